@@ -1,0 +1,42 @@
+"""Exceptions of gvcodec, one class for each exit code of the command line.
+
+Every message is one line a person can act on: what file, where in it, what is wrong.
+"""
+
+from __future__ import annotations
+
+
+class GvcodecError(Exception):
+    """Base of all errors that gvcodec raises on purpose."""
+
+    exit_code = 1
+
+
+class MediaError(GvcodecError):
+    """A file cannot be read or written, or holds nothing that can be coded."""
+
+    exit_code = 1
+
+
+class UsageError(GvcodecError):
+    """Arguments are off: unknown option value, frame of another size, q out of range."""
+
+    exit_code = 2
+
+
+class DamagedStreamError(GvcodecError):
+    """The bytes are not a valid gvcodec stream: cut, flipped or made up."""
+
+    exit_code = 3
+
+
+class WrongModelError(GvcodecError):
+    """The stream was made with a model that is not at hand."""
+
+    exit_code = 4
+
+
+class VerificationError(GvcodecError):
+    """Decoded frames differ from what the encoder promised (loop hash)."""
+
+    exit_code = 5

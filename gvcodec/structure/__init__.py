@@ -1,0 +1,54 @@
+"""Structure track: the layer whose bits are integers and whose frames are exact on every machine.
+
+A structure layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go in in display
+order, packets come out in decode order (one packet a frame, maybe delayed), loop frames come out in display order.
+`klt` is our own integer loop, `av1` and `hevc` are standard bitstreams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gvcodec.types import Planes
+
+
+@dataclass(frozen=True, slots=True)
+class CodedFrame:
+    """One packet of the structure layer. `keyframe`: decoding can start here and nothing before it is referenced."""
+
+    payload: bytes
+    keyframe: bool
+    q: int
+
+
+@dataclass(slots=True)
+class Coded:
+    """What a call of an encoder released: packets in decode order, loop frames in display order."""
+
+    packets: list[CodedFrame] = field(default_factory=list)
+    loops: list[Planes] = field(default_factory=list)
+
+
+class StructureEncoder(Protocol):
+    """Encoder side of a plug."""
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        """Take the next frame (display order); `force_key` starts a new closed GOP at it."""
+        ...
+
+    def flush(self) -> Coded:
+        """No more frames: release everything that is held back."""
+        ...
+
+
+class StructureDecoder(Protocol):
+    """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        """Take the next packet (decode order), return the loop frames it released (display order)."""
+        ...
+
+    def flush(self) -> list[Planes]:
+        """No more packets: release the rest."""
+        ...
