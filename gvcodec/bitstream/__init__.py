@@ -1,0 +1,71 @@
+"""The gvcodec file format, version 0.1. This docstring is its specification.
+
+Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte, low bits first, the
+top bit set on all bytes but the last, at most nine bytes, no superfluous trailing zero byte. `svar` is a `var` holding
+a zigzag-coded signed number (0, -1, 1, -2, … as 0, 1, 2, 3, …). CRC-16 is the CCITT one (polynomial 0x1021, start
+value 0xFFFF, not reflected), CRC-32 that of zlib.
+
+    file    = header { packet }                      the last packet is `end`, nothing follows it
+    header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields  u32 CRC-32 of all bytes before it
+    fields  = u8 flags                               1: structure model id follows, 2: appearance id follows
+              var width  var height                  1…16384 each, at most 2^26 luma samples together
+              var rate_num  var rate_den             nominal frames a second
+              var tick_num  var tick_den             time base of timestamps, seconds
+              svar pts                               timestamp of the first frame
+              u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
+              u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
+              var sar_num  var sar_den               sample aspect ratio
+              u8 base                                0 klt, 1 av1, 2 hevc
+              u8 scale                               structure layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
+              u8 q                                   quality index, 0…63
+              [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
+
+    packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload  u16 CRC-16 of all bytes before it
+    kind 0  inter     structure layer, one frame; needs earlier packets of its GOP
+    kind 1  key       structure layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
+    kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
+    kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
+            type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 tuned }; size: bytes from the first
+                                packet of this GOP to the first of the next; a GOP begins after the `gop` before it;
+                                tuned: 1 when its first packet is a `tune`. The tune in force is that of the nearest
+                                tuned GOP at or before the one to be decoded.
+            type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
+            type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
+                                many, then the next one is `late` ticks later than predicted
+            type 4    tracks    next bytes of a Matroska file (RFC 9559) that holds packets copied from the source's other
+                                tracks (audio, subtitles)
+            type 5    tokens    reserved: appearance tokens
+            type 64   summary   reserved: one token a frame for search
+            type 65   score     reserved: quality scores
+            Types from 64 on may be skipped by a reader that does not know them, others may not.
+
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `timing` and `tracks` packets may
+come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
+
+Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half up, where m is the last frame that was
+late (0 at the start) and p its timestamp. A constant frame rate costs nothing, a dropped frame one entry.
+
+Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in display order, at full
+size, planes Y, U, V row by row, samples as u16 in 0…1023.
+
+A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet.
+"""
+
+from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader
+from gvcodec.bitstream.packets import Kind, Packet
+from gvcodec.bitstream.reader import GopEntry, Reader
+from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
+from gvcodec.bitstream.writer import Writer
+
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "GopEntry",
+    "Kind",
+    "Packet",
+    "PtsDecoder",
+    "PtsEncoder",
+    "Reader",
+    "SequenceHeader",
+    "Writer",
+]

@@ -1,0 +1,142 @@
+"""Sequence header of a gvcodec file: the fields, their bounds, their bytes. The layout is specified in the package docstring."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.types import Colour, VideoFormat
+
+MAGIC = b"\x89GVC"
+VERSION = (0, 1)
+MAX_SIDE = 16384
+MAX_PIXELS = 1 << 26
+MAX_Q = 63
+BASES = ("klt", "av1", "hevc")
+SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
+ID_BYTES = 8
+
+_MAX_FIELDS = 256
+_MAX_RATIO = 1 << 31
+_HAS_STRUCTURE_ID = 1
+_HAS_APPEARANCE_ID = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceHeader:
+    """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8 bytes or None."""
+
+    format: VideoFormat
+    base: str
+    scale: Fraction
+    q: int
+    start_pts: int = 0
+    structure_id: bytes | None = None
+    appearance_id: bytes | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for what the format cannot hold."""
+        fmt = self.format
+        if not (0 < fmt.width <= MAX_SIDE and 0 < fmt.height <= MAX_SIDE and fmt.width * fmt.height <= MAX_PIXELS):
+            raise UsageError(
+                f"a picture of {fmt.width}×{fmt.height} is outside the limits (side 1…{MAX_SIDE}, {MAX_PIXELS} pixels)"
+            )
+        for name, ratio in (("frame rate", fmt.frame_rate), ("time base", fmt.time_base), ("aspect ratio", fmt.sar)):
+            if not (0 < ratio.numerator < _MAX_RATIO and ratio.denominator < _MAX_RATIO):
+                raise UsageError(f"{name} {ratio} is outside the limits")
+        colour = fmt.colour
+        if not all(0 <= code < 256 for code in (colour.primaries, colour.transfer, colour.matrix)):
+            raise UsageError("colour tags are CICP code points 0…255")
+        if not 0 <= colour.chroma_location < 8 or fmt.bit_depth not in (8, 10):
+            raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
+        if self.base not in BASES or self.scale not in SCALES:
+            raise UsageError(f"structure layer {self.base} at scale {self.scale} is unknown")
+        if not 0 <= self.q <= MAX_Q:
+            raise UsageError(f"q is 0…{MAX_Q}, not {self.q}")
+        for model in (self.structure_id, self.appearance_id):
+            if model is not None and len(model) != ID_BYTES:
+                raise UsageError(f"a model id has {ID_BYTES} bytes")
+
+    def pack(self) -> bytes:
+        """All bytes of the header, magic to CRC."""
+        fmt, colour = self.format, self.format.colour
+        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID | (self.appearance_id is not None) * _HAS_APPEARANCE_ID
+        bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
+        fields = b"".join(
+            (
+                bytes([flags]),
+                *(encode_var(side) for side in (fmt.width, fmt.height)),
+                *(_encode_ratio(ratio) for ratio in (fmt.frame_rate, fmt.time_base)),
+                encode_svar(self.start_pts),
+                bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
+                _encode_ratio(fmt.sar),
+                bytes([BASES.index(self.base), SCALES.index(self.scale), self.q]),
+                self.structure_id or b"",
+                self.appearance_id or b"",
+            )
+        )
+        head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
+        return head + zlib.crc32(head).to_bytes(4, "little")
+
+    @staticmethod
+    def read(stream: BinaryIO) -> tuple[SequenceHeader, int]:
+        """Read a header, return it and its size in bytes. Raises `DamagedStreamError`."""
+        head = _read(stream, len(MAGIC) + len(VERSION))
+        if head[: len(MAGIC)] != MAGIC:
+            raise DamagedStreamError("not a gvcodec file (wrong first bytes)")
+        size = bytearray()
+        while not size or size[-1] >= 0x80 and len(size) < MAX_BYTES:
+            size += _read(stream, 1)
+        body = _read(stream, Cursor(bytes(size), "header").var(_MAX_FIELDS))
+        crc = _read(stream, 4)
+        whole = head + bytes(size) + body
+        if zlib.crc32(whole) != int.from_bytes(crc, "little"):
+            raise DamagedStreamError("header: checksum differs (nothing can be decoded)")
+        version = tuple(head[len(MAGIC) :])
+        if version != VERSION:
+            found = ".".join(map(str, version))
+            raise DamagedStreamError(f"format version {found}, this program reads {VERSION[0]}.{VERSION[1]}")
+        return _parse_fields(body), len(whole) + len(crc)
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise DamagedStreamError("header: file ends early")
+    return data
+
+
+def _encode_ratio(ratio: Fraction) -> bytes:
+    return encode_var(ratio.numerator) + encode_var(ratio.denominator)
+
+
+def _parse_fields(body: bytes) -> SequenceHeader:
+    cursor = Cursor(body, "header")
+
+    def ratio() -> Fraction:
+        numerator, denominator = cursor.var(_MAX_RATIO), cursor.var(_MAX_RATIO)
+        if denominator == 0:
+            raise DamagedStreamError("header: ratio with denominator 0")
+        return Fraction(numerator, denominator)
+
+    flags = cursor.uint(1)
+    width, height = cursor.var(MAX_SIDE), cursor.var(MAX_SIDE)
+    frame_rate, time_base = ratio(), ratio()
+    start_pts = cursor.svar()
+    primaries, transfer, matrix, bits = cursor.take(4)
+    sar = ratio()
+    base, scale, q = cursor.take(3)
+    structure_id = cursor.take(ID_BYTES) if flags & _HAS_STRUCTURE_ID else None
+    appearance_id = cursor.take(ID_BYTES) if flags & _HAS_APPEARANCE_ID else None
+    if len(cursor) or flags > 3 or bits >= 32 or base >= len(BASES) or scale >= len(SCALES):
+        raise DamagedStreamError("header: field out of range")
+    colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
+    fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
+    try:
+        return SequenceHeader(fmt, BASES[base], SCALES[scale], q, start_pts, structure_id, appearance_id)
+    except UsageError as error:
+        raise DamagedStreamError(f"header: {error}") from error

@@ -1,0 +1,197 @@
+"""Reads a gvcodec file or pipe, checks everything, names the packet in every error.
+
+Reading front to back needs no index and works on a pipe. On a seekable stream `gops` and `seek` use the index at the end.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gvcodec.bitstream.header import SequenceHeader
+from gvcodec.bitstream.packets import CHECKSUM_BYTES, Kind, Packet, read_packet
+from gvcodec.bitstream.varint import Cursor
+from gvcodec.bitstream.writer import LOOP_HASH_BYTES
+from gvcodec.errors import DamagedStreamError, UsageError
+
+_END_PAYLOAD = LOOP_HASH_BYTES + 4
+_END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
+_MAX_FRAMES = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class GopEntry:
+    """One GOP of the index: number of its first frame, frames in it, byte range in the file, whether it begins with `tune`."""
+
+    first_frame: int
+    frames: int
+    offset: int
+    size: int
+    tuned: bool
+
+
+class Reader:
+    """`header` is read at once, `packets()` gives the rest in file order. `name` stands in front of every error."""
+
+    def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
+        self._stream = stream
+        self._name = name
+        try:
+            self.header, self._header_size = SequenceHeader.read(stream)
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{name}: {error}") from error
+        #: Known once `packets()` came to the end of the file.
+        self.loop_hash: bytes | None = None
+        #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
+        self.frames = 0
+        self.size = self._header_size
+        self.track_size = 0
+
+    def packets(self) -> Iterator[Packet]:
+        """`tune`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
+
+        Checks packet and GOP checksums, the order of packets, the index against what was read, and that nothing follows
+        the end. Raises `DamagedStreamError`.
+        """
+        number = 0
+        seen: list[GopEntry] = []
+        crc, start, first, tuned = 0, self._header_size, 0, False
+        in_gop = False
+        index: bytes | None = None
+        index_size = 0
+        while True:
+            try:
+                packet, data = read_packet(self._stream)
+                self.size += len(data)
+                kind = packet.kind if packet is not None else None
+                if kind is Kind.END:
+                    self._check_end(packet.payload if packet else b"", index, index_size)
+                    return
+                if index is not None:
+                    raise DamagedStreamError("follows the index")
+                if kind is Kind.GOP:
+                    if not in_gop or packet is None or packet.payload != crc.to_bytes(4, "little"):
+                        raise DamagedStreamError("checksum of the GOP differs")
+                    seen.append(GopEntry(first, self.frames - first, start, self.size - start, tuned))
+                    crc, start, first, tuned, in_gop = 0, self.size, self.frames, False, False
+                    number += 1
+                    continue
+                if kind is Kind.INDEX:
+                    if in_gop or packet is None or parse_index(packet.payload, self._header_size) != seen:
+                        raise DamagedStreamError("index differs from the packets")
+                    index, index_size = packet.payload, len(data)
+                    number += 1
+                    continue
+                self._check_order(kind, in_gop)
+                crc = zlib.crc32(data, crc)
+            except DamagedStreamError as error:
+                raise self._damaged(number, str(error)) from error
+            if packet is not None:
+                tuned = tuned or kind is Kind.TUNE
+                in_gop = in_gop or kind is Kind.KEY
+                self.track_size += len(data) * (kind is Kind.TRACKS)
+                self.frames += packet.is_frame
+                yield packet
+            number += 1
+
+    def gops(self) -> list[GopEntry]:
+        """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises `DamagedStreamError`."""
+        if not self._stream.seekable():
+            raise UsageError(f"{self._name}: cannot seek in a pipe")
+        position = self._stream.tell()
+        try:
+            end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
+            end = self._packet_at(end_at, Kind.END, "end")
+            distance = int.from_bytes(end[LOOP_HASH_BYTES:], "little")
+            entries = parse_index(self._packet_at(end_at - distance, Kind.INDEX, "index"), self._header_size)
+            if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
+                raise DamagedStreamError("index does not fit the size of the file")
+            return entries
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{self._name}: {error}") from error
+        finally:
+            self._stream.seek(position)
+
+    def gop_packets(self, gop: GopEntry) -> Iterator[Packet]:
+        """The packets of one GOP of `gops()`, in file order; the stream is left after it. Raises `DamagedStreamError`."""
+        self._stream.seek(gop.offset)
+        left, crc = gop.size, 0
+        try:
+            while True:
+                packet, data = read_packet(self._stream)
+                left -= len(data)
+                if packet is not None and packet.kind is Kind.GOP:
+                    if left or packet.payload != crc.to_bytes(4, "little"):
+                        raise DamagedStreamError("checksum differs")
+                    return
+                crc = zlib.crc32(data, crc)
+                if left <= 0:
+                    raise DamagedStreamError("does not end where the index says")
+                if packet is not None:
+                    yield packet
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
+
+    def locate(self, error: DamagedStreamError, frame: int) -> DamagedStreamError:
+        """The same error with the file's name and the time of `frame` (display order) added."""
+        return DamagedStreamError(f"{self._name}: frame {frame}: {error} ({self._after(frame)})")
+
+    def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
+        if offset < self._header_size:
+            raise DamagedStreamError(f"no {what} where it should be (file is cut or damaged)")
+        self._stream.seek(offset)
+        try:
+            packet, _ = read_packet(self._stream)
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{what}: {error} (file is cut or damaged)") from error
+        if packet is None or packet.kind is not kind:
+            raise DamagedStreamError(f"no {what} where it should be (file is cut or damaged)")
+        return packet.payload
+
+    def _check_order(self, kind: Kind | None, in_gop: bool) -> None:
+        if kind is Kind.KEY and in_gop:
+            raise DamagedStreamError("keyframe inside a GOP")
+        if kind is Kind.INTER and not in_gop:
+            raise DamagedStreamError("inter frame without a keyframe before it")
+        if kind is Kind.TUNE and in_gop:
+            raise DamagedStreamError("tune inside a GOP")
+        if kind is Kind.TOKENS:
+            raise DamagedStreamError("type tokens is reserved in this version")
+
+    def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
+        if index is None or len(payload) != _END_PAYLOAD:
+            raise DamagedStreamError("end without an index")
+        if int.from_bytes(payload[LOOP_HASH_BYTES:], "little") != index_size:
+            raise DamagedStreamError("end does not point at the index")
+        if self._stream.read(1):
+            raise DamagedStreamError("bytes follow the end of the file")
+        self.loop_hash = payload[:LOOP_HASH_BYTES]
+
+    def _damaged(self, number: int, what: str) -> DamagedStreamError:
+        return DamagedStreamError(f"{self._name}: packet {number}: {what} ({self._after(self.frames)})")
+
+    def _after(self, frame: int) -> str:
+        seconds = float(frame / self.header.format.frame_rate)
+        return f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+def parse_index(payload: bytes, header_size: int) -> list[GopEntry]:
+    """Entries of an `index` packet. Raises `DamagedStreamError` when they contradict themselves."""
+    cursor = Cursor(payload, "index")
+    frames, count = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
+    entries: list[GopEntry] = []
+    first, offset = 0, header_size
+    # The loop ends by itself on a made-up count: every entry takes bytes.
+    for _ in range(count):
+        entry = GopEntry(first, cursor.var(_MAX_FRAMES), offset, cursor.var(), bool(cursor.uint(1)))
+        if not 0 < entry.frames <= entry.size:
+            raise DamagedStreamError("index: GOP without frames")
+        entries.append(entry)
+        first += entry.frames
+        offset += entry.size
+    if first != frames or len(cursor):
+        raise DamagedStreamError("index: frames do not add up")
+    return entries

@@ -1,0 +1,96 @@
+"""Writes a gvcodec file front to back: header, packets, GOP checksums, index, end. Never seeks."""
+
+from __future__ import annotations
+
+import zlib
+from typing import BinaryIO
+
+from gvcodec.bitstream.header import SequenceHeader
+from gvcodec.bitstream.packets import Kind, Packet
+from gvcodec.bitstream.varint import encode_var
+
+LOOP_HASH_BYTES = 8
+
+
+class Writer:
+    """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
+
+    GOPs are closed here: a `key` (with the `tune`, `timing` and `tracks` packets directly before it) starts the next one.
+    """
+
+    def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
+        self._stream = stream
+        self._held: list[Packet] = []
+        self._gops = bytearray()
+        self._gop_count = 0
+        self._frames = 0
+        self._gop_frames = 0
+        self._gop_size = 0
+        self._gop_crc = 0
+        self._gop_tuned = False
+        packed = header.pack()
+        stream.write(packed)
+        self.size = len(packed)
+        #: Bytes of `tracks` packets within `size`.
+        self.track_size = 0
+
+    @property
+    def frames(self) -> int:
+        return self._frames
+
+    def write(self, packet: Packet) -> None:
+        """Write a `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
+        if packet.kind in (Kind.TUNE, Kind.TIMING, Kind.TRACKS):
+            # Which GOP these belong to is known only when the next frame packet comes.
+            self._held.append(packet)
+            return
+        if packet.kind is Kind.KEY:
+            self._close_gop()
+            self._gop_tuned = any(held.kind is Kind.TUNE for held in self._held)
+            # The index tells tuned GOPs by their first packet.
+            self._held.sort(key=lambda held: held.kind is not Kind.TUNE)
+        elif packet.kind is Kind.INTER and not self._gop_frames:
+            raise ValueError("the first frame packet has to be a key")
+        self._flush_held()
+        self._emit(packet)
+        if packet.is_frame:
+            self._frames += 1
+            self._gop_frames += 1
+
+    def finish(self, loop_hash: bytes) -> None:
+        """Close the last GOP, write index and end. `loop_hash`: 8 bytes."""
+        if len(loop_hash) != LOOP_HASH_BYTES:
+            raise ValueError(f"a loop hash has {LOOP_HASH_BYTES} bytes")
+        if any(held.kind is Kind.TUNE for held in self._held):
+            raise ValueError("a tune packet without a key after it")
+        self._flush_held()
+        self._close_gop()
+        index = Packet(Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)).pack()
+        self._put(index)
+        self._put(Packet(Kind.END, loop_hash + len(index).to_bytes(4, "little")).pack())
+
+    def _flush_held(self) -> None:
+        for held in self._held:
+            self._emit(held)
+            if held.kind is Kind.TRACKS:
+                self.track_size += len(held.pack())
+        self._held.clear()
+
+    def _emit(self, packet: Packet) -> None:
+        data = packet.pack()
+        self._put(data)
+        self._gop_size += len(data)
+        self._gop_crc = zlib.crc32(data, self._gop_crc)
+
+    def _close_gop(self) -> None:
+        if not self._gop_frames:
+            return
+        data = Packet(Kind.GOP, self._gop_crc.to_bytes(4, "little")).pack()
+        self._put(data)
+        self._gops += encode_var(self._gop_frames) + encode_var(self._gop_size + len(data)) + bytes([self._gop_tuned])
+        self._gop_count += 1
+        self._gop_frames = self._gop_size = self._gop_crc = 0
+
+    def _put(self, data: bytes) -> None:
+        self._stream.write(data)
+        self.size += len(data)
