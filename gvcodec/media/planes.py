@@ -1,0 +1,121 @@
+"""Samples between PyAV's frames, NumPy RGB and `Planes` (10-bit 4:2:0, see `gvcodec.types`).
+
+8-bit 4:2:0 goes in by a shift of two and comes back exactly; everything else is converted by swscale, alpha is dropped.
+"""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
+
+from gvcodec.types import Colour, Plane, Planes, VideoFormat
+
+_SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+_LIMITED, _FULL = 1, 2
+_BT709, _BT601 = 1, 5
+_NEUTRAL = 512
+_GRAY_DEPTHS = {"gray": 8, "gray9le": 9, "gray10le": 10, "gray12le": 12, "gray14le": 14, "gray16le": 16}
+
+
+def is_rgb(frame: av.VideoFrame) -> bool:
+    return frame.format.is_rgb or frame.format.has_palette
+
+
+def planes_from_frame(frame: av.VideoFrame) -> Planes:
+    """`Planes` of a decoded frame of any pixel format. RGB becomes `rgb_matrix` and limited range, YUV keeps its own."""
+    name = frame.format.name
+    if name in ("yuv420p", "yuvj420p", "yuva420p"):
+        y, u, v = (_samples(frame, index, np.uint8).astype(np.uint16) << 2 for index in range(3))
+        return y, u, v
+    if name == "yuv420p10le":
+        y, u, v = (_samples(frame, index, np.uint16).copy() for index in range(3))
+        return y, u, v
+    if name in _GRAY_DEPTHS:
+        return _planes_from_gray(frame, _GRAY_DEPTHS[name])
+    if is_rgb(frame):
+        matrix = _swscale_matrix(rgb_matrix(frame.height))
+        converted = frame.reformat(
+            format="yuv420p10le", dst_colorspace=matrix, dst_color_range=_LIMITED, interpolation=_SCALER, threads=1
+        )
+    else:
+        span = _FULL if frame.color_range == _FULL or name.startswith("yuvj") else _LIMITED
+        converted = frame.reformat(
+            format="yuv420p10le",
+            src_colorspace=_BT601,
+            dst_colorspace=_BT601,
+            src_color_range=span,
+            dst_color_range=span,
+            interpolation=_SCALER,
+            threads=1,
+        )
+    return planes_from_frame(converted)
+
+
+def frame_from_planes(planes: Planes, bit_depth: int) -> av.VideoFrame:
+    """A frame in `yuv420p` (8 bits, rounded) or `yuv420p10le`."""
+    height, width = planes[0].shape
+    frame = av.VideoFrame(width, height, "yuv420p" if bit_depth == 8 else "yuv420p10le")
+    for index, plane in enumerate(planes):
+        samples = to_eight_bits(plane) if bit_depth == 8 else plane
+        _samples(frame, index, samples.dtype.type)[:] = samples
+    return frame
+
+
+def to_eight_bits(plane: Plane) -> NDArray[np.uint8]:
+    """10-bit samples rounded to 8 bits (half up)."""
+    return np.minimum((plane + 2) >> 2, 255).astype(np.uint8)
+
+
+def planes_from_rgb(rgb: NDArray[np.uint8]) -> Planes:
+    """`Planes` of an image (H, W, 3) uint8, with matrix `rgb_matrix(H)` and limited range."""
+    return planes_from_frame(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
+
+
+def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
+    """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else as BT.601."""
+    frame = frame_from_planes(planes, 10)
+    matrix = colour.matrix if colour.matrix != 2 else rgb_matrix(planes[0].shape[0])
+    converted = frame.reformat(
+        format="rgb24",
+        src_colorspace=_swscale_matrix(matrix),
+        src_color_range=_FULL if colour.full_range else _LIMITED,
+        dst_color_range=_FULL,
+        interpolation=_SCALER,
+        threads=1,
+    )
+    return converted.to_ndarray()
+
+
+def rgb_matrix(height: int) -> int:
+    """CICP matrix that RGB input is converted to: BT.709 for 720 lines and more, else BT.601 (525 lines)."""
+    return 1 if height >= 720 else 6
+
+
+def rgb_format(width: int, height: int, frame_rate: object, time_base: object) -> VideoFormat:
+    """Format of a video that comes as RGB arrays."""
+    from fractions import Fraction
+
+    colour = Colour(matrix=rgb_matrix(height))
+    return VideoFormat(width, height, Fraction(frame_rate), Fraction(time_base), 8, colour)  # type: ignore[arg-type]
+
+
+def _swscale_matrix(cicp: int) -> int:
+    """swscale's name of a CICP matrix; those it does not know are taken as BT.601."""
+    return {1: _BT709, 4: 4, 7: 7, 9: 9, 10: 9}.get(cicp, _BT601)
+
+
+def _planes_from_gray(frame: av.VideoFrame, depth: int) -> Planes:
+    samples = _samples(frame, 0, np.uint8 if depth == 8 else np.uint16).astype(np.uint16)
+    y = samples << 2 if depth == 8 else samples << (10 - depth) if depth < 10 else samples >> (depth - 10)
+    chroma_shape = ((frame.height + 1) // 2, (frame.width + 1) // 2)
+    u, v = (np.full(chroma_shape, _NEUTRAL, np.uint16) for _ in range(2))
+    return y, u, v
+
+
+def _samples(frame: av.VideoFrame, index: int, dtype: type[np.generic]) -> NDArray[np.generic]:
+    """View (rows, columns) of a plane without its line padding."""
+    plane = frame.planes[index]
+    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+    return rows[:, : plane.width]

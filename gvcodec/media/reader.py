@@ -1,0 +1,254 @@
+"""Reads any video that PyAV reads, from a file or a pipe, as frames of `Planes` with timestamps.
+
+    with VideoReader("in.mp4") as reader:
+        for frame in reader:
+            frame.planes, frame.pts
+
+Rotation is applied, frame size has to stay the same, other pixel formats are converted (`gvcodec.media.planes`).
+Everything that is changed or left out stands in `reader.notes`, one line each. Raises `MediaError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+
+import av
+import numpy as np
+
+from gvcodec.errors import MediaError
+from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
+from gvcodec.media.tracks import TrackCopier
+from gvcodec.types import Colour, Planes, VideoFormat
+
+_FULL_RANGE = 2
+_CENTRE = 1
+_MAX_RATE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame in display order; `pts` in ticks of the video's time base."""
+
+    planes: Planes
+    pts: int
+
+
+class VideoReader:
+    """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
+
+    Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
+    (`TrackCopier` of the audio streams or None).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], start: float = 0.0, frames: int | None = None) -> None:
+        self.name = "standard input" if str(path) == "-" else str(path)
+        self.notes: list[str] = []
+        self.tracks: TrackCopier | None = None
+        self._start = start
+        self._limit = frames
+        self._undecodable = 0
+        #: Seconds that go from all timestamps; unknown until the first frame is.
+        self._shift: Fraction | None = None if start > 0 else Fraction(0)
+        self._early: list[av.Packet] = []
+        self._container = self._open(path)
+        try:
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_type = "AUTO"
+            self._origin = self._stream.start_time or 0
+            self._tick = self._stream.time_base or Fraction(1, 90000)
+            self._rate = self._frame_rate()
+            self._open_tracks()
+            if start > 0:
+                # A pipe cannot seek; frames before the start are then decoded and dropped.
+                with contextlib.suppress(av.FFmpegError):
+                    self._container.seek(self._origin + int(start / self._tick), stream=self._stream)
+            self._decoded = self._decode()
+            self._first = next(self._decoded, None)
+            if self._first is None:
+                when = f" after {start:g} s" if start else ""
+                raise MediaError(f"{self.name}: no video frame could be decoded{when}")
+            if self._shift is None:
+                self._shift = self._pts_of(self._first, 0, None) * self._tick
+            self.format = self._format_of(self._first)
+            self.expected = self._estimate()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        first, self._first = self._first, None
+        if first is None:
+            raise MediaError(f"{self.name}: the frames have been read already")
+        size = (first.width, first.height)
+        frame: av.VideoFrame | None = first
+        last: int | None = None
+        count = 0
+        shift = round((self._shift or 0) / self._tick)
+        while frame is not None and (self._limit is None or count < self._limit):
+            if (frame.width, frame.height) != size:
+                raise MediaError(
+                    f"{self.name}: frame {count} is {frame.width}×{frame.height}, the video began as {size[0]}×{size[1]}"
+                )
+            pts = self._pts_of(frame, count, last)
+            yield Frame(_rotate(planes_from_frame(frame), frame.rotation), pts - shift)
+            last = pts
+            count += 1
+            frame = next(self._decoded, None)
+        if frame is not None and self.tracks is not None and last is not None:
+            self._finish_tracks((last + 1 / self._rate / self._tick) * self._tick)
+        if self._undecodable:
+            self.notes.append(f"{self._undecodable} damaged packets of the source were skipped")
+
+    def _open(self, path: str | os.PathLike[str]) -> av.container.InputContainer:
+        try:
+            if str(path) == "-":
+                return av.open(sys.stdin.buffer)
+            if os.path.isdir(path):
+                raise MediaError(f"{self.name}: is a folder, not a video")
+            if os.path.isfile(path) and os.path.getsize(path) == 0:
+                raise MediaError(f"{self.name}: the file is empty")
+            container = av.open(os.fspath(path))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(f"{self.name}: {_reason(error)}") from error
+        if not container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+            container.close()
+            raise MediaError(f"{self.name}: holds no video ({kinds} only)")
+        return container
+
+    def _frame_rate(self) -> Fraction:
+        for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
+            if rate and 0 < rate <= _MAX_RATE:
+                return Fraction(rate)
+        return Fraction(25)
+
+    def _open_tracks(self) -> None:
+        others = [stream for stream in self._container.streams if stream.index != self._stream.index]
+        audio = [stream for stream in others if stream.type == "audio"]
+        if len(others) > len(audio):
+            kinds = ", ".join(sorted({stream.type for stream in others if stream.type != "audio"}))
+            self.notes.append(f"{len(others) - len(audio)} other tracks ({kinds}) are left out")
+        if audio:
+            try:
+                self.tracks = TrackCopier(audio)
+            except (av.FFmpegError, ValueError, KeyError):
+                names = ", ".join(stream.codec_context.name if stream.codec_context else "unknown" for stream in audio)
+                self.notes.append(f"{len(audio)} audio tracks ({names}) cannot be copied and are left out")
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Frames from the start time on; audio packets met on the way go to `tracks`."""
+        for packet in self._demux():
+            try:
+                for frame in packet.decode():
+                    if self._start <= 0 or frame.pts is None or (frame.pts - self._origin) * self._tick >= self._start:
+                        yield frame
+            except av.FFmpegError:
+                self._undecodable += 1
+
+    def _demux(self) -> Iterator[av.Packet]:
+        streams = [self._stream, *self._container.streams.audio] if self.tracks else [self._stream]
+        packets = self._container.demux(streams)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                raise MediaError(f"{self.name}: reading stopped: {_reason(error)}") from error
+            if packet is None:
+                return
+            if packet.stream.index == self._stream.index:
+                yield packet
+            else:
+                self._copy(packet)
+
+    def _copy(self, packet: av.Packet) -> None:
+        """Hand an audio packet on. Before the first frame is known the shift is not: such packets wait."""
+        if packet.pts is None:
+            return
+        if self._shift is None:
+            self._early.append(packet)
+            return
+        for each in (*self._early, packet):
+            if self.tracks is not None and (self._start <= 0 or each.pts * each.time_base >= self._shift):
+                self.tracks.send(each, self._shift)
+        self._early.clear()
+
+    def _finish_tracks(self, end: Fraction) -> None:
+        """The frames ended before the file: copy the audio that belongs to them."""
+        waiting = {stream.index for stream in self._container.streams.audio}
+        for packet in self._container.demux(self._container.streams.audio):
+            if packet.pts is not None and packet.pts * packet.time_base < end:
+                self._copy(packet)
+            else:
+                waiting.discard(packet.stream.index)
+                if not waiting:
+                    return
+
+    def _pts_of(self, frame: av.VideoFrame, count: int, last: int | None) -> int:
+        """Timestamp of a frame; strictly increasing, made up from the frame rate where the file has none."""
+        step = max(1, round(1 / self._rate / self._tick))
+        pts = frame.pts if frame.pts is not None else (last + step if last is not None else 0)
+        return pts if last is None or pts > last else last + 1
+
+    def _format_of(self, frame: av.VideoFrame) -> VideoFormat:
+        width, height = frame.width, frame.height
+        sar = Fraction(self._stream.sample_aspect_ratio or 1)
+        if frame.rotation % 180:
+            width, height = height, width
+            sar = 1 / sar
+        if frame.rotation:
+            self.notes.append(f"rotated by {frame.rotation % 360}° as the file asks")
+        if frame.interlaced_frame:
+            self.notes.append("interlaced video is coded as progressive frames")
+        if any(component.is_alpha for component in frame.format.components):
+            self.notes.append("alpha is left out")
+        depth = max(component.bits for component in frame.format.components)
+        full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+        matrix = int(frame.colorspace)
+        if is_rgb(frame):
+            full, matrix = False, rgb_matrix(frame.height)
+            self.notes.append(f"RGB is converted to BT.{709 if matrix == 1 else 601} 4:2:0, limited range")
+        elif "420" not in frame.format.name and frame.format.name not in ("nv12", "p010le"):
+            self.notes.append(f"{frame.format.name} is converted to 4:2:0")
+        if depth > 10:
+            self.notes.append(f"{depth} bits a sample are reduced to 10")
+        centred = self._stream.codec_context.name == "mjpeg"
+        colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, _CENTRE if centred else 0)
+        return VideoFormat(width, height, self._rate, self._tick, 8 if depth <= 8 else 10, colour, sar)
+
+    def _estimate(self) -> int | None:
+        total = self._stream.frames or None
+        if total is None and self._stream.duration:
+            total = round(self._stream.duration * self._tick * self._rate)
+        if total is None and self._container.duration:
+            total = round(Fraction(self._container.duration, av.time_base) * self._rate)
+        if total is not None:
+            total = max(1, total - int(self._start * self._rate))
+        return total if self._limit is None else min(self._limit, total or self._limit)
+
+
+def _rotate(planes: Planes, degrees: int) -> Planes:
+    """Turn a frame counterclockwise by a multiple of 90°."""
+    turns = round(degrees / 90) % 4
+    if not turns:
+        return planes
+    y, u, v = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes)
+    return y, u, v
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in a few words."""
+    if isinstance(error, av.InvalidDataError):
+        return "not a video that can be read"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,266 @@
+"""Writes decoded frames: .mp4, .mkv, .y4m, "-" (y4m on standard output) or numbered .png.
+
+    with open_writer("out.mp4", fmt) as writer:
+        writer.write(planes, pts)
+
+Without `crf` video files are lossless. 8-bit sources come back with 8 bits. Files appear under their name only when
+complete. Raises `MediaError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol
+
+import av
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.files import PendingFile
+from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
+from gvcodec.media.tracks import Tracks
+from gvcodec.types import Planes, VideoFormat
+
+_Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
+
+
+class VideoWriter(Protocol):
+    """What `open_writer` gives. `notes`: what could not be kept, one line each (complete after the `with` block)."""
+
+    notes: list[str]
+
+    def __enter__(self) -> VideoWriter: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, planes: Planes, pts: int) -> None:
+        """Next frame in display order; `pts` in ticks of the format's time base."""
+        ...
+
+
+def takes_tracks(path: str | os.PathLike[str]) -> bool:
+    """Whether the output can hold audio."""
+    return str(path) != "-" and Path(path).suffix.lower() in (".mp4", ".mkv", ".mov")
+
+
+def open_writer(
+    path: str | os.PathLike[str],
+    fmt: VideoFormat,
+    *,
+    crf: float | None = None,
+    overwrite: bool = False,
+    tracks: Tracks | None = None,
+    threads: int = 0,
+) -> VideoWriter:
+    """A writer for the kind of file that `path` names. Raises `UsageError` for an unknown kind."""
+    suffix = Path(path).suffix.lower()
+    if str(path) != "-" and suffix not in (".mp4", ".mov", ".mkv", ".y4m", ".png"):
+        raise UsageError(f"{path}: write to .mp4, .mkv, .mov, .y4m, .png (like frame%05d.png) or - (y4m)")
+    if crf is not None and not takes_tracks(path):
+        raise UsageError(f"--crf is for .mp4, .mkv and .mov, {path} is lossless")
+    if str(path) == "-":
+        return Y4mWriter(sys.stdout.buffer, fmt, None)
+    if suffix == ".png":
+        return PngWriter(Path(path), fmt, overwrite)
+    pending = PendingFile(path, overwrite)
+    try:
+        if suffix == ".y4m":
+            return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
+        return MuxWriter(pending, fmt, crf, tracks, threads)
+    except BaseException:
+        pending.temporary.unlink(missing_ok=True)
+        raise
+
+
+class Y4mWriter:
+    """YUV4MPEG2 with 4:2:0 samples of 8 or 10 bits. It has no timestamps: frames follow each other at the nominal rate."""
+
+    def __init__(self, stream: BinaryIO, fmt: VideoFormat, pending: PendingFile | None) -> None:
+        self.notes: list[str] = []
+        self._stream = stream
+        self._pending = pending
+        self._eight_bits = fmt.bit_depth == 8
+        chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420jpeg") if self._eight_bits else "420p10 XYSCSS=420P10"
+        span = "FULL" if fmt.colour.full_range else "LIMITED"
+        rate, sar = fmt.frame_rate, fmt.sar
+        self._stream.write(
+            f"YUV4MPEG2 W{fmt.width} H{fmt.height} F{rate.numerator}:{rate.denominator} Ip "
+            f"A{sar.numerator}:{sar.denominator} C{chroma} XCOLORRANGE={span}\n".encode()
+        )
+
+    def __enter__(self) -> Y4mWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pending is None:
+            if kind is None:
+                self._stream.flush()
+            return
+        with self._pending:
+            self._stream.close()
+            if value is not None:
+                raise value
+
+    def write(self, planes: Planes, pts: int) -> None:
+        self._stream.write(b"FRAME\n")
+        for plane in planes:
+            samples = to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
+            self._stream.write(samples.tobytes())
+
+
+class PngWriter:
+    """One 8-bit RGB file a frame; the name holds a number like %05d, counted from 0 (without it: only one frame fits)."""
+
+    def __init__(self, path: Path, fmt: VideoFormat, overwrite: bool) -> None:
+        self.notes: list[str] = []
+        self._path = str(path)
+        self._colour = fmt.colour
+        self._overwrite = overwrite
+        self._count = 0
+        if not re.fullmatch(r"[^%]*(%0?\d*d)?[^%]*", self._path):
+            raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
+
+    def __enter__(self) -> PngWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def write(self, planes: Planes, pts: int) -> None:
+        numbered = "%" in self._path
+        if self._count and not numbered:
+            raise MediaError(f"{self._path}: holds one frame only; put a number like %05d into the name")
+        with PendingFile(self._path % self._count if numbered else self._path, self._overwrite) as pending:
+            write_png(pending.temporary, planes, self._colour)
+        self._count += 1
+
+
+def write_png(path: Path, planes: Planes, colour: object) -> None:
+    """One frame as RGB."""
+    rgb = rgb_from_planes(planes, colour)  # type: ignore[arg-type]
+    encoder = av.CodecContext.create("png", "w")
+    encoder.height, encoder.width = rgb.shape[:2]
+    encoder.pix_fmt, encoder.time_base = "rgb24", 1
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
+
+
+class MuxWriter:
+    """Video file through PyAV, with the copied audio of `tracks` if the kind of file takes it."""
+
+    def __init__(self, pending: PendingFile, fmt: VideoFormat, crf: float | None, tracks: Tracks | None, threads: int) -> None:
+        self.notes: list[str] = []
+        self._pending = pending
+        self._fmt = fmt
+        kind = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}[pending.path.suffix.lower()]
+        with _reported(pending.path):
+            self._container = av.open(str(pending.temporary), "w", format=kind)
+            try:
+                self._video = self._add_video(kind, crf, threads)
+                self._audio = self._add_audio(tracks)
+                self._container.start_encoding()
+            except BaseException:
+                with contextlib.suppress(av.FFmpegError):
+                    self._container.close()
+                raise
+        self._packet = next(self._audio, None)
+
+    def __enter__(self) -> MuxWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        with self._pending, _reported(self._pending.path):
+            try:
+                if value is None:
+                    self._container.mux(self._video.encode(None))
+                    self._mux_audio(None)
+            finally:
+                self._container.close()
+            if value is not None:
+                raise value
+
+    def write(self, planes: Planes, pts: int) -> None:
+        frame = frame_from_planes(planes, self._fmt.bit_depth)
+        colour = self._fmt.colour
+        frame.pts, frame.time_base = pts, self._fmt.time_base
+        frame.color_range = 2 if colour.full_range else 1
+        frame.colorspace, frame.color_primaries, frame.color_trc = colour.matrix, colour.primaries, colour.transfer
+        with _reported(self._pending.path):
+            self._container.mux(self._video.encode(frame))
+            self._mux_audio(pts)
+
+    def _add_video(self, kind: str, crf: float | None, threads: int) -> av.VideoStream:
+        fmt = self._fmt
+        codec, options = _encoder(kind, fmt, crf)
+        stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
+        context = stream.codec_context
+        context.width, context.height = fmt.width, fmt.height
+        context.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
+        context.time_base = fmt.time_base
+        stream.time_base = fmt.time_base
+        context.thread_count = threads
+        context.sample_aspect_ratio = fmt.sar
+        colour = fmt.colour
+        context.color_range = 2 if colour.full_range else 1
+        context.colorspace, context.color_primaries, context.color_trc = colour.matrix, colour.primaries, colour.transfer
+        return stream
+
+    def _add_audio(self, tracks: Tracks | None) -> Iterator[av.Packet]:
+        """Adds the output streams, gives the packets already bound to them."""
+        outputs: dict[int, av.AudioStream] = {}
+        for stream in tracks.streams if tracks else ():
+            name = stream.codec_context.name
+            try:
+                if not av.codec.Codec(name, "r").id or name not in self._container.supported_codecs:
+                    raise ValueError(name)
+                outputs[stream.index] = self._container.add_stream_from_template(stream)
+            except (av.FFmpegError, ValueError):
+                self.notes.append(f"audio track ({name}) does not fit {self._pending.path.suffix} and is left out")
+        return _bound(tracks, outputs) if tracks else iter(())
+
+    def _mux_audio(self, pts: int | None) -> None:
+        """Audio up to the time of the frame, all of it at the end: keeps the file interleaved."""
+        while self._packet is not None:
+            if pts is not None and self._packet.pts * self._packet.time_base > pts * self._fmt.time_base:
+                return
+            self._container.mux(self._packet)
+            self._packet = next(self._audio, None)
+
+
+def _bound(tracks: Tracks, outputs: dict[int, av.AudioStream]) -> Iterator[av.Packet]:
+    for packet in tracks.packets():
+        output = outputs.get(packet.stream.index)
+        if output is not None:
+            packet.stream = output
+            yield packet
+
+
+def _encoder(kind: str, fmt: VideoFormat, crf: float | None) -> tuple[str, dict[str, str]]:
+    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 and FFV1 do."""
+    odd = fmt.width % 2 or fmt.height % 2
+    if crf is None and kind == "matroska":
+        return "ffv1", {"level": "3", "slicecrc": "1"}
+    if odd:
+        speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
+        return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {**speed, "crf": f"{crf:g}", "b": "0"}
+    if fmt.bit_depth == 8:
+        return "libx264", {"preset": "veryfast", **({"qp": "0"} if crf is None else {"crf": f"{crf:g}"})}
+    quiet = "log-level=none"
+    lossless = {"x265-params": f"{quiet}:lossless=1"} if crf is None else {"x265-params": quiet, "crf": f"{crf:g}"}
+    return "libx265", {"preset": "veryfast", **lossless}
+
+
+@contextlib.contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Errors of FFmpeg and the file system as one line."""
+    try:
+        yield
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
