@@ -1,0 +1,175 @@
+"""All metrics of a decoded video against its source, per frame.
+
+`measure` returns, for each metric, which frames were looked at and their values, mean, worst frame and 5th percentile (of
+quality: for a distance the value that 95 % of frames stay below). On a CPU the costly ones look at some frames only:
+LPIPS and MS-SSIM at one frame in 4, DISTS and LPIPS-VGG at one in 16. The frame within each group is a fixed
+pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets the sampling.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.metrics import filters, pixel
+from eval.metrics.colour import to_rgb
+from eval.metrics.flicker import MotionField, flicker
+from eval.tools import EvalError
+from eval.video import Clip, Planes, RawVideo
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the tables. `every`: one frame in so many on a CPU. `trained`: a loss of gvcodec's training."""
+
+    name: str
+    label: str
+    unit: str
+    higher_is_better: bool
+    digits: int
+    every: int = 1
+    trained: bool = False
+
+    @property
+    def marked(self) -> str:
+        """Label with the mark of metrics that a model was trained on."""
+        return self.label + ("†" if self.trained else "")
+
+
+METRICS = {
+    m.name: m
+    for m in (
+        Metric("lpips_alex", "LPIPS-Alex", "", False, 4, every=4),
+        Metric("dists", "DISTS", "", False, 4, every=16, trained=True),
+        Metric("psnr_y", "PSNR-Y", "dB", True, 2),
+        Metric("psnr_yuv", "PSNR-YUV", "dB", True, 2),
+        Metric("psnr_rgb", "PSNR-RGB", "dB", True, 2),
+        Metric("ms_ssim", "MS-SSIM", "", True, 4, every=4),
+        Metric("vmaf", "VMAF", "", True, 2),
+        Metric("xpsnr", "XPSNR", "dB", True, 2),
+        Metric("flicker", "Flicker", "", False, 3),
+        Metric("lpips_vgg", "LPIPS-VGG", "", False, 4, every=16, trained=True),
+    )
+}
+#: LPIPS-VGG is a training loss and costs as much as DISTS: only on request.
+DEFAULT = tuple(name for name in METRICS if name != "lpips_vgg")
+
+
+def sample(frames: int, every: int) -> list[int]:
+    """One frame out of each group of `every`, at positions that wander by the golden ratio; at least one frame."""
+    chosen = [g * every + int((g + 1) * 0.6180339887498949 % 1 * every) for g in range(-(-frames // every))]
+    return [i for i in chosen if i < frames] or [frames - 1]
+
+
+def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> dict[str, int]:
+    """One frame in how many, for each metric: `every` (by name, "" = all) over the rule for the machine at hand."""
+    unknown = set(every) - set(METRICS) - {""}
+    if unknown:
+        raise EvalError(f"--every: no metric {', '.join(sorted(unknown))}")
+    rule = {name: 1 if on_gpu else METRICS[name].every for name in names}
+    return {name: every.get(name, every.get("", default)) for name, default in rule.items()}
+
+
+def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]:
+    """What a run's JSON keeps of one metric."""
+    better = METRICS[name].higher_is_better
+    return {
+        "frames": frames,
+        "values": [round(v, 6) for v in values],
+        "mean": float(np.mean(values)),
+        "worst": float(min(values) if better else max(values)),
+        "worst_frame": frames[int(np.argmin(values) if better else np.argmax(values))],
+        "p5": float(np.percentile(values, 5 if better else 95)),
+    }
+
+
+@functools.cache
+def network(name: str, device: str) -> Callable[..., Any]:
+    """LPIPS or DISTS on a device, made once a process."""
+    from gvcodec import perceptual
+
+    try:
+        module = perceptual.dists() if name == "dists" else perceptual.lpips(name.removeprefix("lpips_"))
+    except perceptual.MissingWeightsError as error:
+        raise EvalError(str(error)) from None
+    return module.to(device)
+
+
+def _network_distance(name: str, a: NDArray[np.float32], b: NDArray[np.float32], device: str) -> float:
+    import torch
+
+    with torch.inference_mode():
+        x, y = (torch.from_numpy(p)[None].to(device) for p in (a, b))
+        # Pictures below 32 pixels do not survive the pooling steps: repeat their edge.
+        short = [max(0, 32 - s) for s in x.shape[2:]]
+        if any(short):
+            x, y = (torch.nn.functional.pad(p, (0, short[1], 0, short[0]), mode="replicate") for p in (x, y))
+        return max(0.0, float(network(name, device)(x, y)))
+
+
+class Measurer:
+    """Metrics of one clip for any number of decoded versions; motion vectors of the source are found once."""
+
+    def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:
+        self.clip, self.every, self.device = clip, dict(every), device
+        self._motion: dict[int, MotionField] = {}
+
+    def __call__(self, decoded: RawVideo) -> dict[str, dict[str, Any]]:
+        frames = {name: sample(self.clip.raw.frames, every) for name, every in self.every.items()}
+        if "flicker" in frames:
+            frames["flicker"] = [i for i in frames["flicker"] if i > 0] or [self.clip.raw.frames - 1]
+        values: dict[str, list[float]] = {name: [] for name in frames}
+        for name, whole in (("vmaf", filters.vmaf), ("xpsnr", filters.xpsnr)):
+            if name in frames:
+                every_frame = whole(decoded, self.clip.raw)
+                values[name] = [every_frame[i] for i in frames[name]]
+        for index in range(self.clip.raw.frames):
+            wanted = [n for n in frames if index in frames[n] and n not in ("vmaf", "xpsnr")]
+            pair = FramePair(self.clip, decoded, index)
+            for name in wanted:
+                values[name].append(self._one(name, pair))
+        return {name: summary(name, frames[name], values[name]) for name in frames}
+
+    def _one(self, name: str, pair: FramePair) -> float:
+        if name in ("psnr_y", "psnr_yuv"):
+            y, u, v = pixel.psnr_planes(*pair.planes, self.clip.raw.depth)
+            return y if name == "psnr_y" else (6 * y + u + v) / 8
+        if name == "flicker":
+            return self._flicker(pair)
+        if name == "psnr_rgb":
+            return pixel.psnr(*pair.rgb, 1.0)
+        return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else _network_distance(name, *pair.rgb, self.device)
+
+    def _flicker(self, pair: FramePair) -> float:
+        index = pair.index
+        if index == 0:
+            return 0.0  # a clip of one frame
+        decoded, source = pair.planes
+        decoded_before, source_before = FramePair(self.clip, pair.decoded, index - 1).planes
+        if index not in self._motion:
+            self._motion[index] = MotionField(source_before[0], source[0])
+        pairs = (decoded_before[0], decoded[0]), (source_before[0], source[0])
+        return flicker(self._motion[index], *pairs, self.clip.raw.depth)
+
+
+@dataclass
+class FramePair:
+    """One frame of a decoded video and of its source, read and converted when asked for."""
+
+    clip: Clip
+    decoded: RawVideo
+    index: int
+
+    @functools.cached_property
+    def planes(self) -> tuple[Planes, Planes]:
+        return self.decoded.planes(self.index), self.clip.raw.planes(self.index)
+
+    @functools.cached_property
+    def rgb(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        decoded, source = self.planes
+        return to_rgb(decoded, self.clip), to_rgb(source, self.clip)

@@ -1,0 +1,99 @@
+"""Small things every part of the evaluation needs: running commands, writing files whole, hashing, the ffmpeg binary."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class EvalError(Exception):
+    """Something a person can act on, in one line."""
+
+
+@functools.cache
+def ffmpeg() -> str:
+    """Path of the ffmpeg that `imageio-ffmpeg` carries."""
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise EvalError("imageio-ffmpeg is not installed: pip install 'gvcodec[eval]'") from None
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+@functools.cache
+def ffmpeg_version() -> str:
+    text = subprocess.run([ffmpeg(), "-version"], capture_output=True, text=True, check=True).stdout
+    return text.split("\n", 1)[0].split(" Copyright", 1)[0]
+
+
+@functools.cache
+def ffmpeg_has(kind: str, name: str) -> bool:
+    """Whether ffmpeg lists `name` among its `kind` ("filters" or "encoders")."""
+    text = subprocess.run([ffmpeg(), "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=True).stdout
+    return any(len(words) > 1 and words[1] == name for words in (line.split() for line in text.splitlines()))
+
+
+def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
+    """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises EvalError with the last
+    line of stderr when it fails."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "SVT_LOG": "1"}
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", env=env, timeout=timeout
+        )
+    except FileNotFoundError:
+        raise EvalError(f"{command[0]}: no such program") from None
+    except subprocess.TimeoutExpired:
+        raise EvalError(f"no end after {timeout:.0f} s: {shlex.join(command)}") from None
+    seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise EvalError(f"exit code {done.returncode}: {last} (command: {shlex.join(command)})")
+    return seconds, done.stdout
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the whole file or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The parsed file, or None where there is none or a broken one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (first 16 hex digits) of a JSON-able value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def insert_between(path: Path, name: str, text: str) -> None:
+    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    try:
+        old = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EvalError(f"{path}: {error.strerror}") from None
+    if begin not in old or end not in old.split(begin, 1)[1]:
+        raise EvalError(f"{path}: the lines {begin} and {end} are not there")
+    head, rest = old.split(begin, 1)
+    write_text(path, f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}")

@@ -1,0 +1,262 @@
+"""Source clips and decoded videos as raw planar files.
+
+A clip is prepared once: its first frames go into `NAME.yuv` (planar 4:2:0, 8 bit or 10 bit little endian, what every
+metric compares with) and, losslessly, into `NAME.mkv` (FFV1 with colour tags, what every encoder reads).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.tools import EvalError, digest, ffmpeg, read_json, run, write_json
+
+Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+#: Matrix coefficients as in H.273: name, K_r, K_b, name for ffmpeg.
+MATRICES = {1: ("bt709", 0.2126, 0.0722), 6: ("smpte170m", 0.299, 0.114), 9: ("bt2020nc", 0.2627, 0.0593)}
+_SAME_MATRIX = {5: 6}
+
+
+@dataclass(frozen=True)
+class RawVideo:
+    """A planar 4:2:0 file: `frames` frames of Y (H, W), U and V (⌈H/2⌉, ⌈W/2⌉) without gaps, 8 bit or 16-bit words."""
+
+    path: Path
+    width: int
+    height: int
+    frames: int
+    depth: int = 8
+
+    @property
+    def plane_shapes(self) -> tuple[tuple[int, int], ...]:
+        chroma = ((self.height + 1) // 2, (self.width + 1) // 2)
+        return (self.height, self.width), chroma, chroma
+
+    @property
+    def frame_samples(self) -> int:
+        return sum(h * w for h, w in self.plane_shapes)
+
+    def planes(self, index: int) -> Planes:
+        dtype = np.dtype("u1" if self.depth == 8 else "<u2")
+        data = np.fromfile(self.path, dtype, self.frame_samples, offset=index * self.frame_samples * dtype.itemsize)
+        if data.size != self.frame_samples:
+            raise EvalError(f"{self.path.name}: frame {index} is cut off")
+        parts = np.split(data, np.cumsum([h * w for h, w in self.plane_shapes])[:-1])
+        y, u, v = (part.reshape(shape) for part, shape in zip(parts, self.plane_shapes, strict=True))
+        return y, u, v
+
+    def __iter__(self) -> Iterator[Planes]:
+        return (self.planes(i) for i in range(self.frames))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A prepared source: its raw samples, the lossless file for encoders and what is known about it."""
+
+    name: str
+    raw: RawVideo
+    file: Path
+    fps: Fraction
+    matrix: int
+    full_range: bool
+    sha256: str
+    set_name: str = ""
+    stand_in: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Luma samples of the whole clip: what bpp divides by."""
+        return self.raw.frames * self.raw.width * self.raw.height
+
+    def describe(self) -> dict[str, Any]:
+        """What a run's JSON says about its source."""
+        return {
+            "name": self.name,
+            "set": self.set_name,
+            "stand_in": self.stand_in,
+            "width": self.raw.width,
+            "height": self.raw.height,
+            "frames": self.raw.frames,
+            "depth": self.raw.depth,
+            "fps": str(self.fps),
+            "matrix": MATRICES[self.matrix][0],
+            "full_range": self.full_range,
+            "sha256": self.sha256,
+        }
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames in memory or being read: samples as they stand, plus format. `matrix` 2 = not stated."""
+
+    planes: Iterator[Planes]
+    width: int
+    height: int
+    fps: Fraction
+    depth: int = 8
+    matrix: int = 2
+    full_range: bool = False
+
+
+def open_video(path: Path) -> Frames:
+    """Frames of anything PyAV reads; 4:2:0 with 8 or 10 bits is taken as it is, the rest is converted to 4:2:0.
+    Raises EvalError."""
+    import av
+
+    try:
+        container = av.open(str(path))
+        stream = container.streams.video[0]
+    except (av.error.FFmpegError, IndexError, OSError):
+        raise EvalError(f"{path}: cannot be read as a video") from None
+    context = stream.codec_context
+    depth = 10 if context.format.components[0].bits > 8 else 8
+    wanted = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}[depth]
+
+    def planes() -> Iterator[Planes]:
+        with container:
+            try:
+                for frame in container.decode(stream):
+                    if frame.format.name not in wanted:
+                        frame = frame.reformat(format=wanted[0])
+                    yield _frame_planes(frame, depth)
+            except av.error.FFmpegError as error:
+                raise EvalError(f"{path}: damaged: {error}") from None
+
+    return Frames(
+        planes(),
+        context.width,
+        context.height,
+        Fraction(stream.average_rate or 25),
+        depth,
+        int(context.colorspace),
+        int(context.color_range) == 2 or context.format.name.startswith("yuvj"),
+    )
+
+
+def _frame_planes(frame: Any, depth: int) -> Planes:
+    dtype = np.dtype("u1" if depth == 8 else "<u2")
+    result = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
+        result.append(rows[:, : plane.width].copy())
+    return result[0], result[1], result[2]
+
+
+def open_raw(path: Path, width: int, height: int, fps: Fraction, depth: int) -> Frames:
+    """Frames of a headerless planar 4:2:0 file. Raises EvalError when its size is not a number of whole frames."""
+    frame_bytes = RawVideo(path, width, height, 0, depth).frame_samples * (1 if depth == 8 else 2)
+    count, rest = divmod(path.stat().st_size, frame_bytes)
+    if rest or not count:
+        raise EvalError(f"{path}: {path.stat().st_size} bytes are no whole {width}x{height} {depth}-bit 4:2:0 frames")
+    return Frames(iter(RawVideo(path, width, height, count, depth)), width, height, fps, depth)
+
+
+def prepare(name: str, identity: Any, open_frames: Any, count: int, folder: Path, **marks: Any) -> Clip:
+    """Writes the first `count` frames (0 = all) of `open_frames()` into `folder` once; `identity` is whatever tells
+    one source from another (path, size, date). `marks` are Clip's set_name and stand_in."""
+    stem = f"{name}-{digest([identity, count])}"
+    meta_path = folder / f"{stem}.json"
+    meta = read_json(meta_path)
+    if meta is None:
+        meta = _write_clip(open_frames(), count, folder / stem, name)
+        write_json(meta_path, meta)
+    raw = RawVideo(folder / f"{stem}.yuv", *(meta[k] for k in ("width", "height", "frames", "depth")))
+    keys = {"matrix": meta["matrix"], "full_range": meta["full_range"], "sha256": meta["sha256"]}
+    return Clip(name, raw, folder / f"{stem}.mkv", Fraction(meta["fps"]), **keys, **marks)
+
+
+def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, Any]:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    raw_path, written, sha = stem.with_name(stem.name + ".yuv"), 0, hashlib.sha256()
+    dtype = np.dtype("u1" if frames.depth == 8 else "<u2")
+    with open(raw_path, "wb") as out:
+        for planes in frames.planes:
+            for plane in planes:
+                data = plane.astype(dtype, copy=False).tobytes()
+                sha.update(data)
+                out.write(data)
+            written += 1
+            if written == count:
+                break
+    if not written:
+        raise EvalError(f"{name}: holds no frame")
+    matrix = _SAME_MATRIX.get(frames.matrix, frames.matrix)
+    if matrix not in MATRICES:  # not stated: what players assume
+        matrix = 1 if frames.height >= 720 or frames.width >= 1280 else 6
+    meta = asdict(RawVideo(Path(), frames.width, frames.height, written, frames.depth)) | {
+        "fps": str(frames.fps),
+        "matrix": matrix,
+        "full_range": frames.full_range,
+    }
+    del meta["path"]
+    sha.update(repr(sorted(meta.items())).encode())
+    meta["sha256"] = sha.hexdigest()
+    _write_lossless(raw_path, meta, stem.with_name(stem.name + ".mkv"))
+    return meta
+
+
+def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:
+    tags = ["-color_range", "pc" if meta["full_range"] else "tv", "-colorspace", MATRICES[meta["matrix"]][0]]
+    pixel_format = "yuv420p" if meta["depth"] == 8 else "yuv420p10le"
+    size = f"{meta['width']}x{meta['height']}"
+    source = ["-f", "rawvideo", "-pix_fmt", pixel_format, "-s", size, "-r", meta["fps"], *tags, "-i", str(raw)]
+    run([ffmpeg(), "-v", "error", "-y", *source, "-c:v", "ffv1", "-level", "3", "-g", "1", *tags, str(out)])
+
+
+def read_y4m(path: Path) -> tuple[Frames, int]:
+    """Frames of a 4:2:0 .y4m file as it stands (no conversion of any kind), and their number. Raises EvalError."""
+    with open(path, "rb") as file:
+        header = file.readline(512).decode("latin-1").split()
+    if not header or header[0] != "YUV4MPEG2":
+        raise EvalError(f"{path}: not a YUV4MPEG2 file")
+    fields = {word[0]: word[1:] for word in header[1:] if word[0] != "X"}
+    sampling = fields.get("C", "420")
+    if not sampling.startswith("420"):
+        raise EvalError(f"{path}: sampling {sampling} instead of 4:2:0")
+    depth = 10 if sampling.startswith("420p10") else 8
+    raw = RawVideo(path, int(fields["W"]), int(fields["H"]), 0, depth)
+    frame_bytes = raw.frame_samples * (1 if depth == 8 else 2)
+    start = len(" ".join(header)) + 1
+    count, rest = divmod(path.stat().st_size - start, frame_bytes + 6)
+    if rest:
+        raise EvalError(f"{path}: ends inside frame {count}")
+
+    def planes() -> Iterator[Planes]:
+        dtype = np.dtype("u1" if depth == 8 else "<u2")
+        with open(path, "rb") as file:
+            file.seek(start)
+            for index in range(count):
+                if file.readline(64) != b"FRAME\n":
+                    raise EvalError(f"{path}: frame {index} has no plain FRAME line")
+                flat = np.frombuffer(file.read(frame_bytes), dtype)
+                parts = np.split(flat, np.cumsum([h * w for h, w in raw.plane_shapes])[:-1])
+                y, u, v = (part.reshape(shape) for part, shape in zip(parts, raw.plane_shapes, strict=True))
+                yield y, u, v
+
+    return Frames(planes(), raw.width, raw.height, Fraction(fields["F"].replace(":", "/")), depth), count
+
+
+def decoded_raw(decoded: Path, clip: Clip, out: Path) -> RawVideo:
+    """Brings a decoder's .y4m to the clip's bit depth (rounding to nearest, no dither) as a raw file. Raises EvalError
+    when size or number of frames is not the clip's."""
+    frames, count = read_y4m(decoded)
+    if (frames.width, frames.height, count) != (clip.raw.width, clip.raw.height, clip.raw.frames):
+        got, want = f"{frames.width}x{frames.height}, {count} frames", clip.describe()
+        raise EvalError(f"decoder gave {got} instead of {want['width']}x{want['height']}, {want['frames']} frames")
+    with open(out, "wb") as file:
+        for planes in frames.planes:
+            for plane in planes:
+                if frames.depth > clip.raw.depth:
+                    plane = np.minimum((plane.astype(np.uint16) + 2) >> 2, 255).astype(np.uint8)
+                elif frames.depth < clip.raw.depth:
+                    plane = plane.astype("<u2") << 2
+                file.write(plane.tobytes())
+    return RawVideo(out, clip.raw.width, clip.raw.height, count, clip.raw.depth)
