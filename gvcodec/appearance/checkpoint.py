@@ -1,0 +1,66 @@
+"""The base renderer's file: safetensors, fp16, with the configuration in its metadata. Its hash stands in every stream."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from gvcodec.appearance.renderer import Renderer, RendererConfig
+from gvcodec.errors import MediaError
+
+#: Environment variable that names another checkpoint than the one beside the package.
+CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
+
+
+def find_checkpoint(path: Path | None = None) -> Path:
+    """The checkpoint to use: `path`, $GVCODEC_CHECKPOINT, or `checkpoints/base.safetensors` of the checkout or inside the package.
+
+    Raises `MediaError` when there is none."""
+    named = path or os.environ.get(CHECKPOINT_VARIABLE)
+    package = Path(__file__).resolve().parents[1]
+    places = [Path(named)] if named else [package.parent / "checkpoints/base.safetensors", package / "checkpoints/base.safetensors"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise MediaError(f"{places[0]}: no checkpoint of the renderer here (name one in ${CHECKPOINT_VARIABLE})")
+
+
+@lru_cache(maxsize=8)
+def _digest(path: str, size: int, changed: int) -> bytes:
+    return hashlib.sha256(Path(path).read_bytes()).digest()[:8]
+
+
+def checkpoint_id(path: Path | None = None) -> bytes:
+    """Eight bytes of the SHA-256 of the checkpoint file."""
+    place = find_checkpoint(path)
+    status = place.stat()
+    return _digest(str(place.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def save_checkpoint(renderer: Renderer, path: Path) -> None:
+    """Write weights as fp16, to a temporary name first."""
+    from safetensors.torch import save_file
+
+    partial = path.with_suffix(".part")
+    weights = {name: tensor.detach().half().cpu().contiguous() for name, tensor in renderer.state_dict().items()}
+    save_file(weights, partial, metadata={"renderer": json.dumps(renderer.config.as_dict())})
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path | None = None) -> Renderer:
+    """The base renderer, fp32, in evaluation mode. Raises `MediaError` when the file is missing or is not a checkpoint."""
+    from safetensors import SafetensorError, safe_open
+
+    place = find_checkpoint(path)
+    try:
+        with safe_open(place, "pt") as file:
+            config = RendererConfig(**json.loads((file.metadata() or {})["renderer"]))
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+        renderer = Renderer(config)
+        renderer.load_state_dict(weights)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
+    return renderer.eval().requires_grad_(False)

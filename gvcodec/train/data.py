@@ -1,0 +1,84 @@
+"""Batches of crops from a cache of loop frames (`gvcodec.train.cache`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvcodec.appearance.motion import BLOCK
+from gvcodec.appearance.renderer import condition
+from gvcodec.errors import UsageError
+from gvcodec.train.cache import LENGTH, WINDOW
+
+
+@dataclass
+class Batch:
+    """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`) in 0…1, `vectors` `(B, T, 2, H/16, W/16)`,
+    `condition` `(B, 9)`, `rate_class` `(B,)` int64 (coarse q and base, for normalising losses)."""
+
+    loop: tuple[Tensor, Tensor]
+    source: tuple[Tensor, Tensor]
+    vectors: Tensor
+    condition: Tensor
+    rate_class: Tensor
+
+
+def _planes(flat: np.ndarray, peak: float) -> tuple[Tensor, Tensor]:
+    area = WINDOW * WINDOW
+    x = torch.from_numpy(flat.astype(np.float32)) * (1 / peak)
+    return x[:, :area].reshape(LENGTH, 1, WINDOW, WINDOW), x[:, area:].reshape(LENGTH, 2, WINDOW // 2, WINDOW // 2)
+
+
+class Cache:
+    """Random crops of one half of a cache (training or held-out clips). Raises `UsageError` when there is nothing."""
+
+    def __init__(self, folder: Path, held_out: bool, seed: int = 0, max_bpp: float = 0.15) -> None:
+        index = folder / "index.jsonl"
+        if not index.is_file():
+            raise UsageError(f"{folder}: no cache of training material here (make one with python -m gvcodec.train.cache)")
+        self.entries = []
+        for line in index.read_text().splitlines():
+            entry = json.loads(line)
+            if entry["held_out"] == held_out and entry["bpp"] <= max_bpp:
+                self.entries.append(entry)
+        if not self.entries:
+            raise UsageError(f"{folder}: the cache holds no {'held-out' if held_out else 'training'} clips")
+        self.records = [np.load(folder / f"{entry['name']}.npy", mmap_mode="r") for entry in self.entries]
+        self.rng = np.random.default_rng(seed)
+
+    def digest(self) -> str:
+        """SHA-256 over the index: which material a checkpoint has seen."""
+        return hashlib.sha256(json.dumps(self.entries, sort_keys=True).encode()).hexdigest()
+
+    def _run(self, entry: int, record: int, size: int, augment: bool) -> tuple[Tensor, ...]:
+        data = self.records[entry][record]
+        loop, source = _planes(data["loop"], 1023), _planes(data["source"] * np.uint16(4), 1023)
+        vectors = torch.from_numpy(data["motion"].copy())
+        free = (WINDOW - size) // BLOCK + 1
+        top, left = (self.rng.integers(0, free, 2) if augment else np.array([free // 2, free // 2])) * BLOCK
+        parts = [p[..., top : top + size, left : left + size] for p in (loop[0], source[0])]
+        parts += [p[..., top // 2 : (top + size) // 2, left // 2 : (left + size) // 2] for p in (loop[1], source[1])]
+        parts.append(vectors[..., top // BLOCK : (top + size) // BLOCK, left // BLOCK : (left + size) // BLOCK])
+        for axis in (2, 3):
+            if augment and self.rng.random() < 0.5:
+                parts = [p.flip(axis) for p in parts]
+                parts[4] = parts[4] * torch.tensor([-1, 1] if axis == 2 else [1, -1], dtype=torch.int16).view(1, 2, 1, 1)
+        return tuple(parts)
+
+    def batch(self, count: int, size: int, picks: list[tuple[int, int]] | None = None) -> Batch:
+        """`count` random augmented crops of `size`², or the middle crops of the records `picks` (entry, record)."""
+        augment = picks is None
+        if picks is None:
+            picks = [(int(e), int(self.rng.integers(len(self.records[e])))) for e in self.rng.integers(0, len(self.entries), count)]
+        runs = [torch.stack(parts) for parts in zip(*(self._run(e, r, size, augment) for e, r in picks), strict=True)]
+        entries = [self.entries[e] for e, _ in picks]
+        conditions = torch.cat([condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries])
+        classes = torch.tensor([min(e["q"] // 8, 7) for e in entries])
+        return Batch((runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes)

@@ -1,0 +1,238 @@
+"""Training of the base renderer, as a starting point for per-video tuning: one process, one code path for CPU and GPU.
+
+    main(Path("train.toml"), minutes=60)
+
+stops after the given minutes or at SIGTERM/SIGINT with everything saved, and goes on from there when called again. Written to the
+configured folder: `state.pt` (everything needed to resume), `base.safetensors` (averaged weights, fp16, with the renderer's
+configuration), `log.jsonl` (one line every few steps, one for each validation) and `sheet-*.png` (source | loop | rendered).
+A run begins with a cheap stage without VGG (pixels and band energies), which teaches the trunk what texture belongs where.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gvcodec import perceptual
+from gvcodec.appearance.checkpoint import save_checkpoint
+from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
+from gvcodec.errors import UsageError
+from gvcodec.train.data import Batch, Cache
+from gvcodec.train.losses import PerceptualLoss
+from gvcodec.train.objective import Objective, crop_rgb, render_run
+from gvcodec.types import Colour
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock."""
+
+    cache: str
+    out: str
+    channels: int = 64
+    depth: int = 6
+    style: int = 32
+    residual: int = 24
+    seed: int = 1
+    batch: int = 4
+    size: int = 192
+    start_minutes: float = 6.0
+    start_batch: int = 8
+    learning_rate: float = 1.5e-3
+    plan_minutes: float = 80.0
+    average: float = 0.995
+    pixel: float = 4.0
+    energy: float = 0.03
+    temporal: float = 2.0
+    validate_minutes: float = 10.0
+    validate_samples: int = 16
+    threads: int = 0
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a TOML file. Raises `UsageError` for an unknown key, a wrong type or a missing one."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    known = {f.name: f for f in fields(TrainConfig)}
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key}")
+        wanted = {"str": str, "int": int, "float": (int, float)}[str(known[key].type)]
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise UsageError(f"{path}: {key} must be of type {known[key].type}")
+    for key in ("cache", "out"):
+        if key not in values:
+            raise UsageError(f"{path}: {key} is missing")
+    return TrainConfig(**values)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move all tensors of a batch."""
+
+    def move(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return pair[0].to(device), pair[1].to(device)
+
+    return Batch(move(batch.loop), move(batch.source), batch.vectors.to(device), batch.condition.to(device), batch.rate_class.to(device))
+
+
+class Trainer:
+    """State of a run. `step()` does one update; `save()` writes everything, atomically."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.out = Path(config.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.data = Cache(Path(config.cache), held_out=False, seed=config.seed)
+        sizes = RendererConfig(config.channels, config.depth, config.style, config.residual)
+        self.renderer = new_renderer(sizes, config.seed).to(self.device)
+        self.average = new_renderer(sizes, config.seed).to(self.device)
+        self.optimizer = torch.optim.AdamW(self.renderer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
+        loss = None
+        if perceptual.find_weights():
+            loss = PerceptualLoss().to(self.device)
+        self.cheap = Objective(None, config.pixel, 10 * config.energy, config.temporal)
+        self.full = Objective(loss, config.pixel, config.energy, config.temporal)
+        self.class_loss = torch.ones(8, device=self.device)
+        self.steps, self.minutes, self.validated = 0, 0.0, -1e9
+        self._resume()
+
+    def _resume(self) -> None:
+        path = self.out / "state.pt"
+        if not path.is_file():
+            return
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.renderer.load_state_dict(saved["renderer"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.class_loss = saved["class_loss"].to(self.device)
+        self.steps, self.minutes, self.validated = saved["steps"], saved["minutes"], saved["validated"]
+        self.data.rng = np.random.default_rng((self.config.seed, self.steps))
+
+    def save(self) -> None:
+        """Write `state.pt` and `base.safetensors`."""
+        state = {
+            "renderer": self.renderer.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "class_loss": self.class_loss,
+            "steps": self.steps,
+            "minutes": self.minutes,
+            "validated": self.validated,
+        }
+        partial = self.out / "state.part"
+        torch.save(state, partial)
+        os.replace(partial, self.out / "state.pt")
+        save_checkpoint(self.average, self.out / "base.safetensors")
+
+    def log(self, entry: dict[str, object]) -> None:
+        """Append to `log.jsonl` and show."""
+        entry = {"step": self.steps, "minutes": round(self.minutes, 2), **entry}
+        with open(self.out / "log.jsonl", "a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(json.dumps(entry), flush=True)
+
+    def step(self) -> dict[str, float]:
+        """One update; returns the mean of each part of the loss."""
+        config = self.config
+        start = self.minutes < config.start_minutes
+        batch = to_device(self.data.batch(config.start_batch if start else config.batch, config.size), self.device)
+        rate = config.learning_rate * max(0.05, 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.minutes / config.plan_minutes)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (self.steps + 1) / 50)
+        parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
+        # Rates span a hundredfold: a sample counts relative to what samples of its rate cost on average.
+        with torch.no_grad():
+            self.class_loss[batch.rate_class] += 0.05 * (parts["total"] - self.class_loss[batch.rate_class])
+        loss = (parts["total"] / self.class_loss[batch.rate_class].clamp(min=1e-3)).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.renderer.parameters(), 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        decay = min(config.average, self.steps / (self.steps + 20))
+        with torch.no_grad():
+            for a, p in zip(self.average.parameters(), self.renderer.parameters(), strict=True):
+                a.lerp_(p, 1 - decay)
+        return {name: float(value.detach().mean()) for name, value in parts.items()}
+
+    def validate(self) -> None:
+        """LPIPS-VGG, DISTS and PSNR (luma) of loop and rendered frames of held-out clips, and a sheet of crops."""
+        if not perceptual.find_weights():
+            return
+        held_out = Cache(Path(self.config.cache), held_out=True)
+        stride = max(1, len(held_out.entries) // self.config.validate_samples)
+        picks = [(e, e % len(held_out.records[e])) for e in range(0, len(held_out.entries), stride)][: self.config.validate_samples]
+        metrics = {"lpips_vgg": perceptual.lpips("vgg").to(self.device), "dists": perceptual.dists().to(self.device)}
+        totals: dict[str, list[float]] = {}
+        rows = []
+        with torch.inference_mode():
+            for pick in picks:
+                batch = to_device(held_out.batch(1, 256, [pick]), self.device)
+                rendered, _ = render_run(self.average, batch, 0)
+                source = (batch.source[0][:, -1], batch.source[1][:, -1])
+                pictures = {"loop": (batch.loop[0][:, -1], batch.loop[1][:, -1]), "rendered": (rendered[0].clamp(0, 1), rendered[1].clamp(0, 1))}
+                wanted = crop_rgb(source, Colour()).clamp(0, 1)
+                row = [wanted]
+                for name, planes in pictures.items():
+                    rgb = crop_rgb(planes, Colour()).clamp(0, 1)
+                    row.append(rgb)
+                    for metric, module in metrics.items():
+                        totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, wanted)))
+                    error = float((planes[0] - source[0]).square().mean())
+                    totals.setdefault(f"{name}_psnr", []).append(-10 * math.log10(error + 1e-10))
+                rows.append(torch.cat(row, 3)[0])
+        self.log({"validation": {name: round(float(np.mean(values)), 4) for name, values in totals.items()}})
+        from PIL import Image
+
+        sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+        Image.fromarray(sheet).save(self.out / f"sheet-{self.steps:06d}.png")
+
+
+def main(config_path: Path, minutes: float, out: str | None = None, cache: str | None = None) -> Path:
+    """Train for `minutes`; `out` and `cache` override the configuration. Returns the path of the checkpoint."""
+    config = read_config(config_path)
+    config = TrainConfig(**{**asdict(config), **({"out": out} if out else {}), **({"cache": cache} if cache else {})})
+    trainer = Trainer(config)
+    stopped = []
+    before = {s: signal.signal(s, lambda number, frame: stopped.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    trainer.log({"material": trainer.data.digest(), "device": str(trainer.device), "config": asdict(config)})
+    begin, saved, shown = time.monotonic(), time.monotonic(), time.monotonic()
+    sums: dict[str, list[float]] = {}
+    try:
+        while not stopped and time.monotonic() - begin < 60 * minutes:
+            tick = time.monotonic()
+            for name, value in trainer.step().items():
+                sums.setdefault(name, []).append(value)
+            trainer.minutes += (time.monotonic() - tick) / 60
+            if time.monotonic() - shown > 20:
+                left = max(0.0, minutes - (time.monotonic() - begin) / 60)
+                means = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+                trainer.log({"loss": means, "steps_per_second": round(len(sums["total"]) / (time.monotonic() - shown), 2), "eta_minutes": round(left, 1)})
+                sums, shown = {}, time.monotonic()
+            if trainer.minutes - trainer.validated > config.validate_minutes:
+                trainer.validated = trainer.minutes
+                trainer.validate()
+                shown = time.monotonic()
+            if time.monotonic() - saved > 120:
+                trainer.save()
+                saved = time.monotonic()
+    finally:
+        trainer.save()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    trainer.validate()
+    return trainer.out / "base.safetensors"

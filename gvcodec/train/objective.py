@@ -1,0 +1,76 @@
+"""What a batch of crops costs: the renderer's run over a few frames and the loss of its last frame. Used by training and tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gvcodec.appearance.renderer import Renderer
+from gvcodec.appearance.texture import fresh
+from gvcodec.train.data import Batch
+from gvcodec.train.losses import PerceptualLoss, band_energy, pixel_loss, temporal_loss, to_rgb
+from gvcodec.types import Colour
+
+#: Side of the crop on which perceptual losses are taken, in the middle of the rendered crop.
+CROP = 128
+
+
+def middle(x: Tensor, side: int) -> Tensor:
+    """The middle `side`² of planes `(…, H, W)`."""
+    top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
+    return x[..., top : top + side, left : left + side]
+
+
+def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour) -> Tensor:
+    """The middle of `(luma, chroma)` as RGB `(B, 3, CROP, CROP)`."""
+    return to_rgb(middle(planes[0], CROP), middle(planes[1], CROP // 2), colour)
+
+
+def render_run(renderer: Renderer, batch: Batch, position: int) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    """Render all frames of a batch; gradients flow through the last one only. `position` seeds the noise.
+
+    Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
+    luma, chroma = batch.loop
+    frames, (height, width) = luma.shape[1], luma.shape[-2:]
+    state, out, before = None, None, None
+    for t in range(frames):
+        before = out[0] if out else None
+        noise = fresh(height, width, position + t, device=luma.device)
+        vectors = batch.vectors[:, t] if t else None
+        with torch.set_grad_enabled(t == frames - 1 and torch.is_grad_enabled()):
+            *painted, state = renderer.step(luma[:, t], chroma[:, t], vectors, noise, state, batch.condition)
+        out = (painted[0], painted[1])
+    assert out is not None
+    return out, before
+
+
+class Objective:
+    """Weighted losses per sample. Without `perceptual`, only pixels, band energies and steadiness count (the cheap start)."""
+
+    def __init__(self, perceptual: PerceptualLoss | None, pixel: float = 4.0, energy: float = 0.03, temporal: float = 2.0, colour: Colour = Colour()) -> None:
+        self.perceptual, self.pixel, self.energy, self.temporal, self.colour = perceptual, pixel, energy, temporal, colour
+
+    def reference(self, batch: Batch) -> list[Tensor]:
+        """VGG maps of the source's last frames."""
+        assert self.perceptual is not None
+        with torch.no_grad():
+            return self.perceptual.maps(crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour))
+
+    def __call__(self, renderer: Renderer, batch: Batch, position: int, reference: Callable[[], list[Tensor]] | None = None) -> dict[str, Tensor]:
+        """Parts of the loss, each `(B,)` and weighted, and their sum `total`."""
+        (luma, chroma), before = render_run(renderer, batch, position)
+        source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
+        parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
+        if self.energy:
+            gap = band_energy(renderer.bank, luma) - band_energy(renderer.bank, source_luma)
+            parts["energy"] = self.energy * gap.abs().mean((1, 2, 3))
+        if before is not None and self.temporal:
+            source_before = batch.source[0][:, -2]
+            parts["temporal"] = self.temporal * temporal_loss(luma, before, source_luma, source_before, batch.vectors[:, -1])
+        if self.perceptual is not None:
+            maps = reference() if reference else self.reference(batch)
+            parts["lpips"], parts["dists"] = self.perceptual(crop_rgb((luma, chroma), self.colour), maps)
+        parts["total"] = torch.stack(list(parts.values())).sum(0)
+        return parts
