@@ -1,0 +1,154 @@
+"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.265 (x265, decoded by FFmpeg).
+
+Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly better. At scale
+3/4 or 1/2 the coded picture is smaller and loop frames come back at full size through the filters of
+`gvcodec.structure.resample`. Both decoders are exact by standard, so loop frames are the same everywhere; `StandardEncoder`
+gets its loop frames from its own decoder. Sizes that the encoders cannot code are padded by edge replication.
+"""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+
+import av
+
+from gvcodec.bitstream.header import MAX_PIXELS
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.media.planes import frame_from_planes, planes_from_frame
+from gvcodec.structure import Coded, CodedFrame
+from gvcodec.structure.resample import Resampler
+from gvcodec.structure.units import restore_av1, restore_hevc, strip_av1, strip_hevc
+from gvcodec.types import Planes, VideoFormat
+
+CODECS = ("av1", "hevc")
+MAX_Q = 63
+
+_ENCODERS = {"av1": "libsvtav1", "hevc": "libx265"}
+_DECODERS = {"av1": "libdav1d", "hevc": "hevc"}
+_STRIP = {"av1": strip_av1, "hevc": strip_hevc}
+_RESTORE = {"av1": restore_av1, "hevc": restore_hevc}
+_SVT_PRESET = 4
+_X265_PRESET = "medium"
+_INTRA = 1
+#: Keyframes are placed here, not by the encoders: their own period is out of reach.
+_NEVER = 1 << 20
+
+
+class StandardEncoder:
+    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1), or 63/51 of x265's.
+
+    `keyint`: frames from one keyframe to the next, 0 = only the first. Random access (hierarchical B frames, delay of up
+    to a hundred frames) unless `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
+    """
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        codec: str,
+        q: int,
+        keyint: int = 0,
+        scale: Fraction = Fraction(1),
+        low_delay: bool = False,
+        threads: int = 0,
+    ) -> None:
+        if codec not in CODECS or not 0 <= q <= MAX_Q or keyint < 0:
+            raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
+        self._codec = codec
+        self._q = q
+        self._keyint = keyint
+        self._since_key = 0
+        self._count = 0
+        self._resampler = Resampler(fmt.width, fmt.height, scale)
+        self._decoder = StandardDecoder(fmt, codec, scale, threads)
+        self._encoder = _open_encoder(fmt, self._resampler, codec, q, low_delay, threads)
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        """Take the next frame (full size)."""
+        frame = frame_from_planes(self._resampler.down(planes), 10)
+        key = force_key or self._count == 0 or self._since_key == self._keyint > 0
+        self._since_key = 1 if key else self._since_key + 1
+        frame.pict_type = _INTRA if key else 0
+        frame.pts, frame.time_base = self._count, self._encoder.time_base
+        self._count += 1
+        return self._released(frame)
+
+    def flush(self) -> Coded:
+        coded = self._released(None)
+        coded.loops += self._decoder.flush()
+        return coded
+
+    def _released(self, frame: av.VideoFrame | None) -> Coded:
+        coded = Coded()
+        for packet in self._encoder.encode(frame):
+            payload = _STRIP[self._codec](bytes(packet))
+            coded.packets.append(CodedFrame(payload, packet.is_keyframe, self._q))
+            coded.loops += self._decoder.send(payload, packet.is_keyframe)
+        return coded
+
+
+class StandardDecoder:
+    """Decoder of the plug; loop frames come out at full size."""
+
+    def __init__(self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0) -> None:
+        self._resampler = Resampler(fmt.width, fmt.height, scale)
+        self._restore = _RESTORE[codec]
+        self._decoder = av.CodecContext.create(_DECODERS[codec], "r")
+        self._decoder.thread_count = threads
+        # The stream's own idea of its size must not decide about memory.
+        self._decoder.options = {"max_pixels": str(2 * MAX_PIXELS)}
+        self._owed = 0
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        """Take the next packet. Raises `DamagedStreamError`."""
+        self._owed += 1
+        return self._decode(av.Packet(self._restore(payload)))
+
+    def flush(self) -> list[Planes]:
+        """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""
+        loops = self._decode(None)
+        if self._owed:
+            raise DamagedStreamError(f"{abs(self._owed)} frames of the structure layer could not be decoded")
+        return loops
+
+    def _decode(self, packet: av.Packet | None) -> list[Planes]:
+        try:
+            frames = self._decoder.decode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise DamagedStreamError("the structure layer cannot be decoded") from error
+        size = (self._resampler.coded_width, self._resampler.coded_height)
+        for frame in frames:
+            if (frame.width, frame.height) != size or frame.format.name != "yuv420p10le" or frame.is_corrupt:
+                raise DamagedStreamError("the structure layer is not the one that the header promises")
+        self._owed -= len(frames)
+        return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
+
+
+def _open_encoder(
+    fmt: VideoFormat, resampler: Resampler, codec: str, q: int, low_delay: bool, threads: int
+) -> av.VideoCodecContext:
+    # SVT-AV1 prints its settings unless told not to, before its own options are read.
+    os.environ.setdefault("SVT_LOG", "1")
+    encoder = av.CodecContext.create(_ENCODERS[codec], "w")
+    encoder.width, encoder.height = resampler.coded_width, resampler.coded_height
+    encoder.pix_fmt = "yuv420p10le"
+    encoder.framerate = fmt.frame_rate
+    encoder.time_base = 1 / fmt.frame_rate
+    encoder.gop_size = _NEVER
+    colour = fmt.colour
+    encoder.color_range = 2 if colour.full_range else 1
+    encoder.colorspace, encoder.color_primaries, encoder.color_trc = colour.matrix, colour.primaries, colour.transfer
+    if codec == "av1":
+        params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay
+        encoder.options = {"preset": str(_SVT_PRESET), "crf": str(max(1, q)), "svtav1-params": ":".join(params)}
+        return encoder
+    params = ["log-level=none", "info=0", "repeat-headers=1", "open-gop=0", "keyint=-1"]
+    params += ["bframes=0", "rc-lookahead=0", "b-adapt=0", "scenecut=0", "frame-threads=1"] if low_delay else []
+    params += [f"pools={threads}"] * (threads > 0)
+    encoder.options = {
+        "preset": _X265_PRESET,
+        "crf": f"{q * 51 / 63:.2f}",
+        "forced-idr": "1",
+        "x265-params": ":".join(params),
+    }
+    return encoder

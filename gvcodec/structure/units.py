@@ -1,0 +1,74 @@
+"""Payloads of standard bitstreams without what a decoder does not need, and back.
+
+AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last OBU without a size
+field; two to four bytes less a frame. H.265 (Annex B): one NAL unit without start code; more than one are preceded by
+0x80 | count and the sizes of all but the last as LEB128; no SEI and no access unit delimiters. Functions named
+`restore_…` raise `DamagedStreamError` for anything that does not parse.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gvcodec.bitstream.varint import Cursor, encode_var
+from gvcodec.errors import DamagedStreamError
+
+_OBU_DELIMITER, _OBU_PADDING = 2, 15
+_OBU_EXTENDED, _OBU_SIZED = 4, 2
+_TEMPORAL_DELIMITER = b"\x12\x00"
+_NAL_DROPPED = (35, 39, 40)
+_NAL_COUNTED = 0x80
+_START_CODE = b"\x00\x00\x00\x01"
+
+
+def strip_av1(unit: bytes) -> bytes:
+    """A temporal unit as an encoder makes it to the payload of a packet."""
+    kept = [obu for obu in _obus(unit) if obu[0] >> 3 & 15 not in (_OBU_DELIMITER, _OBU_PADDING)]
+    head, size_at = kept[-1][0], 1 + bool(kept[-1][0] & _OBU_EXTENDED)
+    cursor = Cursor(kept[-1][size_at:], "OBU")
+    cursor.var()
+    last = bytes([head & ~_OBU_SIZED]) + kept[-1][1:size_at] + cursor.take(len(cursor))
+    return b"".join(kept[:-1]) + last
+
+
+def restore_av1(payload: bytes) -> bytes:
+    """Payload of a packet to a temporal unit in the low-overhead format, with a delimiter."""
+    return _TEMPORAL_DELIMITER + b"".join(_obus(payload))
+
+
+def _obus(data: bytes) -> list[bytes]:
+    """OBUs of a temporal unit, each with a size field; the last may come without."""
+    obus: list[bytes] = []
+    cursor = Cursor(data, "OBU")
+    while len(cursor):
+        head = cursor.uint(1)
+        extension = cursor.take(1) if head & _OBU_EXTENDED else b""
+        body = cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor))
+        obus.append(bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body)
+    if not obus:
+        raise DamagedStreamError("empty packet")
+    return obus
+
+
+def strip_hevc(unit: bytes) -> bytes:
+    """An access unit in Annex B form to the payload of a packet."""
+    units = [nal.rstrip(b"\0") for nal in re.split(rb"\x00\x00\x01", unit)[1:]]
+    kept = [nal for nal in units if nal[0] >> 1 & 63 not in _NAL_DROPPED]
+    if len(kept) == 1:
+        return kept[0]
+    return bytes([_NAL_COUNTED | len(kept)]) + b"".join(encode_var(len(nal)) for nal in kept[:-1]) + b"".join(kept)
+
+
+def restore_hevc(payload: bytes) -> bytes:
+    """Payload of a packet to an access unit in Annex B form."""
+    if not payload:
+        raise DamagedStreamError("empty packet")
+    if payload[0] < _NAL_COUNTED:
+        return _START_CODE + payload
+    cursor = Cursor(payload, "NAL unit")
+    count = cursor.uint(1) & ~_NAL_COUNTED
+    if count == 0:
+        raise DamagedStreamError("packet without NAL units")
+    sizes = [cursor.var() for _ in range(count - 1)]
+    nals = [cursor.take(size) for size in sizes]
+    return b"".join(_START_CODE + nal for nal in (*nals, cursor.take(len(cursor))))
