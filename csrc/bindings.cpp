@@ -1,0 +1,324 @@
+// Python bindings of the core (module gvcodec._core). NumPy arrays in, NumPy arrays or bytes out; the interpreter lock
+// is released while the core works.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+
+#include "core/deblock.hpp"
+#include "core/klt_encoder.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+template <class T, int N>
+using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Out = nb::ndarray<nb::numpy, T>;
+
+template <class T>
+Out<T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
+  auto* owned = new std::vector<T>(std::move(values));
+  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return Out<T>(owned->data(), shape, owner);
+}
+
+nb::bytes to_bytes(const std::vector<uint8_t>& v) { return nb::bytes(reinterpret_cast<const char*>(v.data()), v.size()); }
+
+Out<uint16_t> crop(const gv::Plane& p, int width, int height) {
+  std::vector<uint16_t> values(static_cast<size_t>(width) * height);
+  for (int y = 0; y < height; ++y) std::copy_n(p.row(y), width, values.data() + static_cast<size_t>(y) * width);
+  return to_numpy(std::move(values), {static_cast<size_t>(height), static_cast<size_t>(width)});
+}
+
+using Planes = std::tuple<Out<uint16_t>, Out<uint16_t>, Out<uint16_t>>;
+
+Planes crop(const gv::Picture& p, int width, int height) {
+  const int cw = (width + 1) / 2, ch = (height + 1) / 2;
+  return {crop(p.plane[0], width, height), crop(p.plane[1], cw, ch), crop(p.plane[2], cw, ch)};
+}
+
+// Copies a plane and repeats its edges up to the padded size.
+void fill(gv::Plane& plane, const In<uint16_t, 2>& in) {
+  const int h = static_cast<int>(in.shape(0)), w = static_cast<int>(in.shape(1));
+  if (w > plane.width || h > plane.height || w < 1 || h < 1) throw nb::value_error("plane of another size");
+  for (int y = 0; y < plane.height; ++y) {
+    const uint16_t* src = in.data() + static_cast<size_t>(std::min(y, h - 1)) * w;
+    uint16_t* dst = plane.row(y);
+    for (int x = 0; x < w; ++x) dst[x] = std::min<uint16_t>(src[x], gv::kMaxSample);
+    std::fill(dst + w, dst + plane.width, dst[w - 1]);
+  }
+  plane.extend();
+}
+
+gv::Picture to_picture(int width, int height, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v) {
+  const size_t w = static_cast<size_t>(width), h = static_cast<size_t>(height), cw = (w + 1) / 2, ch = (h + 1) / 2;
+  if (y.shape(0) != h || y.shape(1) != w || u.shape(0) != ch || u.shape(1) != cw || v.shape(0) != ch || v.shape(1) != cw)
+    throw nb::value_error("planes do not fit the picture size");
+  gv::Picture p(width, height);
+  fill(p.plane[0], y);
+  fill(p.plane[1], u);
+  fill(p.plane[2], v);
+  return p;
+}
+
+void check_size(int width, int height) {
+  if (width < 1 || height < 1 || width > 16384 || height > 16384) throw nb::value_error("picture size out of range");
+}
+
+gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
+  if (static_cast<int>(rows.shape(0)) != count || rows.shape(1) != gv::kBlockSamples) throw nb::value_error("basis of another shape");
+  gv::Basis b;
+  b.count = count;
+  b.rows.assign(rows.data(), rows.data() + rows.size());
+  return b;
+}
+
+void set_initial(gv::MixState& mix, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
+  if (p.shape(0) != mix.slots.size() || n.shape(0) != mix.slots.size() || w.size() != mix.weights.size())
+    throw nb::value_error("entropy model of another shape");
+  for (size_t i = 0; i < mix.slots.size(); ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
+  std::copy_n(w.data(), mix.weights.size(), mix.weights.begin());
+}
+
+nb::tuple get_mix(const gv::MixState& mix) {
+  std::vector<uint16_t> p;
+  std::vector<uint8_t> n;
+  for (const gv::Slot& s : mix.slots) p.push_back(s.p), n.push_back(s.n);
+  const size_t count = p.size();
+  return nb::make_tuple(to_numpy(std::move(p), {count}), to_numpy(std::move(n), {count}),
+                        to_numpy(std::vector<int32_t>(mix.weights), {gv::slots::kSetCount, static_cast<size_t>(gv::kWeights)}));
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  m.doc() = "C++ core of gvcodec: range coder, entropy model, transform, motion, the KLT structure layer.";
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (const gv::DamagedStream& e) {
+      nb::object type = nb::module_::import_("gvcodec.errors").attr("DamagedStreamError");
+      PyErr_SetString(type.ptr(), e.what());
+    }
+  });
+  m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
+  m.attr("COARSE_COUNT") = gv::kCoarseCount;
+  m.attr("LEVELS") = gv::kLevels;
+  m.attr("SLOT_COUNT") = gv::slots::kCount;
+  m.attr("WEIGHT_SETS") = static_cast<uint32_t>(gv::slots::kSetCount);
+  m.attr("WEIGHTS") = gv::kWeights;
+
+  nb::class_<gv::Model>(m, "Model", "Bases and initial entropy state of the KLT structure layer.")
+      .def("__init__",
+           [](gv::Model* self, const std::vector<In<int16_t, 2>>& key, const std::vector<In<int16_t, 2>>& inter,
+              const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
+             if (key.size() != gv::kLevels || inter.size() != gv::kLevels) throw nb::value_error("five bases each");
+             new (self) gv::Model();
+             for (int l = 0; l < gv::kLevels; ++l) {
+               self->basis[0][l] = to_basis(key[l], gv::coefficient_count(l));
+               self->basis[1][l] = to_basis(inter[l], gv::coefficient_count(l));
+             }
+             set_initial(self->initial, p, n, w);
+           },
+           "key"_a, "inter"_a, "probabilities"_a, "counts"_a, "weights"_a)
+      .def_static("blank_state", [] { return get_mix(gv::MixState(gv::slots::kCount, gv::slots::kSetCount)); },
+                  "Entropy state that has learned nothing: (probabilities, counts, weights).");
+
+  struct Encoder {
+    gv::KltEncoder encoder;
+    int width, height;
+  };
+  nb::class_<Encoder>(m, "KltEncoder")
+      .def("__init__",
+           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, bool coarse,
+              bool quadtree, bool rdoq) {
+             check_size(width, height);
+             new (self) Encoder{gv::KltEncoder(model, width, height, threads, {lambda, coarse, quadtree, rdoq}), width, height};
+           },
+           nb::keep_alive<1, 2>(), "model"_a, "width"_a, "height"_a, "threads"_a = 1, nb::kw_only(),
+           "lambda_"_a = gv::EncoderTools().lambda, "coarse_tokens"_a = true, "quadtree"_a = true, "rdoq"_a = true)
+      .def(
+          "encode",
+          [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,
+             bool key, bool scene_cut) {
+            if (q < 0 || q > 63 || key_q < 0 || key_q > 63) throw nb::value_error("q is 0…63");
+            const gv::Picture source = to_picture(self.width, self.height, y, u, v);
+            gv::FrameReport report;
+            {
+              nb::gil_scoped_release unlocked;
+              report = self.encoder.encode(source, q, key_q, key, scene_cut);
+            }
+            return nb::make_tuple(to_bytes(report.payload), report.key);
+          },
+          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a)
+      .def("loop", [](const Encoder& self) { return crop(self.encoder.loop(), self.width, self.height); })
+      .def("residual",
+           [](const Encoder& self, int level) {
+             if (level < 0 || level >= gv::kLevels) throw nb::value_error("level is 0…4");
+             const gv::Residual& r = self.encoder.residual(level);
+             nb::list planes;
+             for (int c = 0; c < 3; ++c)
+               planes.append(to_numpy(std::vector<int16_t>(r.data[c]), {static_cast<size_t>(r.height[c]), static_cast<size_t>(r.width[c])}));
+             return planes;
+           },
+           "level"_a, "What the tokens of a level were made from: three int16 planes (for fitting the bases).")
+      .def("learned", [](const Encoder& self) { return get_mix(self.encoder.learned()); })
+      .def("learn_on",
+           [](Encoder& self, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
+             gv::MixState mix(gv::slots::kCount, gv::slots::kSetCount);
+             set_initial(mix, p, n, w);
+             self.encoder.set_initial(mix);
+             self.encoder.keep_learning = true;
+           },
+           "probabilities"_a, "counts"_a, "weights"_a, "Start from this state and never reset it (for training the initial state).");
+
+  struct Decoder {
+    gv::KltDecoder decoder;
+    int width, height;
+  };
+  nb::class_<Decoder>(m, "KltDecoder")
+      .def("__init__",
+           [](Decoder* self, const gv::Model& model, int width, int height, int threads) {
+             check_size(width, height);
+             new (self) Decoder{gv::KltDecoder(model, width, height, threads), width, height};
+           },
+           nb::keep_alive<1, 2>(), "model"_a, "width"_a, "height"_a, "threads"_a = 1)
+      .def(
+          "decode",
+          [](Decoder& self, nb::bytes payload) {
+            const auto* data = reinterpret_cast<const uint8_t*>(payload.c_str());
+            const size_t size = payload.size();
+            {
+              nb::gil_scoped_release unlocked;
+              self.decoder.decode(data, size);
+            }
+            return crop(self.decoder.loop(), self.width, self.height);
+          },
+          "payload"_a)
+      .def("motion", [](const Decoder& self) {
+        const gv::FrameTokens& t = self.decoder.tokens();
+        std::vector<int16_t> mv;
+        for (const gv::Mv v : t.mv) mv.push_back(v.x), mv.push_back(v.y);
+        return to_numpy(std::move(mv), {static_cast<size_t>(t.blocks_high), static_cast<size_t>(t.blocks_wide), 2});
+      });
+
+  // The parts by themselves, for their tests and for others to use.
+  m.def("rans_encode",
+        [](const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq) {
+          if (start.shape(0) != freq.shape(0)) throw nb::value_error("as many starts as frequencies");
+          gv::RansEncoder e;
+          for (size_t i = 0; i < start.shape(0); ++i) {
+            if (freq(i) < 1 || freq(i) > gv::kProbOne || start(i) > gv::kProbOne - freq(i)) throw nb::value_error("symbol outside 2^16");
+            e.put(start(i), freq(i));
+          }
+          return to_bytes(e.finish());
+        },
+        "start"_a, "freq"_a, "Codes symbols that occupy [start, start + freq) of 2^16.");
+  m.def("rans_decode",
+        [](nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint32_t, 1>& which) {
+          gv::RansDecoder d(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
+          std::vector<int32_t> out;
+          const size_t n = cdf.shape(1);
+          for (size_t i = 0; i < which.shape(0); ++i) {
+            if (which(i) >= cdf.shape(0)) throw nb::value_error("no such table");
+            const uint32_t at = d.peek();
+            size_t s = 0;
+            while (s + 2 < n && cdf(which(i), s + 1) <= at) ++s;
+            d.advance(cdf(which(i), s), cdf(which(i), s + 1) - cdf(which(i), s));
+            out.push_back(static_cast<int32_t>(s));
+          }
+          const size_t count = out.size();
+          return nb::make_tuple(to_numpy(std::move(out), {count}), d.finished());
+        },
+        "data"_a, "cdf"_a, "which"_a, "Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns (symbols, whole).");
+  m.def("mix_encode",
+        [](const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts, const In<uint32_t, 1>& sets, uint32_t slot_count, uint32_t set_count) {
+          gv::MixState state(slot_count, set_count);
+          gv::BitEncoder coder(state);
+          for (size_t i = 0; i < bits.shape(0); ++i) {
+            gv::Contexts c;
+            for (size_t k = 0; k < contexts.shape(1); ++k) c.add(contexts(i, k));
+            c.set = sets(i);
+            coder.bit(c, bits(i) != 0);
+          }
+          return to_bytes(coder.finish());
+        },
+        "bits"_a, "contexts"_a, "sets"_a, "slot_count"_a, "set_count"_a, "Codes binary decisions with adaptive mixing, from the blank state.");
+  m.def("klt_inverse",
+        [](const In<int16_t, 2>& basis, const In<int32_t, 1>& coefficients) {
+          const gv::Basis b = to_basis(basis, static_cast<int>(basis.shape(0)));
+          if (coefficients.shape(0) > basis.shape(0)) throw nb::value_error("more coefficients than rows");
+          std::vector<int16_t> out(gv::kBlockSamples);
+          gv::klt_inverse(b, static_cast<int>(coefficients.shape(0)), coefficients.data(), out.data());
+          return to_numpy(std::move(out), {gv::kBlockSamples});
+        },
+        "basis"_a, "coefficients"_a);
+  m.def("klt_forward",
+        [](const In<int16_t, 2>& basis, const In<int16_t, 1>& residual) {
+          const gv::Basis b = to_basis(basis, static_cast<int>(basis.shape(0)));
+          if (residual.shape(0) != gv::kBlockSamples) throw nb::value_error("384 samples");
+          std::vector<int32_t> out(basis.shape(0));
+          gv::klt_forward(b, b.count, residual.data(), out.data());
+          const size_t count = out.size();
+          return to_numpy(std::move(out), {count});
+        },
+        "basis"_a, "residual"_a);
+  m.def("quantiser_step", &gv::quantiser_step, "q"_a, "level"_a);
+  m.def("compensate",
+        [](const In<uint16_t, 2>& plane, const In<int16_t, 3>& motion, bool chroma) {
+          const int size = chroma ? 8 : 16, h = static_cast<int>(plane.shape(0)), w = static_cast<int>(plane.shape(1));
+          if (w % size || h % size || static_cast<int>(motion.shape(0)) != h / size || static_cast<int>(motion.shape(1)) != w / size || motion.shape(2) != 2)
+            throw nb::value_error("one vector for each block of a padded plane");
+          gv::Plane ref(w, h, chroma ? gv::kMargin / 2 + 8 : gv::kMargin), out(w, h, 0);
+          fill(ref, plane);
+          for (int y = 0; y < h / size; ++y)
+            for (int x = 0; x < w / size; ++x) {
+              const gv::Mv mv{motion(y, x, 0), motion(y, x, 1)};
+              auto* f = chroma ? gv::compensate_chroma : gv::compensate_luma;
+              f(ref, x * size, y * size, mv, out.row(y * size) + x * size, out.stride);
+            }
+          return crop(out, w, h);
+        },
+        "plane"_a, "motion"_a, "chroma"_a = false, "Moves a padded plane by one vector a block (quarter luma samples).");
+  m.def("motion_search",
+        [](const In<uint16_t, 2>& current, const In<uint16_t, 2>& reference, int penalty, int threads) {
+          const int h = static_cast<int>(current.shape(0)), w = static_cast<int>(current.shape(1));
+          check_size(w, h);
+          if (reference.shape(0) != current.shape(0) || reference.shape(1) != current.shape(1)) throw nb::value_error("planes differ in size");
+          gv::Picture a(w, h), b(w, h);
+          fill(a.plane[0], current);
+          fill(b.plane[0], reference);
+          gv::MotionField field;
+          {
+            nb::gil_scoped_release unlocked;
+            field = gv::search_motion(a.plane[0], b.plane[0], {}, penalty, threads);
+          }
+          std::vector<int16_t> mv;
+          for (const gv::Mv v : field.mv) mv.push_back(v.x), mv.push_back(v.y);
+          const size_t fh = static_cast<size_t>(field.height), fw = static_cast<size_t>(field.width);
+          return nb::make_tuple(to_numpy(std::move(mv), {fh, fw, 2}), to_numpy(std::move(field.sad), {fh, fw}));
+        },
+        "current"_a, "reference"_a, "penalty"_a = 64, "threads"_a = 1,
+        "Vectors (H/16, W/16, 2) int16 in quarter samples and their SAD, for luma planes of 10 bit; sizes round up to 16.");
+  m.def("deblock_edges",
+        [](const In<uint16_t, 2>& plane, int q, int size) {
+          const int h = static_cast<int>(plane.shape(0)), w = static_cast<int>(plane.shape(1));
+          if ((size != 8 && size != 16) || w % size || h % size) throw nb::value_error("whole blocks of 8 or 16");
+          gv::Plane p(w, h, 0);
+          for (int y = 0; y < h; ++y) std::copy_n(plane.data() + static_cast<size_t>(y) * w, w, p.row(y));
+          const gv::DeblockLimits limits = gv::deblock_limits(q);
+          for (int y = 0; y < h; y += size)
+            for (int x = size; x < w; x += size) gv::deblock_edge(p.row(y) + x, 1, p.stride, size, limits);
+          for (int x = 0; x < w; x += size)
+            for (int y = size; y < h; y += size) gv::deblock_edge(p.row(y) + x, p.stride, 1, size, limits);
+          return crop(p, w, h);
+        },
+        "plane"_a, "q"_a, "size"_a, "Filters every block edge of a plane.");
+}

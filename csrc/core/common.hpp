@@ -1,0 +1,100 @@
+// Shared basics of the core: the SIMD switch, clamps, planes and a parallel loop.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+// One source, several instruction sets: the compiler clones a plain loop and the loader picks the best copy.
+// All arithmetic in these loops is integer, so every clone gives the same result.
+#if defined(__SANITIZE_ADDRESS__)
+#define GV_SIMD
+#elif defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define GV_SIMD __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define GV_SIMD
+#endif
+
+// Helpers that must be inlined into every clone of their caller.
+#if defined(_MSC_VER)
+#define GV_INLINE __forceinline
+#else
+#define GV_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace gv {
+
+// The bytes handed to a decoder are not a valid stream.
+struct DamagedStream : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class T>
+inline T clamp(T v, T lo, T hi) {
+  return v < lo ? lo : (v > hi ? hi : v);
+}
+
+inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+constexpr int kMaxSample = 1023;  // 10 bits inside
+
+// One component of a frame with a margin on each side, so that motion compensation reads without tests.
+struct Plane {
+  int width = 0, height = 0, margin = 0, stride = 0;
+  std::vector<uint16_t> data;
+
+  Plane() = default;
+  Plane(int w, int h, int m) : width(w), height(h), margin(m), stride(w + 2 * m) {
+    data.assign(static_cast<size_t>(stride) * (h + 2 * m), 0);
+  }
+  uint16_t* row(int y) { return data.data() + static_cast<size_t>(y + margin) * stride + margin; }
+  const uint16_t* row(int y) const { return data.data() + static_cast<size_t>(y + margin) * stride + margin; }
+
+  // Fills the margin by repeating the edge samples.
+  void extend() {
+    for (int y = 0; y < height; ++y) {
+      uint16_t* r = row(y);
+      std::fill(r - margin, r, r[0]);
+      std::fill(r + width, r + width + margin, r[width - 1]);
+    }
+    for (int y = 1; y <= margin; ++y) {
+      std::copy_n(row(0) - margin, stride, row(-y) - margin);
+      std::copy_n(row(height - 1) - margin, stride, row(height - 1 + y) - margin);
+    }
+  }
+};
+
+// Calls fn(i) for i in [0, count) on up to `threads` threads. The calls must be independent of each other.
+template <class Fn>
+void parallel_for(int count, int threads, Fn fn) {
+  threads = std::min(threads, count);
+  if (threads <= 1) {
+    for (int i = 0; i < count; ++i) fn(i);
+    return;
+  }
+  std::atomic<int> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
+  auto work = [&] {
+    for (int i = next++; i < count && !failed; i = next++) {
+      try {
+        fn(i);
+      } catch (...) {
+        if (!failed.exchange(true)) error = std::current_exception();
+      }
+    }
+  };
+  std::vector<std::thread> pool;
+  for (int t = 1; t < threads; ++t) pool.emplace_back(work);
+  work();
+  for (auto& t : pool) t.join();
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace gv

@@ -1,0 +1,82 @@
+// KLT structure layer: one frame in, one payload out, and back; both sides keep equal loop frames.
+//
+// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: zero), then the rANS bytes of syntax.hpp.
+// Key frames predict mid-grey, restore the model's initial state and forget all that was decoded before.
+#pragma once
+
+#include "core/syntax.hpp"
+
+namespace gv {
+
+struct Model {
+  // [key, inter]; level 0 has 384 rows, coarser levels 64.
+  std::array<std::array<Basis, kLevels>, 2> basis;
+  MixState initial{slots::kCount, slots::kSetCount};
+};
+
+// Y, U, V of one padded frame.
+struct Picture {
+  std::array<Plane, 3> plane;
+  Picture() = default;
+  Picture(int width, int height);  // of the picture before padding; planes are multiples of 16 / 8 with margins
+  void extend() {
+    for (Plane& p : plane) p.extend();
+  }
+};
+
+// Signed residual planes of the same geometry, without margins; one set per pyramid level.
+struct Residual {
+  std::array<int, 3> width{}, height{};
+  std::array<std::vector<int16_t>, 3> data;
+  Residual() = default;
+  Residual(int blocks_wide, int blocks_high);
+  // The 384 samples of the region (x, y), in 16×16 units, and back (added).
+  void gather(int x, int y, int16_t* block) const;
+  void add(int x, int y, const int16_t* block);
+  void clear();
+};
+
+// Adds to `fine` the planes of `coarse` at twice the size (bilinear, weights 3/4 and 1/4).
+void add_upsampled(const Residual& coarse, Residual& fine, int threads);
+
+// What encoder and decoder share: everything that a frame's reconstruction depends on.
+class LoopState {
+ public:
+  LoopState(const Model& model, int width, int height, int threads);
+
+  const Model& model;
+  int width, height, threads;
+  MixState mix;
+  FrameTokens now, before;
+  Picture loop;        // last reconstructed frame with margins
+  Picture prediction;  // of the current frame
+
+  void begin_frame(bool key);            // resets at key frames, swaps tokens
+  void predict(bool key);                // prediction from loop and now.mv
+  void reconstruct(int q, bool key);     // loop = deblocked(prediction + tokens)
+  // Residual that the tokens of levels 4…1 describe, at full size (zero planes if there are none).
+  void coarse_residual(int q, bool key, Residual& full) const;
+  // Dequantises and transforms one token back to samples.
+  void inverse_token(int l, int node, int q, bool key, int16_t* samples) const;
+
+ private:
+  mutable std::vector<Residual> pyramid_;  // scratch of coarse_residual
+  void deblock(int q, bool key);
+};
+
+class KltDecoder {
+ public:
+  KltDecoder(const Model& model, int width, int height, int threads) : state_(model, width, height, threads) {}
+  // Raises DamagedStream; the state is unusable until the next key frame then.
+  void decode(const uint8_t* data, size_t size);
+  const Picture& loop() const { return state_.loop; }
+  const FrameTokens& tokens() const { return state_.now; }
+  int q() const { return q_; }
+
+ private:
+  LoopState state_;
+  int q_ = 0;
+  bool started_ = false;
+};
+
+}  // namespace gv

@@ -1,0 +1,53 @@
+// Encoder of the KLT structure layer: motion search and quadtree, rate-distortion optimised tokens.
+//
+// Decisions may use floating point (they select what is written, not how it is read); the result does not depend on
+// the number of threads.
+#pragma once
+
+#include "core/klt_codec.hpp"
+
+namespace gv {
+
+struct EncoderTools {
+  double lambda = 0.16;        // Lagrange multiplier of a bit in units of the squared quantiser step
+  bool coarse_tokens = true;   // levels 4…1
+  bool quadtree = true;        // motion of larger regions
+  bool rdoq = true;            // else plain dead-zone rounding
+};
+
+struct FrameReport {
+  std::vector<uint8_t> payload;
+  bool key = false;
+};
+
+class KltEncoder {
+ public:
+  KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools);
+
+  // Encodes one frame. `source` holds padded planes. A frame that has nothing in common with the last one becomes a
+  // key frame by itself when `scene_cut` is set; then key_q is its quality.
+  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut);
+
+  const Picture& loop() const { return state_.loop; }
+  // For fitting: the residual that level l's tokens were made from (averaged down, coarser levels taken off).
+  const Residual& residual(int l) const { return target_[l]; }
+  // For fitting: what the model has learned so far.
+  const MixState& learned() const { return state_.mix; }
+  void set_initial(const MixState& mix) { state_.mix = mix; }
+  bool keep_learning = false;  // do not restore the initial state at key frames
+
+ private:
+  struct Costs;  // code lengths by the first contexts
+
+  LoopState state_;
+  EncoderTools tools_;
+  std::array<Residual, kLevels> target_;
+  std::array<std::vector<float>, kLevels> gain_;  // what coding a token saves in J
+
+  bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut
+  void choose_tokens(const Picture& source, int q, bool key);
+  float choose_token(int l, int node, int q, bool key, const Costs& costs, const int16_t* samples);
+  void prune(int q, bool key, const Costs& costs);
+};
+
+}  // namespace gv

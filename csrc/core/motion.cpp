@@ -1,0 +1,185 @@
+#include "core/motion.hpp"
+
+#include <array>
+
+namespace gv {
+namespace {
+
+constexpr int16_t kLumaTaps[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},
+                                     {-1, 4, -10, 58, 17, -5, 1, 0},
+                                     {-1, 4, -11, 40, 40, -11, 4, -1},
+                                     {0, 1, -5, 17, 58, -10, 4, -1}};
+constexpr int16_t kChromaTaps[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2},  {-4, 54, 16, -2}, {-6, 46, 28, -4},
+                                       {-4, 36, 36, -4}, {-4, 28, 46, -6},  {-2, 16, 54, -4}, {-2, 10, 58, -2}};
+
+// First pass: (size + taps - 1) rows of `size` samples, 14-bit signed.
+template <int kTaps, int kSize>
+GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, int16_t* mid) {
+  for (int y = 0; y < kSize + kTaps - 1; ++y, src += stride) {
+    for (int x = 0; x < kSize; ++x) {
+      int32_t sum = 0;
+      for (int t = 0; t < kTaps; ++t) sum += taps[t] * src[x + t];
+      mid[y * kSize + x] = static_cast<int16_t>(sum >> 2);
+    }
+  }
+}
+
+template <int kTaps, int kSize>
+GV_INLINE void vertical(const int16_t* mid, const int16_t* taps, uint16_t* out, int stride) {
+  for (int y = 0; y < kSize; ++y) {
+    for (int x = 0; x < kSize; ++x) {
+      int32_t sum = 512;
+      for (int t = 0; t < kTaps; ++t) sum += taps[t] * mid[(y + t) * kSize + x];
+      out[y * stride + x] = static_cast<uint16_t>(clamp(sum >> 10, 0, kMaxSample));
+    }
+  }
+}
+
+template <int kSize>
+inline void copy_block(const uint16_t* src, int src_stride, uint16_t* out, int stride) {
+  for (int y = 0; y < kSize; ++y) std::copy_n(src + y * src_stride, kSize, out + y * stride);
+}
+
+GV_SIMD void interpolate_luma(const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride) {
+  int16_t mid[(16 + 7) * 16];
+  horizontal<8, 16>(src - 3 * src_stride - 3, src_stride, kLumaTaps[fx], mid);
+  vertical<8, 16>(mid, kLumaTaps[fy], out, stride);
+}
+
+GV_SIMD void interpolate_chroma(const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride) {
+  int16_t mid[(8 + 3) * 8];
+  horizontal<4, 8>(src - src_stride - 1, src_stride, kChromaTaps[fx], mid);
+  vertical<4, 8>(mid, kChromaTaps[fy], out, stride);
+}
+
+GV_SIMD uint32_t sad8(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
+  uint32_t sum = 0;
+  for (int y = 0; y < 8; ++y, a += stride_a, b += stride_b)
+    for (int x = 0; x < 8; ++x) sum += static_cast<uint32_t>(std::abs(a[x] - b[x]));
+  return sum;
+}
+
+// Mean of 4×4 samples; the margin (kReach/4 + 8) is filled too.
+Plane quarter(const Plane& p) {
+  Plane out(p.width / 4, p.height / 4, kReach / 4 + 8);
+  for (int y = 0; y < out.height; ++y) {
+    uint16_t* o = out.row(y);
+    for (int x = 0; x < out.width; ++x) {
+      int sum = 8;
+      for (int j = 0; j < 4; ++j) {
+        const uint16_t* r = p.row(4 * y + j) + 4 * x;
+        sum += r[0] + r[1] + r[2] + r[3];
+      }
+      o[x] = static_cast<uint16_t>(sum >> 4);
+    }
+  }
+  out.extend();
+  return out;
+}
+
+// Full search of ±64 samples around zero at quarter size, 8×8 windows (32×32 luma around the block).
+Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
+  const int x = clamp(bx * 4 - 2, 0, std::max(0, cur.width - 8)), y = clamp(by * 4 - 2, 0, std::max(0, cur.height - 8));
+  const uint16_t* block = cur.row(y) + x;
+  constexpr int kRange = kReach / 4;
+  uint32_t best = UINT32_MAX;
+  Mv mv;
+  for (int dy = -kRange; dy <= kRange; ++dy) {
+    if (y + dy < -kRange || y + dy + 8 > ref.height + kRange) continue;
+    for (int dx = -kRange; dx <= kRange; ++dx) {
+      if (x + dx < -kRange || x + dx + 8 > ref.width + kRange) continue;
+      const uint32_t cost = sad8(block, cur.stride, ref.row(y + dy) + x + dx, ref.stride) + 4 * (std::abs(dx) + std::abs(dy));
+      if (cost < best) best = cost, mv = {static_cast<int16_t>(dx * 16), static_cast<int16_t>(dy * 16)};
+    }
+  }
+  return mv;
+}
+
+}  // namespace
+
+void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride) {
+  const int px = clamp(x + (mv.x >> 2), -kReach, ref.width + kReach - 16);
+  const int py = clamp(y + (mv.y >> 2), -kReach, ref.height + kReach - 16);
+  const uint16_t* src = ref.row(py) + px;
+  if (((mv.x | mv.y) & 3) == 0)
+    copy_block<16>(src, ref.stride, out, stride);
+  else
+    interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, out, stride);
+}
+
+void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride) {
+  const int px = clamp(x + (mv.x >> 3), -kReach / 2, ref.width + kReach / 2 - 8);
+  const int py = clamp(y + (mv.y >> 3), -kReach / 2, ref.height + kReach / 2 - 8);
+  const uint16_t* src = ref.row(py) + px;
+  if (((mv.x | mv.y) & 7) == 0)
+    copy_block<8>(src, ref.stride, out, stride);
+  else
+    interpolate_chroma(src, ref.stride, mv.x & 7, mv.y & 7, out, stride);
+}
+
+GV_SIMD uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
+  uint32_t sum = 0;
+  for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
+    for (int x = 0; x < 16; ++x) sum += static_cast<uint32_t>(std::abs(a[x] - b[x]));
+  return sum;
+}
+
+MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, int lambda, int threads) {
+  MotionField field;
+  field.width = cur.width / 16;
+  field.height = cur.height / 16;
+  field.mv.resize(static_cast<size_t>(field.width) * field.height);
+  field.sad.resize(field.mv.size());
+  const Plane cur4 = quarter(cur), ref4 = quarter(ref);
+
+  parallel_for(field.height, threads, [&](int by) {
+    alignas(64) uint16_t block[256];
+    for (int bx = 0; bx < field.width; ++bx) {
+      const size_t at = static_cast<size_t>(by) * field.width + bx;
+      const int x = bx * 16, y = by * 16;
+      const uint16_t* source = cur.row(y) + x;
+      const Mv predicted = bx > 0 ? field.mv[at - 1] : (previous.empty() ? Mv{} : previous[at]);
+      uint32_t best = UINT32_MAX;
+      Mv mv;
+      auto attempt = [&](int mx, int my) {
+        if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return false;
+        const Mv m{static_cast<int16_t>(mx), static_cast<int16_t>(my)};
+        compensate_luma(ref, x, y, m, block, 16);
+        const uint32_t cost = sad16(source, cur.stride, block, 16) +
+                              (static_cast<uint32_t>(lambda * mv_bits(mx - predicted.x, my - predicted.y)) >> 4);
+        if (cost >= best) return false;
+        best = cost;
+        mv = m;
+        return true;
+      };
+      attempt(0, 0);
+      attempt(predicted.x, predicted.y);
+      if (!previous.empty()) attempt(previous[at].x, previous[at].y);
+      const Mv coarse = coarse_search(cur4, ref4, bx, by);
+      attempt(coarse.x, coarse.y);
+      mv = {static_cast<int16_t>(mv.x & ~3), static_cast<int16_t>(mv.y & ~3)};
+      best = UINT32_MAX;
+      attempt(mv.x, mv.y);
+      constexpr int kRing[8][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {1, -1}, {-1, 1}, {-1, -1}};
+      for (int step : {8, 4}) {
+        for (int round = 0; round < 8; ++round) {
+          const Mv centre = mv;
+          for (int i = 0; i < 4; ++i) attempt(centre.x + kRing[i][0] * step, centre.y + kRing[i][1] * step);
+          if (mv == centre) break;
+        }
+      }
+      for (int step : {2, 1}) {
+        const Mv centre = mv;
+        for (const auto& d : kRing) attempt(centre.x + d[0] * step, centre.y + d[1] * step);
+      }
+      attempt(predicted.x, predicted.y);
+      attempt(0, 0);
+      compensate_luma(ref, x, y, mv, block, 16);
+      field.mv[at] = mv;
+      field.sad[at] = sad16(source, cur.stride, block, 16);
+    }
+  });
+  return field;
+}
+
+}  // namespace gv

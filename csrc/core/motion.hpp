@@ -1,0 +1,56 @@
+// Motion: quarter-sample compensation with integer filters, and the encoder's search.
+//
+// Vectors are in quarter luma samples. Luma uses the 8-tap and chroma the 4-tap interpolation filters of H.265
+// (ITU-T H.265, tables 8-11 and 8-12), always as two passes with 14-bit intermediates. A block's whole-sample
+// position is clamped to at most kReach samples outside the picture.
+#pragma once
+
+#include "core/common.hpp"
+
+namespace gv {
+
+constexpr int kReach = 64;
+constexpr int kMargin = kReach + 24;  // a plane used as reference has this margin (luma); chroma has half + 8
+constexpr int kMvLimit = 4095;
+
+struct Mv {
+  int16_t x = 0, y = 0;
+  bool operator==(const Mv& o) const { return x == o.x && y == o.y; }
+  bool operator!=(const Mv& o) const { return !(*this == o); }
+};
+
+// out[row * stride + column], 16×16 luma samples for the block whose top left sample is (x, y).
+void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride);
+
+// out: 8×8 chroma samples for the block whose top left chroma sample is (x, y); mv is the luma vector.
+void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride);
+
+// Sum of absolute differences of 16×16 samples.
+uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
+
+struct MotionField {
+  int width = 0, height = 0;  // in 16×16 blocks
+  std::vector<Mv> mv;
+  std::vector<uint32_t> sad;  // of the vector found
+};
+
+// Searches a vector for every 16×16 block of `cur` in `ref` (both padded to 16, with margins): a coarse full search at
+// quarter size, then refinement to quarter samples. `previous` gives seeds (may be empty); `lambda` weighs vector bits
+// against SAD, in 1/16.
+MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, int lambda, int threads);
+
+// Bits that a vector difference costs, roughly.
+inline int mv_bits(int dx, int dy) {
+  auto length = [](int v) {
+    unsigned a = static_cast<unsigned>(std::abs(v));
+    int n = 1;
+    while (a) {
+      n += 2;
+      a >>= 1;
+    }
+    return n;
+  };
+  return length(dx) + length(dy);
+}
+
+}  // namespace gv

@@ -1,0 +1,349 @@
+// Bitstream syntax of a KLT frame, written once: the coder is an encoder or a decoder (mixer.hpp).
+//
+// Order: windows row by row; in a window first the motion quadtree (z-order, inter frames only), then the tokens level
+// by level, coarse to fine, row by row. Every decision's contexts are functions of integers decoded before it.
+#pragma once
+
+#include "core/mixer.hpp"
+#include "core/tokens.hpp"
+
+namespace gv {
+
+// Slot numbers: each family of contexts takes a run of slots. Sizes are products of the bucket counts used below.
+namespace slots {
+constexpr uint32_t kKinds = kLevels * 2;  // level × (key, inter)
+constexpr uint32_t kIndex = 72, kIndex16 = 16, kIndex8 = 8, kGroups = 17;
+enum Family : uint32_t {
+  kSplit0, kSplit1, kSplit2, kMerge0, kMerge1, kMergeIndex, kMvZero, kMvPrefix, kMvSign,
+  kAny0, kAny1, kAny2, kAny3, kAny4, kSelf0, kSelf1, kSelf2,
+  kLast0, kLast1, kLast2, kLast3, kLastBits,
+  kSig0, kSig1, kSig2, kSig3, kSig4,
+  kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2, kFamilies
+};
+constexpr uint32_t kSize[kFamilies] = {
+    kLevels * 9, kLevels * 5 * 5, kLevels * 16, kLevels * 3 * 3, kLevels * 16, kLevels * 5, 2 * 2, 2 * 16, 2,
+    kKinds * 6, kKinds * 36, kKinds * 16, kKinds * 40, kKinds * 6 * 16, kKinds * 6, kKinds * 36, kKinds * 16,
+    kKinds * kGroups, kKinds * kGroups * 6, kKinds * kGroups * 8, kKinds * kGroups * 6, kGroups * 8,
+    kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * 8 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex,
+    kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex8,
+    kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2};
+constexpr uint32_t first(uint32_t family) {
+  uint32_t sum = 0;
+  for (uint32_t f = 0; f < family; ++f) sum += kSize[f];
+  return sum;
+}
+constexpr uint32_t kCount = first(kFamilies);
+
+// Mixer weight sets.
+constexpr uint32_t kSetSplit = 0, kSetMerge = kSetSplit + kLevels, kSetMergeIndex = kSetMerge + kLevels,
+                   kSetMv = kSetMergeIndex + 1, kSetAny = kSetMv + 3, kSetSelf = kSetAny + kKinds,
+                   kSetLast = kSetSelf + kKinds, kSetLastBits = kSetLast + kKinds, kSetSig = kSetLastBits + 1,
+                   kSetBig = kSetSig + kKinds * kIndex8, kSetMore = kSetBig + kKinds * kIndex8,
+                   kSetSign = kSetMore + 1, kSetCount = kSetSign + 2;
+}  // namespace slots
+
+// Buckets.
+inline uint32_t index72(int i) { return static_cast<uint32_t>(i < 48 ? i : 48 + (i - 48) / 16); }
+inline uint32_t index16(int i) {
+  static constexpr int kEdge[15] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 40, 64, 128, 256};
+  uint32_t b = 0;
+  while (b < 15 && i >= kEdge[b]) ++b;
+  return b;
+}
+inline uint32_t index8(int i) {
+  static constexpr int kEdge[7] = {1, 2, 3, 5, 9, 21, 64};
+  uint32_t b = 0;
+  while (b < 7 && i >= kEdge[b]) ++b;
+  return b;
+}
+inline uint32_t energy6(int e) { return e < 2 ? e : e < 4 ? 2 : e < 8 ? 3 : e < 16 ? 4 : 5; }
+inline uint32_t sign3(int v) { return v > 0 ? 2 : v < 0 ? 1 : 0; }
+inline int small(int v) { return std::min(2, std::abs(v)); }
+
+// Groups of the last index: first index and number of extra bits.
+constexpr int kGroupFirst[slots::kGroups] = {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
+constexpr int kGroupBits[slots::kGroups] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7};
+inline int last_group(int last) {
+  int g = slots::kGroups - 1;
+  while (last < kGroupFirst[g]) --g;
+  return g;
+}
+
+template <class Coder>
+class FrameSyntax {
+ public:
+  // Decoding fills `now`; encoding reads it.
+  FrameSyntax(Coder& coder, FrameTokens& now, const FrameTokens& before, int q, bool key)
+      : coder_(coder), now_(now), before_(before), q_(static_cast<uint32_t>(q)), key_(key) {}
+
+  void code() {
+    const Grid w = now_.windows();
+    for (int wy = 0; wy < w.height; ++wy)
+      for (int wx = 0; wx < w.width; ++wx) {
+        if (!key_) motion(kTop, wx, wy);
+        for (int l = kTop; l >= 0; --l) tokens(l, wx, wy);
+      }
+  }
+
+ private:
+  Coder& coder_;
+  FrameTokens& now_;
+  const FrameTokens& before_;
+  uint32_t q_;
+  bool key_;
+
+  static uint32_t slot(slots::Family family, uint32_t offset) { return slots::first(family) + offset; }
+  uint32_t kind(int l) const { return static_cast<uint32_t>(l) * 2 + (key_ ? 0 : 1); }
+
+  void motion(int l, int nx, int ny) {
+    const int size = 1 << l, x = nx << l, y = ny << l, w = now_.blocks_wide, h = now_.blocks_high;
+    if (x >= w || y >= h) return;
+    const size_t at = static_cast<size_t>(y) * w + x;
+    const uint32_t left = x > 0 ? now_.depth[at - 1] : kLevels - 1, above = y > 0 ? now_.depth[at - w] : kLevels - 1;
+    if (l > 0) {
+      Contexts c;
+      const uint32_t ul = static_cast<uint32_t>(l);
+      c.set = slots::kSetSplit + ul;
+      auto versus = [&](uint32_t d) { return d < ul ? 2u : d == ul ? 1u : 0u; };
+      c.add(slot(slots::kSplit0, ul * 9 + versus(left) * 3 + versus(above)));
+      c.add(slot(slots::kSplit1, (ul * 5 + before_.depth[at]) * 5 + std::min(left, above)));
+      c.add(slot(slots::kSplit2, ul * 16 + q_ / 4));
+      if (coder_.bit(c, now_.depth[at] < l)) {
+        for (int i = 0; i < 4; ++i) motion(l - 1, nx * 2 + (i & 1), ny * 2 + (i >> 1));
+        return;
+      }
+    }
+    const MergeList list = merge_candidates(now_, before_, x, y, size);
+    Mv mv = now_.mv[at];
+    int index = 0;
+    while (index < list.count && list.mv[index] != mv) ++index;
+    Contexts c;
+    const uint32_t ul = static_cast<uint32_t>(l);
+    c.set = slots::kSetMerge + ul;
+    const uint32_t left_merged = x > 0 ? now_.merged[at - 1] : 2, above_merged = y > 0 ? now_.merged[at - w] : 2;
+    c.add(slot(slots::kMerge0, (ul * 3 + left_merged) * 3 + above_merged));
+    c.add(slot(slots::kMerge1, ul * 16 + q_ / 4));
+    const bool merge = coder_.bit(c, index < list.count);
+    if (merge) {
+      int chosen = 0;
+      while (chosen < list.count - 1) {
+        Contexts m;
+        m.set = slots::kSetMergeIndex;
+        m.add(slot(slots::kMergeIndex, ul * 5 + static_cast<uint32_t>(chosen)));
+        if (!coder_.bit(m, index > chosen)) break;
+        ++chosen;
+      }
+      mv = list.mv[chosen];
+    } else {
+      const int dx = vector_part(0, mv.x - list.mv[0].x, 0);
+      const int dy = vector_part(1, mv.y - list.mv[0].y, dx != 0);
+      mv.x = static_cast<int16_t>(clamp(list.mv[0].x + dx, -kMvLimit, kMvLimit));
+      mv.y = static_cast<int16_t>(clamp(list.mv[0].y + dy, -kMvLimit, kMvLimit));
+    }
+    for (int j = y; j < std::min(y + size, h); ++j)
+      for (int i = x; i < std::min(x + size, w); ++i) {
+        const size_t b = static_cast<size_t>(j) * w + i;
+        now_.mv[b] = mv;
+        now_.depth[b] = static_cast<uint8_t>(l);
+        now_.merged[b] = merge;
+      }
+  }
+
+  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix.
+  int vector_part(uint32_t axis, int v, uint32_t other) {
+    auto one = [&](slots::Family family, uint32_t offset, uint32_t set, int value) {
+      Contexts c;
+      c.set = slots::kSetMv + set;
+      c.add(slot(family, offset));
+      return coder_.bit(c, value);
+    };
+    if (!one(slots::kMvZero, axis * 2 + other, 0, v != 0)) return 0;
+    const int negative = one(slots::kMvSign, axis, 1, v < 0);
+    const uint32_t magnitude = static_cast<uint32_t>(std::abs(v));  // >= 1
+    uint32_t bits = 0;
+    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
+    const uint32_t rest = bits ? coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1)) : 0;
+    const int m = static_cast<int>(1u << bits | rest);
+    return negative ? -m : m;
+  }
+
+  void tokens(int l, int wx, int wy) {
+    const int n = 1 << (kTop - l);
+    const Grid g = now_.level[l].grid;
+    for (int y = wy * n; y < std::min((wy + 1) * n, g.height); ++y)
+      for (int x = wx * n; x < std::min((wx + 1) * n, g.width); ++x) node(l, x, y);
+  }
+
+  // Node of the previous frame that the region's motion points at.
+  int before_node(int l, int x, int y) const {
+    const Grid g = now_.level[l].grid;
+    const int w = now_.blocks_wide, h = now_.blocks_high, half = (1 << l) >> 1;
+    const int bx = std::min((x << l) + half, w - 1), by = std::min((y << l) + half, h - 1);
+    const Mv mv = now_.mv[static_cast<size_t>(by) * w + bx];
+    const int px = clamp((bx * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1);
+    const int py = clamp((by * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
+    return py * g.width + px;
+  }
+
+  void node(int l, int x, int y) {
+    TokenLevel& t = now_.level[l];
+    const int at = y * t.grid.width + x;
+    int parent_energy = 0;
+    uint32_t siblings = 0;
+    if (l < kTop) {
+      const TokenLevel& up = now_.level[l + 1];
+      const int parent = (y >> 1) * up.grid.width + (x >> 1);
+      if (!up.any[parent]) {
+        if (Coder::kDecodes) t.any[at] = 0, t.last[at] = -1, t.energy[at] = 0;
+        return;
+      }
+      parent_energy = up.energy[parent];
+      if (x & 1) siblings += t.any[at - 1];
+      if (y & 1) {
+        siblings += t.any[at - t.grid.width];
+        if (x & 1) siblings += t.any[at - t.grid.width - 1];
+        else if (x + 1 < t.grid.width) siblings += t.any[at - t.grid.width + 1];
+      }
+    }
+    const int left = x > 0 ? at - 1 : -1, above = y > 0 ? at - t.grid.width : -1, past = before_node(l, x, y);
+    const uint32_t left_energy = left >= 0 ? energy6(t.energy[left]) : 0, above_energy = above >= 0 ? energy6(t.energy[above]) : 0;
+    const uint32_t past_energy = energy6(before_.level[l].energy[past]);
+    const uint32_t near_any = (left >= 0 && t.any[left] ? 1u : 0u) + (above >= 0 && t.any[above] ? 1u : 0u);
+    const uint32_t k = kind(l);
+
+    Contexts c;
+    c.set = slots::kSetAny + k;
+    c.add(slot(slots::kAny0, k * 6 + near_any * 2 + (before_.level[l].any[past] ? 1 : 0)));
+    c.add(slot(slots::kAny1, k * 36 + left_energy * 6 + above_energy));
+    c.add(slot(slots::kAny2, k * 16 + q_ / 4));
+    const size_t block = static_cast<size_t>(y << l) * now_.blocks_wide + (x << l);
+    c.add(slot(slots::kAny3, k * 40 + (now_.depth[block] * 2u + now_.merged[block]) * 4 + std::min(past_energy, 3u)));
+    c.add(slot(slots::kAny4, (k * 6 + energy6(parent_energy)) * 16 + siblings * 4 + (y & 1) * 2u + (x & 1)));
+    t.any[at] = static_cast<uint8_t>(coder_.bit(c, t.any[at]));
+    bool self = t.any[at];
+    if (self && l > 0) {
+      Contexts s;
+      s.set = slots::kSetSelf + k;
+      s.add(slot(slots::kSelf0, k * 6 + past_energy));
+      s.add(slot(slots::kSelf1, k * 36 + left_energy * 6 + above_energy));
+      s.add(slot(slots::kSelf2, k * 16 + q_ / 4));
+      self = coder_.bit(s, t.last[at] >= 0);
+    }
+    if (!self) {
+      if (Coder::kDecodes) t.last[at] = -1, t.energy[at] = 0;
+      return;
+    }
+    token(l, at, left, above, past);
+    if (Coder::kDecodes) now_.measure(l, at);
+  }
+
+  void token(int l, int at, int left, int above, int past) {
+    TokenLevel& t = now_.level[l];
+    const uint32_t k = kind(l);
+    int16_t* v = now_.values(l, at);
+    const int count = coefficient_count(l);
+
+    auto group_of = [](const TokenLevel& tl, int n) {
+      return n >= 0 && tl.last[n] >= 0 ? std::min(5u, 1 + static_cast<uint32_t>(last_group(tl.last[n])) / 3) : 0u;
+    };
+    const uint32_t near_group = std::max(group_of(t, left), group_of(t, above));
+    const uint32_t past_group = group_of(before_.level[l], past);
+    const int top_group = last_group(count - 1), true_group = Coder::kDecodes ? 0 : last_group(t.last[at]);
+    int group = 0;
+    while (group < top_group) {
+      const uint32_t kg = k * slots::kGroups + static_cast<uint32_t>(group);
+      Contexts c;
+      c.set = slots::kSetLast + k;
+      c.add(slot(slots::kLast0, kg));
+      c.add(slot(slots::kLast1, kg * 6 + near_group));
+      c.add(slot(slots::kLast2, kg * 8 + q_ / 8));
+      c.add(slot(slots::kLast3, kg * 6 + past_group));
+      if (!coder_.bit(c, true_group > group)) break;
+      ++group;
+    }
+    int rest = 0;
+    for (int b = kGroupBits[group] - 1; b >= 0; --b) {
+      Contexts c;
+      c.set = slots::kSetLastBits;
+      c.add(slot(slots::kLastBits, static_cast<uint32_t>(group * 8 + b)));
+      rest |= coder_.bit(c, (t.last[at] - kGroupFirst[group]) >> b & 1) << b;
+    }
+    const int last = kGroupFirst[group] + rest;
+    if (last >= count) throw DamagedStream("last index out of range");
+
+    const uint32_t ug = static_cast<uint32_t>(group);
+    int before1 = 0, before2 = 0;
+    for (int i = 0; i <= last; ++i) {
+      const int vl = left >= 0 ? now_.value_at(l, left, i) : 0, va = above >= 0 ? now_.value_at(l, above, i) : 0;
+      const int vp = before_.value_at(l, past, i);
+      const uint32_t near = static_cast<uint32_t>(small(vl) + small(va) + 2 * small(vp));
+      const uint32_t run = static_cast<uint32_t>(small(before1) * 3 + small(before2));
+      const uint32_t i8 = index8(i), i16 = index16(i), i72 = index72(i), togo = static_cast<uint32_t>(std::min(7, last - i));
+      int magnitude = 1;
+      if (i < last) {
+        Contexts c;
+        c.set = slots::kSetSig + k * slots::kIndex8 + i8;
+        c.add(slot(slots::kSig0, k * slots::kIndex + i72));
+        c.add(slot(slots::kSig1, (k * slots::kIndex8 + i8) * 9 + near));
+        c.add(slot(slots::kSig2, ((k * 9 + run) * 8 + togo) * slots::kIndex8 + i8));
+        c.add(slot(slots::kSig3, (k * 16 + q_ / 4) * slots::kIndex16 + i16));
+        c.add(slot(slots::kSig4, (k * slots::kGroups + ug) * slots::kIndex + i72));
+        magnitude = coder_.bit(c, v[i] != 0);
+      }
+      if (magnitude) {
+        const int truth = std::abs(v[i]);
+        Contexts c;
+        c.set = slots::kSetBig + k * slots::kIndex8 + i8;
+        c.add(slot(slots::kBig0, k * slots::kIndex + i72));
+        c.add(slot(slots::kBig1, (k * slots::kIndex8 + i8) * 9 + near));
+        c.add(slot(slots::kBig2, (k * 9 + run) * slots::kIndex8 + i8));
+        c.add(slot(slots::kBig3, (k * 16 + q_ / 4) * slots::kIndex16 + i16));
+        c.add(slot(slots::kBig4, (k * slots::kGroups + ug) * slots::kIndex8 + i8));
+        if (coder_.bit(c, truth > 1)) magnitude = more(k, i8, near, truth);
+        const int negative = sign(k, i, vl, va, vp, v[i] < 0);
+        if (Coder::kDecodes) v[i] = static_cast<int16_t>(negative ? -magnitude : magnitude);
+      } else if (Coder::kDecodes) {
+        v[i] = 0;
+      }
+      before2 = before1;
+      before1 = magnitude;
+    }
+    if (Coder::kDecodes) std::fill(v + last + 1, v + count, static_cast<int16_t>(0));
+  }
+
+  // Magnitude above 1: unary to 15, then exp-Golomb.
+  int more(uint32_t k, uint32_t i8, uint32_t near, int truth) {
+    int m = 2;
+    while (m < 16) {
+      const uint32_t step = static_cast<uint32_t>(m - 2);
+      Contexts c;
+      c.set = slots::kSetMore;
+      c.add(slot(slots::kMore0, (k * 16 + step) * slots::kIndex8 + i8));
+      c.add(slot(slots::kMore1, (step * 9 + near) * 2 + (key_ ? 0 : 1)));
+      c.add(slot(slots::kMore2, (step * 16 + q_ / 4) * 2 + (key_ ? 0 : 1)));
+      if (!coder_.bit(c, truth > m)) return m;
+      ++m;
+    }
+    const uint32_t rest = static_cast<uint32_t>(std::max(0, truth - 16)) + 1;
+    int bits = 0;
+    while (bits < 14 && coder_.raw(1, rest >> (bits + 1) != 0)) ++bits;
+    const uint32_t low = bits ? coder_.raw(bits, rest & ((1u << bits) - 1)) : 0;
+    return std::min(kMaxLevel - 1, 15 + static_cast<int>(1u << bits | low));
+  }
+
+  int sign(uint32_t k, int i, int vl, int va, int vp, int negative) {
+    Contexts c;
+    if (i < 16) {
+      const uint32_t ui = static_cast<uint32_t>(i);
+      c.set = slots::kSetSign;
+      c.add(slot(slots::kSign0, (k * 16 + ui) * 9 + sign3(vl) * 3 + sign3(va)));
+      c.add(slot(slots::kSign1, (k * 16 + ui) * 3 + sign3(vp)));
+    } else {
+      c.set = slots::kSetSign + 1;
+      c.add(slot(slots::kSign2, k * 2));
+    }
+    return coder_.bit(c, negative);
+  }
+};
+
+}  // namespace gv

@@ -1,0 +1,70 @@
+// Geometry and decoded integers of one frame of the KLT structure layer.
+//
+// A frame is padded to a multiple of 16 and cut into windows of 256×256. A window's tokens form a pyramid: level 4 is
+// the window, level 0 its 16×16 regions. A token of level l describes its region averaged down by 2^l to 16×16 luma
+// and 2 × 8×8 chroma samples. Regions wholly outside the padded frame do not exist.
+#pragma once
+
+#include <array>
+
+#include "core/motion.hpp"
+#include "core/transform.hpp"
+
+namespace gv {
+
+constexpr int kLevels = 5;
+constexpr int kTop = kLevels - 1;
+constexpr int kCoarseCount = 64;  // coefficients of a token above the finest level
+inline int coefficient_count(int level) { return level == 0 ? kBlockSamples : kCoarseCount; }
+
+struct Grid {
+  int width = 0, height = 0;  // nodes
+};
+
+struct TokenLevel {
+  Grid grid;
+  std::vector<int16_t> value;    // nodes × coefficient_count; valid up to `last`
+  std::vector<int16_t> last;     // index of the last non-zero value, -1 without any
+  std::vector<uint8_t> any;      // the subtree (this token and all below) has a non-zero value
+  std::vector<uint8_t> energy;   // min(255, sum of |value|)
+};
+
+struct FrameTokens {
+  int blocks_wide = 0, blocks_high = 0;
+  std::array<TokenLevel, kLevels> level;
+  std::vector<Mv> mv;            // a 16×16 block each; zero in key frames
+  std::vector<uint8_t> depth;    // quadtree level of the motion node that the block belongs to
+  std::vector<uint8_t> merged;   // that node took its vector from a candidate
+
+  FrameTokens() = default;
+  FrameTokens(int width, int height);  // of the picture, in samples
+
+  int value_at(int l, int node, int i) const {
+    const TokenLevel& t = level[l];
+    return i > t.last[node] ? 0 : t.value[static_cast<size_t>(node) * coefficient_count(l) + i];
+  }
+  int16_t* values(int l, int node) { return level[l].value.data() + static_cast<size_t>(node) * coefficient_count(l); }
+  const int16_t* values(int l, int node) const {
+    return level[l].value.data() + static_cast<size_t>(node) * coefficient_count(l);
+  }
+  // Sets last and energy from the values of a token.
+  void measure(int l, int node);
+  // No token, no motion: the state before a key frame.
+  void clear();
+  Grid windows() const { return level[kTop].grid; }
+};
+
+// Motion vector candidates of a quadtree node, in order and without repeats: left, above, same place in the previous
+// frame, above left, zero. `x`, `y`, `size` in 16×16 blocks.
+struct MergeList {
+  Mv mv[5];
+  int count = 0;
+  void add(Mv m) {
+    for (int i = 0; i < count; ++i)
+      if (mv[i] == m) return;
+    mv[count++] = m;
+  }
+};
+MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size);
+
+}  // namespace gv
