@@ -1,0 +1,176 @@
+"""Fits the `klt` model in closed form: transform bases from covariances, then the entropy model's initial state.
+
+    python -m gvcodec.structure.fit --data ../shared/data/train --out checkpoints/klt-1.safetensors
+
+Each round encodes the training clips with the bases of the round before (the first: a cosine transform), gathers the
+covariance of what every pyramid level's tokens were made from, key and inter apart, and takes its eigenvectors. The
+entropy state is what the adaptive model has learned after coding all clips at many q.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec import _core
+from gvcodec.structure.klt import KEY_GAIN, LEVELS, make_model
+from gvcodec.types import Planes
+
+SAMPLES = 384
+UNIT = 4096  # basis values are in units of 2^-12
+Tensors = dict[str, np.ndarray]
+
+
+def rows_of(level: int) -> int:
+    return SAMPLES if level == 0 else int(_core.COARSE_COUNT)
+
+
+def cosine_basis() -> NDArray[np.float64]:
+    """Separable DCT-II of the three components, rows ordered by frequency: (384, 384), orthonormal."""
+
+    def dct(n: int) -> NDArray[np.float64]:
+        k, x = np.arange(n)[:, None], np.arange(n)[None, :]
+        m = np.cos(np.pi * (2 * x + 1) * k / (2 * n)) * np.sqrt(2 / n)
+        m[0] /= np.sqrt(2)
+        return m
+
+    rows, order = [], []
+    for component, (n, start) in enumerate(((16, 0), (8, 256), (8, 320))):
+        d = dct(n)
+        for i in range(n):
+            for j in range(n):
+                row = np.zeros(SAMPLES)
+                row[start : start + n * n] = np.outer(d[i], d[j]).ravel()
+                rows.append(row)
+                order.append(((i + 0.5) ** 2 + (j + 0.5) ** 2) * (1 if component == 0 else 5))
+    return np.array(rows)[np.argsort(order, kind="stable")]
+
+
+def to_integers(basis: NDArray[np.float64], level: int) -> NDArray[np.int16]:
+    return np.round(basis[: rows_of(level)] * UNIT).astype(np.int16)
+
+
+def first_model() -> Tensors:
+    basis = cosine_basis()
+    p, n, w = _core.Model.blank_state()
+    tensors: Tensors = {"entropy.probabilities": p, "entropy.counts": n, "entropy.weights": w}
+    for level in range(LEVELS):
+        tensors[f"key.{level}"] = to_integers(basis, level)
+        tensors[f"inter.{level}"] = to_integers(basis, level)
+    return tensors
+
+
+def read_clip(path: Path, frames: int, start: int) -> list[Planes]:
+    """Up to `frames` consecutive frames as 10-bit planes."""
+    import av
+
+    planes: list[Planes] = []
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index < start:
+                continue
+            f = frame.reformat(format="yuv420p")
+            h, w = f.height, f.width
+            full = f.to_ndarray()
+            ch, cw = (h + 1) // 2, (w + 1) // 2
+            flat = full.reshape(-1).astype(np.uint16) << 2
+            y = flat[: h * w].reshape(h, w)
+            u = flat[h * w : h * w + ch * cw].reshape(ch, cw)
+            v = flat[h * w + ch * cw :].reshape(ch, cw)
+            planes.append((y, u, v))
+            if len(planes) == frames:
+                break
+    return planes
+
+
+def clips(folder: Path, every: int, frames: int, seed: int) -> Iterator[list[Planes]]:
+    rng = np.random.default_rng(seed)
+    for path in sorted(folder.glob("*.mp4"))[seed % every :: every]:
+        clip = read_clip(path, frames, int(rng.integers(0, 24)))
+        if len(clip) >= 2 and clip[0][0].shape[0] % 2 == 0 and clip[0][0].shape[1] % 2 == 0:
+            yield clip
+
+
+def blocks_of(planes: list[NDArray[np.int16]]) -> NDArray[np.float32]:
+    """Residual planes of one level as rows of 384 samples."""
+    parts = []
+    for plane, n in zip(planes, (16, 8, 8), strict=True):
+        h, w = plane.shape
+        parts.append(plane.reshape(h // n, n, w // n, n).transpose(0, 2, 1, 3).reshape(-1, n * n))
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
+def fit_bases(tensors: Tensors, folder: Path, every: int, frames: int, seed: int) -> Tensors:
+    """One round: new bases from the residuals that the given ones leave."""
+    model = make_model(tensors)
+    covariance = {(kind, level): np.eye(SAMPLES) * 1e-3 for kind in ("key", "inter") for level in range(LEVELS)}
+    rng = np.random.default_rng(seed)
+    for clip in clips(folder, every, frames, seed):
+        h, w = clip[0][0].shape
+        q = int(rng.integers(22, 54))
+        encoder = _core.KltEncoder(model, w, h, 1)
+        for index, planes in enumerate(clip):
+            encoder.encode(*planes, q, q - KEY_GAIN, index == 0, False)
+            kind = "inter" if index else "key"
+            for level in range(LEVELS):
+                x = blocks_of(encoder.residual(level))
+                step = _core.quantiser_step(q if index else q - KEY_GAIN, level) / 4
+                energy = (x * x).sum(1)
+                x = x[energy > 0.64 * step * step]
+                # Neither the few strongest regions nor the weak majority should decide alone.
+                scale = np.sqrt((x * x).mean(1) + step * step / 12)
+                x = x / scale[:, None]
+                covariance[kind, level] += x.T @ x
+    fitted = dict(tensors)
+    for (kind, level), c in covariance.items():
+        values, vectors = np.linalg.eigh(c)
+        basis = vectors[:, np.argsort(values)[::-1]].T
+        fitted[f"{kind}.{level}"] = to_integers(basis, level)
+    return fitted
+
+
+def fit_entropy(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int, passes: int) -> Tensors:
+    """The state after coding all clips; counts are capped at `limit` so that a stream can still move them."""
+    p, n, w = _core.Model.blank_state()
+    rng = np.random.default_rng(seed)
+    for turn in range(passes):
+        for clip in clips(folder, every, frames, seed + turn):
+            h, width = clip[0][0].shape
+            q = int(rng.integers(12, 63))
+            current = dict(tensors) | {"entropy.probabilities": p, "entropy.counts": n, "entropy.weights": w}
+            encoder = _core.KltEncoder(make_model(current), width, h, 1)
+            encoder.learn_on(p, n, w)
+            for index, planes in enumerate(clip):
+                fine = 2 if index % 4 == 0 else 0
+                encoder.encode(*planes, max(0, q - fine), max(0, q - KEY_GAIN), index == 0, False)
+            p, n, w = encoder.learned()
+    n = np.minimum(n, limit).astype(np.uint8)
+    return dict(tensors) | {"entropy.probabilities": p, "entropy.counts": n, "entropy.weights": w}
+
+
+def main() -> None:
+    from safetensors.numpy import save_file
+
+    parser = argparse.ArgumentParser(description="Fit the klt structure model.")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/klt-1.safetensors"))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="use every n-th clip")
+    parser.add_argument("--frames", type=int, default=6, help="frames of a clip")
+    parser.add_argument("--limit", type=int, default=30, help="confidence count cap of the initial state")
+    arguments = parser.parse_args()
+    tensors = first_model()
+    for turn in range(arguments.rounds):
+        tensors = fit_bases(tensors, arguments.data, arguments.every, arguments.frames, turn)
+        print(f"bases: round {turn + 1} of {arguments.rounds}", flush=True)
+    tensors = fit_entropy(tensors, arguments.data, arguments.every, 2 * arguments.frames, 0, arguments.limit, 2)
+    save_file(tensors, arguments.out)
+    print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The `klt` structure layer: our own integer loop (C++ inside), as a structure plug.
+
+The model (`klt-1.safetensors`) holds integer transform bases and the entropy model's initial state; it is embedded in
+the package, so a `klt` stream needs nothing else. One packet a frame, no delay, closed GOPs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.structure import Coded, CodedFrame
+from gvcodec.types import Planes
+
+if TYPE_CHECKING:
+    from gvcodec import _core
+
+LEVELS = 5
+#: A key frame is this much finer than the frames that are predicted from it; every fourth frame is a little finer too.
+KEY_GAIN = 7
+PERIOD, PERIOD_GAIN = 4, 2
+#: Frames after a key frame in which a scene cut makes no new one.
+MIN_GOP = 8
+
+
+def model_path() -> Path:
+    """Where the embedded model lies: inside the installed package or, in a checkout, under `checkpoints/`."""
+    package = Path(__file__).resolve().parents[1]
+    for path in (package / "models" / "klt-1.safetensors", package.parent / "checkpoints" / "klt-1.safetensors"):
+        if path.is_file():
+            return path
+    raise WrongModelError("the model klt-1.safetensors is not part of this installation; install gvcodec again")
+
+
+@lru_cache(maxsize=4)
+def load_model(path: Path | None = None) -> _core.Model:
+    """The model as the C++ core takes it. Raises `WrongModelError` when the file is missing or of another kind."""
+    from safetensors.numpy import load_file
+
+    from gvcodec import _core
+
+    path = path or model_path()
+    try:
+        tensors = load_file(path)
+        return make_model(tensors)
+    except (KeyError, ValueError, OSError) as error:
+        raise WrongModelError(f"{path}: not a klt model ({error})") from error
+
+
+def make_model(tensors: dict[str, np.ndarray]) -> _core.Model:
+    """Model from its tensors: `key.L`, `inter.L` (rows, 384) int16 for level L; `entropy.*` the initial state."""
+    from gvcodec import _core
+
+    return _core.Model(
+        [np.ascontiguousarray(tensors[f"key.{level}"]) for level in range(LEVELS)],
+        [np.ascontiguousarray(tensors[f"inter.{level}"]) for level in range(LEVELS)],
+        tensors["entropy.probabilities"],
+        tensors["entropy.counts"],
+        tensors["entropy.weights"],
+    )
+
+
+@lru_cache(maxsize=4)
+def model_id(path: Path | None = None) -> bytes:
+    """First 8 bytes of the SHA-256 of the model file: stands in the sequence header of a `klt` stream."""
+    return hashlib.sha256((path or model_path()).read_bytes()).digest()[:8]
+
+
+def default_threads(threads: int) -> int:
+    return threads if threads > 0 else os.cpu_count() or 1
+
+
+class KltEncoder:
+    """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and scene cuts).
+
+    Loop frames are those that a decoder will have, exactly.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        q: int,
+        keyint: int = 0,
+        scene_cut: bool = True,
+        threads: int = 0,
+        model: Path | None = None,
+    ) -> None:
+        from gvcodec import _core
+
+        if not 0 <= q <= 63:
+            raise UsageError(f"q is 0…63, not {q}")
+        self._core = _core.KltEncoder(load_model(model), width, height, default_threads(threads))
+        self._q, self._keyint, self._scene_cut = q, keyint, scene_cut
+        self._since_key = -1
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        """Encode one frame (Y, U, V uint16, 10 bit); its packet and loop frame come back at once."""
+        due = self._keyint > 0 and self._since_key + 1 >= self._keyint
+        key = force_key or self._since_key < 0 or due
+        cut = self._scene_cut and self._since_key + 1 >= MIN_GOP
+        q = max(0, self._q - (PERIOD_GAIN if (self._since_key + 1) % PERIOD == 0 else 0))
+        payload, is_key = self._core.encode(
+            *(np.ascontiguousarray(p, dtype=np.uint16) for p in planes), q, max(0, self._q - KEY_GAIN), key, cut
+        )
+        self._since_key = 0 if is_key else self._since_key + 1
+        return Coded([CodedFrame(payload, is_key, payload[0] & 0x3F)], [self._core.loop()])
+
+    def flush(self) -> Coded:
+        """Nothing is ever held back."""
+        return Coded()
+
+
+class KltDecoder:
+    """Decoder side: one packet in, one loop frame out. Raises `DamagedStreamError` for anything that is no frame."""
+
+    def __init__(self, width: int, height: int, threads: int = 0, model: Path | None = None) -> None:
+        from gvcodec import _core
+
+        self._core = _core.KltDecoder(load_model(model), width, height, default_threads(threads))
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        if not payload or bool(payload[0] & 0x40) != keyframe:
+            raise DamagedStreamError("frame type differs from the packet's")
+        return [self._core.decode(payload)]
+
+    def flush(self) -> list[Planes]:
+        return []
