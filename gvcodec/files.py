@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from gvcodec.errors import MediaError
 
@@ -32,10 +33,12 @@ class PendingFile:
         os.close(handle)
         self.temporary = Path(name)
 
-    def __enter__(self) -> PendingFile:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             self.temporary.unlink(missing_ok=True)
             return

@@ -64,7 +64,9 @@ class SequenceHeader:
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""
         fmt, colour = self.format, self.format.colour
-        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID | (self.appearance_id is not None) * _HAS_APPEARANCE_ID
+        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID | (
+            self.appearance_id is not None
+        ) * _HAS_APPEARANCE_ID
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (

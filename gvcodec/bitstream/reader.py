@@ -48,6 +48,8 @@ class Reader:
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
         self.frames = 0
         self.size = self._header_size
+        self._number = 0
+        self._own: DamagedStreamError | None = None
         self.track_size = 0
 
     def packets(self) -> Iterator[Packet]:
@@ -56,7 +58,6 @@ class Reader:
         Checks packet and GOP checksums, the order of packets, the index against what was read, and that nothing follows
         the end. Raises `DamagedStreamError`.
         """
-        number = 0
         seen: list[GopEntry] = []
         crc, start, first, tuned = 0, self._header_size, 0, False
         in_gop = False
@@ -77,25 +78,30 @@ class Reader:
                         raise DamagedStreamError("checksum of the GOP differs")
                     seen.append(GopEntry(first, self.frames - first, start, self.size - start, tuned))
                     crc, start, first, tuned, in_gop = 0, self.size, self.frames, False, False
-                    number += 1
+                    self._number += 1
                     continue
                 if kind is Kind.INDEX:
                     if in_gop or packet is None or parse_index(packet.payload, self._header_size) != seen:
                         raise DamagedStreamError("index differs from the packets")
                     index, index_size = packet.payload, len(data)
-                    number += 1
+                    self._number += 1
                     continue
                 self._check_order(kind, in_gop)
                 crc = zlib.crc32(data, crc)
             except DamagedStreamError as error:
-                raise self._damaged(number, str(error)) from error
+                self._own = self._damaged(str(error))
+                raise self._own from error
             if packet is not None:
                 tuned = tuned or kind is Kind.TUNE
                 in_gop = in_gop or kind is Kind.KEY
                 self.track_size += len(data) * (kind is Kind.TRACKS)
                 self.frames += packet.is_frame
                 yield packet
-            number += 1
+            self._number += 1
+
+    def named(self, error: DamagedStreamError) -> DamagedStreamError:
+        """The same error with file, packet and time, for one that a decoder raised over the packet given last."""
+        return error if error is self._own else self._damaged(str(error))
 
     def gops(self) -> list[GopEntry]:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises `DamagedStreamError`."""
@@ -115,8 +121,28 @@ class Reader:
         finally:
             self._stream.seek(position)
 
-    def gop_packets(self, gop: GopEntry) -> Iterator[Packet]:
-        """The packets of one GOP of `gops()`, in file order; the stream is left after it. Raises `DamagedStreamError`."""
+    def seek(self, frame: int) -> tuple[int, Iterator[Packet]]:
+        """Number of the first frame of the GOP that holds `frame`, and the packets from there on that a decoder needs.
+
+        That is the `tune` packet in force, then `key` and `inter` packets. Timestamps are not among them: they count from
+        the start of the file. Raises `UsageError` on a pipe or after the last frame, `DamagedStreamError`.
+        """
+        gops = self.gops()
+        at = next((n for n, gop in enumerate(gops) if gop.first_frame <= frame < gop.first_frame + gop.frames), None)
+        if at is None:
+            raise UsageError(f"{self._name}: has no frame {frame}")
+        tuned = next((n for n in range(at, -1, -1) if gops[n].tuned), at)
+
+        def packets() -> Iterator[Packet]:
+            if tuned < at:
+                yield from (packet for packet in self._gop_packets(gops[tuned]) if packet.kind is Kind.TUNE)
+            for gop in gops[at:]:
+                yield from (packet for packet in self._gop_packets(gop) if packet.is_frame or packet.kind is Kind.TUNE)
+
+        return gops[at].first_frame, packets()
+
+    def _gop_packets(self, gop: GopEntry) -> Iterator[Packet]:
+        """The packets of one GOP in file order."""
         self._stream.seek(gop.offset)
         left, crc = gop.size, 0
         try:
@@ -134,10 +160,6 @@ class Reader:
                     yield packet
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
-
-    def locate(self, error: DamagedStreamError, frame: int) -> DamagedStreamError:
-        """The same error with the file's name and the time of `frame` (display order) added."""
-        return DamagedStreamError(f"{self._name}: frame {frame}: {error} ({self._after(frame)})")
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
@@ -170,12 +192,10 @@ class Reader:
             raise DamagedStreamError("bytes follow the end of the file")
         self.loop_hash = payload[:LOOP_HASH_BYTES]
 
-    def _damaged(self, number: int, what: str) -> DamagedStreamError:
-        return DamagedStreamError(f"{self._name}: packet {number}: {what} ({self._after(self.frames)})")
-
-    def _after(self, frame: int) -> str:
-        seconds = float(frame / self.header.format.frame_rate)
-        return f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
+    def _damaged(self, what: str) -> DamagedStreamError:
+        seconds = float(self.frames / self.header.format.frame_rate)
+        when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
+        return DamagedStreamError(f"{self._name}: packet {self._number}: {what} ({when})")
 
 
 def parse_index(payload: bytes, header_size: int) -> list[GopEntry]:

@@ -37,7 +37,12 @@ class PtsEncoder:
         self._named = 0
         self._pending = bytearray()
 
+    def predicted(self) -> int:
+        """Timestamp of the next frame if it keeps the rate."""
+        return self._clock.predict(self._next)
+
     def send(self, pts: int) -> None:
+        """Take the timestamp of the next frame."""
         late = pts - self._clock.predict(self._next)
         if late:
             self._pending += encode_var(self._next - self._named) + encode_svar(late)

@@ -10,9 +10,11 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from gvcodec.types import Colour, Plane, Planes, VideoFormat
+from gvcodec.types import Colour, Plane, Planes
 
-_SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+_SCALER = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
 _LIMITED, _FULL = 1, 2
 _BT709, _BT601 = 1, 5
 _NEUTRAL = 512
@@ -91,14 +93,6 @@ def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
 def rgb_matrix(height: int) -> int:
     """CICP matrix that RGB input is converted to: BT.709 for 720 lines and more, else BT.601 (525 lines)."""
     return 1 if height >= 720 else 6
-
-
-def rgb_format(width: int, height: int, frame_rate: object, time_base: object) -> VideoFormat:
-    """Format of a video that comes as RGB arrays."""
-    from fractions import Fraction
-
-    colour = Colour(matrix=rgb_matrix(height))
-    return VideoFormat(width, height, Fraction(frame_rate), Fraction(time_base), 8, colour)  # type: ignore[arg-type]
 
 
 def _swscale_matrix(cicp: int) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
+from typing import Self
 
 import av
 import numpy as np
@@ -43,7 +44,7 @@ class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
-    (`TrackCopier` of the audio streams or None).
+    (`TrackCopier` of the audio streams or None), `start_pts` (timestamp of the first frame).
     """
 
     def __init__(self, path: str | os.PathLike[str], start: float = 0.0, frames: int | None = None) -> None:
@@ -74,17 +75,20 @@ class VideoReader:
                 when = f" after {start:g} s" if start else ""
                 raise MediaError(f"{self.name}: no video frame could be decoded{when}")
             if self._shift is None:
-                self._shift = self._pts_of(self._first, 0, None) * self._tick
+                self._shift = self._pts_of(self._first, None) * self._tick
             self.format = self._format_of(self._first)
+            self.start_pts = self._pts_of(self._first, None) - round(self._shift / self._tick)
             self.expected = self._estimate()
         except BaseException:
             self._container.close()
             raise
 
-    def __enter__(self) -> VideoReader:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -101,7 +105,7 @@ class VideoReader:
                 raise MediaError(
                     f"{self.name}: frame {count} is {frame.width}×{frame.height}, the video began as {size[0]}×{size[1]}"
                 )
-            pts = self._pts_of(frame, count, last)
+            pts = self._pts_of(frame, last)
             yield Frame(_rotate(planes_from_frame(frame), frame.rotation), pts - shift)
             last = pts
             count += 1
@@ -195,7 +199,7 @@ class VideoReader:
                 if not waiting:
                     return
 
-    def _pts_of(self, frame: av.VideoFrame, count: int, last: int | None) -> int:
+    def _pts_of(self, frame: av.VideoFrame, last: int | None) -> int:
         """Timestamp of a frame; strictly increasing, made up from the frame rate where the file has none."""
         step = max(1, round(1 / self._rate / self._tick))
         pts = frame.pts if frame.pts is not None else (last + step if last is not None else 0)

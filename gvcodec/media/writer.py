@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 import av
 
@@ -34,7 +34,7 @@ class VideoWriter(Protocol):
 
     notes: list[str]
 
-    def __enter__(self) -> VideoWriter: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -95,10 +95,12 @@ class Y4mWriter:
             f"A{sar.numerator}:{sar.denominator} C{chroma} XCOLORRANGE={span}\n".encode()
         )
 
-    def __enter__(self) -> Y4mWriter:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._pending is None:
             if kind is None:
                 self._stream.flush()
@@ -127,10 +129,12 @@ class PngWriter:
         if not re.fullmatch(r"[^%]*(%0?\d*d)?[^%]*", self._path):
             raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
 
-    def __enter__(self) -> PngWriter:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
     def write(self, planes: Planes, pts: int) -> None:
@@ -155,7 +159,9 @@ def write_png(path: Path, planes: Planes, colour: object) -> None:
 class MuxWriter:
     """Video file through PyAV, with the copied audio of `tracks` if the kind of file takes it."""
 
-    def __init__(self, pending: PendingFile, fmt: VideoFormat, crf: float | None, tracks: Tracks | None, threads: int) -> None:
+    def __init__(
+        self, pending: PendingFile, fmt: VideoFormat, crf: float | None, tracks: Tracks | None, threads: int
+    ) -> None:
         self.notes: list[str] = []
         self._pending = pending
         self._fmt = fmt
@@ -172,10 +178,12 @@ class MuxWriter:
                 raise
         self._packet = next(self._audio, None)
 
-    def __enter__(self) -> MuxWriter:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with self._pending, _reported(self._pending.path):
             try:
                 if value is None:
@@ -209,7 +217,11 @@ class MuxWriter:
         context.sample_aspect_ratio = fmt.sar
         colour = fmt.colour
         context.color_range = 2 if colour.full_range else 1
-        context.colorspace, context.color_primaries, context.color_trc = colour.matrix, colour.primaries, colour.transfer
+        context.colorspace, context.color_primaries, context.color_trc = (
+            colour.matrix,
+            colour.primaries,
+            colour.transfer,
+        )
         return stream
 
     def _add_audio(self, tracks: Tracks | None) -> Iterator[av.Packet]:

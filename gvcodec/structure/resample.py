@@ -32,7 +32,9 @@ class Filter:
 DOWN = {
     Fraction(1, 2): Filter(2, (-5,), ((1, 2, -4, -9, 17, 57, 57, 17, -9, -4, 2, 1),)),
     Fraction(3, 4): Filter(
-        4, (-3, -2, -1), ((3, -10, 12, 93, 42, -14, 2, 0), (1, -3, -8, 74, 74, -8, -3, 1), (0, 2, -14, 42, 93, 12, -10, 3))
+        4,
+        (-3, -2, -1),
+        ((3, -10, 12, 93, 42, -14, 2, 0), (1, -3, -8, 74, 74, -8, -3, 1), (0, 2, -14, 42, 93, 12, -10, 3)),
     ),
 }
 UP = {
@@ -76,7 +78,9 @@ class Resampler:
     def up(self, planes: Planes) -> Planes:
         """Coded size to full size."""
         y, u, v = (
-            np.ascontiguousarray(_resized(plane, UP.get(self._scale))[: -(-self._height // ratio), : -(-self._width // ratio)])
+            np.ascontiguousarray(
+                _resized(plane, UP.get(self._scale))[: -(-self._height // ratio), : -(-self._width // ratio)]
+            )
             for plane, ratio in zip(planes, (1, 2, 2), strict=True)
         )
         return y, u, v

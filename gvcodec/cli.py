@@ -1,0 +1,154 @@
+"""Command line: `gvcodec encode | decode | info | extract`.
+
+Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
+5 decoded frames differ from the encoder's, 130 interrupted. Every error is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NoReturn
+
+import gvcodec
+from gvcodec.errors import GvcodecError
+
+_INTERRUPTED = 130
+_SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, return the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    from gvcodec import commands
+
+    try:
+        getattr(commands, options.command)(options)
+    except GvcodecError as error:
+        print(f"gvcodec: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. What is left in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return GvcodecError.exit_code
+    except KeyboardInterrupt:
+        print("gvcodec: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except MemoryError:
+        print("gvcodec: out of memory", file=sys.stderr)
+        return GvcodecError.exit_code
+    except OSError as error:
+        print(f"gvcodec: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        return GvcodecError.exit_code
+    return 0
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    """Leave through the `with` blocks, so that no temporary file stays."""
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gvcodec", description="A neural video codec for very low bitrate.")
+    parser.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    encode = commands.add_parser("encode", help="video to gvcodec stream")
+    encode.add_argument("input", metavar="IN", help="any video, - = y4m (or another streamable file) on standard input")
+    encode.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
+    encode.add_argument("-q", type=_integer(0, 63), default=50, metavar="N", help="quality index, 0 best … 63 (50)")
+    encode.add_argument("--base", choices=("klt", "av1", "hevc"), default="av1", help="structure layer (av1)")
+    encode.add_argument(
+        "--base-scale",
+        type=_scale,
+        default=Fraction(1),
+        metavar="1|3/4|1/2",
+        help="size at which the base is coded (1)",
+    )
+    encode.add_argument(
+        "--tune",
+        type=_seconds_or_off,
+        default=60.0,
+        metavar="SECONDS|off",
+        help="time to fit the renderer to the video (60)",
+    )
+    encode.add_argument(
+        "--keyint", type=_integer(0), default=240, metavar="N", help="frames between keyframes, 0 = only one (240)"
+    )
+    encode.add_argument("--low-delay", action="store_true", help="no B frames: every packet leaves with its frame")
+    encode.add_argument(
+        "--start", type=_seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
+    )
+    encode.add_argument("--frames", type=_integer(1), metavar="N", help="number of frames to encode")
+    _add_common(encode)
+
+    decode = commands.add_parser("decode", help="gvcodec stream to video")
+    decode.add_argument("input", metavar="IN", help="stream, - = standard input")
+    decode.add_argument(
+        "output", metavar="OUT", help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = y4m on standard output"
+    )
+    decode.add_argument("--fidelity", action="store_true", help="loop frames, without the appearance layer")
+    decode.add_argument(
+        "--crf", type=_number, metavar="N", help="lossy .mp4, .mkv or .mov at this quality (default: lossless)"
+    )
+    _add_common(decode)
+
+    info = commands.add_parser("info", help="check a stream and say what it holds")
+    info.add_argument("input", metavar="IN", help="stream, - = standard input")
+    info.add_argument("--json", action="store_true", help="as JSON")
+
+    extract = commands.add_parser("extract", help="the standard bitstream in a stream as a playable file")
+    extract.add_argument("input", metavar="IN", help="stream made with --base av1 or hevc, - = standard input")
+    extract.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
+    extract.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_integer(0), default=0, metavar="N", help="threads, 0 = all cores (0)")
+    parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+
+
+class _integer:
+    """Argument type: an integer within bounds."""
+
+    def __init__(self, low: int, high: int = 1 << 31) -> None:
+        self._low, self._high = low, high
+
+    def __call__(self, text: str) -> int:
+        value = int(text) if text.lstrip("-").isdecimal() else None
+        if value is None or not self._low <= value <= self._high:
+            bounds = f"{self._low} or more" if self._high == 1 << 31 else f"{self._low}…{self._high}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer, {bounds}")
+        return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    """Seconds, or minutes and hours before them with colons."""
+    return sum(_number(part) * 60**place for place, part in enumerate(reversed(text.split(":"))))
+
+
+def _seconds_or_off(text: str) -> float:
+    return 0.0 if text == "off" else _number(text)
+
+
+def _scale(text: str) -> Fraction:
+    if text not in _SCALES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1, 3/4 or 1/2")
+    return _SCALES[text]

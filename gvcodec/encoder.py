@@ -1,0 +1,208 @@
+"""Frames to packets: structure layer, per-video tuning of the renderer, loop hash.
+
+    encoder = Encoder(fmt, EncoderConfig(q=40))
+    for planes in video:
+        encoder.send_frame(planes)
+        while (packet := encoder.receive_packet()) is not None: ...
+    encoder.flush()
+    while (packet := encoder.receive_packet()) is not None: ...
+
+The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with `encoder.loop_hash`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from gvcodec import layers
+from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.errors import UsageError
+from gvcodec.structure import Coded
+from gvcodec.types import Plane, Planes, VideoFormat
+
+LOOP_HASH_BYTES = 8
+_PEAK = 1023
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """How to encode. `q` 0 (best) … 63; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
+    seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
+    `low_delay` no B frames; `threads` 0 = all cores."""
+
+    q: int = 50
+    base: str = "av1"
+    scale: Fraction = Fraction(1)
+    tune: float = 60.0
+    keyint: int = 240
+    low_delay: bool = False
+    threads: int = 0
+
+
+class Encoder:
+    """One video. With tuning every packet waits for `flush`, since the tuned weights come first in the stream.
+
+    Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out), after `flush`:
+    `loop_hash` (8 bytes) and `psnr_y` (dB, mean over the loop frames; infinite when all are exact).
+    """
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        config: EncoderConfig | None = None,
+        start_pts: int = 0,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Raises `UsageError`."""
+        config = config or EncoderConfig()
+        if config.base == "klt" and config.scale != 1:
+            raise UsageError("the klt structure layer has no reduced scale")
+        if config.keyint < 0 or config.tune < 0 or not math.isfinite(config.tune) or config.threads < 0:
+            raise UsageError("keyint, tune and threads cannot be negative")
+        self.notes: list[str] = []
+        appearance, reason = layers.appearance_id()
+        if reason:
+            self.notes.append(reason)
+        self.header = SequenceHeader(
+            fmt, config.base, config.scale, config.q, start_pts, layers.structure_id(config.base), appearance
+        )
+        self._config = config
+        self._progress = progress
+        self._structure = layers.structure_encoder(
+            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
+        )
+        self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
+        self._packets: deque[Packet] = deque()
+        self._sources: deque[Plane] = deque()
+        self._samples = _Reservoir(fmt) if config.tune > 0 and appearance is not None else None
+        self._hash = hashlib.sha256()
+        self._psnr_sum = 0.0
+        self._exact = 0
+        self._released = 0
+        self._sent = 0
+        #: Frame packets made so far and bytes of their payloads.
+        self.coded_frames = 0
+        self.coded_bytes = 0
+        self._flushed = False
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far."""
+        return self._sent
+
+    def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
+        """Take the next frame in display order; without `pts` it keeps the rate. Raises `UsageError` for another size."""
+        fmt = self.header.format
+        height, width = fmt.height, fmt.width
+        chroma = ((height + 1) // 2, (width + 1) // 2)
+        if self._flushed:
+            raise UsageError("the encoder has been flushed")
+        if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
+            raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
+        self._timing.send(self._timing.predicted() if pts is None else pts)
+        self._sources.append(planes[0] if fmt.bit_depth == 10 else (planes[0] >> 2).astype(np.uint8))
+        if self._samples is not None:
+            self._samples.send_source(self._sent, planes)
+        self._sent += 1
+        self._take(self._structure.send(planes, force_key))
+
+    def send_tracks(self, data: bytes) -> None:
+        """Next bytes of the copied tracks (see `gvcodec.media.tracks`)."""
+        self._packets.append(Packet(Kind.TRACKS, data))
+
+    def flush(self) -> None:
+        """No more frames: releases all packets, tunes first if asked to. Raises `UsageError` without any frame."""
+        if not self._sent:
+            raise UsageError("there is no frame to encode")
+        self._take(self._structure.flush())
+        self._flushed = True
+        if self._samples is not None:
+            samples = self._samples.samples()
+            self._samples = None
+            tuned = layers.tune(samples, self.header, self._config.tune, self._progress)
+            if tuned is not None:
+                self._packets.appendleft(Packet(Kind.TUNE, tuned))
+        self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
+        inexact = self._released - self._exact
+        self.psnr_y = self._psnr_sum / inexact if inexact else math.inf
+
+    def receive_packet(self) -> Packet | None:
+        """The next packet for the container, None when there is none yet."""
+        if not self._packets or self._samples is not None:
+            return None
+        return self._packets.popleft()
+
+    def _take(self, coded: Coded) -> None:
+        if coded.packets:
+            # Stands before the first packet whose decoding may release a frame that it names.
+            late = self._timing.take()
+            if late:
+                self._packets.append(Packet(Kind.TIMING, late))
+        for packet in coded.packets:
+            self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+            self.coded_frames += 1
+            self.coded_bytes += len(packet.payload)
+        for loop in coded.loops:
+            self._measure(loop)
+            if self._samples is not None:
+                self._samples.send_loop(self._released, loop)
+            self._released += 1
+
+    def _measure(self, loop: Planes) -> None:
+        """Loop hash and PSNR of one loop frame."""
+        for plane in loop:
+            self._hash.update(np.ascontiguousarray(plane, "<u2").data)
+        source = self._sources.popleft()
+        shift = 2 if source.dtype == np.uint8 else 0
+        difference = loop[0].astype(np.int32) - (source.astype(np.int32) << shift)
+        mse = float(np.mean(np.square(difference)))
+        if mse:
+            self._psnr_sum += 10 * math.log10(_PEAK**2 / mse)
+        else:
+            self._exact += 1
+
+
+class _Reservoir:
+    """Short runs of consecutive (loop, source) frames, evenly over a clip of unknown length, in bounded memory.
+
+    A run begins at every `stride`-th frame. When there are too many, every other run goes and the stride doubles.
+    """
+
+    RUN = 3
+    MAX_FRAMES = 48
+    MAX_BYTES = 600_000_000
+
+    def __init__(self, fmt: VideoFormat) -> None:
+        pair_bytes = 2 * 2 * fmt.width * fmt.height * 3 // 2
+        self._runs = max(2, min(self.MAX_FRAMES, self.MAX_BYTES // pair_bytes) // self.RUN)
+        self._stride = self.RUN
+        self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
+
+    def send_source(self, number: int, planes: Planes) -> None:
+        if number // self._stride >= self._runs:
+            self._stride *= 2
+            self._pairs = {n: pair for n, pair in self._pairs.items() if self._wanted(n)}
+        if self._wanted(number):
+            self._pairs[number] = (None, planes)
+
+    def send_loop(self, number: int, planes: Planes) -> None:
+        if number in self._pairs:
+            self._pairs[number] = (planes, self._pairs[number][1])
+
+    def samples(self) -> list[layers.Sample]:
+        """The runs in order; each is a list of (loop, source)."""
+        runs: dict[int, layers.Sample] = {}
+        for number, (loop, source) in sorted(self._pairs.items()):
+            if loop is not None:
+                runs.setdefault(number // self._stride, []).append((loop, source))
+        return list(runs.values())
+
+    def _wanted(self, number: int) -> bool:
+        return number % self._stride < self.RUN

@@ -1,0 +1,90 @@
+"""Which classes stand behind a stream's layers. Imports happen on first use: torch only when something is painted or tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.errors import GvcodecError, MediaError, WrongModelError
+from gvcodec.structure import StructureDecoder, StructureEncoder
+from gvcodec.types import Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.appearance import Painter
+
+Sample = list[tuple[Planes, Planes]]
+
+
+def structure_encoder(
+    fmt: VideoFormat, base: str, q: int, keyint: int, scale: Fraction, low_delay: bool, threads: int
+) -> StructureEncoder:
+    if base == "klt":
+        from gvcodec.structure.klt import KltEncoder
+
+        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads)
+    from gvcodec.structure.standard import StandardEncoder
+
+    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads)
+
+
+def structure_decoder(header: SequenceHeader, threads: int) -> StructureDecoder:
+    """Raises `WrongModelError` when the stream was made with another structure model."""
+    fmt = header.format
+    if header.base == "klt":
+        from gvcodec.structure.klt import KltDecoder
+
+        if header.structure_id != structure_id("klt"):
+            raise WrongModelError("the stream was made with another model of the klt structure layer")
+        return KltDecoder(fmt.width, fmt.height, threads=threads)
+    from gvcodec.structure.standard import StandardDecoder
+
+    return StandardDecoder(fmt, header.base, header.scale, threads)
+
+
+def structure_id(base: str) -> bytes | None:
+    """Eight bytes that name the structure layer's model; None for standard bitstreams, which have none."""
+    if base != "klt":
+        return None
+    from gvcodec.structure.klt import model_id
+
+    return model_id()
+
+
+def appearance_id() -> tuple[bytes | None, str]:
+    """Eight bytes that name the checkpoint at hand, or None and why there is no appearance layer."""
+    try:
+        from gvcodec.appearance import checkpoint_id
+    except ImportError as error:
+        return None, f"no appearance layer: {error.name or error} is not installed"
+    try:
+        return checkpoint_id(None), ""
+    except MediaError as error:
+        return None, f"no appearance layer: {error}"
+
+
+def painter(header: SequenceHeader, threads: int) -> Painter:
+    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not the one at hand or torch is missing."""
+    named = header.appearance_id
+    at_hand, reason = appearance_id()
+    if at_hand is None or named is None:
+        raise WrongModelError(reason or "the stream has no appearance layer")
+    if named != at_hand:
+        raise WrongModelError(f"the stream needs checkpoint {named.hex()}, the one at hand is {at_hand.hex()}")
+    from gvcodec.appearance import Painter
+
+    return Painter(header.format, header.base, header.scale, header.q, threads=threads)
+
+
+def tune(
+    samples: Sequence[Sample], header: SequenceHeader, seconds: float, progress: Callable[[str], None] | None
+) -> bytes | None:
+    """Coded change of the renderer for these frames, None when it does not pay."""
+    from gvcodec.appearance import tune as fit
+
+    fmt, base, scale, q = header.format, header.base, header.scale, header.q
+    try:
+        return fit(samples, fmt, base, scale, q, seconds, progress=progress)
+    except ImportError as error:
+        raise GvcodecError(f"tuning needs {error.name or error}, --tune off goes without") from error
