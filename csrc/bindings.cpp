@@ -1,35 +1,20 @@
 // Python bindings of the core (module gvcodec._core). NumPy arrays in, NumPy arrays or bytes out; the interpreter lock
 // is released while the core works.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstring>
-
+#include "arrays.hpp"
 #include "core/deblock.hpp"
 #include "core/klt_encoder.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
+void bind_entropy(nb::module_&);
+
 namespace {
-
-template <class T, int N>
-using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Out = nb::ndarray<nb::numpy, T>;
-
-template <class T>
-Out<T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
-  auto* owned = new std::vector<T>(std::move(values));
-  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return Out<T>(owned->data(), shape, owner);
-}
-
-nb::bytes to_bytes(const std::vector<uint8_t>& v) { return nb::bytes(reinterpret_cast<const char*>(v.data()), v.size()); }
 
 Out<uint16_t> crop(const gv::Plane& p, int width, int height) {
   std::vector<uint16_t> values(static_cast<size_t>(width) * height);
@@ -108,6 +93,7 @@ NB_MODULE(_core, m) {
       PyErr_SetString(type.ptr(), e.what());
     }
   });
+  bind_entropy(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LEVELS") = gv::kLevels;
