@@ -32,7 +32,9 @@ HEVC_B = {
     "Kimono1": (1920, 1080, Fraction(24)),
     "ParkScene": (1920, 1080, Fraction(24)),
 }
-RAW_NAME = re.compile(r"(?P<name>.+)_(?P<w>\d+)x(?P<h>\d+)_(?P<fps>\d+(\.\d+)?)(fps)?(_(?P<depth>8|10)(bit)?)?", re.I)
+RAW_NAME = re.compile(
+    r"(?P<name>.+)_(?P<w>\d+)x(?P<h>\d+)_(?P<fps>\d+(\.\d+)?)(fps)?(_(?P<depth>8|10)(bit)?)?", re.IGNORECASE
+)
 SETS = ("hevc-b", "devtest", "procedural")
 
 

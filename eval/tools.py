@@ -1,4 +1,4 @@
-"""Small things every part of the evaluation needs: running commands, writing files whole, hashing, the ffmpeg binary."""
+"""Small things every part of the evaluation needs: running commands, whole files, hashing, the ffmpeg binary."""
 
 from __future__ import annotations
 
@@ -45,11 +45,10 @@ def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
     """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises EvalError with the last
     line of stderr when it fails."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "SVT_LOG": "1"}
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     start = time.perf_counter()
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", env=env, timeout=timeout
-        )
+        done = subprocess.run(command, env=env, timeout=timeout, check=False, **quiet)
     except FileNotFoundError:
         raise EvalError(f"{command[0]}: no such program") from None
     except subprocess.TimeoutExpired:

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from eval.colour import MATRICES, Picture, Planes, to_rgb
 from eval.tools import EvalError, digest, ffmpeg, read_json, run, write_json
 
-Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-
-#: Matrix coefficients as in H.273: name, K_r, K_b, name for ffmpeg.
-MATRICES = {1: ("bt709", 0.2126, 0.0722), 6: ("smpte170m", 0.299, 0.114), 9: ("bt2020nc", 0.2627, 0.0593)}
+#: BT.470BG and SMPTE 170M share their coefficients.
 _SAME_MATRIX = {5: 6}
 
 
@@ -75,6 +72,10 @@ class Clip:
     def pixels(self) -> int:
         """Luma samples of the whole clip: what bpp divides by."""
         return self.raw.frames * self.raw.width * self.raw.height
+
+    def rgb(self, planes: Planes) -> Picture:
+        """(3, H, W) float32 in [0, 1] of planes in this clip's format."""
+        return to_rgb(planes, self.matrix, self.full_range, self.raw.depth)
 
     def describe(self) -> dict[str, Any]:
         """What a run's JSON says about its source."""
@@ -188,12 +189,9 @@ def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, 
                 break
     if not written:
         raise EvalError(f"{name}: holds no frame")
-    matrix = _SAME_MATRIX.get(frames.matrix, frames.matrix)
-    if matrix not in MATRICES:  # not stated: what players assume
-        matrix = 1 if frames.height >= 720 or frames.width >= 1280 else 6
     meta = asdict(RawVideo(Path(), frames.width, frames.height, written, frames.depth)) | {
         "fps": str(frames.fps),
-        "matrix": matrix,
+        "matrix": known_matrix(frames),
         "full_range": frames.full_range,
     }
     del meta["path"]
@@ -201,6 +199,12 @@ def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, 
     meta["sha256"] = sha.hexdigest()
     _write_lossless(raw_path, meta, stem.with_name(stem.name + ".mkv"))
     return meta
+
+
+def known_matrix(frames: Frames) -> int:
+    """The stated matrix; where there is none, what players assume."""
+    matrix = _SAME_MATRIX.get(frames.matrix, frames.matrix)
+    return matrix if matrix in MATRICES else 1 if frames.height >= 720 or frames.width >= 1280 else 6
 
 
 def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:

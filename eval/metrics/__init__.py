@@ -1,8 +1,8 @@
 """All metrics of a decoded video against its source, per frame.
 
-`measure` returns, for each metric, which frames were looked at and their values, mean, worst frame and 5th percentile (of
-quality: for a distance the value that 95 % of frames stay below). On a CPU the costly ones look at some frames only:
-LPIPS and MS-SSIM at one frame in 4, DISTS and LPIPS-VGG at one in 16. The frame within each group is a fixed
+A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst frame and 5th percentile
+(of quality: for a distance the value that 95 % of frames stay below). On a CPU the costly ones look at some frames
+only: LPIPS-Alex and MS-SSIM at one frame in 4, DISTS and LPIPS-VGG at one in 16. The frame within each group is a fixed
 pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets the sampling.
 """
 
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics import filters, pixel
-from eval.metrics.colour import to_rgb
 from eval.metrics.flicker import MotionField, flicker
 from eval.tools import EvalError
 from eval.video import Clip, Planes, RawVideo
@@ -172,4 +171,4 @@ class FramePair:
     @functools.cached_property
     def rgb(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         decoded, source = self.planes
-        return to_rgb(decoded, self.clip), to_rgb(source, self.clip)
+        return self.clip.rgb(decoded), self.clip.rgb(source)

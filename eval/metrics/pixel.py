@@ -28,8 +28,8 @@ def psnr_planes(decoded: Planes, source: Planes, depth: int) -> tuple[float, flo
 
 
 def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
-    """Multi-scale SSIM of two (3, H, W) pictures in [0, 1], mean of the channels (Wang, Simoncelli, Bovik 2003: Gaussian
-    window of 11 with σ = 1.5, five scales). Pictures too small for five scales use as many as fit, weights
+    """Multi-scale SSIM of two (3, H, W) pictures in [0, 1], mean of the channels (Wang, Simoncelli, Bovik 2003:
+    Gaussian window of 11 with σ = 1.5, five scales). Pictures too small for five scales use as many as fit, weights
     renormalised."""
     import torch
     import torch.nn.functional as F

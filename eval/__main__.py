@@ -1,0 +1,142 @@
+"""Command line of the evaluation: `python -m eval --help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from eval.tools import EvalError, write_json
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m eval", description="Rate–distortion evaluation of gvcodec.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_rd(commands.add_parser("rd", help="encode, decode, measure, compare; then make the report"))
+    report = commands.add_parser("report", help="make report.html, tables and figures from the JSONs of a folder")
+    report.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
+    report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+    options = parser.parse_args(arguments)
+    try:
+        return {"rd": _rd, "report": _report}[options.command](options)
+    except EvalError as error:
+        print(f"eval: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("eval: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _add_clips(parser: argparse.ArgumentParser, frames: int) -> None:
+    from eval.sequences import SETS
+
+    parser.add_argument("--set", choices=SETS, help="a named set of clips")
+    parser.add_argument("--sequences", type=Path, metavar="DIR", help="folder of the set, or any folder of videos")
+    parser.add_argument(
+        "--only", type=_words, default=[], metavar="NAME,…", help="clips whose names contain one of these"
+    )
+    parser.add_argument("--frames", type=int, default=frames, help=f"frames from the first, 0 = all (default {frames})")
+    parser.add_argument("--presets", choices=("conditions", "fast"), default="conditions", help="of the peers")
+
+
+def _add_rd(parser: argparse.ArgumentParser) -> None:
+    from eval.metrics import DEFAULT, METRICS
+    from eval.rates import TARGETS
+
+    _add_clips(parser, 96)
+    parser.add_argument(
+        "--codecs", type=_words, default=["gvcodec", "x264", "x265", "svtav1", "vvenc"], metavar="NAME,…"
+    )
+    parser.add_argument("--codec-file", type=Path, action="append", default=[], metavar="TOML", help="more codecs")
+    parser.add_argument(
+        "--metrics", type=_words, default=list(DEFAULT), metavar="NAME,…", help=f"of {', '.join(METRICS)}"
+    )
+    parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
+    parser.add_argument("--targets", type=_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
+    parser.add_argument("--keyint", default="endless", metavar="endless|2s|N", help="frames between intra frames")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where LPIPS and DISTS run")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def _targets(text: str) -> tuple[float, ...]:
+    values = tuple(float(word) for word in text.split(","))
+    if any(not 0 < v < 24 for v in values):
+        raise argparse.ArgumentTypeError("rates are bits per pixel, between 0 and 24")
+    return values
+
+
+def _every(text: str) -> dict[str, int]:
+    pairs = [word.rpartition("=") for word in text.split(",")]
+    result = {name: int(number) for name, _, number in pairs}
+    if any(n < 1 for n in result.values()):
+        raise argparse.ArgumentTypeError("one frame in 1, 2, 3 …")
+    return result
+
+
+def _rd(options: argparse.Namespace) -> int:
+    from eval.codecs import Options, resolve
+    from eval.metrics import METRICS, sampling
+    from eval.runs import Plan, run_all
+    from eval.sequences import select
+
+    if unknown := set(options.metrics) - set(METRICS):
+        raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {', '.join(METRICS)}")
+    sources = select(options.set, options.sequences, options.only)
+    clips = [source.prepare(options.frames, options.out / "sources") for source in sources]
+    device = _device(options.device)
+    every = sampling(options.metrics, options.every, on_gpu=device == "cuda")
+    failures: list[str] = []
+    for keyint, group in _by_keyint(options.keyint, clips):
+        codecs = resolve(options.codecs, Options(options.presets, keyint, tuple(options.codec_file)))
+        plan = Plan(options.out, tuple(options.targets), every, device, max(1, (os.cpu_count() or 1) // options.jobs))
+        failures += run_all(group, codecs, plan, options.jobs)
+    write_json(options.out / "failures.json", failures)
+    _make_report(options.out, options.readme)
+    for line in failures:
+        print(f"eval: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _device(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _by_keyint(text: str, clips: list) -> list[tuple[int, list]]:
+    """Clips grouped by the intra period in frames that `--keyint` means for them."""
+    from eval.codecs import ENDLESS
+
+    groups: dict[int, list] = {}
+    for clip in clips:
+        try:
+            seconds = float(text[:-1]) * clip.fps if text.endswith("s") and text != "endless" else None
+            frames = ENDLESS if text == "endless" else max(1, round(seconds) if seconds is not None else int(text))
+        except ValueError:
+            raise EvalError(f"--keyint: {text}: say endless, a number of frames or seconds as in 2s") from None
+        groups.setdefault(frames, []).append(clip)
+    return list(groups.items())
+
+
+def _report(options: argparse.Namespace) -> int:
+    _make_report(options.dir, options.readme)
+    return 0
+
+
+def _make_report(folder: Path, readme: Path | None) -> None:
+    from eval.report import make
+
+    print(make(folder, readme))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

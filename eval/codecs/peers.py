@@ -1,0 +1,139 @@
+"""Real encoders through the ffmpeg of `imageio-ffmpeg`, each in a low-delay and a random-access form.
+
+Low delay means: decoding order is display order (no B-frames or the encoder's own low-delay structure); encoders may
+still look ahead, which makes them stronger. Every encoder runs with one thread, so that bytes do not depend on the
+machine. Streams are elementary and without SEI texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.codecs import Codec, Options
+from eval.tools import EvalError, ffmpeg_has, ffmpeg_version
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One encoder library: words common to both forms, words of each form, presets by table name."""
+
+    label: str
+    library: str
+    presets: dict[str, tuple[str, ...]]
+    common: tuple[str, ...]
+    low: tuple[str, ...]
+    random: tuple[str, ...]
+    q_range: tuple[int, int]
+    q_guess: int
+    muxer: str
+
+
+_H264 = ("-threads", "1", "-crf", "{q}", "-g", "{keyint}", "-bsf:v", "filter_units=remove_types=6")
+_X265 = "log-level=none:info=0:pools=1:frame-threads=1:open-gop=0:keyint={keyint}"
+_VVENC = ("-threads", "1", "-qp", "{q}", "-g", "{keyint}")
+
+
+def _svt(label: str, extra: str) -> Peer:
+    params = "lp=1:keyint={keyint}" + extra
+    return Peer(
+        label,
+        "libsvtav1",
+        {"conditions": ("-preset", "4"), "fast": ("-preset", "8")},
+        ("-crf", "{q}", "-svtav1-params"),
+        (f"pred-struct=1:{params}",),
+        (params,),
+        (1, 63),
+        50,
+        "obu",
+    )
+
+
+PEERS = {
+    "x264": Peer(
+        "x264",
+        "libx264",
+        {"conditions": ("-preset", "veryslow"), "fast": ("-preset", "medium")},
+        _H264,
+        ("-bf", "0"),
+        (),
+        (10, 51),
+        36,
+        "h264",
+    ),
+    "x265": Peer(
+        "x265",
+        "libx265",
+        {"conditions": ("-preset", "veryslow"), "fast": ("-preset", "medium")},
+        ("-crf", "{q}", "-x265-params"),
+        (f"{_X265}:bframes=0",),
+        (_X265,),
+        (10, 51),
+        36,
+        "hevc",
+    ),
+    "svtav1": _svt("SVT-AV1", ""),
+    "svtav1-grain": _svt("SVT-AV1 + film grain", ":film-grain=8"),
+    "aom": Peer(
+        "libaom",
+        "libaom-av1",
+        {"conditions": ("-cpu-used", "4"), "fast": ("-cpu-used", "6")},
+        ("-threads", "1", "-crf", "{q}", "-b:v", "0", "-g", "{keyint}"),
+        ("-lag-in-frames", "0"),
+        (),
+        (1, 63),
+        50,
+        "obu",
+    ),
+    "vvenc": Peer(
+        "VVenC",
+        "libvvenc",
+        {"conditions": ("-preset", "slow"), "fast": ("-preset", "faster")},
+        _VVENC,
+        ("-vvenc-params", "gopsize=8:picreordering=0:decodingrefreshtype=none"),
+        (),
+        (12, 63),
+        40,
+        "vvc",
+    ),
+}
+_FORMS = {"ld": ("low", "low delay"), "ra": ("random", "random access")}
+#: Elementary streams carry no frame rate that matters here: decode what is there, in order, without conversion.
+_DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "1", "-i", "{stream}", "-fps_mode", "passthrough")
+_TO_Y4M = ("-f", "yuv4mpegpipe", "-strict", "-1", "{output}")
+
+
+def names() -> list[str]:
+    return [name + form for name in PEERS for form in ("", "-ld", "-ra")]
+
+
+def find(word: str, options: Options) -> list[Codec]:
+    """`x265` → both forms, `x265-ld` → one, anything else → []."""
+    if word in PEERS:
+        return [make(word, form, options) for form in _FORMS]
+    name, _, form = word.rpartition("-")
+    return [make(name, form, options)] if name in PEERS and form in _FORMS else []
+
+
+def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None = None) -> Codec:
+    """One peer in one form; `preset` overrides that of the table. Raises EvalError when ffmpeg lacks the encoder."""
+    peer, (delay, delay_label) = PEERS[name], _FORMS[form]
+    if not ffmpeg_has("encoders", peer.library):
+        raise EvalError(f"{name}: this ffmpeg has no encoder {peer.library}; install imageio-ffmpeg==0.8.1")
+    preset = preset or peer.presets[options.presets]
+    words = (*peer.common, *(peer.low if delay == "low" else peer.random))
+    encode = ("{ffmpeg}", "-v", "error", "-y", "-i", "{input}", "-c:v", peer.library, *preset, *words)
+    return Codec(
+        f"{name}-{form}",
+        f"{peer.label} {delay_label}",
+        (*encode, "-f", peer.muxer, "{stream}"),
+        {"": (*_DECODE, *_TO_Y4M)},
+        peer.q_range,
+        peer.q_guess,
+        peer.muxer,
+        delay,
+        name,
+        ffmpeg_version(),
+        elementary=peer.muxer,
+        keyint=options.keyint,
+        notes={"preset": " ".join(preset)},
+    )

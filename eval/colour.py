@@ -1,0 +1,64 @@
+"""Planar 4:2:0 to RGB in [0, 1] and back, by a clip's own matrix and range.
+
+Chroma is brought to full resolution by linear interpolation at its real position (H.264/H.265 default siting: on even
+luma columns, midway between luma rows). RGB is clipped to [0, 1] and not rounded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Picture = NDArray[np.float32]
+
+#: Matrix coefficients as in H.273: name for ffmpeg, K_r, K_b.
+MATRICES = {1: ("bt709", 0.2126, 0.0722), 6: ("smpte170m", 0.299, 0.114), 9: ("bt2020nc", 0.2627, 0.0593)}
+
+
+def upsample_chroma(plane: NDArray[Any], height: int, width: int) -> Picture:
+    """(⌈H/2⌉, ⌈W/2⌉) → (H, W) float32."""
+    c = plane.astype(np.float32)
+    right = np.concatenate([c[:, 1:], c[:, -1:]], 1)
+    columns = np.stack([c, (c + right) / 2], 2).reshape(c.shape[0], -1)[:, :width]
+    above = np.concatenate([columns[:1], columns[:-1]])
+    below = np.concatenate([columns[1:], columns[-1:]])
+    rows = np.stack([0.75 * columns + 0.25 * above, 0.75 * columns + 0.25 * below], 1)
+    return rows.reshape(-1, width)[:height]
+
+
+def to_rgb(planes: Planes, matrix: int, full_range: bool, depth: int) -> Picture:
+    """Planes of `depth` bits → (3, H, W) float32 in [0, 1]. `matrix` is a key of MATRICES."""
+    height, width = planes[0].shape
+    _, kr, kb = MATRICES[matrix]
+    luma_zero, luma_span, chroma_zero, chroma_span = _levels(full_range, depth)
+    y = (planes[0].astype(np.float32) - luma_zero) / luma_span
+    cb, cr = ((upsample_chroma(p, height, width) - chroma_zero) / chroma_span for p in planes[1:])
+    r, b = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
+    g = (y - kr * r - kb * b) / (1 - kr - kb)
+    return np.clip(np.stack([r, g, b]), 0, 1)
+
+
+def to_planes(rgb: Picture, matrix: int, full_range: bool) -> Planes:
+    """(3, H, W) in [0, 1] → 8-bit 4:2:0 planes; chroma is filtered to its position before it is thinned out."""
+    _, kr, kb = MATRICES[matrix]
+    r, g, b = rgb
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    luma_zero, luma_span, chroma_zero, chroma_span = _levels(full_range, 8)
+    halves = []
+    for difference in ((b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))):
+        even = np.pad(difference, ((0, difference.shape[0] % 2), (0, difference.shape[1] % 2)), mode="edge")
+        rows = (even[::2] + even[1::2]) / 2
+        left, right = np.pad(rows, ((0, 0), (1, 0)), mode="edge")[:, :-1:2], rows[:, 1::2]
+        halves.append(0.25 * left + 0.5 * rows[:, ::2] + 0.25 * right)
+    chroma = [chroma_zero + chroma_span * h for h in halves]
+    planes = [np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in (luma_zero + luma_span * y, *chroma)]
+    return planes[0], planes[1], planes[2]
+
+
+def _levels(full_range: bool, depth: int) -> tuple[int, int, int, int]:
+    """(black, black to white, neutral chroma, span of chroma) in code values."""
+    peak, unit = (1 << depth) - 1, 1 << (depth - 8)
+    return (0, peak, 128 * unit, peak) if full_range else (16 * unit, 219 * unit, 128 * unit, 224 * unit)

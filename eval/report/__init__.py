@@ -1,0 +1,24 @@
+"""Makes the report of an output folder, from its JSONs alone.
+
+`report.html` is one self-contained page; `tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG for each metric.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eval.report import tables
+from eval.report.data import load
+from eval.tools import insert_between, write_text
+
+
+def make(folder: Path, readme: Path | None = None) -> str:
+    """Writes the report and returns a line that says where. Raises EvalError when there is nothing to report."""
+    results = load(folder)
+    text = tables.results_markdown(results)
+    write_text(folder / "tables" / "results.md", text + "\n")
+    write_text(folder / "tables" / "points.csv", tables.points_csv(results))
+    write_text(folder / "tables" / "bd.csv", tables.bd_csv(results))
+    if readme is not None:
+        insert_between(readme, "results", text)
+    return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"

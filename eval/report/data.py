@@ -1,0 +1,94 @@
+"""What the report is made of: curves and runs read back from an output folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.metrics import METRICS, Metric
+from eval.tools import EvalError, read_json
+
+#: Clips with fewer frames are shown, but not averaged: their one intra frame would dominate.
+HEADLINE_FRAMES = 48
+
+
+@dataclass
+class Results:
+    """`runs[clip][row][target]` is a run's JSON, or None where the row does not reach that rate on that clip."""
+
+    clips: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, dict[float, dict[str, Any] | None]]] = field(default_factory=dict)
+    source_crops: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    speed: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def targets(self) -> list[float]:
+        return sorted({t for rows in self.runs.values() for points in rows.values() for t in points})
+
+    @property
+    def metrics(self) -> list[Metric]:
+        present = {name for run in self.all_runs() for name in run["metrics"]}
+        return [metric for name, metric in METRICS.items() if name in present]
+
+    @property
+    def headline(self) -> list[str]:
+        """Clips that are averaged: those with enough frames, or all when there is none."""
+        long = [name for name, clip in self.clips.items() if clip["frames"] >= HEADLINE_FRAMES]
+        return long or list(self.clips)
+
+    def all_runs(self) -> list[dict[str, Any]]:
+        return [r for rows in self.runs.values() for points in rows.values() for r in points.values() if r]
+
+    def curve(self, clip: str, row: str, metric: str) -> list[tuple[float, float]]:
+        """(bpp, mean of the metric) of every distinct stream, by rate."""
+        points = self.runs.get(clip, {}).get(row, {})
+        measured = {(r["bpp"], r["metrics"][metric]["mean"]) for r in points.values() if r and metric in r["metrics"]}
+        return sorted(measured)
+
+    def mean_point(self, row: str, target: float, metric: str, clips: list[str]) -> tuple[float, float] | None:
+        """Mean bpp and mean metric over `clips`, None when one of them has no such run."""
+        found = [self.runs.get(c, {}).get(row, {}).get(target) for c in clips]
+        if not found or any(r is None or metric not in r["metrics"] for r in found):
+            return None
+        runs = [r for r in found if r]
+        return sum(r["bpp"] for r in runs) / len(runs), sum(r["metrics"][metric]["mean"] for r in runs) / len(runs)
+
+
+def load(folder: Path) -> Results:
+    """Reads an output folder. Raises EvalError when it holds no result."""
+    results = Results()
+    for path in sorted((folder / "curves").glob("*.json")):
+        curve = read_json(path)
+        if curve is None:
+            continue
+        if path.stem.endswith("__source"):
+            results.source_crops[curve["clip"]["name"]] = curve["crops"]
+            continue
+        clip, row = curve["clip"], curve["codec"]["name"]
+        results.rows[row] = curve["codec"]
+        points: dict[float, dict[str, Any] | None] = {}
+        for target, point in curve["targets"].items():
+            run = read_json(folder / "runs" / point["run"]) if "run" in point else None
+            points[float(target)] = run
+            if run:
+                results.clips[clip] = run["clip"]
+        results.runs.setdefault(clip, {})[row] = points
+    if not results.clips:
+        raise EvalError(f"{folder}: no results in it; make some with `python -m eval rd --out {folder} …`")
+    results.clips = dict(sorted(results.clips.items()))
+    results.rows = dict(sorted(results.rows.items(), key=_row_order))
+    results.speed = [s for s in (read_json(p) for p in sorted((folder / "speed").glob("*.json"))) if s]
+    results.failures = read_json(folder / "failures.json") or []
+    return results
+
+
+_FAMILIES = ("gvcodec", "x264", "x265", "svtav1", "svtav1-grain", "aom", "vvenc")
+
+
+def _row_order(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:
+    name, codec = item
+    family = codec["family"]
+    return (_FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES), name)

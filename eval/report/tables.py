@@ -1,0 +1,197 @@
+"""Tables of the report: BD-rates with intervals, means at each rate, every point; as plain data, markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from eval.bd import Delta, bd_rate, bootstrap
+from eval.metrics import Metric
+from eval.report.data import HEADLINE_FRAMES, Results
+
+#: Below this shared part of the quality range a BD-rate is marked as weakly supported.
+WEAK_OVERLAP = 0.25
+MARKS = "† a loss of gvcodec's training or tuning; the other metrics are held out."
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Mean BD-rate over the headline clips that have one, its bootstrap interval, and how many have one."""
+
+    percent: float | None
+    interval: tuple[float, float] | None
+    clips: int
+    of: int
+
+    def text(self) -> str:
+        if self.percent is None:
+            return "no overlap"
+        interval = f" [{self.interval[0]:+.0f}, {self.interval[1]:+.0f}]" if self.interval else ""
+        part = "" if self.clips == self.of else f" ({self.clips} of {self.of} clips)"
+        return f"{self.percent:+.1f} %{interval}{part}"
+
+
+def delta_text(delta: Delta) -> str:
+    if delta.percent is None:
+        return "no overlap"
+    return f"{delta.percent:+.1f} %" + ("*" if delta.overlap < WEAK_OVERLAP else "")
+
+
+def anchors(results: Results) -> list[str]:
+    """Rows the others are compared with: x265 low delay and SVT-AV1 random access where present."""
+    peers = [r for r, codec in results.rows.items() if codec["family"] != "gvcodec"]
+    wanted = [r for r in ("x265-ld", "svtav1-ra") if r in peers]
+    return wanted or peers[:1] or list(results.rows)[:1]
+
+
+def clip_deltas(results: Results, anchor: str, row: str, metric: Metric) -> dict[str, Delta]:
+    """BD-rate of every clip that has both curves."""
+    found = {}
+    for clip in results.clips:
+        curves = [results.curve(clip, r, metric.name) for r in (anchor, row)]
+        if all(curves):
+            found[clip] = bd_rate(*curves, metric.higher_is_better)
+    return found
+
+
+def overall(results: Results, deltas: dict[str, Delta]) -> Overall:
+    values = [deltas[c].percent for c in results.headline if c in deltas]
+    numbers = [v for v in values if v is not None]
+    mean = sum(numbers) / len(numbers) if numbers else None
+    return Overall(mean, bootstrap(numbers), len(numbers), len(results.headline))
+
+
+def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): overall BD-rate against `anchor` for every metric."""
+    header = ["BD-rate", *(m.marked for m in results.metrics)]
+    rows = []
+    for row, codec in results.rows.items():
+        if row != anchor:
+            cells = [overall(results, clip_deltas(results, anchor, row, m)).text() for m in results.metrics]
+            rows.append([codec["label"], *cells])
+    return header, rows
+
+
+def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): BD-rate of every clip against `anchor` for one metric."""
+    header = [f"BD-rate, {metric.marked}", *results.clips]
+    rows = []
+    for row, codec in results.rows.items():
+        if row != anchor:
+            deltas = clip_deltas(results, anchor, row, metric)
+            rows.append([codec["label"], *(delta_text(deltas[c]) if c in deltas else "–" for c in results.clips)])
+    return header, rows
+
+
+def common_clips(results: Results, target: float) -> list[str]:
+    """Headline clips on which every row that reaches `target` on at least half of them does so."""
+    reach = {
+        row: {c for c in results.headline if results.runs.get(c, {}).get(row, {}).get(target)} for row in results.rows
+    }
+    enough = [clips for clips in reach.values() if 2 * len(clips) >= len(results.headline) and clips]
+    return [c for c in results.headline if enough and all(c in clips for clips in enough)]
+
+
+def means_table(results: Results, target: float) -> tuple[list[str], list[list[str]], list[str]]:
+    """(header, rows, clips averaged): every metric's mean at one rate, over the clips the codecs have in common."""
+    clips = common_clips(results, target)
+    header = [f"≈ {target} bpp", "bpp", *(m.marked for m in results.metrics)]
+    rows = []
+    for row, codec in results.rows.items():
+        points = [results.mean_point(row, target, m.name, clips) for m in results.metrics]
+        first = next((p for p in points if p), None)
+        if first is None:
+            rows.append([codec["label"], "not reached", *("–" for _ in results.metrics)])
+            continue
+        cells = [f"{p[1]:.{m.digits}f}" if p else "–" for p, m in zip(points, results.metrics, strict=True)]
+        rows.append([codec["label"], f"{first[0]:.4f}", *cells])
+    return header, rows, clips
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def notes(results: Results) -> list[str]:
+    """Sentences that stand with every table: what the clips are, how metrics are sampled, which presets."""
+    run = results.all_runs()[0]
+    headline = results.headline
+    frames = sorted({results.clips[c]["frames"] for c in headline})
+    counts = f"{frames[0]}" if len(frames) == 1 else f"{frames[0]}–{frames[-1]}"
+    found = [f"Averages over {len(headline)} clip{'s' * (len(headline) > 1)} of {counts} frames."]
+    if short := len(results.clips) - len(headline):
+        found.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
+    if any(c["stand_in"] for c in results.clips.values()):
+        name = next(c["set"] for c in results.clips.values() if c["stand_in"])
+        found.append(f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with published tables.")
+    sampled = {name: n for name, n in run["every"].items() if n > 1}
+    if sampled:
+        labels = {m.name: m.label for m in results.metrics}
+        listed = ", ".join(f"{labels.get(name, name)} on one frame in {n}" for name, n in sampled.items())
+        found.append(f"{listed}; the same frames for every codec.")
+    keyints = sorted({codec["keyint"] for codec in results.rows.values()})
+    found.append("Only the first frame is intra." if keyints == [9999] else f"Intra period {keyints} frames.")
+    if any(codec["family"] == "gvcodec" for codec in results.rows.values()):
+        found.append("gvcodec's rate is its whole file; the peers' that of their elementary stream.")
+    presets = {c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
+    if presets:
+        families = {c["family"]: c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
+        found.append("Presets: " + ", ".join(f"{f} {p}" for f, p in families.items()) + ".")
+    return [*found, MARKS]
+
+
+def results_markdown(results: Results) -> str:
+    """The text for the README: overall BD-rates and the means at each rate, with what they mean."""
+    parts = []
+    for anchor in anchors(results):
+        parts += [f"**BD-rate against {results.rows[anchor]['label']}** (95 % bootstrap interval over clips):"]
+        parts += [markdown(*bd_table(results, anchor))]
+    for target in results.targets:
+        header, rows, clips = means_table(results, target)
+        if clips:
+            parts += [f"**Means at about {target} bpp** ({len(clips)} clips that all listed codecs reach):"]
+            parts += [markdown(header, [row for row in rows if row[1] != "not reached"])]
+    return "\n\n".join([*parts, " ".join(notes(results))])
+
+
+def points_csv(results: Results) -> str:
+    """Every measured point: clip, row, target, q, bytes, bpp, seconds, and mean, worst and 5th percentile of metrics."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [f"{m.name}_{part}" for m in results.metrics for part in ("mean", "worst", "p5")]
+    writer.writerow(["clip", "codec", "target", "q", "bytes", "bpp", "encode_s", "decode_s", *columns])
+    for clip, rows in results.runs.items():
+        for row in (r for r in results.rows if r in rows):
+            for target, run in sorted(rows[row].items()):
+                if run is None:
+                    writer.writerow([clip, row, target])
+                    continue
+                values = []
+                for metric in results.metrics:
+                    got = run["metrics"].get(metric.name)
+                    values += [round(got[p], 5) if got else "" for p in ("mean", "worst", "p5")]
+                seconds = run["seconds"]
+                head = [clip, row, target, run["q"], run["bytes"], round(run["bpp"], 6)]
+                writer.writerow([*head, seconds["encode"], seconds["decode"], *values])
+    return out.getvalue()
+
+
+def bd_csv(results: Results) -> str:
+    """Every BD-rate: anchor, row, metric, clip or "overall", percent, interval, overlap."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["anchor", "codec", "metric", "clip", "percent", "low95", "high95", "overlap"])
+    for anchor in anchors(results):
+        for row in (r for r in results.rows if r != anchor):
+            for metric in results.metrics:
+                deltas = clip_deltas(results, anchor, row, metric)
+                for clip, delta in deltas.items():
+                    percent = "no overlap" if delta.percent is None else round(delta.percent, 2)
+                    writer.writerow([anchor, row, metric.name, clip, percent, "", "", round(delta.overlap, 3)])
+                total = overall(results, deltas)
+                interval = [round(v, 2) for v in total.interval] if total.interval else ["", ""]
+                mean = "no overlap" if total.percent is None else round(total.percent, 2)
+                writer.writerow([anchor, row, metric.name, "overall", mean, *interval, ""])
+    return out.getvalue()

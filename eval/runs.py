@@ -1,0 +1,198 @@
+"""Rate–distortion runs: every clip with every codec at every target rate, resumable, several at a time.
+
+Everything lies below the output folder:
+
+    sources/   clips as raw and lossless files        streams/   every encode, with size and time
+    runs/      one JSON a measured stream and output  curves/    which runs make up the curve of a clip and a row
+    tmp/       decoded videos while they are measured
+
+A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what has the right key is
+not made again. Tables and report read `curves/` and `runs/` only.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval import pictures
+from eval.codecs import Codec
+from eval.encoding import Encoded, decode, describe, encode
+from eval.metrics import METRICS, Measurer, sample
+from eval.rates import Search
+from eval.tools import EvalError, digest, ffmpeg_version, read_json, write_json
+from eval.video import Clip
+
+#: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
+SCHEMA = 1
+#: Targets whose runs keep crops for the visual comparison.
+PICTURE_TARGETS = (0.01, 0.02)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What holds for all runs of one call."""
+
+    out: Path
+    targets: tuple[float, ...]
+    every: Mapping[str, int]
+    device: str = "cpu"
+    threads: int = 1
+
+
+def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
+    """Makes every missing run with `jobs` processes; returns one line for each clip and codec that failed."""
+    from tqdm import tqdm
+
+    shutil.rmtree(plan.out / "tmp", ignore_errors=True)
+    (plan.out / "tmp").mkdir(parents=True)
+    tasks = [(clip, codec) for clip in clips for codec in codecs]
+    failures = []
+    context = multiprocessing.get_context("spawn")
+    progress = context.Queue()
+    pool = ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
+    bar = tqdm(total=len(tasks) * len(plan.targets), unit="point", disable=not sys.stderr.isatty())
+    try:
+        waiting: dict[Future[None], tuple[Clip, Codec]] = {pool.submit(make_curve, *t, plan): t for t in tasks}
+        while waiting:
+            done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            while not progress.empty():
+                bar.set_postfix_str(progress.get(), refresh=False)
+                bar.update()
+            for future in done:
+                clip, codec = waiting.pop(future)
+                try:
+                    future.result()
+                except EvalError as error:
+                    failures.append(f"{clip.name}, {codec.name}: {error}")
+                    bar.write(failures[-1], file=sys.stderr)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        bar.close()
+        shutil.rmtree(plan.out / "tmp", ignore_errors=True)
+    return failures
+
+
+_progress: Any = None
+
+
+def _start_worker(progress: Any, threads: int) -> None:
+    global _progress
+    _progress = progress
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _report(text: str) -> None:
+    if _progress is not None:
+        _progress.put(text)
+
+
+def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
+    """All points of one clip and codec, and the files that list them. Raises EvalError."""
+    streams = plan.out / "streams"
+    search = Search(lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip), *codec.q_range, codec.q_guess)
+    found: dict[float, tuple[int, bool]] = {}
+    points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
+    for target in sorted(plan.targets, reverse=True):
+        q, reached = search(target)
+        found[target] = q, reached
+        for output in codec.outputs:
+            lowest = min(search.known.values())
+            points[output][str(target)] = {"q": q} if reached else {"q": None, "lowest_bpp": lowest}
+        _report(f"{clip.name} {codec.name} {target} bpp")
+    targets_of: dict[int, list[float]] = {}
+    for target, (q, reached) in found.items():
+        if reached:
+            targets_of.setdefault(q, []).append(target)
+    for q, targets in targets_of.items():
+        encoded = encode(codec, clip, q, streams)
+        for output in codec.outputs:
+            name = make_run(clip, codec, output, q, encoded, targets, plan)
+            for target in targets:
+                points[output][str(target)]["run"] = name
+    _make_source_pictures(clip, plan)
+    for output in codec.outputs:
+        curve = {"clip": clip.name, "codec": describe(codec, output), "targets": points[output]}
+        write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
+
+
+def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, targets: list[float], plan: Plan) -> str:
+    """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
+    shows = _shown_frames(clip, plan) if set(targets) & set(PICTURE_TARGETS) else []
+    identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q, dict(plan.every), shows]
+    name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
+    path = plan.out / "runs" / name
+    known = read_json(path)
+    if known is not None and known["key"] == key:
+        return name
+    with tempfile.TemporaryDirectory(dir=plan.out / "tmp") as folder:
+        decoded, seconds = decode(codec, output, encoded, clip, Path(folder))
+        measured = _measurer(clip, tuple(plan.every.items()), plan.device, plan.threads)(decoded)
+        crops = [pictures.crop(decoded, clip, index) for index in shows]
+    result = {
+        "schema": SCHEMA,
+        "key": key,
+        "clip": clip.describe(),
+        "codec": describe(codec, output),
+        "q": q,
+        "bytes": encoded.size,
+        "bpp": encoded.bpp(clip),
+        "frame_bytes": encoded.frame_bytes,
+        "encode_command": encoded.command,
+        "seconds": {"encode": encoded.seconds, "decode": round(seconds, 3)},
+        "every": dict(plan.every),
+        "metrics": measured,
+        "versions": versions(),
+        "crops": crops,
+    }
+    write_json(path, result)
+    return name
+
+
+@functools.lru_cache(maxsize=2)
+def _measurer(clip: Clip, every: tuple[tuple[str, int], ...], device: str, threads: int) -> Measurer:
+    if any(name in METRICS and METRICS[name].every > 1 for name, _ in every):
+        import torch
+
+        torch.set_num_threads(threads)
+    return Measurer(clip, dict(every), device)
+
+
+def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
+    """Frames whose crops are kept: those LPIPS-Alex looks at (so the worst of them can be shown), at most 24."""
+    every = max(plan.every.get("lpips_alex", 4), -(-clip.raw.frames // 24))
+    return sample(clip.raw.frames, every)
+
+
+def _make_source_pictures(clip: Clip, plan: Plan) -> None:
+    path = plan.out / "curves" / f"{clip.name}__source.json"
+    shows = _shown_frames(clip, plan)
+    key = digest([SCHEMA, clip.sha256, shows])
+    known = read_json(path)
+    if known is None or known["key"] != key:
+        crops = [pictures.crop(clip.raw, clip, index) for index in shows]
+        write_json(path, {"key": key, "clip": clip.describe(), "crops": crops})
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Programs and libraries a figure depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
+    for package in ("gvcodec", "torch", "numpy", "imageio-ffmpeg", "bjontegaard", "av"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found
