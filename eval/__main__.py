@@ -6,8 +6,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from eval.tools import EvalError, write_json
+from eval.tools import EvalError, insert_between, write_json
+
+if TYPE_CHECKING:
+    from eval.video import Clip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,9 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     report = commands.add_parser("report", help="make report.html, tables and figures from the JSONs of a folder")
     report.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+    _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
+    _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
     options = parser.parse_args(arguments)
     try:
-        return {"rd": _rd, "report": _report}[options.command](options)
+        return {"rd": _rd, "report": _report, "table": _table, "speed": _speed}[options.command](options)
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
@@ -37,7 +43,6 @@ def _add_clips(parser: argparse.ArgumentParser, frames: int) -> None:
         "--only", type=_words, default=[], metavar="NAME,…", help="clips whose names contain one of these"
     )
     parser.add_argument("--frames", type=int, default=frames, help=f"frames from the first, 0 = all (default {frames})")
-    parser.add_argument("--presets", choices=("conditions", "fast"), default="conditions", help="of the peers")
 
 
 def _add_rd(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +50,7 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
     from eval.rates import TARGETS
 
     _add_clips(parser, 96)
+    parser.add_argument("--presets", choices=("conditions", "fast"), default="conditions", help="of the peers")
     parser.add_argument(
         "--codecs", type=_words, default=["gvcodec", "x264", "x265", "svtav1", "vvenc"], metavar="NAME,…"
     )
@@ -61,8 +67,30 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
 
 
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 48)
+    parser.add_argument("--base", default="klt", help="structure track (default klt)")
+    parser.add_argument("--q", type=_integers, default=[8, 24, 40, 56], metavar="Q,…")
+    parser.add_argument("--out", type=Path, default=Path("out/table"), metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks BASE-table in this file")
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 24)
+    parser.add_argument("--codecs", type=_words, default=["gvcodec"], metavar="NAME,…", help="as in rd")
+    parser.add_argument("--q", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every codec (default: all cores)")
+    parser.add_argument("--out", type=Path, default=Path("out/speed"), metavar="DIR", help="an rd folder shows it too")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `speed` in this file")
+
+
 def _words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
+
+
+def _integers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 def _targets(text: str) -> tuple[float, ...]:
@@ -84,12 +112,10 @@ def _rd(options: argparse.Namespace) -> int:
     from eval.codecs import Options, resolve
     from eval.metrics import METRICS, sampling
     from eval.runs import Plan, run_all
-    from eval.sequences import select
 
     if unknown := set(options.metrics) - set(METRICS):
         raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {', '.join(METRICS)}")
-    sources = select(options.set, options.sequences, options.only)
-    clips = [source.prepare(options.frames, options.out / "sources") for source in sources]
+    clips = _clips(options)
     device = _device(options.device)
     every = sampling(options.metrics, options.every, on_gpu=device == "cuda")
     failures: list[str] = []
@@ -112,11 +138,11 @@ def _device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _by_keyint(text: str, clips: list) -> list[tuple[int, list]]:
+def _by_keyint(text: str, clips: list[Clip]) -> list[tuple[int, list[Clip]]]:
     """Clips grouped by the intra period in frames that `--keyint` means for them."""
     from eval.codecs import ENDLESS
 
-    groups: dict[int, list] = {}
+    groups: dict[int, list[Clip]] = {}
     for clip in clips:
         try:
             seconds = float(text[:-1]) * clip.fps if text.endswith("s") and text != "endless" else None
@@ -125,6 +151,36 @@ def _by_keyint(text: str, clips: list) -> list[tuple[int, list]]:
             raise EvalError(f"--keyint: {text}: say endless, a number of frames or seconds as in 2s") from None
         groups.setdefault(frames, []).append(clip)
     return list(groups.items())
+
+
+def _clips(options: argparse.Namespace) -> list[Clip]:
+    from eval.sequences import select
+
+    sources = select(options.set, options.sequences, options.only)
+    return [source.prepare(options.frames, options.out / "sources") for source in sources]
+
+
+def _table(options: argparse.Namespace) -> int:
+    from eval.table import make_table
+
+    text, problems = make_table(_clips(options), options.base, options.q, options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, f"{options.base}-table", text)
+    for line in problems:
+        print(f"eval: {line}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    from eval import speed
+
+    largest = max(_clips(options), key=lambda clip: clip.raw.width * clip.raw.height)
+    result = speed.measure(largest, options.codecs, options.q, options.rounds, options.threads, options.out)
+    print(speed.to_markdown(result))
+    if options.readme is not None:
+        insert_between(options.readme, "speed", speed.to_markdown(result))
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ A template is a list of words in which these names are filled in:
     {input}   lossless source (FFV1 in Matroska, colour tags set)      {yuv}     the same samples as raw planar 4:2:0
     {width} {height} {fps} {frames}                                    {keyint}  frames between intra frames
     {q}       the codec's own quality number                           {stream}  the file whose size is the rate
-    {output}  decoded video, .y4m with 4:2:0 of 8 or 10 bits           {ffmpeg} {python}
+    {output}  decoded video, .y4m with 4:2:0 of 8 or 10 bits           {threads} {ffmpeg} {python}
 
 `resolve` makes codecs out of the words of `--codecs`.
 """
@@ -46,6 +46,7 @@ class Codec:
     quicker: tuple[str, ...] | None = None
     elementary: str | None = None
     keyint: int = ENDLESS
+    threads: int = 1
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def command(self, template: tuple[str, ...], clip: Clip, **names: Any) -> list[str]:
@@ -57,6 +58,7 @@ class Codec:
             "fps": clip.fps,
             "frames": clip.raw.frames,
             "keyint": self.keyint,
+            "threads": self.threads,
             "ffmpeg": ffmpeg(),
             "python": sys.executable,
         } | names
@@ -66,7 +68,7 @@ class Codec:
             raise EvalError(f"{self.name}: template names an unknown {error}") from None
 
     def identity(self, template: tuple[str, ...]) -> str:
-        return digest([template, self.version, self.keyint])
+        return digest([template, self.version, self.keyint, self.threads])
 
     def row(self, output: str) -> str:
         """Name of the table row of one output."""
@@ -78,11 +80,13 @@ class Codec:
 
 @dataclass(frozen=True)
 class Options:
-    """What `--codecs` words are resolved with: preset table of the peers, intra period, TOML files of more codecs."""
+    """What `--codecs` words are resolved with: preset table of the peers, intra period, TOML files of more codecs, and
+    threads of every codec (one, where bytes must not depend on the machine)."""
 
     presets: str = "conditions"
     keyint: int = ENDLESS
     templates: tuple[Path, ...] = ()
+    threads: int = 1
 
 
 def resolve(words: list[str], options: Options) -> list[Codec]:

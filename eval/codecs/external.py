@@ -55,4 +55,5 @@ def _codec(path: Path, name: str, table: dict[str, Any], options: Options) -> Co
         name,
         str(table.get("version", "")),
         keyint=options.keyint,
+        threads=options.threads,
     )

@@ -50,14 +50,29 @@ def gvcodec(word: str, options: Options) -> Codec:
     words += [f"--base-scale={given['scale']}"] if "scale" in given else []
     words += ["--low-delay"] if "low-delay" in given else []
     command = ("{python}", "-m", "gvcodec")
-    encode = (*command, "encode", "{input}", "{stream}", "-q", "{q}", "--keyint", "{keyint}", "--threads", "1", "-y")
+    encode = (
+        *command,
+        "encode",
+        "{input}",
+        "{stream}",
+        "-q",
+        "{q}",
+        "--keyint",
+        "{keyint}",
+        "--threads",
+        "{threads}",
+        "-y",
+    )
     tune = given.get("tune", "off")
     name = "-".join(["gvcodec", *(v or k for k, v in given.items() if k != "output" and (k, v) != ("tune", "off"))])
     return Codec(
         name.replace("/", "_"),
         " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in given.items() if k != "output")]),
         (*encode, *words, "--tune", tune),
-        {o: (*command, "decode", "{stream}", "{output}", "--threads", "1", "-y", *w) for o, w in outputs.items()},
+        {
+            o: (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y", *w)
+            for o, w in outputs.items()
+        },
         (0, 63),
         45,
         "bin",
@@ -66,5 +81,6 @@ def gvcodec(word: str, options: Options) -> Codec:
         digest([content_version()]),
         quicker=None if tune == "off" else (*encode, *words, "--tune", "off"),
         keyint=options.keyint,
+        threads=options.threads,
         notes={"content": content_version(), **given},
     )

@@ -28,13 +28,13 @@ class Peer:
     muxer: str
 
 
-_H264 = ("-threads", "1", "-crf", "{q}", "-g", "{keyint}", "-bsf:v", "filter_units=remove_types=6")
-_X265 = "log-level=none:info=0:pools=1:frame-threads=1:open-gop=0:keyint={keyint}"
-_VVENC = ("-threads", "1", "-qp", "{q}", "-g", "{keyint}")
+_H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}", "-bsf:v", "filter_units=remove_types=6")
+_X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}"
+_VVENC = ("-threads", "{threads}", "-qp", "{q}", "-g", "{keyint}")
 
 
 def _svt(label: str, extra: str) -> Peer:
-    params = "lp=1:keyint={keyint}" + extra
+    params = "lp={threads}:keyint={keyint}" + extra
     return Peer(
         label,
         "libsvtav1",
@@ -77,7 +77,7 @@ PEERS = {
         "libaom",
         "libaom-av1",
         {"conditions": ("-cpu-used", "4"), "fast": ("-cpu-used", "6")},
-        ("-threads", "1", "-crf", "{q}", "-b:v", "0", "-g", "{keyint}"),
+        ("-threads", "{threads}", "-crf", "{q}", "-b:v", "0", "-g", "{keyint}"),
         ("-lag-in-frames", "0"),
         (),
         (1, 63),
@@ -98,7 +98,7 @@ PEERS = {
 }
 _FORMS = {"ld": ("low", "low delay"), "ra": ("random", "random access")}
 #: Elementary streams carry no frame rate that matters here: decode what is there, in order, without conversion.
-_DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "1", "-i", "{stream}", "-fps_mode", "passthrough")
+_DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "{threads}", "-i", "{stream}", "-fps_mode", "passthrough")
 _TO_Y4M = ("-f", "yuv4mpegpipe", "-strict", "-1", "{output}")
 
 
@@ -135,5 +135,6 @@ def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None 
         ffmpeg_version(),
         elementary=peer.muxer,
         keyint=options.keyint,
+        threads=options.threads,
         notes={"preset": " ".join(preset)},
     )

@@ -1,0 +1,130 @@
+"""Speed of encoders and decoders, interleaved with peers in one script because machines are noisy.
+
+Every round runs every codec once, so that a slow moment of the machine hits all; a ratio is taken within its round, and
+the median over rounds is shown. Reading the lossless source and writing raw frames are part of every time. Where
+gvcodec's own time goes is read from one profiled run of each of its commands.
+"""
+
+from __future__ import annotations
+
+import os
+import pstats
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from eval.codecs import Codec, Options, resolve
+from eval.codecs.peers import make
+from eval.report.tables import markdown
+from eval.tools import run, write_json, write_text
+from eval.video import Clip
+
+#: Peers beside gvcodec: name → (preset, quality number).
+PEERS = {"x264": (("-preset", "medium"), 34), "x265": (("-preset", "medium"), 34)}
+_LINES = 8
+
+
+def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out: Path) -> dict[str, Any]:
+    """Times of all codecs; written to `speed/CLIP.json` and `.md` below `out`. Raises EvalError."""
+    options = Options(threads=threads)
+    codecs = [(codec, q) for codec in resolve(words, options)]
+    codecs += [(make(name, "ld", options, preset), crf) for name, (preset, crf) in PEERS.items()]
+    times: dict[str, list[float]] = {}
+    profiles: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for _ in tqdm(range(rounds), unit="round"):
+            for codec, quality in codecs:
+                _round(codec, quality, clip, folder, times)
+        for codec, quality in codecs:
+            if codec.family == "gvcodec":
+                profiles |= _profiles(codec, quality, clip, folder)
+    steps = {
+        step: {
+            "seconds": values,
+            "fps": clip.raw.frames / statistics.median(values),
+            "ratio": {peer: _ratio(step, peer, times) for peer in PEERS},
+        }
+        for step, values in times.items()
+    }
+    result = {
+        "clip": clip.describe(),
+        "rounds": rounds,
+        "threads": threads,
+        "cores": os.cpu_count(),
+        "q": q,
+        "peers": {peer: f"{' '.join(preset)} -crf {crf}, no B-frames" for peer, (preset, crf) in PEERS.items()},
+        "steps": steps,
+        "profiles": profiles,
+    }
+    write_json(out / "speed" / f"{clip.name}.json", result)
+    write_text(out / "speed" / f"{clip.name}.md", to_markdown(result) + "\n")
+    return result
+
+
+def _round(codec: Codec, q: int, clip: Clip, folder: Path, times: dict[str, list[float]]) -> None:
+    stream, output = folder / f"{codec.name}.{codec.extension}", folder / "out.y4m"
+    seconds, _ = run(codec.command(codec.encode, clip, q=q, stream=stream))
+    times.setdefault(f"{codec.name} encode", []).append(seconds)
+    for name, template in codec.outputs.items():
+        seconds, _ = run(codec.command(template, clip, stream=stream, output=output))
+        times.setdefault(f"{codec.row(name)} decode", []).append(seconds)
+        output.unlink()
+
+
+def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
+    """Median over rounds of (peer's time / this step's time): how many times as fast as the peer it is."""
+    other = times[f"{peer}-ld {step.rsplit(' ', 1)[1]}"]
+    return statistics.median(theirs / mine for mine, theirs in zip(times[step], other, strict=True))
+
+
+def _profiles(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    stream, output, log = folder / f"{codec.name}.bin", folder / "out.y4m", folder / "profile"
+    commands = {"encode": codec.command(codec.encode, clip, q=q, stream=stream)}
+    for name, template in codec.outputs.items():
+        commands[f"decode, {name}"] = codec.command(template, clip, stream=stream, output=output)
+    found = {}
+    for step, (python, *rest) in commands.items():
+        run([python, "-m", "cProfile", "-o", str(log), *rest])
+        found[f"{codec.label} {step}"] = _top(log)
+    return found
+
+
+def _top(log: Path) -> list[dict[str, Any]]:
+    """Functions with the largest own time: name and share of the whole."""
+    stats: Any = pstats.Stats(str(log))
+    total = stats.total_tt or 1.0
+    entries = sorted(stats.stats.items(), key=lambda item: -item[1][2])[:_LINES]
+    return [{"where": _function_name(key), "share": round(values[2] / total, 4)} for key, values in entries]
+
+
+def _function_name(key: tuple[str, int, str]) -> str:
+    path, line, name = key
+    if path == "~":  # not Python: what a C function calls itself, without its address
+        return name.split(" at 0x")[0].strip("<>{}").replace("built-in method ", "").replace("method ", "")
+    parts = Path(path).parts
+    return "/".join(parts[-2:]) + f":{line} {name}"
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Table of frames a second and ratios, then where gvcodec's time goes."""
+    header = ["step", "frames/s", *(f"speed over {peer}" for peer in PEERS)]
+    rows = [
+        [step, f"{v['fps']:.2f}", *(f"×{v['ratio'][peer]:.3g}" for peer in PEERS)]
+        for step, v in result["steps"].items()
+    ]
+    clip = result["clip"]
+    note = (
+        f"{clip['name']}, {clip['width']}×{clip['height']}, {clip['frames']} frames, q {result['q']}, "
+        f"{result['threads']} threads on {result['cores']} cores, median of {result['rounds']} interleaved rounds; "
+        + "; ".join(f"{peer}: {text}" for peer, text in result["peers"].items())
+        + ". Start of the program, reading of the lossless source and writing of raw frames included."
+    )
+    parts = [markdown(header, rows), note]
+    for step, lines in result["profiles"].items():
+        shares = ", ".join(f"{line['where']} {100 * line['share']:.0f} %" for line in lines if line["share"] >= 0.01)
+        parts.append(f"Own time, {step}: {shares}.")
+    return "\n\n".join(parts)

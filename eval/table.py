@@ -1,0 +1,114 @@
+"""gvcodec's fidelity output at fixed q beside x264 and x265, and the check that every decode is exact.
+
+For every clip and q: bytes, bpp and PSNR-Y of what a separate process decoded, and how many times the bytes of
+`libx264`/`libx265 -preset medium` (low delay, read off their own curve over CRF at the same PSNR-Y) that is. Each stream is
+decoded with one and with two threads: both must end with exit code 0 (the decoder checks the loop hash itself) and give
+the same samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.codecs import Codec, Options, resolve
+from eval.codecs.peers import make
+from eval.encoding import decode, encode
+from eval.metrics import Measurer
+from eval.report.tables import markdown
+from eval.tools import EvalError, write_json, write_text
+from eval.video import Clip
+
+#: Coarse enough to be quick; between two of them log bytes is interpolated linearly over PSNR-Y.
+PEER_CRF = (18, 26, 34, 42, 50)
+PEERS = ("x264", "x265")
+
+
+def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tuple[str, list[str]]:
+    """Encodes, decodes, measures and writes `table-BASE.json` and `.md` below `out`; (markdown, what went wrong)."""
+    ours = resolve([f"gvcodec:base={base}:output=fidelity"], Options())[0]
+    peers = {name: make(name, "ld", Options(), ("-preset", "medium")) for name in PEERS}
+    (out / "tmp").mkdir(parents=True, exist_ok=True)
+    rows, problems = [], []
+    for clip in tqdm(clips, unit="clip"):
+        curves = {name: [_point(peer, clip, crf, out) for crf in PEER_CRF] for name, peer in peers.items()}
+        for q in qs:
+            try:
+                point = _point(ours, clip, q, out)
+                _check_threads(ours, clip, q, out)
+            except EvalError as error:
+                problems.append(f"{clip.name}, q {q}: {error}")
+                continue
+            ratios = {name: ratio_at_equal_psnr(point, curve) for name, curve in curves.items()}
+            rows.append({"clip": clip.describe(), **point, "bytes_over": ratios, "exact_with_threads": [1, 2]})
+        write_json(out / f"table-{base}.json", {"base": base, "rows": rows, "peers": PEER_CRF, "problems": problems})
+    text = _markdown(base, rows, clips)
+    write_text(out / f"table-{base}.md", text + "\n")
+    return text, problems
+
+
+def _point(codec: Codec, clip: Clip, q: int, out: Path) -> dict[str, Any]:
+    encoded = encode(codec, clip, q, out / "streams")
+    output = next(iter(codec.outputs))
+    with tempfile.TemporaryDirectory(dir=out / "tmp") as folder:
+        decoded, _ = decode(codec, output, encoded, clip, Path(folder))
+        psnr = Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["mean"]
+    return {"q": q, "bytes": encoded.size, "bpp": encoded.bpp(clip), "psnr_y": psnr, "command": encoded.command}
+
+
+def _check_threads(codec: Codec, clip: Clip, q: int, out: Path) -> None:
+    encoded, hashes = encode(codec, clip, q, out / "streams"), set()
+    for threads in (1, 2):
+        with tempfile.TemporaryDirectory(dir=out / "tmp") as folder:
+            one = dataclasses.replace(codec, threads=threads)
+            decoded, _ = decode(one, "fidelity", encoded, clip, Path(folder))
+            hashes.add(hashlib.sha256(decoded.path.read_bytes()).hexdigest())
+    if len(hashes) != 1:
+        raise EvalError("decodes with 1 and 2 threads differ")
+
+
+def ratio_at_equal_psnr(point: dict[str, Any], curve: list[dict[str, Any]]) -> float | None:
+    """Bytes of `point` over those the curve needs for the same PSNR-Y; None outside the curve."""
+    known = sorted((p["psnr_y"], math.log(p["bytes"])) for p in curve)
+    quality = [p[0] for p in known]
+    if not quality[0] <= point["psnr_y"] <= quality[-1]:
+        return None
+    return point["bytes"] / math.exp(float(np.interp(point["psnr_y"], quality, [p[1] for p in known])))
+
+
+def _ratio_text(values: list[float | None]) -> str:
+    numbers = [v for v in values if v is not None]
+    return f"×{math.exp(sum(map(math.log, numbers)) / len(numbers)):.2f}" if numbers else "–"
+
+
+def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip]) -> str:
+    header = ["clip", "q", "bytes", "bpp", "PSNR-Y dB", *(f"bytes over {name}" for name in PEERS)]
+    lines = []
+    for row in rows:
+        ratios = [_ratio_text([row["bytes_over"][name]]) for name in PEERS]
+        name, size = row["clip"]["name"], f"{row['bytes']:,}".replace(",", " ")
+        lines.append([name, str(row["q"]), size, f"{row['bpp']:.4f}", f"{row['psnr_y']:.2f}", *ratios])
+    for q in sorted({row["q"] for row in rows}):
+        same = [row for row in rows if row["q"] == q]
+        ratios = [_ratio_text([row["bytes_over"][name] for row in same]) for name in PEERS]
+        psnr = sum(row["psnr_y"] for row in same) / len(same)
+        bpp = sum(row["bpp"] for row in same) / len(same)
+        lines.append([f"**mean of {len(same)}**", str(q), "", f"{bpp:.4f}", f"{psnr:.2f}", *ratios])
+    counts = sorted({clip.raw.frames for clip in clips})
+    frames = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
+    note = (
+        f"`--base {base}`, fidelity output, first {frames} frames, one intra frame; “bytes over” is gvcodec's file "
+        "against the elementary stream of libx264/libx265 `-preset medium` without B-frames at the same PSNR-Y (read "
+        f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). Every stream "
+        f"was decoded exactly by separate processes with 1 and 2 threads.{stand_in}"
+    )
+    return f"{markdown(header, lines)}\n\n{note}"
