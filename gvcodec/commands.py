@@ -52,11 +52,13 @@ def encode(options: argparse.Namespace) -> None:
         with _progress(reader.expected, "encode") as bar:
             for frame in reader:
                 encoder.send_frame(frame.planes, frame.pts)
-                _send_tracks(encoder, reader.tracks.take() if reader.tracks else b"", final=False)
+                if reader.tracks and (encoder.frames == 1 or reader.tracks.waiting >= _TRACK_CHUNK):
+                    encoder.send_tracks(reader.tracks.take())
                 _drain(encoder, writer)
                 bar.update()
                 bar.set_postfix_str(_rate_so_far(encoder), refresh=False)
-        _send_tracks(encoder, reader.tracks.close() if reader.tracks else b"", final=True)
+        if reader.tracks and reader.tracks.waiting:
+            encoder.send_tracks(reader.tracks.take())
         encoder.flush()
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
@@ -226,11 +228,6 @@ def _tuning_line(line: str) -> None:
 def _drain(encoder: Encoder, writer: Writer) -> None:
     while (packet := encoder.receive_packet()) is not None:
         writer.write(packet)
-
-
-def _send_tracks(encoder: Encoder, data: bytes, final: bool) -> None:
-    if data:
-        encoder.send_tracks(data)
 
 
 def _copied_tracks(source: BinaryIO, path: str) -> bytes:

@@ -96,6 +96,7 @@ def _copy(
 ) -> None:
     """Mux the units; decoding times are display times earlier by the reordering delay."""
     stream = output.add_stream_from_template(template, opaque=True)
+    stream.time_base = tick
     delay = max(number - place for number, place in enumerate(shown))
     step = times[1] - times[0] if len(times) > 1 else 1
     for number, unit in enumerate(units):
@@ -103,5 +104,6 @@ def _copy(
         packet.stream, packet.time_base = stream, tick
         packet.pts = times[shown[number]]
         packet.dts = times[number - delay] if number >= delay else times[0] - (delay - number) * step
+        packet.duration = step
         packet.is_keyframe = keys[number]
         output.mux(packet)

@@ -32,8 +32,9 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
             type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
                                 many, then the next one is `late` ticks later than predicted
-            type 4    tracks    next bytes of a Matroska file (RFC 9559) that holds packets copied from the source's other
-                                tracks (audio, subtitles)
+            type 4    tracks    next bytes of: var count  { var tick_num  var tick_den } for each track  var size  Matroska
+                                file (RFC 9559) of this size with the tracks' codec parameters, its packets void, then
+                                { var track  svar pts - pts before  var duration  var size  packet } copied from the source
             type 5    tokens    reserved: appearance tokens
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores

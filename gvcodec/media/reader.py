@@ -253,6 +253,6 @@ def _rotate(planes: Planes, degrees: int) -> Planes:
 
 def _reason(error: Exception) -> str:
     """What went wrong in a few words."""
-    if isinstance(error, av.InvalidDataError):
+    if isinstance(error, av.InvalidDataError | av.EOFError):
         return "not a video that can be read"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,7 +1,7 @@
 """Audio packets on their way through a gvcodec file: copied, never decoded.
 
-They travel as a Matroska stream, which holds every codec with its parameters and exact timestamps; the container cuts
-that stream into `tracks` packets.
+Their bytes are those of the `tracks` packets, one after another (specified in `gvcodec.bitstream`). Codec parameters travel
+as the head of a Matroska file, which knows every codec; packets with their exact timestamps in a form of our own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from fractions import Fraction
 
 import av
 from av.audio.stream import AudioStream
+
+from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
+from gvcodec.errors import DamagedStreamError
+
+_MAX_TRACKS = 64
+_MAX_RATIO = 1 << 31
 
 
 class _Pipe:
@@ -26,50 +32,81 @@ class _Pipe:
 
 
 class TrackCopier:
-    """Collects packets of `streams`; `take` gives the next bytes of the Matroska stream."""
+    """Collects packets of `streams`; `take` gives the bytes that came since the last call, first those of the head."""
 
     def __init__(self, streams: list[AudioStream]) -> None:
         """Raises `av.FFmpegError` or `ValueError` when Matroska cannot hold a codec."""
-        self._pipe = _Pipe()
-        self._container = av.open(self._pipe, "w", format="matroska", options={"live": "1"})
-        self._outputs = {stream.index: self._container.add_stream_from_template(stream) for stream in streams}
-        self._container.start_encoding()
+        pipe = _Pipe()
+        with av.open(pipe, "w", format="matroska", options={"live": "1"}) as container:
+            outputs = [container.add_stream_from_template(stream) for stream in streams]
+            # A Matroska file without any packet is refused by FFmpeg.
+            placeholder = av.Packet(b"\0")
+            placeholder.pts = placeholder.dts = 0
+            placeholder.stream = outputs[0]
+            container.mux(placeholder)
+        self._numbers = {stream.index: number for number, stream in enumerate(streams)}
+        self._last = [0] * len(streams)
+        self._ticks = [stream.time_base or Fraction(1, 1000) for stream in streams]
+        self._data = bytearray(encode_var(len(streams)))
+        for tick in self._ticks:
+            self._data += encode_var(tick.numerator) + encode_var(tick.denominator)
+        self._data += encode_var(len(pipe.data)) + pipe.data
         #: Packets copied so far.
         self.packets = 0
 
     def send(self, packet: av.Packet, shift: Fraction) -> None:
-        """Copy a packet, `shift` seconds earlier."""
-        ticks = round(shift / packet.time_base)
-        packet.pts -= ticks
-        packet.dts = packet.pts if packet.dts is None else packet.dts - ticks
-        packet.stream = self._outputs[packet.stream.index]
-        self._container.mux(packet)
+        """Copy a packet that has a timestamp, `shift` seconds earlier."""
+        number = self._numbers[packet.stream.index]
+        pts = (packet.pts or 0) - round(shift / self._ticks[number])
+        data = bytes(packet)
+        self._data += encode_var(number) + encode_svar(pts - self._last[number]) + encode_var(packet.duration or 0)
+        self._data += encode_var(len(data)) + data
+        self._last[number] = pts
         self.packets += 1
 
-    def take(self) -> bytes:
-        data = bytes(self._pipe.data)
-        self._pipe.data.clear()
-        return data
+    @property
+    def waiting(self) -> int:
+        """Bytes that `take` would give."""
+        return len(self._data)
 
-    def close(self) -> bytes:
-        """The last bytes."""
-        self._container.close()
-        return self.take()
+    def take(self) -> bytes:
+        data = bytes(self._data)
+        self._data.clear()
+        return data
 
 
 class Tracks:
-    """Audio packets of a decoded stream, read back from the bytes of its `tracks` packets."""
+    """Audio of a decoded stream, from the bytes of its `tracks` packets. Raises `DamagedStreamError`."""
 
     def __init__(self, data: bytes) -> None:
-        """Raises `av.FFmpegError` when the bytes are no Matroska stream."""
-        self._container = av.open(io.BytesIO(data), format="matroska")
+        self._cursor = Cursor(data, "tracks")
+        count = self._cursor.var(_MAX_TRACKS)
+        self._ticks: list[Fraction] = []
+        for _ in range(count):
+            numerator, denominator = self._cursor.var(_MAX_RATIO), self._cursor.var(_MAX_RATIO)
+            if not numerator or not denominator:
+                raise DamagedStreamError("tracks: time base of 0")
+            self._ticks.append(Fraction(numerator, denominator))
+        head = self._cursor.take(self._cursor.var())
+        try:
+            self._container = av.open(io.BytesIO(head), format="matroska")
+        except (av.FFmpegError, ValueError) as error:
+            raise DamagedStreamError("tracks: codec parameters cannot be read") from error
+        #: Streams that serve as templates for output streams.
         self.streams = list(self._container.streams.audio)
+        if len(self.streams) != count:
+            raise DamagedStreamError("tracks: codec parameters of another number of tracks")
 
-    def packets(self) -> Iterator[av.Packet]:
-        """In the order of the source."""
-        for packet in self._container.demux(self.streams):
-            if packet.pts is not None:
-                yield packet
-
-    def close(self) -> None:
-        self._container.close()
+    def packets(self) -> Iterator[tuple[int, av.Packet]]:
+        """Number of the track and packet, in the order of the source."""
+        last = [0] * len(self._ticks)
+        while len(self._cursor):
+            number = self._cursor.var(len(self._ticks) - 1)
+            last[number] += self._cursor.svar()
+            duration = self._cursor.var()
+            packet = av.Packet(self._cursor.take(self._cursor.var()))
+            packet.time_base = self._ticks[number]
+            packet.pts = packet.dts = last[number]
+            packet.duration = duration
+            packet.is_keyframe = True
+            yield number, packet

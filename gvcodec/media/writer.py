@@ -169,7 +169,7 @@ class MuxWriter:
         with _reported(pending.path):
             self._container = av.open(str(pending.temporary), "w", format=kind)
             try:
-                self._video = self._add_video(kind, crf, threads)
+                self._video = self._add_video(crf, threads)
                 self._audio = self._add_audio(tracks)
                 self._container.start_encoding()
             except BaseException:
@@ -204,9 +204,11 @@ class MuxWriter:
             self._container.mux(self._video.encode(frame))
             self._mux_audio(pts)
 
-    def _add_video(self, kind: str, crf: float | None, threads: int) -> av.VideoStream:
+    def _add_video(self, crf: float | None, threads: int) -> av.VideoStream:
         fmt = self._fmt
-        codec, options = _encoder(kind, fmt, crf)
+        codec, options = _encoder(self._pending.path, fmt, crf)
+        if fmt.sar != 1 and codec == "ffv1":
+            self.notes.append(f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 has none")
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
         context = stream.codec_context
         context.width, context.height = fmt.width, fmt.height
@@ -225,14 +227,14 @@ class MuxWriter:
         return stream
 
     def _add_audio(self, tracks: Tracks | None) -> Iterator[av.Packet]:
-        """Adds the output streams, gives the packets already bound to them."""
+        """Adds the output streams, gives the packets bound to them."""
         outputs: dict[int, av.AudioStream] = {}
-        for stream in tracks.streams if tracks else ():
+        for number, stream in enumerate(tracks.streams if tracks else ()):
             name = stream.codec_context.name
             try:
-                if not av.codec.Codec(name, "r").id or name not in self._container.supported_codecs:
+                if name not in self._container.supported_codecs:
                     raise ValueError(name)
-                outputs[stream.index] = self._container.add_stream_from_template(stream)
+                outputs[number] = self._container.add_stream_from_template(stream)
             except (av.FFmpegError, ValueError):
                 self.notes.append(f"audio track ({name}) does not fit {self._pending.path.suffix} and is left out")
         return _bound(tracks, outputs) if tracks else iter(())
@@ -247,26 +249,28 @@ class MuxWriter:
 
 
 def _bound(tracks: Tracks, outputs: dict[int, av.AudioStream]) -> Iterator[av.Packet]:
-    for packet in tracks.packets():
-        output = outputs.get(packet.stream.index)
-        if output is not None:
-            packet.stream = output
+    for number, packet in tracks.packets():
+        if number in outputs:
+            packet.stream = outputs[number]
             yield packet
 
 
-def _encoder(kind: str, fmt: VideoFormat, crf: float | None) -> tuple[str, dict[str, str]]:
-    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 and FFV1 do."""
-    odd = fmt.width % 2 or fmt.height % 2
-    if crf is None and kind == "matroska":
+def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict[str, str]]:
+    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 (8 bits) and FFV1 do."""
+    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+        if fmt.bit_depth == 8:
+            return "libx264", {"preset": "veryfast", **({"qp": "0"} if crf is None else {"crf": f"{crf:g}"})}
+        quiet = "log-level=none"
+        lossless = {"x265-params": f"{quiet}:lossless=1"} if crf is None else {"x265-params": quiet, "crf": f"{crf:g}"}
+        return "libx265", {"preset": "veryfast", **lossless}
+    if path.suffix.lower() == ".mkv" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
-    if odd:
-        speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
-        return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {**speed, "crf": f"{crf:g}", "b": "0"}
-    if fmt.bit_depth == 8:
-        return "libx264", {"preset": "veryfast", **({"qp": "0"} if crf is None else {"crf": f"{crf:g}"})}
-    quiet = "log-level=none"
-    lossless = {"x265-params": f"{quiet}:lossless=1"} if crf is None else {"x265-params": quiet, "crf": f"{crf:g}"}
-    return "libx265", {"preset": "veryfast", **lossless}
+    if fmt.bit_depth == 10:
+        raise UsageError(
+            f"{path}: 10-bit video of odd size {fmt.width}×{fmt.height} can be written to lossless .mkv or .y4m only"
+        )
+    speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
+    return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {**speed, "crf": f"{crf:g}", "b": "0"}
 
 
 @contextlib.contextmanager

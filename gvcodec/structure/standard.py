@@ -128,7 +128,7 @@ def _open_encoder(
     fmt: VideoFormat, resampler: Resampler, codec: str, q: int, low_delay: bool, threads: int
 ) -> av.VideoCodecContext:
     # SVT-AV1 prints its settings unless told not to, before its own options are read.
-    os.environ.setdefault("SVT_LOG", "1")
+    os.environ.setdefault("SVT_LOG", "0")
     encoder = av.CodecContext.create(_ENCODERS[codec], "w")
     encoder.width, encoder.height = resampler.coded_width, resampler.coded_height
     encoder.pix_fmt = "yuv420p10le"
