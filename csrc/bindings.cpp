@@ -195,48 +195,7 @@ NB_MODULE(_core, m) {
         return to_numpy(std::move(mv), {static_cast<size_t>(t.blocks_high), static_cast<size_t>(t.blocks_wide), 2});
       });
 
-  // The parts by themselves, for their tests and for others to use.
-  m.def("rans_encode",
-        [](const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq) {
-          if (start.shape(0) != freq.shape(0)) throw nb::value_error("as many starts as frequencies");
-          gv::RansEncoder e;
-          for (size_t i = 0; i < start.shape(0); ++i) {
-            if (freq(i) < 1 || freq(i) > gv::kProbOne || start(i) > gv::kProbOne - freq(i)) throw nb::value_error("symbol outside 2^16");
-            e.put(start(i), freq(i));
-          }
-          return to_bytes(e.finish());
-        },
-        "start"_a, "freq"_a, "Codes symbols that occupy [start, start + freq) of 2^16.");
-  m.def("rans_decode",
-        [](nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint32_t, 1>& which) {
-          gv::RansDecoder d(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
-          std::vector<int32_t> out;
-          const size_t n = cdf.shape(1);
-          for (size_t i = 0; i < which.shape(0); ++i) {
-            if (which(i) >= cdf.shape(0)) throw nb::value_error("no such table");
-            const uint32_t at = d.peek();
-            size_t s = 0;
-            while (s + 2 < n && cdf(which(i), s + 1) <= at) ++s;
-            d.advance(cdf(which(i), s), cdf(which(i), s + 1) - cdf(which(i), s));
-            out.push_back(static_cast<int32_t>(s));
-          }
-          const size_t count = out.size();
-          return nb::make_tuple(to_numpy(std::move(out), {count}), d.finished());
-        },
-        "data"_a, "cdf"_a, "which"_a, "Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns (symbols, whole).");
-  m.def("mix_encode",
-        [](const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts, const In<uint32_t, 1>& sets, uint32_t slot_count, uint32_t set_count) {
-          gv::MixState state(slot_count, set_count);
-          gv::BitEncoder coder(state);
-          for (size_t i = 0; i < bits.shape(0); ++i) {
-            gv::Contexts c;
-            for (size_t k = 0; k < contexts.shape(1); ++k) c.add(contexts(i, k));
-            c.set = sets(i);
-            coder.bit(c, bits(i) != 0);
-          }
-          return to_bytes(coder.finish());
-        },
-        "bits"_a, "contexts"_a, "sets"_a, "slot_count"_a, "set_count"_a, "Codes binary decisions with adaptive mixing, from the blank state.");
+  // The parts by themselves, for their tests and for others to use (those of the entropy model: bind_entropy.cpp).
   m.def("klt_inverse",
         [](const In<int16_t, 2>& basis, const In<int32_t, 1>& coefficients) {
           const gv::Basis b = to_basis(basis, static_cast<int>(basis.shape(0)));
