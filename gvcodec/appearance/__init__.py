@@ -1,0 +1,25 @@
+"""Appearance track: a float renderer paints decoded loop frames; it never feeds the integer loop.
+
+`Painter` renders a stream frame by frame, `tune` fits a small part of the renderer to one video and returns it as bytes,
+`checkpoint_id` names the base renderer. torch is imported when one of them is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gvcodec.appearance.checkpoint import checkpoint_id
+    from gvcodec.appearance.painter import Painter
+    from gvcodec.appearance.tuning import tune
+
+__all__ = ["Painter", "checkpoint_id", "tune"]
+_HOMES = {"Painter": "painter", "checkpoint_id": "checkpoint", "tune": "tuning"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

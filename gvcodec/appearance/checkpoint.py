@@ -8,8 +8,12 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from gvcodec.appearance.renderer import Renderer, RendererConfig
+from typing import TYPE_CHECKING
+
 from gvcodec.errors import MediaError
+
+if TYPE_CHECKING:
+    from gvcodec.appearance.renderer import Renderer
 
 #: Environment variable that names another checkpoint than the one beside the package.
 CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
@@ -53,6 +57,8 @@ def save_checkpoint(renderer: Renderer, path: Path) -> None:
 def load_checkpoint(path: Path | None = None) -> Renderer:
     """The base renderer, fp32, in evaluation mode. Raises `MediaError` when the file is missing or is not a checkpoint."""
     from safetensors import SafetensorError, safe_open
+
+    from gvcodec.appearance.renderer import Renderer, RendererConfig
 
     place = find_checkpoint(path)
     try:

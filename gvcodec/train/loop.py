@@ -27,8 +27,8 @@ from gvcodec.appearance.checkpoint import save_checkpoint
 from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
 from gvcodec.errors import UsageError
 from gvcodec.train.data import Batch, Cache
-from gvcodec.train.losses import PerceptualLoss
 from gvcodec.train.objective import Objective, crop_rgb, render_run
+from gvcodec.train.vgg import PerceptualLoss
 from gvcodec.types import Colour
 
 

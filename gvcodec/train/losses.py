@@ -1,16 +1,14 @@
-"""Losses for training and tuning the renderer, on planes in 0…1 and RGB crops of 128 pixels.
+"""Losses for training and tuning the renderer that need no network, on planes in 0…1. The perceptual one is in `vgg`.
 
-`PerceptualLoss` needs the VGG16 weights that `gvcodec.perceptual.find_weights` looks for. LPIPS-Alex, VMAF and flicker never appear here:
-they are kept for judging.
+LPIPS-Alex, VMAF and flicker appear in neither: they are kept for judging.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from gvcodec import perceptual
 from gvcodec.appearance.motion import warp
 from gvcodec.appearance.renderer import FilterBank
 from gvcodec.types import Colour
@@ -29,40 +27,6 @@ def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour = Colour()) -> Tensor:
     red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
     green = (y - kr * red - kb * blue) / (1 - kr - kb)
     return torch.stack([red, green, blue], 1)
-
-
-class PerceptualLoss(nn.Module):
-    """LPIPS-VGG and DISTS from one pass through VGG16 instead of two.
-
-    The pass is DISTS' (L2 pooling), so DISTS is exact; the LPIPS weights are applied to these maps, which is not LPIPS to the
-    digit (that pools by maximum) but goes up and down with it. Half the cost of the two metrics one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dists = perceptual.dists().to(memory_format=torch.channels_last)
-        self.lin = [getattr(perceptual.lpips("vgg"), f"lin{i}") for i in range(5)]
-
-    def maps(self, rgb: Tensor) -> list[Tensor]:
-        """The input and the five stages, channels last."""
-        x = ((rgb - self.dists.mean) / self.dists.std).contiguous(memory_format=torch.channels_last)
-        return [rgb, *self.dists.features(x)]
-
-    def forward(self, rendered: Tensor, reference: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """RGB `(N, 3, H, W)` against the maps of the source → (LPIPS-like, DISTS), each `(N,)`."""
-        texture, structure = [], []
-        distance = rendered.new_zeros(rendered.shape[0])
-        for stage, (a, b) in enumerate(zip(self.maps(rendered), reference, strict=True)):
-            b = b.float()
-            if stage:
-                unit_a, unit_b = (m * torch.rsqrt(m.square().sum(1, keepdim=True) + 1e-10) for m in (a, b))
-                distance = distance + F.conv2d((unit_a - unit_b).square(), self.lin[stage - 1]).mean((1, 2, 3))
-            mean_a, mean_b = a.mean((2, 3)), b.mean((2, 3))
-            variance_a, variance_b = a.square().mean((2, 3)) - mean_a.square(), b.square().mean((2, 3)) - mean_b.square()
-            covariance = (a * b).mean((2, 3)) - mean_a * mean_b
-            texture.append((2 * mean_a * mean_b + 1e-6) / (mean_a.square() + mean_b.square() + 1e-6))
-            structure.append((2 * covariance + 1e-6) / (variance_a + variance_b + 1e-6))
-        score = torch.cat(texture, 1) @ self.dists.alpha + torch.cat(structure, 1) @ self.dists.beta
-        return distance, 1 - score
 
 
 def band_energy(bank: FilterBank, luma: Tensor) -> Tensor:

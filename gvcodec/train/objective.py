@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.texture import fresh
 from gvcodec.train.data import Batch
-from gvcodec.train.losses import PerceptualLoss, band_energy, pixel_loss, temporal_loss, to_rgb
+from gvcodec.train.losses import band_energy, pixel_loss, temporal_loss, to_rgb
+from gvcodec.train.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
 
 #: Side of the crop on which perceptual losses are taken, in the middle of the rendered crop.
@@ -52,25 +51,29 @@ class Objective:
     def __init__(self, perceptual: PerceptualLoss | None, pixel: float = 4.0, energy: float = 0.03, temporal: float = 2.0, colour: Colour = Colour()) -> None:
         self.perceptual, self.pixel, self.energy, self.temporal, self.colour = perceptual, pixel, energy, temporal, colour
 
-    def reference(self, batch: Batch) -> list[Tensor]:
+    def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
         assert self.perceptual is not None
-        with torch.no_grad():
-            return self.perceptual.maps(crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour))
+        return self.perceptual.reference(crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour))
 
-    def __call__(self, renderer: Renderer, batch: Batch, position: int, reference: Callable[[], list[Tensor]] | None = None) -> dict[str, Tensor]:
-        """Parts of the loss, each `(B,)` and weighted, and their sum `total`."""
-        (luma, chroma), before = render_run(renderer, batch, position)
+    def __call__(self, renderer: Renderer | None, batch: Batch, position: int, references: list[Reference] | None = None) -> dict[str, Tensor]:
+        """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a renderer: of the loop frames."""
+        if renderer is None:
+            frames = batch.loop[0].shape[1]
+            luma, chroma = batch.loop[0][:, -1], batch.loop[1][:, -1]
+            before = batch.loop[0][:, -2] if frames > 1 else None
+        else:
+            (luma, chroma), before = render_run(renderer, batch, position)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
-        if self.energy:
+        if self.energy and renderer is not None:
             gap = band_energy(renderer.bank, luma) - band_energy(renderer.bank, source_luma)
             parts["energy"] = self.energy * gap.abs().mean((1, 2, 3))
         if before is not None and self.temporal:
             source_before = batch.source[0][:, -2]
             parts["temporal"] = self.temporal * temporal_loss(luma, before, source_luma, source_before, batch.vectors[:, -1])
         if self.perceptual is not None:
-            maps = reference() if reference else self.reference(batch)
-            parts["lpips"], parts["dists"] = self.perceptual(crop_rgb((luma, chroma), self.colour), maps)
+            wanted = self.reference(batch) if references is None else references
+            parts["lpips"], parts["dists"] = self.perceptual(crop_rgb((luma, chroma), self.colour), wanted)
         parts["total"] = torch.stack(list(parts.values())).sum(0)
         return parts

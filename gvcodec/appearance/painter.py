@@ -1,0 +1,90 @@
+"""Painting of decoded loop frames, frame by frame. State is fixed in size and begins anew with each GOP."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gvcodec.appearance.checkpoint import load_checkpoint
+from gvcodec.appearance.motion import search
+from gvcodec.appearance.payload import unpack
+from gvcodec.appearance.renderer import BASES, RenderState, condition
+from gvcodec.appearance.texture import fresh
+from gvcodec.errors import UsageError
+from gvcodec.types import Planes, VideoFormat
+
+_PEAK = 1023
+_ALIGN = 16
+
+
+def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
+    """10-bit planes to luma `(1, 1, H, W)` and chroma `(1, 2, H/2, W/2)` in 0…1, padded to multiples of 16 by repeating edges."""
+    luma = torch.from_numpy(planes[0].astype(np.float32)).mul_(1 / _PEAK)[None, None]
+    chroma = torch.from_numpy(np.stack(planes[1:]).astype(np.float32)).mul_(1 / _PEAK)[None]
+    height, width = -(-luma.shape[2] // _ALIGN) * _ALIGN, -(-luma.shape[3] // _ALIGN) * _ALIGN
+    luma = F.pad(luma, (0, width - luma.shape[3], 0, height - luma.shape[2]), mode="replicate")
+    chroma = F.pad(chroma, (0, width // 2 - chroma.shape[3], 0, height // 2 - chroma.shape[2]), mode="replicate")
+    return luma, chroma
+
+
+def to_planes(luma: Tensor, chroma: Tensor, height: int, width: int) -> Planes:
+    """Back to 10-bit planes of the picture's size, rounded and clipped."""
+    half = (height + 1) // 2, (width + 1) // 2
+
+    def code(x: Tensor, rows: int, cols: int) -> np.ndarray:
+        return x[:rows, :cols].mul(_PEAK).round_().clamp_(0, _PEAK).numpy().astype(np.uint16)
+
+    return code(luma[0, 0], height, width), code(chroma[0, 0], *half), code(chroma[0, 1], *half)
+
+
+class Painter:
+    """Renders the loop frames of one stream in display order.
+
+        painter = Painter(fmt, "av1", Fraction(1), q=45)
+        painter.start_gop(tuned)          # payload of the `tune` packet, or None
+        picture = painter.paint(loop)     # planes of the full size, 10 bit
+
+    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 leaves torch's setting alone. Raises `UsageError` for
+    arguments out of range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError` in `start_gop`."""
+
+    def __init__(self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path | None = None, threads: int = 0) -> None:
+        if base not in BASES:
+            raise UsageError(f"unknown base codec {base}")
+        if not 0 <= q <= 63:
+            raise UsageError(f"q must be 0…63, not {q}")
+        if threads:
+            torch.set_num_threads(threads)
+        self._size = fmt.height, fmt.width
+        self._condition = condition(base, scale, q)
+        self._renderer = load_checkpoint(checkpoint)
+        self._base = {name: p.clone() for name, p in self._renderer.named_parameters()}
+        self._identity = False
+        self._state: RenderState | None = None
+        self._position = 0
+
+    def start_gop(self, tuned: bytes | None) -> None:
+        """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
+        deltas = {} if tuned is None else unpack(tuned, self._renderer)
+        self._identity = deltas is None
+        for name, parameter in self._renderer.named_parameters():
+            parameter.copy_(self._base[name] + deltas[name] if deltas and name in deltas else self._base[name])
+        self._state, self._position = None, 0
+
+    @torch.inference_mode()
+    def paint(self, loop: Planes) -> Planes:
+        """The rendered picture of the next loop frame."""
+        if loop[0].shape != self._size:
+            raise UsageError(f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}")
+        if self._identity:
+            return loop
+        luma, chroma = to_tensors(loop)
+        noise = fresh(*luma.shape[2:], self._position)
+        vectors = None if self._state is None else search(luma[0, 0], self._state.loop[0, 0])[None]
+        painted, tint, self._state = self._renderer.step(luma, chroma, vectors, noise, self._state, self._condition)
+        self._position += 1
+        return to_planes(painted, tint, *self._size)

@@ -1,0 +1,90 @@
+"""Tuned weights as bytes: the payload of a `tune` packet.
+
+    byte 0      0: paint nothing (output = loop frame), no more bytes. 1: a delta to the base renderer
+    byte 1      bit i set: group i of `GROUPS` is present
+    then        one byte for each tensor of the groups present: step of its delta, 2^(−b/4), b in 8…80; 255: delta all zero
+    then        the deltas / step, integers −127…127, range-coded (`coder`), tensor by tensor
+
+Every way in which bytes can be wrong ends in `DamagedStreamError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvcodec.appearance.coder import Decoder, Encoder
+from gvcodec.appearance.renderer import Renderer
+from gvcodec.errors import DamagedStreamError
+
+IDENTITY = b"\0"
+#: Parts of the renderer that can be tuned, the ones that gain most per byte first; names as in `Renderer.state_dict()`.
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"),
+    ("head.weight",),
+    ("gate.weight", "leave.weight"),
+    ("style.weight",),
+)
+LIMIT = 127
+_EMPTY, _LOWEST, _HIGHEST = 255, 8, 80
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Quantised change of one tensor: flat int64 values of −127…127 and the exponent byte of their step."""
+
+    name: str
+    values: np.ndarray
+    exponent: int
+
+
+def step_of(exponent: int) -> float:
+    """Size of one step."""
+    return float(2.0 ** (-exponent / 4))
+
+
+def exponent_for(step: float) -> int:
+    """The exponent whose step is nearest."""
+    return int(np.clip(round(-4 * np.log2(max(step, 1e-9))), _LOWEST, _HIGHEST))
+
+
+def pack(deltas: list[Delta]) -> bytes:
+    """Deltas of whole groups, in the order of `GROUPS`, to bytes."""
+    given = {d.name: d for d in deltas}
+    mask = sum(1 << i for i, group in enumerate(GROUPS) if any(name in given for name in group))
+    ordered = [given[name] for i, group in enumerate(GROUPS) if mask >> i & 1 for name in group]
+    head = bytes([1, mask]) + bytes(d.exponent if d.values.any() else _EMPTY for d in ordered)
+    coder = Encoder()
+    for kind, delta in enumerate(d for d in ordered if d.values.any()):
+        for value in delta.values.tolist():
+            coder.put(value, kind)
+    return head + coder.finish()
+
+
+def unpack(payload: bytes, renderer: Renderer) -> dict[str, Tensor] | None:
+    """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises `DamagedStreamError`."""
+    if payload == IDENTITY:
+        return None
+    if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(GROUPS):
+        raise DamagedStreamError("tuned weights: unknown kind or group")
+    names = [name for i, group in enumerate(GROUPS) if payload[1] >> i & 1 for name in group]
+    exponents = payload[2 : 2 + len(names)]
+    if len(exponents) < len(names) or any(e != _EMPTY and not _LOWEST <= e <= _HIGHEST for e in exponents):
+        raise DamagedStreamError("tuned weights: a step is missing or out of range")
+    coder = Decoder(payload[2 + len(names) :])
+    weights = dict(renderer.named_parameters())
+    deltas, kind = {}, 0
+    for name, exponent in zip(names, exponents, strict=True):
+        shape = weights[name].shape
+        if exponent == _EMPTY:
+            continue
+        values = [coder.get(kind) for _ in range(shape.numel())]
+        if any(abs(v) > LIMIT for v in values):
+            raise DamagedStreamError("tuned weights: a value is out of range")
+        deltas[name] = torch.tensor(values, dtype=torch.float32).mul_(step_of(exponent)).reshape(shape)
+        kind += 1
+    coder.finish()
+    return deltas

@@ -1,0 +1,238 @@
+"""Per-video tuning: fit a small part of the renderer to one video and send it as integers.
+
+The encoder holds loop frames and sources, so it can measure what the renderer should have done. `tune` takes random crops of short
+runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of `payload.GROUPS`, and then quantises: steps follow the sensitivity of
+each tensor (Adam's second moments), their common factor is chosen by validation crops and real bytes, and the rest of the time is spent
+with rounded weights (straight-through). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would have
+bought about so many per cent of perceptual loss in the base codec. The result is sent only if it beats the base renderer and the loop frames
+themselves on crops that were not used for fitting.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvcodec import perceptual
+from gvcodec.appearance.checkpoint import load_checkpoint
+from gvcodec.appearance.motion import BLOCK, search
+from gvcodec.appearance.painter import to_tensors
+from gvcodec.appearance.payload import GROUPS, IDENTITY, LIMIT, Delta, exponent_for, pack, step_of
+from gvcodec.appearance.renderer import Renderer, condition
+from gvcodec.types import Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.train.vgg import Reference
+
+RATE_SLOPE = 0.45
+#: Bytes that a stream is taken to have when the caller does not say.
+DEFAULT_STREAM_BYTES = 60_000
+SIZE = 192
+_POOL, _VALIDATION, _BATCH = 96, 12, 4
+_FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
+_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+Progress = Callable[[str], None]
+Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # loop luma, loop chroma, source luma, source chroma, vectors; T first
+
+
+def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
+    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run."""
+    runs = []
+    for sample in samples:
+        loops, sources = [to_tensors(loop) for loop, _ in sample], [to_tensors(source) for _, source in sample]
+        vectors = [torch.zeros(2, loops[0][0].shape[2] // BLOCK, loops[0][0].shape[3] // BLOCK, dtype=torch.int16)]
+        vectors += [search(b[0][0, 0], a[0][0, 0]) for a, b in zip(loops, loops[1:], strict=False)]
+        planes = [torch.cat([pair[k] for pair in frames]).half() for frames in (loops, sources) for k in (0, 1)]
+        runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors)))
+    return runs
+
+
+class _Pool:
+    """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about 8 MB each)."""
+
+    def __init__(self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator) -> None:
+        from gvcodec.train.data import Batch
+
+        self.length = min(run[0].shape[0] for run in runs)
+        height, width = runs[0][0].shape[2:]
+        size = min(SIZE, height, width) // BLOCK * BLOCK
+        self.crops: list[Batch] = []
+        self.references: dict[int, Reference] = {}
+        order = rng.permutation(max(count, len(runs))) % len(runs)
+        for number in order[:count]:
+            top, left = (int(rng.integers(0, (n - size) // BLOCK + 1)) * BLOCK for n in (height, width))
+            full, half = (slice(top, top + size), slice(left, left + size)), (slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2))
+            blocks = (slice(top // BLOCK, (top + size) // BLOCK), slice(left // BLOCK, (left + size) // BLOCK))
+            loop, tint, source, source_tint, vectors = (x[-self.length :, :, area[0], area[1]][None] for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True))
+            self.crops.append(Batch((loop, tint), (source, source_tint), vectors, conditions, torch.zeros(1, dtype=torch.long)))
+
+    def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
+        """The crops `numbers` as one float batch, and the maps of their sources."""
+        from gvcodec.train.data import Batch
+
+        crops = [self.crops[n] for n in numbers]
+        planes = [torch.cat([getattr(c, kind)[k] for c in crops]).float() for kind in ("loop", "source") for k in (0, 1)]
+        batch = Batch((planes[0], planes[1]), (planes[2], planes[3]), torch.cat([c.vectors for c in crops]), torch.cat([c.condition for c in crops]), torch.cat([c.rate_class for c in crops]))
+        for n in numbers:
+            if n not in self.references:
+                crop = self.crops[n]
+                source = Batch(crop.loop, (crop.source[0].float(), crop.source[1].float()), crop.vectors, crop.condition, crop.rate_class)
+                self.references[n] = objective.reference(source)[0]
+        return batch, [self.references[n] for n in numbers]
+
+
+class _Tuner:
+    """The fit itself: a working copy of the base renderer, the tensors that move, and the crops."""
+
+    def __init__(self, base: Renderer, runs: list[Run], conditions: Tensor, fmt: VideoFormat, groups: int, rate: float, seed: int) -> None:
+        from gvcodec.train.objective import Objective
+        from gvcodec.train.vgg import PerceptualLoss
+
+        self.base, self.renderer = base, copy.deepcopy(base)
+        self.names = [name for group in GROUPS[:groups] for name in group]
+        parameters = dict(self.renderer.named_parameters())
+        self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
+        self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.objective = Objective(PerceptualLoss(), energy=0.0, colour=fmt.colour)
+        rng = np.random.default_rng(seed)
+        self.pool, self.held = _Pool(runs, _POOL, conditions, rng), _Pool(runs, _VALIDATION, conditions, rng)
+        self.rng, self.rate = rng, rate
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.steps = 0
+
+    def update(self, learning_rate: float, rounding: dict[str, float] | None) -> float:
+        """One step; with `rounding` (step of each tensor) the forward pass sees rounded deltas."""
+        numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
+        batch, references = self.pool.batch(numbers, self.objective)
+        exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        if rounding:
+            self.set_deltas({name: torch.round((exact[name] - self.origin[name]) / step).clamp(-LIMIT, LIMIT) * step for name, step in rounding.items()})
+        loss = self.objective(self.renderer, batch, self.steps * 3, references)["total"].mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(exact[name])
+        self.optimizer.step()
+        self.steps += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def set_deltas(self, deltas: dict[str, Tensor]) -> None:
+        """Put base weights plus deltas into the renderer."""
+        for name, weight in self.weights.items():
+            weight.copy_(self.origin[name] + deltas[name] if name in deltas else self.origin[name])
+
+    def deltas(self) -> dict[str, Tensor]:
+        """What the weights have moved by."""
+        return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
+
+    @torch.inference_mode()
+    def judge(self, renderer: Renderer | None) -> float:
+        """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a renderer or (None) of the loop frames."""
+        total = 0.0
+        for start in range(0, len(self.held.crops), _BATCH):
+            numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
+            batch, references = self.held.batch(numbers, self.objective)
+            total += float(self.objective(renderer, batch, 7, references)["total"].sum())
+        return total / len(self.held.crops)
+
+    def quantise(self, factor: float) -> list[Delta]:
+        """Deltas rounded with steps of `factor` over the root of the mean second moment of each tensor's gradient."""
+        coded = []
+        correction = 1 - 0.98**self.steps
+        for name, delta in self.deltas().items():
+            moment = float(self.optimizer.state[self.weights[name]]["exp_avg_sq"].mean()) / correction
+            exponent = exponent_for(factor * 3e-4 / math.sqrt(moment + 1e-12))
+            values = torch.round(delta / step_of(exponent)).clamp(-LIMIT, LIMIT).long().flatten().numpy()
+            coded.append(Delta(name, values, exponent))
+        return coded
+
+    def load(self, coded: list[Delta]) -> None:
+        """Put quantised deltas into the renderer."""
+        self.set_deltas({d.name: torch.from_numpy(d.values).float().mul(step_of(d.exponent)).reshape(self.origin[d.name].shape) for d in coded})
+
+
+def tune(
+    samples: Sequence[list[tuple[Planes, Planes]]],
+    fmt: VideoFormat,
+    base: str,
+    scale: Fraction,
+    q: int,
+    seconds: float,
+    checkpoint: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    *,
+    stream_bytes: int | None = None,
+    steps: int | None = None,
+    groups: int = 3,
+) -> bytes | None:
+    """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
+
+    `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
+    instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
+    `groups`: how many of `payload.GROUPS` may move. Without the weights of the perceptual losses a warning says so and None comes back."""
+    begin = time.monotonic()
+    say = progress or (lambda text: None)
+    if not samples or not perceptual.find_weights():
+        reason = "no frames to tune on" if not samples else "no weights of the perceptual losses found"
+        warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
+        return None
+    renderer = load_checkpoint(checkpoint)
+    tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, 1.5e-3, seed)
+    budget = stream_bytes or DEFAULT_STREAM_BYTES
+    untouched, plain = tuner.judge(None), tuner.judge(renderer)
+    say(f"tuning: loop {untouched:.4f}, base renderer {plain:.4f}")
+
+    def share() -> float:
+        """Part of the budget that is used up, before the last judging."""
+        reserve = 0.04 * seconds
+        return tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, seconds - reserve)
+
+    rounding: dict[str, float] | None = None
+    exponents: dict[str, int] = {}
+
+    def cost(loss: float, payload: bytes) -> float:
+        return loss * (1 + RATE_SLOPE * len(payload) / budget)
+
+    while share() < 1:
+        if rounding is None and share() > _FIT_SHARE and tuner.steps:
+            exact = tuner.deltas()
+            trials = []
+            for factor in _FACTORS:
+                tuner.set_deltas(exact)
+                coded = tuner.quantise(factor)
+                tuner.load(coded)
+                loss, payload = tuner.judge(tuner.renderer), pack(coded)
+                trials.append((cost(loss, payload), factor))
+                say(f"tuning: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
+            tuner.set_deltas(exact)
+            rounding = {d.name: step_of(d.exponent) for d in tuner.quantise(min(trials)[1])}
+            exponents = {name: exponent_for(step) for name, step in rounding.items()}
+        tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), rounding)
+    if rounding is None:
+        return None
+    coded = [
+        Delta(name, torch.round(delta / rounding[name]).clamp(-LIMIT, LIMIT).long().flatten().numpy(), exponents[name]) for name, delta in tuner.deltas().items()
+    ]
+    tuner.load(coded)
+    payload = pack(coded)
+    tuned = tuner.judge(tuner.renderer)
+    say(f"tuning: {tuner.steps} steps, tuned {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
+    candidates: list[tuple[float, bytes | None]] = [(plain, None), (cost(untouched, IDENTITY), IDENTITY), (cost(tuned, payload), payload)]
+    return min(candidates, key=lambda c: c[0])[1]
