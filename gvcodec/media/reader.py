@@ -51,12 +51,12 @@ class VideoReader:
         self.name = "standard input" if str(path) == "-" else str(path)
         self.notes: list[str] = []
         self.tracks: TrackCopier | None = None
-        self._start = start
+        # A time in decimal digits, not the binary number just above it: a frame at exactly this time counts.
+        self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames
         self._undecodable = 0
-        #: Seconds that go from all timestamps; unknown until the first frame is.
-        self._shift: Fraction | None = None if start > 0 else Fraction(0)
-        self._early: list[av.Packet] = []
+        #: Audio packets that were met, but whose time has not come.
+        self._waiting: list[av.Packet] = []
         self._container = self._open(path)
         try:
             self._stream = self._container.streams.video[0]
@@ -68,16 +68,17 @@ class VideoReader:
             if start > 0:
                 # A pipe cannot seek; frames before the start are then decoded and dropped.
                 with contextlib.suppress(av.FFmpegError):
-                    self._container.seek(self._origin + int(start / self._tick), stream=self._stream)
+                    self._container.seek(self._origin + int(self._start / self._tick), stream=self._stream)
             self._decoded = self._decode()
             self._first = next(self._decoded, None)
             if self._first is None:
-                when = f" after {start:g} s" if start else ""
+                when = f" after {start:g} s" if start > 0 else ""
                 raise MediaError(f"{self.name}: no video frame could be decoded{when}")
-            if self._shift is None:
-                self._shift = self._pts_of(self._first, None) * self._tick
+            pts = self._pts_of(self._first, None)
+            #: Ticks that go from all timestamps: after a cut, time begins anew.
+            self._shift = pts if start > 0 else 0
+            self.start_pts = pts - self._shift
             self.format = self._format_of(self._first)
-            self.start_pts = self._pts_of(self._first, None) - round(self._shift / self._tick)
             self.expected = self._estimate()
         except BaseException:
             self._container.close()
@@ -99,19 +100,20 @@ class VideoReader:
         frame: av.VideoFrame | None = first
         last: int | None = None
         count = 0
-        shift = round((self._shift or 0) / self._tick)
         while frame is not None and (self._limit is None or count < self._limit):
             if (frame.width, frame.height) != size:
                 raise MediaError(
                     f"{self.name}: frame {count} is {frame.width}×{frame.height}, the video began as {size[0]}×{size[1]}"
                 )
-            pts = self._pts_of(frame, last)
-            yield Frame(_rotate(planes_from_frame(frame), frame.rotation), pts - shift)
-            last = pts
+            last = self._pts_of(frame, last)
+            self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)
+            yield Frame(_rotate(planes_from_frame(frame), frame.rotation), last - self._shift)
             count += 1
             frame = next(self._decoded, None)
-        if frame is not None and self.tracks is not None and last is not None:
-            self._finish_tracks((last + 1 / self._rate / self._tick) * self._tick)
+        if frame is None:
+            self._copy_tracks(None)
+        elif self.tracks is not None and last is not None:
+            self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
         if self._undecodable:
             self.notes.append(f"{self._undecodable} damaged packets of the source were skipped")
 
@@ -152,7 +154,7 @@ class VideoReader:
                 self.notes.append(f"{len(audio)} audio tracks ({names}) cannot be copied and are left out")
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames from the start time on; audio packets met on the way go to `tracks`."""
+        """Frames from the start time on."""
         for packet in self._demux():
             try:
                 for frame in packet.decode():
@@ -162,6 +164,7 @@ class VideoReader:
                 self._undecodable += 1
 
     def _demux(self) -> Iterator[av.Packet]:
+        """Packets of the video; audio packets met on the way wait."""
         streams = [self._stream, *self._container.streams.audio] if self.tracks else [self._stream]
         packets = self._container.demux(streams)
         while True:
@@ -173,31 +176,32 @@ class VideoReader:
                 return
             if packet.stream.index == self._stream.index:
                 yield packet
-            else:
-                self._copy(packet)
+            elif packet.pts is not None:
+                self._waiting.append(packet)
 
-    def _copy(self, packet: av.Packet) -> None:
-        """Hand an audio packet on. Before the first frame is known the shift is not: such packets wait."""
-        if packet.pts is None:
-            return
-        if self._shift is None:
-            self._early.append(packet)
-            return
-        for each in (*self._early, packet):
-            if self.tracks is not None and (self._start <= 0 or each.pts * each.time_base >= self._shift):
-                self.tracks.send(each, self._shift)
-        self._early.clear()
+    def _copy_tracks(self, end: Fraction | None) -> None:
+        """Hand on the audio packets that were met and begin before `end` (seconds in the file; None = all)."""
+        begin = self._shift * self._tick
+        kept: list[av.Packet] = []
+        for packet in self._waiting:
+            seconds = packet.pts * packet.time_base
+            if end is not None and seconds >= end:
+                kept.append(packet)
+            elif self.tracks is not None and (self._start <= 0 or seconds >= begin):
+                self.tracks.send(packet, begin)
+        self._waiting = kept
 
-    def _finish_tracks(self, end: Fraction) -> None:
-        """The frames ended before the file: copy the audio that belongs to them."""
-        waiting = {stream.index for stream in self._container.streams.audio}
+    def _read_tracks(self, end: Fraction) -> None:
+        """The frames ended before the file: read on for the audio that belongs to them."""
+        pending = {stream.index for stream in self._container.streams.audio}
         for packet in self._container.demux(self._container.streams.audio):
             if packet.pts is not None and packet.pts * packet.time_base < end:
-                self._copy(packet)
+                self._waiting.append(packet)
             else:
-                waiting.discard(packet.stream.index)
-                if not waiting:
-                    return
+                pending.discard(packet.stream.index)
+                if not pending:
+                    break
+        self._copy_tracks(end)
 
     def _pts_of(self, frame: av.VideoFrame, last: int | None) -> int:
         """Timestamp of a frame; strictly increasing, made up from the frame rate where the file has none."""

@@ -265,10 +265,9 @@ def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict
         return "libx265", {"preset": "veryfast", **lossless}
     if path.suffix.lower() == ".mkv" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
-    if fmt.bit_depth == 10:
-        raise UsageError(
-            f"{path}: 10-bit video of odd size {fmt.width}×{fmt.height} can be written to lossless .mkv or .y4m only"
-        )
+    if fmt.bit_depth == 10 or path.suffix.lower() == ".mov":
+        size = f"{fmt.bit_depth}-bit video of odd size {fmt.width}×{fmt.height}"
+        raise UsageError(f"{path}: {size} cannot be written like this, lossless .mkv or .y4m can")
     speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
     return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {**speed, "crf": f"{crf:g}", "b": "0"}
 

@@ -1,0 +1,260 @@
+"""The file format: fields and packets survive, overhead is bounded, every damage is refused."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.packets import read_packet
+from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.types import Colour, VideoFormat
+
+FORMAT = VideoFormat(1920, 1080, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
+HEADER = SequenceHeader(FORMAT, "klt", Fraction(1), 40, 0, b"12345678", b"abcdefgh")
+HASH = b"loophash"
+
+
+def write(header: SequenceHeader, packets: list[Packet]) -> bytes:
+    stream = io.BytesIO()
+    writer = Writer(stream, header)
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(HASH)
+    assert writer.size == len(stream.getvalue())
+    return stream.getvalue()
+
+
+def read(data: bytes) -> tuple[Reader, list[Packet]]:
+    reader = Reader(io.BytesIO(data), "x.bin")
+    return reader, list(reader.packets())
+
+
+def gop(frames: int, size: int = 20) -> list[Packet]:
+    return [Packet(Kind.INTER if number else Kind.KEY, bytes([number]) * size) for number in range(frames)]
+
+
+@given(st.integers(0, (1 << 63) - 1), st.integers(-(1 << 62), (1 << 62) - 1))
+def test_integers_come_back(unsigned: int, signed: int) -> None:
+    cursor = Cursor(encode_var(unsigned) + encode_svar(signed), "test")
+    assert (cursor.var(), cursor.svar(), len(cursor)) == (unsigned, signed, 0)
+
+
+@given(st.binary(max_size=12))
+def test_integers_have_one_form(data: bytes) -> None:
+    cursor = Cursor(data, "test")
+    try:
+        value = cursor.var()
+    except DamagedStreamError:
+        return
+    assert encode_var(value) == data[: len(data) - len(cursor)]
+
+
+@given(
+    width=st.integers(1, 4096),
+    height=st.integers(1, 4096),
+    rate=st.fractions(Fraction(1, 1000), 1000, max_denominator=1001),
+    tick=st.fractions(Fraction(1, 90000), 10, max_denominator=90000),
+    ten=st.booleans(),
+    colour=st.builds(Colour, *[st.integers(0, 255)] * 3, st.booleans(), st.integers(0, 6)),
+    sar=st.fractions(Fraction(1, 100), 100, max_denominator=1000),
+    base=st.sampled_from(["klt", "av1", "hevc"]),
+    scale=st.sampled_from([Fraction(1), Fraction(3, 4), Fraction(1, 2)]),
+    q=st.integers(0, 63),
+    pts=st.integers(-(1 << 40), 1 << 40),
+    ids=st.tuples(*[st.none() | st.binary(min_size=8, max_size=8)] * 2),
+)
+def test_header_comes_back(width, height, rate, tick, ten, colour, sar, base, scale, q, pts, ids) -> None:
+    fmt = VideoFormat(width, height, rate, tick, 10 if ten else 8, colour, sar)
+    header = SequenceHeader(fmt, base, scale, q, pts, *ids)
+    data = header.pack()
+    assert SequenceHeader.read(io.BytesIO(data)) == (header, len(data))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"width": 0}, {"width": 16385}, {"width": 16384, "height": 16384}, {"frame_rate": Fraction(0)}, {"bit_depth": 12}],
+)
+def test_header_refuses_what_it_cannot_hold(change: dict) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(UsageError):
+        SequenceHeader(replace(FORMAT, **change), "av1", Fraction(1), 40)
+
+
+def test_packets_come_back_in_order() -> None:
+    packets = [
+        Packet(Kind.TUNE, b"weights"),
+        Packet(Kind.TIMING, b""),
+        *gop(5),
+        Packet(Kind.TRACKS, b"audio"),
+        *gop(3),
+        Packet(Kind.TRACKS, b"last"),
+    ]
+    reader, found = read(write(HEADER, packets))
+    assert found == packets
+    assert (reader.frames, reader.loop_hash) == (8, HASH)
+
+
+def test_fixed_overhead_is_at_most_96_bytes() -> None:
+    assert len(write(HEADER, [Packet(Kind.KEY, b"")])) - len(Packet(Kind.KEY, b"").pack()) <= 96
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 62, 4095, 4096, 100_000, (1 << 19) - 1])
+def test_framing_of_an_inter_packet_is_at_most_5_bytes(size: int) -> None:
+    assert len(Packet(Kind.INTER, bytes(size)).pack()) - size <= (3 if size < 32 else 4 if size < 4096 else 5)
+
+
+def test_index_lists_gops_and_seek_finds_the_tune_in_force() -> None:
+    packets = [
+        *gop(4),
+        Packet(Kind.TUNE, b"A"),
+        *gop(3),
+        *gop(2),
+        Packet(Kind.TUNE, b"B"),
+        Packet(Kind.TRACKS, b"t"),
+        *gop(6),
+    ]
+    reader = Reader(io.BytesIO(write(HEADER, packets)))
+    assert [(entry.first_frame, entry.frames, entry.tuned) for entry in reader.gops()] == [
+        (0, 4, False),
+        (4, 3, True),
+        (7, 2, False),
+        (9, 6, True),
+    ]
+    first, found = reader.seek(8)
+    assert first == 7
+    assert list(found) == [Packet(Kind.TUNE, b"A"), *gop(2), Packet(Kind.TUNE, b"B"), *gop(6)]
+    first, found = reader.seek(3)
+    assert (first, next(iter(found)).kind) == (0, Kind.KEY)
+    with pytest.raises(UsageError):
+        reader.seek(15)
+
+
+class Pipe(io.RawIOBase):
+    """A stream that only reads forward."""
+
+    def __init__(self, data: bytes) -> None:
+        self._source = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        return self._source.readinto(buffer)
+
+
+def test_a_pipe_is_read_without_the_index() -> None:
+    reader = Reader(io.BufferedReader(Pipe(write(HEADER, gop(5)))))
+    assert list(reader.packets()) == gop(5)
+    with pytest.raises(UsageError, match="seek"):
+        reader.gops()
+
+
+def sample() -> bytes:
+    return write(HEADER, [Packet(Kind.TUNE, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)])
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    data = sample()
+    for position in range(len(data)):
+        for flip in (0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xFF):
+            damaged = bytearray(data)
+            damaged[position] ^= flip
+            with pytest.raises(DamagedStreamError, match="x.bin"):
+                read(bytes(damaged))
+
+
+def test_every_cut_is_noticed_and_bytes_after_the_end_too() -> None:
+    data = sample()
+    for size in range(len(data)):
+        with pytest.raises(DamagedStreamError, match="x.bin"):
+            read(data[:size])
+    with pytest.raises(DamagedStreamError, match="follow"):
+        read(data + b"\0")
+
+
+def test_a_lost_doubled_or_swapped_packet_is_noticed() -> None:
+    packed = [packet.pack() for packet in gop(5)]
+    data = write(HEADER, gop(5))
+    for other in (packed[:2] + packed[3:], packed[:3] + packed[2:], [packed[0], packed[2], packed[1], *packed[3:]]):
+        with pytest.raises(DamagedStreamError, match="GOP"):
+            read(data.replace(b"".join(packed), b"".join(other)))
+
+
+def test_errors_name_file_packet_and_time() -> None:
+    data = bytearray(write(HEADER, gop(100)))
+    at = bytes(data).index(b"\x61" * 20)
+    data[at] ^= 1
+    with pytest.raises(
+        DamagedStreamError, match=r"^x.bin: packet 97: checksum differs \(file is damaged after 0:03.2\)$"
+    ):
+        read(bytes(data))
+
+
+def test_a_made_up_size_is_refused_before_memory_is_taken() -> None:
+    claims = encode_var(1 << 40 | 1) + b"x" * 10
+    with pytest.raises(DamagedStreamError, match="above"):
+        read_packet(io.BytesIO(claims))
+
+
+def test_unknown_types_are_skipped_or_refused_by_their_number() -> None:
+    import binascii
+
+    def made(kind: int) -> bytes:
+        body = encode_var(2 << 2 | 3) + bytes([kind]) + b"hi"
+        return body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+
+    assert read_packet(io.BytesIO(made(100)))[0] is None
+    with pytest.raises(DamagedStreamError, match="unknown"):
+        read_packet(io.BytesIO(made(20)))
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_refused_in_order(noise: bytes, with_header: bool) -> None:
+    with pytest.raises(DamagedStreamError):
+        read((HEADER.pack() if with_header else b"") + noise)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=20)), max_size=12))
+def test_wellformed_packets_in_any_order_are_read_or_refused(parts: list[tuple[int, bytes]]) -> None:
+    kinds = (Kind.KEY, Kind.INTER, Kind.GOP, Kind.INDEX)
+    data = HEADER.pack() + b"".join(Packet(kinds[kind], payload).pack() for kind, payload in parts)
+    with pytest.raises(DamagedStreamError):
+        read(data)
+
+
+@given(st.lists(st.integers(-1000, 5000), min_size=1, max_size=60), st.integers(1, 8))
+def test_timestamps_come_back(steps: list[int], batch: int) -> None:
+    """Any timestamps, sent in batches as packets would be."""
+    times = [sum(steps[: number + 1]) for number in range(len(steps))]
+    rate, tick = Fraction(30000, 1001), Fraction(1, 30000)
+    encoder, decoder = PtsEncoder(times[0], rate, tick), PtsDecoder(times[0], rate, tick)
+    found: list[int] = []
+    for start in range(0, len(times), batch):
+        group = times[start : start + batch]
+        for pts in group:
+            encoder.send(pts)
+        decoder.send(encoder.take())
+        found += [decoder.receive() for _ in group]
+    assert found == times
+
+
+def test_a_constant_rate_costs_nothing_and_a_gap_one_entry() -> None:
+    rate, tick = Fraction(30000, 1001), Fraction(1, 1000)
+    times = [(2 * 1000 * number * 1001 + 30000) // 60000 for number in range(200)]
+    encoder = PtsEncoder(0, rate, tick)
+    for pts in times:
+        encoder.send(pts)
+    assert encoder.take() == b""
+    encoder = PtsEncoder(0, Fraction(30), Fraction(1, 30000))
+    for number in range(200):
+        encoder.send(1000 * (number + 3 * (number >= 100)))
+    assert 0 < len(encoder.take()) <= 3
