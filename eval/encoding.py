@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.codecs import Codec
+from eval.codecs import Codec, ours
 from eval.tools import EvalError, digest, read_json, run, write_json
 from eval.video import Clip, RawVideo, decoded_raw
 
@@ -65,6 +65,8 @@ def decode(codec: Codec, output: str, encoded: Encoded, clip: Clip, folder: Path
 
 
 def _frames(codec: Codec, stream: Path) -> list[int]:
+    if codec.family == "gvcodec":
+        return ours.frame_bytes(stream)
     if codec.elementary is None:
         return []
     import av

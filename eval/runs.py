@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from eval import pictures
-from eval.codecs import Codec
+from eval.codecs import Codec, ours
 from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, sample
 from eval.rates import Search
@@ -148,6 +148,7 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, ta
         "bytes": encoded.size,
         "bpp": encoded.bpp(clip),
         "frame_bytes": encoded.frame_bytes,
+        "stream": ours.stream_facts(encoded.stream) if codec.family == "gvcodec" else {},
         "encode_command": encoded.command,
         "seconds": {"encode": encoded.seconds, "decode": round(seconds, 3)},
         "every": dict(plan.every),

@@ -28,7 +28,7 @@ from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip
 
 #: Coarse enough to be quick; between two of them log bytes is interpolated linearly over PSNR-Y.
-PEER_CRF = (18, 26, 34, 42, 50)
+PEER_CRF = (10, 18, 26, 34, 42, 50)
 PEERS = ("x264", "x265")
 
 

@@ -218,7 +218,8 @@ def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:
 def read_y4m(path: Path) -> tuple[Frames, int]:
     """Frames of a 4:2:0 .y4m file as it stands (no conversion of any kind), and their number. Raises EvalError."""
     with open(path, "rb") as file:
-        header = file.readline(512).decode("latin-1").split()
+        line = file.readline(512)
+    header = line.decode("latin-1").split()
     if not header or header[0] != "YUV4MPEG2":
         raise EvalError(f"{path}: not a YUV4MPEG2 file")
     fields = {word[0]: word[1:] for word in header[1:] if word[0] != "X"}
@@ -228,7 +229,7 @@ def read_y4m(path: Path) -> tuple[Frames, int]:
     depth = 10 if sampling.startswith("420p10") else 8
     raw = RawVideo(path, int(fields["W"]), int(fields["H"]), 0, depth)
     frame_bytes = raw.frame_samples * (1 if depth == 8 else 2)
-    start = len(" ".join(header)) + 1
+    start = len(line)
     count, rest = divmod(path.stat().st_size - start, frame_bytes + 6)
     if rest:
         raise EvalError(f"{path}: ends inside frame {count}")

@@ -1,18 +1,21 @@
 """gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output of the same file.
 
-The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`. `output=fidelity`
-or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is
-encoded with it.
+The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`; what is not given is the
+program's own default. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
+per-video tuning; the file that counts is encoded with it.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 from eval.codecs import Codec, Options
-from eval.tools import EvalError, digest
+from eval.tools import EvalError, run
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose content decides what gvcodec writes and shows.
@@ -63,12 +66,12 @@ def gvcodec(word: str, options: Options) -> Codec:
         "{threads}",
         "-y",
     )
-    tune = given.get("tune", "off")
-    name = "-".join(["gvcodec", *(v or k for k, v in given.items() if k != "output" and (k, v) != ("tune", "off"))])
+    tuned = ("--tune", given["tune"]) if "tune" in given else ()
+    shown = [(k, v) for k, v in given.items() if k != "output"]
     return Codec(
-        name.replace("/", "_"),
-        " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in given.items() if k != "output")]),
-        (*encode, *words, "--tune", tune),
+        "-".join(["gvcodec", *(f"tune{v}" if k == "tune" else v or k for k, v in shown)]).replace("/", "_"),
+        " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in shown)]),
+        (*encode, *words, *tuned),
         {
             o: (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y", *w)
             for o, w in outputs.items()
@@ -78,9 +81,23 @@ def gvcodec(word: str, options: Options) -> Codec:
         "bin",
         "low" if "low-delay" in given or given.get("base") == "klt" else "random",
         "gvcodec",
-        digest([content_version()]),
-        quicker=None if tune == "off" else (*encode, *words, "--tune", "off"),
+        content_version(),
+        quicker=None if given.get("tune") == "off" else (*encode, *words, "--tune", "off"),
         keyint=options.keyint,
         threads=options.threads,
-        notes={"content": content_version(), **given},
     )
+
+
+def frame_bytes(stream: Path) -> list[int]:
+    """Bytes of every frame packet in coding order, framing included."""
+    from gvcodec.bitstream.reader import Reader
+
+    with open(stream, "rb") as file:
+        return [len(packet.pack()) for packet in Reader(file, stream.name).packets() if packet.is_frame]
+
+
+def stream_facts(stream: Path) -> dict[str, Any]:
+    """What `gvcodec info` tells of a stream that a table must know: base, scale, model ids (None = no such layer)."""
+    _, text = run([sys.executable, "-m", "gvcodec", "info", str(stream), "--json"])
+    info = json.loads(text)
+    return {key: info.get(key) for key in ("base", "base_scale", "structure_id", "appearance_id", "packet_bytes")}

@@ -135,6 +135,9 @@ def notes(results: Results) -> list[str]:
     found.append("Only the first frame is intra." if keyints == [9999] else f"Intra period {keyints} frames.")
     if any(codec["family"] == "gvcodec" for codec in results.rows.values()):
         found.append("gvcodec's rate is its whole file; the peers' that of their elementary stream.")
+    ours = [r for r in results.all_runs() if r["codec"]["output"] == "rendered"]
+    if ours and not any(r["stream"].get("appearance_id") for r in ours):
+        found.append("These gvcodec streams carry no appearance layer: rendered is the same as fidelity.")
     presets = {c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
     if presets:
         families = {c["family"]: c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
