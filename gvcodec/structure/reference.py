@@ -1,0 +1,373 @@
+"""Reference decoder of the `klt` structure layer: Python and NumPy, exactly the loop frames of the C++ decoder.
+
+It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7:
+zero) and the rANS bytes of the frame's binary decisions (`gvcodec.entropy.reference`). A frame is padded to a multiple
+of 16 and cut into windows of 256×256, coded row by row: in a window first the motion quadtree (z-order, not in key
+frames), then the tokens of the pyramid levels 4 (the window) … 0 (its 16×16 blocks), row by row in each level.
+Every decision names its contexts and its weight set: entries of the families in `reference_contexts`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.entropy.reference import BitDecoder, MixState, clamp
+from gvcodec.errors import DamagedStreamError
+from gvcodec.structure import reference_loop as loop
+from gvcodec.structure.klt import model_path
+from gvcodec.structure.reference_contexts import (
+    GROUP_BITS,
+    GROUP_FIRST,
+    LEVELS,
+    SET,
+    SLOT,
+    TOP,
+    Entry,
+    coarse_group,
+    energy6,
+    group_of,
+    index8,
+    index16,
+    index72,
+    sign3,
+    small,
+)
+from gvcodec.structure.reference_loop import Ints
+from gvcodec.types import Planes
+
+COARSE_COUNT = 64
+MV_LIMIT = 4095
+MAX_LEVEL = (1 << 15) - 1
+
+
+class Level:
+    """Decoded tokens of one pyramid level; arrays (rows, columns)."""
+
+    def __init__(self, height: int, width: int, count: int) -> None:
+        self.height, self.width, self.count = height, width, count
+        self.value = np.zeros((height, width, count), np.int64)
+        self.last = np.full((height, width), -1, np.int64)
+        self.any = np.zeros((height, width), np.int64)
+        self.energy = np.zeros((height, width), np.int64)
+
+
+class Tokens:
+    """Decoded integers of one frame: nothing coded, nothing moved, until decoding fills it in."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.w, self.h = -(-width // 16), -(-height // 16)
+        self.level = [Level(-(-self.h // 2**n), -(-self.w // 2**n), COARSE_COUNT if n else 384) for n in range(LEVELS)]
+        self.mv = np.zeros((self.h, self.w, 2), np.int64)
+        self.depth = np.full((self.h, self.w), TOP, np.int64)
+        self.merged = np.ones((self.h, self.w), np.int64)
+
+    def vector(self, x: int, y: int) -> tuple[int, int]:
+        return int(self.mv[y, x, 0]), int(self.mv[y, x, 1])
+
+
+class FrameReader:
+    """Decodes the decisions of one frame into `now`, with `before` = the tokens of the frame decoded last."""
+
+    def __init__(self, coder: BitDecoder, now: Tokens, before: Tokens, q: int, key: bool) -> None:
+        self.coder, self.now, self.before, self.q, self.key = coder, now, before, q, key
+        self.inter = 0 if key else 1
+
+    def read(self) -> None:
+        top = self.now.level[TOP]
+        for wy in range(top.height):
+            for wx in range(top.width):
+                if not self.key:
+                    self.motion(TOP, wx, wy)
+                for n in range(TOP, -1, -1):
+                    level, side = self.now.level[n], 1 << (TOP - n)
+                    for y in range(wy * side, min((wy + 1) * side, level.height)):
+                        for x in range(wx * side, min((wx + 1) * side, level.width)):
+                            self.node(n, x, y)
+
+    def bit(self, weights: Entry, *contexts: Entry) -> int:
+        return self.coder.bit([SLOT(*c) for c in contexts], SET(*weights))
+
+    # Motion.
+
+    def motion(self, n: int, nx: int, ny: int) -> None:
+        now, size, x, y = self.now, 1 << n, nx << n, ny << n
+        if x >= now.w or y >= now.h:
+            return
+        left = int(now.depth[y, x - 1]) if x else TOP
+        above = int(now.depth[y - 1, x]) if y else TOP
+        if n:
+
+            def finer(depth: int) -> int:
+                return 2 if depth < n else 1 if depth == n else 0
+
+            if self.bit(
+                ("split", n),
+                ("split.near", n, finer(left), finer(above)),
+                ("split.past", n, int(self.before.depth[y, x]), min(left, above)),
+                ("split.q", n, self.q // 4),
+            ):
+                for i in range(4):
+                    self.motion(n - 1, 2 * nx + i % 2, 2 * ny + i // 2)
+                return
+        candidates = self.candidates(x, y, size)
+        left_merged = int(now.merged[y, x - 1]) if x else 2
+        above_merged = int(now.merged[y - 1, x]) if y else 2
+        merged = self.bit(("merge", n), ("merge.near", n, left_merged, above_merged), ("merge.q", n, self.q // 4))
+        if merged:
+            chosen = 0
+            while chosen < len(candidates) - 1 and self.bit(("merge.index", 0), ("merge.index", n, chosen)):
+                chosen += 1
+            vector = candidates[chosen]
+        else:
+            dx = self.difference(0, 0)
+            dy = self.difference(1, int(dx != 0))
+            first = candidates[0]
+            vector = clamp(first[0] + dx, -MV_LIMIT, MV_LIMIT), clamp(first[1] + dy, -MV_LIMIT, MV_LIMIT)
+        area = slice(y, min(y + size, now.h)), slice(x, min(x + size, now.w))
+        now.mv[area], now.depth[area], now.merged[area] = vector, n, merged
+
+    def candidates(self, x: int, y: int, size: int) -> list[tuple[int, int]]:
+        """Left, above, same place in the frame before, above left, zero; each vector once."""
+        now = self.now
+        low, right = min(y + size, now.h) - 1, min(x + size, now.w) - 1
+        found = []
+        if x:
+            found.append(now.vector(x - 1, low))
+        if y:
+            found.append(now.vector(right, y - 1))
+        found.append(self.before.vector((x + right) // 2, (y + low) // 2))
+        if x and y:
+            found.append(now.vector(x - 1, y - 1))
+        return list(dict.fromkeys([*found, (0, 0)]))
+
+    def difference(self, axis: int, other: int) -> int:
+        """One component of a vector difference: zero flag, sign, exp-Golomb magnitude."""
+        if not self.bit(("mv", 0), ("mv.zero", axis, other)):
+            return 0
+        negative = self.bit(("mv", 1), ("mv.sign", axis))
+        bits = 0
+        while bits < 13 and self.bit(("mv", 2), ("mv.prefix", axis, bits)):
+            bits += 1
+        magnitude = 1 << bits | (self.coder.raw(bits) if bits else 0)
+        return -magnitude if negative else magnitude
+
+    # Tokens.
+
+    def past_node(self, n: int, x: int, y: int) -> tuple[int, int]:
+        """(row, column) of the token of the frame before that the motion in the middle of the region points at."""
+        level, half = self.now.level[n], (1 << n) >> 1
+        bx, by = min((x << n) + half, self.now.w - 1), min((y << n) + half, self.now.h - 1)
+        mx, my = self.now.vector(bx, by)
+        px = clamp((bx * 64 + 32 + mx) >> (6 + n), 0, level.width - 1)
+        py = clamp((by * 64 + 32 + my) >> (6 + n), 0, level.height - 1)
+        return py, px
+
+    def node(self, n: int, x: int, y: int) -> None:
+        level = self.now.level[n]
+        parent_energy = siblings = 0
+        if n < TOP:
+            up = self.now.level[n + 1]
+            if not up.any[y >> 1, x >> 1]:
+                return
+            parent_energy = int(up.energy[y >> 1, x >> 1])
+            for i in range((y & 1) * 2 + (x & 1)):  # those of the same parent that came before, in z-order
+                sy, sx = (y & ~1) + i // 2, (x & ~1) + i % 2
+                siblings += int(level.any[sy, sx]) if sx < level.width else 0
+        past = self.past_node(n, x, y)
+        old = self.before.level[n]
+        k = 2 * n + self.inter
+        left, above = (y, x - 1) if x else None, (y - 1, x) if y else None
+        left_energy = energy6(int(level.energy[left])) if left else 0
+        above_energy = energy6(int(level.energy[above])) if above else 0
+        past_energy = energy6(int(old.energy[past]))
+        near_any = (int(level.any[left]) if left else 0) + (int(level.any[above]) if above else 0)
+        block = y << n, x << n
+        level.any[y, x] = self.bit(
+            ("any", k),
+            ("any.near", k, near_any, int(old.any[past])),
+            ("any.energy", k, left_energy, above_energy),
+            ("any.q", k, self.q // 4),
+            ("any.motion", k, int(self.now.depth[block]), int(self.now.merged[block]), min(past_energy, 3)),
+            ("any.parent", k, energy6(parent_energy), siblings, y & 1, x & 1),
+        )
+        if not level.any[y, x]:
+            return
+        if n and not self.bit(
+            ("self", k),
+            ("self.past", k, past_energy),
+            ("self.energy", k, left_energy, above_energy),
+            ("self.q", k, self.q // 4),
+        ):
+            return
+        self.token(n, (y, x), left, above, past)
+
+    def token(
+        self,
+        n: int,
+        at: tuple[int, int],
+        left: tuple[int, int] | None,
+        above: tuple[int, int] | None,
+        past: tuple[int, int],
+    ) -> None:
+        level, old = self.now.level[n], self.before.level[n]
+        k = 2 * n + self.inter
+        last = self.last_index(
+            k,
+            level.count,
+            max(coarse_group(int(level.last[p])) if p else 0 for p in (left, above)),
+            coarse_group(int(old.last[past])),
+        )
+        nothing = np.zeros(level.count, np.int64)
+        from_left = level.value[left] if left else nothing
+        from_above = level.value[above] if above else nothing
+        from_past = old.value[past]
+        group = group_of(last)
+        one_back = two_back = 0
+        for i in range(last + 1):
+            vl, va, vp = int(from_left[i]), int(from_above[i]), int(from_past[i])
+            near = small(vl) + small(va) + 2 * small(vp)
+            run = small(one_back) * 3 + small(two_back)
+            i8 = index8(i)
+            magnitude = 1
+            if i < last:
+                magnitude = self.bit(
+                    ("sig", k, i8),
+                    ("sig.index", k, index72(i)),
+                    ("sig.near", k, i8, near),
+                    ("sig.run", k, run, min(7, last - i), i8),
+                    ("sig.q", k, self.q // 4, index16(i)),
+                    ("sig.group", k, group, index72(i)),
+                )
+            if magnitude:
+                if self.bit(
+                    ("big", k, i8),
+                    ("big.index", k, index72(i)),
+                    ("big.near", k, i8, near),
+                    ("big.run", k, run, i8),
+                    ("big.q", k, self.q // 4, index16(i)),
+                    ("big.group", k, group, i8),
+                ):
+                    magnitude = self.more(k, i8, near)
+                level.value[(*at, i)] = -magnitude if self.negative(k, i, vl, va, vp) else magnitude
+            one_back, two_back = magnitude, one_back
+        level.last[at] = last
+        level.energy[at] = min(255, int(np.abs(level.value[at]).sum()))
+
+    def last_index(self, k: int, count: int, near: int, past: int) -> int:
+        group, top = 0, group_of(count - 1)
+        while group < top and self.bit(
+            ("last", k),
+            ("last.group", k, group),
+            ("last.near", k, group, near),
+            ("last.q", k, group, self.q // 8),
+            ("last.past", k, group, past),
+        ):
+            group += 1
+        rest = 0
+        for b in range(GROUP_BITS[group] - 1, -1, -1):
+            rest |= self.bit(("last.bits", 0), ("last.bits", group, b)) << b
+        if GROUP_FIRST[group] + rest >= count:
+            raise DamagedStreamError("last index out of range")
+        return GROUP_FIRST[group] + rest
+
+    def more(self, k: int, i8: int, near: int) -> int:
+        """Magnitude above 1: unary up to 15, then exp-Golomb."""
+        for m in range(2, 16):
+            if not self.bit(
+                ("more", 0),
+                ("more.index", k, m - 2, i8),
+                ("more.near", m - 2, near, self.inter),
+                ("more.q", m - 2, self.q // 4, self.inter),
+            ):
+                return m
+        bits = 0
+        while bits < 14 and self.coder.raw(1):
+            bits += 1
+        return min(MAX_LEVEL, 15 + (1 << bits | (self.coder.raw(bits) if bits else 0)))
+
+    def negative(self, k: int, i: int, vl: int, va: int, vp: int) -> int:
+        if i >= 16:
+            return self.bit(("sign", 1), ("sign.rest", k, 0))
+        return self.bit(("sign", 0), ("sign.near", k, i, sign3(vl), sign3(va)), ("sign.past", k, i, sign3(vp)))
+
+
+class ReferenceDecoder:
+    """The plug's decoder interface: one payload in, one loop frame out. Raises `DamagedStreamError`."""
+
+    def __init__(self, width: int, height: int, model_path_: Path | None = None) -> None:
+        from safetensors.numpy import load_file
+
+        tensors = load_file(model_path_ or model_path())
+        self._basis = {kind: [tensors[f"{kind}.{n}"] for n in range(LEVELS)] for kind in ("key", "inter")}
+        self._initial = MixState(
+            tensors["entropy.probabilities"].tolist(),
+            tensors["entropy.counts"].tolist(),
+            tensors["entropy.weights"].ravel().tolist(),
+        )
+        self._size = width, height
+        self._tokens: Tokens | None = None
+        self._state = self._initial.copy()
+        self._loop: list[Ints] = []
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        if not payload or payload[0] & 0x80 or bool(payload[0] & 0x40) != keyframe:
+            raise DamagedStreamError("bad frame header")
+        before, self._tokens = self._tokens, None  # nothing to go on from if this frame is damaged
+        if keyframe:
+            self._state, before = self._initial.copy(), Tokens(*self._size)
+        elif before is None:
+            raise DamagedStreamError("no key frame before this frame")
+        q, now = payload[0] & 0x3F, Tokens(*self._size)
+        coder = BitDecoder(self._state, payload[1:])
+        FrameReader(coder, now, before, q, keyframe).read()
+        if not coder.finished():
+            raise DamagedStreamError("frame does not end where it should")
+        self._loop = self._reconstruct(now, q, keyframe)
+        self._tokens = now
+        return [self._cropped()]
+
+    def flush(self) -> list[Planes]:
+        return []
+
+    def _reconstruct(self, now: Tokens, q: int, key: bool) -> list[Ints]:
+        if key:
+            prediction = [np.full((now.h * n, now.w * n), 512, np.int64) for n in loop.SIZES]
+        else:
+            prediction = [loop.compensate(plane, now.mv, c > 0) for c, plane in enumerate(self._loop)]
+        residual = self._residual(now, q, "key" if key else "inter")
+        planes = [np.clip(p + r, 0, loop.MAX_SAMPLE) for p, r in zip(prediction, residual, strict=True)]
+        across, down = edges_to_filter(now, key)
+        return [loop.deblock(p, across, down, q, n) for p, n in zip(planes, loop.SIZES, strict=True)]
+
+    def _residual(self, now: Tokens, q: int, kind: str) -> list[Ints]:
+        """Sum of all pyramid levels, each doubled in size down to the finest."""
+        top = now.level[TOP]
+        planes = [np.zeros((top.height * size, top.width * size), np.int64) for size in loop.SIZES]
+        for n in range(TOP, -1, -1):
+            level, step = now.level[n], loop.quantiser_step(q, n)
+            if n < TOP:
+                planes = [
+                    loop.upsample(p, level.height * size, level.width * size)
+                    for p, size in zip(planes, loop.SIZES, strict=True)
+                ]
+            for y, x in np.argwhere(level.last >= 0):
+                levels = level.value[y, x, : level.last[y, x] + 1]
+                loop.add_block(planes, x, y, loop.klt_inverse(self._basis[kind][n], loop.dequantise(levels, step)))
+        return planes
+
+    def _cropped(self) -> Planes:
+        width, height = self._size
+        y, u, v = (p.astype(np.uint16) for p in self._loop)
+        ch, cw = (height + 1) // 2, (width + 1) // 2
+        return y[:height, :width], u[:ch, :cw], v[:ch, :cw]
+
+
+def edges_to_filter(now: Tokens, key: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Edges with a fine token on either side or a sample of motion between them: across (h, w-1), down (h-1, w)."""
+    coded = (now.level[0].last >= 0) | key
+    across = coded[:, 1:] | coded[:, :-1] | (np.abs(now.mv[:, 1:] - now.mv[:, :-1]) >= 4).any(-1)
+    down = coded[1:] | coded[:-1] | (np.abs(now.mv[1:] - now.mv[:-1]) >= 4).any(-1)
+    return across, down

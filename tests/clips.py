@@ -1,0 +1,59 @@
+"""Small clips for the tests, made by arithmetic: texture that moves, a patch that moves another way, changing light."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.types import Planes
+
+
+def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
+    """Smooth noise of several sizes, about 0…1."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((height, width))
+    for size in (2, 5, 16, 48):
+        coarse = rng.random((height // size + 3, width // size + 3))
+        rows = np.arange(height) / size
+        columns = np.arange(width) / size
+        y, x = rows.astype(int), columns.astype(int)
+        fy, fx = (rows - y)[:, None], (columns - x)[None, :]
+        top = coarse[np.ix_(y, x)] * (1 - fx) + coarse[np.ix_(y, x + 1)] * fx
+        bottom = coarse[np.ix_(y + 1, x)] * (1 - fx) + coarse[np.ix_(y + 1, x + 1)] * fx
+        total += (top * (1 - fy) + bottom * fy) * size**0.5
+    return (total - total.min()) / np.ptp(total)
+
+
+def make_clip(width: int, height: int, frames: int, seed: int = 0, cut: int | None = None) -> list[Planes]:
+    """`frames` frames of 10-bit planes; from frame `cut` on another scene."""
+    clip = []
+    for t in range(frames):
+        scene = seed * 7 + (1000 if cut is not None and t >= cut else 0)
+        scroll, slide = 3 * t, 2 * t
+        wide = texture(scene, height + 64, width + 96 + 4 * frames)
+        luma = wide[16 : 16 + height, scroll : scroll + width].copy()
+        patch = texture(scene + 1, max(2, height // 3), max(2, width // 3))
+        h, w = patch.shape
+        top, left = (height // 4 + slide) % height, (width // 2 - slide) % width
+        region = luma[top : top + h, left : left + w]
+        region[:] = patch[: region.shape[0], : region.shape[1]]
+        luma = luma * (0.9 + 0.02 * t) * 900 + 60
+        ch, cw = (height + 1) // 2, (width + 1) // 2
+        u = 512 + 300 * (wide[16 : 16 + 2 * ch : 2, scroll : scroll + 2 * cw : 2] - 0.5)
+        v = 512 - 200 * (wide[20 : 20 + 2 * ch : 2, scroll : scroll + 2 * cw : 2] - 0.5)
+        y, u, v = (np.clip(np.round(p), 0, 1023).astype(np.uint16) for p in (luma, u, v))
+        clip.append((y, u, v))
+    return clip
+
+
+def save_first_model(folder: Path) -> Path:
+    """The model that fitting starts from (cosine transforms, entropy state that has learned nothing) as a file."""
+    from safetensors.numpy import save_file
+
+    from gvcodec.structure.fit import first_model
+
+    path = folder / "first.safetensors"
+    save_file(first_model(), path)
+    return path

@@ -1,0 +1,168 @@
+"""The klt layer's Python reference against the C++ core: whole decoder and its parts, integer for integer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import make_clip, save_first_model
+from conftest import planes_equal as same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gvcodec import _core
+from gvcodec.errors import DamagedStreamError
+from gvcodec.structure import reference_contexts, reference_loop
+from gvcodec.structure.klt import KltDecoder, KltEncoder
+from gvcodec.structure.reference import ReferenceDecoder
+from gvcodec.types import Planes
+
+
+@pytest.fixture(scope="module")
+def klt_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_first_model(tmp_path_factory.mktemp("model"))
+
+
+def test_numbering_fits_the_core() -> None:
+    assert reference_contexts.SLOT.count == _core.SLOT_COUNT
+    assert reference_contexts.SET.count == _core.WEIGHT_SETS
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "frames", "q"),
+    [
+        (96, 64, 4, 40),
+        (70, 50, 4, 24),
+        (64, 48, 3, 10),
+        (300, 40, 4, 52),
+        (1, 1, 3, 30),
+        (17, 33, 3, 63),
+        (32, 32, 2, 0),
+    ],
+)
+def test_decoder_equals_the_core(width: int, height: int, frames: int, q: int, klt_model: Path) -> None:
+    encoder = KltEncoder(width, height, q, threads=1, model=klt_model)
+    core = KltDecoder(width, height, threads=1, model=klt_model)
+    python = ReferenceDecoder(width, height, klt_model)
+    for planes in make_clip(width, height, frames, seed=q):
+        coded = encoder.send(planes)
+        packet, loop = coded.packets[0], coded.loops[0]
+        assert same(core.send(packet.payload, packet.keyframe)[0], loop)
+        assert same(python.send(packet.payload, packet.keyframe)[0], loop)
+
+
+def test_decoder_equals_the_core_with_the_model_that_ships() -> None:
+    encoder, python = KltEncoder(80, 48, 33, threads=1), ReferenceDecoder(80, 48)
+    for planes in make_clip(80, 48, 4, seed=1):
+        coded = encoder.send(planes)
+        assert same(python.send(coded.packets[0].payload, coded.packets[0].keyframe)[0], coded.loops[0])
+
+
+def test_a_new_key_frame_forgets(klt_model: Path) -> None:
+    clip = make_clip(48, 32, 5, seed=3)
+    encoder = KltEncoder(48, 32, 36, keyint=3, threads=1, model=klt_model)
+    coded = [encoder.send(p) for p in clip]
+    assert [c.packets[0].keyframe for c in coded] == [True, False, False, True, False]
+    decoder = ReferenceDecoder(48, 32, klt_model)
+    for c in coded[3:]:
+        assert same(decoder.send(c.packets[0].payload, c.packets[0].keyframe)[0], c.loops[0])
+
+
+def damaged_alike(payloads: list[bytes], keys: list[bool], model: Path) -> None:
+    """Both decoders refuse, or both give the same frames."""
+
+    def outcome(decoder: KltDecoder | ReferenceDecoder) -> list[Planes | None]:
+        frames: list[Planes | None] = []
+        for payload, key in zip(payloads, keys, strict=True):
+            try:
+                frames.append(decoder.send(payload, key)[0])
+            except DamagedStreamError:
+                frames.append(None)
+        return frames
+
+    for a, b in zip(outcome(KltDecoder(48, 32, 1, model)), outcome(ReferenceDecoder(48, 32, model)), strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or b is None or same(a, b)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2), st.integers(0, 10**6), st.integers(0, 255))
+def test_damaged_frames_fare_alike(frame: int, position: int, value: int) -> None:
+    payloads, keys, model = damaged_alike.stream  # type: ignore[attr-defined]
+    payloads = list(payloads)
+    payload = bytearray(payloads[frame])
+    payload[position % len(payload)] = value
+    payloads[frame] = bytes(payload)
+    damaged_alike(payloads, keys, model)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 63))
+def test_made_up_frames_fare_alike(data: bytes, q: int) -> None:
+    _, _, model = damaged_alike.stream  # type: ignore[attr-defined]
+    damaged_alike([bytes([q | 0x40]) + data, bytes([q]) + data[::-1]], [True, False], model)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def stream(klt_model: Path) -> None:
+    encoder = KltEncoder(48, 32, 30, threads=1, model=klt_model)
+    packets = [encoder.send(p).packets[0] for p in make_clip(48, 32, 3, seed=8)]
+    damaged_alike.stream = [p.payload for p in packets], [p.keyframe for p in packets], klt_model  # type: ignore[attr-defined]
+
+
+# The parts.
+
+
+def plane(seed: int, height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 1024, (height, width)).astype(np.uint16)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([3, 40, 600, 4095]))
+def test_motion_compensation(seed: int, chroma: bool, reach: int) -> None:
+    size = 8 if chroma else 16
+    source = plane(seed, 2 * size, 3 * size)
+    motion = np.random.default_rng(seed).integers(-reach, reach + 1, (2, 3, 2)).astype(np.int16)
+    expected = reference_loop.compensate(source.astype(np.int64), motion.astype(np.int64), chroma)
+    assert (_core.compensate(source, motion, chroma) == expected).all()
+
+
+def test_every_fraction_of_a_sample() -> None:
+    source = plane(1, 16, 16 * 64)
+    motion = np.array([[[i % 8, i // 8] for i in range(64)]], np.int16)
+    for chroma, width in ((False, 16 * 64), (True, 8 * 64)):
+        part = np.ascontiguousarray(source[: 8 if chroma else 16, :width])
+        expected = reference_loop.compensate(part.astype(np.int64), motion.astype(np.int64), chroma)
+        assert (_core.compensate(part, motion, chroma) == expected).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 63), st.sampled_from([8, 16]), st.integers(1, 400))
+def test_deblocking(seed: int, q: int, size: int, contrast: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Blocks of one level each with noise on them: some edges meet the long filter, some the short one, some neither.
+    levels = rng.integers(0, contrast + 1, (3, 4)).repeat(size, 0).repeat(size, 1)
+    source = np.clip(300 + levels + rng.integers(-3, 4, levels.shape), 0, 1023).astype(np.uint16)
+    across, down = np.ones((3, 3), bool), np.ones((2, 4), bool)
+    expected = reference_loop.deblock(source.astype(np.int64), across, down, q, size)
+    assert (_core.deblock_edges(source, q, size) == expected).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 384), st.sampled_from([50, 5000, 2**30]))
+def test_transform(seed: int, count: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    basis = rng.integers(-900, 901, (count, 384)).astype(np.int16)
+    coefficients = rng.integers(-size, size + 1, int(rng.integers(0, count + 1))).astype(np.int32)
+    expected = reference_loop.klt_inverse(basis, coefficients.astype(np.int64))
+    assert (_core.klt_inverse(basis, coefficients) == expected).all()
+    residual = rng.integers(-1023, 1024, 384).astype(np.int16)
+    assert (_core.klt_forward(basis, residual) == reference_loop.klt_forward(basis, residual.astype(np.int64))).all()
+
+
+def test_quantiser() -> None:
+    steps = [[reference_loop.quantiser_step(q, n) for q in range(64)] for n in range(5)]
+    assert steps == [[_core.quantiser_step(q, n) for q in range(64)] for n in range(5)]
+    assert steps[0] == sorted(steps[0]) and steps[0][63] // steps[0][0] == 128
