@@ -109,11 +109,11 @@ def _function_name(key: tuple[str, int, str]) -> str:
     return "/".join(parts[-2:]) + f":{line} {name}"
 
 
-def to_markdown(result: dict[str, Any]) -> str:
-    """Table of frames a second and ratios, then where gvcodec's time goes."""
-    header = ["step", "frames/s", *(f"speed over {peer}" for peer in PEERS)]
+def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str, list[str]]:
+    """(header, rows, what was measured, where gvcodec's own time goes)."""
+    header = ["step", "frames/s", *(f"speed over {peer}" for peer in result["peers"])]
     rows = [
-        [step, f"{v['fps']:.2f}", *(f"×{v['ratio'][peer]:.3g}" for peer in PEERS)]
+        [step, f"{v['fps']:.2f}", *(f"×{v['ratio'][peer]:.3g}" for peer in result["peers"])]
         for step, v in result["steps"].items()
     ]
     clip = result["clip"]
@@ -123,8 +123,13 @@ def to_markdown(result: dict[str, Any]) -> str:
         + "; ".join(f"{peer}: {text}" for peer, text in result["peers"].items())
         + ". Start of the program, reading of the lossless source and writing of raw frames included."
     )
-    parts = [markdown(header, rows), note]
+    profile = []
     for step, lines in result["profiles"].items():
         shares = ", ".join(f"{line['where']} {100 * line['share']:.0f} %" for line in lines if line["share"] >= 0.01)
-        parts.append(f"Own time, {step}: {shares}.")
-    return "\n\n".join(parts)
+        profile.append(f"Own time, {step}: {shares}.")
+    return header, rows, note, profile
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    header, rows, note, profile = speed_table(result)
+    return "\n\n".join([markdown(header, rows), note, *profile])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eval.report import tables
+from eval.report import figures, page, tables
 from eval.report.data import load
 from eval.tools import insert_between, write_text
 
@@ -19,6 +19,16 @@ def make(folder: Path, readme: Path | None = None) -> str:
     write_text(folder / "tables" / "results.md", text + "\n")
     write_text(folder / "tables" / "points.csv", tables.points_csv(results))
     write_text(folder / "tables" / "bd.csv", tables.bd_csv(results))
+    for metric in results.metrics:
+        write_text(folder / "figures" / f"{metric.name}.svg", standalone(figures.rd_chart(results, metric)) + "\n")
+    write_text(folder / "report.html", page.page(results))
     if readme is not None:
         insert_between(readme, "results", text)
     return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"
+
+
+def standalone(svg: str) -> str:
+    """A chart with the few styles that the page otherwise gives it, and a white ground."""
+    style = "<style>.ink{fill:#1c2330}.faint{fill:#6b7485}.grid{stroke:#dfe3ea}</style><rect width='100%' height='100%' fill='#fff'/>"
+    head, rest = svg.split(">", 1)
+    return f"{head}>{style}{rest}"

@@ -1,0 +1,54 @@
+"""The report's charts: rate–distortion curves (one clip or the mean over clips) and bits per frame."""
+
+from __future__ import annotations
+
+from eval.metrics import Metric
+from eval.report.data import Results
+from eval.report.published import anchors
+from eval.report.svg import Series, chart, styles
+
+RATE_TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+MEAN = "mean"
+
+
+def rd_chart(results: Results, metric: Metric, clip: str = MEAN) -> str:
+    """Metric over bpp. The mean has a point where a row reaches that rate on every headline clip, and shows published
+    anchors where there are any."""
+    look = styles(results.rows)
+    series = []
+    for row, codec in results.rows.items():
+        if clip == MEAN:
+            found = [results.mean_point(row, t, metric.name, results.headline) for t in results.targets]
+            points = sorted({p for p in found if p})
+        else:
+            points = results.curve(clip, row, metric.name)
+        notes = [f"{x:.4f} bpp: {y:.{metric.digits}f} {metric.unit}".rstrip() for x, y in points]
+        series.append(Series(row, codec["label"], points, *look[row], notes))
+    if clip == MEAN:
+        for name, points in anchors(metric.name).items():
+            notes = [f"published, HEVC Class B\n{x:.4f} bpp: {y}" for x, y in points]
+            series.append(Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes))
+    where = f"mean over {len(results.headline)} clips" if clip == MEAN else clip
+    direction = "higher is better" if metric.higher_is_better else "lower is better"
+    unit = f" / {metric.unit}" if metric.unit else ""
+    label = f"{metric.marked}{unit} ({direction})"
+    return chart(f"{metric.marked}, {where}", series, "bits per pixel", label, log_x=True, x_ticks=RATE_TICKS)
+
+
+def bits_chart(results: Results, clip: str, target: float) -> str:
+    """Bits of every frame in coding order, for streams near one rate. gvcodec's two outputs are one stream."""
+    look = styles(results.rows)
+    series, seen = [], set()
+    for row, codec in results.rows.items():
+        run = results.runs.get(clip, {}).get(row, {}).get(target)
+        stream = row.removesuffix(f"-{codec['output']}") if codec["output"] else row
+        if run is None or not run["frame_bytes"] or stream in seen:
+            continue
+        seen.add(stream)
+        points = [(float(i), 8.0 * size) for i, size in enumerate(run["frame_bytes"])]
+        colour, dash, _ = look[row]
+        label = codec["label"].removesuffix(f", {codec['output']}") if codec["output"] else codec["label"]
+        series.append(
+            Series(row, label, points, colour, dash, "none", [f"frame {i:.0f}: {b:.0f} bits" for i, b in points])
+        )
+    return chart(f"Bits per frame, {clip}, ≈ {target} bpp", series, "frame in coding order", "bits")

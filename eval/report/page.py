@@ -1,0 +1,153 @@
+"""Puts the report's page together: one file, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from eval.report import figures, tables
+from eval.report.data import Results
+from eval.report.svg import styles
+from eval.report.visual import shots
+
+_HERE = Path(__file__).resolve().parent
+
+
+def page(results: Results) -> str:
+    """The whole HTML text."""
+    parts = {name: (_HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")}
+    return Template(parts["html"]).substitute(
+        css=parts["css"],
+        js=parts["js"],
+        title=escape(f"gvcodec: rate–distortion on {', '.join(sorted({c['set'] for c in results.clips.values()}))}"),
+        notes="".join(f"<li>{escape(note)}</li>" for note in tables.notes(results)),
+        bd=_bd(results),
+        legend=_legend(results),
+        metric_buttons=_buttons("metric", [(m.name, m.marked) for m in results.metrics]),
+        clip_options=_options([(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]),
+        charts=_charts(results),
+        means=_means(results),
+        clip_bd=_clip_bd(results),
+        bits=_bits(results),
+        speed=_speed(results),
+        runs=_runs(results),
+        data=json.dumps({"shots": shots(results), "rows": _row_data(results)}).replace("</", "<\\/"),
+    )
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    """Percentages are coloured by sign; interval and number of clips are set small below them."""
+    value, percent, rest = text.partition(" %")
+    if not percent or value[:1] not in ("+", "-") or rest[:1] == ":":
+        return escape(text)
+    below = f"<small>{escape(rest.strip())}</small>" if rest.strip("* ") else escape(rest)
+    return f'<span class="{"good" if value[0] == "-" else "bad"}">{escape(value)} %</span>{below}'
+
+
+def _buttons(group: str, items: list[tuple[str, str]]) -> str:
+    return "".join(f'<button data-{group}="{escape(key)}">{escape(label)}</button>' for key, label in items)
+
+
+def _options(items: list[tuple[str, str]]) -> str:
+    return "".join(f'<option value="{escape(key)}">{escape(label)}</option>' for key, label in items)
+
+
+def _bd(results: Results) -> str:
+    blocks = []
+    for anchor in tables.anchors(results):
+        label = results.rows[anchor]["label"]
+        blocks.append(f"<h3>against {escape(label)}</h3>" + table(*tables.bd_table(results, anchor)))
+    return "".join(blocks)
+
+
+def _row_data(results: Results) -> dict[str, dict[str, str]]:
+    look = styles(results.rows)
+    return {
+        row: {"label": c["label"], "colour": look[row][0], "family": c["family"]} for row, c in results.rows.items()
+    }
+
+
+def _legend(results: Results) -> str:
+    items = []
+    for row, (colour, dash, _) in styles(results.rows).items():
+        line = f'<svg width="26" height="8"><path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>'
+        items.append(f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>')
+    if any(figures.anchors(m.name) for m in results.metrics):
+        line = '<svg width="26" height="8"><path d="M0 4H26" stroke="#9a9a9a" stroke-width="2" stroke-dasharray="2 4"/></svg>'
+        items.append(f'<button data-row="published">{line} published (HEVC-B, as printed)</button>')
+    return "".join(items)
+
+
+def _charts(results: Results) -> str:
+    blocks = []
+    for metric in results.metrics:
+        for clip in (figures.MEAN, *results.clips):
+            svg = figures.rd_chart(results, metric, clip)
+            blocks.append(f'<figure data-chart="{metric.name}|{escape(clip)}" hidden>{svg}</figure>')
+    return "".join(blocks)
+
+
+def _means(results: Results) -> str:
+    blocks = []
+    for target in results.targets:
+        header, rows, clips = tables.means_table(results, target)
+        text = f"{len(clips)} of {len(results.headline)} clips, those that all codecs with values here reach"
+        blocks.append(f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>" + (table(header, rows) if clips else ""))
+    return "".join(blocks)
+
+
+def _clip_bd(results: Results) -> str:
+    anchor = tables.anchors(results)[0]
+    blocks = [f"<p>against {escape(results.rows[anchor]['label'])}; * = the curves share less than a quarter.</p>"]
+    blocks += [table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics]
+    return "".join(blocks)
+
+
+def _bits(results: Results) -> str:
+    target = min(results.targets, key=lambda t: abs(t - 0.02))
+    charts = (f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips)
+    return f'<div class="grid2">{"".join(charts)}</div>'
+
+
+def _speed(results: Results) -> str:
+    from eval.speed import speed_table
+
+    if not results.speed:
+        return "<p class='faint'>Not measured: <code>python -m eval speed --out DIR</code> adds it here.</p>"
+    blocks = []
+    for result in results.speed:
+        header, rows, note, profile = speed_table(result)
+        lines = "".join(f"<li>{escape(line)}</li>" for line in profile)
+        blocks.append(table(header, rows) + f"<p class='faint'>{escape(note)}</p><ul>{lines}</ul>")
+    return "".join(blocks)
+
+
+def _runs(results: Results) -> str:
+    rows: list[list[str]] = []
+    for clip, by_row in results.runs.items():
+        for row in (r for r in results.rows if r in by_row):
+            for target, run in sorted(by_row[row].items()):
+                rows.append([clip, results.rows[row]["label"], str(target), *_run_cells(run)])
+    header = ["clip", "codec", "target", "q", "bytes", "bpp", "encode s", "decode s", "command"]
+    failures = "".join(f"<li>{escape(line)}</li>" for line in results.failures)
+    failed = f"<h3>Failed</h3><ul>{failures}</ul>" if failures else ""
+    versions = results.all_runs()[0]["versions"]
+    shown = ", ".join(f"{name} {value}" for name, value in versions.items())
+    return failed + f"<p>{escape(shown)}</p>" + table(header, rows)
+
+
+def _run_cells(run: dict[str, Any] | None) -> list[str]:
+    if run is None:
+        return ["–", "–", "not reached", "–", "–", "–"]
+    seconds = run["seconds"]
+    head = [str(run["q"]), str(run["bytes"]), f"{run['bpp']:.4f}"]
+    return [*head, f"{seconds['encode']:.1f}", f"{seconds['decode']:.1f}", run["encode_command"]]

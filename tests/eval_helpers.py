@@ -1,0 +1,32 @@
+"""What the tests of the evaluation share: a small clip, a quick encoder, altered videos."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from eval.codecs import Options
+from eval.codecs.peers import make
+from eval.sequences import procedural
+from eval.video import Frames, RawVideo, prepare
+
+WIDTH, HEIGHT = 176, 144
+
+
+def small_clip(folder: Path, frames: int = 8, kind: str = "pan"):
+    return prepare(f"small-{kind}", [kind], lambda: procedural(kind, WIDTH, HEIGHT, frames), 0, folder, set_name="test")
+
+
+def quick_x264():
+    return make("x264", "ld", Options("fast"), ("-preset", "veryfast"))
+
+
+def altered(clip, path: Path, change) -> RawVideo:
+    """A decoded video made by `change(list of frames) -> list of frames`."""
+    frames = change([clip.raw.planes(i) for i in range(clip.raw.frames)])
+    path.write_bytes(b"".join(np.ascontiguousarray(p).tobytes() for planes in frames for p in planes))
+    return RawVideo(path, clip.raw.width, clip.raw.height, len(frames), clip.raw.depth)
+
+
+def frames_of(planes, width: int, height: int, **format_) -> Frames:
+    return Frames(iter(planes), width, height, Fraction(25), **format_)

@@ -1,0 +1,35 @@
+"""The rate search finds what trying every quality number would find, in few encodes."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.rates import CLOSE, TARGETS, Search
+
+
+@given(st.floats(0.02, 0.25), st.floats(-4, 4), st.integers(0, 63), st.floats(0, 0.4))
+def test_finds_the_nearest_rate(slope, shift, guess, wobble):
+    def rate(q):
+        return math.exp(shift - slope * (q + wobble * math.sin(q)))
+
+    calls = []
+    search = Search(lambda q: calls.append(q) or rate(q), 0, 63, guess)
+    for target in sorted(TARGETS, reverse=True):
+        q, reached = search(target)
+        distances = [abs(math.log(rate(i) / target)) for i in range(64)]
+        assert distances[q] <= max(min(distances) + 1e-9, CLOSE)
+        assert reached == (distances[q] < math.log(1.3))
+    assert len(calls) == len(set(calls)) <= 40
+
+
+def test_takes_few_encodes_on_an_ordinary_codec():
+    search = Search(lambda q: math.exp(1.5 - 0.11 * q), 0, 63, 40)
+    for target in sorted(TARGETS, reverse=True):
+        assert search(target)[1]
+    assert len(search.known) <= 10
+
+
+def test_says_what_is_out_of_reach():
+    search = Search(lambda q: 0.05 + (51 - q) * 0.01, 10, 51, 36)
+    assert search(0.005) == (51, False)
