@@ -39,8 +39,7 @@ def test_ten_bit_decodes_are_rounded_to_the_source(tmp_path):
     clip = small_clip(tmp_path, frames=1)
     with open(tmp_path / "ten.y4m", "wb") as out:
         out.write(b"YUV4MPEG2 W176 H144 F25:1 Ip C420p10 XYSCSS=420P10\nFRAME\n")
-        for plane in clip.raw.planes(0):
-            out.write((plane.astype("<u2") * 4 + 1).tobytes())
+        out.writelines((plane.astype("<u2") * 4 + 1).tobytes() for plane in clip.raw.planes(0))
     assert decoded_raw(tmp_path / "ten.y4m", clip, tmp_path / "o").path.read_bytes() == clip.raw.path.read_bytes()
 
 

@@ -160,11 +160,11 @@ def results_markdown(results: Results) -> str:
 
 
 def points_csv(results: Results) -> str:
-    """Every measured point: clip, row, target, q, bytes, bpp, seconds, and mean, worst and 5th percentile of metrics."""
+    """Every measured point: clip, row, target, q, bytes, bpp, and mean, worst and 5th percentile of metrics."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [f"{m.name}_{part}" for m in results.metrics for part in ("mean", "worst", "p5")]
-    writer.writerow(["clip", "codec", "target", "q", "bytes", "bpp", "encode_s", "decode_s", *columns])
+    writer.writerow(["clip", "codec", "target", "q", "bytes", "bpp", *columns])
     for clip, rows in results.runs.items():
         for row in (r for r in results.rows if r in rows):
             for target, run in sorted(rows[row].items()):
@@ -175,9 +175,8 @@ def points_csv(results: Results) -> str:
                 for metric in results.metrics:
                     got = run["metrics"].get(metric.name)
                     values += [round(got[p], 5) if got else "" for p in ("mean", "worst", "p5")]
-                seconds = run["seconds"]
                 head = [clip, row, target, run["q"], run["bytes"], round(run["bpp"], 6)]
-                writer.writerow([*head, seconds["encode"], seconds["decode"], *values])
+                writer.writerow([*head, *values])
     return out.getvalue()
 
 

@@ -1,0 +1,192 @@
+"""`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and the page works."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("imageio_ffmpeg")
+pytest.importorskip("bjontegaard")
+
+from eval.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+#: A codec whose stream has the size q asks for and whose picture is grey, in two templates.
+GREY = r"""
+[codec.grey]
+label = "grey <b>&"
+encode = "{python} -c 'import sys; open(sys.argv[1], \"wb\").write(bytes(6000 >> int(sys.argv[2])))' {stream} {q}"
+decode = "{ffmpeg} -v error -f lavfi -i color=gray:s={width}x{height}:r={fps} -frames:v {frames} -pix_fmt yuv420p {output}"
+q = [0, 5]
+"""
+
+
+def run_eval(*arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "eval", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rd")
+    (folder / "grey.toml").write_text(GREY)
+    rd(folder)
+    return folder
+
+
+def rd(folder, **more):
+    words = ["rd", "--set", "procedural", "--only", "pan", "--frames", 4, "--codecs", "x264-ld,x265-ld,grey"]
+    words += ["--codec-file", folder / "grey.toml", "--presets", "fast", "--metrics", "psnr_y,flicker"]
+    words += ["--targets", "0.02,0.04,0.08,0.16", "--jobs", 1, "--out", folder / "out"]
+    return run_eval(*words, **more)
+
+
+def tables(folder):
+    out = folder / "out"
+    return {p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]}
+
+
+def test_runs_resume_and_repeat_exactly(results):
+    out = results / "out"
+    first = tables(results)
+    assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg"} <= set(first)
+    streams = {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()}
+    # As after a kill: some runs and curves are missing, one is cut in half, a temporary file is left over.
+    runs = sorted((out / "runs").iterdir())
+    runs[0].unlink()
+    runs[1].write_text(runs[1].read_text()[:100])
+    next((out / "curves").iterdir()).unlink()
+    (out / "tmp").mkdir(exist_ok=True)
+    (out / "tmp" / "left").write_text("over")
+    rd(results)
+    assert tables(results) == first
+    assert {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()} == streams
+    assert not (out / "tmp").exists()
+
+
+def test_report_is_made_from_jsons_alone(results):
+    copy = results / "copy"
+    for name in ("runs", "curves"):
+        shutil.copytree(results / "out" / name, copy / name, dirs_exist_ok=True)
+    readme = results / "README.md"
+    readme.write_text("# x\n<!-- results:begin -->\nold\n<!-- results:end -->\ntail\n")
+    run_eval("report", copy, "--readme", readme)
+    assert (copy / "report.html").read_text() == (results / "out" / "report.html").read_text()
+    text = readme.read_text()
+    assert "old" not in text and "BD-rate" in text and text.endswith("<!-- results:end -->\ntail\n")
+    assert "no overlap" in text and "stand-in" in text
+
+
+def test_runs_say_how_they_were_made(results):
+    runs = [json.loads(p.read_text()) for p in (results / "out" / "runs").glob("*x264*.json")]
+    assert runs
+    for run in runs:
+        stream = next((results / "out" / "streams").glob(f"*x264-ld-{run['q']}-*.h264"))
+        assert run["bytes"] == stream.stat().st_size == sum(run["frame_bytes"])
+        assert run["bpp"] == 8 * run["bytes"] / (4 * 320 * 192)
+        assert f"-crf {run['q']}" in run["encode_command"] and run["versions"]["ffmpeg"].startswith("ffmpeg")
+        assert len(run["metrics"]["psnr_y"]["values"]) == 4
+
+
+def test_a_failing_codec_does_not_stop_the_others(results):
+    (results / "bad.toml").write_text('[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n')
+    words = [
+        "rd",
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        4,
+        "--codecs",
+        "bad,x264-ld",
+        "--presets",
+        "fast",
+    ]
+    words += ["--codec-file", results / "bad.toml", "--metrics", "psnr_y", "--targets", "0.08", "--jobs", 1]
+    done = run_eval(*words, "--out", results / "bad", code=1)
+    assert "bad: exit code 1" in done.stderr
+    assert "x264" in (results / "bad" / "tables" / "points.csv").read_text()
+    assert "bad: exit code 1" in (results / "bad" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rd", "--set", "procedural", "--codecs", "h267"], "no codec 'h267'"),
+        (["rd", "--set", "procedural", "--metrics", "beauty"], "no beauty"),
+        (["rd", "--set", "hevc-b"], "BasketballDrive"),
+        (["rd", "--codecs", "x264"], "say which clips"),
+        (["rd", "--sequences", "/nowhere"], "no such folder"),
+        (["rd", "--set", "procedural", "--keyint", "often"], "--keyint"),
+        (["rd", "--set", "procedural", "--codecs", "gvcodec:colour=blue"], "no option colour"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tmp_path, capsys, words, message):
+    assert main([*words, "--frames", "1", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert message in said and len(said.strip().splitlines()) == 1
+
+
+def test_report_of_nothing(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no results" in capsys.readouterr().err
+
+
+PROBE = """
+<script>
+window.addEventListener("load", () => {
+  const result = { errors: window.failures };
+  const visible = [...document.querySelectorAll("[data-chart]")].filter((f) => !f.hidden);
+  result.charts = visible.length;
+  result.lines = visible[0].querySelectorAll("polyline").length;
+  document.querySelector('[data-metric="flicker"]').click();
+  result.metric = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden).dataset.chart;
+  const before = document.getElementById("over").style.clipPath, slider = document.getElementById("slider");
+  slider.value = 250;
+  slider.dispatchEvent(new Event("input"));
+  result.slider = [before, document.getElementById("over").style.clipPath];
+  document.getElementById("flip").click();
+  result.flipped = document.getElementById("over").style.clipPath;
+  result.pictures = document.querySelectorAll("#all img").length;
+  const pictures = [...document.querySelectorAll("#all img")];
+  Promise.all(pictures.map((p) => p.decode())).then(() => {
+    result.sizes = pictures.map((p) => p.naturalWidth);
+    document.body.setAttribute("data-probe", JSON.stringify(result));
+  });
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
+def test_page_works_in_a_browser(results):
+    text = (results / "out" / "report.html").read_text()
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+    collect = "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
+    probed = results / "probed.html"
+    probed.write_text(text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=5000"]
+    profile = f"--user-data-dir={results / 'chromium'}"
+    command = [CHROMIUM, *options, profile, "--dump-dom", probed.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ":CONSOLE" not in done.stderr, done.stderr
+    probe = re.search(r'data-probe="([^"]*)"', done.stdout)
+    assert probe, "the page's script did not come to its end"
+    result = json.loads(probe[1].replace("&quot;", '"'))
+    assert result["errors"] == []
+    assert result["charts"] == 1 and result["lines"] >= 2
+    assert result["metric"] == "flicker|mean"
+    assert result["slider"] == ["inset(0px 50% 0px 0px)", "inset(0px 75% 0px 0px)"]
+    assert result["flipped"] == "inset(0px 0% 0px 0px)"
+    assert result["pictures"] >= 3 and set(result["sizes"]) == {320}
