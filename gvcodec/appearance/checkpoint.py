@@ -7,7 +7,6 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from gvcodec.errors import MediaError
@@ -25,7 +24,11 @@ def find_checkpoint(path: Path | None = None) -> Path:
     Raises `MediaError` when there is none."""
     named = path or os.environ.get(CHECKPOINT_VARIABLE)
     package = Path(__file__).resolve().parents[1]
-    places = [Path(named)] if named else [package.parent / "checkpoints/base.safetensors", package / "checkpoints/base.safetensors"]
+    places = (
+        [Path(named)]
+        if named
+        else [package.parent / "checkpoints/base.safetensors", package / "checkpoints/base.safetensors"]
+    )
     for place in places:
         if place.is_file():
             return place
@@ -46,11 +49,11 @@ def checkpoint_id(path: Path | None = None) -> bytes:
 
 def save_checkpoint(renderer: Renderer, path: Path) -> None:
     """Write weights as fp16, to a temporary name first."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     partial = path.with_suffix(".part")
     weights = {name: tensor.detach().half().cpu().contiguous() for name, tensor in renderer.state_dict().items()}
-    save_file(weights, partial, metadata={"renderer": json.dumps(renderer.config.as_dict())})
+    partial.write_bytes(save(weights, metadata={"renderer": json.dumps(renderer.config.as_dict())}))
     os.replace(partial, path)
 
 
@@ -64,7 +67,7 @@ def load_checkpoint(path: Path | None = None) -> Renderer:
     try:
         with safe_open(place, "pt") as file:
             config = RendererConfig(**json.loads((file.metadata() or {})["renderer"]))
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not iterable)
         renderer = Renderer(config)
         renderer.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -7,12 +7,15 @@ vector is guarded by `warp`'s validity map. Vectors are `(2, h, w)` int16, (dy, 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from gvcodec._core import motion_search
+from gvcodec.types import Plane
+
 BLOCK = 16
-_RANGE = 4  # of the full search at an eighth of the resolution: ±32 luma pixels
+_LARGE = 1_000_000  # luma pixels from which the search works at half resolution
 
 
 def block_grid(height: int, width: int) -> tuple[int, int]:
@@ -43,62 +46,21 @@ def warp(x: Tensor, vectors: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
     return x.reshape(b, c, h * w).gather(2, index.expand(b, c, h * w)).reshape(b, c, h, w), inside[:, None]
 
 
-def _block_cost(difference: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
-    """Mean of `(n, h, w)` over each block with a margin of half a block: overlapped windows keep the field smooth."""
-    window = 2 * side
-    need = ((grid[0] + 1) * side, (grid[1] + 1) * side)
-    pad = (side // 2, need[1] - difference.shape[2] - side // 2, side // 2, need[0] - difference.shape[1] - side // 2)
-    return F.avg_pool2d(F.pad(difference[None], pad, mode="replicate"), window, side)[0]
+def search(current: Plane, reference: Plane, threads: int = 1) -> Tensor:
+    """Motion of a luma plane against the frame before it: `(2, h, w)` int16.
+
+    Large pictures are searched at half resolution (blocks of 32 luma pixels): four times as fast, and detail moves as well."""
+    grid = block_grid(*current.shape)
+    if current.size < _LARGE:
+        vectors, _ = motion_search(current, reference, threads=threads)
+        return torch.from_numpy((vectors[:, :, ::-1] + 2) >> 2).permute(2, 0, 1).contiguous()
+    vectors, _ = motion_search(_halved(current), _halved(reference), threads=threads)
+    field = torch.from_numpy((vectors[:, :, ::-1] + 1) >> 1).permute(2, 0, 1)
+    return field.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, : grid[0], : grid[1]].contiguous()
 
 
-def _coarse(cur: Tensor, ref: Tensor, grid: tuple[int, int], penalty: float) -> Tensor:
-    """Full search at an eighth of the resolution (blocks of 2 pixels in windows of 6)."""
-    h, w = cur.shape
-    padded = F.pad(ref[None, None], (_RANGE,) * 4, mode="replicate")[0, 0]
-    span = range(-_RANGE, _RANGE + 1)
-    shifts = [(dy, dx) for dy in span for dx in span]
-    cost = torch.stack([(cur - padded[_RANGE + dy : _RANGE + dy + h, _RANGE + dx : _RANGE + dx + w]).abs() for dy, dx in shifts])
-    cost = F.avg_pool2d(F.pad(cost[None], (2, 2, 2, 2), mode="replicate"), 5, 1)[0]
-    cost = _block_cost(cost, 2, grid)
-    table = torch.tensor(shifts, dtype=torch.int16)
-    cost = cost + penalty * table.abs().sum(1)[:, None, None]
-    return table[cost.argmin(0)].permute(2, 0, 1)
-
-
-def _refine(cur: Tensor, ref: Tensor, vectors: Tensor, side: int, penalty: float) -> Tensor:
-    """Best of ±1 around each vector, of its neighbours' vectors and of zero, at blocks of `side` pixels."""
-    h, w = cur.shape
-    near = F.pad(vectors[None].float(), (1, 1, 1, 1), mode="replicate")[0].to(vectors.dtype)
-    candidates = [near[:, 1:-1, :-2], near[:, 1:-1, 2:], near[:, :-2, 1:-1], near[:, 2:, 1:-1], torch.zeros_like(vectors)]
-    step = torch.tensor([(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)], dtype=vectors.dtype)
-    candidates += [vectors + s[:, None, None] for s in step]
-    flat = ref.reshape(-1)
-    costs = []
-    for field in candidates:
-        big = field.long().repeat_interleave(side, 1).repeat_interleave(side, 2)[:, :h, :w]
-        rows = (big[0] + torch.arange(h)[:, None]).clamp_(0, h - 1)
-        cols = (big[1] + torch.arange(w)).clamp_(0, w - 1)
-        costs.append((cur - flat[rows * w + cols]).abs())
-    cost = _block_cost(torch.stack(costs), side, vectors.shape[1:])
-    stack = torch.stack(candidates)
-    gap = (stack - stack[:4].median(dim=0).values).abs().sum(1).float()
-    cost = cost + penalty * gap.clamp(max=16)
-    best = cost.argmin(0)
-    return stack.gather(0, best[None, None].expand(1, *vectors.shape))[0]
-
-
-@torch.inference_mode()
-def search(cur: Tensor, ref: Tensor, levels: int = 2) -> Tensor:
-    """Motion of luma `cur` `(H, W)` float 0…1 against `ref`: `(2, h, w)` int16, whole pixels.
-
-    `levels` refinements follow the coarse search: 2 ends at half resolution (even vectors), 3 at full."""
-    grid = block_grid(*cur.shape)
-    pad = (0, grid[1] * BLOCK - cur.shape[1], 0, grid[0] * BLOCK - cur.shape[0])
-    pyramid = [tuple(F.pad(p[None, None], pad, mode="replicate") for p in (cur, ref))]
-    for _ in range(3):
-        pyramid.append(tuple(F.avg_pool2d(p, 2) for p in pyramid[-1]))
-    planes = [(a[0, 0], b[0, 0]) for a, b in pyramid]
-    vectors = _coarse(*planes[3], grid, 3e-4)
-    for level in range(2, 2 - levels, -1):
-        vectors = _refine(*planes[level], vectors * 2, BLOCK >> level, 1.5e-4)
-    return vectors * (1 << (3 - levels))
+def _halved(plane: Plane) -> Plane:
+    """Means of 2×2 samples; an odd last row or column is left out."""
+    h, w = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
+    rows = plane[0:h:2] + plane[1:h:2]
+    return np.ascontiguousarray((rows[:, 0:w:2] + rows[:, 1:w:2] + 2) >> 2)

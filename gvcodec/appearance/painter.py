@@ -16,7 +16,7 @@ from gvcodec.appearance.payload import unpack
 from gvcodec.appearance.renderer import BASES, RenderState, condition
 from gvcodec.appearance.texture import fresh
 from gvcodec.errors import UsageError
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Plane, Planes, VideoFormat
 
 _PEAK = 1023
 _ALIGN = 16
@@ -52,7 +52,9 @@ class Painter:
     `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 leaves torch's setting alone. Raises `UsageError` for
     arguments out of range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError` in `start_gop`."""
 
-    def __init__(self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path | None = None, threads: int = 0) -> None:
+    def __init__(
+        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path | None = None, threads: int = 0
+    ) -> None:
         if base not in BASES:
             raise UsageError(f"unknown base codec {base}")
         if not 0 <= q <= 63:
@@ -64,7 +66,9 @@ class Painter:
         self._renderer = load_checkpoint(checkpoint)
         self._base = {name: p.clone() for name, p in self._renderer.named_parameters()}
         self._identity = False
+        self._threads = threads or torch.get_num_threads()
         self._state: RenderState | None = None
+        self._before: Plane | None = None
         self._position = 0
 
     def start_gop(self, tuned: bytes | None) -> None:
@@ -73,18 +77,21 @@ class Painter:
         self._identity = deltas is None
         for name, parameter in self._renderer.named_parameters():
             parameter.copy_(self._base[name] + deltas[name] if deltas and name in deltas else self._base[name])
-        self._state, self._position = None, 0
+        self._state, self._before, self._position = None, None, 0
 
     @torch.inference_mode()
     def paint(self, loop: Planes) -> Planes:
         """The rendered picture of the next loop frame."""
         if loop[0].shape != self._size:
-            raise UsageError(f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}")
+            raise UsageError(
+                f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}"
+            )
         if self._identity:
             return loop
         luma, chroma = to_tensors(loop)
         noise = fresh(*luma.shape[2:], self._position)
-        vectors = None if self._state is None else search(luma[0, 0], self._state.loop[0, 0])[None]
+        vectors = None if self._before is None else search(loop[0], self._before, self._threads)[None]
         painted, tint, self._state = self._renderer.step(luma, chroma, vectors, noise, self._state, self._condition)
+        self._before = loop[0]
         self._position += 1
         return to_planes(painted, tint, *self._size)

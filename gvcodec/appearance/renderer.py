@@ -169,7 +169,9 @@ class Renderer(nn.Module):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
 
-    def forward(self, luma: Tensor, chroma: Tensor, noise: Tensor, mismatch: Tensor, known: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, luma: Tensor, chroma: Tensor, noise: Tensor, mismatch: Tensor, known: Tensor, condition: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Detail to add: luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, and the share `(B, 1, H/2, W/2)` to keep from the frame before.
 
         `mismatch` `(B, 1, H/8, W/8)`: mean difference to the motion-compensated loop frame before; `known`: 1 where there is one.
@@ -180,7 +182,9 @@ class Renderer(nn.Module):
         blurred = F.avg_pool2d(F.pad(chroma, (1, 1, 1, 1), mode="replicate"), 3, 1)
         colour = chroma - blurred
         fine_sum = fine.unflatten(1, (3, 4)).sum(1)
-        noise_sum = torch.cat([noise_fine.unflatten(1, (3, 4)).sum(1) * self.bank.fine_unit, noise_coarse[:, [0, 3]] * unit[:, [3, 6]]], 1)
+        noise_sum = torch.cat(
+            [noise_fine.unflatten(1, (3, 4)).sum(1) * self.bank.fine_unit, noise_coarse[:, [0, 3]] * unit[:, [3, 6]]], 1
+        )
         signal = torch.cat([coarse, fine_sum, colour], 1) * _SIGNAL_GAIN
 
         magnitude = torch.cat([fine.unflatten(1, (3, 4)).abs().mean(2), coarse.abs(), colour.abs()], 1)
@@ -193,9 +197,15 @@ class Renderer(nn.Module):
         for block in self.blocks:
             x = block(x, condition)
         style = F.silu(self.style(x))
-        maps = F.interpolate(torch.cat([self.head(style), self.gate(style)], 1), scale_factor=4, mode="bilinear", align_corners=False)
+        maps = F.interpolate(
+            torch.cat([self.head(style), self.gate(style)], 1), scale_factor=4, mode="bilinear", align_corners=False
+        )
         gain, amplitude = maps[:, :BANDS], maps[:, BANDS : 2 * BANDS] * unit * _NOISE_UNIT
-        tint, keep, gate = maps[:, 2 * BANDS : 2 * BANDS + 2], maps[:, 2 * BANDS + 2 : 2 * BANDS + 3], maps[:, 2 * BANDS + 3 :]
+        tint, keep, gate = (
+            maps[:, 2 * BANDS : 2 * BANDS + 2],
+            maps[:, 2 * BANDS + 2 : 2 * BANDS + 3],
+            maps[:, 2 * BANDS + 3 :],
+        )
 
         hidden = F.silu(self.enter(torch.cat([signal, noise_sum], 1))) * (1 + gate)
         residual = self.leave(F.silu(self.middle(hidden))) * (1 / _SIGNAL_GAIN)
@@ -204,11 +214,19 @@ class Renderer(nn.Module):
         added = added + F.conv2d(F.pad(residual[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft)
         for band in range(3):
             part = slice(4 * band, 4 * band + 4)
-            added = added + gain[:, band : band + 1] * fine[:, part] + amplitude[:, band : band + 1] * noise_fine[:, part]
+            added = (
+                added + gain[:, band : band + 1] * fine[:, part] + amplitude[:, band : band + 1] * noise_fine[:, part]
+            )
         return F.pixel_shuffle(added, 2), tint * colour + residual[:, 4:], 0.8 * torch.sigmoid(keep - 1)
 
     def step(
-        self, luma: Tensor, chroma: Tensor, vectors: Tensor | None, fresh: tuple[Tensor, Tensor], state: RenderState | None, condition: Tensor
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        vectors: Tensor | None,
+        fresh: tuple[Tensor, Tensor],
+        state: RenderState | None,
+        condition: Tensor,
     ) -> tuple[Tensor, Tensor, RenderState]:
         """Paint the next frame of a GOP: rendered luma and chroma (not clipped) and the state for the frame after it.
 

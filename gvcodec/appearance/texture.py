@@ -23,7 +23,9 @@ def _hash(rows: Tensor, cols: Tensor, position: int) -> Tensor:
     return x ^ (x >> 15)
 
 
-def fresh(height: int, width: int, position: int, origin: tuple[int, int] = (0, 0), device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def fresh(
+    height: int, width: int, position: int, origin: tuple[int, int] = (0, 0), device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
     """New noise `(1, 1, height, width)` for frame `position` of a GOP and a bool map of the pixels to redraw in it.
 
     `origin` is the place of the top left sample in the picture."""

@@ -11,6 +11,7 @@ themselves on crops that were not used for fitting.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 import warnings
@@ -43,7 +44,9 @@ _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
 _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 Progress = Callable[[str], None]
-Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # loop luma, loop chroma, source luma, source chroma, vectors; T first
+Run = tuple[
+    Tensor, Tensor, Tensor, Tensor, Tensor
+]  # loop luma, loop chroma, source luma, source chroma, vectors; T first
 
 
 def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
@@ -52,7 +55,7 @@ def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
     for sample in samples:
         loops, sources = [to_tensors(loop) for loop, _ in sample], [to_tensors(source) for _, source in sample]
         vectors = [torch.zeros(2, loops[0][0].shape[2] // BLOCK, loops[0][0].shape[3] // BLOCK, dtype=torch.int16)]
-        vectors += [search(b[0][0, 0], a[0][0, 0]) for a, b in zip(loops, loops[1:], strict=False)]
+        vectors += [search(b[0], a[0]) for (a, _), (b, _) in itertools.pairwise(sample)]
         planes = [torch.cat([pair[k] for pair in frames]).half() for frames in (loops, sources) for k in (0, 1)]
         runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors)))
     return runs
@@ -72,22 +75,44 @@ class _Pool:
         order = rng.permutation(max(count, len(runs))) % len(runs)
         for number in order[:count]:
             top, left = (int(rng.integers(0, (n - size) // BLOCK + 1)) * BLOCK for n in (height, width))
-            full, half = (slice(top, top + size), slice(left, left + size)), (slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2))
+            full, half = (
+                (slice(top, top + size), slice(left, left + size)),
+                (slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2)),
+            )
             blocks = (slice(top // BLOCK, (top + size) // BLOCK), slice(left // BLOCK, (left + size) // BLOCK))
-            loop, tint, source, source_tint, vectors = (x[-self.length :, :, area[0], area[1]][None] for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True))
-            self.crops.append(Batch((loop, tint), (source, source_tint), vectors, conditions, torch.zeros(1, dtype=torch.long)))
+            loop, tint, source, source_tint, vectors = (
+                x[-self.length :, :, area[0], area[1]][None]
+                for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True)
+            )
+            self.crops.append(
+                Batch((loop, tint), (source, source_tint), vectors, conditions, torch.zeros(1, dtype=torch.long))
+            )
 
     def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
         """The crops `numbers` as one float batch, and the maps of their sources."""
         from gvcodec.train.data import Batch
 
         crops = [self.crops[n] for n in numbers]
-        planes = [torch.cat([getattr(c, kind)[k] for c in crops]).float() for kind in ("loop", "source") for k in (0, 1)]
-        batch = Batch((planes[0], planes[1]), (planes[2], planes[3]), torch.cat([c.vectors for c in crops]), torch.cat([c.condition for c in crops]), torch.cat([c.rate_class for c in crops]))
+        planes = [
+            torch.cat([getattr(c, kind)[k] for c in crops]).float() for kind in ("loop", "source") for k in (0, 1)
+        ]
+        batch = Batch(
+            (planes[0], planes[1]),
+            (planes[2], planes[3]),
+            torch.cat([c.vectors for c in crops]),
+            torch.cat([c.condition for c in crops]),
+            torch.cat([c.rate_class for c in crops]),
+        )
         for n in numbers:
             if n not in self.references:
                 crop = self.crops[n]
-                source = Batch(crop.loop, (crop.source[0].float(), crop.source[1].float()), crop.vectors, crop.condition, crop.rate_class)
+                source = Batch(
+                    crop.loop,
+                    (crop.source[0].float(), crop.source[1].float()),
+                    crop.vectors,
+                    crop.condition,
+                    crop.rate_class,
+                )
                 self.references[n] = objective.reference(source)[0]
         return batch, [self.references[n] for n in numbers]
 
@@ -95,7 +120,10 @@ class _Pool:
 class _Tuner:
     """The fit itself: a working copy of the base renderer, the tensors that move, and the crops."""
 
-    def __init__(self, base: Renderer, runs: list[Run], conditions: Tensor, fmt: VideoFormat, groups: int, rate: float, seed: int) -> None:
+    def __init__(
+        self, base: Renderer, runs: list[Run], conditions: Tensor, fmt: VideoFormat, groups: int, rate: float, seed: int
+    ) -> None:
+        from gvcodec.train.losses import known_colour
         from gvcodec.train.objective import Objective
         from gvcodec.train.vgg import PerceptualLoss
 
@@ -104,7 +132,7 @@ class _Tuner:
         parameters = dict(self.renderer.named_parameters())
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.objective = Objective(PerceptualLoss(), energy=0.0, colour=fmt.colour)
+        self.objective = Objective(PerceptualLoss(), energy=0.0, colour=known_colour(fmt.colour, fmt.height))
         rng = np.random.default_rng(seed)
         self.pool, self.held = _Pool(runs, _POOL, conditions, rng), _Pool(runs, _VALIDATION, conditions, rng)
         self.rng, self.rate = rng, rate
@@ -117,7 +145,12 @@ class _Tuner:
         batch, references = self.pool.batch(numbers, self.objective)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
         if rounding:
-            self.set_deltas({name: torch.round((exact[name] - self.origin[name]) / step).clamp(-LIMIT, LIMIT) * step for name, step in rounding.items()})
+            self.set_deltas(
+                {
+                    name: torch.round((exact[name] - self.origin[name]) / step).clamp(-LIMIT, LIMIT) * step
+                    for name, step in rounding.items()
+                }
+            )
         loss = self.objective(self.renderer, batch, self.steps * 3, references)["total"].mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -164,7 +197,12 @@ class _Tuner:
 
     def load(self, coded: list[Delta]) -> None:
         """Put quantised deltas into the renderer."""
-        self.set_deltas({d.name: torch.from_numpy(d.values).float().mul(step_of(d.exponent)).reshape(self.origin[d.name].shape) for d in coded})
+        self.set_deltas(
+            {
+                d.name: torch.from_numpy(d.values).float().mul(step_of(d.exponent)).reshape(self.origin[d.name].shape)
+                for d in coded
+            }
+        )
 
 
 def tune(
@@ -228,11 +266,16 @@ def tune(
     if rounding is None:
         return None
     coded = [
-        Delta(name, torch.round(delta / rounding[name]).clamp(-LIMIT, LIMIT).long().flatten().numpy(), exponents[name]) for name, delta in tuner.deltas().items()
+        Delta(name, torch.round(delta / rounding[name]).clamp(-LIMIT, LIMIT).long().flatten().numpy(), exponents[name])
+        for name, delta in tuner.deltas().items()
     ]
     tuner.load(coded)
     payload = pack(coded)
     tuned = tuner.judge(tuner.renderer)
     say(f"tuning: {tuner.steps} steps, tuned {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
-    candidates: list[tuple[float, bytes | None]] = [(plain, None), (cost(untouched, IDENTITY), IDENTITY), (cost(tuned, payload), payload)]
+    candidates: list[tuple[float, bytes | None]] = [
+        (plain, None),
+        (cost(untouched, IDENTITY), IDENTITY),
+        (cost(tuned, payload), payload),
+    ]
     return min(candidates, key=lambda c: c[0])[1]

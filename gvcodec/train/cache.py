@@ -5,6 +5,8 @@ One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a me
 `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields, 4:2:0 with the planes flattened one after the other:
 `loop` (LENGTH, 1.5·WINDOW²) uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros).
 
+`material.json` names the data set: `{"manifest_sha256"}` of the manifest that stands beside the folder of clips.
+
 The base codecs run through the ffmpeg of `imageio-ffmpeg`; q is gvcodec's 0…63. Run as `python -m gvcodec.train.cache --help`.
 """
 
@@ -77,12 +79,18 @@ def _window(frame: FrameArray, height: int, width: int, top: int, left: int) -> 
     return np.concatenate([luma.ravel(), chroma.ravel()])
 
 
-def encode_clip(clip: Path, base: str, q: int, scale: Fraction, frames: int, preset: str) -> tuple[FrameArray, FrameArray, float]:
+def encode_clip(
+    clip: Path, base: str, q: int, scale: Fraction, frames: int, preset: str
+) -> tuple[FrameArray, FrameArray, float]:
     """Source and loop frames `(T, 1.5·H·W)` uint16 10-bit and the rate in bpp of one clip through one base codec."""
     height, width = _size(clip)
     crop = f"crop={width}:{height}:0:0"
     source = _frames(
-        _ffmpeg("-i", str(clip), "-frames:v", str(frames), "-vf", crop, "-pix_fmt", "yuv420p10le", "-f", "rawvideo", "-"), height, width
+        _ffmpeg(
+            "-i", str(clip), "-frames:v", str(frames), "-vf", crop, "-pix_fmt", "yuv420p10le", "-f", "rawvideo", "-"
+        ),
+        height,
+        width,
     )
     small = (round(width * scale / 2) * 2, round(height * scale / 2) * 2)
     down = "" if scale == 1 else f",scale={small[0]}:{small[1]}:flags=lanczos"
@@ -109,12 +117,12 @@ def make_records(source: FrameArray, loop: FrameArray, height: int, width: int, 
         top = rng.randrange((height - WINDOW) // BLOCK + 1) * BLOCK
         left = rng.randrange((width - WINDOW) // BLOCK + 1) * BLOCK
         rows, cols = slice(top // BLOCK, (top + WINDOW) // BLOCK), slice(left // BLOCK, (left + WINDOW) // BLOCK)
-        luma = [torch.from_numpy(loop[start + k, : height * width].reshape(height, width).astype(np.float32) / 1023) for k in range(LENGTH)]
+        luma = [np.ascontiguousarray(loop[start + k, : height * width].reshape(height, width)) for k in range(LENGTH)]
         for k in range(LENGTH):
             record["loop"][k] = _window(loop[start + k], height, width, top, left)
             record["source"][k] = np.minimum((_window(source[start + k], height, width, top, left) + 2) >> 2, 255)
             if k:
-                record["motion"][k] = search(luma[k], luma[k - 1], levels=3).numpy()[:, rows, cols]
+                record["motion"][k] = search(luma[k], luma[k - 1]).numpy()[:, rows, cols]
     return records
 
 
@@ -129,6 +137,13 @@ def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
     return jobs
 
 
+def describe_material(data: Path, cache: Path) -> None:
+    """Write `material.json`."""
+    manifest = data.parent / "manifest.csv"
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
+    (cache / "material.json").write_text(json.dumps({"manifest_sha256": digest}))
+
+
 def main() -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -141,6 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
+    describe_material(options.data, options.cache)
     end = time.monotonic() + 60 * options.minutes
     clips = [c for c in sorted(options.data.glob("*.mp4")) if min(_size(c)) >= WINDOW]
     for number, (clip, base, q, scale) in enumerate(plan(clips, options.seed)):
@@ -160,7 +176,15 @@ def main() -> None:
         with open(partial, "wb") as file:
             np.save(file, records)
         os.replace(partial, target)
-        entry = {"name": name, "clip": clip.name, "base": base, "q": q, "scale": str(scale), "bpp": round(bpp, 5), "held_out": held_out(clip.name)}
+        entry = {
+            "name": name,
+            "clip": clip.name,
+            "base": base,
+            "q": q,
+            "scale": str(scale),
+            "bpp": round(bpp, 5),
+            "held_out": held_out(clip.name),
+        }
         with open(options.cache / "index.jsonl", "a") as index:
             index.write(json.dumps(entry) + "\n")
         print(f"{number} {name} {bpp:.4f} bpp", flush=True)

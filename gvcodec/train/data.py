@@ -42,7 +42,9 @@ class Cache:
     def __init__(self, folder: Path, held_out: bool, seed: int = 0, max_bpp: float = 0.15) -> None:
         index = folder / "index.jsonl"
         if not index.is_file():
-            raise UsageError(f"{folder}: no cache of training material here (make one with python -m gvcodec.train.cache)")
+            raise UsageError(
+                f"{folder}: no cache of training material here (make one with python -m gvcodec.train.cache)"
+            )
         self.entries = []
         for line in index.read_text().splitlines():
             entry = json.loads(line)
@@ -69,14 +71,19 @@ class Cache:
         for axis in (2, 3):
             if augment and self.rng.random() < 0.5:
                 parts = [p.flip(axis) for p in parts]
-                parts[4] = parts[4] * torch.tensor([-1, 1] if axis == 2 else [1, -1], dtype=torch.int16).view(1, 2, 1, 1)
+                parts[4] = parts[4] * torch.tensor([-1, 1] if axis == 2 else [1, -1], dtype=torch.int16).view(
+                    1, 2, 1, 1
+                )
         return tuple(parts)
 
     def batch(self, count: int, size: int, picks: list[tuple[int, int]] | None = None) -> Batch:
         """`count` random augmented crops of `size`², or the middle crops of the records `picks` (entry, record)."""
         augment = picks is None
         if picks is None:
-            picks = [(int(e), int(self.rng.integers(len(self.records[e])))) for e in self.rng.integers(0, len(self.entries), count)]
+            picks = [
+                (int(e), int(self.rng.integers(len(self.records[e]))))
+                for e in self.rng.integers(0, len(self.entries), count)
+            ]
         runs = [torch.stack(parts) for parts in zip(*(self._run(e, r, size, augment) for e, r in picks), strict=True)]
         entries = [self.entries[e] for e, _ in picks]
         conditions = torch.cat([condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries])

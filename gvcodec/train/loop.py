@@ -10,6 +10,7 @@ A run begins with a cheap stage without VGG (pixels and band energies), which te
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -24,12 +25,12 @@ import torch
 
 from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import save_checkpoint
-from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
+from gvcodec.appearance.renderer import RendererConfig, new_renderer
 from gvcodec.errors import UsageError
 from gvcodec.train.data import Batch, Cache
+from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import Objective, crop_rgb, render_run
 from gvcodec.train.vgg import PerceptualLoss
-from gvcodec.types import Colour
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,13 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     def move(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return pair[0].to(device), pair[1].to(device)
 
-    return Batch(move(batch.loop), move(batch.source), batch.vectors.to(device), batch.condition.to(device), batch.rate_class.to(device))
+    return Batch(
+        move(batch.loop),
+        move(batch.source),
+        batch.vectors.to(device),
+        batch.condition.to(device),
+        batch.rate_class.to(device),
+    )
 
 
 class Trainer:
@@ -100,7 +107,9 @@ class Trainer:
         sizes = RendererConfig(config.channels, config.depth, config.style, config.residual)
         self.renderer = new_renderer(sizes, config.seed).to(self.device)
         self.average = new_renderer(sizes, config.seed).to(self.device)
-        self.optimizer = torch.optim.AdamW(self.renderer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(
+            self.renderer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
+        )
         loss = None
         if perceptual.find_weights():
             loss = PerceptualLoss().to(self.device)
@@ -137,6 +146,33 @@ class Trainer:
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
         save_checkpoint(self.average, self.out / "base.safetensors")
+        self.describe()
+
+    def describe(self) -> None:
+        """Write `base.json`: how the checkpoint beside it was made, and its numbers on held-out clips over time."""
+        material = Path(self.config.cache) / "material.json"
+        lines = (
+            [json.loads(line) for line in (self.out / "log.jsonl").read_text().splitlines()]
+            if (self.out / "log.jsonl").is_file()
+            else []
+        )
+        description = {
+            "sha256": hashlib.sha256((self.out / "base.safetensors").read_bytes()).hexdigest(),
+            "parameters": sum(p.numel() for p in self.average.parameters()),
+            "config": {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")},
+            "data": {
+                **(json.loads(material.read_text()) if material.is_file() else {}),
+                "cache_sha256": self.data.digest(),
+                "coded_clips": len(self.data.entries),
+            },
+            "steps": self.steps,
+            "minutes": round(self.minutes, 1),
+            "device": f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}",
+            "curve": [
+                {"step": e["step"], "minutes": e["minutes"], **e["validation"]} for e in lines if "validation" in e
+            ],
+        }
+        (self.out / "base.json").write_text(json.dumps(description, indent=1) + "\n")
 
     def log(self, entry: dict[str, object]) -> None:
         """Append to `log.jsonl` and show."""
@@ -150,7 +186,9 @@ class Trainer:
         config = self.config
         start = self.minutes < config.start_minutes
         batch = to_device(self.data.batch(config.start_batch if start else config.batch, config.size), self.device)
-        rate = config.learning_rate * max(0.05, 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.minutes / config.plan_minutes)))
+        rate = config.learning_rate * max(
+            0.05, 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.minutes / config.plan_minutes))
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / 50)
         parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
@@ -175,7 +213,9 @@ class Trainer:
             return
         held_out = Cache(Path(self.config.cache), held_out=True)
         stride = max(1, len(held_out.entries) // self.config.validate_samples)
-        picks = [(e, e % len(held_out.records[e])) for e in range(0, len(held_out.entries), stride)][: self.config.validate_samples]
+        picks = [(e, e % len(held_out.records[e])) for e in range(0, len(held_out.entries), stride)][
+            : self.config.validate_samples
+        ]
         metrics = {"lpips_vgg": perceptual.lpips("vgg").to(self.device), "dists": perceptual.dists().to(self.device)}
         totals: dict[str, list[float]] = {}
         rows = []
@@ -184,11 +224,14 @@ class Trainer:
                 batch = to_device(held_out.batch(1, 256, [pick]), self.device)
                 rendered, _ = render_run(self.average, batch, 0)
                 source = (batch.source[0][:, -1], batch.source[1][:, -1])
-                pictures = {"loop": (batch.loop[0][:, -1], batch.loop[1][:, -1]), "rendered": (rendered[0].clamp(0, 1), rendered[1].clamp(0, 1))}
-                wanted = crop_rgb(source, Colour()).clamp(0, 1)
+                pictures = {
+                    "loop": (batch.loop[0][:, -1], batch.loop[1][:, -1]),
+                    "rendered": (rendered[0].clamp(0, 1), rendered[1].clamp(0, 1)),
+                }
+                wanted = crop_rgb(source, SMALL).clamp(0, 1)
                 row = [wanted]
                 for name, planes in pictures.items():
-                    rgb = crop_rgb(planes, Colour()).clamp(0, 1)
+                    rgb = crop_rgb(planes, SMALL).clamp(0, 1)
                     row.append(rgb)
                     for metric, module in metrics.items():
                         totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, wanted)))
@@ -208,7 +251,9 @@ def main(config_path: Path, minutes: float, out: str | None = None, cache: str |
     config = TrainConfig(**{**asdict(config), **({"out": out} if out else {}), **({"cache": cache} if cache else {})})
     trainer = Trainer(config)
     stopped = []
-    before = {s: signal.signal(s, lambda number, frame: stopped.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        s: signal.signal(s, lambda number, frame: stopped.append(number)) for s in (signal.SIGTERM, signal.SIGINT)
+    }
     trainer.log({"material": trainer.data.digest(), "device": str(trainer.device), "config": asdict(config)})
     begin, saved, shown = time.monotonic(), time.monotonic(), time.monotonic()
     sums: dict[str, list[float]] = {}
@@ -221,7 +266,13 @@ def main(config_path: Path, minutes: float, out: str | None = None, cache: str |
             if time.monotonic() - shown > 20:
                 left = max(0.0, minutes - (time.monotonic() - begin) / 60)
                 means = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
-                trainer.log({"loss": means, "steps_per_second": round(len(sums["total"]) / (time.monotonic() - shown), 2), "eta_minutes": round(left, 1)})
+                trainer.log(
+                    {
+                        "loss": means,
+                        "steps_per_second": round(len(sums["total"]) / (time.monotonic() - shown), 2),
+                        "eta_minutes": round(left, 1),
+                    }
+                )
                 sums, shown = {}, time.monotonic()
             if trainer.minutes - trainer.validated > config.validate_minutes:
                 trainer.validated = trainer.minutes

@@ -5,6 +5,8 @@ LPIPS-Alex, VMAF and flicker appear in neither: they are kept for judging.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,10 +18,18 @@ from gvcodec.types import Colour
 _KR_KB = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
 
-def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour = Colour()) -> Tensor:
-    """Planes `(B, 1, H, W)` and `(B, 2, H/2, W/2)` to RGB `(B, 3, H, W)`; an unspecified matrix counts as BT.709 from 720 rows on."""
-    default = 1 if luma.shape[2] >= 720 else 6
-    kr, kb = _KR_KB.get(colour.matrix, _KR_KB[default])
+#: Colour of small clips that say nothing about it: BT.601, limited range.
+SMALL = Colour(matrix=6)
+
+
+def known_colour(colour: Colour, height: int) -> Colour:
+    """An unspecified matrix counts as BT.709 from 720 rows on, as BT.601 below."""
+    return colour if colour.matrix in _KR_KB else replace(colour, matrix=1 if height >= 720 else 6)
+
+
+def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
+    """Planes `(B, 1, H, W)` and `(B, 2, H/2, W/2)` to RGB `(B, 3, H, W)`. `colour`: see `known_colour`."""
+    kr, kb = _KR_KB[colour.matrix]
     u, v = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False).sub(512 / 1023).unbind(1)
     y = luma[:, 0]
     if not colour.full_range:

@@ -8,7 +8,7 @@ from torch import Tensor
 from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.texture import fresh
 from gvcodec.train.data import Batch
-from gvcodec.train.losses import band_energy, pixel_loss, temporal_loss, to_rgb
+from gvcodec.train.losses import SMALL, band_energy, pixel_loss, temporal_loss, to_rgb
 from gvcodec.train.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
 
@@ -48,15 +48,30 @@ def render_run(renderer: Renderer, batch: Batch, position: int) -> tuple[tuple[T
 class Objective:
     """Weighted losses per sample. Without `perceptual`, only pixels, band energies and steadiness count (the cheap start)."""
 
-    def __init__(self, perceptual: PerceptualLoss | None, pixel: float = 4.0, energy: float = 0.03, temporal: float = 2.0, colour: Colour = Colour()) -> None:
-        self.perceptual, self.pixel, self.energy, self.temporal, self.colour = perceptual, pixel, energy, temporal, colour
+    def __init__(
+        self,
+        perceptual: PerceptualLoss | None,
+        pixel: float = 4.0,
+        energy: float = 0.03,
+        temporal: float = 2.0,
+        colour: Colour = SMALL,
+    ) -> None:
+        self.perceptual, self.pixel, self.energy, self.temporal, self.colour = (
+            perceptual,
+            pixel,
+            energy,
+            temporal,
+            colour,
+        )
 
     def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
         assert self.perceptual is not None
         return self.perceptual.reference(crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour))
 
-    def __call__(self, renderer: Renderer | None, batch: Batch, position: int, references: list[Reference] | None = None) -> dict[str, Tensor]:
+    def __call__(
+        self, renderer: Renderer | None, batch: Batch, position: int, references: list[Reference] | None = None
+    ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a renderer: of the loop frames."""
         if renderer is None:
             frames = batch.loop[0].shape[1]
@@ -71,7 +86,9 @@ class Objective:
             parts["energy"] = self.energy * gap.abs().mean((1, 2, 3))
         if before is not None and self.temporal:
             source_before = batch.source[0][:, -2]
-            parts["temporal"] = self.temporal * temporal_loss(luma, before, source_luma, source_before, batch.vectors[:, -1])
+            parts["temporal"] = self.temporal * temporal_loss(
+                luma, before, source_luma, source_before, batch.vectors[:, -1]
+            )
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
             parts["lpips"], parts["dists"] = self.perceptual(crop_rgb((luma, chroma), self.colour), wanted)

@@ -10,6 +10,7 @@ but goes up and down with it. Samples are handled one by one: their scales diffe
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,23 @@ class _Convolution:
         values = torch.quantize_per_tensor(x, step, zero, torch.quint8).int_repr()
         ones, attribute = [1, 1], "relu" if relu else "none"
         return torch.ops.onednn.qconv2d_pointwise(
-            values, step, zero, self.packed, self.scale, self.zeros, self.bias, ones, ones, ones, 1, 1.0, 0, torch.float32, attribute, [], ""
+            values,
+            step,
+            zero,
+            self.packed,
+            self.scale,
+            self.zeros,
+            self.bias,
+            ones,
+            ones,
+            ones,
+            1,
+            1.0,
+            0,
+            torch.float32,
+            attribute,
+            [],
+            "",
         )
 
 
@@ -66,6 +83,7 @@ def _integers_work() -> bool:
     """Whether the int8 kernels exist here and compute what they should."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
+    warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")  # where it is gone, fp32 takes over
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.randn(16, 64, 3, 3, generator=generator), torch.rand(1, 64, 16, 16, generator=generator)
     x = x.contiguous(memory_format=torch.channels_last)
@@ -149,12 +167,18 @@ class PerceptualLoss(nn.Module):
                 b = _rows(x)
                 square = b * b
                 inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
-                stages.append(StageReference(b, inverse, (square @ weight)[:, None] * inverse * inverse, b.mean(0), square.mean(0)))
+                stages.append(
+                    StageReference(
+                        b, inverse, (square @ weight)[:, None] * inverse * inverse, b.mean(0), square.mean(0)
+                    )
+                )
             references.append(stages)
         return references
 
     def forward(self, rgb: Tensor, references: list[Reference]) -> tuple[Tensor, Tensor]:
-        scores = [_Distance.apply(sample, self, reference) for sample, reference in zip(rgb.split(1), references, strict=True)]
+        scores = [
+            _Distance.apply(sample, self, reference) for sample, reference in zip(rgb.split(1), references, strict=True)
+        ]
         distance, texture = torch.stack(scores).unbind(1)
         return distance, texture
 
@@ -202,7 +226,9 @@ class _Distance(torch.autograd.Function):
             channel = channel * -by_texture
             scale = by_distance * (2 / len(a)) * inverse
             one = torch.ones_like(weight)
-            own = torch.cat([scale * inverse, -scale * inverse * projection, torch.ones_like(scale)], 1) @ torch.stack([weight, one, channel[1]])
+            own = torch.cat([scale * inverse, -scale * inverse * projection, torch.ones_like(scale)], 1) @ torch.stack(
+                [weight, one, channel[1]]
+            )
             other = torch.cat([-scale * ref.inverse, torch.ones_like(scale)], 1) @ torch.stack([weight, channel[2]])
             total = own.mul_(a).addcmul_(ref.map.to(a.dtype), other).add_(channel[0])
             return _map(total, stages[number])
@@ -211,14 +237,25 @@ class _Distance(torch.autograd.Function):
         for number in range(4, -1, -1):
             for index, _, _ in reversed(_STAGES[number]):
                 upstream = torch.ops.aten.threshold_backward(upstream, outputs[index], 0.0)
-                limit = min(float(upstream.abs().amax()), _CLIP * float(upstream.square().mean().sqrt())) if loss.integer else 0.0
+                limit = (
+                    min(float(upstream.abs().amax()), _CLIP * float(upstream.square().mean().sqrt()))
+                    if loss.integer
+                    else 0.0
+                )
                 upstream = loss.back[index](upstream, limit, True, False)
             if number:
                 below = pooled[number - 1]
                 kernel = loss.hann.expand(below.shape[1], 1, 3, 3)
                 size = outputs[_STAGES[number - 1][-1][0]].shape[2:]
                 odd = (size[0] % 2 == 0, size[1] % 2 == 0)
-                spread = F.conv_transpose2d(upstream / below, kernel, stride=2, padding=1, output_padding=(int(odd[0]), int(odd[1])), groups=below.shape[1])
+                spread = F.conv_transpose2d(
+                    upstream / below,
+                    kernel,
+                    stride=2,
+                    padding=1,
+                    output_padding=(int(odd[0]), int(odd[1])),
+                    groups=below.shape[1],
+                )
                 upstream = spread.mul_(stages[number]).add_(stage_gradient(number))
             else:
                 upstream = upstream / loss.deviation + stage_gradient(0)
