@@ -23,9 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
     _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
+    made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
+    made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
     options = parser.parse_args(arguments)
     try:
-        return {"rd": _rd, "report": _report, "table": _table, "speed": _speed}[options.command](options)
+        return {"rd": _rd, "report": _report, "table": _table, "speed": _speed, "weights": _weights}[options.command](
+            options
+        )
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
@@ -185,6 +189,13 @@ def _speed(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     _make_report(options.dir, options.readme)
+    return 0
+
+
+def _weights(options: argparse.Namespace) -> int:
+    from eval.weights import export
+
+    print(*export(options.dir), sep="\n")
     return 0
 
 

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 from eval.bd import Delta, bd_rate, bootstrap
+from eval.codecs import ENDLESS
 from eval.metrics import Metric
 from eval.report.data import HEADLINE_FRAMES, Results
 
@@ -131,8 +132,9 @@ def notes(results: Results) -> list[str]:
         labels = {m.name: m.label for m in results.metrics}
         listed = ", ".join(f"{labels.get(name, name)} on one frame in {n}" for name, n in sampled.items())
         found.append(f"{listed}; the same frames for every codec.")
-    keyints = sorted({codec["keyint"] for codec in results.rows.values()})
-    found.append("Only the first frame is intra." if keyints == [9999] else f"Intra period {keyints} frames.")
+    keyints = sorted({codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"})
+    periods = ", ".join(map(str, keyints))
+    found.append("Only the first frame is intra." if keyints == [ENDLESS] else f"Intra period {periods} frames.")
     if any(codec["family"] == "gvcodec" for codec in results.rows.values()):
         found.append("gvcodec's rate is its whole file; the peers' that of their elementary stream.")
     ours = [r for r in results.all_runs() if r["codec"]["output"] == "rendered"]
