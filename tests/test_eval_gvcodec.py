@@ -1,0 +1,46 @@
+"""gvcodec's own rows: two outputs of one file, exact decodes, whole-file rates."""
+
+import pytest
+
+pytest.importorskip("imageio_ffmpeg")
+pytest.importorskip("gvcodec._core")
+
+from eval_helpers import small_clip
+
+from eval.codecs import Options, resolve
+from eval.codecs.ours import content_version, stream_facts
+from eval.encoding import decode, encode
+from eval.metrics import Measurer
+from eval.table import make_table, ratio_at_equal_psnr
+
+
+@pytest.mark.parametrize("base", ["klt", "av1"])
+def test_one_file_gives_two_rows(tmp_path, base):
+    clip = small_clip(tmp_path, frames=3)
+    codec = resolve([f"gvcodec:base={base}:tune=off"], Options())[0]
+    assert [codec.row(o) for o in codec.outputs] == [f"gvcodec-{base}-tuneoff-{o}" for o in ("fidelity", "rendered")]
+    encoded = encode(codec, clip, 40, tmp_path / "streams")
+    assert encoded.size == encoded.stream.stat().st_size
+    assert len(encoded.frame_bytes) == 3 and 0 < sum(encoded.frame_bytes) < encoded.size
+    assert stream_facts(encoded.stream)["base"] == base
+    decoded, _ = decode(codec, "fidelity", encoded, clip, tmp_path)
+    assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["mean"] > 25
+    before = encoded.stream.stat().st_mtime_ns
+    assert encode(codec, clip, 40, tmp_path / "streams").stream.stat().st_mtime_ns == before
+
+
+def test_table_checks_decodes_and_compares(tmp_path):
+    clip = small_clip(tmp_path, frames=3)
+    text, problems = make_table([clip], "klt", [32], tmp_path)
+    assert problems == []
+    assert "| small-pan | 32 |" in text and "1 and 2 threads" in text
+
+
+def test_ratio_reads_the_curve():
+    curve = [{"psnr_y": 30.0, "bytes": 1000}, {"psnr_y": 34.0, "bytes": 4000}]
+    assert ratio_at_equal_psnr({"psnr_y": 32.0, "bytes": 3000}, curve) == pytest.approx(1.5)
+    assert ratio_at_equal_psnr({"psnr_y": 35.0, "bytes": 3000}, curve) is None
+
+
+def test_content_version_is_stable():
+    assert content_version() == content_version() and len(content_version()) == 16
