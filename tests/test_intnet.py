@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from gvcodec.entropy.network import Layer, forward
 
 def make_layers(rng: np.random.Generator, sizes: list[int]) -> list[Layer]:
     layers = []
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         final = i == len(sizes) - 2
         layers.append(
             Layer(

@@ -61,7 +61,6 @@ uint32_t Mixer::predict(const Contexts& c) {
 void Mixer::update(const Contexts& c, int bit, uint32_t p) {
   int32_t* w = state_.weights.data() + static_cast<size_t>(c.set) * kWeights;
   const int32_t error = (bit ? 65535 : 0) - static_cast<int32_t>(p);
-  constexpr int32_t kWeightLimit = 1 << 20;
   auto learn = [&](int32_t& weight, int32_t x) {
     weight = clamp(weight + ((x * (error >> 4) + (1 << 13)) >> 14), -kWeightLimit, kWeightLimit);
   };

@@ -13,6 +13,7 @@ namespace gv {
 constexpr int kMaxInputs = 6;        // contexts of one decision at most
 constexpr int kWeights = kMaxInputs + 1;  // plus a constant input
 constexpr int kCountLimit = 127;
+constexpr int32_t kWeightLimit = 1 << 20;  // weights stay inside ± this
 
 struct Slot {
   uint16_t p = 1 << 15;  // probability of a 1, 16 bit
