@@ -46,8 +46,6 @@ def encode(options: argparse.Namespace) -> None:
         output = stack.enter_context(_output(options.output, options.overwrite))
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=_tuning_line)
-        for note in encoder.notes:
-            say(note)
         writer = Writer(output, encoder.header)
         with _progress(reader.expected, "encode") as bar:
             for frame in reader:
@@ -62,7 +60,7 @@ def encode(options: argparse.Namespace) -> None:
         encoder.flush()
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
-    for note in reader.notes:
+    for note in (*reader.notes, *encoder.notes):
         say(note)
     fmt = reader.format
     size = writer.size - writer.track_size
@@ -78,6 +76,7 @@ def encode(options: argparse.Namespace) -> None:
 def decode(options: argparse.Namespace) -> None:
     """`gvcodec decode IN OUT`"""
     from gvcodec.decoder import Decoder
+    from gvcodec.layers import appearance_id
     from gvcodec.media.tracks import Tracks
     from gvcodec.media.writer import open_writer, takes_tracks
 
@@ -89,7 +88,11 @@ def decode(options: argparse.Namespace) -> None:
             source = io.BytesIO(source.read())
         copied = _copied_tracks(source, options.input) if with_tracks else b""
         reader = Reader(source, _name(options.input))
-        decoder = Decoder(reader.header, options.fidelity, options.threads)
+        painted = reader.header.appearance_id is not None and not options.fidelity
+        if painted and (missing := appearance_id()[1]):
+            say(f"{missing}; writing loop frames")
+            painted = False
+        decoder = Decoder(reader.header, not painted, options.threads)
         fmt = reader.header.format
         tracks = Tracks(copied) if copied else None
         writer = stack.enter_context(
@@ -115,8 +118,10 @@ def decode(options: argparse.Namespace) -> None:
     if decoder.tracks and not with_tracks:
         left = sum(1 for _ in Tracks(bytes(decoder.tracks)).packets())
         notes.append(f"{left} audio packets left out: {options.output} cannot hold them")
-    layer = "loop frames" if options.fidelity or reader.header.appearance_id is None else "painted frames"
-    summary = [f"{decoder.frames} {layer} {fmt.width}×{fmt.height}, loop hash verified", *notes]
+    summary = [
+        f"{decoder.frames} {'painted' if painted else 'loop'} frames {fmt.width}×{fmt.height}, loop hash verified",
+        *notes,
+    ]
     say(f"{options.output}: {', '.join(summary)}, {time.monotonic() - began:.1f} s")
 
 

@@ -126,9 +126,11 @@ class Encoder:
         if self._samples is not None:
             samples = self._samples.samples()
             self._samples = None
-            tuned = layers.tune(samples, self.header, self._config.tune, self._progress)
+            tuned, reason = layers.tune(samples, self.header, self._config.tune, self.coded_bytes, self._progress)
             if tuned is not None:
                 self._packets.appendleft(Packet(Kind.TUNE, tuned))
+            else:
+                self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
         inexact = self._released - self._exact
         self.psnr_y = self._psnr_sum / inexact if inexact else math.inf

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.errors import GvcodecError, MediaError, WrongModelError
+from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.structure import StructureDecoder, StructureEncoder
 from gvcodec.types import Planes, VideoFormat
 
@@ -53,11 +55,11 @@ def structure_id(base: str) -> bytes | None:
 
 
 def appearance_id() -> tuple[bytes | None, str]:
-    """Eight bytes that name the checkpoint at hand, or None and why there is no appearance layer."""
-    try:
-        from gvcodec.appearance import checkpoint_id
-    except ImportError as error:
-        return None, f"no appearance layer: {error.name or error} is not installed"
+    """Eight bytes that name the checkpoint at hand, or None and why nothing can be painted."""
+    if importlib.util.find_spec("torch") is None:
+        return None, "no appearance layer: torch is not installed"
+    from gvcodec.appearance import checkpoint_id
+
     try:
         return checkpoint_id(None), ""
     except MediaError as error:
@@ -78,13 +80,20 @@ def painter(header: SequenceHeader, threads: int) -> Painter:
 
 
 def tune(
-    samples: Sequence[Sample], header: SequenceHeader, seconds: float, progress: Callable[[str], None] | None
-) -> bytes | None:
-    """Coded change of the renderer for these frames, None when it does not pay."""
+    samples: Sequence[Sample],
+    header: SequenceHeader,
+    seconds: float,
+    stream_bytes: int,
+    progress: Callable[[str], None] | None,
+) -> tuple[bytes | None, str]:
+    """Coded change of the renderer for these frames, or None and why there is none."""
     from gvcodec.appearance import tune as fit
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
-    try:
-        return fit(samples, fmt, base, scale, q, seconds, progress=progress)
-    except ImportError as error:
-        raise GvcodecError(f"tuning needs {error.name or error}, --tune off goes without") from error
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        tuned = fit(samples, fmt, base, scale, q, seconds, progress=progress, stream_bytes=stream_bytes)
+    if tuned is not None:
+        return tuned, ""
+    reasons = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]
+    return None, reasons[0] if reasons else "tuning does not pay for this video, it is left out"

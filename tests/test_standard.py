@@ -1,0 +1,205 @@
+"""Standard bitstreams as structure layer: exact loop frames, closed GOPs, any size, payloads that restore."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from conftest import moving_texture, planes_equal, psnr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.structure import CodedFrame
+from gvcodec.structure.resample import DOWN, UP, Resampler
+from gvcodec.structure.standard import StandardDecoder, StandardEncoder
+from gvcodec.structure.units import restore_av1, restore_hevc, strip_av1, strip_hevc
+from gvcodec.types import Planes, VideoFormat
+
+FULL = Fraction(1)
+
+
+def form(width: int, height: int) -> VideoFormat:
+    return VideoFormat(width, height, Fraction(30), Fraction(1, 30))
+
+
+def encode(
+    clip: list[Planes], codec: str, q: int = 30, keys: tuple[int, ...] = (), **options: object
+) -> tuple[list[CodedFrame], list[Planes]]:
+    height, width = clip[0][0].shape
+    encoder = StandardEncoder(form(width, height), codec, q, **options)
+    parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)] + [encoder.flush()]
+    return [packet for part in parts for packet in part.packets], [loop for part in parts for loop in part.loops]
+
+
+def decode(
+    packets: list[CodedFrame], width: int, height: int, codec: str, scale: Fraction = FULL, threads: int = 0
+) -> list[Planes]:
+    decoder = StandardDecoder(form(width, height), codec, scale, threads)
+    loops = [loop for packet in packets for loop in decoder.send(packet.payload, packet.keyframe)]
+    return loops + decoder.flush()
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+@pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+def test_decoder_gives_the_loop_frames_of_the_encoder(
+    clip: list[Planes], codec: str, scale: Fraction, low_delay: bool
+) -> None:
+    packets, loops = encode(clip, codec, keyint=8, scale=scale, low_delay=low_delay)
+    assert len(packets) == len(loops) == len(clip)
+    for threads in (1, 2):
+        found = decode(packets, 96, 80, codec, scale, threads)
+        assert all(planes_equal(left, right) for left, right in zip(found, loops, strict=True))
+    quality = np.mean([psnr(loop, planes) for loop, planes in zip(loops, clip, strict=True)])
+    assert quality > (30 if scale == 1 else 22)
+
+
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
+    packets, loops = encode(clip, codec, keys=(13,), keyint=8)
+    keys = [number for number, packet in enumerate(packets) if packet.keyframe]
+    assert keys == [0, 8, 13]
+    for start, end in zip(keys, [*keys[1:], len(packets)], strict=True):
+        found = decode(packets[start:end], 96, 80, codec)
+        assert all(planes_equal(left, right) for left, right in zip(found, loops[start:end], strict=True))
+
+
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+def test_low_delay_releases_every_frame_at_once(clip: list[Planes], codec: str) -> None:
+    encoder = StandardEncoder(form(96, 80), codec, 40, low_delay=True)
+    assert [len(encoder.send(planes).packets) for planes in clip[:6]] == [1] * 6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (97, 81), (130, 20)])
+@pytest.mark.parametrize(
+    ("codec", "scale"), [("av1", FULL), ("hevc", FULL), ("av1", Fraction(3, 4)), ("hevc", Fraction(1, 2))]
+)
+def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
+    clip = moving_texture(*size, 3)
+    packets, loops = encode(clip, codec, 10, scale=scale)
+    assert [plane.shape for plane in loops[0]] == [plane.shape for plane in clip[0]]
+    assert all(planes_equal(a, b) for a, b in zip(decode(packets, *size, codec, scale), loops, strict=True))
+    assert psnr(loops[0], clip[0]) > 22
+
+
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+def test_q_orders_the_rate(clip: list[Planes], codec: str) -> None:
+    sizes = [sum(len(packet.payload) for packet in encode(clip, codec, q)[0]) for q in (0, 20, 40, 63)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 4 * sizes[-1]
+
+
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(clip: list[Planes], codec: str) -> None:
+    packets, _ = encode(clip[:6], codec)
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        damaged = list(packets)
+        number = int(rng.integers(len(packets)))
+        data = bytearray(packets[number].payload)
+        data[int(rng.integers(len(data)))] ^= int(rng.integers(1, 256))
+        damaged[number] = CodedFrame(bytes(data), packets[number].keyframe, 30)
+        try:
+            found = decode(damaged, 96, 80, codec)
+        except DamagedStreamError:
+            continue
+        assert [loop[0].shape for loop in found] == [(80, 96)] * 6
+
+
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x80", b"\xff\xff\xff", b"\x32\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x01"]
+)
+def test_made_up_payloads_are_refused(codec: str, payload: bytes) -> None:
+    with pytest.raises(DamagedStreamError):
+        decode([CodedFrame(payload, True, 30)], 96, 80, codec)
+
+
+def test_a_stream_of_another_size_is_refused(clip: list[Planes]) -> None:
+    packets, _ = encode(clip[:3], "av1")
+    with pytest.raises(DamagedStreamError, match="header"):
+        decode(packets, 160, 96, "av1")
+
+
+@pytest.mark.parametrize("arguments", [("vvc", 30), ("av1", 64), ("av1", -1)])
+def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
+    with pytest.raises(UsageError):
+        StandardEncoder(form(64, 64), *arguments)
+
+
+def obu(kind: int, body: bytes, sized: bool = True) -> bytes:
+    return bytes([kind << 3 | 2 * sized]) + (bytes([len(body)]) if sized else b"") + body
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 3, 6]), st.binary(max_size=100)), min_size=1, max_size=5))
+def test_temporal_units_are_restored(units: list[tuple[int, bytes]]) -> None:
+    whole = b"\x12\x00" + b"".join(obu(kind, body) for kind, body in units)
+    payload = strip_av1(whole[:2] + obu(15, b"padding") + whole[2:])
+    assert len(payload) == len(whole) - 3
+    assert restore_av1(payload) == whole
+
+
+@given(
+    st.lists(
+        st.binary(min_size=3, max_size=50).filter(lambda nal: b"\0\0" not in nal and nal[-1]), min_size=1, max_size=6
+    )
+)
+def test_access_units_are_restored(bodies: list[bytes]) -> None:
+    nals = [bytes([2 * (1 + number)]) + body for number, body in enumerate(bodies)]
+    whole = b"".join(b"\0\0\0\1" + nal for nal in nals)
+    payload = strip_hevc(b"\0\0\0\1\x46\1\x50" + whole)
+    assert restore_hevc(payload) == whole
+    if len(nals) == 1:
+        assert payload == nals[0]
+
+
+@given(st.binary(max_size=64))
+def test_restoring_any_bytes_ends(data: bytes) -> None:
+    for restore in (restore_av1, restore_hevc):
+        try:
+            restore(data)
+        except DamagedStreamError:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("scale", "lobes"), [(Fraction(1, 2), 3), (Fraction(3, 4), 3), (Fraction(2), 4), (Fraction(4, 3), 4)]
+)
+def test_taps_are_those_of_the_documented_window(scale: Fraction, lobes: int) -> None:
+    kernel = DOWN[scale] if scale < 1 else UP[1 / scale]
+    outputs, inputs, cutoff = scale.numerator, scale.denominator, float(min(Fraction(1), scale))
+    assert (len(kernel.taps), kernel.step) == (outputs, inputs)
+    for phase, (first, row) in enumerate(zip(kernel.first, kernel.taps, strict=True)):
+        position = Fraction(2 * phase + 1, 2) * inputs / outputs - Fraction(1, 2)
+        distance = np.array([float(first + tap - position) for tap in range(len(row))]) * cutoff
+        weights = np.sinc(distance) * np.sinc(distance / lobes) * (np.abs(distance) < lobes)
+        assert sum(row) == 128
+        assert np.abs(np.array(row) - 128 * weights / weights.sum()).max() < 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.sampled_from([FULL, Fraction(3, 4), Fraction(1, 2)]),
+    st.integers(0, 1023),
+)
+def test_flat_pictures_stay_flat_at_any_size(width: int, height: int, scale: Fraction, level: int) -> None:
+    shapes = [(height, width)] + 2 * [((height + 1) // 2, (width + 1) // 2)]
+    planes = tuple(np.full(shape, level, np.uint16) for shape in shapes)
+    resampler = Resampler(width, height, scale)
+    small = resampler.down(planes)
+    assert small[0].shape == (resampler.coded_height, resampler.coded_width)
+    assert min(small[0].shape) >= 64
+    assert not any(side % 2 for side in small[0].shape)
+    assert [plane.shape for plane in small[1:]] == [tuple(side // 2 for side in small[0].shape)] * 2
+    assert planes_equal(resampler.up(small), planes)
+
+
+@pytest.mark.parametrize(("scale", "least"), [(Fraction(3, 4), 28), (Fraction(1, 2), 25)])
+def test_smooth_pictures_survive_the_smaller_size(scale: Fraction, least: float) -> None:
+    clip = moving_texture(128, 96, 1)
+    resampler = Resampler(128, 96, scale)
+    assert psnr(resampler.up(resampler.down(clip[0])), clip[0]) > least
