@@ -1,0 +1,230 @@
+"""Losses, the training loop and per-video tuning, on toy clips."""
+
+import json
+import signal
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec import perceptual
+from gvcodec.appearance import Painter, tune
+from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
+from gvcodec.appearance.renderer import new_renderer
+from gvcodec.errors import UsageError
+from gvcodec.train.cache import LENGTH, RECORD, WINDOW
+from gvcodec.train.data import Cache
+from gvcodec.train.loop import TrainConfig, Trainer, main, read_config
+from gvcodec.train.losses import temporal_loss, to_rgb
+from gvcodec.types import Colour, Planes, VideoFormat
+
+needs_weights = pytest.mark.skipif(
+    perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
+)
+
+
+def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
+    """Sources (a textured picture that moves one pixel a frame) and "loop frames" (the same, blurred)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0 : side + frames]
+    texture = 500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
+    blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
+    flat = np.full((side // 2, side // 2), 512, np.uint16)
+
+    def planes(picture: np.ndarray, t: int) -> Planes:
+        return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
+
+    return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two toy clips, one of them held out."""
+    folder = tmp_path_factory.mktemp("cache")
+    with open(folder / "index.jsonl", "w") as index:
+        for number, name in enumerate(("train", "held")):
+            records = np.zeros(3, RECORD)
+            for i, record in enumerate(records):
+                source, loop = clip(LENGTH, WINDOW, 10 * number + i)
+                for t in range(LENGTH):
+                    record["loop"][t] = np.concatenate([p.ravel() for p in loop[t]])
+                    record["source"][t] = np.concatenate([p.ravel() for p in source[t]]) >> 2
+                record["motion"][1:, 1] = 1
+            np.save(folder / f"{name}.npy", records)
+            entry = {
+                "name": name,
+                "clip": name,
+                "base": "av1",
+                "q": 50,
+                "scale": "1",
+                "bpp": 0.02,
+                "held_out": bool(number),
+            }
+            index.write(json.dumps(entry) + "\n")
+    return folder
+
+
+def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
+    values = {"size": 128, "batch": 2, "start_batch": 2, "channels": 32, "depth": 2, "validate_samples": 2, **changes}
+    return TrainConfig(str(cache), str(out), **values)
+
+
+def test_batches_hold_runs_with_sources_and_motion(cache):
+    batch = Cache(cache, held_out=False).batch(4, 128)
+    assert batch.loop[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (4, LENGTH, 2, 64, 64)
+    assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, 9)
+    # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is told.
+    before, now = batch.source[0][:, 0], batch.source[0][:, 1]
+    assert float(temporal_loss(now, before, now, now, batch.vectors[:, 1] * 0).mean()) > 0.02
+    inner = temporal_loss(now, before, now * 0, now * 0, batch.vectors[:, 1])
+    assert float(inner.max()) < 0.01
+
+
+def test_cache_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="no cache"):
+        Cache(tmp_path, held_out=False)
+
+
+def test_colour_conversion_of_known_values():
+    luma = torch.full((1, 1, 4, 4), 940 / 1023)
+    grey = torch.full((1, 2, 2, 2), 512 / 1023)
+    assert torch.allclose(to_rgb(luma, grey, Colour(matrix=1)), torch.ones(1, 3, 4, 4), atol=1e-5)
+    red = torch.tensor([[250, 409, 960]]).float() / 1023  # BT.709 limited-range red
+    rgb = to_rgb(red[:, :1, None, None].expand(1, 1, 4, 4), red[:, 1:, None, None].expand(1, 2, 2, 2), Colour(matrix=1))
+    assert torch.allclose(rgb[0, :, 1, 1], torch.tensor([1.0, 0, 0]), atol=4e-3)
+
+
+@needs_weights
+def test_perceptual_loss_is_dists_and_its_gradient_is_right():
+    from gvcodec.train.vgg import PerceptualLoss
+
+    generator = torch.Generator().manual_seed(0)
+    source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[..., :64, :96]
+    other = (source + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
+    wanted, exact = perceptual.dists(), PerceptualLoss(integer=False)
+    a, b = other.clone().requires_grad_(), other.clone().requires_grad_()
+    wanted(a, source).sum().backward()
+    distance, score = exact(b, exact.reference(source))
+    score.sum().backward()
+    assert torch.allclose(score, wanted(other, source), atol=1e-5)
+    assert float((a.grad - b.grad).norm() / a.grad.norm()) < 0.01
+    assert torch.allclose(exact(source, exact.reference(source))[0], torch.zeros(2), atol=1e-5)
+    # The other distance against finite differences, along its own gradient.
+    c = other.clone().requires_grad_()
+    exact(c, exact.reference(source))[0].sum().backward()
+    step = 1e-3 * c.grad / c.grad.abs().max()
+    with torch.no_grad():
+        change = (
+            exact(other + step, exact.reference(source))[0].sum()
+            - exact(other - step, exact.reference(source))[0].sum()
+        )
+    assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
+
+    fast = PerceptualLoss()
+    d = other.clone().requires_grad_()
+    quick = fast(d, fast.reference(source))
+    (quick[0] + quick[1]).sum().backward()
+    assert torch.allclose(quick[1], score, atol=0.01) and torch.allclose(quick[0], distance, rtol=0.1)
+    together = c.grad + b.grad
+    assert float(torch.nn.functional.cosine_similarity(d.grad.flatten(), together.flatten(), 0)) > 0.8
+
+
+@pytest.mark.parametrize("start_minutes", [1e9, pytest.param(0.0, marks=needs_weights)])
+def test_training_lowers_the_loss(cache, tmp_path, start_minutes):
+    torch.manual_seed(0)
+    trainer = Trainer(config(cache, tmp_path, start_minutes=start_minutes, learning_rate=5e-3, threads=1))
+    losses = [trainer.step()["total"] for _ in range(25)]
+    assert np.mean(losses[-5:]) < 0.93 * np.mean(losses[:5])
+
+
+def test_training_resumes_where_it_stopped(cache, tmp_path):
+    first = Trainer(config(cache, tmp_path, start_minutes=1e9))
+    for _ in range(3):
+        first.step()
+    first.save()
+    second = Trainer(config(cache, tmp_path, start_minutes=1e9))
+    assert second.steps == 3 and second.minutes == first.minutes
+    for a, b in zip(first.renderer.parameters(), second.renderer.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert second.optimizer.state_dict()["state"][0]["step"] == 3
+
+
+def test_main_stops_in_time_or_at_a_signal_with_a_checkpoint(cache, tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text(
+        f'cache = "{cache}"\nout = "{tmp_path}"\nsize = 128\nstart_batch = 1\nvalidate_samples = 1\nchannels = 32\ndepth = 1\n'
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    checkpoint = main(path, minutes=0.02)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert load_checkpoint(checkpoint).config.channels == 32
+    description = json.loads((tmp_path / "base.json").read_text())
+    assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
+    assert any("config" in json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "text", ["cache = 1\nout = 'x'", "cache = 'x'", "cache = 'x'\nout = 'y'\nspeed = 3", "cache ="]
+)
+def test_bad_configurations_are_refused(tmp_path, text):
+    (tmp_path / "train.toml").write_text(text)
+    with pytest.raises(UsageError, match="train.toml"):
+        read_config(tmp_path / "train.toml")
+
+
+def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
+    source, loop = clip(2 * runs, 128)
+    return [[(loop[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
+
+
+FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
+
+
+@needs_weights
+def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path):
+    checkpoint = tmp_path / "base.safetensors"
+    save_checkpoint(new_renderer(), checkpoint)
+    said: list[str] = []
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 60.0, checkpoint)
+    payload = tune(*arguments, progress=said.append, stream_bytes=100_000, steps=12)
+    assert payload is not None and 10 < len(payload) < 3000
+    assert payload == tune(*arguments, stream_bytes=100_000, steps=12)
+    assert any("bytes" in line for line in said)
+    painter = Painter(FORMAT, "av1", Fraction(1), 50, checkpoint)
+    painter.start_gop(payload)
+    loop = samples()[0][0][0]
+    assert not np.array_equal(painter.paint(loop)[0], loop[0])
+    # In a stream of next to no bytes nothing pays.
+    assert tune(*arguments, stream_bytes=50, steps=4) is None
+
+
+def test_tuning_without_weights_warns_and_leaves_the_base(tmp_path, monkeypatch):
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.warns(UserWarning, match="no weights"):
+        assert tune(samples(), FORMAT, "av1", Fraction(1), 50, 5.0) is None
+
+
+@pytest.mark.slow
+@needs_weights
+def test_ten_minutes_of_training_lower_lpips_on_held_out_clips(tmp_path):
+    from gvcodec.train import cache as material
+
+    data = Path(__file__).resolve().parents[2] / "shared/data/train"
+    if not data.is_dir():
+        pytest.skip("no training clips here")
+    import sys
+    from unittest import mock
+
+    with mock.patch.object(
+        sys, "argv", ["cache", "--data", str(data), "--cache", str(tmp_path / "cache"), "--minutes", "6"]
+    ):
+        material.main()
+    path = tmp_path / "train.toml"
+    path.write_text(f'cache = "{tmp_path / "cache"}"\nout = "{tmp_path}"\nstart_minutes = 4\nplan_minutes = 10\n')
+    main(path, minutes=10)
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["validation"]
+    assert last["rendered_lpips_vgg"] < 0.97 * last["loop_lpips_vgg"]
+    assert last["rendered_dists"] < 0.95 * last["loop_dists"]
