@@ -69,7 +69,7 @@ void set_initial(gv::MixState& mix, const In<uint16_t, 1>& p, const In<uint8_t, 
   if (p.shape(0) != mix.slots.size() || n.shape(0) != mix.slots.size() || w.size() != mix.weights.size())
     throw nb::value_error("entropy model of another shape");
   for (size_t i = 0; i < mix.slots.size(); ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
-  std::copy_n(w.data(), mix.weights.size(), mix.weights.begin());
+  for (size_t i = 0; i < mix.weights.size(); ++i) mix.weights[i] = gv::clamp(w.data()[i], -gv::kWeightLimit, gv::kWeightLimit);
 }
 
 nb::tuple get_mix(const gv::MixState& mix) {
@@ -146,15 +146,14 @@ NB_MODULE(_core, m) {
           "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a)
       .def("loop", [](const Encoder& self) { return crop(self.encoder.loop(), self.width, self.height); })
       .def("residual",
-           [](const Encoder& self, int level) {
-             if (level < 0 || level >= gv::kLevels) throw nb::value_error("level is 0…4");
-             const gv::Residual& r = self.encoder.residual(level);
+           [](const Encoder& self) {
+             const gv::Residual& r = self.encoder.residual();
              nb::list planes;
              for (int c = 0; c < 3; ++c)
                planes.append(to_numpy(std::vector<int16_t>(r.data[c]), {static_cast<size_t>(r.height[c]), static_cast<size_t>(r.width[c])}));
              return planes;
            },
-           "level"_a, "What the tokens of a level were made from: three int16 planes (for fitting the bases).")
+           "What the tokens were made from: three int16 planes (for fitting the bases).")
       .def("learned", [](const Encoder& self) { return get_mix(self.encoder.learned()); })
       .def("learn_on",
            [](Encoder& self, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {

@@ -11,13 +11,24 @@ GV_SIMD void add_rows(const uint16_t* prediction, const int16_t* residual, int w
   for (int x = 0; x < width; ++x) out[x] = static_cast<uint16_t>(clamp(prediction[x] + residual[x], 0, kMaxSample));
 }
 
-// One output row from two input rows (weights 3 and 1), both of n samples, doubled in width.
-GV_SIMD void upsample_row(const int16_t* near, const int16_t* far, int n, int16_t* mid, int16_t* out, int out_n) {
-  for (int x = 0; x < n; ++x) mid[x] = static_cast<int16_t>((3 * near[x] + far[x] + 2) >> 2);
-  for (int x = 0; x < out_n; ++x) {
-    const int i = x >> 1, other = clamp(x & 1 ? i + 1 : i - 1, 0, n - 1);
-    out[x] = static_cast<int16_t>(out[x] + ((3 * mid[i] + mid[other] + 2) >> 2));
+GV_SIMD void blend_rows(const int16_t* near, const int16_t* far, int n, int16_t* out) {
+  for (int x = 0; x < n; ++x) out[x] = static_cast<int16_t>((3 * near[x] + far[x] + 2) >> 2);
+}
+
+// Doubles a square of side n.
+std::vector<int16_t> twice(const std::vector<int16_t>& in, int n) {
+  std::vector<int16_t> out(static_cast<size_t>(n) * n * 4), row(static_cast<size_t>(n));
+  for (int y = 0; y < 2 * n; ++y) {
+    const int i = y >> 1, other = clamp(y & 1 ? i + 1 : i - 1, 0, n - 1);
+    blend_rows(in.data() + static_cast<size_t>(i) * n, in.data() + static_cast<size_t>(other) * n, n, row.data());
+    int16_t* o = out.data() + static_cast<size_t>(y) * 2 * n;
+    for (int x = 0; x < n; ++x) {
+      const int left = row[std::max(x - 1, 0)], right = row[std::min(x + 1, n - 1)];
+      o[2 * x] = static_cast<int16_t>((3 * row[x] + left + 2) >> 2);
+      o[2 * x + 1] = static_cast<int16_t>((3 * row[x] + right + 2) >> 2);
+    }
   }
+  return out;
 }
 
 }  // namespace
@@ -58,25 +69,18 @@ void Residual::clear() {
   for (auto& d : data) std::fill(d.begin(), d.end(), static_cast<int16_t>(0));
 }
 
-void add_upsampled(const Residual& coarse, Residual& fine, int threads) {
+Expanded::Expanded(const int16_t* block, int level) {
   for (int c = 0; c < 3; ++c) {
-    const int w = coarse.width[c], h = coarse.height[c];
-    const int16_t* in = coarse.data[c].data();
-    parallel_for(ceil_div(fine.height[c], 16), threads, [&](int band) {
-      std::vector<int16_t> mid(static_cast<size_t>(w));
-      for (int y = band * 16; y < std::min(band * 16 + 16, fine.height[c]); ++y) {
-        const int i = y >> 1, other = clamp(y & 1 ? i + 1 : i - 1, 0, h - 1);
-        upsample_row(in + static_cast<size_t>(i) * w, in + static_cast<size_t>(other) * w, w, mid.data(),
-                     fine.data[c].data() + static_cast<size_t>(y) * fine.width[c], fine.width[c]);
-      }
-    });
+    int n = c == 0 ? 16 : 8;
+    data[c].assign(block, block + n * n);
+    block += n * n;
+    for (int l = 0; l < level; ++l, n *= 2) data[c] = twice(data[c], n);
   }
 }
 
 LoopState::LoopState(const Model& m, int w, int h, int t)
-    : model(m), width(w), height(h), threads(t), mix(m.initial), now(w, h), before(w, h), loop(w, h), prediction(w, h) {
-  for (int l = 1; l < kLevels; ++l) pyramid_.emplace_back(now.level[l].grid.width, now.level[l].grid.height);
-}
+    : model(m), width(w), height(h), threads(t), mix(m.initial), now(w, h), before(w, h), loop(w, h), prediction(w, h),
+      residual_(now.blocks_wide, now.blocks_high) {}
 
 void LoopState::begin_frame(bool key) {
   std::swap(now, before);
@@ -113,29 +117,35 @@ void LoopState::inverse_token(int l, int node, int q, bool key, int16_t* samples
   klt_inverse(model.basis[key ? 0 : 1][l], last + 1, coefficients, samples);
 }
 
-void LoopState::coarse_residual(int q, bool key, Residual& full) const {
-  full.clear();
-  bool some = false;
-  std::vector<Residual>& planes = pyramid_;
+void LoopState::add_coarse(int wx, int wy, int q, bool key, Residual& full) const {
   for (int l = kTop; l >= 1; --l) {
-    Residual& r = planes[l - 1];
-    r.clear();
-    if (some) add_upsampled(planes[l], r, threads);
     const TokenLevel& t = now.level[l];
-    for (int n = 0; n < t.grid.width * t.grid.height; ++n) {
-      if (t.last[n] < 0) continue;
-      some = true;
-      int16_t block[kBlockSamples];
-      inverse_token(l, n, q, key, block);
-      r.add(n % t.grid.width, n / t.grid.width, block);
-    }
+    const int nodes = 1 << (kTop - l);
+    for (int y = wy * nodes; y < std::min((wy + 1) * nodes, t.grid.height); ++y)
+      for (int x = wx * nodes; x < std::min((wx + 1) * nodes, t.grid.width); ++x) {
+        const int n = y * t.grid.width + x;
+        if (t.last[n] < 0) continue;
+        int16_t block[kBlockSamples];
+        inverse_token(l, n, q, key, block);
+        const Expanded token(block, l);
+        for (int c = 0; c < 3; ++c) {
+          const int side = (c == 0 ? 16 : 8) << l, w = std::min(side, full.width[c] - x * side);
+          for (int j = 0; j < std::min(side, full.height[c] - y * side); ++j) {
+            int16_t* row = full.data[c].data() + static_cast<size_t>(y * side + j) * full.width[c] + x * side;
+            const int16_t* in = token.data[c].data() + static_cast<size_t>(j) * side;
+            for (int i = 0; i < w; ++i) row[i] = static_cast<int16_t>(clamp(row[i] + in[i], -4096, 4096));
+          }
+        }
+      }
   }
-  if (some) add_upsampled(planes[0], full, threads);
 }
 
 void LoopState::reconstruct(int q, bool key) {
-  Residual full(now.blocks_wide, now.blocks_high);
-  coarse_residual(q, key, full);
+  Residual& full = residual_;
+  full.clear();
+  const Grid windows = now.windows();
+  parallel_for(windows.width * windows.height, threads,
+               [&](int i) { add_coarse(i % windows.width, i / windows.width, q, key, full); });
   parallel_for(now.blocks_high, threads, [&](int by) {
     for (int bx = 0; bx < now.blocks_wide; ++bx) {
       const int n = by * now.blocks_wide + bx;

@@ -24,20 +24,24 @@ struct Picture {
   }
 };
 
-// Signed residual planes of the same geometry, without margins; one set per pyramid level.
+// Signed residual planes of the padded frame, without margins.
 struct Residual {
   std::array<int, 3> width{}, height{};
   std::array<std::vector<int16_t>, 3> data;
   Residual() = default;
   Residual(int blocks_wide, int blocks_high);
-  // The 384 samples of the region (x, y), in 16×16 units, and back (added).
+  // The 384 samples of the 16×16 region (x, y), and back (added).
   void gather(int x, int y, int16_t* block) const;
   void add(int x, int y, const int16_t* block);
   void clear();
 };
 
-// Adds to `fine` the planes of `coarse` at twice the size (bilinear, weights 3/4 and 1/4).
-void add_upsampled(const Residual& coarse, Residual& fine, int threads);
+// A coarse token's samples at full size: each component doubled `level` times (bilinear, weights 3/4 and 1/4; the
+// region's own edges are repeated, so that nothing leaks into its neighbours).
+struct Expanded {
+  std::array<std::vector<int16_t>, 3> data;  // sides 16 << level and 8 << level
+  Expanded(const int16_t* block, int level);
+};
 
 // What encoder and decoder share: everything that a frame's reconstruction depends on.
 class LoopState {
@@ -54,13 +58,13 @@ class LoopState {
   void begin_frame(bool key);            // resets at key frames, swaps tokens
   void predict(bool key);                // prediction from loop and now.mv
   void reconstruct(int q, bool key);     // loop = deblocked(prediction + tokens)
-  // Residual that the tokens of levels 4…1 describe, at full size (zero planes if there are none).
-  void coarse_residual(int q, bool key, Residual& full) const;
+  // Adds what the tokens of levels 4…1 describe in window (wx, wy).
+  void add_coarse(int wx, int wy, int q, bool key, Residual& full) const;
   // Dequantises and transforms one token back to samples.
   void inverse_token(int l, int node, int q, bool key, int16_t* samples) const;
 
  private:
-  mutable std::vector<Residual> pyramid_;  // scratch of coarse_residual
+  Residual residual_;
   void deblock(int q, bool key);
 };
 

@@ -1,26 +1,9 @@
 #include "core/klt_encoder.hpp"
 
 #include <cmath>
-#include <numeric>
 
 namespace gv {
 namespace {
-
-// Mean of 2×2 samples; what lies outside is repeated.
-void halve(const Residual& in, Residual& out) {
-  for (int c = 0; c < 3; ++c) {
-    const int w = in.width[c], h = in.height[c];
-    for (int y = 0; y < out.height[c]; ++y) {
-      const int16_t* a = in.data[c].data() + static_cast<size_t>(std::min(2 * y, h - 1)) * w;
-      const int16_t* b = in.data[c].data() + static_cast<size_t>(std::min(2 * y + 1, h - 1)) * w;
-      int16_t* o = out.data[c].data() + static_cast<size_t>(y) * out.width[c];
-      for (int x = 0; x < out.width[c]; ++x) {
-        const int i = std::min(2 * x, w - 1), j = std::min(2 * x + 1, w - 1);
-        o[x] = static_cast<int16_t>((a[i] + a[j] + b[i] + b[j] + 2) >> 2);
-      }
-    }
-  }
-}
 
 GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int16_t* out) {
   for (int x = 0; x < width; ++x) out[x] = static_cast<int16_t>(a[x] - b[x]);
@@ -47,6 +30,48 @@ uint32_t activity16(const uint16_t* a, int stride) {
   for (int y = 0; y < 16; ++y)
     for (int x = 0; x < 16; ++x) deviation += static_cast<uint32_t>(std::abs(a[y * stride + x] - mean));
   return deviation;
+}
+
+// Mean over 2^level × 2^level samples of a region whose corner is the 16×16 region (x, y).
+void average_region(const Residual& r, int x, int y, int level, int16_t* out) {
+  for (int c = 0; c < 3; ++c) {
+    const int n = c == 0 ? 16 : 8, f = 1 << level;
+    for (int j = 0; j < n; ++j)
+      for (int i = 0; i < n; ++i) {
+        int sum = 0;
+        for (int b = 0; b < f; ++b) {
+          const int16_t* row = r.data[c].data() + static_cast<size_t>(y * n + j * f + b) * r.width[c] + x * n + i * f;
+          for (int a = 0; a < f; ++a) sum += row[a];
+        }
+        *out++ = static_cast<int16_t>((sum + (1 << (2 * level - 1))) >> (2 * level));
+      }
+  }
+}
+
+// Subtracts the 16×16 region (x, y) of an expanded token.
+void take_off(const Expanded& token, int level, int x, int y, int16_t* samples) {
+  for (int c = 0; c < 3; ++c) {
+    const int n = c == 0 ? 16 : 8, side = n << level;
+    for (int j = 0; j < n; ++j, samples += n) {
+      const int16_t* row = token.data[c].data() + static_cast<size_t>(y * n + j) * side + x * n;
+      for (int i = 0; i < n; ++i) samples[i] = static_cast<int16_t>(clamp(samples[i] - row[i], -kMaxSample, kMaxSample));
+    }
+  }
+}
+
+// No tokens in a square of nodes at (x, y) of a window that starts at (x0, y0).
+void forget(TokenLevel& t, int x0, int y0, int x, int y, int side) {
+  for (int j = y0 + y; j < std::min(y0 + y + side, t.grid.height); ++j)
+    for (int i = x0 + x; i < std::min(x0 + x + side, t.grid.width); ++i) {
+      t.last[static_cast<size_t>(j) * t.grid.width + i] = -1;
+      t.energy[static_cast<size_t>(j) * t.grid.width + i] = 0;
+    }
+}
+
+// Bits of a non-zero magnitude and its sign; `big` holds the code lengths of "is 1" and "is more".
+float magnitude_bits(const float* big, int m) {
+  if (m == 1) return big[0] + 1.f;
+  return big[1] + 1.5f + 1.5f * static_cast<float>(std::min(m - 2, 14));
 }
 
 }  // namespace
@@ -82,14 +107,19 @@ struct KltEncoder::Costs {
   }
 };
 
-KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools)
-    : state_(model, width, height, threads), tools_(tools) {
-  for (int l = 0; l < kLevels; ++l) {
-    const Grid g = state_.now.level[l].grid;
-    target_[l] = Residual(g.width, g.height);
-    gain_[l].resize(static_cast<size_t>(g.width) * g.height);
+template <class Costs>
+static float token_bits(int l, const Costs& costs, const int16_t* v, int last) {
+  float bits = costs.self[l][1] + costs.last[l][last];
+  for (int i = 0; i <= last; ++i) {
+    const uint32_t i72 = index72(i);
+    if (i < last) bits += costs.sig[l][i72][v[i] != 0];
+    if (v[i] != 0) bits += magnitude_bits(costs.big[l][i72], std::abs(v[i]));
   }
+  return bits;
 }
+
+KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools)
+    : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {}
 
 FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut) {
   FrameReport report;
@@ -223,80 +253,184 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
 }
 
 void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {
-  FrameTokens& now = state_.now;
   const Costs costs(state_.mix, q, key);
-  Residual& full = target_[0];
   for (int c = 0; c < 3; ++c)
-    parallel_for(full.height[c], state_.threads, [&](int y) {
-      subtract_rows(source.plane[c].row(y), state_.prediction.plane[c].row(y), full.width[c],
-                    full.data[c].data() + static_cast<size_t>(y) * full.width[c]);
+    parallel_for(target_.height[c], state_.threads, [&](int y) {
+      subtract_rows(source.plane[c].row(y), state_.prediction.plane[c].row(y), target_.width[c],
+                    target_.data[c].data() + static_cast<size_t>(y) * target_.width[c]);
     });
-  for (int l = 1; l < kLevels; ++l) halve(target_[l - 1], target_[l]);
-
-  // Coarse to fine: what the coarser levels already describe is taken off the target first.
-  Residual described;
-  for (int l = kTop; l >= 0; --l) {
-    const Grid g = now.level[l].grid;
-    Residual next(g.width, g.height);
-    if (l < kTop) {
-      add_upsampled(described, next, state_.threads);
-      for (int c = 0; c < 3; ++c)
-        for (size_t i = 0; i < next.data[c].size(); ++i)
-          target_[l].data[c][i] = static_cast<int16_t>(clamp(target_[l].data[c][i] - next.data[c][i], -kMaxSample, kMaxSample));
-    }
-    if (l == 0 || tools_.coarse_tokens) {
-      parallel_for(g.height, state_.threads, [&](int y) {
-        int16_t block[kBlockSamples];
-        for (int x = 0; x < g.width; ++x) {
-          const int n = y * g.width + x;
-          target_[l].gather(x, y, block);
-          gain_[l][n] = choose_token(l, n, q, key, costs, block);
-          if (l > 0 && now.level[l].last[n] >= 0) {
-            state_.inverse_token(l, n, q, key, block);
-            next.add(x, y, block);
-          }
-        }
-      });
-    }
-    described = std::move(next);
-  }
-  prune(q, key, costs);
+  const Grid g = state_.now.windows();
+  parallel_for(g.width * g.height, state_.threads, [&](int i) { choose_window(i % g.width, i / g.width, q, key, costs); });
 }
 
-// Quantises one token by rate and distortion; returns how much J falls against leaving it out.
-float KltEncoder::choose_token(int l, int node, int q, bool key, const Costs& costs, const int16_t* samples) {
+// The finest tokens of a region, as they would be coded.
+struct KltEncoder::Window {
+  std::vector<int16_t> values;   // 16×16 regions × 384
+  std::vector<uint8_t> coded;
+  std::vector<float> j;          // cost of each region: squared error and weighted bits
+  Window() : values(256 * kBlockSamples), coded(256), j(256) {}
+};
+
+// Chooses the tokens of one window bottom up: every region of 32…256 samples compares what its parts cost with a token
+// of its own, under which the finest tokens are chosen anew.
+void KltEncoder::choose_window(int wx, int wy, int q, bool key, const Costs& costs) {
   FrameTokens& now = state_.now;
-  TokenLevel& t = now.level[l];
+  constexpr int kSide = 1 << kTop;
+  const int x0 = wx * kSide, y0 = wy * kSide;
+  const int wide = std::min(kSide, now.blocks_wide - x0), high = std::min(kSide, now.blocks_high - y0);
+  const float step = static_cast<float>(quantiser_step(q, 0)), lambda = static_cast<float>(tools_.lambda) * step * step;
+  constexpr float kUnit = static_cast<float>(1 << (2 * kCoefBits));  // of a squared sample difference
+
+  Window best, trial;
+  auto finest = [&](Window& out, int x, int y, const int16_t* samples) {
+    const size_t n = static_cast<size_t>(y) * kSide + x;
+    const float gain = choose_token(0, q, key, costs, samples, out.values.data() + n * kBlockSamples);
+    out.coded[n] = gain > 0.f;
+    out.j[n] = kUnit * static_cast<float>(energy_of(samples, kBlockSamples)) - gain + lambda * costs.any[0][0];
+  };
+  for (int y = 0; y < high; ++y)
+    for (int x = 0; x < wide; ++x) {
+      int16_t samples[kBlockSamples];
+      target_.gather(x0 + x, y0 + y, samples);
+      finest(best, x, y, samples);
+    }
+
+  // J of the regions of the level below, and whether anything in them is coded.
+  std::vector<float> cost(best.j), next(256);
+  std::vector<uint8_t> any(best.coded), next_any(256);
+  for (int l = 0; l < kLevels; ++l) {
+    TokenLevel& t = now.level[l];
+    const int n = kSide >> l, size = 1 << l;
+    for (int y = 0; y < n; ++y)
+      for (int x = 0; x < n; ++x) {
+        if (x * size >= wide || y * size >= high) continue;
+        const int node = ((wy * n) + y) * t.grid.width + wx * n + x;
+        t.last[node] = -1;
+        t.energy[node] = 0;
+        if (l == 0) continue;
+        float parts = 0.f, empty = 0.f;
+        bool some = false;
+        for (int i = 0; i < 4; ++i) {
+          const int cx = 2 * x + (i & 1), cy = 2 * y + (i >> 1);
+          if (cx * size / 2 >= wide || cy * size / 2 >= high) continue;
+          parts += cost[static_cast<size_t>(cy) * 2 * n + cx];
+          some = some || any[static_cast<size_t>(cy) * 2 * n + cx];
+        }
+        const float flags = lambda * (costs.any[l][1] + costs.self[l][0]);
+        float choice = some ? parts + flags : parts - 4 * lambda * costs.any[l - 1][0] + lambda * costs.any[l][0];
+        bool coded = some;
+        const int right = std::min((x + 1) * size, wide), low = std::min((y + 1) * size, high);
+        if (some) {  // dropping the whole subtree
+          empty = lambda * costs.any[l][0];
+          for (int by = y * size; by < low; ++by)
+            for (int bx = x * size; bx < right; ++bx) {
+              int16_t samples[kBlockSamples];
+              target_.gather(x0 + bx, y0 + by, samples);
+              empty += kUnit * static_cast<float>(energy_of(samples, kBlockSamples));
+            }
+          if (empty < choice) {
+            choice = empty;
+            coded = false;
+          }
+        }
+        if (some && tools_.coarse_tokens && (x + 1) * size <= wide && (y + 1) * size <= high) {
+          int16_t samples[kBlockSamples];
+          average_region(target_, x0 + x * size, y0 + y * size, l, samples);
+          int16_t* v = now.values(l, node);
+          if (choose_token(l, q, key, costs, samples, v) > 0.f) {
+            now.measure(l, node);
+            int16_t block[kBlockSamples];
+            state_.inverse_token(l, node, q, key, block);
+            const Expanded token(block, l);
+            float with = lambda * (costs.any[l][1] + token_bits(l, costs, v, t.last[node]));
+            for (int by = y * size; by < low && with < choice; ++by)
+              for (int bx = x * size; bx < right; ++bx) {
+                target_.gather(x0 + bx, y0 + by, samples);
+                take_off(token, l, bx - x * size, by - y * size, samples);
+                finest(trial, bx, by, samples);
+                with += trial.j[static_cast<size_t>(by) * kSide + bx];
+              }
+            if (with < choice) {
+              choice = with;
+              coded = true;
+              for (int by = y * size; by < low; ++by)
+                for (int bx = x * size; bx < right; ++bx) {
+                  const size_t b = static_cast<size_t>(by) * kSide + bx;
+                  best.coded[b] = trial.coded[b];
+                  std::copy_n(trial.values.data() + b * kBlockSamples, kBlockSamples, best.values.data() + b * kBlockSamples);
+                }
+              for (int k = 1; k < l; ++k) forget(now.level[k], (wx * kSide) >> k, (wy * kSide) >> k, x << (l - k), y << (l - k), 1 << (l - k));
+            } else {
+              t.last[node] = -1;
+              t.energy[node] = 0;
+            }
+          }
+        }
+        if (!coded) {
+          for (int by = y * size; by < low; ++by)
+            for (int bx = x * size; bx < right; ++bx) best.coded[static_cast<size_t>(by) * kSide + bx] = 0;
+          for (int k = 1; k <= l; ++k) forget(now.level[k], (wx * kSide) >> k, (wy * kSide) >> k, x << (l - k), y << (l - k), 1 << (l - k));
+        }
+        next[static_cast<size_t>(y) * n + x] = choice;
+        next_any[static_cast<size_t>(y) * n + x] = coded;
+      }
+    if (l > 0) {
+      cost.swap(next);
+      any.swap(next_any);
+    }
+  }
+
+  for (int y = 0; y < high; ++y)
+    for (int x = 0; x < wide; ++x) {
+      const size_t b = static_cast<size_t>(y) * kSide + x;
+      const int node = (y0 + y) * now.blocks_wide + x0 + x;
+      if (!best.coded[b]) continue;
+      std::copy_n(best.values.data() + b * kBlockSamples, kBlockSamples, now.values(0, node));
+      now.measure(0, node);
+    }
+  for (int l = 0; l < kLevels; ++l) {
+    TokenLevel& t = now.level[l];
+    const int n = kSide >> l;
+    for (int y = wy * n; y < std::min((wy + 1) * n, t.grid.height); ++y)
+      for (int x = wx * n; x < std::min((wx + 1) * n, t.grid.width); ++x) {
+        const size_t at = static_cast<size_t>(y) * t.grid.width + x;
+        t.any[at] = t.last[at] >= 0;
+        if (l == 0) continue;
+        const TokenLevel& below = now.level[l - 1];
+        for (int i = 0; i < 4; ++i) {
+          const int cx = 2 * x + (i & 1), cy = 2 * y + (i >> 1);
+          if (cx < below.grid.width && cy < below.grid.height)
+            t.any[at] = t.any[at] || below.any[static_cast<size_t>(cy) * below.grid.width + cx];
+        }
+      }
+  }
+}
+
+float KltEncoder::choose_token(int l, int q, bool key, const Costs& costs, const int16_t* samples, int16_t* v) const {
   const int step = quantiser_step(q, l), count = coefficient_count(l);
   const float lambda = static_cast<float>(tools_.lambda) * static_cast<float>(step) * static_cast<float>(step);
-  t.last[node] = -1;
-  t.energy[node] = 0;
   // In quarter sample steps a block of this energy is not worth four bits.
   if (16.f * static_cast<float>(energy_of(samples, kBlockSamples)) < 4.f * lambda) return 0.f;
 
   int32_t coefficient[kBlockSamples];
   klt_forward(state_.model.basis[key ? 0 : 1][l], count, samples, coefficient);
-  int16_t* v = now.values(l, node);
   std::fill_n(v, count, static_cast<int16_t>(0));
-  float best = lambda * (costs.any[l][1] - costs.any[l][0] + costs.self[l][1]), walk = best, best_gain = 0.f;
-  best = 0.f;
+  float best = 0.f, walk = lambda * (costs.any[l][1] - costs.any[l][0] + costs.self[l][1]);
   int last = -1;
   for (int i = 0; i < count; ++i) {
     const int magnitude = std::abs(coefficient[i]);
     const uint32_t i72 = index72(i);
     const float zero_cost = lambda * costs.sig[l][i72][0];
-    if (2 * magnitude < step) {  // rounds to zero: only its flag costs
+    int level = std::min((magnitude + step / 2) / step, kMaxLevel - 1);
+    if (!tools_.rdoq) level = std::min((magnitude * 3 + step) / (3 * step), kMaxLevel - 1);
+    if (level == 0) {
       walk += zero_cost;
       continue;
     }
-    int level = std::min((magnitude + step / 2) / step, kMaxLevel - 1);
-    if (!tools_.rdoq) level = std::min((magnitude * 3 + step) / (3 * step), kMaxLevel - 1);
-    if (level == 0) continue;
     // J of a level against zero: squared error and bits.
     auto price = [&](int m) {
-      const float error = static_cast<float>(magnitude - dequantise(m, step));
-      const float bits = costs.big[l][i72][m > 1] + 1.f + (m > 2 ? 1.5f * static_cast<float>(std::min(m - 1, 14)) : 0.5f * (m == 2));
-      return error * error - static_cast<float>(magnitude) * static_cast<float>(magnitude) + lambda * bits;
+      const float error = static_cast<float>(magnitude - dequantise(m, step)), whole = static_cast<float>(magnitude);
+      return error * error - whole * whole + lambda * magnitude_bits(costs.big[l][i72], m);
     };
     float cost = price(level);
     if (tools_.rdoq && level > 1) {
@@ -306,72 +440,13 @@ float KltEncoder::choose_token(int l, int node, int q, bool key, const Costs& co
     // As the last one it needs no significance flag.
     const float as_last = walk + cost + lambda * costs.last[l][i];
     const float with_flag = cost + lambda * costs.sig[l][i72][1];
-    if (as_last < best) best = as_last, last = i, v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
-    if (with_flag < zero_cost || !tools_.rdoq) {
-      walk += with_flag;
-      v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
-    } else {
-      walk += zero_cost;
-      if (last != i) v[i] = 0;
-      else v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
-    }
+    const bool ends = as_last < best, keep = with_flag < zero_cost || !tools_.rdoq;
+    if (ends) best = as_last, last = i;
+    if (ends || keep) v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
+    walk += keep ? with_flag : zero_cost;
   }
-  best_gain = -best;
-  if (last < 0) return 0.f;
   std::fill(v + last + 1, v + count, static_cast<int16_t>(0));
-  now.measure(l, node);
-  return best_gain;
-}
-
-// Sets the subtree flags and drops subtrees whose few tokens save less than the flags around them cost.
-void KltEncoder::prune(int q, bool key, const Costs& costs) {
-  FrameTokens& now = state_.now;
-  (void)key;
-  const float lambda = static_cast<float>(tools_.lambda) * static_cast<float>(quantiser_step(q, 0)) * static_cast<float>(quantiser_step(q, 0));
-  std::array<std::vector<float>, kLevels> saved;
-  for (int l = 0; l < kLevels; ++l) {
-    TokenLevel& t = now.level[l];
-    saved[l].assign(t.last.size(), 0.f);
-    for (int y = 0; y < t.grid.height; ++y)
-      for (int x = 0; x < t.grid.width; ++x) {
-        const size_t n = static_cast<size_t>(y) * t.grid.width + x;
-        t.any[n] = t.last[n] >= 0;
-        const float scale = static_cast<float>(1 << (2 * l));
-        saved[l][n] = t.last[n] >= 0 ? gain_[l][n] * scale : 0.f;
-        if (l == 0) continue;
-        const TokenLevel& below = now.level[l - 1];
-        float sum = 0.f;
-        bool some = false;
-        for (int i = 0; i < 4; ++i) {
-          const int cx = 2 * x + (i & 1), cy = 2 * y + (i >> 1);
-          if (cx >= below.grid.width || cy >= below.grid.height) continue;
-          const size_t c = static_cast<size_t>(cy) * below.grid.width + cx;
-          if (below.any[c]) some = true, sum += saved[l - 1][c];
-          else sum -= lambda * costs.any[l - 1][0];
-        }
-        if (t.last[n] >= 0) {
-          saved[l][n] += std::max(0.f, sum);
-          t.any[n] = 1;
-        } else if (some) {
-          sum -= lambda * (costs.any[l][1] - costs.any[l][0] + costs.self[l][0]);
-          t.any[n] = sum > 0.f;
-          saved[l][n] = sum;
-        }
-      }
-  }
-  // Below a dropped node everything is dropped.
-  for (int l = kTop - 1; l >= 0; --l) {
-    TokenLevel& t = now.level[l];
-    const TokenLevel& up = now.level[l + 1];
-    for (int y = 0; y < t.grid.height; ++y)
-      for (int x = 0; x < t.grid.width; ++x) {
-        if (up.any[static_cast<size_t>(y >> 1) * up.grid.width + (x >> 1)]) continue;
-        const size_t n = static_cast<size_t>(y) * t.grid.width + x;
-        t.any[n] = 0;
-        t.last[n] = -1;
-        t.energy[n] = 0;
-      }
-  }
+  return -best;
 }
 
 }  // namespace gv

@@ -29,25 +29,26 @@ class KltEncoder {
   FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut);
 
   const Picture& loop() const { return state_.loop; }
-  // For fitting: the residual that level l's tokens were made from (averaged down, coarser levels taken off).
-  const Residual& residual(int l) const { return target_[l]; }
+  // For fitting: the residual that the finest tokens were made from (coarser levels taken off).
+  const Residual& residual() const { return target_; }
   // For fitting: what the model has learned so far.
   const MixState& learned() const { return state_.mix; }
   void set_initial(const MixState& mix) { state_.mix = mix; }
   bool keep_learning = false;  // do not restore the initial state at key frames
 
  private:
-  struct Costs;  // code lengths by the first contexts
+  struct Costs;   // code lengths by the first contexts
+  struct Window;  // tokens of a window while they are chosen
 
   LoopState state_;
   EncoderTools tools_;
-  std::array<Residual, kLevels> target_;
-  std::array<std::vector<float>, kLevels> gain_;  // what coding a token saves in J
+  Residual target_;
 
   bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut
   void choose_tokens(const Picture& source, int q, bool key);
-  float choose_token(int l, int node, int q, bool key, const Costs& costs, const int16_t* samples);
-  void prune(int q, bool key, const Costs& costs);
+  void choose_window(int wx, int wy, int q, bool key, const Costs& costs);
+  // Quantises one token; returns how much J = distortion + lambda · bits falls against leaving it out (0: left out).
+  float choose_token(int l, int q, bool key, const Costs& costs, const int16_t* samples, int16_t* values) const;
 };
 
 }  // namespace gv

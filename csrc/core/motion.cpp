@@ -1,7 +1,5 @@
 #include "core/motion.hpp"
 
-#include <array>
-
 namespace gv {
 namespace {
 
@@ -12,25 +10,36 @@ constexpr int16_t kLumaTaps[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},
 constexpr int16_t kChromaTaps[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2},  {-4, 54, 16, -2}, {-6, 46, 28, -4},
                                        {-4, 36, 36, -4}, {-4, 28, 46, -6},  {-2, 16, 54, -4}, {-2, 10, 58, -2}};
 
-// First pass: (size + taps - 1) rows of `size` samples, 14-bit signed.
+// Both passes skip the filter where the fraction is zero: (64 x) >> 2 = x << 4 and (64 t + 512) >> 10 = (t + 8) >> 4.
+
+// First pass: (size + taps - 1) rows of `size` samples, 14-bit signed. `src` points at the first tap.
 template <int kTaps, int kSize>
-GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, int16_t* mid) {
-  for (int y = 0; y < kSize + kTaps - 1; ++y, src += stride) {
+GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, bool filter, int16_t* mid) {
+  for (int y = 0; y < kSize + kTaps - 1; ++y, src += stride, mid += kSize) {
+    if (!filter) {
+      for (int x = 0; x < kSize; ++x) mid[x] = static_cast<int16_t>(src[x + kTaps / 2 - 1] << 4);
+      continue;
+    }
     for (int x = 0; x < kSize; ++x) {
       int32_t sum = 0;
-      for (int t = 0; t < kTaps; ++t) sum += taps[t] * src[x + t];
-      mid[y * kSize + x] = static_cast<int16_t>(sum >> 2);
+      for (int t = 0; t < kTaps; ++t) sum += taps[t] * static_cast<int16_t>(src[x + t]);
+      mid[x] = static_cast<int16_t>(sum >> 2);
     }
   }
 }
 
 template <int kTaps, int kSize>
-GV_INLINE void vertical(const int16_t* mid, const int16_t* taps, uint16_t* out, int stride) {
-  for (int y = 0; y < kSize; ++y) {
+GV_INLINE void vertical(const int16_t* mid, const int16_t* taps, bool filter, uint16_t* out, int stride) {
+  for (int y = 0; y < kSize; ++y, mid += kSize, out += stride) {
+    if (!filter) {
+      const int16_t* row = mid + (kTaps / 2 - 1) * kSize;
+      for (int x = 0; x < kSize; ++x) out[x] = static_cast<uint16_t>(clamp((row[x] + 8) >> 4, 0, kMaxSample));
+      continue;
+    }
     for (int x = 0; x < kSize; ++x) {
       int32_t sum = 512;
-      for (int t = 0; t < kTaps; ++t) sum += taps[t] * mid[(y + t) * kSize + x];
-      out[y * stride + x] = static_cast<uint16_t>(clamp(sum >> 10, 0, kMaxSample));
+      for (int t = 0; t < kTaps; ++t) sum += taps[t] * mid[t * kSize + x];
+      out[x] = static_cast<uint16_t>(clamp(sum >> 10, 0, kMaxSample));
     }
   }
 }
@@ -42,14 +51,14 @@ inline void copy_block(const uint16_t* src, int src_stride, uint16_t* out, int s
 
 GV_SIMD void interpolate_luma(const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride) {
   int16_t mid[(16 + 7) * 16];
-  horizontal<8, 16>(src - 3 * src_stride - 3, src_stride, kLumaTaps[fx], mid);
-  vertical<8, 16>(mid, kLumaTaps[fy], out, stride);
+  horizontal<8, 16>(src - 3 * src_stride - 3, src_stride, kLumaTaps[fx], fx != 0, mid);
+  vertical<8, 16>(mid, kLumaTaps[fy], fy != 0, out, stride);
 }
 
 GV_SIMD void interpolate_chroma(const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride) {
   int16_t mid[(8 + 3) * 8];
-  horizontal<4, 8>(src - src_stride - 1, src_stride, kChromaTaps[fx], mid);
-  vertical<4, 8>(mid, kChromaTaps[fy], out, stride);
+  horizontal<4, 8>(src - src_stride - 1, src_stride, kChromaTaps[fx], fx != 0, mid);
+  vertical<4, 8>(mid, kChromaTaps[fy], fy != 0, out, stride);
 }
 
 GV_SIMD uint32_t sad8(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
@@ -142,15 +151,13 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       uint32_t best = UINT32_MAX;
       Mv mv;
       auto attempt = [&](int mx, int my) {
-        if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return false;
+        if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return;
         const Mv m{static_cast<int16_t>(mx), static_cast<int16_t>(my)};
+        const uint32_t bits = static_cast<uint32_t>(lambda * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
+        if (bits >= best) return;
         compensate_luma(ref, x, y, m, block, 16);
-        const uint32_t cost = sad16(source, cur.stride, block, 16) +
-                              (static_cast<uint32_t>(lambda * mv_bits(mx - predicted.x, my - predicted.y)) >> 4);
-        if (cost >= best) return false;
-        best = cost;
-        mv = m;
-        return true;
+        const uint32_t cost = sad16(source, cur.stride, block, 16) + bits;
+        if (cost < best) best = cost, mv = m;
       };
       attempt(0, 0);
       attempt(predicted.x, predicted.y);
@@ -160,17 +167,30 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       mv = {static_cast<int16_t>(mv.x & ~3), static_cast<int16_t>(mv.y & ~3)};
       best = UINT32_MAX;
       attempt(mv.x, mv.y);
-      constexpr int kRing[8][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {1, -1}, {-1, 1}, {-1, -1}};
-      for (int step : {8, 4}) {
-        for (int round = 0; round < 8; ++round) {
-          const Mv centre = mv;
-          for (int i = 0; i < 4; ++i) attempt(centre.x + kRing[i][0] * step, centre.y + kRing[i][1] * step);
-          if (mv == centre) break;
-        }
+      // Whole samples: a walking cross. Fractions: a cross, then the diagonal between its better arms.
+      for (int round = 0; round < 16; ++round) {
+        const Mv centre = mv;
+        const int step = round == 0 ? 8 : 4;
+        attempt(centre.x - step, centre.y);
+        attempt(centre.x + step, centre.y);
+        attempt(centre.x, centre.y - step);
+        attempt(centre.x, centre.y + step);
+        if (round > 0 && mv == centre) break;
       }
       for (int step : {2, 1}) {
         const Mv centre = mv;
-        for (const auto& d : kRing) attempt(centre.x + d[0] * step, centre.y + d[1] * step);
+        uint32_t arm[4];
+        const int cross[4][2] = {{-step, 0}, {step, 0}, {0, -step}, {0, step}};
+        for (int i = 0; i < 4; ++i) {
+          const Mv m{static_cast<int16_t>(centre.x + cross[i][0]), static_cast<int16_t>(centre.y + cross[i][1])};
+          arm[i] = UINT32_MAX / 2;
+          if (std::abs(m.x) > kMvLimit || std::abs(m.y) > kMvLimit) continue;
+          compensate_luma(ref, x, y, m, block, 16);
+          arm[i] = sad16(source, cur.stride, block, 16);
+          const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
+          if (cost < best) best = cost, mv = m;
+        }
+        attempt(centre.x + (arm[0] < arm[1] ? -step : step), centre.y + (arm[2] < arm[3] ? -step : step));
       }
       attempt(predicted.x, predicted.y);
       attempt(0, 0);

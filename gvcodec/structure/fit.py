@@ -1,10 +1,10 @@
-"""Fits the `klt` model in closed form: transform bases from covariances, then the entropy model's initial state.
+"""Fits the `klt` model in closed form: transform bases, then the entropy model's initial state.
 
     python -m gvcodec.structure.fit --data ../shared/data/train --out checkpoints/klt-1.safetensors
 
-Each round encodes the training clips with the bases of the round before (the first: a cosine transform), gathers the
-covariance of what every pyramid level's tokens were made from, key and inter apart, and takes its eigenvectors. The
-entropy state is what the adaptive model has learned after coding all clips at many q.
+The training clips are encoded with a cosine transform; from what the finest tokens were made from, key and inter frames
+apart, a sparse orthonormal transform is fitted. The entropy state is what the adaptive model has learned after
+coding all clips at many q.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import _core
-from gvcodec.structure.klt import KEY_GAIN, LEVELS, make_model
+from gvcodec.structure.klt import KEY_GAIN, make_model
 from gvcodec.types import Planes
 
 SAMPLES = 384
 UNIT = 4096  # basis values are in units of 2^-12
+THRESHOLD = 1.0  # in quantiser steps: what rate-distortion optimised quantisation keeps
+KINDS = ("key", "inter")
 Tensors = dict[str, np.ndarray]
-
-
-def rows_of(level: int) -> int:
-    return SAMPLES if level == 0 else int(_core.COARSE_COUNT)
+Samples = dict[str, NDArray[np.float32]]
 
 
 def cosine_basis() -> NDArray[np.float64]:
@@ -50,18 +49,22 @@ def cosine_basis() -> NDArray[np.float64]:
     return np.array(rows)[np.argsort(order, kind="stable")]
 
 
-def to_integers(basis: NDArray[np.float64], level: int) -> NDArray[np.int16]:
-    return np.round(basis[: rows_of(level)] * UNIT).astype(np.int16)
+def to_integers(basis: NDArray[np.float64]) -> NDArray[np.int16]:
+    return np.round(basis * UNIT).astype(np.int16)
 
 
 def first_model() -> Tensors:
-    basis = cosine_basis()
+    """The cosine transform everywhere and an entropy state that has learned nothing."""
+    basis = to_integers(cosine_basis())
     p, n, w = _core.Model.blank_state()
-    tensors: Tensors = {"entropy.probabilities": p, "entropy.counts": n, "entropy.weights": w}
-    for level in range(LEVELS):
-        tensors[f"key.{level}"] = to_integers(basis, level)
-        tensors[f"inter.{level}"] = to_integers(basis, level)
-    return tensors
+    return {
+        "basis.key": basis,
+        "basis.inter": basis,
+        "basis.coarse": basis[: _core.COARSE_COUNT],
+        "entropy.probabilities": p,
+        "entropy.counts": n,
+        "entropy.weights": w,
+    }
 
 
 def read_clip(path: Path, frames: int, start: int) -> list[Planes]:
@@ -96,7 +99,7 @@ def clips(folder: Path, every: int, frames: int, seed: int) -> Iterator[list[Pla
 
 
 def blocks_of(planes: list[NDArray[np.int16]]) -> NDArray[np.float32]:
-    """Residual planes of one level as rows of 384 samples."""
+    """Residual planes as rows of 384 samples, one a 16×16 region."""
     parts = []
     for plane, n in zip(planes, (16, 8, 8), strict=True):
         h, w = plane.shape
@@ -104,33 +107,47 @@ def blocks_of(planes: list[NDArray[np.int16]]) -> NDArray[np.float32]:
     return np.concatenate(parts, 1).astype(np.float32)
 
 
-def fit_bases(tensors: Tensors, folder: Path, every: int, frames: int, seed: int) -> Tensors:
-    """One round: new bases from the residuals that the given ones leave."""
+def gather(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int) -> Samples:
+    """16×16 regions worth coding, in units of the quantiser step: at most `limit` for key and for inter frames."""
     model = make_model(tensors)
-    covariance = {(kind, level): np.eye(SAMPLES) * 1e-3 for kind in ("key", "inter") for level in range(LEVELS)}
     rng = np.random.default_rng(seed)
+    found: dict[str, list[NDArray[np.float32]]] = {kind: [] for kind in KINDS}
     for clip in clips(folder, every, frames, seed):
         h, w = clip[0][0].shape
-        q = int(rng.integers(22, 54))
+        q = int(rng.integers(22, 56))
         encoder = _core.KltEncoder(model, w, h, 1)
         for index, planes in enumerate(clip):
-            encoder.encode(*planes, q, q - KEY_GAIN, index == 0, False)
-            kind = "inter" if index else "key"
-            for level in range(LEVELS):
-                x = blocks_of(encoder.residual(level))
-                step = _core.quantiser_step(q if index else q - KEY_GAIN, level) / 4
-                energy = (x * x).sum(1)
-                x = x[energy > 0.64 * step * step]
-                # Neither the few strongest regions nor the weak majority should decide alone.
-                scale = np.sqrt((x * x).mean(1) + step * step / 12)
-                x = x / scale[:, None]
-                covariance[kind, level] += x.T @ x
-    fitted = dict(tensors)
-    for (kind, level), c in covariance.items():
-        values, vectors = np.linalg.eigh(c)
-        basis = vectors[:, np.argsort(values)[::-1]].T
-        fitted[f"{kind}.{level}"] = to_integers(basis, level)
-    return fitted
+            encoder.encode(*planes, q, max(0, q - KEY_GAIN), index == 0, False)
+            x = blocks_of(encoder.residual())
+            x /= _core.quantiser_step(q if index else max(0, q - KEY_GAIN), 0) / 4
+            found[KINDS[index > 0]].append(x[(x * x).sum(1) > 1.0])
+    samples = {}
+    for kind, parts in found.items():
+        x = np.concatenate(parts)
+        samples[kind] = x[rng.permutation(len(x))[:limit]]
+    return samples
+
+
+def sparse_transform(x: NDArray[np.float32], basis: NDArray[np.float64], rounds: int) -> NDArray[np.float64]:
+    """Orthonormal rows that need few coefficients (O. Sezer et al., "Approximation and compression with sparse
+    orthonormal transforms", IEEE TIP 2015): alternate hard thresholding and the orthogonal Procrustes solution.
+
+    A plain KLT of mixed content rotates equal-variance directions into each other and loses sparsity.
+    """
+    b = basis.astype(np.float32)
+    for _ in range(rounds):
+        c = x @ b.T
+        c[np.abs(c) < THRESHOLD] = 0
+        u, _, vt = np.linalg.svd((c.T @ x).astype(np.float64) + 1e-3 * b)
+        b = (u @ vt).astype(np.float32)
+    used = (np.abs(x @ b.T) >= THRESHOLD).mean(0)
+    return b[np.argsort(-used, kind="stable")].astype(np.float64)
+
+
+def fit_bases(tensors: Tensors, samples: Samples, rounds: int) -> Tensors:
+    """New bases of the finest level; the coarse levels keep the cosine transform (too few samples)."""
+    fitted = {f"basis.{kind}": to_integers(sparse_transform(x, cosine_basis(), rounds)) for kind, x in samples.items()}
+    return dict(tensors) | fitted
 
 
 def fit_entropy(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int, passes: int) -> Tensors:
@@ -158,16 +175,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fit the klt structure model.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
     parser.add_argument("--out", type=Path, default=Path("checkpoints/klt-1.safetensors"))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=30, help="of the transform fit; 0 keeps the cosine transform")
     parser.add_argument("--every", type=int, default=1, help="use every n-th clip")
     parser.add_argument("--frames", type=int, default=6, help="frames of a clip")
+    parser.add_argument("--samples", type=int, default=40000, help="regions a kind and level")
+    parser.add_argument("--passes", type=int, default=2, help="over the clips for the entropy state")
     parser.add_argument("--limit", type=int, default=30, help="confidence count cap of the initial state")
     arguments = parser.parse_args()
     tensors = first_model()
-    for turn in range(arguments.rounds):
-        tensors = fit_bases(tensors, arguments.data, arguments.every, arguments.frames, turn)
-        print(f"bases: round {turn + 1} of {arguments.rounds}", flush=True)
-    tensors = fit_entropy(tensors, arguments.data, arguments.every, 2 * arguments.frames, 0, arguments.limit, 2)
+    if arguments.rounds:
+        samples = gather(tensors, arguments.data, arguments.every, arguments.frames, 0, arguments.samples)
+        print("regions:", {kind: len(x) for kind, x in samples.items()}, flush=True)
+        tensors = fit_bases(tensors, samples, arguments.rounds)
+    tensors = fit_entropy(tensors, arguments.data, arguments.every, 2 * arguments.frames, 0, arguments.limit, arguments.passes)
     save_file(tensors, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
 

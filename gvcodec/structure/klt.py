@@ -43,8 +43,6 @@ def load_model(path: Path | None = None) -> _core.Model:
     """The model as the C++ core takes it. Raises `WrongModelError` when the file is missing or of another kind."""
     from safetensors.numpy import load_file
 
-    from gvcodec import _core
-
     path = path or model_path()
     try:
         tensors = load_file(path)
@@ -54,12 +52,14 @@ def load_model(path: Path | None = None) -> _core.Model:
 
 
 def make_model(tensors: dict[str, np.ndarray]) -> _core.Model:
-    """Model from its tensors: `key.L`, `inter.L` (rows, 384) int16 for level L; `entropy.*` the initial state."""
+    """Model from its tensors: `basis.key`, `basis.inter` (384, 384) and `basis.coarse` (64, 384) int16 in units of
+    2^-12, `entropy.*` the entropy model's initial state."""
     from gvcodec import _core
 
+    coarse = [tensors["basis.coarse"]] * (LEVELS - 1)
     return _core.Model(
-        [np.ascontiguousarray(tensors[f"key.{level}"]) for level in range(LEVELS)],
-        [np.ascontiguousarray(tensors[f"inter.{level}"]) for level in range(LEVELS)],
+        [tensors["basis.key"], *coarse],
+        [tensors["basis.inter"], *coarse],
         tensors["entropy.probabilities"],
         tensors["entropy.counts"],
         tensors["entropy.weights"],
