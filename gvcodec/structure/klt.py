@@ -41,13 +41,14 @@ def model_path() -> Path:
 @lru_cache(maxsize=4)
 def load_model(path: Path | None = None) -> _core.Model:
     """The model as the C++ core takes it. Raises `WrongModelError` when the file is missing or of another kind."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     path = path or model_path()
     try:
         tensors = load_file(path)
         return make_model(tensors)
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise WrongModelError(f"{path}: not a klt model ({error})") from error
 
 
