@@ -26,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
-    from gvcodec import commands
-
     try:
+        from gvcodec import commands
+
         getattr(commands, options.command)(options)
     except GvcodecError as error:
         print(f"gvcodec: {error}", file=sys.stderr)

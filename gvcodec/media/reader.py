@@ -40,6 +40,20 @@ class Frame:
     pts: int
 
 
+class _StandardInput:
+    """Standard input for FFmpeg. An exception cannot pass through FFmpeg: it ends the input and waits in `stopped`."""
+
+    def __init__(self) -> None:
+        self.stopped: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return sys.stdin.buffer.read1(size)
+        except (OSError, KeyboardInterrupt) as error:
+            self.stopped = error
+            return b""
+
+
 class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
 
@@ -57,7 +71,11 @@ class VideoReader:
         self._undecodable = 0
         #: Audio packets that were met, but whose time has not come.
         self._waiting: list[av.Packet] = []
-        self._container = self._open(path)
+        self._stdin: _StandardInput | None = None
+        try:
+            self._container = self._open(path)
+        finally:
+            self._raise_stopped()
         try:
             self._stream = self._container.streams.video[0]
             self._stream.thread_type = "AUTO"
@@ -120,7 +138,8 @@ class VideoReader:
     def _open(self, path: str | os.PathLike[str]) -> av.container.InputContainer:
         try:
             if str(path) == "-":
-                return av.open(sys.stdin.buffer)
+                self._stdin = _StandardInput()
+                return av.open(self._stdin)
             if os.path.isdir(path):
                 raise MediaError(f"{self.name}: is a folder, not a video")
             if os.path.isfile(path) and os.path.getsize(path) == 0:
@@ -133,6 +152,10 @@ class VideoReader:
             container.close()
             raise MediaError(f"{self.name}: holds no video ({kinds} only)")
         return container
+
+    def _raise_stopped(self) -> None:
+        if self._stdin is not None and self._stdin.stopped is not None:
+            raise self._stdin.stopped
 
     def _frame_rate(self) -> Fraction:
         for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
@@ -171,7 +194,9 @@ class VideoReader:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
+                self._raise_stopped()
                 raise MediaError(f"{self.name}: reading stopped: {_reason(error)}") from error
+            self._raise_stopped()
             if packet is None:
                 return
             if packet.stream.index == self._stream.index:

@@ -1,0 +1,220 @@
+"""The command line as a user meets it, each call in its own process: files, pipes, exit codes, one line for every error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from conftest import planes_equal, psnr
+
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, Planes, VideoFormat
+
+FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+
+
+def gvcodec(*arguments: object, data: bytes | None = None, fails: int = 0) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "gvcodec", *map(str, arguments)]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+    message = done.stderr.decode()
+    assert done.returncode == fails, message
+    assert "Traceback" not in message
+    if fails and fails != 2:
+        assert message.startswith("gvcodec: ")
+        assert message.count("\n") == 1
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, clip: list[Planes]) -> Path:
+    """A folder with a source, `in.mp4`, and its streams, `av1.bin` and `hevc.bin`."""
+    folder = tmp_path_factory.mktemp("cli")
+    with open_writer(folder / "in.mp4", FORMAT) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, 512 * number)
+    for base in ("av1", "hevc"):
+        gvcodec(
+            "encode",
+            folder / "in.mp4",
+            folder / f"{base}.bin",
+            "--base",
+            base,
+            "-q",
+            20,
+            "--keyint",
+            8,
+            "--tune",
+            "off",
+        )
+    return folder
+
+
+def frames_of(path: Path) -> list[Planes]:
+    with VideoReader(path) as reader:
+        return [frame.planes for frame in reader]
+
+
+@pytest.mark.parametrize("base", ["av1", "hevc"])
+def test_a_file_goes_there_and_back(folder: Path, tmp_path: Path, clip: list[Planes], base: str) -> None:
+    done = gvcodec("decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity")
+    assert b"20 loop frames 96\xc3\x9780, loop hash verified" in done.stderr
+    found = frames_of(tmp_path / "out.mkv")
+    assert len(found) == 20
+    assert min(psnr(a, b) for a, b in zip(found, clip, strict=True)) > 28
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
+    gvcodec("decode", folder / "av1.bin", tmp_path / "a.y4m", "--fidelity")
+    y4m = gvcodec("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes()).stdout
+    assert y4m == (tmp_path / "a.y4m").read_bytes()
+    source = gvcodec("decode", folder / "av1.bin", "-", "--fidelity").stdout
+    (tmp_path / "b.bin").write_bytes(gvcodec("encode", "-", "-", "--tune", "off", data=source).stdout)
+    gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", "--tune", "off")
+    assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
+    gvcodec("decode", "-", tmp_path / "d.mp4", "--fidelity", data=(tmp_path / "b.bin").read_bytes())
+    assert len(frames_of(tmp_path / "d.mp4")) == 20
+
+
+def test_info_tells_what_the_file_holds(folder: Path) -> None:
+    facts = json.loads(gvcodec("info", folder / "av1.bin", "--json").stdout)
+    assert (facts["width"], facts["height"], facts["frames"], facts["frame_rate"]) == (96, 80, 20, "25")
+    assert (facts["base"], facts["q"], facts["keyframes"], facts["matrix"]) == ("av1", 20, [0, 8, 16], 1)
+    assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
+    assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
+    assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
+
+
+@pytest.mark.parametrize("base", ["av1", "hevc"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
+    gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
+    gvcodec("decode", folder / f"{base}.bin", tmp_path / "loop.mp4", "--fidelity")
+    with VideoReader(tmp_path / f"base.{suffix}") as reader:
+        found = list(reader)
+    eight_bits = [tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found]
+    assert all(planes_equal(a, b) for a, b in zip(eight_bits, frames_of(tmp_path / "loop.mp4"), strict=True))
+    assert [round(25 * frame.pts * reader.format.time_base) for frame in found] == list(range(20))
+
+
+def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.bin"
+    gvcodec(
+        "encode",
+        folder / "in.mp4",
+        out,
+        "--start",
+        0.2,
+        "--frames",
+        7,
+        "--base-scale",
+        "1/2",
+        "--low-delay",
+        "--tune",
+        "off",
+    )
+    facts = json.loads(gvcodec("info", out, "--json").stdout)
+    assert (facts["frames"], facts["base_scale"], facts["keyframes"]) == (7, "1/2", [0])
+    gvcodec("encode", folder / "in.mp4", out, "--tune", "off", fails=1)
+    gvcodec("encode", folder / "in.mp4", out, "--tune", "off", "--threads", 1, "-y")
+    assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
+
+
+def test_threads_do_not_change_the_result(folder: Path, tmp_path: Path) -> None:
+    for threads in (1, 2):
+        gvcodec("decode", folder / "av1.bin", tmp_path / f"{threads}.y4m", "--fidelity", "--threads", threads)
+        gvcodec("encode", folder / "in.mp4", tmp_path / f"{threads}.bin", "--tune", "off", "--threads", threads)
+    assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
+    assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
+
+
+def test_exit_codes(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.mp4"
+    (tmp_path / "text.mp4").write_text("these are only words\n")
+    (tmp_path / "empty").write_bytes(b"")
+    damaged = bytearray((folder / "av1.bin").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged.bin").write_bytes(damaged)
+    for arguments, code in (
+        (("encode", tmp_path / "none.mp4", out), 1),
+        (("encode", tmp_path / "text.mp4", out), 1),
+        (("encode", tmp_path / "empty", out), 1),
+        (("encode", tmp_path, out), 1),
+        (("encode", folder / "in.mp4", tmp_path / "no" / "o.bin"), 1),
+        (("encode", folder / "in.mp4", tmp_path), 1),
+        (("encode", folder / "in.mp4", out, "-q", "64"), 2),
+        (("encode", folder / "in.mp4", out, "--base", "vp8"), 2),
+        (("encode", folder / "in.mp4", out, "--base-scale", "2"), 2),
+        (("encode", folder / "in.mp4", out, "--tune", "much"), 2),
+        (("decode", folder / "av1.bin", tmp_path / "o.avi"), 2),
+        (("decode", folder / "av1.bin", tmp_path / "o.y4m", "--crf", "20"), 2),
+        (("decode", tmp_path / "none.bin", out), 1),
+        (("decode", tmp_path, out), 1),
+        (("decode", tmp_path / "text.mp4", out), 3),
+        (("decode", tmp_path / "empty", out), 3),
+        (("decode", tmp_path / "damaged.bin", out), 3),
+        (("info", tmp_path / "damaged.bin"), 3),
+        (("extract", tmp_path / "damaged.bin", out), 3),
+        (("extract", folder / "av1.bin", tmp_path / "o.y4m"), 2),
+        (("frobnicate",), 2),
+        ((), 2),
+    ):
+        done = gvcodec(*arguments, fails=code)
+        assert done.stderr, arguments
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.bin", "empty", "text.mp4"]
+
+
+def repacked(path: Path, target: Path, **changes: object) -> None:
+    """The stream of `path` with another header, well-formed in itself."""
+    from dataclasses import replace
+
+    from gvcodec.bitstream import Reader, Writer
+
+    with open(path, "rb") as source, open(target, "wb") as output:
+        reader = Reader(source)
+        loop_hash = changes.pop("loop_hash", None)
+        writer = Writer(output, replace(reader.header, **changes))
+        for packet in reader.packets():
+            writer.write(packet)
+        writer.finish(loop_hash or reader.loop_hash)
+
+
+def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path: Path) -> None:
+    repacked(folder / "av1.bin", tmp_path / "hash.bin", loop_hash=b"whatever")
+    gvcodec("decode", tmp_path / "hash.bin", tmp_path / "o.mp4", "--fidelity", fails=5)
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
+    command = [sys.executable, "-m", "gvcodec", "decode", str(folder / "av1.bin"), "-", "--fidelity"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        message = process.stderr.read()
+        assert process.wait(60) == 1
+    assert message == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-m", "gvcodec", "encode", "-", str(tmp_path / "o.bin"), "--tune", "off"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420mpeg2\n" + 3 * (b"FRAME\n" + bytes(64 * 96)))
+        process.stdin.flush()
+        for _ in range(600):
+            if list(tmp_path.iterdir()):
+                break
+            time.sleep(0.05)
+        os.kill(process.pid, number)
+        message = process.stderr.read()
+        assert process.wait(60) == 130
+    assert message == b"gvcodec: interrupted\n"
+    assert not list(tmp_path.iterdir())
