@@ -65,7 +65,7 @@ def test_search_does_not_depend_on_threads() -> None:
 def test_forward_and_inverse_transform_are_a_pair() -> None:
     tensors = first_model()
     rng = np.random.default_rng(2)
-    for basis in (tensors["key.0"], tensors["inter.0"]):
+    for basis in (tensors["basis.key"], tensors["basis.inter"]):
         residual = rng.integers(-300, 301, 384).astype(np.int16)
         back = _core.klt_inverse(basis, _core.klt_forward(basis, residual))
         assert np.abs(back.astype(int) - residual).max() <= 1
@@ -87,7 +87,7 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in size"):
         _core.motion_search(y, c)
     with pytest.raises(ValueError, match="another shape"):
-        make_model(first_model() | {"key.0": np.zeros((383, 384), np.int16)})
+        make_model(first_model() | {"basis.key": np.zeros((383, 384), np.int16)})
     with pytest.raises(ValueError, match="another shape"):
         make_model(first_model() | {"entropy.counts": np.zeros(5, np.uint8)})
     with pytest.raises(ValueError, match="384 samples"):

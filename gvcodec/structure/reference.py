@@ -301,7 +301,7 @@ class ReferenceDecoder:
         from safetensors.numpy import load_file
 
         tensors = load_file(model_path_ or model_path())
-        self._basis = {kind: [tensors[f"{kind}.{n}"] for n in range(LEVELS)] for kind in ("key", "inter")}
+        self._basis = {name: tensors[f"basis.{name}"] for name in ("key", "inter", "coarse")}
         self._initial = MixState(
             tensors["entropy.probabilities"].tolist(),
             tensors["entropy.counts"].tolist(),
@@ -343,19 +343,14 @@ class ReferenceDecoder:
         return [loop.deblock(p, across, down, q, n) for p, n in zip(planes, loop.SIZES, strict=True)]
 
     def _residual(self, now: Tokens, q: int, kind: str) -> list[Ints]:
-        """Sum of all pyramid levels, each doubled in size down to the finest."""
-        top = now.level[TOP]
-        planes = [np.zeros((top.height * size, top.width * size), np.int64) for size in loop.SIZES]
+        """Sum of the tokens of all pyramid levels, coarse ones first."""
+        planes = [np.zeros((now.h * n, now.w * n), np.int64) for n in loop.SIZES]
         for n in range(TOP, -1, -1):
             level, step = now.level[n], loop.quantiser_step(q, n)
-            if n < TOP:
-                planes = [
-                    loop.upsample(p, level.height * size, level.width * size)
-                    for p, size in zip(planes, loop.SIZES, strict=True)
-                ]
+            basis = self._basis[kind if n == 0 else "coarse"]
             for y, x in np.argwhere(level.last >= 0):
-                levels = level.value[y, x, : level.last[y, x] + 1]
-                loop.add_block(planes, x, y, loop.klt_inverse(self._basis[kind][n], loop.dequantise(levels, step)))
+                coefficients = loop.dequantise(level.value[y, x, : level.last[y, x] + 1], step)
+                loop.add_token(planes, n, x, y, loop.klt_inverse(basis, coefficients))
         return planes
 
     def _cropped(self) -> Planes:

@@ -77,24 +77,31 @@ def klt_forward(basis: NDArray[np.int16], samples: Ints) -> Ints:
     return (basis.astype(np.int64) @ samples + (1 << (shift - 1))) >> shift
 
 
-def add_block(planes: list[Ints], x: int, y: int, samples: Ints) -> None:
-    """Add a block at block position (x, y), with a clamp."""
-    for plane, n, start in zip(planes, SIZES, _STARTS, strict=True):
-        part = plane[y * n : (y + 1) * n, x * n : (x + 1) * n]
-        part[:] = np.clip(part + samples[start : start + n * n].reshape(n, n), -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+def twice(square: Ints) -> Ints:
+    """Twice the size, bilinear with weights 3/4 and 1/4, rows first, rounded after each pass; edges are repeated."""
 
-
-def upsample(plane: Ints, height: int, width: int) -> Ints:
-    """Twice the size, cut to (height, width): bilinear with weights 3/4 and 1/4, rows first, rounded after each pass."""
-
-    def double(a: Ints, count: int) -> Ints:
-        at = np.arange(count)
+    def rows(a: Ints) -> Ints:
+        at = np.arange(2 * len(a))
         near = at >> 1
         far = np.clip(near + np.where(at & 1, 1, -1), 0, len(a) - 1)
         sums: Ints = 3 * a[near] + a[far] + 2
         return sums >> 2
 
-    return double(double(plane, height).T, width).T
+    return rows(rows(square).T).T
+
+
+def add_token(planes: list[Ints], level: int, x: int, y: int, samples: Ints) -> None:
+    """Add the 384 samples of the token at (x, y) of a pyramid level to full-size planes, with a clamp.
+
+    Its components are doubled `level` times; what lies outside the planes is dropped.
+    """
+    for plane, n, start in zip(planes, SIZES, _STARTS, strict=True):
+        square = samples[start : start + n * n].reshape(n, n)
+        for _ in range(level):
+            square = twice(square)
+        side = n << level
+        part = plane[y * side : (y + 1) * side, x * side : (x + 1) * side]
+        part[:] = clip(part + square[: part.shape[0], : part.shape[1]], -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 
 def compensate_block(reference: Ints, x: int, y: int, vector: tuple[int, int], chroma: bool) -> Ints:
