@@ -51,4 +51,5 @@ def bits_chart(results: Results, clip: str, target: float) -> str:
         series.append(
             Series(row, label, points, colour, dash, "none", [f"frame {i:.0f}: {b:.0f} bits" for i, b in points])
         )
-    return chart(f"Bits per frame, {clip}, ≈ {target} bpp", series, "frame in coding order", "bits")
+    title = f"{clip}, ≈ {target} bpp"
+    return chart(title, series, "frame in coding order", "bits", log_y=True)

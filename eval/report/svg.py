@@ -74,8 +74,10 @@ def chart(
     y_label: str,
     log_x: bool = False,
     x_ticks: Sequence[float] | None = None,
+    log_y: bool = False,
 ) -> str:
-    """A line chart with tooltips; series without points are left out. Empty charts say so."""
+    """A line chart with tooltips; series without points are left out. Empty charts say so. Values below 1 stand at 1
+    where `log_y`."""
     drawn = [s for s in series if s.points]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="chart" role="img" '
@@ -87,22 +89,22 @@ def chart(
             head + f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle" class="faint">no points</text></svg>'
         )
     xs = [x for s in drawn for x, _ in s.points]
-    ys = [y for s in drawn for _, y in s.points]
+    ys = [_height(y, log_y) for s in drawn for _, y in s.points]
     x_low, x_high = (min(xs) / 1.12, max(xs) * 1.12) if log_x else (min(xs), max(max(xs), min(xs) + 1))
     margin = 0.06 * ((max(ys) - min(ys)) or abs(max(ys)) or 1.0)
     y_low, y_high = min(ys) - margin, max(ys) + margin
-    if min(ys) >= 0 and not log_x:
-        y_low = 0.0
 
     def px(x: float) -> float:
         at = math.log(x / x_low) / math.log(x_high / x_low) if log_x else (x - x_low) / (x_high - x_low)
         return round(LEFT + at * (WIDTH - LEFT - RIGHT), 1)
 
     def py(y: float) -> float:
-        return round(HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM), 1)
+        part = (_height(y, log_y) - y_low) / (y_high - y_low)
+        return round(HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM), 1)
 
     parts = [head]
-    for tick in nice_ticks(y_low, y_high):
+    decades = [m * 10.0**e for e in range(9) for m in (1, 3) if y_low <= math.log10(m * 10.0**e) <= y_high]
+    for tick in decades if log_y else nice_ticks(y_low, y_high):
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py(tick)}" y2="{py(tick)}" class="grid"/>'
             f'<text x="{LEFT - 8}" y="{py(tick) + 4}" text-anchor="end" class="faint">{number(tick)}</text>'
@@ -121,12 +123,18 @@ def chart(
     parts += [_series(s, [(px(x), py(y)) for x, y in s.points]) for s in drawn]
     for s in drawn:
         if s.marker == "hollow":  # lines that stand in no legend by their own name
-            x, y = s.points[0]
+            x, y = px(s.points[0][0]), py(s.points[0][1])
+            near_edge = x < LEFT + 130
+            place = f'x="{x - 5}" y="{y - 10}"' if near_edge else f'x="{x - 9}" y="{y + 4}" text-anchor="end"'
             parts.append(
-                f'<g class="series" data-key="{escape(s.key)}"><text x="{px(x) - 9}" y="{py(y) + 4}" text-anchor="end" class="faint" '
-                f'font-size="11">{escape(s.label)}</text></g>'
+                f'<g class="series" data-key="{escape(s.key)}"><text {place} class="faint" font-size="11">'
+                f"{escape(s.label)}</text></g>"
             )
     return "".join(parts) + "</svg>"
+
+
+def _height(y: float, log_y: bool) -> float:
+    return math.log10(max(1.0, y)) if log_y else y
 
 
 def _series(series: Series, at: list[tuple[float, float]]) -> str:

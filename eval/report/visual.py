@@ -17,28 +17,37 @@ def leading_row(results: Results) -> str:
 
 
 def shots(results: Results) -> list[dict[str, Any]]:
-    """One entry a clip, rate and frame: {clip, target, frame, score, images: [{row, label, bpp, score, webp}]}, worst
-    LPIPS-Alex of the leading row first; the source is the image with row "source"."""
+    """One entry a clip and frame: {clip, target, frame, score, box, images: [{row, label, note, webp}]}, worst
+    LPIPS-Alex of the leading row first, clips it is missing on last; the source is the image with row "source"."""
     leader, found = leading_row(results), []
-    for clip, rows in results.runs.items():
+    for clip in results.runs:
         source = {crop["frame"]: crop for crop in results.source_crops.get(clip, [])}
-        for target in results.targets:
-            runs = {row: points[target] for row, points in rows.items() if points.get(target)}
-            crops = {row: {c["frame"]: c for c in run["crops"]} for row, run in runs.items() if run and run["crops"]}
-            first = leader if leader in crops else next(iter(crops), None)
-            if first is None:
-                continue
-            frames = sorted(set(source) & set(crops[first]), key=lambda i: -_score(runs[first], i))
-            for index in frames[:FRAMES]:
-                images = [{"row": "source", "label": "source", "note": "", "webp": source[index]["webp"]}]
-                for row in (r for r in results.rows if index in crops.get(r, {})):
-                    images.append(_image(results, row, runs[row], crops[row][index]))
-                score = _score(runs[first], index)
-                box = source[index]["box"]
-                found.append(
-                    {"clip": clip, "target": target, "frame": index, "score": score, "box": box, "images": images}
-                )
-    return sorted(found, key=lambda shot: -shot["score"])
+        target = _rate_to_show(results, clip, leader)
+        if target is None:
+            continue
+        runs = _runs_with_crops(results, clip, target)
+        crops = {row: {c["frame"]: c for c in run["crops"]} for row, run in runs.items()}
+        first = leader if leader in runs else next(iter(runs))
+        frames = sorted(set(source) & set(crops[first]), key=lambda i: -_score(runs[first], i))
+        for index in frames[:FRAMES]:
+            images = [{"row": "source", "label": "source", "note": "", "webp": source[index]["webp"]}]
+            for row in (r for r in results.rows if index in crops.get(r, {})):
+                images.append(_image(results, row, runs[row], crops[row][index]))
+            shot = {"clip": clip, "target": target, "frame": index, "box": source[index]["box"], "images": images}
+            found.append(shot | {"score": _score(runs[first], index), "led": first == leader})
+    return sorted(found, key=lambda shot: (not shot["led"], -shot["score"]))
+
+
+def _runs_with_crops(results: Results, clip: str, target: float) -> dict[str, Any]:
+    runs = {row: points.get(target) for row, points in results.runs[clip].items()}
+    return {row: run for row, run in runs.items() if run and run["crops"]}
+
+
+def _rate_to_show(results: Results, clip: str, leader: str) -> float | None:
+    """The rate at which most codecs can be shown, the leading row among them if possible; the lowest of equals."""
+    counts = {target: _runs_with_crops(results, clip, target) for target in results.targets}
+    filled = [target for target, runs in counts.items() if runs]
+    return max(filled, key=lambda t: (leader in counts[t], len(counts[t]), -t), default=None)
 
 
 def _score(run: Any, index: int) -> float:

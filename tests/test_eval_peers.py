@@ -1,0 +1,76 @@
+"""Every peer writes a stream that a separate process decodes, in both forms, and so does a codec from a TOML file."""
+
+import pytest
+
+pytest.importorskip("imageio_ffmpeg")
+
+from eval_helpers import small_clip
+
+from eval.codecs import Options, resolve
+from eval.codecs.peers import PEERS
+from eval.encoding import decode, encode
+from eval.metrics import Measurer
+from eval.tools import EvalError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("peers")
+
+
+@pytest.fixture(scope="module")
+def clip(folder):
+    return small_clip(folder, frames=10)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_both_forms(name, clip, folder):
+    low, random = resolve([name], Options("fast"))
+    assert (low.name, low.delay, random.name, random.delay) == (f"{name}-ld", "low", f"{name}-ra", "random")
+    for codec in (low, random):
+        encoded = encode(codec, clip, 35, folder / "streams")
+        # AV1 hides frames of a hierarchy in packets with others; every coded frame is there all the same.
+        assert 0 < len(encoded.frame_bytes) <= 10 and sum(encoded.frame_bytes) == encoded.size
+        decoded, _ = decode(codec, "", encoded, clip, folder)
+        assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["worst"] > 25
+    assert low.identity(low.encode) != random.identity(random.encode)
+
+
+def test_intra_period_reaches_the_encoder(clip, folder):
+    sizes = []
+    for keyint in (9999, 2):
+        encoded = encode(resolve(["x264-ld"], Options("fast", keyint))[0], clip, 35, folder / "streams")
+        sizes.append(encoded.frame_bytes[2])
+    assert sizes[1] > 3 * sizes[0]
+
+
+def test_templates(tmp_path, clip):
+    (tmp_path / "a.toml").write_text(
+        '[codec.mpeg2]\nencode = "{ffmpeg} -v error -i {input} -c:v mpeg2video -qscale:v {q} -f mpeg2video {stream}"\n'
+        'decode = "{ffmpeg} -v error -i {stream} -f yuv4mpegpipe {output}"\nq = [2, 31]\n'
+    )
+    codec = resolve(["mpeg2"], Options(templates=(tmp_path / "a.toml",)))[0]
+    encoded = encode(codec, clip, 8, tmp_path)
+    decoded, _ = decode(codec, "", encoded, clip, tmp_path)
+    assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["worst"] > 25
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[codec.a]\ndecode = 'x'\nq = [0, 1]", "codec.a lacks 'encode'"),
+        ("[codec.a]\nencode = 'x'\ndecode = 'x'\nq = 3", "smallest, largest"),
+        ("[codec", "a.toml"),
+        ("", "no \\[codec.NAME\\]"),
+    ],
+)
+def test_mistakes_in_templates(tmp_path, text, message):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(EvalError, match=message):
+        resolve(["a"], Options(templates=(tmp_path / "a.toml",)))
+
+
+def test_unknown_names_in_templates(tmp_path, clip):
+    (tmp_path / "a.toml").write_text("[codec.a]\nencode = 'x {colour}'\ndecode = 'x'\nq = [0, 1]")
+    with pytest.raises(EvalError, match="colour"):
+        encode(resolve(["a"], Options(templates=(tmp_path / "a.toml",)))[0], clip, 1, tmp_path)
