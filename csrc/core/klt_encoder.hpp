@@ -37,18 +37,12 @@ class KltEncoder {
   bool keep_learning = false;  // do not restore the initial state at key frames
 
  private:
-  struct Costs;   // code lengths by the first contexts
-  struct Window;  // tokens of a window while they are chosen
-
   LoopState state_;
   EncoderTools tools_;
   Residual target_;
 
   bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut
   void choose_tokens(const Picture& source, int q, bool key);
-  void choose_window(int wx, int wy, int q, bool key, const Costs& costs);
-  // Quantises one token; returns how much J = distortion + lambda · bits falls against leaving it out (0: left out).
-  float choose_token(int l, int q, bool key, const Costs& costs, const int16_t* samples, int16_t* values) const;
 };
 
 }  // namespace gv

@@ -1,0 +1,237 @@
+#include "core/window_tokens.hpp"
+
+namespace gv {
+namespace {
+
+constexpr int kSide = 1 << kTop;  // of a window in 16×16 regions
+constexpr float kUnit = static_cast<float>(1 << (2 * kCoefBits));  // of a squared sample difference
+
+GV_SIMD uint32_t energy_of(const int16_t* v, int n) {
+  uint32_t sum = 0;
+  for (int i = 0; i < n; ++i) sum += static_cast<uint32_t>(static_cast<int32_t>(v[i]) * v[i]);
+  return sum;
+}
+
+// Mean over 2^level × 2^level samples of a region whose corner is the 16×16 region (x, y).
+void average_region(const Residual& r, int x, int y, int level, int16_t* out) {
+  for (int c = 0; c < 3; ++c) {
+    const int n = c == 0 ? 16 : 8, f = 1 << level;
+    for (int j = 0; j < n; ++j)
+      for (int i = 0; i < n; ++i) {
+        int sum = 0;
+        for (int b = 0; b < f; ++b) {
+          const int16_t* row = r.data[c].data() + static_cast<size_t>(y * n + j * f + b) * r.width[c] + x * n + i * f;
+          for (int a = 0; a < f; ++a) sum += row[a];
+        }
+        *out++ = static_cast<int16_t>((sum + (1 << (2 * level - 1))) >> (2 * level));
+      }
+  }
+}
+
+// Subtracts the 16×16 region (x, y) of an expanded token.
+void take_off(const Expanded& token, int level, int x, int y, int16_t* samples) {
+  for (int c = 0; c < 3; ++c) {
+    const int n = c == 0 ? 16 : 8, side = n << level;
+    for (int j = 0; j < n; ++j, samples += n) {
+      const int16_t* row = token.data[c].data() + static_cast<size_t>(y * n + j) * side + x * n;
+      for (int i = 0; i < n; ++i) samples[i] = static_cast<int16_t>(clamp(samples[i] - row[i], -kMaxSample, kMaxSample));
+    }
+  }
+}
+
+// No tokens in a square of nodes at (x, y) of a window that starts at (x0, y0).
+void forget(TokenLevel& t, int x0, int y0, int x, int y, int side) {
+  for (int j = y0 + y; j < std::min(y0 + y + side, t.grid.height); ++j)
+    for (int i = x0 + x; i < std::min(x0 + x + side, t.grid.width); ++i) {
+      t.last[static_cast<size_t>(j) * t.grid.width + i] = -1;
+      t.energy[static_cast<size_t>(j) * t.grid.width + i] = 0;
+    }
+}
+
+}  // namespace
+
+WindowTokens::Finest::Finest() : values(kSide * kSide * kBlockSamples), coded(kSide * kSide), j(kSide * kSide) {}
+
+WindowTokens::WindowTokens(LoopState& state, const Residual& target, const EncoderTools& tools, const Costs& costs, int q, bool key)
+    : state_(state), target_(target), tools_(tools), costs_(costs), q_(q), key_(key) {
+  const float step = static_cast<float>(quantiser_step(q, 0));
+  lambda_ = static_cast<float>(tools.lambda) * step * step;
+}
+
+void WindowTokens::choose(int wx, int wy) {
+  FrameTokens& now = state_.now;
+  x0_ = wx * kSide;
+  y0_ = wy * kSide;
+  wide_ = std::min(kSide, now.blocks_wide - x0_);
+  high_ = std::min(kSide, now.blocks_high - y0_);
+  for (int y = 0; y < high_; ++y)
+    for (int x = 0; x < wide_; ++x) {
+      int16_t samples[kBlockSamples];
+      target_.gather(x0_ + x, y0_ + y, samples);
+      set_finest(best_, x, y, samples);
+    }
+
+  // J of the regions of the level below, and whether anything in them is coded.
+  std::vector<float> cost(best_.j), next(kSide * kSide);
+  std::vector<uint8_t> any(best_.coded), next_any(kSide * kSide);
+  for (int l = 1; l < kLevels; ++l) {
+    const int n = kSide >> l, size = 1 << l, grid = now.level[l].grid.width;
+    for (int y = 0; y * size < high_; ++y)
+      for (int x = 0; x * size < wide_; ++x) {
+        const Region r{l, x * size, y * size, std::min((x + 1) * size, wide_), std::min((y + 1) * size, high_),
+                       (wy * n + y) * grid + wx * n + x};
+        float parts = 0.f;
+        bool some = false;
+        for (int i = 0; i < 4; ++i) {
+          const int cx = 2 * x + (i & 1), cy = 2 * y + (i >> 1);
+          if (cx * size / 2 >= wide_ || cy * size / 2 >= high_) continue;
+          parts += cost[static_cast<size_t>(cy) * 2 * n + cx];
+          some = some || any[static_cast<size_t>(cy) * 2 * n + cx];
+        }
+        float choice = parts + lambda_ * (costs_.any[l][1] + costs_.self[l][0]);
+        const float empty = some ? empty_cost(r) : parts + lambda_ * (costs_.any[l][0] - 4 * costs_.any[l - 1][0]);
+        if (!some || empty < choice) {
+          choice = empty;
+          if (some) drop(r, l);
+          some = false;
+        }
+        const bool whole = r.x + size <= wide_ && r.y + size <= high_;
+        if (some && whole && tools_.coarse_tokens) choice = try_coarse(r, choice);
+        next[static_cast<size_t>(y) * n + x] = choice;
+        next_any[static_cast<size_t>(y) * n + x] = some;
+      }
+    cost.swap(next);
+    any.swap(next_any);
+  }
+  write();
+}
+
+void WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
+  const size_t n = static_cast<size_t>(y) * kSide + x;
+  const float gain = quantise(0, samples, out.values.data() + n * kBlockSamples);
+  out.coded[n] = gain > 0.f;
+  out.j[n] = kUnit * static_cast<float>(energy_of(samples, kBlockSamples)) - gain + lambda_ * costs_.any[0][0];
+}
+
+float WindowTokens::empty_cost(const Region& r) const {
+  float sum = lambda_ * costs_.any[r.level][0];
+  for (int y = r.y; y < r.low; ++y)
+    for (int x = r.x; x < r.right; ++x) {
+      int16_t samples[kBlockSamples];
+      target_.gather(x0_ + x, y0_ + y, samples);
+      sum += kUnit * static_cast<float>(energy_of(samples, kBlockSamples));
+    }
+  return sum;
+}
+
+float WindowTokens::try_coarse(const Region& r, float limit) {
+  const int l = r.level;
+  TokenLevel& t = state_.now.level[l];
+  int16_t samples[kBlockSamples], block[kBlockSamples];
+  average_region(target_, x0_ + r.x, y0_ + r.y, l, samples);
+  int16_t* v = state_.now.values(l, r.node);
+  if (quantise(l, samples, v) <= 0.f) return limit;
+  state_.now.measure(l, r.node);
+  state_.inverse_token(l, r.node, q_, key_, block);
+  const Expanded token(block, l);
+  float with = lambda_ * (costs_.any[l][1] + costs_.token(l, v, t.last[r.node]));
+  for (int y = r.y; y < r.low && with < limit; ++y)
+    for (int x = r.x; x < r.right; ++x) {
+      target_.gather(x0_ + x, y0_ + y, samples);
+      take_off(token, l, x - r.x, y - r.y, samples);
+      set_finest(trial_, x, y, samples);
+      with += trial_.j[static_cast<size_t>(y) * kSide + x];
+    }
+  if (with >= limit) {
+    forget(t, x0_ >> l, y0_ >> l, r.x >> l, r.y >> l, 1);
+    return limit;
+  }
+  drop(r, l - 1);
+  for (int y = r.y; y < r.low; ++y)
+    for (int x = r.x; x < r.right; ++x) {
+      const size_t b = static_cast<size_t>(y) * kSide + x;
+      best_.coded[b] = trial_.coded[b];
+      std::copy_n(trial_.values.data() + b * kBlockSamples, kBlockSamples, best_.values.data() + b * kBlockSamples);
+    }
+  return with;
+}
+
+// No tokens in the region, at `from_level` and below.
+void WindowTokens::drop(const Region& r, int from_level) {
+  for (int y = r.y; y < r.low; ++y)
+    for (int x = r.x; x < r.right; ++x) best_.coded[static_cast<size_t>(y) * kSide + x] = 0;
+  for (int k = 1; k <= from_level; ++k) forget(state_.now.level[k], x0_ >> k, y0_ >> k, r.x >> k, r.y >> k, 1 << (r.level - k));
+}
+
+// Finest tokens and the subtree flags of all levels.
+void WindowTokens::write() {
+  FrameTokens& now = state_.now;
+  for (int y = 0; y < high_; ++y)
+    for (int x = 0; x < wide_; ++x) {
+      const size_t b = static_cast<size_t>(y) * kSide + x;
+      if (!best_.coded[b]) continue;
+      const int node = (y0_ + y) * now.blocks_wide + x0_ + x;
+      std::copy_n(best_.values.data() + b * kBlockSamples, kBlockSamples, now.values(0, node));
+      now.measure(0, node);
+    }
+  for (int l = 0; l < kLevels; ++l) {
+    TokenLevel& t = now.level[l];
+    const int left = x0_ >> l, top = y0_ >> l, n = kSide >> l;
+    for (int y = top; y < std::min(top + n, t.grid.height); ++y)
+      for (int x = left; x < std::min(left + n, t.grid.width); ++x) {
+        const size_t at = static_cast<size_t>(y) * t.grid.width + x;
+        t.any[at] = t.last[at] >= 0;
+        for (int i = 0; l > 0 && i < 4; ++i) {
+          const TokenLevel& below = now.level[l - 1];
+          const int cx = 2 * x + (i & 1), cy = 2 * y + (i >> 1);
+          if (cx < below.grid.width && cy < below.grid.height)
+            t.any[at] = t.any[at] || below.any[static_cast<size_t>(cy) * below.grid.width + cx];
+        }
+      }
+  }
+}
+
+float WindowTokens::quantise(int l, const int16_t* samples, int16_t* v) const {
+  const int step = quantiser_step(q_, l), count = coefficient_count(l);
+  const float weight = static_cast<float>(tools_.lambda) * static_cast<float>(step) * static_cast<float>(step);
+  // In quarter sample steps a block of this energy is not worth four bits.
+  if (16.f * static_cast<float>(energy_of(samples, kBlockSamples)) < 4.f * weight) return 0.f;
+
+  int32_t coefficient[kBlockSamples];
+  klt_forward(state_.model.basis[key_ ? 0 : 1][l], count, samples, coefficient);
+  std::fill_n(v, count, static_cast<int16_t>(0));
+  float best = 0.f, walk = weight * (costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1]);
+  int last = -1;
+  for (int i = 0; i < count; ++i) {
+    const int magnitude = std::abs(coefficient[i]);
+    const uint32_t i72 = index72(i);
+    const float zero_cost = weight * costs_.sig[l][i72][0];
+    int level = std::min((magnitude + step / 2) / step, kMaxLevel - 1);
+    if (!tools_.rdoq) level = std::min((magnitude * 3 + step) / (3 * step), kMaxLevel - 1);
+    if (level == 0) {
+      walk += zero_cost;
+      continue;
+    }
+    // J of a level against zero: squared error and bits.
+    auto price = [&](int m) {
+      const float error = static_cast<float>(magnitude - dequantise(m, step)), whole = static_cast<float>(magnitude);
+      return error * error - whole * whole + weight * magnitude_bits(costs_.big[l][i72], m);
+    };
+    float cost = price(level);
+    if (tools_.rdoq && level > 1) {
+      const float lower = price(level - 1);
+      if (lower < cost) cost = lower, --level;
+    }
+    // As the last one it needs no significance flag.
+    const float as_last = walk + cost + weight * costs_.last[l][i];
+    const float with_flag = cost + weight * costs_.sig[l][i72][1];
+    const bool ends = as_last < best, keep = with_flag < zero_cost || !tools_.rdoq;
+    if (ends) best = as_last, last = i;
+    if (ends || keep) v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
+    walk += keep ? with_flag : zero_cost;
+  }
+  std::fill(v + last + 1, v + count, static_cast<int16_t>(0));
+  return -best;
+}
+
+}  // namespace gv

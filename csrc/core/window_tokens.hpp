@@ -1,0 +1,51 @@
+// The encoder's choice of the tokens of one window by rate and distortion.
+#pragma once
+
+#include "core/costs.hpp"
+#include "core/klt_encoder.hpp"
+
+namespace gv {
+
+// Bottom up: every region of 32…256 samples compares what its parts cost with a token of its own, under which the finest
+// tokens are chosen anew, and with nothing at all. J = squared error in quarter sample steps + lambda · bits.
+class WindowTokens {
+ public:
+  WindowTokens(LoopState& state, const Residual& target, const EncoderTools& tools, const Costs& costs, int q, bool key);
+  // Writes the tokens of window (wx, wy) into state.now.
+  void choose(int wx, int wy);
+
+ private:
+  // The finest tokens as they would be coded.
+  struct Finest {
+    std::vector<int16_t> values;  // 16×16 regions × 384
+    std::vector<uint8_t> coded;
+    std::vector<float> j;
+    Finest();
+  };
+  // A region of the level in work, in units of 16×16 regions of the window.
+  struct Region {
+    int level, x, y, right, low;
+    int node;  // in state.now.level[level]
+  };
+
+  LoopState& state_;
+  const Residual& target_;
+  const EncoderTools& tools_;
+  const Costs& costs_;
+  int q_;
+  bool key_;
+  float lambda_;
+  int x0_ = 0, y0_ = 0, wide_ = 0, high_ = 0;  // the window in 16×16 regions
+  Finest best_, trial_;
+
+  void set_finest(Finest& out, int x, int y, const int16_t* samples) const;
+  float empty_cost(const Region& r) const;
+  // Cost with a token of the region's own if that is below `limit`; the tokens are kept then.
+  float try_coarse(const Region& r, float limit);
+  void drop(const Region& r, int from_level);
+  void write();
+  // Quantises one token; returns how much J falls against leaving it out (0: left out).
+  float quantise(int l, const int16_t* samples, int16_t* values) const;
+};
+
+}  // namespace gv
