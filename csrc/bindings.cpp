@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "arrays.hpp"
+#include "core/counter.hpp"
 #include "core/deblock.hpp"
 #include "core/klt_encoder.hpp"
 
@@ -187,6 +188,28 @@ NB_MODULE(_core, m) {
             return crop(self.decoder.loop(), self.width, self.height);
           },
           "payload"_a)
+      .def(
+          "tokens",
+          [](const Decoder& self, int level) {
+            if (level < 0 || level >= gv::kLevels) throw nb::value_error("level is 0…4");
+            const gv::TokenLevel& t = self.decoder.tokens().level[level];
+            const size_t h = static_cast<size_t>(t.grid.height), w = static_cast<size_t>(t.grid.width);
+            const size_t count = static_cast<size_t>(gv::coefficient_count(level));
+            std::vector<int16_t> value(h * w * count);
+            for (size_t n = 0; n < h * w; ++n)
+              std::copy_n(t.value.data() + n * count, static_cast<size_t>(t.last[n] + 1), value.data() + n * count);
+            return nb::make_tuple(to_numpy(std::move(value), {h, w, count}), to_numpy(std::vector<int16_t>(t.last), {h, w}));
+          },
+          "level"_a, "Tokens of the last frame: quantised values (rows, columns, count) int16 and index of the last one, -1 = none.")
+      .def(
+          "decisions",
+          [](const Decoder& self, bool key) {
+            gv::BitCounter counter(gv::slots::kCount);
+            gv::FrameTokens tokens = self.decoder.tokens();
+            gv::FrameSyntax<gv::BitCounter>(counter, tokens, self.decoder.tokens_before(), self.decoder.q(), key).code();
+            return nb::make_tuple(to_numpy(std::vector<uint32_t>(counter.seen()), {gv::slots::kCount, 2}), counter.raw_bits());
+          },
+          "key"_a, "What the last frame was coded as: zeros and ones seen by each context (slots, 2), and raw bits.")
       .def("motion", [](const Decoder& self) {
         const gv::FrameTokens& t = self.decoder.tokens();
         std::vector<int16_t> mv;

@@ -75,6 +75,7 @@ class KltDecoder {
   void decode(const uint8_t* data, size_t size);
   const Picture& loop() const { return state_.loop; }
   const FrameTokens& tokens() const { return state_.now; }
+  const FrameTokens& tokens_before() const { return state_.before; }
   int q() const { return q_; }
 
  private:
