@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gvcodec import perceptual
-from gvcodec.appearance import Painter, tune
+from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.renderer import new_renderer
 from gvcodec.errors import UsageError
@@ -136,8 +136,8 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right():
 def test_training_lowers_the_loss(cache, tmp_path, start_minutes):
     torch.manual_seed(0)
     trainer = Trainer(config(cache, tmp_path, start_minutes=start_minutes, learning_rate=5e-3, threads=1))
-    losses = [trainer.step()["total"] for _ in range(25)]
-    assert np.mean(losses[-5:]) < 0.93 * np.mean(losses[:5])
+    losses = [trainer.step()["total"] for _ in range(20)]
+    assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
 
 
 def test_training_resumes_where_it_stopped(cache, tmp_path):
@@ -184,7 +184,10 @@ FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
 
 
 @needs_weights
-def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path):
+def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "_POOL", 6)
+    monkeypatch.setattr(tuning, "_VALIDATION", 3)
+    monkeypatch.setattr(tuning, "_BATCH", 2)
     checkpoint = tmp_path / "base.safetensors"
     save_checkpoint(new_renderer(), checkpoint)
     said: list[str] = []

@@ -197,17 +197,15 @@ class Renderer(nn.Module):
         for block in self.blocks:
             x = block(x, condition)
         style = F.silu(self.style(x))
-        maps = F.interpolate(
-            torch.cat([self.head(style), self.gate(style)], 1), scale_factor=4, mode="bilinear", align_corners=False
-        )
+        maps = F.interpolate(self.head(style), scale_factor=4, mode="bilinear", align_corners=False)
         gain, amplitude = maps[:, :BANDS], maps[:, BANDS : 2 * BANDS] * unit * _NOISE_UNIT
-        tint, keep, gate = (
-            maps[:, 2 * BANDS : 2 * BANDS + 2],
-            maps[:, 2 * BANDS + 2 : 2 * BANDS + 3],
-            maps[:, 2 * BANDS + 3 :],
-        )
+        tint, keep = maps[:, 2 * BANDS : 2 * BANDS + 2], maps[:, 2 * BANDS + 2 :]
 
-        hidden = F.silu(self.enter(torch.cat([signal, noise_sum], 1))) * (1 + gate)
+        # Channels last: the three convolutions at half resolution are most of the arithmetic.
+        gate = self.gate(style).contiguous(memory_format=torch.channels_last)
+        gate = 1 + F.interpolate(gate, scale_factor=4, mode="bilinear", align_corners=False)
+        hidden = torch.cat([signal, noise_sum], 1).contiguous(memory_format=torch.channels_last)
+        hidden = F.silu(self.enter(hidden)) * gate
         residual = self.leave(F.silu(self.middle(hidden))) * (1 / _SIGNAL_GAIN)
         half = (gain[:, 3:] * coarse + amplitude[:, 3:] * noise_coarse).sum(1, keepdim=True)
         added = F.conv2d(F.pad(half, (1, 1, 1, 1), mode="replicate"), self.bank.up)

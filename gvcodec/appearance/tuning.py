@@ -39,9 +39,9 @@ RATE_SLOPE = 0.45
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
 SIZE = 192
-_POOL, _VALIDATION, _BATCH = 96, 12, 4
+_POOL, _VALIDATION, _BATCH = 64, 12, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
-_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_FACTORS = (0.06, 0.15, 0.35, 0.8)
 
 Progress = Callable[[str], None]
 Run = tuple[
