@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
+    # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from gvcodec import commands
 
