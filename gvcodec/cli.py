@@ -1,4 +1,4 @@
-"""Command line: `gvcodec encode | decode | info | extract`.
+"""Command line: `gvcodec encode | decode | info | extract | train`.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
 5 decoded frames differ from the encoder's, 130 interrupted. Every error is one line on standard error.
@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import gvcodec
 from gvcodec.errors import GvcodecError
+from gvcodec.train.cli import add_arguments as add_training_arguments
 
 _INTERRUPTED = 130
 _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
@@ -109,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument("input", metavar="IN", help="stream made with --base av1 or hevc, - = standard input")
     extract.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
     extract.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+
+    add_training_arguments(commands.add_parser("train", help="train the renderer"))
     return parser
 
 

@@ -151,6 +151,13 @@ def extract(options: argparse.Namespace) -> None:
     say(f"{options.output}: {frames} frames of {reader.header.base}, copied{note}")
 
 
+def train(options: argparse.Namespace) -> None:
+    """`gvcodec train CONFIG`"""
+    from gvcodec.train.cli import run
+
+    run(options)
+
+
 def _facts(reader: Reader) -> dict[str, Any]:
     """What a stream holds, after reading and checking all of it."""
     header = reader.header

@@ -1,0 +1,129 @@
+"""Damaged files through the command line: a clear error and exit code 3, in bounded time and memory, whatever byte is hit."""
+
+from __future__ import annotations
+
+import io
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import moving_texture
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.errors import DamagedStreamError, GvcodecError
+from gvcodec.types import Planes
+
+TWO_GIGABYTES = 2 << 30
+
+
+@pytest.fixture(scope="module", params=["klt", "av1", "hevc"])
+def stream(request) -> bytes:
+    """Eight frames in two GOPs."""
+    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, tune=0, q=40)
+
+
+def decode_all(data: bytes) -> list[Planes]:
+    return list(gvcodec.decode_planes(data, fidelity=True, threads=1))
+
+
+def test_any_flipped_byte_is_refused(stream: bytes) -> None:
+    rng = np.random.default_rng(3)
+    for position in range(len(stream)):
+        damaged = bytearray(stream)
+        damaged[position] ^= int(rng.integers(1, 256))
+        with pytest.raises(DamagedStreamError):
+            for _ in Reader(io.BytesIO(damaged)).packets():
+                pass
+    for position in rng.integers(len(stream), size=25):
+        damaged = bytearray(stream)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        with pytest.raises(DamagedStreamError):
+            decode_all(bytes(damaged))
+
+
+def test_any_cut_is_refused(stream: bytes) -> None:
+    for size in (0, 3, 20, len(stream) // 3, len(stream) // 2, len(stream) - 17, len(stream) - 16, len(stream) - 1):
+        with pytest.raises(DamagedStreamError):
+            decode_all(stream[:size])
+
+
+def rebuilt(stream: bytes, change: object) -> bytes:
+    """The stream with `change` applied to its packets, every checksum right."""
+    reader = Reader(io.BytesIO(stream))
+    packets = change(list(reader.packets()))
+    output = io.BytesIO()
+    writer = Writer(output, reader.header)
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(reader.loop_hash)
+    return output.getvalue()
+
+
+def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+
+        def change(packets: list[Packet]) -> list[Packet]:
+            number = int(rng.integers(len(packets)))
+            data = bytearray(packets[number].payload)
+            for _ in range(int(rng.integers(1, 6))):
+                data[int(rng.integers(len(data)))] = int(rng.integers(256))
+            cut = len(data) if rng.random() < 0.7 else int(rng.integers(len(data)))
+            packets[number] = Packet(packets[number].kind, bytes(data[:cut]))
+            return packets
+
+        # Other pictures of the right size are possible; then the loop hash tells.
+        with pytest.raises(GvcodecError):
+            decode_all(rebuilt(stream, change))
+
+
+def test_frames_that_are_missing_doubled_or_moved_are_noticed(stream: bytes) -> None:
+    for change in (
+        lambda p: [packet for number, packet in enumerate(p) if number != 2],
+        lambda p: [*p[:3], p[2], *p[3:]],
+        lambda p: [p[0], p[2], p[1], *p[3:]],
+        lambda p: [*p[4:], *p[:4]],
+    ):
+        with pytest.raises(GvcodecError):
+            decode_all(rebuilt(stream, change))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\xff" * 40, bytes(range(200))])
+def test_made_up_side_information_is_refused_or_harmless(stream: bytes, payload: bytes) -> None:
+    timed = rebuilt(stream, lambda p: [Packet(Kind.TIMING, payload), *p])
+    try:
+        assert len(decode_all(timed)) == 8
+    except DamagedStreamError:
+        pass
+
+
+def limited() -> None:
+    """In the child: no file that grows without end, and CPU time that ends."""
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+
+
+@pytest.mark.parametrize("subcommand", ["decode", "info", "extract"])
+def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path: Path, subcommand: str) -> None:
+    rng = np.random.default_rng(11)
+    for number in range(3):
+        damaged = bytearray(stream)
+        damaged[int(rng.integers(len(stream)))] ^= int(rng.integers(1, 256))
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(damaged)
+        target = [] if subcommand == "info" else [str(tmp_path / "o.mp4")]
+        command = [sys.executable, "-m", "gvcodec", subcommand, str(path), *target]
+        done = subprocess.run(command, capture_output=True, timeout=100, preexec_fn=limited, check=False)
+        message = done.stderr.decode()
+        if subcommand == "extract" and b"klt" in done.stderr:
+            assert done.returncode == 2
+            continue
+        assert done.returncode == 3, message
+        assert message.startswith(f"gvcodec: {path}: ")
+        assert message.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.bin", "1.bin", "2.bin"]
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < TWO_GIGABYTES
