@@ -34,7 +34,7 @@ PEERS = ("x264", "x265")
 
 def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tuple[str, list[str]]:
     """Encodes, decodes, measures and writes `table-BASE.json` and `.md` below `out`; (markdown, what went wrong)."""
-    ours = resolve([f"gvcodec:base={base}:output=fidelity"], Options())[0]
+    ours = resolve([f"gvcodec:base={base}:tune=off:output=fidelity"], Options())[0]
     peers = {name: make(name, "ld", Options(), ("-preset", "medium")) for name in PEERS}
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     rows, problems = [], []

@@ -34,12 +34,18 @@ def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
     import torch
     import torch.nn.functional as F
 
-    taps = torch.exp(-(torch.arange(-5.0, 6.0) ** 2) / (2 * 1.5**2))
-    taps = taps / taps.sum()
+    taps = np.exp(-(np.arange(-5.0, 6.0) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
 
     def blur(x: torch.Tensor) -> torch.Tensor:
-        x = F.conv2d(x, taps.view(1, 1, 1, 11))
-        return F.conv2d(x, taps.view(1, 1, 11, 1))
+        # Shifted sums: five times as fast as a convolution with a single channel.
+        for axis in (2, 3):
+            size = x.shape[axis] - 10
+            total = x.narrow(axis, 5, size) * float(taps[5])
+            for k in range(5):
+                total.add_(x.narrow(axis, k, size) + x.narrow(axis, 10 - k, size), alpha=float(taps[k]))
+            x = total
+        return x
 
     x, y = (torch.from_numpy(np.ascontiguousarray(p))[:, None] for p in (decoded, source))
     scales = max(1, min(5, int(np.log2(min(x.shape[2:]) / 11)) + 1))
