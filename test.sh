@@ -5,7 +5,7 @@ EXTRAS=appearance,eval,dev
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 
 if compgen -G "csrc/tests/*.cpp" >/dev/null; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check cmake ninja
+    "$venv/bin/pip" install -qq --disable-pip-version-check cmake ninja
     build=build/sanitize
     "$venv/bin/cmake" -S . -B "$build" -G Ninja -DCMAKE_MAKE_PROGRAM="$venv/bin/ninja" -DCMAKE_BUILD_TYPE=Debug \
         -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON >"$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }

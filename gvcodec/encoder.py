@@ -123,6 +123,8 @@ class Encoder:
             raise UsageError("there is no frame to encode")
         self._take(self._structure.flush())
         self._flushed = True
+        # An AV1 encoder of large pictures holds gigabytes, which tuning may need.
+        del self._structure
         if self._samples is not None:
             samples = self._samples.samples()
             self._samples = None
@@ -179,7 +181,7 @@ class _Reservoir:
 
     RUN = 3
     MAX_FRAMES = 48
-    MAX_BYTES = 600_000_000
+    MAX_BYTES = 400_000_000
 
     def __init__(self, fmt: VideoFormat) -> None:
         pair_bytes = 2 * 2 * fmt.width * fmt.height * 3 // 2

@@ -52,5 +52,5 @@ torch_source=()
 if [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null; then
     torch_source=(--extra-index-url https://download.pytorch.org/whl/cpu)
 fi
-"$venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 "${torch_source[@]}" torch==2.13.0
-"$venv/bin/pip" install --quiet --disable-pip-version-check -e ".[$EXTRAS]" -C editable.rebuild=false
+"$venv/bin/pip" install -qq --disable-pip-version-check --retries 1 "${torch_source[@]}" torch==2.13.0
+"$venv/bin/pip" install -qq --disable-pip-version-check -e ".[$EXTRAS]" -C editable.rebuild=false
