@@ -39,9 +39,11 @@ RATE_SLOPE = 0.45
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
 SIZE = 192
+_RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
 _POOL, _VALIDATION, _BATCH = 64, 12, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
 _FACTORS = (0.06, 0.15, 0.35, 0.8)
+_HURRIED_FACTOR = 0.2
 
 Progress = Callable[[str], None]
 Run = tuple[
@@ -139,18 +141,13 @@ class _Tuner:
         self.optimizer = torch.optim.AdamW(self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.steps = 0
 
-    def update(self, learning_rate: float, rounding: dict[str, float] | None) -> float:
-        """One step; with `rounding` (step of each tensor) the forward pass sees rounded deltas."""
+    def update(self, learning_rate: float, exponents: dict[str, int] | None) -> float:
+        """One step; with `exponents` (steps of the tensors) the forward pass sees rounded deltas."""
         numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
         batch, references = self.pool.batch(numbers, self.objective)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        if rounding:
-            self.set_deltas(
-                {
-                    name: torch.round((exact[name] - self.origin[name]) / step).clamp(-LIMIT, LIMIT) * step
-                    for name, step in rounding.items()
-                }
-            )
+        if exponents:
+            self.quantise(exponents)
         loss = self.objective(self.renderer, batch, self.steps * 3, references)["total"].mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -184,25 +181,38 @@ class _Tuner:
             total += float(self.objective(renderer, batch, 7, references)["total"].sum())
         return total / len(self.held.crops)
 
-    def quantise(self, factor: float) -> list[Delta]:
-        """Deltas rounded with steps of `factor` over the root of the mean second moment of each tensor's gradient."""
-        coded = []
+    def steps_for(self, factor: float) -> dict[str, int]:
+        """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's gradient."""
         correction = 1 - 0.98**self.steps
-        for name, delta in self.deltas().items():
-            moment = float(self.optimizer.state[self.weights[name]]["exp_avg_sq"].mean()) / correction
-            exponent = exponent_for(factor * 3e-4 / math.sqrt(moment + 1e-12))
-            values = torch.round(delta / step_of(exponent)).clamp(-LIMIT, LIMIT).long().flatten().numpy()
-            coded.append(Delta(name, values, exponent))
-        return coded
+        moments = {name: self.optimizer.state[w]["exp_avg_sq"].mean() / correction for name, w in self.weights.items()}
+        return {name: exponent_for(factor * 3e-4 / math.sqrt(float(m) + 1e-12)) for name, m in moments.items()}
 
-    def load(self, coded: list[Delta]) -> None:
-        """Put quantised deltas into the renderer."""
+    def quantise(self, exponents: dict[str, int]) -> bytes:
+        """Round the deltas, leave the rounded ones in the renderer, return the payload."""
+        coded = []
+        for name, delta in self.deltas().items():
+            values = torch.round(delta / step_of(exponents[name])).clamp(-LIMIT, LIMIT)
+            coded.append(Delta(name, values.long().flatten().numpy(), exponents[name]))
         self.set_deltas(
             {
                 d.name: torch.from_numpy(d.values).float().mul(step_of(d.exponent)).reshape(self.origin[d.name].shape)
                 for d in coded
             }
         )
+        return pack(coded)
+
+    def choose_steps(self, cost: Callable[[float, bytes], float], say: Progress) -> dict[str, int]:
+        """Exponents of the factor that costs least on the held-out crops; the deltas stay as they are."""
+        exact, trials = self.deltas(), []
+        for factor in _FACTORS:
+            self.set_deltas(exact)
+            exponents = self.steps_for(factor)
+            payload = self.quantise(exponents)
+            loss = self.judge(self.renderer)
+            trials.append((cost(loss, payload), factor, exponents))
+            say(f"tuning: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
+        self.set_deltas(exact)
+        return min(trials)[2]
 
 
 def tune(
@@ -232,50 +242,29 @@ def tune(
         warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
         return None
     renderer = load_checkpoint(checkpoint)
-    tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, 1.5e-3, seed)
-    budget = stream_bytes or DEFAULT_STREAM_BYTES
-    untouched, plain = tuner.judge(None), tuner.judge(renderer)
+    tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, _RATE, seed)
+    untouched, tick = tuner.judge(None), time.monotonic()
+    plain = tuner.judge(renderer)
+    # Trying steps takes as many judgements as there are factors: not worth it in a short time.
+    hurried = not steps and len(_FACTORS) * (time.monotonic() - tick) > 0.15 * seconds
     say(f"tuning: loop {untouched:.4f}, base renderer {plain:.4f}")
 
-    def share() -> float:
-        """Part of the budget that is used up, before the last judging."""
-        reserve = 0.04 * seconds
-        return tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, seconds - reserve)
-
-    rounding: dict[str, float] | None = None
-    exponents: dict[str, int] = {}
-
     def cost(loss: float, payload: bytes) -> float:
-        return loss * (1 + RATE_SLOPE * len(payload) / budget)
+        return loss * (1 + RATE_SLOPE * len(payload) / (stream_bytes or DEFAULT_STREAM_BYTES))
 
+    def share() -> float:
+        """Part of the budget that is used up; the rest is for the last judgement."""
+        return tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
+
+    exponents: dict[str, int] | None = None
     while share() < 1:
-        if rounding is None and share() > _FIT_SHARE and tuner.steps:
-            exact = tuner.deltas()
-            trials = []
-            for factor in _FACTORS:
-                tuner.set_deltas(exact)
-                coded = tuner.quantise(factor)
-                tuner.load(coded)
-                loss, payload = tuner.judge(tuner.renderer), pack(coded)
-                trials.append((cost(loss, payload), factor))
-                say(f"tuning: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
-            tuner.set_deltas(exact)
-            rounding = {d.name: step_of(d.exponent) for d in tuner.quantise(min(trials)[1])}
-            exponents = {name: exponent_for(step) for name, step in rounding.items()}
-        tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), rounding)
-    if rounding is None:
-        return None
-    coded = [
-        Delta(name, torch.round(delta / rounding[name]).clamp(-LIMIT, LIMIT).long().flatten().numpy(), exponents[name])
-        for name, delta in tuner.deltas().items()
-    ]
-    tuner.load(coded)
-    payload = pack(coded)
-    tuned = tuner.judge(tuner.renderer)
-    say(f"tuning: {tuner.steps} steps, tuned {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
-    candidates: list[tuple[float, bytes | None]] = [
-        (plain, None),
-        (cost(untouched, IDENTITY), IDENTITY),
-        (cost(tuned, payload), payload),
-    ]
+        if exponents is None and tuner.steps and share() > _FIT_SHARE:
+            exponents = tuner.steps_for(_HURRIED_FACTOR) if hurried else tuner.choose_steps(cost, say)
+        tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents)
+    candidates: list[tuple[float, bytes | None]] = [(plain, None), (cost(untouched, IDENTITY), IDENTITY)]
+    if exponents is not None:
+        payload = tuner.quantise(exponents)
+        tuned = tuner.judge(tuner.renderer)
+        candidates.append((cost(tuned, payload), payload))
+        say(f"tuning: {tuner.steps} steps, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
     return min(candidates, key=lambda c: c[0])[1]
