@@ -58,5 +58,6 @@ def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
         if scale == scales - 1:
             contrast = contrast * (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
         result = result * contrast.mean((1, 2, 3)).clamp(min=0) ** float(weight)
-        x, y = (F.avg_pool2d(p, 2, ceil_mode=True, count_include_pad=False) for p in (x, y))
+        # Odd sizes get a border of zeros, as in the implementation that published figures come from (pytorch-msssim).
+        x, y = (F.avg_pool2d(p, 2, padding=[s % 2 for s in p.shape[2:]]) for p in (x, y))
     return float(result.mean())
