@@ -13,7 +13,7 @@
 
 // One source, several instruction sets: the compiler clones a plain loop and the loader picks the best copy.
 // All arithmetic in these loops is integer, so every clone gives the same result.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // sanitizers start after the loader has picked
 #define GV_SIMD
 #elif defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #define GV_SIMD __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
