@@ -58,6 +58,7 @@ def encode(options: argparse.Namespace) -> None:
         if reader.tracks and reader.tracks.waiting:
             encoder.send_tracks(reader.tracks.take())
         encoder.flush()
+        _tuning_line("")
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
     for note in (*reader.notes, *encoder.notes):

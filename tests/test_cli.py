@@ -193,6 +193,26 @@ def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path:
     assert not (tmp_path / "o.mp4").exists()
 
 
+def test_painting_needs_the_checkpoint_of_the_stream(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv")
+    assert b"20 painted frames" in done.stderr
+    loops = tmp_path / "loops.mkv"
+    gvcodec("decode", folder / "av1.bin", loops, "--fidelity")
+    assert not planes_equal(frames_of(tmp_path / "o.mkv")[3], frames_of(loops)[3])
+    repacked(folder / "av1.bin", tmp_path / "other.bin", appearance_id=b"8 others")
+    gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", fails=4)
+    gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", "--fidelity")
+    monkeypatch.setenv("GVCODEC_CHECKPOINT", str(tmp_path / "none"))
+    done = gvcodec("decode", folder / "av1.bin", tmp_path / "q.mkv")
+    assert b"writing loop frames" in done.stderr
+    assert all(planes_equal(a, b) for a, b in zip(frames_of(tmp_path / "q.mkv"), frames_of(loops), strict=True))
+    gvcodec("encode", folder / "in.mp4", tmp_path / "plain.bin", "--frames", 3)
+    assert json.loads(gvcodec("info", tmp_path / "plain.bin", "--json").stdout)["appearance_id"] is None
+
+
 def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
     command = [sys.executable, "-m", "gvcodec", "decode", str(folder / "av1.bin"), "-", "--fidelity"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

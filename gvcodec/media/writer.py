@@ -24,7 +24,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.files import PendingFile
 from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import Tracks
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Colour, Planes, VideoFormat
 
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
@@ -146,9 +146,9 @@ class PngWriter:
         self._count += 1
 
 
-def write_png(path: Path, planes: Planes, colour: object) -> None:
+def write_png(path: Path, planes: Planes, colour: Colour) -> None:
     """One frame as RGB."""
-    rgb = rgb_from_planes(planes, colour)  # type: ignore[arg-type]
+    rgb = rgb_from_planes(planes, colour)
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.time_base = "rgb24", 1

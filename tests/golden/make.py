@@ -13,10 +13,10 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from conftest import moving_texture  # noqa: E402
+from conftest import moving_texture
 
-import gvcodec  # noqa: E402
-from gvcodec.types import Colour, VideoFormat  # noqa: E402
+import gvcodec
+from gvcodec.types import Colour, VideoFormat
 
 CASES = {
     "klt": {"base": "klt", "q": 40},
