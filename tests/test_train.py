@@ -177,7 +177,8 @@ def test_bad_configurations_are_refused(tmp_path, text):
 
 def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
     source, loop = clip(2 * runs, 128)
-    return [[(loop[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
+    whole = [[(loop[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
+    return [*whole, [(loop[0], source[0])]]  # the last run of a clip may be cut short
 
 
 FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
@@ -208,6 +209,29 @@ def test_tuning_without_weights_warns_and_leaves_the_base(tmp_path, monkeypatch)
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.warns(UserWarning, match="no weights"):
         assert tune(samples(), FORMAT, "av1", Fraction(1), 50, 5.0) is None
+
+
+@needs_weights
+@pytest.mark.parametrize(("width", "height", "tuned"), [(96, 66, True), (40, 40, False)])
+def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned):
+    monkeypatch.setattr(tuning, "_POOL", 2)
+    monkeypatch.setattr(tuning, "_VALIDATION", 1)
+    monkeypatch.setattr(tuning, "_BATCH", 1)
+    save_checkpoint(new_renderer(), tmp_path / "base.safetensors")
+
+    def cut(planes: Planes) -> Planes:
+        return planes[0][:height, :width], *(p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:])
+
+    small = [[(cut(loop), cut(source)) for loop, source in run] for run in samples()]
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+    said: list[str] = []
+    arguments = (small, fmt, "av1", Fraction(1), 50, 9.0, tmp_path / "base.safetensors")
+    if not tuned:
+        with pytest.warns(UserWarning, match="smaller"):
+            assert tune(*arguments, steps=2) is None
+        return
+    tune(*arguments, steps=2, progress=said.append)
+    assert "2 steps" in said[-1]
 
 
 @pytest.mark.slow

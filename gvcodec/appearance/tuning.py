@@ -39,6 +39,7 @@ RATE_SLOPE = 0.45
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
 SIZE = 192
+_SMALLEST = 48  # VGG16 halves a picture four times
 _RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
 _POOL, _VALIDATION, _BATCH = 64, 12, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
@@ -53,8 +54,11 @@ Run = tuple[
 
 def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
     """Samples as padded half-precision planes in 0…1 with motion, one tuple a run."""
+    longest = max(len(sample) for sample in samples)
     runs = []
     for sample in samples:
+        if len(sample) < longest:  # the last run of a clip may be cut short
+            continue
         loops, sources = [to_tensors(loop) for loop, _ in sample], [to_tensors(source) for _, source in sample]
         vectors = [torch.zeros(2, loops[0][0].shape[2] // BLOCK, loops[0][0].shape[3] // BLOCK, dtype=torch.int16)]
         vectors += [search(b[0], a[0]) for (a, _), (b, _) in itertools.pairwise(sample)]
@@ -69,7 +73,6 @@ class _Pool:
     def __init__(self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator) -> None:
         from gvcodec.train.data import Batch
 
-        self.length = min(run[0].shape[0] for run in runs)
         height, width = runs[0][0].shape[2:]
         size = min(SIZE, height, width) // BLOCK * BLOCK
         self.crops: list[Batch] = []
@@ -83,7 +86,7 @@ class _Pool:
             )
             blocks = (slice(top // BLOCK, (top + size) // BLOCK), slice(left // BLOCK, (left + size) // BLOCK))
             loop, tint, source, source_tint, vectors = (
-                x[-self.length :, :, area[0], area[1]][None]
+                x[:, :, area[0], area[1]][None]
                 for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True)
             )
             self.crops.append(
@@ -237,8 +240,14 @@ def tune(
     `groups`: how many of `payload.GROUPS` may move. Without the weights of the perceptual losses a warning says so and None comes back."""
     begin = time.monotonic()
     say = progress or (lambda text: None)
-    if not samples or not perceptual.find_weights():
-        reason = "no frames to tune on" if not samples else "no weights of the perceptual losses found"
+    reason = ""
+    if not samples:
+        reason = "no frames to tune on"
+    elif min(fmt.width, fmt.height) < _SMALLEST:
+        reason = f"pictures smaller than {_SMALLEST} samples"
+    elif not perceptual.find_weights():
+        reason = "no weights of the perceptual losses found"
+    if reason:
         warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
         return None
     renderer = load_checkpoint(checkpoint)
@@ -262,8 +271,8 @@ def tune(
             exponents = tuner.steps_for(_HURRIED_FACTOR) if hurried else tuner.choose_steps(cost, say)
         tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents)
     candidates: list[tuple[float, bytes | None]] = [(plain, None), (cost(untouched, IDENTITY), IDENTITY)]
-    if exponents is not None:
-        payload = tuner.quantise(exponents)
+    if tuner.steps:
+        payload = tuner.quantise(exponents or tuner.steps_for(_HURRIED_FACTOR))
         tuned = tuner.judge(tuner.renderer)
         candidates.append((cost(tuned, payload), payload))
         say(f"tuning: {tuner.steps} steps, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")

@@ -17,7 +17,8 @@ CROP = 128
 
 
 def middle(x: Tensor, side: int) -> Tensor:
-    """The middle `side`² of planes `(…, H, W)`."""
+    """The middle `side`² of planes `(…, H, W)`, or all of a smaller one (squares only)."""
+    side = min(side, *x.shape[-2:])
     top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
     return x[..., top : top + side, left : left + side]
 
