@@ -52,7 +52,9 @@ def encode(options: argparse.Namespace) -> None:
                 encoder.send_frame(frame.planes, frame.pts)
                 if reader.tracks and (encoder.frames == 1 or reader.tracks.waiting >= _TRACK_CHUNK):
                     encoder.send_tracks(reader.tracks.take())
-                _drain(encoder, writer)
+                if _drain(encoder, writer):
+                    # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
+                    output.flush()
                 bar.update()
                 bar.set_postfix_str(_rate_so_far(encoder), refresh=False)
         if reader.tracks and reader.tracks.waiting:
@@ -238,9 +240,12 @@ def _tuning_line(line: str) -> None:
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _drain(encoder: Encoder, writer: Writer) -> None:
+def _drain(encoder: Encoder, writer: Writer) -> bool:
+    """Write what is ready; whether there was anything."""
+    before = writer.size
     while (packet := encoder.receive_packet()) is not None:
         writer.write(packet)
+    return writer.size > before
 
 
 def _copied_tracks(source: BinaryIO, path: str) -> bytes:
