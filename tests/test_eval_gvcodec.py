@@ -11,6 +11,7 @@ from eval.codecs import Options, resolve
 from eval.codecs.ours import content_version, stream_facts
 from eval.encoding import decode, encode
 from eval.metrics import Measurer
+from eval.speed import measure
 from eval.table import make_table, ratio_at_equal_psnr
 
 
@@ -34,6 +35,21 @@ def test_table_checks_decodes_and_compares(tmp_path):
     text, problems = make_table([clip], "klt", [32], tmp_path)
     assert problems == []
     assert "| small-pan | 32 |" in text and "1 and 2 threads" in text
+
+
+def test_speed_is_a_ratio_to_peers(tmp_path):
+    clip = small_clip(tmp_path, frames=2)
+    result = measure(clip, ["gvcodec:base=klt:tune=off:output=fidelity"], 40, 1, 1, tmp_path)
+    steps = result["steps"]
+    assert steps["x264-ld encode"]["ratio"]["x264"] == 1
+    for step, peer in (("encode", "x265-ld encode"), ("decode", "x265-ld decode")):
+        ours = next(v for name, v in steps.items() if name.startswith("gvcodec") and name.endswith(step))
+        expected = steps[peer]["seconds"][0] / ours["seconds"][0]
+        assert ours["ratio"]["x265"] == pytest.approx(expected) and ours["fps"] == pytest.approx(2 / ours["seconds"][0])
+    assert len(result["profiles"]) == 2 and all(
+        0 < sum(x["share"] for x in p) <= 1 for p in result["profiles"].values()
+    )
+    assert "speed over x265" in (tmp_path / "speed" / "small-pan.md").read_text()
 
 
 def test_ratio_reads_the_curve():
