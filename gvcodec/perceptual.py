@@ -16,6 +16,8 @@ Importing this module imports torch.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -62,7 +64,8 @@ def _load(network: str) -> dict[str, Tensor]:
 
 
 class Features(nn.Module):
-    """Convolution stages of AlexNet or VGG16. (N, 3, H, W) normalised input → five maps, one a stage."""
+    """Convolution stages of AlexNet or VGG16. (N, 3, H, W) normalised input → five maps, one a stage, each made when
+    it is asked for: without gradients a pair of 1080p pictures then needs two maps at a time, not ten."""
 
     def __init__(self, network: str, weights: dict[str, Tensor], blur_pool: bool = False) -> None:
         super().__init__()
@@ -77,15 +80,13 @@ class Features(nn.Module):
         hann = torch.tensor([0.25, 0.5, 0.25])
         self.register_buffer("hann", torch.outer(hann, hann)[None, None], persistent=False)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
+    def forward(self, x: Tensor) -> Iterator[Tensor]:
         for stage, pool in zip(self.stages, self.pools, strict=True):
             if pool:
                 x = self._l2_pool(x) if self.blur_pool else F.max_pool2d(x, self.pool_size, 2)
             for index, stride, padding in stage:
                 x = F.relu(F.conv2d(x, getattr(self, f"w{index}"), getattr(self, f"b{index}"), stride, padding))
-            maps.append(x)
-        return maps
+            yield x
 
     def _l2_pool(self, x: Tensor) -> Tensor:
         """DISTS' pooling: root of the Hann-weighted mean of squares, stride 2 (free of aliasing, unlike max)."""
@@ -138,8 +139,8 @@ class Dists(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in [0, 1], twice → (N,)."""
-        maps_x = [x, *self.features((x - self.mean) / self.std)]
-        maps_y = [y, *self.features((y - self.mean) / self.std)]
+        maps_x = chain([x], self.features((x - self.mean) / self.std))
+        maps_y = chain([y], self.features((y - self.mean) / self.std))
         texture, structure = [], []
         for a, b in zip(maps_x, maps_y, strict=True):
             a, b = a.float().flatten(2), b.float().flatten(2)
