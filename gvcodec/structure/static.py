@@ -2,11 +2,12 @@
 
     python -m gvcodec.structure.static --data ../shared/data/train --test ../shared/data/devtest
 
-Static tables are as good as such tables get: for every q and frame type apart, made from the training clips coded at
-that very q, one table for each pyramid level and channel (significance, magnitude, sign), one of the last index and the
-flags for each level, one for each motion decision. Their cost on a test clip is the ideal code length of exactly the
-symbols that the packets hold, without any coder overhead; bits that are coded plainly and the header byte of a frame
-count for both.
+Static tables are made from the training clips, for every q and frame type apart, and are as good as such tables get.
+Two rivals: `channels` codes each channel of each token by the table of its pyramid level and channel; `syntax` has the
+same empty-subtree flags and last indices as the real packets, each coded by the table of its level, and tables by level
+and channel only for what these leave open. Both have tables for the motion decisions. Their cost on a test clip is the
+ideal code length of what its packets hold, without coder overhead; bits that are coded plainly and the header byte of
+a frame count for all.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from gvcodec.types import Planes
 
 FLAGS = ("any.q", "self.q")
 MOTION = ("split.q", "merge.q", "merge.index", "mv.zero", "mv.prefix", "mv.sign")
+CHANNELS = ("channel", "sign", "motion")
+SYNTAX = ("flag", "last", "sig", "magnitude", "sign", "motion")
 LARGEST = 16  # magnitudes from here on share a symbol (and have plain bits behind it)
 Counts = NDArray[np.float64]
 
@@ -49,13 +52,14 @@ class Tables:
     def add(self, decoder: _core.KltDecoder, payload: bytes, key: bool) -> None:
         """Count the frame that was decoded last."""
         seen, plain = decoder.decisions(key)
-        for name in (*FLAGS, *(MOTION if not key else ())):
-            self._count(name, _family(seen.astype(np.float64), name))
+        for part, families in (("flag", FLAGS), ("motion", () if key else MOTION)):
+            for name in families:
+                self._count(f"{part}.{name}", _family(seen.astype(np.float64), name))
         for level in range(LEVELS):
             value, last = decoder.tokens(level)
-            coded = value.reshape(-1, value.shape[-1])[last.ravel() >= 0].astype(np.int64)
-            ends = last.ravel()[last.ravel() >= 0]
             channels = value.shape[-1]
+            ends = last.ravel()[last.ravel() >= 0]
+            coded = value.reshape(-1, channels)[last.ravel() >= 0].astype(np.int64)
             self._count(f"last.{level}", np.bincount(ends, minlength=channels)[None].astype(np.float64))
             before_last = np.arange(channels) < ends[:, None]
             zero = (before_last & (coded == 0)).sum(0)
@@ -63,6 +67,8 @@ class Tables:
             magnitude = np.minimum(np.abs(coded), LARGEST)
             histogram = np.stack([(magnitude == m).sum(0) for m in range(1, LARGEST + 1)], 1)
             self._count(f"magnitude.{level}", histogram.astype(np.float64))
+            zeros = last.size - histogram.sum(1, keepdims=True)
+            self._count(f"channel.{level}", np.concatenate([zeros, histogram], 1).astype(np.float64))
             self._count(f"sign.{level}", np.stack([(coded > 0).sum(0), (coded < 0).sum(0)], 1).astype(np.float64))
         self.plain_bits += plain
         self.real_bytes += len(payload)
@@ -71,10 +77,12 @@ class Tables:
     def _count(self, name: str, counts: Counts) -> None:
         self.tables[name] = self.tables[name] + counts if name in self.tables else counts
 
-    def cost(self, trained: Tables) -> float:
-        """Bytes of these symbols by tables made from `trained`."""
+    def cost(self, trained: Tables, parts: tuple[str, ...]) -> float:
+        """Bytes of these symbols by tables made from `trained`, counting the tables of `parts`."""
         bits = self.plain_bits + 8 * self.frames
         for name, counts in self.tables.items():
+            if name.split(".")[0] not in parts:
+                continue
             known = trained.tables[name]
             # Rare contexts lean on the sum over all contexts of their kind.
             prior = (known.sum(0) + 0.5) / (known.sum() + 0.5 * known.shape[1])
@@ -127,21 +135,22 @@ def main() -> None:
     width, height = arguments.size
     training, tests = sorted(arguments.data.glob("*.mp4"))[:: arguments.every], sorted(arguments.test.glob("*.mp4"))
     print(f"{len(training)} training clips of {arguments.train_frames} frames, {width}x{height}")
-    print(f"{'clip':36}  q  frames  real bytes  static bytes  saved  saved in key, inter frames")
+    print(f"{'clip':34}  q  frames  real bytes  channels    saved    syntax    saved  (in key, inter frames)")
     for q in arguments.q:
         trained = count_clips(read_clips(training, arguments.train_frames, width, height), q)
         for path in tests:
             tested = count_clips(read_clips([path], arguments.frames, width, height), q)
-            real, static = np.zeros(2), np.zeros(2)  # key, inter
+            real, channels, syntax = np.zeros(2), np.zeros(2), np.zeros(2)  # key, inter
             for kind, tables in tested.items():
-                real[1 - kind[1]] += tables.real_bytes
-                static[1 - kind[1]] += tables.cost(trained[kind])
-            frames = sum(t.frames for t in tested.values())
-            saved = [
-                f"{100 * (1 - a / b):5.1f} %" for a, b in ((real.sum(), static.sum()), *zip(real, static, strict=True))
-            ]
+                column = 0 if kind[1] else 1
+                real[column] += tables.real_bytes
+                channels[column] += tables.cost(trained[kind], CHANNELS)
+                syntax[column] += tables.cost(trained[kind], SYNTAX)
+            key, inter = 100 * (1 - real / syntax)
             print(
-                f"{path.stem:36} {q:2} {frames:7} {real.sum():11.0f} {static.sum():13.0f} {saved[0]} {saved[1]} {saved[2]}",
+                f"{path.stem:34} {q:2} {sum(t.frames for t in tested.values()):7} {real.sum():11.0f}"
+                f" {channels.sum():9.0f} {100 * (1 - real.sum() / channels.sum()):6.1f} %"
+                f" {syntax.sum():9.0f} {100 * (1 - real.sum() / syntax.sum()):6.1f} %  ({key:.1f}, {inter:.1f})",
                 flush=True,
             )
 
