@@ -129,6 +129,16 @@ def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
         StandardEncoder(form(64, 64), *arguments)
 
 
+def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
+    for rate in (Fraction(1, 100), Fraction(1000), Fraction(999983, 33331)):
+        for codec in ("av1", "hevc"):
+            encoder = StandardEncoder(VideoFormat(96, 80, rate, 1 / rate), codec, 40)
+            encoder.send(clip[0])
+            assert len(encoder.flush().packets) == 1
+    with pytest.raises(UsageError, match="64×16384"):
+        StandardEncoder(form(64, 16384), "av1", 60).send(moving_texture(64, 16384, 1)[0])
+
+
 def obu(kind: int, body: bytes, sized: bool = True) -> bytes:
     return bytes([kind << 3 | 2 * sized]) + (bytes([len(body)]) if sized else b"") + body
 

@@ -31,6 +31,8 @@ _RESTORE = {"av1": restore_av1, "hevc": restore_hevc}
 _SVT_PRESET = 4
 _X265_PRESET = "medium"
 _INTRA = 1
+#: SVT-AV1 takes no higher frame rate. Encoders only need it for their rate control; timestamps are kept elsewhere.
+_MAX_RATE = Fraction(240)
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
 _NEVER = 1 << 20
 
@@ -80,7 +82,14 @@ class StandardEncoder:
 
     def _released(self, frame: av.VideoFrame | None) -> Coded:
         coded = Coded()
-        for packet in self._encoder.encode(frame):
+        try:
+            packets = self._encoder.encode(frame)
+        except (av.FFmpegError, ValueError) as error:
+            size = f"{self._encoder.width}×{self._encoder.height}"
+            raise UsageError(
+                f"{_ENCODERS[self._codec]} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
+            ) from error
+        for packet in packets:
             payload = _STRIP[self._codec](bytes(packet))
             coded.packets.append(CodedFrame(payload, packet.is_keyframe, self._q))
             coded.loops += self._decoder.send(payload, packet.is_keyframe)
@@ -132,8 +141,8 @@ def _open_encoder(
     encoder = av.CodecContext.create(_ENCODERS[codec], "w")
     encoder.width, encoder.height = resampler.coded_width, resampler.coded_height
     encoder.pix_fmt = "yuv420p10le"
-    encoder.framerate = fmt.frame_rate
-    encoder.time_base = 1 / fmt.frame_rate
+    encoder.framerate = min(fmt.frame_rate, _MAX_RATE)
+    encoder.time_base = 1 / encoder.framerate
     encoder.gop_size = _NEVER
     colour = fmt.colour
     encoder.color_range = 2 if colour.full_range else 1
