@@ -8,6 +8,7 @@ gets its loop frames from its own decoder. Sizes that the encoders cannot code a
 
 from __future__ import annotations
 
+import contextlib
 import os
 from fractions import Fraction
 
@@ -63,7 +64,14 @@ class StandardEncoder:
         self._count = 0
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
+        self._open = False
         self._encoder = _open_encoder(fmt, self._resampler, codec, q, low_delay, threads)
+
+    def __del__(self) -> None:
+        # SVT-AV1 can wait for ever when it is freed before it has seen the end of its input.
+        if getattr(self, "_open", False):
+            with contextlib.suppress(av.FFmpegError, ValueError):
+                self._encoder.encode(None)
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
@@ -83,8 +91,10 @@ class StandardEncoder:
     def _released(self, frame: av.VideoFrame | None) -> Coded:
         coded = Coded()
         try:
+            self._open = frame is not None
             packets = self._encoder.encode(frame)
         except (av.FFmpegError, ValueError) as error:
+            self._open = False
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
                 f"{_ENCODERS[self._codec]} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
