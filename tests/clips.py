@@ -27,10 +27,11 @@ def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
 
 
 def make_clip(width: int, height: int, frames: int, seed: int = 0, cut: int | None = None) -> list[Planes]:
-    """`frames` frames of 10-bit planes; from frame `cut` on another scene."""
+    """`frames` frames of 10-bit planes; from frame `cut` on another, brighter scene."""
     clip = []
     for t in range(frames):
-        scene = seed * 7 + (1000 if cut is not None and t >= cut else 0)
+        other = cut is not None and t >= cut
+        scene = seed * 7 + (1000 if other else 0)
         scroll, slide = 3 * t, 2 * t
         wide = texture(scene, height + 64, width + 96 + 4 * frames)
         luma = wide[16 : 16 + height, scroll : scroll + width].copy()
@@ -39,7 +40,7 @@ def make_clip(width: int, height: int, frames: int, seed: int = 0, cut: int | No
         top, left = (height // 4 + slide) % height, (width // 2 - slide) % width
         region = luma[top : top + h, left : left + w]
         region[:] = patch[: region.shape[0], : region.shape[1]]
-        luma = luma * (0.9 + 0.02 * t) * 900 + 60
+        luma = (luma * 0.3 if other else luma * (0.9 + 0.02 * t)) * 900 + (700 if other else 60)
         ch, cw = (height + 1) // 2, (width + 1) // 2
         u = 512 + 300 * (wide[16 : 16 + 2 * ch : 2, scroll : scroll + 2 * cw : 2] - 0.5)
         v = 512 - 200 * (wide[20 : 20 + 2 * ch : 2, scroll : scroll + 2 * cw : 2] - 0.5)

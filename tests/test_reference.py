@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec import _core
+from gvcodec.bitstream import Reader
+from gvcodec.bitstream.packets import Kind
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure import reference_contexts, reference_loop
-from gvcodec.structure.klt import KltDecoder, KltEncoder
+from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model
 from gvcodec.structure.reference import ReferenceDecoder
 from gvcodec.types import Planes
 
@@ -109,6 +112,28 @@ def stream(klt_model: Path) -> None:
     encoder = KltEncoder(48, 32, 30, threads=1, model=klt_model)
     packets = [encoder.send(p).packets[0] for p in make_clip(48, 32, 3, seed=8)]
     damaged_alike.stream = [p.payload for p in packets], [p.keyframe for p in packets], klt_model  # type: ignore[attr-defined]
+
+
+def test_golden_stream() -> None:
+    """The file's own loop hash, without the core; and the tokens that the core reads are the reference's."""
+    with (Path(__file__).parent / "golden" / "klt.bin").open("rb") as file:
+        reader = Reader(file)
+        python = ReferenceDecoder(reader.header.format.width, reader.header.format.height)
+        core = _core.KltDecoder(load_model(), reader.header.format.width, reader.header.format.height)
+        digest = hashlib.sha256()
+        for packet in reader.packets():
+            if not packet.is_frame:
+                continue
+            (loop,) = python.send(packet.payload, packet.kind == Kind.KEY)
+            assert same(core.decode(packet.payload), loop)
+            assert python.tokens is not None
+            assert (core.motion() == python.tokens.mv).all()
+            for n, level in enumerate(python.tokens.level):
+                value, last = core.tokens(n)
+                assert (value == level.value).all() and (last == level.last).all()
+            for plane in loop:
+                digest.update(plane.astype("<u2").tobytes())
+    assert digest.digest()[:8] == reader.loop_hash
 
 
 # The parts.

@@ -295,7 +295,10 @@ class FrameReader:
 
 
 class ReferenceDecoder:
-    """The plug's decoder interface: one payload in, one loop frame out. Raises `DamagedStreamError`."""
+    """The plug's decoder interface: one payload in, one loop frame out. Raises `DamagedStreamError`.
+
+    `tokens` are the decoded integers of the last frame, None before the first and after a damaged one.
+    """
 
     def __init__(self, width: int, height: int, model_path_: Path | None = None) -> None:
         from safetensors.numpy import load_file
@@ -308,14 +311,14 @@ class ReferenceDecoder:
             tensors["entropy.weights"].ravel().tolist(),
         )
         self._size = width, height
-        self._tokens: Tokens | None = None
+        self.tokens: Tokens | None = None
         self._state = self._initial.copy()
         self._loop: list[Ints] = []
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         if not payload or payload[0] & 0x80 or bool(payload[0] & 0x40) != keyframe:
             raise DamagedStreamError("bad frame header")
-        before, self._tokens = self._tokens, None  # nothing to go on from if this frame is damaged
+        before, self.tokens = self.tokens, None  # nothing to go on from if this frame is damaged
         if keyframe:
             self._state, before = self._initial.copy(), Tokens(*self._size)
         elif before is None:
@@ -326,7 +329,7 @@ class ReferenceDecoder:
         if not coder.finished():
             raise DamagedStreamError("frame does not end where it should")
         self._loop = self._reconstruct(now, q, keyframe)
-        self._tokens = now
+        self.tokens = now
         return [self._cropped()]
 
     def flush(self) -> list[Planes]:
