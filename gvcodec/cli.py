@@ -41,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GvcodecError.exit_code
     except KeyboardInterrupt:
-        print("gvcodec: interrupted", file=sys.stderr, flush=True)
-        # Temporary files are gone; encoders would still finish the frames that they hold.
-        os._exit(_INTERRUPTED)
+        print("gvcodec: interrupted", file=sys.stderr)
+        return _INTERRUPTED
     except MemoryError:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code

@@ -15,7 +15,7 @@ import av
 from gvcodec.bitstream import Packet, PtsDecoder, Reader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
-from gvcodec.structure.units import restore_av1, restore_hevc
+from gvcodec.structure.units import packet_of, restore_av1, restore_hevc
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _RAW = {"av1": ("obu", "libdav1d", restore_av1), "hevc": ("hevc", "hevc", restore_hevc)}
@@ -72,7 +72,7 @@ def _display_order(units: list[bytes], codec: str) -> list[int]:
     for number, unit in enumerate([*units, None]):
         packet = None
         if unit is not None:
-            packet = av.Packet(unit)
+            packet = packet_of(unit)
             packet.pts = packet.dts = number
         try:
             order += [frame.pts for frame in decoder.decode(packet)]
@@ -100,7 +100,7 @@ def _copy(
     delay = max(number - place for number, place in enumerate(shown))
     step = times[1] - times[0] if len(times) > 1 else 1
     for number, unit in enumerate(units):
-        packet = av.Packet(unit)
+        packet = packet_of(unit)
         packet.stream, packet.time_base = stream, tick
         packet.pts = times[shown[number]]
         packet.dts = times[number - delay] if number >= delay else times[0] - (delay - number) * step

@@ -8,7 +8,6 @@ gets its loop frames from its own decoder. Sizes that the encoders cannot code a
 
 from __future__ import annotations
 
-import contextlib
 import os
 from fractions import Fraction
 
@@ -19,7 +18,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import frame_from_planes, planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.resample import Resampler
-from gvcodec.structure.units import restore_av1, restore_hevc, strip_av1, strip_hevc
+from gvcodec.structure.units import packet_of, restore_av1, restore_hevc, strip_av1, strip_hevc
 from gvcodec.types import Planes, VideoFormat
 
 CODECS = ("av1", "hevc")
@@ -64,14 +63,7 @@ class StandardEncoder:
         self._count = 0
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
-        self._open = False
         self._encoder = _open_encoder(fmt, self._resampler, codec, q, low_delay, threads)
-
-    def __del__(self) -> None:
-        # SVT-AV1 can wait for ever when it is freed before it has seen the end of its input.
-        if getattr(self, "_open", False):
-            with contextlib.suppress(av.FFmpegError, ValueError):
-                self._encoder.encode(None)
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
@@ -91,10 +83,8 @@ class StandardEncoder:
     def _released(self, frame: av.VideoFrame | None) -> Coded:
         coded = Coded()
         try:
-            self._open = frame is not None
             packets = self._encoder.encode(frame)
         except (av.FFmpegError, ValueError) as error:
-            self._open = False
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
                 f"{_ENCODERS[self._codec]} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
@@ -121,7 +111,7 @@ class StandardDecoder:
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
         self._owed += 1
-        return self._decode(av.Packet(self._restore(payload)))
+        return self._decode(packet_of(self._restore(payload)))
 
     def flush(self) -> list[Planes]:
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+import av
+
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError
 
@@ -19,6 +21,17 @@ _TEMPORAL_DELIMITER = b"\x12\x00"
 _NAL_DROPPED = (35, 39, 40)
 _NAL_COUNTED = 0x80
 _START_CODE = b"\x00\x00\x00\x01"
+
+
+def packet_of(data: bytes) -> av.Packet:
+    """A packet whose bytes belong to FFmpeg.
+
+    Those of `av.Packet(data)` belong to Python, and a decoder's thread that lets go of them waits for the interpreter's lock:
+    for ever, when the interpreter is just closing that decoder.
+    """
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 def strip_av1(unit: bytes) -> bytes:
