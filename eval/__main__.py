@@ -131,10 +131,27 @@ def _rd(options: argparse.Namespace) -> int:
         plan = Plan(options.out, tuple(options.targets), every, device, max(1, (os.cpu_count() or 1) // options.jobs))
         failures += run_all(group, codecs, plan, options.jobs)
     write_json(options.out / "failures.json", failures)
+    _rd_speed(options)
     _make_report(options.out, options.readme)
     for line in failures:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _rd_speed(options: argparse.Namespace) -> None:
+    """A short speed measurement of the run's gvcodec rows on the largest clip, unless it is there already."""
+    from eval import speed
+
+    ours = [":".join([*(p for p in w.split(":") if not p.startswith("tune=")), "tune=off"]) for w in options.codecs]
+    ours = list(dict.fromkeys(w for w in ours if w.startswith("gvcodec:")))
+    if ours:
+        clip = _largest(_clips(options, speed.FRAMES_IN_RD))
+        if not speed.is_measured(clip, ours, options.out):
+            speed.measure(clip, ours, 40, 2, os.cpu_count() or 1, options.out)
+
+
+def _largest(clips: list[Clip]) -> Clip:
+    return max(clips, key=lambda clip: clip.raw.width * clip.raw.height)
 
 
 def _device(wanted: str) -> str:
@@ -160,11 +177,11 @@ def _by_keyint(text: str, clips: list[Clip]) -> list[tuple[int, list[Clip]]]:
     return list(groups.items())
 
 
-def _clips(options: argparse.Namespace) -> list[Clip]:
+def _clips(options: argparse.Namespace, frames: int | None = None) -> list[Clip]:
     from eval.sequences import select
 
     sources = select(options.set, options.sequences, options.only)
-    return [source.prepare(options.frames, options.out / "sources") for source in sources]
+    return [source.prepare(frames or options.frames, options.out / "sources") for source in sources]
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -182,8 +199,9 @@ def _table(options: argparse.Namespace) -> int:
 def _speed(options: argparse.Namespace) -> int:
     from eval import speed
 
-    largest = max(_clips(options), key=lambda clip: clip.raw.width * clip.raw.height)
-    result = speed.measure(largest, options.codecs, options.q, options.rounds, options.threads, options.out)
+    result = speed.measure(
+        _largest(_clips(options)), options.codecs, options.q, options.rounds, options.threads, options.out
+    )
     print(speed.to_markdown(result))
     if options.readme is not None:
         insert_between(options.readme, "speed", speed.to_markdown(result))

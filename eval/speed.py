@@ -17,14 +17,27 @@ from typing import Any
 from tqdm import tqdm
 
 from eval.codecs import Codec, Options, resolve
+from eval.codecs.ours import content_version
 from eval.codecs.peers import make
 from eval.report.tables import markdown
-from eval.tools import run, write_json, write_text
+from eval.tools import digest, read_json, run, write_json, write_text
 from eval.video import Clip
 
 #: Peers beside gvcodec: name → (preset, quality number).
 PEERS = {"x264": (("-preset", "medium"), 34), "x265": (("-preset", "medium"), 34)}
 _LINES = 8
+#: A rate–distortion run measures speed on the first frames only.
+FRAMES_IN_RD = 6
+
+
+def is_measured(clip: Clip, words: list[str], out: Path) -> bool:
+    """Whether `measure` has been here with the same clip, codecs and state of gvcodec."""
+    known = read_json(out / "speed" / f"{clip.name}.json")
+    return known is not None and known["key"] == _key(clip, words)
+
+
+def _key(clip: Clip, words: list[str]) -> str:
+    return digest([clip.sha256, words, content_version()])
 
 
 def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out: Path) -> dict[str, Any]:
@@ -51,6 +64,7 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
         for step, values in times.items()
     }
     result = {
+        "key": _key(clip, words),
         "clip": clip.describe(),
         "rounds": rounds,
         "threads": threads,

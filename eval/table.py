@@ -90,7 +90,15 @@ def _ratio_text(values: list[float | None]) -> str:
 
 
 def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip]) -> str:
-    header = ["clip", "q", "bytes", "bpp", "PSNR-Y dB", *(f"bytes over {name}" for name in PEERS)]
+    where = sorted({c.set_name + (" (stand-in)" if c.stand_in else "") for c in clips})
+    header = [
+        f"clip of {', '.join(where)}",
+        "q",
+        "bytes",
+        "bpp",
+        "PSNR-Y dB",
+        *(f"bytes over {name}" for name in PEERS),
+    ]
     lines = []
     for row in rows:
         ratios = [_ratio_text([row["bytes_over"][name]]) for name in PEERS]

@@ -39,6 +39,12 @@ class Results:
         long = [name for name, clip in self.clips.items() if clip["frames"] >= HEADLINE_FRAMES]
         return long or list(self.clips)
 
+    @property
+    def where(self) -> str:
+        """The clips in a word or two, for titles: "devtest (stand-in)"."""
+        names = sorted({c["set"] + (" (stand-in)" if c["stand_in"] else "") for c in self.clips.values()})
+        return ", ".join(names)
+
     def all_runs(self) -> list[dict[str, Any]]:
         return [r for rows in self.runs.values() for points in rows.values() for r in points.values() if r]
 

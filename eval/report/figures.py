@@ -28,7 +28,7 @@ def rd_chart(results: Results, metric: Metric, clip: str = MEAN) -> str:
         for name, points in anchors(metric.name).items():
             notes = [f"published, HEVC Class B\n{x:.4f} bpp: {y}" for x, y in points]
             series.append(Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes))
-    where = f"mean over {len(results.headline)} clips" if clip == MEAN else clip
+    where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
     direction = "higher is better" if metric.higher_is_better else "lower is better"
     unit = f" / {metric.unit}" if metric.unit else ""
     label = f"{metric.marked}{unit} ({direction})"

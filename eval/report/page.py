@@ -22,7 +22,7 @@ def page(results: Results) -> str:
     return Template(parts["html"]).substitute(
         css=parts["css"],
         js=parts["js"],
-        title=escape(f"gvcodec: rate–distortion on {', '.join(sorted({c['set'] for c in results.clips.values()}))}"),
+        title=escape(f"gvcodec: rate–distortion on {results.where}"),
         notes="".join(f"<li>{escape(note)}</li>" for note in tables.notes(results)),
         bd=_bd(results),
         legend=_legend(results),

@@ -65,7 +65,7 @@ def overall(results: Results, deltas: dict[str, Delta]) -> Overall:
 
 def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]:
     """(header, rows): overall BD-rate against `anchor` for every metric."""
-    header = ["BD-rate", *(m.marked for m in results.metrics)]
+    header = [f"BD-rate, {results.where}", *(m.marked for m in results.metrics)]
     rows = []
     for row, codec in results.rows.items():
         if row != anchor:
@@ -76,7 +76,7 @@ def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]
 
 def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str], list[list[str]]]:
     """(header, rows): BD-rate of every clip against `anchor` for one metric."""
-    header = [f"BD-rate, {metric.marked}", *results.clips]
+    header = [f"{metric.marked}, {results.where}", *results.clips]
     rows = []
     for row, codec in results.rows.items():
         if row != anchor:
@@ -97,7 +97,7 @@ def common_clips(results: Results, target: float) -> list[str]:
 def means_table(results: Results, target: float) -> tuple[list[str], list[list[str]], list[str]]:
     """(header, rows, clips averaged): every metric's mean at one rate, over the clips the codecs have in common."""
     clips = common_clips(results, target)
-    header = [f"≈ {target} bpp", "bpp", *(m.marked for m in results.metrics)]
+    header = [f"≈ {target} bpp, {results.where}", "bpp", *(m.marked for m in results.metrics)]
     rows = []
     for row, codec in results.rows.items():
         points = [results.mean_point(row, target, m.name, clips) for m in results.metrics]
