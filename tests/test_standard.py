@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -127,6 +130,21 @@ def test_a_stream_of_another_size_is_refused(clip: list[Planes]) -> None:
 def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
     with pytest.raises(UsageError):
         StandardEncoder(form(64, 64), *arguments)
+
+
+def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> None:
+    """In a process of its own: what this guards against is a deadlock."""
+    packets, _ = encode(clip[:8], "av1", 20)
+    code = (
+        "import sys, pickle; from fractions import Fraction\n"
+        "from gvcodec.structure.standard import StandardDecoder; from gvcodec.types import VideoFormat\n"
+        "payloads = pickle.load(sys.stdin.buffer)\n"
+        "for _ in range(100):\n"
+        "    decoder = StandardDecoder(VideoFormat(96, 80, Fraction(30), Fraction(1, 30)), 'av1', threads=2)\n"
+        "    for payload in payloads: decoder.send(payload, True)\n"
+    )
+    data = pickle.dumps([packet.payload for packet in packets])
+    subprocess.run([sys.executable, "-c", code], input=data, timeout=100, check=True)
 
 
 def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
