@@ -31,7 +31,7 @@ def ffmpeg() -> str:
 @functools.cache
 def ffmpeg_version() -> str:
     text = subprocess.run([ffmpeg(), "-version"], capture_output=True, text=True, check=True).stdout
-    return text.split("\n", 1)[0].split(" Copyright", 1)[0]
+    return text.split("\n", 1)[0].split(" Copyright", 1)[0].removeprefix("ffmpeg version ")
 
 
 @functools.cache

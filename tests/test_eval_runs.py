@@ -93,7 +93,7 @@ def test_runs_say_how_they_were_made(results):
         stream = next((results / "out" / "streams").glob(f"*x264-ld-{run['q']}-*.h264"))
         assert run["bytes"] == stream.stat().st_size == sum(run["frame_bytes"])
         assert run["bpp"] == 8 * run["bytes"] / (4 * 320 * 192)
-        assert f"-crf {run['q']}" in run["encode_command"] and run["versions"]["ffmpeg"].startswith("ffmpeg")
+        assert f"-crf {run['q']}" in run["encode_command"] and run["versions"]["ffmpeg"]
         assert len(run["metrics"]["psnr_y"]["values"]) == 4
 
 
