@@ -50,7 +50,7 @@ def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tu
             ratios = {name: ratio_at_equal_psnr(point, curve) for name, curve in curves.items()}
             rows.append({"clip": clip.describe(), **point, "bytes_over": ratios, "exact_with_threads": [1, 2]})
         write_json(out / f"table-{base}.json", {"base": base, "rows": rows, "peers": PEER_CRF, "problems": problems})
-    text = _markdown(base, rows, clips)
+    text = _markdown(base, rows, clips, problems)
     write_text(out / f"table-{base}.md", text + "\n")
     return text, problems
 
@@ -89,7 +89,7 @@ def _ratio_text(values: list[float | None]) -> str:
     return f"×{math.exp(sum(map(math.log, numbers)) / len(numbers)):.2f}" if numbers else "–"
 
 
-def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip]) -> str:
+def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems: list[str]) -> str:
     where = sorted({c.set_name + (" (stand-in)" if c.stand_in else "") for c in clips})
     header = [
         f"clip of {', '.join(where)}",
@@ -113,10 +113,14 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip]) -> str:
     counts = sorted({clip.raw.frames for clip in clips})
     frames = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
+    exact = (
+        f"**Failed**: {'; '.join(problems)}."
+        if problems
+        else "Every stream was decoded exactly by separate processes with 1 and 2 threads."
+    )
     note = (
         f"`--base {base}`, fidelity output, first {frames} frames, one intra frame; “bytes over” is gvcodec's file "
         "against the elementary stream of libx264/libx265 `-preset medium` without B-frames at the same PSNR-Y (read "
-        f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). Every stream "
-        f"was decoded exactly by separate processes with 1 and 2 threads.{stand_in}"
+        f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). {exact}{stand_in}"
     )
     return f"{markdown(header, lines)}\n\n{note}"
