@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 RATE_SLOPE = 0.45
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
+_LARGE_STREAM = 150_000
 SIZE = 192
 _SMALLEST = 48  # VGG16 halves a picture four times
 _RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
@@ -231,13 +232,13 @@ def tune(
     *,
     stream_bytes: int | None = None,
     steps: int | None = None,
-    groups: int = 3,
+    groups: int | None = None,
 ) -> bytes | None:
     """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
 
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
     instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
-    `groups`: how many of `payload.GROUPS` may move. Without the weights of the perceptual losses a warning says so and None comes back."""
+    `groups`: how many of `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM` bytes three. Without the weights of the perceptual losses a warning says so and None comes back."""
     begin = time.monotonic()
     say = progress or (lambda text: None)
     reason = ""
@@ -250,7 +251,8 @@ def tune(
     if reason:
         warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
         return None
-    renderer = load_checkpoint(checkpoint)
+    renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
+    groups = groups or (3 if size > _LARGE_STREAM else 2)
     tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, _RATE, seed)
     untouched, tick = tuner.judge(None), time.monotonic()
     plain = tuner.judge(renderer)
@@ -259,7 +261,7 @@ def tune(
     say(f"tuning: loop {untouched:.4f}, base renderer {plain:.4f}")
 
     def cost(loss: float, payload: bytes) -> float:
-        return loss * (1 + RATE_SLOPE * len(payload) / (stream_bytes or DEFAULT_STREAM_BYTES))
+        return loss * (1 + RATE_SLOPE * len(payload) / size)
 
     def share() -> float:
         """Part of the budget that is used up; the rest is for the last judgement."""
