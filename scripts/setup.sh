@@ -47,10 +47,5 @@ find_python || fail "Python 3.11 or newer is needed"
 venv=${GVCODEC_VENV:-$PWD/.venv}
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 
-# Without a GPU the processor build of torch is a tenth of the size.
-torch_source=()
-if [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null; then
-    torch_source=(--extra-index-url https://download.pytorch.org/whl/cpu)
-fi
-"$venv/bin/pip" install -qq --disable-pip-version-check --retries 1 "${torch_source[@]}" torch==2.13.0
+"$venv/bin/pip" install -qq --disable-pip-version-check torch==2.13.0
 "$venv/bin/pip" install -qq --disable-pip-version-check -e ".[$EXTRAS]" -C editable.rebuild=false

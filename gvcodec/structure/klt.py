@@ -30,9 +30,9 @@ MIN_GOP = 8
 
 
 def model_path() -> Path:
-    """Where the embedded model lies: inside the installed package or, in a checkout, under `checkpoints/`."""
+    """Where the embedded model lies: under `checkpoints/` of the checkout or of the installed package."""
     package = Path(__file__).resolve().parents[1]
-    for path in (package / "models" / "klt-1.safetensors", package.parent / "checkpoints" / "klt-1.safetensors"):
+    for path in (package.parent / "checkpoints" / "klt-1.safetensors", package / "checkpoints" / "klt-1.safetensors"):
         if path.is_file():
             return path
     raise WrongModelError("the model klt-1.safetensors is not part of this installation; install gvcodec again")
