@@ -193,9 +193,9 @@ def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monke
     save_checkpoint(new_renderer(), checkpoint)
     said: list[str] = []
     arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 60.0, checkpoint)
-    payload = tune(*arguments, progress=said.append, stream_bytes=100_000, steps=12)
+    payload = tune(*arguments, progress=said.append, stream_bytes=100_000, steps=8)
     assert payload is not None and 10 < len(payload) < 3000
-    assert payload == tune(*arguments, stream_bytes=100_000, steps=12)
+    assert payload == tune(*arguments, stream_bytes=100_000, steps=8)
     assert any("bytes" in line for line in said)
     painter = Painter(FORMAT, "av1", Fraction(1), 50, checkpoint)
     painter.start_gop(payload)
