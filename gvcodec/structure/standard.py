@@ -8,6 +8,7 @@ gets its loop frames from its own decoder. Sizes that the encoders cannot code a
 
 from __future__ import annotations
 
+import contextlib
 import os
 from fractions import Fraction
 
@@ -64,6 +65,7 @@ class StandardEncoder:
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
         self._encoder = _open_encoder(fmt, self._resampler, codec, q, low_delay, threads)
+        self._opened = False  # FFmpeg opens an encoder when it gets its first frame
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
@@ -89,6 +91,9 @@ class StandardEncoder:
             raise UsageError(
                 f"{_ENCODERS[self._codec]} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
             ) from error
+        if not self._opened:
+            self._opened = True
+            _leave_realtime()
         for packet in packets:
             payload = _STRIP[self._codec](bytes(packet))
             coded.packets.append(CodedFrame(payload, packet.is_keyframe, self._q))
@@ -131,6 +136,15 @@ class StandardDecoder:
                 raise DamagedStreamError("the structure layer is not the one that the header promises")
         self._owed -= len(frames)
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
+
+
+def _leave_realtime() -> None:
+    """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they starve the machine."""
+    if hasattr(os, "sched_setscheduler"):
+        tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
+        for task in tasks:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))
 
 
 def _open_encoder(

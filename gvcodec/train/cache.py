@@ -149,9 +149,6 @@ def main() -> None:
         if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
             continue
         loop, bpp = encode_clip(source, fmt, base, q, scale)
-        # As root, SVT-AV1 puts the thread that opens it into the realtime class, ahead of everything else on the machine.
-        if hasattr(os, "sched_setscheduler"):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         records = make_records(source, loop, random.Random(f"{options.seed}-{number}"))
         partial = target.with_suffix(".part")
         with open(partial, "wb") as file:
