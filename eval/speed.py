@@ -43,7 +43,7 @@ def _key(clip: Clip, words: list[str]) -> str:
 def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out: Path) -> dict[str, Any]:
     """Times of all codecs; written to `speed/CLIP.json` and `.md` below `out`. Raises EvalError."""
     options = Options(threads=threads)
-    codecs = [(codec, q) for codec in resolve(words, options)]
+    codecs = [(codec, q) for codec in resolve(words, options) if codec.family == "gvcodec"]
     codecs += [(make(name, "ld", options, preset), crf) for name, (preset, crf) in PEERS.items()]
     times: dict[str, list[float]] = {}
     profiles: dict[str, Any] = {}
