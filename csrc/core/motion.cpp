@@ -61,16 +61,27 @@ GV_SIMD void interpolate_chroma(const uint16_t* src, int src_stride, int fx, int
   vertical<4, 8>(mid, kChromaTaps[fy], fy != 0, out, stride);
 }
 
-GV_SIMD uint32_t sad8(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
-  uint32_t sum = 0;
-  for (int y = 0; y < 8; ++y, a += stride_a, b += stride_b)
-    for (int x = 0; x < 8; ++x) sum += static_cast<uint32_t>(std::abs(a[x] - b[x]));
-  return sum;
+constexpr int kRange = kReach / 4;        // of the coarse search, to each side
+constexpr int kPositions = 2 * kRange + 1;
+constexpr int kLanes = 48;                // kPositions, rounded up to whole vectors
+
+// SAD of an 8×8 block at kLanes neighbouring positions; at most 64 · 1023, which fits 16 bits.
+GV_SIMD void sad8_lanes(const uint16_t* block, int block_stride, const uint16_t* ref, int ref_stride, uint16_t* sums) {
+  uint16_t sum[kLanes] = {};
+  for (int y = 0; y < 8; ++y, block += block_stride, ref += ref_stride)
+    for (int x = 0; x < 8; ++x) {
+      const uint16_t v = block[x];
+      for (int d = 0; d < kLanes; ++d) {
+        const uint16_t r = ref[x + d];
+        sum[d] = static_cast<uint16_t>(sum[d] + (r > v ? r - v : v - r));
+      }
+    }
+  std::copy_n(sum, kLanes, sums);
 }
 
-// Mean of 4×4 samples; the margin (kReach/4 + 8) is filled too.
+// Mean of 4×4 samples, with a margin that all lanes of the search stay in.
 Plane quarter(const Plane& p) {
-  Plane out(p.width / 4, p.height / 4, kReach / 4 + 8);
+  Plane out(p.width / 4, p.height / 4, kLanes - kRange);
   for (int y = 0; y < out.height; ++y) {
     uint16_t* o = out.row(y);
     for (int x = 0; x < out.width; ++x) {
@@ -90,14 +101,16 @@ Plane quarter(const Plane& p) {
 Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
   const int x = clamp(bx * 4 - 2, 0, std::max(0, cur.width - 8)), y = clamp(by * 4 - 2, 0, std::max(0, cur.height - 8));
   const uint16_t* block = cur.row(y) + x;
-  constexpr int kRange = kReach / 4;
   uint32_t best = UINT32_MAX;
   Mv mv;
   for (int dy = -kRange; dy <= kRange; ++dy) {
     if (y + dy < -kRange || y + dy + 8 > ref.height + kRange) continue;
-    for (int dx = -kRange; dx <= kRange; ++dx) {
+    uint16_t sums[kLanes];
+    sad8_lanes(block, cur.stride, ref.row(y + dy) + x - kRange, ref.stride, sums);
+    for (int i = 0; i < kPositions; ++i) {
+      const int dx = i - kRange;
       if (x + dx < -kRange || x + dx + 8 > ref.width + kRange) continue;
-      const uint32_t cost = sad8(block, cur.stride, ref.row(y + dy) + x + dx, ref.stride) + 4 * (std::abs(dx) + std::abs(dy));
+      const uint32_t cost = sums[i] + 4u * static_cast<uint32_t>(std::abs(dx) + std::abs(dy));
       if (cost < best) best = cost, mv = {static_cast<int16_t>(dx * 16), static_cast<int16_t>(dy * 16)};
     }
   }
