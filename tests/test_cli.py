@@ -231,7 +231,7 @@ def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -
         command,
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
     ) as process:
         process.stdin.write(b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420mpeg2\n" + 3 * (b"FRAME\n" + bytes(64 * 96)))
         process.stdin.flush()
