@@ -29,7 +29,7 @@ class KltEncoder {
   FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut);
 
   const Picture& loop() const { return state_.loop; }
-  // For fitting: the residual that the finest tokens were made from (coarser levels taken off).
+  // For fitting: what the last frame's prediction left over, before any token is taken off.
   const Residual& residual() const { return target_; }
   // For fitting: what the model has learned so far.
   const MixState& learned() const { return state_.mix; }
