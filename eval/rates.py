@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 TARGETS = (0.005, 0.01, 0.02, 0.04, 0.08)
-#: A rate this near (in natural logarithm) is taken without looking for a nearer one.
-CLOSE = 0.03
+#: A rate this near (in natural logarithm) is taken without looking for a nearer one: half a step of most quality numbers.
+CLOSE = 0.07
 #: A codec whose range of quality numbers ends farther than this from a target does not reach it.
 REACH = math.log(1.3)
 #: Change of log rate a step where only one point is known: about 12 % as in H.264 to VVC.
