@@ -43,5 +43,5 @@ def crop(video: RawVideo, clip: Clip, index: int) -> dict[str, Any]:
     rgb = clip.rgb(video.planes(index))[:, top : top + height, left : left + width]
     pixels = np.rint(255 * rgb).astype(np.uint8).transpose(1, 2, 0)
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "WEBP", quality=90, method=4)
+    Image.fromarray(pixels).save(data, "WEBP", quality=90, method=2)
     return {"frame": index, "box": [top, left, height, width], "webp": base64.b64encode(data.getvalue()).decode()}

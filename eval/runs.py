@@ -160,7 +160,7 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, ta
     return name
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def _measurer(clip: Clip, every: tuple[tuple[str, int], ...], device: str, threads: int) -> Measurer:
     if any(name in METRICS and METRICS[name].every > 1 for name, _ in every):
         import torch

@@ -2,16 +2,16 @@
 
 A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst frame and 5th percentile
 (of quality: for a distance the value that 95 % of frames stay below). On a CPU the costly ones look at some frames
-only: LPIPS-Alex and MS-SSIM at one frame in 4, DISTS and LPIPS-VGG at one in 16. The frame within each group is a fixed
+only: LPIPS-Alex at one frame in 4, MS-SSIM at one in 8, DISTS and LPIPS-VGG at one in 16. The frame within each group is a fixed
 pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets the sampling.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,12 @@ from eval.metrics import filters, pixel
 from eval.metrics.flicker import MotionField, flicker
 from eval.tools import EvalError
 from eval.video import Clip, Planes, RawVideo
+
+if TYPE_CHECKING:
+    import torch
+
+#: Bytes of network maps of a source that a process keeps.
+_KEPT = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ METRICS = {
         Metric("psnr_y", "PSNR-Y", "dB", True, 2),
         Metric("psnr_yuv", "PSNR-YUV", "dB", True, 2),
         Metric("psnr_rgb", "PSNR-RGB", "dB", True, 2),
-        Metric("ms_ssim", "MS-SSIM", "", True, 4, every=4),
+        Metric("ms_ssim", "MS-SSIM", "", True, 4, every=8),
         Metric("vmaf", "VMAF", "", True, 2),
         Metric("xpsnr", "XPSNR", "dB", True, 2),
         Metric("flicker", "Flicker", "", False, 3),
@@ -88,7 +94,7 @@ def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]
 
 
 @functools.cache
-def network(name: str, device: str) -> Callable[..., Any]:
+def network(name: str, device: str) -> Any:
     """LPIPS or DISTS on a device, made once a process."""
     from gvcodec import perceptual
 
@@ -99,24 +105,24 @@ def network(name: str, device: str) -> Callable[..., Any]:
     return module.to(device)
 
 
-def _network_distance(name: str, a: NDArray[np.float32], b: NDArray[np.float32], device: str) -> float:
+def _network_input(picture: NDArray[np.float32], device: str) -> torch.Tensor:
     import torch
 
-    with torch.inference_mode():
-        x, y = (torch.from_numpy(p)[None].to(device) for p in (a, b))
-        # Pictures below 32 pixels do not survive the pooling steps: repeat their edge.
-        short = [max(0, 32 - s) for s in x.shape[2:]]
-        if any(short):
-            x, y = (torch.nn.functional.pad(p, (0, short[1], 0, short[0]), mode="replicate") for p in (x, y))
-        return max(0.0, float(network(name, device)(x, y)))
+    x = torch.from_numpy(picture)[None].to(device)
+    # Pictures below 32 pixels do not survive the pooling steps: repeat their edge.
+    short = [max(0, 32 - s) for s in x.shape[2:]]
+    return torch.nn.functional.pad(x, (0, short[1], 0, short[0]), mode="replicate") if any(short) else x
 
 
 class Measurer:
-    """Metrics of one clip for any number of decoded versions; motion vectors of the source are found once."""
+    """Metrics of one clip for any number of decoded versions; what depends on the source alone (motion vectors, maps
+    of the networks) is made once, the maps up to `_KEPT` bytes."""
 
     def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:
         self.clip, self.every, self.device = clip, dict(every), device
         self._motion: dict[int, MotionField] = {}
+        self._maps: dict[tuple[str, int], list[torch.Tensor]] = {}
+        self._kept = 0
 
     def __call__(self, decoded: RawVideo) -> dict[str, dict[str, Any]]:
         frames = {name: sample(self.clip.raw.frames, every) for name, every in self.every.items()}
@@ -142,7 +148,19 @@ class Measurer:
             return self._flicker(pair)
         if name == "psnr_rgb":
             return pixel.psnr(*pair.rgb, 1.0)
-        return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else _network_distance(name, *pair.rgb, self.device)
+        return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else self._network_distance(name, pair)
+
+    def _network_distance(self, name: str, pair: FramePair) -> float:
+        import torch
+
+        net = network(name, self.device)
+        with torch.inference_mode():
+            maps = self._maps.get((name, pair.index)) or list(net.maps(_network_input(pair.rgb[1], self.device)))
+            size = sum(m.numel() * m.element_size() for m in maps)
+            if (name, pair.index) not in self._maps and self._kept + size <= _KEPT:
+                self._maps[name, pair.index] = maps
+                self._kept += size
+            return max(0.0, float(net(_network_input(pair.rgb[0], self.device), maps)))
 
     def _flicker(self, pair: FramePair) -> float:
         index = pair.index

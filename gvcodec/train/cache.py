@@ -128,7 +128,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bases", default="av1,hevc,klt", help="kinds of base to add (default %(default)s)")
     options = parser.parse_args()
+    bases = options.bases.split(",")
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
     describe_material(options.data, options.cache)
@@ -137,6 +139,8 @@ def main() -> None:
     for number, (clip, base, q, scale) in enumerate(plan(clips, options.seed)):
         if time.monotonic() > end:
             break
+        if base not in bases:
+            continue
         name = f"{clip.stem}-{base}-q{q}-s{scale.denominator}"
         target = options.cache / f"{name}.npy"
         if target.exists():

@@ -54,6 +54,7 @@ class TrainConfig:
     pixel: float = 4.0
     energy: float = 0.03
     temporal: float = 2.0
+    guard: float = 0.1
     validate_minutes: float = 10.0
     validate_samples: int = 16
     threads: int = 0
@@ -113,8 +114,8 @@ class Trainer:
         loss = None
         if perceptual.find_weights():
             loss = PerceptualLoss().to(self.device)
-        self.cheap = Objective(None, config.pixel, 10 * config.energy, config.temporal)
-        self.full = Objective(loss, config.pixel, config.energy, config.temporal)
+        self.cheap = Objective(None, config.pixel, 10 * config.energy, config.temporal, config.guard)
+        self.full = Objective(loss, config.pixel, config.energy, config.temporal, config.guard)
         self.class_loss = torch.ones(8, device=self.device)
         self.steps, self.minutes, self.validated = 0, 0.0, -1e9
         self._resume()

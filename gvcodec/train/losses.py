@@ -60,3 +60,9 @@ def temporal_loss(luma: Tensor, before: Tensor, source: Tensor, source_before: T
     ours, theirs = (luma - fetched[:, :1]).abs(), (source - fetched[:, 1:]).abs()
     excess = F.avg_pool2d(ours * inside, 8) - F.avg_pool2d(theirs * inside, 8)
     return F.relu(excess).mean((1, 2, 3))
+
+
+def fidelity_guard(luma: Tensor, loop: Tensor, source: Tensor, allowed: float) -> Tensor:
+    """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be repainted freely."""
+    ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, loop))
+    return F.relu(10 * torch.log10(ours / base) - allowed)

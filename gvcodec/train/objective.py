@@ -8,12 +8,14 @@ from torch import Tensor
 from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.texture import fresh
 from gvcodec.train.data import Batch
-from gvcodec.train.losses import SMALL, band_energy, pixel_loss, temporal_loss, to_rgb
+from gvcodec.train.losses import SMALL, band_energy, fidelity_guard, pixel_loss, temporal_loss, to_rgb
 from gvcodec.train.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
 
 #: Side of the crop on which perceptual losses are taken, in the middle of the rendered crop.
 CROP = 128
+#: Loss of PSNR, in dB, that costs nothing by itself.
+ALLOWED = 0.3
 
 
 def middle(x: Tensor, side: int) -> Tensor:
@@ -55,15 +57,11 @@ class Objective:
         pixel: float = 4.0,
         energy: float = 0.03,
         temporal: float = 2.0,
+        guard: float = 0.1,
         colour: Colour = SMALL,
     ) -> None:
-        self.perceptual, self.pixel, self.energy, self.temporal, self.colour = (
-            perceptual,
-            pixel,
-            energy,
-            temporal,
-            colour,
-        )
+        self.perceptual, self.colour = perceptual, colour
+        self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
 
     def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
@@ -90,6 +88,8 @@ class Objective:
             parts["temporal"] = self.temporal * temporal_loss(
                 luma, before, source_luma, source_before, batch.vectors[:, -1]
             )
+        if self.guard and renderer is not None:
+            parts["guard"] = self.guard * fidelity_guard(luma, batch.loop[0][:, -1], source_luma, ALLOWED)
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
             parts["lpips"], parts["dists"] = self.perceptual(crop_rgb((luma, chroma), self.colour), wanted)
