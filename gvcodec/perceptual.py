@@ -49,7 +49,9 @@ def find_weights() -> Path | None:
     `~/.cache/gvcodec/metrics`; None when none of them does. A set variable is the only place looked at."""
     named = os.environ.get(WEIGHTS_VARIABLE)
     checkout = Path(__file__).resolve().parents[1]
-    places = [Path(named)] if named else [checkout.parent / "shared" / "metrics", Path.home() / ".cache/gvcodec/metrics"]
+    places = (
+        [Path(named)] if named else [checkout.parent / "shared" / "metrics", Path.home() / ".cache/gvcodec/metrics"]
+    )
     return next((p for p in places if all((p / name).is_file() for name in _FILES.values())), None)
 
 

@@ -188,7 +188,9 @@ def main() -> None:
     samples = gather(tensors, arguments.data, arguments.every, arguments.frames, 0, arguments.samples)
     print("regions:", {kind: len(x) for kind, x in samples.items()}, flush=True)
     tensors = fit_bases(tensors, samples, arguments.rounds)
-    tensors = fit_entropy(tensors, arguments.data, arguments.every, 2 * arguments.frames, 0, arguments.limit, arguments.passes)
+    tensors = fit_entropy(
+        tensors, arguments.data, arguments.every, 2 * arguments.frames, 0, arguments.limit, arguments.passes
+    )
     save_file(tensors, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
 
