@@ -60,12 +60,17 @@ def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
     return seconds, done.stdout
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
     """Writes the whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(data)
     temporary.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the whole file or nothing."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,5 +1,6 @@
 """`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and the page works."""
 
+import io
 import json
 import re
 import shutil
@@ -7,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
@@ -58,7 +61,9 @@ def tables(folder):
 def test_runs_resume_and_repeat_exactly(results):
     out = results / "out"
     first = tables(results)
-    assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg"} <= set(first)
+    assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg", "psnr_y.png"} <= set(first)
+    picture = np.asarray(Image.open(io.BytesIO(first["psnr_y.png"])).convert("L"))
+    assert picture.shape[1] > 1000 and (picture[:60] < 100).any(), "the title is there"
     streams = {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()}
     # As after a kill: some runs and curves are missing, one is cut in half, a temporary file is left over.
     runs = sorted((out / "runs").iterdir())

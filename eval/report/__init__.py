@@ -1,6 +1,6 @@
 """Makes the report of an output folder, from its JSONs alone.
 
-`report.html` is one self-contained page; `tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG for each metric.
+`report.html` is one self-contained page; `tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG and one PNG for each metric.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eval.report import figures, page, tables
 from eval.report.data import load
-from eval.tools import insert_between, write_text
+from eval.tools import EvalError, insert_between, write_bytes, write_text
 
 
 def make(folder: Path, readme: Path | None = None) -> str:
@@ -20,7 +20,9 @@ def make(folder: Path, readme: Path | None = None) -> str:
     write_text(folder / "tables" / "points.csv", tables.points_csv(results))
     write_text(folder / "tables" / "bd.csv", tables.bd_csv(results))
     for metric in results.metrics:
-        write_text(folder / "figures" / f"{metric.name}.svg", standalone(figures.rd_chart(results, metric)) + "\n")
+        picture = standalone(figures.rd_chart(results, metric, legend=True))
+        write_text(folder / "figures" / f"{metric.name}.svg", picture + "\n")
+        write_bytes(folder / "figures" / f"{metric.name}.png", png(picture))
     write_text(folder / "report.html", page.page(results))
     if readme is not None:
         insert_between(readme, "results", text)
@@ -32,3 +34,16 @@ def standalone(svg: str) -> str:
     style = "<style>.ink{fill:#1c2330}.faint{fill:#6b7485}.grid{stroke:#dfe3ea}</style><rect width='100%' height='100%' fill='#fff'/>"
     head, rest = svg.split(">", 1)
     return f"{head}>{style}{rest}"
+
+
+def png(svg: str) -> bytes:
+    """A chart at twice its nominal size, with a typeface that comes along (machines may have none)."""
+    try:
+        import matplotlib
+        import resvg_py
+    except ImportError:
+        raise EvalError("resvg-py and matplotlib are not installed: pip install 'gvcodec[eval]'") from None
+    typeface = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return resvg_py.svg_to_bytes(
+        svg_string=svg, zoom=2, skip_system_fonts=True, font_files=[str(typeface)], sans_serif_family="DejaVu Sans"
+    )

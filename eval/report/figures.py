@@ -11,7 +11,7 @@ RATE_TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 MEAN = "mean"
 
 
-def rd_chart(results: Results, metric: Metric, clip: str = MEAN) -> str:
+def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> str:
     """Metric over bpp. The mean has a point where a row reaches that rate on every headline clip, and shows published
     anchors where there are any."""
     look = styles(results.rows)
@@ -32,7 +32,9 @@ def rd_chart(results: Results, metric: Metric, clip: str = MEAN) -> str:
     direction = "higher is better" if metric.higher_is_better else "lower is better"
     unit = f" / {metric.unit}" if metric.unit else ""
     label = f"{metric.marked}{unit} ({direction})"
-    return chart(f"{metric.marked}, {where}", series, "bits per pixel", label, log_x=True, x_ticks=RATE_TICKS)
+    return chart(
+        f"{metric.marked}, {where}", series, "bits per pixel", label, log_x=True, x_ticks=RATE_TICKS, legend=legend
+    )
 
 
 def bits_chart(results: Results, clip: str, target: float) -> str:

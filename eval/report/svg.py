@@ -19,6 +19,7 @@ FAMILY_COLOURS = {
     "vvenc": "#7b4bd6",
 }
 OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
+_LEGEND_COLUMNS = 3
 OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 
 
@@ -75,12 +76,15 @@ def chart(
     log_x: bool = False,
     x_ticks: Sequence[float] | None = None,
     log_y: bool = False,
+    legend: bool = False,
 ) -> str:
     """A line chart with tooltips; series without points are left out. Empty charts say so. Values below 1 stand at 1
-    where `log_y`."""
+    where `log_y`. `legend` adds the names below (the page has its own)."""
     drawn = [s for s in series if s.points]
+    named = [s for s in drawn if legend and s.marker not in ("hollow", "none")]
+    below = 20 * -(-len(named) // _LEGEND_COLUMNS) + 8 * bool(named)
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="chart" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + below}" class="chart" role="img" '
         f'aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="12">'
         f'<text x="{LEFT}" y="20" font-size="14" font-weight="600" class="ink">{escape(title)}</text>'
     )
@@ -130,7 +134,19 @@ def chart(
                 f'<g class="series" data-key="{escape(s.key)}"><text {place} class="faint" font-size="11">'
                 f"{escape(s.label)}</text></g>"
             )
+    parts += [_legend_entry(s, i) for i, s in enumerate(named)]
     return "".join(parts) + "</svg>"
+
+
+def _legend_entry(series: Series, index: int) -> str:
+    x = LEFT + (WIDTH - LEFT - RIGHT) / _LEGEND_COLUMNS * (index % _LEGEND_COLUMNS)
+    y = HEIGHT + 8 + 20 * (index // _LEGEND_COLUMNS)
+    line = Series(series.key, series.label, [(0, 0), (1, 0), (2, 0)], series.colour, series.dash, "none")
+    return (
+        _series(line, [(x, y), (x + 14, y), (x + 28, y)])
+        + _marker(series, x + 14, y, series.label)
+        + f'<text x="{x + 36}" y="{y + 4}" class="ink">{escape(series.label)}</text>'
+    )
 
 
 def _height(y: float, log_y: bool) -> float:
