@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance.motion import warp
+from gvcodec.appearance.tokens import TokenEncoder, TokenReader, Tokens
 
 BASES = ("klt", "av1", "hevc", "none")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
@@ -36,12 +37,17 @@ _TRUST_SCALE = 6 / 255  # mean difference of motion-compensated loop frames at w
 
 @dataclass(frozen=True)
 class RendererConfig:
-    """Sizes of the renderer; stored in the checkpoint."""
+    """Sizes of the renderer; stored in the checkpoint. `tokens` a window (0 = none) of `token_channels` integers, made by an encoder
+    of `token_width` channels; `memory`: vectors of 1-D memory a window."""
 
     channels: int = 64
     depth: int = 6
     style: int = 32
     residual: int = 24
+    tokens: int = 0
+    token_channels: int = 8
+    token_width: int = 96
+    memory: int = 0
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
@@ -49,12 +55,39 @@ class RendererConfig:
 
 @dataclass
 class RenderState:
-    """What goes from one frame of a GOP to the next: the loop frame's luma, the noise field, and the detail that was added."""
+    """What goes from one frame of a GOP to the next: the loop frame's luma, the noise field, the detail that was added, and the
+    1-D memory."""
 
     loop: Tensor
     noise: Tensor
     luma: Tensor
     chroma: Tensor
+    memory: Tensor | None = None
+
+
+@dataclass
+class Analysis:
+    """A picture in the form that networks read: bands of luma and high-passed chroma `(B, 12, H/2, W/2)`, their log energies
+    `(B, 11, H/8, W/8)`, the low-passed picture `(B, 3, H/8, W/8)`; besides, the bands themselves."""
+
+    signal: Tensor
+    energy: Tensor
+    level: Tensor
+    fine: Tensor
+    coarse: Tensor
+    colour: Tensor
+
+
+def analyse(bank: FilterBank, luma: Tensor, chroma: Tensor) -> Analysis:
+    """Luma `(B, 1, H, W)` and chroma `(B, 2, H/2, W/2)` in 0…1."""
+    fine, coarse, base = bank(F.pixel_unshuffle(luma, 2))
+    blurred = F.avg_pool2d(F.pad(chroma, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    colour = chroma - blurred
+    signal = torch.cat([coarse, fine.unflatten(1, (3, 4)).sum(1), colour], 1) * _SIGNAL_GAIN
+    magnitude = torch.cat([fine.unflatten(1, (3, 4)).abs().mean(2), coarse.abs(), colour.abs()], 1)
+    energy = torch.log2(F.avg_pool2d(magnitude, 4) * 255 + 0.1) * 0.25
+    level = F.avg_pool2d(torch.cat([base, blurred], 1), 4) - 0.5
+    return Analysis(signal, energy, level, fine, coarse, colour)
 
 
 def condition(base: str, scale: Fraction, q: int) -> Tensor:
@@ -159,6 +192,8 @@ class Renderer(nn.Module):
         self.stem2 = nn.Conv2d(24, c - 16, 3, 2, 1)
         self.statistics = nn.Conv2d(BANDS + 7, 16, 1)
         self.blocks = nn.ModuleList([Block(c) for _ in range(config.depth)])
+        self.encoder = TokenEncoder(config) if config.tokens else None
+        self.reader = TokenReader(config) if config.tokens else None
         self.style = nn.Conv2d(c, s, 1)
         self.head = nn.Conv2d(s, 2 * BANDS + 3, 1)
         self.gate = nn.Conv2d(s, r, 1)
@@ -170,31 +205,35 @@ class Renderer(nn.Module):
             nn.init.zeros_(zero.bias)
 
     def forward(
-        self, luma: Tensor, chroma: Tensor, noise: Tensor, mismatch: Tensor, known: Tensor, condition: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Detail to add: luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, and the share `(B, 1, H/2, W/2)` to keep from the frame before.
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        noise: Tensor,
+        mismatch: Tensor,
+        known: Tensor,
+        condition: Tensor,
+        tokens: Tokens | None = None,
+        memory: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Detail to add: luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, the share `(B, 1, H/2, W/2)` to keep from the frame before,
+        and the memory.
 
         `mismatch` `(B, 1, H/8, W/8)`: mean difference to the motion-compensated loop frame before; `known`: 1 where there is one.
         `condition` `(B, 9)` from `condition()`."""
-        fine, coarse, base = self.bank(F.pixel_unshuffle(luma, 2))
+        picture = analyse(self.bank, luma, chroma)
+        fine, coarse, signal = picture.fine, picture.coarse, picture.signal
         noise_fine, noise_coarse, _ = self.bank(F.pixel_unshuffle(noise, 2))
         unit = self.bank.unit.view(1, BANDS, 1, 1)
-        blurred = F.avg_pool2d(F.pad(chroma, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        colour = chroma - blurred
-        fine_sum = fine.unflatten(1, (3, 4)).sum(1)
         noise_sum = torch.cat(
             [noise_fine.unflatten(1, (3, 4)).sum(1) * self.bank.fine_unit, noise_coarse[:, [0, 3]] * unit[:, [3, 6]]], 1
         )
-        signal = torch.cat([coarse, fine_sum, colour], 1) * _SIGNAL_GAIN
-
-        magnitude = torch.cat([fine.unflatten(1, (3, 4)).abs().mean(2), coarse.abs(), colour.abs()], 1)
-        energy = torch.log2(F.avg_pool2d(magnitude, 4) * 255 + 0.1) * 0.25
-        level = F.avg_pool2d(torch.cat([base, blurred], 1), 4) - 0.5
         past = torch.cat([torch.log2(mismatch * 255 + 0.1) * 0.25 * known, known], 1)
-        statistics = self.statistics(torch.cat([energy, level, past], 1))
+        statistics = self.statistics(torch.cat([picture.energy, picture.level, past], 1))
         x = self.stem2(F.silu(self.stem(signal)))
         x = torch.cat([x, statistics], 1)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
+            if self.reader is not None and number == len(self.blocks) // 2:
+                x, memory = self.reader(x, tokens, memory)
             x = block(x, condition)
         style = F.silu(self.style(x))
         maps = F.interpolate(self.head(style), scale_factor=4, mode="bilinear", align_corners=False)
@@ -215,7 +254,8 @@ class Renderer(nn.Module):
             added = (
                 added + gain[:, band : band + 1] * fine[:, part] + amplitude[:, band : band + 1] * noise_fine[:, part]
             )
-        return F.pixel_shuffle(added, 2), tint * colour + residual[:, 4:], 0.8 * torch.sigmoid(keep - 1)
+        colour = tint * picture.colour + residual[:, 4:]
+        return F.pixel_shuffle(added, 2), colour, 0.8 * torch.sigmoid(keep - 1), memory
 
     def step(
         self,
@@ -225,29 +265,32 @@ class Renderer(nn.Module):
         fresh: tuple[Tensor, Tensor],
         state: RenderState | None,
         condition: Tensor,
+        tokens: Tokens | None = None,
     ) -> tuple[Tensor, Tensor, RenderState]:
         """Paint the next frame of a GOP: rendered luma and chroma (not clipped) and the state for the frame after it.
 
         `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state` None). `fresh`: new noise and
-        the pixels to redraw (`texture.fresh`)."""
+        the pixels to redraw (`texture.fresh`). `tokens`: what was sent for this frame."""
         b, _, h, w = luma.shape
         noise, redraw = fresh
         if state is None or vectors is None:
             noise = noise.expand(b, 1, h, w)
             zero = luma.new_zeros(b, 1, h // 8, w // 8)
-            added, tint, _ = self.forward(luma, chroma, noise, zero, zero, condition)
+            added, tint, _, memory = self.forward(luma, chroma, noise, zero, zero, condition, tokens)
         else:
             fetched, inside = warp(torch.cat([state.loop, state.noise, state.luma], 1), vectors)
             fetched_chroma, _ = warp(state.chroma, vectors, 2)
             known = F.avg_pool2d(inside.float(), 8)
             mismatch = F.avg_pool2d((luma - fetched[:, :1]).abs(), 8)
             noise = torch.where(inside & ~redraw, fetched[:, 1:2], noise)
-            added, tint, keep = self.forward(luma, chroma, noise, mismatch, known, condition)
+            added, tint, keep, memory = self.forward(
+                luma, chroma, noise, mismatch, known, condition, tokens, state.memory
+            )
             trust = known * torch.exp(mismatch * (-1 / _TRUST_SCALE))
             keep = keep * F.interpolate(trust, scale_factor=4, mode="bilinear", align_corners=False)
             added = torch.lerp(added, fetched[:, 2:3], keep.repeat_interleave(2, 2).repeat_interleave(2, 3))
             tint = torch.lerp(tint, fetched_chroma, keep)
-        return luma + added, chroma + tint, RenderState(luma, noise, added, tint)
+        return luma + added, chroma + tint, RenderState(luma, noise, added, tint, memory)
 
 
 def new_renderer(config: RendererConfig = RendererConfig(), seed: int = 0) -> Renderer:

@@ -16,6 +16,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +29,13 @@ from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.appearance.painter import to_tensors
-from gvcodec.appearance.payload import GROUPS, IDENTITY, LIMIT, Delta, exponent_for, pack, step_of
+from gvcodec.appearance.payload import GROUPS, IDENTITY, LIMIT, RATE_SLOPE, Delta, exponent_for, pack, step_of
 from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.train.vgg import Reference
 
-RATE_SLOPE = 0.45
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
 _LARGE_STREAM = 150_000
@@ -91,7 +91,14 @@ class _Pool:
                 for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True)
             )
             self.crops.append(
-                Batch((loop, tint), (source, source_tint), vectors, conditions, torch.zeros(1, dtype=torch.long))
+                Batch(
+                    (loop, tint),
+                    (source, source_tint),
+                    vectors,
+                    conditions,
+                    torch.zeros(1, dtype=torch.long),
+                    torch.zeros(1),
+                )
             )
 
     def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
@@ -105,20 +112,12 @@ class _Pool:
         batch = Batch(
             (planes[0], planes[1]),
             (planes[2], planes[3]),
-            torch.cat([c.vectors for c in crops]),
-            torch.cat([c.condition for c in crops]),
-            torch.cat([c.rate_class for c in crops]),
+            *(torch.cat([getattr(c, name) for c in crops]) for name in ("vectors", "condition", "rate_class", "bpp")),
         )
         for n in numbers:
             if n not in self.references:
                 crop = self.crops[n]
-                source = Batch(
-                    crop.loop,
-                    (crop.source[0].float(), crop.source[1].float()),
-                    crop.vectors,
-                    crop.condition,
-                    crop.rate_class,
-                )
+                source = replace(crop, source=(crop.source[0].float(), crop.source[1].float()))
                 self.references[n] = objective.reference(source)[0]
         return batch, [self.references[n] for n in numbers]
 

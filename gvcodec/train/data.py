@@ -21,13 +21,14 @@ from gvcodec.train.cache import LENGTH, WINDOW
 @dataclass
 class Batch:
     """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`) in 0…1, `vectors` `(B, T, 2, H/16, W/16)`,
-    `condition` `(B, 9)`, `rate_class` `(B,)` int64 (coarse q and base, for normalising losses)."""
+    `condition` `(B, 9)`, `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
 
     loop: tuple[Tensor, Tensor]
     source: tuple[Tensor, Tensor]
     vectors: Tensor
     condition: Tensor
     rate_class: Tensor
+    bpp: Tensor
 
 
 def _planes(flat: np.ndarray, peak: float) -> tuple[Tensor, Tensor]:
@@ -88,4 +89,5 @@ class Cache:
         entries = [self.entries[e] for e, _ in picks]
         conditions = torch.cat([condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries])
         classes = torch.tensor([min(e["q"] // 8, 7) for e in entries])
-        return Batch((runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes)
+        rates = torch.tensor([e["bpp"] for e in entries], dtype=torch.float32)
+        return Batch((runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes, rates)

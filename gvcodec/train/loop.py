@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from gvcodec import perceptual
-from gvcodec.appearance.checkpoint import save_checkpoint
+from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.renderer import RendererConfig, new_renderer
 from gvcodec.errors import UsageError
 from gvcodec.train.data import Batch, Cache
@@ -35,7 +35,8 @@ from gvcodec.train.vgg import PerceptualLoss
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock."""
+    """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock. `initial`: checkpoint whose
+    weights a new run begins with, as far as they exist there."""
 
     cache: str
     out: str
@@ -43,6 +44,11 @@ class TrainConfig:
     depth: int = 6
     style: int = 32
     residual: int = 24
+    tokens: int = 0
+    token_channels: int = 8
+    token_width: int = 96
+    memory: int = 0
+    initial: str = ""
     seed: int = 1
     batch: int = 4
     size: int = 192
@@ -91,6 +97,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         batch.vectors.to(device),
         batch.condition.to(device),
         batch.rate_class.to(device),
+        batch.bpp.to(device),
     )
 
 
@@ -105,7 +112,7 @@ class Trainer:
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.data = Cache(Path(config.cache), held_out=False, seed=config.seed)
-        sizes = RendererConfig(config.channels, config.depth, config.style, config.residual)
+        sizes = RendererConfig(**{f.name: getattr(config, f.name) for f in fields(RendererConfig)})
         self.renderer = new_renderer(sizes, config.seed).to(self.device)
         self.average = new_renderer(sizes, config.seed).to(self.device)
         self.optimizer = torch.optim.AdamW(
@@ -123,6 +130,10 @@ class Trainer:
     def _resume(self) -> None:
         path = self.out / "state.pt"
         if not path.is_file():
+            if self.config.initial:
+                known = load_checkpoint(Path(self.config.initial)).state_dict()
+                for renderer in (self.renderer, self.average):
+                    renderer.load_state_dict(known, strict=False)
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.renderer.load_state_dict(saved["renderer"])
