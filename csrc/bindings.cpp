@@ -1,9 +1,13 @@
 // Python bindings of the core (module gvcodec._core). NumPy arrays in, NumPy arrays or bytes out; the interpreter lock
 // is released while the core works.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <optional>
 
 #include "arrays.hpp"
 #include "core/counter.hpp"
@@ -56,6 +60,15 @@ gv::Picture to_picture(int width, int height, const In<uint16_t, 2>& y, const In
 
 void check_size(int width, int height) {
   if (width < 1 || height < 1 || width > 16384 || height > 16384) throw nb::value_error("picture size out of range");
+}
+
+std::vector<float> to_lambda_map(const In<float, 2>& map, int width, int height) {
+  if (static_cast<int>(map.shape(0)) != gv::ceil_div(height, gv::kBlock) || static_cast<int>(map.shape(1)) != gv::ceil_div(width, gv::kBlock))
+    throw nb::value_error("lambda map: one value for each 16×16 block");
+  std::vector<float> values(map.data(), map.data() + map.size());
+  if (!std::all_of(values.begin(), values.end(), [](float v) { return v > 0.f && std::isfinite(v); }))
+    throw nb::value_error("lambda map: values above 0");
+  return values;
 }
 
 gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
@@ -134,17 +147,21 @@ NB_MODULE(_core, m) {
       .def(
           "encode",
           [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,
-             bool key, bool scene_cut) {
+             bool key, bool scene_cut, const std::optional<In<float, 2>>& lambda_map) {
             if (q < 0 || q > 63 || key_q < 0 || key_q > 63) throw nb::value_error("q is 0…63");
             const gv::Picture source = to_picture(self.width, self.height, y, u, v);
+            std::vector<float> map;
+            if (lambda_map) map = to_lambda_map(*lambda_map, self.width, self.height);
             gv::FrameReport report;
             {
               nb::gil_scoped_release unlocked;
-              report = self.encoder.encode(source, q, key_q, key, scene_cut);
+              report = self.encoder.encode(source, q, key_q, key, scene_cut, map);
             }
             return nb::make_tuple(to_bytes(report.payload), report.key);
           },
-          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a)
+          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(),
+          "`lambda_map`: multiplier of lambda for each 16×16 luma block, float32 (ceil(height / 16), ceil(width / 16)), above 0;\n"
+          "values count as at least 1/64 and at most 64.")
       .def("loop", [](const Encoder& self) { return crop(self.encoder.loop(), self.width, self.height); })
       .def("residual",
            [](const Encoder& self) {
@@ -262,10 +279,11 @@ NB_MODULE(_core, m) {
           gv::Picture a(w, h), b(w, h);
           fill(a.plane[0], current);
           fill(b.plane[0], reference);
+          const gv::Grid blocks{a.plane[0].width / gv::kBlock, a.plane[0].height / gv::kBlock};
           gv::MotionField field;
           {
             nb::gil_scoped_release unlocked;
-            field = gv::search_motion(a.plane[0], b.plane[0], {}, penalty, threads);
+            field = gv::search_motion(a.plane[0], b.plane[0], {}, std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), threads);
           }
           std::vector<int16_t> mv;
           for (const gv::Mv v : field.mv) mv.push_back(v.x), mv.push_back(v.y);

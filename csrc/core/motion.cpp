@@ -146,7 +146,8 @@ GV_SIMD uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int s
   return sum;
 }
 
-MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, int lambda, int threads) {
+MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
+                          int threads) {
   MotionField field;
   field.width = cur.width / 16;
   field.height = cur.height / 16;
@@ -166,7 +167,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       auto attempt = [&](int mx, int my) {
         if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return;
         const Mv m{static_cast<int16_t>(mx), static_cast<int16_t>(my)};
-        const uint32_t bits = static_cast<uint32_t>(lambda * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
+        const uint32_t bits = static_cast<uint32_t>(lambda[at] * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
         if (bits >= best) return;
         compensate_luma(ref, x, y, m, block, 16);
         const uint32_t cost = sad16(source, cur.stride, block, 16) + bits;
@@ -200,7 +201,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
           if (std::abs(m.x) > kMvLimit || std::abs(m.y) > kMvLimit) continue;
           compensate_luma(ref, x, y, m, block, 16);
           arm[i] = sad16(source, cur.stride, block, 16);
-          const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
+          const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda[at] * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
           if (cost < best) best = cost, mv = m;
         }
         attempt(centre.x + (arm[0] < arm[1] ? -step : step), centre.y + (arm[2] < arm[3] ? -step : step));

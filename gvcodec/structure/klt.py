@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.structure import Coded, CodedFrame
@@ -98,17 +99,33 @@ class KltEncoder:
         if not 0 <= q <= 63:
             raise UsageError(f"q is 0…63, not {q}")
         self._core = _core.KltEncoder(load_model(model), width, height, default_threads(threads))
+        self._width, self._height = width, height
         self._q, self._keyint, self._scene_cut = q, keyint, scene_cut
         self._since_key = -1
 
-    def send(self, planes: Planes, force_key: bool = False) -> Coded:
-        """Encode one frame (Y, U, V uint16, 10 bit); its packet and loop frame come back at once."""
+    def send(self, planes: Planes, force_key: bool = False, lambda_map: NDArray[np.float32] | None = None) -> Coded:
+        """Encode one frame (Y, U, V uint16, 10 bit); its packet and loop frame come back at once.
+
+        `lambda_map` (ceil(height / 16), ceil(width / 16)) multiplies the Lagrange multiplier of every decision in a 16×16
+        luma block: above 1 means fewer bits there. Values are finite and above 0, and count as at least 1/64 and at most
+        64; None = 1 everywhere. Raises `UsageError` for another shape or value.
+        """
+        rows, columns = (self._height + 15) // 16, (self._width + 15) // 16
+        if lambda_map is not None:
+            lambda_map = np.ascontiguousarray(lambda_map, dtype=np.float32)
+            if lambda_map.shape != (rows, columns) or not (np.isfinite(lambda_map) & (lambda_map > 0)).all():
+                raise UsageError(f"a lambda map holds {rows} × {columns} finite values above 0")
         due = self._keyint > 0 and self._since_key + 1 >= self._keyint
         key = force_key or self._since_key < 0 or due
         cut = self._scene_cut and self._since_key + 1 >= MIN_GOP
         q = max(0, self._q - (PERIOD_GAIN if (self._since_key + 1) % PERIOD == 0 else 0))
         payload, is_key = self._core.encode(
-            *(np.ascontiguousarray(p, dtype=np.uint16) for p in planes), q, max(0, self._q - KEY_GAIN), key, cut
+            *(np.ascontiguousarray(p, dtype=np.uint16) for p in planes),
+            q,
+            max(0, self._q - KEY_GAIN),
+            key,
+            cut,
+            lambda_map,
         )
         self._since_key = 0 if is_key else self._since_key + 1
         return Coded([CodedFrame(payload, is_key, payload[0] & 0x3F)], [self._core.loop()])
