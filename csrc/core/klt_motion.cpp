@@ -47,13 +47,10 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
 
   // From here on SAD is weighted.
   auto region_sad = [&](int x, int y, int size, Mv mv, uint64_t limit) {
-    uint16_t block[256];
     uint64_t sum = 0;
     for (int j = y; j < std::min(y + size, h) && sum < limit; ++j)
-      for (int i = x; i < std::min(x + size, w); ++i) {
-        compensate_luma(ref, i * 16, j * 16, mv, block, 16);
-        sum += sad16(luma.row(j * 16) + i * 16, luma.stride, block, 16) * root[static_cast<size_t>(j) * w + i] >> 8;
-      }
+      for (int i = x; i < std::min(x + size, w); ++i)
+        sum += sad_moved(luma.row(j * 16) + i * 16, luma.stride, ref, i * 16, j * 16, mv) * root[static_cast<size_t>(j) * w + i] >> 8;
     return sum;
   };
 

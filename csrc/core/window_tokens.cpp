@@ -54,7 +54,7 @@ WindowTokens::Finest::Finest() : values(kSide * kSide * kBlockSamples), coded(kS
 
 WindowTokens::WindowTokens(LoopState& state, const Residual& target, const std::vector<float>& weight, const EncoderTools& tools,
                            const Costs& costs, int q, bool key)
-    : state_(state), target_(target), weight_(weight), tools_(tools), costs_(costs), q_(q), key_(key) {
+    : state_(state), target_(target), weight_(weight), tools_(tools), costs_(costs), q_(q), key_(key), nothing_(kSide * kSide) {
   const float step = static_cast<float>(quantiser_step(q, 0));
   lambda_ = static_cast<float>(tools.lambda) * step * step;
 }
@@ -69,7 +69,7 @@ void WindowTokens::choose(int wx, int wy) {
     for (int x = 0; x < wide_; ++x) {
       int16_t samples[kBlockSamples];
       target_.gather(x0_ + x, y0_ + y, samples);
-      set_finest(best_, x, y, samples);
+      nothing_[static_cast<size_t>(y) * kSide + x] = set_finest(best_, x, y, samples);
     }
 
   // J of the regions of the level below, and whether anything in them is coded.
@@ -107,21 +107,20 @@ void WindowTokens::choose(int wx, int wy) {
   write();
 }
 
-void WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
+float WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
   const size_t n = static_cast<size_t>(y) * kSide + x;
-  const float gain = quantise(0, samples, weight(x, y), out.values.data() + n * kBlockSamples);
+  const uint32_t energy = energy_of(samples, kBlockSamples);
+  const float gain = quantise(0, samples, energy, weight(x, y), out.values.data() + n * kBlockSamples);
+  const float nothing = weight(x, y) * kUnit * static_cast<float>(energy);
   out.coded[n] = gain > 0.f;
-  out.j[n] = weight(x, y) * kUnit * static_cast<float>(energy_of(samples, kBlockSamples)) - gain + lambda_ * costs_.any[0][0];
+  out.j[n] = nothing - gain + lambda_ * costs_.any[0][0];
+  return nothing;
 }
 
 float WindowTokens::empty_cost(const Region& r) const {
   float sum = lambda_ * costs_.any[r.level][0];
   for (int y = r.y; y < r.low; ++y)
-    for (int x = r.x; x < r.right; ++x) {
-      int16_t samples[kBlockSamples];
-      target_.gather(x0_ + x, y0_ + y, samples);
-      sum += weight(x, y) * kUnit * static_cast<float>(energy_of(samples, kBlockSamples));
-    }
+    for (int x = r.x; x < r.right; ++x) sum += nothing_[static_cast<size_t>(y) * kSide + x];
   return sum;
 }
 
@@ -134,7 +133,7 @@ float WindowTokens::try_coarse(const Region& r, float limit) {
   float sum = 0.f;
   for (int y = r.y; y < r.low; ++y)
     for (int x = r.x; x < r.right; ++x) sum += weight(x, y);
-  if (quantise(l, samples, sum / static_cast<float>((r.low - r.y) * (r.right - r.x)), v) <= 0.f) return limit;
+  if (quantise(l, samples, energy_of(samples, kBlockSamples), sum / static_cast<float>((r.low - r.y) * (r.right - r.x)), v) <= 0.f) return limit;
   state_.now.measure(l, r.node);
   state_.inverse_token(l, r.node, q_, key_, block);
   const Expanded token(block, l);
@@ -195,11 +194,11 @@ void WindowTokens::write() {
   }
 }
 
-float WindowTokens::quantise(int l, const int16_t* samples, float weight, int16_t* v) const {
+float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* v) const {
   const int step = quantiser_step(q_, l), count = coefficient_count(l);
   const float bit = static_cast<float>(tools_.lambda) * static_cast<float>(step) * static_cast<float>(step);
   // In quarter sample steps a block of this energy is not worth four bits.
-  if (16.f * weight * static_cast<float>(energy_of(samples, kBlockSamples)) < 4.f * bit) return 0.f;
+  if (16.f * weight * static_cast<float>(energy) < 4.f * bit) return 0.f;
 
   int32_t coefficient[kBlockSamples];
   klt_forward(state_.model.basis[key_ ? 0 : 1][l], count, samples, coefficient);

@@ -39,16 +39,19 @@ class WindowTokens {
   float lambda_;
   int x0_ = 0, y0_ = 0, wide_ = 0, high_ = 0;  // the window in 16×16 regions
   Finest best_, trial_;
+  std::vector<float> nothing_;  // weighted squared error of each 16×16 region without any token
 
   float weight(int x, int y) const { return weight_[static_cast<size_t>(y0_ + y) * state_.now.blocks_wide + x0_ + x]; }
-  void set_finest(Finest& out, int x, int y, const int16_t* samples) const;
+  // Chooses the finest token of a region; returns the weighted squared error without it.
+  float set_finest(Finest& out, int x, int y, const int16_t* samples) const;
   float empty_cost(const Region& r) const;
   // Cost with a token of the region's own if that is below `limit`; the tokens are kept then.
   float try_coarse(const Region& r, float limit);
   void drop(const Region& r, int from_level);
   void write();
-  // Quantises one token whose errors have this weight; returns how much J falls against leaving it out (0: left out).
-  float quantise(int l, const int16_t* samples, float weight, int16_t* values) const;
+  // Quantises one token of this energy whose errors have this weight; returns how much J falls against leaving it out
+  // (0: left out).
+  float quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* values) const;
 };
 
 }  // namespace gv
