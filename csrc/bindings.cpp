@@ -13,6 +13,7 @@
 #include "core/counter.hpp"
 #include "core/deblock.hpp"
 #include "core/klt_encoder.hpp"
+#include "core/lookahead.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -232,6 +233,49 @@ NB_MODULE(_core, m) {
         std::vector<int16_t> mv;
         for (const gv::Mv v : t.mv) mv.push_back(v.x), mv.push_back(v.y);
         return to_numpy(std::move(mv), {static_cast<size_t>(t.blocks_high), static_cast<size_t>(t.blocks_wide), 2});
+      });
+
+  struct Ahead {
+    gv::Lookahead lookahead;
+    int width, height;
+  };
+  nb::class_<Ahead>(m, "Lookahead", "What later frames gain from each block of a frame; holds the frames pushed and not popped.")
+      .def("__init__",
+           [](Ahead* self, int width, int height, int threads) {
+             check_size(width, height);
+             new (self) Ahead{gv::Lookahead(width, height, threads), width, height};
+           },
+           "width"_a, "height"_a, "threads"_a = 1)
+      .def(
+          "push",
+          [](Ahead& self, const In<uint16_t, 2>& y) {
+            if (static_cast<int>(y.shape(0)) != self.height || static_cast<int>(y.shape(1)) != self.width)
+              throw nb::value_error("plane of another size");
+            gv::Picture source(self.width, self.height);
+            fill(source.plane[0], y);
+            nb::gil_scoped_release unlocked;
+            self.lookahead.push(source.plane[0]);
+          },
+          "y"_a, "Takes the luma of the next frame.")
+      .def(
+          "importance",
+          [](const Ahead& self, double noise, size_t frames) {
+            if (self.lookahead.held() == 0 || !(noise > 0)) throw nb::value_error("no frame is held, or noise is not above 0");
+            const size_t h = static_cast<size_t>(gv::ceil_div(self.height, gv::kBlock));
+            return to_numpy(self.lookahead.importance(noise, frames), {h, static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock))});
+          },
+          "noise"_a, "frames"_a, "Of the oldest frame: squared error that changes with a block's own, float32 (rows, columns) of 16×16 blocks, from 1.")
+      .def(
+          "error",
+          [](const Ahead& self) {
+            if (self.lookahead.held() == 0) throw nb::value_error("no frame is held");
+            const size_t h = static_cast<size_t>(gv::ceil_div(self.height, gv::kBlock)), w = static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock));
+            return to_numpy(std::vector<float>(self.lookahead.error()), {h, w});
+          },
+          "Of the oldest frame: mean squared error of each 16×16 block moved from the frame before it, 0 in the first frame.")
+      .def("pop", [](Ahead& self) {
+        if (self.lookahead.held() == 0) throw nb::value_error("no frame is held");
+        self.lookahead.pop();
       });
 
   // The parts by themselves, for their tests and for others to use (those of the entropy model: bind_entropy.cpp).

@@ -9,7 +9,7 @@
 namespace gv {
 
 struct EncoderTools {
-  double lambda = 0.16;        // Lagrange multiplier of a bit in units of the squared quantiser step
+  double lambda = 0.12;        // Lagrange multiplier of a bit in units of the squared quantiser step
   bool coarse_tokens = true;   // levels 4…1
   bool quadtree = true;        // motion of larger regions
   bool rdoq = true;            // else plain dead-zone rounding
