@@ -1,14 +1,19 @@
 // Python bindings of the core (module gvcodec._core). NumPy arrays in, NumPy arrays or bytes out; the interpreter lock
 // is released while the core works.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
+#include <optional>
+
 #include "arrays.hpp"
 #include "core/counter.hpp"
 #include "core/deblock.hpp"
 #include "core/klt_encoder.hpp"
+#include "core/lookahead.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -56,6 +61,15 @@ gv::Picture to_picture(int width, int height, const In<uint16_t, 2>& y, const In
 
 void check_size(int width, int height) {
   if (width < 1 || height < 1 || width > 16384 || height > 16384) throw nb::value_error("picture size out of range");
+}
+
+std::vector<float> to_lambda_map(const In<float, 2>& map, int width, int height) {
+  if (static_cast<int>(map.shape(0)) != gv::ceil_div(height, gv::kBlock) || static_cast<int>(map.shape(1)) != gv::ceil_div(width, gv::kBlock))
+    throw nb::value_error("lambda map: one value for each 16×16 block");
+  std::vector<float> values(map.data(), map.data() + map.size());
+  if (!std::all_of(values.begin(), values.end(), [](float v) { return v > 0.f && std::isfinite(v); }))
+    throw nb::value_error("lambda map: values above 0");
+  return values;
 }
 
 gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
@@ -134,17 +148,21 @@ NB_MODULE(_core, m) {
       .def(
           "encode",
           [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,
-             bool key, bool scene_cut) {
+             bool key, bool scene_cut, const std::optional<In<float, 2>>& lambda_map) {
             if (q < 0 || q > 63 || key_q < 0 || key_q > 63) throw nb::value_error("q is 0…63");
             const gv::Picture source = to_picture(self.width, self.height, y, u, v);
+            std::vector<float> map;
+            if (lambda_map) map = to_lambda_map(*lambda_map, self.width, self.height);
             gv::FrameReport report;
             {
               nb::gil_scoped_release unlocked;
-              report = self.encoder.encode(source, q, key_q, key, scene_cut);
+              report = self.encoder.encode(source, q, key_q, key, scene_cut, map);
             }
             return nb::make_tuple(to_bytes(report.payload), report.key);
           },
-          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a)
+          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(),
+          "`lambda_map`: multiplier of lambda for each 16×16 luma block, float32 (ceil(height / 16), ceil(width / 16)), above 0;\n"
+          "values count as at least 1/64 and at most 64.")
       .def("loop", [](const Encoder& self) { return crop(self.encoder.loop(), self.width, self.height); })
       .def("residual",
            [](const Encoder& self) {
@@ -217,6 +235,49 @@ NB_MODULE(_core, m) {
         return to_numpy(std::move(mv), {static_cast<size_t>(t.blocks_high), static_cast<size_t>(t.blocks_wide), 2});
       });
 
+  struct Ahead {
+    gv::Lookahead lookahead;
+    int width, height;
+  };
+  nb::class_<Ahead>(m, "Lookahead", "What later frames gain from each block of a frame; holds the frames pushed and not popped.")
+      .def("__init__",
+           [](Ahead* self, int width, int height, int threads) {
+             check_size(width, height);
+             new (self) Ahead{gv::Lookahead(width, height, threads), width, height};
+           },
+           "width"_a, "height"_a, "threads"_a = 1)
+      .def(
+          "push",
+          [](Ahead& self, const In<uint16_t, 2>& y) {
+            if (static_cast<int>(y.shape(0)) != self.height || static_cast<int>(y.shape(1)) != self.width)
+              throw nb::value_error("plane of another size");
+            gv::Picture source(self.width, self.height);
+            fill(source.plane[0], y);
+            nb::gil_scoped_release unlocked;
+            self.lookahead.push(source.plane[0]);
+          },
+          "y"_a, "Takes the luma of the next frame.")
+      .def(
+          "importance",
+          [](const Ahead& self, double noise, size_t frames) {
+            if (self.lookahead.held() == 0 || !(noise > 0)) throw nb::value_error("no frame is held, or noise is not above 0");
+            const size_t h = static_cast<size_t>(gv::ceil_div(self.height, gv::kBlock));
+            return to_numpy(self.lookahead.importance(noise, frames), {h, static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock))});
+          },
+          "noise"_a, "frames"_a, "Of the oldest frame: squared error that changes with a block's own, float32 (rows, columns) of 16×16 blocks, from 1.")
+      .def(
+          "error",
+          [](const Ahead& self) {
+            if (self.lookahead.held() == 0) throw nb::value_error("no frame is held");
+            const size_t h = static_cast<size_t>(gv::ceil_div(self.height, gv::kBlock)), w = static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock));
+            return to_numpy(std::vector<float>(self.lookahead.error()), {h, w});
+          },
+          "Of the oldest frame: mean squared error of each 16×16 block moved from the frame before it, 0 in the first frame.")
+      .def("pop", [](Ahead& self) {
+        if (self.lookahead.held() == 0) throw nb::value_error("no frame is held");
+        self.lookahead.pop();
+      });
+
   // The parts by themselves, for their tests and for others to use (those of the entropy model: bind_entropy.cpp).
   m.def("klt_inverse",
         [](const In<int16_t, 2>& basis, const In<int32_t, 1>& coefficients) {
@@ -262,10 +323,11 @@ NB_MODULE(_core, m) {
           gv::Picture a(w, h), b(w, h);
           fill(a.plane[0], current);
           fill(b.plane[0], reference);
+          const gv::Grid blocks{a.plane[0].width / gv::kBlock, a.plane[0].height / gv::kBlock};
           gv::MotionField field;
           {
             nb::gil_scoped_release unlocked;
-            field = gv::search_motion(a.plane[0], b.plane[0], {}, penalty, threads);
+            field = gv::search_motion(a.plane[0], b.plane[0], {}, std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), threads);
           }
           std::vector<int16_t> mv;
           for (const gv::Mv v : field.mv) mv.push_back(v.x), mv.push_back(v.y);

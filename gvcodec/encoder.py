@@ -35,7 +35,7 @@ _PEAK = 1023
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 63; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
     seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
-    `low_delay` no B frames; `threads` 0 = all cores."""
+    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores."""
 
     q: int = 50
     base: str = "av1"

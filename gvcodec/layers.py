@@ -23,9 +23,11 @@ def structure_encoder(
     fmt: VideoFormat, base: str, q: int, keyint: int, scale: Fraction, low_delay: bool, threads: int
 ) -> StructureEncoder:
     if base == "klt":
-        from gvcodec.structure.klt import KltEncoder
+        from gvcodec.structure.klt import KltEncoder, KltTools
+        from gvcodec.structure.lookahead import DEPTH
 
-        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads)
+        tools = KltTools(lookahead=0 if low_delay else DEPTH)
+        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools)
     from gvcodec.structure.standard import StandardEncoder
 
     return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads)

@@ -112,6 +112,32 @@ def test_still_picture_costs_next_to_nothing() -> None:
     assert sum(len(p.payload) for p in packets[6:]) <= 6 * 8
 
 
+def test_lambda_map_moves_quality_between_regions() -> None:
+    clip = make_clip(160, 96, 5, seed=12)
+
+    def run(left: float | None, right: float = 1.0) -> tuple[int, float, float]:
+        scales = None if left is None else np.repeat(np.array([[left] * 5 + [right] * 5], np.float32), 6, axis=0)
+        encoder, decoder, halves, size = KltEncoder(160, 96, 34), KltDecoder(160, 96), [], 0
+        for planes in clip:
+            coded = encoder.send(planes, lambda_map=scales)
+            frame = decoder.send(coded.packets[0].payload, coded.packets[0].keyframe)[0]
+            assert same(frame, coded.loops[0])
+            square = (frame[0].astype(float) - planes[0]) ** 2
+            halves.append([square[:, :80].mean(), square[:, 80:].mean()])
+            size += len(coded.packets[0].payload)
+        return size, *np.mean(halves, axis=0)
+
+    size, left, right = run(None)
+    assert run(1.0) == (size, left, right)
+    finer, coarser = run(0.25, 4.0), run(4.0, 4.0)
+    assert finer[1] < 0.97 * left and finer[2] > 1.15 * right
+    assert coarser[0] < 0.8 * size and coarser[1] > 1.15 * left
+    encoder = KltEncoder(160, 96, 34)
+    for bad in (np.ones((6, 9)), np.ones(60), np.zeros((6, 10)), np.full((6, 10), np.nan)):
+        with pytest.raises(UsageError, match="lambda map"):
+            encoder.send(clip[0], lambda_map=bad)
+
+
 def test_refusals(tmp_path: Path) -> None:
     packets, _ = encode(make_clip(48, 32, 2, seed=1), 40)
     decoder = KltDecoder(48, 32)

@@ -16,7 +16,12 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // sanitizers start after the loader has picked
 #define GV_SIMD
 #elif defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define GV_SIMD __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+// By what the processor can do: "arch=haswell" would be taken on processors of that very name only.
+#if __GNUC__ >= 12
+#define GV_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define GV_SIMD __attribute__((target_clones("avx2", "default")))
+#endif
 #else
 #define GV_SIMD
 #endif

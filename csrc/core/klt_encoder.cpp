@@ -14,8 +14,10 @@ GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int1
 KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools)
     : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {}
 
-FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut) {
+FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map) {
   FrameReport report;
+  weight_.assign(state_.now.mv.size(), 1.f);
+  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b) weight_[b] = 1.f / clamp(lambda_map[b], 1.f / 64, 64.f);
   if (!key) {
     state_.begin_frame(false);
     if (!decide_motion(source, q, scene_cut)) {
@@ -49,7 +51,9 @@ void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {
                     target_.data[c].data() + static_cast<size_t>(y) * target_.width[c]);
     });
   const Grid g = state_.now.windows();
-  parallel_for(g.width * g.height, state_.threads, [&](int i) { WindowTokens(state_, target_, tools_, costs, q, key).choose(i % g.width, i / g.width); });
+  parallel_for(g.width * g.height, state_.threads, [&](int i) {
+    WindowTokens(state_, target_, weight_, tools_, costs, q, key).choose(i % g.width, i / g.width);
+  });
 }
 
 }  // namespace gv

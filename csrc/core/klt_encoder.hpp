@@ -9,7 +9,7 @@
 namespace gv {
 
 struct EncoderTools {
-  double lambda = 0.16;        // Lagrange multiplier of a bit in units of the squared quantiser step
+  double lambda = 0.12;        // Lagrange multiplier of a bit in units of the squared quantiser step
   bool coarse_tokens = true;   // levels 4…1
   bool quadtree = true;        // motion of larger regions
   bool rdoq = true;            // else plain dead-zone rounding
@@ -25,8 +25,9 @@ class KltEncoder {
   KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools);
 
   // Encodes one frame. `source` holds padded planes. A frame that has nothing in common with the last one becomes a
-  // key frame by itself when `scene_cut` is set; then key_q is its quality.
-  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut);
+  // key frame by itself when `scene_cut` is set; then key_q is its quality. `lambda_map` multiplies the Lagrange
+  // multiplier of each 16×16 luma block, row by row; empty = 1 everywhere. Values are clamped to 1/64…64.
+  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map = {});
 
   const Picture& loop() const { return state_.loop; }
   // For fitting: what the last frame's prediction left over, before any token is taken off.
@@ -40,6 +41,7 @@ class KltEncoder {
   LoopState state_;
   EncoderTools tools_;
   Residual target_;
+  std::vector<float> weight_;  // of a squared error in each 16×16 block: one over its multiplier
 
   bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut
   void choose_tokens(const Picture& source, int q, bool key);

@@ -1,4 +1,6 @@
 // The encoder's motion decisions: search, quadtree by rate and distortion, merging.
+#include <cmath>
+
 #include "core/klt_encoder.hpp"
 
 namespace gv {
@@ -24,7 +26,14 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   const Plane& luma = source.plane[0];
   const Plane& ref = state_.loop.plane[0];
   const int bit_cost = std::max(1, quantiser_step(q, 0) * 35 / (100 << kCoefBits));  // SAD of a bit
-  const MotionField field = search_motion(luma, ref, state_.before.mv, 16 * bit_cost, state_.threads);
+  // Squared errors weigh `weight_`, so absolute ones weigh its root (in 1/256).
+  std::vector<uint64_t> root(weight_.size());
+  std::vector<int> search_lambda(weight_.size());
+  for (size_t b = 0; b < root.size(); ++b) {
+    root[b] = static_cast<uint64_t>(std::lround(256 * std::sqrt(weight_[b])));
+    search_lambda[b] = static_cast<int>(16 * 256 * static_cast<uint64_t>(bit_cost) / root[b]);
+  }
+  const MotionField field = search_motion(luma, ref, state_.before.mv, search_lambda, state_.threads);
 
   if (scene_cut) {
     uint64_t moved = 0, anew = 0;
@@ -36,14 +45,12 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     if (moved > anew - anew / 8 && moved > static_cast<uint64_t>(w) * h * 256 * 4) return false;
   }
 
+  // From here on SAD is weighted.
   auto region_sad = [&](int x, int y, int size, Mv mv, uint64_t limit) {
-    uint16_t block[256];
     uint64_t sum = 0;
     for (int j = y; j < std::min(y + size, h) && sum < limit; ++j)
-      for (int i = x; i < std::min(x + size, w); ++i) {
-        compensate_luma(ref, i * 16, j * 16, mv, block, 16);
-        sum += sad16(luma.row(j * 16) + i * 16, luma.stride, block, 16);
-      }
+      for (int i = x; i < std::min(x + size, w); ++i)
+        sum += sad_moved(luma.row(j * 16) + i * 16, luma.stride, ref, i * 16, j * 16, mv) * root[static_cast<size_t>(j) * w + i] >> 8;
     return sum;
   };
 
@@ -63,7 +70,8 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
           const size_t at = static_cast<size_t>(ny) * w + nx;
           const Mv left = nx > 0 ? field.mv[at - 1] : Mv{};
           const int bits = field.mv[at] == left ? 2 : 2 + mv_bits(field.mv[at].x - left.x, field.mv[at].y - left.y);
-          node = {field.sad[at] + static_cast<uint64_t>(bits) * bit_cost, field.sad[at], field.mv[at], false};
+          const uint64_t sad = field.sad[at] * root[at] >> 8;
+          node = {sad + static_cast<uint64_t>(bits) * bit_cost, sad, field.mv[at], false};
           continue;
         }
         const Grid below = now.level[l - 1].grid;

@@ -61,6 +61,33 @@ GV_SIMD void interpolate_chroma(const uint16_t* src, int src_stride, int fx, int
   vertical<4, 8>(mid, kChromaTaps[fy], fy != 0, out, stride);
 }
 
+// Where a moved 16×16 block begins, without the fraction.
+const uint16_t* luma_source(const Plane& ref, int x, int y, Mv mv) {
+  const int px = clamp(x + (mv.x >> 2), -kReach, ref.width + kReach - 16);
+  const int py = clamp(y + (mv.y >> 2), -kReach, ref.height + kReach - 16);
+  return ref.row(py) + px;
+}
+
+// Vectors that a search has tried for one block, with their SAD.
+class Tried {
+ public:
+  void clear() { count_ = 0; }
+  template <class Measure>
+  uint32_t sad(Mv mv, Measure measure) {
+    for (int i = 0; i < count_; ++i)
+      if (mv_[i] == mv) return sad_[i];
+    const uint32_t sad = measure(mv);
+    if (count_ < kRoom) mv_[count_] = mv, sad_[count_++] = sad;
+    return sad;
+  }
+
+ private:
+  static constexpr int kRoom = 32;
+  Mv mv_[kRoom];
+  uint32_t sad_[kRoom];
+  int count_ = 0;
+};
+
 constexpr int kRange = kReach / 4;        // of the coarse search, to each side
 constexpr int kPositions = 2 * kRange + 1;
 constexpr int kLanes = 48;                // kPositions, rounded up to whole vectors
@@ -120,9 +147,7 @@ Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
 }  // namespace
 
 void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride) {
-  const int px = clamp(x + (mv.x >> 2), -kReach, ref.width + kReach - 16);
-  const int py = clamp(y + (mv.y >> 2), -kReach, ref.height + kReach - 16);
-  const uint16_t* src = ref.row(py) + px;
+  const uint16_t* src = luma_source(ref, x, y, mv);
   if (((mv.x | mv.y) & 3) == 0)
     copy_block<16>(src, ref.stride, out, stride);
   else
@@ -140,13 +165,24 @@ void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int
 }
 
 GV_SIMD uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
-  uint32_t sum = 0;
+  uint16_t column[16] = {};  // at most 16 · 1023
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
-    for (int x = 0; x < 16; ++x) sum += static_cast<uint32_t>(std::abs(a[x] - b[x]));
+    for (int x = 0; x < 16; ++x) column[x] = static_cast<uint16_t>(column[x] + (a[x] > b[x] ? a[x] - b[x] : b[x] - a[x]));
+  uint32_t sum = 0;
+  for (int x = 0; x < 16; ++x) sum += column[x];
   return sum;
 }
 
-MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, int lambda, int threads) {
+uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv) {
+  const uint16_t* src = luma_source(ref, x, y, mv);
+  if (((mv.x | mv.y) & 3) == 0) return sad16(block, stride, src, ref.stride);
+  alignas(64) uint16_t moved[256];
+  interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, moved, 16);
+  return sad16(block, stride, moved, 16);
+}
+
+MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
+                          int threads) {
   MotionField field;
   field.width = cur.width / 16;
   field.height = cur.height / 16;
@@ -155,7 +191,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
   const Plane cur4 = quarter(cur), ref4 = quarter(ref);
 
   parallel_for(field.height, threads, [&](int by) {
-    alignas(64) uint16_t block[256];
+    Tried tried;
     for (int bx = 0; bx < field.width; ++bx) {
       const size_t at = static_cast<size_t>(by) * field.width + bx;
       const int x = bx * 16, y = by * 16;
@@ -163,13 +199,14 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       const Mv predicted = bx > 0 ? field.mv[at - 1] : (previous.empty() ? Mv{} : previous[at]);
       uint32_t best = UINT32_MAX;
       Mv mv;
+      tried.clear();
+      auto sad_of = [&](Mv m) { return tried.sad(m, [&](Mv v) { return sad_moved(source, cur.stride, ref, x, y, v); }); };
       auto attempt = [&](int mx, int my) {
         if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return;
         const Mv m{static_cast<int16_t>(mx), static_cast<int16_t>(my)};
-        const uint32_t bits = static_cast<uint32_t>(lambda * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
+        const uint32_t bits = static_cast<uint32_t>(lambda[at] * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
         if (bits >= best) return;
-        compensate_luma(ref, x, y, m, block, 16);
-        const uint32_t cost = sad16(source, cur.stride, block, 16) + bits;
+        const uint32_t cost = sad_of(m) + bits;
         if (cost < best) best = cost, mv = m;
       };
       attempt(0, 0);
@@ -198,18 +235,16 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
           const Mv m{static_cast<int16_t>(centre.x + cross[i][0]), static_cast<int16_t>(centre.y + cross[i][1])};
           arm[i] = UINT32_MAX / 2;
           if (std::abs(m.x) > kMvLimit || std::abs(m.y) > kMvLimit) continue;
-          compensate_luma(ref, x, y, m, block, 16);
-          arm[i] = sad16(source, cur.stride, block, 16);
-          const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
+          arm[i] = sad_of(m);
+          const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda[at] * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
           if (cost < best) best = cost, mv = m;
         }
         attempt(centre.x + (arm[0] < arm[1] ? -step : step), centre.y + (arm[2] < arm[3] ? -step : step));
       }
       attempt(predicted.x, predicted.y);
       attempt(0, 0);
-      compensate_luma(ref, x, y, mv, block, 16);
       field.mv[at] = mv;
-      field.sad[at] = sad16(source, cur.stride, block, 16);
+      field.sad[at] = sad_of(mv);
     }
   });
   return field;

@@ -28,6 +28,9 @@ void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int
 // Sum of absolute differences of 16×16 samples.
 uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
 
+// SAD of 16×16 luma samples against what compensate_luma() makes for the block at (x, y).
+uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv);
+
 struct MotionField {
   int width = 0, height = 0;  // in 16×16 blocks
   std::vector<Mv> mv;
@@ -35,9 +38,10 @@ struct MotionField {
 };
 
 // Searches a vector for every 16×16 block of `cur` in `ref` (both padded to 16, with margins): a coarse full search at
-// quarter size, then refinement to quarter samples. `previous` gives seeds (may be empty); `lambda` weighs vector bits
-// against SAD, in 1/16.
-MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, int lambda, int threads);
+// quarter size, then refinement to quarter samples. `previous` gives seeds (may be empty); `lambda` weighs each block's
+// vector bits against SAD, in 1/16.
+MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
+                          int threads);
 
 // Bits that a vector difference costs, roughly.
 inline int mv_bits(int dx, int dy) {

@@ -52,8 +52,9 @@ void forget(TokenLevel& t, int x0, int y0, int x, int y, int side) {
 
 WindowTokens::Finest::Finest() : values(kSide * kSide * kBlockSamples), coded(kSide * kSide), j(kSide * kSide) {}
 
-WindowTokens::WindowTokens(LoopState& state, const Residual& target, const EncoderTools& tools, const Costs& costs, int q, bool key)
-    : state_(state), target_(target), tools_(tools), costs_(costs), q_(q), key_(key) {
+WindowTokens::WindowTokens(LoopState& state, const Residual& target, const std::vector<float>& weight, const EncoderTools& tools,
+                           const Costs& costs, int q, bool key)
+    : state_(state), target_(target), weight_(weight), tools_(tools), costs_(costs), q_(q), key_(key), nothing_(kSide * kSide) {
   const float step = static_cast<float>(quantiser_step(q, 0));
   lambda_ = static_cast<float>(tools.lambda) * step * step;
 }
@@ -68,7 +69,7 @@ void WindowTokens::choose(int wx, int wy) {
     for (int x = 0; x < wide_; ++x) {
       int16_t samples[kBlockSamples];
       target_.gather(x0_ + x, y0_ + y, samples);
-      set_finest(best_, x, y, samples);
+      nothing_[static_cast<size_t>(y) * kSide + x] = set_finest(best_, x, y, samples);
     }
 
   // J of the regions of the level below, and whether anything in them is coded.
@@ -106,21 +107,20 @@ void WindowTokens::choose(int wx, int wy) {
   write();
 }
 
-void WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
+float WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
   const size_t n = static_cast<size_t>(y) * kSide + x;
-  const float gain = quantise(0, samples, out.values.data() + n * kBlockSamples);
+  const uint32_t energy = energy_of(samples, kBlockSamples);
+  const float gain = quantise(0, samples, energy, weight(x, y), out.values.data() + n * kBlockSamples);
+  const float nothing = weight(x, y) * kUnit * static_cast<float>(energy);
   out.coded[n] = gain > 0.f;
-  out.j[n] = kUnit * static_cast<float>(energy_of(samples, kBlockSamples)) - gain + lambda_ * costs_.any[0][0];
+  out.j[n] = nothing - gain + lambda_ * costs_.any[0][0];
+  return nothing;
 }
 
 float WindowTokens::empty_cost(const Region& r) const {
   float sum = lambda_ * costs_.any[r.level][0];
   for (int y = r.y; y < r.low; ++y)
-    for (int x = r.x; x < r.right; ++x) {
-      int16_t samples[kBlockSamples];
-      target_.gather(x0_ + x, y0_ + y, samples);
-      sum += kUnit * static_cast<float>(energy_of(samples, kBlockSamples));
-    }
+    for (int x = r.x; x < r.right; ++x) sum += nothing_[static_cast<size_t>(y) * kSide + x];
   return sum;
 }
 
@@ -130,7 +130,10 @@ float WindowTokens::try_coarse(const Region& r, float limit) {
   int16_t samples[kBlockSamples], block[kBlockSamples];
   average_region(target_, x0_ + r.x, y0_ + r.y, l, samples);
   int16_t* v = state_.now.values(l, r.node);
-  if (quantise(l, samples, v) <= 0.f) return limit;
+  float sum = 0.f;
+  for (int y = r.y; y < r.low; ++y)
+    for (int x = r.x; x < r.right; ++x) sum += weight(x, y);
+  if (quantise(l, samples, energy_of(samples, kBlockSamples), sum / static_cast<float>((r.low - r.y) * (r.right - r.x)), v) <= 0.f) return limit;
   state_.now.measure(l, r.node);
   state_.inverse_token(l, r.node, q_, key_, block);
   const Expanded token(block, l);
@@ -191,31 +194,31 @@ void WindowTokens::write() {
   }
 }
 
-float WindowTokens::quantise(int l, const int16_t* samples, int16_t* v) const {
+float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* v) const {
   const int step = quantiser_step(q_, l), count = coefficient_count(l);
-  const float weight = static_cast<float>(tools_.lambda) * static_cast<float>(step) * static_cast<float>(step);
+  const float bit = static_cast<float>(tools_.lambda) * static_cast<float>(step) * static_cast<float>(step);
   // In quarter sample steps a block of this energy is not worth four bits.
-  if (16.f * static_cast<float>(energy_of(samples, kBlockSamples)) < 4.f * weight) return 0.f;
+  if (16.f * weight * static_cast<float>(energy) < 4.f * bit) return 0.f;
 
   int32_t coefficient[kBlockSamples];
   klt_forward(state_.model.basis[key_ ? 0 : 1][l], count, samples, coefficient);
   std::fill_n(v, count, static_cast<int16_t>(0));
-  float best = 0.f, walk = weight * (costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1]);
+  float best = 0.f, walk = bit * (costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1]);
   int last = -1;
   for (int i = 0; i < count; ++i) {
     const int magnitude = std::abs(coefficient[i]);
     const uint32_t i72 = index72(i);
-    const float zero_cost = weight * costs_.sig[l][i72][0];
+    const float zero_cost = bit * costs_.sig[l][i72][0];
     int level = std::min((magnitude + step / 2) / step, kMaxLevel - 1);
     if (!tools_.rdoq) level = std::min((magnitude * 3 + step) / (3 * step), kMaxLevel - 1);
     if (level == 0) {
       walk += zero_cost;
       continue;
     }
-    // J of a level against zero: squared error and bits.
+    // J of a level against zero.
     auto price = [&](int m) {
       const float error = static_cast<float>(magnitude - dequantise(m, step)), whole = static_cast<float>(magnitude);
-      return error * error - whole * whole + weight * magnitude_bits(costs_.big[l][i72], m);
+      return weight * (error * error - whole * whole) + bit * magnitude_bits(costs_.big[l][i72], m);
     };
     float cost = price(level);
     if (tools_.rdoq && level > 1) {
@@ -223,8 +226,8 @@ float WindowTokens::quantise(int l, const int16_t* samples, int16_t* v) const {
       if (lower < cost) cost = lower, --level;
     }
     // As the last one it needs no significance flag.
-    const float as_last = walk + cost + weight * costs_.last[l][i];
-    const float with_flag = cost + weight * costs_.sig[l][i72][1];
+    const float as_last = walk + cost + bit * costs_.last[l][i];
+    const float with_flag = cost + bit * costs_.sig[l][i72][1];
     const bool ends = as_last < best, keep = with_flag < zero_cost || !tools_.rdoq;
     if (ends) best = as_last, last = i;
     if (ends || keep) v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);

@@ -7,10 +7,11 @@
 namespace gv {
 
 // Bottom up: every region of 32…256 samples compares what its parts cost with a token of its own, under which the finest
-// tokens are chosen anew, and with nothing at all. J = squared error in quarter sample steps + lambda · bits.
+// tokens are chosen anew, and with nothing at all. J = weight · squared error in quarter sample steps + lambda · bits; each 16×16 block has its weight.
 class WindowTokens {
  public:
-  WindowTokens(LoopState& state, const Residual& target, const EncoderTools& tools, const Costs& costs, int q, bool key);
+  WindowTokens(LoopState& state, const Residual& target, const std::vector<float>& weight, const EncoderTools& tools,
+               const Costs& costs, int q, bool key);
   // Writes the tokens of window (wx, wy) into state.now.
   void choose(int wx, int wy);
 
@@ -30,6 +31,7 @@ class WindowTokens {
 
   LoopState& state_;
   const Residual& target_;
+  const std::vector<float>& weight_;
   const EncoderTools& tools_;
   const Costs& costs_;
   int q_;
@@ -37,15 +39,19 @@ class WindowTokens {
   float lambda_;
   int x0_ = 0, y0_ = 0, wide_ = 0, high_ = 0;  // the window in 16×16 regions
   Finest best_, trial_;
+  std::vector<float> nothing_;  // weighted squared error of each 16×16 region without any token
 
-  void set_finest(Finest& out, int x, int y, const int16_t* samples) const;
+  float weight(int x, int y) const { return weight_[static_cast<size_t>(y0_ + y) * state_.now.blocks_wide + x0_ + x]; }
+  // Chooses the finest token of a region; returns the weighted squared error without it.
+  float set_finest(Finest& out, int x, int y, const int16_t* samples) const;
   float empty_cost(const Region& r) const;
   // Cost with a token of the region's own if that is below `limit`; the tokens are kept then.
   float try_coarse(const Region& r, float limit);
   void drop(const Region& r, int from_level);
   void write();
-  // Quantises one token; returns how much J falls against leaving it out (0: left out).
-  float quantise(int l, const int16_t* samples, int16_t* values) const;
+  // Quantises one token of this energy whose errors have this weight; returns how much J falls against leaving it out
+  // (0: left out).
+  float quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* values) const;
 };
 
 }  // namespace gv

@@ -1,30 +1,36 @@
 """The `klt` structure layer: our own integer loop (C++ inside), as a structure plug.
 
 The model (`klt-1.safetensors`) holds integer transform bases and the entropy model's initial state; it is embedded in
-the package, so a `klt` stream needs nothing else. One packet a frame, no delay, closed GOPs.
+the package, so a `klt` stream needs nothing else. One packet a frame, in display order, closed GOPs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.structure import Coded, CodedFrame
+from gvcodec.structure.lookahead import DEPTH, Lookahead
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
     from gvcodec import _core
 
 LEVELS = 5
-#: A key frame is this much finer than the frames that are predicted from it; every fourth frame is a little finer too.
+#: A key frame is this much finer than the frames that are predicted from it.
 KEY_GAIN = 7
-PERIOD, PERIOD_GAIN = 4, 2
+#: Every so many frames one is finer by so much: with look-ahead and without.
+CASCADE = 8, 5
+LOW_DELAY_CASCADE = 4, 2
 #: Frames after a key frame in which a scene cut makes no new one.
 MIN_GOP = 8
 
@@ -77,6 +83,22 @@ def default_threads(threads: int) -> int:
     return threads if threads > 0 else os.cpu_count() or 1
 
 
+@dataclass(frozen=True, slots=True)
+class KltTools:
+    """What the encoder may use. `lookahead`: frames it waits for, 0…16, so many packets come late; `cascade`: finer
+    quality for key frames and for every few frames."""
+
+    lookahead: int = 0
+    cascade: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    planes: Planes
+    force_key: bool
+    lambda_map: NDArray[np.float32] | None
+
+
 class KltEncoder:
     """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and scene cuts).
 
@@ -92,30 +114,80 @@ class KltEncoder:
         scene_cut: bool = True,
         threads: int = 0,
         model: Path | None = None,
+        tools: KltTools = KltTools(),
     ) -> None:
         from gvcodec import _core
 
         if not 0 <= q <= 63:
             raise UsageError(f"q is 0…63, not {q}")
-        self._core = _core.KltEncoder(load_model(model), width, height, default_threads(threads))
-        self._q, self._keyint, self._scene_cut = q, keyint, scene_cut
+        if not 0 <= tools.lookahead <= DEPTH:
+            raise UsageError(f"the look-ahead is 0…{DEPTH} frames, not {tools.lookahead}")
+        threads = default_threads(threads)
+        self._core = _core.KltEncoder(load_model(model), width, height, threads)
+        self._ahead = Lookahead(width, height, threads) if tools.lookahead else None
+        self._map_shape = ((height + 15) // 16, (width + 15) // 16)
+        self._q, self._keyint, self._scene_cut, self._tools = q, keyint, scene_cut, tools
         self._since_key = -1
+        self._waiting: deque[_Waiting] = deque()
 
-    def send(self, planes: Planes, force_key: bool = False) -> Coded:
-        """Encode one frame (Y, U, V uint16, 10 bit); its packet and loop frame come back at once."""
-        due = self._keyint > 0 and self._since_key + 1 >= self._keyint
-        key = force_key or self._since_key < 0 or due
-        cut = self._scene_cut and self._since_key + 1 >= MIN_GOP
-        q = max(0, self._q - (PERIOD_GAIN if (self._since_key + 1) % PERIOD == 0 else 0))
-        payload, is_key = self._core.encode(
-            *(np.ascontiguousarray(p, dtype=np.uint16) for p in planes), q, max(0, self._q - KEY_GAIN), key, cut
-        )
-        self._since_key = 0 if is_key else self._since_key + 1
-        return Coded([CodedFrame(payload, is_key, payload[0] & 0x3F)], [self._core.loop()])
+    def send(self, planes: Planes, force_key: bool = False, lambda_map: NDArray[np.float32] | None = None) -> Coded:
+        """Take the next frame (Y, U, V uint16, 10 bit); releases the one sent `lookahead` frames ago.
+
+        `lambda_map` (ceil(height / 16), ceil(width / 16)) multiplies the Lagrange multiplier of every decision in a 16×16
+        luma block: above 1 means fewer bits there. Values are finite and above 0, and count as at least 1/64 and at most
+        64; None = 1 everywhere. Raises `UsageError` for another shape or value.
+        """
+        if lambda_map is not None:
+            lambda_map = np.ascontiguousarray(lambda_map, dtype=np.float32)
+            if lambda_map.shape != self._map_shape or not (np.isfinite(lambda_map) & (lambda_map > 0)).all():
+                rows, columns = self._map_shape
+                raise UsageError(f"a lambda map holds {rows} × {columns} finite values above 0")
+        y, u, v = (np.ascontiguousarray(p, dtype=np.uint16) for p in planes)
+        self._waiting.append(_Waiting((y, u, v), force_key, lambda_map))
+        if self._ahead is not None:
+            self._ahead.push(y)
+        return self._release(self._tools.lookahead)
 
     def flush(self) -> Coded:
-        """Nothing is ever held back."""
-        return Coded()
+        """No more frames: release those held back."""
+        return self._release(0)
+
+    def _release(self, held: int) -> Coded:
+        coded = Coded()
+        while len(self._waiting) > held:
+            payload, is_key = self._encode_oldest()
+            coded.packets.append(CodedFrame(payload, is_key, payload[0] & 0x3F))
+            coded.loops.append(self._core.loop())
+        return coded
+
+    def _encode_oldest(self) -> tuple[bytes, bool]:
+        frame = self._waiting[0]
+        position = self._since_key + 1  # in the GOP, if this is no key frame
+        key = frame.force_key or self._since_key < 0 or 0 < self._keyint <= position
+        inter_q, key_q, lambda_map = float(self._q), float(self._q), frame.lambda_map
+        period, gain = LOW_DELAY_CASCADE
+        if self._ahead is not None:
+            period, gain = CASCADE
+            choice = self._ahead.choose(self._q, key, self._until_key(0 if key else position))
+            inter_q, key_q = choice.q, choice.key_q
+            lambda_map = choice.lambda_map if lambda_map is None else choice.lambda_map * lambda_map
+        if self._tools.cascade:
+            inter_q -= gain * (position % period == 0)
+            key_q -= KEY_GAIN
+        q, key_q = (min(63, max(0, round(value))) for value in (inter_q, key_q))
+        cut = self._scene_cut and position >= MIN_GOP
+        payload, is_key = self._core.encode(*frame.planes, q, key_q, key, cut, lambda_map)
+        self._waiting.popleft()
+        self._since_key = 0 if is_key else position
+        return payload, is_key
+
+    def _until_key(self, position: int) -> int:
+        """Frames waiting before the next key frame that is known of, with the oldest, which is at `position` in its GOP."""
+        count = len(self._waiting)
+        if self._keyint:
+            count = min(count, self._keyint - position)
+        forced = (number for number, frame in enumerate(self._waiting) if number and frame.force_key)
+        return min(count, next(forced, count))
 
 
 class KltDecoder:
