@@ -24,7 +24,7 @@ import numpy as np
 from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.errors import UsageError
-from gvcodec.structure import Coded
+from gvcodec.structure import Coded, StructureEncoder
 from gvcodec.types import Plane, Planes, VideoFormat
 
 LOOP_HASH_BYTES = 8
@@ -33,11 +33,11 @@ _PEAK = 1023
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 63; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
+    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
     seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores."""
 
-    q: int = 50
+    q: float = 50
     base: str = "av1"
     scale: Fraction = Fraction(1)
     tune: float = 60.0
@@ -59,8 +59,11 @@ class Encoder:
         config: EncoderConfig | None = None,
         start_pts: int = 0,
         progress: Callable[[str], None] | None = None,
+        structure: StructureEncoder | None = None,
+        tuned: bytes | None = None,
     ) -> None:
-        """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Raises `UsageError`."""
+        """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
+        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. Raises `UsageError`."""
         config = config or EncoderConfig()
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
@@ -71,17 +74,21 @@ class Encoder:
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
-            fmt, config.base, config.scale, config.q, start_pts, layers.structure_id(config.base), appearance
+            fmt, config.base, config.scale, round(config.q), start_pts, layers.structure_id(config.base), appearance
         )
         self._config = config
         self._progress = progress
-        self._structure = layers.structure_encoder(
+        self._structure = structure or layers.structure_encoder(
             fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
         )
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
-        self._samples = _Reservoir(fmt) if config.tune > 0 and appearance is not None else None
+        wanted = config.tune > 0 and appearance is not None
+        self._samples = _Reservoir(fmt) if wanted and tuned is None else None
+        self.tuned = tuned
+        if tuned is not None:
+            self._packets.append(Packet(Kind.TUNE, tuned))
         self._hash = hashlib.sha256()
         self._psnr_sum = 0.0
         self._exact = 0
@@ -128,9 +135,9 @@ class Encoder:
         if self._samples is not None:
             samples = self._samples.samples()
             self._samples = None
-            tuned, reason = layers.tune(samples, self.header, self._config.tune, self.coded_bytes, self._progress)
-            if tuned is not None:
-                self._packets.appendleft(Packet(Kind.TUNE, tuned))
+            self.tuned, reason = layers.tune(samples, self.header, self._config.tune, self.coded_bytes, self._progress)
+            if self.tuned is not None:
+                self._packets.appendleft(Packet(Kind.TUNE, self.tuned))
             else:
                 self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
