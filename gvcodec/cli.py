@@ -70,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     rate.add_argument("--size", type=_amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
     rate.add_argument("--bitrate", type=_amount, metavar="BITS", help="largest bitrate without audio, as in 300k")
     rate.add_argument("--bpp", type=_amount, metavar="BITS", help="most bits a pixel, without audio")
+    encode.add_argument(
+        "--maxrate", type=_amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
+    )
+    encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
     encode.add_argument("--base", choices=("klt", "av1", "hevc"), default="av1", help="structure layer (av1)")
     encode.add_argument(
         "--base-scale",

@@ -40,6 +40,8 @@ def encode(options: argparse.Namespace) -> None:
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=options.threads,
+        maxrate=options.maxrate or 0,
+        bufsize=options.bufsize or 0,
     )
     if (options.size, options.bitrate, options.bpp) != (None, None, None):
         from gvcodec.rated import encode_within

@@ -35,7 +35,8 @@ _PEAK = 1023
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
     seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
-    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores."""
+    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
+    decoder's buffer of `bufsize` bits (0 = one second) would run dry."""
 
     q: float = 50
     base: str = "av1"
@@ -44,6 +45,8 @@ class EncoderConfig:
     keyint: int = 240
     low_delay: bool = False
     threads: int = 0
+    maxrate: float = 0
+    bufsize: float = 0
 
 
 class Encoder:
@@ -69,6 +72,8 @@ class Encoder:
             raise UsageError("the klt structure layer has no reduced scale")
         if config.keyint < 0 or config.tune < 0 or not math.isfinite(config.tune) or config.threads < 0:
             raise UsageError("keyint, tune and threads cannot be negative")
+        if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
+            raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
         appearance, reason = layers.appearance_id()
         if reason:
@@ -78,9 +83,7 @@ class Encoder:
         )
         self._config = config
         self._progress = progress
-        self._structure = structure or layers.structure_encoder(
-            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
-        )
+        self._structure = structure or self._structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
@@ -98,6 +101,20 @@ class Encoder:
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
+
+    @staticmethod
+    def _structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
+        if not config.maxrate:
+            return layers.structure_encoder(
+                fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
+            )
+        if config.base != "klt":
+            raise UsageError("maxrate is for the klt structure layer")
+        from gvcodec.allocation.buffer import limited_encoder
+
+        return limited_encoder(
+            fmt, config.q, config.keyint, config.low_delay, config.threads, config.maxrate, config.bufsize
+        )
 
     @property
     def frames(self) -> int:

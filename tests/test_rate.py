@@ -213,3 +213,36 @@ def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
         list(reader.packets())
     assert reader.track_size > 3000
     assert 0.99 * 6000 <= reader.size - reader.track_size <= 6000 + 0.002 * reader.track_size
+
+
+@pytest.mark.parametrize(("maxrate", "seconds", "keyint"), [(60_000, 0.5, 0), (150_000, 0.2, 12), (25_000, 2.0, 10)])
+def test_a_buffer_never_runs_dry(maxrate: float, seconds: float, keyint: int) -> None:
+    clip = make_clip(128, 96, 40, seed=2, cut=23)
+    config = dataclasses.replace(KLT, q=10, keyint=keyint, maxrate=maxrate, bufsize=seconds * maxrate)
+    free = api.encode(clip, frame_rate=25, config=dataclasses.replace(config, maxrate=0, bufsize=0))
+    data = api.encode(clip, frame_rate=25, config=config)
+    assert len(data) < len(free)
+    fullness, used, frames = config.bufsize, 0.0, 0
+    for packet in Reader(io.BytesIO(data)).packets():
+        if packet.is_frame:
+            if frames:
+                fullness = min(config.bufsize, fullness + maxrate / 25)
+            frames += 1
+        fullness -= 8 * len(packet.pack()) + (8 * 7 if packet.kind.name == "KEY" and frames > 1 else 0)
+        assert fullness >= 0, f"frame {frames - 1}"
+        used += len(packet.pack())
+    assert frames == len(clip)
+    # What comes in is used, all but what the buffer may keep.
+    assert 8 * used > 0.6 * maxrate * frames / 25
+
+
+def test_a_buffer_that_is_never_short_changes_nothing() -> None:
+    clip = make_clip(96, 80, 20, seed=2)
+    config = dataclasses.replace(KLT, q=40)
+    limited = dataclasses.replace(config, maxrate=10**7)
+    assert api.encode(clip, config=limited) == api.encode(clip, config=config)
+    with pytest.raises(UsageError, match=r"frame 0 has \d+ bytes at least"):
+        api.encode(clip, config=dataclasses.replace(config, maxrate=1500, bufsize=60))
+    for wrong in ({"bufsize": 10}, {"maxrate": -1}, {"maxrate": 9000, "bufsize": 100}, {"maxrate": 9e5, "base": "av1"}):
+        with pytest.raises(UsageError):
+            api.encode(clip, config=dataclasses.replace(config, **wrong))
