@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     rate.add_argument("--size", type=_amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
     rate.add_argument("--bitrate", type=_amount, metavar="BITS", help="largest bitrate without audio, as in 300k")
     rate.add_argument("--bpp", type=_amount, metavar="BITS", help="most bits a pixel, without audio")
+    rate.add_argument(
+        "--target", type=_target, metavar="METRIC=VALUE", help="smallest file with psnr=DECIBEL or lpips=DISTANCE (VGG)"
+    )
     encode.add_argument(
         "--maxrate", type=_amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
     )
@@ -159,6 +162,15 @@ def _amount(text: str) -> float:
         return parse_amount(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an amount, as in 1500, 250k, 1.5M or 64Ki") from None
+
+
+def _target(text: str) -> object:
+    from gvcodec.allocation.target import parse_target
+
+    try:
+        return parse_target(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not psnr=DECIBEL or lpips=DISTANCE") from None
 
 
 def _seconds(text: str) -> float:

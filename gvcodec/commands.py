@@ -43,10 +43,10 @@ def encode(options: argparse.Namespace) -> None:
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
     )
-    if (options.size, options.bitrate, options.bpp) != (None, None, None):
-        from gvcodec.rated import encode_within
+    if any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target)):
+        from gvcodec.rated import encode_rated
 
-        encode_within(options, config)
+        encode_rated(options, config)
         return
     began = time.monotonic()
     with contextlib.ExitStack() as stack:

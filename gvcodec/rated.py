@@ -1,4 +1,4 @@
-"""`gvcodec encode --size | --bitrate | --bpp`: several passes over the input, one file that fits."""
+"""`gvcodec encode --size | --bitrate | --bpp | --target`: several passes over the input, one file."""
 
 from __future__ import annotations
 
@@ -12,29 +12,36 @@ from collections.abc import Iterable, Iterator
 
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
+from gvcodec.allocation.target import encode_for
 from gvcodec.commands import encode_summary, open_output, progress_bar, say, tuning_line
 from gvcodec.encoder import EncoderConfig
 from gvcodec.media.reader import Frame, VideoReader
 
 
-def encode_within(options: argparse.Namespace, config: EncoderConfig) -> None:
-    """Raises `UsageError` with the smallest possible size where the budget cannot be met."""
+def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is not enough."""
     began = time.monotonic()
     with open_output(options.output, options.overwrite) as output, _reread(options.input) as path:
 
         def open_source() -> VideoReader:
             return VideoReader(path, options.start, options.frames)
 
-        fitted = encode_to(open_source, config, Budget(options.size, options.bitrate, options.bpp), _watch, tuning_line)
+        if options.target is not None:
+            reached = encode_for(open_source, config, options.target, _watch, tuning_line)
+            coded, passes = reached.coded, reached.passes
+            result = f"{options.target.metric} {reached.value:.4g} at q {reached.q:g}"
+        else:
+            budget = Budget(options.size, options.bitrate, options.bpp)
+            fitted = encode_to(open_source, config, budget, _watch, tuning_line)
+            coded, passes = fitted.coded, fitted.full_passes
+            result = f"{100 * len(coded.data) / fitted.limit:.2f} % of {fitted.limit} bytes"
         tuning_line("")
-        coded = fitted.coded
         output.write(coded.data)
     for note in coded.notes:
         say(note)
     audio = (coded.track_bytes, coded.track_packets) if coded.track_packets else None
     summary = encode_summary(coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y)
-    used = f"{100 * len(coded.data) / fitted.limit:.2f} % of {fitted.limit} bytes"
-    say(f"{options.output}: {summary}, {used}, {fitted.full_passes} passes, {time.monotonic() - began:.1f} s")
+    say(f"{options.output}: {summary}, {result}, {passes} passes, {time.monotonic() - began:.1f} s")
 
 
 def _watch(frames: Iterable[Frame], what: str, total: int | None) -> Iterator[Frame]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip
+from conftest import psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cli import FORMAT, gvcodec
@@ -25,11 +26,13 @@ from gvcodec.allocation.pace import Constant, SizePace
 from gvcodec.allocation.passes import Open, Pass, run
 from gvcodec.allocation.search import Fitted
 from gvcodec.allocation.size import encode_to
+from gvcodec.allocation.target import encode_for, parse_target
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
+from gvcodec.perceptual import find_weights
 from gvcodec.structure.klt import KltEncoder, steps_and_lambda
 from gvcodec.types import Planes, VideoFormat
 
@@ -45,7 +48,7 @@ class Clip:
     def __init__(self, planes: list[Planes]) -> None:
         self.notes: list[str] = []
         height, width = planes[0][0].shape
-        self.format = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+        self.format = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 10)
         self._planes = planes
 
     def __iter__(self) -> Iterator[Frame]:
@@ -246,3 +249,30 @@ def test_a_buffer_that_is_never_short_changes_nothing() -> None:
     for wrong in ({"bufsize": 10}, {"maxrate": -1}, {"maxrate": 9000, "bufsize": 100}, {"maxrate": 9e5, "base": "av1"}):
         with pytest.raises(UsageError):
             api.encode(clip, config=dataclasses.replace(config, **wrong))
+
+
+@pytest.mark.parametrize("base", ["klt", "av1"])
+def test_target_is_met_by_no_more_than_needed(base: str) -> None:
+    clip = make_clip(128, 96, 12, seed=6)
+    config = dataclasses.replace(KLT, base=base)
+    reached = encode_for(opener(clip), config, parse_target("psnr=33.3"), unwatched)
+    measured = [psnr(a, b) for a, b in zip(clip, api.decode_planes(reached.coded.data, fidelity=True), strict=True)]
+    assert 33.3 <= sum(measured) / len(measured) == pytest.approx(reached.value)
+    coarser = run(opener(clip), dataclasses.replace(config, q=reached.q + 1), "", unwatched, 12)
+    assert coarser.psnr_y < 33.3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_weights() is None, reason="no weights of the perceptual losses")
+def test_perceptual_target() -> None:
+    clip = make_clip(96, 80, 4, seed=6)
+    reached = encode_for(opener(clip), KLT, parse_target("lpips=0.2"), unwatched)
+    assert 0.15 < reached.value <= 0.2
+
+
+def test_targets_out_of_reach() -> None:
+    with pytest.raises(UsageError, match="psnr 90 is out of reach: the best is"):
+        encode_for(opener(make_clip(48, 32, 3)), KLT, parse_target("psnr=90"), unwatched)
+    for text in ("psnr", "psnr=", "psnr=-3", "vmaf=90", "lpips=nan"):
+        with pytest.raises(ValueError):
+            parse_target(text)
