@@ -96,7 +96,7 @@ def test_budgets() -> None:
     st.floats(0.06, 0.16),
     st.floats(0.5, 2.0),
     st.sampled_from([0.0, 0.1, 0.3]),
-    st.floats(3, 9),
+    st.floats(4, 9),
 )
 def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: float, size: float) -> None:
     """Against an encoder whose rate falls otherwise than forecast, with noise: never over, and nearly all used."""
@@ -111,7 +111,7 @@ def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: fl
             assert -18 <= quality <= 90
             quality = pace.again(2 + round(t * math.exp(-slope * (quality - 40))), n == 0)
     assert pace.spent <= budget
-    assert frames < 25 or pace.spent >= 0.99 * budget - 2
+    assert frames < 25 or pace.spent >= 0.98 * budget
 
 
 def test_quality_between_two_steps() -> None:

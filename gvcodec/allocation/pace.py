@@ -19,14 +19,14 @@ SLOPE = 0.107
 _HEAD = 6
 #: A quality moves by so much from one frame to the next, until so many frames are left.
 _STRIDE, _END = 0.5, 6
-#: A frame is coded anew, so often at most, when it leaves the rest with a quality that is so much coarser.
-_SURPRISE, _REPEATS = 1.5, 3
+#: A frame is coded anew, so often at most and coarser by this at least, when it leaves the rest less than this part of their forecast.
+_REPEATS, _LEAST_STEP, _LEAST_SHARE = 3, 0.4, 0.8
 #: Codings of the last frame at most, and the part of the budget that may stay unused.
 _ATTEMPTS, _CLOSE = 10, 0.0005
-#: Part of the budget that is left to the last frame besides its share, should the one before it turn out large.
+#: Part of the budget, its own share at most, that is left to the last frame besides, should the one before it turn out large.
 _RESERVE = 0.006
 #: The last frame may be so many steps finer than the others, to use up what they left.
-_LAST_GAIN = 16.0
+_LAST_GAIN = 24.0
 #: How many frames' worth of the forecast counts against its error at first, and how much of either lasts to the next frame.
 _INERTIA, _MEMORY = 3.0, 0.9
 
@@ -108,20 +108,22 @@ class SizePace:
     def _surprised(self, cost: int) -> float | None:
         """A coarser quality that suits the present frame together with the rest, when it took so much that the rest suffers."""
         assert self._value is not None
-        forecast = self._own * math.exp(-self._slope * (self._value - self._base)) * self._correction()
-        # In the profile's terms: how much more there is to code than was thought.
-        more = (max(0, cost - _HEAD) - forecast) * math.exp(self._slope * (self._value - self._base))
-        wanted = _bounded(self._solve(more))
-        if self._repeats == _REPEATS or wanted - self._value < _SURPRISE:
+        forecast = math.exp(-self._slope * (self._value - self._base)) * self._correction()
+        rest = (self._left - self._own) * forecast
+        rest_room = self._budget - self.spent - cost - (self._frames_left - 1) * _HEAD
+        if self._repeats == _REPEATS or rest_room >= rest * _LEAST_SHARE:
             return None
         self._repeats += 1
-        return wanted
+        # In the profile's terms: how much more there is to code than was thought.
+        more = (max(0, cost - _HEAD) - self._own * forecast) / math.exp(-self._slope * (self._value - self._base))
+        return _bounded(max(self._solve(more), self._value + _LEAST_STEP))
 
     def _solve(self, more: float) -> float:
         """The quality at which the frames to come, and `more` bytes at the profile's quality, are forecast to fill what is left."""
         room = self._budget - self.spent - max(1, self._frames_left) * _HEAD
         if self._frames_left > 1:
-            room -= int(_RESERVE * self._budget)
+            last = (self._profile[-1] - _HEAD) * math.exp(-self._slope * ((self._value or self._base) - self._base))
+            room -= int(min(_RESERVE * self._budget, last))
         if room <= 0:
             return Q_COARSEST
         forecast = max(1.0, self._left * self._correction() + more)

@@ -8,13 +8,16 @@ pass and count as the rest of the file does.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 from gvcodec import layers
-from gvcodec.allocation.pace import SLOPE, Constant, SizePace
+from gvcodec.allocation.pace import SLOPE, Constant, SizePace, framed
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import Fitted, Search
+from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, Pace
+from gvcodec.structure.lookahead import DEPTH
 
 #: The index and varints may take so much more in the last pass than in the one before it.
 _SLACK_OF_A_GOP, _SLACK = 2, 4
@@ -61,9 +64,9 @@ def _probe(search: Search) -> tuple[float, float]:
     room = max(1, search.limit - search.extent.track_bytes)
     tried: list[tuple[float, float]] = []
     for _ in range(_PROBES):
-        probe = _pass(search, Constant(quality), quality, frames=count)
-        inter = probe.frame_bytes[1:] or probe.frame_bytes
-        whole = sum(probe.frame_bytes) + (frames - count) * sum(inter) / len(inter)
+        sizes = _beginning(search, quality, count)
+        inter = sizes[1:] or sizes
+        whole = sum(sizes) + (frames - count) * sum(inter) / len(inter)
         tried.append((quality, math.log(whole)))
         distance = math.log(whole / room)
         quality = _bounded(quality + distance / _slope(tried))
@@ -72,32 +75,44 @@ def _probe(search: Search) -> tuple[float, float]:
     return quality, _slope(tried)
 
 
+def _beginning(search: Search, quality: float, count: int) -> list[int]:
+    """Bytes of the first `count` frames at a quality; the look-ahead sees what follows them."""
+    structure = _structure(search, quality, Constant(quality))
+    coded = []
+    with search.open_source() as source:
+        for frame in search.watch(itertools.islice(source, count + DEPTH), "probe", count + DEPTH):
+            coded += structure.send(frame.planes).packets
+    if len(coded) < count:
+        coded += structure.flush().packets
+    search.frames_coded += len(coded)
+    return [framed(len(packet.payload)) for packet in coded[:count]]
+
+
 def _smallest(search: Search, first: Pass) -> Pass:
     return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first.tuned)
 
 
-def _pass(
-    search: Search,
-    pace: Pace,
-    quality: float,
-    tuned: bytes | None = None,
-    frames: int | None = None,
-    tune: bool = False,
-) -> Pass:
-    """Encode with `pace`, the whole video or its first `frames`; the header says `quality`."""
-    config, fmt = search.config, search.extent.format
+def _pass(search: Search, pace: Pace, quality: float, tuned: bytes | None = None, tune: bool = False) -> Pass:
+    """Encode with `pace`; the header says `quality`."""
     counting = _Counting(pace)
-    q = min(63.0, max(0.0, quality))
-    structure = layers.structure_encoder(
-        fmt, "klt", q, config.keyint, config.scale, config.low_delay, config.threads, counting
-    )
-    config = dataclasses.replace(config, q=q, tune=config.tune if tune else 0.0)
-    what = "probe" if frames else f"pass {search.full + 1}"
-    search.full += frames is None
-    count = frames or search.extent.frames
+    structure = _structure(search, quality, counting)
+    config = dataclasses.replace(search.config, q=_as_q(quality), tune=search.config.tune if tune else 0.0)
+    search.full += 1
+    what, count = f"pass {search.full}", search.extent.frames
     coded = run(search.open_source, config, what, search.watch, count, structure, tuned, search.progress)
     search.frames_coded += counting.coded
     return coded
+
+
+def _structure(search: Search, quality: float, pace: Pace) -> StructureEncoder:
+    c = search.config
+    return layers.structure_encoder(
+        search.extent.format, "klt", _as_q(quality), c.keyint, c.scale, c.low_delay, c.threads, pace
+    )
+
+
+def _as_q(quality: float) -> float:
+    return min(63.0, max(0.0, quality))
 
 
 def _bounded(quality: float) -> float:
