@@ -135,6 +135,7 @@ NB_MODULE(_core, m) {
   struct Encoder {
     gv::KltEncoder encoder;
     int width, height;
+    bool saved = false;
   };
   nb::class_<Encoder>(m, "KltEncoder")
       .def("__init__",
@@ -163,6 +164,12 @@ NB_MODULE(_core, m) {
           "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(),
           "`lambda_map`: multiplier of lambda for each 16×16 luma block, float32 (ceil(height / 16), ceil(width / 16)), above 0;\n"
           "values count as at least 1/64 and at most 64.")
+      .def("save", [](Encoder& self) { self.encoder.save(); self.saved = true; }, "Remember the state, so that `restore` can undo the frames from here on.")
+      .def("restore",
+           [](Encoder& self) {
+             if (!self.saved) throw nb::value_error("nothing was saved");
+             self.encoder.restore();
+           })
       .def("loop", [](const Encoder& self) { return crop(self.encoder.loop(), self.width, self.height); })
       .def("residual",
            [](const Encoder& self) {

@@ -65,7 +65,18 @@ def _parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="video to gvcodec stream")
     encode.add_argument("input", metavar="IN", help="any video, - = y4m (or another streamable file) on standard input")
     encode.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
-    encode.add_argument("-q", type=_integer(0, 63), default=50, metavar="N", help="quality index, 0 best … 63 (50)")
+    rate = encode.add_mutually_exclusive_group()
+    rate.add_argument("-q", type=_integer(0, 63), default=50, metavar="N", help="quality index, 0 best … 63 (50)")
+    rate.add_argument("--size", type=_amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
+    rate.add_argument("--bitrate", type=_amount, metavar="BITS", help="largest bitrate without audio, as in 300k")
+    rate.add_argument("--bpp", type=_amount, metavar="BITS", help="most bits a pixel, without audio")
+    rate.add_argument(
+        "--target", type=_target, metavar="METRIC=VALUE", help="smallest file with psnr=DECIBEL or lpips=DISTANCE (VGG)"
+    )
+    encode.add_argument(
+        "--maxrate", type=_amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
+    )
+    encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
     encode.add_argument("--base", choices=("klt", "av1", "hevc"), default="av1", help="structure layer (av1)")
     encode.add_argument(
         "--base-scale",
@@ -142,6 +153,24 @@ def _number(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
     return value
+
+
+def _amount(text: str) -> float:
+    from gvcodec.allocation.budget import parse_amount
+
+    try:
+        return parse_amount(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount, as in 1500, 250k, 1.5M or 64Ki") from None
+
+
+def _target(text: str) -> object:
+    from gvcodec.allocation.target import parse_target
+
+    try:
+        return parse_target(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not psnr=DECIBEL or lpips=DISTANCE") from None
 
 
 def _seconds(text: str) -> float:

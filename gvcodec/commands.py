@@ -18,6 +18,7 @@ from gvcodec.bitstream import Kind, Reader, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
+from gvcodec.types import VideoFormat
 
 _TRACK_CHUNK = 1 << 14
 
@@ -39,15 +40,22 @@ def encode(options: argparse.Namespace) -> None:
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=options.threads,
+        maxrate=options.maxrate or 0,
+        bufsize=options.bufsize or 0,
     )
+    if any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target)):
+        from gvcodec.rated import encode_rated
+
+        encode_rated(options, config)
+        return
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
-        output = stack.enter_context(_output(options.output, options.overwrite))
+        output = stack.enter_context(open_output(options.output, options.overwrite))
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
-        encoder = Encoder(reader.format, config, reader.start_pts, progress=_tuning_line)
+        encoder = Encoder(reader.format, config, reader.start_pts, progress=tuning_line)
         writer = Writer(output, encoder.header)
-        with _progress(reader.expected, "encode") as bar:
+        with progress_bar(reader.expected, "encode") as bar:
             for frame in reader:
                 encoder.send_frame(frame.planes, frame.pts)
                 if reader.tracks and (encoder.frames == 1 or reader.tracks.waiting >= _TRACK_CHUNK):
@@ -60,19 +68,24 @@ def encode(options: argparse.Namespace) -> None:
         if reader.tracks and reader.tracks.waiting:
             encoder.send_tracks(reader.tracks.take())
         encoder.flush()
-        _tuning_line("")
+        tuning_line("")
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
     for note in (*reader.notes, *encoder.notes):
         say(note)
-    fmt = reader.format
-    size = writer.size - writer.track_size
-    audio = f" + {writer.track_size} bytes of audio ({reader.tracks.packets} packets)" if reader.tracks else ""
-    psnr = "lossless" if math.isinf(encoder.psnr_y) else f"PSNR-Y {encoder.psnr_y:.2f} dB"
-    say(
-        f"{options.output}: {writer.frames} frames {fmt.width}×{fmt.height}, {size} bytes{audio}, "
-        f"{8 * size / (writer.frames * fmt.width * fmt.height):.5f} bpp, {_kbps(size, writer.frames, fmt.frame_rate):.1f} kb/s, "
-        f"{psnr}, {time.monotonic() - began:.1f} s"
+    audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
+    summary = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
+    say(f"{options.output}: {summary}, {time.monotonic() - began:.1f} s")
+
+
+def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float) -> str:
+    """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
+    added = f" + {audio[0]} bytes of audio ({audio[1]} packets)" if audio else ""
+    size -= audio[0] if audio else 0
+    psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
+    return (
+        f"{frames} frames {fmt.width}×{fmt.height}, {size} bytes{added}, "
+        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {_kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
     )
 
 
@@ -110,7 +123,7 @@ def decode(options: argparse.Namespace) -> None:
         )
         try:
             total = sum(gop.frames for gop in reader.gops()) if source.seekable() else None
-            with _progress(total, "decode") as bar:
+            with progress_bar(total, "decode") as bar:
                 for frame in decoder.frames_of(reader.packets()):
                     writer.write(frame.planes, frame.pts)
                     bar.update()
@@ -228,14 +241,14 @@ def _rate_so_far(encoder: Encoder) -> str:
     return f"{_kbps(encoder.coded_bytes, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
 
 
-def _progress(total: int | None, what: str) -> Any:
+def progress_bar(total: int | None, what: str) -> Any:
     from tqdm import tqdm
 
     # disable=None: quiet when standard error is no terminal.
     return tqdm(total=total, desc=what, unit="frame", disable=None, leave=False, file=sys.stderr)
 
 
-def _tuning_line(line: str) -> None:
+def tuning_line(line: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
@@ -275,7 +288,7 @@ def _input(path: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     """The file to write, complete or absent afterwards; "-" is standard output."""
     if path == "-":
         if sys.stdout.isatty():

@@ -24,7 +24,7 @@ import numpy as np
 from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.errors import UsageError
-from gvcodec.structure import Coded
+from gvcodec.structure import Coded, StructureEncoder
 from gvcodec.types import Plane, Planes, VideoFormat
 
 LOOP_HASH_BYTES = 8
@@ -33,17 +33,20 @@ _PEAK = 1023
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 63; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
+    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
     seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
-    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores."""
+    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
+    decoder's buffer of `bufsize` bits (0 = one second) would run dry."""
 
-    q: int = 50
+    q: float = 50
     base: str = "av1"
     scale: Fraction = Fraction(1)
     tune: float = 60.0
     keyint: int = 240
     low_delay: bool = False
     threads: int = 0
+    maxrate: float = 0
+    bufsize: float = 0
 
 
 class Encoder:
@@ -59,29 +62,36 @@ class Encoder:
         config: EncoderConfig | None = None,
         start_pts: int = 0,
         progress: Callable[[str], None] | None = None,
+        structure: StructureEncoder | None = None,
+        tuned: bytes | None = None,
     ) -> None:
-        """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Raises `UsageError`."""
+        """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
+        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. Raises `UsageError`."""
         config = config or EncoderConfig()
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
         if config.keyint < 0 or config.tune < 0 or not math.isfinite(config.tune) or config.threads < 0:
             raise UsageError("keyint, tune and threads cannot be negative")
+        if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
+            raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
         appearance, reason = layers.appearance_id()
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
-            fmt, config.base, config.scale, config.q, start_pts, layers.structure_id(config.base), appearance
+            fmt, config.base, config.scale, round(config.q), start_pts, layers.structure_id(config.base), appearance
         )
         self._config = config
         self._progress = progress
-        self._structure = layers.structure_encoder(
-            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
-        )
+        self._structure = structure or self._structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
-        self._samples = _Reservoir(fmt) if config.tune > 0 and appearance is not None else None
+        wanted = config.tune > 0 and appearance is not None
+        self._samples = _Reservoir(fmt) if wanted and tuned is None else None
+        self.tuned = tuned
+        if tuned is not None:
+            self._packets.append(Packet(Kind.TUNE, tuned))
         self._hash = hashlib.sha256()
         self._psnr_sum = 0.0
         self._exact = 0
@@ -91,6 +101,20 @@ class Encoder:
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
+
+    @staticmethod
+    def _structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
+        if not config.maxrate:
+            return layers.structure_encoder(
+                fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
+            )
+        if config.base != "klt":
+            raise UsageError("maxrate is for the klt structure layer")
+        from gvcodec.allocation.buffer import limited_encoder
+
+        return limited_encoder(
+            fmt, config.q, config.keyint, config.low_delay, config.threads, config.maxrate, config.bufsize
+        )
 
     @property
     def frames(self) -> int:
@@ -128,9 +152,9 @@ class Encoder:
         if self._samples is not None:
             samples = self._samples.samples()
             self._samples = None
-            tuned, reason = layers.tune(samples, self.header, self._config.tune, self.coded_bytes, self._progress)
-            if tuned is not None:
-                self._packets.appendleft(Packet(Kind.TUNE, tuned))
+            self.tuned, reason = layers.tune(samples, self.header, self._config.tune, self.coded_bytes, self._progress)
+            if self.tuned is not None:
+                self._packets.appendleft(Packet(Kind.TUNE, self.tuned))
             else:
                 self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]

@@ -15,19 +15,21 @@ from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter
+    from gvcodec.structure.klt import Pace
 
 Sample = list[tuple[Planes, Planes]]
 
 
 def structure_encoder(
-    fmt: VideoFormat, base: str, q: int, keyint: int, scale: Fraction, low_delay: bool, threads: int
+    fmt: VideoFormat, base: str, q: float, keyint: int, scale: Fraction, low_delay: bool, threads: int, pace: Pace | None = None
 ) -> StructureEncoder:
+    """`pace` steers the quality of the frames of `klt`."""
     if base == "klt":
         from gvcodec.structure.klt import KltEncoder, KltTools
         from gvcodec.structure.lookahead import DEPTH
 
         tools = KltTools(lookahead=0 if low_delay else DEPTH)
-        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools)
+        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace)
     from gvcodec.structure.standard import StandardEncoder
 
     return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads)

@@ -43,6 +43,15 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
   return report;
 }
 
+void KltEncoder::save() { saved_ = {state_.mix, state_.now, state_.before, state_.loop}; }
+
+void KltEncoder::restore() {
+  state_.mix = saved_.mix;
+  state_.now = saved_.now;
+  state_.before = saved_.before;
+  state_.loop = saved_.loop;
+}
+
 void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {
   const Costs costs(state_.mix, q, key);
   for (int c = 0; c < 3; ++c)

@@ -29,6 +29,11 @@ class KltEncoder {
   // multiplier of each 16×16 luma block, row by row; empty = 1 everywhere. Values are clamped to 1/64…64.
   FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map = {});
 
+  // Undo: `save` before a frame, `restore` after it, and it was never encoded. Needed by rate control, whose last frames
+  // have to fit to the byte.
+  void save();
+  void restore();
+
   const Picture& loop() const { return state_.loop; }
   // For fitting: what the last frame's prediction left over, before any token is taken off.
   const Residual& residual() const { return target_; }
@@ -41,6 +46,12 @@ class KltEncoder {
   LoopState state_;
   EncoderTools tools_;
   Residual target_;
+  // What a frame's coding starts from.
+  struct Saved {
+    MixState mix;
+    FrameTokens now, before;
+    Picture loop;
+  } saved_;
   std::vector<float> weight_;  // of a squared error in each 16×16 block: one over its multiplier
 
   bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut

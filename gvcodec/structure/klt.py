@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,28 @@ CASCADE = 8, 5
 LOW_DELAY_CASCADE = 4, 2
 #: Frames after a key frame in which a scene cut makes no new one.
 MIN_GOP = 8
+#: Beyond 0…63 quality is a matter of lambda alone, as far as its multiplier goes (64 = 27 steps).
+Q_FINEST, Q_COARSEST = -18.0, 90.0
+#: Nine steps of q double the quantiser step, and lambda goes with its square.
+_LAMBDA_OF_A_STEP = 2 ** (2 / 9)
+
+
+class Pace(Protocol):
+    """Chooses the quality of each frame as it comes: rate control. Qualities are real numbers `Q_FINEST`…`Q_COARSEST`."""
+
+    def quality(self, key: bool) -> float:
+        """Of the next frame; `key`: it has to be a key frame."""
+        ...
+
+    def again(self, size: int, key: bool) -> float | None:
+        """The frame took `size` bytes: the quality to code it anew with, or None when it may stay."""
+        ...
+
+
+def steps_and_lambda(quality: float) -> tuple[int, float]:
+    """A real quality as quantiser index 0…63 and multiplier of lambda: between two indices the rate goes with lambda."""
+    q = min(63, max(0, round(quality)))
+    return q, _LAMBDA_OF_A_STEP ** (quality - q)
 
 
 def model_path() -> Path:
@@ -102,6 +124,8 @@ class _Waiting:
 class KltEncoder:
     """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and scene cuts).
 
+    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame.
+
     Loop frames are those that a decoder will have, exactly.
     """
 
@@ -109,12 +133,13 @@ class KltEncoder:
         self,
         width: int,
         height: int,
-        q: int,
+        q: float,
         keyint: int = 0,
         scene_cut: bool = True,
         threads: int = 0,
         model: Path | None = None,
         tools: KltTools = KltTools(),
+        pace: Pace | None = None,
     ) -> None:
         from gvcodec import _core
 
@@ -126,7 +151,7 @@ class KltEncoder:
         self._core = _core.KltEncoder(load_model(model), width, height, threads)
         self._ahead = Lookahead(width, height, threads) if tools.lookahead else None
         self._map_shape = ((height + 15) // 16, (width + 15) // 16)
-        self._q, self._keyint, self._scene_cut, self._tools = q, keyint, scene_cut, tools
+        self._q, self._keyint, self._scene_cut, self._tools, self._pace = q, keyint, scene_cut, tools, pace
         self._since_key = -1
         self._waiting: deque[_Waiting] = deque()
 
@@ -164,22 +189,47 @@ class KltEncoder:
         frame = self._waiting[0]
         position = self._since_key + 1  # in the GOP, if this is no key frame
         key = frame.force_key or self._since_key < 0 or 0 < self._keyint <= position
-        inter_q, key_q, lambda_map = float(self._q), float(self._q), frame.lambda_map
+        quality = self._q if self._pace is None else self._pace.quality(key)
+        inter_q, key_q, lambda_map = quality, quality, frame.lambda_map
         period, gain = LOW_DELAY_CASCADE
         if self._ahead is not None:
             period, gain = CASCADE
-            choice = self._ahead.choose(self._q, key, self._until_key(0 if key else position))
-            inter_q, key_q = choice.q, choice.key_q
+            whole, _ = steps_and_lambda(quality)
+            choice = self._ahead.choose(whole, key, self._until_key(0 if key else position))
+            inter_q, key_q = inter_q + choice.q - whole, key_q + choice.key_q - whole
             lambda_map = choice.lambda_map if lambda_map is None else choice.lambda_map * lambda_map
         if self._tools.cascade:
             inter_q -= gain * (position % period == 0)
             key_q -= KEY_GAIN
-        q, key_q = (min(63, max(0, round(value))) for value in (inter_q, key_q))
         cut = self._scene_cut and position >= MIN_GOP
-        payload, is_key = self._core.encode(*frame.planes, q, key_q, key, cut, lambda_map)
+        if self._pace is not None:
+            self._core.save()
+        payload, is_key = self._code(frame.planes, inter_q, key_q, key, cut, lambda_map)
+        while self._pace is not None and (better := self._pace.again(len(payload), is_key)) is not None:
+            self._core.restore()
+            step = better - quality
+            payload, is_key = self._code(frame.planes, inter_q + step, key_q + step, key, cut, lambda_map)
         self._waiting.popleft()
         self._since_key = 0 if is_key else position
         return payload, is_key
+
+    def _code(
+        self,
+        planes: Planes,
+        inter_q: float,
+        key_q: float,
+        key: bool,
+        cut: bool,
+        lambda_map: NDArray[np.float32] | None,
+    ) -> tuple[bytes, bool]:
+        """Payload of one frame and whether it became a key frame."""
+        whole, factor = steps_and_lambda(inter_q)
+        key_whole, key_factor = steps_and_lambda(key_q)
+        factor = key_factor if key else factor
+        if factor != 1:
+            lambda_map = (np.ones(self._map_shape) if lambda_map is None else lambda_map) * factor
+            lambda_map = lambda_map.astype(np.float32)
+        return self._core.encode(*planes, whole, key_whole, key, cut, lambda_map)
 
     def _until_key(self, position: int) -> int:
         """Frames waiting before the next key frame that is known of, with the oldest, which is at `position` in its GOP."""

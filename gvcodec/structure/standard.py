@@ -9,6 +9,7 @@ gets its loop frames from its own decoder. Sizes that the encoders cannot code a
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from fractions import Fraction
 
@@ -30,7 +31,10 @@ _DECODERS = {"av1": "libdav1d", "hevc": "hevc"}
 _STRIP = {"av1": strip_av1, "hevc": strip_hevc}
 _RESTORE = {"av1": restore_av1, "hevc": restore_hevc}
 _SVT_PRESET = 4
+_SVT_QUICK = 10
+_LAMBDA_LIMIT = 1024
 _X265_PRESET = "medium"
+_X265_QUICK = "superfast"
 _INTRA = 1
 #: SVT-AV1 takes no higher frame rate. Encoders only need it for their rate control; timestamps are kept elsewhere.
 _MAX_RATE = Fraction(240)
@@ -39,7 +43,11 @@ _NEVER = 1 << 20
 
 
 class StandardEncoder:
-    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1), or 63/51 of x265's.
+    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), or 63/51 of x265's.
+
+    `trim` makes a change of rate that is too small for `q` and shakes no frame that others refer to: it adds to the log
+    of lambda in unreferenced frames (av1), or takes off the log of the rate from frame `trim_from` on (hevc).
+    `quick` takes a fast preset, for trials.
 
     `keyint`: frames from one keyframe to the next, 0 = only the first. Random access (hierarchical B frames, delay of up
     to a hundred frames) unless `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
@@ -49,11 +57,14 @@ class StandardEncoder:
         self,
         fmt: VideoFormat,
         codec: str,
-        q: int,
+        q: float,
         keyint: int = 0,
         scale: Fraction = Fraction(1),
         low_delay: bool = False,
         threads: int = 0,
+        trim: float = 0.0,
+        trim_from: int = 0,
+        quick: bool = False,
     ) -> None:
         if codec not in CODECS or not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
@@ -64,7 +75,11 @@ class StandardEncoder:
         self._count = 0
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
-        self._encoder = _open_encoder(fmt, self._resampler, codec, q, low_delay, threads)
+        self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
+        if codec == "av1":
+            self._encoder.options = _av1_options(q, low_delay, threads, trim, quick)
+        else:
+            self._encoder.options = _hevc_options(q, low_delay, threads, trim, trim_from, quick)
         self._opened = False  # FFmpeg opens an encoder when it gets its first frame
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
@@ -96,7 +111,7 @@ class StandardEncoder:
             _leave_realtime()
         for packet in packets:
             payload = _STRIP[self._codec](bytes(packet))
-            coded.packets.append(CodedFrame(payload, packet.is_keyframe, self._q))
+            coded.packets.append(CodedFrame(payload, packet.is_keyframe, round(self._q)))
             coded.loops += self._decoder.send(payload, packet.is_keyframe)
         return coded
 
@@ -148,7 +163,7 @@ def _leave_realtime() -> None:
 
 
 def _open_encoder(
-    fmt: VideoFormat, resampler: Resampler, codec: str, q: int, low_delay: bool, threads: int
+    fmt: VideoFormat, resampler: Resampler, codec: str, low_delay: bool, threads: int
 ) -> av.VideoCodecContext:
     # SVT-AV1 prints its settings unless told not to, before its own options are read.
     os.environ.setdefault("SVT_LOG", "0")
@@ -161,17 +176,26 @@ def _open_encoder(
     colour = fmt.colour
     encoder.color_range = 2 if colour.full_range else 1
     encoder.colorspace, encoder.color_primaries, encoder.color_trc = colour.matrix, colour.primaries, colour.transfer
-    if codec == "av1":
-        params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay
-        encoder.options = {"preset": str(_SVT_PRESET), "crf": str(max(1, q)), "svtav1-params": ":".join(params)}
-        return encoder
+    return encoder
+
+
+def _av1_options(q: float, low_delay: bool, threads: int, trim: float, quick: bool) -> dict[str, str]:
+    params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay
+    if q != round(q):
+        # Only SVT-AV1's own option takes quarters.
+        params.append(f"crf={max(1.0, round(4 * q) / 4):.2f}")
+    if trim:
+        # In 1/128, by kind of frame: key, leaf, …
+        factors = [128, min(_LAMBDA_LIMIT, round(128 * math.exp(trim))), 128, 128, 128, 128, 128]
+        params.append("lambda-scale-factors=" + ",".join(map(str, factors)))
+    preset = _SVT_QUICK if quick else _SVT_PRESET
+    return {"preset": str(preset), "crf": str(max(1, round(q))), "svtav1-params": ":".join(params)}
+
+
+def _hevc_options(q: float, low_delay: bool, threads: int, trim: float, trim_from: int, quick: bool) -> dict[str, str]:
     params = ["log-level=none", "info=0", "repeat-headers=1", "open-gop=0", "keyint=-1"]
     params += ["bframes=0", "rc-lookahead=0", "b-adapt=0", "scenecut=0", "frame-threads=1"] if low_delay else []
     params += [f"pools={threads}"] * (threads > 0)
-    encoder.options = {
-        "preset": _X265_PRESET,
-        "crf": f"{q * 51 / 63:.2f}",
-        "forced-idr": "1",
-        "x265-params": ":".join(params),
-    }
-    return encoder
+    params += [f"zones={trim_from},{_NEVER},b={math.exp(-trim):.4f}"] * (trim != 0)
+    preset = _X265_QUICK if quick else _X265_PRESET
+    return {"preset": preset, "crf": f"{q * 51 / 63:.2f}", "forced-idr": "1", "x265-params": ":".join(params)}

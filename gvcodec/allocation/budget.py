@@ -1,0 +1,44 @@
+"""How large a file may be: a size, a bitrate or bits per pixel, as the command line takes them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gvcodec.errors import UsageError
+from gvcodec.types import VideoFormat
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def parse_amount(text: str) -> float:
+    """A positive number with k, M, G (thousands) or Ki, Mi, Gi behind it: `1.5M`. Raises `ValueError`."""
+    digits = text.rstrip("kKmMgGiI")
+    amount = float(digits) * _UNITS[text[len(digits) :].lower()] if text[len(digits) :].lower() in _UNITS else math.nan
+    if not 0 < amount < math.inf:
+        raise ValueError(f"{text!r} is not an amount")
+    return amount
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One of three: `size` bytes for the whole file with its audio, `bitrate` bits a second or `bpp` bits a luma pixel for
+    the file without its audio."""
+
+    size: float | None = None
+    bitrate: float | None = None
+    bpp: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
+        if len(given) != 1 or not 0 < given[0] < math.inf:
+            raise UsageError("a budget is one of size, bitrate and bpp, above 0")
+
+    def file_bytes(self, fmt: VideoFormat, frames: int, track_bytes: int) -> int:
+        """Size that a file of so many frames may have at most; `track_bytes` of it are audio."""
+        if self.size is not None:
+            return int(self.size)
+        if self.bitrate is not None:
+            return int(self.bitrate * frames / float(fmt.frame_rate) / 8) + track_bytes
+        assert self.bpp is not None
+        return int(self.bpp * frames * fmt.width * fmt.height / 8) + track_bytes

@@ -1,0 +1,127 @@
+"""One encoder run over a video, to a file in memory, with what rate control wants to know about it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gvcodec.bitstream import Writer
+from gvcodec.encoder import Encoder, EncoderConfig
+from gvcodec.media.reader import Frame
+from gvcodec.media.tracks import TrackCopier
+from gvcodec.structure import StructureEncoder
+from gvcodec.types import VideoFormat
+
+#: Audio is handed on in pieces of at least this many bytes.
+TRACK_CHUNK = 1 << 14
+
+
+class Source(Protocol):
+    """A video that can be read once; `VideoReader` is one."""
+
+    format: VideoFormat
+    start_pts: int
+    notes: list[str]
+    tracks: TrackCopier | None
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+#: Opens the same video anew for every pass.
+Open = Callable[[], AbstractContextManager[Source]]
+
+
+class Watch(Protocol):
+    """Shows that frames go by: gives back the frames it gets. `total` is their number."""
+
+    def __call__(self, frames: Iterable[Frame], what: str, total: int | None) -> Iterable[Frame]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What all passes share: number of frames and bytes of the copied tracks, roughly."""
+
+    format: VideoFormat
+    frames: int
+    track_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the file."""
+
+    format: VideoFormat
+    data: bytes
+    frame_bytes: list[int]
+    track_bytes: int
+    track_packets: int
+    psnr_y: float
+    tuned: bytes | None
+    notes: list[str]
+
+    @property
+    def other_bytes(self) -> int:
+        """Everything but frame packets."""
+        return len(self.data) - sum(self.frame_bytes)
+
+
+def measure(open_source: Open, watch: Watch) -> Extent:
+    """Read the video once without coding it."""
+    with open_source() as source:
+        frames = track_bytes = 0
+        for _ in watch(source, "count", None):
+            frames += 1
+            if source.tracks is not None:
+                track_bytes += len(source.tracks.take())
+        if source.tracks is not None:
+            track_bytes += len(source.tracks.take())
+        return Extent(source.format, frames, track_bytes)
+
+
+def run(
+    open_source: Open,
+    config: EncoderConfig,
+    what: str,
+    watch: Watch,
+    frames: int,
+    structure: StructureEncoder | None = None,
+    tuned: bytes | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Pass:
+    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the encoder raises."""
+    stream = io.BytesIO()
+    with open_source() as source:
+        encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
+        writer = Writer(stream, encoder.header)
+        sizes: list[int] = []
+
+        def drain() -> None:
+            while (packet := encoder.receive_packet()) is not None:
+                writer.write(packet)
+                if packet.is_frame:
+                    sizes.append(len(packet.pack()))
+
+        for frame in watch(itertools.islice(source, frames), what, frames):
+            encoder.send_frame(frame.planes, frame.pts)
+            if source.tracks and (encoder.frames == 1 or source.tracks.waiting >= TRACK_CHUNK):
+                encoder.send_tracks(source.tracks.take())
+            drain()
+        if source.tracks and source.tracks.waiting:
+            encoder.send_tracks(source.tracks.take())
+        encoder.flush()
+        drain()
+        writer.finish(encoder.loop_hash)
+        return Pass(
+            source.format,
+            stream.getvalue(),
+            sizes,
+            writer.track_size,
+            source.tracks.packets if source.tracks else 0,
+            encoder.psnr_y,
+            encoder.tuned,
+            [*source.notes, *encoder.notes],
+        )

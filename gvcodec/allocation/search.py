@@ -1,0 +1,56 @@
+"""What the searches for a file of a given size share: their inputs, their result, where they begin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gvcodec.allocation.passes import Extent, Open, Pass, Watch
+from gvcodec.encoder import EncoderConfig
+from gvcodec.errors import UsageError
+
+#: Quality and bits a pixel that go together on average, to begin a search.
+_USUAL_Q, _USUAL_BPP = 40.0, 0.045
+#: Natural log of the bytes that a step of q saves, on average.
+USUAL_SLOPE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames coded on the way (of `klt` the
+    repeated ones too)."""
+
+    coded: Pass
+    limit: int
+    full_passes: int
+    frames_coded: int
+
+
+@dataclass(slots=True)
+class Search:
+    """A video, how it is to be coded (`config.q` does not matter) and the bytes that the file may have."""
+
+    open_source: Open
+    config: EncoderConfig
+    extent: Extent
+    limit: int
+    watch: Watch
+    progress: Callable[[str], None] | None = None
+    #: Encodes of the whole video, and frames coded, so far.
+    full: int = 0
+    frames_coded: int = 0
+
+    def fitted(self, coded: Pass) -> Fitted:
+        return Fitted(coded, self.limit, self.full, self.frames_coded)
+
+    def first_guess(self) -> float:
+        """The quality that files of this many bits a pixel have on average."""
+        fmt = self.extent.format
+        bpp = 8 * max(1, self.limit - self.extent.track_bytes) / (self.extent.frames * fmt.width * fmt.height)
+        return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
+
+    def too_small(self, smallest: Pass) -> UsageError:
+        return UsageError(
+            f"{self.limit} bytes are not enough: the smallest possible size is {len(smallest.data)} bytes"
+        )

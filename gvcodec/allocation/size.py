@@ -1,0 +1,28 @@
+"""The file that fits a budget: never larger, and as near to it as the base allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gvcodec.allocation.budget import Budget
+from gvcodec.allocation.passes import Open, Watch, measure
+from gvcodec.allocation.search import Fitted, Search
+from gvcodec.encoder import EncoderConfig
+
+
+def encode_to(
+    open_source: Open,
+    config: EncoderConfig,
+    budget: Budget,
+    watch: Watch,
+    progress: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Encode within a budget; `config.q` does not matter. Raises `UsageError` with the smallest possible size where the
+    budget cannot be met."""
+    from gvcodec.allocation.size_klt import encode_klt
+    from gvcodec.allocation.size_standard import encode_standard
+
+    extent = measure(open_source, watch)
+    limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
+    encode = encode_klt if config.base == "klt" else encode_standard
+    return encode(Search(open_source, config, extent, limit, watch, progress))

@@ -1,0 +1,142 @@
+"""A `klt` file of a given size, in two full encodes.
+
+The beginning of the video is coded at two or three qualities, to learn which one the size means; a full pass there tells what
+every frame costs; in the last pass `SizePace` chooses the quality of each frame. Tuned weights are made in the first full
+pass and count as the rest of the file does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+from gvcodec import layers
+from gvcodec.allocation.pace import SLOPE, Constant, SizePace, framed
+from gvcodec.allocation.passes import Pass, run
+from gvcodec.allocation.search import Fitted, Search
+from gvcodec.structure import StructureEncoder
+from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, Pace
+from gvcodec.structure.lookahead import DEPTH
+
+#: The index and varints may take so much more in the last pass than in the one before it.
+_SLACK_OF_A_GOP, _SLACK = 2, 4
+#: How near (natural log) the projection of a probe has to come to be followed by a full pass.
+_NEAR = 0.15
+_PROBES = 3
+#: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at the very end.
+_LAST_PASSES = 3
+
+
+def encode_klt(search: Search) -> Fitted:
+    """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
+    quality, slope = _probe(search)
+    first = _pass(search, Constant(quality), quality, tune=True)
+    room = _room(search, first)
+    # Where every frame is near its smallest, forecasts mean little: what is possible has to be known first.
+    if quality >= Q_COARSEST - 1 or room < sum(first.frame_bytes) / 4:
+        smallest = _smallest(search, first)
+        if len(smallest.data) > search.limit:
+            raise search.too_small(smallest)
+    for _ in range(_LAST_PASSES):
+        last = _pass(search, SizePace(first.frame_bytes, quality, room, slope), quality, first.tuned)
+        if len(last.data) <= search.limit:
+            return search.fitted(last)
+        room -= len(last.data) - search.limit
+    smallest = _smallest(search, first)
+    if len(smallest.data) > search.limit:
+        raise search.too_small(smallest)
+    return search.fitted(smallest)
+
+
+def _room(search: Search, first: Pass) -> int:
+    """Bytes that frame packets may take together."""
+    frames = len(first.frame_bytes)
+    gops = 1 + frames // max(1, search.config.keyint or frames)
+    return search.limit - first.other_bytes - _SLACK - _SLACK_OF_A_GOP * gops
+
+
+def _probe(search: Search) -> tuple[float, float]:
+    """The quality that the limit means, going by the beginning of the video, and the slope of the rate there."""
+    frames = search.extent.frames
+    count = min(frames, max(2, min(12, frames // 10)))
+    quality = _bounded(search.first_guess())
+    room = max(1, search.limit - search.extent.track_bytes)
+    tried: list[tuple[float, float]] = []
+    for _ in range(_PROBES):
+        sizes = _beginning(search, quality, count)
+        inter = sizes[1:] or sizes
+        whole = sum(sizes) + (frames - count) * sum(inter) / len(inter)
+        tried.append((quality, math.log(whole)))
+        distance = math.log(whole / room)
+        quality = _bounded(quality + distance / _slope(tried))
+        if abs(distance) < _NEAR or quality == tried[-1][0]:
+            break
+    return quality, _slope(tried)
+
+
+def _beginning(search: Search, quality: float, count: int) -> list[int]:
+    """Bytes of the first `count` frames at a quality; the look-ahead sees what follows them."""
+    structure = _structure(search, quality, Constant(quality))
+    coded = []
+    with search.open_source() as source:
+        for frame in search.watch(itertools.islice(source, count + DEPTH), "probe", count + DEPTH):
+            coded += structure.send(frame.planes).packets
+    if len(coded) < count:
+        coded += structure.flush().packets
+    search.frames_coded += len(coded)
+    return [framed(len(packet.payload)) for packet in coded[:count]]
+
+
+def _smallest(search: Search, first: Pass) -> Pass:
+    return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first.tuned)
+
+
+def _pass(search: Search, pace: Pace, quality: float, tuned: bytes | None = None, tune: bool = False) -> Pass:
+    """Encode with `pace`; the header says `quality`."""
+    counting = _Counting(pace)
+    structure = _structure(search, quality, counting)
+    config = dataclasses.replace(search.config, q=_as_q(quality), tune=search.config.tune if tune else 0.0)
+    search.full += 1
+    what, count = f"pass {search.full}", search.extent.frames
+    coded = run(search.open_source, config, what, search.watch, count, structure, tuned, search.progress)
+    search.frames_coded += counting.coded
+    return coded
+
+
+def _structure(search: Search, quality: float, pace: Pace) -> StructureEncoder:
+    c = search.config
+    return layers.structure_encoder(
+        search.extent.format, "klt", _as_q(quality), c.keyint, c.scale, c.low_delay, c.threads, pace
+    )
+
+
+def _as_q(quality: float) -> float:
+    return min(63.0, max(0.0, quality))
+
+
+def _bounded(quality: float) -> float:
+    return min(max(quality, Q_FINEST), Q_COARSEST)
+
+
+class _Counting:
+    """A pace that counts how often a frame was coded."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self.coded = 0
+
+    def quality(self, key: bool) -> float:
+        return self._pace.quality(key)
+
+    def again(self, size: int, key: bool) -> float | None:
+        self.coded += 1
+        return self._pace.again(size, key)
+
+
+def _slope(tried: list[tuple[float, float]]) -> float:
+    """Of log rate over quality, from the last two trials where they are far enough apart to tell."""
+    if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < 1.5:
+        return SLOPE
+    (q0, r0), (q1, r1) = tried[-2:]
+    return min(max((r0 - r1) / (q1 - q0), 0.05), 0.18)

@@ -1,0 +1,144 @@
+"""The smallest file of a given quality: `--target psnr=32` (of the loop frames) or `lpips=0.15` (LPIPS-VGG of what `decode` shows).
+
+Quality falls with q nearly linearly, so the passes, five at most as a rule, follow the line through the two nearest known points.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gvcodec.allocation.passes import Extent, Open, Pass, Watch, measure, run
+from gvcodec.bitstream import Reader
+from gvcodec.decoder import Decoder
+from gvcodec.encoder import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.media.planes import rgb_from_planes
+
+if TYPE_CHECKING:
+    from gvcodec.perceptual import Lpips
+
+#: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual change by a step of q.
+_SIGN = {"psnr": 1, "lpips": -1}
+_CLOSE = {"psnr": 0.05, "lpips": 0.002}
+_USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
+_FINEST = {"klt": 0.0, "av1": 1.0, "hevc": 0.0}
+_COARSEST = 63.0
+_GRAIN = 0.25
+_PASSES = 8
+#: Frames that LPIPS looks at, evenly over the video.
+_LOOKS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`metric` is "psnr" (dB, mean over the frames' luma) or "lpips" (LPIPS-VGG, mean)."""
+
+    metric: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if self.metric not in _SIGN or not 0 < self.value < math.inf:
+            raise UsageError("a target is psnr=DECIBEL or lpips=DISTANCE")
+
+
+def parse_target(text: str) -> Target:
+    """`psnr=32` or `lpips=0.15`. Raises `ValueError`."""
+    metric, _, value = text.partition("=")
+    try:
+        return Target(metric, float(value))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The smallest file found that meets a target; `value` is what it has, `q` where."""
+
+    coded: Pass
+    q: float
+    value: float
+    passes: int
+
+
+def encode_for(
+    open_source: Open,
+    config: EncoderConfig,
+    target: Target,
+    watch: Watch,
+    progress: Callable[[str], None] | None = None,
+) -> Reached:
+    """`config.q` does not matter. Raises `UsageError` where even the best quality does not meet the target."""
+    extent = measure(open_source, watch)
+    sign = _SIGN[target.metric]
+    usual, slope = _USUAL[target.metric]
+    finest = _FINEST[config.base]
+    fine: tuple[float, float] | None = None  # (q, value) of the coarsest known pass that meets the target
+    coarse: tuple[float, float] | None = None  # of the finest known one that does not
+    best: Reached | None = None
+    q = _grained(40 + (target.value - usual) / slope, finest)
+    for number in range(1, _PASSES + 1):
+        coded = run(
+            open_source, dataclasses.replace(config, q=q), f"pass {number}", watch, extent.frames, progress=progress
+        )
+        value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
+        if sign * (value - target.value) >= 0:
+            fine = q, value
+            best = Reached(coded, q, value, number)
+            if abs(value - target.value) <= _CLOSE[target.metric] or q >= _COARSEST:
+                break
+        else:
+            coarse = q, value
+            if q <= finest:
+                raise UsageError(f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}")
+        if fine and coarse:
+            if coarse[0] - fine[0] <= _GRAIN:
+                break
+            slope = (coarse[1] - fine[1]) / (coarse[0] - fine[0]) or slope
+            q = fine[0] + (target.value - fine[1]) / slope
+            # Inside the bracket, and away from its ends.
+            q = min(max(q, fine[0] + _GRAIN), coarse[0] - _GRAIN)
+        else:
+            q += (target.value - value) / slope + (-0.5 if coarse else 0.5)
+        q = _grained(q, finest)
+    if best is None:
+        raise UsageError(f"{target.metric} {target.value:g} was not met in {_PASSES} passes")
+    return dataclasses.replace(best, passes=number)
+
+
+def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
+    """LPIPS-VGG between decoded frames, painted where the file has an appearance layer, and the source, on a few frames."""
+    import torch
+
+    distance = _lpips()
+    reader = Reader(io.BytesIO(coded.data))
+    every = max(1, math.ceil(extent.frames / _LOOKS))
+    colour, found = extent.format.colour, []
+    with open_source() as source, torch.inference_mode():
+        decoded = Decoder(reader.header).frames_of(reader.packets())
+        for number, (ours, theirs) in enumerate(zip(decoded, source, strict=False)):
+            if number % every == 0:
+                pair = [
+                    torch.from_numpy(np.ascontiguousarray(rgb_from_planes(planes, colour))).permute(2, 0, 1)[None] / 255
+                    for planes in (ours.planes, theirs.planes)
+                ]
+                found.append(float(distance(*pair)))
+    return sum(found) / len(found)
+
+
+@functools.cache
+def _lpips() -> Lpips:
+    from gvcodec.perceptual import lpips
+
+    return lpips("vgg")
+
+
+def _grained(q: float, finest: float) -> float:
+    return min(max(round(q / _GRAIN) * _GRAIN, finest), _COARSEST)

@@ -1,0 +1,63 @@
+"""`gvcodec encode --size | --bitrate | --bpp | --target`: several passes over the input, one file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+
+from gvcodec.allocation.budget import Budget
+from gvcodec.allocation.size import encode_to
+from gvcodec.allocation.target import encode_for
+from gvcodec.commands import encode_summary, open_output, progress_bar, say, tuning_line
+from gvcodec.encoder import EncoderConfig
+from gvcodec.media.reader import Frame, VideoReader
+
+
+def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is not enough."""
+    began = time.monotonic()
+    with open_output(options.output, options.overwrite) as output, _reread(options.input) as path:
+
+        def open_source() -> VideoReader:
+            return VideoReader(path, options.start, options.frames)
+
+        if options.target is not None:
+            reached = encode_for(open_source, config, options.target, _watch, tuning_line)
+            coded, passes = reached.coded, reached.passes
+            result = f"{options.target.metric} {reached.value:.4g} at q {reached.q:g}"
+        else:
+            budget = Budget(options.size, options.bitrate, options.bpp)
+            fitted = encode_to(open_source, config, budget, _watch, tuning_line)
+            coded, passes = fitted.coded, fitted.full_passes
+            result = f"{100 * len(coded.data) / fitted.limit:.2f} % of {fitted.limit} bytes"
+        tuning_line("")
+        output.write(coded.data)
+    for note in coded.notes:
+        say(note)
+    audio = (coded.track_bytes, coded.track_packets) if coded.track_packets else None
+    summary = encode_summary(coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y)
+    say(f"{options.output}: {summary}, {result}, {passes} passes, {time.monotonic() - began:.1f} s")
+
+
+def _watch(frames: Iterable[Frame], what: str, total: int | None) -> Iterator[Frame]:
+    with progress_bar(total, what) as bar:
+        for frame in frames:
+            yield frame
+            bar.update()
+
+
+@contextlib.contextmanager
+def _reread(path: str) -> Iterator[str]:
+    """A file that can be read several times: standard input goes to a temporary one first."""
+    if path != "-":
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="gvcodec-") as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+        yield spool.name

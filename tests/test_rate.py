@@ -1,0 +1,278 @@
+"""Rate control: files that fit a budget in real bytes, use it, and are no worse than files of constant quality."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import math
+import random
+import re
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from clips import make_clip
+from conftest import psnr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_cli import FORMAT, gvcodec
+from test_media import with_audio
+
+from gvcodec import api
+from gvcodec.allocation.budget import Budget, parse_amount
+from gvcodec.allocation.pace import Constant, SizePace
+from gvcodec.allocation.passes import Open, Pass, run
+from gvcodec.allocation.search import Fitted
+from gvcodec.allocation.size import encode_to
+from gvcodec.allocation.target import encode_for, parse_target
+from gvcodec.bitstream import Reader
+from gvcodec.encoder import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.media.reader import Frame
+from gvcodec.media.writer import open_writer
+from gvcodec.perceptual import find_weights
+from gvcodec.structure.klt import KltEncoder, steps_and_lambda
+from gvcodec.types import Planes, VideoFormat
+
+KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1)
+
+
+class Clip:
+    """A video in memory as rate control reads it."""
+
+    tracks = None
+    start_pts = 0
+
+    def __init__(self, planes: list[Planes]) -> None:
+        self.notes: list[str] = []
+        height, width = planes[0][0].shape
+        self.format = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 10)
+        self._planes = planes
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (Frame(planes, pts) for pts, planes in enumerate(self._planes))
+
+
+def opener(planes: list[Planes]) -> Open:
+    return lambda: contextlib.nullcontext(Clip(planes))
+
+
+def unwatched(frames: Iterable[Frame], what: str, total: int | None) -> Iterable[Frame]:
+    return frames
+
+
+def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> Fitted:
+    return encode_to(opener(planes), config, Budget(**budget), unwatched)
+
+
+def constant(planes: list[Planes], q: int) -> Pass:
+    return run(opener(planes), dataclasses.replace(KLT, q=q), "constant", unwatched, len(planes))
+
+
+def test_amounts() -> None:
+    given_ = ["1500", "250k", "1.5M", "64Ki", "0.02", "2g"]
+    assert [parse_amount(text) for text in given_] == [1500, 250_000, 1_500_000, 65536, 0.02, 2e9]
+    for text in ("", "k", "-1", "0", "nan", "inf", "1kk", "12x", "1e999"):
+        with pytest.raises(ValueError):
+            parse_amount(text)
+
+
+def test_budgets() -> None:
+    fmt = VideoFormat(100, 50, Fraction(25), Fraction(1, 25))
+    assert Budget(size=1234.5).file_bytes(fmt, 50, 99) == 1234
+    assert Budget(bitrate=8000).file_bytes(fmt, 50, 99) == 2000 + 99
+    assert Budget(bpp=0.1).file_bytes(fmt, 50, 99) == 3125 + 99
+    for wrong in ({}, {"size": 1, "bpp": 1}, {"size": 0}, {"bpp": math.inf}):
+        with pytest.raises(UsageError):
+            Budget(**wrong)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.integers(8, 90),
+    st.floats(0.06, 0.16),
+    st.floats(0.5, 2.0),
+    st.sampled_from([0.0, 0.1, 0.3]),
+    st.floats(4, 9),
+)
+def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: float, size: float) -> None:
+    """Against an encoder whose rate falls otherwise than forecast, with noise: never over, and nearly all used."""
+    rng = random.Random(seed)
+    truth = [math.exp(size + rng.gauss(0, 0.5)) * (10 if n == 0 else 1) for n in range(frames)]
+    profile = [9 + int(t * math.exp(rng.gauss(0, noise))) for t in truth]
+    budget = int(ratio * sum(profile)) + 12 * frames
+    pace = SizePace(profile, 40.0, budget)
+    for n, t in enumerate(truth):
+        quality: float | None = pace.quality(n == 0)
+        while quality is not None:
+            assert -18 <= quality <= 90
+            quality = pace.again(2 + round(t * math.exp(-slope * (quality - 40))), n == 0)
+    assert pace.spent <= budget
+    assert frames < 25 or pace.spent >= 0.98 * budget
+
+
+def test_quality_between_two_steps() -> None:
+    assert steps_and_lambda(40) == (40, 1)
+    assert steps_and_lambda(-9)[0] == 0 and steps_and_lambda(-9)[1] == pytest.approx(0.25)
+    assert steps_and_lambda(72)[0] == 63 and steps_and_lambda(72)[1] == pytest.approx(4)
+    clip = make_clip(160, 112, 4, seed=3)
+    sizes = []
+    for q in (30, 30.4, 30.6, 31):
+        encoder = KltEncoder(160, 112, q, threads=1)
+        sizes.append(sum(len(encoder.send(planes).packets[0].payload) for planes in clip))
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+
+
+def test_an_undone_frame_leaves_no_trace() -> None:
+    class Twice(Constant):
+        def again(self, size: int, key: bool) -> float | None:
+            self.value, before = (60.0, self.value) if self.value == 30 else (30.0, self.value)
+            return self.value if before == 60 else None
+
+        def quality(self, key: bool) -> float:
+            return 60.0
+
+    clip = make_clip(96, 80, 6, seed=5)
+    plain, undone = KltEncoder(96, 80, 30, threads=1), KltEncoder(96, 80, 30, threads=1, pace=Twice(60.0))
+    assert [plain.send(p).packets for p in clip] == [undone.send(p).packets for p in clip]
+
+
+@pytest.mark.parametrize(("bpp", "keyint", "seed"), [(0.012, 0, 1), (0.3, 10, 3), (1.5, 0, 4), (0.1, 12, 5)])
+def test_klt_file_fits(bpp: float, keyint: int, seed: int) -> None:
+    clip = make_clip(208, 160, 26, seed=seed, cut=15 if seed == 4 else None)
+    fitted = fit(clip, dataclasses.replace(KLT, keyint=keyint), bpp=bpp)
+    size = len(fitted.coded.data)
+    assert 0.99 * fitted.limit <= size <= fitted.limit == int(bpp * 26 * 208 * 160 / 8)
+    assert fitted.full_passes <= 3 and fitted.frames_coded <= 3 * len(clip)
+    assert len(list(api.decode_planes(fitted.coded.data, fidelity=True))) == len(clip)
+    kinds = [packet.kind.name for packet in Reader(io.BytesIO(fitted.coded.data)).packets()]
+    assert set(kinds) <= {"KEY", "INTER"}  # nothing is there only to fill
+
+
+def test_no_worse_than_constant_quality() -> None:
+    clip = make_clip(176, 112, 26, seed=9)
+    fitted = fit(clip, KLT, bpp=0.1)
+    q = Reader(io.BytesIO(fitted.coded.data)).header.q
+    q = next(q for q in range(q - 1, 64) if len(constant(clip, q).data) <= fitted.limit)
+    # Every change of one frame shakes those after it, by some hundredths of a decibel in a clip as small as this.
+    assert fitted.coded.psnr_y >= constant(clip, q).psnr_y - 0.05
+
+
+def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
+    clip = make_clip(96, 80, 8, seed=1)
+    for config in (KLT, dataclasses.replace(KLT, base="hevc")):
+        with pytest.raises(UsageError, match="smallest possible size is") as refused:
+            fit(clip, config, size=100)
+        smallest = int(re.findall(r"(\d+) bytes", str(refused.value))[1])
+        assert 100 < smallest < 2000
+        assert len(fit(clip, config, size=smallest).coded.data) <= smallest
+
+
+def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
+    clip = make_clip(48, 32, 4, seed=1)
+    fitted = fit(clip, KLT, size=10**6)
+    assert len(fitted.coded.data) < 20_000 and fitted.coded.psnr_y > 50
+
+
+@pytest.mark.parametrize("base", ["av1", "hevc"])
+def test_standard_file_fits(base: str) -> None:
+    clip = make_clip(208, 160, 26, seed=2)
+    fitted = fit(clip, dataclasses.replace(KLT, base=base), bpp=0.15)
+    assert 0.99 * fitted.limit <= len(fitted.coded.data) <= fitted.limit
+    assert len(list(api.decode_planes(fitted.coded.data, fidelity=True))) == len(clip)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    source, stream = tmp_path / "in.mkv", tmp_path / "out.bin"
+    with open_writer(source, FORMAT) as writer:
+        for number, planes in enumerate(make_clip(96, 80, 30, seed=3)):
+            writer.write(planes, 512 * number)
+    common = ("--base", "klt", "--tune", "off", "--threads", 1, "-y")
+    done = gvcodec("encode", source, stream, "--size", "4k", *common)
+    assert 3960 <= stream.stat().st_size <= 4000
+    assert f"{stream.stat().st_size} bytes" in done.stderr.decode()
+    gvcodec("encode", "-", stream, "--bitrate", "40k", *common, data=source.read_bytes())
+    assert 0.99 * 6000 <= stream.stat().st_size <= 6000
+    gvcodec("decode", stream, tmp_path / "out.mkv", "--fidelity")
+    stream.unlink()
+    done = gvcodec("encode", source, stream, "--bpp", "0.0005", *common, fails=2)
+    assert done.stderr.decode().startswith("gvcodec: 14 bytes are not enough: the smallest possible size is ")
+    assert not stream.exists()
+    gvcodec("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, fails=2)
+
+
+def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
+    source, stream = tmp_path / "in.mp4", tmp_path / "out.bin"
+    with_audio(source, make_clip(96, 80, 30, seed=4))
+    common = ("--base", "klt", "--tune", "off", "--threads", 1, "-y")
+    gvcodec("encode", source, stream, "--size", "20k", *common)
+    assert 19_800 <= stream.stat().st_size <= 20_000
+    gvcodec("encode", source, stream, "--bitrate", "40k", *common)
+    with stream.open("rb") as file:
+        reader = Reader(file)
+        list(reader.packets())
+    assert reader.track_size > 3000
+    assert 0.99 * 6000 <= reader.size - reader.track_size <= 6000 + 0.002 * reader.track_size
+
+
+@pytest.mark.parametrize(("maxrate", "seconds", "keyint"), [(60_000, 0.5, 0), (150_000, 0.2, 12), (25_000, 2.0, 10)])
+def test_a_buffer_never_runs_dry(maxrate: float, seconds: float, keyint: int) -> None:
+    clip = make_clip(128, 96, 40, seed=2, cut=23)
+    config = dataclasses.replace(KLT, q=10, keyint=keyint, maxrate=maxrate, bufsize=seconds * maxrate)
+    free = api.encode(clip, frame_rate=25, config=dataclasses.replace(config, maxrate=0, bufsize=0))
+    data = api.encode(clip, frame_rate=25, config=config)
+    assert len(data) < len(free)
+    fullness, used, frames = config.bufsize, 0.0, 0
+    for packet in Reader(io.BytesIO(data)).packets():
+        if packet.is_frame:
+            if frames:
+                fullness = min(config.bufsize, fullness + maxrate / 25)
+            frames += 1
+        fullness -= 8 * len(packet.pack()) + (8 * 7 if packet.kind.name == "KEY" and frames > 1 else 0)
+        assert fullness >= 0, f"frame {frames - 1}"
+        used += len(packet.pack())
+    assert frames == len(clip)
+    # What comes in is used, all but what the buffer may keep.
+    assert 8 * used > 0.6 * maxrate * frames / 25
+
+
+def test_a_buffer_that_is_never_short_changes_nothing() -> None:
+    clip = make_clip(96, 80, 20, seed=2)
+    config = dataclasses.replace(KLT, q=40)
+    limited = dataclasses.replace(config, maxrate=10**7)
+    assert api.encode(clip, config=limited) == api.encode(clip, config=config)
+    with pytest.raises(UsageError, match=r"frame 0 has \d+ bytes at least"):
+        api.encode(clip, config=dataclasses.replace(config, maxrate=1500, bufsize=60))
+    for wrong in ({"bufsize": 10}, {"maxrate": -1}, {"maxrate": 9000, "bufsize": 100}, {"maxrate": 9e5, "base": "av1"}):
+        with pytest.raises(UsageError):
+            api.encode(clip, config=dataclasses.replace(config, **wrong))
+
+
+@pytest.mark.parametrize("base", ["klt", "av1"])
+def test_target_is_met_by_no_more_than_needed(base: str) -> None:
+    clip = make_clip(128, 96, 12, seed=6)
+    config = dataclasses.replace(KLT, base=base)
+    reached = encode_for(opener(clip), config, parse_target("psnr=33.3"), unwatched)
+    measured = [psnr(a, b) for a, b in zip(clip, api.decode_planes(reached.coded.data, fidelity=True), strict=True)]
+    assert 33.3 <= sum(measured) / len(measured) == pytest.approx(reached.value)
+    coarser = run(opener(clip), dataclasses.replace(config, q=reached.q + 1), "", unwatched, 12)
+    assert coarser.psnr_y < 33.3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_weights() is None, reason="no weights of the perceptual losses")
+def test_perceptual_target() -> None:
+    clip = make_clip(96, 80, 4, seed=6)
+    reached = encode_for(opener(clip), KLT, parse_target("lpips=0.2"), unwatched)
+    assert 0.15 < reached.value <= 0.2
+
+
+def test_targets_out_of_reach() -> None:
+    with pytest.raises(UsageError, match="psnr 90 is out of reach: the best is"):
+        encode_for(opener(make_clip(48, 32, 3)), KLT, parse_target("psnr=90"), unwatched)
+    for text in ("psnr", "psnr=", "psnr=-3", "vmaf=90", "lpips=nan"):
+        with pytest.raises(ValueError):
+            parse_target(text)
