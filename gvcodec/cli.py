@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--keyint", type=_integer(0), default=240, metavar="N", help="frames between keyframes, 0 = only one (240)"
     )
-    encode.add_argument("--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame")
+    encode.add_argument(
+        "--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame"
+    )
     encode.add_argument(
         "--start", type=_seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
     )

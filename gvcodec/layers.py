@@ -21,7 +21,14 @@ Sample = list[tuple[Planes, Planes]]
 
 
 def structure_encoder(
-    fmt: VideoFormat, base: str, q: float, keyint: int, scale: Fraction, low_delay: bool, threads: int, pace: Pace | None = None
+    fmt: VideoFormat,
+    base: str,
+    q: float,
+    keyint: int,
+    scale: Fraction,
+    low_delay: bool,
+    threads: int,
+    pace: Pace | None = None,
 ) -> StructureEncoder:
     """`pace` steers the quality of the frames of `klt`."""
     if base == "klt":
