@@ -32,6 +32,9 @@ from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import Objective, crop_rgb, render_run
 from gvcodec.train.vgg import PerceptualLoss
 
+#: Share of the plan in which tokens cost nothing, and in which their price then rises.
+_FREE, _RISE = 0.4, 0.2
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -59,7 +62,7 @@ class TrainConfig:
     average: float = 0.995
     pixel: float = 4.0
     energy: float = 0.03
-    temporal: float = 2.0
+    temporal: float = 30.0
     guard: float = 0.1
     validate_minutes: float = 10.0
     validate_samples: int = 16
@@ -187,6 +190,7 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / 50)
+        self.full.charged = min(1.0, max(0.0, (self.minutes / config.plan_minutes - _FREE) / _RISE))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
         # Rates span a hundredfold: a sample counts relative to what samples of its rate cost on average.
