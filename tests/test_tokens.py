@@ -1,5 +1,7 @@
 """1-D tokens and memory: windows, coding, what reaches the picture, and what training does with them."""
 
+import sys
+import types
 from fractions import Fraction
 from pathlib import Path
 
@@ -134,3 +136,29 @@ def test_a_renderer_without_tokens_says_so(tmp_path: Path) -> None:
     painter.start_gop(None)
     with pytest.raises(DamagedStreamError):
         painter.paint(picture(0), b"\1")
+
+
+def test_compressai_contract(model: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    from gvcodec.appearance.compressai import AppearanceModel, register
+
+    net = AppearanceModel.load(model[0]).eval()
+    x = torch.rand(2, 3, 96, 272, generator=torch.Generator().manual_seed(0))
+    loop = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    out = net(x, loop)
+    likelihoods = out["likelihoods"]["tokens"]
+    assert out["x_hat"].shape == x.shape and likelihoods.shape == (2, 1, 2, 4, 3)
+    assert (likelihoods > 0).all() and (likelihoods <= 1).all() and net.update() is False
+    coded = net.compress(x, loop)
+    decoded = net.decompress(coded["strings"], coded["shape"], loop)["x_hat"]
+    assert torch.allclose(decoded, out["x_hat"].clamp(0, 1), atol=1e-5)
+    with pytest.raises(UsageError, match="multiples of 16"):
+        net(x[..., :50], loop[..., :50])
+    with pytest.raises(UsageError, match="belong together"):
+        net.decompress(coded["strings"], (3, 3), loop)
+
+    known = {}
+    registry = types.ModuleType("compressai.registry")
+    registry.register_model = lambda name: lambda cls: known.setdefault(name, cls)
+    monkeypatch.setitem(sys.modules, "compressai", types.ModuleType("compressai"))
+    monkeypatch.setitem(sys.modules, "compressai.registry", registry)
+    assert register() and known == {"gvcodec-appearance": AppearanceModel}
