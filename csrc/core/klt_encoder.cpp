@@ -12,7 +12,9 @@ GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int1
 }  // namespace
 
 KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools)
-    : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {}
+    : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {
+  state_.deblocks = tools.deblock;
+}
 
 FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map) {
   FrameReport report;

@@ -12,7 +12,10 @@ struct EncoderTools {
   double lambda = 0.12;        // Lagrange multiplier of a bit in units of the squared quantiser step
   bool coarse_tokens = true;   // levels 4…1
   bool quadtree = true;        // motion of larger regions
+  bool merge = true;           // tries the vectors of neighbours
+  bool fractions = true;       // vectors in quarter samples, else in whole ones
   bool rdoq = true;            // else plain dead-zone rounding
+  bool deblock = true;         // for measuring only: decoders always do
 };
 
 struct FrameReport {
