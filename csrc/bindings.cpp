@@ -139,15 +139,15 @@ NB_MODULE(_core, m) {
   };
   nb::class_<Encoder>(m, "KltEncoder")
       .def("__init__",
-           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, bool coarse,
+           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, double aq, bool coarse,
               bool quadtree, bool merge, bool fractions, bool rdoq, bool deblock) {
              check_size(width, height);
-             const gv::EncoderTools tools{lambda, coarse, quadtree, merge, fractions, rdoq, deblock};
+             const gv::EncoderTools tools{lambda, aq, coarse, quadtree, merge, fractions, rdoq, deblock};
              new (self) Encoder{gv::KltEncoder(model, width, height, threads, tools), width, height};
            },
            nb::keep_alive<1, 2>(), "model"_a, "width"_a, "height"_a, "threads"_a = 1, nb::kw_only(),
-           "lambda_"_a = gv::EncoderTools().lambda, "coarse_tokens"_a = true, "quadtree"_a = true, "merge"_a = true,
-           "fractions"_a = true, "rdoq"_a = true, "deblock"_a = true)
+           "lambda_"_a = gv::EncoderTools().lambda, "aq"_a = gv::EncoderTools().aq, "coarse_tokens"_a = true, "quadtree"_a = true,
+           "merge"_a = true, "fractions"_a = true, "rdoq"_a = true, "deblock"_a = true)
       .def(
           "encode",
           [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,

@@ -10,7 +10,7 @@ pytest.importorskip("gvcodec._core")
 from clips import make_clip
 from eval_helpers import small_clip
 
-from eval.ablate import ALL, STATIC, WITHOUT, curve, make_ablation
+from eval.ablate import ALL, STATIC, WITHOUT, curve, make_ablation, psnr_y
 from eval.tools import EvalError, read_json
 from gvcodec.media.writer import open_writer
 from gvcodec.types import VideoFormat
@@ -18,8 +18,8 @@ from gvcodec.types import VideoFormat
 
 def test_every_switch_does_something():
     frames = make_clip(96, 80, 5, seed=3)
-    found = {name: curve(frames, tools, [36])[0] for name, tools in WITHOUT.items()}
-    full = curve(frames, ALL, [36])[0]
+    found = {name: curve(frames, tools, [36], psnr_y) for name, tools in WITHOUT.items()}
+    full = curve(frames, ALL, [36], psnr_y)
     # What merging tries is only seldom better than what the search found.
     assert all(point != full for name, point in found.items() if "neighbours" not in name)
 
@@ -37,7 +37,7 @@ def test_table(tmp_path):
         make_ablation([clip], [30, 40], train, tmp_path)
     text = make_ablation([clip], [36, 46, 56], train, tmp_path)
     lines = text.split("\n")
-    assert "small-pan" in lines[0] and len([line for line in lines if line.startswith("| ")]) == 2 + len(WITHOUT) + 1
+    assert "small-pan" in lines[0] and len([line for line in lines if line.startswith("| ")]) == 2 + len(WITHOUT) + 2
     # Tables made from three frames of something else are no match.
     saved = read_json(tmp_path / "ablation.json")["percent"]
     assert saved[STATIC][0] > 20 and saved["RDOQ"][0] is not None

@@ -1,5 +1,8 @@
 #include "core/klt_encoder.hpp"
 
+#include <cmath>
+#include <numeric>
+
 #include "core/window_tokens.hpp"
 
 namespace gv {
@@ -7,6 +10,15 @@ namespace {
 
 GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int16_t* out) {
   for (int x = 0; x < width; ++x) out[x] = static_cast<int16_t>(a[x] - b[x]);
+}
+
+// Binary logarithm of a block's variance, where that of sensor noise and less is all the same.
+GV_SIMD float log_variance16(const uint16_t* a, int stride) {
+  uint32_t sum = 0, squares = 0;
+  for (int y = 0; y < 16; ++y, a += stride)
+    for (int x = 0; x < 16; ++x) sum += a[x], squares += static_cast<uint32_t>(a[x]) * a[x];
+  const float mean = static_cast<float>(sum) / 256.f;
+  return std::log2(16.f + std::max(0.f, static_cast<float>(squares) / 256.f - mean * mean));
 }
 
 }  // namespace
@@ -18,8 +30,7 @@ KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, E
 
 FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map) {
   FrameReport report;
-  weight_.assign(state_.now.mv.size(), 1.f);
-  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b) weight_[b] = 1.f / clamp(lambda_map[b], 1.f / 64, 64.f);
+  weigh(source, lambda_map);
   if (!key) {
     state_.begin_frame(false);
     if (!decide_motion(source, q, scene_cut)) {
@@ -52,6 +63,23 @@ void KltEncoder::restore() {
   state_.now = saved_.now;
   state_.before = saved_.before;
   state_.loop = saved_.loop;
+}
+
+void KltEncoder::weigh(const Picture& source, const std::vector<float>& lambda_map) {
+  const int w = state_.now.blocks_wide, h = state_.now.blocks_high;
+  weight_.assign(static_cast<size_t>(w) * h, 1.f);
+  if (tools_.aq != 0) {
+    const Plane& luma = source.plane[0];
+    parallel_for(h, state_.threads, [&](int y) {
+      for (int x = 0; x < w; ++x) weight_[static_cast<size_t>(y) * w + x] = log_variance16(luma.row(y * 16) + x * 16, luma.stride);
+    });
+    const float mean = std::accumulate(weight_.begin(), weight_.end(), 0.f) / static_cast<float>(weight_.size());
+    // lambda grows as the square of the step, which grows by 2^(1/9) a q.
+    const float slope = static_cast<float>(tools_.aq) * 2 / 9;
+    for (float& v : weight_) v = clamp(std::exp2(slope * (mean - v)), 1.f / 8, 8.f);
+  }
+  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b) weight_[b] /= clamp(lambda_map[b], 1.f / 64, 64.f);
+  for (float& v : weight_) v = clamp(v, 1.f / 64, 64.f);
 }
 
 void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {

@@ -108,11 +108,13 @@ def default_threads(threads: int) -> int:
 @dataclass(frozen=True, slots=True)
 class KltTools:
     """What the encoder may use. `lookahead`: frames it waits for, 0…16, so many packets come late; `cascade`: finer
-    quality for key frames and for every few frames; the rest as in `csrc/core/klt_encoder.hpp`. Without `deblock` the loop
+    quality for key frames and for every few frames; `aq`: units of q by which a block of twice the variance is coarser, in
+    effect; the rest as in `csrc/core/klt_encoder.hpp`. Without `deblock` the loop
     frames are not those of any decoder."""
 
     lookahead: int = 0
     cascade: bool = True
+    aq: float = 0.5
     coarse_tokens: bool = True
     quadtree: bool = True
     merge: bool = True
@@ -160,6 +162,7 @@ class KltEncoder:
             width,
             height,
             threads,
+            aq=tools.aq,
             coarse_tokens=tools.coarse_tokens,
             quadtree=tools.quadtree,
             merge=tools.merge,
