@@ -12,14 +12,16 @@ GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int1
   for (int x = 0; x < width; ++x) out[x] = static_cast<int16_t>(a[x] - b[x]);
 }
 
-// Binary logarithm of a block's variance, where that of sensor noise and less is all the same.
-GV_SIMD float log_variance16(const uint16_t* a, int stride) {
+// 65536 times the variance of 16×16 samples.
+GV_SIMD uint64_t variance16(const uint16_t* a, int stride) {
   uint32_t sum = 0, squares = 0;
   for (int y = 0; y < 16; ++y, a += stride)
     for (int x = 0; x < 16; ++x) sum += a[x], squares += static_cast<uint32_t>(a[x]) * a[x];
-  const float mean = static_cast<float>(sum) / 256.f;
-  return std::log2(16.f + std::max(0.f, static_cast<float>(squares) / 256.f - mean * mean));
+  return static_cast<uint64_t>(squares) * 256 - static_cast<uint64_t>(sum) * sum;
 }
+
+// Of a variance (10-bit samples); that of sensor noise and less is all the same.
+float activity(uint64_t variance) { return std::log2(16.f + static_cast<float>(variance) / 65536.f); }
 
 }  // namespace
 
@@ -71,7 +73,7 @@ void KltEncoder::weigh(const Picture& source, const std::vector<float>& lambda_m
   if (tools_.aq != 0) {
     const Plane& luma = source.plane[0];
     parallel_for(h, state_.threads, [&](int y) {
-      for (int x = 0; x < w; ++x) weight_[static_cast<size_t>(y) * w + x] = log_variance16(luma.row(y * 16) + x * 16, luma.stride);
+      for (int x = 0; x < w; ++x) weight_[static_cast<size_t>(y) * w + x] = activity(variance16(luma.row(y * 16) + x * 16, luma.stride));
     });
     const float mean = std::accumulate(weight_.begin(), weight_.end(), 0.f) / static_cast<float>(weight_.size());
     // lambda grows as the square of the step, which grows by 2^(1/9) a q.
