@@ -139,13 +139,15 @@ NB_MODULE(_core, m) {
   };
   nb::class_<Encoder>(m, "KltEncoder")
       .def("__init__",
-           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, bool coarse,
-              bool quadtree, bool rdoq) {
+           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, double aq, bool coarse,
+              bool quadtree, bool merge, bool fractions, bool rdoq, bool deblock) {
              check_size(width, height);
-             new (self) Encoder{gv::KltEncoder(model, width, height, threads, {lambda, coarse, quadtree, rdoq}), width, height};
+             const gv::EncoderTools tools{lambda, aq, coarse, quadtree, merge, fractions, rdoq, deblock};
+             new (self) Encoder{gv::KltEncoder(model, width, height, threads, tools), width, height};
            },
            nb::keep_alive<1, 2>(), "model"_a, "width"_a, "height"_a, "threads"_a = 1, nb::kw_only(),
-           "lambda_"_a = gv::EncoderTools().lambda, "coarse_tokens"_a = true, "quadtree"_a = true, "rdoq"_a = true)
+           "lambda_"_a = gv::EncoderTools().lambda, "aq"_a = gv::EncoderTools().aq, "coarse_tokens"_a = true, "quadtree"_a = true,
+           "merge"_a = true, "fractions"_a = true, "rdoq"_a = true, "deblock"_a = true)
       .def(
           "encode",
           [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,
@@ -334,7 +336,7 @@ NB_MODULE(_core, m) {
           gv::MotionField field;
           {
             nb::gil_scoped_release unlocked;
-            field = gv::search_motion(a.plane[0], b.plane[0], {}, std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), threads);
+            field = gv::search_motion(a.plane[0], b.plane[0], {}, std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), true, threads);
           }
           std::vector<int16_t> mv;
           for (const gv::Mv v : field.mv) mv.push_back(v.x), mv.push_back(v.y);

@@ -26,13 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
     _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
+    _add_ablate(commands.add_parser("ablate", help="what each tool of the klt structure layer is worth"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
     options = parser.parse_args(arguments)
     try:
-        return {"rd": _rd, "report": _report, "table": _table, "speed": _speed, "weights": _weights}[options.command](
-            options
-        )
+        run = {"rd": _rd, "report": _report, "table": _table, "speed": _speed, "ablate": _ablate, "weights": _weights}
+        return run[options.command](options)
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
@@ -90,6 +90,18 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every codec (default: all cores)")
     parser.add_argument("--out", type=Path, default=Path("out/speed"), metavar="DIR", help="an rd folder shows it too")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks `speed` in this file")
+
+
+def _add_ablate(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 24)
+    parser.add_argument("--q", type=_integers, default=[26, 34, 42, 50, 58], metavar="Q,…")
+    parser.add_argument(
+        "--train", type=Path, default=Path("../shared/data/train"), metavar="DIR", help="training clips"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/ablation"), metavar="DIR")
+    parser.add_argument(
+        "--readme", type=Path, help="also write the table between the marks `klt-ablation` in this file"
+    )
 
 
 def _words(text: str) -> list[str]:
@@ -194,6 +206,16 @@ def _table(options: argparse.Namespace) -> int:
     for line in problems:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from eval.ablate import make_ablation
+
+    text = make_ablation(_clips(options), options.q, options.train, options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, "klt-ablation", text)
+    return 0
 
 
 def _speed(options: argparse.Namespace) -> int:

@@ -161,7 +161,7 @@ void LoopState::reconstruct(int q, bool key) {
                  loop.plane[c].row(y));
     }
   });
-  deblock(q, key);
+  if (deblocks) deblock(q, key);
   loop.extend();
 }
 

@@ -50,6 +50,7 @@ class LoopState {
 
   const Model& model;
   int width, height, threads;
+  bool deblocks = true;
   MixState mix;
   FrameTokens now, before;
   Picture loop;        // last reconstructed frame with margins

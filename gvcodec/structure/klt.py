@@ -108,10 +108,19 @@ def default_threads(threads: int) -> int:
 @dataclass(frozen=True, slots=True)
 class KltTools:
     """What the encoder may use. `lookahead`: frames it waits for, 0…16, so many packets come late; `cascade`: finer
-    quality for key frames and for every few frames."""
+    quality for key frames and for every few frames; `aq`: units of q by which a block of twice the variance is coarser, in
+    effect; the rest as in `csrc/core/klt_encoder.hpp`. Without `deblock` the loop
+    frames are not those of any decoder."""
 
     lookahead: int = 0
     cascade: bool = True
+    aq: float = 0.5
+    coarse_tokens: bool = True
+    quadtree: bool = True
+    merge: bool = True
+    fractions: bool = True
+    rdoq: bool = True
+    deblock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,19 @@ class KltEncoder:
         if not 0 <= tools.lookahead <= DEPTH:
             raise UsageError(f"the look-ahead is 0…{DEPTH} frames, not {tools.lookahead}")
         threads = default_threads(threads)
-        self._core = _core.KltEncoder(load_model(model), width, height, threads)
+        self._core = _core.KltEncoder(
+            load_model(model),
+            width,
+            height,
+            threads,
+            aq=tools.aq,
+            coarse_tokens=tools.coarse_tokens,
+            quadtree=tools.quadtree,
+            merge=tools.merge,
+            fractions=tools.fractions,
+            rdoq=tools.rdoq,
+            deblock=tools.deblock,
+        )
         self._ahead = Lookahead(width, height, threads) if tools.lookahead else None
         self._map_shape = ((height + 15) // 16, (width + 15) // 16)
         self._q, self._keyint, self._scene_cut, self._tools, self._pace = q, keyint, scene_cut, tools, pace
