@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--maxrate", type=_amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
     )
+    encode.add_argument(
+        "--alloc",
+        choices=("uniform", "uniqueness", "elbo", "oracle"),
+        default="uniform",
+        help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
+    )
     encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
     encode.add_argument("--base", choices=("klt", "av1", "hevc"), default="av1", help="structure layer (av1)")
     encode.add_argument(

@@ -42,6 +42,7 @@ def encode(options: argparse.Namespace) -> None:
         threads=options.threads,
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
+        alloc=options.alloc,
     )
     if any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target)):
         from gvcodec.rated import encode_rated
