@@ -18,9 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.bd import bd_rate, bootstrap
+from eval.codecs.ours import content_version
 from eval.metrics import METRICS, Measurer
 from eval.report.tables import markdown
-from eval.tools import write_json, write_text
+from eval.tools import read_json, write_json, write_text
 from eval.video import Clip, RawVideo
 from gvcodec import api, layers
 from gvcodec.allocation.controls import Delayed, Shuffled
@@ -54,14 +55,21 @@ WORST = "psnr_y worst"
 
 
 def compare(clips: Sequence[Clip], qs: Sequence[int], every: dict[str, int], lookahead: bool, out: Path) -> str:
-    """Encodes, measures, writes `alloc.json` and `alloc.md` below `out`; returns the Markdown."""
+    """Encodes, measures, writes `alloc.json` and `alloc.md` below `out`; returns the Markdown. Points that stand in
+    `alloc.json` already, of the same sources, program and settings, are taken from there."""
+    settings = {"qs": list(qs), "lookahead": lookahead, "every": every, "version": content_version()}
+    before = read_json(out / "alloc.json") or {}
+    known = {(r["clip"], r["sha256"], r["arm"], r["q"]): r for r in before.get("rows", [])}
+    if any(before.get(key) != value for key, value in settings.items()):
+        known = {}
     rows: list[dict[str, Any]] = []
     for clip in clips:
         measurer = Measurer(clip, every)
         for arm, make in tqdm(ARMS.items(), desc=clip.name, unit="arm"):
             for q in qs:
-                rows.append(_point(clip, arm, make, q, lookahead, measurer, out))
-                write_json(out / "alloc.json", {"qs": list(qs), "lookahead": lookahead, "every": every, "rows": rows})
+                key = (clip.name, clip.sha256, arm, q)
+                rows.append(known.pop(key, None) or _point(clip, arm, make, q, lookahead, measurer, out))
+                write_json(out / "alloc.json", {**settings, "rows": rows + list(known.values())})
     text = to_markdown(rows, clips, qs, every, lookahead)
     write_text(out / "alloc.md", text + "\n")
     return text
@@ -90,6 +98,7 @@ def _point(
     bpp = 8 * len(data) / clip.pixels
     return {
         "clip": clip.name,
+        "sha256": clip.sha256,
         "arm": arm,
         "q": q,
         "bytes": len(data),
