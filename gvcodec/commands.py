@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from gvcodec.bitstream import Kind, Reader, Writer
+from gvcodec.bitstream import Kind, PtsDecoder, Reader, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
@@ -42,6 +42,7 @@ def encode(options: argparse.Namespace) -> None:
         threads=options.threads,
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
+        alloc=options.alloc,
     )
     if any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target)):
         from gvcodec.rated import encode_rated
@@ -151,6 +152,34 @@ def info(options: argparse.Namespace) -> None:
         return
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):18} {_shown(value)}")
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """`gvcodec inspect IN`"""
+    from gvcodec.heatmap import heatmap, mean_frame, table, windows_of
+    from gvcodec.media.writer import open_writer
+
+    video = options.heatmap is not None and not options.heatmap.lower().endswith(".png")
+    with _input(options.input) as source:
+        reader = Reader(source, _name(options.input))
+        fmt = reader.header.format
+        try:
+            frames = windows_of(reader, options.threads)
+            if video:
+                with open_writer(options.heatmap, fmt, overwrite=options.overwrite, threads=options.threads) as writer:
+                    timing = PtsDecoder(reader.header.start_pts, fmt.frame_rate, fmt.time_base)
+                    for frame in frames:
+                        writer.write(heatmap(frame), timing.receive())
+                return
+            mean, count = mean_frame(frames)
+        except DamagedStreamError as error:
+            raise reader.named(error) from error
+    if options.heatmap is None:
+        print(table(mean))
+        say(f"bits and tokens of the windows of 256×256, mean of {count} frames")
+        return
+    with open_writer(options.heatmap, fmt, overwrite=options.overwrite) as writer:
+        writer.write(heatmap(mean), 0)
 
 
 def extract(options: argparse.Namespace) -> None:

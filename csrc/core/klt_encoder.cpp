@@ -50,7 +50,9 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
   choose_tokens(source, q, key);
 
   BitEncoder coder(state_.mix);
-  FrameSyntax<BitEncoder>(coder, state_.now, state_.before, q, key).code();
+  std::vector<size_t> ends;
+  FrameSyntax<BitEncoder>(coder, state_.now, state_.before, q, key).code([&] { ends.push_back(coder.count()); });
+  report.window_bits = coder.bits(ends);
   report.payload = coder.finish();
   report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0)));
   report.key = key;

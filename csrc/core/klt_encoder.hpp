@@ -21,6 +21,7 @@ struct EncoderTools {
 
 struct FrameReport {
   std::vector<uint8_t> payload;
+  std::vector<float> window_bits;  // code length of each window, row by row
   bool key = false;
 };
 
