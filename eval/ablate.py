@@ -154,8 +154,8 @@ def _markdown(clips: list[Clip], qs: Sequence[int], deltas: dict[str, list[float
     note = (
         f"BD-rate in PSNR-Y over {RANGE[0]}–{RANGE[1]} bpp, q {', '.join(map(str, qs))}, middle {SIZE[0]}×{SIZE[1]} of the first "
         f"{' to '.join(map(str, dict.fromkeys((frames[0], frames[-1]))))} frames, one key frame, bytes of the packets, PSNR-Y of "
-        "decoded frames (without deblocking, which no decoder goes without, of the encoder's). † one frame in {VGG_EVERY}; AQ's "
-        "strength was chosen by it, on training clips. Static tables: ideal code length "
-        f"with tables from training clips, against real bytes, low delay.{stand_in}"
+        "decoded frames (without deblocking, which no decoder goes without, of the encoder's). Static tables: ideal code length "
+        "with tables from training clips, against real bytes, low delay. "
+        f"† One frame in {VGG_EVERY}; AQ's strength was chosen by it, on training clips.{stand_in}"
     )
     return f"{markdown(header, rows)}\n\n{note}"
