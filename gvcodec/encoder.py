@@ -168,12 +168,11 @@ class Encoder:
         return self._packets.popleft()
 
     def _take(self, coded: Coded) -> None:
-        if coded.packets:
+        for packet in coded.packets:
             # Stands before the first packet whose decoding may release a frame that it names.
-            late = self._timing.take()
+            late = self._timing.take(self.coded_frames if packet.keyframe else None)
             if late:
                 self._packets.append(Packet(Kind.TIMING, late))
-        for packet in coded.packets:
             self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)

@@ -58,7 +58,7 @@ class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
-    (`TrackCopier` of the audio streams or None), `start_pts` (timestamp of the first frame).
+    (`TrackCopier` of sound and subtitles or None), `start_pts` (timestamp of the first frame).
     """
 
     def __init__(self, path: str | os.PathLike[str], start: float = 0.0, frames: int | None = None) -> None:
@@ -69,7 +69,7 @@ class VideoReader:
         self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames
         self._undecodable = 0
-        #: Audio packets that were met, but whose time has not come.
+        #: Packets of copied tracks that were met, but whose time has not come.
         self._waiting: list[av.Packet] = []
         self._stdin: _StandardInput | None = None
         try:
@@ -165,16 +165,20 @@ class VideoReader:
 
     def _open_tracks(self) -> None:
         others = [stream for stream in self._container.streams if stream.index != self._stream.index]
-        audio = [stream for stream in others if stream.type == "audio"]
-        if len(others) > len(audio):
-            kinds = ", ".join(sorted({stream.type for stream in others if stream.type != "audio"}))
-            self.notes.append(f"{len(others) - len(audio)} other tracks ({kinds}) are left out")
-        if audio:
-            try:
-                self.tracks = TrackCopier(audio)
-            except (av.FFmpegError, ValueError, KeyError):
-                names = ", ".join(stream.codec_context.name if stream.codec_context else "unknown" for stream in audio)
-                self.notes.append(f"{len(audio)} audio tracks ({names}) cannot be copied and are left out")
+        copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
+        if len(others) > len(copied):
+            kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
+            self.notes.append(f"{len(others) - len(copied)} other tracks ({kinds}) are left out")
+        if not copied:
+            return
+        tracks = TrackCopier(copied)
+        if tracks.left_out:
+            names = ", ".join(
+                stream.codec_context.name if stream.codec_context else stream.type for stream in tracks.left_out
+            )
+            self.notes.append(f"{len(tracks.left_out)} tracks ({names}) cannot be copied and are left out")
+        if tracks.streams:
+            self.tracks = tracks
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Frames from the start time on."""
@@ -187,8 +191,8 @@ class VideoReader:
                 self._undecodable += 1
 
     def _demux(self) -> Iterator[av.Packet]:
-        """Packets of the video; audio packets met on the way wait."""
-        streams = [self._stream, *self._container.streams.audio] if self.tracks else [self._stream]
+        """Packets of the video; those of copied tracks met on the way wait."""
+        streams = [self._stream, *self.tracks.streams] if self.tracks else [self._stream]
         packets = self._container.demux(streams)
         while True:
             try:
@@ -205,7 +209,7 @@ class VideoReader:
                 self._waiting.append(packet)
 
     def _copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the audio packets that were met and begin before `end` (seconds in the file; None = all)."""
+        """Hand on the packets of copied tracks that were met and begin before `end` (seconds in the file; None = all)."""
         begin = self._shift * self._tick
         kept: list[av.Packet] = []
         for packet in self._waiting:
@@ -213,13 +217,15 @@ class VideoReader:
             if end is not None and seconds >= end:
                 kept.append(packet)
             elif self.tracks is not None and (self._start <= 0 or seconds >= begin):
-                self.tracks.send(packet, begin)
+                self.tracks.copy(packet, begin)
         self._waiting = kept
 
     def _read_tracks(self, end: Fraction) -> None:
-        """The frames ended before the file: read on for the audio that belongs to them."""
-        pending = {stream.index for stream in self._container.streams.audio}
-        for packet in self._container.demux(self._container.streams.audio):
+        """The frames ended before the file: read on for the sound and subtitles that belong to them."""
+        streams = self.tracks.streams if self.tracks else []
+        # Subtitles are rare: waiting for one after the end would mean to read all of the file.
+        pending = {stream.index for stream in streams if stream.type == "audio"}
+        for packet in self._container.demux(streams):
             if packet.pts is not None and packet.pts * packet.time_base < end:
                 self._waiting.append(packet)
             else:
