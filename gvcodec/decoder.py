@@ -94,6 +94,7 @@ class Decoder:
         self._frames.clear()
         self._sent = self._shown = frame
         self._started = False
+        self._tuned = None
 
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
