@@ -26,13 +26,20 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
     _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
+    _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
     options = parser.parse_args(arguments)
     try:
-        return {"rd": _rd, "report": _report, "table": _table, "speed": _speed, "weights": _weights}[options.command](
-            options
-        )
+        run = {
+            "rd": _rd,
+            "report": _report,
+            "table": _table,
+            "speed": _speed,
+            "robustness": _robustness,
+            "weights": _weights,
+        }
+        return run[options.command](options)
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
@@ -90,6 +97,15 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every codec (default: all cores)")
     parser.add_argument("--out", type=Path, default=Path("out/speed"), metavar="DIR", help="an rd folder shows it too")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks `speed` in this file")
+
+
+def _add_robustness(parser: argparse.ArgumentParser) -> None:
+    parts = ["trials", "fuzz", "load"]
+    parser.add_argument("--parts", type=_words, default=parts, metavar="NAME,…", help=f"of {', '.join(parts)}")
+    parser.add_argument("--flips", type=int, default=10000, help="random bit flips (default 10000)")
+    parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")
+    parser.add_argument("--out", type=Path, default=Path("out/robustness"), metavar="DIR", help="what is there is kept")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `robustness` in this file")
 
 
 def _words(text: str) -> list[str]:
@@ -206,6 +222,21 @@ def _speed(options: argparse.Namespace) -> int:
     if options.readme is not None:
         insert_between(options.readme, "speed", speed.to_markdown(result))
     return 0
+
+
+def _robustness(options: argparse.Namespace) -> int:
+    from eval.robustness import table
+
+    if unknown := set(options.parts) - set(table.PARTS):
+        raise EvalError(f"--parts: no {', '.join(sorted(unknown))}; there are {', '.join(table.PARTS)}")
+    findings = table.measure(options.out, options.parts, options.flips, options.fuzz_seconds, print)
+    text = table.to_markdown(options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, "robustness", text)
+    for line in findings:
+        print(f"eval: {line}", file=sys.stderr)
+    return 1 if findings else 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--start", type=_seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
     )
+    encode.add_argument(
+        "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
+    )
     encode.add_argument("--frames", type=_integer(1), metavar="N", help="number of frames to encode")
     add_threads(encode)
     add_overwrite(encode)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gvcodec import limits
 from gvcodec.bitstream import Reader, Salvage, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
 from gvcodec.layers import NO_TORCH, can_paint
 from gvcodec.tools.report import kbps
@@ -22,6 +24,7 @@ from gvcodec.types import VideoFormat
 if TYPE_CHECKING:
     from gvcodec.decoder import DecodedFrame, Decoder
     from gvcodec.media.tracks import TrackReader
+    from gvcodec.resume import Journal
 
 _TRACK_CHUNK = 1 << 14
 
@@ -41,7 +44,10 @@ def encode(options: argparse.Namespace) -> None:
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
     )
-    if any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target)):
+    steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
+    if options.resume and (steered or config.maxrate):
+        raise UsageError("--resume goes with -q, not with rate control")
+    if steered:
         from gvcodec.rated import encode_rated
 
         encode_rated(options, config)
@@ -51,7 +57,11 @@ def encode(options: argparse.Namespace) -> None:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_output(options.output, options.overwrite))
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
-        encoder = Encoder(reader.format, config, reader.start_pts, progress=tuning_line)
+        journal = stack.enter_context(_journal(options, config)) if options.resume else None
+        wrap = journal.wrap if journal else None
+        encoder = Encoder(reader.format, config, reader.start_pts, progress=tuning_line, wrap=wrap)
+        if journal and journal.frames:
+            say(f"{options.output}: {journal.frames} frames are coded already")
         writer = Writer(output, encoder.header)
         if reader.tracks:
             # A decoder that writes as it reads needs to know the tracks before the first frame.
@@ -73,6 +83,8 @@ def encode(options: argparse.Namespace) -> None:
         tuning_line("")
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
+    if journal:
+        journal.done()
     for note in (*reader.notes, *encoder.notes):
         say(note)
     audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
@@ -170,6 +182,17 @@ def train(options: argparse.Namespace) -> None:
     from gvcodec.train.cli import run
 
     run(options)
+
+
+def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
+    """Where coded frames are kept until the output is complete."""
+    from gvcodec.resume import Journal
+
+    source = "" if options.input == "-" else os.path.abspath(options.input)
+    status = os.stat(source) if source and os.path.exists(source) else None
+    video = (source, status and status.st_size, status and status.st_mtime_ns, options.start, options.frames)
+    settings = replace(config, threads=0, tune=0.0)
+    return Journal(options.output, (video, settings), options.threads)
 
 
 def _rate_so_far(encoder: Encoder) -> str:

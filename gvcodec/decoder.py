@@ -73,6 +73,8 @@ class Decoder:
         self._hash = hashlib.sha256()
         #: One line for everything that `frames_despite` could not decode.
         self.losses: list[str] = []
+        #: Frames that may be wrong, although they were decoded: first and last number of each run.
+        self.suspects: list[tuple[int, int]] = []
         #: Frames that stand in for lost ones: first number and count of each run.
         self.concealed: list[tuple[int, int]] = []
 
@@ -195,6 +197,7 @@ class Decoder:
         if loss.reason:
             line = loss.reason
             if loss.suspect:
+                self.suspects.append((self._sent - loss.suspect, self._sent - 1))
                 line += f"; frames {self._sent - loss.suspect} to {self._sent - 1} may be wrong"
             if loss.side:
                 line += "; timestamps, sound or renderer weights may be missing"

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -64,9 +65,11 @@ class Encoder:
         progress: Callable[[str], None] | None = None,
         structure: StructureEncoder | None = None,
         tuned: bytes | None = None,
+        wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
-        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. Raises `UsageError`."""
+        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. `wrap` takes a
+        maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
         config = config or EncoderConfig()
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
@@ -83,6 +86,8 @@ class Encoder:
         )
         self._config = config
         self._progress = progress
+        if wrap is not None:
+            structure = wrap(self.header, partial(self._structure_encoder, fmt, config))
         self._structure = structure or self._structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()

@@ -196,7 +196,8 @@ class Reader:
             raise DamagedStreamError("end without an index")
         if int.from_bytes(payload[LOOP_HASH_BYTES:], "little") != index_size:
             raise DamagedStreamError("end does not point at the index")
-        if self._stream.read(1):
+        # A pipe may stay open: whoever waits for its end would wait for ever.
+        if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
         self.loop_hash = payload[:LOOP_HASH_BYTES]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,15 +21,16 @@ from types import TracebackType
 from typing import Self
 
 import av
-import numpy as np
 
 from gvcodec.errors import MediaError
 from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
+from gvcodec.media.siting import CENTRE, LEFT, Rotation
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
 
 _FULL_RANGE = 2
-_CENTRE = 1
+_Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
+_HEAD = 256
 _MAX_RATE = 1000
 
 
@@ -45,10 +47,13 @@ class _StandardInput:
 
     def __init__(self) -> None:
         self.stopped: BaseException | None = None
+        self.head = b""
 
     def read(self, size: int) -> bytes:
         try:
-            return sys.stdin.buffer.read1(size)
+            data = sys.stdin.buffer.read1(size)
+            self.head = self.head or data[:_HEAD]
+            return data
         except (OSError, KeyboardInterrupt) as error:
             self.stopped = error
             return b""
@@ -71,6 +76,8 @@ class VideoReader:
         self._undecodable = 0
         #: Packets of copied tracks that were met, but whose time has not come.
         self._waiting: list[av.Packet] = []
+        #: First bytes of the file.
+        self._head = b""
         self._stdin: _StandardInput | None = None
         try:
             self._container = self._open(path)
@@ -125,7 +132,7 @@ class VideoReader:
                 )
             last = self._pts_of(frame, last)
             self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)
-            yield Frame(_rotate(planes_from_frame(frame), frame.rotation), last - self._shift)
+            yield Frame(self._rotation.apply(planes_from_frame(frame)), last - self._shift)
             count += 1
             frame = next(self._decoded, None)
         if frame is None:
@@ -139,11 +146,16 @@ class VideoReader:
         try:
             if str(path) == "-":
                 self._stdin = _StandardInput()
-                return av.open(self._stdin)
+                container = av.open(self._stdin)
+                self._head = self._stdin.head
+                return container
             if os.path.isdir(path):
                 raise MediaError(f"{self.name}: is a folder, not a video")
             if os.path.isfile(path) and os.path.getsize(path) == 0:
                 raise MediaError(f"{self.name}: the file is empty")
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    self._head = file.read(_HEAD)
             container = av.open(os.fspath(path))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self.name}: {_reason(error)}") from error
@@ -243,7 +255,8 @@ class VideoReader:
     def _format_of(self, frame: av.VideoFrame) -> VideoFormat:
         width, height = frame.width, frame.height
         sar = Fraction(self._stream.sample_aspect_ratio or 1)
-        if frame.rotation % 180:
+        self._rotation = Rotation(frame.rotation, width, height, self._chroma_location(frame))
+        if self._rotation.swaps:
             width, height = height, width
             sar = 1 / sar
         if frame.rotation:
@@ -262,9 +275,19 @@ class VideoReader:
             self.notes.append(f"{frame.format.name} is converted to 4:2:0")
         if depth > 10:
             self.notes.append(f"{depth} bits a sample are reduced to 10")
-        centred = self._stream.codec_context.name == "mjpeg"
-        colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, _CENTRE if centred else 0)
+        location = self._rotation.location
+        colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, location)
         return VideoFormat(width, height, self._rate, self._tick, 8 if depth <= 8 else 10, colour, sar)
+
+    def _chroma_location(self, frame: av.VideoFrame) -> int:
+        """Where chroma samples of `Planes` stand. PyAV does not tell it of the source: JPEG and some y4m have them between
+        four luma samples, and so has what swscale makes of full chroma."""
+        if self._stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
+            return CENTRE
+        if self._container.format.name != "yuv4mpegpipe":
+            return LEFT
+        kind = re.search(rb" C420(\w+)", self._head)
+        return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
 
     def _estimate(self) -> int | None:
         total = self._stream.frames or None
@@ -275,15 +298,6 @@ class VideoReader:
         if total is not None:
             total = max(1, total - int(self._start * self._rate))
         return total if self._limit is None else min(self._limit, total or self._limit)
-
-
-def _rotate(planes: Planes, degrees: int) -> Planes:
-    """Turn a frame counterclockwise by a multiple of 90°."""
-    turns = round(degrees / 90) % 4
-    if not turns:
-        return planes
-    y, u, v = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes)
-    return y, u, v
 
 
 def _reason(error: Exception) -> str:

@@ -88,7 +88,7 @@ class Y4mWriter:
         self._stream = stream
         self._pending = pending
         self._eight_bits = fmt.bit_depth == 8
-        chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420jpeg") if self._eight_bits else "420p10 XYSCSS=420P10"
+        chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2") if self._eight_bits else "420p10 XYSCSS=420P10"
         span = "FULL" if fmt.colour.full_range else "LIMITED"
         rate, sar = fmt.frame_rate, fmt.sar
         self._stream.write(
@@ -258,11 +258,13 @@ class MuxWriter:
 def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict[str, str]]:
     """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 (8 bits) and FFV1 do."""
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+        siting = f"chromaloc={fmt.colour.chroma_location}"
+        quality = {} if crf is None else {"crf": f"{crf:g}"}
         if fmt.bit_depth == 8:
-            return "libx264", {"preset": "veryfast", **({"qp": "0"} if crf is None else {"crf": f"{crf:g}"})}
-        quiet = "log-level=none"
-        lossless = {"x265-params": f"{quiet}:lossless=1"} if crf is None else {"x265-params": quiet, "crf": f"{crf:g}"}
-        return "libx265", {"preset": "veryfast", **lossless}
+            lossless = {"qp": "0"} if crf is None else {}
+            return "libx264", {"preset": "veryfast", "x264-params": siting, **quality, **lossless}
+        params = f"log-level=none:{siting}" + ":lossless=1" * (crf is None)
+        return "libx265", {"preset": "veryfast", "x265-params": params, **quality}
     if path.suffix.lower() == ".mkv" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
     if fmt.bit_depth == 10 or path.suffix.lower() == ".mov":
