@@ -37,13 +37,14 @@ def _renewed(data: bytes) -> bytes:
 def rich() -> bytes:
     """Nine frames of 40×24 in three GOPs of klt with sound, two tunes and a frame that is late."""
     fmt = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
-    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(q=35, base="klt", keyint=3, tune=0, threads=1))
+    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1))
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     tracks = sound()
     writer.write(Packet(Kind.TRACKS, tracks.take()))
     for number in range(9):
         encoder.send_frame(_frame(number), 40 * number + 15 * (number > 3))
+        # With low delay every packet leaves with its frame.
         while (packet := encoder.receive_packet()) is not None:
             if packet.kind is Kind.KEY and number != 6:
                 writer.write(Packet(Kind.TUNE, BASE_WEIGHTS))
