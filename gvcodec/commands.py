@@ -126,7 +126,9 @@ def decode(options: argparse.Namespace) -> None:
         frames = decoder.frames_despite(reader) if isinstance(reader, Salvage) else _frames(decoder, reader)
         # The head of the copied tracks stands before the first frame.
         frame = next(frames, None)
-        tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
+        tracks: TrackReader | None = None
+        with _despite(decoder, options.ignore_errors):
+            tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
         keeps = takes_tracks(options.output)
         writer = stack.enter_context(
             open_writer(
@@ -141,14 +143,16 @@ def decode(options: argparse.Namespace) -> None:
         left_out = 0
         with progress_bar(_known_frames(reader, source), "decode") as bar:
             while frame is not None:
-                _hand_on(decoder, tracks)
+                with _despite(decoder, options.ignore_errors):
+                    _hand_on(decoder, tracks)
                 if tracks and not keeps:
                     left_out += len(tracks.waiting)
                     tracks.waiting.clear()
                 writer.write(frame.planes, frame.pts)
                 bar.update()
                 frame = next(frames, None)
-        _hand_on(decoder, tracks)
+        with _despite(decoder, options.ignore_errors):
+            _hand_on(decoder, tracks)
     left_out += len(tracks.waiting) if tracks and not keeps else 0
     for line in decoder.losses:
         say(f"{shown_name(options.input)}: {line}")
@@ -230,6 +234,17 @@ def _frames(decoder: Decoder, reader: Reader) -> Iterator[DecodedFrame]:
     except DamagedStreamError as error:
         raise reader.named(error) from error
     decoder.verify(reader.loop_hash)
+
+
+@contextlib.contextmanager
+def _despite(decoder: Decoder, ignore: bool) -> Iterator[None]:
+    """Damage to sound and subtitles counts as a loss when it is to be ignored."""
+    try:
+        yield
+    except DamagedStreamError as error:
+        if not ignore:
+            raise
+        decoder.losses.append(str(error))
 
 
 def _hand_on(decoder: Decoder, tracks: TrackReader | None) -> None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
-from gvcodec.errors import UsageError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.tracks import TrackReader
 from gvcodec.tools.gops import Gop, GopSource, Splicer
 
@@ -70,10 +70,13 @@ def cat(readers: Sequence[Reader], output: BinaryIO, threads: int = 0) -> int:
         source = GopSource(reader.header, reader.packets())
         shift = end - reader.header.start_pts
         tracks = _Tracks()
-        for gop in source:
-            tracks.read(gop)
-            tracks.hand_on(splicer, None, None, shift * tick)
-            splicer.write(gop, shift)
+        try:
+            for gop in source:
+                tracks.read(gop)
+                tracks.hand_on(splicer, None, None, shift * tick)
+                splicer.write(gop, shift)
+        except DamagedStreamError as error:
+            raise reader.named(error) from error
         end = source.end + shift
     splicer.finish(end)
     return splicer.writer.frames
