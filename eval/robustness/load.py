@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-WIDTH, HEIGHT, RATE = 32, 32, 25
+WIDTH, HEIGHT, RATE = 32, 32, 10
 HOUR = 3600 * RATE
 _GVCODEC = [sys.executable, "-m", "gvcodec"]
 _SETTINGS = ["--base", "klt", "--tune", "off", "--threads", "1", "-q", "40"]

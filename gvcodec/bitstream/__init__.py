@@ -41,8 +41,8 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
             type 5    tokens    reserved: appearance tokens
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores
-            A reader skips types that it does not know. Types below 64 change the painted picture, so that it then gives loop
-            frames only.
+            A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
+            loop frames only.
 
 Sizes of payloads: at most 2^26 bytes, `tune`, `timing` and `gop` 2^20.
 

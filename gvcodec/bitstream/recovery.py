@@ -141,11 +141,11 @@ class Salvage:
         if wrong or payload is None:
             what = "checksum of the GOP differs" if wrong else "the end of a GOP is missing"
             given = self.frames - missing - self._first if wrong else 0
-            yield Loss(missing, f"frame {self._first}: {what}", suspect=given, side=wrong)
+            yield Loss(missing, f"frame {self._first}: {what}", missing > 0, suspect=given, side=wrong)
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:
-            yield Loss(0, f"frame {self.frames} should be number {count}")
+            yield Loss(0, f"frame {self.frames} should be number {count}", broken=False)
         self._crc, self._first, self._start = 0, self.frames, self._source.position()
         self._in_gop = self._broken = False
         self._unnumbered = 0
