@@ -338,3 +338,21 @@ def test_info_of_a_stream_with_losses_is_refused(tmp_path: Path, clip: list[Plan
     assert cli.main(["info", str(tmp_path / "a.bin")]) == 3
     with pytest.raises(DamagedStreamError):
         Salvage(io.BytesIO(b"GVC"))
+
+
+def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
+    """Whatever bit of it is hit, also one that makes it look like a frame."""
+    data = made(clip, times=TIMES, tracks=sound(), tunes={5: b"\0"})
+    whole = list(gvcodec.decode_planes(data, fidelity=True))
+    gop = Reader(io.BytesIO(data)).gops()[1]
+    size = 1 + 5 + 2
+    for bit in range(8 * size):
+        damaged = bytearray(data)
+        damaged[gop.offset + gop.size - size + bit // 8] ^= 1 << bit % 8
+        frames, decoder = despite(bytes(damaged))
+        assert decoder.losses
+        assert [frame.pts for frame in frames] == TIMES or bit < 8
+        right = [planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True)]
+        # Where its size or length is wrong, the next GOP is part of the damage.
+        assert right.count(False) <= (5 if bit == 0 or 2 <= bit < 8 else 0), bit
+        assert all(frame.concealed for frame, good in zip(frames, right, strict=True) if not good)

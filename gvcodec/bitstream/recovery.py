@@ -67,7 +67,9 @@ class Salvage:
         self._first = self._start = 0
         self._in_gop = self._indexed = False
         self._broken = False
+        #: Skipped packets of the current GOP that claim to be frames, and whether the last one skipped did.
         self._unnumbered = 0
+        self._skipped_frame = False
 
     @property
     def in_gop(self) -> bool:
@@ -96,8 +98,7 @@ class Salvage:
             self._number += 1
             kind = packet.kind if packet is not None else None
             if kind is Kind.END and packet is not None:
-                if self._in_gop:
-                    yield from self._close(None)
+                yield from self._close_unseen()
                 self.loop_hash = packet.payload[:LOOP_HASH_BYTES]
                 return
             if kind is Kind.GOP and packet is not None:
@@ -110,8 +111,7 @@ class Salvage:
     def _take(self, packet: Packet | None, data: bytes) -> Iterator[Packet | Loss]:
         """A packet of a GOP."""
         if packet is not None and packet.kind is Kind.KEY:
-            if self._in_gop:
-                yield from self._close(None)
+            yield from self._close_unseen()
             self._in_gop, self._broken = True, False
         elif packet is not None and packet.kind is Kind.INTER and not self._in_gop:
             yield Loss(
@@ -147,8 +147,16 @@ class Salvage:
         if count is not None and count != self.frames:
             yield Loss(0, f"frame {self.frames} should be number {count}", broken=False)
         self._crc, self._first, self._start = 0, self.frames, self._source.position()
-        self._in_gop = self._broken = False
+        self._in_gop = self._broken = self._skipped_frame = False
         self._unnumbered = 0
+
+    def _close_unseen(self) -> Iterator[Loss]:
+        """The next GOP or the end is here, and there was no `gop` packet: it is the packet that was skipped last."""
+        if self._in_gop:
+            self._unnumbered -= self._skipped_frame
+            yield from self._close(None)
+            # Packets before the next `key` have been read already.
+            self._crc = None
 
     def _resume(self, reason: str) -> Iterator[Packet | Loss]:
         """Go on behind a damaged packet."""
@@ -159,6 +167,7 @@ class Salvage:
         if not self._in_gop and (self._indexed or kind in (Kind.INDEX, Kind.END)):
             yield Loss(0, reason, broken=False, side=True, footer=True)
         elif skipped and kind >= Kind.END:
+            self._skipped_frame = False
             yield Loss(0, reason, broken=False, side=True)
         elif skipped and kind == Kind.GOP and self._in_gop:
             yield from self._close(None)
@@ -166,6 +175,7 @@ class Salvage:
             yield Loss(0, reason, side=not skipped, between=not self._in_gop)
             self._in_gop = self._broken = True
             self._unnumbered += skipped
+            self._skipped_frame = skipped
         if not skipped:
             self._search()
 
