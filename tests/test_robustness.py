@@ -165,6 +165,7 @@ def test_trials_notice_what_they_look_for(monkeypatch: pytest.MonkeyPatch) -> No
     assert trials.outcomes_of(whole, original)[0] == "crash: ZeroDivisionError: integer division or modulo by zero"
 
 
+@pytest.mark.slow
 def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     from eval.robustness import trials
     from eval.robustness.streams import rich

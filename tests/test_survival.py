@@ -132,7 +132,7 @@ def test_command_line_says_what_is_concealed(
     assert "tracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc"])
+@pytest.mark.parametrize("base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc"))])
 def test_a_live_stream_is_decoded_frame_by_frame(tmp_path: Path, base: str) -> None:
     """encode - - | decode - -: a frame comes out before the next one goes in."""
     encode = [sys.executable, "-m", "gvcodec", "encode", "-", "-", "--base", base, "--low-delay", "--tune", "off"]
@@ -284,7 +284,7 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path: Path, clip: li
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-@pytest.mark.parametrize("base", ["klt", "av1"])
+@pytest.mark.parametrize("base", ["klt", pytest.param("av1", marks=pytest.mark.slow)])
 def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path: Path, base: str) -> None:
     frames = 60
     source = tmp_path / "in.y4m"

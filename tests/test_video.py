@@ -117,6 +117,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path, clip: list[Planes]) ->
         list(gvcodec.open(bytes(damaged), fidelity=True))
 
 
+@pytest.mark.slow
 def test_example_of_a_dataset(tmp_path: Path, clip: list[Planes]) -> None:
     torch = pytest.importorskip("torch")
     paths = [tmp_path / f"{number}.bin" for number in range(2)]
