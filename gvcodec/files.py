@@ -40,7 +40,7 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
                 yield stream
         else:
             with io.BufferedReader(_Growing(path, follow)) as growing:
-                yield growing  # type: ignore[misc]
+                yield growing
     except IsADirectoryError as error:
         raise MediaError(f"{path}: is a folder") from error
     except (FileNotFoundError, PermissionError) as error:

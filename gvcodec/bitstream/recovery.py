@@ -49,7 +49,7 @@ class Loss:
 
 
 class Salvage:
-    """`header` is read at once. After `events` came to the end: `loop_hash` (None when it is lost) and `whole`."""
+    """`header` is read at once. After `events` came to the end: `loop_hash`, None when it is lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
         self._source = _Rewindable(stream)
@@ -60,8 +60,6 @@ class Salvage:
         self.loop_hash: bytes | None = None
         #: Frames given or reported as missing so far.
         self.frames = 0
-        #: Whether nothing was lost.
-        self.whole = True
         self._number = 0
         self._crc: int | None = 0
         self._first = self._start = 0
@@ -71,18 +69,8 @@ class Salvage:
         self._unnumbered = 0
         self._skipped_frame = False
 
-    @property
-    def in_gop(self) -> bool:
-        """Whether the stream, as far as it was read, is within a GOP."""
-        return self._in_gop
-
     def events(self) -> Iterator[Packet | Loss]:
         """Packets as `Reader.packets` gives them, and losses at their place."""
-        for event in self._events():
-            self.whole = self.whole and not isinstance(event, Loss)
-            yield event
-
-    def _events(self) -> Iterator[Packet | Loss]:
         while True:
             self._source.mark()
             try:
