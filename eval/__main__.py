@@ -29,11 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     _add_ablate(commands.add_parser("ablate", help="what each tool of the klt structure layer is worth"))
     _add_alloc(commands.add_parser("alloc", help="budgets of windows: allocators against each other at equal bytes"))
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
+    _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
     options = parser.parse_args(arguments)
     try:
-        commands_ = {
+        run = {
             "rd": _rd,
             "report": _report,
             "table": _table,
@@ -41,9 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
             "ablate": _ablate,
             "alloc": _alloc,
             "sizes": _sizes,
+            "robustness": _robustness,
             "weights": _weights,
         }
-        return commands_[options.command](options)
+        return run[options.command](options)
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
@@ -160,6 +162,15 @@ def _alloc(options: argparse.Namespace) -> int:
     if options.readme is not None:
         insert_between(options.readme, "alloc", text)
     return 0
+
+
+def _add_robustness(parser: argparse.ArgumentParser) -> None:
+    parts = ["trials", "fuzz", "load"]
+    parser.add_argument("--parts", type=_words, default=parts, metavar="NAME,…", help=f"of {', '.join(parts)}")
+    parser.add_argument("--flips", type=int, default=10000, help="random bit flips (default 10000)")
+    parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")
+    parser.add_argument("--out", type=Path, default=Path("out/robustness"), metavar="DIR", help="what is there is kept")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `robustness` in this file")
 
 
 def _words(text: str) -> list[str]:
@@ -286,6 +297,21 @@ def _speed(options: argparse.Namespace) -> int:
     if options.readme is not None:
         insert_between(options.readme, "speed", speed.to_markdown(result))
     return 0
+
+
+def _robustness(options: argparse.Namespace) -> int:
+    from eval.robustness import table
+
+    if unknown := set(options.parts) - set(table.PARTS):
+        raise EvalError(f"--parts: no {', '.join(sorted(unknown))}; there are {', '.join(table.PARTS)}")
+    findings = table.measure(options.out, options.parts, options.flips, options.fuzz_seconds, print)
+    text = table.to_markdown(options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, "robustness", text)
+    for line in findings:
+        print(f"eval: {line}", file=sys.stderr)
+    return 1 if findings else 0
 
 
 def _report(options: argparse.Namespace) -> int:

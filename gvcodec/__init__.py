@@ -2,6 +2,7 @@
 
     data = gvcodec.encode(frames, frame_rate=30, q=40)
     for image in gvcodec.decode(data): ...
+    gvcodec.open("out.bin")[7]
 
 Everything below is imported on first use, so that `import gvcodec` is fast and needs no torch.
 """
@@ -16,23 +17,39 @@ if TYPE_CHECKING:
     from gvcodec.bitstream import Reader, Writer
     from gvcodec.decoder import Decoder
     from gvcodec.encoder import Encoder, EncoderConfig
+    from gvcodec.video import Video
+    from gvcodec.video import open_video as open
 
 __version__ = "0.1.0"
-__all__ = ["Decoder", "Encoder", "EncoderConfig", "Reader", "Writer", "decode", "decode_planes", "encode"]
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "EncoderConfig",
+    "Reader",
+    "Video",
+    "Writer",
+    "decode",
+    "decode_planes",
+    "encode",
+    "open",
+]
 
 _PLACES = {
-    "Decoder": "gvcodec.decoder",
-    "Encoder": "gvcodec.encoder",
-    "EncoderConfig": "gvcodec.encoder",
-    "Reader": "gvcodec.bitstream",
-    "Writer": "gvcodec.bitstream",
-    "decode": "gvcodec.api",
-    "decode_planes": "gvcodec.api",
-    "encode": "gvcodec.api",
+    "Decoder": ("gvcodec.decoder", "Decoder"),
+    "Encoder": ("gvcodec.encoder", "Encoder"),
+    "EncoderConfig": ("gvcodec.encoder", "EncoderConfig"),
+    "Reader": ("gvcodec.bitstream", "Reader"),
+    "Video": ("gvcodec.video", "Video"),
+    "Writer": ("gvcodec.bitstream", "Writer"),
+    "decode": ("gvcodec.api", "decode"),
+    "decode_planes": ("gvcodec.api", "decode_planes"),
+    "encode": ("gvcodec.api", "encode"),
+    "open": ("gvcodec.video", "open_video"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    module, attribute = _PLACES[name]
+    return getattr(import_module(module), attribute)

@@ -21,6 +21,7 @@ from gvcodec.decoder import Decoder
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.media.siting import CENTRE
 from gvcodec.types import Colour, Planes, VideoFormat
 
 
@@ -100,5 +101,6 @@ def _format_of(frame: NDArray[np.uint8] | Planes, frame_rate: Fraction) -> Video
     if frame_rate <= 0:
         raise UsageError(f"a frame rate of {frame_rate} is not possible")
     height, width = (frame if isinstance(frame, np.ndarray) else frame[0]).shape[:2]
-    colour = Colour(matrix=rgb_matrix(height)) if isinstance(frame, np.ndarray) else Colour()
+    rgb = isinstance(frame, np.ndarray)
+    colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE) if rgb else Colour()
     return VideoFormat(width, height, frame_rate, 1 / frame_rate, 8, colour)

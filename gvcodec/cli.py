@@ -1,4 +1,4 @@
-"""Command line: `gvcodec encode | decode | info | inspect | extract | train`.
+"""Command line: `gvcodec encode | decode | info | inspect | verify | cut | cat | index | repair | extract | train`.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
 5 decoded frames differ from the encoder's, 130 interrupted. Every error is one line on standard error.
@@ -13,10 +13,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib import import_module
 from typing import NoReturn
 
 import gvcodec
 from gvcodec.errors import GvcodecError
+from gvcodec.tools.cli import add_arguments as add_tool_arguments
+from gvcodec.tools.cli import add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
 
 _INTERRUPTED = 130
@@ -30,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from gvcodec import commands
-
-        getattr(commands, options.command)(options)
+        getattr(import_module(options.module), options.command)(options)
     except GvcodecError as error:
         print(f"gvcodec: {error}", file=sys.stderr)
         return error.exit_code
@@ -59,6 +60,7 @@ def _terminated(number: int, frame: object) -> NoReturn:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gvcodec", description="A neural video codec for very low bitrate.")
+    parser.set_defaults(module="gvcodec.commands")
     parser.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -107,8 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--start", type=_seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
     )
+    encode.add_argument(
+        "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
+    )
     encode.add_argument("--frames", type=_integer(1), metavar="N", help="number of frames to encode")
-    _add_common(encode)
+    add_threads(encode)
+    add_overwrite(encode)
 
     decode = commands.add_parser("decode", help="gvcodec stream to video")
     decode.add_argument("input", metavar="IN", help="stream, - = standard input")
@@ -119,29 +125,34 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument(
         "--crf", type=_number, metavar="N", help="lossy .mp4, .mkv or .mov at this quality (default: lossless)"
     )
-    _add_common(decode)
+    decode.add_argument("--low-delay", action="store_true", help="give every frame out as soon as it can be")
+    decode.add_argument(
+        "--follow", type=_number, metavar="SECONDS", help="IN is still being written: at its end wait so long for more"
+    )
+    decode.add_argument(
+        "--ignore-errors", action="store_true", help="where frames are lost show the last one until the next keyframe"
+    )
+    decode.add_argument("--max-pixels", type=_integer(1), metavar="N", help="refuse larger pictures")
+    decode.add_argument("--max-memory", type=_bytes, metavar="BYTES", help="take no more memory, as 500M or 2G")
+    add_model(decode)
+    add_threads(decode)
+    add_overwrite(decode)
 
-    info = commands.add_parser("info", help="check a stream and say what it holds")
-    info.add_argument("input", metavar="IN", help="stream, - = standard input")
-    info.add_argument("--json", action="store_true", help="as JSON")
+    add_tool_arguments(commands, _seconds)
 
     inspect = commands.add_parser("inspect", help="bits and tokens of the windows of a klt stream")
     inspect.add_argument("input", metavar="IN", help="stream made with --base klt, - = standard input")
     inspect.add_argument("--heatmap", metavar="OUT", help=".png (mean of all frames) or .mp4, .mkv, .mov (every frame)")
-    _add_common(inspect)
+    add_threads(inspect)
+    add_overwrite(inspect)
 
     extract = commands.add_parser("extract", help="the standard bitstream in a stream as a playable file")
     extract.add_argument("input", metavar="IN", help="stream made with --base av1 or hevc, - = standard input")
     extract.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
-    extract.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+    add_overwrite(extract)
 
     add_training_arguments(commands.add_parser("train", help="train the renderer"))
     return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_integer(0), default=0, metavar="N", help="threads, 0 = all cores (0)")
-    parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
 
 
 class _integer:
@@ -189,6 +200,14 @@ def _target(text: str) -> object:
 def _seconds(text: str) -> float:
     """Seconds, or minutes and hours before them with colons."""
     return sum(_number(part) * 60**place for place, part in enumerate(reversed(text.split(":"))))
+
+
+def _bytes(text: str) -> int:
+    """A number of bytes, with K, M or G for its powers of 1024."""
+    digits = text.rstrip("kKmMgG")
+    if not digits.isdecimal() or len(text) - len(digits) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
+    return int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " "))
 
 
 def _seconds_or_off(text: str) -> float:

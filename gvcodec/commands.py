@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
-import json
 import math
 import os
 import sys
 import time
 from collections.abc import Iterator
-from fractions import Fraction
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.bitstream import Kind, PtsDecoder, Reader, Writer
+from gvcodec import limits
+from gvcodec.bitstream import PtsDecoder, Reader, Salvage, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
-from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from gvcodec.files import PendingFile
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.files import open_input, open_output, say, shown_name
+from gvcodec.layers import NO_TORCH, can_paint
+from gvcodec.tools.report import kbps
 from gvcodec.types import VideoFormat
 
+if TYPE_CHECKING:
+    from gvcodec.decoder import DecodedFrame, Decoder
+    from gvcodec.media.tracks import TrackReader
+    from gvcodec.resume import Journal
+
 _TRACK_CHUNK = 1 << 14
-
-
-def say(line: str) -> None:
-    """One line on standard error: standard output is for data."""
-    print(f"gvcodec: {line}", file=sys.stderr)
 
 
 def encode(options: argparse.Namespace) -> None:
@@ -44,7 +45,10 @@ def encode(options: argparse.Namespace) -> None:
         bufsize=options.bufsize or 0,
         alloc=options.alloc,
     )
-    if any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target)):
+    steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
+    if options.resume and (steered or config.maxrate):
+        raise UsageError("--resume goes with -q, not with rate control")
+    if steered:
         from gvcodec.rated import encode_rated
 
         encode_rated(options, config)
@@ -54,12 +58,20 @@ def encode(options: argparse.Namespace) -> None:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_output(options.output, options.overwrite))
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
-        encoder = Encoder(reader.format, config, reader.start_pts, progress=tuning_line)
+        journal = stack.enter_context(_journal(options, config)) if options.resume else None
+        wrap = journal.wrap if journal else None
+        encoder = Encoder(reader.format, config, reader.start_pts, progress=tuning_line, wrap=wrap)
+        if journal and journal.frames:
+            say(f"{options.output}: {journal.frames} frames are coded already")
         writer = Writer(output, encoder.header)
+        if reader.tracks:
+            # A decoder that writes as it reads needs to know the tracks before the first frame.
+            encoder.send_tracks(reader.tracks.take())
+        chunk = 1 if config.low_delay else _TRACK_CHUNK
         with progress_bar(reader.expected, "encode") as bar:
             for frame in reader:
                 encoder.send_frame(frame.planes, frame.pts)
-                if reader.tracks and (encoder.frames == 1 or reader.tracks.waiting >= _TRACK_CHUNK):
+                if reader.tracks and reader.tracks.waiting >= chunk:
                     encoder.send_tracks(reader.tracks.take())
                 if _drain(encoder, writer):
                     # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
@@ -72,6 +84,8 @@ def encode(options: argparse.Namespace) -> None:
         tuning_line("")
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
+    if journal:
+        journal.done()
     for note in (*reader.notes, *encoder.notes):
         say(note)
     audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
@@ -86,72 +100,72 @@ def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, i
     psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
     return (
         f"{frames} frames {fmt.width}×{fmt.height}, {size} bytes{added}, "
-        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {_kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
+        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
     )
 
 
 def decode(options: argparse.Namespace) -> None:
     """`gvcodec decode IN OUT`"""
     from gvcodec.decoder import Decoder
-    from gvcodec.layers import appearance_id
-    from gvcodec.media.tracks import Tracks
+    from gvcodec.media.tracks import TrackReader
     from gvcodec.media.writer import open_writer, takes_tracks
 
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(_input(options.input))
-        with_tracks = takes_tracks(options.output)
-        if with_tracks and not source.seekable():
-            source = io.BytesIO(source.read())
-        copied = _copied_tracks(source, options.input) if with_tracks else b""
-        reader = Reader(source, _name(options.input))
-        painted = reader.header.appearance_id is not None and not options.fidelity
-        if painted and (missing := appearance_id()[1]):
-            say(f"{missing}; writing loop frames")
+        source = stack.enter_context(open_input(options.input, options.follow))
+        stream = Salvage(source, shown_name(options.input)) if options.ignore_errors else None
+        reader = stream or Reader(source, shown_name(options.input))
+        header = reader.header
+        painted = header.appearance_id is not None and not options.fidelity
+        if painted and not can_paint():
+            say(f"{NO_TORCH}; writing loop frames")
             painted = False
-        decoder = Decoder(reader.header, not painted, options.threads)
-        fmt = reader.header.format
-        tracks = Tracks(copied) if copied else None
+        limits.check(header, painted, options.max_pixels, options.max_memory)
+        decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay)
+        if options.max_memory:
+            limits.hold_to(options.max_memory)
+        frames = decoder.frames_despite(reader) if isinstance(reader, Salvage) else _frames(decoder, reader)
+        # The head of the copied tracks stands before the first frame.
+        frame = next(frames, None)
+        tracks: TrackReader | None = None
+        with _despite(decoder, options.ignore_errors):
+            tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
+        keeps = takes_tracks(options.output)
         writer = stack.enter_context(
             open_writer(
                 options.output,
-                fmt,
+                header.format,
                 crf=options.crf,
                 overwrite=options.overwrite,
-                tracks=tracks,
+                tracks=tracks if keeps else None,
                 threads=options.threads,
             )
         )
-        try:
-            total = sum(gop.frames for gop in reader.gops()) if source.seekable() else None
-            with progress_bar(total, "decode") as bar:
-                for frame in decoder.frames_of(reader.packets()):
-                    writer.write(frame.planes, frame.pts)
-                    bar.update()
-        except DamagedStreamError as error:
-            raise reader.named(error) from error
-        decoder.verify(reader.loop_hash)
-    notes = list(writer.notes)
-    if decoder.tracks and not with_tracks:
-        left = sum(1 for _ in Tracks(bytes(decoder.tracks)).packets())
-        notes.append(f"{left} audio packets left out: {options.output} cannot hold them")
+        left_out = 0
+        with progress_bar(_known_frames(reader, source), "decode") as bar:
+            while frame is not None:
+                with _despite(decoder, options.ignore_errors):
+                    _hand_on(decoder, tracks)
+                if tracks and not keeps:
+                    left_out += len(tracks.waiting)
+                    tracks.waiting.clear()
+                writer.write(frame.planes, frame.pts)
+                bar.update()
+                frame = next(frames, None)
+        with _despite(decoder, options.ignore_errors):
+            _hand_on(decoder, tracks)
+    left_out += len(tracks.waiting) if tracks and not keeps else 0
+    for line in decoder.losses:
+        say(f"{shown_name(options.input)}: {line}")
+    fmt = header.format
     summary = [
-        f"{decoder.frames} {'painted' if painted else 'loop'} frames {fmt.width}×{fmt.height}, loop hash verified",
-        *notes,
+        f"{decoder.frames} {'painted' if painted else 'loop'} frames {fmt.width}×{fmt.height}",
+        _outcome(decoder),
     ]
+    summary += writer.notes
+    if left_out:
+        summary.append(f"{left_out} audio packets left out: {options.output} cannot hold them")
     say(f"{options.output}: {', '.join(summary)}, {time.monotonic() - began:.1f} s")
-
-
-def info(options: argparse.Namespace) -> None:
-    """`gvcodec info IN`"""
-    with _input(options.input) as source:
-        reader = Reader(source, _name(options.input))
-        facts = _facts(reader)
-    if options.json:
-        print(json.dumps(facts, indent=2))
-        return
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):18} {_shown(value)}")
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -160,8 +174,8 @@ def inspect(options: argparse.Namespace) -> None:
     from gvcodec.media.writer import open_writer
 
     video = options.heatmap is not None and not options.heatmap.lower().endswith(".png")
-    with _input(options.input) as source:
-        reader = Reader(source, _name(options.input))
+    with open_input(options.input) as source:
+        reader = Reader(source, shown_name(options.input))
         fmt = reader.header.format
         try:
             frames = windows_of(reader, options.threads)
@@ -186,8 +200,8 @@ def extract(options: argparse.Namespace) -> None:
     """`gvcodec extract IN OUT`"""
     from gvcodec.extract import extract as copy
 
-    with _input(options.input) as source:
-        reader = Reader(source, _name(options.input))
+    with open_input(options.input) as source:
+        reader = Reader(source, shown_name(options.input))
         try:
             frames = copy(reader, options.output, options.overwrite)
         except DamagedStreamError as error:
@@ -203,63 +217,15 @@ def train(options: argparse.Namespace) -> None:
     run(options)
 
 
-def _facts(reader: Reader) -> dict[str, Any]:
-    """What a stream holds, after reading and checking all of it."""
-    header = reader.header
-    sizes: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    keyframes: list[int] = []
-    for packet in reader.packets():
-        if packet.kind is Kind.KEY:
-            keyframes.append(reader.frames - 1)
-        name = packet.kind.name.lower()
-        sizes[name] = sizes.get(name, 0) + len(packet.pack())
-        counts[name] = counts.get(name, 0) + 1
-    fmt, frames = header.format, reader.frames
-    video = reader.size - reader.track_size
-    return {
-        "width": fmt.width,
-        "height": fmt.height,
-        "frames": frames,
-        "frame_rate": str(fmt.frame_rate),
-        "duration": round(float(frames / fmt.frame_rate), 3),
-        "time_base": str(fmt.time_base),
-        "bit_depth": fmt.bit_depth,
-        "primaries": fmt.colour.primaries,
-        "transfer": fmt.colour.transfer,
-        "matrix": fmt.colour.matrix,
-        "full_range": fmt.colour.full_range,
-        "chroma_location": fmt.colour.chroma_location,
-        "sar": str(fmt.sar),
-        "base": header.base,
-        "base_scale": str(header.scale),
-        "q": header.q,
-        "structure_id": header.structure_id.hex() if header.structure_id else None,
-        "appearance_id": header.appearance_id.hex() if header.appearance_id else None,
-        "loop_hash": reader.loop_hash.hex() if reader.loop_hash else None,
-        "file_bytes": reader.size,
-        "track_bytes": reader.track_size,
-        "video_bytes": video,
-        "bpp": 8 * video / (frames * fmt.width * fmt.height) if frames else None,
-        "kbps": _kbps(video, frames, fmt.frame_rate) if frames else None,
-        "keyframes": keyframes,
-        "packet_counts": counts,
-        "packet_bytes": sizes,
-    }
+def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
+    """Where coded frames are kept until the output is complete."""
+    from gvcodec.resume import Journal
 
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "-" if value is None else str(value)
-
-
-def _kbps(size: int, frames: int, rate: Fraction) -> float:
-    return 8 * size / 1000 / (frames / float(rate))
+    source = "" if options.input == "-" else os.path.abspath(options.input)
+    status = os.stat(source) if source and os.path.exists(source) else None
+    video = (source, status and status.st_size, status and status.st_mtime_ns, options.start, options.frames)
+    settings = replace(config, threads=0, tune=0.0)
+    return Journal(options.output, (video, settings), options.threads)
 
 
 def _rate_so_far(encoder: Encoder) -> str:
@@ -267,7 +233,7 @@ def _rate_so_far(encoder: Encoder) -> str:
     if not frames:
         return ""
     bpp = 8 * encoder.coded_bytes / (frames * fmt.width * fmt.height)
-    return f"{_kbps(encoder.coded_bytes, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
+    return f"{kbps(encoder.coded_bytes, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
 
 
 def progress_bar(total: int | None, what: str) -> Any:
@@ -290,44 +256,46 @@ def _drain(encoder: Encoder, writer: Writer) -> bool:
     return writer.size > before
 
 
-def _copied_tracks(source: BinaryIO, path: str) -> bytes:
-    """Bytes of all `tracks` packets; checks the whole file on the way, and rewinds it."""
-    reader = Reader(source, _name(path))
-    data = b"".join(packet.payload for packet in reader.packets() if packet.kind is Kind.TRACKS)
-    source.seek(0)
-    return data
-
-
-def _name(path: str) -> str:
-    return "standard input" if path == "-" else path
-
-
-@contextlib.contextmanager
-def _input(path: str) -> Iterator[BinaryIO]:
-    if path == "-":
-        yield sys.stdin.buffer
-        return
+def _frames(decoder: Decoder, reader: Reader) -> Iterator[DecodedFrame]:
+    """All frames of a whole stream; errors say where. Raises `VerificationError` at the end."""
     try:
-        with open(path, "rb") as stream:
-            yield stream
-    except IsADirectoryError as error:
-        raise MediaError(f"{path}: is a folder") from error
-    except (FileNotFoundError, PermissionError) as error:
-        raise MediaError(f"{path}: {error.strerror}") from error
+        yield from decoder.frames_of(reader.packets())
+    except DamagedStreamError as error:
+        raise reader.named(error) from error
+    decoder.verify(reader.loop_hash)
 
 
 @contextlib.contextmanager
-def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """The file to write, complete or absent afterwards; "-" is standard output."""
-    if path == "-":
-        if sys.stdout.isatty():
-            raise UsageError("a stream is not for a terminal: redirect standard output or name a file")
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with PendingFile(path, overwrite) as pending:
-        try:
-            with open(pending.temporary, "wb") as stream:
-                yield stream
-        except OSError as error:
-            raise MediaError(f"{path}: cannot be written: {error.strerror or os.strerror(error.errno or 0)}") from error
+def _despite(decoder: Decoder, ignore: bool) -> Iterator[None]:
+    """Damage to sound and subtitles counts as a loss when it is to be ignored."""
+    try:
+        yield
+    except DamagedStreamError as error:
+        if not ignore:
+            raise
+        decoder.losses.append(str(error))
+
+
+def _hand_on(decoder: Decoder, tracks: TrackReader | None) -> None:
+    """Payloads of `tracks` packets go on to their reader."""
+    while decoder.tracks:
+        payload = decoder.tracks.popleft()
+        if tracks is not None:
+            tracks.send(payload)
+
+
+def _known_frames(reader: Reader | Salvage, source: BinaryIO) -> int | None:
+    if isinstance(reader, Salvage) or not source.seekable():
+        return None
+    return sum(gop.frames for gop in reader.gops())
+
+
+def _outcome(decoder: Decoder) -> str:
+    """Whether the frames are the encoder's."""
+    if not decoder.losses:
+        return "loop hash verified"
+    shown = sum(count for _, count in decoder.concealed)
+    places = ", ".join(
+        f"{first}…{first + count - 1}" if count > 1 else f"{first}" for first, count in decoder.concealed
+    )
+    return f"damaged: {shown} frames concealed" + (f" ({places})" if places else "")

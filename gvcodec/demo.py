@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import GvcodecError, MediaError
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer, write_png
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -46,7 +47,7 @@ def frames(count: int = FRAMES) -> Iterator[NDArray[np.uint8]]:
 
 def clip_format() -> VideoFormat:
     """Format of the clip as 8-bit 4:2:0."""
-    return VideoFormat(WIDTH, HEIGHT, RATE, 1 / RATE, 8, Colour(matrix=rgb_matrix(HEIGHT)))
+    return VideoFormat(WIDTH, HEIGHT, RATE, 1 / RATE, 8, Colour(matrix=rgb_matrix(HEIGHT), chroma_location=CENTRE))
 
 
 class _Scene:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -66,9 +67,11 @@ class Encoder:
         progress: Callable[[str], None] | None = None,
         structure: StructureEncoder | None = None,
         tuned: bytes | None = None,
+        wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
-        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. Raises `UsageError`."""
+        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. `wrap` takes a
+        maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
         config = config or EncoderConfig()
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
@@ -85,6 +88,8 @@ class Encoder:
         )
         self._config = config
         self._progress = progress
+        if wrap is not None:
+            structure = wrap(self.header, partial(self._structure_encoder, fmt, config))
         self._structure = structure or self._structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
@@ -168,12 +173,11 @@ class Encoder:
         return self._packets.popleft()
 
     def _take(self, coded: Coded) -> None:
-        if coded.packets:
+        for packet in coded.packets:
             # Stands before the first packet whose decoding may release a frame that it names.
-            late = self._timing.take()
+            late = self._timing.take(self.coded_frames if packet.keyframe else None)
             if late:
                 self._packets.append(Packet(Kind.TIMING, late))
-        for packet in coded.packets:
             self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)

@@ -18,6 +18,12 @@ class MediaError(GvcodecError):
     exit_code = 1
 
 
+class LimitError(GvcodecError):
+    """A stream asks for larger pictures or more memory than the caller allows."""
+
+    exit_code = 1
+
+
 class UsageError(GvcodecError):
     """Arguments are off: unknown option value, frame of another size, q out of range."""
 

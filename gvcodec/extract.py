@@ -15,6 +15,7 @@ import av
 from gvcodec.bitstream import Packet, PtsDecoder, Reader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
+from gvcodec.structure.order import numbers_shown
 from gvcodec.structure.units import packet_of, restore_av1, restore_hevc
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -65,21 +66,11 @@ def _take_timing(timing: PtsDecoder, packet: Packet) -> None:
 
 
 def _display_order(units: list[bytes], codec: str) -> list[int]:
-    """Place in display order of every unit: a decoder hands each unit's number on to its frame."""
-    decoder = av.CodecContext.create(codec, "r")
-    shown = [0] * len(units)
-    order: list[int] = []
-    for number, unit in enumerate([*units, None]):
-        packet = None
-        if unit is not None:
-            packet = packet_of(unit)
-            packet.pts = packet.dts = number
-        try:
-            order += [frame.pts for frame in decoder.decode(packet)]
-        except (av.FFmpegError, ValueError) as error:
-            raise DamagedStreamError("the structure layer cannot be decoded") from error
+    """Place in display order of every unit. Raises `DamagedStreamError` unless each has one frame."""
+    order = numbers_shown(units, codec)
     if sorted(order) != list(range(len(units))):
         raise DamagedStreamError("the structure layer does not have one frame for each packet")
+    shown = [0] * len(units)
     for place, number in enumerate(order):
         shown[number] = place
     return shown

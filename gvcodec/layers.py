@@ -6,10 +6,12 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.models import find_model, model_id
 from gvcodec.structure import StructureDecoder, StructureEncoder
 from gvcodec.types import Planes, VideoFormat
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from gvcodec.structure.klt import Pace, Regions
 
 Sample = list[tuple[Planes, Planes]]
+NO_TORCH = "no appearance layer: torch is not installed"
 
 
 def structure_encoder(
@@ -43,33 +46,41 @@ def structure_encoder(
     return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads)
 
 
-def structure_decoder(header: SequenceHeader, threads: int) -> StructureDecoder:
-    """Raises `WrongModelError` when the stream was made with another structure model."""
+def structure_decoder(
+    header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), low_delay: bool = False
+) -> StructureDecoder:
+    """Raises `WrongModelError` when the stream was made with a structure model that is not at hand."""
     fmt = header.format
     if header.base == "klt":
         from gvcodec.structure.klt import KltDecoder
 
-        if header.structure_id != structure_id("klt"):
-            raise WrongModelError("the stream was made with another model of the klt structure layer")
-        return KltDecoder(fmt.width, fmt.height, threads=threads)
+        if header.structure_id is None:
+            raise WrongModelError("the stream does not name the model of its klt structure layer")
+        model = find_model(header.structure_id, "the model of the klt structure layer", models)
+        return KltDecoder(fmt.width, fmt.height, threads=threads, model=model)
     from gvcodec.structure.standard import StandardDecoder
 
-    return StandardDecoder(fmt, header.base, header.scale, threads)
+    return StandardDecoder(fmt, header.base, header.scale, threads, low_delay)
 
 
 def structure_id(base: str) -> bytes | None:
     """Eight bytes that name the structure layer's model; None for standard bitstreams, which have none."""
     if base != "klt":
         return None
-    from gvcodec.structure.klt import model_id
+    from gvcodec.structure.klt import model_path
 
-    return model_id()
+    return model_id(model_path())
+
+
+def can_paint() -> bool:
+    """Whether torch is there."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def appearance_id() -> tuple[bytes | None, str]:
     """Eight bytes that name the checkpoint at hand, or None and why nothing can be painted."""
-    if importlib.util.find_spec("torch") is None:
-        return None, "no appearance layer: torch is not installed"
+    if not can_paint():
+        return None, NO_TORCH
     from gvcodec.appearance import checkpoint_id
 
     try:
@@ -78,17 +89,14 @@ def appearance_id() -> tuple[bytes | None, str]:
         return None, f"no appearance layer: {error}"
 
 
-def painter(header: SequenceHeader, threads: int) -> Painter:
-    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not the one at hand or torch is missing."""
-    named = header.appearance_id
-    at_hand, reason = appearance_id()
-    if at_hand is None or named is None:
-        raise WrongModelError(reason or "the stream has no appearance layer")
-    if named != at_hand:
-        raise WrongModelError(f"the stream needs checkpoint {named.hex()}, the one at hand is {at_hand.hex()}")
+def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = ()) -> Painter:
+    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand or torch is missing."""
+    if header.appearance_id is None or not can_paint():
+        raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
+    checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
     from gvcodec.appearance import Painter
 
-    return Painter(header.format, header.base, header.scale, header.q, threads=threads)
+    return Painter(header.format, header.base, header.scale, header.q, checkpoint, threads)
 
 
 def tune(

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
 from gvcodec.allocation.target import encode_for
-from gvcodec.commands import encode_summary, open_output, progress_bar, say, tuning_line
+from gvcodec.commands import encode_summary, progress_bar, tuning_line
 from gvcodec.encoder import EncoderConfig
+from gvcodec.files import open_output, say
 from gvcodec.media.reader import Frame, VideoReader
 
 

@@ -14,7 +14,7 @@ from conftest import planes_equal, psnr
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.tracks import Tracks
+from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -236,10 +236,10 @@ def test_audio_packets_are_copied_exactly(tmp_path: Path, clip: list[Planes]) ->
         assert reader.tracks is not None
         assert reader.tracks.packets == len(before)
         data = reader.tracks.take()
-    found = [(packet.pts, bytes(packet)) for _, packet in Tracks(data).packets()]
+    found = [(packet.pts, packet.data) for packet in TrackReader(data).waiting]
     assert found == before
     writer = save(
-        tmp_path / "b.mp4", reader.format, [f.planes for f in frames], [f.pts for f in frames], tracks=Tracks(data)
+        tmp_path / "b.mp4", reader.format, [f.planes for f in frames], [f.pts for f in frames], tracks=TrackReader(data)
     )
     assert not writer.notes
     assert packets_of(tmp_path / "b.mp4") == before
@@ -249,7 +249,8 @@ def test_audio_is_cut_with_the_video(tmp_path: Path, clip: list[Planes]) -> None
     with_audio(tmp_path / "a.mp4", clip)
     with VideoReader(tmp_path / "a.mp4", start=0.2, frames=10) as reader:
         assert len(list(reader)) == 10
-        times = [packet.pts * packet.time_base for _, packet in Tracks(reader.tracks.take()).packets()]
+        tracks = TrackReader(reader.tracks.take())
+        times = [packet.pts * tracks.ticks[packet.track] for packet in tracks.waiting]
     assert 0 <= times[0] < 0.03
     assert 0.35 < times[-1] < 0.4
 

@@ -127,3 +127,98 @@ def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.bin", "1.bin", "2.bin"]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert peak < TWO_GIGABYTES
+
+
+def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
+    """Some of the inputs of `python -m eval robustness`, in this process: no crash, no silent corruption."""
+    from eval.robustness import mutations, trials
+    from eval.robustness.streams import streams
+
+    for name, data in streams().items():
+        reader = Reader(io.BytesIO(data))
+        original = [frame.planes for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())]
+        seen = set()
+        for number, mutation in enumerate(trials.inputs(data, 100, 5)):
+            # Every kind at least once, and one in 61 of all.
+            if mutation.kind in seen and number % 61:
+                continue
+            seen.add(mutation.kind)
+            for outcome in trials.outcomes_of(mutation, original):
+                assert outcome in ("whole", "refused", "concealed"), (name, mutation.kind, mutation.what, outcome)
+        assert seen == {*mutations.DAMAGE, *mutations.MADE_UP}
+
+
+def test_trials_notice_what_they_look_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that fails in each way is told from a good one."""
+    from eval.robustness import trials
+    from eval.robustness.mutations import Mutation
+    from eval.robustness.streams import rich
+
+    data = rich()
+    reader = Reader(io.BytesIO(data))
+    original = [frame.planes for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())]
+    whole = Mutation("bit flipped", "not at all", data)
+    assert trials.outcomes_of(whole, original) == ("whole", "whole")
+    other = [tuple(plane + 1 for plane in planes) for planes in original]
+    assert trials.outcomes_of(whole, other) == ("silent", "silent")
+    monkeypatch.setattr(gvcodec.Decoder, "flush", lambda self: 1 // 0)
+    assert trials.outcomes_of(whole, original)[0] == "crash: ZeroDivisionError: integer division or modulo by zero"
+
+
+@pytest.mark.slow
+def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval.robustness import trials
+    from eval.robustness.streams import rich
+
+    monkeypatch.setattr(trials, "PATIENCE", 30.0)
+    monkeypatch.setattr(trials, "_work", dies_at_second_input)
+    monkeypatch.setattr(trials, "inputs", three_inputs)
+    found = [outcomes for _, _, outcomes, _ in trials.watched(rich(), 0, 0)]
+    assert found == [("whole", "whole"), *[("crash: the process ended with -9",) * 2], ("whole", "whole")]
+
+
+def three_inputs(data: bytes, flips: int, seed: int):
+    from eval.robustness.mutations import Mutation
+
+    return iter([Mutation("truncated", str(number), data) for number in range(3)])
+
+
+def dies_at_second_input(connection, data: bytes, flips: int, seed: int, start: int) -> None:
+    import os
+    import signal
+
+    for number in range(start, 3):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        connection.send(("truncated", str(number), ("whole", "whole"), 0))
+
+
+FUZZ = Path(__file__).parent / "fuzz"
+
+
+@pytest.mark.parametrize("path", sorted((FUZZ / "stream").iterdir()), ids=lambda path: path.name)
+def test_fuzz_corpus_of_streams(path: Path) -> None:
+    import runpy
+
+    target = runpy.run_path(str(FUZZ / "stream_fuzz.py"))
+    target["one_input"](path.read_bytes())
+
+
+@pytest.mark.parametrize("path", sorted((FUZZ / "klt").iterdir()), ids=lambda path: path.name)
+def test_fuzz_corpus_of_the_klt_decoder(path: Path) -> None:
+    from gvcodec import _core
+    from gvcodec.structure.fit import first_model
+    from gvcodec.structure.klt import make_model
+
+    data = path.read_bytes()
+    if len(data) < 2:
+        return
+    decoder = _core.KltDecoder(make_model(first_model()), data[0] + 1, data[1] + 1)
+    at = 2
+    while at + 2 <= len(data):
+        size = int.from_bytes(data[at : at + 2], "little")
+        try:
+            assert decoder.decode(data[at + 2 : at + 2 + size])[0].max() < 1024
+        except DamagedStreamError:
+            pass
+        at += 2 + size

@@ -105,9 +105,12 @@ def run(
                 if packet.is_frame:
                     sizes.append(len(packet.pack()))
 
+        if source.tracks:
+            # A decoder that writes as it reads needs to know the tracks before the first frame.
+            encoder.send_tracks(source.tracks.take())
         for frame in watch(itertools.islice(source, frames), what, frames):
             encoder.send_frame(frame.planes, frame.pts)
-            if source.tracks and (encoder.frames == 1 or source.tracks.waiting >= TRACK_CHUNK):
+            if source.tracks and source.tracks.waiting >= TRACK_CHUNK:
                 encoder.send_tracks(source.tracks.take())
             drain()
         if source.tracks and source.tracks.waiting:

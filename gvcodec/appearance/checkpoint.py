@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gvcodec.errors import MediaError
+from gvcodec.models import CHECKPOINT_VARIABLE, model_id, shipped_folders
 
 if TYPE_CHECKING:
     from gvcodec.appearance.renderer import Renderer
-
-#: Environment variable that names another checkpoint than the one beside the package.
-CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
 
 
 def find_checkpoint(path: Path | None = None) -> Path:
@@ -23,28 +19,16 @@ def find_checkpoint(path: Path | None = None) -> Path:
 
     Raises `MediaError` when there is none."""
     named = path or os.environ.get(CHECKPOINT_VARIABLE)
-    package = Path(__file__).resolve().parents[1]
-    places = (
-        [Path(named)]
-        if named
-        else [package.parent / "checkpoints/base.safetensors", package / "checkpoints/base.safetensors"]
-    )
+    places = [Path(named)] if named else [folder / "base.safetensors" for folder in shipped_folders()]
     for place in places:
         if place.is_file():
             return place
     raise MediaError(f"{places[0]}: no checkpoint of the renderer here (name one in ${CHECKPOINT_VARIABLE})")
 
 
-@lru_cache(maxsize=8)
-def _digest(path: str, size: int, changed: int) -> bytes:
-    return hashlib.sha256(Path(path).read_bytes()).digest()[:8]
-
-
 def checkpoint_id(path: Path | None = None) -> bytes:
     """Eight bytes of the SHA-256 of the checkpoint file."""
-    place = find_checkpoint(path)
-    status = place.stat()
-    return _digest(str(place.resolve()), status.st_size, status.st_mtime_ns)
+    return model_id(find_checkpoint(path))
 
 
 def save_checkpoint(renderer: Renderer, path: Path) -> None:

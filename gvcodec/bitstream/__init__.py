@@ -1,4 +1,4 @@
-"""The gvcodec file format, version 0.1. This docstring is its specification.
+"""The gvcodec file format, version 0.2. This docstring is its specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte, low bits first, the
 top bit set on all bytes but the last, at most nine bytes, no superfluous trailing zero byte. `svar` is a `var` holding
@@ -24,6 +24,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
     kind 0  inter     structure layer, one frame; needs earlier packets of its GOP
     kind 1  key       structure layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
+                      [var frames in the file up to here]
     kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
             type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 tuned }; size: bytes from the first
                                 packet of this GOP to the first of the next; a GOP begins after the `gop` before it;
@@ -31,30 +32,42 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
                                 tuned GOP at or before the one to be decoded.
             type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
-                                many, then the next one is `late` ticks later than predicted
+                                many, then the next one is `late` ticks later than predicted. late = 0 means: forget what
+                                was named; var frame  svar time follow, frame number `frame` is shown at start + time
             type 4    tracks    next bytes of: var count  { var tick_num  var tick_den } for each track  var size  Matroska
-                                file (RFC 9559) of this size with the tracks' codec parameters, its packets void, then
-                                { var track  svar pts - pts before  var duration  var size  packet } copied from the source
+                                or MP4 file of this size with the tracks' codec parameters, its packets void, then
+                                { var track  svar pts - pts before  var duration  var size  packet } copied from the source;
+                                a lone var track = count sets all "pts before" to 0
             type 5    tokens    reserved: appearance tokens
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores
-            Types from 64 on may be skipped by a reader that does not know them, others may not.
+            A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
+            loop frames only.
+
+Sizes of payloads: at most 2^26 bytes, `tune`, `timing` and `gop` 2^20.
 
 Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `timing` and `tracks` packets may
 come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
+Each GOP makes sense by itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
+`key`; a `tracks` packet after the first begins with track = count and holds whole packets.
 
 Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half up, where m is the last frame that was
-late (0 at the start) and p its timestamp. A constant frame rate costs nothing, a dropped frame one entry.
+late (0 at the start) and p its timestamp. A constant frame rate costs nothing, a dropped frame one entry. An entry for the
+frame after the last says when the last one ends.
 
 Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in display order, at full
 size, planes Y, U, V row by row, samples as u16 in 0…1023.
 
-A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet.
+A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet. `Salvage` reads it
+all the same and says what is lost.
+
+Version 0.1 had no frame count in `gop`, no late = 0, no track = count; its files are read.
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
+from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.bitstream.writer import Writer
 
@@ -63,10 +76,12 @@ __all__ = [
     "MAX_SIDE",
     "GopEntry",
     "Kind",
+    "Loss",
     "Packet",
     "PtsDecoder",
     "PtsEncoder",
     "Reader",
+    "Salvage",
     "SequenceHeader",
     "Writer",
 ]

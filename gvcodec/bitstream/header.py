@@ -5,14 +5,16 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
 
+from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
-VERSION = (0, 1)
+VERSION = (0, 2)
+#: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and `tracks` that make sense by GOP.
+READABLE = ((0, 1), VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63
@@ -85,7 +87,7 @@ class SequenceHeader:
         return head + zlib.crc32(head).to_bytes(4, "little")
 
     @staticmethod
-    def read(stream: BinaryIO) -> tuple[SequenceHeader, int]:
+    def read(stream: Source) -> tuple[SequenceHeader, int]:
         """Read a header, return it and its size in bytes. Raises `DamagedStreamError`."""
         head = _read(stream, len(MAGIC) + len(VERSION))
         if head[: len(MAGIC)] != MAGIC:
@@ -99,13 +101,13 @@ class SequenceHeader:
         if zlib.crc32(whole) != int.from_bytes(crc, "little"):
             raise DamagedStreamError("header: checksum differs (nothing can be decoded)")
         version = tuple(head[len(MAGIC) :])
-        if version != VERSION:
+        if version not in READABLE:
             found = ".".join(map(str, version))
-            raise DamagedStreamError(f"format version {found}, this program reads {VERSION[0]}.{VERSION[1]}")
+            raise DamagedStreamError(f"format version {found}, this program reads up to {VERSION[0]}.{VERSION[1]}")
         return _parse_fields(body), len(whole) + len(crc)
 
 
-def _read(stream: BinaryIO, size: int) -> bytes:
+def _read(stream: Source, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
         raise DamagedStreamError("header: file ends early")

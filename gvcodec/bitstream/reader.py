@@ -38,7 +38,7 @@ class Reader:
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
         self._stream = stream
-        self._name = name
+        self.name = name
         try:
             self.header, self._header_size = SequenceHeader.read(stream)
         except DamagedStreamError as error:
@@ -48,6 +48,8 @@ class Reader:
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
         self.frames = 0
         self.size = self._header_size
+        #: Bytes of the packet given last.
+        self.packet_size = 0
         self._number = 0
         self._own: DamagedStreamError | None = None
         self.track_size = 0
@@ -66,6 +68,7 @@ class Reader:
         while True:
             try:
                 packet, data = read_packet(self._stream)
+                self.packet_size = len(data)
                 self.size += len(data)
                 kind = packet.kind if packet is not None else None
                 if kind is Kind.END:
@@ -74,14 +77,14 @@ class Reader:
                 if index is not None:
                     raise DamagedStreamError("follows the index")
                 if kind is Kind.GOP:
-                    if not in_gop or packet is None or packet.payload != crc.to_bytes(4, "little"):
+                    if not in_gop or packet is None or not closes_gop(packet.payload, crc, self.frames):
                         raise DamagedStreamError("checksum of the GOP differs")
                     seen.append(GopEntry(first, self.frames - first, start, self.size - start, tuned))
                     crc, start, first, tuned, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
-                    if in_gop or packet is None or parse_index(packet.payload, self._header_size) != seen:
+                    if in_gop or packet is None or parse_index(packet.payload, self._header_size, start) != seen:
                         raise DamagedStreamError("index differs from the packets")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
@@ -106,43 +109,50 @@ class Reader:
     def gops(self) -> list[GopEntry]:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises `DamagedStreamError`."""
         if not self._stream.seekable():
-            raise UsageError(f"{self._name}: cannot seek in a pipe")
+            raise UsageError(f"{self.name}: cannot seek in a pipe")
         position = self._stream.tell()
         try:
             end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
             end = self._packet_at(end_at, Kind.END, "end")
             distance = int.from_bytes(end[LOOP_HASH_BYTES:], "little")
-            entries = parse_index(self._packet_at(end_at - distance, Kind.INDEX, "index"), self._header_size)
+            payload = self._packet_at(end_at - distance, Kind.INDEX, "index")
+            entries = parse_index(payload, self._header_size, end_at - distance)
             if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
                 raise DamagedStreamError("index does not fit the size of the file")
             return entries
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{self._name}: {error}") from error
+            raise DamagedStreamError(f"{self.name}: {error}") from error
         finally:
             self._stream.seek(position)
 
     def seek(self, frame: int) -> tuple[int, Iterator[Packet]]:
         """Number of the first frame of the GOP that holds `frame`, and the packets from there on that a decoder needs.
 
-        That is the `tune` packet in force, then `key` and `inter` packets. Timestamps are not among them: they count from
-        the start of the file. Raises `UsageError` on a pipe or after the last frame, `DamagedStreamError`.
+        That is the `tune` packet in force, then all but the `tracks` packets, which begin at the start of the file. Raises
+        `UsageError` on a pipe or after the last frame, `DamagedStreamError`.
         """
         gops = self.gops()
         at = next((n for n, gop in enumerate(gops) if gop.first_frame <= frame < gop.first_frame + gop.frames), None)
         if at is None:
-            raise UsageError(f"{self._name}: has no frame {frame}")
-        tuned = next((n for n in range(at, -1, -1) if gops[n].tuned), at)
+            raise UsageError(f"{self.name}: has no frame {frame}")
 
         def packets() -> Iterator[Packet]:
-            if tuned < at:
-                yield from (packet for packet in self._gop_packets(gops[tuned]) if packet.kind is Kind.TUNE)
+            if tune := self.tune_before(gops, at):
+                yield tune
             for gop in gops[at:]:
-                yield from (packet for packet in self._gop_packets(gop) if packet.is_frame or packet.kind is Kind.TUNE)
+                yield from (packet for packet in self.packets_of(gop) if packet.kind is not Kind.TRACKS)
 
         return gops[at].first_frame, packets()
 
-    def _gop_packets(self, gop: GopEntry) -> Iterator[Packet]:
-        """The packets of one GOP in file order."""
+    def tune_before(self, gops: list[GopEntry], at: int) -> Packet | None:
+        """The `tune` packet in force where GOP `at` begins; None when there is none or the GOP brings its own."""
+        for gop in reversed(gops[:at] if not gops[at].tuned else []):
+            if gop.tuned:
+                return next((packet for packet in self.packets_of(gop) if packet.kind is Kind.TUNE), None)
+        return None
+
+    def packets_of(self, gop: GopEntry) -> Iterator[Packet]:
+        """The packets of one GOP in file order. Raises `DamagedStreamError`."""
         self._stream.seek(gop.offset)
         left, crc = gop.size, 0
         try:
@@ -150,7 +160,7 @@ class Reader:
                 packet, data = read_packet(self._stream)
                 left -= len(data)
                 if packet is not None and packet.kind is Kind.GOP:
-                    if left or packet.payload != crc.to_bytes(4, "little"):
+                    if left or not closes_gop(packet.payload, crc, gop.first_frame + gop.frames):
                         raise DamagedStreamError("checksum differs")
                     return
                 crc = zlib.crc32(data, crc)
@@ -159,7 +169,7 @@ class Reader:
                 if packet is not None:
                     yield packet
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
+            raise DamagedStreamError(f"{self.name}: GOP at frame {gop.first_frame}: {error}") from error
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
@@ -180,34 +190,39 @@ class Reader:
             raise DamagedStreamError("inter frame without a keyframe before it")
         if kind is Kind.TUNE and in_gop:
             raise DamagedStreamError("tune inside a GOP")
-        if kind is Kind.TOKENS:
-            raise DamagedStreamError("type tokens is reserved in this version")
 
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:
             raise DamagedStreamError("end without an index")
         if int.from_bytes(payload[LOOP_HASH_BYTES:], "little") != index_size:
             raise DamagedStreamError("end does not point at the index")
-        if self._stream.read(1):
+        # A pipe may stay open: whoever waits for its end would wait for ever.
+        if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
         self.loop_hash = payload[:LOOP_HASH_BYTES]
 
     def _damaged(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)
         when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
-        return DamagedStreamError(f"{self._name}: packet {self._number}: {what} ({when})")
+        return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
 
 
-def parse_index(payload: bytes, header_size: int) -> list[GopEntry]:
-    """Entries of an `index` packet. Raises `DamagedStreamError` when they contradict themselves."""
+def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
+    """Whether a `gop` packet fits the packets before it: their CRC-32 and, where it says so, frames since the start."""
+    cursor = Cursor(payload, "gop")
+    return cursor.uint(4) == crc and (not len(cursor) or (cursor.var() == frames and not len(cursor)))
+
+
+def parse_index(payload: bytes, header_size: int, end: int) -> list[GopEntry]:
+    """Entries of an `index` packet that stands at `end`. Raises `DamagedStreamError` when they contradict themselves."""
     cursor = Cursor(payload, "index")
     frames, count = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
     entries: list[GopEntry] = []
     first, offset = 0, header_size
-    # The loop ends by itself on a made-up count: every entry takes bytes.
+    # The loop ends by itself on a made-up count: every entry takes bytes, here and in the file.
     for _ in range(count):
         entry = GopEntry(first, cursor.var(_MAX_FRAMES), offset, cursor.var(), bool(cursor.uint(1)))
-        if not 0 < entry.frames <= entry.size:
+        if not 0 < entry.frames <= entry.size <= end - offset:
             raise DamagedStreamError("index: GOP without frames")
         entries.append(entry)
         first += entry.frames

@@ -11,6 +11,9 @@ from fractions import Fraction
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
 
+_MAX_FRAME = 1 << 40
+_MAX_PTS = 1 << 62
+
 
 class _Clock:
     """Predicted timestamps from an anchor frame on."""
@@ -33,9 +36,12 @@ class PtsEncoder:
 
     def __init__(self, start_pts: int, frame_rate: Fraction, time_base: Fraction) -> None:
         self._clock = _Clock(start_pts, frame_rate, time_base)
+        self._start = start_pts
         self._next = 0
         self._named = 0
-        self._pending = bytearray()
+        #: Late frames: number, timestamp, ticks after the predicted one. From the last one before the current GOP on.
+        self._late: list[tuple[int, int, int]] = []
+        self._taken = 0
 
     def predicted(self) -> int:
         """Timestamp of the next frame if it keeps the rate."""
@@ -45,16 +51,28 @@ class PtsEncoder:
         """Take the timestamp of the next frame."""
         late = pts - self._clock.predict(self._next)
         if late:
-            self._pending += encode_var(self._next - self._named) + encode_svar(late)
+            self._late.append((self._next, pts, late))
             self._clock.anchor(self._next, pts)
-            self._named = self._next + 1
         self._next += 1
 
-    def take(self) -> bytes:
-        """Entries since the last call; empty when all frames kept the rate."""
-        payload = bytes(self._pending)
-        self._pending.clear()
-        return payload
+    def take(self, key: int | None = None) -> bytes:
+        """Entries since the last call; empty when all frames kept the rate.
+
+        `key`: number of the frame whose `key` packet comes next. Then the entries make sense without those before, as
+        long as any frame has been late.
+        """
+        payload = bytearray()
+        if key and self._late:
+            past = sum(number < key for number, _, _ in self._late)
+            del self._late[: max(0, past - 1)]
+            anchor, pts = self._late[0][:2] if past else (0, self._start)
+            payload += encode_var(0) + encode_svar(0) + encode_var(anchor) + encode_svar(pts - self._start)
+            self._named, self._taken = anchor + 1, min(past, 1)
+        for number, _, late in self._late[self._taken :]:
+            payload += encode_var(number - self._named) + encode_svar(late)
+            self._named = number + 1
+        self._taken = len(self._late)
+        return bytes(payload)
 
 
 class PtsDecoder:
@@ -62,26 +80,60 @@ class PtsDecoder:
 
     def __init__(self, start_pts: int, frame_rate: Fraction, time_base: Fraction) -> None:
         self._clock = _Clock(start_pts, frame_rate, time_base)
+        self._start = start_pts
         self._next = 0
         self._named = 0
         self._late: dict[int, int] = {}
+        self._exact: dict[int, int] = {}
+        self._lost = False
+
+    def lose(self) -> None:
+        """A `timing` packet may be lost: what follows counts from an unknown frame until the next GOP sets it right."""
+        self._lost = True
+
+    def start_gop(self) -> None:
+        """A `key` packet comes; the `timing` packets of its GOP that stand before it have been sent."""
+        if self._lost:
+            # Nothing set the count right, so nothing was late up to here.
+            self._named, self._lost = 0, False
+
+    def restart(self, frame: int) -> None:
+        """Go on with the first frame of a GOP, whatever came or did not come before it."""
+        self._clock.anchor(0, self._start)
+        self._next, self._named, self._lost = frame, 0, False
+        self._late.clear()
+        self._exact.clear()
 
     def send(self, payload: bytes) -> None:
         """Raises `DamagedStreamError` for entries that cannot be read or name a frame already shown."""
         cursor = Cursor(payload, "timing")
         while len(cursor):
-            frame = self._named + cursor.var(1 << 40)
-            if frame < self._next:
+            frame = self._named + cursor.var(_MAX_FRAME)
+            late = cursor.svar()
+            if late == 0:
+                self._lost = False
+                frame = cursor.var(_MAX_FRAME)
+                pts = self._start + cursor.svar()
+                if frame < self._next:
+                    self._clock.anchor(frame, pts)
+                else:
+                    self._exact[frame] = pts
+            elif self._lost:
+                continue
+            elif frame < self._next:
                 raise DamagedStreamError("timing comes after the frame it names")
-            self._late[frame] = cursor.svar()
+            else:
+                self._late[frame] = late
             self._named = frame + 1
 
     def receive(self) -> int:
-        """Timestamp of the next frame."""
-        pts = self._clock.predict(self._next)
-        late = self._late.pop(self._next, 0)
+        """Timestamp of the next frame. Raises `DamagedStreamError` when it is out of all bounds."""
+        frame = self._next
+        late = self._late.pop(frame, 0)
+        pts = self._exact.pop(frame, self._clock.predict(frame) + late)
+        if abs(pts) > _MAX_PTS:
+            raise DamagedStreamError("timing: a timestamp is out of range")
         if late:
-            pts += late
-            self._clock.anchor(self._next, pts)
+            self._clock.anchor(frame, pts)
         self._next += 1
         return pts

@@ -85,7 +85,7 @@ class Writer:
     def _close_gop(self) -> None:
         if not self._gop_frames:
             return
-        data = Packet(Kind.GOP, self._gop_crc.to_bytes(4, "little")).pack()
+        data = Packet(Kind.GOP, self._gop_crc.to_bytes(4, "little") + encode_var(self._frames)).pack()
         self._put(data)
         self._gops += encode_var(self._gop_frames) + encode_var(self._gop_size + len(data)) + bytes([self._gop_tuned])
         self._gop_count += 1

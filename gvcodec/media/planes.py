@@ -10,6 +10,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
+from gvcodec.media.siting import CENTRE, resited
 from gvcodec.types import Colour, Plane, Planes
 
 _SCALER = (
@@ -71,13 +72,14 @@ def to_eight_bits(plane: Plane) -> NDArray[np.uint8]:
 
 
 def planes_from_rgb(rgb: NDArray[np.uint8]) -> Planes:
-    """`Planes` of an image (H, W, 3) uint8, with matrix `rgb_matrix(H)` and limited range."""
+    """`Planes` of an image (H, W, 3) uint8, with matrix `rgb_matrix(H)`, limited range and chroma location 1."""
     return planes_from_frame(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
 
 
 def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
     """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else as BT.601."""
-    frame = frame_from_planes(planes, 10)
+    # swscale takes chroma to stand between four luma samples, going in and coming out.
+    frame = frame_from_planes(resited(planes, colour.chroma_location, CENTRE), 10)
     matrix = colour.matrix if colour.matrix != 2 else rgb_matrix(planes[0].shape[0])
     converted = frame.reformat(
         format="rgb24",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,15 +21,16 @@ from types import TracebackType
 from typing import Self
 
 import av
-import numpy as np
 
 from gvcodec.errors import MediaError
 from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
+from gvcodec.media.siting import CENTRE, LEFT, Rotation
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
 
 _FULL_RANGE = 2
-_CENTRE = 1
+_Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
+_HEAD = 256
 _MAX_RATE = 1000
 
 
@@ -45,10 +47,13 @@ class _StandardInput:
 
     def __init__(self) -> None:
         self.stopped: BaseException | None = None
+        self.head = b""
 
     def read(self, size: int) -> bytes:
         try:
-            return sys.stdin.buffer.read1(size)
+            data = sys.stdin.buffer.read1(size)
+            self.head = self.head or data[:_HEAD]
+            return data
         except (OSError, KeyboardInterrupt) as error:
             self.stopped = error
             return b""
@@ -58,7 +63,7 @@ class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
-    (`TrackCopier` of the audio streams or None), `start_pts` (timestamp of the first frame).
+    (`TrackCopier` of sound and subtitles or None), `start_pts` (timestamp of the first frame).
     """
 
     def __init__(self, path: str | os.PathLike[str], start: float = 0.0, frames: int | None = None) -> None:
@@ -69,8 +74,10 @@ class VideoReader:
         self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames
         self._undecodable = 0
-        #: Audio packets that were met, but whose time has not come.
+        #: Packets of copied tracks that were met, but whose time has not come.
         self._waiting: list[av.Packet] = []
+        #: First bytes of the file.
+        self._head = b""
         self._stdin: _StandardInput | None = None
         try:
             self._container = self._open(path)
@@ -125,7 +132,7 @@ class VideoReader:
                 )
             last = self._pts_of(frame, last)
             self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)
-            yield Frame(_rotate(planes_from_frame(frame), frame.rotation), last - self._shift)
+            yield Frame(self._rotation.apply(planes_from_frame(frame)), last - self._shift)
             count += 1
             frame = next(self._decoded, None)
         if frame is None:
@@ -139,11 +146,16 @@ class VideoReader:
         try:
             if str(path) == "-":
                 self._stdin = _StandardInput()
-                return av.open(self._stdin)
+                container = av.open(self._stdin)
+                self._head = self._stdin.head
+                return container
             if os.path.isdir(path):
                 raise MediaError(f"{self.name}: is a folder, not a video")
             if os.path.isfile(path) and os.path.getsize(path) == 0:
                 raise MediaError(f"{self.name}: the file is empty")
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    self._head = file.read(_HEAD)
             container = av.open(os.fspath(path))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self.name}: {_reason(error)}") from error
@@ -165,16 +177,20 @@ class VideoReader:
 
     def _open_tracks(self) -> None:
         others = [stream for stream in self._container.streams if stream.index != self._stream.index]
-        audio = [stream for stream in others if stream.type == "audio"]
-        if len(others) > len(audio):
-            kinds = ", ".join(sorted({stream.type for stream in others if stream.type != "audio"}))
-            self.notes.append(f"{len(others) - len(audio)} other tracks ({kinds}) are left out")
-        if audio:
-            try:
-                self.tracks = TrackCopier(audio)
-            except (av.FFmpegError, ValueError, KeyError):
-                names = ", ".join(stream.codec_context.name if stream.codec_context else "unknown" for stream in audio)
-                self.notes.append(f"{len(audio)} audio tracks ({names}) cannot be copied and are left out")
+        copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
+        if len(others) > len(copied):
+            kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
+            self.notes.append(f"{len(others) - len(copied)} other tracks ({kinds}) are left out")
+        if not copied:
+            return
+        tracks = TrackCopier(copied)
+        if tracks.left_out:
+            names = ", ".join(
+                stream.codec_context.name if stream.codec_context else stream.type for stream in tracks.left_out
+            )
+            self.notes.append(f"{len(tracks.left_out)} tracks ({names}) cannot be copied and are left out")
+        if tracks.streams:
+            self.tracks = tracks
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Frames from the start time on."""
@@ -187,8 +203,8 @@ class VideoReader:
                 self._undecodable += 1
 
     def _demux(self) -> Iterator[av.Packet]:
-        """Packets of the video; audio packets met on the way wait."""
-        streams = [self._stream, *self._container.streams.audio] if self.tracks else [self._stream]
+        """Packets of the video; those of copied tracks met on the way wait."""
+        streams = [self._stream, *self.tracks.streams] if self.tracks else [self._stream]
         packets = self._container.demux(streams)
         while True:
             try:
@@ -205,7 +221,7 @@ class VideoReader:
                 self._waiting.append(packet)
 
     def _copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the audio packets that were met and begin before `end` (seconds in the file; None = all)."""
+        """Hand on the packets of copied tracks that were met and begin before `end` (seconds in the file; None = all)."""
         begin = self._shift * self._tick
         kept: list[av.Packet] = []
         for packet in self._waiting:
@@ -213,13 +229,15 @@ class VideoReader:
             if end is not None and seconds >= end:
                 kept.append(packet)
             elif self.tracks is not None and (self._start <= 0 or seconds >= begin):
-                self.tracks.send(packet, begin)
+                self.tracks.copy(packet, begin)
         self._waiting = kept
 
     def _read_tracks(self, end: Fraction) -> None:
-        """The frames ended before the file: read on for the audio that belongs to them."""
-        pending = {stream.index for stream in self._container.streams.audio}
-        for packet in self._container.demux(self._container.streams.audio):
+        """The frames ended before the file: read on for the sound and subtitles that belong to them."""
+        streams = self.tracks.streams if self.tracks else []
+        # Subtitles are rare: waiting for one after the end would mean to read all of the file.
+        pending = {stream.index for stream in streams if stream.type == "audio"}
+        for packet in self._container.demux(streams):
             if packet.pts is not None and packet.pts * packet.time_base < end:
                 self._waiting.append(packet)
             else:
@@ -237,7 +255,8 @@ class VideoReader:
     def _format_of(self, frame: av.VideoFrame) -> VideoFormat:
         width, height = frame.width, frame.height
         sar = Fraction(self._stream.sample_aspect_ratio or 1)
-        if frame.rotation % 180:
+        self._rotation = Rotation(frame.rotation, width, height, self._chroma_location(frame))
+        if self._rotation.swaps:
             width, height = height, width
             sar = 1 / sar
         if frame.rotation:
@@ -256,9 +275,19 @@ class VideoReader:
             self.notes.append(f"{frame.format.name} is converted to 4:2:0")
         if depth > 10:
             self.notes.append(f"{depth} bits a sample are reduced to 10")
-        centred = self._stream.codec_context.name == "mjpeg"
-        colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, _CENTRE if centred else 0)
+        location = self._rotation.location
+        colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, location)
         return VideoFormat(width, height, self._rate, self._tick, 8 if depth <= 8 else 10, colour, sar)
+
+    def _chroma_location(self, frame: av.VideoFrame) -> int:
+        """Where chroma samples of `Planes` stand. PyAV does not tell it of the source: JPEG and some y4m have them between
+        four luma samples, and so has what swscale makes of full chroma."""
+        if self._stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
+            return CENTRE
+        if self._container.format.name != "yuv4mpegpipe":
+            return LEFT
+        kind = re.search(rb" C420(\w+)", self._head)
+        return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
 
     def _estimate(self) -> int | None:
         total = self._stream.frames or None
@@ -269,15 +298,6 @@ class VideoReader:
         if total is not None:
             total = max(1, total - int(self._start * self._rate))
         return total if self._limit is None else min(self._limit, total or self._limit)
-
-
-def _rotate(planes: Planes, degrees: int) -> Planes:
-    """Turn a frame counterclockwise by a multiple of 90°."""
-    turns = round(degrees / 90) % 4
-    if not turns:
-        return planes
-    y, u, v = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes)
-    return y, u, v
 
 
 def _reason(error: Exception) -> str:

@@ -1,67 +1,62 @@
-"""Audio packets on their way through a gvcodec file: copied, never decoded.
+"""Packets of sound and subtitles on their way through a gvcodec file: copied, never decoded.
 
-Their bytes are those of the `tracks` packets, one after another (specified in `gvcodec.bitstream`). Codec parameters travel
-as the head of a Matroska file, which knows every codec; packets with their exact timestamps in a form of our own.
+They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of a Matroska or MP4 file,
+packets with their exact timestamps in a form of our own. Each payload holds whole packets.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.audio.stream import AudioStream
+from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
 
 _MAX_TRACKS = 64
 _MAX_RATIO = 1 << 31
+_MAX_TIME = 1 << 62
+#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows its own subtitles.
+_HEADS = {"matroska": {"live": "1"}, "mp4": {"movflags": "empty_moov"}, "mov": {"movflags": "empty_moov"}}
 
 
-class _Pipe:
-    """A write-only file object without seek, so that the muxer never goes back."""
+@dataclass(frozen=True, slots=True)
+class TrackPacket:
+    """A copied packet: number of its track, time and duration in ticks of the track."""
 
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self.data += data
-        return len(data)
+    track: int
+    pts: int
+    duration: int
+    data: bytes
 
 
-class TrackCopier:
-    """Collects packets of `streams`; `take` gives the bytes that came since the last call, first those of the head."""
+class TrackWriter:
+    """Payloads of `tracks` packets: `send` packets, `take` what came since the last call. The first begins with the head."""
 
-    def __init__(self, streams: list[AudioStream]) -> None:
-        """Raises `av.FFmpegError` or `ValueError` when Matroska cannot hold a codec."""
-        pipe = _Pipe()
-        with av.open(pipe, "w", format="matroska", options={"live": "1"}) as container:
-            outputs = [container.add_stream_from_template(stream) for stream in streams]
-            # A Matroska file without any packet is refused by FFmpeg.
-            placeholder = av.Packet(b"\0")
-            placeholder.pts = placeholder.dts = 0
-            placeholder.stream = outputs[0]
-            container.mux(placeholder)
-        self._numbers = {stream.index: number for number, stream in enumerate(streams)}
-        self._last = [0] * len(streams)
-        self._ticks = [stream.time_base or Fraction(1, 1000) for stream in streams]
-        self._data = bytearray(encode_var(len(streams)))
-        for tick in self._ticks:
+    def __init__(self, ticks: Sequence[Fraction], head: bytes) -> None:
+        self.ticks = list(ticks)
+        self.head = head
+        self._last = [0] * len(ticks)
+        self._data = bytearray(encode_var(len(ticks)))
+        for tick in ticks:
             self._data += encode_var(tick.numerator) + encode_var(tick.denominator)
-        self._data += encode_var(len(pipe.data)) + pipe.data
-        #: Packets copied so far.
+        self._data += encode_var(len(head)) + head
+        #: Packets sent so far.
         self.packets = 0
 
-    def send(self, packet: av.Packet, shift: Fraction) -> None:
-        """Copy a packet that has a timestamp, `shift` seconds earlier."""
-        number = self._numbers[packet.stream.index]
-        pts = (packet.pts or 0) - round(shift / self._ticks[number])
-        data = bytes(packet)
-        self._data += encode_var(number) + encode_svar(pts - self._last[number]) + encode_var(packet.duration or 0)
-        self._data += encode_var(len(data)) + data
-        self._last[number] = pts
+    def send(self, packet: TrackPacket) -> None:
+        if not self._data:
+            self._data += encode_var(len(self._last))
+            self._last = [0] * len(self._last)
+        last = self._last[packet.track]
+        self._data += encode_var(packet.track) + encode_svar(packet.pts - last) + encode_var(packet.duration)
+        self._data += encode_var(len(packet.data)) + packet.data
+        self._last[packet.track] = packet.pts
         self.packets += 1
 
     @property
@@ -75,38 +70,106 @@ class TrackCopier:
         return data
 
 
-class Tracks:
-    """Audio of a decoded stream, from the bytes of its `tracks` packets. Raises `DamagedStreamError`."""
+class TrackCopier(TrackWriter):
+    """Copies packets of the streams of a file. `left_out`: those whose codec no head can hold."""
 
-    def __init__(self, data: bytes) -> None:
-        self._cursor = Cursor(data, "tracks")
-        count = self._cursor.var(_MAX_TRACKS)
-        self._ticks: list[Fraction] = []
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        kept: list[Stream] = []
+        head = b""
+        for kind in _HEADS:
+            fitting = [stream for stream in streams if _head(kind, [stream])]
+            if len(fitting) > len(kept):
+                kept, head = fitting, _head(kind, fitting)
+        super().__init__([stream.time_base or Fraction(1, 1000) for stream in kept], head)
+        self.streams = kept
+        self.left_out = [stream for stream in streams if stream not in kept]
+        self._numbers = {stream.index: number for number, stream in enumerate(kept)}
+
+    def copy(self, packet: av.Packet, shift: Fraction) -> None:
+        """Copy a packet that has a timestamp, `shift` seconds earlier."""
+        track = self._numbers[packet.stream.index]
+        pts = (packet.pts or 0) - round(shift / self.ticks[track])
+        self.send(TrackPacket(track, pts, packet.duration or 0, bytes(packet)))
+
+
+class TrackReader:
+    """Packets from the payloads of `tracks` packets, of which the first is given. Raises `DamagedStreamError`.
+
+    Attributes: `ticks` (of each track), `head`, `streams` (templates for output streams), `waiting` (packets to take out).
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        cursor = Cursor(payload, "tracks")
+        count = cursor.var(_MAX_TRACKS)
+        self.ticks: list[Fraction] = []
         for _ in range(count):
-            numerator, denominator = self._cursor.var(_MAX_RATIO), self._cursor.var(_MAX_RATIO)
+            numerator, denominator = cursor.var(_MAX_RATIO), cursor.var(_MAX_RATIO)
             if not numerator or not denominator:
                 raise DamagedStreamError("tracks: time base of 0")
-            self._ticks.append(Fraction(numerator, denominator))
-        head = self._cursor.take(self._cursor.var())
+            self.ticks.append(Fraction(numerator, denominator))
+        self.head = cursor.take(cursor.var())
         try:
-            self._container = av.open(io.BytesIO(head), format="matroska")
+            self._container = av.open(io.BytesIO(self.head))
         except (av.FFmpegError, ValueError) as error:
             raise DamagedStreamError("tracks: codec parameters cannot be read") from error
-        #: Streams that serve as templates for output streams.
-        self.streams = list(self._container.streams.audio)
+        self.streams = list(self._container.streams)
         if len(self.streams) != count:
             raise DamagedStreamError("tracks: codec parameters of another number of tracks")
+        self._last = [0] * count
+        self.waiting: deque[TrackPacket] = deque()
+        self._read(cursor)
 
-    def packets(self) -> Iterator[tuple[int, av.Packet]]:
-        """Number of the track and packet, in the order of the source."""
-        last = [0] * len(self._ticks)
-        while len(self._cursor):
-            number = self._cursor.var(len(self._ticks) - 1)
-            last[number] += self._cursor.svar()
-            duration = self._cursor.var()
-            packet = av.Packet(self._cursor.take(self._cursor.var()))
-            packet.time_base = self._ticks[number]
-            packet.pts = packet.dts = last[number]
-            packet.duration = duration
-            packet.is_keyframe = True
-            yield number, packet
+    def send(self, payload: bytes) -> None:
+        """Take the payload of the next `tracks` packet. Raises `DamagedStreamError`."""
+        self._read(Cursor(payload, "tracks"))
+
+    def av_packet(self, packet: TrackPacket) -> av.Packet:
+        """The packet for a muxer."""
+        copy = av.Packet(packet.data)
+        copy.time_base = self.ticks[packet.track]
+        copy.pts = copy.dts = packet.pts
+        copy.duration = packet.duration
+        copy.is_keyframe = True
+        return copy
+
+    def _read(self, cursor: Cursor) -> None:
+        count = len(self.ticks)
+        while len(cursor):
+            track = cursor.var(count)
+            if track == count:
+                self._last = [0] * count
+                continue
+            self._last[track] += cursor.svar()
+            duration = cursor.var()
+            if abs(self._last[track]) > _MAX_TIME or duration > _MAX_TIME:
+                raise DamagedStreamError("tracks: a timestamp is out of range")
+            self.waiting.append(TrackPacket(track, self._last[track], duration, cursor.take(cursor.var())))
+
+
+class _Pipe:
+    """A write-only file object without seek, so that the muxer never goes back."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+
+def _head(kind: str, streams: Sequence[Stream]) -> bytes:
+    """Head of a file with the codec parameters of these streams; empty when it cannot hold them."""
+    pipe = _Pipe()
+    try:
+        with av.open(pipe, "w", format=kind, options=_HEADS[kind]) as container:
+            outputs = [container.add_stream_from_template(stream) for stream in streams]
+            container.start_encoding()
+            if kind == "matroska":
+                # A Matroska file without any packet is refused by FFmpeg.
+                placeholder = av.Packet(b"\0")
+                placeholder.pts = placeholder.dts = 0
+                placeholder.stream = outputs[0]
+                container.mux(placeholder)
+    except (av.FFmpegError, ValueError, KeyError):
+        return b""
+    return bytes(pipe.data)

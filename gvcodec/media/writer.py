@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.files import PendingFile
 from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
-from gvcodec.media.tracks import Tracks
+from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Colour, Planes, VideoFormat
 
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
@@ -46,7 +47,7 @@ class VideoWriter(Protocol):
 
 
 def takes_tracks(path: str | os.PathLike[str]) -> bool:
-    """Whether the output can hold audio."""
+    """Whether the output can hold sound and subtitles."""
     return str(path) != "-" and Path(path).suffix.lower() in (".mp4", ".mkv", ".mov")
 
 
@@ -56,7 +57,7 @@ def open_writer(
     *,
     crf: float | None = None,
     overwrite: bool = False,
-    tracks: Tracks | None = None,
+    tracks: TrackReader | None = None,
     threads: int = 0,
 ) -> VideoWriter:
     """A writer for the kind of file that `path` names. Raises `UsageError` for an unknown kind."""
@@ -87,7 +88,7 @@ class Y4mWriter:
         self._stream = stream
         self._pending = pending
         self._eight_bits = fmt.bit_depth == 8
-        chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420jpeg") if self._eight_bits else "420p10 XYSCSS=420P10"
+        chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2") if self._eight_bits else "420p10 XYSCSS=420P10"
         span = "FULL" if fmt.colour.full_range else "LIMITED"
         rate, sar = fmt.frame_rate, fmt.sar
         self._stream.write(
@@ -115,6 +116,9 @@ class Y4mWriter:
         for plane in planes:
             samples = to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
             self._stream.write(samples.tobytes())
+        if self._pending is None:
+            # Whoever reads a pipe wants the frame now.
+            self._stream.flush()
 
 
 class PngWriter:
@@ -157,10 +161,10 @@ def write_png(path: Path, planes: Planes, colour: Colour) -> None:
 
 
 class MuxWriter:
-    """Video file through PyAV, with the copied audio of `tracks` if the kind of file takes it."""
+    """Video file through PyAV, with the copied packets of `tracks` if the kind of file takes them."""
 
     def __init__(
-        self, pending: PendingFile, fmt: VideoFormat, crf: float | None, tracks: Tracks | None, threads: int
+        self, pending: PendingFile, fmt: VideoFormat, crf: float | None, tracks: TrackReader | None, threads: int
     ) -> None:
         self.notes: list[str] = []
         self._pending = pending
@@ -170,13 +174,13 @@ class MuxWriter:
             self._container = av.open(str(pending.temporary), "w", format=kind)
             try:
                 self._video = self._add_video(crf, threads)
-                self._audio = self._add_audio(tracks)
+                self._tracks = tracks
+                self._outputs = self._add_tracks()
                 self._container.start_encoding()
             except BaseException:
                 with contextlib.suppress(av.FFmpegError):
                     self._container.close()
                 raise
-        self._packet = next(self._audio, None)
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +192,7 @@ class MuxWriter:
             try:
                 if value is None:
                     self._container.mux(self._video.encode(None))
-                    self._mux_audio(None)
+                    self._mux_tracks(None)
             finally:
                 self._container.close()
             if value is not None:
@@ -202,7 +206,7 @@ class MuxWriter:
         frame.colorspace, frame.color_primaries, frame.color_trc = colour.matrix, colour.primaries, colour.transfer
         with _reported(self._pending.path):
             self._container.mux(self._video.encode(frame))
-            self._mux_audio(pts)
+            self._mux_tracks(pts)
 
     def _add_video(self, crf: float | None, threads: int) -> av.VideoStream:
         fmt = self._fmt
@@ -226,43 +230,41 @@ class MuxWriter:
         )
         return stream
 
-    def _add_audio(self, tracks: Tracks | None) -> Iterator[av.Packet]:
-        """Adds the output streams, gives the packets bound to them."""
-        outputs: dict[int, av.AudioStream] = {}
-        for number, stream in enumerate(tracks.streams if tracks else ()):
-            name = stream.codec_context.name
+    def _add_tracks(self) -> dict[int, av.stream.Stream]:
+        """Output streams by number of the track."""
+        outputs: dict[int, av.stream.Stream] = {}
+        for number, stream in enumerate(self._tracks.streams if self._tracks else ()):
             try:
-                if name not in self._container.supported_codecs:
-                    raise ValueError(name)
                 outputs[number] = self._container.add_stream_from_template(stream)
             except (av.FFmpegError, ValueError):
-                self.notes.append(f"audio track ({name}) does not fit {self._pending.path.suffix} and is left out")
-        return _bound(tracks, outputs) if tracks else iter(())
+                what = f"{stream.type} track ({stream.codec_context.name if stream.codec_context else 'unknown'})"
+                self.notes.append(f"{what} does not fit {self._pending.path.suffix} and is left out")
+        return outputs
 
-    def _mux_audio(self, pts: int | None) -> None:
-        """Audio up to the time of the frame, all of it at the end: keeps the file interleaved."""
-        while self._packet is not None:
-            if pts is not None and self._packet.pts * self._packet.time_base > pts * self._fmt.time_base:
+    def _mux_tracks(self, pts: int | None) -> None:
+        """Packets up to the time of the frame, all of them at the end: keeps the file interleaved."""
+        waiting = self._tracks.waiting if self._tracks else deque()
+        while self._tracks and waiting:
+            first = waiting[0]
+            if pts is not None and first.pts * self._tracks.ticks[first.track] > pts * self._fmt.time_base:
                 return
-            self._container.mux(self._packet)
-            self._packet = next(self._audio, None)
-
-
-def _bound(tracks: Tracks, outputs: dict[int, av.AudioStream]) -> Iterator[av.Packet]:
-    for number, packet in tracks.packets():
-        if number in outputs:
-            packet.stream = outputs[number]
-            yield packet
+            waiting.popleft()
+            if first.track in self._outputs:
+                packet = self._tracks.av_packet(first)
+                packet.stream = self._outputs[first.track]
+                self._container.mux(packet)
 
 
 def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict[str, str]]:
     """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 (8 bits) and FFV1 do."""
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+        siting = f"chromaloc={fmt.colour.chroma_location}"
+        quality = {} if crf is None else {"crf": f"{crf:g}"}
         if fmt.bit_depth == 8:
-            return "libx264", {"preset": "veryfast", **({"qp": "0"} if crf is None else {"crf": f"{crf:g}"})}
-        quiet = "log-level=none"
-        lossless = {"x265-params": f"{quiet}:lossless=1"} if crf is None else {"x265-params": quiet, "crf": f"{crf:g}"}
-        return "libx265", {"preset": "veryfast", **lossless}
+            lossless = {"qp": "0"} if crf is None else {}
+            return "libx264", {"preset": "veryfast", "x264-params": siting, **quality, **lossless}
+        params = f"log-level=none:{siting}" + ":lossless=1" * (crf is None)
+        return "libx265", {"preset": "veryfast", "x265-params": params, **quality}
     if path.suffix.lower() == ".mkv" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
     if fmt.bit_depth == 10 or path.suffix.lower() == ".mov":
@@ -277,5 +279,5 @@ def _reported(path: Path) -> Iterator[None]:
     """Errors of FFmpeg and the file system as one line."""
     try:
         yield
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         raise MediaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error

@@ -52,3 +52,8 @@ class StructureDecoder(Protocol):
     def flush(self) -> list[Planes]:
         """No more packets: release the rest."""
         ...
+
+    def abandon(self) -> list[Planes]:
+        """Give up the rest of the GOP: what is held back and sure to be next in display order comes out, the next packet is
+        a key frame."""
+        ...

@@ -6,7 +6,6 @@ the package, so a `klt` stream needs nothing else. One packet a frame, in displa
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.models import shipped_folders
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.lookahead import DEPTH, Lookahead
 from gvcodec.types import Planes
@@ -87,8 +87,8 @@ def steps_and_lambda(quality: float) -> tuple[int, float]:
 
 def model_path() -> Path:
     """Where the embedded model lies: under `checkpoints/` of the checkout or of the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    for path in (package.parent / "checkpoints" / "klt-1.safetensors", package / "checkpoints" / "klt-1.safetensors"):
+    for folder in shipped_folders():
+        path = folder / "klt-1.safetensors"
         if path.is_file():
             return path
     raise WrongModelError("the model klt-1.safetensors is not part of this installation; install gvcodec again")
@@ -121,12 +121,6 @@ def make_model(tensors: dict[str, np.ndarray]) -> _core.Model:
         tensors["entropy.counts"],
         tensors["entropy.weights"],
     )
-
-
-@lru_cache(maxsize=4)
-def model_id(path: Path | None = None) -> bytes:
-    """First 8 bytes of the SHA-256 of the model file: stands in the sequence header of a `klt` stream."""
-    return hashlib.sha256((path or model_path()).read_bytes()).digest()[:8]
 
 
 def default_threads(threads: int) -> int:
@@ -359,3 +353,6 @@ class KltDecoder:
             total = total + np.add.reduceat(rows, np.arange(0, coded.shape[1], side), 1)
         assert total is not None
         return total
+
+    def abandon(self) -> list[Planes]:
+        return []

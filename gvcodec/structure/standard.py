@@ -117,15 +117,22 @@ class StandardEncoder:
 
 
 class StandardDecoder:
-    """Decoder of the plug; loop frames come out at full size."""
+    """Decoder of the plug; loop frames come out at full size. With `low_delay` none is held back for parallel work."""
 
-    def __init__(self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0) -> None:
+    def __init__(
+        self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0, low_delay: bool = False
+    ) -> None:
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._restore = _RESTORE[codec]
         self._decoder = av.CodecContext.create(_DECODERS[codec], "r")
         self._decoder.thread_count = threads
         # The stream's own idea of its size must not decide about memory.
         self._decoder.options = {"max_pixels": str(2 * MAX_PIXELS)}
+        self._in_display_order = codec == "av1"
+        if low_delay and codec == "av1":
+            self._decoder.options |= {"max_frame_delay": "1"}
+        elif low_delay:
+            self._decoder.thread_type = "SLICE"
         self._owed = 0
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
@@ -138,6 +145,17 @@ class StandardDecoder:
         loops = self._decode(None)
         if self._owed:
             raise DamagedStreamError(f"{abs(self._owed)} frames of the structure layer could not be decoded")
+        return loops
+
+    def abandon(self) -> list[Planes]:
+        loops: list[Planes] = []
+        # AV1 packets come in display order; H.265 ones do not, and one of those held back may follow a lost one.
+        if self._in_display_order and self._owed:
+            with contextlib.suppress(DamagedStreamError):
+                loops = self._decode(None)
+        with contextlib.suppress(av.FFmpegError):
+            self._decoder.flush_buffers()
+        self._owed = 0
         return loops
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:

@@ -1,0 +1,63 @@
+"""Runs the fuzz targets of the repository for a while: the klt decoder (libFuzzer, sanitizers) and whole streams (atheris)."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from eval.tools import EvalError
+
+_ROOT = Path(__file__).parents[2]
+_TARGETS = {
+    "klt": ([str(_ROOT / "build" / "fuzz" / "klt_fuzz")], "klt decoder, libFuzzer, ASan and UBSan"),
+    "stream": ([sys.executable, str(_ROOT / "tests" / "fuzz" / "stream_fuzz.py")], "streams, atheris"),
+}
+TARGETS = tuple(_TARGETS)
+_BUILD = "cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DGVCODEC_FUZZ=ON && cmake --build build/fuzz"
+_TIMEOUT, _MEGABYTES = 20, 2048
+
+
+def run(name: str, seconds: int) -> dict[str, Any]:
+    """Executions, coverage, findings and peak memory of one target. What it finds goes to `tests/faulty` by hand, with a name."""
+    command, what = _TARGETS[name]
+    if name == "klt" and not Path(command[0]).exists():
+        raise EvalError(f"{command[0]} is not built: {_BUILD}")
+    if name == "stream" and importlib.util.find_spec("atheris") is None:
+        raise EvalError("atheris is not installed: pip install atheris")
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / "corpus"
+        shutil.copytree(_ROOT / "tests" / "fuzz" / name, corpus)
+        began = time.monotonic()
+        limits = [f"-max_total_time={seconds}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MEGABYTES}", "-max_len=6000"]
+        options = [*limits, f"-artifact_prefix={folder}/", "-print_final_stats=1"]
+        done = subprocess.run([*command, str(corpus), *options], capture_output=True, text=True, check=False, cwd=_ROOT)
+        return summary(what, done.stderr, time.monotonic() - began)
+
+
+def summary(what: str, log: str, seconds: float) -> dict[str, Any]:
+    """What libFuzzer's log says."""
+
+    def last(pattern: str) -> int:
+        found = re.findall(pattern, log)
+        return int(found[-1]) if found else 0
+
+    return {
+        "what": what,
+        "seconds": round(seconds),
+        "inputs": last(r"stat::number_of_executed_units:\s*(\d+)") or last(r"#(\d+)"),
+        "coverage": last(r"cov: (\d+)"),
+        "peak_bytes": (last(r"stat::peak_rss_mb:\s*(\d+)") or last(r"rss: (\d+)Mb")) << 20,
+        "hangs": len(re.findall(r"libFuzzer: timeout", log)),
+        "crashes": len(
+            re.findall(
+                r"SUMMARY: \w*Sanitizer|libFuzzer: (?:deadly|fuzz target exited|out-of-memory)|Uncaught Python", log
+            )
+        ),
+    }

@@ -1,0 +1,204 @@
+"""Damaged and made-up variants of a stream: `(kind, what was done, bytes)`.
+
+Damage is what happens to files: bits flip, bytes are overwritten, vanish or come in between, the end is missing. Made-up streams are
+right by all checksums and wrong by what they say: header fields at their extremes, wrong sizes, strange payloads and orders.
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.header import MAGIC, VERSION
+from gvcodec.bitstream.packets import read_packet
+from gvcodec.bitstream.varint import MAX_BYTES, encode_var
+
+DAMAGE = ("truncated", "bit flipped", "bytes overwritten", "bytes removed", "bytes inserted")
+MADE_UP = ("header field at its extreme", "packet size wrong", "payload made up", "packets moved")
+
+#: Values of a variable-length field: around every bound that the format has.
+_EXTREMES = (0, 1, 2, 15, 16, 63, 64, 255, 16383, 16384, 16385, 1 << 26, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1)
+_BYTES = (*range(10), 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 254, 255)
+_FIELDS = ("width", "height", "rate_num", "rate_den", "tick_num", "tick_den", "pts")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    kind: str
+    what: str
+    data: bytes
+
+
+def truncations(data: bytes) -> Iterator[Mutation]:
+    """The stream cut at every byte."""
+    for size in range(len(data)):
+        yield Mutation("truncated", f"at byte {size}", data[:size])
+
+
+def damages(data: bytes, count: int, seed: int) -> Iterator[Mutation]:
+    """`count` random bit flips, and a tenth as many of each other kind of damage."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        damaged = bytearray(data)
+        at, bit = int(rng.integers(len(data))), int(rng.integers(8))
+        damaged[at] ^= 1 << bit
+        yield Mutation("bit flipped", f"bit {bit} of byte {at}", bytes(damaged))
+        if number % 10:
+            continue
+        at, size = int(rng.integers(len(data))), int(rng.integers(1, 64))
+        noise = rng.bytes(size)
+        yield Mutation("bytes overwritten", f"{size} at {at}", data[:at] + noise[: len(data) - at] + data[at + size :])
+        yield Mutation("bytes removed", f"{size} at {at}", data[:at] + data[at + size :])
+        yield Mutation("bytes inserted", f"{size} at {at}", data[:at] + noise + data[at:])
+
+
+def made_up(data: bytes, seed: int) -> Iterator[Mutation]:
+    """Every header field at its extremes, every packet with wrong sizes and strange payloads, packets in another order."""
+    yield from _headers(data)
+    yield from _sizes(data)
+    yield from _payloads(data, seed)
+
+
+def _headers(data: bytes) -> Iterator[Mutation]:
+    header, packets = _parts(data)
+    fields = _header_fields(header)
+    for number, _ in enumerate(fields):
+        wide = number in range(1, 8) or number in (12, 13)
+        for value in _EXTREMES if wide else _BYTES:
+            changed = list(fields)
+            changed[number] = encode_var(value) if wide else bytes([value])
+            name = _FIELDS[number - 1] if 0 < number < 8 else f"field {number}"
+            yield Mutation(
+                "header field at its extreme", f"{name} {value}", _header(b"".join(changed)) + b"".join(packets)
+            )
+    body = b"".join(fields)
+    for size in (0, 1, len(body) - 1, len(body) + 1, 256, 257, 1 << 30, (1 << 63) - 1):
+        yield Mutation("header field at its extreme", f"size {size}", _header(body, size) + b"".join(packets))
+    for version in ((0, 0), (0, 1), (0, 3), (1, 2), (255, 255)):
+        yield Mutation(
+            "header field at its extreme", f"version {version}", _header(body, version=version) + b"".join(packets)
+        )
+
+
+def _sizes(data: bytes) -> Iterator[Mutation]:
+    """Each packet with another size in its head; checksum of the packet as it was, and right for the bytes it then covers."""
+    header, packets = _parts(data)
+    for number, packet in enumerate(packets):
+        length = next(n for n, byte in enumerate(packet) if byte < 0x80) + 1
+        head = int.from_bytes(packet[:1], "little") & 3
+        size = len(packet) - length - (head == 3) - 2
+        for wrong in {0, 1, size - 1, size + 1, 2 * size, 4096, 1 << 20, 1 << 26, (1 << 26) + 1, 1 << 60}:
+            if wrong < 0 or wrong == size:
+                continue
+            before, after = header + b"".join(packets[:number]), b"".join(packets[number + 1 :])
+            claimed = encode_var(wrong << 2 | head) + packet[length:]
+            yield Mutation("packet size wrong", f"packet {number}: {wrong}", before + claimed + after)
+            covered = (claimed[:-2] + after)[: len(encode_var(wrong << 2)) + (head == 3) + min(wrong, 1 << 16)]
+            sealed = covered + binascii.crc_hqx(covered, 0xFFFF).to_bytes(2, "little")
+            yield Mutation("packet size wrong", f"packet {number}: {wrong}, sealed", before + sealed + after)
+    over = encode_var((1 << 63) - 1) + b"\xff" * MAX_BYTES
+    yield Mutation("packet size wrong", "endless number", header + over)
+
+
+def _payloads(data: bytes, seed: int) -> Iterator[Mutation]:
+    rng = np.random.default_rng(seed)
+    packets = list(Reader(io.BytesIO(data)).packets())
+    for number, packet in enumerate(packets):
+        payload = packet.payload
+        noisy = bytearray(payload or b"\0")
+        for _ in range(3):
+            noisy[int(rng.integers(len(noisy)))] = int(rng.integers(256))
+        half = payload[: len(payload) // 2]
+        for what, other in (
+            ("empty", b""), ("zeros", bytes(len(payload))), ("ones", b"\xff" * len(payload)), ("half", half),
+            ("double", payload * 2), ("noise", rng.bytes(len(payload) or 9)), ("three bytes changed", bytes(noisy)),
+        ):  # fmt: skip
+            changed = [*packets[:number], Packet(packet.kind, other), *packets[number + 1 :]]
+            yield Mutation("payload made up", f"packet {number}: {what}", sealed_stream(data, changed))
+        for kind in Kind:
+            if kind not in (packet.kind, Kind.UNKNOWN, Kind.INDEX, Kind.END, Kind.GOP):
+                changed = [*packets[:number], Packet(kind, payload), *packets[number + 1 :]]
+                yield Mutation("payload made up", f"packet {number}: {kind.name}", sealed_stream(data, changed))
+        other_place = int(rng.integers(len(packets)))
+        moved = packets[:number] + packets[number + 1 :]
+        for what, changed in (
+            ("lost", moved),
+            ("twice", [*packets[:number], packet, *packets[number:]]),
+            (f"moved to {other_place}", [*moved[:other_place], packet, *moved[other_place:]]),
+        ):
+            yield Mutation("packets moved", f"packet {number}: {what}", sealed_stream(data, changed))
+    for late in ((1 << 62) - 1, -(1 << 62), 1 << 50):
+        timing = encode_var(0) + encode_var(late << 1 if late >= 0 else ~(late << 1))
+        for payload in (timing, timing * 4, timing * 20000, encode_var(0) * 2 + encode_var(1 << 40) + timing[1:]):
+            changed = [Packet(Kind.TIMING, payload), *packets]
+            yield Mutation("payload made up", f"timing {late}, {len(payload)} bytes", sealed_stream(data, changed))
+
+
+def sealed_stream(data: bytes, packets: list[Packet]) -> bytes:
+    """These packets behind the header of a stream, and with its loop hash."""
+    reader = Reader(io.BytesIO(data))
+    for _ in reader.packets():
+        pass
+    return sealed_packets(reader.header.pack(), packets, reader.loop_hash or b"")
+
+
+def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> bytes:
+    """A stream of these packets with right checksums, GOPs, index and end, in whatever order."""
+    out = bytearray(header)
+    index, frames, gop_frames, crc, begin, tuned = b"", 0, 0, 0, len(out), False
+    gops = 0
+
+    def close() -> None:
+        nonlocal index, gop_frames, crc, begin, tuned, gops
+        out.extend(Packet(Kind.GOP, crc.to_bytes(4, "little") + encode_var(frames)).pack())
+        index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([tuned])
+        gop_frames, crc, begin, tuned, gops = 0, 0, len(out), False, gops + 1
+
+    for packet in packets:
+        if packet.kind is Kind.KEY and gop_frames:
+            close()
+        packed = packet.pack()
+        out += packed
+        crc = zlib.crc32(packed, crc)
+        frames, gop_frames = frames + packet.is_frame, gop_frames + packet.is_frame
+        tuned = tuned or packet.kind is Kind.TUNE
+    close()
+    packed = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
+    out += packed + Packet(Kind.END, loop_hash + len(packed).to_bytes(4, "little")).pack()
+    return bytes(out)
+
+
+def _parts(data: bytes) -> tuple[bytes, list[bytes]]:
+    """Header and packets as they stand in the file."""
+    stream = io.BytesIO(data)
+    size = len(Reader(stream).header.pack())
+    stream.seek(size)
+    packets = []
+    while stream.tell() < len(data):
+        packets.append(read_packet(stream)[1])
+    return data[:size], packets
+
+
+def _header_fields(header: bytes) -> list[bytes]:
+    """The fields of a header as they are coded, flags first."""
+    body = header[len(MAGIC) + 3 : -4]
+    widths = ["u8", *["var"] * 7, *["u8"] * 4, *["var"] * 2, *["u8"] * 3]
+    fields, at = [], 0
+    for width in widths:
+        end = at + 1
+        while width == "var" and body[end - 1] >= 0x80:
+            end += 1
+        fields.append(body[at:end])
+        at = end
+    return [*fields, body[at:]] if at < len(body) else fields
+
+
+def _header(body: bytes, size: int | None = None, version: tuple[int, int] = VERSION) -> bytes:
+    head = MAGIC + bytes(version) + encode_var(len(body) if size is None else size) + body
+    return head + zlib.crc32(head).to_bytes(4, "little")

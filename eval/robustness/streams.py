@@ -1,0 +1,74 @@
+"""Small streams that hold one of everything, to be damaged: the golden ones, and one with sound, tunes and odd timestamps."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.media.tracks import TrackCopier, TrackPacket
+from gvcodec.tools.gops import BASE_WEIGHTS
+from gvcodec.types import Planes, VideoFormat
+
+_GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
+
+
+def streams() -> dict[str, bytes]:
+    """Name and bytes of each."""
+    return {path.stem: _renewed(path.read_bytes()) for path in sorted(_GOLDEN.glob("*.bin"))} | {"rich": rich()}
+
+
+def _renewed(data: bytes) -> bytes:
+    """A stream in the newest version of the format."""
+    reader = Reader(io.BytesIO(data))
+    stream = io.BytesIO()
+    writer = Writer(stream, reader.header)
+    for packet in reader.packets():
+        writer.write(packet)
+    writer.finish(reader.loop_hash or b"")
+    return stream.getvalue()
+
+
+def rich() -> bytes:
+    """Nine frames of 40×24 in three GOPs of klt with sound, two tunes and a frame that is late."""
+    fmt = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
+    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1))
+    stream = io.BytesIO()
+    writer = gvcodec.Writer(stream, encoder.header)
+    tracks = sound()
+    writer.write(Packet(Kind.TRACKS, tracks.take()))
+    for number in range(9):
+        encoder.send_frame(_frame(number), 40 * number + 15 * (number > 3))
+        # With low delay every packet leaves with its frame.
+        while (packet := encoder.receive_packet()) is not None:
+            if packet.kind is Kind.KEY and number != 6:
+                writer.write(Packet(Kind.TUNE, BASE_WEIGHTS))
+            writer.write(packet)
+        tracks.send(TrackPacket(0, 320 * number, 320, bytes([number]) * 40))
+        writer.write(Packet(Kind.TRACKS, tracks.take()))
+    encoder.flush()
+    writer.finish(encoder.loop_hash)
+    return stream.getvalue()
+
+
+def sound() -> TrackCopier:
+    """A copier with one track of PCM, 8 kHz."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="wav") as container:
+        output = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 80), np.int16), layout="mono")
+        frame.sample_rate = 8000
+        container.mux(output.encode(frame))
+    return TrackCopier(av.open(io.BytesIO(data.getvalue())).streams.audio)
+
+
+def _frame(number: int) -> Planes:
+    """A ramp that moves."""
+    y, x = np.mgrid[0:24, 0:40]
+    luma = (200 + 8 * ((2 * x + 3 * y + 5 * number) % 64)).astype(np.uint16)
+    return luma, luma[::2, ::2] // 2 + 256, 768 - luma[::2, ::2] // 2

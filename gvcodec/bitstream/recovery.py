@@ -1,0 +1,283 @@
+"""Reads on behind damage: what is left of a stream, and what is missing where.
+
+    for event in Salvage(stream).events(): ...       # `Packet` or `Loss`
+
+A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself. Where the size of a packet
+cannot be trusted either, reading goes on behind the next `gop` packet, which has a form that can be searched for and
+says how many frames there should have been. Works on pipes; only a damaged header ends it (`DamagedStreamError`).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gvcodec.bitstream.header import SequenceHeader
+from gvcodec.bitstream.packets import CHECKSUM_BYTES, EXTENDED, EXTENDED_AT, Kind, Packet, parse_head, read_packet
+from gvcodec.bitstream.varint import MAX_BYTES, Cursor
+from gvcodec.bitstream.writer import LOOP_HASH_BYTES
+from gvcodec.errors import DamagedStreamError
+
+#: Heads of `gop` packets: payloads of 4…13 bytes.
+_GOP_HEAD = re.compile(b"[" + b"".join(re.escape(bytes([size << 2 | Kind.GOP])) for size in range(4, 14)) + b"]")
+_GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
+_CHUNK = 1 << 16
+#: Frames missing at one place: what the bytes there could hold, three each, and so many that vanished bytes and all.
+_LEAST_FRAME = 3
+_MAX_VANISHED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something is missing here. `reason`: what happened, empty for more of the same.
+
+    `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next `key`. `suspect`: the last
+    so many frames that were given may be wrong. `side`: a `tune`, `timing` or `tracks` packet may be among what is lost.
+    `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
+    """
+
+    frames: int = 0
+    reason: str = ""
+    broken: bool = True
+    suspect: int = 0
+    side: bool = False
+    between: bool = False
+    footer: bool = False
+
+
+class Salvage:
+    """`header` is read at once. After `events` came to the end: `loop_hash`, None when it is lost."""
+
+    def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
+        self._source = _Rewindable(stream)
+        try:
+            self.header, _ = SequenceHeader.read(self._source)
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{name}: {error}") from error
+        self.loop_hash: bytes | None = None
+        #: Frames given or reported as missing so far.
+        self.frames = 0
+        self._number = 0
+        self._crc: int | None = 0
+        self._first = self._start = 0
+        self._in_gop = self._indexed = False
+        self._broken = False
+        #: Skipped packets of the current GOP that claim to be frames, and whether the last one skipped did.
+        self._unnumbered = 0
+        self._skipped_frame = False
+
+    def events(self) -> Iterator[Packet | Loss]:
+        """Packets as `Reader.packets` gives them, and losses at their place."""
+        while True:
+            self._source.mark()
+            try:
+                packet, data = read_packet(self._source)
+            except DamagedStreamError as error:
+                self._source.rewind()
+                if self._source.at_end():
+                    self.frames += self._unnumbered
+                    yield Loss(self._unnumbered, "the end is missing", self._in_gop, footer=not self._in_gop)
+                    return
+                yield from self._resume(f"packet {self._number}: {error}")
+                continue
+            self._number += 1
+            kind = packet.kind if packet is not None else None
+            if kind is Kind.END and packet is not None:
+                yield from self._close_unseen()
+                self.loop_hash = packet.payload[:LOOP_HASH_BYTES]
+                return
+            if kind is Kind.GOP and packet is not None:
+                yield from self._close(packet.payload)
+            elif kind is Kind.INDEX:
+                self._indexed = True
+            else:
+                yield from self._take(packet, data)
+
+    def _take(self, packet: Packet | None, data: bytes) -> Iterator[Packet | Loss]:
+        """A packet of a GOP."""
+        if packet is not None and packet.kind is Kind.KEY:
+            yield from self._close_unseen()
+            self._in_gop, self._broken = True, False
+        elif packet is not None and packet.kind is Kind.INTER and not self._in_gop:
+            yield Loss(
+                0, f"packet {self._number - 1}: inter frame without a keyframe before it", side=True, between=True
+            )
+            self._in_gop = self._broken = True
+            self._crc = None
+        if self._crc is not None:
+            self._crc = zlib.crc32(data, self._crc)
+        if packet is None:
+            return
+        self.frames += packet.is_frame
+        yield Loss(1) if self._broken and packet.is_frame else packet
+
+    def _close(self, payload: bytes | None) -> Iterator[Loss]:
+        """The GOP ends here; `payload` of its `gop` packet, None when that is missing."""
+        crc, count = None, None
+        if payload is not None and len(payload) >= 4:
+            cursor = Cursor(payload, "gop")
+            crc = cursor.uint(4)
+            count = cursor.var() if len(cursor) else None
+        missing = self._unnumbered if count is None else max(0, count - self.frames)
+        room = (self._source.position() - self._start) // _LEAST_FRAME + _MAX_VANISHED
+        missing = missing if missing <= room else 0
+        wrong = self._crc is not None and not self._broken and crc is not None and crc != self._crc
+        self.frames += missing
+        if wrong or payload is None:
+            what = "checksum of the GOP differs" if wrong else "the end of a GOP is missing"
+            given = self.frames - missing - self._first if wrong else 0
+            yield Loss(missing, f"frame {self._first}: {what}", missing > 0, suspect=given, side=wrong)
+        elif missing:
+            yield Loss(missing)
+        if count is not None and count != self.frames:
+            yield Loss(0, f"frame {self.frames} should be number {count}", broken=False)
+        self._crc, self._first, self._start = 0, self.frames, self._source.position()
+        self._in_gop = self._broken = self._skipped_frame = False
+        self._unnumbered = 0
+
+    def _close_unseen(self) -> Iterator[Loss]:
+        """The next GOP or the end is here, and there was no `gop` packet: it is the packet that was skipped last."""
+        if self._in_gop:
+            self._unnumbered -= self._skipped_frame
+            yield from self._close(None)
+            # Packets before the next `key` have been read already.
+            self._crc = None
+
+    def _resume(self, reason: str) -> Iterator[Packet | Loss]:
+        """Go on behind a damaged packet."""
+        self._number += 1
+        self._crc = None
+        kind, size = self._claim()
+        skipped = self._skip(size)
+        if not self._in_gop and (self._indexed or kind in (Kind.INDEX, Kind.END)):
+            yield Loss(0, reason, broken=False, side=True, footer=True)
+        elif skipped and kind >= Kind.END:
+            self._skipped_frame = False
+            yield Loss(0, reason, broken=False, side=True)
+        elif skipped and kind == Kind.GOP and self._in_gop:
+            yield from self._close(None)
+        else:
+            yield Loss(0, reason, side=not skipped, between=not self._in_gop)
+            self._in_gop = self._broken = True
+            self._unnumbered += skipped
+            self._skipped_frame = skipped
+        if not skipped:
+            self._search()
+
+    def _claim(self) -> tuple[int, int]:
+        """The number of a `Kind` and the size that the packet here claims to have; size 0 when it cannot be read."""
+        head = self._source.peek(MAX_BYTES + 1)
+        length = next((n for n, byte in enumerate(head) if byte < 0x80), 0) + 1
+        try:
+            kind, size = parse_head(head[:length])
+        except DamagedStreamError:
+            return Kind.INTER, 0
+        if kind != EXTENDED:
+            return kind, length + size + CHECKSUM_BYTES
+        return EXTENDED_AT + (head[length] if len(head) > length else 0xFF), length + 1 + size + CHECKSUM_BYTES
+
+    def _skip(self, size: int) -> bool:
+        """Skip so many bytes if a whole packet stands behind them."""
+        if not size or len(self._source.peek(size + 1)) <= size:
+            return False
+        begin = self._source.place()
+        self._source.read(size)
+        behind = self._source.place()
+        try:
+            read_packet(self._source)
+        except DamagedStreamError:
+            self._source.go_to(begin)
+            return False
+        self._source.go_to(behind)
+        return True
+
+    def _search(self) -> None:
+        """Go to the next `gop` packet, or to the end of the data."""
+        self._source.read(1)
+        while True:
+            self._source.mark()
+            begin = self._source.place()
+            data = self._source.peek_some(_GOP_SIZE + 1)
+            rest = data[:-_GOP_SIZE] if len(data) > _GOP_SIZE else data
+            for match in _GOP_HEAD.finditer(rest):
+                self._source.go_to(begin + match.start())
+                if self._is_gop():
+                    self._source.go_to(begin + match.start())
+                    return
+            self._source.go_to(begin + len(rest))
+            if len(data) <= _GOP_SIZE:
+                return
+
+    def _is_gop(self) -> bool:
+        """Whether a `gop` packet and behind it another packet or nothing stands here."""
+        try:
+            packet, _ = read_packet(self._source)
+            if packet is None or packet.kind is not Kind.GOP:
+                return False
+            cursor = Cursor(packet.payload[4:], "gop")
+            if len(cursor) and cursor.var() < self.frames:
+                return False
+            if not self._source.at_end():
+                read_packet(self._source)
+        except DamagedStreamError:
+            return False
+        return True
+
+
+class _Rewindable:
+    """A stream that only reads forward, with the data since `mark` kept."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        # A live pipe gives what it has with `read1`; `read` would wait for more.
+        self._next = getattr(stream, "read1", stream.read)
+        self._data = bytearray()
+        self._mark = self._at = self._dropped = 0
+
+    def read(self, size: int, /) -> bytes:
+        found = self.peek(size)
+        self._at += len(found)
+        return found
+
+    def peek(self, size: int) -> bytes:
+        """Up to `size` bytes that `read` gives next."""
+        self._fill(size)
+        return bytes(self._data[self._at : self._at + size])
+
+    def peek_some(self, least: int) -> bytes:
+        """At least so many bytes if there are as many, and what else has come already."""
+        self._fill(least)
+        return bytes(self._data[self._at : self._at + _CHUNK])
+
+    def at_end(self) -> bool:
+        return not self.peek(1)
+
+    def position(self) -> int:
+        """Bytes read since the start of the stream."""
+        return self._dropped + self._at
+
+    def mark(self) -> None:
+        """What was read so far is not needed again."""
+        if self._at > _CHUNK:
+            self._dropped += self._at
+            del self._data[: self._at]
+            self._at = 0
+        self._mark = self._at
+
+    def rewind(self) -> None:
+        self._at = self._mark
+
+    def place(self) -> int:
+        return self._at
+
+    def go_to(self, place: int) -> None:
+        self._at = place
+
+    def _fill(self, size: int) -> None:
+        while len(self._data) < self._at + size:
+            data = self._next(max(_CHUNK, self._at + size - len(self._data)))
+            if not data:
+                return
+            self._data += data

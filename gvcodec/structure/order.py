@@ -1,0 +1,41 @@
+"""Display order of standard bitstreams, found by decoding: H.265 packets come in decode order, all others as they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import av
+
+from gvcodec.errors import DamagedStreamError
+from gvcodec.structure.units import packet_of, restore_hevc
+
+
+def numbers_shown(units: Sequence[bytes], codec: str, flush: bool = True) -> list[int]:
+    """Numbers of the units whose frames come out, in display order. Raises `DamagedStreamError`."""
+    decoder = av.CodecContext.create(codec, "r")
+    decoder.thread_count = 1
+    order: list[int] = []
+    for number, unit in enumerate([*units, None] if flush else units):
+        packet = None
+        if unit is not None:
+            packet = packet_of(unit)
+            packet.pts = packet.dts = number
+        try:
+            order += [frame.pts for frame in decoder.decode(packet)]
+        except (av.FFmpegError, ValueError) as error:
+            raise DamagedStreamError("the structure layer cannot be decoded") from error
+    return order
+
+
+def leading_frames(payloads: Sequence[bytes], base: str) -> int:
+    """How many packets from the start of an incomplete GOP hold just as many frames from its start in display order."""
+    if base != "hevc":
+        return len(payloads)
+    # Without flush a decoder gives only frames that no later packet can come before.
+    shown = numbers_shown([restore_hevc(payload) for payload in payloads], "hevc", flush=False)
+    # The key frame is the first of its GOP in both orders.
+    highest, leading = -1, min(1, len(payloads))
+    for count, number in enumerate(shown, 1):
+        highest = max(highest, number)
+        leading = count if highest == count - 1 else leading
+    return leading

@@ -1,0 +1,300 @@
+"""Random access to the frames of a stream, in the habit of torchcodec and decord.
+
+    video = gvcodec.open("out.bin")
+    len(video), video[7], video[-1], video[10:40:3]                     # (H, W, 3) and (N, H, W, 3) uint8 RGB
+    video.get_frames_at([3, 90, 4]), video.get_frames_played_at([1.5])  # with their times
+    video.metadata.duration_seconds
+
+Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the start, and frames are those
+of sequential decoding. Between calls nothing stays open but one decoder: hundreds of videos can be open at once.
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import numpy as np
+
+from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
+from gvcodec.decoder import DecodedFrame, Decoder
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.files import open_input
+from gvcodec.media.planes import rgb_from_planes
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.uint8] | torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Facts about a video; times in seconds, on the clock of `Frame.pts_seconds`."""
+
+    num_frames: int
+    width: int
+    height: int
+    average_fps: float
+    duration_seconds: float
+    begin_stream_seconds: float
+    end_stream_seconds: float
+    codec: str
+    bit_depth: int
+    sample_aspect_ratio: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame: `data` (H, W, 3) or (3, H, W) uint8 RGB."""
+
+    data: Array
+    pts_seconds: float
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """N frames: `data` (N, H, W, 3) or (N, 3, H, W) uint8 RGB, times as float64 (N,)."""
+
+    data: Array
+    pts_seconds: NDArray[np.float64]
+    duration_seconds: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.pts_seconds)
+
+
+class Video:
+    """A stream, painted unless `fidelity` (or the stream has no appearance layer).
+
+    `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all cores: one is enough
+    where many videos are read side by side. Raises `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
+    `IndexError` for frames that are not there.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | bytes,
+        *,
+        fidelity: bool = False,
+        output: str = "numpy",
+        device: str | torch.device = "cpu",
+        dimension_order: str = "NHWC",
+        threads: int = 1,
+        models: Sequence[str | Path] = (),
+    ) -> None:
+        if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
+            raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+        self._source = source
+        self._torch = output == "torch"
+        self._device = device
+        self._channels_first = dimension_order == "NCHW"
+        with self._reader() as reader:
+            self.header = reader.header
+            self._gops = reader.gops()
+        self._starts = [gop.first_frame for gop in self._gops]
+        self._options = (fidelity or self.header.appearance_id is None, threads, tuple(models))
+        self._times: dict[int, list[int]] = {}
+        self._decoder: Decoder | None = None
+        self._pending: Iterator[DecodedFrame] = iter(())
+        #: GOP in decoding, and the number of the next frame of it.
+        self._at = (-1, 0)
+        if not self._gops:
+            raise DamagedStreamError(f"{self._name}: the stream holds no frames")
+
+    def __len__(self) -> int:
+        return self._starts[-1] + self._gops[-1].frames
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, key: int | slice | Sequence[int]) -> Array:
+        """One frame, or those of a slice or a list as one array."""
+        if isinstance(key, slice):
+            return self._stack(list(range(*key.indices(len(self)))))
+        if isinstance(key, Sequence | np.ndarray):
+            return self._stack([self._index(index) for index in key])
+        return self._stack([self._index(key)])[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes: everything but the decoder."""
+        return self.__dict__ | {"_decoder": None, "_pending": iter(()), "_at": (-1, 0)}
+
+    def close(self) -> None:
+        """Let go of the decoder; the next access makes a new one."""
+        self._decoder, self._pending, self._at = None, iter(()), (-1, 0)
+
+    @property
+    def metadata(self) -> Metadata:
+        fmt = self.header.format
+        begin = float(self._pts(0) * fmt.time_base)
+        end = float(self._pts(len(self)) * fmt.time_base)
+        codec = f"gvcodec/{self.header.base}"
+        rate = len(self) / (end - begin) if end > begin else float(fmt.frame_rate)
+        return Metadata(len(self), fmt.width, fmt.height, rate, end - begin, begin, end, codec, fmt.bit_depth, fmt.sar)
+
+    def get_frame_at(self, index: int) -> Frame:
+        batch = self.get_frames_at([index])
+        return Frame(batch.data[0], float(batch.pts_seconds[0]), float(batch.duration_seconds[0]))
+
+    def get_frames_at(self, indices: Sequence[int]) -> FrameBatch:
+        """Frames by number, in the order asked for; each is decoded once."""
+        numbers = [self._index(index) for index in indices]
+        tick = float(self.header.format.time_base)
+        begin = np.array([self._pts(number) * tick for number in numbers], np.float64)
+        end = np.array([self._pts(number + 1) * tick for number in numbers], np.float64)
+        return FrameBatch(self._stack(numbers), begin, end - begin)
+
+    def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
+        return self.get_frames_at(range(start, stop, step))
+
+    def get_frame_played_at(self, seconds: float) -> Frame:
+        return self.get_frame_at(self._played_at(seconds))
+
+    def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
+        """The frames on screen at these times."""
+        return self.get_frames_at([self._played_at(time) for time in seconds])
+
+    def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
+        """The frames on screen at any time of [start, stop)."""
+        if not start_seconds < stop_seconds:
+            raise UsageError("a range of time ends after it starts")
+        first = self._played_at(start_seconds)
+        return self.get_frames_at(range(first, self._played_at(stop_seconds, just_before=True) + 1))
+
+    @property
+    def _name(self) -> str:
+        return "stream" if isinstance(self._source, bytes) else str(self._source)
+
+    @contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        """The stream, open for as long as it is needed."""
+        if isinstance(self._source, bytes):
+            yield Reader(io.BytesIO(self._source), self._name)
+            return
+        with open_input(str(self._source)) as stream:
+            yield Reader(_checked(stream), self._name)
+
+    def _index(self, index: int) -> int:
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"{self._name}: has no frame {index}, it has {len(self)}")
+        return number
+
+    def _gop_of(self, number: int) -> int:
+        return bisect_right(self._starts, number) - 1
+
+    def _decode(self, numbers: Sequence[int]) -> Iterator[tuple[int, DecodedFrame]]:
+        """Frames by number, which have to increase."""
+        for number in numbers:
+            gop = self._gop_of(number)
+            if self._at[0] != gop or self._at[1] > number:
+                self._start(gop)
+            frame: DecodedFrame | None = None
+            while self._at[1] <= number:
+                frame = next(self._pending, None)
+                self._at = (gop, self._at[1] + 1)
+            if frame is None:
+                raise DamagedStreamError(f"{self._name}: frame {number} cannot be decoded")
+            yield number, frame
+
+    def _start(self, at: int) -> None:
+        """Go to the first frame of a GOP."""
+        gop = self._gops[at]
+        with self._reader() as reader:
+            tune = reader.tune_before(self._gops, at)
+            packets = [packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS]
+        if self._decoder is None:
+            fidelity, threads, models = self._options
+            self._decoder = Decoder(self.header, fidelity, threads, models)
+        self._decoder.restart(gop.first_frame)
+        if tune is not None:
+            packets.insert(0, tune)
+        self._pending, self._at = self._located(self._decoder, packets, gop), (at, gop.first_frame)
+
+    def _located(self, decoder: Decoder, packets: list[Packet], gop: GopEntry) -> Iterator[DecodedFrame]:
+        """Frames of a GOP; errors say of which."""
+        try:
+            yield from decoder.frames_of(packets)
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
+
+    def _pts(self, number: int) -> int:
+        """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
+        at = self._gop_of(min(number, len(self) - 1))
+        if at not in self._times:
+            gop, fmt = self._gops[at], self.header.format
+            timing = PtsDecoder(self.header.start_pts, fmt.frame_rate, fmt.time_base)
+            timing.restart(gop.first_frame)
+            with self._reader() as reader:
+                for packet in reader.packets_of(gop):
+                    if packet.kind is Kind.TIMING:
+                        timing.send(packet.payload)
+            self._times[at] = [timing.receive() for _ in range(gop.frames + 1)]
+        if number == len(self):
+            return self._times[at][-1]
+        return self._times[at][number - self._starts[at]]
+
+    def _played_at(self, seconds: float, just_before: bool = False) -> int:
+        """Number of the frame on screen at a time, or just before it."""
+        tick = self.header.format.time_base
+        pts = Fraction(float(seconds)) / tick
+        # A time that was computed in floating point from a frame's timestamp means that frame.
+        if abs(pts - round(pts)) < Fraction(1, 1000):
+            pts = Fraction(round(pts))
+        begin, end = self._pts(0), self._pts(len(self))
+        if not (begin < pts <= end if just_before else begin <= pts < end):
+            span = f"from {float(begin * tick):g} to {float(end * tick):g} s"
+            raise IndexError(f"{self._name}: nothing plays at {seconds:g} s, only {span}")
+        low, high = 0, len(self)
+        while high - low > 1:
+            middle = (low + high) // 2
+            at = self._pts(middle)
+            low, high = (middle, high) if at < pts or (at == pts and not just_before) else (low, middle)
+        return low
+
+    def _stack(self, numbers: Sequence[int]) -> Array:
+        """Pictures of these frames as one array."""
+        fmt = self.header.format
+        images = np.empty((len(numbers), fmt.height, fmt.width, 3), np.uint8)
+        places: dict[int, list[int]] = {}
+        for place, number in enumerate(numbers):
+            places.setdefault(number, []).append(place)
+        for number, frame in self._decode(sorted(places)):
+            images[places[number]] = rgb_from_planes(frame.planes, fmt.colour)
+        return self._given(images)
+
+    def _given(self, images: NDArray[np.uint8]) -> Array:
+        if self._channels_first:
+            images = np.moveaxis(images, -1, -3)
+        if not self._torch:
+            return images
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
+
+
+def _checked(stream: BinaryIO) -> BinaryIO:
+    """Random access needs a file, not a pipe."""
+    if not stream.seekable():
+        raise UsageError("random access needs a file that can be read from any place")
+    return stream
+
+
+def open_video(source: str | Path | bytes, **options: Any) -> Video:
+    """Open a stream (path or bytes) for random access; options as in `Video`. Exported as `gvcodec.open`."""
+    return Video(source, **options)

@@ -1,0 +1,108 @@
+"""Coverage-guided fuzzing of the container and of everything above it: `python tests/fuzz/stream_fuzz.py CORPUS [libFuzzer options]`.
+
+Needs atheris (`pip install atheris`). Checksums would stop every mutation at once, so an input is a list of packets that is
+sealed with right ones: u8 base (klt, av1, hevc), then { u8 kind, u16 size, payload }; base 255: a raw stream. Decoding,
+decoding despite damage, and taking apart must end with frames or a `GvcodecError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+if __name__ == "__main__":
+    import atheris
+
+    with atheris.instrument_imports(include=["gvcodec"]):
+        pass
+
+from eval.robustness.mutations import sealed_packets
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
+from gvcodec.decoder import Decoder
+from gvcodec.errors import GvcodecError
+from gvcodec.layers import structure_id
+from gvcodec.media.tracks import TrackReader
+from gvcodec.tools import report
+from gvcodec.tools.gops import GopSource
+from gvcodec.types import VideoFormat
+
+BASES = ("klt", "av1", "hevc")
+FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
+RAW = 255
+_KINDS = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.SUMMARY)
+_MAX_PIXELS = 1 << 14
+
+
+def stream_of(data: bytes) -> bytes:
+    """The stream that an input stands for."""
+    if not data or data[0] == RAW:
+        return data[1:]
+    base = BASES[data[0] % 3]
+    header = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, structure_id(base))
+    packets, at = [], 1
+    while at + 3 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 3], "little")
+        packets.append(Packet(_KINDS[data[at] % len(_KINDS)], data[at + 3 : at + 3 + size]))
+        at += 3 + size
+    return sealed_packets(header.pack(), packets, bytes(8))
+
+
+def input_of(stream: bytes) -> bytes:
+    """The input that stands for a stream of `FORMAT`."""
+    reader = Reader(io.BytesIO(stream))
+    parts = [bytes([BASES.index(reader.header.base)])]
+    for packet in reader.packets():
+        parts.append(bytes([_KINDS.index(packet.kind)]) + len(packet.payload).to_bytes(2, "little") + packet.payload)
+    return b"".join(parts)
+
+
+def one_input(data: bytes) -> None:
+    stream = stream_of(data)
+    with contextlib.suppress(GvcodecError):
+        fmt = Reader(io.BytesIO(stream)).header.format
+        if fmt.width * fmt.height > _MAX_PIXELS:
+            return
+    for use in (_report, _decode, _decode_despite, _take_apart):
+        with contextlib.suppress(GvcodecError):
+            use(stream)
+
+
+def _report(stream: bytes) -> None:
+    reader = Reader(io.BytesIO(stream))
+    reader.gops()
+    report.text(report.facts(reader), 80)
+
+
+def _decode(stream: bytes) -> None:
+    reader = Reader(io.BytesIO(stream))
+    decoder = Decoder(reader.header, fidelity=True, threads=1)
+    for frame in decoder.frames_of(reader.packets()):
+        assert frame.planes[0].max() < 1024
+    tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
+    while tracks and decoder.tracks:
+        tracks.send(decoder.tracks.popleft())
+
+
+def _decode_despite(stream: bytes) -> None:
+    # Behind a hole the stream is read on: the hole is in the middle.
+    hole = len(stream) // 2
+    salvage = Salvage(io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :]))
+    for _ in Decoder(replace(salvage.header, appearance_id=None), True, 1).frames_despite(salvage):
+        pass
+
+
+def _take_apart(stream: bytes) -> None:
+    salvage = Salvage(io.BytesIO(stream))
+    for gop in GopSource(salvage.header, salvage.events()):
+        assert len(gop.times) == gop.frames
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
