@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from test_cli import FORMAT, gvcodec
 from test_media import with_audio
 
-from gvcodec import api
+from gvcodec import api, layers
 from gvcodec.allocation.budget import Budget, parse_amount
 from gvcodec.allocation.pace import Constant, SizePace
 from gvcodec.allocation.passes import Open, Pass, run
@@ -180,6 +180,23 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
     clip = make_clip(48, 32, 4, seed=1)
     fitted = fit(clip, KLT, size=10**6)
     assert len(fitted.coded.data) < 20_000 and fitted.coded.psnr_y > 50
+
+
+@pytest.mark.parametrize("base", ["klt", "av1"])
+def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(128, 96, 26, seed=2)
+    answers = [(b"weights" * 100, ""), (None, "tuning does not pay")]
+    monkeypatch.setattr(layers, "appearance_id", lambda: (b"12345678", ""))
+    monkeypatch.setattr(layers, "tune", lambda *given: answers.pop(0))
+    config = dataclasses.replace(KLT, base=base, tune=1.0)
+    least = 6000 * (0.99 if base == "klt" else 0.97)  # so small an AV1 stream has coarse steps
+    fitted = fit(clip, config, size=6000)
+    assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1
+    packets = list(Reader(io.BytesIO(fitted.coded.data)).packets())
+    assert packets[0].payload == b"weights" * 100
+    fitted = fit(clip, config, size=6000)
+    assert least <= len(fitted.coded.data) <= 6000 and not answers
+    assert fitted.coded.notes == ["tuning does not pay"]
 
 
 @pytest.mark.parametrize("base", ["av1", "hevc"])
