@@ -33,7 +33,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
 from gvcodec.perceptual import find_weights
-from gvcodec.structure.klt import KltEncoder, steps_and_lambda
+from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, KltEncoder, steps_and_lambda
 from gvcodec.types import Planes, VideoFormat
 
 KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1)
@@ -99,7 +99,8 @@ def test_budgets() -> None:
     st.floats(4, 9),
 )
 def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: float, size: float) -> None:
-    """Against an encoder whose rate falls otherwise than forecast, with noise: never over, and nearly all used."""
+    """Against an encoder whose rate falls otherwise than forecast, with noise: nearly all used, and over only where even the
+    coarsest last frame does not fit (then a file is made once more)."""
     rng = random.Random(seed)
     truth = [math.exp(size + rng.gauss(0, 0.5)) * (10 if n == 0 else 1) for n in range(frames)]
     profile = [9 + int(t * math.exp(rng.gauss(0, noise))) for t in truth]
@@ -108,9 +109,10 @@ def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: fl
     for n, t in enumerate(truth):
         quality: float | None = pace.quality(n == 0)
         while quality is not None:
-            assert -18 <= quality <= 90
+            assert Q_FINEST <= quality <= Q_COARSEST
+            last = quality
             quality = pace.again(2 + round(t * math.exp(-slope * (quality - 40))), n == 0)
-    assert pace.spent <= budget
+    assert pace.spent <= budget or last == Q_COARSEST
     assert frames < 25 or pace.spent >= 0.98 * budget
 
 
