@@ -72,6 +72,12 @@ std::vector<float> to_lambda_map(const In<float, 2>& map, int width, int height)
   return values;
 }
 
+Out<float> to_windows(const std::vector<float>& bits, int width, int height) {
+  const size_t rows = static_cast<size_t>(gv::ceil_div(height, 256)), columns = static_cast<size_t>(gv::ceil_div(width, 256));
+  if (bits.size() != rows * columns) throw nb::value_error("no frame yet");
+  return to_numpy(std::vector<float>(bits), {rows, columns});
+}
+
 gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
   if (static_cast<int>(rows.shape(0)) != count || rows.shape(1) != gv::kBlockSamples) throw nb::value_error("basis of another shape");
   gv::Basis b;
@@ -111,6 +117,7 @@ NB_MODULE(_core, m) {
   bind_entropy(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
+  m.attr("LAMBDA") = gv::EncoderTools().lambda;
   m.attr("LEVELS") = gv::kLevels;
   m.attr("SLOT_COUNT") = gv::slots::kCount;
   m.attr("WEIGHT_SETS") = static_cast<uint32_t>(gv::slots::kSetCount);
@@ -136,16 +143,19 @@ NB_MODULE(_core, m) {
     gv::KltEncoder encoder;
     int width, height;
     bool saved = false;
+    gv::FrameReport report = {};
   };
   nb::class_<Encoder>(m, "KltEncoder")
       .def("__init__",
-           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, bool coarse,
-              bool quadtree, bool rdoq) {
+           [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, double aq, bool coarse,
+              bool quadtree, bool merge, bool fractions, bool rdoq, bool deblock) {
              check_size(width, height);
-             new (self) Encoder{gv::KltEncoder(model, width, height, threads, {lambda, coarse, quadtree, rdoq}), width, height};
+             const gv::EncoderTools tools{lambda, aq, coarse, quadtree, merge, fractions, rdoq, deblock};
+             new (self) Encoder{gv::KltEncoder(model, width, height, threads, tools), width, height};
            },
            nb::keep_alive<1, 2>(), "model"_a, "width"_a, "height"_a, "threads"_a = 1, nb::kw_only(),
-           "lambda_"_a = gv::EncoderTools().lambda, "coarse_tokens"_a = true, "quadtree"_a = true, "rdoq"_a = true)
+           "lambda_"_a = gv::EncoderTools().lambda, "aq"_a = gv::EncoderTools().aq, "coarse_tokens"_a = true, "quadtree"_a = true,
+           "merge"_a = true, "fractions"_a = true, "rdoq"_a = true, "deblock"_a = true)
       .def(
           "encode",
           [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,
@@ -154,7 +164,7 @@ NB_MODULE(_core, m) {
             const gv::Picture source = to_picture(self.width, self.height, y, u, v);
             std::vector<float> map;
             if (lambda_map) map = to_lambda_map(*lambda_map, self.width, self.height);
-            gv::FrameReport report;
+            gv::FrameReport& report = self.report;
             {
               nb::gil_scoped_release unlocked;
               report = self.encoder.encode(source, q, key_q, key, scene_cut, map);
@@ -164,6 +174,8 @@ NB_MODULE(_core, m) {
           "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(),
           "`lambda_map`: multiplier of lambda for each 16×16 luma block, float32 (ceil(height / 16), ceil(width / 16)), above 0;\n"
           "values count as at least 1/64 and at most 64.")
+      .def("window_bits", [](const Encoder& self) { return to_windows(self.report.window_bits, self.width, self.height); },
+           "Code lengths of the last frame's 256×256 windows (rows, columns) float32, in bits.")
       .def("save", [](Encoder& self) { self.encoder.save(); self.saved = true; }, "Remember the state, so that `restore` can undo the frames from here on.")
       .def("restore",
            [](Encoder& self) {
@@ -235,6 +247,8 @@ NB_MODULE(_core, m) {
             return nb::make_tuple(to_numpy(std::vector<uint32_t>(counter.seen()), {gv::slots::kCount, 2}), counter.raw_bits());
           },
           "key"_a, "What the last frame was coded as: zeros and ones seen by each context (slots, 2), and raw bits.")
+      .def("window_bits", [](const Decoder& self) { return to_windows(self.decoder.window_bits(), self.width, self.height); },
+           "Code lengths of the last frame's 256×256 windows (rows, columns) float32, in bits.")
       .def("motion", [](const Decoder& self) {
         const gv::FrameTokens& t = self.decoder.tokens();
         std::vector<int16_t> mv;
@@ -334,7 +348,7 @@ NB_MODULE(_core, m) {
           gv::MotionField field;
           {
             nb::gil_scoped_release unlocked;
-            field = gv::search_motion(a.plane[0], b.plane[0], {}, std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), threads);
+            field = gv::search_motion(a.plane[0], b.plane[0], {}, std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), true, threads);
           }
           std::vector<int16_t> mv;
           for (const gv::Mv v : field.mv) mv.push_back(v.x), mv.push_back(v.y);

@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
     _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
+    _add_ablate(commands.add_parser("ablate", help="what each tool of the klt structure layer is worth"))
+    _add_alloc(commands.add_parser("alloc", help="budgets of windows: allocators against each other at equal bytes"))
+    _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -36,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
             "report": _report,
             "table": _table,
             "speed": _speed,
+            "ablate": _ablate,
+            "alloc": _alloc,
+            "sizes": _sizes,
             "robustness": _robustness,
             "weights": _weights,
         }
@@ -106,6 +112,65 @@ def _add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")
     parser.add_argument("--out", type=Path, default=Path("out/robustness"), metavar="DIR", help="what is there is kept")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks `robustness` in this file")
+
+
+def _add_ablate(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 24)
+    parser.add_argument("--q", type=_integers, default=[26, 34, 42, 50, 58], metavar="Q,…")
+    parser.add_argument(
+        "--train", type=Path, default=Path("../shared/data/train"), metavar="DIR", help="training clips"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/ablation"), metavar="DIR")
+    parser.add_argument(
+        "--readme", type=Path, help="also write the table between the marks `klt-ablation` in this file"
+    )
+
+
+def _add_alloc(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 12)
+    parser.add_argument("--q", type=_integers, default=[34, 40, 46, 52], metavar="Q,…", help="rates, four at least")
+    parser.add_argument(
+        "--metrics", type=_words, default=["psnr_y", "lpips_alex", "dists"], metavar="NAME,…", help="psnr_y first"
+    )
+    parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
+    parser.add_argument("--lookahead", action="store_true", help="on top of the look-ahead's multipliers of blocks")
+    parser.add_argument("--out", type=Path, default=Path("out/alloc"), metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `alloc` in this file")
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 0)
+    parser.add_argument("--base", default="klt", choices=("klt", "av1", "hevc"), help="structure layer (klt)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path("out/sizes"), metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks sizes-BASE in this file")
+
+
+def _sizes(options: argparse.Namespace) -> int:
+    from eval.sizes import measure
+
+    clips = [clip for clip in _clips(options) if clip.raw.frames >= clip.fps]
+    if not clips:
+        raise EvalError("no clip of a second or more")
+    text = measure(clips, options.base, options.threads, options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, f"sizes-{options.base}", text)
+    return 0
+
+
+def _alloc(options: argparse.Namespace) -> int:
+    from eval.alloc import compare
+    from eval.metrics import sampling
+
+    if len(options.q) < 4 or "psnr_y" not in options.metrics:
+        raise EvalError("alloc needs four rates and psnr_y")
+    every = sampling(options.metrics, options.every, on_gpu=False)
+    text = compare(_clips(options), options.q, every, options.lookahead, options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, "alloc", text)
+    return 0
 
 
 def _words(text: str) -> list[str]:
@@ -210,6 +275,16 @@ def _table(options: argparse.Namespace) -> int:
     for line in problems:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from eval.ablate import make_ablation
+
+    text = make_ablation(_clips(options), options.q, options.train, options.out)
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, "klt-ablation", text)
+    return 0
 
 
 def _speed(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Command line: `gvcodec encode | decode | info | verify | cut | cat | index | repair | extract | train`.
+"""Command line: `gvcodec encode | decode | info | inspect | verify | cut | cat | index | repair | extract | train`.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
 5 decoded frames differ from the encoder's, 130 interrupted. Every error is one line on standard error.
@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--maxrate", type=_amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
     )
+    encode.add_argument(
+        "--alloc",
+        choices=("uniform", "uniqueness", "elbo", "oracle"),
+        default="uniform",
+        help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
+    )
     encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
     encode.add_argument("--base", choices=("klt", "av1", "hevc"), default="av1", help="structure layer (av1)")
     encode.add_argument(
@@ -97,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--keyint", type=_integer(0), default=240, metavar="N", help="frames between keyframes, 0 = only one (240)"
     )
-    encode.add_argument("--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame")
+    encode.add_argument(
+        "--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame"
+    )
     encode.add_argument(
         "--start", type=_seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
     )
@@ -131,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
     add_overwrite(decode)
 
     add_tool_arguments(commands, _seconds)
+
+    inspect = commands.add_parser("inspect", help="bits and tokens of the windows of a klt stream")
+    inspect.add_argument("input", metavar="IN", help="stream made with --base klt, - = standard input")
+    inspect.add_argument("--heatmap", metavar="OUT", help=".png (mean of all frames) or .mp4, .mkv, .mov (every frame)")
+    add_threads(inspect)
+    add_overwrite(inspect)
 
     extract = commands.add_parser("extract", help="the standard bitstream in a stream as a playable file")
     extract.add_argument("input", metavar="IN", help="stream made with --base av1 or hevc, - = standard input")

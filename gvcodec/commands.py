@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gvcodec import limits
-from gvcodec.bitstream import Reader, Salvage, Writer
+from gvcodec.bitstream import PtsDecoder, Reader, Salvage, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
@@ -43,6 +43,7 @@ def encode(options: argparse.Namespace) -> None:
         threads=options.threads,
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
+        alloc=options.alloc,
     )
     steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
     if options.resume and (steered or config.maxrate):
@@ -165,6 +166,34 @@ def decode(options: argparse.Namespace) -> None:
     if left_out:
         summary.append(f"{left_out} audio packets left out: {options.output} cannot hold them")
     say(f"{options.output}: {', '.join(summary)}, {time.monotonic() - began:.1f} s")
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """`gvcodec inspect IN`"""
+    from gvcodec.heatmap import heatmap, mean_frame, table, windows_of
+    from gvcodec.media.writer import open_writer
+
+    video = options.heatmap is not None and not options.heatmap.lower().endswith(".png")
+    with open_input(options.input) as source:
+        reader = Reader(source, shown_name(options.input))
+        fmt = reader.header.format
+        try:
+            frames = windows_of(reader, options.threads)
+            if video:
+                with open_writer(options.heatmap, fmt, overwrite=options.overwrite, threads=options.threads) as writer:
+                    timing = PtsDecoder(reader.header.start_pts, fmt.frame_rate, fmt.time_base)
+                    for frame in frames:
+                        writer.write(heatmap(frame), timing.receive())
+                return
+            mean, count = mean_frame(frames)
+        except DamagedStreamError as error:
+            raise reader.named(error) from error
+    if options.heatmap is None:
+        print(table(mean))
+        say(f"bits and tokens of the windows of 256×256, mean of {count} frames")
+        return
+    with open_writer(options.heatmap, fmt, overwrite=options.overwrite) as writer:
+        writer.write(heatmap(mean), 0)
 
 
 def extract(options: argparse.Namespace) -> None:

@@ -37,7 +37,8 @@ class EncoderConfig:
     """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
     seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
-    decoder's buffer of `bufsize` bits (0 = one second) would run dry."""
+    decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
+    frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle"."""
 
     q: float = 50
     base: str = "av1"
@@ -48,6 +49,7 @@ class EncoderConfig:
     threads: int = 0
     maxrate: float = 0
     bufsize: float = 0
+    alloc: str = "uniform"
 
 
 class Encoder:
@@ -109,16 +111,14 @@ class Encoder:
 
     @staticmethod
     def _structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
-        if not config.maxrate:
-            return layers.structure_encoder(
-                fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
-            )
-        if config.base != "klt":
-            raise UsageError("maxrate is for the klt structure layer")
-        from gvcodec.allocation.buffer import limited_encoder
+        if config.base == "klt":
+            from gvcodec.allocation.klt import klt_encoder
 
-        return limited_encoder(
-            fmt, config.q, config.keyint, config.low_delay, config.threads, config.maxrate, config.bufsize
+            return klt_encoder(fmt, config)
+        if config.maxrate or config.alloc != "uniform":
+            raise UsageError("maxrate and alloc are for the klt structure layer")
+        return layers.structure_encoder(
+            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
         )
 
     @property

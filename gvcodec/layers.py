@@ -17,22 +17,30 @@ from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter
-    from gvcodec.structure.klt import Pace
+    from gvcodec.structure.klt import Pace, Regions
 
 Sample = list[tuple[Planes, Planes]]
 NO_TORCH = "no appearance layer: torch is not installed"
 
 
 def structure_encoder(
-    fmt: VideoFormat, base: str, q: float, keyint: int, scale: Fraction, low_delay: bool, threads: int, pace: Pace | None = None
+    fmt: VideoFormat,
+    base: str,
+    q: float,
+    keyint: int,
+    scale: Fraction,
+    low_delay: bool,
+    threads: int,
+    pace: Pace | None = None,
+    regions: Regions | None = None,
 ) -> StructureEncoder:
-    """`pace` steers the quality of the frames of `klt`."""
+    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows."""
     if base == "klt":
         from gvcodec.structure.klt import KltEncoder, KltTools
         from gvcodec.structure.lookahead import DEPTH
 
         tools = KltTools(lookahead=0 if low_delay else DEPTH)
-        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace)
+        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
     from gvcodec.structure.standard import StandardEncoder
 
     return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads)

@@ -171,6 +171,11 @@ def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
         assert len(fit(clip, config, size=smallest).coded.data) <= smallest
 
 
+def test_a_budget_and_a_buffer_do_not_go_together() -> None:
+    with pytest.raises(UsageError, match="maxrate goes with q"):
+        fit(make_clip(48, 32, 3), dataclasses.replace(KLT, maxrate=10**6), size=1000)
+
+
 def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
     clip = make_clip(48, 32, 4, seed=1)
     fitted = fit(clip, KLT, size=10**6)

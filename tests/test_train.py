@@ -123,6 +123,13 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right():
         )
     assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
 
+    # Whole batches, as on a GPU.
+    batched, e = PerceptualLoss(integer=False, batched=True), other.clone().requires_grad_()
+    pair = batched(e, batched.reference(source))
+    (pair[0] + pair[1]).sum().backward()
+    assert torch.allclose(pair[1], score, atol=1e-4) and torch.allclose(pair[0], distance, rtol=0.01)
+    assert torch.allclose(e.grad, c.grad + b.grad, atol=0.02 * float(c.grad.abs().max()))
+
     fast = PerceptualLoss()
     d = other.clone().requires_grad_()
     quick = fast(d, fast.reference(source))

@@ -161,7 +161,7 @@ void LoopState::reconstruct(int q, bool key) {
                  loop.plane[c].row(y));
     }
   });
-  deblock(q, key);
+  if (deblocks) deblock(q, key);
   loop.extend();
 }
 
@@ -195,12 +195,24 @@ void KltDecoder::decode(const uint8_t* data, size_t size) {
   if (!key && !started_) throw DamagedStream("no key frame before this frame");
   started_ = false;
   state_.begin_frame(key);
+  began_ = state_.mix;
+  key_ = key;
   BitDecoder coder(state_.mix, data + 1, size - 1);
   FrameSyntax<BitDecoder>(coder, state_.now, state_.before, q_, key).code();
   if (!coder.finished()) throw DamagedStream("frame does not end where it should");
   state_.predict(key);
   state_.reconstruct(q_, key);
   started_ = true;
+}
+
+std::vector<float> KltDecoder::window_bits() const {
+  if (!started_) return {};
+  MixState mix = began_;
+  BitEncoder coder(mix);
+  FrameTokens now = state_.now;
+  std::vector<size_t> ends;
+  FrameSyntax<BitEncoder>(coder, now, state_.before, q_, key_).code([&] { ends.push_back(coder.count()); });
+  return coder.bits(ends);
 }
 
 }  // namespace gv

@@ -50,6 +50,7 @@ class LoopState {
 
   const Model& model;
   int width, height, threads;
+  bool deblocks = true;
   MixState mix;
   FrameTokens now, before;
   Picture loop;        // last reconstructed frame with margins
@@ -74,14 +75,17 @@ class KltDecoder {
   // Raises DamagedStream; the state is unusable until the next key frame then.
   void decode(const uint8_t* data, size_t size);
   const Picture& loop() const { return state_.loop; }
+  // Code length of each window of the last frame, row by row: its tokens are coded again from where it began.
+  std::vector<float> window_bits() const;
   const FrameTokens& tokens() const { return state_.now; }
   const FrameTokens& tokens_before() const { return state_.before; }
   int q() const { return q_; }
 
  private:
   LoopState state_;
+  MixState began_;
   int q_ = 0;
-  bool started_ = false;
+  bool key_ = false, started_ = false;
 };
 
 }  // namespace gv

@@ -1,5 +1,8 @@
 #include "core/klt_encoder.hpp"
 
+#include <cmath>
+#include <numeric>
+
 #include "core/window_tokens.hpp"
 
 namespace gv {
@@ -9,15 +12,27 @@ GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int1
   for (int x = 0; x < width; ++x) out[x] = static_cast<int16_t>(a[x] - b[x]);
 }
 
+// 65536 times the variance of 16×16 samples.
+GV_SIMD uint64_t variance16(const uint16_t* a, int stride) {
+  uint32_t sum = 0, squares = 0;
+  for (int y = 0; y < 16; ++y, a += stride)
+    for (int x = 0; x < 16; ++x) sum += a[x], squares += static_cast<uint32_t>(a[x]) * a[x];
+  return static_cast<uint64_t>(squares) * 256 - static_cast<uint64_t>(sum) * sum;
+}
+
+// Of a variance (10-bit samples); that of sensor noise and less is all the same.
+float activity(uint64_t variance) { return std::log2(16.f + static_cast<float>(variance) / 65536.f); }
+
 }  // namespace
 
 KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools)
-    : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {}
+    : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {
+  state_.deblocks = tools.deblock;
+}
 
 FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map) {
   FrameReport report;
-  weight_.assign(state_.now.mv.size(), 1.f);
-  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b) weight_[b] = 1.f / clamp(lambda_map[b], 1.f / 64, 64.f);
+  weigh(source, lambda_map);
   if (!key) {
     state_.begin_frame(false);
     if (!decide_motion(source, q, scene_cut)) {
@@ -35,7 +50,9 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
   choose_tokens(source, q, key);
 
   BitEncoder coder(state_.mix);
-  FrameSyntax<BitEncoder>(coder, state_.now, state_.before, q, key).code();
+  std::vector<size_t> ends;
+  FrameSyntax<BitEncoder>(coder, state_.now, state_.before, q, key).code([&] { ends.push_back(coder.count()); });
+  report.window_bits = coder.bits(ends);
   report.payload = coder.finish();
   report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0)));
   report.key = key;
@@ -50,6 +67,23 @@ void KltEncoder::restore() {
   state_.now = saved_.now;
   state_.before = saved_.before;
   state_.loop = saved_.loop;
+}
+
+void KltEncoder::weigh(const Picture& source, const std::vector<float>& lambda_map) {
+  const int w = state_.now.blocks_wide, h = state_.now.blocks_high;
+  weight_.assign(static_cast<size_t>(w) * h, 1.f);
+  if (tools_.aq != 0) {
+    const Plane& luma = source.plane[0];
+    parallel_for(h, state_.threads, [&](int y) {
+      for (int x = 0; x < w; ++x) weight_[static_cast<size_t>(y) * w + x] = activity(variance16(luma.row(y * 16) + x * 16, luma.stride));
+    });
+    const float mean = std::accumulate(weight_.begin(), weight_.end(), 0.f) / static_cast<float>(weight_.size());
+    // lambda grows as the square of the step, which grows by 2^(1/9) a q.
+    const float slope = static_cast<float>(tools_.aq) * 2 / 9;
+    for (float& v : weight_) v = clamp(std::exp2(slope * (mean - v)), 1.f / 8, 8.f);
+  }
+  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b) weight_[b] /= clamp(lambda_map[b], 1.f / 64, 64.f);
+  for (float& v : weight_) v = clamp(v, 1.f / 64, 64.f);
 }
 
 void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {

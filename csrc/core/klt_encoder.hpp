@@ -10,13 +10,18 @@ namespace gv {
 
 struct EncoderTools {
   double lambda = 0.12;        // Lagrange multiplier of a bit in units of the squared quantiser step
+  double aq = 0.5;             // a block of twice the variance is coarser by so many q, in effect (by its multiplier)
   bool coarse_tokens = true;   // levels 4…1
   bool quadtree = true;        // motion of larger regions
+  bool merge = true;           // tries the vectors of neighbours
+  bool fractions = true;       // vectors in quarter samples, else in whole ones
   bool rdoq = true;            // else plain dead-zone rounding
+  bool deblock = true;         // for measuring only: decoders always do
 };
 
 struct FrameReport {
   std::vector<uint8_t> payload;
+  std::vector<float> window_bits;  // code length of each window, row by row
   bool key = false;
 };
 
@@ -54,6 +59,7 @@ class KltEncoder {
   } saved_;
   std::vector<float> weight_;  // of a squared error in each 16×16 block: one over its multiplier
 
+  void weigh(const Picture& source, const std::vector<float>& lambda_map);
   bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut
   void choose_tokens(const Picture& source, int q, bool key);
 };

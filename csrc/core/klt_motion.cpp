@@ -33,7 +33,7 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     root[b] = static_cast<uint64_t>(std::lround(256 * std::sqrt(weight_[b])));
     search_lambda[b] = static_cast<int>(16 * 256 * static_cast<uint64_t>(bit_cost) / root[b]);
   }
-  const MotionField field = search_motion(luma, ref, state_.before.mv, search_lambda, state_.threads);
+  const MotionField field = search_motion(luma, ref, state_.before.mv, search_lambda, tools_.fractions, state_.threads);
 
   if (scene_cut) {
     uint64_t moved = 0, anew = 0;
@@ -113,7 +113,7 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     const MergeList list = merge_candidates(now, state_.before, x, y, size);
     Mv mv = node.mv;
     uint64_t best = node.sad + static_cast<uint64_t>(3 + mv_bits(mv.x - list.mv[0].x, mv.y - list.mv[0].y)) * bit_cost;
-    for (int i = 0; i < list.count; ++i) {
+    for (int i = 0; i < list.count && tools_.merge; ++i) {
       const uint64_t bits = static_cast<uint64_t>(1 + i) * bit_cost;
       const uint64_t sad = list.mv[i] == node.mv ? node.sad : region_sad(x, y, size, list.mv[i], best);
       if (sad + bits < best) best = sad + bits, mv = list.mv[i];

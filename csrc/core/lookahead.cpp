@@ -42,7 +42,7 @@ void Lookahead::push(const Plane& luma) {
   step.error.assign(static_cast<size_t>(wide_) * high_, 0.f);
   if (!half_.data.empty()) {
     const size_t blocks = static_cast<size_t>(half.width / kBlock) * (half.height / kBlock);
-    const MotionField field = search_motion(half, half_, half_mv_, std::vector<int>(blocks, kPenalty), threads_);
+    const MotionField field = search_motion(half, half_, half_mv_, std::vector<int>(blocks, kPenalty), true, threads_);
     step.mv.resize(step.error.size());
     parallel_for(high_, threads_, [&](int by) {
       alignas(64) uint16_t moved[256];

@@ -7,7 +7,7 @@
 
 #include <deque>
 
-#include "core/klt_codec.hpp"
+#include "core/tokens.hpp"
 
 namespace gv {
 

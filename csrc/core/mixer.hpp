@@ -72,6 +72,8 @@ class BitEncoder {
     rans_.put(value << (kProbBits - bits), kProbOne >> bits);
     return value;
   }
+  size_t count() const { return rans_.count(); }
+  std::vector<float> bits(const std::vector<size_t>& ends) const { return rans_.bits(ends); }
   std::vector<uint8_t> finish() { return rans_.finish(); }
 
  private:

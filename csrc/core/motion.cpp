@@ -182,7 +182,7 @@ uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, i
 }
 
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
-                          int threads) {
+                          bool fractions, int threads) {
   MotionField field;
   field.width = cur.width / 16;
   field.height = cur.height / 16;
@@ -227,7 +227,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
         attempt(centre.x, centre.y + step);
         if (round > 0 && mv == centre) break;
       }
-      for (int step : {2, 1}) {
+      for (int step = fractions ? 2 : 0; step > 0; step /= 2) {
         const Mv centre = mv;
         uint32_t arm[4];
         const int cross[4][2] = {{-step, 0}, {step, 0}, {0, -step}, {0, step}};

@@ -38,10 +38,10 @@ struct MotionField {
 };
 
 // Searches a vector for every 16×16 block of `cur` in `ref` (both padded to 16, with margins): a coarse full search at
-// quarter size, then refinement to quarter samples. `previous` gives seeds (may be empty); `lambda` weighs each block's
-// vector bits against SAD, in 1/16.
+// quarter size, then refinement to whole and, with `fractions`, to quarter samples. `previous` gives seeds (may be empty);
+// `lambda` weighs each block's vector bits against SAD, in 1/16.
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
-                          int threads);
+                          bool fractions, int threads);
 
 // Bits that a vector difference costs, roughly.
 inline int mv_bits(int dx, int dy) {

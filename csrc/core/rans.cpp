@@ -1,6 +1,19 @@
 #include "core/rans.hpp"
 
+#include <cmath>
+
 namespace gv {
+
+std::vector<float> RansEncoder::bits(const std::vector<size_t>& ends) const {
+  std::vector<float> sums;
+  size_t i = 0;
+  for (const size_t end : ends) {
+    float sum = 0;
+    for (; i < end; ++i) sum += kProbBits - std::log2(static_cast<float>((symbols_[i] & 0xffff) + 1));
+    sums.push_back(sum);
+  }
+  return sums;
+}
 
 std::vector<uint8_t> RansEncoder::finish() {
   std::vector<uint8_t> bytes;  // last byte first

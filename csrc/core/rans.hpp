@@ -20,6 +20,10 @@ class RansEncoder {
   // The symbol occupies [start, start + freq) of 2^16; freq >= 1.
   void put(uint32_t start, uint32_t freq) { symbols_.push_back(start << 16 | (freq - 1)); }
 
+  size_t count() const { return symbols_.size(); }
+  // Ideal code length of the symbols up to each of `ends` from the one before it, in bits.
+  std::vector<float> bits(const std::vector<size_t>& ends) const;
+
   // Bytes of everything put so far; the encoder is empty afterwards.
   std::vector<uint8_t> finish();
 

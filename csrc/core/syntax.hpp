@@ -77,11 +77,17 @@ class FrameSyntax {
       : coder_(coder), now_(now), before_(before), q_(static_cast<uint32_t>(q)), key_(key) {}
 
   void code() {
+    code([] {});
+  }
+  // Calls `done()` after each window, row by row.
+  template <class Done>
+  void code(Done done) {
     const Grid w = now_.windows();
     for (int wy = 0; wy < w.height; ++wy)
       for (int wx = 0; wx < w.width; ++wx) {
         if (!key_) motion(kTop, wx, wy);
         for (int l = kTop; l >= 0; --l) tokens(l, wx, wy);
+        done();
       }
   }
 

@@ -23,6 +23,30 @@ void clip(const gv::Model& model, int width, int height, int frames, int q) {
   }
 }
 
+// Frames that were undone leave no trace, and code lengths of windows are those of what was written.
+void undone(const gv::Model& model, int width, int height) {
+  gv::KltEncoder plain(model, width, height, 1, {}), undoing(model, width, height, 1, {});
+  gv::KltDecoder decoder(model, width, height, 1);
+  for (int t = 0; t < 4; ++t) {
+    const gv::Picture source = picture(width, height, t, 7), other = picture(width, height, t + 9, 3);
+    undoing.save();
+    for (int n = 0; n < 2; ++n) {
+      undoing.encode(other, 20 + 9 * n, 20, n == 1, true);
+      undoing.restore();
+    }
+    const gv::FrameReport a = plain.encode(source, 36, 29, t == 0, true), b = undoing.encode(source, 36, 29, t == 0, true);
+    EXPECT(a.payload == b.payload && equal(plain.loop(), undoing.loop()));
+    EXPECT(decoder.window_bits().empty() == (t == 0));
+    decoder.decode(a.payload.data(), a.payload.size());
+    const std::vector<float> bits = decoder.window_bits();
+    EXPECT(bits == a.window_bits && bits.size() == 4);
+    float sum = 0;
+    for (const float b1 : bits) sum += b1;
+    const float written = 8.f * static_cast<float>(a.payload.size() - 1);
+    EXPECT(written > sum - 8 && written < sum * 1.003f + 24);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -31,5 +55,6 @@ int main() {
   for (const auto& size : sizes) clip(model, size[0], size[1], 5, 36);
   for (int q : {0, 9, 22, 50, 63}) clip(model, 50, 38, 5, q);
   clip(model, 288, 272, 3, 33);
+  undone(model, 288, 272);
   return verdict("klt");
 }

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from fractions import Fraction
 
 import numpy as np
 
-from gvcodec import layers
 from gvcodec.allocation.pace import SLOPE, framed
 from gvcodec.errors import UsageError
 from gvcodec.structure import Coded, StructureEncoder
 from gvcodec.structure.klt import Q_COARSEST
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.types import Plane, Planes
 
 #: Bytes that may stand beside a key frame: end of the GOP before, start of a new one.
 _BESIDE_A_KEY = 16
@@ -99,15 +97,7 @@ class BufferPace:
         return 8 * (framed(size) + (_BESIDE_A_KEY if key else 0))
 
 
-def limited_encoder(
-    fmt: VideoFormat, q: float, keyint: int, low_delay: bool, threads: int, maxrate: float, bufsize: float
-) -> StructureEncoder:
-    """A `klt` encoder under a buffer's constraint; `bufsize` 0 = one second. Raises `UsageError`."""
-    pace = BufferPace(q, maxrate, bufsize or maxrate, float(fmt.frame_rate))
-    return _Announcing(layers.structure_encoder(fmt, "klt", q, keyint, Fraction(1), low_delay, threads, pace), pace)
-
-
-class _Announcing:
+class Announcing:
     """A structure encoder whose frames `pace` sees when they come, as many frames ahead as the encoder holds back."""
 
     def __init__(self, encoder: StructureEncoder, pace: BufferPace) -> None:

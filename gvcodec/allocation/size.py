@@ -8,6 +8,7 @@ from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.passes import Open, Watch, measure
 from gvcodec.allocation.search import Fitted, Search
 from gvcodec.encoder import EncoderConfig
+from gvcodec.errors import UsageError
 
 
 def encode_to(
@@ -22,6 +23,8 @@ def encode_to(
     from gvcodec.allocation.size_klt import encode_klt
     from gvcodec.allocation.size_standard import encode_standard
 
+    if config.maxrate:
+        raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
     encode = encode_klt if config.base == "klt" else encode_standard

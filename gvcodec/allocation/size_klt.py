@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import math
 
-from gvcodec import layers
+from gvcodec.allocation.klt import klt_encoder
 from gvcodec.allocation.pace import SLOPE, Constant, SizePace, framed
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import Fitted, Search
@@ -105,10 +105,8 @@ def _pass(search: Search, pace: Pace, quality: float, tuned: bytes | None = None
 
 
 def _structure(search: Search, quality: float, pace: Pace) -> StructureEncoder:
-    c = search.config
-    return layers.structure_encoder(
-        search.extent.format, "klt", _as_q(quality), c.keyint, c.scale, c.low_delay, c.threads, pace
-    )
+    config = dataclasses.replace(search.config, q=_as_q(quality))
+    return klt_encoder(search.extent.format, config, pace)
 
 
 def _as_q(quality: float) -> float:

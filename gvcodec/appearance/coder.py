@@ -15,7 +15,7 @@ _UNARY = 14
 _TOP = 1 << 24
 
 
-class _Contexts:
+class Contexts:
     """Probabilities of a zero bit, one list for each class of values: zero flag by magnitude of the value before, then unary."""
 
     def __init__(self) -> None:
@@ -28,10 +28,11 @@ class _Contexts:
 class Encoder:
     """`put(value, kind)` for each value, then `finish()`."""
 
-    def __init__(self) -> None:
+    def __init__(self, contexts: Contexts | None = None) -> None:
+        """`contexts`: statistics to go on with."""
         self._low, self._range, self._cache, self._pending = 0, 0xFFFFFFFF, 0, 0
         self._out = bytearray()
-        self._contexts, self._before, self._first = _Contexts(), 0, True
+        self._contexts, self._before, self._first = contexts or Contexts(), 0, True
 
     def _shift(self) -> None:
         if self._low < 0xFF000000 or self._low > 0xFFFFFFFF:
@@ -96,9 +97,9 @@ class Encoder:
 class Decoder:
     """`get(kind)` in the order of `put`, then `finish()`."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, contexts: Contexts | None = None) -> None:
         self._data, self._place, self._range, self._code = data, 0, 0xFFFFFFFF, 0
-        self._contexts, self._before = _Contexts(), 0
+        self._contexts, self._before = contexts or Contexts(), 0
         for _ in range(4):
             self._code = self._code << 8 | self._next()
 
@@ -107,7 +108,7 @@ class Decoder:
         if self._place <= len(self._data):
             return self._data[self._place - 1]
         if self._place > len(self._data) + 4:
-            raise DamagedStreamError("tuned weights end too early")
+            raise DamagedStreamError("coded values end too early")
         return 0
 
     def _fill(self) -> None:
@@ -152,7 +153,7 @@ class Decoder:
             while self._raw(1):
                 length += 1
                 if length > 15:
-                    raise DamagedStreamError("tuned weights hold a value out of range")
+                    raise DamagedStreamError("a coded value is out of range")
             size = _UNARY + (1 << (length - 1) | self._raw(length - 1))
         self._before = size
         return -size if negative else size
@@ -160,4 +161,4 @@ class Decoder:
     def finish(self) -> None:
         """Nothing may be left over."""
         if self._place < len(self._data):
-            raise DamagedStreamError("tuned weights are followed by other bytes")
+            raise DamagedStreamError("coded values are followed by other bytes")

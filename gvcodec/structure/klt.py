@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +49,33 @@ class Pace(Protocol):
 
     def again(self, size: int, key: bool) -> float | None:
         """The frame took `size` bytes: the quality to code it anew with, or None when it may stay."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOutcome:
+    """What coding a frame came to: `window_bits` (rows, columns) of 256×256 windows, its loop frame, and the Lagrange
+    multiplier of a bit, in squared steps of 1/1023."""
+
+    window_bits: NDArray[np.float32]
+    loop: Planes
+    bit_price: float
+
+
+LambdaMap = NDArray[np.float32]
+
+
+class Regions(Protocol):
+    """Chooses the multipliers of lambda of a frame's regions: budgets of windows."""
+
+    def lambda_map(
+        self, planes: Planes, lambda_map: LambdaMap, trial: Callable[[LambdaMap], FrameOutcome]
+    ) -> LambdaMap:
+        """The map to code with, from the one that would be used. `trial` codes the frame with a map, without trace."""
+        ...
+
+    def coded(self, planes: Planes, outcome: FrameOutcome) -> None:
+        """What the frame `planes` came to."""
         ...
 
 
@@ -102,10 +130,19 @@ def default_threads(threads: int) -> int:
 @dataclass(frozen=True, slots=True)
 class KltTools:
     """What the encoder may use. `lookahead`: frames it waits for, 0…16, so many packets come late; `cascade`: finer
-    quality for key frames and for every few frames."""
+    quality for key frames and for every few frames; `aq`: units of q by which a block of twice the variance is coarser, in
+    effect; the rest as in `csrc/core/klt_encoder.hpp`. Without `deblock` the loop
+    frames are not those of any decoder."""
 
     lookahead: int = 0
     cascade: bool = True
+    aq: float = 0.5
+    coarse_tokens: bool = True
+    quadtree: bool = True
+    merge: bool = True
+    fractions: bool = True
+    rdoq: bool = True
+    deblock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +155,8 @@ class _Waiting:
 class KltEncoder:
     """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and scene cuts).
 
-    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame.
+    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame, `regions` spreads the bits
+    over a frame.
 
     Loop frames are those that a decoder will have, exactly.
     """
@@ -134,6 +172,7 @@ class KltEncoder:
         model: Path | None = None,
         tools: KltTools = KltTools(),
         pace: Pace | None = None,
+        regions: Regions | None = None,
     ) -> None:
         from gvcodec import _core
 
@@ -142,10 +181,23 @@ class KltEncoder:
         if not 0 <= tools.lookahead <= DEPTH:
             raise UsageError(f"the look-ahead is 0…{DEPTH} frames, not {tools.lookahead}")
         threads = default_threads(threads)
-        self._core = _core.KltEncoder(load_model(model), width, height, threads)
+        self._core = _core.KltEncoder(
+            load_model(model),
+            width,
+            height,
+            threads,
+            aq=tools.aq,
+            coarse_tokens=tools.coarse_tokens,
+            quadtree=tools.quadtree,
+            merge=tools.merge,
+            fractions=tools.fractions,
+            rdoq=tools.rdoq,
+            deblock=tools.deblock,
+        )
         self._ahead = Lookahead(width, height, threads) if tools.lookahead else None
         self._map_shape = ((height + 15) // 16, (width + 15) // 16)
-        self._q, self._keyint, self._scene_cut, self._tools, self._pace = q, keyint, scene_cut, tools, pace
+        self._q, self._keyint, self._scene_cut, self._tools = q, keyint, scene_cut, tools
+        self._pace, self._regions = pace, regions
         self._since_key = -1
         self._waiting: deque[_Waiting] = deque()
 
@@ -196,6 +248,8 @@ class KltEncoder:
             inter_q -= gain * (position % period == 0)
             key_q -= KEY_GAIN
         cut = self._scene_cut and position >= MIN_GOP
+        if self._regions is not None:
+            lambda_map = self._spread(self._regions, frame.planes, inter_q, key_q, key, cut, lambda_map)
         if self._pace is not None:
             self._core.save()
         payload, is_key = self._code(frame.planes, inter_q, key_q, key, cut, lambda_map)
@@ -203,9 +257,41 @@ class KltEncoder:
             self._core.restore()
             step = better - quality
             payload, is_key = self._code(frame.planes, inter_q + step, key_q + step, key, cut, lambda_map)
+        if self._regions is not None:
+            self._regions.coded(frame.planes, self._outcome(key_q if is_key else inter_q))
         self._waiting.popleft()
         self._since_key = 0 if is_key else position
         return payload, is_key
+
+    def _spread(
+        self,
+        regions: Regions,
+        planes: Planes,
+        inter_q: float,
+        key_q: float,
+        key: bool,
+        cut: bool,
+        lambda_map: LambdaMap | None,
+    ) -> LambdaMap:
+        """The map that `regions` makes of a frame's."""
+
+        def trial(wanted: LambdaMap) -> FrameOutcome:
+            self._core.save()
+            _, is_key = self._code(planes, inter_q, key_q, key, cut, wanted)
+            outcome = self._outcome(key_q if is_key else inter_q)
+            self._core.restore()
+            return outcome
+
+        plain = np.ones(self._map_shape, np.float32) if lambda_map is None else lambda_map
+        return regions.lambda_map(planes, plain, trial)
+
+    def _outcome(self, quality: float) -> FrameOutcome:
+        """Of the frame coded last, at this quality."""
+        from gvcodec import _core
+
+        q, factor = steps_and_lambda(quality)
+        price = _core.LAMBDA * factor * (_core.quantiser_step(q, 0) / 4) ** 2
+        return FrameOutcome(self._core.window_bits(), self._core.loop(), price)
 
     def _code(
         self,
@@ -252,3 +338,21 @@ class KltDecoder:
 
     def abandon(self) -> list[Planes]:
         return []
+
+    def window_bits(self) -> NDArray[np.float32]:
+        """Code lengths of the 256×256 windows of the last frame, (rows, columns), in bits."""
+        return self._core.window_bits()
+
+    def window_tokens(self) -> NDArray[np.int64]:
+        """How many tokens each window of the last frame has, (rows, columns)."""
+        total: NDArray[np.int64] | None = None
+        for level in reversed(range(LEVELS)):
+            coded = (self._core.tokens(level)[1] >= 0).astype(np.int64)
+            if total is None:
+                total = coded
+                continue
+            side = 1 << (LEVELS - 1 - level)
+            rows = np.add.reduceat(coded, np.arange(0, coded.shape[0], side), 0)
+            total = total + np.add.reduceat(rows, np.arange(0, coded.shape[1], side), 1)
+        assert total is not None
+        return total

@@ -31,16 +31,19 @@ class Batch:
     bpp: Tensor
 
 
-def _planes(flat: np.ndarray, peak: float) -> tuple[Tensor, Tensor]:
+def _planes(flat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
     area = WINDOW * WINDOW
-    x = torch.from_numpy(flat.astype(np.float32)) * (1 / peak)
+    x = flat.float() * (1 / peak)
     return x[:, :area].reshape(LENGTH, 1, WINDOW, WINDOW), x[:, area:].reshape(LENGTH, 2, WINDOW // 2, WINDOW // 2)
 
 
 class Cache:
-    """Random crops of one half of a cache (training or held-out clips). Raises `UsageError` when there is nothing."""
+    """Random crops of one half of a cache (training or held-out clips), cut and turned on `device`: on the CPU out of mapped files, on a
+    GPU out of its own memory, where all records then lie. Raises `UsageError` when there is nothing."""
 
-    def __init__(self, folder: Path, held_out: bool, seed: int = 0, max_bpp: float = 0.15) -> None:
+    def __init__(
+        self, folder: Path, held_out: bool, seed: int = 0, max_bpp: float = 0.15, device: torch.device | str = "cpu"
+    ) -> None:
         index = folder / "index.jsonl"
         if not index.is_file():
             raise UsageError(
@@ -53,17 +56,23 @@ class Cache:
                 self.entries.append(entry)
         if not self.entries:
             raise UsageError(f"{folder}: the cache holds no {'held-out' if held_out else 'training'} clips")
-        self.records = [np.load(folder / f"{entry['name']}.npy", mmap_mode="r") for entry in self.entries]
+        self.device = torch.device(device)
+        self.records = [self._open(folder / f"{entry['name']}.npy") for entry in self.entries]
         self.rng = np.random.default_rng(seed)
+
+    def _open(self, path: Path) -> tuple[Tensor, Tensor, Tensor]:
+        """Loop frames (int16), sources (uint8) and vectors of all records of a file."""
+        records = np.load(path, mmap_mode="c")  # copy on write: torch wants writable memory
+        fields = (records["loop"].view("<i2"), records["source"], records["motion"])
+        return tuple(torch.from_numpy(field).to(self.device) for field in fields)  # type: ignore[return-value]
 
     def digest(self) -> str:
         """SHA-256 over the index: which material a checkpoint has seen."""
         return hashlib.sha256(json.dumps(self.entries, sort_keys=True).encode()).hexdigest()
 
     def _run(self, entry: int, record: int, size: int, augment: bool) -> tuple[Tensor, ...]:
-        data = self.records[entry][record]
-        loop, source = _planes(data["loop"], 1023), _planes(data["source"] * np.uint16(4), 1023)
-        vectors = torch.from_numpy(data["motion"].copy())
+        loops, sources, motion = self.records[entry]
+        loop, source, vectors = _planes(loops[record], 1023), _planes(sources[record], 1023 / 4), motion[record]
         free = (WINDOW - size) // BLOCK + 1
         top, left = (self.rng.integers(0, free, 2) if augment else np.array([free // 2, free // 2])) * BLOCK
         parts = [p[..., top : top + size, left : left + size] for p in (loop[0], source[0])]
@@ -72,9 +81,9 @@ class Cache:
         for axis in (2, 3):
             if augment and self.rng.random() < 0.5:
                 parts = [p.flip(axis) for p in parts]
-                parts[4] = parts[4] * torch.tensor([-1, 1] if axis == 2 else [1, -1], dtype=torch.int16).view(
-                    1, 2, 1, 1
-                )
+                parts[4] = parts[4] * torch.tensor(
+                    [-1, 1] if axis == 2 else [1, -1], dtype=torch.int16, device=self.device
+                ).view(1, 2, 1, 1)
         return tuple(parts)
 
     def batch(self, count: int, size: int, picks: list[tuple[int, int]] | None = None) -> Batch:
@@ -82,12 +91,12 @@ class Cache:
         augment = picks is None
         if picks is None:
             picks = [
-                (int(e), int(self.rng.integers(len(self.records[e]))))
+                (int(e), int(self.rng.integers(len(self.records[e][0]))))
                 for e in self.rng.integers(0, len(self.entries), count)
             ]
         runs = [torch.stack(parts) for parts in zip(*(self._run(e, r, size, augment) for e, r in picks), strict=True)]
         entries = [self.entries[e] for e, _ in picks]
-        conditions = torch.cat([condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries])
-        classes = torch.tensor([min(e["q"] // 8, 7) for e in entries])
-        rates = torch.tensor([e["bpp"] for e in entries], dtype=torch.float32)
+        conditions = torch.cat([condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries]).to(self.device)
+        classes = torch.tensor([min(e["q"] // 8, 7) for e in entries], device=self.device)
+        rates = torch.tensor([e["bpp"] for e in entries], dtype=torch.float32, device=self.device)
         return Batch((runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes, rates)

@@ -27,10 +27,13 @@ from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.renderer import RendererConfig, new_renderer
 from gvcodec.errors import UsageError
-from gvcodec.train.data import Batch, Cache
+from gvcodec.train.data import Cache
 from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import Objective, crop_rgb, render_run
 from gvcodec.train.vgg import PerceptualLoss
+
+#: Share of the plan in which tokens cost nothing, and in which their price then rises.
+_FREE, _RISE = 0.4, 0.2
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class TrainConfig:
     average: float = 0.995
     pixel: float = 4.0
     energy: float = 0.03
-    temporal: float = 2.0
+    temporal: float = 30.0
     guard: float = 0.1
     validate_minutes: float = 10.0
     validate_samples: int = 16
@@ -85,22 +88,6 @@ def read_config(path: Path) -> TrainConfig:
     return TrainConfig(**values)
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move all tensors of a batch."""
-
-    def move(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        return pair[0].to(device), pair[1].to(device)
-
-    return Batch(
-        move(batch.loop),
-        move(batch.source),
-        batch.vectors.to(device),
-        batch.condition.to(device),
-        batch.rate_class.to(device),
-        batch.bpp.to(device),
-    )
-
-
 class Trainer:
     """State of a run. `step()` does one update; `save()` writes everything, atomically."""
 
@@ -111,7 +98,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.data = Cache(Path(config.cache), held_out=False, seed=config.seed)
+        self.data = Cache(Path(config.cache), held_out=False, seed=config.seed, device=self.device)
         sizes = RendererConfig(**{f.name: getattr(config, f.name) for f in fields(RendererConfig)})
         self.renderer = new_renderer(sizes, config.seed).to(self.device)
         self.average = new_renderer(sizes, config.seed).to(self.device)
@@ -197,13 +184,15 @@ class Trainer:
         """One update; returns the mean of each part of the loss."""
         config = self.config
         start = self.minutes < config.start_minutes
-        batch = to_device(self.data.batch(config.start_batch if start else config.batch, config.size), self.device)
+        batch = self.data.batch(config.start_batch if start else config.batch, config.size)
         rate = config.learning_rate * max(
             0.05, 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.minutes / config.plan_minutes))
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / 50)
-        parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
+        self.full.charged = min(1.0, max(0.0, (self.minutes / config.plan_minutes - _FREE) / _RISE))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
         # Rates span a hundredfold: a sample counts relative to what samples of its rate cost on average.
         with torch.no_grad():
             self.class_loss[batch.rate_class] += 0.05 * (parts["total"] - self.class_loss[batch.rate_class])
@@ -223,9 +212,9 @@ class Trainer:
         """LPIPS-VGG, DISTS and PSNR (luma) of loop and rendered frames of held-out clips, and a sheet of crops."""
         if not perceptual.find_weights():
             return
-        held_out = Cache(Path(self.config.cache), held_out=True)
+        held_out = Cache(Path(self.config.cache), held_out=True, device=self.device)
         stride = max(1, len(held_out.entries) // self.config.validate_samples)
-        picks = [(e, e % len(held_out.records[e])) for e in range(0, len(held_out.entries), stride)][
+        picks = [(e, e % len(held_out.records[e][0])) for e in range(0, len(held_out.entries), stride)][
             : self.config.validate_samples
         ]
         metrics = {"lpips_vgg": perceptual.lpips("vgg").to(self.device), "dists": perceptual.dists().to(self.device)}
@@ -233,7 +222,7 @@ class Trainer:
         rows = []
         with torch.inference_mode():
             for pick in picks:
-                batch = to_device(held_out.batch(1, 256, [pick]), self.device)
+                batch = held_out.batch(1, 256, [pick])
                 rendered, _ = render_run(self.average, batch, 0)
                 source = (batch.source[0][:, -1], batch.source[1][:, -1])
                 pictures = {

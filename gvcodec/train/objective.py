@@ -98,12 +98,14 @@ class Objective:
         perceptual: PerceptualLoss | None,
         pixel: float = 4.0,
         energy: float = 0.03,
-        temporal: float = 2.0,
+        temporal: float = 30.0,
         guard: float = 0.1,
         colour: Colour = SMALL,
     ) -> None:
         self.perceptual, self.colour = perceptual, colour
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
+        #: Part of their price that tokens are charged: charged at once, they would fall silent before they mean anything.
+        self.charged = 1.0
 
     def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
@@ -141,7 +143,7 @@ class Objective:
             # One per cent more stream buys about `RATE_SLOPE` per cent of perceptual loss in the base codec.
             area = batch.loop[0].shape[-2] * batch.loop[0].shape[-1]
             share = sent.bits / (TOKEN_PERIOD * batch.bpp * area)
-            parts["rate"] = RATE_SLOPE * share * total.detach()
+            parts["rate"] = self.charged * RATE_SLOPE * share * total.detach()
             total = total + parts["rate"]
         parts["total"] = total
         return parts

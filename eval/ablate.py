@@ -1,0 +1,161 @@
+"""What each tool of the klt structure layer is worth: BD-rate in PSNR-Y of leaving it out.
+
+The middle of every clip is coded at a few q with all tools, then without one tool at a time; positive = bits that the tool
+saves. Rate is that of the packets, PSNR-Y that of decoded frames; AQ, which is not made for PSNR, is also judged by
+LPIPS-VGG on some frames. Two rows are of another kind: without deblocking no
+decoder exists, so the encoder's own loop frames count; static tables (`gvcodec.structure.static`) are ideal code lengths
+for the packets of the low-delay encoder, against the real bytes of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.bd import RANGE, bd_rate
+from eval.colour import to_rgb
+from eval.metrics import sample
+from eval.report.tables import markdown
+from eval.tools import EvalError, write_json, write_text
+from eval.video import Clip
+from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools
+from gvcodec.structure.lookahead import DEPTH
+from gvcodec.structure.static import SYNTAX, Tables, central, count_clips, read_clips
+from gvcodec.types import Planes
+
+SIZE = (416, 240)
+ALL = KltTools(lookahead=DEPTH)
+WITHOUT = {
+    "motion: quarter-sample vectors": replace(ALL, fractions=False),
+    "motion: regions above 16×16": replace(ALL, quadtree=False),
+    "motion: trying neighbours' vectors": replace(ALL, merge=False),
+    "tokens above 16×16": replace(ALL, coarse_tokens=False),
+    "RDOQ": replace(ALL, rdoq=False),
+    f"look-ahead of {DEPTH} frames": replace(ALL, lookahead=0),
+    "finer key and periodic frames": replace(ALL, cascade=False),
+    "variance AQ": replace(ALL, aq=0),
+    "deblocking": replace(ALL, deblock=False),
+}
+AQ = "variance AQ"
+AQ_VGG = "variance AQ, by LPIPS-VGG†"
+STATIC = "adaptive entropy model (static tables instead)"
+#: Training clips that static tables are made from: one in so many, and their frames.
+EVERY, TRAIN_FRAMES = 8, 9
+#: LPIPS-VGG looks at one frame in so many.
+VGG_EVERY = 12
+Curve = list[tuple[float, float]]
+#: Quality of shown frames against their sources.
+Metric = Callable[[list[Planes], list[Planes]], float]
+
+
+def middle(clip: Clip) -> list[Planes]:
+    """Its frames with 10 bits, cut to SIZE."""
+    shift = 10 - clip.raw.depth
+    frames = [tuple(p.astype(np.uint16) << shift for p in planes) for planes in clip.raw]
+    return central(frames, *SIZE)  # type: ignore[arg-type]
+
+
+def curve(frames: list[Planes], tools: KltTools, qs: Sequence[int], *metrics: Metric) -> list[Curve]:
+    """(bpp, quality) for each q, for each metric."""
+    height, width = frames[0][0].shape
+    points: list[Curve] = [[] for _ in metrics]
+    for q in qs:
+        encoder = KltEncoder(width, height, q, scene_cut=False, threads=1, tools=tools)
+        coded = [*(encoder.send(planes) for planes in frames), encoder.flush()]
+        packets, shown = [p for c in coded for p in c.packets], [loop for c in coded for loop in c.loops]
+        if tools.deblock:
+            decoder = KltDecoder(width, height, threads=1)
+            shown = [decoder.send(p.payload, p.keyframe)[0] for p in packets]
+        bpp = 8 * sum(len(p.payload) for p in packets) / (len(frames) * width * height)
+        for metric, found in zip(metrics, points, strict=True):
+            found.append((bpp, metric(frames, shown)))
+    return points
+
+
+def static_delta(frames: list[Planes], trained: dict[int, dict[tuple[int, bool], Tables]]) -> float | None:
+    """BD-rate of static tables against the real bytes of the low-delay encoder."""
+    height, width = frames[0][0].shape
+    (plain,) = curve(frames, KltTools(), list(trained), psnr_y)
+    static = []
+    for (_, psnr), (q, tables) in zip(plain, trained.items(), strict=True):
+        cost = sum(t.cost(tables[kind], SYNTAX) for kind, t in count_clips([frames], q).items())
+        static.append((8 * cost / (len(frames) * width * height), psnr))
+    return bd_rate(plain, static, True).percent
+
+
+def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) -> str:
+    """Measures, writes `ablation.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
+    paths = sorted(train.glob("*.mp4"))[::EVERY]
+    if not paths:
+        raise EvalError(f"{train}: no .mp4 to make static tables from")
+    if len(qs) < 3:
+        raise EvalError("--q: three or more are needed for a BD-rate")
+    trained = {q: count_clips(read_clips(paths, TRAIN_FRAMES, *SIZE), q) for q in qs}
+    deltas: dict[str, list[float | None]] = {name: [] for name in (*WITHOUT, AQ_VGG, STATIC)}
+    for clip in tqdm(clips, unit="clip"):
+        frames, vgg = middle(clip), _vgg(clip)
+        anchor, *anchor_vgg = curve(frames, ALL, qs, psnr_y, *vgg)
+        for name, tools in WITHOUT.items():
+            test, *test_vgg = curve(frames, tools, qs, psnr_y, *(vgg if name == AQ else []))
+            deltas[name].append(bd_rate(anchor, test, True).percent)
+            if name == AQ:
+                pairs = zip(anchor_vgg, test_vgg, strict=True)
+                deltas[AQ_VGG] += [bd_rate(a, t, False).percent for a, t in pairs] or [None]
+        deltas[STATIC].append(static_delta(frames, trained))
+    write_json(out / "ablation.json", {"clips": [c.describe() for c in clips], "q": list(qs), "percent": deltas})
+    text = _markdown(clips, qs, deltas)
+    write_text(out / "ablation.md", text + "\n")
+    return text
+
+
+def psnr_y(source: list[Planes], shown: list[Planes]) -> float:
+    """Mean over the frames, dB."""
+    errors = [float(np.mean((a[0].astype(np.float64) - b[0]) ** 2)) for a, b in zip(source, shown, strict=True)]
+    return fmean(10 * np.log10(1023**2 / max(error, 1e-3)) for error in errors)
+
+
+def _vgg(clip: Clip) -> list[Metric]:
+    """LPIPS-VGG, mean over one frame in `VGG_EVERY`; nothing where its weights are missing."""
+    import torch
+
+    from gvcodec.perceptual import MissingWeightsError, lpips
+
+    try:
+        network = lpips("vgg")
+    except MissingWeightsError:
+        return []
+
+    def picture(planes: Planes) -> torch.Tensor:
+        return torch.from_numpy(to_rgb(planes, clip.matrix, clip.full_range, 10))[None]
+
+    def measure(source: list[Planes], shown: list[Planes]) -> float:
+        with torch.no_grad():
+            return fmean(float(network(picture(shown[i]), picture(source[i]))) for i in sample(len(source), VGG_EVERY))
+
+    return [measure]
+
+
+def _markdown(clips: list[Clip], qs: Sequence[int], deltas: dict[str, list[float | None]]) -> str:
+    def cell(value: float | None) -> str:
+        return "–" if value is None else f"{value:+.1f} %"
+
+    rows = []
+    for name, values in deltas.items():
+        known = [v for v in values if v is not None]
+        rows.append([name, cell(fmean(known) if known else None), *map(cell, values)])
+    header = ["bits more without", "mean", *(clip.name for clip in clips)]
+    frames = sorted({clip.raw.frames for clip in clips})
+    stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
+    note = (
+        f"BD-rate in PSNR-Y over {RANGE[0]}–{RANGE[1]} bpp, q {', '.join(map(str, qs))}, middle {SIZE[0]}×{SIZE[1]} of the first "
+        f"{' to '.join(map(str, dict.fromkeys((frames[0], frames[-1]))))} frames, one key frame, bytes of the packets, PSNR-Y of "
+        "decoded frames (without deblocking, which no decoder goes without, of the encoder's). Static tables: ideal code length "
+        "with tables from training clips, against real bytes, low delay. "
+        f"† One frame in {VGG_EVERY}; AQ's strength was chosen by it, on training clips.{stand_in}"
+    )
+    return f"{markdown(header, rows)}\n\n{note}"

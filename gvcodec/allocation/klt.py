@@ -1,0 +1,37 @@
+"""The `klt` encoder with what steers it: pace of the frames, budgets of the windows, a decoder's buffer."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from gvcodec import layers
+from gvcodec.allocation.windows import budgets
+from gvcodec.structure import StructureEncoder
+from gvcodec.types import VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.encoder import EncoderConfig
+    from gvcodec.structure.klt import Pace
+
+
+def klt_encoder(fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = None) -> StructureEncoder:
+    """`pace` goes before the buffer that `config.maxrate` asks for. Raises `UsageError`."""
+    from gvcodec.allocation.buffer import Announcing, BufferPace
+
+    limit = None
+    if config.maxrate and pace is None:
+        bufsize = config.bufsize or config.maxrate
+        pace = limit = BufferPace(config.q, config.maxrate, bufsize, float(fmt.frame_rate))
+    encoder = layers.structure_encoder(
+        fmt,
+        "klt",
+        config.q,
+        config.keyint,
+        Fraction(1),
+        config.low_delay,
+        config.threads,
+        pace,
+        budgets(config.alloc),
+    )
+    return Announcing(encoder, limit) if limit is not None else encoder

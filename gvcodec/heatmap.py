@@ -1,0 +1,118 @@
+"""`gvcodec inspect`: where the bits of a `klt` stream went, as numbers or as a picture.
+
+A picture shows the loop frame tinted window by window, from blue (few bits) to red (many, on a logarithmic scale), with two numbers in each 256×256
+window: its bits and its tokens. A video has one for every frame; a .png the mean over all frames, over the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.errors import UsageError
+from gvcodec.structure.klt import KltDecoder
+from gvcodec.types import Plane, Planes
+
+SIDE = 256
+_SCALE = 3
+_MARGIN = 4
+#: Bits a pixel at both ends of the colour scale.
+_LEAST, _MOST = 1e-4, 1.0
+_BRIGHT, _DARK = 940, 64
+#: Digits of 3×5 dots, row by row from the top, the left dot in the highest bit.
+_DIGITS = {
+    "0": (7, 5, 5, 5, 7),
+    "1": (2, 6, 2, 2, 7),
+    "2": (7, 1, 7, 4, 7),
+    "3": (7, 1, 7, 1, 7),
+    "4": (5, 5, 7, 1, 1),
+    "5": (7, 4, 7, 1, 7),
+    "6": (7, 4, 7, 5, 7),
+    "7": (7, 1, 2, 2, 2),
+    "8": (7, 5, 7, 5, 7),
+    "9": (7, 5, 7, 1, 7),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFrame:
+    """One decoded frame: loop planes, bits and tokens of its windows (rows, columns), timestamp-less."""
+
+    planes: Planes
+    bits: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+
+def windows_of(reader: Reader, threads: int = 0) -> Iterator[WindowFrame]:
+    """All frames of a `klt` stream. Raises `UsageError` for another base, and what decoding raises."""
+    from gvcodec.layers import structure_decoder
+
+    header = reader.header
+    decoder = structure_decoder(header, threads)
+    if not isinstance(decoder, KltDecoder):
+        raise UsageError(f"only klt streams have windows, this one is {header.base}")
+    for packet in reader.packets():
+        if packet.is_frame:
+            (planes,) = decoder.send(packet.payload, packet.kind is Kind.KEY)
+            yield WindowFrame(planes, decoder.window_bits().astype(np.float64), decoder.window_tokens())
+
+
+def mean_frame(frames: Iterator[WindowFrame]) -> tuple[WindowFrame, int]:
+    """The first frame's picture with the means over all frames, and their number. Raises `UsageError` without any."""
+    first, count = next(frames, None), 1
+    if first is None:
+        raise UsageError("the stream holds no frame")
+    bits, tokens = first.bits.copy(), first.tokens.copy()
+    for frame in frames:
+        bits += frame.bits
+        tokens += frame.tokens
+        count += 1
+    return WindowFrame(first.planes, bits / count, np.rint(tokens / count).astype(np.int64)), count
+
+
+def table(frame: WindowFrame) -> str:
+    """Bits and tokens of the windows as text, a line for each row of windows."""
+    return "\n".join(
+        "  ".join(f"{bits:8.1f} {tokens:5d}" for bits, tokens in zip(*row, strict=True))
+        for row in zip(frame.bits, frame.tokens, strict=True)
+    )
+
+
+def heatmap(frame: WindowFrame) -> Planes:
+    """The picture, of the same size as the frame's."""
+    y, u, v = (plane.copy() for plane in frame.planes)
+    height, width = y.shape
+    for row, column in np.ndindex(frame.bits.shape):
+        top, left = row * SIDE, column * SIDE
+        low, right = min(top + SIDE, height), min(left + SIDE, width)
+        heat = _heat(float(frame.bits[row, column]) / ((low - top) * (right - left)))
+        half = slice(top // 2, (low + 1) // 2), slice(left // 2, (right + 1) // 2)
+        # A mix of the picture's colour and, in BT.709 terms, blue (U high, V low) to red (U low, V high).
+        u[half] = (u[half].astype(np.int32) + 512 + int(400 * (0.5 - heat))) // 2
+        v[half] = (v[half].astype(np.int32) + 512 + int(400 * (heat - 0.5))) // 2
+        y[top, left:right] = y[top:low, left] = _DARK
+        _write(y, f"{frame.bits[row, column]:.0f}", top + _MARGIN, left + _MARGIN)
+        _write(y, str(frame.tokens[row, column]), top + _MARGIN + 7 * _SCALE, left + _MARGIN)
+    return y, u, v
+
+
+def _heat(bits_a_pixel: float) -> float:
+    """0…1 on a logarithmic scale."""
+    scale = np.log(max(bits_a_pixel, _LEAST) / _LEAST) / np.log(_MOST / _LEAST)
+    return float(min(1.0, scale))
+
+
+def _write(luma: Plane, text: str, top: int, left: int) -> None:
+    """Digits, bright on dark, as far as the picture goes."""
+    dots = np.zeros((7, 4 * len(text) + 1), bool)
+    for number, digit in enumerate(text):
+        for row, bits in enumerate(_DIGITS[digit]):
+            for column in range(3):
+                dots[row + 1, 4 * number + column + 1] = bits >> (2 - column) & 1
+    large = dots.repeat(_SCALE, 0).repeat(_SCALE, 1)
+    area = luma[top : top + large.shape[0], left : left + large.shape[1]]
+    area[:] = np.where(large[: area.shape[0], : area.shape[1]], _BRIGHT, _DARK)

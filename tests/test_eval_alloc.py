@@ -1,0 +1,50 @@
+"""Evaluation of window budgets and of `--size`: small runs end to end, and what a table says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from clips import make_clip
+
+from eval import alloc, sizes
+from eval.__main__ import main
+from gvcodec.allocation.oracle import Oracle
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "videos").mkdir()
+    samples = (plane >> 2 for planes in make_clip(272, 48, 26, seed=1) for plane in planes)
+    data = b"".join(plane.astype("u1").tobytes() for plane in samples)
+    (tmp_path / "videos" / "one_272x48_25.yuv").write_bytes(data)
+    return tmp_path
+
+
+def test_alloc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alloc, "ARMS", {"uniform": lambda: None, "oracle": Oracle, "twice uniform": lambda: None})
+    command = ["alloc", "--sequences", str(folder / "videos"), "--frames", "3", "--metrics", "psnr_y"]
+    command += ["--q", "30,38,46,54", "--out", str(folder / "out")]
+    assert main(command) == 0
+    result = json.loads((folder / "out" / "alloc.json").read_text())
+    assert len(result["rows"]) == 12
+    same = [[r["bytes"] for r in result["rows"] if r["arm"] == arm] for arm in ("uniform", "twice uniform")]
+    assert same[0] == same[1] == sorted(same[0], reverse=True)
+    text = (folder / "out" / "alloc.md").read_text()
+    assert "| twice uniform | +0.0 % |" in text and "one" in text
+    # Points that are there are not made again.
+    result["rows"][0]["seconds"] = 1e6
+    (folder / "out" / "alloc.json").write_text(json.dumps(result))
+    assert main(command) == 0
+    assert json.loads((folder / "out" / "alloc.json").read_text())["rows"][0]["seconds"] == 1e6
+    assert main([*command, "--q", "30,38"]) == 1
+
+
+def test_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "STEPS", 2)
+    command = ["sizes", "--sequences", str(folder / "videos"), "--out", str(folder / "out"), "--threads", "1"]
+    assert main(command) == 0
+    rows = json.loads((folder / "out" / "sizes-klt.json").read_text())["rows"]
+    assert len(rows) == 2 and all(0.985 * r["wanted"] <= r["bytes"] <= r["wanted"] for r in rows)
+    assert main([*command, "--frames", "4"]) == 1  # less than a second

@@ -1,0 +1,55 @@
+"""`gvcodec inspect`: bits and tokens add up to the stream, pictures keep their size, other streams are refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from clips import make_clip
+from test_cli import gvcodec
+
+from gvcodec import api
+from gvcodec.bitstream import Reader
+from gvcodec.heatmap import WindowFrame, heatmap, mean_frame, windows_of
+from gvcodec.media.reader import VideoReader
+
+
+def test_windows_add_up() -> None:
+    data = api.encode(make_clip(300, 270, 4, seed=3), base="klt", tune=0, q=36, threads=1)
+    frames = list(windows_of(Reader(io.BytesIO(data)), 1))
+    sizes = [len(p.payload) for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
+    for frame, size in zip(frames, sizes, strict=True):
+        assert frame.bits.shape == frame.tokens.shape == (2, 2)
+        assert abs(8 * size - 8 - frame.bits.sum()) <= 24 + 0.003 * 8 * size
+    assert frames[0].tokens.sum() > 50 and frames[0].bits.argmax() == frames[0].tokens.argmax() == 0
+    mean, count = mean_frame(iter(frames))
+    assert count == 4 and np.allclose(mean.bits, np.mean([f.bits for f in frames], 0))
+
+
+def test_picture_goes_from_blue_to_red() -> None:
+    grey = tuple(np.full(shape, 512, np.uint16) for shape in ((300, 512), (150, 256), (150, 256)))
+    bits = np.array([[1.0, 60000.0], [100.0, 100.0]])
+    y, u, v = heatmap(WindowFrame(grey, bits, np.array([[0, 345], [6, 789]])))
+    assert y.shape == (300, 512) and u[64, 64] > 512 > v[64, 64] and u[64, 200] < 512 < v[64, 200]
+    digits = y[4:25, 260 : 260 + 16 * 3]
+    assert (digits == 940).any() and (digits == 64).any()
+
+
+def test_command_line(tmp_path: Path) -> None:
+    stream, other = tmp_path / "a.bin", tmp_path / "b.bin"
+    clip = make_clip(96, 80, 3, seed=3)
+    stream.write_bytes(api.encode(clip, base="klt", tune=0, q=40, threads=1))
+    other.write_bytes(api.encode(clip, base="hevc", tune=0, q=40, threads=1))
+    bits, tokens = gvcodec("inspect", stream).stdout.split()
+    assert float(bits) > 100 and int(tokens) > 1
+    gvcodec("inspect", stream, "--heatmap", tmp_path / "a.png")
+    gvcodec("inspect", stream, "--heatmap", tmp_path / "a.mkv")
+    for name, count in (("a.png", 1), ("a.mkv", 3)):
+        with VideoReader(tmp_path / name) as reader:
+            frames = list(reader)
+        assert len(frames) == count and frames[0].planes[0].shape == (80, 96)
+    assert b"only klt streams have windows" in gvcodec("inspect", other, fails=2).stderr
+    (tmp_path / "c.bin").write_bytes(stream.read_bytes()[:-30])
+    gvcodec("inspect", tmp_path / "c.bin", "--heatmap", tmp_path / "c.mkv", fails=3)
+    assert not (tmp_path / "c.mkv").exists()
