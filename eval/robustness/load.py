@@ -93,7 +93,7 @@ class Kills:
 def killed(folder: Path, times: int = 100, seed: int = 1) -> Kills:
     """Kill an encoder at random moments, look at the output, go on with `--resume`."""
     source, output = folder / "killed.y4m", folder / "killed.bin"
-    source.write_bytes(b"".join(y4m(800)))
+    source.write_bytes(b"".join(y4m(400)))
     command = [*_GVCODEC, "encode", str(source), str(output), *_SETTINGS, "--keyint", "25", "--resume"]
     began = time.monotonic()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)

@@ -36,7 +36,7 @@ class Loss:
 
     `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next `key`. `suspect`: the last
     so many frames that were given may be wrong. `side`: a `tune`, `timing` or `tracks` packet may be among what is lost.
-    `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
+    `wrong`: a checksum says that they are. `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
     """
 
     frames: int = 0
@@ -44,6 +44,7 @@ class Loss:
     broken: bool = True
     suspect: int = 0
     side: bool = False
+    wrong: bool = False
     between: bool = False
     footer: bool = False
 
@@ -68,6 +69,8 @@ class Salvage:
         #: Skipped packets of the current GOP that claim to be frames, and whether the last one skipped did.
         self._unnumbered = 0
         self._skipped_frame = False
+        #: The last GOP ended unseen: frames of it may be missing without a trace.
+        self._unsure = False
 
     def events(self) -> Iterator[Packet | Loss]:
         """Packets as `Reader.packets` gives them, and losses at their place."""
@@ -121,19 +124,23 @@ class Salvage:
             cursor = Cursor(payload, "gop")
             crc = cursor.uint(4)
             count = cursor.var() if len(cursor) else None
+        given = self.frames - self._first
         missing = self._unnumbered if count is None else max(0, count - self.frames)
         room = (self._source.position() - self._start) // _LEAST_FRAME + _MAX_VANISHED
         missing = missing if missing <= room else 0
-        wrong = self._crc is not None and not self._broken and crc is not None and crc != self._crc
         self.frames += missing
-        if wrong or payload is None:
-            what = "checksum of the GOP differs" if wrong else "the end of a GOP is missing"
-            given = self.frames - missing - self._first if wrong else 0
-            yield Loss(missing, f"frame {self._first}: {what}", missing > 0, suspect=given, side=wrong)
+        if payload is None:
+            yield Loss(missing, f"frame {self._first}: the end of a GOP is missing", missing > 0, suspect=given)
+        elif self._crc is not None and not self._broken and crc != self._crc:
+            reason = f"frame {self._first}: checksum of the GOP differs"
+            yield Loss(missing, reason, missing > 0, suspect=given, side=True, wrong=True)
+        elif missing and (self._unsure or not self._broken):
+            yield Loss(missing, f"{missing} frames are missing before frame {self._first}", suspect=given)
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:
-            yield Loss(0, f"frame {self.frames} should be number {count}", broken=False)
+            yield Loss(0, f"frame {self.frames} should be number {count}", broken=False, suspect=given)
+        self._unsure = payload is None
         self._crc, self._first, self._start = 0, self.frames, self._source.position()
         self._in_gop = self._broken = self._skipped_frame = False
         self._unnumbered = 0

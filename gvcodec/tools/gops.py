@@ -69,9 +69,9 @@ class GopSource:
                 if gop is None:
                     self._skip(event.frames)
                     continue
-                gop.damaged = gop.damaged or event.broken
+                gop.damaged = gop.damaged or event.broken or event.suspect > 0
                 gop.lost += event.frames
-                if event.suspect:
+                if event.wrong:
                     gop.lost += gop.frames
                     gop.packets.clear()
             elif event.kind is Kind.TUNE:
