@@ -52,6 +52,8 @@ ARMS: dict[str, Callable[[], Allocator | None]] = {
 }
 UNIFORM, ORACLE = "uniform", "oracle"
 WORST = "psnr_y worst"
+#: The q's say which rates count, not the range of the other tables.
+_ALL_RATES = (1e-6, 100.0)
 
 
 def compare(clips: Sequence[Clip], qs: Sequence[int], every: dict[str, int], lookahead: bool, out: Path) -> str:
@@ -144,6 +146,8 @@ def to_markdown(
         shown = [_percent(_mean(deltas[m])) for m in metrics]
         if interval:
             shown[0] += f" ({interval[0]:+.1f} … {interval[1]:+.1f})"
+        if len(deltas["psnr_y"]) < len(clips):
+            shown[0] += f" on {len(deltas['psnr_y'])} of {len(clips)}: no common range on the rest"
         own = _mean(deltas["psnr_y"])
         share = f"{100 * own / oracle:.0f} %" if own is not None and oracle and oracle < -0.5 else "–"
         lines.append([arm, *shown, share, f"×{_cost(rows, arm):.2f}"])
@@ -168,7 +172,7 @@ def _deltas(rows: list[dict[str, Any]], arm: str, metric: str) -> list[float]:
             [(r["bpp"], r["metrics"][metric]) for r in rows if r["clip"] == clip and r["arm"] == name]
             for name in (UNIFORM, arm)
         ]
-        delta = bd_rate(*curves, better).percent
+        delta = bd_rate(*curves, better, _ALL_RATES).percent
         if delta is not None:
             found.append(delta)
     return found

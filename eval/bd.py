@@ -30,15 +30,15 @@ class Delta:
     overlap: float
 
 
-def clip_curve(curve: Curve, higher_is_better: bool) -> list[tuple[float, float]]:
-    """The curve inside RANGE as (log10 bpp, quality), quality rising strictly; distances are negated."""
+def clip_curve(curve: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE) -> list[tuple[float, float]]:
+    """The curve inside `limits` (bpp) as (log10 bpp, quality), quality rising strictly; distances are negated."""
     sign = 1.0 if higher_is_better else -1.0
     by_rate = dict(sorted((math.log10(bpp), sign * value) for bpp, value in curve))
     points = list(by_rate.items())
-    low, high = math.log10(RANGE[0] / _SLACK), math.log10(RANGE[1] * _SLACK)
+    low, high = math.log10(limits[0] / _SLACK), math.log10(limits[1] * _SLACK)
     inside = [p for p in points if low <= p[0] <= high]
     if len(points) >= 2:
-        for edge in (math.log10(RANGE[0]), math.log10(RANGE[1])):
+        for edge in (math.log10(limits[0]), math.log10(limits[1])):
             if points[0][0] < edge < points[-1][0] and not any(abs(p[0] - edge) < math.log10(_SLACK) for p in inside):
                 inside.append((edge, _interpolate(points, edge)))
     rising: list[tuple[float, float]] = []
@@ -57,14 +57,14 @@ def _interpolate(points: list[tuple[float, float]], at: float) -> float:
     return float(Akima1DInterpolator(rates, qualities)(at))
 
 
-def bd_rate(anchor: Curve, test: Curve, higher_is_better: bool) -> Delta:
+def bd_rate(anchor: Curve, test: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE) -> Delta:
     """BD-rate of `test` against `anchor` in percent."""
     try:
         import bjontegaard
     except ImportError:
         raise EvalError("bjontegaard is not installed: pip install 'gvcodec[eval]'") from None
 
-    a, t = (clip_curve(c, higher_is_better) for c in (anchor, test))
+    a, t = (clip_curve(c, higher_is_better, limits) for c in (anchor, test))
     if len(a) < 2 or len(t) < 2:
         return Delta(None, 0.0)
     common = min(a[-1][1], t[-1][1]) - max(a[0][1], t[0][1])
