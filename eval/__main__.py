@@ -105,15 +105,6 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--readme", type=Path, help="also write the table between the marks `speed` in this file")
 
 
-def _add_robustness(parser: argparse.ArgumentParser) -> None:
-    parts = ["trials", "fuzz", "load"]
-    parser.add_argument("--parts", type=_words, default=parts, metavar="NAME,…", help=f"of {', '.join(parts)}")
-    parser.add_argument("--flips", type=int, default=10000, help="random bit flips (default 10000)")
-    parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")
-    parser.add_argument("--out", type=Path, default=Path("out/robustness"), metavar="DIR", help="what is there is kept")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `robustness` in this file")
-
-
 def _add_ablate(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 24)
     parser.add_argument("--q", type=_integers, default=[26, 34, 42, 50, 58], metavar="Q,…")
@@ -171,6 +162,15 @@ def _alloc(options: argparse.Namespace) -> int:
     if options.readme is not None:
         insert_between(options.readme, "alloc", text)
     return 0
+
+
+def _add_robustness(parser: argparse.ArgumentParser) -> None:
+    parts = ["trials", "fuzz", "load"]
+    parser.add_argument("--parts", type=_words, default=parts, metavar="NAME,…", help=f"of {', '.join(parts)}")
+    parser.add_argument("--flips", type=int, default=10000, help="random bit flips (default 10000)")
+    parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")
+    parser.add_argument("--out", type=Path, default=Path("out/robustness"), metavar="DIR", help="what is there is kept")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `robustness` in this file")
 
 
 def _words(text: str) -> list[str]:

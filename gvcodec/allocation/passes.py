@@ -69,13 +69,18 @@ class Pass:
         return len(self.data) - sum(self.frame_bytes)
 
 
+def _due(tracks: TrackCopier, frames: int) -> bool:
+    """Whether to hand on what waits: with the first frame, so that a decoder knows the tracks, then in large pieces."""
+    return frames == 1 or tracks.waiting >= TRACK_CHUNK
+
+
 def measure(open_source: Open, watch: Watch) -> Extent:
     """Read the video once without coding it."""
     with open_source() as source:
         frames = track_bytes = 0
         for _ in watch(source, "count", None):
             frames += 1
-            if source.tracks is not None:
+            if source.tracks is not None and _due(source.tracks, frames):
                 track_bytes += len(source.tracks.take())
         if source.tracks is not None:
             track_bytes += len(source.tracks.take())

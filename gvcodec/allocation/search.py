@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gvcodec.allocation.passes import Extent, Open, Pass, Watch
 from gvcodec.encoder import EncoderConfig
@@ -40,8 +41,11 @@ class Search:
     #: Encodes of the whole video, and frames coded, so far.
     full: int = 0
     frames_coded: int = 0
+    #: What the pass that tuned the renderer had to say.
+    notes: list[str] = field(default_factory=list)
 
     def fitted(self, coded: Pass) -> Fitted:
+        coded = dataclasses.replace(coded, notes=list(dict.fromkeys([*coded.notes, *self.notes])))
         return Fitted(coded, self.limit, self.full, self.frames_coded)
 
     def first_guess(self) -> float:

@@ -101,6 +101,7 @@ def _pass(search: Search, pace: Pace, quality: float, tuned: bytes | None = None
     what, count = f"pass {search.full}", search.extent.frames
     coded = run(search.open_source, config, what, search.watch, count, structure, tuned, search.progress)
     search.frames_coded += counting.coded
+    search.notes += coded.notes if tune else []
     return coded
 
 

@@ -138,7 +138,9 @@ def _pass(search: Search, q: float, trim: float, tuned: bytes | None, tune: bool
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames
-    return run(search.open_source, config, what, search.watch, search.extent.frames, structure, tuned, search.progress)
+    coded = run(search.open_source, config, what, search.watch, search.extent.frames, structure, tuned, search.progress)
+    search.notes += coded.notes if tune else []
+    return coded
 
 
 def _rounded(base: str, q: float) -> float:

@@ -336,9 +336,6 @@ class KltDecoder:
     def flush(self) -> list[Planes]:
         return []
 
-    def abandon(self) -> list[Planes]:
-        return []
-
     def window_bits(self) -> NDArray[np.float32]:
         """Code lengths of the 256×256 windows of the last frame, (rows, columns), in bits."""
         return self._core.window_bits()
@@ -356,3 +353,6 @@ class KltDecoder:
             total = total + np.add.reduceat(rows, np.arange(0, coded.shape[1], side), 1)
         assert total is not None
         return total
+
+    def abandon(self) -> list[Planes]:
+        return []
