@@ -86,7 +86,7 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
     names = ", ".join(f"{part['stream']} ({part['bytes']} bytes)" for part in parts)
     note = (
         f"Streams of 9 or 10 small frames: {names}. Every input is decoded twice, strictly and with `--ignore-errors`. Refused: a "
-        "typed error. Concealed: what is missing was reported, all other frames are right. Whole: all frames are right (the "
+        "typed error. Concealed: what is missing or doubtful was reported, all other frames are right. Whole: all frames are right (the "
         "change did not matter to them). Silent corruption: a wrong frame that nothing was said about; for streams made up with "
         "right checksums strict decoding answers for that with the loop hash."
     )
