@@ -147,9 +147,9 @@ class Dists(nn.Module):
         """What is compared, of (N, 3, H, W) RGB in [0, 1]: the picture and five maps."""
         return chain([x], self.features((x - self.mean) / self.std))
 
-    def forward(self, x: Tensor, y: Tensor | list[Tensor]) -> Tensor:
-        """(N, 3, H, W) RGB in [0, 1], twice → (N,). The second may be a list of its `maps`."""
-        maps_x, maps_y = self.maps(x), self.maps(y) if isinstance(y, Tensor) else y
+    def forward(self, x: Tensor | list[Tensor], y: Tensor | list[Tensor]) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 1], twice → (N,). Either may be a list of its `maps`."""
+        maps_x, maps_y = (self.maps(z) if isinstance(z, Tensor) else z for z in (x, y))
         texture, structure = [], []
         for a, b in zip(maps_x, maps_y, strict=True):
             a, b = a.float().flatten(2), b.float().flatten(2)

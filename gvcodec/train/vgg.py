@@ -115,7 +115,8 @@ class PerceptualLoss(nn.Module):
     def __init__(self, integer: bool | None = None, batched: bool | None = None) -> None:
         super().__init__()
         self._batched = batched
-        dists, lpips = perceptual.dists(), perceptual.lpips("vgg")
+        self.dists = dists = perceptual.dists()
+        lpips = perceptual.lpips("vgg")
         self.integer = _integers_work() if integer is None else integer
         self.register_buffer("mean", dists.mean)
         self.register_buffer("deviation", dists.std)
@@ -161,32 +162,12 @@ class PerceptualLoss(nn.Module):
             stages.append(x)
         return stages, outputs, pooled
 
-    def _maps(self, rgb: Tensor) -> list[Tensor]:
-        """The pictures and the five stages, of a batch."""
-        x = ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
-        maps = [rgb]
-        for number, stage in enumerate(_STAGES):
-            if number:
-                kernel = self.hann.expand(x.shape[1], 1, 3, 3).to(x.dtype)
-                x = torch.sqrt(F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]) + 1e-12)
-            for index, _, _ in stage:
-                x = F.relu(F.conv2d(x, self.ahead[index].weight, self.ahead[index].bias, padding=1))
-            maps.append(x)
-        return maps
-
     def _of_batch(self, rgb: Tensor, references: list[Tensor]) -> tuple[Tensor, Tensor]:
-        distance, similarity = rgb.new_zeros(len(rgb)), rgb.new_zeros(len(rgb))
-        for number, (x, y) in enumerate(zip(self._maps(rgb), references, strict=True)):
-            a, b = x.float().flatten(2), y.float().flatten(2)
-            if number:
-                one, other = (z * torch.rsqrt(z.square().sum(1, keepdim=True) + 1e-10) for z in (a, b))
-                distance = distance + ((one - other).square() * self.lin[number][:, None]).sum(1).mean(1)
-            mean_a, mean_b = a.mean(2), b.mean(2)
-            a, b = a - mean_a[..., None], b - mean_b[..., None]
-            texture = (2 * mean_a * mean_b + 1e-6) / (mean_a.square() + mean_b.square() + 1e-6)
-            structure = (2 * (a * b).mean(2) + 1e-6) / (a.square().mean(2) + b.square().mean(2) + 1e-6)
-            similarity = similarity + texture @ self.alpha[number] + structure @ self.beta[number]
-        return distance, 1 - similarity
+        maps, distance = list(self.dists.maps(rgb)), rgb.new_zeros(len(rgb))
+        for x, y, weight in zip(maps[1:], references[1:], self.lin[1:], strict=True):
+            one, other = (F.normalize(z.float(), dim=1, eps=1e-5) for z in (x, y))
+            distance = distance + ((one - other).square() * weight[:, None, None]).sum(1).mean((1, 2))
+        return distance, self.dists(maps, references)
 
     @property
     def batched(self) -> bool:
@@ -196,7 +177,7 @@ class PerceptualLoss(nn.Module):
     def reference(self, rgb: Tensor) -> Any:
         """What is needed of each source picture in `(N, 3, H, W)`; about 8 MB for 128²."""
         if self.batched:
-            return self._maps(rgb)
+            return list(self.dists.maps(rgb))
         references = []
         for sample in rgb.split(1):
             stages = []
