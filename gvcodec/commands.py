@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackReader
     from gvcodec.resume import Journal
 
-_TRACK_CHUNK = 1 << 14
-
 
 def encode(options: argparse.Namespace) -> None:
     """`gvcodec encode IN OUT`"""
     from gvcodec.media.reader import VideoReader
+    from gvcodec.media.tracks import CHUNK
 
     config = EncoderConfig(
         q=options.q,
@@ -67,18 +66,18 @@ def encode(options: argparse.Namespace) -> None:
         if reader.tracks:
             # A decoder that writes as it reads needs to know the tracks before the first frame.
             encoder.send_tracks(reader.tracks.take())
-        chunk = 1 if config.low_delay else _TRACK_CHUNK
+        chunk = 0 if config.low_delay else CHUNK
         with progress_bar(reader.expected, "encode") as bar:
             for frame in reader:
                 encoder.send_frame(frame.planes, frame.pts)
-                if reader.tracks and reader.tracks.waiting >= chunk:
-                    encoder.send_tracks(reader.tracks.take())
+                if reader.tracks:
+                    encoder.send_tracks(reader.tracks.take(chunk))
                 if _drain(encoder, writer):
                     # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
                     output.flush()
                 bar.update()
                 bar.set_postfix_str(_rate_so_far(encoder), refresh=False)
-        if reader.tracks and reader.tracks.waiting:
+        if reader.tracks:
             encoder.send_tracks(reader.tracks.take())
         encoder.flush()
         tuning_line("")

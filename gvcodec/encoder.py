@@ -143,8 +143,9 @@ class Encoder:
         self._take(self._structure.send(planes, force_key))
 
     def send_tracks(self, data: bytes) -> None:
-        """Next bytes of the copied tracks (see `gvcodec.media.tracks`)."""
-        self._packets.append(Packet(Kind.TRACKS, data))
+        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any."""
+        if data:
+            self._packets.append(Packet(Kind.TRACKS, data))
 
     def flush(self) -> None:
         """No more frames: releases all packets, tunes first if asked to. Raises `UsageError` without any frame."""

@@ -12,12 +12,9 @@ from typing import Protocol
 from gvcodec.bitstream import Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.media.reader import Frame
-from gvcodec.media.tracks import TrackCopier
+from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.structure import StructureEncoder
 from gvcodec.types import VideoFormat
-
-#: Audio is handed on in pieces of at least this many bytes.
-TRACK_CHUNK = 1 << 14
 
 
 class Source(Protocol):
@@ -69,21 +66,16 @@ class Pass:
         return len(self.data) - sum(self.frame_bytes)
 
 
-def _due(tracks: TrackCopier, frames: int) -> bool:
-    """Whether to hand on what waits: with the first frame, so that a decoder knows the tracks, then in large pieces."""
-    return frames == 1 or tracks.waiting >= TRACK_CHUNK
-
-
 def measure(open_source: Open, watch: Watch) -> Extent:
     """Read the video once without coding it."""
     with open_source() as source:
-        frames = track_bytes = 0
+        # In the pieces in which `run` sends them, since every piece costs something.
+        tracks = source.tracks
+        frames, track_bytes = 0, len(tracks.take()) if tracks else 0
         for _ in watch(source, "count", None):
             frames += 1
-            if source.tracks is not None and _due(source.tracks, frames):
-                track_bytes += len(source.tracks.take())
-        if source.tracks is not None:
-            track_bytes += len(source.tracks.take())
+            track_bytes += len(tracks.take(CHUNK)) if tracks else 0
+        track_bytes += len(tracks.take()) if tracks else 0
         return Extent(source.format, frames, track_bytes)
 
 
@@ -115,10 +107,10 @@ def run(
             encoder.send_tracks(source.tracks.take())
         for frame in watch(itertools.islice(source, frames), what, frames):
             encoder.send_frame(frame.planes, frame.pts)
-            if source.tracks and source.tracks.waiting >= TRACK_CHUNK:
-                encoder.send_tracks(source.tracks.take())
+            if source.tracks:
+                encoder.send_tracks(source.tracks.take(CHUNK))
             drain()
-        if source.tracks and source.tracks.waiting:
+        if source.tracks:
             encoder.send_tracks(source.tracks.take())
         encoder.flush()
         drain()

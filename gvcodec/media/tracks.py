@@ -18,6 +18,8 @@ from av.stream import Stream
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
 
+#: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
+CHUNK = 1 << 14
 _MAX_TRACKS = 64
 _MAX_RATIO = 1 << 31
 _MAX_TIME = 1 << 62
@@ -64,7 +66,10 @@ class TrackWriter:
         """Bytes that `take` would give."""
         return len(self._data)
 
-    def take(self) -> bytes:
+    def take(self, least: int = 0) -> bytes:
+        """What waits; nothing where that is less than `least` bytes."""
+        if len(self._data) < least:
+            return b""
         data = bytes(self._data)
         self._data.clear()
         return data
