@@ -137,33 +137,6 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--readme", type=Path, help="also write the table between the marks sizes-BASE in this file")
 
 
-def _sizes(options: argparse.Namespace) -> int:
-    from eval.sizes import measure
-
-    clips = [clip for clip in _clips(options) if clip.raw.frames >= clip.fps]
-    if not clips:
-        raise EvalError("no clip of a second or more")
-    text = measure(clips, options.base, options.threads, options.out)
-    print(text)
-    if options.readme is not None:
-        insert_between(options.readme, f"sizes-{options.base}", text)
-    return 0
-
-
-def _alloc(options: argparse.Namespace) -> int:
-    from eval.alloc import compare
-    from eval.metrics import sampling
-
-    if len(options.q) < 4 or "psnr_y" not in options.metrics:
-        raise EvalError("alloc needs four rates and psnr_y")
-    every = sampling(options.metrics, options.every, on_gpu=False)
-    text = compare(_clips(options), options.q, every, options.lookahead, options.out)
-    print(text)
-    if options.readme is not None:
-        insert_between(options.readme, "alloc", text)
-    return 0
-
-
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
     parts = ["trials", "fuzz", "load"]
     parser.add_argument("--parts", type=_words, default=parts, metavar="NAME,…", help=f"of {', '.join(parts)}")
@@ -265,13 +238,18 @@ def _clips(options: argparse.Namespace, frames: int | None = None) -> list[Clip]
     return [source.prepare(frames or options.frames, options.out / "sources") for source in sources]
 
 
+def _publish(options: argparse.Namespace, name: str, text: str) -> None:
+    """Shows a table, and writes it between its marks where that is asked for."""
+    print(text)
+    if options.readme is not None:
+        insert_between(options.readme, name, text)
+
+
 def _table(options: argparse.Namespace) -> int:
     from eval.table import make_table
 
     text, problems = make_table(_clips(options), options.base, options.q, options.out)
-    print(text)
-    if options.readme is not None:
-        insert_between(options.readme, f"{options.base}-table", text)
+    _publish(options, f"{options.base}-table", text)
     for line in problems:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if problems else 0
@@ -281,9 +259,30 @@ def _ablate(options: argparse.Namespace) -> int:
     from eval.ablate import make_ablation
 
     text = make_ablation(_clips(options), options.q, options.train, options.out)
-    print(text)
-    if options.readme is not None:
-        insert_between(options.readme, "klt-ablation", text)
+    _publish(options, "klt-ablation", text)
+    return 0
+
+
+def _alloc(options: argparse.Namespace) -> int:
+    from eval.alloc import compare
+    from eval.metrics import sampling
+
+    if len(options.q) < 4 or "psnr_y" not in options.metrics:
+        raise EvalError("alloc needs four rates and psnr_y")
+    every = sampling(options.metrics, options.every, on_gpu=False)
+    text = compare(_clips(options), options.q, every, options.lookahead, options.out)
+    _publish(options, "alloc", text)
+    return 0
+
+
+def _sizes(options: argparse.Namespace) -> int:
+    from eval.sizes import measure
+
+    clips = [clip for clip in _clips(options) if clip.raw.frames >= clip.fps]
+    if not clips:
+        raise EvalError("no clip of a second or more")
+    text = measure(clips, options.base, options.threads, options.out)
+    _publish(options, f"sizes-{options.base}", text)
     return 0
 
 
@@ -306,9 +305,7 @@ def _robustness(options: argparse.Namespace) -> int:
         raise EvalError(f"--parts: no {', '.join(sorted(unknown))}; there are {', '.join(table.PARTS)}")
     findings = table.measure(options.out, options.parts, options.flips, options.fuzz_seconds, print)
     text = table.to_markdown(options.out)
-    print(text)
-    if options.readme is not None:
-        insert_between(options.readme, "robustness", text)
+    _publish(options, "robustness", text)
     for line in findings:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if findings else 0

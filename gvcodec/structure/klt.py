@@ -149,7 +149,7 @@ class KltTools:
 class _Waiting:
     planes: Planes
     force_key: bool
-    lambda_map: NDArray[np.float32] | None
+    lambda_map: LambdaMap | None
 
 
 class KltEncoder:
@@ -201,7 +201,7 @@ class KltEncoder:
         self._since_key = -1
         self._waiting: deque[_Waiting] = deque()
 
-    def send(self, planes: Planes, force_key: bool = False, lambda_map: NDArray[np.float32] | None = None) -> Coded:
+    def send(self, planes: Planes, force_key: bool = False, lambda_map: LambdaMap | None = None) -> Coded:
         """Take the next frame (Y, U, V uint16, 10 bit); releases the one sent `lookahead` frames ago.
 
         `lambda_map` (ceil(height / 16), ceil(width / 16)) multiplies the Lagrange multiplier of every decision in a 16×16
@@ -300,7 +300,7 @@ class KltEncoder:
         key_q: float,
         key: bool,
         cut: bool,
-        lambda_map: NDArray[np.float32] | None,
+        lambda_map: LambdaMap | None,
     ) -> tuple[bytes, bool]:
         """Payload of one frame and whether it became a key frame."""
         whole, factor = steps_and_lambda(inter_q)
