@@ -5,6 +5,8 @@
 //   Machine::launch(kernel, blocks, threads, words)                 `words` of 32 bits are shared by the threads of a block
 #pragma once
 
+#include <string>
+
 #include "cuda/kernels.hpp"
 
 namespace gv::cuda {
@@ -16,7 +18,7 @@ class DeviceNetwork {
 
  public:
   explicit DeviceNetwork(const IntegerNetwork& network) {
-    if (network.widest() > kWidestLayer) throw std::invalid_argument("a CUDA block has room for layers up to 1536 wide");
+    if (network.widest() > kWidestLayer) throw std::invalid_argument("a CUDA block has room for layers up to " + std::to_string(kWidestLayer) + " wide");
     std::vector<uint32_t> weights;
     std::vector<int32_t> vectors;  // biases and multipliers
     for (const DenseLayer& layer : network.layers()) {

@@ -19,17 +19,7 @@ struct LoopGroup {
 
 struct Emulation {
   template <class T>
-  class Buffer {
-   public:
-    explicit Buffer(size_t count = 0) : values_(count) {}
-    Buffer(const T* from, size_t count) : values_(from, from + count) {}
-    T* get() { return values_.data(); }
-    const T* get() const { return values_.data(); }
-    void read(T* to) const { std::copy(values_.begin(), values_.end(), to); }
-
-   private:
-    std::vector<T> values_;
-  };
+  using Buffer = HostBuffer<T>;
 
   template <class Kernel>
   static void launch(const Kernel& kernel, int blocks, int, size_t words) {

@@ -15,6 +15,7 @@ Raises `UsageError` when there is no such back-end here and when arrays do not f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ Backend = Literal["cpu", "cuda", "emulated"]
 Decoded = tuple[NDArray[np.int32], NDArray[np.bool_]]
 
 
+@cache
 def cuda_missing() -> str | None:
     """Why there is no CUDA back-end here; None when there is one."""
     if not _core.CUDA:
