@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Hold a back-end of the stream coder against the processor.")
     parser.add_argument("--backend", choices=("cuda", "emulated"), default="cuda")
     parser.add_argument("--streams", type=int, default=8192, help="streams of a batch")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved measurements")
     options = parser.parse_args(arguments)
     if options.backend == "cuda" and (reason := streams.cuda_missing()):
         print(f"gvcodec: {reason}", file=sys.stderr)
