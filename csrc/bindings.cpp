@@ -19,6 +19,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 void bind_entropy(nb::module_&);
+void bind_streams(nb::module_&);
 
 namespace {
 
@@ -115,6 +116,7 @@ NB_MODULE(_core, m) {
     }
   });
   bind_entropy(m);
+  bind_streams(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LAMBDA") = gv::EncoderTools().lambda;
