@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
@@ -32,9 +32,15 @@ LOOP_HASH_BYTES = 8
 _PEAK = 1023
 
 
+#: Where qualities beyond 63 lie, the coarsest of AV1 and H.265: above (first), at a scale and at a quality there that is lower by (last).
+_REDUCED = ((64.5, Fraction(1, 2), 3.75), (63.0, Fraction(3, 4), 1.5))
+_COARSEST, _COARSEST_REDUCED = 63.0, 67.0
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
+    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc), None = 1
+    up to `q` 63 and smaller beyond, as far as 67; `tune`
     seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
@@ -43,7 +49,7 @@ class EncoderConfig:
 
     q: float = 50
     base: str = "av1"
-    scale: Fraction = Fraction(1)
+    scale: Fraction | None = None
     tune: float = 60.0
     tune_steps: int = 0
     tune_parts: int = 0
@@ -53,6 +59,22 @@ class EncoderConfig:
     maxrate: float = 0
     bufsize: float = 0
     alloc: str = "uniform"
+
+    @property
+    def coarsest(self) -> float:
+        """The largest `q` there is."""
+        return _COARSEST if self.base == "klt" or self.scale is not None else _COARSEST_REDUCED
+
+    def settled(self) -> EncoderConfig:
+        """The same with a scale, and with the q that belongs to it."""
+        if self.scale is not None:
+            return self
+        scale, q = Fraction(1), self.q
+        for above, smaller, less in _REDUCED:
+            if self.base != "klt" and q > above:
+                scale, q = smaller, min(_COARSEST, q - less)
+                break
+        return replace(self, scale=scale, q=q)
 
 
 class Encoder:
@@ -76,6 +98,10 @@ class Encoder:
         an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. `wrap` takes a
         maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
         config = config or EncoderConfig()
+        if not 0 <= config.q <= config.coarsest:
+            raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
+        config = config.settled()
+        assert config.scale is not None
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
         if (
@@ -127,6 +153,7 @@ class Encoder:
             return klt_encoder(fmt, config)
         if config.maxrate or config.alloc != "uniform":
             raise UsageError("maxrate and alloc are for the klt structure layer")
+        assert config.scale is not None
         return layers.structure_encoder(
             fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
         )
