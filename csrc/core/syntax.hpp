@@ -1,6 +1,6 @@
 // Bitstream syntax of a KLT frame, written once: the coder is an encoder or a decoder (mixer.hpp).
 //
-// Order: windows row by row; in a window first the motion quadtree (z-order, inter frames only), then the tokens level
+// Order: in inter frames of a GOP with a golden frame, two flags; windows row by row; in a window first the motion quadtree (z-order, inter frames only), then the tokens level
 // by level, coarse to fine, row by row. Every decision's contexts are functions of integers decoded before it.
 #pragma once
 
@@ -18,7 +18,8 @@ enum Family : uint32_t {
   kAny0, kAny1, kAny2, kAny3, kAny4, kSelf0, kSelf1, kSelf2,
   kLast0, kLast1, kLast2, kLast3, kLastBits,
   kSig0, kSig1, kSig2, kSig3, kSig4,
-  kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2, kFamilies
+  kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2,
+  kBecomesGolden, kUsesGolden, kFrom0, kFrom1, kFamilies
 };
 constexpr uint32_t kSize[kFamilies] = {
     kLevels * 9, kLevels * 5 * 5, kLevels * 16, kLevels * 3 * 3, kLevels * 16, kLevels * 5, 2 * 2, 2 * 16, 2,
@@ -26,7 +27,8 @@ constexpr uint32_t kSize[kFamilies] = {
     kKinds * kGroups, kKinds * kGroups * 6, kKinds * kGroups * 8, kKinds * kGroups * 6, kGroups * 8,
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * 8 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex,
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex8,
-    kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2};
+    kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2,
+    kOldest + 1, kOldest + 1, 2 * 3 * 3 * 3, 2 * kLevels};
 constexpr uint32_t first(uint32_t family) {
   uint32_t sum = 0;
   for (uint32_t f = 0; f < family; ++f) sum += kSize[f];
@@ -39,7 +41,7 @@ constexpr uint32_t kSetSplit = 0, kSetMerge = kSetSplit + kLevels, kSetMergeInde
                    kSetMv = kSetMergeIndex + 1, kSetAny = kSetMv + 3, kSetSelf = kSetAny + kKinds,
                    kSetLast = kSetSelf + kKinds, kSetLastBits = kSetLast + kKinds, kSetSig = kSetLastBits + 1,
                    kSetBig = kSetSig + kKinds * kIndex8, kSetMore = kSetBig + kKinds * kIndex8,
-                   kSetSign = kSetMore + 1, kSetCount = kSetSign + 2;
+                   kSetSign = kSetMore + 1, kSetGolden = kSetSign + 2, kSetFrom = kSetGolden + 2, kSetCount = kSetFrom + 2;
 }  // namespace slots
 
 // Buckets.
@@ -82,6 +84,11 @@ class FrameSyntax {
   // Calls `done()` after each window, row by row.
   template <class Done>
   void code(Done done) {
+    if (!key_ && now_.has_golden) {
+      const uint32_t age = static_cast<uint32_t>(now_.golden_age);
+      now_.becomes_golden = one(slots::kBecomesGolden, age, slots::kSetGolden, now_.becomes_golden);
+      now_.uses_golden = age > 1 && one(slots::kUsesGolden, age, slots::kSetGolden + 1, now_.uses_golden);
+    }
     const Grid w = now_.windows();
     for (int wy = 0; wy < w.height; ++wy)
       for (int wx = 0; wx < w.width; ++wx) {
@@ -99,6 +106,13 @@ class FrameSyntax {
   bool key_;
 
   static uint32_t slot(slots::Family family, uint32_t offset) { return slots::first(family) + offset; }
+  // A decision with a single context.
+  int one(slots::Family family, uint32_t offset, uint32_t set, int value) {
+    Contexts c;
+    c.set = set;
+    c.add(slot(family, offset));
+    return coder_.bit(c, value);
+  }
   uint32_t kind(int l) const { return static_cast<uint32_t>(l) * 2 + (key_ ? 0 : 1); }
 
   void motion(int l, int nx, int ny) {
@@ -119,10 +133,10 @@ class FrameSyntax {
         return;
       }
     }
-    const MergeList list = merge_candidates(now_, before_, x, y, size);
-    Mv mv = now_.mv[at];
+    const MergeList list = merge_candidates(now_, before_, x, y, size, now_.uses_golden);
+    Motion motion = now_.motion[at];
     int index = 0;
-    while (index < list.count && list.mv[index] != mv) ++index;
+    while (index < list.count && list.motion[index] != motion) ++index;
     Contexts c;
     const uint32_t ul = static_cast<uint32_t>(l);
     c.set = slots::kSetMerge + ul;
@@ -139,35 +153,52 @@ class FrameSyntax {
         if (!coder_.bit(m, index > chosen)) break;
         ++chosen;
       }
-      mv = list.mv[chosen];
+      motion = list.motion[chosen];
     } else {
-      const int dx = vector_part(0, mv.x - list.mv[0].x, 0);
-      const int dy = vector_part(1, mv.y - list.mv[0].y, dx != 0);
-      mv.x = static_cast<int16_t>(clamp(list.mv[0].x + dx, -kMvLimit, kMvLimit));
-      mv.y = static_cast<int16_t>(clamp(list.mv[0].y + dy, -kMvLimit, kMvLimit));
+      const Motion truth = motion;
+      motion = {{}, {}, kFromLast};
+      if (now_.uses_golden) motion.from = from(l, at, x > 0, y > 0, truth.from);
+      if (motion.from & kFromLast) motion.last = vector(list.nearest_last(), truth.last);
+      if (motion.from & kFromGolden) motion.golden = vector(list.nearest_golden(), truth.golden);
     }
     for (int j = y; j < std::min(y + size, h); ++j)
       for (int i = x; i < std::min(x + size, w); ++i) {
         const size_t b = static_cast<size_t>(j) * w + i;
-        now_.mv[b] = mv;
+        now_.motion[b] = motion;
         now_.depth[b] = static_cast<uint8_t>(l);
         now_.merged[b] = merge;
       }
   }
 
-  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix.
-  int vector_part(uint32_t axis, int v, uint32_t other) {
-    auto one = [&](slots::Family family, uint32_t offset, uint32_t set, int value) {
+  // Which frames a region is predicted from.
+  uint8_t from(int l, size_t at, bool has_left, bool has_above, uint8_t truth) {
+    auto of = [](const FrameTokens& t, size_t b) { return t.motion[b].from - 1u; };
+    const uint32_t left = has_left ? of(now_, at - 1) : 0, above = has_above ? of(now_, at - now_.blocks_wide) : 0;
+    auto decide = [&](uint32_t step, int value) {
       Contexts c;
-      c.set = slots::kSetMv + set;
-      c.add(slot(family, offset));
+      c.set = slots::kSetFrom + step;
+      c.add(slot(slots::kFrom0, ((step * 3 + left) * 3 + above) * 3 + of(before_, at)));
+      c.add(slot(slots::kFrom1, step * kLevels + static_cast<uint32_t>(l)));
       return coder_.bit(c, value);
     };
-    if (!one(slots::kMvZero, axis * 2 + other, 0, v != 0)) return 0;
-    const int negative = one(slots::kMvSign, axis, 1, v < 0);
+    if (!decide(0, truth != kFromLast)) return kFromLast;
+    return decide(1, truth == kFromBoth) ? kFromBoth : kFromGolden;
+  }
+
+  Mv vector(Mv nearest, Mv truth) {
+    const int dx = vector_part(0, truth.x - nearest.x, 0);
+    const int dy = vector_part(1, truth.y - nearest.y, dx != 0);
+    return {static_cast<int16_t>(clamp(nearest.x + dx, -kMvLimit, kMvLimit)),
+            static_cast<int16_t>(clamp(nearest.y + dy, -kMvLimit, kMvLimit))};
+  }
+
+  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix.
+  int vector_part(uint32_t axis, int v, uint32_t other) {
+    if (!one(slots::kMvZero, axis * 2 + other, slots::kSetMv, v != 0)) return 0;
+    const int negative = one(slots::kMvSign, axis, slots::kSetMv + 1, v < 0);
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(v));  // >= 1
     uint32_t bits = 0;
-    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
+    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, slots::kSetMv + 2, magnitude >> (bits + 1) != 0)) ++bits;
     const uint32_t rest = bits ? coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1)) : 0;
     const int m = static_cast<int>(1u << bits | rest);
     return negative ? -m : m;
@@ -185,7 +216,7 @@ class FrameSyntax {
     const Grid g = now_.level[l].grid;
     const int w = now_.blocks_wide, h = now_.blocks_high, half = (1 << l) >> 1;
     const int bx = std::min((x << l) + half, w - 1), by = std::min((y << l) + half, h - 1);
-    const Mv mv = now_.mv[static_cast<size_t>(by) * w + bx];
+    const Mv mv = now_.motion[static_cast<size_t>(by) * w + bx].last;
     const int px = clamp((bx * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1);
     const int py = clamp((by * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
     return py * g.width + px;

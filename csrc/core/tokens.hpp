@@ -14,6 +14,7 @@ namespace gv {
 
 constexpr int kLevels = 5;
 constexpr int kTop = kLevels - 1;
+constexpr int kOldest = 15;
 constexpr int kCoarseCount = 64;  // coefficients of a token above the finest level
 inline int coefficient_count(int level) { return level == 0 ? kBlockSamples : kCoarseCount; }
 
@@ -32,7 +33,13 @@ struct TokenLevel {
 struct FrameTokens {
   int blocks_wide = 0, blocks_high = 0;
   std::array<TokenLevel, kLevels> level;
-  std::vector<Mv> mv;            // a 16×16 block each; zero in key frames
+  std::vector<Motion> motion;    // of each 16×16 block; zero in key frames
+  // The golden frame is the second one that a GOP's inter frames may predict from: the key frame, or a later one that took
+  // its place.
+  bool has_golden = false;       // of the GOP
+  bool uses_golden = false;      // of the frame
+  bool becomes_golden = false;   // for the frames after it
+  int golden_age = 0;            // how many frames ago it was, at most kOldest; 0 in key frames
   std::vector<uint8_t> depth;    // quadtree level of the motion node that the block belongs to
   std::vector<uint8_t> merged;   // that node took its vector from a candidate
 
@@ -54,17 +61,28 @@ struct FrameTokens {
   Grid windows() const { return level[kTop].grid; }
 };
 
-// Motion vector candidates of a quadtree node, in order and without repeats: left, above, same place in the previous
-// frame, above left, zero. `x`, `y`, `size` in 16×16 blocks.
+// Candidates for the motion of a quadtree node, in order and without repeats: left, above, same place in the previous
+// frame, above left, zero. `x`, `y`, `size` in 16×16 blocks. Without `golden` there is prediction from the last frame only.
 struct MergeList {
-  Mv mv[5];
+  Motion motion[5];
   int count = 0;
-  void add(Mv m) {
+  void add(const Motion& m) {
     for (int i = 0; i < count; ++i)
-      if (mv[i] == m) return;
-    mv[count++] = m;
+      if (motion[i] == m) return;
+    motion[count++] = m;
+  }
+  // What a vector is coded as a difference to: that of the first candidate predicted from there, or zero.
+  Mv nearest_last() const {
+    for (int i = 0; i < count; ++i)
+      if (motion[i].from & kFromLast) return motion[i].last;
+    return {};
+  }
+  Mv nearest_golden() const {
+    for (int i = 0; i < count; ++i)
+      if (motion[i].from & kFromGolden) return motion[i].golden;
+    return {};
   }
 };
-MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size);
+MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size, bool golden);
 
 }  // namespace gv

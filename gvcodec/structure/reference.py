@@ -1,9 +1,13 @@
 """Reference decoder of the `klt` structure layer: Python and NumPy, exactly the loop frames of the C++ decoder.
 
-It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7:
-zero) and the rANS bytes of the frame's binary decisions (`gvcodec.entropy.reference`). A frame is padded to a multiple
+It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; else zero) and the
+rANS bytes of the frame's binary decisions (`gvcodec.entropy.reference`). A frame is padded to a multiple
 of 16 and cut into windows of 256×256, coded row by row: in a window first the motion quadtree (z-order, not in key
 frames), then the tokens of the pyramid levels 4 (the window) … 0 (its 16×16 blocks), row by row in each level.
+
+The golden frame is a second one that regions may be predicted from, alone or averaged with the last: the key frame, until a
+later frame takes its place. Inter frames of a GOP that has one begin with two flags: this frame becomes the golden frame for
+those after it; this frame uses the golden frame, which is not asked when that is the last frame anyway.
 Every decision names its contexts and its weight set: entries of the families in `reference_contexts`.
 """
 
@@ -22,6 +26,7 @@ from gvcodec.structure.reference_contexts import (
     GROUP_BITS,
     GROUP_FIRST,
     LEVELS,
+    OLDEST,
     SET,
     SLOT,
     TOP,
@@ -41,6 +46,11 @@ from gvcodec.types import Planes
 COARSE_COUNT = 64
 MV_LIMIT = 4095
 MAX_LEVEL = (1 << 15) - 1
+LAST, GOLDEN = 1, 2
+Vector = tuple[int, int]
+#: Vectors into the last and the golden frame, and which of the two count (LAST, GOLDEN or both together); else (0, 0).
+Motion = tuple[Vector, Vector, int]
+STILL: Motion = ((0, 0), (0, 0), LAST)
 
 
 class Level:
@@ -60,12 +70,16 @@ class Tokens:
     def __init__(self, width: int, height: int) -> None:
         self.w, self.h = -(-width // 16), -(-height // 16)
         self.level = [Level(-(-self.h // 2**n), -(-self.w // 2**n), COARSE_COUNT if n else 384) for n in range(LEVELS)]
-        self.mv = np.zeros((self.h, self.w, 2), np.int64)
+        self.motion = np.zeros((self.h, self.w, 5), np.int64)  # the entries of `Motion` in a row
+        self.motion[..., 4] = LAST
+        self.has_golden = self.uses_golden = self.becomes_golden = False
+        self.golden_age = 0
         self.depth = np.full((self.h, self.w), TOP, np.int64)
         self.merged = np.ones((self.h, self.w), np.int64)
 
-    def vector(self, x: int, y: int) -> tuple[int, int]:
-        return int(self.mv[y, x, 0]), int(self.mv[y, x, 1])
+    def motion_of(self, x: int, y: int) -> Motion:
+        a, b, c, d, source = (int(v) for v in self.motion[y, x])
+        return (a, b), (c, d), source
 
 
 class FrameReader:
@@ -76,7 +90,11 @@ class FrameReader:
         self.inter = 0 if key else 1
 
     def read(self) -> None:
-        top = self.now.level[TOP]
+        now, top = self.now, self.now.level[TOP]
+        if not self.key and now.has_golden:
+            age = now.golden_age
+            now.becomes_golden = bool(self.bit(("golden", 0), ("becomes golden", age)))
+            now.uses_golden = age > 1 and bool(self.bit(("golden", 1), ("uses golden", age)))
         for wy in range(top.height):
             for wx in range(top.width):
                 if not self.key:
@@ -120,28 +138,48 @@ class FrameReader:
             chosen = 0
             while chosen < len(candidates) - 1 and self.bit(("merge.index", 0), ("merge.index", n, chosen)):
                 chosen += 1
-            vector = candidates[chosen]
+            motion = candidates[chosen]
         else:
-            dx = self.difference(0, 0)
-            dy = self.difference(1, int(dx != 0))
-            first = candidates[0]
-            vector = clamp(first[0] + dx, -MV_LIMIT, MV_LIMIT), clamp(first[1] + dy, -MV_LIMIT, MV_LIMIT)
+            source = self.source(n, x, y) if now.uses_golden else LAST
+            motion = self.vector(candidates, source, LAST), self.vector(candidates, source, GOLDEN), source
         area = slice(y, min(y + size, now.h)), slice(x, min(x + size, now.w))
-        now.mv[area], now.depth[area], now.merged[area] = vector, n, merged
+        now.motion[area], now.depth[area], now.merged[area] = (*motion[0], *motion[1], motion[2]), n, merged
 
-    def candidates(self, x: int, y: int, size: int) -> list[tuple[int, int]]:
-        """Left, above, same place in the frame before, above left, zero; each vector once."""
+    def candidates(self, x: int, y: int, size: int) -> list[Motion]:
+        """Left, above, same place in the frame before, above left, zero; each motion once."""
         now = self.now
         low, right = min(y + size, now.h) - 1, min(x + size, now.w) - 1
         found = []
         if x:
-            found.append(now.vector(x - 1, low))
+            found.append(now.motion_of(x - 1, low))
         if y:
-            found.append(now.vector(right, y - 1))
-        found.append(self.before.vector((x + right) // 2, (y + low) // 2))
+            found.append(now.motion_of(right, y - 1))
+        past = self.before.motion_of((x + right) // 2, (y + low) // 2)
+        found.append(past if now.uses_golden else (past[0], (0, 0), LAST))
         if x and y:
-            found.append(now.vector(x - 1, y - 1))
-        return list(dict.fromkeys([*found, (0, 0)]))
+            found.append(now.motion_of(x - 1, y - 1))
+        return list(dict.fromkeys([*found, STILL]))
+
+    def source(self, n: int, x: int, y: int) -> int:
+        """Which frames a region is predicted from."""
+        left = int(self.now.motion[y, x - 1, 4]) - 1 if x else 0
+        above = int(self.now.motion[y - 1, x, 4]) - 1 if y else 0
+        past = int(self.before.motion[y, x, 4]) - 1
+        chosen = LAST
+        for step, choice in enumerate((GOLDEN, LAST | GOLDEN)):
+            if not self.bit(("from", step), ("from.near", step, left, above, past), ("from.level", step, n)):
+                break
+            chosen = choice
+        return chosen
+
+    def vector(self, candidates: list[Motion], source: int, frame: int) -> Vector:
+        """The vector into one of the frames, coded as a difference to the first candidate's that has one."""
+        if not source & frame:
+            return 0, 0
+        near = next((c[frame - 1] for c in candidates if c[2] & frame), (0, 0))
+        dx = self.difference(0, 0)
+        dy = self.difference(1, int(dx != 0))
+        return clamp(near[0] + dx, -MV_LIMIT, MV_LIMIT), clamp(near[1] + dy, -MV_LIMIT, MV_LIMIT)
 
     def difference(self, axis: int, other: int) -> int:
         """One component of a vector difference: zero flag, sign, exp-Golomb magnitude."""
@@ -160,7 +198,7 @@ class FrameReader:
         """(row, column) of the token of the frame before that the motion in the middle of the region points at."""
         level, half = self.now.level[n], (1 << n) >> 1
         bx, by = min((x << n) + half, self.now.w - 1), min((y << n) + half, self.now.h - 1)
-        mx, my = self.now.vector(bx, by)
+        mx, my = self.now.motion_of(bx, by)[0]
         px = clamp((bx * 64 + 32 + mx) >> (6 + n), 0, level.width - 1)
         py = clamp((by * 64 + 32 + my) >> (6 + n), 0, level.height - 1)
         return py, px
@@ -305,18 +343,21 @@ class ReferenceDecoder:
 
         tensors = load_file(model_path_ or model_path())
         self._basis = {name: tensors[f"basis.{name}"] for name in ("key", "inter", "coarse")}
+        blank = MixState.blank(SLOT.count, SET.count)  # contexts that the model does not know have learned nothing
         self._initial = MixState(
-            tensors["entropy.probabilities"].tolist(),
-            tensors["entropy.counts"].tolist(),
-            tensors["entropy.weights"].ravel().tolist(),
+            *(
+                (known := tensors[f"entropy.{name}"].ravel().tolist()) + rest[len(known) :]
+                for name, rest in (("probabilities", blank.p), ("counts", blank.n), ("weights", blank.w))
+            )
         )
         self._size = width, height
         self.tokens: Tokens | None = None
         self._state = self._initial.copy()
         self._loop: list[Ints] = []
+        self._golden: list[Ints] = []
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        if not payload or payload[0] & 0x80 or bool(payload[0] & 0x40) != keyframe:
+        if not payload or payload[0] & 0xC0 == 0x80 or bool(payload[0] & 0x40) != keyframe:
             raise DamagedStreamError("bad frame header")
         before, self.tokens = self.tokens, None  # nothing to go on from if this frame is damaged
         if keyframe:
@@ -324,11 +365,18 @@ class ReferenceDecoder:
         elif before is None:
             raise DamagedStreamError("no key frame before this frame")
         q, now = payload[0] & 0x3F, Tokens(*self._size)
+        if keyframe:
+            now.has_golden = now.becomes_golden = bool(payload[0] & 0x80)
+        elif before.has_golden:
+            now.has_golden = True
+            now.golden_age = 1 if before.becomes_golden else min(before.golden_age + 1, OLDEST)
         coder = BitDecoder(self._state, payload[1:])
         FrameReader(coder, now, before, q, keyframe).read()
         if not coder.finished():
             raise DamagedStreamError("frame does not end where it should")
         self._loop = self._reconstruct(now, q, keyframe)
+        if keyframe or now.becomes_golden:
+            self._golden = self._loop
         self.tokens = now
         return [self._cropped()]
 
@@ -339,7 +387,8 @@ class ReferenceDecoder:
         if key:
             prediction = [np.full((now.h * n, now.w * n), 512, np.int64) for n in loop.SIZES]
         else:
-            prediction = [loop.compensate(plane, now.mv, c > 0) for c, plane in enumerate(self._loop)]
+            frames = zip(self._loop, self._golden, strict=True)
+            prediction = [loop.predict(last, golden, now.motion, c > 0) for c, (last, golden) in enumerate(frames)]
         residual = self._residual(now, q, "key" if key else "inter")
         planes = [np.clip(p + r, 0, loop.MAX_SAMPLE) for p, r in zip(prediction, residual, strict=True)]
         across, down = edges_to_filter(now, key)
@@ -364,8 +413,14 @@ class ReferenceDecoder:
 
 
 def edges_to_filter(now: Tokens, key: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Edges with a fine token on either side or a sample of motion between them: across (h, w-1), down (h-1, w)."""
+    """Edges with a fine token on either side or of regions that moved apart: across (h, w-1), down (h-1, w)."""
     coded = (now.level[0].last >= 0) | key
-    across = coded[:, 1:] | coded[:, :-1] | (np.abs(now.mv[:, 1:] - now.mv[:, :-1]) >= 4).any(-1)
-    down = coded[1:] | coded[:-1] | (np.abs(now.mv[1:] - now.mv[:-1]) >= 4).any(-1)
+    across = coded[:, 1:] | coded[:, :-1] | moved_apart(now.motion[:, 1:], now.motion[:, :-1])
+    down = coded[1:] | coded[:-1] | moved_apart(now.motion[1:], now.motion[:-1])
     return across, down
+
+
+def moved_apart(a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """Where two motions (…, 5) are a sample or more apart or predict from different frames."""
+    apart: NDArray[np.bool_] = (np.abs(a - b)[..., :4] >= 4).any(-1) | (a[..., 4] != b[..., 4])
+    return apart
