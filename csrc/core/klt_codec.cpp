@@ -194,7 +194,7 @@ void LoopState::deblock(int q, bool key) {
 }
 
 void KltDecoder::decode(const uint8_t* data, size_t size) {
-  if (size < 1 || (data[0] & 0xc0) == 0x80) throw DamagedStream("bad frame header");
+  if (size < 1) throw DamagedStream("bad frame header");
   const bool key = data[0] & 0x40;
   q_ = data[0] & 0x3f;
   if (!key && !started_) throw DamagedStream("no key frame before this frame");
@@ -202,7 +202,7 @@ void KltDecoder::decode(const uint8_t* data, size_t size) {
   state_.begin_frame(key, data[0] & 0x80);
   began_ = state_.mix;
   key_ = key;
-  BitDecoder coder(state_.mix, data + 1, size - 1);
+  BitDecoder coder(state_.mix, data + 1, size - 1, !key && data[0] & 0x80);
   FrameSyntax<BitDecoder>(coder, state_.now, state_.before, q_, key).code();
   if (!coder.finished()) throw DamagedStream("frame does not end where it should");
   state_.predict(key);

@@ -1,7 +1,7 @@
 // KLT structure layer: one frame in, one payload out, and back; both sides keep equal loop frames.
 //
-// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; else zero),
-// then the rANS bytes of syntax.hpp. Key frames predict mid-grey, restore the model's initial state and forget all that was
+// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; in
+// others, the rANS bytes are trimmed), then the rANS bytes of syntax.hpp. Key frames predict mid-grey, restore the model's initial state and forget all that was
 // decoded before.
 #pragma once
 

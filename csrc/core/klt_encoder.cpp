@@ -55,8 +55,9 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
   std::vector<size_t> ends;
   FrameSyntax<BitEncoder>(coder, state_.now, state_.before, q, key).code([&] { ends.push_back(coder.count()); });
   report.window_bits = coder.bits(ends);
-  report.payload = coder.finish();
-  report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0) | (key && state_.now.has_golden ? 0x80 : 0)));
+  bool flag = state_.now.has_golden;  // bit 7
+  report.payload = key || !flag ? coder.finish() : coder.finish_short(flag);
+  report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0) | (flag ? 0x80 : 0)));
   report.key = key;
   state_.reconstruct(q, key);
   follow_golden();

@@ -1,7 +1,7 @@
 """Reference decoder of the `klt` structure layer: Python and NumPy, exactly the loop frames of the C++ decoder.
 
-It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; else zero) and the
-rANS bytes of the frame's binary decisions (`gvcodec.entropy.reference`). A frame is padded to a multiple
+It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; in others,
+the rANS bytes are trimmed) and the rANS bytes of the frame's binary decisions (`gvcodec.entropy.reference`). A frame is padded to a multiple
 of 16 and cut into windows of 256×256, coded row by row: in a window first the motion quadtree (z-order, not in key
 frames), then the tokens of the pyramid levels 4 (the window) … 0 (its 16×16 blocks), row by row in each level.
 
@@ -357,7 +357,7 @@ class ReferenceDecoder:
         self._golden: list[Ints] = []
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        if not payload or payload[0] & 0xC0 == 0x80 or bool(payload[0] & 0x40) != keyframe:
+        if not payload or bool(payload[0] & 0x40) != keyframe:
             raise DamagedStreamError("bad frame header")
         before, self.tokens = self.tokens, None  # nothing to go on from if this frame is damaged
         if keyframe:
@@ -370,7 +370,7 @@ class ReferenceDecoder:
         elif before.has_golden:
             now.has_golden = True
             now.golden_age = 1 if before.becomes_golden else min(before.golden_age + 1, OLDEST)
-        coder = BitDecoder(self._state, payload[1:])
+        coder = BitDecoder(self._state, payload[1:], not keyframe and bool(payload[0] & 0x80))
         FrameReader(coder, now, before, q, keyframe).read()
         if not coder.finished():
             raise DamagedStreamError("frame does not end where it should")
