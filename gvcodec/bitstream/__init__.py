@@ -63,7 +63,7 @@ size, planes Y, U, V row by row, samples as u16 in 0…1023.
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet. `Salvage` reads it
 all the same and says what is lost.
 
-Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads; 0.1 moreover no frame count in `gop`, no late = 0, no track = count.
+Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1 moreover no frame count in `gop`, no late = 0, no track = count.
 Their files are read.
 """
 
