@@ -1,0 +1,44 @@
+// Float arithmetic of the renderer on rows of pixels: weighted sums of rows, which are all of its convolutions, and SiLU.
+// Pictures come of it, never bits: results may differ in the last place from one instruction set to another.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace gv {
+
+// Rows are read and written in whole blocks of so many samples.
+constexpr int kRowBlock = 48;
+
+inline int whole_blocks(int width) { return (width + kRowBlock - 1) / kRowBlock * kRowBlock; }
+
+// Weights of a sum: `weight[k][o]` with outputs padded to a multiple of kOutBlock.
+struct Dense {
+  static constexpr int kOutBlock = 8;
+  int inputs = 0, outputs = 0, stride = 0;
+  std::vector<float> weight, bias;
+
+  Dense() = default;
+  Dense(int inputs_, int outputs_)
+      : inputs(inputs_),
+        outputs(outputs_),
+        stride((outputs_ + kOutBlock - 1) / kOutBlock * kOutBlock),
+        weight(static_cast<size_t>(inputs_) * stride),
+        bias(static_cast<size_t>(stride)) {}
+  float& at(int input, int output) { return weight[static_cast<size_t>(input) * stride + output]; }
+};
+
+// out[o][x] = bias[o] + Σ_k weight[k][o] · in[k][x] for x in [0, whole_blocks(width)). No output may be an input of another block.
+void combine(const Dense& dense, const float* const* in, int width, float* const* out);
+
+// The same without any special instructions, for tests.
+void combine_plain(const Dense& dense, const float* const* in, int width, float* const* out);
+
+// out[x] = bias + Σ_k weight[k] · in[k][x]: one channel by itself.
+void combine_one(const float* weight, float bias, int inputs, const float* const* in, int width, float* out);
+
+// x / (1 + exp(−x)) in place, relative error about 1e-6; 1 / (1 + exp(−x)) likewise.
+void silu(float* x, int width);
+void sigmoid(float* x, int width);
+
+}  // namespace gv
