@@ -122,10 +122,9 @@ class Painter {
 
   static gv::NoiseTile to_tile(const In<float, 2>& noise, const In<bool, 2>& redraw) {
     const size_t side = noise.shape(0);
-    if (side < 1 || side > 4096 || (side & (side - 1)) || noise.shape(1) != side || redraw.shape(0) != side || redraw.shape(1) != side)
-      throw nb::value_error("noise tiles are square, their side a power of two");
-    return {static_cast<int>(side), std::vector<float>(noise.data(), noise.data() + noise.size()),
-            std::vector<uint8_t>(redraw.data(), redraw.data() + redraw.size())};
+    if (side < 16 || side > 4096 || (side & (side - 1)) || noise.shape(1) != side || redraw.shape(0) != side || redraw.shape(1) != side)
+      throw nb::value_error("noise tiles are square, their side a power of two from 16 on");
+    return gv::NoiseTile(static_cast<int>(side), noise.data(), redraw.data());
   }
 
   void check_begun() const {

@@ -21,7 +21,8 @@ GV_INLINE void block(const float* weight, int stride, const float* bias, int inp
     for (int p = 0; p < kVectors; ++p) sum[o][p] = V{} + bias[o];
   for (int k = 0; k < inputs; ++k, weight += stride) {
     V v[kVectors];
-    std::memcpy(v, in[k] + x, sizeof v);
+#pragma GCC unroll 16
+    for (int p = 0; p < kVectors; ++p) std::memcpy(&v[p], in[k] + x + p * kLanes, sizeof(V));
 #pragma GCC unroll 16
     for (int o = 0; o < kOut; ++o)
 #pragma GCC unroll 16
@@ -40,14 +41,18 @@ GV_INLINE void all_blocks(const Dense& d, const float* const* in, int width, flo
   static_assert(kRowBlock % kStep == 0 && Dense::kOutBlock % kOut == 0);
   for (int x = 0; x < width; x += kStep)
     for (int o = 0; o < d.outputs; o += kOut)
-      block<V, kOut, kVectors>(d.weight.data() + o, d.stride, d.bias.data() + o, d.inputs, in, x, d.outputs - o, out + o);
+      block<V, kOut, kVectors>(d.block(o / Dense::kOutBlock) + o % Dense::kOutBlock, Dense::kOutBlock, d.bias.data() + o, d.inputs, in, x,
+                               d.outputs - o, out + o);
 }
 
+// Sums of one channel wait for each other: as many samples at a time as there are registers for.
 template <class V, int kVectors>
 GV_INLINE void one_row(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
   constexpr int kStep = kVectors * static_cast<int>(sizeof(V) / sizeof(float));
   static_assert(kRowBlock % kStep == 0);
-  for (int x = 0; x < width; x += kStep) block<V, 1, kVectors>(weight, 1, &bias, inputs, in, x, 1, &out);
+  int x = 0;
+  for (; x + 3 * kStep <= whole_blocks(width); x += 3 * kStep) block<V, 1, 3 * kVectors>(weight, 1, &bias, inputs, in, x, 1, &out);
+  for (; x < width; x += kStep) block<V, 1, kVectors>(weight, 1, &bias, inputs, in, x, 1, &out);
 }
 
 #if defined(__GNUC__)
@@ -72,7 +77,7 @@ GV_AVX512 void one_512(const float* weight, float bias, int inputs, const float*
   one_row<V16, 3>(weight, bias, inputs, in, width, out);
 }
 GV_AVX2 void one_256(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
-  one_row<V8, 6>(weight, bias, inputs, in, width, out);
+  one_row<V8, 3>(weight, bias, inputs, in, width, out);
 }
 bool has_512() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"); }
 bool has_256() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
@@ -122,7 +127,7 @@ void combine_one(const float* weight, float bias, int inputs, const float* const
   if (has_512()) return one_512(weight, bias, inputs, in, width, out);
   if (has_256()) return one_256(weight, bias, inputs, in, width, out);
 #endif
-  one_row<V4, 6>(weight, bias, inputs, in, width, out);
+  one_row<V4, 3>(weight, bias, inputs, in, width, out);
 }
 
 GV_SIMD void silu(float* x, int width) {

@@ -12,20 +12,24 @@ constexpr int kRowBlock = 48;
 
 inline int whole_blocks(int width) { return (width + kRowBlock - 1) / kRowBlock * kRowBlock; }
 
-// Weights of a sum: `weight[k][o]` with outputs padded to a multiple of kOutBlock.
+// Weights of a sum, for kOutBlock outputs together; the last block is filled up with zeros.
 struct Dense {
   static constexpr int kOutBlock = 8;
-  int inputs = 0, outputs = 0, stride = 0;
-  std::vector<float> weight, bias;
+  int inputs = 0, outputs = 0;
+  std::vector<float> weight;  // [output block][input][output in block]
+  std::vector<float> bias;
 
   Dense() = default;
   Dense(int inputs_, int outputs_)
       : inputs(inputs_),
         outputs(outputs_),
-        stride((outputs_ + kOutBlock - 1) / kOutBlock * kOutBlock),
-        weight(static_cast<size_t>(inputs_) * stride),
-        bias(static_cast<size_t>(stride)) {}
-  float& at(int input, int output) { return weight[static_cast<size_t>(input) * stride + output]; }
+        weight(static_cast<size_t>(inputs_) * blocks() * kOutBlock),
+        bias(static_cast<size_t>(blocks()) * kOutBlock) {}
+  int blocks() const { return (outputs + kOutBlock - 1) / kOutBlock; }
+  const float* block(int b) const { return weight.data() + static_cast<size_t>(b) * inputs * kOutBlock; }
+  float& at(int input, int output) {
+    return weight[(static_cast<size_t>(output / kOutBlock) * inputs + input) * kOutBlock + output % kOutBlock];
+  }
 };
 
 // out[o][x] = bias[o] + Σ_k weight[k][o] · in[k][x] for x in [0, whole_blocks(width)). No output may be an input of another block.

@@ -29,14 +29,14 @@ void zero_edges(float* row, int width) {
   row[width] = row[width + 1] = 0.f;
 }
 
-GV_SIMD void split_codes(const uint16_t* codes, int pairs, float* even, float* odd) {
+GV_SIMD void split_codes(const uint16_t* codes, int pairs, float* __restrict even, float* __restrict odd) {
   for (int x = 0; x < pairs; ++x) {
     even[x] = codes[2 * x] * kScale;
     odd[x] = codes[2 * x + 1] * kScale;
   }
 }
 
-GV_SIMD void from_codes(const uint16_t* codes, int width, float* out) {
+GV_SIMD void from_codes(const uint16_t* codes, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x) out[x] = codes[x] * kScale;
 }
 
@@ -47,18 +47,18 @@ GV_INLINE uint16_t to_code(float v) {
   return static_cast<uint16_t>(static_cast<int32_t>(code > 0.f ? (code < kMaxSample ? code : kMaxSample) : 0.f));
 }
 
-GV_SIMD void to_codes(const float* a, const float* b, int width, uint16_t* out) {
+GV_SIMD void to_codes(const float* a, const float* b, int width, uint16_t* __restrict out) {
   for (int x = 0; x < width; ++x) out[x] = to_code(a[x] + b[x]);
 }
 
-GV_SIMD void join_codes(const uint16_t* even, const uint16_t* odd, int pairs, uint16_t* out) {
+GV_SIMD void join_codes(const uint16_t* even, const uint16_t* odd, int pairs, uint16_t* __restrict out) {
   for (int x = 0; x < pairs; ++x) {
     out[2 * x] = even[x];
     out[2 * x + 1] = odd[x];
   }
 }
 
-GV_SIMD void split_row(const float* row, int pairs, float* even, float* odd) {
+GV_SIMD void split_row(const float* row, int pairs, float* __restrict even, float* __restrict odd) {
   for (int x = 0; x < pairs; ++x) {
     even[x] = row[2 * x];
     odd[x] = row[2 * x + 1];
@@ -66,13 +66,13 @@ GV_SIMD void split_row(const float* row, int pairs, float* even, float* odd) {
 }
 
 // [1 4 6 4 1] / 16 over five rows.
-GV_SIMD void low_rows(const float* const* r, int width, float* out) {
+GV_SIMD void low_rows(const float* const* r, int width, float* __restrict out) {
   const float *a = r[0], *b = r[1], *c = r[2], *d = r[3], *e = r[4];
   for (int x = 0; x < width; ++x) out[x] = ((a[x] + e[x]) + 4.f * (b[x] + d[x]) + 6.f * c[x]) * (1.f / 16);
 }
 
 // The same along two phases of a row.
-GV_SIMD void low_phases(const float* even, const float* odd, int width, float* low_even, float* low_odd) {
+GV_SIMD void low_phases(const float* even, const float* odd, int width, float* __restrict low_even, float* __restrict low_odd) {
   for (int x = 0; x < width; ++x) {
     low_even[x] = ((even[x - 1] + even[x + 1]) + 4.f * (odd[x - 1] + odd[x]) + 6.f * even[x]) * (1.f / 16);
     low_odd[x] = ((odd[x - 1] + odd[x + 1]) + 4.f * (even[x] + even[x + 1]) + 6.f * odd[x]) * (1.f / 16);
@@ -80,8 +80,8 @@ GV_SIMD void low_phases(const float* even, const float* odd, int width, float* l
 }
 
 // Bands of a row from the row itself, the row low-passed across rows, and both low-passed along the row.
-GV_SIMD void bands_of(const float* row, const float* down, const float* along, const float* both, int width, float* b0, float* b1,
-                      float* b2) {
+GV_SIMD void bands_of(const float* row, const float* down, const float* along, const float* both, int width, float* __restrict b0, float* __restrict b1,
+                      float* __restrict b2) {
   for (int x = 0; x < width; ++x) {
     b0[x] = down[x] - both[x];
     b1[x] = along[x] - both[x];
@@ -90,25 +90,25 @@ GV_SIMD void bands_of(const float* row, const float* down, const float* along, c
 }
 
 // [1 4 6 4 1] / 16 along a row, taps `step` apart.
-GV_SIMD void low_along(const float* row, int step, int width, float* out) {
+GV_SIMD void low_along(const float* row, int step, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x)
     out[x] = ((row[x - 2 * step] + row[x + 2 * step]) + 4.f * (row[x - step] + row[x + step]) + 6.f * row[x]) * (1.f / 16);
 }
 
-GV_SIMD void sum_of_bands(const float* a, const float* b, const float* c, int width, float* out) {
+GV_SIMD void sum_of_bands(const float* a, const float* b, const float* c, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x) out[x] = a[x] + b[x] + c[x];
 }
 
-GV_SIMD void add_size(const float* row, int width, float* sum) {
+GV_SIMD void add_size(const float* row, int width, float* __restrict sum) {
   for (int x = 0; x < width; ++x) sum[x] += std::fabs(row[x]);
 }
 
-GV_SIMD void add_row(const float* row, int width, float* sum) {
+GV_SIMD void add_row(const float* row, int width, float* __restrict sum) {
   for (int x = 0; x < width; ++x) sum[x] += row[x];
 }
 
 // [1 3 3 1] / 8 over the phases of four rows (even, odd columns each), then along them, decimated by two.
-GV_SIMD void decimate(const float* const* even, const float* const* odd, int width, float* down_even, float* down_odd, float* out) {
+GV_SIMD void decimate(const float* const* even, const float* const* odd, int width, float* __restrict down_even, float* __restrict down_odd, float* __restrict out) {
   for (int x = -1; x <= width; ++x) {
     down_even[x] = (even[0][x] + even[3][x]) + 3.f * (even[1][x] + even[2][x]);
     down_odd[x] = (odd[0][x] + odd[3][x]) + 3.f * (odd[1][x] + odd[2][x]);
@@ -118,25 +118,25 @@ GV_SIMD void decimate(const float* const* even, const float* const* odd, int wid
 }
 
 // Mean of 3×3 samples.
-GV_SIMD void blur(const float* above, const float* row, const float* below, int width, float* column, float* out) {
+GV_SIMD void blur(const float* above, const float* row, const float* below, int width, float* __restrict column, float* __restrict out) {
   for (int x = -1; x <= width; ++x) column[x] = above[x] + row[x] + below[x];
   for (int x = 0; x < width; ++x) out[x] = (column[x - 1] + column[x] + column[x + 1]) * (1.f / 9);
 }
 
-GV_SIMD void subtract(const float* a, const float* b, int width, float* out) {
+GV_SIMD void subtract(const float* a, const float* b, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x) out[x] = a[x] - b[x];
 }
 
-GV_SIMD void multiply(float* a, const float* b, int width) {
+GV_SIMD void multiply(float* __restrict a, const float* b, int width) {
   for (int x = 0; x < width; ++x) a[x] *= b[x];
 }
 
-GV_SIMD void weigh(const float* a, const float* b, float share, int width, float* out) {
+GV_SIMD void weigh(const float* a, const float* b, float share, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x) out[x] = a[x] + share * (b[x] - a[x]);
 }
 
 // Four samples of linear interpolation from each one of a row whose edges are repeated.
-GV_SIMD void widen(const float* row, int width, float* out) {
+GV_SIMD void widen(const float* row, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x) {
     const float a = row[x - 1], b = row[x], c = row[x + 1];
     out[4 * x] = 0.375f * a + 0.625f * b;
@@ -146,12 +146,12 @@ GV_SIMD void widen(const float* row, int width, float* out) {
   }
 }
 
-GV_SIMD void add_products(const float* a, const float* b, const float* c, const float* d, int width, float* sum) {
+GV_SIMD void add_products(const float* a, const float* b, const float* c, const float* d, int width, float* __restrict sum) {
   for (int x = 0; x < width; ++x) sum[x] += a[x] * b[x] + c[x] * d[x];
 }
 
 // Linear interpolation of the coarse detail between rows (near: the row itself), then along both phases of columns.
-GV_SIMD void raise(const float* near, const float* far, int width, float* row, float* even, float* odd) {
+GV_SIMD void raise(const float* near, const float* far, int width, float* __restrict row, float* __restrict even, float* __restrict odd) {
   for (int x = -1; x <= width; ++x) row[x] = 0.75f * near[x] + 0.25f * far[x];
   for (int x = 0; x < width; ++x) {
     even[x] = 0.75f * row[x] + 0.25f * row[x - 1];
@@ -160,8 +160,8 @@ GV_SIMD void raise(const float* near, const float* far, int width, float* row, f
 }
 
 // [1 2 1] / 4 over three rows (even and odd columns each) and along them, added to both phases.
-GV_SIMD void soften(const float* const* even, const float* const* odd, int width, float* row_even, float* row_odd, float* out_even,
-                    float* out_odd) {
+GV_SIMD void soften(const float* const* even, const float* const* odd, int width, float* __restrict row_even, float* __restrict row_odd, float* __restrict out_even,
+                    float* __restrict out_odd) {
   for (int x = -1; x <= width; ++x) {
     row_even[x] = (even[0][x] + 2.f * even[1][x] + even[2][x]) * (1.f / 4);
     row_odd[x] = (odd[0][x] + 2.f * odd[1][x] + odd[2][x]) * (1.f / 4);
@@ -172,15 +172,15 @@ GV_SIMD void soften(const float* const* even, const float* const* odd, int width
   }
 }
 
-GV_SIMD void blend(float* a, const float* before, const float* keep, int width) {
+GV_SIMD void blend(float* __restrict a, const float* before, const float* keep, int width) {
   for (int x = 0; x < width; ++x) a[x] += keep[x] * (before[x] - a[x]);
 }
 
-GV_SIMD void colour_row(const float* tint, const float* colour, const float* residual, int width, float* out) {
+GV_SIMD void colour_row(const float* tint, const float* colour, const float* residual, int width, float* __restrict out) {
   for (int x = 0; x < width; ++x) out[x] = tint[x] * colour[x] + residual[x];
 }
 
-GV_SIMD void scale_row(float* a, const float* b, float factor, int width) {
+GV_SIMD void scale_row(float* __restrict a, const float* b, float factor, int width) {
   for (int x = 0; x < width; ++x) a[x] *= factor * b[x];
 }
 
@@ -209,6 +209,16 @@ void add_taps(std::vector<const float*>& taps, int count, Row row) {
 }
 
 }  // namespace
+
+NoiseTile::NoiseTile(int side, const float* value, const bool* redraw) : side_(side) {
+  for (int y = 0; y < side; ++y)
+    for (int px = 0; px < 2; ++px)
+      for (int x = 0; x < half() + kRun; ++x) {
+        const size_t from = static_cast<size_t>(y) * side + static_cast<size_t>(2 * (x % half()) + px);
+        values.push_back(value[from]);
+        redraws.push_back(redraw[from]);
+      }
+}
 
 FramePainter::FramePainter(int width, int height, NoiseTile tile, int threads)
     : width_(width),
@@ -264,13 +274,11 @@ void FramePainter::load(const PaintSource& loop) {
 
 // New noise for one row of 16×16 blocks.
 void FramePainter::draw_noise(int corner_y, int corner_x, int by) {
-  const int mask = tile_.side - 1;
   for (int y = 8 * by; y < 8 * by + 8; ++y)
-    for (int p = 0; p < 4; ++p) {
-      const float* line = tile_.value.data() + static_cast<size_t>((2 * y + p / 2 + corner_y) & mask) * tile_.side;
-      float* out = now_.noise.row(p, y);
-      for (int x = 0; x < w_; ++x) out[x] = line[(2 * x + p % 2 + corner_x) & mask];
-    }
+    for (int p = 0; p < 4; ++p)
+      for (int x = 0; x < w_; x += NoiseTile::kRun)
+        std::copy_n(tile_.values.data() + tile_.place(2 * y + p / 2 + corner_y, 2 * x + p % 2 + corner_x), NoiseTile::kRun,
+                    now_.noise.row(p, y) + x);
 }
 
 // Moves one row of blocks from the frame before: noise, what was added, and how far the loop frames agree.
@@ -279,59 +287,61 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
 }
 
 void FramePainter::fetch_block(const int16_t* motion, int corner_y, int corner_x, int by, int bx) {
-  const int16_t* v = motion + (static_cast<size_t>(by) * (w_ / 8) + bx) * 2;
-  const int dy = v[0], dx = v[1], top = 16 * by + dy, left = 16 * bx + dx, high = 2 * h_, wide = 2 * w_;
+  constexpr int kSide = 8;  // of a block in each phase
+  static_assert(kSide == NoiseTile::kRun);
+  const int16_t* v = motion + (static_cast<size_t>(by) * (w_ / kSide) + bx) * 2;
+  const int dy = v[0], dx = v[1], top = 16 * by + dy, left = 16 * bx + dx, high = 2 * h_, wide = 2 * w_, x0 = kSide * bx;
   const bool whole = top >= 0 && left >= 0 && top + 16 <= high && left + 16 <= wide;
-  const int mask = tile_.side - 1;
-  float mismatch[4] = {}, share[4] = {};
-  for (int p = 0; p < 4; ++p) {
-    const int py = p / 2 + dy, px = p % 2 + dx;  // rows and columns moved by the vector; >> rounds down
-    const int source = (py & 1) * 2 + (px & 1);
-    for (int y = 0; y < 8; ++y) {
-      const int to_y = 8 * by + y, x0 = 8 * bx;
-      float loop[8], noise[8], added[8];
-      bool inside[8];
+  float mismatch[kSide / 4][kSide] = {};
+  int32_t share[kSide / 4][kSide] = {};
+  for (int p = 0; p < 4; ++p)
+    for (int y = 0; y < kSide; ++y) {
+      const int to_y = kSide * by + y, row = 2 * to_y + p / 2 + dy, column = 2 * x0 + p % 2 + dx;
+      float edge[3][kSide];  // loop frame, noise and added detail where they are not in one piece
+      const float *loop = edge[0], *noise = edge[1], *added = edge[2];
+      int32_t inside[kSide];
       if (whole) {
-        const int from_y = to_y + (py >> 1), from_x = x0 + (px >> 1);
-        std::memcpy(loop, before_.loop.row(source, from_y) + from_x, sizeof loop);
-        std::memcpy(noise, before_.noise.row(source, from_y) + from_x, sizeof noise);
-        std::memcpy(added, before_.added.row(source, from_y) + from_x, sizeof added);
-        std::fill_n(inside, 8, true);
+        const int phase = (row & 1) * 2 + (column & 1), x = column >> 1;
+        loop = before_.loop.row(phase, row >> 1) + x;
+        noise = before_.noise.row(phase, row >> 1) + x;
+        added = before_.added.row(phase, row >> 1) + x;
+        std::fill_n(inside, kSide, 1);
       } else {
-        const int row = 2 * to_y + p / 2 + dy, r = clamp(row, 0, high - 1);
-        for (int x = 0; x < 8; ++x) {
-          const int column = 2 * (x0 + x) + p % 2 + dx, c = clamp(column, 0, wide - 1), from = (r & 1) * 2 + (c & 1);
-          loop[x] = before_.loop.row(from, r >> 1)[c >> 1];
-          noise[x] = before_.noise.row(from, r >> 1)[c >> 1];
-          added[x] = before_.added.row(from, r >> 1)[c >> 1];
-          inside[x] = row == r && column == c;
+        const int r = clamp(row, 0, high - 1);
+        for (int x = 0; x < kSide; ++x) {
+          const int c = clamp(column + 2 * x, 0, wide - 1), phase = (r & 1) * 2 + (c & 1);
+          edge[0][x] = before_.loop.row(phase, r >> 1)[c >> 1];
+          edge[1][x] = before_.noise.row(phase, r >> 1)[c >> 1];
+          edge[2][x] = before_.added.row(phase, r >> 1)[c >> 1];
+          inside[x] = row == r && column + 2 * x == c;
         }
       }
-      std::memcpy(fetched_.row(p, to_y) + x0, added, sizeof added);
-      const size_t line = static_cast<size_t>((2 * to_y + p / 2 + corner_y) & mask) * tile_.side;
-      const float* current = now_.loop.row(p, to_y) + x0;
-      float* out = now_.noise.row(p, to_y) + x0;
-      float* sum = mismatch + y / 4 * 2;
-      float* seen = share + y / 4 * 2;
-      for (int x = 0; x < 8; ++x) {
-        const size_t at = line + static_cast<size_t>((2 * (x0 + x) + p % 2 + corner_x) & mask);
-        out[x] = inside[x] && !tile_.redraw[at] ? noise[x] : tile_.value[at];
-        sum[x / 4] += std::fabs(current[x] - loop[x]);
-        seen[x / 4] += inside[x] ? 1.f : 0.f;
+      const size_t drawn = tile_.place(2 * to_y + p / 2 + corner_y, 2 * x0 + p % 2 + corner_x);
+      const float *fresh = tile_.values.data() + drawn, *current = now_.loop.row(p, to_y) + x0;
+      const int32_t* redraw = tile_.redraws.data() + drawn;
+      float *out = now_.noise.row(p, to_y) + x0, *sum = mismatch[y / 4];
+      for (int x = 0; x < kSide; ++x) {
+        out[x] = inside[x] > redraw[x] ? noise[x] : fresh[x];
+        sum[x] += std::fabs(current[x] - loop[x]);
+        share[y / 4][x] += inside[x];
       }
+      std::memcpy(fetched_.row(p, to_y) + x0, added, sizeof edge[2]);
     }
-  }
-  for (int i = 0; i < 4; ++i) {
-    measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] = mismatch[i] * (1.f / 64);
-    measures_.row(kKnown, 2 * by + i / 2)[2 * bx + i % 2] = share[i] * (1.f / 64);
-  }
+  for (int y = 0; y < 2; ++y)
+    for (int x = 0; x < 2; ++x) {
+      float sum = 0;
+      int count = 0;
+      for (int i = 4 * x; i < 4 * x + 4; ++i) sum += mismatch[y][i], count += share[y][i];
+      measures_.row(kMismatch, 2 * by + y)[2 * bx + x] = sum * (1.f / 64);
+      measures_.row(kKnown, 2 * by + y)[2 * bx + x] = static_cast<float>(count) * (1.f / 64);
+    }
   // Chroma moves by half the vector, rounded.
   const int cy = (dy + 1) >> 1, cx = (dx + 1) >> 1;
   for (int c = 0; c < 2; ++c)
-    for (int y = 8 * by; y < 8 * by + 8; ++y) {
+    for (int y = kSide * by; y < kSide * (by + 1); ++y) {
       const float* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
       float* out = fetched_.row(4 + c, y);
-      for (int x = 8 * bx; x < 8 * bx + 8; ++x) out[x] = from[clamp(x + cx, 0, w_ - 1)];
+      for (int x = x0; x < x0 + kSide; ++x) out[x] = from[clamp(x + cx, 0, w_ - 1)];
     }
 }
 

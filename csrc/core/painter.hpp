@@ -44,11 +44,23 @@ struct PaintLayers {
   std::vector<PaintBlock> blocks;
 };
 
-// White noise (side × side) to be laid out again and again, and where older noise is redrawn; side is a power of two.
-struct NoiseTile {
-  int side = 0;
-  std::vector<float> value;
-  std::vector<uint8_t> redraw;
+// White noise (side × side) to be laid out again and again, and where older noise is redrawn (1, else 0); side is a power of two, at
+// least 16. Kept as even and odd columns, each with the beginning of its row repeated at the end.
+class NoiseTile {
+ public:
+  static constexpr int kRun = 8;
+  NoiseTile(int side, const float* value, const bool* redraw);
+
+  // Where row y, column x of the endless field lies in `values` and `redraws`: kRun samples from there on are columns x, x + 2, …
+  size_t place(int y, int x) const {
+    return static_cast<size_t>((y & (side_ - 1)) * 2 + (x & 1)) * (half() + kRun) + static_cast<size_t>((x >> 1) & (half() - 1));
+  }
+  std::vector<float> values;
+  std::vector<int32_t> redraws;
+
+ private:
+  int half() const { return side_ / 2; }
+  int side_;
 };
 
 struct PaintSource {

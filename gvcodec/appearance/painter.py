@@ -34,16 +34,6 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     return luma, chroma
 
 
-def to_planes(luma: Tensor, chroma: Tensor, height: int, width: int) -> Planes:
-    """Back to 10-bit planes of the picture's size, rounded and clipped."""
-    half = (height + 1) // 2, (width + 1) // 2
-
-    def code(x: Tensor, rows: int, cols: int) -> np.ndarray:
-        return x[:rows, :cols].mul(_PEAK).round_().clamp_(0, _PEAK).numpy().astype(np.uint16)
-
-    return code(luma[0, 0], height, width), code(chroma[0, 0], *half), code(chroma[0, 1], *half)
-
-
 def new_coder(renderer: Renderer, height: int, width: int) -> TokenCoder | None:
     """The coder of a GOP's tokens; None for a renderer without tokens."""
     if renderer.encoder is None:

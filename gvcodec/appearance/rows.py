@@ -33,10 +33,10 @@ def _layer(layer: nn.Module) -> _Layer:
 class RowPainter:
     """Paints frames of one size.
 
-        painter = RowPainter(renderer, height, width, threads)
-        painter.start(condition)
-        planes = painter.step(loop, None)
-        planes = painter.step(loop, vectors)      # `motion.search` against the loop frame before
+    painter = RowPainter(renderer, height, width, threads)
+    painter.start(condition)
+    planes = painter.step(loop, None)
+    planes = painter.step(loop, vectors)      # `motion.search` against the loop frame before
     """
 
     def __init__(self, renderer: Renderer, height: int, width: int, threads: int) -> None:
