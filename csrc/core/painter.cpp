@@ -13,7 +13,7 @@ constexpr int kFine = 3, kCoarse = 6, kBands = 9, kSignals = 12, kGrainSeen = 6,
 constexpr int kTint = 2 * kBands, kKeep = kTint + 2, kHeads = kKeep + 1;
 constexpr int kMeasures = 16, kBase = 11, kMismatch = 14, kKnown = 15;
 constexpr int kResidual = 6;
-constexpr float kTrustScale = 6.f / 255;
+constexpr float kTrustScale = 6.f / 255;  // these two as in renderer.py
 constexpr float kKeepLimit = 0.8f;
 constexpr float kScale = 1.f / kMaxSample;
 // Where coarse band i lies in `grain_`.
@@ -80,8 +80,8 @@ GV_SIMD void low_phases(const float* even, const float* odd, int width, float* _
 }
 
 // Bands of a row from the row itself, the row low-passed across rows, and both low-passed along the row.
-GV_SIMD void bands_of(const float* row, const float* down, const float* along, const float* both, int width, float* __restrict b0, float* __restrict b1,
-                      float* __restrict b2) {
+GV_SIMD void bands_of(const float* row, const float* down, const float* along, const float* both, int width, float* __restrict b0,
+                      float* __restrict b1, float* __restrict b2) {
   for (int x = 0; x < width; ++x) {
     b0[x] = down[x] - both[x];
     b1[x] = along[x] - both[x];
@@ -108,7 +108,8 @@ GV_SIMD void add_row(const float* row, int width, float* __restrict sum) {
 }
 
 // [1 3 3 1] / 8 over the phases of four rows (even, odd columns each), then along them, decimated by two.
-GV_SIMD void decimate(const float* const* even, const float* const* odd, int width, float* __restrict down_even, float* __restrict down_odd, float* __restrict out) {
+GV_SIMD void decimate(const float* const* even, const float* const* odd, int width, float* __restrict down_even,
+                      float* __restrict down_odd, float* __restrict out) {
   for (int x = -1; x <= width; ++x) {
     down_even[x] = (even[0][x] + even[3][x]) + 3.f * (even[1][x] + even[2][x]);
     down_odd[x] = (odd[0][x] + odd[3][x]) + 3.f * (odd[1][x] + odd[2][x]);
@@ -160,8 +161,8 @@ GV_SIMD void raise(const float* near, const float* far, int width, float* __rest
 }
 
 // [1 2 1] / 4 over three rows (even and odd columns each) and along them, added to both phases.
-GV_SIMD void soften(const float* const* even, const float* const* odd, int width, float* __restrict row_even, float* __restrict row_odd, float* __restrict out_even,
-                    float* __restrict out_odd) {
+GV_SIMD void soften(const float* const* even, const float* const* odd, int width, float* __restrict row_even,
+                    float* __restrict row_odd, float* __restrict out_even, float* __restrict out_odd) {
   for (int x = -1; x <= width; ++x) {
     row_even[x] = (even[0][x] + 2.f * even[1][x] + even[2][x]) * (1.f / 4);
     row_odd[x] = (odd[0][x] + 2.f * odd[1][x] + odd[2][x]) * (1.f / 4);

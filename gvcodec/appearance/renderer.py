@@ -12,6 +12,9 @@ done at half resolution or below, luma as four interleaved channels:
 * what was added to the frame before is carried along by motion where the loop frames agree (the short-term buffer).
 
 Maps predicted per block are interpolated linearly, so blocks leave no borders.
+
+This is the definition, for training and for every device. Decoders run it through `gvcodec.appearance.rows`, whose C++ form
+(csrc/core/painter.cpp) has to follow when something changes here other than parameters and sizes; tests compare the two.
 """
 
 from __future__ import annotations
