@@ -50,10 +50,10 @@ class RowPainter:
     def start(self, condition: Tensor) -> None:
         """Forget the past and take the renderer's parameters as they are now. `condition` `(1, 9)`."""
         r = self._renderer
-        unit = r.bank.unit
+        unit, fine_unit = r.bank.get_buffer("unit"), r.bank.get_buffer("fine_unit")
         gain = torch.ones(r.enter.in_channels)
         gain[:_SIGNALS] = SIGNAL_GAIN
-        gain[_SIGNALS : _SIGNALS + 4] = r.bank.fine_unit
+        gain[_SIGNALS : _SIGNALS + 4] = fine_unit
         gain[_SIGNALS + 4 :] = unit[[3, 6]]
         head = torch.ones(r.head.out_channels)
         head[BANDS : 2 * BANDS] = unit * NOISE_UNIT
