@@ -11,11 +11,15 @@ import functools
 import hashlib
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.codecs import Codec, Options
 from eval.tools import EvalError, run
+
+if TYPE_CHECKING:
+    from gvcodec.encoder import EncoderConfig
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose content decides what gvcodec writes and shows.
@@ -79,7 +83,7 @@ def gvcodec(word: str, options: Options) -> Codec:
             o: (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y", *w)
             for o, w in outputs.items()
         },
-        (0, 63 if given.get("base") == "klt" or "scale" in given else 67),
+        (0, int(_config(given).coarsest)),
         45,
         "bin",
         "low" if "low-delay" in given or given.get("base") == "klt" else "random",
@@ -89,6 +93,14 @@ def gvcodec(word: str, options: Options) -> Codec:
         keyint=options.keyint,
         threads=options.threads,
     )
+
+
+def _config(given: dict[str, str]) -> EncoderConfig:
+    """The base and scale of a word as gvcodec takes them."""
+    from gvcodec.encoder import EncoderConfig
+
+    scale = Fraction(given["scale"]) if "scale" in given else None
+    return EncoderConfig(base=given["base"], scale=scale) if "base" in given else EncoderConfig(scale=scale)
 
 
 def frame_bytes(stream: Path) -> list[int]:

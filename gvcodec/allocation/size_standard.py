@@ -44,7 +44,7 @@ def encode_standard(search: Search) -> Fitted:
     """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
     base = search.config.base
     q, slope = _trials(search)
-    coarsest, trim = search.config.coarsest, 0.0
+    trim = 0.0
     tuned: dict[Fraction, bytes | None] = {}
     best: Pass | None = None
     points: list[_Point] = []
@@ -55,7 +55,7 @@ def encode_standard(search: Search) -> Fitted:
         points.append(_Point(q, trim, math.log(sum(coded.frame_bytes))))
         room = search.limit - coded.other_bytes
         filled = best is not None and (len(best.data) >= _ENOUGH * search.limit or q <= _FINEST[base])
-        if filled or room <= 0 or (q >= coarsest and best is None):
+        if filled or room <= 0 or (q >= search.config.coarsest and best is None):
             break
         following = _next(search.config, points, math.log(_GOAL * room), slope)
         if following is None:
@@ -68,13 +68,13 @@ def encode_standard(search: Search) -> Fitted:
 
 def _any_that_fits(search: Search, last: _Point, tuned: dict[Fraction, bytes | None], slope: float) -> Pass:
     """All passes were too large: coarser and coarser ones."""
-    q, step, coarsest = last.q, 0.03 / slope, search.config.coarsest
+    q, step = last.q, 0.03 / slope
     while True:
-        q, step = min(coarsest, _rounded(search.config.base, q + step)), 2 * step
+        q, step = _within(search.config, q + step), 2 * step
         coded = _pass(search, q, 0.0, tuned)
         if len(coded.data) <= search.limit:
             return coded
-        if q >= coarsest:
+        if q >= search.config.coarsest:
             raise search.too_small(coded)
 
 
@@ -87,7 +87,7 @@ def _next(config: EncoderConfig, points: list[_Point], goal: float, slope: float
     trim = near.trim + excess / _measured(points, near, "trim", "q", usual)
     if abs(trim) > _TRIM_LIMIT[base]:
         q = near.q + excess / _measured(points, near, "q", "trim", slope)
-        q = _rounded(base, min(max(q, _FINEST[base]), config.coarsest))
+        q = _within(config, q)
         if all(q != p.q for p in points):
             return q, 0.0
         trim = min(max(trim, -3 * _TRIM_LIMIT[base]), 3 * _TRIM_LIMIT[base])
@@ -105,8 +105,7 @@ def _measured(points: list[_Point], near: _Point, moved: str, kept: str, usual: 
 
 def _trials(search: Search) -> tuple[float, float]:
     """The quality that the limit means, going by the fast preset, and the slope of log rate there."""
-    base, coarsest, q = search.config.base, search.config.coarsest, search.first_guess()
-    q = _rounded(base, min(max(q, _FINEST[base]), coarsest))
+    base, q = search.config.base, _within(search.config, search.first_guess())
     tried: list[tuple[float, float]] = []
     slope = USUAL_SLOPE
     for _ in range(_TRIALS[base]):
@@ -116,7 +115,7 @@ def _trials(search: Search) -> tuple[float, float]:
             slope = (tried[-2][1] - tried[-1][1]) / (tried[-1][0] - tried[-2][0])
             slope = min(max(slope, USUAL_SLOPE / 3), USUAL_SLOPE * 2)
         distance = tried[-1][1] - math.log(_GOAL * max(1, search.limit - coded.other_bytes))
-        q = _rounded(base, min(max(q + distance / slope, _FINEST[base]), coarsest))
+        q = _within(search.config, q + distance / slope)
         if abs(distance) < _NEAR or q == tried[-1][0]:
             break
     return q, slope
@@ -159,6 +158,7 @@ def _pass(search: Search, q: float, trim: float, tuned: dict[Fraction, bytes | N
     return coded
 
 
-def _rounded(base: str, q: float) -> float:
-    grain = _GRAIN[base]
+def _within(config: EncoderConfig, q: float) -> float:
+    """The nearest quality that there is."""
+    q, grain = min(max(q, _FINEST[config.base]), config.coarsest), _GRAIN[config.base]
     return round(q / grain) * grain if grain else q

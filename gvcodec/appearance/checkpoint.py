@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gvcodec.errors import MediaError
 from gvcodec.models import CHECKPOINT_VARIABLE, model_id, shipped_folders
@@ -31,6 +31,12 @@ def checkpoint_id(path: Path | None = None) -> bytes:
     return model_id(find_checkpoint(path))
 
 
+def _sizes(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """What `save_checkpoint` wrote of the renderer's configuration. Raises `KeyError` or `ValueError`."""
+    sizes: dict[str, Any] = json.loads((metadata or {})["renderer"])
+    return sizes
+
+
 def has_tokens(path: Path | None = None) -> bool:
     """Whether the renderer of the checkpoint reads tokens; torch is not needed. Raises `MediaError`."""
     from safetensors import SafetensorError, safe_open
@@ -38,7 +44,7 @@ def has_tokens(path: Path | None = None) -> bool:
     place = find_checkpoint(path)
     try:
         with safe_open(place, "np") as file:
-            return bool(json.loads((file.metadata() or {})["renderer"]).get("tokens", 0))
+            return bool(_sizes(file.metadata()).get("tokens", 0))
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
 
@@ -62,7 +68,7 @@ def load_checkpoint(path: Path | None = None) -> Renderer:
     place = find_checkpoint(path)
     try:
         with safe_open(place, "pt") as file:
-            config = RendererConfig(**json.loads((file.metadata() or {})["renderer"]))
+            config = RendererConfig(**_sizes(file.metadata()))
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not iterable)
         renderer = Renderer(config)
         renderer.load_state_dict(weights)
