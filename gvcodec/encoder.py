@@ -33,7 +33,7 @@ LOOP_HASH_BYTES = 8
 _PEAK = 1023
 
 
-#: Where qualities beyond 63 lie, the coarsest of AV1 and H.265: above (first), at a scale and at a quality there that is lower by (last).
+#: Where qualities beyond 63 lie, the coarsest of AV1 (x265 crashes or hangs on pictures as small as these may be): above (first), at a scale and at a quality there that is lower by (last).
 _REDUCED = ((64.5, Fraction(1, 2), 3.75), (63.0, Fraction(3, 4), 1.5))
 _COARSEST, _COARSEST_REDUCED = 63.0, 67.0
 
@@ -41,7 +41,7 @@ _COARSEST, _COARSEST_REDUCED = 63.0, 67.0
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc), None = 1
-    up to `q` 63 and smaller beyond, as far as 67; `tune`
+    up to `q` 63 and with av1 smaller beyond, as far as 67; `tune`
     seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
@@ -64,7 +64,7 @@ class EncoderConfig:
     @property
     def coarsest(self) -> float:
         """The largest `q` there is."""
-        return _COARSEST if self.base == "klt" or self.scale is not None else _COARSEST_REDUCED
+        return _COARSEST_REDUCED if self.base == "av1" and self.scale is None else _COARSEST
 
     def settled(self) -> EncoderConfig:
         """The same with a scale, and with the q that belongs to it."""
@@ -72,7 +72,7 @@ class EncoderConfig:
             return self
         scale, q = Fraction(1), self.q
         for above, smaller, less in _REDUCED:
-            if self.base != "klt" and q > above:
+            if self.base == "av1" and q > above:
                 scale, q = smaller, min(_COARSEST, q - less)
                 break
         return replace(self, scale=scale, q=q)
