@@ -19,6 +19,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 void bind_entropy(nb::module_&);
+void bind_refiner(nb::module_&);
 
 namespace {
 
@@ -87,9 +88,10 @@ gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
 }
 
 void set_initial(gv::MixState& mix, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
-  if (p.shape(0) != mix.slots.size() || n.shape(0) != mix.slots.size() || w.size() != mix.weights.size())
+  const size_t count = p.shape(0);  // without those of the refined model, or with them
+  if ((count != gv::slots::kPlainCount && count != mix.slots.size()) || n.shape(0) != count || w.size() != mix.weights.size())
     throw nb::value_error("entropy model of another shape");
-  for (size_t i = 0; i < mix.slots.size(); ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
+  for (size_t i = 0; i < count; ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
   for (size_t i = 0; i < mix.weights.size(); ++i) mix.weights[i] = gv::clamp(w.data()[i], -gv::kWeightLimit, gv::kWeightLimit);
 }
 
@@ -115,6 +117,7 @@ NB_MODULE(_core, m) {
     }
   });
   bind_entropy(m);
+  bind_refiner(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LAMBDA") = gv::EncoderTools().lambda;
@@ -126,7 +129,7 @@ NB_MODULE(_core, m) {
   nb::class_<gv::Model>(m, "Model", "Bases and initial entropy state of the KLT structure layer.")
       .def("__init__",
            [](gv::Model* self, const std::vector<In<int16_t, 2>>& key, const std::vector<In<int16_t, 2>>& inter,
-              const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
+              const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w, const gv::RefinerModel* refiner) {
              if (key.size() != gv::kLevels || inter.size() != gv::kLevels) throw nb::value_error("five bases each");
              new (self) gv::Model();
              for (int l = 0; l < gv::kLevels; ++l) {
@@ -134,8 +137,9 @@ NB_MODULE(_core, m) {
                self->basis[1][l] = to_basis(inter[l], gv::coefficient_count(l));
              }
              set_initial(self->initial, p, n, w);
+             if (refiner) self->refiner = *refiner;
            },
-           "key"_a, "inter"_a, "probabilities"_a, "counts"_a, "weights"_a)
+           "key"_a, "inter"_a, "probabilities"_a, "counts"_a, "weights"_a, "refiner"_a = nb::none())
       .def_static("blank_state", [] { return get_mix(gv::MixState(gv::slots::kCount, gv::slots::kSetCount)); },
                   "Entropy state that has learned nothing: (probabilities, counts, weights).");
 

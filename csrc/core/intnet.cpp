@@ -25,11 +25,6 @@ GV_SIMD void multiply(const DenseLayer& layer, const int16_t* in, int32_t* sums)
   }
 }
 
-int32_t requantise(const DenseLayer& layer, int o, int32_t sum) {
-  const int64_t product = static_cast<int64_t>(sum) * layer.multiplier[o];
-  return static_cast<int32_t>(clamp<int64_t>((product + (int64_t{1} << (layer.shift - 1))) >> layer.shift, layer.low, layer.high));
-}
-
 void check(bool good, const char* what) {
   if (!good) throw std::invalid_argument(what);
 }

@@ -23,6 +23,12 @@ struct DenseLayer {
   int32_t low = 0, high = kMaxActivation;  // all but the last layer: inside 0…127
 };
 
+// Output `o` of a layer from its sum, bias included.
+inline int32_t requantise(const DenseLayer& layer, int o, int32_t sum) {
+  const int64_t product = static_cast<int64_t>(sum) * layer.multiplier[o];
+  return static_cast<int32_t>(clamp<int64_t>((product + (int64_t{1} << (layer.shift - 1))) >> layer.shift, layer.low, layer.high));
+}
+
 class IntegerNetwork {
  public:
   // Raises std::invalid_argument when the layers do not fit together or a value is out of its range.

@@ -5,6 +5,8 @@
 #pragma once
 
 #include "core/mixer.hpp"
+#include "core/buckets.hpp"
+#include "core/refiner.hpp"
 #include "core/tokens.hpp"
 
 namespace gv {
@@ -13,12 +15,16 @@ namespace gv {
 namespace slots {
 constexpr uint32_t kKinds = kLevels * 2;  // level × (key, inter)
 constexpr uint32_t kIndex = 72, kIndex16 = 16, kIndex8 = 8, kGroups = 17;
+constexpr uint32_t kMvDecisions = 38;  // of a vector difference: zero flags, signs, prefix bits
 enum Family : uint32_t {
   kSplit0, kSplit1, kSplit2, kMerge0, kMerge1, kMergeIndex, kMvZero, kMvPrefix, kMvSign,
   kAny0, kAny1, kAny2, kAny3, kAny4, kSelf0, kSelf1, kSelf2,
   kLast0, kLast1, kLast2, kLast3, kLastBits,
   kSig0, kSig1, kSig2, kSig3, kSig4,
-  kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2, kFamilies
+  kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2,
+  // Of the refined model.
+  kSigR, kBigR, kSignR, kSplitR, kMergeR0, kMergeR1, kMergeIndexR0, kMergeIndexR1, kMergeIndexR2, kMvR0, kMvR1, kMvR2, kMvSignR, kMvRest,
+  kFamilies
 };
 constexpr uint32_t kSize[kFamilies] = {
     kLevels * 9, kLevels * 5 * 5, kLevels * 16, kLevels * 3 * 3, kLevels * 16, kLevels * 5, 2 * 2, 2 * 16, 2,
@@ -26,13 +32,16 @@ constexpr uint32_t kSize[kFamilies] = {
     kKinds * kGroups, kKinds * kGroups * 6, kKinds * kGroups * 8, kKinds * kGroups * 6, kGroups * 8,
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * 8 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex,
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex8,
-    kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2};
+    kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2,
+    kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3,
+    kLevels * 4 * 4 * 4, kLevels * 5 * 4, kLevels * 2 * 3, kLevels * 4 * 4, 4 * 4 * 9, 4 * 6 * 4,
+    kMvDecisions * kLevels, kMvDecisions * 8, kMvDecisions * 8, 2 * 3 * 3, 2 * 16 * 16};
 constexpr uint32_t first(uint32_t family) {
   uint32_t sum = 0;
   for (uint32_t f = 0; f < family; ++f) sum += kSize[f];
   return sum;
 }
-constexpr uint32_t kCount = first(kFamilies);
+constexpr uint32_t kCount = first(kFamilies), kPlainCount = first(kSigR);
 
 // Mixer weight sets.
 constexpr uint32_t kSetSplit = 0, kSetMerge = kSetSplit + kLevels, kSetMergeIndex = kSetMerge + kLevels,
@@ -42,53 +51,47 @@ constexpr uint32_t kSetSplit = 0, kSetMerge = kSetSplit + kLevels, kSetMergeInde
                    kSetSign = kSetMore + 1, kSetCount = kSetSign + 2;
 }  // namespace slots
 
-// Buckets.
-inline uint32_t index72(int i) { return static_cast<uint32_t>(i < 48 ? i : 48 + (i - 48) / 16); }
-inline uint32_t index16(int i) {
-  static constexpr int kEdge[15] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 40, 64, 128, 256};
-  uint32_t b = 0;
-  while (b < 15 && i >= kEdge[b]) ++b;
-  return b;
-}
-inline uint32_t index8(int i) {
-  static constexpr int kEdge[7] = {1, 2, 3, 5, 9, 21, 64};
-  uint32_t b = 0;
-  while (b < 7 && i >= kEdge[b]) ++b;
-  return b;
-}
-inline uint32_t energy6(int e) { return e < 2 ? e : e < 4 ? 2 : e < 8 ? 3 : e < 16 ? 4 : 5; }
-inline uint32_t sign3(int v) { return v > 0 ? 2 : v < 0 ? 1 : 0; }
-inline int small(int v) { return std::min(2, std::abs(v)); }
-
-// Groups of the last index: first index and number of extra bits.
-constexpr int kGroupFirst[slots::kGroups] = {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
-constexpr int kGroupBits[slots::kGroups] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7};
-inline int last_group(int last) {
-  int g = slots::kGroups - 1;
-  while (last < kGroupFirst[g]) --g;
-  return g;
-}
-
 template <class Coder>
 class FrameSyntax {
  public:
   // Decoding fills `now`; encoding reads it.
-  FrameSyntax(Coder& coder, FrameTokens& now, const FrameTokens& before, int q, bool key)
-      : coder_(coder), now_(now), before_(before), q_(static_cast<uint32_t>(q)), key_(key) {}
+  FrameSyntax(Coder& coder, FrameTokens& now, const FrameTokens& before, int q, bool key, Refiner* refiner = nullptr)
+      : coder_(coder), now_(now), before_(before), q_(static_cast<uint32_t>(q)), key_(key), refiner_(refiner) {}
 
   void code() {
-    code([] {});
+    code([] {}, [] {});
   }
-  // Calls `done()` after each window, row by row.
-  template <class Done>
-  void code(Done done) {
+  // Calls `done()` after each window, row by row, and `moved()` when all motion is known. With a refiner, which looks at the
+  // prediction, the motion of all windows comes first, and `done()` is called after a window's motion and after its tokens.
+  template <class Done, class Moved>
+  void code(Done done, Moved moved) {
     const Grid w = now_.windows();
-    for (int wy = 0; wy < w.height; ++wy)
-      for (int wx = 0; wx < w.width; ++wx) {
-        if (!key_) motion(kTop, wx, wy);
-        for (int l = kTop; l >= 0; --l) tokens(l, wx, wy);
-        done();
-      }
+    auto windows = [&](auto part) {
+      for (int wy = 0; wy < w.height; ++wy)
+        for (int wx = 0; wx < w.width; ++wx) {
+          part(wx, wy);
+          done();
+        }
+    };
+    auto move = [&](int wx, int wy) {
+      if (!key_) motion(kTop, wx, wy);
+    };
+    auto fill = [&](int wx, int wy) {
+      for (int l = kTop; l >= 0; --l) tokens(l, wx, wy);
+    };
+    if (refiner_) {
+      windows(move);
+      moved();
+      refiner_->begin();
+      windows(fill);
+      refiner_->remember();
+    } else {
+      windows([&](int wx, int wy) {
+        move(wx, wy);
+        fill(wx, wy);
+      });
+      moved();
+    }
   }
 
  private:
@@ -97,6 +100,7 @@ class FrameSyntax {
   const FrameTokens& before_;
   uint32_t q_;
   bool key_;
+  Refiner* refiner_;
 
   static uint32_t slot(slots::Family family, uint32_t offset) { return slots::first(family) + offset; }
   uint32_t kind(int l) const { return static_cast<uint32_t>(l) * 2 + (key_ ? 0 : 1); }
@@ -114,6 +118,10 @@ class FrameSyntax {
       c.add(slot(slots::kSplit0, ul * 9 + versus(left) * 3 + versus(above)));
       c.add(slot(slots::kSplit1, (ul * 5 + before_.depth[at]) * 5 + std::min(left, above)));
       c.add(slot(slots::kSplit2, ul * 16 + q_ / 4));
+      if (refiner_) {
+        const uint32_t finer = (left < ul) + (above < ul) + (before_.depth[at] < l);
+        c.add(slot(slots::kSplitR, ((ul * 4 + finer) * 4 + (ny & 1) * 2u + (nx & 1)) * 4 + q_ / 16));
+      }
       if (coder_.bit(c, now_.depth[at] < l)) {
         for (int i = 0; i < 4; ++i) motion(l - 1, nx * 2 + (i & 1), ny * 2 + (i >> 1));
         return;
@@ -129,20 +137,36 @@ class FrameSyntax {
     const uint32_t left_merged = x > 0 ? now_.merged[at - 1] : 2, above_merged = y > 0 ? now_.merged[at - w] : 2;
     c.add(slot(slots::kMerge0, (ul * 3 + left_merged) * 3 + above_merged));
     c.add(slot(slots::kMerge1, ul * 16 + q_ / 4));
+    const uint32_t spread = list.count > 1 ? apart4(list.mv[0], list.mv[1]) : 0;
+    if (refiner_) {
+      c.add(slot(slots::kMergeR0, (ul * 5 + static_cast<uint32_t>(list.count - 1)) * 4 + spread));
+      const uint32_t past_depth = before_.depth[at];
+      c.add(slot(slots::kMergeR1, (ul * 2 + before_.merged[at]) * 3 + (past_depth < ul ? 2u : past_depth == ul ? 1u : 0u)));
+    }
     const bool merge = coder_.bit(c, index < list.count);
     if (merge) {
-      int chosen = 0;
+      int chosen = 0, past_candidate = 0;
+      const int low = std::min(y + size, h) - 1, right = std::min(x + size, w) - 1;
+      const Mv past = before_.mv[static_cast<size_t>((y + low) / 2) * w + (x + right) / 2];
+      while (past_candidate < list.count && list.mv[past_candidate] != past) ++past_candidate;
       while (chosen < list.count - 1) {
         Contexts m;
         m.set = slots::kSetMergeIndex;
-        m.add(slot(slots::kMergeIndex, ul * 5 + static_cast<uint32_t>(chosen)));
+        const uint32_t uc = static_cast<uint32_t>(chosen);
+        m.add(slot(slots::kMergeIndex, ul * 5 + uc));
+        if (refiner_) {
+          m.add(slot(slots::kMergeIndexR0, (ul * 4 + uc) * 4 + static_cast<uint32_t>(list.count - 2)));
+          m.add(slot(slots::kMergeIndexR1, ((uc * 4 + apart4(list.mv[chosen], list.mv[chosen + 1])) * 3 + left_merged) * 3 + above_merged));
+          m.add(slot(slots::kMergeIndexR2, (uc * 6 + static_cast<uint32_t>(past_candidate)) * 4 + q_ / 16));
+        }
         if (!coder_.bit(m, index > chosen)) break;
         ++chosen;
       }
       mv = list.mv[chosen];
     } else {
-      const int dx = vector_part(0, mv.x - list.mv[0].x, 0);
-      const int dy = vector_part(1, mv.y - list.mv[0].y, dx != 0);
+      const Mv second = list.mv[list.count > 1];
+      const int dx = vector_part(ul, 0, mv.x - list.mv[0].x, 0, second.x - list.mv[0].x, list.mv[0].x);
+      const int dy = vector_part(ul, 1, mv.y - list.mv[0].y, dx != 0, second.y - list.mv[0].y, list.mv[0].y);
       mv.x = static_cast<int16_t>(clamp(list.mv[0].x + dx, -kMvLimit, kMvLimit));
       mv.y = static_cast<int16_t>(clamp(list.mv[0].y + dy, -kMvLimit, kMvLimit));
     }
@@ -155,22 +179,52 @@ class FrameSyntax {
       }
   }
 
-  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix.
-  int vector_part(uint32_t axis, int v, uint32_t other) {
-    auto one = [&](slots::Family family, uint32_t offset, uint32_t set, int value) {
+  // How far two vectors lie apart: equal, less than a sample, less than four, more.
+  static uint32_t apart4(Mv a, Mv b) {
+    const int d = std::abs(a.x - b.x) + std::abs(a.y - b.y);
+    return d == 0 ? 0 : d < 4 ? 1 : d < 16 ? 2 : 3;
+  }
+
+  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix. `other`: the other
+  // component is not zero; `second` is the second candidate's difference, `first` the first candidate.
+  int vector_part(uint32_t l, uint32_t axis, int v, uint32_t other, int second, int first) {
+    const uint32_t gap = std::min(7u, magnitude_bits(second));
+    auto one = [&](slots::Family family, uint32_t offset, uint32_t number, uint32_t set, int value) {
       Contexts c;
       c.set = slots::kSetMv + set;
       c.add(slot(family, offset));
+      if (refiner_) {
+        c.add(slot(slots::kMvR0, number * kLevels + l));
+        c.add(slot(slots::kMvR1, number * 8 + gap));
+        c.add(slot(slots::kMvR2, number * 8 + q_ / 8));
+        if (set == 1) c.add(slot(slots::kMvSignR, (axis * 3 + sign3(second)) * 3 + sign3(first)));
+      }
       return coder_.bit(c, value);
     };
-    if (!one(slots::kMvZero, axis * 2 + other, 0, v != 0)) return 0;
-    const int negative = one(slots::kMvSign, axis, 1, v < 0);
+    if (!one(slots::kMvZero, axis * 2 + other, axis * 2 + other, 0, v != 0)) return 0;
+    const int negative = one(slots::kMvSign, axis, 4 + axis, 1, v < 0);
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(v));  // >= 1
     uint32_t bits = 0;
-    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
-    const uint32_t rest = bits ? coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1)) : 0;
+    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, 6 + axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
+    uint32_t rest = 0;
+    if (refiner_) {
+      for (uint32_t b = bits; b-- > 0;) {
+        Contexts c;
+        c.set = slots::kSetLastBits;
+        c.add(slot(slots::kMvRest, (axis * 16 + bits) * 16 + b));
+        rest |= static_cast<uint32_t>(coder_.bit(c, magnitude >> b & 1)) << b;
+      }
+    } else if (bits) {
+      rest = coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1));
+    }
     const int m = static_cast<int>(1u << bits | rest);
     return negative ? -m : m;
+  }
+
+  static uint32_t magnitude_bits(int v) {
+    uint32_t bits = 0;
+    while (std::abs(v) >> bits) ++bits;
+    return bits;
   }
 
   void tokens(int l, int wx, int wy) {
@@ -225,6 +279,10 @@ class FrameSyntax {
     const size_t block = static_cast<size_t>(y << l) * now_.blocks_wide + (x << l);
     c.add(slot(slots::kAny3, k * 40 + (now_.depth[block] * 2u + now_.merged[block]) * 4 + std::min(past_energy, 3u)));
     c.add(slot(slots::kAny4, (k * 6 + energy6(parent_energy)) * 16 + siblings * 4 + (y & 1) * 2u + (x & 1)));
+    if (refiner_) {
+      refiner_->visit(l, x, y, past, siblings);
+      c.refinement = refiner_->any();
+    }
     t.any[at] = static_cast<uint8_t>(coder_.bit(c, t.any[at]));
     bool self = t.any[at];
     if (self && l > 0) {
@@ -241,6 +299,7 @@ class FrameSyntax {
     }
     token(l, at, left, above, past);
     if (Coder::kDecodes) now_.measure(l, at);
+    if (refiner_) refiner_->coded();
   }
 
   void token(int l, int at, int left, int above, int past) {
@@ -264,6 +323,7 @@ class FrameSyntax {
       c.add(slot(slots::kLast1, kg * 6 + near_group));
       c.add(slot(slots::kLast2, kg * 8 + q_ / 8));
       c.add(slot(slots::kLast3, kg * 6 + past_group));
+      if (refiner_) c.refinement = refiner_->last(group);
       if (!coder_.bit(c, true_group > group)) break;
       ++group;
     }
@@ -286,6 +346,11 @@ class FrameSyntax {
       const uint32_t run = static_cast<uint32_t>(small(before1) * 3 + small(before2));
       const uint32_t i8 = index8(i), i16 = index16(i), i72 = index72(i), togo = static_cast<uint32_t>(std::min(7, last - i));
       int magnitude = 1;
+      uint32_t around = 0;  // bucket of what the refiner knows
+      if (refiner_) {
+        refiner_->coefficient(i, last, before1, before2);
+        around = ((k * slots::kIndex16 + i16) * 8 + refiner_->predicted8(i)) * 3;
+      }
       if (i < last) {
         Contexts c;
         c.set = slots::kSetSig + k * slots::kIndex8 + i8;
@@ -294,6 +359,10 @@ class FrameSyntax {
         c.add(slot(slots::kSig2, ((k * 9 + run) * 8 + togo) * slots::kIndex8 + i8));
         c.add(slot(slots::kSig3, (k * 16 + q_ / 4) * slots::kIndex16 + i16));
         c.add(slot(slots::kSig4, (k * slots::kGroups + ug) * slots::kIndex + i72));
+        if (refiner_) {
+          c.add(slot(slots::kSigR, around + refiner_->relatives3()));
+          c.refinement = refiner_->significant();
+        }
         magnitude = coder_.bit(c, v[i] != 0);
       }
       if (magnitude) {
@@ -305,8 +374,12 @@ class FrameSyntax {
         c.add(slot(slots::kBig2, (k * 9 + run) * slots::kIndex8 + i8));
         c.add(slot(slots::kBig3, (k * 16 + q_ / 4) * slots::kIndex16 + i16));
         c.add(slot(slots::kBig4, (k * slots::kGroups + ug) * slots::kIndex8 + i8));
+        if (refiner_) {
+          c.add(slot(slots::kBigR, around + refiner_->relatives3()));
+          c.refinement = refiner_->larger(1);
+        }
         if (coder_.bit(c, truth > 1)) magnitude = more(k, i8, near, truth);
-        const int negative = sign(k, i, vl, va, vp, v[i] < 0);
+        const int negative = sign(k, i, vl, va, vp, around, v[i] < 0);
         if (Coder::kDecodes) v[i] = static_cast<int16_t>(negative ? -magnitude : magnitude);
       } else if (Coder::kDecodes) {
         v[i] = 0;
@@ -327,6 +400,7 @@ class FrameSyntax {
       c.add(slot(slots::kMore0, (k * 16 + step) * slots::kIndex8 + i8));
       c.add(slot(slots::kMore1, (step * 9 + near) * 2 + (key_ ? 0 : 1)));
       c.add(slot(slots::kMore2, (step * 16 + q_ / 4) * 2 + (key_ ? 0 : 1)));
+      if (refiner_) c.refinement = refiner_->larger(m);
       if (!coder_.bit(c, truth > m)) return m;
       ++m;
     }
@@ -337,7 +411,7 @@ class FrameSyntax {
     return std::min(kMaxLevel - 1, 15 + static_cast<int>(1u << bits | low));
   }
 
-  int sign(uint32_t k, int i, int vl, int va, int vp, int negative) {
+  int sign(uint32_t k, int i, int vl, int va, int vp, uint32_t around, int negative) {
     Contexts c;
     if (i < 16) {
       const uint32_t ui = static_cast<uint32_t>(i);
@@ -348,6 +422,7 @@ class FrameSyntax {
       c.set = slots::kSetSign + 1;
       c.add(slot(slots::kSign2, k * 2));
     }
+    if (refiner_ && !key_) c.add(slot(slots::kSignR, around + sign3(refiner_->predicted_sign(i))));
     return coder_.bit(c, negative);
   }
 };

@@ -11,11 +11,13 @@ FrameTokens::FrameTokens(int width, int height) : blocks_wide(ceil_div(width, kB
     t.last.resize(nodes);
     t.any.resize(nodes);
     t.energy.resize(nodes);
+    t.band.resize(nodes * kBands);
   }
   const size_t blocks = static_cast<size_t>(blocks_wide) * blocks_high;
   mv.resize(blocks);
   depth.resize(blocks);
   merged.resize(blocks);
+  memory.resize(blocks * kBands);
   clear();
 }
 
@@ -24,10 +26,12 @@ void FrameTokens::clear() {
     std::fill(t.last.begin(), t.last.end(), static_cast<int16_t>(-1));
     std::fill(t.any.begin(), t.any.end(), static_cast<uint8_t>(0));
     std::fill(t.energy.begin(), t.energy.end(), static_cast<uint8_t>(0));
+    std::fill(t.band.begin(), t.band.end(), 0u);
   }
   std::fill(mv.begin(), mv.end(), Mv{});
   std::fill(depth.begin(), depth.end(), static_cast<uint8_t>(kTop));
   std::fill(merged.begin(), merged.end(), static_cast<uint8_t>(1));
+  std::fill(memory.begin(), memory.end(), 0u);
 }
 
 void FrameTokens::measure(int l, int node) {

@@ -17,6 +17,10 @@ constexpr int kTop = kLevels - 1;
 constexpr int kCoarseCount = 64;  // coefficients of a token above the finest level
 inline int coefficient_count(int level) { return level == 0 ? kBlockSamples : kCoarseCount; }
 
+// Runs of coefficient indices, for contexts: 0, 1-2, 3-5, 6-11, 12-23, 24-47, 48-119, 120-383.
+constexpr int kBands = 8;
+constexpr int kBandFirst[kBands + 1] = {0, 1, 3, 6, 12, 24, 48, 120, kBlockSamples};
+
 struct Grid {
   int width = 0, height = 0;  // nodes
 };
@@ -27,6 +31,7 @@ struct TokenLevel {
   std::vector<int16_t> last;     // index of the last non-zero value, -1 without any
   std::vector<uint8_t> any;      // the subtree (this token and all below) has a non-zero value
   std::vector<uint8_t> energy;   // min(255, sum of |value|)
+  std::vector<uint32_t> band;    // nodes × kBands: sum of |value|; with a refiner only
 };
 
 struct FrameTokens {
@@ -35,6 +40,8 @@ struct FrameTokens {
   std::vector<Mv> mv;            // a 16×16 block each; zero in key frames
   std::vector<uint8_t> depth;    // quadtree level of the motion node that the block belongs to
   std::vector<uint8_t> merged;   // that node took its vector from a candidate
+  std::vector<uint32_t> memory;  // blocks × kBands: leaky mean of what finest tokens held, quarter samples; with a refiner only
+  int q = 0;
 
   FrameTokens() = default;
   FrameTokens(int width, int height);  // of the picture, in samples

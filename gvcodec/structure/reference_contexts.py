@@ -50,6 +50,21 @@ FAMILIES: dict[str, tuple[int, ...]] = {
     "sign.near": (KINDS, 16, 3, 3),
     "sign.past": (KINDS, 16, 3),
     "sign.rest": (KINDS, 2),
+    # Only in models with a refiner (`reference_refiner`).
+    "sig.predicted": (KINDS, 16, 8, 3),
+    "big.predicted": (KINDS, 16, 8, 3),
+    "sign.predicted": (KINDS, 16, 8, 3),
+    "split.finer": (LEVELS, 4, 4, 4),
+    "merge.spread": (LEVELS, 5, 4),
+    "merge.past": (LEVELS, 2, 3),
+    "merge.index.left": (LEVELS, 4, 4),
+    "merge.index.apart": (4, 4, 3, 3),
+    "merge.index.past": (4, 6, 4),
+    "mv.level": (38, LEVELS),
+    "mv.gap": (38, 8),
+    "mv.q": (38, 8),
+    "mv.sign.towards": (2, 3, 3),
+    "mv.rest": (2, 16, 16),
 }
 #: Weight sets of the mixer, numbered likewise.
 SETS: dict[str, tuple[int, ...]] = {
