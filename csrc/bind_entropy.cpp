@@ -1,10 +1,6 @@
-// Python bindings of the parts of the entropy model: range coder, adaptive mixing, integers by CDF tables, integer network.
-#include <nanobind/stl/tuple.h>
-#include <nanobind/stl/vector.h>
-
+// Python bindings of the parts of the entropy model: range coder, adaptive mixing, integers by CDF tables.
 #include "arrays.hpp"
 #include "core/cdf.hpp"
-#include "core/intnet.hpp"
 #include "core/mixer.hpp"
 
 namespace nb = nanobind;
@@ -68,36 +64,6 @@ nb::bytes mix_encode(const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts
   return to_bytes(coder.finish());
 }
 
-using Layer = std::tuple<In<int8_t, 2>, In<int32_t, 1>, In<int32_t, 1>, int, int32_t, int32_t>;
-
-gv::DenseLayer to_layer(const Layer& in) {
-  const auto& [weight, bias, multiplier, shift, low, high] = in;
-  gv::DenseLayer layer;
-  layer.outputs = static_cast<int>(weight.shape(0));
-  layer.inputs = static_cast<int>(weight.shape(1));
-  layer.weight.assign(weight.data(), weight.data() + weight.size());
-  layer.bias.assign(bias.data(), bias.data() + bias.size());
-  layer.multiplier.assign(multiplier.data(), multiplier.data() + multiplier.size());
-  layer.shift = shift;
-  layer.low = low;
-  layer.high = high;
-  return layer;
-}
-
-Out<int32_t> intnet_forward(const std::vector<Layer>& layers, const In<uint8_t, 2>& activations) {
-  std::vector<gv::DenseLayer> parts;
-  for (const Layer& layer : layers) parts.push_back(to_layer(layer));
-  const gv::IntegerNetwork network(std::move(parts));
-  if (static_cast<int>(activations.shape(1)) != network.inputs()) throw nb::value_error("activations do not fit the first layer");
-  const size_t rows = activations.shape(0), outputs = static_cast<size_t>(network.outputs());
-  std::vector<int32_t> out(rows * outputs);
-  {
-    nb::gil_scoped_release unlocked;
-    network.forward(activations.data(), static_cast<int>(rows), out.data());
-  }
-  return to_numpy(std::move(out), {rows, outputs});
-}
-
 }  // namespace
 
 void bind_entropy(nb::module_& m) {
@@ -110,10 +76,10 @@ void bind_entropy(nb::module_& m) {
   m.def("cdf_table",
         [](int scale, int mean) {
           if (scale < 0 || scale >= gv::kScales) throw nb::value_error("scale is 0…63");
-          const size_t f = static_cast<size_t>((mean + 4) & 7);
-          std::vector<uint32_t> edge = gv::scale_tables(scale).edge[f];
-          const size_t count = edge.size();
-          return to_numpy(std::move(edge), {count});
+          const gv::LaplaceTables& tables = gv::laplace_tables();
+          const uint32_t* edge = tables.edge(scale, (mean + 4) & 7);
+          const size_t count = static_cast<size_t>(tables.scale[scale].symbols) + 1;
+          return to_numpy(std::vector<uint32_t>(edge, edge + count), {count});
         },
         "scale"_a, "mean"_a = 0,
         "Edges 0 … 2^16 (uint32) of a table's symbols: distances 0, 1, -1, 2 … from the integer nearest to the mean, then the escape.");
@@ -140,7 +106,4 @@ void bind_entropy(nb::module_& m) {
         "data"_a, "scale"_a, "mean"_a,
         "Inverse of cdf_encode: (values, whole). `whole` is false when the bytes do not end with the last value; any bytes\n"
         "decode to some values.");
-  m.def("intnet_forward", &intnet_forward, "layers"_a, "activations"_a,
-        "Integer network: activations (rows, inputs) uint8 0…127 through layers (weight int8 (out, in), bias int32 (out),\n"
-        "multiplier int32 (out), shift, low, high) to int32 (rows, out).");
 }

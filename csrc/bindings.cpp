@@ -20,6 +20,7 @@ using namespace nb::literals;
 
 void bind_entropy(nb::module_&);
 void bind_refiner(nb::module_&);
+void bind_streams(nb::module_&);
 
 namespace {
 
@@ -118,6 +119,7 @@ NB_MODULE(_core, m) {
   });
   bind_entropy(m);
   bind_refiner(m);
+  bind_streams(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LAMBDA") = gv::EncoderTools().lambda;

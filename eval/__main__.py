@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_ablate(commands.add_parser("ablate", help="what each tool of the klt structure layer is worth"))
     _add_alloc(commands.add_parser("alloc", help="budgets of windows: allocators against each other at equal bytes"))
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
+    _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             "ablate": _ablate,
             "alloc": _alloc,
             "sizes": _sizes,
+            "tuning": _tuning,
             "robustness": _robustness,
             "weights": _weights,
         }
@@ -135,6 +137,19 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("out/sizes"), metavar="DIR")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks sizes-BASE in this file")
+
+
+def _add_tuning(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 48)
+    parser.add_argument("--base", default="av1", choices=("klt", "av1", "hevc"), help="structure layer (av1)")
+    parser.add_argument("--rate", type=float, default=0.02, metavar="BPP")
+    parser.add_argument("--tunes", type=_words, default=["10", "30", "60", "90", "180"], metavar="S,…|Nsteps,…")
+    parser.add_argument(
+        "--parts", type=_integers, default=[1, 2, 3, 4], metavar="N,…", help="of --tune-parts, at the last of --tunes"
+    )
+    parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
+    parser.add_argument("--out", type=Path, default=Path("out/tuning"), metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `tuning` in this file")
 
 
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
@@ -283,6 +298,16 @@ def _sizes(options: argparse.Namespace) -> int:
         raise EvalError("no clip of a second or more")
     text = measure(clips, options.base, options.threads, options.out)
     _publish(options, f"sizes-{options.base}", text)
+    return 0
+
+
+def _tuning(options: argparse.Namespace) -> int:
+    from eval.metrics import sampling
+    from eval.tuning import JUDGED, measure
+
+    every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
+    text = measure(_clips(options), options.base, options.rate, options.tunes, options.parts, every, options.out)
+    _publish(options, "tuning", text)
     return 0
 
 

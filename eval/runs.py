@@ -29,6 +29,7 @@ from eval import pictures
 from eval.codecs import Codec, ours
 from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, sample
+from eval.metrics.flicker import own_change
 from eval.rates import Search
 from eval.tools import EvalError, digest, ffmpeg_version, read_json, write_json
 from eval.video import Clip
@@ -178,11 +179,14 @@ def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
 def _make_source_pictures(clip: Clip, plan: Plan) -> None:
     path = plan.out / "curves" / f"{clip.name}__source.json"
     shows = _shown_frames(clip, plan)
-    key = digest([SCHEMA, clip.sha256, shows])
+    pairs = [i for i in sample(clip.raw.frames, 4 * plan.every["flicker"]) if i] if "flicker" in plan.every else []
+    key = digest([SCHEMA, clip.sha256, shows, pairs])
     known = read_json(path)
     if known is None or known["key"] != key:
         crops = [pictures.crop(clip.raw, clip, index) for index in shows]
-        write_json(path, {"key": key, "clip": clip.describe(), "crops": crops})
+        luma = [(clip.raw.planes(i - 1)[0], clip.raw.planes(i)[0]) for i in pairs]
+        change = own_change(luma, clip.raw.depth) if pairs else None
+        write_json(path, {"key": key, "clip": clip.describe(), "crops": crops, "change": change})
 
 
 @functools.cache

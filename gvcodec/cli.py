@@ -23,6 +23,8 @@ from gvcodec.tools.cli import add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
 
 _INTERRUPTED = 130
+#: Seconds of tuning unless told.
+_TUNE = 60.0
 _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
 
 
@@ -95,10 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     encode.add_argument(
         "--tune",
-        type=_seconds_or_off,
-        default=60.0,
-        metavar="SECONDS|off",
-        help="time to fit the renderer to the video (60)",
+        type=_tuning,
+        default=(_TUNE, 0),
+        metavar="SECONDS|Nsteps|off",
+        help="time to fit the renderer to the video (60), or steps, which give the same file on a slow and on a fast machine",
+    )
+    encode.add_argument(
+        "--tune-parts",
+        type=_integer(1, 4),
+        default=0,
+        metavar="N",
+        help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
     )
     encode.add_argument(
         "--keyint", type=_integer(0), default=240, metavar="N", help="frames between keyframes, 0 = only one (240)"
@@ -210,8 +219,11 @@ def _bytes(text: str) -> int:
     return int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " "))
 
 
-def _seconds_or_off(text: str) -> float:
-    return 0.0 if text == "off" else _number(text)
+def _tuning(text: str) -> tuple[float, int]:
+    """Seconds, and steps or 0 where time decides."""
+    if text.endswith("steps"):
+        return _TUNE, _integer(1)(text.removesuffix("steps"))
+    return 0.0 if text == "off" else _number(text), 0
 
 
 def _scale(text: str) -> Fraction:

@@ -35,7 +35,8 @@ _PEAK = 1023
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
-    seconds for fitting the renderer to the video, 0 = off; `keyint` frames between keyframes, 0 = only the first;
+    seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
+    may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle"."""
@@ -44,6 +45,8 @@ class EncoderConfig:
     base: str = "av1"
     scale: Fraction = Fraction(1)
     tune: float = 60.0
+    tune_steps: int = 0
+    tune_parts: int = 0
     keyint: int = 240
     low_delay: bool = False
     threads: int = 0
@@ -75,8 +78,15 @@ class Encoder:
         config = config or EncoderConfig()
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
-        if config.keyint < 0 or config.tune < 0 or not math.isfinite(config.tune) or config.threads < 0:
-            raise UsageError("keyint, tune and threads cannot be negative")
+        if (
+            config.keyint < 0
+            or config.tune < 0
+            or not math.isfinite(config.tune)
+            or min(config.threads, config.tune_steps) < 0
+        ):
+            raise UsageError("keyint, tune, its steps and threads cannot be negative")
+        if not 0 <= config.tune_parts <= 4:
+            raise UsageError("tune_parts goes from 1 to 4")
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
@@ -158,7 +168,7 @@ class Encoder:
         if self._samples is not None:
             samples = self._samples.samples()
             self._samples = None
-            self.tuned, reason = layers.tune(samples, self.header, self._config.tune, self.coded_bytes, self._progress)
+            self.tuned, reason = layers.tune(samples, self.header, self._config, self.coded_bytes, self._progress)
             if self.tuned is not None:
                 self._packets.appendleft(Packet(Kind.TUNE, self.tuned))
             else:

@@ -17,6 +17,7 @@ from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter
+    from gvcodec.encoder import EncoderConfig
     from gvcodec.structure.klt import Pace, Regions
 
 Sample = list[tuple[Planes, Planes]]
@@ -102,7 +103,7 @@ def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] =
 def tune(
     samples: Sequence[Sample],
     header: SequenceHeader,
-    seconds: float,
+    config: EncoderConfig,
     stream_bytes: int,
     progress: Callable[[str], None] | None,
 ) -> tuple[bytes | None, str]:
@@ -112,7 +113,18 @@ def tune(
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        tuned = fit(samples, fmt, base, scale, q, seconds, progress=progress, stream_bytes=stream_bytes)
+        tuned = fit(
+            samples,
+            fmt,
+            base,
+            scale,
+            q,
+            config.tune,
+            progress=progress,
+            stream_bytes=stream_bytes,
+            steps=config.tune_steps or None,
+            groups=config.tune_parts or None,
+        )
     if tuned is not None:
         return tuned, ""
     reasons = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]

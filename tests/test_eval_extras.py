@@ -110,3 +110,48 @@ def test_compressai_models_as_intra_peers(stand_ins, tmp_path, monkeypatch):
     for channel in range(3):
         assert got[channel][tile].mean() == pytest.approx(want[channel][tile].mean(), abs=0.02)
     assert got[0][tile].std() < 0.02
+
+
+def test_painting_is_compared_within_files():
+    from eval.report.data import Results
+    from eval.report.tables import painting_table
+
+    def run(lpips, flicker):
+        means = {"lpips_alex": lpips, "dists": 0.1, "psnr_y": 30 + lpips, "flicker": flicker}
+        return {"bpp": 0.0203, "metrics": {name: {"mean": mean} for name, mean in means.items()}}
+
+    rows = {f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")}
+    rows["x265-ld"] = {"label": "x265", "output": ""}
+    runs = {"gvcodec-fidelity": {0.02: run(0.2, 0.1)}, "gvcodec-rendered": {0.02: run(0.15, 0.3), 0.04: run(0.1, 0.3)}}
+    results = Results({"a": {"frames": 48}}, rows, {"a": runs}, source_change={"a": 2.0})
+    _, lines = painting_table(results)
+    assert lines == [["a", "0.0203", "-25.0 %", "+0.0 %", "-0.05 dB", "15.0 %", "5.0 %"]]
+    results.source_change.clear()
+    assert painting_table(results)[1][0][-2:] == ["–", "–"]
+
+
+def test_own_change_of_a_source():
+    import numpy as np
+
+    from eval.metrics.flicker import own_change
+
+    still = np.random.default_rng(1).integers(0, 1023, (64, 96)).astype(np.uint16)
+    assert own_change([(still, still)], 10) == 0
+    assert own_change([], 8) == 0
+    brighter = np.minimum(still + 8, 1023)
+    assert own_change([(still, brighter)], 10) == pytest.approx(2, rel=0.2)
+
+
+def test_gain_of_tuning_is_taken_at_equal_bytes():
+    from eval.tuning import Setting, _gain
+
+    def run(size, lpips, psnr, seconds=1.0):
+        metrics = {"lpips_alex": {"mean": lpips}, "psnr_y": {"mean": psnr}}
+        return {"bytes": size, "metrics": metrics, "seconds": {"encode": seconds}}
+
+    anchors = [run(1000, 0.4, 30.0), run(4000, 0.2, 34.0)]
+    gain = _gain(run(2000, 0.15, 31.5, 6.0), anchors)
+    assert gain["bytes"] == 1000 and gain["seconds"] == 5
+    assert gain["lpips_alex"] == pytest.approx(-50) and gain["psnr_y"] == pytest.approx(-0.5)
+    assert Setting("30steps", 2).word("av1") == "gvcodec:base=av1:tune=30steps:parts=2"
+    assert Setting("30steps").amount == 30 and Setting("off").amount == 0

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import make_layers
 
 from gvcodec import _core
 from gvcodec.entropy.network import Layer, forward
-
-
-def make_layers(rng: np.random.Generator, sizes: list[int]) -> list[Layer]:
-    layers = []
-    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        final = i == len(sizes) - 2
-        layers.append(
-            Layer(
-                rng.integers(-128, 128, (outputs, inputs)).astype(np.int8),
-                rng.integers(-(2**14), 2**14, outputs).astype(np.int32),
-                rng.integers(1, 2**15, outputs).astype(np.int32) * rng.choice([-1, 1]),
-                int(rng.integers(14, 26)),
-                -(2**15) if final else 0,
-                2**15 - 1 if final else 127,
-            )
-        )
-    return layers
 
 
 @settings(max_examples=80, deadline=None)

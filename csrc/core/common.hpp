@@ -33,6 +33,16 @@
 #define GV_INLINE inline __attribute__((always_inline))
 #endif
 
+// Functions that CUDA devices run as well; plain functions to every other compiler. What calls only these is marked GV_DEVICE:
+// to nvcc it exists on the device alone.
+#if defined(__CUDACC__)
+#define GV_BOTH __host__ __device__
+#define GV_DEVICE __device__
+#else
+#define GV_BOTH
+#define GV_DEVICE
+#endif
+
 namespace gv {
 
 // The bytes handed to a decoder are not a valid stream.
@@ -41,7 +51,7 @@ struct DamagedStream : std::runtime_error {
 };
 
 template <class T>
-inline T clamp(T v, T lo, T hi) {
+GV_BOTH inline T clamp(T v, T lo, T hi) {
   return v < lo ? lo : (v > hi ? hi : v);
 }
 

@@ -62,7 +62,7 @@ void IntegerNetwork::forward(const uint8_t* in, int rows, int32_t* out) const {
       for (int r = 0; r < count; ++r)
         for (int o = 0; o < layer.outputs; ++o) {
           const size_t at = static_cast<size_t>(r) * layer.outputs + o;
-          const int32_t value = requantise(layer, o, sums[at]);
+          const int32_t value = requantise(sums[at], layer.multiplier[o], layer.shift, layer.low, layer.high);
           if (final)
             out[static_cast<size_t>(first) * layer.outputs + at] = value;
           else

@@ -23,10 +23,10 @@ struct DenseLayer {
   int32_t low = 0, high = kMaxActivation;  // all but the last layer: inside 0…127
 };
 
-// Output `o` of a layer from its sum, bias included.
-inline int32_t requantise(const DenseLayer& layer, int o, int32_t sum) {
-  const int64_t product = static_cast<int64_t>(sum) * layer.multiplier[o];
-  return static_cast<int32_t>(clamp<int64_t>((product + (int64_t{1} << (layer.shift - 1))) >> layer.shift, layer.low, layer.high));
+// What the sum of an output becomes: multiplied, shifted with halves up, clamped.
+GV_BOTH inline int32_t requantise(int32_t sum, int32_t multiplier, int shift, int32_t low, int32_t high) {
+  const int64_t product = static_cast<int64_t>(sum) * multiplier;
+  return static_cast<int32_t>(clamp<int64_t>((product + (int64_t{1} << (shift - 1))) >> shift, low, high));
 }
 
 class IntegerNetwork {
@@ -35,6 +35,9 @@ class IntegerNetwork {
   explicit IntegerNetwork(std::vector<DenseLayer> layers);
   int inputs() const { return layers_.front().inputs; }
   int outputs() const { return layers_.back().outputs; }
+  // Inputs or outputs of the widest layer.
+  int widest() const { return widest_; }
+  const std::vector<DenseLayer>& layers() const { return layers_; }
   // in: rows × inputs, 0…127 (larger values count as 127); out: rows × outputs.
   void forward(const uint8_t* in, int rows, int32_t* out) const;
 

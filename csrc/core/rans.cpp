@@ -17,17 +17,10 @@ std::vector<float> RansEncoder::bits(const std::vector<size_t>& ends) const {
 
 std::vector<uint8_t> RansEncoder::finish() {
   std::vector<uint8_t> bytes;  // last byte first
+  auto emit = [&](uint8_t byte) { bytes.push_back(byte); };
   uint32_t x = 0;
-  for (size_t i = symbols_.size(); i-- > 0;) {
-    const uint32_t start = symbols_[i] >> 16, freq = (symbols_[i] & 0xffff) + 1;
-    const uint64_t limit = static_cast<uint64_t>(kRansLow >> kProbBits << 8) * freq;
-    while (x >= limit) {
-      bytes.push_back(static_cast<uint8_t>(x));
-      x >>= 8;
-    }
-    x = (x / freq << kProbBits) + x % freq + start;
-  }
-  for (; x != 0; x >>= 8) bytes.push_back(static_cast<uint8_t>(x));
+  for (size_t i = symbols_.size(); i-- > 0;) rans_push(x, symbols_[i] >> 16, (symbols_[i] & 0xffff) + 1, emit);
+  rans_flush(x, emit);
   std::reverse(bytes.begin(), bytes.end());
   symbols_.clear();
   return bytes;

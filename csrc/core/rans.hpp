@@ -14,6 +14,20 @@ constexpr int kProbBits = 16;
 constexpr uint32_t kProbOne = 1u << kProbBits;
 constexpr uint32_t kRansLow = 1u << 23;
 
+// Puts the symbol [start, start + freq) before all those that the state x holds; `emit` takes bytes, last byte of the packet first.
+template <class Emit>
+GV_BOTH inline void rans_push(uint32_t& x, uint32_t start, uint32_t freq, Emit&& emit) {
+  const uint64_t limit = static_cast<uint64_t>(kRansLow >> kProbBits << 8) * freq;
+  for (; x >= limit; x >>= 8) emit(static_cast<uint8_t>(x));
+  x = (x / freq << kProbBits) + x % freq + start;
+}
+
+// The first bytes of a packet: all of the state.
+template <class Emit>
+GV_BOTH inline void rans_flush(uint32_t x, Emit&& emit) {
+  for (; x != 0; x >>= 8) emit(static_cast<uint8_t>(x));
+}
+
 // Collects symbols in coding order; rANS itself runs backwards when the packet is finished.
 class RansEncoder {
  public:
@@ -33,21 +47,21 @@ class RansEncoder {
 
 class RansDecoder {
  public:
-  RansDecoder(const uint8_t* data, size_t size) : at_(data), end_(data + size) { refill(); }
+  GV_BOTH RansDecoder(const uint8_t* data, size_t size) : at_(data), end_(data + size) { refill(); }
 
   // Where the next symbol lies in [0, 2^16).
-  uint32_t peek() const { return x_ & (kProbOne - 1); }
+  GV_BOTH uint32_t peek() const { return x_ & (kProbOne - 1); }
 
   // Removes the symbol [start, start + freq) that contains peek().
-  void advance(uint32_t start, uint32_t freq) {
+  GV_BOTH void advance(uint32_t start, uint32_t freq) {
     x_ = freq * (x_ >> kProbBits) + (x_ & (kProbOne - 1)) - start;
     refill();
   }
 
-  bool finished() const { return x_ == 0 && at_ == end_; }
+  GV_BOTH bool finished() const { return x_ == 0 && at_ == end_; }
 
  private:
-  void refill() {
+  GV_BOTH void refill() {
     while (x_ < kRansLow && at_ != end_) x_ = x_ << 8 | *at_++;
   }
 

@@ -203,7 +203,10 @@ int Refiner::delta(const Refinement& r, int stretched) {
     const DenseLayer& layer = net_.token.front();
     std::array<int32_t, refine::kMaxUnits> sums;
     multiply(layer.weight.data(), feature_, layer.inputs, layer.outputs, sums.data());
-    for (int o = 0; o < layer.outputs; ++o) hidden_[o] = static_cast<int16_t>(requantise(layer, o, sums[o] + layer.bias[o]));
+    for (int o = 0; o < layer.outputs; ++o) {
+      const int32_t unit = requantise(sums[o] + layer.bias[o], layer.multiplier[o], layer.shift, layer.low, layer.high);
+      hidden_[o] = static_cast<int16_t>(unit);
+    }
     has_hidden_ = true;
   }
   std::array<int32_t, refine::kHidden>& base = base_[r.kind];

@@ -72,6 +72,7 @@ PEERS = {
         (10, 51),
         36,
         "hevc",
+        quicker=True,
     ),
     "svtav1": _svt("SVT-AV1", ""),
     "svtav1-grain": _svt("SVT-AV1 + film grain", ":film-grain=8"),

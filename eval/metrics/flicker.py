@@ -81,10 +81,19 @@ def _refine(previous: Plane, current: Plane, start: Plane, block: int, reach: in
     return best
 
 
+def _change(field: MotionField, pair: tuple[Plane, Plane], depth: int) -> Plane:
+    """Mean change of every block from `pair` = (frame before, frame), in 8-bit code values."""
+    before, now = pair
+    moved = field.compensate(before).astype(np.float32)
+    return _block_means(np.abs(now.astype(np.float32) - moved), BLOCK) / (1 << (depth - 8))
+
+
 def flicker(field: MotionField, decoded: tuple[Plane, Plane], source: tuple[Plane, Plane], depth: int) -> float:
     """Excess change of `decoded` = (frame before, frame) over `source`, in 8-bit code values."""
+    return float(np.maximum(0, _change(field, decoded, depth) - _change(field, source, depth)).mean())
 
-    def change(before: Plane, now: Plane) -> Plane:
-        return _block_means(np.abs(now.astype(np.float32) - field.compensate(before).astype(np.float32)), BLOCK)
 
-    return float(np.maximum(0, change(*decoded) - change(*source)).mean()) / (1 << (depth - 8))
+def own_change(frames: list[tuple[Plane, Plane]], depth: int) -> float:
+    """What flicker is the excess over: mean motion-compensated change of source luma `(frame before, frame)`, in 8-bit code values."""
+    changes = [float(_change(MotionField(*pair), pair, depth).mean()) for pair in frames]
+    return sum(changes) / len(changes) if changes else 0.0

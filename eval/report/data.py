@@ -21,6 +21,8 @@ class Results:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, dict[float, dict[str, Any] | None]]] = field(default_factory=dict)
     source_crops: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    #: Motion-compensated change of the sources themselves, see `eval.metrics.flicker.own_change`.
+    source_change: dict[str, float] = field(default_factory=dict)
     speed: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -72,6 +74,8 @@ def load(folder: Path) -> Results:
             continue
         if path.stem.endswith("__source"):
             results.source_crops[curve["clip"]["name"]] = curve["crops"]
+            if curve.get("change") is not None:
+                results.source_change[curve["clip"]["name"]] = curve["change"]
             continue
         clip, row = curve["clip"], curve["codec"]["name"]
         results.rows[row] = curve["codec"]

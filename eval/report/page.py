@@ -30,6 +30,7 @@ def page(results: Results) -> str:
         clip_options=_options([(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]),
         charts=_charts(results),
         means=_means(results),
+        painting=_painting(results),
         clip_bd=_clip_bd(results),
         bits=_bits(results),
         speed=_speed(results),
@@ -103,6 +104,16 @@ def _means(results: Results) -> str:
         text = f"{len(clips)} of {len(results.headline)} clips, those that all codecs with values here reach"
         blocks.append(f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>" + (table(header, rows) if clips else ""))
     return "".join(blocks)
+
+
+def _painting(results: Results) -> str:
+    header, rows = tables.painting_table(results)
+    note = "Both outputs of the same files; flicker in per cent of the source's own change from frame to frame."
+    return (
+        f"<p class='faint'>{note}</p>" + table(header, rows)
+        if rows
+        else "<p class='faint'>No file with both outputs.</p>"
+    )
 
 
 def _clip_bd(results: Results) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from typing import Any
 
 from eval.bd import Delta, bd_rate, bootstrap
 from eval.codecs import ENDLESS
@@ -110,6 +111,50 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
     return header, rows, clips
 
 
+#: Rates at which painting is compared with the loop frames of the same files.
+PAINTING_TARGETS = (0.01, 0.02, 0.04)
+
+
+def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): rendered against fidelity output of the same files, so at equal bytes; change of LPIPS-Alex, DISTS and PSNR-Y, and
+    flicker of both in per cent of the source's own change. Empty without both outputs."""
+    header = [
+        "the same files, painted",
+        "bpp",
+        "LPIPS-Alex",
+        "DISTS†",
+        "PSNR-Y",
+        "flicker, painted",
+        "flicker, loop frames",
+    ]
+    rows = []
+    for row, codec in results.rows.items():
+        plain = row.removesuffix("rendered") + "fidelity"
+        if codec["output"] != "rendered" or plain not in results.rows:
+            continue
+        label = "" if row == "gvcodec-rendered" else f", {codec['label']}"
+        for clip in results.headline:
+            for target in PAINTING_TARGETS:
+                runs = [results.runs.get(clip, {}).get(r, {}).get(target) for r in (plain, row)]
+                if all(runs):
+                    rows.append(
+                        [f"{clip}{label}", f"{runs[0]['bpp']:.4f}", *_painting(runs, results.source_change.get(clip))]
+                    )  # type: ignore[index]
+    return header, rows
+
+
+def _painting(runs: list[Any], change: float | None) -> list[str]:
+    """Cells of one file: fidelity and rendered run."""
+    before, after = ({name: values["mean"] for name, values in run["metrics"].items()} for run in runs)
+    cells = []
+    for name in ("lpips_alex", "dists"):
+        cells.append(f"{100 * (after[name] / before[name] - 1):+.1f} %" if before.get(name) else "–")
+    cells.append(f"{after['psnr_y'] - before['psnr_y']:+.2f} dB" if "psnr_y" in before else "–")
+    for values in (after, before):
+        cells.append(f"{100 * values['flicker'] / change:.1f} %" if change and "flicker" in values else "–")
+    return cells
+
+
 def markdown(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -158,6 +203,12 @@ def results_markdown(results: Results) -> str:
         if clips:
             parts += [f"**Means at about {target} bpp** ({len(clips)} clips that all listed codecs reach):"]
             parts += [markdown(header, [row for row in rows if row[1] != "not reached"])]
+    header, rows = painting_table(results)
+    if rows:
+        parts += [
+            "**What painting does** (both outputs of the same files; flicker in per cent of the source's own change from frame to frame):"
+        ]
+        parts += [markdown(header, rows)]
     return "\n\n".join([*parts, " ".join(notes(results))])
 
 

@@ -1,0 +1,131 @@
+"""Many independent streams of integers at once, on the processor or a CUDA device: the same bytes everywhere.
+
+A batch is a matrix (streams, steps) of which the first `counts[s]` integers of row s are coded (default: all), each row as a packet of its
+own. Every integer has a Laplace table (`cdf_encode` of the core). Its scale index and mean are given, or a network of
+`gvcodec.entropy.network` predicts them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
+stream that went before: its inputs behind the n are those values, latest first, as `clip(value, -64, 63) + 64`; its two outputs are
+scale index and mean in eighths, both clipped to what tables there are.
+
+`backend` is where the work is done: "cpu", "cuda", or "emulated", which is the code of the CUDA device run on the processor, slowly. Arrays
+are NumPy's throughout. Any bytes decode to some values; `whole` is False for packets that do not end with their last value.
+
+Raises `UsageError` when there is no such back-end here and when arrays do not fit together, `RuntimeError` when a device fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gvcodec import _core
+from gvcodec.entropy.network import Layer
+from gvcodec.errors import UsageError
+
+Backend = Literal["cpu", "cuda", "emulated"]
+Decoded = tuple[NDArray[np.int32], NDArray[np.bool_]]
+
+
+@cache
+def cuda_missing() -> str | None:
+    """Why there is no CUDA back-end here; None when there is one."""
+    if not _core.CUDA:
+        return "gvcodec was built without CUDA (pip install . -C cmake.define.GVCODEC_CUDA=ON)"
+    if not _core.cuda_device():
+        return "no CUDA device answers"
+    return None
+
+
+def forward(layers: Sequence[Layer], activations: ArrayLike, backend: Backend = "cpu") -> NDArray[np.int32]:
+    """The network's outputs (rows, outputs) for activations (rows, inputs), 0…127."""
+    result: NDArray[np.int32] = _call(_core.intnet_forward, list(layers), _array(activations, np.uint8), backend)
+    return result
+
+
+def encode(
+    values: ArrayLike, scale: ArrayLike, mean: ArrayLike, counts: ArrayLike | None = None, backend: Backend = "cpu"
+) -> list[bytes]:
+    """A packet for each row of `values` (int32), `scale` (0…63) and `mean` (int16, in eighths)."""
+    rows = _array(values, np.int32)
+    packets: list[bytes] = _call(
+        _core.streams_encode, rows, _array(scale, np.uint8), _array(mean, np.int16), _counts(counts, rows), backend
+    )
+    return packets
+
+
+def decode(
+    packets: Sequence[bytes],
+    scale: ArrayLike,
+    mean: ArrayLike,
+    counts: ArrayLike | None = None,
+    backend: Backend = "cpu",
+) -> Decoded:
+    """Values (streams, steps), 0 behind the counts, and `whole` (streams)."""
+    rows = _array(scale, np.uint8)
+    return _decoded(_core.streams_decode, list(packets), rows, _array(mean, np.int16), _counts(counts, rows), backend)
+
+
+def encode_predicted(
+    layers: Sequence[Layer],
+    side: ArrayLike,
+    values: ArrayLike,
+    counts: ArrayLike | None = None,
+    backend: Backend = "cpu",
+) -> list[bytes]:
+    """As `encode`, with predicted tables."""
+    rows = _array(values, np.int32)
+    packets: list[bytes] = _call(
+        _core.streams_encode_predicted, list(layers), _array(side, np.uint8), rows, _counts(counts, rows), backend
+    )
+    return packets
+
+
+def decode_predicted(
+    layers: Sequence[Layer],
+    side: ArrayLike,
+    packets: Sequence[bytes],
+    counts: ArrayLike | None = None,
+    backend: Backend = "cpu",
+) -> Decoded:
+    """As `decode`, with predicted tables."""
+    rows = _array(side, np.uint8)
+    return _decoded(_core.streams_decode_predicted, list(layers), rows, list(packets), _counts(counts, rows), backend)
+
+
+def _array(values: ArrayLike, kind: type[np.generic]) -> NDArray[Any]:
+    """A dense array of this kind. Values that do not fit are refused rather than wrapped."""
+    given = np.asarray(values)
+    if given.dtype == kind:
+        return np.ascontiguousarray(given)
+    if given.dtype.kind not in "iub":
+        raise UsageError(f"whole numbers are needed, not {given.dtype}")
+    limits = np.iinfo(kind)  # type: ignore[type-var]
+    if given.size and (given.min() < limits.min or given.max() > limits.max):
+        raise UsageError(f"values are {limits.min}…{limits.max}")
+    return np.ascontiguousarray(given, kind)
+
+
+def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:
+    if counts is None:
+        if rows.ndim < 2:
+            raise UsageError("a batch has streams and steps")
+        counts = np.full(rows.shape[0], rows.shape[1], np.int32)
+    return _array(counts, np.int32)
+
+
+def _decoded(function: Callable[..., Any], *arguments: Any) -> Decoded:
+    values, whole = _call(function, *arguments)
+    return values, whole.astype(np.bool_)
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The last of the arguments is the back-end."""
+    if arguments[-1] == "cuda" and (reason := cuda_missing()):
+        raise UsageError(reason)
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError) as error:  # TypeError: an array of another number of dimensions
+        raise UsageError(f"{function.__name__}: {str(error).splitlines()[0]}") from error
