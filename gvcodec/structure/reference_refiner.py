@@ -63,14 +63,14 @@ class Network:
     out_multiplier: int
     out_shift: int
 
-    def correction(self, hidden: Ints, features: list[int], row: int) -> int:
-        """Of the log odds, in 1/256."""
-        x = self.token.astype(np.int64) @ hidden + self.decision.astype(np.int64) @ np.array(features) + self.row[row]
+    def corrections(self, units: Ints, features: Ints, row: Ints) -> Ints:
+        """Of the log odds of some decisions, in 1/256: units (n, units), features (n, 16), row (n,)."""
+        x = units @ self.token.T.astype(np.int64) + features @ self.decision.T.astype(np.int64) + self.row[row]
         x = np.clip(x, -SUM_LIMIT, SUM_LIMIT)
         x = np.clip((x * self.multiplier + (1 << (self.shift - 1))) >> self.shift, 0, MAX_ACTIVATION)
-        total = int(self.out.astype(np.int64) @ x) + self.out_bias
+        total = x @ self.out.astype(np.int64) + self.out_bias
         total = (total * self.out_multiplier + (1 << (self.out_shift - 1))) >> self.out_shift
-        return clamp(total, -DELTA_LIMIT, DELTA_LIMIT)
+        return np.clip(total, -DELTA_LIMIT, DELTA_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class Refiner:
     def __init__(
         self, model: RefinerModel, bases: list[Ints], prediction: list[Ints] | None, now: Tokens, before: Tokens, q: int
     ) -> None:
-        self.model, self.bases, self.prediction, self.now, self.before, self.q = model, bases, prediction, now, before, q
+        self.model, self.bases, self.prediction = model, bases, prediction
+        self.now, self.before, self.q = now, before, q
         now.q = q
         now.memory = np.zeros((now.h, now.w, BANDS), np.int64)
         for y in range(now.h):
@@ -243,7 +244,10 @@ class Refiner:
     def refine(self, refinement: Refinement, stretched: int) -> int:
         """Corrected log odds."""
         features = [*refinement.features, (stretched + 2048) >> 5]
-        return stretched + self.model.networks[refinement.kind].correction(self.hidden, features, refinement.row)
+        network = self.model.networks[refinement.kind]
+        return stretched + int(
+            network.corrections(self.hidden[None], np.array([features]), np.array([refinement.row]))[0]
+        )
 
     def _ready(self, kind: str, features: list[int], row: int) -> Refinement:
         return Refinement(kind, list(features), ((2 if self.n else 0) + (1 if self.prediction else 0)) * 72 + row)
