@@ -23,7 +23,7 @@ enum Family : uint32_t {
   kSig0, kSig1, kSig2, kSig3, kSig4,
   kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2,
   // Of the refined model.
-  kSigR, kBigR, kSignR, kSplitR, kMergeR0, kMergeR1, kMergeIndexR0, kMergeIndexR1, kMergeIndexR2, kMvR0, kMvR1, kMvR2, kMvSignR, kMvRest,
+  kSigR, kBigR, kSignR, kSplitR, kMergeR0, kMergeR1, kMergeIndexR0, kMergeIndexR1, kMergeIndexR2, kMvR0, kMvR1, kMvR2, kMvSignR,
   kFamilies
 };
 constexpr uint32_t kSize[kFamilies] = {
@@ -35,7 +35,7 @@ constexpr uint32_t kSize[kFamilies] = {
     kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2,
     kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3,
     kLevels * 4 * 4 * 4, kLevels * 5 * 4, kLevels * 2 * 3, kLevels * 4 * 4, 4 * 4 * 9, 4 * 6 * 4,
-    kMvDecisions * kLevels, kMvDecisions * 8, kMvDecisions * 8, 2 * 3 * 3, 2 * 16 * 16};
+    kMvDecisions * kLevels, kMvDecisions * 8, kMvDecisions * 8, 2 * 3 * 3};
 constexpr uint32_t first(uint32_t family) {
   uint32_t sum = 0;
   for (uint32_t f = 0; f < family; ++f) sum += kSize[f];
@@ -206,17 +206,7 @@ class FrameSyntax {
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(v));  // >= 1
     uint32_t bits = 0;
     while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, 6 + axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
-    uint32_t rest = 0;
-    if (refiner_) {
-      for (uint32_t b = bits; b-- > 0;) {
-        Contexts c;
-        c.set = slots::kSetLastBits;
-        c.add(slot(slots::kMvRest, (axis * 16 + bits) * 16 + b));
-        rest |= static_cast<uint32_t>(coder_.bit(c, magnitude >> b & 1)) << b;
-      }
-    } else if (bits) {
-      rest = coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1));
-    }
+    const uint32_t rest = bits ? coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1)) : 0;
     const int m = static_cast<int>(1u << bits | rest);
     return negative ? -m : m;
   }

@@ -228,12 +228,7 @@ class FrameReader:
         bits = 0
         while bits < 13 and decide(2, 6 + 16 * axis + bits, ("mv.prefix", axis, bits)):
             bits += 1
-        magnitude = 1
-        if self.make_refiner:
-            for b in range(bits - 1, -1, -1):
-                magnitude = magnitude << 1 | self.bit(("last.bits", 0), ("mv.rest", axis, bits, b))
-        else:
-            magnitude = 1 << bits | (self.coder.raw(bits) if bits else 0)
+        magnitude = 1 << bits | (self.coder.raw(bits) if bits else 0)
         return -magnitude if negative else magnitude
 
     # Tokens.

@@ -64,7 +64,6 @@ FAMILIES: dict[str, tuple[int, ...]] = {
     "mv.gap": (38, 8),
     "mv.q": (38, 8),
     "mv.sign.towards": (2, 3, 3),
-    "mv.rest": (2, 16, 16),
 }
 #: Weight sets of the mixer, numbered likewise.
 SETS: dict[str, tuple[int, ...]] = {
