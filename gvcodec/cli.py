@@ -70,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("input", metavar="IN", help="any video, - = y4m (or another streamable file) on standard input")
     encode.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
     rate = encode.add_mutually_exclusive_group()
-    rate.add_argument("-q", type=_integer(0, 63), default=50, metavar="N", help="quality index, 0 best … 63 (50)")
+    rate.add_argument(
+        "-q",
+        type=_integer(0, 67),
+        default=50,
+        metavar="N",
+        help="quality index, 0 best … 63, av1 and hevc go on to 67 at reduced size (50)",
+    )
     rate.add_argument("--size", type=_amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
     rate.add_argument("--bitrate", type=_amount, metavar="BITS", help="largest bitrate without audio, as in 300k")
     rate.add_argument("--bpp", type=_amount, metavar="BITS", help="most bits a pixel, without audio")
@@ -91,9 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--base-scale",
         type=_scale,
-        default=Fraction(1),
+        default=None,
         metavar="1|3/4|1/2",
-        help="size at which the base is coded (1)",
+        help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
     )
     encode.add_argument(
         "--tune",

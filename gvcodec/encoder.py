@@ -16,14 +16,15 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream import TOKEN_PERIOD, Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import UsageError
 from gvcodec.structure import Coded, StructureEncoder
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -32,9 +33,15 @@ LOOP_HASH_BYTES = 8
 _PEAK = 1023
 
 
+#: Where qualities beyond 63 lie, the coarsest of AV1 and H.265: above (first), at a scale and at a quality there that is lower by (last).
+_REDUCED = ((64.5, Fraction(1, 2), 3.75), (63.0, Fraction(3, 4), 1.5))
+_COARSEST, _COARSEST_REDUCED = 63.0, 67.0
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc); `tune`
+    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc), None = 1
+    up to `q` 63 and smaller beyond, as far as 67; `tune`
     seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
@@ -43,7 +50,7 @@ class EncoderConfig:
 
     q: float = 50
     base: str = "av1"
-    scale: Fraction = Fraction(1)
+    scale: Fraction | None = None
     tune: float = 60.0
     tune_steps: int = 0
     tune_parts: int = 0
@@ -53,6 +60,22 @@ class EncoderConfig:
     maxrate: float = 0
     bufsize: float = 0
     alloc: str = "uniform"
+
+    @property
+    def coarsest(self) -> float:
+        """The largest `q` there is."""
+        return _COARSEST if self.base == "klt" or self.scale is not None else _COARSEST_REDUCED
+
+    def settled(self) -> EncoderConfig:
+        """The same with a scale, and with the q that belongs to it."""
+        if self.scale is not None:
+            return self
+        scale, q = Fraction(1), self.q
+        for above, smaller, less in _REDUCED:
+            if self.base != "klt" and q > above:
+                scale, q = smaller, min(_COARSEST, q - less)
+                break
+        return replace(self, scale=scale, q=q)
 
 
 class Encoder:
@@ -76,6 +99,10 @@ class Encoder:
         an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. `wrap` takes a
         maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
         config = config or EncoderConfig()
+        if not 0 <= config.q <= config.coarsest:
+            raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
+        config = config.settled()
+        assert config.scale is not None
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
         if (
@@ -90,12 +117,23 @@ class Encoder:
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
-        appearance, reason = layers.appearance_id()
+        appearance, tokens, reason = layers.appearance_id()
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
-            fmt, config.base, config.scale, round(config.q), start_pts, layers.structure_id(config.base), appearance
+            fmt,
+            config.base,
+            config.scale,
+            round(config.q),
+            start_pts,
+            layers.structure_id(config.base),
+            appearance,
+            tokens,
         )
+        self._tokens = layers.token_maker(self.header) if tokens else None
+        #: Packets from a `key` on, with the number of its frame: they wait for the tokens of the GOP before.
+        self._later: deque[tuple[int, list[Packet]]] = deque()
+        self._gop_start = 0
         self._config = config
         self._progress = progress
         if wrap is not None:
@@ -103,7 +141,7 @@ class Encoder:
         self._structure = structure or self._structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
-        self._sources: deque[Plane] = deque()
+        self._sources: deque[Planes] = deque()
         wanted = config.tune > 0 and appearance is not None
         self._samples = _Reservoir(fmt) if wanted and tuned is None else None
         self.tuned = tuned
@@ -127,6 +165,7 @@ class Encoder:
             return klt_encoder(fmt, config)
         if config.maxrate or config.alloc != "uniform":
             raise UsageError("maxrate and alloc are for the klt structure layer")
+        assert config.scale is not None
         return layers.structure_encoder(
             fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads
         )
@@ -146,7 +185,9 @@ class Encoder:
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
             raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
         self._timing.send(self._timing.predicted() if pts is None else pts)
-        self._sources.append(planes[0] if fmt.bit_depth == 10 else (planes[0] >> 2).astype(np.uint8))
+        # Chroma is needed for tokens only; eight bits are kept as such.
+        kept = planes if self._tokens is not None else planes[:1]
+        self._sources.append(tuple(p if fmt.bit_depth == 10 else (p >> 2).astype(np.uint8) for p in kept))
         if self._samples is not None:
             self._samples.send_source(self._sent, planes)
         self._sent += 1
@@ -187,22 +228,46 @@ class Encoder:
         for packet in coded.packets:
             # Stands before the first packet whose decoding may release a frame that it names.
             late = self._timing.take(self.coded_frames if packet.keyframe else None)
+            if self._tokens is not None and packet.keyframe:
+                self._later.append((self.coded_frames, []))
+            waiting = self._later[-1][1] if self._later else self._packets
             if late:
-                self._packets.append(Packet(Kind.TIMING, late))
-            self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+                waiting.append(Packet(Kind.TIMING, late))
+            waiting.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
+        self._release()
         for loop in coded.loops:
-            self._measure(loop)
+            source = self._sources.popleft()
+            self._measure(loop, source[0])
+            if self._tokens is not None:
+                self._send_tokens(loop, source)
             if self._samples is not None:
                 self._samples.send_loop(self._released, loop)
             self._released += 1
+            self._release()
 
-    def _measure(self, loop: Planes) -> None:
+    def _release(self) -> None:
+        """Let the packets of the next GOP go when all frames of the one before are out."""
+        while self._later and self._later[0][0] <= self._released:
+            self._gop_start, packets = self._later.popleft()
+            self._packets.extend(packets)
+            assert self._tokens is not None
+            self._tokens.start_gop()
+
+    def _send_tokens(self, loop: Planes, source: Planes) -> None:
+        """Tokens of the frame just measured, where it is to have some."""
+        assert self._tokens is not None
+        number, rest = divmod(self._released - self._gop_start, TOKEN_PERIOD)
+        if not rest:
+            shift = 2 if source[0].dtype == np.uint8 else 0
+            y, u, v = (p.astype(np.uint16) << shift for p in source)
+            self._packets.append(Packet(Kind.TOKENS, encode_var(number) + self._tokens.make((y, u, v), loop)))
+
+    def _measure(self, loop: Planes, source: Plane) -> None:
         """Loop hash and PSNR of one loop frame."""
         for plane in loop:
             self._hash.update(np.ascontiguousarray(plane, "<u2").data)
-        source = self._sources.popleft()
         shift = 2 if source.dtype == np.uint8 else 0
         difference = loop[0].astype(np.int32) - (source.astype(np.int32) << shift)
         mse = float(np.mean(np.square(difference)))

@@ -16,7 +16,7 @@ from gvcodec.structure import StructureDecoder, StructureEncoder
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
-    from gvcodec.appearance import Painter
+    from gvcodec.appearance import Painter, TokenMaker
     from gvcodec.encoder import EncoderConfig
     from gvcodec.structure.klt import Pace, Regions
 
@@ -78,16 +78,23 @@ def can_paint() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def appearance_id() -> tuple[bytes | None, str]:
-    """Eight bytes that name the checkpoint at hand, or None and why nothing can be painted."""
+def appearance_id() -> tuple[bytes | None, bool, str]:
+    """Eight bytes that name the checkpoint at hand and whether it takes tokens, or None, False and why nothing can be painted."""
     if not can_paint():
-        return None, NO_TORCH
-    from gvcodec.appearance import checkpoint_id
+        return None, False, NO_TORCH
+    from gvcodec.appearance import checkpoint_id, has_tokens
 
     try:
-        return checkpoint_id(None), ""
+        return checkpoint_id(None), has_tokens(None), ""
     except MediaError as error:
-        return None, f"no appearance layer: {error}"
+        return None, False, f"no appearance layer: {error}"
+
+
+def token_maker(header: SequenceHeader) -> TokenMaker:
+    """What makes the tokens of a stream whose header says that there are some."""
+    from gvcodec.appearance import TokenMaker
+
+    return TokenMaker(header.format)
 
 
 def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = ()) -> Painter:

@@ -116,7 +116,7 @@ def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
     ("frames", "options", "what"),
     [
         ([], {}, "no frame"),
-        (pictures(1), {"q": 64}, "q"),
+        (pictures(1), {"q": 68}, "q"),
         (pictures(1), {"speed": 3}, "speed"),
         (pictures(1), {"base": "vp8"}, "vp8"),
         (pictures(1), {"keyint": -1}, "negative"),

@@ -300,3 +300,24 @@ def test_targets_out_of_reach() -> None:
     for text in ("psnr", "psnr=", "psnr=-3", "vmaf=90", "lpips=nan"):
         with pytest.raises(ValueError):
             parse_target(text)
+
+
+def test_qualities_beyond_63_are_coded_smaller() -> None:
+    config = EncoderConfig(base="av1")
+    assert config.coarsest == 67 and EncoderConfig(base="klt").coarsest == 63
+    assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
+    settled = [dataclasses.replace(config, q=q).settled() for q in (0, 63, 64, 65, 67)]
+    wanted = [(1, 0), (1, 63), (Fraction(3, 4), 62.5), (Fraction(1, 2), 61.25), (Fraction(1, 2), 63)]
+    assert [(c.scale, c.q) for c in settled] == wanted
+    assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).settled().q == 50
+    with pytest.raises(UsageError, match="0…63"):
+        run(opener(make_clip(64, 48, 1)), dataclasses.replace(KLT, q=64), "", unwatched, 1)
+
+
+@pytest.mark.parametrize("base", ["av1", "hevc"])
+def test_a_size_below_that_of_63_is_met_at_reduced_size(base: str) -> None:
+    planes, config = make_clip(192, 128, 16), EncoderConfig(base=base, tune=0, keyint=0, threads=1)
+    floor = run(opener(planes), dataclasses.replace(config, q=63), "", unwatched, len(planes))
+    fitted = fit(planes, config, size=0.85 * len(floor.data))
+    header = Reader(io.BytesIO(fitted.coded.data)).header
+    assert len(fitted.coded.data) <= 0.85 * len(floor.data) and header.scale < 1 and header.q <= 63

@@ -1,5 +1,7 @@
 """1-D tokens and memory: windows, coding, what reaches the picture, and what training does with them."""
 
+import dataclasses
+import io
 import sys
 import types
 from fractions import Fraction
@@ -10,14 +12,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from clips import make_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_cli import gvcodec
+from test_rate import fit, opener, run, unwatched
 
 from gvcodec.appearance.checkpoint import save_checkpoint
 from gvcodec.appearance.painter import Painter, TokenMaker
 from gvcodec.appearance.renderer import RendererConfig, new_renderer
 from gvcodec.appearance.token_coder import TokenCoder
 from gvcodec.appearance.tokens import LIMIT, from_windows, quantise, to_windows, window_grid
+from gvcodec.bitstream import TOKEN_PERIOD, Kind, Packet, Reader, Salvage, SequenceHeader, Writer
+from gvcodec.decoder import Decoder
+from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Planes, VideoFormat
 
@@ -162,3 +170,134 @@ def test_compressai_contract(model: tuple[Path, int], monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "compressai", types.ModuleType("compressai"))
     monkeypatch.setitem(sys.modules, "compressai.registry", registry)
     assert register() and known == {"gvcodec-appearance": AppearanceModel}
+
+
+def encoded(planes: list[Planes], path: Path, **options: object) -> bytes:
+    """A stream whose renderer is the model at `path`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GVCODEC_CHECKPOINT", str(path))
+        encoder = Encoder(FORMAT, EncoderConfig(tune=0, threads=1, **options))  # type: ignore[arg-type]
+        stream = io.BytesIO()
+        writer = Writer(stream, encoder.header)
+        for frame in planes:
+            encoder.send_frame(frame)
+            while (packet := encoder.receive_packet()) is not None:
+                writer.write(packet)
+        encoder.flush()
+        while (packet := encoder.receive_packet()) is not None:
+            writer.write(packet)
+        writer.finish(encoder.loop_hash)
+    return stream.getvalue()
+
+
+def painted(data: bytes, path: Path, low_delay: bool = False) -> list[Planes]:
+    reader = Reader(io.BytesIO(data))
+    decoder = Decoder(reader.header, threads=1, models=[path], low_delay=low_delay)
+    frames = [frame.planes for frame in decoder.frames_of(reader.packets())]
+    decoder.verify(reader.loop_hash)
+    return frames
+
+
+def eight_bit_clip(frames: int) -> list[Planes]:
+    return [(y & 0x3FC, u & 0x3FC, v & 0x3FC) for y, u, v in make_clip(FORMAT.width, FORMAT.height, frames)]
+
+
+def by_hand(data: bytes, planes: list[Planes], path: Path, keyint: int) -> list[Planes]:
+    """Tokens and painting of a stream's loop frames, GOP by GOP, without packets."""
+    reader = Reader(io.BytesIO(data))
+    header = reader.header
+    loops = [frame.loop for frame in Decoder(header, fidelity=True, threads=1).frames_of(reader.packets())]
+    painter, maker = Painter(FORMAT, header.base, header.scale, header.q, path, 1), TokenMaker(FORMAT, path)
+    shown = []
+    for number, (loop, source) in enumerate(zip(loops, planes, strict=True)):
+        if number % keyint == 0:
+            painter.start_gop(None)
+            maker.start_gop()
+        shown.append(painter.paint(loop, None if number % keyint % TOKEN_PERIOD else maker.make(source, loop)))
+    return shown
+
+
+def same(a: list[Planes], b: list[Planes]) -> bool:
+    return len(a) == len(b) and all(
+        np.array_equal(x, y) for f, g in zip(a, b, strict=True) for x, y in zip(f, g, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("base", "low_delay"), [("klt", False), ("klt", True), ("av1", False), ("hevc", False)])
+def test_tokens_travel_in_streams(model: tuple[Path, int], base: str, low_delay: bool) -> None:
+    planes, (path, _) = eight_bit_clip(23), model
+    data = encoded(planes, path, base=base, low_delay=low_delay, keyint=10, q=45)
+    reader = Reader(io.BytesIO(data))
+    kinds = [packet.kind for packet in reader.packets()]
+    assert reader.header.tokens and kinds.count(Kind.TOKENS) == 2 + 2 + 1
+    if low_delay:
+        assert kinds[:2] == [Kind.KEY, Kind.TOKENS], "with the frame itself"
+    shown = painted(data, path, low_delay)
+    assert same(shown, by_hand(data, planes, path, 10))
+    assert not same(shown, [f.loop for f in Decoder(reader.header, True).frames_of(Reader(io.BytesIO(data)).packets())])
+    first, packets = Reader(io.BytesIO(data)).seek(13)
+    decoder = Decoder(reader.header, threads=1, models=[path])
+    decoder.restart(first)
+    assert same([frame.planes for frame in decoder.frames_of(packets)], shown[first:])
+
+
+def test_streams_with_tokens_are_cut_and_joined(model: tuple[Path, int], tmp_path: Path) -> None:
+    planes, (path, _) = make_clip(FORMAT.width, FORMAT.height, 20), model
+    (tmp_path / "a.bin").write_bytes(encoded(planes, path, base="klt", keyint=10, q=45))
+    gvcodec("cut", tmp_path / "a.bin", tmp_path / "1.bin", "--to", "0.4")
+    gvcodec("cut", tmp_path / "a.bin", tmp_path / "2.bin", "--from", "0.4")
+    gvcodec("cat", tmp_path / "1.bin", tmp_path / "2.bin", "-o", tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "a.bin").read_bytes()
+
+
+def test_lost_tokens_are_refused_or_done_without(model: tuple[Path, int]) -> None:
+    planes, (path, _) = make_clip(FORMAT.width, FORMAT.height, 20), model
+    data = encoded(planes, path, base="klt", keyint=10, q=45)
+    whole = painted(data, path)
+    header = Reader(io.BytesIO(data)).header
+    packets = list(Reader(io.BytesIO(data)).packets())
+    first = next(n for n, p in enumerate(packets) if p.kind is Kind.TOKENS)
+    for broken in (
+        packets[:first] + packets[first + 1 :],
+        packets[:first] + [Packet(Kind.TOKENS, b"\0" + b"\xff" * 9)] + packets[first + 1 :],
+        packets[: first + 1] + packets[first:],
+    ):
+        stream = io.BytesIO()
+        writer = Writer(stream, header)
+        for packet in broken:
+            writer.write(packet)
+        writer.finish(Reader(io.BytesIO(data)).loop_hash or bytes(8))
+        with pytest.raises(DamagedStreamError, match="token|coded value"):
+            painted(stream.getvalue(), path)
+        stream.seek(0)
+        salvage = Salvage(stream)
+        decoder = Decoder(header, threads=1, models=[path])
+        frames = [frame.planes for frame in decoder.frames_despite(salvage)]
+        assert len(frames) == 20 and decoder.losses and not decoder.concealed
+        assert same(frames[10:], whole[10:]), "the next GOP is whole"
+
+
+def test_tokens_fit_the_header(model: tuple[Path, int]) -> None:
+    data = encoded([picture(0)], model[0], base="klt", q=45)
+    header = Reader(io.BytesIO(data)).header
+    assert SequenceHeader.read(io.BytesIO(header.pack()))[0] == header
+    with pytest.raises(UsageError):
+        dataclasses.replace(header, appearance_id=None)
+    stream = io.BytesIO()
+    writer = Writer(stream, dataclasses.replace(header, tokens=False))
+    for packet in Reader(io.BytesIO(data)).packets():
+        writer.write(packet)
+    writer.finish(bytes(8))
+    with pytest.raises(DamagedStreamError, match="tokens"):
+        list(Reader(io.BytesIO(stream.getvalue())).packets())
+
+
+@pytest.mark.parametrize("base", ["klt", "av1"])
+def test_tokens_count_in_a_size(model: tuple[Path, int], base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GVCODEC_CHECKPOINT", str(model[0]))
+    planes = make_clip(FORMAT.width, FORMAT.height, 16)
+    config = EncoderConfig(base=base, tune=0, keyint=8, threads=1)
+    plain = run(opener(planes), dataclasses.replace(config, q=40), "", unwatched, len(planes))
+    limit = 0.8 * len(plain.data)
+    fitted = fit(planes, config, size=limit)
+    assert len(fitted.coded.data) <= limit and Reader(io.BytesIO(fitted.coded.data)).header.tokens

@@ -79,7 +79,7 @@ def gvcodec(word: str, options: Options) -> Codec:
             o: (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y", *w)
             for o, w in outputs.items()
         },
-        (0, 63),
+        (0, 63 if given.get("base") == "klt" or "scale" in given else 67),
         45,
         "bin",
         "low" if "low-delay" in given or given.get("base") == "klt" else "random",

@@ -10,15 +10,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
+from gvcodec.encoder import EncoderConfig
 from gvcodec.structure.standard import StandardEncoder
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
 _FINEST = {"av1": 1.0, "hevc": 0.0}
-_COARSEST = 63.0
 _GRAIN = {"av1": 0.25, "hevc": 0.0}
 #: Natural log of the frames' bytes at the full preset over those at the fast one, on average of training clips.
 _PRESETS = {"av1": -0.15, "hevc": 0.06}
@@ -43,20 +44,20 @@ def encode_standard(search: Search) -> Fitted:
     """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
     base = search.config.base
     q, slope = _trials(search)
-    trim, tuned = 0.0, None
+    coarsest, trim = search.config.coarsest, 0.0
+    tuned: dict[Fraction, bytes | None] = {}
     best: Pass | None = None
     points: list[_Point] = []
     while len(points) < _PASSES:
-        coded = _pass(search, q, trim, tuned, tune=not points)
-        tuned = coded.tuned
+        coded = _pass(search, q, trim, tuned)
         if len(coded.data) <= search.limit and (best is None or len(coded.data) > len(best.data)):
             best = coded
         points.append(_Point(q, trim, math.log(sum(coded.frame_bytes))))
         room = search.limit - coded.other_bytes
         filled = best is not None and (len(best.data) >= _ENOUGH * search.limit or q <= _FINEST[base])
-        if filled or room <= 0 or (q >= _COARSEST and best is None):
+        if filled or room <= 0 or (q >= coarsest and best is None):
             break
-        following = _next(base, points, math.log(_GOAL * room), slope)
+        following = _next(search.config, points, math.log(_GOAL * room), slope)
         if following is None:
             break
         q, trim = following
@@ -65,27 +66,28 @@ def encode_standard(search: Search) -> Fitted:
     return search.fitted(best)
 
 
-def _any_that_fits(search: Search, last: _Point, tuned: bytes | None, slope: float) -> Pass:
+def _any_that_fits(search: Search, last: _Point, tuned: dict[Fraction, bytes | None], slope: float) -> Pass:
     """All passes were too large: coarser and coarser ones."""
-    q, step = last.q, 0.03 / slope
+    q, step, coarsest = last.q, 0.03 / slope, search.config.coarsest
     while True:
-        q, step = min(_COARSEST, _rounded(search.config.base, q + step)), 2 * step
+        q, step = min(coarsest, _rounded(search.config.base, q + step)), 2 * step
         coded = _pass(search, q, 0.0, tuned)
         if len(coded.data) <= search.limit:
             return coded
-        if q >= _COARSEST:
+        if q >= coarsest:
             raise search.too_small(coded)
 
 
-def _next(base: str, points: list[_Point], goal: float, slope: float) -> tuple[float, float] | None:
+def _next(config: EncoderConfig, points: list[_Point], goal: float, slope: float) -> tuple[float, float] | None:
     """Quality and trim of the next pass, from the one that came nearest; None where nothing new is left to try."""
+    base = config.base
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
     usual = _TRIM_SLOPE[base] * 2 ** ((45 - near.q) / _DOUBLING[base])
     trim = near.trim + excess / _measured(points, near, "trim", "q", usual)
     if abs(trim) > _TRIM_LIMIT[base]:
         q = near.q + excess / _measured(points, near, "q", "trim", slope)
-        q = _rounded(base, min(max(q, _FINEST[base]), _COARSEST))
+        q = _rounded(base, min(max(q, _FINEST[base]), config.coarsest))
         if all(q != p.q for p in points):
             return q, 0.0
         trim = min(max(trim, -3 * _TRIM_LIMIT[base]), 3 * _TRIM_LIMIT[base])
@@ -103,29 +105,31 @@ def _measured(points: list[_Point], near: _Point, moved: str, kept: str, usual: 
 
 def _trials(search: Search) -> tuple[float, float]:
     """The quality that the limit means, going by the fast preset, and the slope of log rate there."""
-    base, q = search.config.base, search.first_guess()
-    q = _rounded(base, min(max(q, _FINEST[base]), _COARSEST))
+    base, coarsest, q = search.config.base, search.config.coarsest, search.first_guess()
+    q = _rounded(base, min(max(q, _FINEST[base]), coarsest))
     tried: list[tuple[float, float]] = []
     slope = USUAL_SLOPE
     for _ in range(_TRIALS[base]):
-        coded = _pass(search, q, 0.0, None, quick=True)
+        coded = _pass(search, q, 0.0, {}, quick=True)
         tried.append((q, math.log(sum(coded.frame_bytes)) + _PRESETS[base]))
         if len(tried) > 1 and abs(tried[-1][0] - tried[-2][0]) >= 1:
             slope = (tried[-2][1] - tried[-1][1]) / (tried[-1][0] - tried[-2][0])
             slope = min(max(slope, USUAL_SLOPE / 3), USUAL_SLOPE * 2)
         distance = tried[-1][1] - math.log(_GOAL * max(1, search.limit - coded.other_bytes))
-        q = _rounded(base, min(max(q + distance / slope, _FINEST[base]), _COARSEST))
+        q = _rounded(base, min(max(q + distance / slope, _FINEST[base]), coarsest))
         if abs(distance) < _NEAR or q == tried[-1][0]:
             break
     return q, slope
 
 
-def _pass(search: Search, q: float, trim: float, tuned: bytes | None, tune: bool = False, quick: bool = False) -> Pass:
-    config, fmt = search.config, search.extent.format
+def _pass(search: Search, q: float, trim: float, tuned: dict[Fraction, bytes | None], quick: bool = False) -> Pass:
+    """`tuned`: what tuning came to at each scale; the first full pass at a scale adds to it."""
+    config, fmt = dataclasses.replace(search.config, q=q).settled(), search.extent.format
+    assert config.scale is not None
     structure = StandardEncoder(
         fmt,
         config.base,
-        q,
+        config.q,
         config.keyint,
         config.scale,
         config.low_delay,
@@ -134,12 +138,24 @@ def _pass(search: Search, q: float, trim: float, tuned: bytes | None, tune: bool
         search.extent.frames // 2,
         quick,
     )
-    config = dataclasses.replace(config, q=q, tune=config.tune if tune else 0.0)
+    tune = not quick and config.scale not in tuned
+    config = dataclasses.replace(config, tune=config.tune if tune else 0.0)
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames
-    coded = run(search.open_source, config, what, search.watch, search.extent.frames, structure, tuned, search.progress)
-    search.notes += coded.notes if tune else []
+    coded = run(
+        search.open_source,
+        config,
+        what,
+        search.watch,
+        search.extent.frames,
+        structure,
+        tuned.get(config.scale),
+        search.progress,
+    )
+    if tune:
+        tuned[config.scale] = coded.tuned
+        search.notes += coded.notes
     return coded
 
 

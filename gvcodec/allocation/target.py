@@ -30,7 +30,6 @@ _SIGN = {"psnr": 1, "lpips": -1}
 _CLOSE = {"psnr": 0.05, "lpips": 0.002}
 _USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
 _FINEST = {"klt": 0.0, "av1": 1.0, "hevc": 0.0}
-_COARSEST = 63.0
 _GRAIN = 0.25
 _PASSES = 8
 #: Frames that LPIPS looks at, evenly over the video.
@@ -83,7 +82,7 @@ def encode_for(
     fine: tuple[float, float] | None = None  # (q, value) of the coarsest known pass that meets the target
     coarse: tuple[float, float] | None = None  # of the finest known one that does not
     best: Reached | None = None
-    q = _grained(40 + (target.value - usual) / slope, finest)
+    q = _grained(40 + (target.value - usual) / slope, finest, config.coarsest)
     for number in range(1, _PASSES + 1):
         coded = run(
             open_source, dataclasses.replace(config, q=q), f"pass {number}", watch, extent.frames, progress=progress
@@ -92,7 +91,7 @@ def encode_for(
         if sign * (value - target.value) >= 0:
             fine = q, value
             best = Reached(coded, q, value, number)
-            if abs(value - target.value) <= _CLOSE[target.metric] or q >= _COARSEST:
+            if abs(value - target.value) <= _CLOSE[target.metric] or q >= config.coarsest:
                 break
         else:
             coarse = q, value
@@ -107,7 +106,7 @@ def encode_for(
             q = min(max(q, fine[0] + _GRAIN), coarse[0] - _GRAIN)
         else:
             q += (target.value - value) / slope + (-0.5 if coarse else 0.5)
-        q = _grained(q, finest)
+        q = _grained(q, finest, config.coarsest)
     if best is None:
         raise UsageError(f"{target.metric} {target.value:g} was not met in {_PASSES} passes")
     return dataclasses.replace(best, passes=number)
@@ -140,5 +139,5 @@ def _lpips() -> Lpips:
     return lpips("vgg")
 
 
-def _grained(q: float, finest: float) -> float:
-    return min(max(round(q / _GRAIN) * _GRAIN, finest), _COARSEST)
+def _grained(q: float, finest: float, coarsest: float) -> float:
+    return min(max(round(q / _GRAIN) * _GRAIN, finest), coarsest)

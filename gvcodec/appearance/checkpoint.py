@@ -31,6 +31,18 @@ def checkpoint_id(path: Path | None = None) -> bytes:
     return model_id(find_checkpoint(path))
 
 
+def has_tokens(path: Path | None = None) -> bool:
+    """Whether the renderer of the checkpoint reads tokens; torch is not needed. Raises `MediaError`."""
+    from safetensors import SafetensorError, safe_open
+
+    place = find_checkpoint(path)
+    try:
+        with safe_open(place, "np") as file:
+            return bool(json.loads((file.metadata() or {})["renderer"]).get("tokens", 0))
+    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
+        raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
+
+
 def save_checkpoint(renderer: Renderer, path: Path) -> None:
     """Write weights as fp16, to a temporary name first."""
     from safetensors.torch import save

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 WINDOW = 256
 CELLS = WINDOW // 8  # positions of the trunk along a window's side
 PATCHES = WINDOW // 16
-TOKEN_PERIOD = 8  # frames from one frame with tokens to the next
 LIMIT = 31  # magnitude of a token's values
 _HEADS = 4
 _STEP = 1 / 4  # what a token's value of 1 stands for

@@ -26,11 +26,15 @@ _MAX_FIELDS = 256
 _MAX_RATIO = 1 << 31
 _HAS_STRUCTURE_ID = 1
 _HAS_APPEARANCE_ID = 2
+_HAS_TOKENS = 4
+#: Frames of a GOP, in display order, from one with appearance tokens to the next.
+TOKEN_PERIOD = 8
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
-    """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8 bytes or None."""
+    """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8 bytes or None. `tokens`: the stream has
+    `tokens` packets."""
 
     format: VideoFormat
     base: str
@@ -39,6 +43,7 @@ class SequenceHeader:
     start_pts: int = 0
     structure_id: bytes | None = None
     appearance_id: bytes | None = None
+    tokens: bool = False
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -62,13 +67,14 @@ class SequenceHeader:
         for model in (self.structure_id, self.appearance_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
+        if self.tokens and self.appearance_id is None:
+            raise UsageError("tokens without an appearance layer")
 
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""
         fmt, colour = self.format, self.format.colour
-        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID | (
-            self.appearance_id is not None
-        ) * _HAS_APPEARANCE_ID
+        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID
+        flags |= (self.appearance_id is not None) * _HAS_APPEARANCE_ID | self.tokens * _HAS_TOKENS
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -136,11 +142,13 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     base, scale, q = cursor.take(3)
     structure_id = cursor.take(ID_BYTES) if flags & _HAS_STRUCTURE_ID else None
     appearance_id = cursor.take(ID_BYTES) if flags & _HAS_APPEARANCE_ID else None
-    if len(cursor) or flags > 3 or bits >= 32 or base >= len(BASES) or scale >= len(SCALES):
+    if len(cursor) or flags > 7 or bits >= 32 or base >= len(BASES) or scale >= len(SCALES):
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
     try:
-        return SequenceHeader(fmt, BASES[base], SCALES[scale], q, start_pts, structure_id, appearance_id)
+        return SequenceHeader(
+            fmt, BASES[base], SCALES[scale], q, start_pts, structure_id, appearance_id, bool(flags & _HAS_TOKENS)
+        )
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

@@ -84,7 +84,7 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     if number == EXTENDED:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
-    if number in (Kind.TUNE, Kind.TIMING, Kind.GOP) and size > MAX_SIDE_PAYLOAD:
+    if number in (Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP) and size > MAX_SIDE_PAYLOAD:
         raise DamagedStreamError(f"head: {size} is above {MAX_SIDE_PAYLOAD}")
     payload = _read(stream, size)
     body = bytes(head) + payload

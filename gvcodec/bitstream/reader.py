@@ -188,6 +188,8 @@ class Reader:
             raise DamagedStreamError("keyframe inside a GOP")
         if kind is Kind.INTER and not in_gop:
             raise DamagedStreamError("inter frame without a keyframe before it")
+        if kind is Kind.TOKENS and not (in_gop and self.header.tokens):
+            raise DamagedStreamError("tokens outside a GOP, or in a stream without any")
         if kind is Kind.TUNE and in_gop:
             raise DamagedStreamError("tune inside a GOP")
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from gvcodec.appearance.payload import RATE_SLOPE
 from gvcodec.appearance.renderer import Renderer, analyse
 from gvcodec.appearance.texture import fresh
-from gvcodec.appearance.tokens import TOKEN_PERIOD, Tokens, quantise
+from gvcodec.appearance.tokens import Tokens, quantise
+from gvcodec.bitstream.header import TOKEN_PERIOD
 from gvcodec.train.data import Batch
 from gvcodec.train.losses import SMALL, band_energy, fidelity_guard, pixel_loss, temporal_loss, to_rgb
 from gvcodec.train.vgg import PerceptualLoss, Reference
