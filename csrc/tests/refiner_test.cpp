@@ -62,7 +62,7 @@ void damage(const gv::Model& model, int width, int height, int q, uint32_t seed)
   gv::KltEncoder encoder(model, width, height, 1, {});
   std::vector<std::vector<uint8_t>> frames;
   for (int t = 0; t < 3; ++t) frames.push_back(encoder.encode(picture(width, height, t, 3), q, q, t == 0, false).payload);
-  for (int turn = 0; turn < 150; ++turn) {
+  for (int turn = 0; turn < 60; ++turn) {
     gv::KltDecoder decoder(model, width, height, 1);
     for (std::vector<uint8_t> frame : frames) {
       for (int n = uniform(random, 0, 2); n-- > 0;)
