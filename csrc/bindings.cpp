@@ -21,6 +21,7 @@ using namespace nb::literals;
 void bind_entropy(nb::module_&);
 void bind_refiner(nb::module_&);
 void bind_streams(nb::module_&);
+void bind_painter(nb::module_&);
 
 namespace {
 
@@ -88,12 +89,14 @@ gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
   return b;
 }
 
+// Contexts that the model does not know keep what they have: those of tools that came later.
 void set_initial(gv::MixState& mix, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
-  const size_t count = p.shape(0);  // without those of the refined model, or with them
-  if ((count != gv::slots::kPlainCount && count != mix.slots.size()) || n.shape(0) != count || w.size() != mix.weights.size())
+  const size_t count = p.shape(0);
+  if ((count != gv::slots::kFirstCount && count != mix.slots.size()) || n.shape(0) != count ||
+      (w.size() != gv::slots::kFirstSetCount * gv::kWeights && w.size() != mix.weights.size()))
     throw nb::value_error("entropy model of another shape");
   for (size_t i = 0; i < count; ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
-  for (size_t i = 0; i < mix.weights.size(); ++i) mix.weights[i] = gv::clamp(w.data()[i], -gv::kWeightLimit, gv::kWeightLimit);
+  for (size_t i = 0; i < w.size(); ++i) mix.weights[i] = gv::clamp(w.data()[i], -gv::kWeightLimit, gv::kWeightLimit);
 }
 
 nb::tuple get_mix(const gv::MixState& mix) {
@@ -120,6 +123,7 @@ NB_MODULE(_core, m) {
   bind_entropy(m);
   bind_refiner(m);
   bind_streams(m);
+  bind_painter(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LAMBDA") = gv::EncoderTools().lambda;
@@ -154,18 +158,18 @@ NB_MODULE(_core, m) {
   nb::class_<Encoder>(m, "KltEncoder")
       .def("__init__",
            [](Encoder* self, const gv::Model& model, int width, int height, int threads, double lambda, double aq, bool coarse,
-              bool quadtree, bool merge, bool fractions, bool rdoq, bool deblock) {
+              bool quadtree, bool merge, bool fractions, bool golden, bool rdoq, bool deblock) {
              check_size(width, height);
-             const gv::EncoderTools tools{lambda, aq, coarse, quadtree, merge, fractions, rdoq, deblock};
+             const gv::EncoderTools tools{lambda, aq, coarse, quadtree, merge, fractions, golden, rdoq, deblock};
              new (self) Encoder{gv::KltEncoder(model, width, height, threads, tools), width, height};
            },
            nb::keep_alive<1, 2>(), "model"_a, "width"_a, "height"_a, "threads"_a = 1, nb::kw_only(),
            "lambda_"_a = gv::EncoderTools().lambda, "aq"_a = gv::EncoderTools().aq, "coarse_tokens"_a = true, "quadtree"_a = true,
-           "merge"_a = true, "fractions"_a = true, "rdoq"_a = true, "deblock"_a = true)
+           "merge"_a = true, "fractions"_a = true, "golden"_a = true, "rdoq"_a = true, "deblock"_a = true)
       .def(
           "encode",
           [](Encoder& self, const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v, int q, int key_q,
-             bool key, bool scene_cut, const std::optional<In<float, 2>>& lambda_map) {
+             bool key, bool scene_cut, const std::optional<In<float, 2>>& lambda_map, bool golden) {
             if (q < 0 || q > 63 || key_q < 0 || key_q > 63) throw nb::value_error("q is 0…63");
             const gv::Picture source = to_picture(self.width, self.height, y, u, v);
             std::vector<float> map;
@@ -173,11 +177,11 @@ NB_MODULE(_core, m) {
             gv::FrameReport& report = self.report;
             {
               nb::gil_scoped_release unlocked;
-              report = self.encoder.encode(source, q, key_q, key, scene_cut, map);
+              report = self.encoder.encode(source, q, key_q, key, scene_cut, map, golden);
             }
             return nb::make_tuple(to_bytes(report.payload), report.key);
           },
-          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(),
+          "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(), "golden"_a = false,
           "`lambda_map`: multiplier of lambda for each 16×16 luma block, float32 (ceil(height / 16), ceil(width / 16)), above 0;\n"
           "values count as at least 1/64 and at most 64.")
       .def("window_bits", [](const Encoder& self) { return to_windows(self.report.window_bits, self.width, self.height); },
@@ -257,10 +261,11 @@ NB_MODULE(_core, m) {
            "Code lengths of the last frame's 256×256 windows (rows, columns) float32, in bits.")
       .def("motion", [](const Decoder& self) {
         const gv::FrameTokens& t = self.decoder.tokens();
-        std::vector<int16_t> mv;
-        for (const gv::Mv v : t.mv) mv.push_back(v.x), mv.push_back(v.y);
-        return to_numpy(std::move(mv), {static_cast<size_t>(t.blocks_high), static_cast<size_t>(t.blocks_wide), 2});
-      });
+        std::vector<int16_t> motion;
+        for (const gv::Motion& m : t.motion) motion.insert(motion.end(), {m.last.x, m.last.y, m.golden.x, m.golden.y, m.from});
+        return to_numpy(std::move(motion), {static_cast<size_t>(t.blocks_high), static_cast<size_t>(t.blocks_wide), 5});
+      },
+      "Of each 16×16 block: vector into the last frame, vector into the golden one (x, y in quarter samples), 1: from the last, 2: from the golden, 3: from both.");
 
   struct Ahead {
     gv::Lookahead lookahead;

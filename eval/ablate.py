@@ -34,6 +34,7 @@ WITHOUT = {
     "motion: quarter-sample vectors": replace(ALL, fractions=False),
     "motion: regions above 16×16": replace(ALL, quadtree=False),
     "motion: trying neighbours' vectors": replace(ALL, merge=False),
+    "motion: golden frame": replace(ALL, golden=False),
     "tokens above 16×16": replace(ALL, coarse_tokens=False),
     "RDOQ": replace(ALL, rdoq=False),
     f"look-ahead of {DEPTH} frames": replace(ALL, lookahead=0),

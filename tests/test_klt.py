@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.structure import CodedFrame
 from gvcodec.structure.fit import first_model
-from gvcodec.structure.klt import MIN_GOP, KltDecoder, KltEncoder, load_model
+from gvcodec.structure.klt import MIN_GOP, KltDecoder, KltEncoder, KltTools, load_model
 from gvcodec.types import Planes
 
 
@@ -70,6 +70,21 @@ def test_key_frames() -> None:
     # A key frame needs nothing from before it.
     whole, part = decode(packets, 64, 48), decode(packets[3:], 64, 48)
     assert all(same(a, b) for a, b in zip(whole[3:], part, strict=True))
+
+
+def test_what_comes_back_is_predicted_from_the_golden_frame() -> None:
+    here, there = make_clip(96, 64, 1, seed=3)[0], make_clip(96, 64, 1, seed=4)[0]
+    clip = [here, here, there, here]
+
+    def sizes(golden: bool) -> list[int]:
+        encoder = KltEncoder(96, 64, 30, scene_cut=False, tools=KltTools(golden=golden))
+        packets = [encoder.send(p).packets[0] for p in clip]
+        decode(packets, 96, 64)
+        assert packets[0].payload[0] >> 6 == (3 if golden else 1)
+        return [len(p.payload) for p in packets]
+
+    with_golden, without = sizes(True), sizes(False)
+    assert with_golden[3] < without[3] / 4 and with_golden[2] < 1.02 * without[2]
 
 
 def test_scene_cut() -> None:
@@ -147,7 +162,7 @@ def test_refusals(tmp_path: Path) -> None:
         (b"", True),
         (key, False),
         (inter, True),
-        (b"\xc0", True),
+        (b"\x80", False),
         (key[:-2], True),
         (key + b"\1", True),
     ):

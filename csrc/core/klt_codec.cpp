@@ -82,13 +82,17 @@ LoopState::LoopState(const Model& m, int w, int h, int t)
     : model(m), width(w), height(h), threads(t), mix(m.initial), now(w, h), before(w, h), loop(w, h), prediction(w, h),
       residual_(now.blocks_wide, now.blocks_high) {}
 
-void LoopState::begin_frame(bool key) {
+void LoopState::begin_frame(bool key, bool has_golden) {
   std::swap(now, before);
   now.clear();
   if (key) {
     before.clear();
     mix = model.initial;
+    now.has_golden = now.becomes_golden = has_golden;
+    return;
   }
+  now.has_golden = before.has_golden;
+  if (now.has_golden) now.golden_age = before.becomes_golden ? 1 : std::min(before.golden_age + 1, kOldest);
 }
 
 void LoopState::predict(bool key) {
@@ -98,12 +102,12 @@ void LoopState::predict(bool key) {
   }
   parallel_for(now.blocks_high, threads, [&](int by) {
     for (int bx = 0; bx < now.blocks_wide; ++bx) {
-      const Mv mv = now.mv[static_cast<size_t>(by) * now.blocks_wide + bx];
-      Plane& y = prediction.plane[0];
-      compensate_luma(loop.plane[0], bx * 16, by * 16, mv, y.row(by * 16) + bx * 16, y.stride);
-      for (int c = 1; c < 3; ++c) {
+      const Motion& motion = now.motion[static_cast<size_t>(by) * now.blocks_wide + bx];
+      for (int c = 0; c < 3; ++c) {
+        const int size = c == 0 ? 16 : 8;
         Plane& p = prediction.plane[c];
-        compensate_chroma(loop.plane[c], bx * 8, by * 8, mv, p.row(by * 8) + bx * 8, p.stride);
+        compensate(loop.plane[c], golden ? golden->plane[c] : loop.plane[c], bx * size, by * size, motion, c > 0,
+                   p.row(by * size) + bx * size, p.stride);
       }
     }
   });
@@ -163,6 +167,8 @@ void LoopState::reconstruct(int q, bool key) {
   });
   if (deblocks) deblock(q, key);
   loop.extend();
+  if (key) golden.reset();
+  if (now.becomes_golden) golden = std::make_shared<const Picture>(loop);
 }
 
 void LoopState::deblock(int q, bool key) {
@@ -170,8 +176,7 @@ void LoopState::deblock(int q, bool key) {
   const TokenLevel& t = now.level[0];
   // An edge is filtered when something was coded on either side or the two sides moved apart.
   auto active = [&](int a, int b) {
-    return key || t.last[a] >= 0 || t.last[b] >= 0 || std::abs(now.mv[a].x - now.mv[b].x) >= 4 ||
-           std::abs(now.mv[a].y - now.mv[b].y) >= 4;
+    return key || t.last[a] >= 0 || t.last[b] >= 0 || moved_apart(now.motion[a], now.motion[b]);
   };
   const DeblockLimits limits = deblock_limits(q);
   for (int c = 0; c < 3; ++c) {
@@ -196,15 +201,15 @@ std::vector<float> of_windows(std::vector<float> pieces, const FrameTokens& toke
 }
 
 void KltDecoder::decode(const uint8_t* data, size_t size) {
-  if (size < 1 || data[0] & 0x80) throw DamagedStream("bad frame header");
+  if (size < 1) throw DamagedStream("bad frame header");
   const bool key = data[0] & 0x40;
   q_ = data[0] & 0x3f;
   if (!key && !started_) throw DamagedStream("no key frame before this frame");
   started_ = false;
-  state_.begin_frame(key);
+  state_.begin_frame(key, data[0] & 0x80);
   began_ = state_.mix;
   key_ = key;
-  BitDecoder coder(state_.mix, data + 1, size - 1);
+  BitDecoder coder(state_.mix, data + 1, size - 1, !key && data[0] & 0x80);
   code_frame(coder, state_.model, state_.prediction, state_.now, state_.before, q_, key, [] {}, [&] { state_.predict(key); });
   if (!coder.finished()) throw DamagedStream("frame does not end where it should");
   state_.reconstruct(q_, key);

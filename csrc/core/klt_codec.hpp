@@ -1,8 +1,11 @@
 // KLT structure layer: one frame in, one payload out, and back; both sides keep equal loop frames.
 //
-// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: zero), then the rANS bytes of syntax.hpp.
-// Key frames predict mid-grey, restore the model's initial state and forget all that was decoded before.
+// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; in
+// others, the rANS bytes are trimmed), then the rANS bytes of syntax.hpp. Key frames predict mid-grey, restore the model's
+// initial state and forget all that was decoded before.
 #pragma once
+
+#include <memory>
 
 #include "core/syntax.hpp"
 
@@ -55,11 +58,12 @@ class LoopState {
   MixState mix;
   FrameTokens now, before;
   Picture loop;        // last reconstructed frame with margins
+  std::shared_ptr<const Picture> golden;  // null in GOPs without one
   Picture prediction;  // of the current frame
 
-  void begin_frame(bool key);            // resets at key frames, swaps tokens
-  void predict(bool key);                // prediction from loop and now.mv
-  void reconstruct(int q, bool key);     // loop = deblocked(prediction + tokens)
+  void begin_frame(bool key, bool has_golden);  // resets at key frames, swaps tokens; has_golden: of the GOP that a key frame starts
+  void predict(bool key);                // prediction from loop, golden and now.motion
+  void reconstruct(int q, bool key);     // loop = deblocked(prediction + tokens), golden with it
   // Adds what the tokens of levels 4…1 describe in window (wx, wy).
   void add_coarse(int wx, int wy, int q, bool key, Residual& full) const;
   // Dequantises and transforms one token back to samples.

@@ -30,11 +30,13 @@ KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, E
   state_.deblocks = tools.deblock;
 }
 
-FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map) {
+FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map,
+                               bool golden) {
   FrameReport report;
   weigh(source, lambda_map);
   if (!key) {
-    state_.begin_frame(false);
+    state_.begin_frame(false, false);
+    state_.now.becomes_golden = golden && state_.now.has_golden;
     if (!decide_motion(source, q, scene_cut)) {
       std::swap(state_.now, state_.before);
       key = true;
@@ -43,7 +45,7 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
   if (key) {
     q = key_q;
     const MixState kept = keep_learning ? state_.mix : MixState();
-    state_.begin_frame(true);
+    state_.begin_frame(true, tools_.golden);
     if (keep_learning) state_.mix = kept;
   }
   state_.predict(key);
@@ -53,20 +55,24 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
   std::vector<size_t> ends;
   code_frame(coder, state_.model, state_.prediction, state_.now, state_.before, q, key, [&] { ends.push_back(coder.count()); }, [] {});
   report.window_bits = of_windows(coder.bits(ends), state_.now);
-  report.payload = coder.finish();
-  report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0)));
+  bool flag = state_.now.has_golden;  // bit 7
+  report.payload = key || !flag ? coder.finish() : coder.finish_short(flag);
+  report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0) | (flag ? 0x80 : 0)));
   report.key = key;
   state_.reconstruct(q, key);
+  follow_golden();
   return report;
 }
 
-void KltEncoder::save() { saved_ = {state_.mix, state_.now, state_.before, state_.loop}; }
+void KltEncoder::save() { saved_ = {state_.mix, state_.now, state_.before, state_.loop, state_.golden, to_golden_}; }
 
 void KltEncoder::restore() {
   state_.mix = saved_.mix;
   state_.now = saved_.now;
   state_.before = saved_.before;
   state_.loop = saved_.loop;
+  state_.golden = saved_.golden;
+  to_golden_ = saved_.to_golden;
 }
 
 void KltEncoder::weigh(const Picture& source, const std::vector<float>& lambda_map) {

@@ -15,6 +15,7 @@ struct EncoderTools {
   bool quadtree = true;        // motion of larger regions
   bool merge = true;           // tries the vectors of neighbours
   bool fractions = true;       // vectors in quarter samples, else in whole ones
+  bool golden = true;          // prediction from a second frame
   bool rdoq = true;            // else plain dead-zone rounding
   bool deblock = true;         // for measuring only: decoders always do
 };
@@ -32,7 +33,9 @@ class KltEncoder {
   // Encodes one frame. `source` holds padded planes. A frame that has nothing in common with the last one becomes a
   // key frame by itself when `scene_cut` is set; then key_q is its quality. `lambda_map` multiplies the Lagrange
   // multiplier of each 16×16 luma block, row by row; empty = 1 everywhere. Values are clamped to 1/64…64.
-  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map = {});
+  // `golden`: later frames may predict from this one until another takes its place.
+  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map = {},
+                     bool golden = false);
 
   // Undo: `save` before a frame, `restore` after it, and it was never encoded. Needed by rate control, whose last frames
   // have to fit to the byte.
@@ -56,11 +59,16 @@ class KltEncoder {
     MixState mix;
     FrameTokens now, before;
     Picture loop;
+    std::shared_ptr<const Picture> golden;
+    std::vector<Mv> to_golden;
   } saved_;
+  std::vector<Mv> to_golden_;  // where the golden frame has what a block of the last frame shows
   std::vector<float> weight_;  // of a squared error in each 16×16 block: one over its multiplier
 
   void weigh(const Picture& source, const std::vector<float>& lambda_map);
   bool decide_motion(const Picture& source, int q, bool scene_cut);  // false: scene cut
+  std::vector<Mv> golden_seeds(const MotionField& last) const;
+  void follow_golden();
   void choose_tokens(const Picture& source, int q, bool key);
 };
 

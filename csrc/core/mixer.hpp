@@ -90,6 +90,7 @@ class BitEncoder {
   size_t count() const { return rans_.count(); }
   std::vector<float> bits(const std::vector<size_t>& ends) const { return rans_.bits(ends); }
   std::vector<uint8_t> finish() { return rans_.finish(); }
+  std::vector<uint8_t> finish_short(bool& trimmed) { return rans_.finish_short(trimmed); }
 
  private:
   Mixer mixer_;
@@ -98,7 +99,7 @@ class BitEncoder {
 
 class BitDecoder {
  public:
-  BitDecoder(MixState& state, const uint8_t* data, size_t size) : mixer_(state), rans_(data, size) {}
+  BitDecoder(MixState& state, const uint8_t* data, size_t size, bool trimmed = false) : mixer_(state), rans_(data, size, trimmed) {}
   static constexpr bool kDecodes = true;
   int bit(const Contexts& c, int) {
     const uint32_t p = mixer_.predict(c);

@@ -164,6 +164,27 @@ void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int
     interpolate_chroma(src, ref.stride, mv.x & 7, mv.y & 7, out, stride);
 }
 
+GV_SIMD void blend(const uint16_t* other, int size, uint16_t* out, int stride) {
+  for (int y = 0; y < size; ++y, other += size, out += stride)
+    for (int x = 0; x < size; ++x) out[x] = static_cast<uint16_t>((out[x] + other[x] + 1) >> 1);
+}
+
+void compensate(const Plane& last, const Plane& golden, int x, int y, const Motion& motion, bool chroma, uint16_t* out, int stride) {
+  auto* part = chroma ? compensate_chroma : compensate_luma;
+  if (motion.from == kFromGolden) return part(golden, x, y, motion.golden, out, stride);
+  part(last, x, y, motion.last, out, stride);
+  if (motion.from == kFromLast) return;
+  const int size = chroma ? 8 : 16;
+  alignas(64) uint16_t other[256];
+  part(golden, x, y, motion.golden, other, size);
+  blend(other, size, out, stride);
+}
+
+bool moved_apart(const Motion& a, const Motion& b) {
+  auto apart = [](Mv u, Mv v) { return std::abs(u.x - v.x) >= 4 || std::abs(u.y - v.y) >= 4; };
+  return a.from != b.from || apart(a.last, b.last) || apart(a.golden, b.golden);
+}
+
 GV_SIMD uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
   uint16_t column[16] = {};  // at most 16 · 1023
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
@@ -181,14 +202,22 @@ uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, i
   return sad16(block, stride, moved, 16);
 }
 
+uint32_t sad_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion) {
+  if (motion.from == kFromLast) return sad_moved(block, stride, last, x, y, motion.last);
+  if (motion.from == kFromGolden) return sad_moved(block, stride, golden, x, y, motion.golden);
+  alignas(64) uint16_t moved[256];
+  compensate(last, golden, x, y, motion, false, moved, 16);
+  return sad16(block, stride, moved, 16);
+}
+
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
-                          bool fractions, int threads) {
+                          bool fractions, int threads, bool near) {
   MotionField field;
   field.width = cur.width / 16;
   field.height = cur.height / 16;
   field.mv.resize(static_cast<size_t>(field.width) * field.height);
   field.sad.resize(field.mv.size());
-  const Plane cur4 = quarter(cur), ref4 = quarter(ref);
+  const Plane cur4 = near ? Plane() : quarter(cur), ref4 = near ? Plane() : quarter(ref);
 
   parallel_for(field.height, threads, [&](int by) {
     Tried tried;
@@ -212,8 +241,10 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       attempt(0, 0);
       attempt(predicted.x, predicted.y);
       if (!previous.empty()) attempt(previous[at].x, previous[at].y);
-      const Mv coarse = coarse_search(cur4, ref4, bx, by);
-      attempt(coarse.x, coarse.y);
+      if (!near) {
+        const Mv coarse = coarse_search(cur4, ref4, bx, by);
+        attempt(coarse.x, coarse.y);
+      }
       mv = {static_cast<int16_t>(mv.x & ~3), static_cast<int16_t>(mv.y & ~3)};
       best = UINT32_MAX;
       attempt(mv.x, mv.y);

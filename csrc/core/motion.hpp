@@ -19,17 +19,35 @@ struct Mv {
   bool operator!=(const Mv& o) const { return !(*this == o); }
 };
 
+// How a region is predicted: from the last frame, from the golden frame (tokens.hpp), or from the mean of both. The vector
+// of a frame that is not used is zero.
+enum : uint8_t { kFromLast = 1, kFromGolden = 2, kFromBoth = 3 };
+struct Motion {
+  Mv last, golden;
+  uint8_t from = kFromLast;
+  bool operator==(const Motion& o) const { return last == o.last && golden == o.golden && from == o.from; }
+  bool operator!=(const Motion& o) const { return !(*this == o); }
+};
+
 // out[row * stride + column], 16×16 luma samples for the block whose top left sample is (x, y).
 void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride);
 
 // out: 8×8 chroma samples for the block whose top left chroma sample is (x, y); mv is the luma vector.
 void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride);
 
+// A block of luma (16×16 samples) or chroma (8×8) predicted from either frame or, rounded up, from the mean of both.
+void compensate(const Plane& last, const Plane& golden, int x, int y, const Motion& motion, bool chroma, uint16_t* out, int stride);
+
+// Two neighbours are predicted from different frames, or a sample or more apart.
+bool moved_apart(const Motion& a, const Motion& b);
+
 // Sum of absolute differences of 16×16 samples.
 uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
 
 // SAD of 16×16 luma samples against what compensate_luma() makes for the block at (x, y).
 uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv);
+// The same for what compensate() makes.
+uint32_t sad_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion);
 
 struct MotionField {
   int width = 0, height = 0;  // in 16×16 blocks
@@ -39,9 +57,9 @@ struct MotionField {
 
 // Searches a vector for every 16×16 block of `cur` in `ref` (both padded to 16, with margins): a coarse full search at
 // quarter size, then refinement to whole and, with `fractions`, to quarter samples. `previous` gives seeds (may be empty);
-// `lambda` weighs each block's vector bits against SAD, in 1/16.
+// `near`: the coarse search is left out. `lambda` weighs each block's vector bits against SAD, in 1/16.
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
-                          bool fractions, int threads);
+                          bool fractions, int threads, bool near = false);
 
 // Bits that a vector difference costs, roughly.
 inline int mv_bits(int dx, int dy) {

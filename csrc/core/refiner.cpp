@@ -88,7 +88,8 @@ void Refiner::begin() {
   for (int y = 0; y < h; ++y)
     for (int x = 0; x < w; ++x) {
       const size_t at = static_cast<size_t>(y) * w + x;
-      const int px = clamp((x * 64 + 32 + now_.mv[at].x) >> 6, 0, w - 1), py = clamp((y * 64 + 32 + now_.mv[at].y) >> 6, 0, h - 1);
+      const Mv mv = now_.motion[at].last;
+      const int px = clamp((x * 64 + 32 + mv.x) >> 6, 0, w - 1), py = clamp((y * 64 + 32 + mv.y) >> 6, 0, h - 1);
       std::copy_n(before_.memory.data() + (static_cast<size_t>(py) * w + px) * kBands, kBands, moved_.data() + at * kBands);
     }
 }
@@ -136,7 +137,7 @@ void Refiner::visit(int l, int x, int y, int past, uint32_t siblings) {
   step_before_ = quantiser_step(key_ ? q_ : before_.q, l);
   predict(x, y);
 
-    auto put = [&, n = 0](int v) mutable { feature_[n++] = static_cast<int16_t>(clamp(v, 0, kMaxActivation)); };
+  auto put = [&, n = 0](int v) mutable { feature_[n++] = static_cast<int16_t>(clamp(v, 0, kMaxActivation)); };
   put(2 * q_);
   put(key_ ? kMaxActivation : 0);
   for (int k = 0; k < kLevels; ++k) put(k == l ? kMaxActivation : 0);
@@ -170,14 +171,14 @@ void Refiner::visit(int l, int x, int y, int past, uint32_t siblings) {
   put(x & 1 ? kMaxActivation : 0);
   put(y & 1 ? kMaxActivation : 0);
   const size_t block = static_cast<size_t>(y0) * now_.blocks_wide + x0;
-  const Mv mv = now_.mv[block];
+  const Mv mv = now_.motion[block].last;
   put(31 * now_.depth[block]);
   put(now_.merged[block] ? kMaxActivation : 0);
   put(difference(mv, Mv{}));
   put(mv.x & 3 ? kMaxActivation : 0);
   put(mv.y & 3 ? kMaxActivation : 0);
-  put(x0 > 0 ? difference(mv, now_.mv[block - 1]) : 0);
-  put(y0 > 0 ? difference(mv, now_.mv[block - static_cast<size_t>(now_.blocks_wide)]) : 0);
+  put(x0 > 0 ? difference(mv, now_.motion[block - 1].last) : 0);
+  put(y0 > 0 ? difference(mv, now_.motion[block - static_cast<size_t>(now_.blocks_wide)].last) : 0);
   uint64_t around = 0;
   const int px = past % w, py = past / w;
   if (px > 0) around += old.energy[past - 1];

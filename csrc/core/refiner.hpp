@@ -3,7 +3,8 @@
 //
 // A token's features (how loud its neighbours, its past, its predicted samples are, band by band) go through one layer once
 // a token; a decision adds features of its own and a table row, and a second layer gives the correction. What the network
-// remembers of a window is `FrameTokens::memory`: leaky means of what was coded, moved along with the picture.
+// remembers of a window is `FrameTokens::memory`: leaky means of what was coded, moved along with the picture by the vectors
+// into the last frame. Where only the golden frame is used these are zero, and the memory stays in its place.
 #pragma once
 
 #include "core/intnet.hpp"

@@ -1,7 +1,8 @@
 // Bitstream syntax of a KLT frame, written once: the coder is an encoder or a decoder (mixer.hpp).
 //
-// Order: windows row by row; in a window first the motion quadtree (z-order, inter frames only), then the tokens level
-// by level, coarse to fine, row by row. Every decision's contexts are functions of integers decoded before it.
+// Order: in inter frames of a GOP with a golden frame, two flags; windows row by row; in a window first the motion quadtree
+// (z-order, inter frames only), then the tokens level by level, coarse to fine, row by row. Every decision's contexts are
+// functions of integers decoded before it.
 #pragma once
 
 #include "core/mixer.hpp"
@@ -22,6 +23,7 @@ enum Family : uint32_t {
   kLast0, kLast1, kLast2, kLast3, kLastBits,
   kSig0, kSig1, kSig2, kSig3, kSig4,
   kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2,
+  kBecomesGolden, kUsesGolden, kFrom0, kFrom1,
   // Of the refined model.
   kSigR, kBigR, kSignR, kSplitR, kMergeR0, kMergeR1, kMergeIndexR0, kMergeIndexR1, kMergeIndexR2, kMvR0, kMvR1, kMvR2, kMvSignR,
   kFamilies
@@ -33,6 +35,7 @@ constexpr uint32_t kSize[kFamilies] = {
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * 8 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex,
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex8,
     kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2,
+    kOldest + 1, kOldest + 1, 2 * 3 * 3 * 3, 2 * kLevels,
     kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3,
     kLevels * 4 * 4 * 4, kLevels * 5 * 4, kLevels * 2 * 3, kLevels * 4 * 4, 4 * 4 * 9, 4 * 6 * 4,
     kMvDecisions * kLevels, kMvDecisions * 8, kMvDecisions * 8, 2 * 3 * 3};
@@ -41,14 +44,16 @@ constexpr uint32_t first(uint32_t family) {
   for (uint32_t f = 0; f < family; ++f) sum += kSize[f];
   return sum;
 }
-constexpr uint32_t kCount = first(kFamilies), kPlainCount = first(kSigR);
+// kFirstCount, kFirstSetCount: what klt-1 knows, of before golden frames.
+constexpr uint32_t kCount = first(kFamilies), kFirstCount = first(kBecomesGolden);
 
 // Mixer weight sets.
 constexpr uint32_t kSetSplit = 0, kSetMerge = kSetSplit + kLevels, kSetMergeIndex = kSetMerge + kLevels,
                    kSetMv = kSetMergeIndex + 1, kSetAny = kSetMv + 3, kSetSelf = kSetAny + kKinds,
                    kSetLast = kSetSelf + kKinds, kSetLastBits = kSetLast + kKinds, kSetSig = kSetLastBits + 1,
                    kSetBig = kSetSig + kKinds * kIndex8, kSetMore = kSetBig + kKinds * kIndex8,
-                   kSetSign = kSetMore + 1, kSetCount = kSetSign + 2;
+                   kSetSign = kSetMore + 1, kSetGolden = kSetSign + 2, kSetFrom = kSetGolden + 2, kSetCount = kSetFrom + 2,
+                   kFirstSetCount = kSetGolden;
 }  // namespace slots
 
 template <class Coder>
@@ -65,6 +70,11 @@ class FrameSyntax {
   // prediction, the motion of all windows comes first, and `done()` is called after a window's motion and after its tokens.
   template <class Done, class Moved>
   void code(Done done, Moved moved) {
+    if (!key_ && now_.has_golden) {
+      const uint32_t age = static_cast<uint32_t>(now_.golden_age);
+      now_.becomes_golden = one(slots::kBecomesGolden, age, slots::kSetGolden, now_.becomes_golden);
+      now_.uses_golden = age > 1 && one(slots::kUsesGolden, age, slots::kSetGolden + 1, now_.uses_golden);
+    }
     const Grid w = now_.windows();
     auto windows = [&](auto part) {
       for (int wy = 0; wy < w.height; ++wy)
@@ -103,6 +113,13 @@ class FrameSyntax {
   Refiner* refiner_;
 
   static uint32_t slot(slots::Family family, uint32_t offset) { return slots::first(family) + offset; }
+  // A decision with a single context.
+  int one(slots::Family family, uint32_t offset, uint32_t set, int value) {
+    Contexts c;
+    c.set = set;
+    c.add(slot(family, offset));
+    return coder_.bit(c, value);
+  }
   uint32_t kind(int l) const { return static_cast<uint32_t>(l) * 2 + (key_ ? 0 : 1); }
 
   void motion(int l, int nx, int ny) {
@@ -127,17 +144,17 @@ class FrameSyntax {
         return;
       }
     }
-    const MergeList list = merge_candidates(now_, before_, x, y, size);
-    Mv mv = now_.mv[at];
+    const MergeList list = merge_candidates(now_, before_, x, y, size, now_.uses_golden);
+    Motion motion = now_.motion[at];
     int index = 0;
-    while (index < list.count && list.mv[index] != mv) ++index;
+    while (index < list.count && list.motion[index] != motion) ++index;
     Contexts c;
     const uint32_t ul = static_cast<uint32_t>(l);
     c.set = slots::kSetMerge + ul;
     const uint32_t left_merged = x > 0 ? now_.merged[at - 1] : 2, above_merged = y > 0 ? now_.merged[at - w] : 2;
     c.add(slot(slots::kMerge0, (ul * 3 + left_merged) * 3 + above_merged));
     c.add(slot(slots::kMerge1, ul * 16 + q_ / 4));
-    const uint32_t spread = list.count > 1 ? apart4(list.mv[0], list.mv[1]) : 0;
+    const uint32_t spread = list.count > 1 ? apart4(list.motion[0], list.motion[1]) : 0;
     if (refiner_) {
       c.add(slot(slots::kMergeR0, (ul * 5 + static_cast<uint32_t>(list.count - 1)) * 4 + spread));
       const uint32_t past_depth = before_.depth[at];
@@ -146,9 +163,8 @@ class FrameSyntax {
     const bool merge = coder_.bit(c, index < list.count);
     if (merge) {
       int chosen = 0, past_candidate = 0;
-      const int low = std::min(y + size, h) - 1, right = std::min(x + size, w) - 1;
-      const Mv past = before_.mv[static_cast<size_t>((y + low) / 2) * w + (x + right) / 2];
-      while (past_candidate < list.count && list.mv[past_candidate] != past) ++past_candidate;
+      const Motion past = past_motion(before_, x, y, size, now_.uses_golden);
+      while (past_candidate < list.count && list.motion[past_candidate] != past) ++past_candidate;
       while (chosen < list.count - 1) {
         Contexts m;
         m.set = slots::kSetMergeIndex;
@@ -156,40 +172,64 @@ class FrameSyntax {
         m.add(slot(slots::kMergeIndex, ul * 5 + uc));
         if (refiner_) {
           m.add(slot(slots::kMergeIndexR0, (ul * 4 + uc) * 4 + static_cast<uint32_t>(list.count - 2)));
-          m.add(slot(slots::kMergeIndexR1, ((uc * 4 + apart4(list.mv[chosen], list.mv[chosen + 1])) * 3 + left_merged) * 3 + above_merged));
+          m.add(slot(slots::kMergeIndexR1, ((uc * 4 + apart4(list.motion[chosen], list.motion[chosen + 1])) * 3 + left_merged) * 3 + above_merged));
           m.add(slot(slots::kMergeIndexR2, (uc * 6 + static_cast<uint32_t>(past_candidate)) * 4 + q_ / 16));
         }
         if (!coder_.bit(m, index > chosen)) break;
         ++chosen;
       }
-      mv = list.mv[chosen];
+      motion = list.motion[chosen];
     } else {
-      const Mv second = list.mv[list.count > 1];
-      const int dx = vector_part(ul, 0, mv.x - list.mv[0].x, 0, second.x - list.mv[0].x, list.mv[0].x);
-      const int dy = vector_part(ul, 1, mv.y - list.mv[0].y, dx != 0, second.y - list.mv[0].y, list.mv[0].y);
-      mv.x = static_cast<int16_t>(clamp(list.mv[0].x + dx, -kMvLimit, kMvLimit));
-      mv.y = static_cast<int16_t>(clamp(list.mv[0].y + dy, -kMvLimit, kMvLimit));
+      const Motion truth = motion;
+      motion = {{}, {}, kFromLast};
+      if (now_.uses_golden) motion.from = from(l, at, x > 0, y > 0, truth.from);
+      if (motion.from & kFromLast) motion.last = vector(ul, list.nearest(&Motion::last, kFromLast), truth.last);
+      if (motion.from & kFromGolden) motion.golden = vector(ul, list.nearest(&Motion::golden, kFromGolden), truth.golden);
     }
     for (int j = y; j < std::min(y + size, h); ++j)
       for (int i = x; i < std::min(x + size, w); ++i) {
         const size_t b = static_cast<size_t>(j) * w + i;
-        now_.mv[b] = mv;
+        now_.motion[b] = motion;
         now_.depth[b] = static_cast<uint8_t>(l);
         now_.merged[b] = merge;
       }
   }
 
-  // How far two vectors lie apart: equal, less than a sample, less than four, more.
-  static uint32_t apart4(Mv a, Mv b) {
-    const int d = std::abs(a.x - b.x) + std::abs(a.y - b.y);
+  // How far two motions lie apart: equal, less than a sample, less than four, more or predicted from different frames.
+  static uint32_t apart4(const Motion& a, const Motion& b) {
+    if (a.from != b.from) return 3;
+    auto distance = [](Mv u, Mv v) { return std::abs(u.x - v.x) + std::abs(u.y - v.y); };
+    const int d = distance(a.last, b.last) + distance(a.golden, b.golden);
     return d == 0 ? 0 : d < 4 ? 1 : d < 16 ? 2 : 3;
   }
 
+  // Which frames a region is predicted from.
+  uint8_t from(int l, size_t at, bool has_left, bool has_above, uint8_t truth) {
+    auto of = [](const FrameTokens& t, size_t b) { return t.motion[b].from - 1u; };
+    const uint32_t left = has_left ? of(now_, at - 1) : 0, above = has_above ? of(now_, at - now_.blocks_wide) : 0;
+    auto decide = [&](uint32_t step, int value) {
+      Contexts c;
+      c.set = slots::kSetFrom + step;
+      c.add(slot(slots::kFrom0, ((step * 3 + left) * 3 + above) * 3 + of(before_, at)));
+      c.add(slot(slots::kFrom1, step * kLevels + static_cast<uint32_t>(l)));
+      return coder_.bit(c, value);
+    };
+    if (!decide(0, truth != kFromLast)) return kFromLast;
+    return decide(1, truth == kFromBoth) ? kFromBoth : kFromGolden;
+  }
+
+  Mv vector(uint32_t l, const Nearest& near, Mv truth) {
+    const Mv a = near.first, b = near.second;
+    const int dx = vector_part(l, 0, truth.x - a.x, 0, b.x - a.x, a.x);
+    const int dy = vector_part(l, 1, truth.y - a.y, dx != 0, b.y - a.y, a.y);
+    return {static_cast<int16_t>(clamp(a.x + dx, -kMvLimit, kMvLimit)), static_cast<int16_t>(clamp(a.y + dy, -kMvLimit, kMvLimit))};
+  }
+
   // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix. `other`: the other
-  // component is not zero; `second` is the second candidate's difference, `first` the first candidate.
+  // component is not zero; `second` is the second nearest's difference, `first` the nearest itself.
   int vector_part(uint32_t l, uint32_t axis, int v, uint32_t other, int second, int first) {
     const uint32_t gap = std::min(7u, magnitude_bits(second));
-    auto one = [&](slots::Family family, uint32_t offset, uint32_t number, uint32_t set, int value) {
+    auto decide = [&](slots::Family family, uint32_t offset, uint32_t number, uint32_t set, int value) {
       Contexts c;
       c.set = slots::kSetMv + set;
       c.add(slot(family, offset));
@@ -201,11 +241,11 @@ class FrameSyntax {
       }
       return coder_.bit(c, value);
     };
-    if (!one(slots::kMvZero, axis * 2 + other, axis * 2 + other, 0, v != 0)) return 0;
-    const int negative = one(slots::kMvSign, axis, 4 + axis, 1, v < 0);
+    if (!decide(slots::kMvZero, axis * 2 + other, axis * 2 + other, 0, v != 0)) return 0;
+    const int negative = decide(slots::kMvSign, axis, 4 + axis, 1, v < 0);
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(v));  // >= 1
     uint32_t bits = 0;
-    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, 6 + axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
+    while (bits < 13 && decide(slots::kMvPrefix, axis * 16 + bits, 6 + axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
     const uint32_t rest = bits ? coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1)) : 0;
     const int m = static_cast<int>(1u << bits | rest);
     return negative ? -m : m;
@@ -229,7 +269,7 @@ class FrameSyntax {
     const Grid g = now_.level[l].grid;
     const int w = now_.blocks_wide, h = now_.blocks_high, half = (1 << l) >> 1;
     const int bx = std::min((x << l) + half, w - 1), by = std::min((y << l) + half, h - 1);
-    const Mv mv = now_.mv[static_cast<size_t>(by) * w + bx];
+    const Mv mv = now_.motion[static_cast<size_t>(by) * w + bx].last;
     const int px = clamp((bx * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1);
     const int py = clamp((by * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
     return py * g.width + px;

@@ -14,6 +14,7 @@ namespace gv {
 
 constexpr int kLevels = 5;
 constexpr int kTop = kLevels - 1;
+constexpr int kOldest = 15;
 constexpr int kCoarseCount = 64;  // coefficients of a token above the finest level
 inline int coefficient_count(int level) { return level == 0 ? kBlockSamples : kCoarseCount; }
 
@@ -37,7 +38,13 @@ struct TokenLevel {
 struct FrameTokens {
   int blocks_wide = 0, blocks_high = 0;
   std::array<TokenLevel, kLevels> level;
-  std::vector<Mv> mv;            // a 16×16 block each; zero in key frames
+  std::vector<Motion> motion;    // of each 16×16 block; zero in key frames
+  // The golden frame is the second one that a GOP's inter frames may predict from: the key frame, or a later one that took
+  // its place.
+  bool has_golden = false;       // of the GOP
+  bool uses_golden = false;      // of the frame
+  bool becomes_golden = false;   // for the frames after it
+  int golden_age = 0;            // how many frames ago it was, at most kOldest; 0 in key frames
   std::vector<uint8_t> depth;    // quadtree level of the motion node that the block belongs to
   std::vector<uint8_t> merged;   // that node took its vector from a candidate
   std::vector<uint32_t> memory;  // blocks × kBands: leaky mean of what finest tokens held, quarter samples; with a refiner only
@@ -61,17 +68,34 @@ struct FrameTokens {
   Grid windows() const { return level[kTop].grid; }
 };
 
-// Motion vector candidates of a quadtree node, in order and without repeats: left, above, same place in the previous
-// frame, above left, zero. `x`, `y`, `size` in 16×16 blocks.
+// What a vector is coded by: as a difference to the first; the second is for contexts.
+struct Nearest {
+  Mv first, second;
+};
+
+// Candidates for the motion of a quadtree node, in order and without repeats: left, above, same place in the previous
+// frame, above left, zero. `x`, `y`, `size` in 16×16 blocks. Without `golden` there is prediction from the last frame only.
 struct MergeList {
-  Mv mv[5];
+  Motion motion[5];
   int count = 0;
-  void add(Mv m) {
+  void add(const Motion& m) {
     for (int i = 0; i < count; ++i)
-      if (mv[i] == m) return;
-    mv[count++] = m;
+      if (motion[i] == m) return;
+    motion[count++] = m;
+  }
+  // The vectors (Motion::last or Motion::golden) of the first two candidates predicted from that frame; a missing second is
+  // the first, a missing first zero.
+  Nearest nearest(Mv Motion::*vector, uint8_t from) const {
+    Nearest found;
+    int n = 0;
+    for (int i = 0; i < count && n < 2; ++i)
+      if (motion[i].from & from) (n++ == 0 ? found.first : found.second) = motion[i].*vector;
+    if (n < 2) found.second = found.first;
+    return found;
   }
 };
-MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size);
+// The candidate of the previous frame: its motion in the middle of the node.
+Motion past_motion(const FrameTokens& before, int x, int y, int size, bool golden);
+MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size, bool golden);
 
 }  // namespace gv

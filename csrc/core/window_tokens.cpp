@@ -205,6 +205,7 @@ float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, flo
   std::fill_n(v, count, static_cast<int16_t>(0));
   float best = 0.f, walk = bit * (costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1]);
   int last = -1;
+  bool only_as_last = false;  // its value is worth its bits only if nothing follows
   for (int i = 0; i < count; ++i) {
     const int magnitude = std::abs(coefficient[i]);
     const uint32_t i72 = index72(i);
@@ -229,7 +230,10 @@ float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, flo
     const float as_last = walk + cost + bit * costs_.last[l][i];
     const float with_flag = cost + bit * costs_.sig[l][i72][1];
     const bool ends = as_last < best, keep = with_flag < zero_cost || !tools_.rdoq;
-    if (ends) best = as_last, last = i;
+    if (ends) {
+      if (only_as_last) v[last] = 0;
+      best = as_last, last = i, only_as_last = !keep;
+    }
     if (ends || keep) v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
     walk += keep ? with_flag : zero_cost;
   }

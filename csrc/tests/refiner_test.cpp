@@ -43,17 +43,20 @@ gv::Model refined_model(uint32_t seed, bool extreme) {
 void clip(const gv::Model& model, int width, int height, int q) {
   gv::KltEncoder one(model, width, height, 1, {}), two(model, width, height, 2, {});
   gv::KltDecoder decoder(model, width, height, 1), parallel(model, width, height, 2);
-  for (int t = 0; t < 4; ++t) {
-    const gv::Picture source = picture(width, height, t, 7);
+  for (int t = 0; t < 6; ++t) {
+    // The third picture, another scene, covers the first, which comes back; the fourth becomes the golden frame.
+    const gv::Picture source = t == 2 ? picture(width, height, 0, 99) : picture(width, height, t == 3 ? 0 : t, 7);
     two.save();
-    two.encode(picture(width, height, t + 5, 3), q, q, false, true);
+    two.encode(picture(width, height, t + 5, 3), q, q, false, false, {}, t == 1);
     two.restore();
-    const gv::FrameReport a = one.encode(source, q, std::max(0, q - 7), t == 0, true), b = two.encode(source, q, std::max(0, q - 7), t == 0, true);
+    const int key_q = std::max(0, q - 7);
+    const gv::FrameReport a = one.encode(source, q, key_q, t == 0, false, {}, t == 3), b = two.encode(source, q, key_q, t == 0, false, {}, t == 3);
     EXPECT(a.payload == b.payload && equal(one.loop(), two.loop()));
     decoder.decode(a.payload.data(), a.payload.size());
     parallel.decode(a.payload.data(), a.payload.size());
     EXPECT(equal(one.loop(), decoder.loop()) && equal(one.loop(), parallel.loop()));
     EXPECT(decoder.window_bits() == a.window_bits);
+    EXPECT(t != 3 || width < 16 || decoder.tokens().uses_golden);
   }
 }
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import search
 from gvcodec.appearance.payload import unpack
-from gvcodec.appearance.renderer import BASES, Renderer, RenderState, analyse, condition
-from gvcodec.appearance.texture import fresh
+from gvcodec.appearance.renderer import BASES, Renderer, analyse, condition
+from gvcodec.appearance.rows import RowPainter
 from gvcodec.appearance.token_coder import TokenCoder
 from gvcodec.appearance.tokens import LIMIT, Tokens, quantise, window_grid
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -32,16 +32,6 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     luma = F.pad(luma, (0, width - luma.shape[3], 0, height - luma.shape[2]), mode="replicate")
     chroma = F.pad(chroma, (0, width // 2 - chroma.shape[3], 0, height // 2 - chroma.shape[2]), mode="replicate")
     return luma, chroma
-
-
-def to_planes(luma: Tensor, chroma: Tensor, height: int, width: int) -> Planes:
-    """Back to 10-bit planes of the picture's size, rounded and clipped."""
-    half = (height + 1) // 2, (width + 1) // 2
-
-    def code(x: Tensor, rows: int, cols: int) -> np.ndarray:
-        return x[:rows, :cols].mul(_PEAK).round_().clamp_(0, _PEAK).numpy().astype(np.uint16)
-
-    return code(luma[0, 0], height, width), code(chroma[0, 0], *half), code(chroma[0, 1], *half)
 
 
 def new_coder(renderer: Renderer, height: int, width: int) -> TokenCoder | None:
@@ -106,9 +96,8 @@ class Painter:
         self._base = {name: p.clone() for name, p in self._renderer.named_parameters()}
         self._identity = False
         self._threads = threads or torch.get_num_threads()
-        self._state: RenderState | None = None
+        self._rows = RowPainter(self._renderer, *self._size, self._threads)
         self._before: Plane | None = None
-        self._position = 0
         self._coder: TokenCoder | None = None
 
     def start_gop(self, tuned: bytes | None) -> None:
@@ -117,7 +106,8 @@ class Painter:
         self._identity = deltas is None
         for name, parameter in self._renderer.named_parameters():
             parameter.copy_(self._base[name] + deltas[name] if deltas and name in deltas else self._base[name])
-        self._state, self._before, self._position = None, None, 0
+        self._rows.start(self._condition)
+        self._before = None
         self._coder = new_coder(self._renderer, *self._size)
 
     def _unpacked(self, data: bytes) -> Tokens:
@@ -137,12 +127,6 @@ class Painter:
         sent = None if tokens is None else self._unpacked(tokens)
         if self._identity:
             return loop
-        luma, chroma = to_tensors(loop)
-        noise = fresh(*luma.shape[2:], self._position)
-        vectors = None if self._before is None else search(loop[0], self._before, self._threads)[None]
-        painted, tint, self._state = self._renderer.step(
-            luma, chroma, vectors, noise, self._state, self._condition, sent
-        )
+        vectors = None if self._before is None else search(loop[0], self._before, self._threads)
         self._before = loop[0]
-        self._position += 1
-        return to_planes(painted, tint, *self._size)
+        return self._rows.step(loop, vectors, sent)

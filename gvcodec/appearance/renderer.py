@@ -12,6 +12,9 @@ done at half resolution or below, luma as four interleaved channels:
 * what was added to the frame before is carried along by motion where the loop frames agree (the short-term buffer).
 
 Maps predicted per block are interpolated linearly, so blocks leave no borders.
+
+This is the definition, for training and for every device. Decoders run it through `gvcodec.appearance.rows`, whose C++ form
+(csrc/core/painter.cpp) has to follow when something changes here other than parameters and sizes; tests compare the two.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ BASES = ("klt", "av1", "hevc", "none")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 BANDS = 9
 _CONDITION = 2 + len(BASES) + len(SCALES)
-_NOISE_UNIT = 4 / 255  # amplitude of noise for a head output of 1
-_SIGNAL_GAIN = 16.0  # brings band samples (hundredths) to the order of 1
+NOISE_UNIT = 4 / 255  # amplitude of noise for a head output of 1
+SIGNAL_GAIN = 16.0  # brings band samples (hundredths) to the order of 1
 _TRUST_SCALE = 6 / 255  # mean difference of motion-compensated loop frames at which trust has dropped to 1/e
 
 
@@ -83,7 +86,7 @@ def analyse(bank: FilterBank, luma: Tensor, chroma: Tensor) -> Analysis:
     fine, coarse, base = bank(F.pixel_unshuffle(luma, 2))
     blurred = F.avg_pool2d(F.pad(chroma, (1, 1, 1, 1), mode="replicate"), 3, 1)
     colour = chroma - blurred
-    signal = torch.cat([coarse, fine.unflatten(1, (3, 4)).sum(1), colour], 1) * _SIGNAL_GAIN
+    signal = torch.cat([coarse, fine.unflatten(1, (3, 4)).sum(1), colour], 1) * SIGNAL_GAIN
     magnitude = torch.cat([fine.unflatten(1, (3, 4)).abs().mean(2), coarse.abs(), colour.abs()], 1)
     energy = torch.log2(F.avg_pool2d(magnitude, 4) * 255 + 0.1) * 0.25
     level = F.avg_pool2d(torch.cat([base, blurred], 1), 4) - 0.5
@@ -237,7 +240,7 @@ class Renderer(nn.Module):
             x = block(x, condition)
         style = F.silu(self.style(x))
         maps = F.interpolate(self.head(style), scale_factor=4, mode="bilinear", align_corners=False)
-        gain, amplitude = maps[:, :BANDS], maps[:, BANDS : 2 * BANDS] * unit * _NOISE_UNIT
+        gain, amplitude = maps[:, :BANDS], maps[:, BANDS : 2 * BANDS] * unit * NOISE_UNIT
         tint, keep = maps[:, 2 * BANDS : 2 * BANDS + 2], maps[:, 2 * BANDS + 2 :]
 
         # Channels last: the three convolutions at half resolution are most of the arithmetic.
@@ -245,7 +248,7 @@ class Renderer(nn.Module):
         gate = 1 + F.interpolate(gate, scale_factor=4, mode="bilinear", align_corners=False)
         hidden = torch.cat([signal, noise_sum], 1).contiguous(memory_format=torch.channels_last)
         hidden = F.silu(self.enter(hidden)) * gate
-        residual = self.leave(F.silu(self.middle(hidden))) * (1 / _SIGNAL_GAIN)
+        residual = self.leave(F.silu(self.middle(hidden))) * (1 / SIGNAL_GAIN)
         half = (gain[:, 3:] * coarse + amplitude[:, 3:] * noise_coarse).sum(1, keepdim=True)
         added = F.conv2d(F.pad(half, (1, 1, 1, 1), mode="replicate"), self.bank.up)
         added = added + F.conv2d(F.pad(residual[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft)

@@ -26,18 +26,24 @@ def _mix(x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _tile(device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Noise `(512, 512)` and the map of the pixels to redraw."""
+def tile(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Noise `(512, 512)` and the bool map of the pixels to redraw."""
     bits = _mix(torch.arange(_SIDE * _SIDE, device=device) * 0x9E3779B1 & _MASK).reshape(_SIDE, _SIDE)
     # The sum of four bytes is close enough to a Gaussian; variance 4·(256²−1)/12.
     total = (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24)
     return (total.float() - 510.0) * (1 / 147.8), bits % REFRESH == 0
 
 
+def corner(position: int) -> tuple[int, int]:
+    """Row and column of the tile where the noise of frame `position` of a GOP begins."""
+    bits = int(_mix(torch.tensor(position & _MASK)))
+    return bits % _SIDE, (bits >> 16) % _SIDE
+
+
 def fresh(height: int, width: int, position: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """New noise `(1, 1, height, width)` for frame `position` of a GOP and a bool map of the pixels to redraw in it."""
-    corner = int(_mix(torch.tensor(position & _MASK)))
-    rows = (torch.arange(height, device=device) + corner % _SIDE) % _SIDE
-    cols = (torch.arange(width, device=device) + (corner >> 16) % _SIDE) % _SIDE
-    noise, redraw = (part[rows][:, cols][None, None] for part in _tile(device))
+    top, left = corner(position)
+    rows = (torch.arange(height, device=device) + top) % _SIDE
+    cols = (torch.arange(width, device=device) + left) % _SIDE
+    noise, redraw = (part[rows][:, cols][None, None] for part in tile(device))
     return noise, redraw

@@ -1,4 +1,4 @@
-"""The gvcodec file format, version 0.2. This docstring is its specification.
+"""The gvcodec file format, version 0.3. This docstring is its specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte, low bits first, the
 top bit set on all bytes but the last, at most nine bytes, no superfluous trailing zero byte. `svar` is a `var` holding
@@ -63,7 +63,8 @@ size, planes Y, U, V row by row, samples as u16 in 0…1023.
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet. `Salvage` reads it
 all the same and says what is lost.
 
-Version 0.1 had no frame count in `gop`, no late = 0, no track = count; its files are read.
+Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1 moreover no frame count in `gop`, no late = 0, no track = count.
+Their files are read.
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, TOKEN_PERIOD, SequenceHeader

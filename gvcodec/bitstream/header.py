@@ -12,9 +12,9 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
-VERSION = (0, 2)
+VERSION = (0, 3)
 #: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and `tracks` that make sense by GOP.
-READABLE = ((0, 1), VERSION)
+READABLE = ((0, 1), (0, 2), VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 PROB_BITS = 16
 PROB_ONE = 1 << PROB_BITS
 RANS_LOW = 1 << 23
+STARTS = 1024
 
 
 class RansEncoder:
@@ -33,8 +34,21 @@ class RansEncoder:
 
     def finish(self) -> bytes:
         """Bytes of all symbols. The state starts at 0 and all of it is written, highest byte first."""
+        out = self._from(0)
+        self._symbols.clear()
+        return out
+
+    def finish_short(self) -> tuple[bytes, bool]:
+        """The same, or trimmed: without a last byte that is zero. That is so for some state below `STARTS` to start from,
+        mostly; the first that makes it no longer than from 0 otherwise is taken."""
+        whole = self._from(0)
+        tries = (self._from(start) for start in range(STARTS if whole else 0))
+        short = next((t[:-1] for t in tries if 1 < len(t) <= len(whole) and t[-1] == 0), None)
+        self._symbols.clear()
+        return (whole, False) if short is None else (short, True)
+
+    def _from(self, state: int) -> bytes:
         out = bytearray()
-        state = 0
         for start, freq in reversed(self._symbols):
             while state >= (RANS_LOW >> PROB_BITS << 8) * freq:
                 out.append(state & 255)
@@ -43,15 +57,16 @@ class RansEncoder:
         while state:
             out.append(state & 255)
             state >>= 8
-        self._symbols.clear()
         return bytes(reversed(out))
 
 
 class RansDecoder:
-    """Reads symbols in coding order. Never reads past the end: there the state just runs down."""
+    """Reads symbols in coding order. Never reads past the end: there the state just runs down; but there is one more byte,
+    a zero, after `trimmed` ones."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at, self._state = data, 0, 0
+    def __init__(self, data: bytes, trimmed: bool = False) -> None:
+        self._data, self._at, self._state = data + bytes(trimmed), 0, 0
+        self._starts = STARTS if trimmed else 1
         self._refill()
 
     def peek(self) -> int:
@@ -69,8 +84,8 @@ class RansDecoder:
         return value
 
     def finished(self) -> bool:
-        """All bytes are read and the state is where the encoder began."""
-        return self._state == 0 and self._at == len(self._data)
+        """All bytes are read and the state is where the encoder may have begun."""
+        return self._state < self._starts and self._at == len(self._data)
 
     def _refill(self) -> None:
         while self._state < RANS_LOW and self._at < len(self._data):
@@ -200,8 +215,8 @@ class BitEncoder:
 class BitDecoder:
     """Inverse of `BitEncoder`, from the same state."""
 
-    def __init__(self, state: MixState, data: bytes) -> None:
-        self._state, self._rans = state, RansDecoder(data)
+    def __init__(self, state: MixState, data: bytes, trimmed: bool = False) -> None:
+        self._state, self._rans = state, RansDecoder(data, trimmed)
 
     def bit(self, slots: Sequence[int], weight_set: int, refine: Callable[[int], int] | None = None) -> int:
         """`refine` makes other log odds of those of the mixer, which learns from its own."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import _core
-from gvcodec.structure.klt import KEY_GAIN, make_model
+from gvcodec.structure.klt import GOLDEN_PERIOD, KEY_GAIN, make_model
 from gvcodec.types import Planes
 
 SAMPLES = 384
@@ -117,7 +117,7 @@ def gather(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, l
         q = int(rng.integers(22, 56))
         encoder = _core.KltEncoder(model, w, h, 1)
         for index, planes in enumerate(clip):
-            encoder.encode(*planes, q, max(0, q - KEY_GAIN), index == 0, False)
+            encoder.encode(*planes, q, max(0, q - KEY_GAIN), index == 0, False, None, index % GOLDEN_PERIOD == 0)
             x = blocks_of(encoder.residual())
             x /= _core.quantiser_step(q if index else max(0, q - KEY_GAIN), 0) / 4
             found[KINDS[index > 0]].append(x[(x * x).sum(1) > 1.0])
@@ -165,7 +165,9 @@ def fit_entropy(tensors: Tensors, folder: Path, every: int, frames: int, seed: i
             encoder.learn_on(p, n, w)
             for index, planes in enumerate(clip):
                 fine = 2 if index % 4 == 0 else 0
-                encoder.encode(*planes, max(0, q - fine), max(0, q - KEY_GAIN), index == 0, False)
+                encoder.encode(
+                    *planes, max(0, q - fine), max(0, q - KEY_GAIN), index == 0, False, None, index % GOLDEN_PERIOD == 0
+                )
             p, n, w = encoder.learned()
     n = np.minimum(n, limit).astype(np.uint8)
     return dict(tensors) | {"entropy.probabilities": p, "entropy.counts": n, "entropy.weights": w}

@@ -30,7 +30,7 @@ PARTS = {
     "significance": ("sig",),
     "magnitude": ("big", "more"),
     "sign": ("sign",),
-    "motion": ("split", "merge", "merge.index", "mv"),
+    "motion": ("split", "merge", "merge.index", "mv", "golden", "from"),
 }
 _SET_PART = [
     part

@@ -34,6 +34,8 @@ KEY_GAIN = 7
 #: Every so many frames one is finer by so much: with look-ahead and without.
 CASCADE = 8, 5
 LOW_DELAY_CASCADE = 4, 2
+#: Every so many frames a finer one becomes the golden frame, the second one that later frames may predict from.
+GOLDEN_PERIOD = 8
 #: Frames after a key frame in which a scene cut makes no new one.
 MIN_GOP = 8
 #: Beyond 0…63 quality is a matter of lambda alone, as far as its multiplier goes (64 = 27 steps).
@@ -145,6 +147,7 @@ class KltTools:
     quadtree: bool = True
     merge: bool = True
     fractions: bool = True
+    golden: bool = True
     rdoq: bool = True
     deblock: bool = True
 
@@ -195,6 +198,7 @@ class KltEncoder:
             quadtree=tools.quadtree,
             merge=tools.merge,
             fractions=tools.fractions,
+            golden=tools.golden,
             rdoq=tools.rdoq,
             deblock=tools.deblock,
         )
@@ -313,7 +317,8 @@ class KltEncoder:
         if factor != 1:
             lambda_map = (np.ones(self._map_shape) if lambda_map is None else lambda_map) * factor
             lambda_map = lambda_map.astype(np.float32)
-        return self._core.encode(*planes, whole, key_whole, key, cut, lambda_map)
+        golden = (self._since_key + 1) % GOLDEN_PERIOD == 0
+        return self._core.encode(*planes, whole, key_whole, key, cut, lambda_map, golden)
 
     def _until_key(self, position: int) -> int:
         """Frames waiting before the next key frame that is known of, with the oldest, which is at `position` in its GOP."""

@@ -1,9 +1,14 @@
 """Reference decoder of the `klt` structure layer: Python and NumPy, exactly the loop frames of the C++ decoder.
 
-It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7:
-zero) and the rANS bytes of the frame's binary decisions (`gvcodec.entropy.reference`). A frame is padded to a multiple
-of 16 and cut into windows of 256×256, coded row by row: in a window first the motion quadtree (z-order, not in key
-frames), then the tokens of the pyramid levels 4 (the window) … 0 (its 16×16 blocks), row by row in each level.
+It is also the layer's specification in executable form. A payload is one byte (bits 0-5: q, bit 6: key frame, bit 7: in key
+frames, the GOP has a golden frame; in others, the rANS bytes are trimmed) and the rANS bytes of the frame's binary decisions
+(`gvcodec.entropy.reference`). A frame is padded to a multiple of 16 and cut into windows of 256×256, coded row by row: in a
+window first the motion quadtree (z-order, not in key frames), then the tokens of the pyramid levels 4 (the window) … 0 (its
+16×16 blocks), row by row in each level.
+
+The golden frame is a second one that regions may be predicted from, alone or averaged with the last: the key frame, until a
+later frame takes its place. Inter frames of a GOP that has one begin with two flags: this frame becomes the golden frame for
+those after it; this frame uses the golden frame, which is not asked when that is the last frame anyway.
 Every decision names its contexts and its weight set: entries of the families in `reference_contexts`. A model may have a
 refiner (`reference_refiner`), which looks at the prediction: then the motion of all windows comes first.
 """
@@ -17,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.entropy.reference import BLANK_PROBABILITY, BitDecoder, MixState, clamp
+from gvcodec.entropy.reference import BitDecoder, MixState, clamp
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure import reference_loop as loop
 from gvcodec.structure.klt import model_path
@@ -25,6 +30,7 @@ from gvcodec.structure.reference_contexts import (
     GROUP_BITS,
     GROUP_FIRST,
     LEVELS,
+    OLDEST,
     SET,
     SLOT,
     TOP,
@@ -46,6 +52,11 @@ from gvcodec.types import Planes
 COARSE_COUNT = 64
 MV_LIMIT = 4095
 MAX_LEVEL = (1 << 15) - 1
+LAST, GOLDEN = 1, 2
+Vector = tuple[int, int]
+#: Vectors into the last and the golden frame, and which of the two count (LAST, GOLDEN or both together); else (0, 0).
+Motion = tuple[Vector, Vector, int]
+STILL: Motion = ((0, 0), (0, 0), LAST)
 
 
 class Level:
@@ -66,13 +77,17 @@ class Tokens:
     def __init__(self, width: int, height: int) -> None:
         self.w, self.h = -(-width // 16), -(-height // 16)
         self.level = [Level(-(-self.h // 2**n), -(-self.w // 2**n), COARSE_COUNT if n else 384) for n in range(LEVELS)]
-        self.mv = np.zeros((self.h, self.w, 2), np.int64)
+        self.motion = np.zeros((self.h, self.w, 5), np.int64)  # the entries of `Motion` in a row
+        self.motion[..., 4] = LAST
+        self.has_golden = self.uses_golden = self.becomes_golden = False
+        self.golden_age = 0
         self.depth = np.full((self.h, self.w), TOP, np.int64)
         self.merged = np.ones((self.h, self.w), np.int64)
         self.q, self.memory = 0, np.zeros((self.h, self.w, BANDS), np.int64)  # with a refiner only
 
-    def vector(self, x: int, y: int) -> tuple[int, int]:
-        return int(self.mv[y, x, 0]), int(self.mv[y, x, 1])
+    def motion_of(self, x: int, y: int) -> Motion:
+        a, b, c, d, source = (int(v) for v in self.motion[y, x])
+        return (a, b), (c, d), source
 
 
 class FrameReader:
@@ -93,7 +108,11 @@ class FrameReader:
 
     def read(self) -> None:
         """`refiner` is called for when the motion of the frame is known."""
-        top = self.now.level[TOP]
+        now, top = self.now, self.now.level[TOP]
+        if not self.key and now.has_golden:
+            age = now.golden_age
+            now.becomes_golden = bool(self.bit(("golden", 0), ("becomes golden", age)))
+            now.uses_golden = age > 1 and bool(self.bit(("golden", 1), ("uses golden", age)))
         windows = [(wx, wy) for wy in range(top.height) for wx in range(top.width)]
         if self.make_refiner is None:
             for window in windows:
@@ -160,19 +179,19 @@ class FrameReader:
         candidates = self.candidates(x, y, size)
         left_merged = int(now.merged[y, x - 1]) if x else 2
         above_merged = int(now.merged[y - 1, x]) if y else 2
-        first, second = candidates[0], candidates[min(1, len(candidates) - 1)]
+        spread = apart4(candidates[0], candidates[min(1, len(candidates) - 1)])
         past_depth = int(self.before.depth[y, x])
         merged = self.bit(
             ("merge", n),
             ("merge.near", n, left_merged, above_merged),
             ("merge.q", n, self.q // 4),
             *self.refined(
-                ("merge.spread", n, len(candidates) - 1, apart4(first, second)),
+                ("merge.spread", n, len(candidates) - 1, spread),
                 ("merge.past", n, int(self.before.merged[y, x]), 2 if past_depth < n else int(past_depth == n)),
             ),
         )
         if merged:
-            chosen, same = 0, self.past_vector(x, y, size)
+            chosen, same = 0, self.past_motion(x, y, size)
             past = candidates.index(same) if same in candidates else len(candidates)
             while chosen < len(candidates) - 1:
                 apart = apart4(candidates[chosen], candidates[chosen + 1])
@@ -187,34 +206,58 @@ class FrameReader:
                 ):
                     break
                 chosen += 1
-            vector = candidates[chosen]
+            motion = candidates[chosen]
         else:
-            dx = self.difference(n, 0, 0, second[0] - first[0], first[0])
-            dy = self.difference(n, 1, int(dx != 0), second[1] - first[1], first[1])
-            vector = clamp(first[0] + dx, -MV_LIMIT, MV_LIMIT), clamp(first[1] + dy, -MV_LIMIT, MV_LIMIT)
+            source = self.source(n, x, y) if now.uses_golden else LAST
+            last, golden = (self.vector(n, candidates, source, frame) for frame in (LAST, GOLDEN))
+            motion = last, golden, source
         area = slice(y, min(y + size, now.h)), slice(x, min(x + size, now.w))
-        now.mv[area], now.depth[area], now.merged[area] = vector, n, merged
+        now.motion[area], now.depth[area], now.merged[area] = (*motion[0], *motion[1], motion[2]), n, merged
 
-    def candidates(self, x: int, y: int, size: int) -> list[tuple[int, int]]:
-        """Left, above, same place in the frame before, above left, zero; each vector once."""
+    def candidates(self, x: int, y: int, size: int) -> list[Motion]:
+        """Left, above, same place in the frame before, above left, zero; each motion once."""
         now = self.now
         low, right = min(y + size, now.h) - 1, min(x + size, now.w) - 1
         found = []
         if x:
-            found.append(now.vector(x - 1, low))
+            found.append(now.motion_of(x - 1, low))
         if y:
-            found.append(now.vector(right, y - 1))
-        found.append(self.past_vector(x, y, size))
+            found.append(now.motion_of(right, y - 1))
+        found.append(self.past_motion(x, y, size))
         if x and y:
-            found.append(now.vector(x - 1, y - 1))
-        return list(dict.fromkeys([*found, (0, 0)]))
+            found.append(now.motion_of(x - 1, y - 1))
+        return list(dict.fromkeys([*found, STILL]))
 
-    def past_vector(self, x: int, y: int, size: int) -> tuple[int, int]:
+    def source(self, n: int, x: int, y: int) -> int:
+        """Which frames a region is predicted from."""
+        left = int(self.now.motion[y, x - 1, 4]) - 1 if x else 0
+        above = int(self.now.motion[y - 1, x, 4]) - 1 if y else 0
+        past = int(self.before.motion[y, x, 4]) - 1
+        chosen = LAST
+        for step, choice in enumerate((GOLDEN, LAST | GOLDEN)):
+            if not self.bit(("from", step), ("from.near", step, left, above, past), ("from.level", step, n)):
+                break
+            chosen = choice
+        return chosen
+
+    def vector(self, n: int, candidates: list[Motion], source: int, frame: int) -> Vector:
+        """The vector into one of the frames, coded as a difference to the first candidate's that has one."""
+        if not source & frame:
+            return 0, 0
+        near = [c[frame - 1] for c in candidates if c[2] & frame] or [(0, 0)]
+        first, second = near[0], near[min(1, len(near) - 1)]
+        dx = self.difference(n, 0, 0, second[0] - first[0], first[0])
+        dy = self.difference(n, 1, int(dx != 0), second[1] - first[1], first[1])
+        return clamp(first[0] + dx, -MV_LIMIT, MV_LIMIT), clamp(first[1] + dy, -MV_LIMIT, MV_LIMIT)
+
+    def past_motion(self, x: int, y: int, size: int) -> Motion:
         low, right = min(y + size, self.now.h) - 1, min(x + size, self.now.w) - 1
-        return self.before.vector((x + right) // 2, (y + low) // 2)
+        past = self.before.motion_of((x + right) // 2, (y + low) // 2)
+        return past if self.now.uses_golden else (past[0], (0, 0), LAST)
 
     def difference(self, n: int, axis: int, other: int, second: int, first: int) -> int:
-        """One component of a vector difference: zero flag, sign, exp-Golomb magnitude. `second`: the second candidate's."""
+        """One component of a vector difference: zero flag, sign, exp-Golomb magnitude. `second`: the second candidate's
+        difference to the first, `first`: the first candidate's component."""
         gap = min(7, abs(second).bit_length())
 
         def decide(weight_set: int, number: int, *contexts: Entry) -> int:
@@ -237,7 +280,7 @@ class FrameReader:
         """(row, column) of the token of the frame before that the motion in the middle of the region points at."""
         level, half = self.now.level[n], (1 << n) >> 1
         bx, by = min((x << n) + half, self.now.w - 1), min((y << n) + half, self.now.h - 1)
-        mx, my = self.now.vector(bx, by)
+        mx, my = self.now.motion_of(bx, by)[0]
         px = clamp((bx * 64 + 32 + mx) >> (6 + n), 0, level.width - 1)
         py = clamp((by * 64 + 32 + my) >> (6 + n), 0, level.height - 1)
         return py, px
@@ -391,9 +434,10 @@ class FrameReader:
         return self.bit(("sign", 0), near, past, *predicted)
 
 
-def apart4(a: tuple[int, int], b: tuple[int, int]) -> int:
-    """How far two vectors lie apart: equal, less than a sample, less than four, more."""
-    return bucket(abs(a[0] - b[0]) + abs(a[1] - b[1]), (1, 4, 16))
+def apart4(a: Motion, b: Motion) -> int:
+    """How far two motions lie apart: equal, less than a sample, less than four, more or predicted from different frames."""
+    apart = sum(abs(p - q) for u, v in zip(a[:2], b[:2], strict=True) for p, q in zip(u, v, strict=True))
+    return bucket(apart, (1, 4, 16)) if a[2] == b[2] else 3
 
 
 class ReferenceDecoder:
@@ -407,21 +451,23 @@ class ReferenceDecoder:
 
         tensors = load_file(model_path_ or model_path())
         self._basis = {name: tensors[f"basis.{name}"] for name in ("key", "inter", "coarse")}
-        known = len(tensors["entropy.counts"])  # a model without a refiner has no slots for one
+        blank = MixState.blank(SLOT.count, SET.count)  # contexts that the model does not know have learned nothing
         self._initial = MixState(
-            tensors["entropy.probabilities"].tolist() + [BLANK_PROBABILITY] * (SLOT.count - known),
-            tensors["entropy.counts"].tolist() + [0] * (SLOT.count - known),
-            tensors["entropy.weights"].ravel().tolist(),
+            *(
+                (known := tensors[f"entropy.{name}"].ravel().tolist()) + rest[len(known) :]
+                for name, rest in (("probabilities", blank.p), ("counts", blank.n), ("weights", blank.w))
+            )
         )
         self._refiner = RefinerModel.of(tensors)
         self._size = width, height
         self.tokens: Tokens | None = None
         self._state = self._initial.copy()
         self._loop: list[Ints] = []
+        self._golden: list[Ints] = []
         self._prediction: list[Ints] | None = None
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        if not payload or payload[0] & 0x80 or bool(payload[0] & 0x40) != keyframe:
+        if not payload or bool(payload[0] & 0x40) != keyframe:
             raise DamagedStreamError("bad frame header")
         before, self.tokens = self.tokens, None  # nothing to go on from if this frame is damaged
         if keyframe:
@@ -429,7 +475,12 @@ class ReferenceDecoder:
         elif before is None:
             raise DamagedStreamError("no key frame before this frame")
         q, now = payload[0] & 0x3F, Tokens(*self._size)
-        coder = BitDecoder(self._state, payload[1:])
+        if keyframe:
+            now.has_golden = now.becomes_golden = bool(payload[0] & 0x80)
+        elif before.has_golden:
+            now.has_golden = True
+            now.golden_age = 1 if before.becomes_golden else min(before.golden_age + 1, OLDEST)
+        coder = BitDecoder(self._state, payload[1:], not keyframe and bool(payload[0] & 0x80))
         self._prediction = None
         make = partial(self._make_refiner, now, before, q, keyframe) if self._refiner else None
         FrameReader(coder, now, before, q, keyframe, make).read()
@@ -437,6 +488,8 @@ class ReferenceDecoder:
             raise DamagedStreamError("frame does not end where it should")
         prediction = self._prediction or self._predict(now, keyframe)
         self._loop = self._reconstruct(now, prediction, q, keyframe)
+        if keyframe or now.becomes_golden:
+            self._golden = self._loop
         self.tokens = now
         return [self._cropped()]
 
@@ -446,7 +499,8 @@ class ReferenceDecoder:
     def _predict(self, now: Tokens, key: bool) -> list[Ints]:
         if key:
             return [np.full((now.h * n, now.w * n), 512, np.int64) for n in loop.SIZES]
-        return [loop.compensate(plane, now.mv, c > 0) for c, plane in enumerate(self._loop)]
+        frames = zip(self._loop, self._golden, strict=True)
+        return [loop.predict(last, golden, now.motion, c > 0) for c, (last, golden) in enumerate(frames)]
 
     def _make_refiner(self, now: Tokens, before: Tokens, q: int, key: bool) -> Refiner:
         assert self._refiner is not None
@@ -479,8 +533,14 @@ class ReferenceDecoder:
 
 
 def edges_to_filter(now: Tokens, key: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Edges with a fine token on either side or a sample of motion between them: across (h, w-1), down (h-1, w)."""
+    """Edges with a fine token on either side or of regions that moved apart: across (h, w-1), down (h-1, w)."""
     coded = (now.level[0].last >= 0) | key
-    across = coded[:, 1:] | coded[:, :-1] | (np.abs(now.mv[:, 1:] - now.mv[:, :-1]) >= 4).any(-1)
-    down = coded[1:] | coded[:-1] | (np.abs(now.mv[1:] - now.mv[:-1]) >= 4).any(-1)
+    across = coded[:, 1:] | coded[:, :-1] | moved_apart(now.motion[:, 1:], now.motion[:, :-1])
+    down = coded[1:] | coded[:-1] | moved_apart(now.motion[1:], now.motion[:-1])
     return across, down
+
+
+def moved_apart(a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """Where two motions (…, 5) are a sample or more apart or predict from different frames."""
+    apart: NDArray[np.bool_] = (np.abs(a - b)[..., :4] >= 4).any(-1) | (a[..., 4] != b[..., 4])
+    return apart

@@ -9,6 +9,7 @@ import math
 
 LEVELS, TOP = 5, 4
 KINDS = 2 * LEVELS  # level, then key or inter
+OLDEST = 15  # age of a golden frame that counts
 
 #: Context families and the number of values of each coordinate; slots are numbered with the last one running fastest.
 FAMILIES: dict[str, tuple[int, ...]] = {
@@ -50,6 +51,10 @@ FAMILIES: dict[str, tuple[int, ...]] = {
     "sign.near": (KINDS, 16, 3, 3),
     "sign.past": (KINDS, 16, 3),
     "sign.rest": (KINDS, 2),
+    "becomes golden": (OLDEST + 1,),
+    "uses golden": (OLDEST + 1,),
+    "from.near": (2, 3, 3, 3),
+    "from.level": (2, LEVELS),
     # Only in models with a refiner (`reference_refiner`).
     "sig.predicted": (KINDS, 16, 8, 3),
     "big.predicted": (KINDS, 16, 8, 3),
@@ -79,6 +84,8 @@ SETS: dict[str, tuple[int, ...]] = {
     "big": (KINDS, 8),
     "more": (1,),
     "sign": (2,),
+    "golden": (2,),
+    "from": (2,),
 }
 GROUP_FIRST = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 GROUP_BITS = (0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7)

@@ -138,6 +138,15 @@ def compensate(reference: Ints, motion: Ints, chroma: bool) -> Ints:
     return out
 
 
+def predict(last: Ints, golden: Ints, motion: Ints, chroma: bool) -> Ints:
+    """Whole padded plane by the motion (rows, columns, 5) of its blocks: vectors into both frames, then 1, 2 or 3 for the
+    first, the second, or the mean of both, rounded up."""
+    size = 8 if chroma else 16
+    source = motion[..., 4].repeat(size, 0).repeat(size, 1)
+    a, b = compensate(last, motion[..., :2], chroma), compensate(golden, motion[..., 2:4], chroma)
+    return np.where(source == 1, a, np.where(source == 2, b, (a + b + 1) >> 1))
+
+
 def sad_blocks(a: Ints, b: Ints) -> Ints:
     """Sums of absolute differences of 16×16 blocks: (H/16, W/16)."""
     h, w = a.shape

@@ -117,12 +117,13 @@ class Refiner:
         now.memory = np.zeros((now.h, now.w, BANDS), np.int64)
         for y in range(now.h):
             for x in range(now.w):
-                mx, my = now.vector(x, y)
+                mx, my = now.motion_of(x, y)[0]
                 px, py = clamp((64 * x + 32 + mx) >> 6, 0, now.w - 1), clamp((64 * y + 32 + my) >> 6, 0, now.h - 1)
                 now.memory[y, x] = before.memory[py, px]
 
     def remember(self) -> None:
-        """At the end of the frame: `Tokens.memory` is a leaky mean of what the finest tokens held, in quarter samples."""
+        """At the end of the frame: `Tokens.memory` is a leaky mean of what the finest tokens held, in quarter samples. It moves
+        by the vectors into the last frame; where only the golden frame is used these are zero, and it stays in its place."""
         step = quantiser_step(self.q, 0)
         self.now.memory = (3 * self.now.memory + np.minimum(self.now.level[0].band, 1 << 14) * step + 2) >> 2
 
@@ -162,11 +163,11 @@ class Refiner:
         f += self.memory
         f += [MAX_ACTIVATION * int(level.any[p]) if p else 0 for p in (self.left, self.above)]
         f += [MAX_ACTIVATION * int(old.any[past]), 42 * siblings, MAX_ACTIVATION * (x & 1), MAX_ACTIVATION * (y & 1)]
-        mx, my = mv = self.now.vector(x0, y0)
+        mx, my = mv = self.now.motion_of(x0, y0)[0]
         f += [31 * int(self.now.depth[y0, x0]), MAX_ACTIVATION * int(self.now.merged[y0, x0]), distance(mv, (0, 0))]
         f += [MAX_ACTIVATION * (mx & 3 != 0), MAX_ACTIVATION * (my & 3 != 0)]
-        f.append(distance(mv, self.now.vector(x0 - 1, y0)) if x0 else 0)
-        f.append(distance(mv, self.now.vector(x0, y0 - 1)) if y0 else 0)
+        f.append(distance(mv, self.now.motion_of(x0 - 1, y0)[0]) if x0 else 0)
+        f.append(distance(mv, self.now.motion_of(x0, y0 - 1)[0]) if y0 else 0)
         py, px = past
         around = [(py, px - 1), (py, px + 1), (py - 1, px), (py + 1, px)]
         energy = sum(int(old.energy[v, u]) for v, u in around if 0 <= v < old.height and 0 <= u < old.width)

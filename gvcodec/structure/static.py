@@ -28,7 +28,17 @@ from gvcodec.structure.reference_contexts import FAMILIES, LEVELS, SLOT
 from gvcodec.types import Planes
 
 FLAGS = ("any.q", "self.q")
-MOTION = ("split.q", "merge.q", "merge.index", "mv.zero", "mv.prefix", "mv.sign")
+MOTION = (
+    "split.q",
+    "merge.q",
+    "merge.index",
+    "mv.zero",
+    "mv.prefix",
+    "mv.sign",
+    "becomes golden",
+    "uses golden",
+    "from.level",
+)
 CHANNELS = ("channel", "sign", "motion")
 SYNTAX = ("flag", "last", "sig", "magnitude", "sign", "motion")
 LARGEST = 16  # magnitudes from here on share a symbol (and have plain bits behind it)

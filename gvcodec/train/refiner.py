@@ -5,7 +5,8 @@
 Every tenth clip is held out. First the entropy state learns on the other clips, from that of `--start` on. Then streams of many
 q are decoded and every decision that the network may correct is recorded with the log odds that the mixer came to: these do not
 depend on the network, so its training loss is the code length of real streams. Last, weights become int8, and the code
-lengths of float and int8 network are compared on the held-out clips.
+lengths of float and int8 network are compared on the held-out clips. With `--network` the state alone is fitted: when
+contexts change and the network's features do not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from gvcodec import _core
 from gvcodec.entropy.network import forward
 from gvcodec.structure.fit import cosine_basis, read_clip
-from gvcodec.structure.klt import KEY_GAIN, KltEncoder, KltTools, make_model
+from gvcodec.structure.klt import GOLDEN_PERIOD, KEY_GAIN, KltEncoder, KltTools, make_model
 from gvcodec.structure.reference_refiner import RefinerModel
 from gvcodec.structure.refiner import KINDS, TABLES
 from gvcodec.structure.static import central
@@ -73,7 +74,8 @@ def fit_state(tensors: Tensors, paths: list[Path], frames: int, seed: int, limit
         encoder = _core.KltEncoder(make_model(tensors), w, h, 1)
         encoder.learn_on(*state)
         for index, planes in enumerate(clip):
-            encoder.encode(*planes, max(0, q - 2 * (index % 4 == 0)), max(0, q - KEY_GAIN), index == 0, False)
+            fine, golden = 2 * (index % 4 == 0), index % GOLDEN_PERIOD == 0
+            encoder.encode(*planes, max(0, q - fine), max(0, q - KEY_GAIN), index == 0, False, None, golden)
         state = list(encoder.learned())
     state[1] = np.minimum(state[1], limit).astype(np.uint8)
     return tensors | dict(zip(names, state, strict=True))
@@ -261,6 +263,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
     parser.add_argument("--start", type=Path, default=Path("checkpoints/klt-1.safetensors"))
     parser.add_argument("--out", type=Path, default=Path("checkpoints/klt-2.safetensors"))
+    parser.add_argument("--network", type=Path, help="model whose network is taken; only the state is fitted then")
     parser.add_argument("--seconds", type=float, default=400, help="of processor time, for the network")
     parser.add_argument("--rounds", type=int, default=2, help="over the clips for its decisions, each at another q")
     parser.add_argument("--limit", type=int, default=30, help="confidence count cap of the initial state")
@@ -271,6 +274,11 @@ def main() -> None:
     training = [path for path in paths if path not in held_out]
     tensors = fit_state(untrained(load_file(arguments.start)), training, 10, 1, arguments.limit)
     print("state fitted", flush=True)
+    if arguments.network is not None:
+        known = load_file(arguments.network)
+        save_file(tensors | {name: known[name] for name in known if name.startswith("refiner.")}, arguments.out)
+        print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
+        return
     tests = Questions(arguments.start, tensors, held_out, VALIDATION_Q, 60000, 5)
     questions = Questions(arguments.start, tensors, training * arguments.rounds, range(22, 63), 90000, 100)
     print(f"{len(questions.arrays['bit'])} decisions of {questions.tokens} tokens", flush=True)

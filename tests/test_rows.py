@@ -1,0 +1,206 @@
+"""The renderer as decoders run it against the network as it is trained, in float and in double; threads; a long decode."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec._core import combine_rows
+from test_appearance import lively, picture
+
+import gvcodec
+from gvcodec import EncoderConfig
+from gvcodec.appearance.checkpoint import load_checkpoint
+from gvcodec.appearance.motion import block_grid, search
+from gvcodec.appearance.painter import to_tensors
+from gvcodec.appearance.renderer import Renderer, RendererConfig, condition, new_renderer
+from gvcodec.appearance.rows import RowPainter
+from gvcodec.appearance.texture import fresh
+from gvcodec.appearance.tokens import Tokens, window_grid
+from gvcodec.bitstream import Kind
+from gvcodec.types import Planes, VideoFormat
+
+Q = 45
+CONDITION = condition("klt", Fraction(1), Q)
+PEAK = 1023
+
+
+def psnr(a: list[Planes], b: list[Planes]) -> float:
+    """dB over all samples of all planes."""
+    errors = [np.mean((p.astype(float) - q) ** 2) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True)]
+    return float(10 * np.log10(PEAK**2 / max(np.mean(errors), 1e-12)))
+
+
+class Network:
+    """`Renderer.step` from planes to planes, in the dtype of the renderer's parameters."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer, self.dtype = renderer, renderer.enter.weight.dtype
+        self.state = None
+        self.position = 0
+
+    @torch.inference_mode()
+    def step(self, loop: Planes, vectors: torch.Tensor | None, tokens: Tokens | None = None) -> Planes:
+        luma, chroma = (x.to(self.dtype) for x in to_tensors(loop))
+        noise, redraw = fresh(*luma.shape[2:], self.position)
+        painted, tint, self.state = self.renderer.step(
+            luma,
+            chroma,
+            None if vectors is None else vectors[None],
+            (noise.to(self.dtype), redraw),
+            self.state,
+            CONDITION.to(self.dtype),
+            tokens,
+        )
+        self.position += 1
+        codes = [(x * PEAK).round().clamp(0, PEAK).numpy().astype(np.uint16) for x in (painted[0, 0], *tint[0])]
+        y, u, v = (code[: plane.shape[0], : plane.shape[1]] for code, plane in zip(codes, loop, strict=True))
+        return y, u, v
+
+
+def rows(renderer: Renderer, loop: Planes, threads: int = 1) -> RowPainter:
+    painter = RowPainter(renderer, *loop[0].shape, threads)
+    painter.start(CONDITION)
+    return painter
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 20), (162, 24, 100), (216, 6, 48), (64, 21, 15)])
+def test_sums_of_rows(shape: tuple[int, int, int]) -> None:
+    inputs, outputs, width = shape
+    rng = np.random.default_rng(0)
+    samples, weight, bias = (
+        rng.normal(size=s).astype(np.float32) for s in ((inputs, width), (outputs, inputs), outputs)
+    )
+    wanted = weight.astype(float) @ samples + bias[:, None]
+    for plain in (False, True):
+        assert np.allclose(combine_rows(samples, (weight, bias), plain), wanted, atol=1e-5 * inputs)
+
+
+@pytest.mark.parametrize("size", [(118, 70), (117, 71), (16, 16), (15, 1), (333, 200)], ids=str)
+def test_rows_paint_what_the_network_paints(size: tuple[int, int]) -> None:
+    renderer = lively().requires_grad_(False)
+    loops = [picture(3 * t, *size) for t in range(5)]
+    network, core = Network(renderer), rows(renderer, loops[0])
+    rng = np.random.default_rng(1)
+    for t, loop in enumerate(loops):
+        # Frame 3 follows vectors that lead everywhere, out of the picture too.
+        wild = torch.from_numpy(rng.integers(-90, 90, (2, *block_grid(*loop[0].shape))).astype(np.int16))
+        vectors = None if t == 0 else wild if t == 3 else search(loop[0], loops[t - 1][0])
+        wanted, got = network.step(loop, vectors), core.step(loop, vectors)
+        assert psnr([wanted], [loop]) < 55
+        assert psnr([got], [wanted]) > 75, t
+        assert all(np.abs(p.astype(int) - q).max() <= 1 for p, q in zip(got, wanted, strict=True))
+
+
+def test_rows_paint_tokens_and_memory() -> None:
+    renderer = new_renderer(RendererConfig(32, 3, 8, 10, tokens=4, token_channels=3, token_width=32, memory=2), 1)
+    renderer.requires_grad_(False)
+    assert renderer.reader is not None
+    generator = torch.Generator().manual_seed(2)
+    for weight in (renderer.head.weight, renderer.leave.weight, renderer.reader.read.out.weight):
+        weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    size = 310, 118
+    loops = [picture(3 * t, *size) for t in range(4)]
+    grid = window_grid(size[1], size[0])
+    values = torch.randint(-9, 10, (1, *grid, 4, 3), generator=generator).float()
+    tokens = Tokens(values, torch.full((1, *grid), 4))
+    network, core = Network(renderer), rows(renderer, loops[0])
+    plain = rows(renderer, loops[0])
+    for t, loop in enumerate(loops):
+        vectors = None if t == 0 else search(loop[0], loops[t - 1][0])
+        sent = tokens if t == 0 else None
+        wanted, got, without = (
+            network.step(loop, vectors, sent),
+            core.step(loop, vectors, sent),
+            plain.step(loop, vectors),
+        )
+        assert psnr([got], [wanted]) > 95
+        assert psnr([got], [without]) < 90  # the frames after it hear of the tokens through the memory
+
+
+def test_a_start_forgets_and_takes_new_parameters() -> None:
+    renderer = lively().requires_grad_(False)
+    loop = picture()
+    core = rows(renderer, loop)
+    first = core.step(loop, None)
+    still = search(loop[0], loop[0])
+    core.step(loop, still)
+    core.start(CONDITION)
+    assert psnr([core.step(loop, None)], [first]) > 100
+    renderer.leave.bias.add_(1)
+    core.start(CONDITION)
+    assert psnr([core.step(loop, None)], [first]) < 30
+
+
+def test_the_core_refuses_what_does_not_fit() -> None:
+    core = rows(lively().requires_grad_(False), picture())
+    with pytest.raises(ValueError, match="picture size"):
+        core.step(picture(width=96), None)
+    with pytest.raises(ValueError, match="one vector"):
+        core.step(picture(), torch.zeros(2, 1, 1, dtype=torch.int16))
+
+
+WIDTH, HEIGHT, FRAMES = 112, 80, 96
+
+
+def clip() -> list[Planes]:
+    """A textured plane that drifts, a bright ball that flies across it, and a slow fade towards the end."""
+    rng = np.random.default_rng(0)
+    ground = rng.normal(0, 1, (HEIGHT + FRAMES, WIDTH + FRAMES))
+    for axis in (0, 1):
+        ground = sum(np.roll(ground, s, axis) for s in range(-2, 3)) / 5
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    frames = []
+    for t in range(FRAMES):
+        luma = 450 + 500 * ground[t // 2 : t // 2 + HEIGHT, t : t + WIDTH]
+        luma[(y - 40 - 25 * np.sin(t / 9)) ** 2 + (x - 3 * t % (WIDTH + 30) + 15) ** 2 < 150] = 850
+        luma = luma * (1 - 0.3 * max(0, t - 60) / 36)
+        chroma = 512 + 60 * np.sin((x[::2, ::2] + t) / 11), 512 + 60 * np.cos((y[::2, ::2] - t) / 13)
+        frames.append(tuple(p.clip(0, PEAK).astype(np.uint16) for p in (luma, *chroma)))
+    return frames
+
+
+@pytest.fixture(scope="module")
+def decoded() -> dict[int, list[gvcodec.decoder.DecodedFrame]]:
+    """Frames of a klt stream of the clip, a GOP of 96 frames, decoded with one and with two threads."""
+    fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
+    encoder = gvcodec.Encoder(fmt, EncoderConfig(q=Q, base="klt", tune=0, keyint=0, threads=1))
+    for planes in clip():
+        encoder.send_frame(planes)
+    encoder.flush()
+    packets = list(iter(encoder.receive_packet, None))
+    assert [packet.kind for packet in packets].count(Kind.KEY) == 1
+    threads = torch.get_num_threads()
+    found = {}
+    for count in (1, 2):
+        decoder = gvcodec.Decoder(encoder.header, threads=count)
+        found[count] = list(decoder.frames_of(packets))
+        decoder.verify(encoder.loop_hash)
+    torch.set_num_threads(threads)
+    return found
+
+
+def test_pictures_do_not_depend_on_threads(decoded) -> None:
+    one, two = decoded[1], decoded[2]
+    assert len(one) == len(two) == FRAMES
+    for a, b in zip(one, two, strict=True):
+        assert all(np.array_equal(p, q) for p, q in zip(a.loop, b.loop, strict=True))
+        assert all(np.array_equal(p, q) for p, q in zip(a.planes, b.planes, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_arithmetic_does_not_drift(decoded, dtype: torch.dtype) -> None:
+    """After 96 frames that lean on each other the network in another arithmetic still paints the same picture."""
+    loops = [frame.loop for frame in decoded[1]]
+    network = Network(load_checkpoint().to(dtype))
+    network.renderer.bank.to(dtype)
+    far = []
+    for t, loop in enumerate(loops):
+        wanted = network.step(loop, None if t == 0 else search(loop[0], loops[t - 1][0]))
+        far.append(psnr([decoded[1][t].planes], [wanted]))
+    assert min(far) > 60, far
+    assert psnr([decoded[1][-1].planes], [loops[-1]]) < 60
