@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import CodedFrame
+from gvcodec.structure import CodedFrame, standard
 from gvcodec.structure.resample import DOWN, UP, Resampler
-from gvcodec.structure.standard import StandardDecoder, StandardEncoder
+from gvcodec.structure.standard import StandardDecoder, StandardEncoder, looks_drawn
 from gvcodec.structure.units import restore_av1, restore_hevc, strip_av1, strip_hevc
 from gvcodec.types import Planes, VideoFormat
 
@@ -231,3 +231,23 @@ def test_smooth_pictures_survive_the_smaller_size(scale: Fraction, least: float)
     clip = moving_texture(128, 96, 1)
     resampler = Resampler(128, 96, scale)
     assert psnr(resampler.up(resampler.down(clip[0])), clip[0]) > least
+
+
+def test_screens_are_told_from_pictures(clip: list[Planes]) -> None:
+    rng = np.random.default_rng(1)
+    page = np.full((288, 352), 940, np.uint16)
+    letters = rng.random((288, 352)) < 0.12
+    page[letters] = 80
+    assert looks_drawn(page)
+    assert not looks_drawn(clip[0][0])
+    assert not looks_drawn(np.full((288, 352), 940, np.uint16)), "nothing is on it"
+    assert not looks_drawn((rng.random((288, 352)) * 1023).astype(np.uint16))
+    assert not looks_drawn(np.zeros((8, 8), np.uint16))
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_both_ways_of_searching_decode(drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]) -> None:
+    monkeypatch.setattr(standard, "looks_drawn", lambda luma: drawn)
+    packets, loops = encode(clip[:4], "av1")
+    found = decode(packets, 96, 80, "av1")
+    assert all(planes_equal(left, right) for left, right in zip(found, loops, strict=True))

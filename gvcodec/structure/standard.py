@@ -12,8 +12,10 @@ import contextlib
 import math
 import os
 from fractions import Fraction
+from functools import partial
 
 import av
+import numpy as np
 
 from gvcodec.bitstream.header import MAX_PIXELS
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -21,7 +23,7 @@ from gvcodec.media.planes import frame_from_planes, planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.resample import Resampler
 from gvcodec.structure.units import packet_of, restore_av1, restore_hevc, strip_av1, strip_hevc
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Plane, Planes, VideoFormat
 
 CODECS = ("av1", "hevc")
 MAX_Q = 63
@@ -38,6 +40,8 @@ _X265_QUICK = "superfast"
 _INTRA = 1
 #: SVT-AV1 takes no higher frame rate. Encoders only need it for their rate control; timestamps are kept elsewhere.
 _MAX_RATE = Fraction(240)
+#: Side of the blocks that a screen is told by, in 8-bit steps how far values of one lie apart, and the share of such blocks.
+_BLOCK, _FAR, _DRAWN = 16, 64, 0.08
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
 _NEVER = 1 << 20
 
@@ -77,7 +81,7 @@ class StandardEncoder:
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
         self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
         if codec == "av1":
-            self._encoder.options = _av1_options(q, low_delay, threads, trim, quick)
+            self._options = partial(_av1_options, q, low_delay, threads, trim, quick)
         else:
             self._encoder.options = _hevc_options(q, low_delay, threads, trim, trim_from, quick)
         self._opened = False  # FFmpeg opens an encoder when it gets its first frame
@@ -85,6 +89,8 @@ class StandardEncoder:
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
         frame = frame_from_planes(self._resampler.down(planes), 10)
+        if self._count == 0 and self._codec == "av1":
+            self._encoder.options = self._options(looks_drawn(planes[0]))
         key = force_key or self._count == 0 or self._since_key == self._keyint > 0
         self._since_key = 1 if key else self._since_key + 1
         frame.pict_type = _INTRA if key else 0
@@ -197,8 +203,20 @@ def _open_encoder(
     return encoder
 
 
-def _av1_options(q: float, low_delay: bool, threads: int, trim: float, quick: bool) -> dict[str, str]:
-    params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay
+def looks_drawn(luma: Plane) -> bool:
+    """Whether a picture (10-bit luma) looks like a computer's screen: many blocks of which half has one value and the rest others far from it.
+
+    SVT-AV1's own test takes smooth natural pictures for screens too, and then searches for repetitions in them, in ten times the time."""
+    rows, columns = (n // _BLOCK * _BLOCK for n in luma.shape)
+    blocks = (luma[:rows, :columns] >> 2).astype(np.uint8).reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
+    values = np.sort(blocks.swapaxes(1, 2).reshape(-1, _BLOCK * _BLOCK), 1)
+    half = values.shape[1] // 2
+    flat = (values[:, half:] == values[:, :-half]).any(1)
+    return bool(rows and columns and (flat & (values[:, -1] - values[:, 0] >= _FAR)).mean() > _DRAWN)
+
+
+def _av1_options(q: float, low_delay: bool, threads: int, trim: float, quick: bool, drawn: bool) -> dict[str, str]:
+    params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay + [f"scm={int(drawn)}"]
     if q != round(q):
         # Only SVT-AV1's own option takes quarters.
         params.append(f"crf={max(1.0, round(4 * q) / 4):.2f}")
