@@ -19,6 +19,8 @@ import platform
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -91,6 +93,14 @@ def _start_worker(progress: Any, threads: int) -> None:
     global _progress
     _progress = progress
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    """A worker whose parent was killed would go on, beside those of the next call."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _report(text: str) -> None:

@@ -263,7 +263,7 @@ class Decoder:
         """The next `tokens` packet. Behind one that was lost those of the same GOP mean nothing: their statistics are not known."""
         gop, cursor = self._newest(), Cursor(payload, "tokens")
         number = cursor.var()
-        if gop is None or number != gop.came or len(gop.tokens) > _PATIENCE:
+        if gop is None or number != gop.came or len(gop.tokens) > _PATIENCE // TOKEN_PERIOD:
             if gop is not None:
                 gop.spoilt = True
                 gop.tokens.clear()

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,28 @@ def test_page_works_in_a_browser(results):
     assert result["slider"] == ["inset(0px 50% 0px 0px)", "inset(0px 75% 0px 0px)"]
     assert result["flipped"] == "inset(0px 0% 0px 0px)"
     assert len(result["sizes"]) >= 3 and set(result["sizes"]) == {320}
+
+
+def test_workers_end_with_a_call_that_is_killed(tmp_path):
+    (tmp_path / "slow.toml").write_text(
+        f'[codec.slow]\nencode = "{{python}} -c \'import os, time; open(\\"{tmp_path}/pid\\", \\"w\\").write(str(os.getppid())); time.sleep(90)\' {{stream}} {{q}}"\n'
+        'decode = "true {stream} {output}"\nq = [0, 9]\n'
+    )
+    words = ["rd", "--set", "procedural", "--only", "pan", "--frames", 4, "--codecs", "slow", "--metrics", "psnr_y"]
+    words += ["--codec-file", tmp_path / "slow.toml", "--jobs", 1, "--out", tmp_path / "out"]
+    call = subprocess.Popen([sys.executable, "-m", "eval", *map(str, words)], cwd=ROOT)
+    try:
+        worker = wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
+    finally:
+        call.kill()
+        call.wait()
+    wait_for(lambda: not Path("/proc", worker).exists() or b"zombie" in Path("/proc", worker, "status").read_bytes())
+
+
+def wait_for(found):
+    """What `found` gives once it is true."""
+    for _ in range(300):
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise AssertionError("it does not happen")

@@ -24,8 +24,9 @@ _SLACK_OF_A_GOP, _SLACK = 2, 4
 #: How near (natural log) the projection of a probe has to come to be followed by a full pass.
 _NEAR = 0.15
 _PROBES = 3
-#: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at the very end.
-_LAST_PASSES = 3
+#: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at the very end, and a small file gets
+#: keyframes at other places, each with a GOP's bytes.
+_LAST_PASSES = 5
 
 
 def encode_klt(search: Search) -> Fitted:
@@ -42,7 +43,7 @@ def encode_klt(search: Search) -> Fitted:
         last = _pass(search, SizePace(first.frame_bytes, quality, room, slope), quality, first.tuned)
         if len(last.data) <= search.limit:
             return search.fitted(last)
-        room -= len(last.data) - search.limit
+        room = min(room - (len(last.data) - search.limit), _room(search, last))
     smallest = _smallest(search, first)
     if len(smallest.data) > search.limit:
         raise search.too_small(smallest)
