@@ -14,7 +14,7 @@ from gvcodec import _core
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.structure.fit import read_clip
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model, model_path
-from gvcodec.structure.reference import ReferenceDecoder
+from gvcodec.structure.reference import GOLDEN, ReferenceDecoder
 from gvcodec.structure.static import central
 from gvcodec.types import Planes
 
@@ -81,6 +81,31 @@ def test_key_frames_forget_the_memory() -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_core_equals_reference_with_extreme_weights(tmp_path: Path, seed: int) -> None:
     compare(64, 48, 3, 26, extreme(tmp_path, seed))
+
+
+def test_memory_where_only_the_golden_frame_is_used() -> None:
+    """A picture drifts on, and every other frame is covered with noise: clean ones come from the golden frame, far away."""
+    width, height = 112, 48
+    rng = np.random.default_rng(3)
+    ground = rng.normal(0, 1, (height, width + 64))
+    for axis in (0, 1):
+        ground = sum(np.roll(ground, shift, axis) for shift in range(-3, 4)) / 7
+    ground = np.clip(512 + 900 * ground, 0, 1023)
+    encoder = KltEncoder(width, height, 24, scene_cut=False, threads=1)
+    core, python = KltDecoder(width, height, threads=1), ReferenceDecoder(width, height)
+    grey = np.full((height // 2, width // 2), 512, np.uint16)
+    furthest = 0
+    for t in range(7):
+        noise = rng.integers(-250, 251, (height, width)) if t % 2 else 0
+        luma = np.clip(ground[:, 8 * t : 8 * t + width] + noise, 0, 1023).astype(np.uint16)
+        coded = encoder.send((luma, grey, grey))
+        packet, loop = coded.packets[0], coded.loops[0]
+        assert same(core.send(packet.payload, packet.keyframe)[0], loop)
+        assert same(python.send(packet.payload, packet.keyframe)[0], loop)
+        assert python.tokens is not None
+        motion = python.tokens.motion
+        furthest = max(furthest, int(np.abs(motion[motion[..., 4] == GOLDEN][:, 2:4]).max(initial=0)))
+    assert furthest > 64  # a block
 
 
 def test_streams_of_the_first_model_decode() -> None:
