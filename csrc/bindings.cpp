@@ -19,6 +19,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 void bind_entropy(nb::module_&);
+void bind_refiner(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_painter(nb::module_&);
 
@@ -90,9 +91,11 @@ gv::Basis to_basis(const In<int16_t, 2>& rows, int count) {
 
 // Contexts that the model does not know keep what they have: those of tools that came later.
 void set_initial(gv::MixState& mix, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
-  if (p.shape(0) > mix.slots.size() || n.shape(0) != p.shape(0) || w.size() > mix.weights.size())
+  const size_t count = p.shape(0);
+  if ((count != gv::slots::kFirstCount && count != mix.slots.size()) || n.shape(0) != count ||
+      (w.size() != gv::slots::kFirstSetCount * gv::kWeights && w.size() != mix.weights.size()))
     throw nb::value_error("entropy model of another shape");
-  for (size_t i = 0; i < p.shape(0); ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
+  for (size_t i = 0; i < count; ++i) mix.slots[i] = {p(i), std::min<uint8_t>(n(i), gv::kCountLimit)};
   for (size_t i = 0; i < w.size(); ++i) mix.weights[i] = gv::clamp(w.data()[i], -gv::kWeightLimit, gv::kWeightLimit);
 }
 
@@ -118,6 +121,7 @@ NB_MODULE(_core, m) {
     }
   });
   bind_entropy(m);
+  bind_refiner(m);
   bind_streams(m);
   bind_painter(m);
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
@@ -131,7 +135,7 @@ NB_MODULE(_core, m) {
   nb::class_<gv::Model>(m, "Model", "Bases and initial entropy state of the KLT structure layer.")
       .def("__init__",
            [](gv::Model* self, const std::vector<In<int16_t, 2>>& key, const std::vector<In<int16_t, 2>>& inter,
-              const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
+              const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w, const gv::RefinerModel* refiner) {
              if (key.size() != gv::kLevels || inter.size() != gv::kLevels) throw nb::value_error("five bases each");
              new (self) gv::Model();
              for (int l = 0; l < gv::kLevels; ++l) {
@@ -139,8 +143,9 @@ NB_MODULE(_core, m) {
                self->basis[1][l] = to_basis(inter[l], gv::coefficient_count(l));
              }
              set_initial(self->initial, p, n, w);
+             if (refiner) self->refiner = *refiner;
            },
-           "key"_a, "inter"_a, "probabilities"_a, "counts"_a, "weights"_a)
+           "key"_a, "inter"_a, "probabilities"_a, "counts"_a, "weights"_a, "refiner"_a = nb::none())
       .def_static("blank_state", [] { return get_mix(gv::MixState(gv::slots::kCount, gv::slots::kSetCount)); },
                   "Entropy state that has learned nothing: (probabilities, counts, weights).");
 

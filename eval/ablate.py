@@ -23,7 +23,7 @@ from eval.metrics import sample
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip
-from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools
+from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, model_path
 from gvcodec.structure.lookahead import DEPTH
 from gvcodec.structure.static import SYNTAX, Tables, central, count_clips, read_clips
 from gvcodec.types import Planes
@@ -45,6 +45,7 @@ WITHOUT = {
 AQ = "variance AQ"
 AQ_VGG = "variance AQ, by LPIPS-VGG†"
 STATIC = "adaptive entropy model (static tables instead)"
+NETWORK = "network of the entropy model and its contexts (klt-1 instead)"
 #: Training clips that static tables are made from: one in so many, and their frames.
 EVERY, TRAIN_FRAMES = 8, 9
 #: LPIPS-VGG looks at one frame in so many.
@@ -61,16 +62,18 @@ def middle(clip: Clip) -> list[Planes]:
     return central(frames, *SIZE)  # type: ignore[arg-type]
 
 
-def curve(frames: list[Planes], tools: KltTools, qs: Sequence[int], *metrics: Metric) -> list[Curve]:
-    """(bpp, quality) for each q, for each metric."""
+def curve(
+    frames: list[Planes], tools: KltTools, qs: Sequence[int], *metrics: Metric, model: Path | None = None
+) -> list[Curve]:
+    """(bpp, quality) for each q, for each metric; `model`: another than the one that is encoded with."""
     height, width = frames[0][0].shape
     points: list[Curve] = [[] for _ in metrics]
     for q in qs:
-        encoder = KltEncoder(width, height, q, scene_cut=False, threads=1, tools=tools)
+        encoder = KltEncoder(width, height, q, scene_cut=False, threads=1, tools=tools, model=model)
         coded = [*(encoder.send(planes) for planes in frames), encoder.flush()]
         packets, shown = [p for c in coded for p in c.packets], [loop for c in coded for loop in c.loops]
         if tools.deblock:
-            decoder = KltDecoder(width, height, threads=1)
+            decoder = KltDecoder(width, height, threads=1, model=model)
             shown = [decoder.send(p.payload, p.keyframe)[0] for p in packets]
         bpp = 8 * sum(len(p.payload) for p in packets) / (len(frames) * width * height)
         for metric, found in zip(metrics, points, strict=True):
@@ -97,7 +100,7 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
     if len(qs) < 3:
         raise EvalError("--q: three or more are needed for a BD-rate")
     trained = {q: count_clips(read_clips(paths, TRAIN_FRAMES, *SIZE), q) for q in qs}
-    deltas: dict[str, list[float | None]] = {name: [] for name in (*WITHOUT, AQ_VGG, STATIC)}
+    deltas: dict[str, list[float | None]] = {name: [] for name in (*WITHOUT, AQ_VGG, NETWORK, STATIC)}
     for clip in tqdm(clips, unit="clip"):
         frames, vgg = middle(clip), _vgg(clip)
         anchor, *anchor_vgg = curve(frames, ALL, qs, psnr_y, *vgg)
@@ -107,6 +110,8 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
             if name == AQ:
                 pairs = zip(anchor_vgg, test_vgg, strict=True)
                 deltas[AQ_VGG] += [bd_rate(a, t, False).percent for a, t in pairs] or [None]
+        (test,) = curve(frames, ALL, qs, psnr_y, model=model_path().with_name("klt-1.safetensors"))
+        deltas[NETWORK].append(bd_rate(anchor, test, True).percent)
         deltas[STATIC].append(static_delta(frames, trained))
     write_json(out / "ablation.json", {"clips": [c.describe() for c in clips], "q": list(qs), "percent": deltas})
     text = _markdown(clips, qs, deltas)

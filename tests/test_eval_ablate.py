@@ -37,7 +37,7 @@ def test_table(tmp_path):
         make_ablation([clip], [30, 40], train, tmp_path)
     text = make_ablation([clip], [36, 46, 56], train, tmp_path)
     lines = text.split("\n")
-    assert "small-pan" in lines[0] and len([line for line in lines if line.startswith("| ")]) == 2 + len(WITHOUT) + 2
+    assert "small-pan" in lines[0] and len([line for line in lines if line.startswith("| ")]) == 2 + len(WITHOUT) + 3
     # Tables made from three frames of something else are no match.
     saved = read_json(tmp_path / "ablation.json")["percent"]
     assert saved[STATIC][0] > 20 and saved["RDOQ"][0] is not None

@@ -16,6 +16,7 @@ from gvcodec import _core
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
 from gvcodec.errors import DamagedStreamError
+from gvcodec.models import find_model
 from gvcodec.structure import reference_contexts, reference_loop
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model
 from gvcodec.structure.reference import ReferenceDecoder
@@ -145,12 +146,15 @@ def stream(klt_model: Path) -> None:
     damaged_alike.stream = [p.payload for p in packets], [p.keyframe for p in packets], klt_model  # type: ignore[attr-defined]
 
 
-def test_golden_stream() -> None:
+@pytest.mark.parametrize("name", ["klt", "klt-1", "klt-0.2"])
+def test_golden_stream(name: str) -> None:
     """The file's own loop hash, without the core; and the tokens that the core reads are the reference's."""
-    with (Path(__file__).parent / "golden" / "klt.bin").open("rb") as file:
+    with (Path(__file__).parent / "golden" / f"{name}.bin").open("rb") as file:
         reader = Reader(file)
-        python = ReferenceDecoder(reader.header.format.width, reader.header.format.height)
-        core = _core.KltDecoder(load_model(), reader.header.format.width, reader.header.format.height)
+        assert reader.header.structure_id is not None
+        model = find_model(reader.header.structure_id, "the model")
+        python = ReferenceDecoder(reader.header.format.width, reader.header.format.height, model)
+        core = _core.KltDecoder(load_model(model), reader.header.format.width, reader.header.format.height)
         digest = hashlib.sha256()
         for packet in reader.packets():
             if not packet.is_frame:

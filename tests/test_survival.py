@@ -222,7 +222,7 @@ def test_unknown_packets_are_skipped(tmp_path: Path, clip: list[Planes], monkeyp
 
 def test_models_are_looked_for_by_hash(tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch) -> None:
     header = Reader(io.BytesIO(made(clip[:2]))).header
-    shipped = ROOT / "checkpoints" / "klt-1.safetensors"
+    shipped = ROOT / "checkpoints" / "klt-2.safetensors"
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "nothing"])
     with pytest.raises(WrongModelError, match=f"{header.structure_id.hex()} is not at hand; looked in .*nothing"):
         Decoder(header, fidelity=True)

@@ -193,6 +193,13 @@ void LoopState::deblock(int q, bool key) {
   }
 }
 
+std::vector<float> of_windows(std::vector<float> pieces, const FrameTokens& tokens) {
+  const size_t windows = static_cast<size_t>(tokens.windows().width) * tokens.windows().height;
+  for (size_t i = windows; i < pieces.size(); ++i) pieces[i - windows] += pieces[i];
+  pieces.resize(windows);
+  return pieces;
+}
+
 void KltDecoder::decode(const uint8_t* data, size_t size) {
   if (size < 1) throw DamagedStream("bad frame header");
   const bool key = data[0] & 0x40;
@@ -203,9 +210,8 @@ void KltDecoder::decode(const uint8_t* data, size_t size) {
   began_ = state_.mix;
   key_ = key;
   BitDecoder coder(state_.mix, data + 1, size - 1, !key && data[0] & 0x80);
-  FrameSyntax<BitDecoder>(coder, state_.now, state_.before, q_, key).code();
+  code_frame(coder, state_.model, state_.prediction, state_.now, state_.before, q_, key, [] {}, [&] { state_.predict(key); });
   if (!coder.finished()) throw DamagedStream("frame does not end where it should");
-  state_.predict(key);
   state_.reconstruct(q_, key);
   started_ = true;
 }
@@ -216,8 +222,8 @@ std::vector<float> KltDecoder::window_bits() const {
   BitEncoder coder(mix);
   FrameTokens now = state_.now;
   std::vector<size_t> ends;
-  FrameSyntax<BitEncoder>(coder, now, state_.before, q_, key_).code([&] { ends.push_back(coder.count()); });
-  return coder.bits(ends);
+  code_frame(coder, state_.model, state_.prediction, now, state_.before, q_, key_, [&] { ends.push_back(coder.count()); }, [] {});
+  return of_windows(coder.bits(ends), now);
 }
 
 }  // namespace gv

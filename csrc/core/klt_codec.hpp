@@ -1,8 +1,8 @@
 // KLT structure layer: one frame in, one payload out, and back; both sides keep equal loop frames.
 //
 // Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; in
-// others, the rANS bytes are trimmed), then the rANS bytes of syntax.hpp. Key frames predict mid-grey, restore the model's initial state and forget all that was
-// decoded before.
+// others, the rANS bytes are trimmed), then the rANS bytes of syntax.hpp. Key frames predict mid-grey, restore the model's
+// initial state and forget all that was decoded before.
 #pragma once
 
 #include <memory>
@@ -15,6 +15,7 @@ struct Model {
   // [key, inter]; level 0 has 384 rows, coarser levels 64.
   std::array<std::array<Basis, kLevels>, 2> basis;
   MixState initial{slots::kCount, slots::kSetCount};
+  RefinerModel refiner;  // empty: without
 };
 
 // Y, U, V of one padded frame.
@@ -73,6 +74,21 @@ class LoopState {
   void deblock(int q, bool key);
 };
 
+// Codes or decodes the tokens `now` of a frame in the way that the model wants: see FrameSyntax::code.
+template <class Coder, class Done, class Moved>
+void code_frame(Coder& coder, const Model& model, const Picture& prediction, FrameTokens& now, const FrameTokens& before, int q, bool key,
+                Done done, Moved moved) {
+  if (model.refiner.empty()) {
+    FrameSyntax<Coder>(coder, now, before, q, key).code(done, moved);
+    return;
+  }
+  Refiner refiner(model, prediction, now, before, q, key);
+  FrameSyntax<Coder>(coder, now, before, q, key, &refiner).code(done, moved);
+}
+
+// Code lengths of the windows, from those of the pieces between one `done()` and the next.
+std::vector<float> of_windows(std::vector<float> pieces, const FrameTokens& tokens);
+
 class KltDecoder {
  public:
   KltDecoder(const Model& model, int width, int height, int threads) : state_(model, width, height, threads) {}
@@ -84,6 +100,7 @@ class KltDecoder {
   const FrameTokens& tokens() const { return state_.now; }
   const FrameTokens& tokens_before() const { return state_.before; }
   int q() const { return q_; }
+  const Picture& prediction() const { return state_.prediction; }
 
  private:
   LoopState state_;

@@ -53,8 +53,8 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
 
   BitEncoder coder(state_.mix);
   std::vector<size_t> ends;
-  FrameSyntax<BitEncoder>(coder, state_.now, state_.before, q, key).code([&] { ends.push_back(coder.count()); });
-  report.window_bits = coder.bits(ends);
+  code_frame(coder, state_.model, state_.prediction, state_.now, state_.before, q, key, [&] { ends.push_back(coder.count()); }, [] {});
+  report.window_bits = of_windows(coder.bits(ends), state_.now);
   bool flag = state_.now.has_golden;  // bit 7
   report.payload = key || !flag ? coder.finish() : coder.finish_short(flag);
   report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0) | (flag ? 0x80 : 0)));

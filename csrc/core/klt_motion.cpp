@@ -173,7 +173,7 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     const MergeList list = merge_candidates(now, state_.before, x, y, size, now.uses_golden);
     Motion motion = node.motion;
     int bits = 3;
-    const Mv last = list.nearest_last(), gold = list.nearest_golden();
+    const Mv last = list.nearest(&Motion::last, kFromLast).first, gold = list.nearest(&Motion::golden, kFromGolden).first;
     if (motion.from & kFromLast) bits += mv_bits(motion.last.x - last.x, motion.last.y - last.y);
     if (motion.from & kFromGolden) bits += kFromBits + mv_bits(motion.golden.x - gold.x, motion.golden.y - gold.y);
     uint64_t best = node.sad + static_cast<uint64_t>(bits) * bit_cost;

@@ -46,7 +46,7 @@ MixState::MixState(size_t slot_count, size_t set_count) : slots(slot_count) {
   for (size_t s = 0; s < set_count; ++s) weights[s * kWeights + kMaxInputs] = 0;
 }
 
-uint32_t Mixer::predict(const Contexts& c) {
+uint32_t Mixer::predict(const Contexts& c, bool refines) {
   const int32_t* w = state_.weights.data() + static_cast<size_t>(c.set) * kWeights;
   int64_t sum = static_cast<int64_t>(w[kMaxInputs]) * 256;
   for (int i = 0; i < c.count; ++i) {
@@ -55,12 +55,14 @@ uint32_t Mixer::predict(const Contexts& c) {
     x_[i] = stretch(s.p) * kTables.confidence[s.n] >> 8;
     sum += static_cast<int64_t>(w[i]) * x_[i];
   }
-  return squash(static_cast<int>(clamp<int64_t>(sum >> 16, -2047, 2047)));
+  stretched_ = static_cast<int>(clamp<int64_t>(sum >> 16, -2047, 2047));
+  mixed_ = squash(stretched_);
+  return refines && c.refinement ? squash(stretched_ + c.refinement->delta(stretched_)) : mixed_;
 }
 
-void Mixer::update(const Contexts& c, int bit, uint32_t p) {
+void Mixer::update(const Contexts& c, int bit) {
   int32_t* w = state_.weights.data() + static_cast<size_t>(c.set) * kWeights;
-  const int32_t error = (bit ? 65535 : 0) - static_cast<int32_t>(p);
+  const int32_t error = (bit ? 65535 : 0) - static_cast<int32_t>(mixed_);
   auto learn = [&](int32_t& weight, int32_t x) {
     weight = clamp(weight + ((x * (error >> 4) + (1 << 13)) >> 14), -kWeightLimit, kWeightLimit);
   };

@@ -33,25 +33,40 @@ struct MixState {
   MixState(size_t slot_count, size_t set_count);
 };
 
+class Refiner;
+
+// What a decision tells the refiner, which corrects the mixed log odds when these are known (see refiner.hpp).
+struct Refinement {
+  Refiner* refiner = nullptr;
+  int kind = 0, row = 0;
+  uint8_t feature[16] = {};        // 0…127; the last one is the mixed log odds
+  int delta(int stretched) const;  // in 1/256
+};
+
 // The contexts of one decision.
 struct Contexts {
   uint32_t slot[kMaxInputs];
   int count = 0;
   uint32_t set = 0;
+  const Refinement* refinement = nullptr;
   void add(uint32_t s) { slot[count++] = s; }
 };
 
 class Mixer {
  public:
   explicit Mixer(MixState& state) : state_(state) {}
-  // Probability of a 1 in 16 bit, 32…65504.
-  uint32_t predict(const Contexts& c);
+  // Probability of a 1 in 16 bit, 32…65504; `refines`: by the decision's refinement, if it has one.
+  uint32_t predict(const Contexts& c, bool refines = true);
   // Learns the outcome of the decision that predict() was called for last.
-  void update(const Contexts& c, int bit, uint32_t p);
+  void update(const Contexts& c, int bit);
+  // Log odds that predict() came to without refinement, -2047…2047 in 1/256.
+  int stretched() const { return stretched_; }
 
  private:
   MixState& state_;
   int32_t x_[kWeights];
+  int stretched_ = 0;
+  uint32_t mixed_ = 0;  // probability without refinement: what slots and weights learn from
 };
 
 // Three forms of one interface: `int bit(contexts, value)` returns the decision, `raw` codes equiprobable bits.
@@ -65,7 +80,7 @@ class BitEncoder {
       rans_.put(kProbOne - p, p);
     else
       rans_.put(0, kProbOne - p);
-    mixer_.update(c, value, p);
+    mixer_.update(c, value);
     return value;
   }
   uint32_t raw(int bits, uint32_t value) {
@@ -93,7 +108,7 @@ class BitDecoder {
       rans_.advance(kProbOne - p, p);
     else
       rans_.advance(0, kProbOne - p);
-    mixer_.update(c, value, p);
+    mixer_.update(c, value);
     return value;
   }
   uint32_t raw(int bits, uint32_t) {

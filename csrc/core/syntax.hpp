@@ -1,10 +1,13 @@
 // Bitstream syntax of a KLT frame, written once: the coder is an encoder or a decoder (mixer.hpp).
 //
-// Order: in inter frames of a GOP with a golden frame, two flags; windows row by row; in a window first the motion quadtree (z-order, inter frames only), then the tokens level
-// by level, coarse to fine, row by row. Every decision's contexts are functions of integers decoded before it.
+// Order: in inter frames of a GOP with a golden frame, two flags; windows row by row; in a window first the motion quadtree
+// (z-order, inter frames only), then the tokens level by level, coarse to fine, row by row. Every decision's contexts are
+// functions of integers decoded before it.
 #pragma once
 
 #include "core/mixer.hpp"
+#include "core/buckets.hpp"
+#include "core/refiner.hpp"
 #include "core/tokens.hpp"
 
 namespace gv {
@@ -13,13 +16,17 @@ namespace gv {
 namespace slots {
 constexpr uint32_t kKinds = kLevels * 2;  // level × (key, inter)
 constexpr uint32_t kIndex = 72, kIndex16 = 16, kIndex8 = 8, kGroups = 17;
+constexpr uint32_t kMvDecisions = 38;  // of a vector difference: zero flags, signs, prefix bits
 enum Family : uint32_t {
   kSplit0, kSplit1, kSplit2, kMerge0, kMerge1, kMergeIndex, kMvZero, kMvPrefix, kMvSign,
   kAny0, kAny1, kAny2, kAny3, kAny4, kSelf0, kSelf1, kSelf2,
   kLast0, kLast1, kLast2, kLast3, kLastBits,
   kSig0, kSig1, kSig2, kSig3, kSig4,
   kBig0, kBig1, kBig2, kBig3, kBig4, kMore0, kMore1, kMore2, kSign0, kSign1, kSign2,
-  kBecomesGolden, kUsesGolden, kFrom0, kFrom1, kFamilies
+  kBecomesGolden, kUsesGolden, kFrom0, kFrom1,
+  // Of the refined model.
+  kSigR, kBigR, kSignR, kSplitR, kMergeR0, kMergeR1, kMergeIndexR0, kMergeIndexR1, kMergeIndexR2, kMvR0, kMvR1, kMvR2, kMvSignR,
+  kFamilies
 };
 constexpr uint32_t kSize[kFamilies] = {
     kLevels * 9, kLevels * 5 * 5, kLevels * 16, kLevels * 3 * 3, kLevels * 16, kLevels * 5, 2 * 2, 2 * 16, 2,
@@ -28,74 +35,73 @@ constexpr uint32_t kSize[kFamilies] = {
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * 8 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex,
     kKinds * kIndex, kKinds * kIndex8 * 9, kKinds * 9 * kIndex8, kKinds * 16 * kIndex16, kKinds * kGroups * kIndex8,
     kKinds * 16 * kIndex8, 16 * 9 * 2, 16 * 16 * 2, kKinds * 16 * 9, kKinds * 16 * 3, kKinds * 2,
-    kOldest + 1, kOldest + 1, 2 * 3 * 3 * 3, 2 * kLevels};
+    kOldest + 1, kOldest + 1, 2 * 3 * 3 * 3, 2 * kLevels,
+    kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3, kKinds * kIndex16 * 8 * 3,
+    kLevels * 4 * 4 * 4, kLevels * 5 * 4, kLevels * 2 * 3, kLevels * 4 * 4, 4 * 4 * 9, 4 * 6 * 4,
+    kMvDecisions * kLevels, kMvDecisions * 8, kMvDecisions * 8, 2 * 3 * 3};
 constexpr uint32_t first(uint32_t family) {
   uint32_t sum = 0;
   for (uint32_t f = 0; f < family; ++f) sum += kSize[f];
   return sum;
 }
-constexpr uint32_t kCount = first(kFamilies);
+// kFirstCount, kFirstSetCount: what klt-1 knows, of before golden frames.
+constexpr uint32_t kCount = first(kFamilies), kFirstCount = first(kBecomesGolden);
 
 // Mixer weight sets.
 constexpr uint32_t kSetSplit = 0, kSetMerge = kSetSplit + kLevels, kSetMergeIndex = kSetMerge + kLevels,
                    kSetMv = kSetMergeIndex + 1, kSetAny = kSetMv + 3, kSetSelf = kSetAny + kKinds,
                    kSetLast = kSetSelf + kKinds, kSetLastBits = kSetLast + kKinds, kSetSig = kSetLastBits + 1,
                    kSetBig = kSetSig + kKinds * kIndex8, kSetMore = kSetBig + kKinds * kIndex8,
-                   kSetSign = kSetMore + 1, kSetGolden = kSetSign + 2, kSetFrom = kSetGolden + 2, kSetCount = kSetFrom + 2;
+                   kSetSign = kSetMore + 1, kSetGolden = kSetSign + 2, kSetFrom = kSetGolden + 2, kSetCount = kSetFrom + 2,
+                   kFirstSetCount = kSetGolden;
 }  // namespace slots
-
-// Buckets.
-inline uint32_t index72(int i) { return static_cast<uint32_t>(i < 48 ? i : 48 + (i - 48) / 16); }
-inline uint32_t index16(int i) {
-  static constexpr int kEdge[15] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 40, 64, 128, 256};
-  uint32_t b = 0;
-  while (b < 15 && i >= kEdge[b]) ++b;
-  return b;
-}
-inline uint32_t index8(int i) {
-  static constexpr int kEdge[7] = {1, 2, 3, 5, 9, 21, 64};
-  uint32_t b = 0;
-  while (b < 7 && i >= kEdge[b]) ++b;
-  return b;
-}
-inline uint32_t energy6(int e) { return e < 2 ? e : e < 4 ? 2 : e < 8 ? 3 : e < 16 ? 4 : 5; }
-inline uint32_t sign3(int v) { return v > 0 ? 2 : v < 0 ? 1 : 0; }
-inline int small(int v) { return std::min(2, std::abs(v)); }
-
-// Groups of the last index: first index and number of extra bits.
-constexpr int kGroupFirst[slots::kGroups] = {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
-constexpr int kGroupBits[slots::kGroups] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7};
-inline int last_group(int last) {
-  int g = slots::kGroups - 1;
-  while (last < kGroupFirst[g]) --g;
-  return g;
-}
 
 template <class Coder>
 class FrameSyntax {
  public:
   // Decoding fills `now`; encoding reads it.
-  FrameSyntax(Coder& coder, FrameTokens& now, const FrameTokens& before, int q, bool key)
-      : coder_(coder), now_(now), before_(before), q_(static_cast<uint32_t>(q)), key_(key) {}
+  FrameSyntax(Coder& coder, FrameTokens& now, const FrameTokens& before, int q, bool key, Refiner* refiner = nullptr)
+      : coder_(coder), now_(now), before_(before), q_(static_cast<uint32_t>(q)), key_(key), refiner_(refiner) {}
 
   void code() {
-    code([] {});
+    code([] {}, [] {});
   }
-  // Calls `done()` after each window, row by row.
-  template <class Done>
-  void code(Done done) {
+  // Calls `done()` after each window, row by row, and `moved()` when all motion is known. With a refiner, which looks at the
+  // prediction, the motion of all windows comes first, and `done()` is called after a window's motion and after its tokens.
+  template <class Done, class Moved>
+  void code(Done done, Moved moved) {
     if (!key_ && now_.has_golden) {
       const uint32_t age = static_cast<uint32_t>(now_.golden_age);
       now_.becomes_golden = one(slots::kBecomesGolden, age, slots::kSetGolden, now_.becomes_golden);
       now_.uses_golden = age > 1 && one(slots::kUsesGolden, age, slots::kSetGolden + 1, now_.uses_golden);
     }
     const Grid w = now_.windows();
-    for (int wy = 0; wy < w.height; ++wy)
-      for (int wx = 0; wx < w.width; ++wx) {
-        if (!key_) motion(kTop, wx, wy);
-        for (int l = kTop; l >= 0; --l) tokens(l, wx, wy);
-        done();
-      }
+    auto windows = [&](auto part) {
+      for (int wy = 0; wy < w.height; ++wy)
+        for (int wx = 0; wx < w.width; ++wx) {
+          part(wx, wy);
+          done();
+        }
+    };
+    auto move = [&](int wx, int wy) {
+      if (!key_) motion(kTop, wx, wy);
+    };
+    auto fill = [&](int wx, int wy) {
+      for (int l = kTop; l >= 0; --l) tokens(l, wx, wy);
+    };
+    if (refiner_) {
+      windows(move);
+      moved();
+      refiner_->begin();
+      windows(fill);
+      refiner_->remember();
+    } else {
+      windows([&](int wx, int wy) {
+        move(wx, wy);
+        fill(wx, wy);
+      });
+      moved();
+    }
   }
 
  private:
@@ -104,6 +110,7 @@ class FrameSyntax {
   const FrameTokens& before_;
   uint32_t q_;
   bool key_;
+  Refiner* refiner_;
 
   static uint32_t slot(slots::Family family, uint32_t offset) { return slots::first(family) + offset; }
   // A decision with a single context.
@@ -128,6 +135,10 @@ class FrameSyntax {
       c.add(slot(slots::kSplit0, ul * 9 + versus(left) * 3 + versus(above)));
       c.add(slot(slots::kSplit1, (ul * 5 + before_.depth[at]) * 5 + std::min(left, above)));
       c.add(slot(slots::kSplit2, ul * 16 + q_ / 4));
+      if (refiner_) {
+        const uint32_t finer = (left < ul) + (above < ul) + (before_.depth[at] < l);
+        c.add(slot(slots::kSplitR, ((ul * 4 + finer) * 4 + (ny & 1) * 2u + (nx & 1)) * 4 + q_ / 16));
+      }
       if (coder_.bit(c, now_.depth[at] < l)) {
         for (int i = 0; i < 4; ++i) motion(l - 1, nx * 2 + (i & 1), ny * 2 + (i >> 1));
         return;
@@ -143,13 +154,27 @@ class FrameSyntax {
     const uint32_t left_merged = x > 0 ? now_.merged[at - 1] : 2, above_merged = y > 0 ? now_.merged[at - w] : 2;
     c.add(slot(slots::kMerge0, (ul * 3 + left_merged) * 3 + above_merged));
     c.add(slot(slots::kMerge1, ul * 16 + q_ / 4));
+    const uint32_t spread = list.count > 1 ? apart4(list.motion[0], list.motion[1]) : 0;
+    if (refiner_) {
+      c.add(slot(slots::kMergeR0, (ul * 5 + static_cast<uint32_t>(list.count - 1)) * 4 + spread));
+      const uint32_t past_depth = before_.depth[at];
+      c.add(slot(slots::kMergeR1, (ul * 2 + before_.merged[at]) * 3 + (past_depth < ul ? 2u : past_depth == ul ? 1u : 0u)));
+    }
     const bool merge = coder_.bit(c, index < list.count);
     if (merge) {
-      int chosen = 0;
+      int chosen = 0, past_candidate = 0;
+      const Motion past = past_motion(before_, x, y, size, now_.uses_golden);
+      while (past_candidate < list.count && list.motion[past_candidate] != past) ++past_candidate;
       while (chosen < list.count - 1) {
         Contexts m;
         m.set = slots::kSetMergeIndex;
-        m.add(slot(slots::kMergeIndex, ul * 5 + static_cast<uint32_t>(chosen)));
+        const uint32_t uc = static_cast<uint32_t>(chosen);
+        m.add(slot(slots::kMergeIndex, ul * 5 + uc));
+        if (refiner_) {
+          m.add(slot(slots::kMergeIndexR0, (ul * 4 + uc) * 4 + static_cast<uint32_t>(list.count - 2)));
+          m.add(slot(slots::kMergeIndexR1, ((uc * 4 + apart4(list.motion[chosen], list.motion[chosen + 1])) * 3 + left_merged) * 3 + above_merged));
+          m.add(slot(slots::kMergeIndexR2, (uc * 6 + static_cast<uint32_t>(past_candidate)) * 4 + q_ / 16));
+        }
         if (!coder_.bit(m, index > chosen)) break;
         ++chosen;
       }
@@ -158,8 +183,8 @@ class FrameSyntax {
       const Motion truth = motion;
       motion = {{}, {}, kFromLast};
       if (now_.uses_golden) motion.from = from(l, at, x > 0, y > 0, truth.from);
-      if (motion.from & kFromLast) motion.last = vector(list.nearest_last(), truth.last);
-      if (motion.from & kFromGolden) motion.golden = vector(list.nearest_golden(), truth.golden);
+      if (motion.from & kFromLast) motion.last = vector(ul, list.nearest(&Motion::last, kFromLast), truth.last);
+      if (motion.from & kFromGolden) motion.golden = vector(ul, list.nearest(&Motion::golden, kFromGolden), truth.golden);
     }
     for (int j = y; j < std::min(y + size, h); ++j)
       for (int i = x; i < std::min(x + size, w); ++i) {
@@ -168,6 +193,14 @@ class FrameSyntax {
         now_.depth[b] = static_cast<uint8_t>(l);
         now_.merged[b] = merge;
       }
+  }
+
+  // How far two motions lie apart: equal, less than a sample, less than four, more or predicted from different frames.
+  static uint32_t apart4(const Motion& a, const Motion& b) {
+    if (a.from != b.from) return 3;
+    auto distance = [](Mv u, Mv v) { return std::abs(u.x - v.x) + std::abs(u.y - v.y); };
+    const int d = distance(a.last, b.last) + distance(a.golden, b.golden);
+    return d == 0 ? 0 : d < 4 ? 1 : d < 16 ? 2 : 3;
   }
 
   // Which frames a region is predicted from.
@@ -185,23 +218,43 @@ class FrameSyntax {
     return decide(1, truth == kFromBoth) ? kFromBoth : kFromGolden;
   }
 
-  Mv vector(Mv nearest, Mv truth) {
-    const int dx = vector_part(0, truth.x - nearest.x, 0);
-    const int dy = vector_part(1, truth.y - nearest.y, dx != 0);
-    return {static_cast<int16_t>(clamp(nearest.x + dx, -kMvLimit, kMvLimit)),
-            static_cast<int16_t>(clamp(nearest.y + dy, -kMvLimit, kMvLimit))};
+  Mv vector(uint32_t l, const Nearest& near, Mv truth) {
+    const Mv a = near.first, b = near.second;
+    const int dx = vector_part(l, 0, truth.x - a.x, 0, b.x - a.x, a.x);
+    const int dy = vector_part(l, 1, truth.y - a.y, dx != 0, b.y - a.y, a.y);
+    return {static_cast<int16_t>(clamp(a.x + dx, -kMvLimit, kMvLimit)), static_cast<int16_t>(clamp(a.y + dy, -kMvLimit, kMvLimit))};
   }
 
-  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix.
-  int vector_part(uint32_t axis, int v, uint32_t other) {
-    if (!one(slots::kMvZero, axis * 2 + other, slots::kSetMv, v != 0)) return 0;
-    const int negative = one(slots::kMvSign, axis, slots::kSetMv + 1, v < 0);
+  // One component of a vector difference: zero flag, sign, exp-Golomb magnitude with modelled prefix. `other`: the other
+  // component is not zero; `second` is the second nearest's difference, `first` the nearest itself.
+  int vector_part(uint32_t l, uint32_t axis, int v, uint32_t other, int second, int first) {
+    const uint32_t gap = std::min(7u, magnitude_bits(second));
+    auto decide = [&](slots::Family family, uint32_t offset, uint32_t number, uint32_t set, int value) {
+      Contexts c;
+      c.set = slots::kSetMv + set;
+      c.add(slot(family, offset));
+      if (refiner_) {
+        c.add(slot(slots::kMvR0, number * kLevels + l));
+        c.add(slot(slots::kMvR1, number * 8 + gap));
+        c.add(slot(slots::kMvR2, number * 8 + q_ / 8));
+        if (set == 1) c.add(slot(slots::kMvSignR, (axis * 3 + sign3(second)) * 3 + sign3(first)));
+      }
+      return coder_.bit(c, value);
+    };
+    if (!decide(slots::kMvZero, axis * 2 + other, axis * 2 + other, 0, v != 0)) return 0;
+    const int negative = decide(slots::kMvSign, axis, 4 + axis, 1, v < 0);
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(v));  // >= 1
     uint32_t bits = 0;
-    while (bits < 13 && one(slots::kMvPrefix, axis * 16 + bits, slots::kSetMv + 2, magnitude >> (bits + 1) != 0)) ++bits;
+    while (bits < 13 && decide(slots::kMvPrefix, axis * 16 + bits, 6 + axis * 16 + bits, 2, magnitude >> (bits + 1) != 0)) ++bits;
     const uint32_t rest = bits ? coder_.raw(static_cast<int>(bits), magnitude & ((1u << bits) - 1)) : 0;
     const int m = static_cast<int>(1u << bits | rest);
     return negative ? -m : m;
+  }
+
+  static uint32_t magnitude_bits(int v) {
+    uint32_t bits = 0;
+    while (std::abs(v) >> bits) ++bits;
+    return bits;
   }
 
   void tokens(int l, int wx, int wy) {
@@ -256,6 +309,10 @@ class FrameSyntax {
     const size_t block = static_cast<size_t>(y << l) * now_.blocks_wide + (x << l);
     c.add(slot(slots::kAny3, k * 40 + (now_.depth[block] * 2u + now_.merged[block]) * 4 + std::min(past_energy, 3u)));
     c.add(slot(slots::kAny4, (k * 6 + energy6(parent_energy)) * 16 + siblings * 4 + (y & 1) * 2u + (x & 1)));
+    if (refiner_) {
+      refiner_->visit(l, x, y, past, siblings);
+      c.refinement = refiner_->any();
+    }
     t.any[at] = static_cast<uint8_t>(coder_.bit(c, t.any[at]));
     bool self = t.any[at];
     if (self && l > 0) {
@@ -272,6 +329,7 @@ class FrameSyntax {
     }
     token(l, at, left, above, past);
     if (Coder::kDecodes) now_.measure(l, at);
+    if (refiner_) refiner_->coded();
   }
 
   void token(int l, int at, int left, int above, int past) {
@@ -295,6 +353,7 @@ class FrameSyntax {
       c.add(slot(slots::kLast1, kg * 6 + near_group));
       c.add(slot(slots::kLast2, kg * 8 + q_ / 8));
       c.add(slot(slots::kLast3, kg * 6 + past_group));
+      if (refiner_) c.refinement = refiner_->last(group);
       if (!coder_.bit(c, true_group > group)) break;
       ++group;
     }
@@ -317,6 +376,11 @@ class FrameSyntax {
       const uint32_t run = static_cast<uint32_t>(small(before1) * 3 + small(before2));
       const uint32_t i8 = index8(i), i16 = index16(i), i72 = index72(i), togo = static_cast<uint32_t>(std::min(7, last - i));
       int magnitude = 1;
+      uint32_t around = 0;  // bucket of what the refiner knows
+      if (refiner_) {
+        refiner_->coefficient(i, last, before1, before2);
+        around = ((k * slots::kIndex16 + i16) * 8 + refiner_->predicted8(i)) * 3;
+      }
       if (i < last) {
         Contexts c;
         c.set = slots::kSetSig + k * slots::kIndex8 + i8;
@@ -325,6 +389,10 @@ class FrameSyntax {
         c.add(slot(slots::kSig2, ((k * 9 + run) * 8 + togo) * slots::kIndex8 + i8));
         c.add(slot(slots::kSig3, (k * 16 + q_ / 4) * slots::kIndex16 + i16));
         c.add(slot(slots::kSig4, (k * slots::kGroups + ug) * slots::kIndex + i72));
+        if (refiner_) {
+          c.add(slot(slots::kSigR, around + refiner_->relatives3()));
+          c.refinement = refiner_->significant();
+        }
         magnitude = coder_.bit(c, v[i] != 0);
       }
       if (magnitude) {
@@ -336,8 +404,12 @@ class FrameSyntax {
         c.add(slot(slots::kBig2, (k * 9 + run) * slots::kIndex8 + i8));
         c.add(slot(slots::kBig3, (k * 16 + q_ / 4) * slots::kIndex16 + i16));
         c.add(slot(slots::kBig4, (k * slots::kGroups + ug) * slots::kIndex8 + i8));
+        if (refiner_) {
+          c.add(slot(slots::kBigR, around + refiner_->relatives3()));
+          c.refinement = refiner_->larger(1);
+        }
         if (coder_.bit(c, truth > 1)) magnitude = more(k, i8, near, truth);
-        const int negative = sign(k, i, vl, va, vp, v[i] < 0);
+        const int negative = sign(k, i, vl, va, vp, around, v[i] < 0);
         if (Coder::kDecodes) v[i] = static_cast<int16_t>(negative ? -magnitude : magnitude);
       } else if (Coder::kDecodes) {
         v[i] = 0;
@@ -358,6 +430,7 @@ class FrameSyntax {
       c.add(slot(slots::kMore0, (k * 16 + step) * slots::kIndex8 + i8));
       c.add(slot(slots::kMore1, (step * 9 + near) * 2 + (key_ ? 0 : 1)));
       c.add(slot(slots::kMore2, (step * 16 + q_ / 4) * 2 + (key_ ? 0 : 1)));
+      if (refiner_) c.refinement = refiner_->larger(m);
       if (!coder_.bit(c, truth > m)) return m;
       ++m;
     }
@@ -368,7 +441,7 @@ class FrameSyntax {
     return std::min(kMaxLevel - 1, 15 + static_cast<int>(1u << bits | low));
   }
 
-  int sign(uint32_t k, int i, int vl, int va, int vp, int negative) {
+  int sign(uint32_t k, int i, int vl, int va, int vp, uint32_t around, int negative) {
     Contexts c;
     if (i < 16) {
       const uint32_t ui = static_cast<uint32_t>(i);
@@ -379,6 +452,7 @@ class FrameSyntax {
       c.set = slots::kSetSign + 1;
       c.add(slot(slots::kSign2, k * 2));
     }
+    if (refiner_ && !key_) c.add(slot(slots::kSignR, around + sign3(refiner_->predicted_sign(i))));
     return coder_.bit(c, negative);
   }
 };

@@ -11,11 +11,13 @@ FrameTokens::FrameTokens(int width, int height) : blocks_wide(ceil_div(width, kB
     t.last.resize(nodes);
     t.any.resize(nodes);
     t.energy.resize(nodes);
+    t.band.resize(nodes * kBands);
   }
   const size_t blocks = static_cast<size_t>(blocks_wide) * blocks_high;
   motion.resize(blocks);
   depth.resize(blocks);
   merged.resize(blocks);
+  memory.resize(blocks * kBands);
   clear();
 }
 
@@ -26,10 +28,12 @@ void FrameTokens::clear() {
     std::fill(t.last.begin(), t.last.end(), static_cast<int16_t>(-1));
     std::fill(t.any.begin(), t.any.end(), static_cast<uint8_t>(0));
     std::fill(t.energy.begin(), t.energy.end(), static_cast<uint8_t>(0));
+    std::fill(t.band.begin(), t.band.end(), 0u);
   }
   std::fill(motion.begin(), motion.end(), Motion{});
   std::fill(depth.begin(), depth.end(), static_cast<uint8_t>(kTop));
   std::fill(merged.begin(), merged.end(), static_cast<uint8_t>(1));
+  std::fill(memory.begin(), memory.end(), 0u);
 }
 
 void FrameTokens::measure(int l, int node) {
@@ -45,14 +49,20 @@ void FrameTokens::measure(int l, int node) {
   t.energy[node] = static_cast<uint8_t>(energy);
 }
 
+Motion past_motion(const FrameTokens& before, int x, int y, int size, bool golden) {
+  const int w = before.blocks_wide, h = before.blocks_high;
+  const int low = std::min(y + size, h) - 1, right = std::min(x + size, w) - 1;
+  const Motion& past = before.motion[static_cast<size_t>((y + low) / 2) * w + (x + right) / 2];
+  return golden ? past : Motion{past.last, {}, kFromLast};
+}
+
 MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size, bool golden) {
   MergeList list;
   const int w = now.blocks_wide, h = now.blocks_high;
   const int low = std::min(y + size, h) - 1, right = std::min(x + size, w) - 1;
   if (x > 0) list.add(now.motion[static_cast<size_t>(low) * w + x - 1]);
   if (y > 0) list.add(now.motion[static_cast<size_t>(y - 1) * w + right]);
-  const Motion& past = before.motion[static_cast<size_t>((y + low) / 2) * w + (x + right) / 2];
-  list.add(golden ? past : Motion{past.last, {}, kFromLast});
+  list.add(past_motion(before, x, y, size, golden));
   if (x > 0 && y > 0) list.add(now.motion[static_cast<size_t>(y - 1) * w + x - 1]);
   list.add({});
   return list;

@@ -18,6 +18,10 @@ constexpr int kOldest = 15;
 constexpr int kCoarseCount = 64;  // coefficients of a token above the finest level
 inline int coefficient_count(int level) { return level == 0 ? kBlockSamples : kCoarseCount; }
 
+// Runs of coefficient indices, for contexts: 0, 1-2, 3-5, 6-11, 12-23, 24-47, 48-119, 120-383.
+constexpr int kBands = 8;
+constexpr int kBandFirst[kBands + 1] = {0, 1, 3, 6, 12, 24, 48, 120, kBlockSamples};
+
 struct Grid {
   int width = 0, height = 0;  // nodes
 };
@@ -28,6 +32,7 @@ struct TokenLevel {
   std::vector<int16_t> last;     // index of the last non-zero value, -1 without any
   std::vector<uint8_t> any;      // the subtree (this token and all below) has a non-zero value
   std::vector<uint8_t> energy;   // min(255, sum of |value|)
+  std::vector<uint32_t> band;    // nodes × kBands: sum of |value|; with a refiner only
 };
 
 struct FrameTokens {
@@ -42,6 +47,8 @@ struct FrameTokens {
   int golden_age = 0;            // how many frames ago it was, at most kOldest; 0 in key frames
   std::vector<uint8_t> depth;    // quadtree level of the motion node that the block belongs to
   std::vector<uint8_t> merged;   // that node took its vector from a candidate
+  std::vector<uint32_t> memory;  // blocks × kBands: leaky mean of what finest tokens held, quarter samples; with a refiner only
+  int q = 0;
 
   FrameTokens() = default;
   FrameTokens(int width, int height);  // of the picture, in samples
@@ -61,6 +68,11 @@ struct FrameTokens {
   Grid windows() const { return level[kTop].grid; }
 };
 
+// What a vector is coded by: as a difference to the first; the second is for contexts.
+struct Nearest {
+  Mv first, second;
+};
+
 // Candidates for the motion of a quadtree node, in order and without repeats: left, above, same place in the previous
 // frame, above left, zero. `x`, `y`, `size` in 16×16 blocks. Without `golden` there is prediction from the last frame only.
 struct MergeList {
@@ -71,18 +83,19 @@ struct MergeList {
       if (motion[i] == m) return;
     motion[count++] = m;
   }
-  // What a vector is coded as a difference to: that of the first candidate predicted from there, or zero.
-  Mv nearest_last() const {
-    for (int i = 0; i < count; ++i)
-      if (motion[i].from & kFromLast) return motion[i].last;
-    return {};
-  }
-  Mv nearest_golden() const {
-    for (int i = 0; i < count; ++i)
-      if (motion[i].from & kFromGolden) return motion[i].golden;
-    return {};
+  // The vectors (Motion::last or Motion::golden) of the first two candidates predicted from that frame; a missing second is
+  // the first, a missing first zero.
+  Nearest nearest(Mv Motion::*vector, uint8_t from) const {
+    Nearest found;
+    int n = 0;
+    for (int i = 0; i < count && n < 2; ++i)
+      if (motion[i].from & from) (n++ == 0 ? found.first : found.second) = motion[i].*vector;
+    if (n < 2) found.second = found.first;
+    return found;
   }
 };
+// The candidate of the previous frame: its motion in the middle of the node.
+Motion past_motion(const FrameTokens& before, int x, int y, int size, bool golden);
 MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size, bool golden);
 
 }  // namespace gv

@@ -57,7 +57,7 @@ void extreme_states() {
         for (int turn = 0; turn < 300; ++turn) {
           const uint32_t probability = mixer.predict(c);
           EXPECT(probability >= 32 && probability <= 65504);
-          mixer.update(c, bit, probability);
+          mixer.update(c, bit);
         }
       }
 }

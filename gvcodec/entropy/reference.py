@@ -9,7 +9,7 @@ models for lossless data compression" (2005).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PROB_BITS = 16
@@ -161,6 +161,7 @@ class MixState:
 @dataclass(frozen=True, slots=True)
 class Prediction:
     p: int  # probability of a 1, 16 bit, 32…65504
+    stretched: int  # its log odds in 1/256, -2047…2047
     inputs: tuple[int, ...]
 
 
@@ -169,7 +170,8 @@ def predict(state: MixState, slots: Sequence[int], weight_set: int) -> Predictio
     inputs = tuple(stretch(state.p[s]) * _CONFIDENCE[state.n[s]] >> 8 for s in slots)
     first = weight_set * WEIGHTS
     total = state.w[first + MAX_INPUTS] * 256 + sum(state.w[first + i] * x for i, x in enumerate(inputs))
-    return Prediction(squash(clamp(total >> 16, -2047, 2047)), inputs)
+    stretched = clamp(total >> 16, -2047, 2047)
+    return Prediction(squash(stretched), stretched, inputs)
 
 
 def update(state: MixState, slots: Sequence[int], weight_set: int, prediction: Prediction, bit: int) -> None:
@@ -216,9 +218,10 @@ class BitDecoder:
     def __init__(self, state: MixState, data: bytes, trimmed: bool = False) -> None:
         self._state, self._rans = state, RansDecoder(data, trimmed)
 
-    def bit(self, slots: Sequence[int], weight_set: int) -> int:
+    def bit(self, slots: Sequence[int], weight_set: int, refine: Callable[[int], int] | None = None) -> int:
+        """`refine` makes other log odds of those of the mixer, which learns from its own."""
         prediction = predict(self._state, slots, weight_set)
-        p = prediction.p
+        p = prediction.p if refine is None else squash(refine(prediction.stretched))
         value = int(self._rans.peek() >= PROB_ONE - p)
         self._rans.advance(*((PROB_ONE - p, p) if value else (0, PROB_ONE - p)))
         update(self._state, slots, weight_set, prediction, value)

@@ -1,6 +1,6 @@
 """The `klt` structure layer: our own integer loop (C++ inside), as a structure plug.
 
-The model (`klt-1.safetensors`) holds integer transform bases and the entropy model's initial state; it is embedded in
+The model (`klt-2.safetensors`) holds integer transform bases and the entropy model's initial state and network; it is embedded in
 the package, so a `klt` stream needs nothing else. One packet a frame, in display order, closed GOPs.
 """
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gvcodec import _core
 
 LEVELS = 5
+#: What is encoded with; `klt-1.safetensors` (no network) is shipped for streams that name it.
+MODEL = "klt-2.safetensors"
 #: A key frame is this much finer than the frames that are predicted from it.
 KEY_GAIN = 7
 #: Every so many frames one is finer by so much: with look-ahead and without.
@@ -90,10 +92,10 @@ def steps_and_lambda(quality: float) -> tuple[int, float]:
 def model_path() -> Path:
     """Where the embedded model lies: under `checkpoints/` of the checkout or of the installed package."""
     for folder in shipped_folders():
-        path = folder / "klt-1.safetensors"
+        path = folder / MODEL
         if path.is_file():
             return path
-    raise WrongModelError("the model klt-1.safetensors is not part of this installation; install gvcodec again")
+    raise WrongModelError(f"the model {MODEL} is not part of this installation; install gvcodec again")
 
 
 @lru_cache(maxsize=4)
@@ -112,8 +114,9 @@ def load_model(path: Path | None = None) -> _core.Model:
 
 def make_model(tensors: dict[str, np.ndarray]) -> _core.Model:
     """Model from its tensors: `basis.key`, `basis.inter` (384, 384) and `basis.coarse` (64, 384) int16 in units of
-    2^-12, `entropy.*` the entropy model's initial state."""
+    2^-12, `entropy.*` the entropy model's initial state; `refiner.*`, if there, its network (`RefinerModel`)."""
     from gvcodec import _core
+    from gvcodec.structure.refiner import core_refiner
 
     coarse = [tensors["basis.coarse"]] * (LEVELS - 1)
     return _core.Model(
@@ -122,6 +125,7 @@ def make_model(tensors: dict[str, np.ndarray]) -> _core.Model:
         tensors["entropy.probabilities"],
         tensors["entropy.counts"],
         tensors["entropy.weights"],
+        core_refiner(tensors),
     )
 
 

@@ -55,6 +55,20 @@ FAMILIES: dict[str, tuple[int, ...]] = {
     "uses golden": (OLDEST + 1,),
     "from.near": (2, 3, 3, 3),
     "from.level": (2, LEVELS),
+    # Only in models with a refiner (`reference_refiner`).
+    "sig.predicted": (KINDS, 16, 8, 3),
+    "big.predicted": (KINDS, 16, 8, 3),
+    "sign.predicted": (KINDS, 16, 8, 3),
+    "split.finer": (LEVELS, 4, 4, 4),
+    "merge.spread": (LEVELS, 5, 4),
+    "merge.past": (LEVELS, 2, 3),
+    "merge.index.left": (LEVELS, 4, 4),
+    "merge.index.apart": (4, 4, 3, 3),
+    "merge.index.past": (4, 6, 4),
+    "mv.level": (38, LEVELS),
+    "mv.gap": (38, 8),
+    "mv.q": (38, 8),
+    "mv.sign.towards": (2, 3, 3),
 }
 #: Weight sets of the mixer, numbered likewise.
 SETS: dict[str, tuple[int, ...]] = {

@@ -1,6 +1,6 @@
 """Makes the golden streams anew: `python tests/golden/make.py klt av1 hevc` (any of them).
 
-`klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames.
+`klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames, `klt-1.bin` before its entropy model had a network.
 
 A golden stream must decode for as long as its format version is read; making one anew is for a change of the format, with
 the reason in the commit.
