@@ -92,7 +92,7 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
 def _add_table(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 48)
     parser.add_argument("--base", default="klt", help="structure track (default klt)")
-    parser.add_argument("--q", type=_integers, default=[8, 24, 40, 56], metavar="Q,…")
+    parser.add_argument("--q", type=_integers, default=[0, 24, 32, 40, 48, 56], metavar="Q,…")
     parser.add_argument("--out", type=Path, default=Path("out/table"), metavar="DIR")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks BASE-table in this file")
 

@@ -1,9 +1,9 @@
 """gvcodec's fidelity output at fixed q beside x264 and x265, and the check that every decode is exact.
 
 For every clip and q: bytes, bpp and PSNR-Y of what a separate process decoded, and how many times the bytes of
-`libx264`/`libx265 -preset medium` (low delay, read off their own curve over CRF at the same PSNR-Y) that is. Each stream is
-decoded with one and with two threads: both must end with exit code 0 (the decoder checks the loop hash itself) and give
-the same samples.
+`libx264`/`libx265 -preset medium` (low delay, read off their own curve over CRF at the same PSNR-Y) that is; then the
+BD-rate over BD_LIMITS. Each stream is decoded with one and with two threads: both must end with exit code 0 (the decoder
+checks the loop hash itself) and give the same samples.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from eval.bd import bd_rate
 from eval.codecs import Codec, Options, resolve
 from eval.codecs.peers import make
 from eval.encoding import decode, encode
@@ -27,9 +28,11 @@ from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip
 
-#: Coarse enough to be quick; between two of them log bytes is interpolated linearly over PSNR-Y.
-PEER_CRF = (10, 18, 26, 34, 42, 50)
+#: Between two of them log bytes is interpolated linearly over PSNR-Y.
+PEER_CRF = (10, 16, 22, 28, 34, 40, 46, 51)
 PEERS = ("x264", "x265")
+#: Rates (bpp) of the BD-rate.
+BD_LIMITS = (0.01, 0.1)
 
 
 def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tuple[str, list[str]]:
@@ -37,42 +40,45 @@ def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tu
     ours = resolve([f"gvcodec:base={base}:tune=off:output=fidelity"], Options())[0]
     peers = {name: make(name, "ld", Options(), ("-preset", "medium")) for name in PEERS}
     (out / "tmp").mkdir(parents=True, exist_ok=True)
-    rows, problems = [], []
+    rows, problems, deltas = [], [], {}
     for clip in tqdm(clips, unit="clip"):
         curves = {name: [_point(peer, clip, crf, out) for crf in PEER_CRF] for name, peer in peers.items()}
         for q in qs:
             try:
-                point = _point(ours, clip, q, out)
-                _check_threads(ours, clip, q, out)
+                point = _point(ours, clip, q, out, threads=(1, 2))
             except EvalError as error:
                 problems.append(f"{clip.name}, q {q}: {error}")
                 continue
             ratios = {name: ratio_at_equal_psnr(point, curve) for name, curve in curves.items()}
             rows.append({"clip": clip.describe(), **point, "bytes_over": ratios, "exact_with_threads": [1, 2]})
-        write_json(out / f"table-{base}.json", {"base": base, "rows": rows, "peers": PEER_CRF, "problems": problems})
-    text = _markdown(base, rows, clips, problems)
+        mine = [row for row in rows if row["clip"]["name"] == clip.name]
+        deltas[clip.name] = {name: _delta(curve, mine) for name, curve in curves.items()}
+        found = {"rows": rows, "bd_rate": deltas, "bd_limits": BD_LIMITS}
+        write_json(out / f"table-{base}.json", {"base": base, **found, "peers": PEER_CRF, "problems": problems})
+    text = f"{_markdown(base, rows, clips, problems)}\n\n{_bd_markdown(deltas)}"
     write_text(out / f"table-{base}.md", text + "\n")
     return text, problems
 
 
-def _point(codec: Codec, clip: Clip, q: int, out: Path) -> dict[str, Any]:
+def _point(codec: Codec, clip: Clip, q: int, out: Path, threads: Sequence[int] = (1,)) -> dict[str, Any]:
+    """Size and PSNR-Y of one stream. Raises EvalError when decodes by these numbers of threads differ."""
     encoded = encode(codec, clip, q, out / "streams")
-    output = next(iter(codec.outputs))
-    with tempfile.TemporaryDirectory(dir=out / "tmp") as folder:
-        decoded, _ = decode(codec, output, encoded, clip, Path(folder))
-        psnr = Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["mean"]
+    hashes: set[str] = set()
+    for count in threads:
+        with tempfile.TemporaryDirectory(dir=out / "tmp") as folder:
+            one = dataclasses.replace(codec, threads=count)
+            decoded, _ = decode(one, next(iter(codec.outputs)), encoded, clip, Path(folder))
+            if not hashes:
+                psnr = Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["mean"]
+            hashes.add(hashlib.sha256(decoded.path.read_bytes()).hexdigest())
+    if len(hashes) != 1:
+        raise EvalError(f"decodes with {' and '.join(map(str, threads))} threads differ")
     return {"q": q, "bytes": encoded.size, "bpp": encoded.bpp(clip), "psnr_y": psnr, "command": encoded.command}
 
 
-def _check_threads(codec: Codec, clip: Clip, q: int, out: Path) -> None:
-    encoded, hashes = encode(codec, clip, q, out / "streams"), set()
-    for threads in (1, 2):
-        with tempfile.TemporaryDirectory(dir=out / "tmp") as folder:
-            one = dataclasses.replace(codec, threads=threads)
-            decoded, _ = decode(one, "fidelity", encoded, clip, Path(folder))
-            hashes.add(hashlib.sha256(decoded.path.read_bytes()).hexdigest())
-    if len(hashes) != 1:
-        raise EvalError("decodes with 1 and 2 threads differ")
+def _delta(anchor: list[dict[str, Any]], test: list[dict[str, Any]]) -> float | None:
+    a, t = ([(p["bpp"], p["psnr_y"]) for p in curve] for curve in (anchor, test))
+    return bd_rate(a, t, True, BD_LIMITS).percent
 
 
 def ratio_at_equal_psnr(point: dict[str, Any], curve: list[dict[str, Any]]) -> float | None:
@@ -124,3 +130,16 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
         f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). {exact}{stand_in}"
     )
     return f"{markdown(header, lines)}\n\n{note}"
+
+
+def _bd_markdown(deltas: dict[str, dict[str, float | None]]) -> str:
+    """BD-rate in PSNR-Y of every clip and, where there are some, their mean."""
+
+    def cell(value: float | None) -> str:
+        return "no overlap" if value is None else f"{value:+.1f} %"
+
+    lines = [[clip, *(cell(delta[name]) for name in PEERS)] for clip, delta in deltas.items()]
+    columns = [[v for v in (delta[name] for delta in deltas.values()) if v is not None] for name in PEERS]
+    lines.append([f"**mean of {len(deltas)}**", *(cell(sum(c) / len(c) if c else None) for c in columns)])
+    header = [f"BD-rate in PSNR-Y, {BD_LIMITS[0]}–{BD_LIMITS[1]} bpp", *(f"against {name}" for name in PEERS)]
+    return markdown(header, lines)

@@ -12,7 +12,7 @@ from eval.codecs.ours import content_version, stream_facts
 from eval.encoding import decode, encode
 from eval.metrics import Measurer
 from eval.speed import measure
-from eval.table import make_table, ratio_at_equal_psnr
+from eval.table import _delta, make_table, ratio_at_equal_psnr
 
 
 @pytest.mark.parametrize("base", ["klt", "av1"])
@@ -35,6 +35,13 @@ def test_table_checks_decodes_and_compares(tmp_path):
     text, problems = make_table([clip], "klt", [32], tmp_path)
     assert problems == []
     assert "| small-pan | 32 |" in text and "1 and 2 threads" in text
+    assert "| small-pan | no overlap | no overlap |" in text
+
+
+def test_delta_of_a_table_is_that_of_its_points():
+    anchor = [{"bpp": 0.01 * 2**n, "psnr_y": 30.0 + 2 * n} for n in range(4)]
+    test = [{"bpp": 1.2 * p["bpp"], "psnr_y": p["psnr_y"]} for p in anchor]
+    assert _delta(anchor, test) == pytest.approx(20, abs=0.1)
 
 
 def test_speed_is_a_ratio_to_peers(tmp_path):
