@@ -31,5 +31,15 @@ inline int last_group(int last) {
   while (last < kGroupFirst[g]) --g;
   return g;
 }
+// Bucket of a token's last index as a context, -1 = no token.
+inline uint32_t group6(int last) { return last < 0 ? 0 : std::min(5u, 1 + static_cast<uint32_t>(last_group(last)) / 3); }
+// Bucket of a predicted coefficient, by eighths of the step.
+inline uint32_t ratio8(int predicted, int step) {
+  const int ratio = static_cast<int>(std::min<uint64_t>(1 << 20, 8 * static_cast<uint64_t>(std::abs(predicted)) / static_cast<uint64_t>(step)));
+  static constexpr int kEdge[7] = {1, 2, 4, 7, 12, 20, 40};
+  uint32_t b = 0;
+  while (b < 7 && ratio >= kEdge[b]) ++b;
+  return b;
+}
 
 }  // namespace gv

@@ -94,6 +94,7 @@ void KltEncoder::weigh(const Picture& source, const std::vector<float>& lambda_m
 
 void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {
   const Costs costs(state_.mix, q, key);
+  const FineCosts fine(state_.mix, state_.model.refiner, q, key);
   for (int c = 0; c < 3; ++c)
     parallel_for(target_.height[c], state_.threads, [&](int y) {
       subtract_rows(source.plane[c].row(y), state_.prediction.plane[c].row(y), target_.width[c],
@@ -101,7 +102,7 @@ void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {
     });
   const Grid g = state_.now.windows();
   parallel_for(g.width * g.height, state_.threads, [&](int i) {
-    WindowTokens(state_, target_, weight_, tools_, costs, q, key).choose(i % g.width, i / g.width);
+    WindowTokens(state_, target_, weight_, tools_, costs, fine, q, key).choose(i % g.width, i / g.width);
   });
 }
 

@@ -9,7 +9,7 @@
 namespace gv {
 
 struct EncoderTools {
-  double lambda = 0.12;        // Lagrange multiplier of a bit in units of the squared quantiser step
+  double lambda = 0.10;        // Lagrange multiplier of a bit in units of the squared quantiser step
   double aq = 0.5;             // a block of twice the variance is coarser by so many q, in effect (by its multiplier)
   bool coarse_tokens = true;   // levels 4…1
   bool quadtree = true;        // motion of larger regions

@@ -294,14 +294,6 @@ const Refinement* Refiner::larger(int than) {
   return &refinement_;
 }
 
-uint32_t Refiner::predicted8(int i) const {
-  const int ratio = static_cast<int>(std::min<uint64_t>(1 << 20, 8 * magnitude(predicted_[i]) / static_cast<uint64_t>(step_)));
-  static constexpr int kEdge[7] = {1, 2, 4, 7, 12, 20, 40};
-  uint32_t b = 0;
-  while (b < 7 && ratio >= kEdge[b]) ++b;
-  return b;
-}
-
 void Refiner::coded() {
   const int16_t* v = now_.values(l_, at_);
   uint32_t* band = now_.level[l_].band.data() + static_cast<size_t>(at_) * kBands;

@@ -7,6 +7,7 @@
 // into the last frame. Where only the golden frame is used these are zero, and the memory stays in its place.
 #pragma once
 
+#include "core/buckets.hpp"
 #include "core/intnet.hpp"
 #include "core/mixer.hpp"
 #include "core/tokens.hpp"
@@ -72,7 +73,7 @@ class Refiner {
   const Refinement* larger(int than);
 
   // Contexts for the mixer: bucket of the predicted coefficient's size and its sign; bucket of what the relatives hold.
-  uint32_t predicted8(int i) const;
+  uint32_t predicted8(int i) const { return ratio8(predicted_[i], step_); }
   int predicted_sign(int i) const { return predicted_[i]; }
   uint32_t relatives3() const { return relatives3_; }
 

@@ -338,9 +338,7 @@ class FrameSyntax {
     int16_t* v = now_.values(l, at);
     const int count = coefficient_count(l);
 
-    auto group_of = [](const TokenLevel& tl, int n) {
-      return n >= 0 && tl.last[n] >= 0 ? std::min(5u, 1 + static_cast<uint32_t>(last_group(tl.last[n])) / 3) : 0u;
-    };
+    auto group_of = [](const TokenLevel& tl, int n) { return n >= 0 ? group6(tl.last[n]) : 0u; };
     const uint32_t near_group = std::max(group_of(t, left), group_of(t, above));
     const uint32_t past_group = group_of(before_.level[l], past);
     const int top_group = last_group(count - 1), true_group = Coder::kDecodes ? 0 : last_group(t.last[at]);

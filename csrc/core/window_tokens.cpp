@@ -48,13 +48,80 @@ void forget(TokenLevel& t, int x0, int y0, int x, int y, int side) {
     }
 }
 
+// Bits of one coefficient's decisions: significant or not, more than 1 or not, its sign.
+struct Lengths {
+  std::array<float, 2> sig, big;
+  float sign;
+  float of(int magnitude) const { return magnitude_bits(big.data(), magnitude) + sign; }
+};
+
+// Quantises the coefficients of a token by rate and distortion.
+struct Quantiser {
+  int step;
+  float weight;  // of squared errors
+  const EncoderTools& tools;
+  float bit = static_cast<float>(tools.lambda) * static_cast<float>(step) * static_cast<float>(step);
+
+  // Whether a token of this energy may be worth four bits.
+  bool worth(uint32_t energy) const { return weight * kUnit * static_cast<float>(energy) >= 4.f * bit; }
+  // Coefficients from this one on are nothing.
+  int reach(const int32_t* coefficient, int count) const {
+    while (count > 0 && 2 * std::abs(coefficient[count - 1]) < step) --count;
+    return count;
+  }
+  // How much J falls against leaving the token out. `lengths(i, run)` may look at the values before i, `run` is the context
+  // that the two last of them make; `last_bits(i)` for the token to end there, `bits` whatever else it takes.
+  template <class LengthsOf, class LastBits>
+  float operator()(const int32_t* coefficient, int count, float bits, LengthsOf lengths, LastBits last_bits, int16_t* v) const {
+    std::fill_n(v, count, static_cast<int16_t>(0));
+    const int end = reach(coefficient, count);
+    float best = 0.f, walk = bit * bits;
+    int last = -1;
+    bool only_as_last = false;  // its value is worth its bits only if nothing follows
+    uint32_t before1 = 0, before2 = 0;
+    for (int i = 0; i < end; ++i) {
+      const Lengths length = lengths(i, before1 * 3 + before2);
+      const int magnitude = std::abs(coefficient[i]);
+      int level = std::min((tools.rdoq ? magnitude + step / 2 : magnitude + step / 3) / step, kMaxLevel - 1);
+      before2 = before1;
+      before1 = 0;
+      if (level == 0) {
+        walk += bit * length.sig[0];
+        continue;
+      }
+      // J of a level against zero.
+      auto price = [&](int m) {
+        const float error = static_cast<float>(magnitude - dequantise(m, step)), whole = static_cast<float>(magnitude);
+        return weight * (error * error - whole * whole) + bit * length.of(m);
+      };
+      float cost = price(level);
+      if (tools.rdoq && level > 1) {
+        const float lower = price(level - 1);
+        if (lower < cost) cost = lower, --level;
+      }
+      // As the last one it needs no significance flag.
+      const float as_last = walk + cost + bit * last_bits(i), with_flag = cost + bit * length.sig[1];
+      const bool ends = as_last < best || !tools.rdoq, keep = with_flag < bit * length.sig[0] || !tools.rdoq;
+      if (ends) {
+        if (only_as_last) v[last] = 0;
+        best = as_last, last = i, only_as_last = !keep;
+      }
+      if (ends || keep) v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
+      walk += keep ? with_flag : bit * length.sig[0];
+      if (keep) before1 = static_cast<uint32_t>(std::min(2, level));
+    }
+    std::fill(v + last + 1, v + end, static_cast<int16_t>(0));
+    return -best;
+  }
+};
+
 }  // namespace
 
 WindowTokens::Finest::Finest() : values(kSide * kSide * kBlockSamples), coded(kSide * kSide), j(kSide * kSide) {}
 
 WindowTokens::WindowTokens(LoopState& state, const Residual& target, const std::vector<float>& weight, const EncoderTools& tools,
-                           const Costs& costs, int q, bool key)
-    : state_(state), target_(target), weight_(weight), tools_(tools), costs_(costs), q_(q), key_(key), nothing_(kSide * kSide) {
+                           const Costs& costs, const FineCosts& fine, int q, bool key)
+    : state_(state), target_(target), weight_(weight), tools_(tools), costs_(costs), fine_(fine), q_(q), key_(key), nothing_(kSide * kSide) {
   const float step = static_cast<float>(quantiser_step(q, 0));
   lambda_ = static_cast<float>(tools.lambda) * step * step;
 }
@@ -90,7 +157,7 @@ void WindowTokens::choose(int wx, int wy) {
           some = some || any[static_cast<size_t>(cy) * 2 * n + cx];
         }
         float choice = parts + lambda_ * (costs_.any[l][1] + costs_.self[l][0]);
-        const float empty = some ? empty_cost(r) : parts + lambda_ * (costs_.any[l][0] - 4 * costs_.any[l - 1][0]);
+        const float empty = empty_cost(r);
         if (!some || empty < choice) {
           choice = empty;
           if (some) drop(r, l);
@@ -110,7 +177,7 @@ void WindowTokens::choose(int wx, int wy) {
 float WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
   const size_t n = static_cast<size_t>(y) * kSide + x;
   const uint32_t energy = energy_of(samples, kBlockSamples);
-  const float gain = quantise(0, samples, energy, weight(x, y), out.values.data() + n * kBlockSamples);
+  const float gain = quantise_finest(out, x, y, samples, energy, out.values.data() + n * kBlockSamples);
   const float nothing = weight(x, y) * kUnit * static_cast<float>(energy);
   out.coded[n] = gain > 0.f;
   out.j[n] = nothing - gain + lambda_ * costs_.any[0][0];
@@ -195,50 +262,62 @@ void WindowTokens::write() {
 }
 
 float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* v) const {
-  const int step = quantiser_step(q_, l), count = coefficient_count(l);
-  const float bit = static_cast<float>(tools_.lambda) * static_cast<float>(step) * static_cast<float>(step);
-  // In quarter sample steps a block of this energy is not worth four bits.
-  if (16.f * weight * static_cast<float>(energy) < 4.f * bit) return 0.f;
-
+  Quantiser to{quantiser_step(q_, l), weight, tools_};
+  if (!to.worth(energy)) return 0.f;
   int32_t coefficient[kBlockSamples];
+  const int count = coefficient_count(l);
   klt_forward(state_.model.basis[key_ ? 0 : 1][l], count, samples, coefficient);
-  std::fill_n(v, count, static_cast<int16_t>(0));
-  float best = 0.f, walk = bit * (costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1]);
-  int last = -1;
-  bool only_as_last = false;  // its value is worth its bits only if nothing follows
-  for (int i = 0; i < count; ++i) {
-    const int magnitude = std::abs(coefficient[i]);
+  auto lengths = [&](int i, uint32_t) {
     const uint32_t i72 = index72(i);
-    const float zero_cost = bit * costs_.sig[l][i72][0];
-    int level = std::min((magnitude + step / 2) / step, kMaxLevel - 1);
-    if (!tools_.rdoq) level = std::min((magnitude * 3 + step) / (3 * step), kMaxLevel - 1);
-    if (level == 0) {
-      walk += zero_cost;
-      continue;
+    return Lengths{{costs_.sig[l][i72][0], costs_.sig[l][i72][1]}, {costs_.big[l][i72][0], costs_.big[l][i72][1]}, 1.f};
+  };
+  return to(coefficient, count, costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1], lengths, [&](int i) { return costs_.last[l][i]; }, v);
+}
+
+float WindowTokens::quantise_finest(const Finest& out, int x, int y, const int16_t* samples, uint32_t energy, int16_t* v) const {
+  Quantiser to{quantiser_step(q_, 0), weight(x, y), tools_};
+  if (!to.worth(energy)) return 0.f;
+  int32_t coefficient[kBlockSamples], predicted[kBlockSamples];
+  klt_forward(state_.model.basis[key_ ? 0 : 1][0], kBlockSamples, samples, coefficient);
+  const int count = to.reach(coefficient, kBlockSamples);
+  const Surroundings around = surroundings(out, x, y, predicted, count);
+  const std::array<float, kGroupCount> last_bits = fine_.last(around);
+  auto lengths = [&](int i, uint32_t run) {
+    const FineCosts::Odds odds = fine_.odds(around, i, fine_.relatives3(i, v), run);
+    auto both = [](float o) { return std::array<float, 2>{FineCosts::bits(o, false), FineCosts::bits(o, true)}; };
+    return Lengths{both(odds.significant), both(odds.big), FineCosts::bits(odds.negative, coefficient[i] < 0)};
+  };
+  return to(coefficient, count, costs_.any[0][1] - costs_.any[0][0], lengths, [&](int i) { return last_bits[static_cast<size_t>(last_group(i))]; }, v);
+}
+
+Surroundings WindowTokens::surroundings(const Finest& out, int x, int y, int32_t* predicted, int count) const {
+  Surroundings s;
+  const size_t n = static_cast<size_t>(y) * kSide + x;
+  auto neighbour = [&](size_t at) {
+    const int16_t* v = out.values.data() + at * kBlockSamples;
+    int last = kBlockSamples - 1;
+    while (v[last] == 0) --last;
+    s.near_group = std::max(s.near_group, group6(last));
+    return v;
+  };
+  if (x > 0 && out.coded[n - 1]) s.left = neighbour(n - 1);
+  if (y > 0 && out.coded[n - kSide]) s.above = neighbour(n - kSide);
+  s.before = &state_.before;
+  const int w = state_.now.blocks_wide, h = state_.now.blocks_high, bx = x0_ + x, by = y0_ + y;
+  const Mv mv = state_.now.motion[static_cast<size_t>(by) * w + bx].last;
+  s.past = clamp((by * 64 + 32 + mv.y) >> 6, 0, h - 1) * w + clamp((bx * 64 + 32 + mv.x) >> 6, 0, w - 1);
+  if (!key_ && !state_.model.refiner.empty()) {
+    int16_t region[kBlockSamples], *to = region;
+    for (int c = 0; c < 3; ++c) {
+      const int side = c == 0 ? kBlock : kBlock / 2;
+      const Plane& p = state_.prediction.plane[c];
+      for (int j = 0; j < side; ++j)
+        for (int i = 0; i < side; ++i) *to++ = static_cast<int16_t>(p.row(by * side + j)[bx * side + i] - 512);
     }
-    // J of a level against zero.
-    auto price = [&](int m) {
-      const float error = static_cast<float>(magnitude - dequantise(m, step)), whole = static_cast<float>(magnitude);
-      return weight * (error * error - whole * whole) + bit * magnitude_bits(costs_.big[l][i72], m);
-    };
-    float cost = price(level);
-    if (tools_.rdoq && level > 1) {
-      const float lower = price(level - 1);
-      if (lower < cost) cost = lower, --level;
-    }
-    // As the last one it needs no significance flag.
-    const float as_last = walk + cost + bit * costs_.last[l][i];
-    const float with_flag = cost + bit * costs_.sig[l][i72][1];
-    const bool ends = as_last < best, keep = with_flag < zero_cost || !tools_.rdoq;
-    if (ends) {
-      if (only_as_last) v[last] = 0;
-      best = as_last, last = i, only_as_last = !keep;
-    }
-    if (ends || keep) v[i] = static_cast<int16_t>(coefficient[i] < 0 ? -level : level);
-    walk += keep ? with_flag : zero_cost;
+    klt_forward(state_.model.basis[1][0], count, region, predicted);
+    s.predicted = predicted;
   }
-  std::fill(v + last + 1, v + count, static_cast<int16_t>(0));
-  return -best;
+  return s;
 }
 
 }  // namespace gv

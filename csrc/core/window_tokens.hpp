@@ -11,7 +11,7 @@ namespace gv {
 class WindowTokens {
  public:
   WindowTokens(LoopState& state, const Residual& target, const std::vector<float>& weight, const EncoderTools& tools,
-               const Costs& costs, int q, bool key);
+               const Costs& costs, const FineCosts& fine, int q, bool key);
   // Writes the tokens of window (wx, wy) into state.now.
   void choose(int wx, int wy);
 
@@ -34,6 +34,7 @@ class WindowTokens {
   const std::vector<float>& weight_;
   const EncoderTools& tools_;
   const Costs& costs_;
+  const FineCosts& fine_;
   int q_;
   bool key_;
   float lambda_;
@@ -50,8 +51,11 @@ class WindowTokens {
   void drop(const Region& r, int from_level);
   void write();
   // Quantises one token of this energy whose errors have this weight; returns how much J falls against leaving it out
-  // (0: left out).
+  // (0 or less: left out).
   float quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* values) const;
+  // The same for a finest token at (x, y) of the window, whose neighbours are in `out`.
+  float quantise_finest(const Finest& out, int x, int y, const int16_t* samples, uint32_t energy, int16_t* values) const;
+  Surroundings surroundings(const Finest& out, int x, int y, int32_t* predicted, int count) const;
 };
 
 }  // namespace gv
