@@ -10,6 +10,7 @@ coding all clips at many q.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import _core
+from gvcodec.media.reader import VideoReader
 from gvcodec.structure.klt import GOLDEN_PERIOD, KEY_GAIN, make_model
 from gvcodec.types import Planes
 
@@ -68,26 +70,9 @@ def first_model() -> Tensors:
 
 
 def read_clip(path: Path, frames: int, start: int) -> list[Planes]:
-    """Up to `frames` consecutive frames as 10-bit planes."""
-    import av
-
-    planes: list[Planes] = []
-    with av.open(str(path)) as container:
-        for index, frame in enumerate(container.decode(video=0)):
-            if index < start:
-                continue
-            f = frame.reformat(format="yuv420p")
-            h, w = f.height, f.width
-            full = f.to_ndarray()
-            ch, cw = (h + 1) // 2, (w + 1) // 2
-            flat = full.reshape(-1).astype(np.uint16) << 2
-            y = flat[: h * w].reshape(h, w)
-            u = flat[h * w : h * w + ch * cw].reshape(ch, cw)
-            v = flat[h * w + ch * cw :].reshape(ch, cw)
-            planes.append((y, u, v))
-            if len(planes) == frames:
-                break
-    return planes
+    """Up to `frames` consecutive frames as 10-bit planes. Raises `MediaError`."""
+    with VideoReader(path, frames=start + frames) as reader:
+        return [frame.planes for frame in itertools.islice(reader, start, None)]
 
 
 def clips(folder: Path, every: int, frames: int, seed: int) -> Iterator[list[Planes]]:
