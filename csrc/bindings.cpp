@@ -364,10 +364,10 @@ NB_MODULE(_core, m) {
           std::vector<int16_t> mv;
           for (const gv::Mv v : field.mv) mv.push_back(v.x), mv.push_back(v.y);
           const size_t fh = static_cast<size_t>(field.height), fw = static_cast<size_t>(field.width);
-          return nb::make_tuple(to_numpy(std::move(mv), {fh, fw, 2}), to_numpy(std::move(field.sad), {fh, fw}));
+          return nb::make_tuple(to_numpy(std::move(mv), {fh, fw, 2}), to_numpy(std::move(field.satd), {fh, fw}));
         },
         "current"_a, "reference"_a, "penalty"_a = 64, "threads"_a = 1,
-        "Vectors (H/16, W/16, 2) int16 in quarter samples and their SAD, for luma planes of 10 bit; sizes round up to 16.");
+        "Vectors (H/16, W/16, 2) int16 in quarter samples and their SATD, for luma planes of 10 bit; sizes round up to 16.");
   m.def("deblock_edges",
         [](const In<uint16_t, 2>& plane, int q, int size) {
           const int h = static_cast<int>(plane.shape(0)), w = static_cast<int>(plane.shape(1));

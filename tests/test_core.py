@@ -25,35 +25,35 @@ def test_search_finds_a_whole_shift(seed: int, dx: int, dy: int) -> None:
     field = samples(texture(seed, 96 + 96, 128 + 96))
     reference = np.ascontiguousarray(field[48:144, 48:176])
     current = np.ascontiguousarray(field[48 + dy : 144 + dy, 48 + dx : 176 + dx])
-    motion, sad = _core.motion_search(current, reference)
-    assert motion.shape == (6, 8, 2) and sad.shape == (6, 8)
+    motion, satd = _core.motion_search(current, reference)
+    assert motion.shape == (6, 8, 2) and satd.shape == (6, 8)
     # Blocks whose content lies in the reference and that are not at its rim.
     for y in range(1, 5):
         for x in range(1, 7):
             if 0 <= 16 * y + dy <= 80 and 0 <= 16 * x + dx <= 112:
                 assert motion[y, x].tolist() == [4 * dx, 4 * dy]
-                assert sad[y, x] == 0
+                assert satd[y, x] == 0
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(16, 90), st.integers(16, 70), st.sampled_from([1, 64, 500]))
-def test_reported_sad_is_that_of_the_vector(seed: int, width: int, height: int, penalty: int) -> None:
+def test_reported_satd_is_that_of_the_vector(seed: int, width: int, height: int, penalty: int) -> None:
     first, second = (clip[0] for clip in make_clip(width, height, 2, seed))
-    motion, sad = _core.motion_search(second, first, penalty)
+    motion, satd = _core.motion_search(second, first, penalty)
     padding = ((0, -height % 16), (0, -width % 16))
     reference, current = (np.pad(p, padding, mode="edge").astype(np.int64) for p in (first, second))
     moved = reference_loop.compensate(reference, motion.astype(np.int64), chroma=False)
-    assert (reference_loop.sad_blocks(current, moved) == sad).all()
-    still = reference_loop.sad_blocks(current, reference)
-    assert sad.sum() <= still.sum()
+    assert (reference_loop.satd_blocks(current, moved) == satd).all()
+    still = reference_loop.satd_blocks(current, reference)
+    assert satd.sum() <= still.sum()
 
 
 def test_search_finds_a_quarter_of_a_sample() -> None:
     reference = samples(texture(4, 96, 128))
     motion = np.full((6, 8, 2), (9, -6), np.int16)  # 2¼ to the right, 1½ up
     current = _core.compensate(reference, motion)
-    found, sad = _core.motion_search(current, reference, 16)
-    assert (found[1:-1, 1:-1] == motion[1:-1, 1:-1]).all() and (sad[1:-1, 1:-1] == 0).all()
+    found, satd = _core.motion_search(current, reference, 16)
+    assert (found[1:-1, 1:-1] == motion[1:-1, 1:-1]).all() and (satd[1:-1, 1:-1] == 0).all()
 
 
 def test_search_does_not_depend_on_threads() -> None:

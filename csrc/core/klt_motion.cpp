@@ -8,16 +8,14 @@ namespace {
 
 constexpr int kFromBits = 3;  // of naming the golden frame
 
-// Mean absolute deviation of a block from its mean, times 256: what coding it anew would leave.
+// SATD of a block against its mean: what coding it anew would leave.
 uint32_t activity16(const uint16_t* a, int stride) {
   uint32_t sum = 0;
   for (int y = 0; y < 16; ++y)
     for (int x = 0; x < 16; ++x) sum += a[y * stride + x];
-  const int mean = static_cast<int>((sum + 128) >> 8);
-  uint32_t deviation = 0;
-  for (int y = 0; y < 16; ++y)
-    for (int x = 0; x < 16; ++x) deviation += static_cast<uint32_t>(std::abs(a[y * stride + x] - mean));
-  return deviation;
+  uint16_t mean[16];
+  std::fill_n(mean, 16, static_cast<uint16_t>((sum + 128) >> 8));
+  return satd16(a, stride, mean, 0);
 }
 
 // A vector of block (x, y) followed by that of the block it points at.
@@ -65,7 +63,7 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   const Plane& ref = state_.loop.plane[0];
   const bool second = now.golden_age > 1;
   const Plane& golden = second ? state_.golden->plane[0] : ref;
-  const int bit_cost = std::max(1, quantiser_step(q, 0) * 35 / (100 << kCoefBits));  // SAD of a bit
+  const int bit_cost = std::max(1, quantiser_step(q, 0) * 17 / (100 << kCoefBits));  // SATD of a bit
   // Squared errors weigh `weight_`, so absolute ones weigh its root (in 1/256).
   std::vector<uint64_t> root(weight_.size());
   std::vector<int> search_lambda(weight_.size());
@@ -81,7 +79,7 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     uint64_t moved = 0, anew = 0;
     for (int y = 0; y < h; ++y)
       for (int x = 0; x < w; ++x) {
-        moved += field.sad[static_cast<size_t>(y) * w + x];
+        moved += field.satd[static_cast<size_t>(y) * w + x];
         anew += activity16(luma.row(y * 16) + x * 16, luma.stride);
       }
     if (moved > anew - anew / 8 && moved > static_cast<uint64_t>(w) * h * 256 * 4) return false;
@@ -90,17 +88,17 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   MotionField other;
   if (second) other = search_motion(luma, golden, golden_seeds(field), search_lambda, tools_.fractions, state_.threads, true);
 
-  // From here on SAD is weighted.
-  auto region_sad = [&](int x, int y, int size, const Motion& m, uint64_t limit) {
+  // From here on SATD is weighted.
+  auto region_satd = [&](int x, int y, int size, const Motion& m, uint64_t limit) {
     uint64_t sum = 0;
     for (int j = y; j < std::min(y + size, h) && sum < limit; ++j)
       for (int i = x; i < std::min(x + size, w); ++i)
-        sum += sad_moved(luma.row(j * 16) + i * 16, luma.stride, ref, golden, i * 16, j * 16, m) * root[static_cast<size_t>(j) * w + i] >> 8;
+        sum += satd_moved(luma.row(j * 16) + i * 16, luma.stride, ref, golden, i * 16, j * 16, m) * root[static_cast<size_t>(j) * w + i] >> 8;
     return sum;
   };
 
   struct Node {
-    uint64_t cost, sad;
+    uint64_t cost, satd;
     Motion motion;
     bool split, golden;  // golden: the golden frame is used somewhere
   };
@@ -117,16 +115,16 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
             const Mv left = nx > 0 ? f.mv[at - 1] : Mv{};
             return f.mv[at] == left ? 0 : mv_bits(f.mv[at].x - left.x, f.mv[at].y - left.y);
           };
-          auto consider = [&](const Motion& m, uint64_t raw_sad, int spent) {
-            const uint64_t sad = raw_sad * root[at] >> 8, cost = sad + static_cast<uint64_t>(spent) * bit_cost;
-            if (cost < node.cost) node = {cost, sad, m, false, m.from != kFromLast};
+          auto consider = [&](const Motion& m, uint64_t raw_satd, int spent) {
+            const uint64_t satd = raw_satd * root[at] >> 8, cost = satd + static_cast<uint64_t>(spent) * bit_cost;
+            if (cost < node.cost) node = {cost, satd, m, false, m.from != kFromLast};
           };
           node.cost = UINT64_MAX;
-          consider({field.mv[at], {}, kFromLast}, field.sad[at], 2 + bits(field));
+          consider({field.mv[at], {}, kFromLast}, field.satd[at], 2 + bits(field));
           if (second) {
-            consider({{}, other.mv[at], kFromGolden}, other.sad[at], 2 + kFromBits + bits(other));
+            consider({{}, other.mv[at], kFromGolden}, other.satd[at], 2 + kFromBits + bits(other));
             const Motion both{field.mv[at], other.mv[at], kFromBoth};
-            consider(both, sad_moved(luma.row(ny * 16) + nx * 16, luma.stride, ref, golden, nx * 16, ny * 16, both),
+            consider(both, satd_moved(luma.row(ny * 16) + nx * 16, luma.stride, ref, golden, nx * 16, ny * 16, both),
                      2 + kFromBits + bits(field) + bits(other));
           }
           continue;
@@ -147,14 +145,14 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
         MergeList candidates;
         for (const Node& n : child) candidates.add(n.motion);
         for (int i = 0; i < candidates.count; ++i) {
-          uint64_t sad = 0;
+          uint64_t satd = 0;
           const bool known = candidates.count == 1 && std::none_of(child.begin(), child.end(), [](const Node& n) { return n.split; });
           if (known)
-            for (const Node& n : child) sad += n.sad;
+            for (const Node& n : child) satd += n.satd;
           else
-            sad = region_sad(nx << l, ny << l, 1 << l, candidates.motion[i], node.cost);
-          const uint64_t cost = sad + 6 * static_cast<uint64_t>(bit_cost);
-          if (cost < node.cost) node = {cost, sad, candidates.motion[i], false, candidates.motion[i].from != kFromLast};
+            satd = region_satd(nx << l, ny << l, 1 << l, candidates.motion[i], node.cost);
+          const uint64_t cost = satd + 6 * static_cast<uint64_t>(bit_cost);
+          if (cost < node.cost) node = {cost, satd, candidates.motion[i], false, candidates.motion[i].from != kFromLast};
         }
       }
     });
@@ -176,11 +174,11 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     const Mv last = list.nearest(&Motion::last, kFromLast).first, gold = list.nearest(&Motion::golden, kFromGolden).first;
     if (motion.from & kFromLast) bits += mv_bits(motion.last.x - last.x, motion.last.y - last.y);
     if (motion.from & kFromGolden) bits += kFromBits + mv_bits(motion.golden.x - gold.x, motion.golden.y - gold.y);
-    uint64_t best = node.sad + static_cast<uint64_t>(bits) * bit_cost;
+    uint64_t best = node.satd + static_cast<uint64_t>(bits) * bit_cost;
     for (int i = 0; i < list.count && tools_.merge; ++i) {
       const uint64_t index_bits = static_cast<uint64_t>(1 + i) * bit_cost;
-      const uint64_t sad = list.motion[i] == node.motion ? node.sad : region_sad(x, y, size, list.motion[i], best);
-      if (sad + index_bits < best) best = sad + index_bits, motion = list.motion[i];
+      const uint64_t satd = list.motion[i] == node.motion ? node.satd : region_satd(x, y, size, list.motion[i], best);
+      if (satd + index_bits < best) best = satd + index_bits, motion = list.motion[i];
     }
     for (int j = y; j < std::min(y + size, h); ++j)
       for (int i = x; i < std::min(x + size, w); ++i) {

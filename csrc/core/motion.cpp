@@ -1,5 +1,7 @@
 #include "core/motion.hpp"
 
+#include <cstring>
+
 namespace gv {
 namespace {
 
@@ -68,23 +70,23 @@ const uint16_t* luma_source(const Plane& ref, int x, int y, Mv mv) {
   return ref.row(py) + px;
 }
 
-// Vectors that a search has tried for one block, with their SAD.
+// Vectors that a search has tried for one block, with what each leaves.
 class Tried {
  public:
   void clear() { count_ = 0; }
   template <class Measure>
-  uint32_t sad(Mv mv, Measure measure) {
+  uint32_t cost(Mv mv, Measure measure) {
     for (int i = 0; i < count_; ++i)
-      if (mv_[i] == mv) return sad_[i];
-    const uint32_t sad = measure(mv);
-    if (count_ < kRoom) mv_[count_] = mv, sad_[count_++] = sad;
-    return sad;
+      if (mv_[i] == mv) return cost_[i];
+    const uint32_t cost = measure(mv);
+    if (count_ < kRoom) mv_[count_] = mv, cost_[count_++] = cost;
+    return cost;
   }
 
  private:
   static constexpr int kRoom = 32;
   Mv mv_[kRoom];
-  uint32_t sad_[kRoom];
+  uint32_t cost_[kRoom];
   int count_ = 0;
 };
 
@@ -194,20 +196,80 @@ GV_SIMD uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int s
   return sum;
 }
 
-uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv) {
-  const uint16_t* src = luma_source(ref, x, y, mv);
-  if (((mv.x | mv.y) & 3) == 0) return sad16(block, stride, src, ref.stride);
-  alignas(64) uint16_t moved[256];
-  interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, moved, 16);
-  return sad16(block, stride, moved, 16);
+namespace {
+
+#if defined(__GNUC__) && !defined(__clang__)
+// 32 lanes are one row of four blocks.
+typedef int16_t Lanes __attribute__((vector_size(64)));
+constexpr Lanes kLane = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                         16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+
+// Sum of |coefficients| of the Hadamard transform of four 8×8 blocks side by side.
+GV_INLINE uint32_t hadamard(const int16_t* difference) {
+  Lanes v[8];
+  for (int j = 0; j < 8; ++j) std::memcpy(&v[j], difference + j * 32, sizeof v[j]);
+  for (int step = 4; step > 0; step /= 2)
+    for (int j = 0; j < 8; ++j)
+      if (!(j & step)) {
+        const Lanes sum = v[j] + v[j + step];
+        v[j + step] = v[j] - v[j + step];
+        v[j] = sum;
+      }
+  int16_t most[256];
+  for (int j = 0; j < 8; ++j) {
+    for (const int16_t step : {int16_t{4}, int16_t{2}}) {
+      const Lanes other = __builtin_shuffle(v[j], kLane ^ step);
+      v[j] = (kLane & step) != 0 ? other - v[j] : other + v[j];
+    }
+    // |a + b| + |a − b| = 2 max(|a|, |b|), and both lanes of a pair hold that maximum: the sum would not fit.
+    const Lanes size = v[j] < 0 ? -v[j] : v[j], other = __builtin_shuffle(size, kLane ^ int16_t{1}), larger = size > other ? size : other;
+    std::memcpy(most + j * 32, &larger, sizeof larger);
+  }
+  uint32_t sum = 0;
+  for (int i = 0; i < 256; ++i) sum += static_cast<uint32_t>(most[i]);
+  return sum;
+}
+#else
+GV_INLINE uint32_t hadamard(const int16_t* difference) {
+  int32_t v[256];
+  for (int i = 0; i < 256; ++i) v[i] = difference[i];
+  for (const int step : {1, 2, 4, 32, 64, 128})
+    for (int i = 0; i < 256; ++i)
+      if (!(i & step)) {
+        const int32_t a = v[i], b = v[i + step];
+        v[i] = a + b, v[i + step] = a - b;
+      }
+  uint32_t sum = 0;
+  for (int i = 0; i < 256; ++i) sum += static_cast<uint32_t>(std::abs(v[i]));
+  return sum;
+}
+#endif
+
+}  // namespace
+
+GV_SIMD uint32_t satd16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
+  int16_t difference[256];  // rows 0…7 of both upper blocks beside those of both lower ones
+  for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b) {
+    int16_t* row = difference + (y & 7) * 32 + (y >> 3) * 16;
+    for (int x = 0; x < 16; ++x) row[x] = static_cast<int16_t>(a[x] - b[x]);
+  }
+  return (hadamard(difference) + 4) >> 3;
 }
 
-uint32_t sad_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion) {
-  if (motion.from == kFromLast) return sad_moved(block, stride, last, x, y, motion.last);
-  if (motion.from == kFromGolden) return sad_moved(block, stride, golden, x, y, motion.golden);
+uint32_t satd_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv) {
+  const uint16_t* src = luma_source(ref, x, y, mv);
+  if (((mv.x | mv.y) & 3) == 0) return satd16(block, stride, src, ref.stride);
+  alignas(64) uint16_t moved[256];
+  interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, moved, 16);
+  return satd16(block, stride, moved, 16);
+}
+
+uint32_t satd_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion) {
+  if (motion.from == kFromLast) return satd_moved(block, stride, last, x, y, motion.last);
+  if (motion.from == kFromGolden) return satd_moved(block, stride, golden, x, y, motion.golden);
   alignas(64) uint16_t moved[256];
   compensate(last, golden, x, y, motion, false, moved, 16);
-  return sad16(block, stride, moved, 16);
+  return satd16(block, stride, moved, 16);
 }
 
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
@@ -216,7 +278,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
   field.width = cur.width / 16;
   field.height = cur.height / 16;
   field.mv.resize(static_cast<size_t>(field.width) * field.height);
-  field.sad.resize(field.mv.size());
+  field.satd.resize(field.mv.size());
   const Plane cur4 = near ? Plane() : quarter(cur), ref4 = near ? Plane() : quarter(ref);
 
   parallel_for(field.height, threads, [&](int by) {
@@ -229,13 +291,18 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       uint32_t best = UINT32_MAX;
       Mv mv;
       tried.clear();
-      auto sad_of = [&](Mv m) { return tried.sad(m, [&](Mv v) { return sad_moved(source, cur.stride, ref, x, y, v); }); };
+      bool whole = true;  // by SAD, then by SATD
+      auto cost_of = [&](Mv m) {
+        return tried.cost(m, [&](Mv v) {
+          return whole ? sad16(source, cur.stride, luma_source(ref, x, y, v), ref.stride) : satd_moved(source, cur.stride, ref, x, y, v);
+        });
+      };
       auto attempt = [&](int mx, int my) {
         if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return;
         const Mv m{static_cast<int16_t>(mx), static_cast<int16_t>(my)};
         const uint32_t bits = static_cast<uint32_t>(lambda[at] * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
         if (bits >= best) return;
-        const uint32_t cost = sad_of(m) + bits;
+        const uint32_t cost = cost_of(m) + bits;
         if (cost < best) best = cost, mv = m;
       };
       attempt(0, 0);
@@ -258,6 +325,10 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
         attempt(centre.x, centre.y + step);
         if (round > 0 && mv == centre) break;
       }
+      whole = false;
+      tried.clear();
+      best = UINT32_MAX;
+      attempt(mv.x, mv.y);
       for (int step = fractions ? 2 : 0; step > 0; step /= 2) {
         const Mv centre = mv;
         uint32_t arm[4];
@@ -266,7 +337,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
           const Mv m{static_cast<int16_t>(centre.x + cross[i][0]), static_cast<int16_t>(centre.y + cross[i][1])};
           arm[i] = UINT32_MAX / 2;
           if (std::abs(m.x) > kMvLimit || std::abs(m.y) > kMvLimit) continue;
-          arm[i] = sad_of(m);
+          arm[i] = cost_of(m);
           const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda[at] * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
           if (cost < best) best = cost, mv = m;
         }
@@ -275,7 +346,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       attempt(predicted.x, predicted.y);
       attempt(0, 0);
       field.mv[at] = mv;
-      field.sad[at] = sad_of(mv);
+      field.satd[at] = cost_of(mv);
     }
   });
   return field;

@@ -44,20 +44,24 @@ bool moved_apart(const Motion& a, const Motion& b);
 // Sum of absolute differences of 16×16 samples.
 uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
 
-// SAD of 16×16 luma samples against what compensate_luma() makes for the block at (x, y).
-uint32_t sad_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv);
+// Sum of absolute coefficients of the four 8×8 Hadamard transforms of the differences, in the scale of SAD: what is left to
+// code is better told by it.
+uint32_t satd16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
+
+// SATD of 16×16 luma samples against what compensate_luma() makes for the block at (x, y).
+uint32_t satd_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv);
 // The same for what compensate() makes.
-uint32_t sad_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion);
+uint32_t satd_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion);
 
 struct MotionField {
   int width = 0, height = 0;  // in 16×16 blocks
   std::vector<Mv> mv;
-  std::vector<uint32_t> sad;  // of the vector found
+  std::vector<uint32_t> satd;  // of the vector found
 };
 
 // Searches a vector for every 16×16 block of `cur` in `ref` (both padded to 16, with margins): a coarse full search at
-// quarter size, then refinement to whole and, with `fractions`, to quarter samples. `previous` gives seeds (may be empty);
-// `near`: the coarse search is left out. `lambda` weighs each block's vector bits against SAD, in 1/16.
+// quarter size, then refinement to whole samples by SAD and, with `fractions`, to quarters by SATD. `previous` gives seeds
+// (may be empty); `near`: the coarse search is left out. `lambda` weighs each block's vector bits against either, in 1/16.
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
                           bool fractions, int threads, bool near = false);
 

@@ -56,6 +56,25 @@ int sample(const gv::Plane& ref, bool chroma, int x, int y, int fx, int fy) {
   return gv::clamp((sum + 512) >> 10, 0, gv::kMaxSample);
 }
 
+uint32_t satd(const uint16_t* a, const uint16_t* b, int stride) {
+  uint32_t sum = 0;
+  for (int by = 0; by < 16; by += 8)
+    for (int bx = 0; bx < 16; bx += 8)
+      for (int v = 0; v < 8; ++v)
+        for (int u = 0; u < 8; ++u) {
+          int coefficient = 0;
+          for (int y = 0; y < 8; ++y)
+            for (int x = 0; x < 8; ++x) {
+              const int difference = a[(by + y) * 16 + bx + x] - b[(by + y) * stride + bx + x];
+              bool odd = false;
+              for (int bit = 0; bit < 3; ++bit) odd ^= ((u & x) >> bit & 1) != ((v & y) >> bit & 1);
+              coefficient += odd ? -difference : difference;
+            }
+          sum += static_cast<uint32_t>(std::abs(coefficient));
+        }
+  return (sum + 4) >> 3;
+}
+
 void motion(Random& random) {
   gv::Picture p(48, 32);
   for (gv::Plane& plane : p.plane)
@@ -80,6 +99,7 @@ void motion(Random& random) {
       for (int j = 0; j < 16; ++j)
         for (int i = 0; i < 16; ++i) sad += static_cast<uint32_t>(std::abs(out[j * 16 + i] - ref.row(y + j)[x + i]));
       EXPECT(gv::sad16(out, 16, ref.row(y) + x, ref.stride) == sad);
+      EXPECT(gv::satd16(out, 16, ref.row(y) + x, ref.stride) == satd(out, ref.row(y) + x, ref.stride));
     }
   }
 }

@@ -147,11 +147,15 @@ def predict(last: Ints, golden: Ints, motion: Ints, chroma: bool) -> Ints:
     return np.where(source == 1, a, np.where(source == 2, b, (a + b + 1) >> 1))
 
 
-def sad_blocks(a: Ints, b: Ints) -> Ints:
-    """Sums of absolute differences of 16×16 blocks: (H/16, W/16)."""
+def satd_blocks(a: Ints, b: Ints) -> Ints:
+    """Sums of absolute Hadamard coefficients of the 8×8 differences in 16×16 blocks, over eight: (H/16, W/16)."""
     h, w = a.shape
-    sums: Ints = np.abs(a - b).reshape(h // 16, 16, w // 16, 16).sum((1, 3))
-    return sums
+    hadamard = np.ones((1, 1), np.int64)
+    while len(hadamard) < 8:
+        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
+    parts = (a - b).reshape(h // 8, 8, w // 8, 8).swapaxes(1, 2)
+    sums: Ints = np.abs(hadamard @ parts @ hadamard).sum((2, 3)).reshape(h // 16, 2, w // 16, 2).sum((1, 3))
+    return (sums + 4) >> 3
 
 
 def deblock_limits(q: int) -> tuple[int, int]:
