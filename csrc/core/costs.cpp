@@ -7,7 +7,7 @@ namespace {
 struct Share {
   const int32_t* weight;
   float scale;
-  Share(const MixState& mix, uint32_t set, int inputs, std::initializer_list<int> used) {
+  Share(const MixState& mix, uint32_t set, int inputs, const std::vector<int>& used) {
     weight = mix.weights.data() + static_cast<size_t>(set) * kWeights;
     float all = 0, here = 0;
     for (int i = 0; i < inputs; ++i) all += static_cast<float>(weight[i]);
@@ -27,13 +27,17 @@ FineCosts::FineCosts(const MixState& mix, const RefinerModel& refiner, int q, bo
   const bool refines = !refiner.empty();
   if (refines) relatives_ = refiner.relatives[k].data();
   auto at = [&](slots::Family f, uint32_t offset) -> const Slot& { return mix.slots[slots::first(f) + offset]; };
+  // Of significance and "more than 1". Input 2 of significance, a run, knows how far the end is, input 4 of both in which group that
+  // is: unknown here.
+  const int inputs = refines ? 6 : 5;
+  const std::vector<int> of_sig = refines ? std::vector<int>{0, 1, 3, 5} : std::vector<int>{0, 1, 3};
+  const std::vector<int> of_big = refines ? std::vector<int>{0, 1, 2, 3, 5} : std::vector<int>{0, 1, 2, 3};
   for (uint32_t i72 = 0; i72 < slots::kIndex; ++i72) {
     const int i = static_cast<int>(i72 < 48 ? i72 : 48 + (i72 - 48) * 16);
     i16_[i72] = static_cast<uint8_t>(index16(i));
     i8_[i72] = static_cast<uint8_t>(index8(i));
-    // The 2nd input, a run, knows how far the end is, the 4th in which group: unknown here.
-    const Share sig(mix, slots::kSetSig + k * slots::kIndex8 + i8_[i72], refines ? 6 : 5, refines ? std::initializer_list<int>{0, 1, 3, 5} : std::initializer_list<int>{0, 1, 3});
-    const Share big(mix, slots::kSetBig + k * slots::kIndex8 + i8_[i72], refines ? 6 : 5, refines ? std::initializer_list<int>{0, 1, 2, 3, 5} : std::initializer_list<int>{0, 1, 2, 3});
+    const Share sig(mix, slots::kSetSig + k * slots::kIndex8 + i8_[i72], inputs, of_sig);
+    const Share big(mix, slots::kSetBig + k * slots::kIndex8 + i8_[i72], inputs, of_big);
     const uint32_t of_q = (k * 16 + uq / 4) * slots::kIndex16 + i16_[i72];
     sig_[i72] = sig.bias() + sig(0, at(slots::kSig0, k * slots::kIndex + i72)) + sig(3, at(slots::kSig3, of_q));
     big_[i72] = big.bias() + big(0, at(slots::kBig0, k * slots::kIndex + i72)) + big(3, at(slots::kBig3, of_q));
