@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, planes_equal
 
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
@@ -65,6 +65,7 @@ def rebuilt(stream: bytes, change: object) -> bytes:
 
 def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> None:
     rng = np.random.default_rng(7)
+    right, harmless = decode_all(stream), 0
     for _ in range(60):
 
         def change(packets: list[Packet]) -> list[Packet]:
@@ -76,9 +77,15 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
             packets[number] = Packet(packets[number].kind, bytes(data[:cut]))
             return packets
 
-        # Other pictures of the right size are possible; then the loop hash tells.
-        with pytest.raises(GvcodecError):
-            decode_all(rebuilt(stream, change))
+        # Other pictures of the right size are possible; then the loop hash tells. The quality of a frame without tokens is of
+        # no consequence.
+        try:
+            found = decode_all(rebuilt(stream, change))
+        except GvcodecError:
+            continue
+        assert all(planes_equal(a, b) for a, b in zip(found, right, strict=True))
+        harmless += 1
+    assert harmless < 6
 
 
 def test_frames_that_are_missing_doubled_or_moved_are_noticed(stream: bytes) -> None:
