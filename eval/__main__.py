@@ -94,7 +94,11 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", default="klt", help="structure track (default klt)")
     parser.add_argument("--q", type=_integers, default=[0, 24, 32, 40, 48, 56], metavar="Q,…")
     parser.add_argument("--out", type=Path, default=Path("out/table"), metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks BASE-table in this file")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        help="also write the table between the marks BASE-table (one frame: BASE-intra) in this file",
+    )
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
@@ -264,7 +268,7 @@ def _table(options: argparse.Namespace) -> int:
     from eval.table import make_table
 
     text, problems = make_table(_clips(options), options.base, options.q, options.out)
-    _publish(options, f"{options.base}-table", text)
+    _publish(options, f"{options.base}-{'intra' if options.frames == 1 else 'table'}", text)
     for line in problems:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if problems else 0

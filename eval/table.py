@@ -117,7 +117,13 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
         bpp = sum(row["bpp"] for row in same) / len(same)
         lines.append([f"**mean of {len(same)}**", str(q), "", f"{bpp:.4f}", f"{psnr:.2f}", *ratios])
     counts = sorted({clip.raw.frames for clip in clips})
-    frames = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    frames = (
+        f"{counts[0]} to {counts[-1]} frames"
+        if len(counts) > 1
+        else f"{counts[0]} frames"
+        if counts[0] > 1
+        else "frame"
+    )
     stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
     exact = (
         f"**Failed**: {'; '.join(problems)}."
@@ -125,7 +131,7 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
         else "Every stream was decoded exactly by separate processes with 1 and 2 threads."
     )
     note = (
-        f"`--base {base}`, fidelity output, first {frames} frames, one intra frame; “bytes over” is gvcodec's file "
+        f"`--base {base}`, fidelity output, first {frames}, one intra frame; “bytes over” is gvcodec's file "
         "against the elementary stream of libx264/libx265 `-preset medium` without B-frames at the same PSNR-Y (read "
         f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). {exact}{stand_in}"
     )
