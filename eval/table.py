@@ -117,13 +117,8 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
         bpp = sum(row["bpp"] for row in same) / len(same)
         lines.append([f"**mean of {len(same)}**", str(q), "", f"{bpp:.4f}", f"{psnr:.2f}", *ratios])
     counts = sorted({clip.raw.frames for clip in clips})
-    frames = (
-        f"{counts[0]} to {counts[-1]} frames"
-        if len(counts) > 1
-        else f"{counts[0]} frames"
-        if counts[0] > 1
-        else "frame"
-    )
+    span = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    frames = "frame" if counts == [1] else f"{span} frames"
     stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
     exact = (
         f"**Failed**: {'; '.join(problems)}."

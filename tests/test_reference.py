@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 from clips import make_clip, save_first_model
 from conftest import planes_equal as same
+from decoders import fare_alike, follow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec import _core
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
-from gvcodec.errors import DamagedStreamError
 from gvcodec.models import find_model
 from gvcodec.structure import reference_contexts, reference_loop
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model
 from gvcodec.structure.reference import ReferenceDecoder
 from gvcodec.types import Planes
+
+#: Payloads, which of them are key frames, and their model: hypothesis takes no fixtures of a module.
+STREAM: list[tuple[list[bytes], list[bool], Path]] = []
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +53,13 @@ def test_decoder_equals_the_core(width: int, height: int, frames: int, q: int, k
     core = KltDecoder(width, height, threads=1, model=klt_model)
     python = ReferenceDecoder(width, height, klt_model)
     for planes in make_clip(width, height, frames, seed=q):
-        coded = encoder.send(planes)
-        packet, loop = coded.packets[0], coded.loops[0]
-        assert same(core.send(packet.payload, packet.keyframe)[0], loop)
-        assert same(python.send(packet.payload, packet.keyframe)[0], loop)
+        follow(encoder.send(planes), core, python)
 
 
 def test_decoder_equals_the_core_with_the_model_that_ships() -> None:
     encoder, python = KltEncoder(80, 48, 33, threads=1), ReferenceDecoder(80, 48)
     for planes in make_clip(80, 48, 4, seed=1):
-        coded = encoder.send(planes)
-        assert same(python.send(coded.packets[0].payload, coded.packets[0].keyframe)[0], coded.loops[0])
+        follow(encoder.send(planes), python)
 
 
 def noisy(clip: list[Planes], strength: int) -> list[Planes]:
@@ -83,10 +82,7 @@ def test_golden_frames(shipped: bool, klt_model: Path) -> None:
     )
     sources, flags = set(), []
     for planes in noisy(still, 60):
-        coded = encoder.send(planes)
-        packet, loop = coded.packets[0], coded.loops[0]
-        assert same(core.send(packet.payload, packet.keyframe)[0], loop)
-        assert same(python.send(packet.payload, packet.keyframe)[0], loop)
+        follow(encoder.send(planes), core, python)
         assert python.tokens is not None and (core._core.motion() == python.tokens.motion).all()
         sources |= set(python.tokens.motion[..., 4].ravel().tolist())
         flags.append((python.tokens.golden_age, python.tokens.becomes_golden))
@@ -101,49 +97,31 @@ def test_a_new_key_frame_forgets(klt_model: Path) -> None:
     assert [c.packets[0].keyframe for c in coded] == [True, False, False, True, False]
     decoder = ReferenceDecoder(48, 32, klt_model)
     for c in coded[3:]:
-        assert same(decoder.send(c.packets[0].payload, c.packets[0].keyframe)[0], c.loops[0])
-
-
-def damaged_alike(payloads: list[bytes], keys: list[bool], model: Path) -> None:
-    """Both decoders refuse, or both give the same frames."""
-
-    def outcome(decoder: KltDecoder | ReferenceDecoder) -> list[Planes | None]:
-        frames: list[Planes | None] = []
-        for payload, key in zip(payloads, keys, strict=True):
-            try:
-                frames.append(decoder.send(payload, key)[0])
-            except DamagedStreamError:
-                frames.append(None)
-        return frames
-
-    for a, b in zip(outcome(KltDecoder(48, 32, 1, model)), outcome(ReferenceDecoder(48, 32, model)), strict=True):
-        assert (a is None) == (b is None)
-        assert a is None or b is None or same(a, b)
+        follow(c, decoder)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2), st.integers(0, 10**6), st.integers(0, 255))
 def test_damaged_frames_fare_alike(frame: int, position: int, value: int) -> None:
-    payloads, keys, model = damaged_alike.stream  # type: ignore[attr-defined]
+    payloads, keys, model = STREAM[0]
     payloads = list(payloads)
     payload = bytearray(payloads[frame])
     payload[position % len(payload)] = value
     payloads[frame] = bytes(payload)
-    damaged_alike(payloads, keys, model)
+    fare_alike(payloads, keys, 48, 32, model)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 63))
 def test_made_up_frames_fare_alike(data: bytes, q: int) -> None:
-    _, _, model = damaged_alike.stream  # type: ignore[attr-defined]
-    damaged_alike([bytes([q | 0x40]) + data, bytes([q]) + data[::-1]], [True, False], model)
+    fare_alike([bytes([q | 0x40]) + data, bytes([q]) + data[::-1]], [True, False], 48, 32, STREAM[0][2])
 
 
 @pytest.fixture(autouse=True, scope="module")
 def stream(klt_model: Path) -> None:
     encoder = KltEncoder(48, 32, 30, threads=1, model=klt_model)
     packets = [encoder.send(p).packets[0] for p in make_clip(48, 32, 3, seed=8)]
-    damaged_alike.stream = [p.payload for p in packets], [p.keyframe for p in packets], klt_model  # type: ignore[attr-defined]
+    STREAM[:] = [([p.payload for p in packets], [p.keyframe for p in packets], klt_model)]
 
 
 @pytest.mark.parametrize("name", ["klt", "klt-1", "klt-0.2"])

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import make_clip
-from conftest import planes_equal as same
+from decoders import fare_alike, follow
 from safetensors.numpy import load_file, save_file
 
 from gvcodec import _core
-from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.errors import WrongModelError
 from gvcodec.structure.fit import read_clip
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model, model_path
 from gvcodec.structure.reference import GOLDEN, ReferenceDecoder
 from gvcodec.structure.static import central
-from gvcodec.types import Planes
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 OLD = model_path().with_name("klt-1.safetensors")
@@ -52,10 +51,8 @@ def compare(width: int, height: int, frames: int, q: int, model: Path, keyint: i
     python = ReferenceDecoder(width, height, model)
     for planes in make_clip(width, height, frames, seed=q):
         coded = encoder.send(planes)
-        packet, loop = coded.packets[0], coded.loops[0]
-        assert same(core.send(packet.payload, packet.keyframe)[0], loop)
-        assert same(python.send(packet.payload, packet.keyframe)[0], loop)
-        assert core.window_bits().sum() == pytest.approx(8 * len(packet.payload) - 8, abs=24, rel=0.01)
+        follow(coded, core, python)
+        assert core.window_bits().sum() == pytest.approx(8 * len(coded.packets[0].payload) - 8, abs=24, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +95,7 @@ def test_memory_where_only_the_golden_frame_is_used() -> None:
     for t in range(7):
         noise = rng.integers(-250, 251, (height, width)) if t % 2 else 0
         luma = np.clip(ground[:, 8 * t : 8 * t + width] + noise, 0, 1023).astype(np.uint16)
-        coded = encoder.send((luma, grey, grey))
-        packet, loop = coded.packets[0], coded.loops[0]
-        assert same(core.send(packet.payload, packet.keyframe)[0], loop)
-        assert same(python.send(packet.payload, packet.keyframe)[0], loop)
+        follow(encoder.send((luma, grey, grey)), core, python)
         assert python.tokens is not None
         motion = python.tokens.motion
         furthest = max(furthest, int(np.abs(motion[motion[..., 4] == GOLDEN][:, 2:4]).max(initial=0)))
@@ -126,26 +120,12 @@ def test_damaged_frames_fare_alike() -> None:
     packets = [encoder.send(planes).packets[0] for planes in make_clip(48, 32, 3, seed=8)]
     rng = np.random.default_rng(0)
 
-    def frames(decoder: KltDecoder | ReferenceDecoder, payloads: list[bytes]) -> list[Planes | None]:
-        shown: list[Planes | None] = []
-        for payload, packet in zip(payloads, packets, strict=True):
-            try:
-                shown.append(decoder.send(payload, packet.keyframe)[0])
-            except DamagedStreamError:
-                shown.append(None)
-        return shown
-
     refused = 0
     for _ in range(30):
         payloads = [bytearray(packet.payload) for packet in packets]
         broken = payloads[rng.integers(3)]
         broken[rng.integers(1, len(broken))] ^= int(rng.integers(1, 256))
-        data = [bytes(payload) for payload in payloads]
-        both = zip(frames(KltDecoder(48, 32, 1), data), frames(ReferenceDecoder(48, 32), data), strict=True)
-        for a, b in both:
-            assert (a is None) == (b is None)
-            assert a is None or b is None or same(a, b)
-            refused += a is None
+        refused += fare_alike([bytes(p) for p in payloads], [p.keyframe for p in packets], 48, 32)
     assert refused > 0
 
 

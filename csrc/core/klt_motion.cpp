@@ -20,8 +20,7 @@ uint32_t activity16(const uint16_t* a, int stride) {
 
 // A vector of block (x, y) followed by that of the block it points at.
 Mv further(Mv first, const std::vector<Mv>& then, int x, int y, int width, int height) {
-  const int px = clamp((x * 64 + 32 + first.x) >> 6, 0, width - 1), py = clamp((y * 64 + 32 + first.y) >> 6, 0, height - 1);
-  const Mv second = then[static_cast<size_t>(py) * width + px];
+  const Mv second = then[static_cast<size_t>(node_at({width, height}, 0, x, y, first))];
   return {static_cast<int16_t>(clamp(first.x + second.x, -kMvLimit, kMvLimit)),
           static_cast<int16_t>(clamp(first.y + second.y, -kMvLimit, kMvLimit))};
 }

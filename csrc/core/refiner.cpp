@@ -73,6 +73,11 @@ GV_SIMD int32_t second_layer(const int32_t* base, const int32_t* row, const int3
 
 }  // namespace
 
+void predicted_samples(const Picture& prediction, int level, int x, int y, int16_t* out) {
+  means(prediction.plane[0], x * kBlock, y * kBlock, level, kBlock, out);
+  for (int c = 1; c < 3; ++c) means(prediction.plane[c], x * kBlock / 2, y * kBlock / 2, level, kBlock / 2, out + (c + 3) * 64);
+}
+
 int Refinement::delta(int stretched) const { return refiner->delta(*this, stretched); }
 
 Refiner::Refiner(const Model& model, const Picture& prediction, FrameTokens& now, const FrameTokens& before, int q, bool key)
@@ -88,9 +93,8 @@ void Refiner::begin() {
   for (int y = 0; y < h; ++y)
     for (int x = 0; x < w; ++x) {
       const size_t at = static_cast<size_t>(y) * w + x;
-      const Mv mv = now_.motion[at].last;
-      const int px = clamp((x * 64 + 32 + mv.x) >> 6, 0, w - 1), py = clamp((y * 64 + 32 + mv.y) >> 6, 0, h - 1);
-      std::copy_n(before_.memory.data() + (static_cast<size_t>(py) * w + px) * kBands, kBands, moved_.data() + at * kBands);
+      const size_t from = static_cast<size_t>(node_at({w, h}, 0, x, y, now_.motion[at].last));
+      std::copy_n(before_.memory.data() + from * kBands, kBands, moved_.data() + at * kBands);
     }
 }
 
@@ -111,8 +115,7 @@ void Refiner::predict(int x, int y) {
     known_ = coefficient_count(l_);
     return;
   }
-  means(prediction_.plane[0], x * kBlock, y * kBlock, l_, kBlock, region_);
-  for (int c = 1; c < 3; ++c) means(prediction_.plane[c], x * kBlock / 2, y * kBlock / 2, l_, kBlock / 2, region_ + (c + 3) * 64);
+  predicted_samples(prediction_, l_, x, y, region_);
   klt_forward(model_.basis[1][l_], known_, region_, predicted_);
 }
 

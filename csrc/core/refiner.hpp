@@ -49,6 +49,9 @@ struct RefinerModel {
   bool empty() const { return token.empty(); }
 };
 
+// Prediction, less 512, in region (x, y) of a level, averaged as a token of that level is; samples outside repeat the edge.
+void predicted_samples(const Picture& prediction, int level, int x, int y, int16_t* out);
+
 // The mixer's log odds as a feature.
 inline uint8_t stretched_feature(int stretched) { return static_cast<uint8_t>((stretched + 2048) >> 5); }
 

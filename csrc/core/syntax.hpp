@@ -270,9 +270,7 @@ class FrameSyntax {
     const int w = now_.blocks_wide, h = now_.blocks_high, half = (1 << l) >> 1;
     const int bx = std::min((x << l) + half, w - 1), by = std::min((y << l) + half, h - 1);
     const Mv mv = now_.motion[static_cast<size_t>(by) * w + bx].last;
-    const int px = clamp((bx * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1);
-    const int py = clamp((by * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
-    return py * g.width + px;
+    return node_at(g, l, bx, by, mv);
   }
 
   void node(int l, int x, int y) {

@@ -68,6 +68,12 @@ struct FrameTokens {
   Grid windows() const { return level[kTop].grid; }
 };
 
+// The node at level l that holds the middle of 16×16 block (x, y) moved by mv; `g` is that level's grid.
+inline int node_at(Grid g, int l, int x, int y, Mv mv) {
+  const int px = clamp((x * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1), py = clamp((y * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
+  return py * g.width + px;
+}
+
 // What a vector is coded by: as a difference to the first; the second is for contexts.
 struct Nearest {
   Mv first, second;

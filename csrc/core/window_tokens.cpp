@@ -303,17 +303,12 @@ Surroundings WindowTokens::surroundings(const Finest& out, int x, int y, int32_t
   if (x > 0 && out.coded[n - 1]) s.left = neighbour(n - 1);
   if (y > 0 && out.coded[n - kSide]) s.above = neighbour(n - kSide);
   s.before = &state_.before;
-  const int w = state_.now.blocks_wide, h = state_.now.blocks_high, bx = x0_ + x, by = y0_ + y;
-  const Mv mv = state_.now.motion[static_cast<size_t>(by) * w + bx].last;
-  s.past = clamp((by * 64 + 32 + mv.y) >> 6, 0, h - 1) * w + clamp((bx * 64 + 32 + mv.x) >> 6, 0, w - 1);
+  const Grid g = state_.now.level[0].grid;
+  const int bx = x0_ + x, by = y0_ + y;
+  s.past = node_at(g, 0, bx, by, state_.now.motion[static_cast<size_t>(by) * g.width + bx].last);
   if (!key_ && !state_.model.refiner.empty()) {
-    int16_t region[kBlockSamples], *to = region;
-    for (int c = 0; c < 3; ++c) {
-      const int side = c == 0 ? kBlock : kBlock / 2;
-      const Plane& p = state_.prediction.plane[c];
-      for (int j = 0; j < side; ++j)
-        for (int i = 0; i < side; ++i) *to++ = static_cast<int16_t>(p.row(by * side + j)[bx * side + i] - 512);
-    }
+    int16_t region[kBlockSamples];
+    predicted_samples(state_.prediction, 0, bx, by, region);
     klt_forward(state_.model.basis[1][0], count, region, predicted);
     s.predicted = predicted;
   }
