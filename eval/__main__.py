@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     report = commands.add_parser("report", help="make report.html, tables and figures from the JSONs of a folder")
     report.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+    kept = commands.add_parser("keep", help="put the points of other codecs into the checkout (numbers, no pictures)")
+    kept.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
     _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
     _add_ablate(commands.add_parser("ablate", help="what each tool of the klt structure layer is worth"))
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = {
             "rd": _rd,
             "report": _report,
+            "keep": _keep,
             "table": _table,
             "speed": _speed,
             "ablate": _ablate,
@@ -85,6 +88,9 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keyint", default="endless", metavar="endless|2s|N", help="frames between intra frames")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where LPIPS and DISTS run")
+    parser.add_argument(
+        "--anew", action="store_true", help="make the points again that come with the checkout; gives their pictures"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
 
@@ -201,7 +207,8 @@ def _rd(options: argparse.Namespace) -> int:
     failures: list[str] = []
     for keyint, group in _by_keyint(options.keyint, clips):
         codecs = resolve(options.codecs, Options(options.presets, keyint, tuple(options.codec_file)))
-        plan = Plan(options.out, tuple(options.targets), every, device, max(1, (os.cpu_count() or 1) // options.jobs))
+        threads = max(1, (os.cpu_count() or 1) // options.jobs)
+        plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
         failures += run_all(group, codecs, plan, options.jobs)
     write_json(options.out / "failures.json", failures)
     _rd_speed(options)
@@ -342,6 +349,13 @@ def _robustness(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     _make_report(options.dir, options.readme)
+    return 0
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from eval.measured import keep
+
+    print(keep(options.dir))
     return 0
 
 

@@ -7,7 +7,8 @@ Everything lies below the output folder:
     tmp/       decoded videos while they are measured
 
 A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what has the right key is
-not made again. Tables and report read `curves/` and `runs/` only.
+not made again. So does a curve's; what `eval.measured` holds under that key is taken from there. Tables and report read
+`curves/` and `runs/` only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval import pictures
+from eval import measured, pictures
 from eval.codecs import Codec, ours
 from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, sample
@@ -51,6 +52,8 @@ class Plan:
     every: Mapping[str, int]
     device: str = "cpu"
     threads: int = 1
+    #: Makes what comes with the checkout (`eval.measured`) all the same.
+    anew: bool = False
 
 
 def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
@@ -66,18 +69,25 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
     bar = tqdm(total=len(tasks) * len(plan.targets), unit="point", disable=not sys.stderr.isatty())
     try:
-        waiting: dict[Future[None], tuple[Clip, Codec]] = {pool.submit(make_curve, *t, plan): t for t in tasks}
+        waiting: dict[Future[None], str] = {}
+        for clip in clips:
+            waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
+        for clip, codec in tasks:
+            if not plan.anew and measured.take(clip.name, codec.name, _curve_key(clip, codec, plan), plan.out):
+                bar.update(len(plan.targets))
+            else:
+                waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
         while waiting:
             done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
             while not progress.empty():
                 bar.set_postfix_str(progress.get(), refresh=False)
                 bar.update()
             for future in done:
-                clip, codec = waiting.pop(future)
+                name = waiting.pop(future)
                 try:
                     future.result()
                 except EvalError as error:
-                    failures.append(f"{clip.name}, {codec.name}: {error}")
+                    failures.append(f"{name}: {error}")
                     bar.write(failures[-1], file=sys.stderr)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -131,10 +141,16 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
             name = make_run(clip, codec, output, q, encoded, targets, plan)
             for target in targets:
                 points[output][str(target)]["run"] = name
-    _make_source_pictures(clip, plan)
+    head = {"key": _curve_key(clip, codec, plan), "clip": clip.name, "made_by": codec.name}
     for output in codec.outputs:
-        curve = {"clip": clip.name, "codec": describe(codec, output), "targets": points[output]}
+        curve = head | {"codec": describe(codec, output), "targets": points[output]}
         write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
+
+
+def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
+    commands = [codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)]
+    parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs), sorted(plan.targets), dict(plan.every)]
+    return digest(parts)
 
 
 def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, targets: list[float], plan: Plan) -> str:
@@ -144,7 +160,7 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, ta
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name
     known = read_json(path)
-    if known is not None and known["key"] == key:
+    if known is not None and known["key"] == key and bool(known["crops"]) == bool(shows):
         return name
     with tempfile.TemporaryDirectory(dir=plan.out / "tmp") as folder:
         decoded, seconds = decode(codec, output, encoded, clip, Path(folder))

@@ -17,7 +17,9 @@ pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
+from eval import measured
 from eval.__main__ import main
+from eval.tools import EvalError
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -47,21 +49,50 @@ def results(tmp_path_factory):
     return folder
 
 
-def rd(folder, **more):
+def words(folder, out):
     words = ["rd", "--set", "procedural", "--only", "pan", "--frames", 4, "--codecs", "x264-ld,x265-ld,grey"]
     words += ["--codec-file", folder / "grey.toml", "--presets", "fast", "--metrics", "psnr_y,flicker"]
-    words += ["--targets", "0.02,0.04,0.08,0.16", "--jobs", 1, "--out", folder / "out"]
-    return run_eval(*words, **more)
+    return [*map(str, words), "--targets", "0.02,0.04,0.08,0.16", "--jobs", "1", "--out", str(out)]
 
 
-def tables(folder):
-    out = folder / "out"
+def rd(folder, **more):
+    return run_eval(*words(folder, folder / "out"), **more)
+
+
+def tables(out):
     return {p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]}
+
+
+def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    with pytest.raises(EvalError, match="no curves"):
+        measured.keep(tmp_path)
+    assert "3 codecs on 1 clips" in measured.keep(results / "out")
+    assert main(words(results, tmp_path / "out")) == 0
+    assert not (tmp_path / "out/streams").exists()
+    assert tables(tmp_path / "out") == tables(results / "out")
+    # Another frame count is another source: nothing fits.
+    other = words(results, tmp_path / "other")
+    other[other.index("--frames") + 1] = "3"
+    other[other.index("--codecs") + 1] = "grey"
+    assert main(other) == 0
+    assert (tmp_path / "other/streams").exists()
+    # --anew makes them, and the pictures that were not kept.
+    made = words(results, tmp_path / "out")
+    made[made.index("--codecs") + 1] = "x264-ld"
+    name = next(p for p in sorted((results / "out/runs").glob("*x264*")) if json.loads(p.read_text())["crops"]).name
+    kept = json.loads((tmp_path / "out/runs" / name).read_text())
+    assert main([*made, "--anew"]) == 0
+    again = json.loads((tmp_path / "out/runs" / name).read_text())
+    assert again["crops"] and not kept["crops"] and again["metrics"] == kept["metrics"]
+    # What was made here, with its pictures, is not replaced by what was kept.
+    assert main(made) == 0
+    assert json.loads((tmp_path / "out/runs" / name).read_text()) == again
 
 
 def test_runs_resume_and_repeat_exactly(results):
     out = results / "out"
-    first = tables(results)
+    first = tables(results / "out")
     assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg", "psnr_y.png"} <= set(first)
     picture = np.asarray(Image.open(io.BytesIO(first["psnr_y.png"])).convert("L"))
     assert picture.shape[1] > 1000 and (picture[:60] < 100).any(), "the title is there"
@@ -74,7 +105,7 @@ def test_runs_resume_and_repeat_exactly(results):
     (out / "tmp").mkdir(exist_ok=True)
     (out / "tmp" / "left").write_text("over")
     rd(results)
-    assert tables(results) == first
+    assert tables(results / "out") == first
     assert {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()} == streams
     assert not (out / "tmp").exists()
 
