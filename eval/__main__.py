@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_alloc(commands.add_parser("alloc", help="budgets of windows: allocators against each other at equal bytes"))
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
+    _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             "alloc": _alloc,
             "sizes": _sizes,
             "tuning": _tuning,
+            "modules": _modules,
             "robustness": _robustness,
             "weights": _weights,
         }
@@ -160,6 +162,15 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/tuning"), metavar="DIR")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks `tuning` in this file")
+
+
+def _add_modules(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 48)
+    parser.add_argument("--base", default="av1", choices=("klt", "av1", "hevc"), help="structure layer (av1)")
+    parser.add_argument("--rate", type=float, default=0.02, metavar="BPP")
+    parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
+    parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `modules` in this file")
 
 
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
@@ -319,6 +330,15 @@ def _tuning(options: argparse.Namespace) -> int:
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
     text = measure(_clips(options), options.base, options.rate, options.tunes, options.parts, every, options.out)
     _publish(options, "tuning", text)
+    return 0
+
+
+def _modules(options: argparse.Namespace) -> int:
+    from eval.metrics import sampling
+    from eval.modules import JUDGED, measure
+
+    every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
+    _publish(options, "modules", measure(_clips(options), options.base, options.rate, every, options.out))
     return 0
 
 
