@@ -34,8 +34,9 @@ def structure_encoder(
     threads: int,
     pace: Pace | None = None,
     regions: Regions | None = None,
+    psnr: bool = False,
 ) -> StructureEncoder:
-    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows."""
+    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `psnr` aims av1 at PSNR."""
     if base == "klt":
         from gvcodec.structure.klt import KltEncoder, KltTools
         from gvcodec.structure.lookahead import DEPTH
@@ -44,7 +45,7 @@ def structure_encoder(
         return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
     from gvcodec.structure.standard import StandardEncoder
 
-    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads)
+    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, psnr=psnr)
 
 
 def structure_decoder(

@@ -59,6 +59,18 @@ def test_decoder_gives_the_loop_frames_of_the_encoder(
     assert quality > (30 if scale == 1 else 22)
 
 
+def test_more_texture_stays_for_the_eye_than_for_psnr() -> None:
+    ground = np.random.default_rng(0).integers(440, 600, (80, 160)).astype(np.uint16)
+    grey = np.full((40, 48), 512, np.uint16)
+    clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
+    strength = {}
+    for for_psnr in (False, True):
+        packets, loops = encode(clip, "av1", 56, psnr=for_psnr)
+        assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True))
+        strength[for_psnr] = np.mean([loop[0].std() for loop in loops])
+    assert strength[True] < strength[False] < ground.std()
+
+
 @pytest.mark.parametrize("codec", ["av1", "hevc"])
 def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
     packets, loops = encode(clip, codec, keys=(13,), keyint=8)

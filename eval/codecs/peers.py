@@ -75,6 +75,7 @@ PEERS = {
         quicker=True,
     ),
     "svtav1": _svt("SVT-AV1", ""),
+    "svtav1-vq": _svt("SVT-AV1 tune VQ", ":tune=0"),
     "svtav1-grain": _svt("SVT-AV1 + film grain", ":film-grain=8"),
     "aom": Peer(
         "libaom",

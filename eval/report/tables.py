@@ -41,9 +41,9 @@ def delta_text(delta: Delta) -> str:
 
 
 def anchors(results: Results) -> list[str]:
-    """Rows the others are compared with: x265 low delay and SVT-AV1 random access where present."""
+    """Rows the others are compared with: x265 low delay, SVT-AV1 and VVenC random access where present."""
     peers = [r for r, codec in results.rows.items() if codec["family"] != "gvcodec"]
-    wanted = [r for r in ("x265-ld", "svtav1-ra") if r in peers]
+    wanted = [r for r in ("x265-ld", "svtav1-ra", "vvenc-ra") if r in peers]
     return wanted or peers[:1] or list(results.rows)[:1]
 
 

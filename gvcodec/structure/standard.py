@@ -33,6 +33,8 @@ _DECODERS = {"av1": "libdav1d", "hevc": "hevc"}
 _STRIP = {"av1": strip_av1, "hevc": strip_hevc}
 _RESTORE = {"av1": restore_av1, "hevc": restore_hevc}
 _SVT_PRESET = 4
+#: For the eye: decisions that keep texture (at equal LPIPS-VGG 8 % fewer bytes, at equal DISTS 26 %, at equal PSNR 8 % more).
+_SVT_FOR_THE_EYE = ("tune=0", "ac-bias=4")
 _SVT_QUICK = 10
 _LAMBDA_LIMIT = 1024
 _X265_PRESET = "medium"
@@ -51,7 +53,7 @@ class StandardEncoder:
 
     `trim` makes a change of rate that is too small for `q` and shakes no frame that others refer to: it adds to the log
     of lambda in unreferenced frames (av1), or takes off the log of the rate from frame `trim_from` on (hevc).
-    `quick` takes a fast preset, for trials.
+    `quick` takes a fast preset, for trials. `psnr` aims av1 at PSNR instead of the eye.
 
     `keyint`: frames from one keyframe to the next, 0 = only the first. Random access (hierarchical B frames, delay of up
     to a hundred frames) unless `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
@@ -69,6 +71,7 @@ class StandardEncoder:
         trim: float = 0.0,
         trim_from: int = 0,
         quick: bool = False,
+        psnr: bool = False,
     ) -> None:
         if codec not in CODECS or not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
@@ -81,7 +84,7 @@ class StandardEncoder:
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
         self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
         if codec == "av1":
-            self._options = partial(_av1_options, q, low_delay, threads, trim, quick)
+            self._options = partial(_av1_options, q, low_delay, threads, trim, quick, psnr)
         else:
             self._encoder.options = _hevc_options(q, low_delay, threads, trim, trim_from, quick)
         self._opened = False  # FFmpeg opens an encoder when it gets its first frame
@@ -215,8 +218,11 @@ def looks_drawn(luma: Plane) -> bool:
     return bool(rows and columns and (flat & (values[:, -1] - values[:, 0] >= _FAR)).mean() > _DRAWN)
 
 
-def _av1_options(q: float, low_delay: bool, threads: int, trim: float, quick: bool, drawn: bool) -> dict[str, str]:
+def _av1_options(
+    q: float, low_delay: bool, threads: int, trim: float, quick: bool, psnr: bool, drawn: bool
+) -> dict[str, str]:
     params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay + [f"scm={int(drawn)}"]
+    params += [] if psnr else _SVT_FOR_THE_EYE
     if q != round(q):
         # Only SVT-AV1's own option takes quarters.
         params.append(f"crf={max(1.0, round(4 * q) / 4):.2f}")
