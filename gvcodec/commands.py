@@ -45,7 +45,7 @@ def encode(options: argparse.Namespace) -> None:
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
         alloc=options.alloc,
-        psnr=options.psnr,
+        eye=options.eye,
     )
     steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
     if options.resume and (steered or config.maxrate):

@@ -46,7 +46,7 @@ class EncoderConfig:
     may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
-    frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `psnr` aims av1 at PSNR instead of the eye."""
+    frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR."""
 
     q: float = 50
     base: str = "av1"
@@ -60,7 +60,7 @@ class EncoderConfig:
     maxrate: float = 0
     bufsize: float = 0
     alloc: str = "uniform"
-    psnr: bool = False
+    eye: bool = False
 
     @property
     def coarsest(self) -> float:
@@ -104,8 +104,8 @@ class Encoder:
             raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
         config = config.settled()
         assert config.scale is not None
-        if config.psnr and config.base != "av1":
-            raise UsageError("psnr is for the av1 structure layer")
+        if config.eye and config.base != "av1":
+            raise UsageError("eye is for the av1 structure layer")
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
         if (
@@ -170,7 +170,7 @@ class Encoder:
             raise UsageError("maxrate and alloc are for the klt structure layer")
         assert config.scale is not None
         return layers.structure_encoder(
-            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads, psnr=config.psnr
+            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads, eye=config.eye
         )
 
     @property

@@ -34,9 +34,9 @@ def structure_encoder(
     threads: int,
     pace: Pace | None = None,
     regions: Regions | None = None,
-    psnr: bool = False,
+    eye: bool = False,
 ) -> StructureEncoder:
-    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `psnr` aims av1 at PSNR."""
+    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `eye` makes av1 decide for the eye."""
     if base == "klt":
         from gvcodec.structure.klt import KltEncoder, KltTools
         from gvcodec.structure.lookahead import DEPTH
@@ -45,7 +45,7 @@ def structure_encoder(
         return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
     from gvcodec.structure.standard import StandardEncoder
 
-    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, psnr=psnr)
+    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, eye=eye)
 
 
 def structure_decoder(

@@ -64,11 +64,11 @@ def test_more_texture_stays_for_the_eye_than_for_psnr() -> None:
     grey = np.full((40, 48), 512, np.uint16)
     clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
     strength = {}
-    for for_psnr in (False, True):
-        packets, loops = encode(clip, "av1", 56, psnr=for_psnr)
+    for eye in (False, True):
+        packets, loops = encode(clip, "av1", 56, eye=eye)
         assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True))
-        strength[for_psnr] = np.mean([loop[0].std() for loop in loops])
-    assert strength[True] < strength[False] < ground.std()
+        strength[eye] = np.mean([loop[0].std() for loop in loops])
+    assert strength[False] < strength[True] < ground.std()
 
 
 @pytest.mark.parametrize("codec", ["av1", "hevc"])

@@ -1,7 +1,7 @@
 """gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`; what is not given is the
-program's own default; `parts=` is `--tune-parts`, `psnr` is `--psnr`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
+program's own default; `parts=` is `--tune-parts`, `eye` is `--eye`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
 per-video tuning; the file that counts is encoded with it.
 """
 
@@ -42,7 +42,7 @@ def content_version() -> str:
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    known = {"base", "scale", "tune", "parts", "low-delay", "psnr", "output"}
+    known = {"base", "scale", "tune", "parts", "low-delay", "eye", "output"}
     if unknown := set(given) - known:
         raise EvalError(
             f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -55,7 +55,7 @@ def gvcodec(word: str, options: Options) -> Codec:
 
     words = [f"--base={given['base']}"] if "base" in given else []
     words += [f"--base-scale={given['scale']}"] if "scale" in given else []
-    words += [f"--{flag}" for flag in ("low-delay", "psnr") if flag in given]
+    words += [f"--{flag}" for flag in ("low-delay", "eye") if flag in given]
     command = ("{python}", "-m", "gvcodec")
     encode = (
         *command,

@@ -136,7 +136,7 @@ def _pass(search: Search, q: float, trim: float, tuned: dict[Fraction, bytes | N
         trim,
         search.extent.frames // 2,
         quick,
-        config.psnr,
+        config.eye,
     )
     tune = not quick and config.scale not in tuned
     config = dataclasses.replace(config, tune=config.tune if tune else 0.0)

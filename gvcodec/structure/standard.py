@@ -53,7 +53,7 @@ class StandardEncoder:
 
     `trim` makes a change of rate that is too small for `q` and shakes no frame that others refer to: it adds to the log
     of lambda in unreferenced frames (av1), or takes off the log of the rate from frame `trim_from` on (hevc).
-    `quick` takes a fast preset, for trials. `psnr` aims av1 at PSNR instead of the eye.
+    `quick` takes a fast preset, for trials. `eye` makes av1 decide for the eye instead of PSNR.
 
     `keyint`: frames from one keyframe to the next, 0 = only the first. Random access (hierarchical B frames, delay of up
     to a hundred frames) unless `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
@@ -71,7 +71,7 @@ class StandardEncoder:
         trim: float = 0.0,
         trim_from: int = 0,
         quick: bool = False,
-        psnr: bool = False,
+        eye: bool = False,
     ) -> None:
         if codec not in CODECS or not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
@@ -84,7 +84,7 @@ class StandardEncoder:
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
         self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
         if codec == "av1":
-            self._options = partial(_av1_options, q, low_delay, threads, trim, quick, psnr)
+            self._options = partial(_av1_options, q, low_delay, threads, trim, quick, eye)
         else:
             self._encoder.options = _hevc_options(q, low_delay, threads, trim, trim_from, quick)
         self._opened = False  # FFmpeg opens an encoder when it gets its first frame
@@ -219,10 +219,10 @@ def looks_drawn(luma: Plane) -> bool:
 
 
 def _av1_options(
-    q: float, low_delay: bool, threads: int, trim: float, quick: bool, psnr: bool, drawn: bool
+    q: float, low_delay: bool, threads: int, trim: float, quick: bool, eye: bool, drawn: bool
 ) -> dict[str, str]:
     params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * low_delay + [f"scm={int(drawn)}"]
-    params += [] if psnr else _SVT_FOR_THE_EYE
+    params += _SVT_FOR_THE_EYE if eye else []
     if q != round(q):
         # Only SVT-AV1's own option takes quarters.
         params.append(f"crf={max(1.0, round(4 * q) / 4):.2f}")
