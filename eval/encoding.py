@@ -12,9 +12,6 @@ from eval.codecs import Codec, ours
 from eval.tools import EvalError, digest, read_json, run, write_json
 from eval.video import Clip, RawVideo, decoded_raw
 
-#: libvvenc with one thread ends now and then (one encode in five of a CIF clip) without an error and without a byte.
-_TRIES = 5
-
 
 @dataclass(frozen=True)
 class Encoded:
@@ -40,11 +37,8 @@ def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = Fal
         folder.mkdir(parents=True, exist_ok=True)
         temporary = stream.with_name(f"tmp{os.getpid()}-{stream.name}")
         try:
-            for _ in range(_TRIES):
-                seconds, _ = run(codec.command(template, clip, q=q, stream=temporary))
-                if temporary.is_file() and temporary.stat().st_size:
-                    break
-            else:
+            seconds, _ = run(codec.command(template, clip, q=q, stream=temporary))
+            if not temporary.is_file() or not temporary.stat().st_size:
                 raise EvalError(f"{codec.name}: wrote no stream")
             temporary.replace(stream)
         finally:

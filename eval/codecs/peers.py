@@ -32,7 +32,8 @@ class Peer:
 
 _H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}", "-bsf:v", "filter_units=remove_types=6")
 _X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}"
-_VVENC = ("-threads", "{threads}", "-qp", "{q}", "-g", "{keyint}")
+#: No threads of its own: with any, libvvenc gives nothing at all where the video ends before its first frame is out.
+_VVENC = ("-qp", "{q}", "-g", "{keyint}", "-vvenc-params")
 
 
 def _svt(label: str, extra: str) -> Peer:
@@ -93,8 +94,8 @@ PEERS = {
         "libvvenc",
         {"conditions": ("-preset", "slow"), "fast": ("-preset", "faster")},
         _VVENC,
-        ("-vvenc-params", "gopsize=8:picreordering=0:decodingrefreshtype=none"),
-        (),
+        ("threads=0:gopsize=8:picreordering=0:decodingrefreshtype=none",),
+        ("threads=0",),
         (12, 63),
         40,
         "vvc",
