@@ -22,7 +22,7 @@ from eval.colour import to_rgb
 from eval.metrics import sample
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
-from eval.video import Clip
+from eval.video import Clip, stand_in
 from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, model_path
 from gvcodec.structure.lookahead import DEPTH
 from gvcodec.structure.static import SYNTAX, Tables, central, count_clips, read_clips
@@ -156,12 +156,11 @@ def _markdown(clips: list[Clip], qs: Sequence[int], deltas: dict[str, list[float
         rows.append([name, cell(fmean(known) if known else None), *map(cell, values)])
     header = ["bits more without", "mean", *(clip.name for clip in clips)]
     frames = sorted({clip.raw.frames for clip in clips})
-    stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
     note = (
         f"BD-rate in PSNR-Y over {RANGE[0]}–{RANGE[1]} bpp, q {', '.join(map(str, qs))}, middle {SIZE[0]}×{SIZE[1]} of the first "
         f"{' to '.join(map(str, dict.fromkeys((frames[0], frames[-1]))))} frames, one key frame, bytes of the packets, PSNR-Y of "
         "decoded frames (without deblocking, which no decoder goes without, of the encoder's). Static tables: ideal code length "
         "with tables from training clips, against real bytes, low delay. "
-        f"† One frame in {VGG_EVERY}; AQ's strength was chosen by it, on training clips.{stand_in}"
+        f"† One frame in {VGG_EVERY}; AQ's strength was chosen by it, on training clips.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"

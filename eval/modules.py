@@ -21,7 +21,7 @@ from eval.rates import Search
 from eval.report.tables import markdown
 from eval.runs import Plan, make_run
 from eval.tools import EvalError, read_json, write_json, write_text
-from eval.video import Clip
+from eval.video import Clip, stand_in
 
 if TYPE_CHECKING:
     from gvcodec.appearance.renderer import Renderer
@@ -132,11 +132,10 @@ def _markdown(
         cells = [f"{fmean(changes[n]):+.1f} %" for n in JUDGED] + [f"{psnr:+.2f} dB"]
         rows.append([name, *cells, ", ".join(f"{min(changes[n]):+.1f} … {max(changes[n]):+.1f} %" for n in JUDGED[:2])])
     header = ["set to zero", *(METRICS[n].marked for n in JUDGED), "PSNR-Y", "range over clips (LPIPS-Alex, DISTS)"]
-    stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
     sampled = ", ".join(f"{METRICS[n].label} on one frame in {every[n]}" for n in JUDGED if every.get(n, 1) > 1)
     note = (
         f"Painted output without tuning, base {base}, about {rate} bpp, change against the whole renderer at equal bytes, mean of "
         f"{len(whole)} clips ({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames. A part is worth what its row loses. "
-        f"{sampled}. † A loss of training; LPIPS-Alex and flicker are held out.{stand_in}"
+        f"{sampled}. † A loss of training; LPIPS-Alex and flicker are held out.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"

@@ -26,7 +26,7 @@ from eval.encoding import decode, encode
 from eval.metrics import Measurer
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
-from eval.video import Clip
+from eval.video import Clip, stand_in
 
 #: Between two of them log bytes is interpolated linearly over PSNR-Y.
 PEER_CRF = (10, 16, 22, 28, 34, 40, 46, 51)
@@ -119,7 +119,6 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
     counts = sorted({clip.raw.frames for clip in clips})
     span = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     frames = "frame" if counts == [1] else f"{span} frames"
-    stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
     exact = (
         f"**Failed**: {'; '.join(problems)}."
         if problems
@@ -128,7 +127,7 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
     note = (
         f"`--base {base}`, fidelity output, first {frames}, one intra frame; “bytes over” is gvcodec's file "
         "against the elementary stream of libx264/libx265 `-preset medium` without B-frames at the same PSNR-Y (read "
-        f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). {exact}{stand_in}"
+        f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). {exact}{stand_in(clips)}"
     )
     return f"{markdown(header, lines)}\n\n{note}"
 

@@ -25,7 +25,7 @@ from eval.report.svg import OWN_COLOURS, Series, chart
 from eval.report.tables import markdown
 from eval.runs import Plan, make_run
 from eval.tools import EvalError, read_json, write_bytes, write_json, write_text
-from eval.video import Clip
+from eval.video import Clip, stand_in
 
 JUDGED = ("lpips_alex", "dists")
 
@@ -147,12 +147,11 @@ def _markdown(
         "PSNR-Y",
         "worst clip (LPIPS-Alex, DISTS)",
     ]
-    stand_in = " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
     sampled = ", ".join(f"{METRICS[n].label} on one frame in {every[n]}" for n in JUDGED if every.get(n, 1) > 1)
     note = (
         f"Painted output against the loop frames at equal bytes, base {base}, about {rate} bpp, mean of {len(next(iter(gains.values())))} clips "
         f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames, one thread. Bytes: what tuning adds to the file. {sampled}. "
-        f"† A loss of tuning; LPIPS-Alex is held out.{stand_in}"
+        f"† A loss of tuning; LPIPS-Alex is held out.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"
 

@@ -7,7 +7,7 @@ metric compares with) and, losslessly, into `NAME.mkv` (FFV1 with colour tags, w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -92,6 +92,11 @@ class Clip:
             "full_range": self.full_range,
             "sha256": self.sha256,
         }
+
+
+def stand_in(clips: Sequence[Clip]) -> str:
+    """The sentence that tables of the devtest clips owe their readers; empty for others."""
+    return " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
 
 
 @dataclass(frozen=True)
