@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from eval.bd import bd_rate, bootstrap
 from eval.codecs.ours import content_version
-from eval.metrics import METRICS, Measurer
+from eval.metrics import METRICS, Measurer, looked_at
 from eval.report.tables import markdown
 from eval.tools import read_json, write_json, write_text
 from eval.video import Clip, RawVideo
@@ -154,7 +154,7 @@ def to_markdown(
     names = [METRICS[m].label if m in METRICS else "PSNR-Y of the worst frame" for m in metrics]
     header = ["budgets", *names, "of the oracle's gain", "encode cost"]
     counts = sorted({clip.raw.frames for clip in clips})
-    looks = ", ".join(f"{METRICS[m].label} on one frame in {n}" for m, n in every.items() if n > 1)
+    looks = looked_at(every)
     note = (
         f"BD-rate against equal lambda in all windows (`uniform`) over {len(clips)} clips of devtest (stand-in: "
         f"{', '.join(c.name for c in clips)}), first {' to '.join(map(str, counts))} frames, klt at q {', '.join(map(str, qs))}, "

@@ -37,7 +37,7 @@ def keep(out: Path) -> str:
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted((out / "curves").glob("*.json")):
         curve = read_json(path)
-        if curve is None or "codec" not in curve or curve["codec"]["family"] == "gvcodec":
+        if curve is None or "made_by" not in curve or curve["codec"]["family"] == "gvcodec":
             continue
         empty = {"codec": curve["made_by"], "key": curve["key"], "curves": {}, "runs": {}}
         entry = found.setdefault(curve["clip"], {}).setdefault(curve["made_by"], empty)

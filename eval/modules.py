@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from eval.codecs import Codec, Options, resolve
 from eval.encoding import encode
-from eval.metrics import METRICS
-from eval.rates import Search
+from eval.metrics import METRICS, looked_at
 from eval.report.tables import markdown
-from eval.runs import Plan, make_run
+from eval.runs import Plan, make_run, rate_search
 from eval.tools import EvalError, read_json, write_json, write_text
 from eval.video import Clip, stand_in
 
@@ -74,9 +73,7 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
     codecs = {name: _codec(base, _checkpoint(name, out / "checkpoints")) for name in PARTS}
     for clip in tqdm(clips, unit="clip"):
-        whole = codecs["nothing"]
-        search = Search(lambda q: encode(whole, clip, q, out / "streams").bpp(clip), *whole.q_range, whole.q_guess)  # noqa: B023
-        q, reached = search(rate)
+        q, reached = rate_search(codecs["nothing"], clip, out / "streams")(rate)
         if not reached:
             tqdm.write(f"{clip.name} does not reach {rate} bpp")
             continue
@@ -132,7 +129,7 @@ def _markdown(
         cells = [f"{fmean(changes[n]):+.1f} %" for n in JUDGED] + [f"{psnr:+.2f} dB"]
         rows.append([name, *cells, ", ".join(f"{min(changes[n]):+.1f} … {max(changes[n]):+.1f} %" for n in JUDGED[:2])])
     header = ["set to zero", *(METRICS[n].marked for n in JUDGED), "PSNR-Y", "range over clips (LPIPS-Alex, DISTS)"]
-    sampled = ", ".join(f"{METRICS[n].label} on one frame in {every[n]}" for n in JUDGED if every.get(n, 1) > 1)
+    sampled = looked_at({n: every[n] for n in JUDGED})
     note = (
         f"Painted output without tuning, base {base}, about {rate} bpp, change against the whole renderer at equal bytes, mean of "
         f"{len(whole)} clips ({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames. A part is worth what its row loses. "

@@ -118,10 +118,15 @@ def _report(text: str) -> None:
         _progress.put(text)
 
 
+def rate_search(codec: Codec, clip: Clip, streams: Path) -> Search:
+    """The search for rates of a codec on a clip; its encodes are kept in `streams`."""
+    return Search(lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip), *codec.q_range, codec.q_guess)
+
+
 def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     """All points of one clip and codec, and the files that list them. Raises EvalError."""
     streams = plan.out / "streams"
-    search = Search(lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip), *codec.q_range, codec.q_guess)
+    search = rate_search(codec, clip, streams)
     found: dict[float, tuple[int, bool]] = {}
     points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
     for target in sorted(plan.targets, reverse=True):

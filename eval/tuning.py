@@ -18,12 +18,11 @@ from tqdm import tqdm
 
 from eval.codecs import ENDLESS, Codec, Options, resolve
 from eval.encoding import encode
-from eval.metrics import METRICS
-from eval.rates import Search
+from eval.metrics import METRICS, looked_at
 from eval.report import png, standalone
 from eval.report.svg import OWN_COLOURS, Series, chart
 from eval.report.tables import markdown
-from eval.runs import Plan, make_run
+from eval.runs import Plan, make_run, rate_search
 from eval.tools import EvalError, read_json, write_bytes, write_json, write_text
 from eval.video import Clip, stand_in
 
@@ -65,8 +64,7 @@ def measure(
     gains: dict[Setting, list[dict[str, float]]] = {s: [] for s in [*settings, *compared]}
     for clip in tqdm(clips, unit="clip"):
         plain = _codec(Setting("off"), base)
-        search = Search(lambda q: encode(plain, clip, q, out / "streams").bpp(clip), *plain.q_range, plain.q_guess)  # noqa: B023
-        q, reached = search(rate)
+        q, reached = rate_search(plain, clip, out / "streams")(rate)
         if not reached:
             tqdm.write(f"{clip.name} does not reach {rate} bpp")
             continue
@@ -147,7 +145,7 @@ def _markdown(
         "PSNR-Y",
         "worst clip (LPIPS-Alex, DISTS)",
     ]
-    sampled = ", ".join(f"{METRICS[n].label} on one frame in {every[n]}" for n in JUDGED if every.get(n, 1) > 1)
+    sampled = looked_at({n: every[n] for n in JUDGED})
     note = (
         f"Painted output against the loop frames at equal bytes, base {base}, about {rate} bpp, mean of {len(next(iter(gains.values())))} clips "
         f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames, one thread. Bytes: what tuning adds to the file. {sampled}. "

@@ -80,6 +80,11 @@ def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> di
     return {name: every.get(name, every.get("", default)) for name, default in rule.items()}
 
 
+def looked_at(every: Mapping[str, int]) -> str:
+    """What tables say of the metrics that see some frames only: "DISTS on one frame in 16"."""
+    return ", ".join(f"{METRICS[name].label} on one frame in {n}" for name, n in every.items() if n > 1)
+
+
 def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]:
     """What a run's JSON keeps of one metric."""
     better = METRICS[name].higher_is_better

@@ -9,7 +9,7 @@ from typing import Any
 
 from eval.bd import Delta, bd_rate, bootstrap
 from eval.codecs import ENDLESS
-from eval.metrics import Metric
+from eval.metrics import Metric, looked_at
 from eval.report.data import HEADLINE_FRAMES, Results
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
@@ -172,11 +172,8 @@ def notes(results: Results) -> list[str]:
     if any(c["stand_in"] for c in results.clips.values()):
         name = next(c["set"] for c in results.clips.values() if c["stand_in"])
         found.append(f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with published tables.")
-    sampled = {name: n for name, n in run["every"].items() if n > 1}
-    if sampled:
-        labels = {m.name: m.label for m in results.metrics}
-        listed = ", ".join(f"{labels.get(name, name)} on one frame in {n}" for name, n in sampled.items())
-        found.append(f"{listed}; the same frames for every codec.")
+    if sampled := looked_at(run["every"]):
+        found.append(f"{sampled}; the same frames for every codec.")
     keyints = sorted({codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"})
     periods = ", ".join(map(str, keyints))
     found.append("Only the first frame is intra." if keyints == [ENDLESS] else f"Intra period {periods} frames.")
