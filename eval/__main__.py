@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
+    _add_settings(commands.add_parser("settings", help="what settings of SVT-AV1 are worth in the AV1 layer"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             "sizes": _sizes,
             "tuning": _tuning,
             "modules": _modules,
+            "settings": _settings,
             "robustness": _robustness,
             "weights": _weights,
         }
@@ -171,6 +173,20 @@ def _add_modules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks `modules` in this file")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 48)
+    parser.add_argument(
+        "--settings",
+        type=_words,
+        default=["preset=4", "preset=3", "preset=1", "ac-bias=1", "tune=0", "tune=0:ac-bias=4"],
+        metavar="NAME=VALUE[:…],…",
+        help="each beside those of the layer; a preset or parameters of SVT-AV1",
+    )
+    parser.add_argument("--q", type=_integers, default=[36, 44, 52, 60], metavar="Q,…", help="three at least")
+    parser.add_argument("--out", type=Path, default=Path("out/settings"), metavar="DIR")
+    parser.add_argument("--readme", type=Path, help="also write the table between the marks `settings` in this file")
 
 
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
@@ -339,6 +355,13 @@ def _modules(options: argparse.Namespace) -> int:
 
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
     _publish(options, "modules", measure(_clips(options), options.base, options.rate, every, options.out))
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> int:
+    from eval.settings import measure
+
+    _publish(options, "settings", measure(_clips(options), options.settings, options.q, options.out))
     return 0
 
 

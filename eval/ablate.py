@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from eval.bd import RANGE, bd_rate
 from eval.colour import to_rgb
-from eval.metrics import sample
+from eval.metrics import network, sample
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip, stand_in
@@ -55,11 +55,15 @@ Curve = list[tuple[float, float]]
 Metric = Callable[[list[Planes], list[Planes]], float]
 
 
+def ten_bits(clip: Clip) -> list[Planes]:
+    """Its frames with 10 bits."""
+    shift = 10 - clip.raw.depth
+    return [tuple(p.astype(np.uint16) << shift for p in planes) for planes in clip.raw]  # type: ignore[misc]
+
+
 def middle(clip: Clip) -> list[Planes]:
     """Its frames with 10 bits, cut to SIZE."""
-    shift = 10 - clip.raw.depth
-    frames = [tuple(p.astype(np.uint16) << shift for p in planes) for planes in clip.raw]
-    return central(frames, *SIZE)  # type: ignore[arg-type]
+    return central(ten_bits(clip), *SIZE)
 
 
 def curve(
@@ -94,6 +98,8 @@ def static_delta(frames: list[Planes], trained: dict[int, dict[tuple[int, bool],
 
 def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) -> str:
     """Measures, writes `ablation.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
+    from gvcodec.perceptual import find_weights
+
     paths = sorted(train.glob("*.mp4"))[::EVERY]
     if not paths:
         raise EvalError(f"{train}: no .mp4 to make static tables from")
@@ -102,7 +108,8 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
     trained = {q: count_clips(read_clips(paths, TRAIN_FRAMES, *SIZE), q) for q in qs}
     deltas: dict[str, list[float | None]] = {name: [] for name in (*WITHOUT, AQ_VGG, NETWORK, STATIC)}
     for clip in tqdm(clips, unit="clip"):
-        frames, vgg = middle(clip), _vgg(clip)
+        frames = middle(clip)
+        vgg = [distance(clip, "lpips_vgg", VGG_EVERY)] if find_weights() else []
         anchor, *anchor_vgg = curve(frames, ALL, qs, psnr_y, *vgg)
         for name, tools in WITHOUT.items():
             test, *test_vgg = curve(frames, tools, qs, psnr_y, *(vgg if name == AQ else []))
@@ -125,25 +132,20 @@ def psnr_y(source: list[Planes], shown: list[Planes]) -> float:
     return fmean(10 * np.log10(1023**2 / max(error, 1e-3)) for error in errors)
 
 
-def _vgg(clip: Clip) -> list[Metric]:
-    """LPIPS-VGG, mean over one frame in `VGG_EVERY`; nothing where its weights are missing."""
+def distance(clip: Clip, name: str, every: int) -> Metric:
+    """LPIPS or DISTS of 10-bit frames, mean over one frame in `every`. Raises EvalError where its weights are missing."""
     import torch
 
-    from gvcodec.perceptual import MissingWeightsError, lpips
-
-    try:
-        network = lpips("vgg")
-    except MissingWeightsError:
-        return []
+    module = network(name, "cpu")
 
     def picture(planes: Planes) -> torch.Tensor:
         return torch.from_numpy(to_rgb(planes, clip.matrix, clip.full_range, 10))[None]
 
     def measure(source: list[Planes], shown: list[Planes]) -> float:
         with torch.no_grad():
-            return fmean(float(network(picture(shown[i]), picture(source[i]))) for i in sample(len(source), VGG_EVERY))
+            return fmean(float(module(picture(shown[i]), picture(source[i]))) for i in sample(len(source), every))
 
-    return [measure]
+    return measure
 
 
 def _markdown(clips: list[Clip], qs: Sequence[int], deltas: dict[str, list[float | None]]) -> str:

@@ -122,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
         "--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame"
     )
     encode.add_argument(
+        "--preset",
+        type=_integer(0, 10),
+        metavar="N",
+        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a tenth more bits (2)",
+    )
+    encode.add_argument(
         "--eye",
         action="store_true",
         help="make av1 keep texture at some cost in PSNR; best where nothing is painted or tuned",

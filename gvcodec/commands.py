@@ -46,6 +46,7 @@ def encode(options: argparse.Namespace) -> None:
         bufsize=options.bufsize or 0,
         alloc=options.alloc,
         eye=options.eye,
+        preset=options.preset,
     )
     steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
     if options.resume and (steered or config.maxrate):

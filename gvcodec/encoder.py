@@ -46,7 +46,8 @@ class EncoderConfig:
     may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
-    frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR."""
+    frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
+    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, None = 2."""
 
     q: float = 50
     base: str = "av1"
@@ -61,6 +62,7 @@ class EncoderConfig:
     bufsize: float = 0
     alloc: str = "uniform"
     eye: bool = False
+    preset: int | None = None
 
     @property
     def coarsest(self) -> float:
@@ -104,8 +106,8 @@ class Encoder:
             raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
         config = config.settled()
         assert config.scale is not None
-        if config.eye and config.base != "av1":
-            raise UsageError("eye is for the av1 structure layer")
+        if (config.eye or config.preset is not None) and config.base != "av1":
+            raise UsageError("eye and preset are for the av1 structure layer")
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
         if (
@@ -170,7 +172,15 @@ class Encoder:
             raise UsageError("maxrate and alloc are for the klt structure layer")
         assert config.scale is not None
         return layers.structure_encoder(
-            fmt, config.base, config.q, config.keyint, config.scale, config.low_delay, config.threads, eye=config.eye
+            fmt,
+            config.base,
+            config.q,
+            config.keyint,
+            config.scale,
+            config.low_delay,
+            config.threads,
+            eye=config.eye,
+            preset=config.preset,
         )
 
     @property

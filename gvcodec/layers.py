@@ -35,17 +35,19 @@ def structure_encoder(
     pace: Pace | None = None,
     regions: Regions | None = None,
     eye: bool = False,
+    preset: int | None = None,
 ) -> StructureEncoder:
-    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `eye` makes av1 decide for the eye."""
+    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `eye` and `preset` are for av1."""
     if base == "klt":
         from gvcodec.structure.klt import KltEncoder, KltTools
         from gvcodec.structure.lookahead import DEPTH
 
         tools = KltTools(lookahead=0 if low_delay else DEPTH)
         return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
-    from gvcodec.structure.standard import StandardEncoder
+    from gvcodec.structure.standard import FOR_THE_EYE, StandardEncoder
 
-    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, eye=eye)
+    params = FOR_THE_EYE if eye else ()
+    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, params=params, preset=preset)
 
 
 def structure_decoder(

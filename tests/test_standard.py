@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import CodedFrame, standard
 from gvcodec.structure.resample import DOWN, UP, Resampler
-from gvcodec.structure.standard import StandardDecoder, StandardEncoder, looks_drawn
+from gvcodec.structure.standard import FOR_THE_EYE, StandardDecoder, StandardEncoder, looks_drawn
 from gvcodec.structure.units import restore_av1, restore_hevc, strip_av1, strip_hevc
 from gvcodec.types import Planes, VideoFormat
 
@@ -65,10 +65,22 @@ def test_more_texture_stays_for_the_eye_than_for_psnr() -> None:
     clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
     strength = {}
     for eye in (False, True):
-        packets, loops = encode(clip, "av1", 56, eye=eye)
+        packets, loops = encode(clip, "av1", 60, params=FOR_THE_EYE if eye else ())
         assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True))
         strength[eye] = np.mean([loop[0].std() for loop in loops])
     assert strength[False] < strength[True] < ground.std()
+
+
+def test_slower_presets_spend_fewer_bits_for_a_better_picture(clip: list[Planes]) -> None:
+    size, quality = {}, {}
+    for preset in (2, 10):
+        packets, loops = encode(clip, "av1", 50, preset=preset)
+        size[preset] = sum(len(packet.payload) for packet in packets)
+        quality[preset] = np.mean([psnr(*pair) for pair in zip(loops, clip, strict=True)])
+    assert quality[2] - quality[10] > 6 * np.log2(size[2] / size[10])  # a doubling is worth less than 6 dB
+    for codec, preset in (("av1", 11), ("hevc", 2)):
+        with pytest.raises(UsageError, match="preset is for the av1 structure layer, 0 to 10"):
+            encode(clip, codec, preset=preset)
 
 
 @pytest.mark.parametrize("codec", ["av1", "hevc"])

@@ -1,8 +1,8 @@
 """gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`; what is not given is the
-program's own default; `parts=` is `--tune-parts`, `eye` is `--eye`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
-per-video tuning; the file that counts is encoded with it.
+program's own default; `parts=` is `--tune-parts`, `eye` and `preset=` are `--eye`
+and `--preset`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose content decides what gvcodec writes and shows.
 _CONTENT = ("gvcodec", "csrc", "checkpoints")
-_SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors", ".json"}
+_SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
 
 
@@ -42,7 +42,7 @@ def content_version() -> str:
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    known = {"base", "scale", "tune", "parts", "low-delay", "eye", "output"}
+    known = {"base", "scale", "tune", "parts", "low-delay", "eye", "preset", "output"}
     if unknown := set(given) - known:
         raise EvalError(
             f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -55,6 +55,7 @@ def gvcodec(word: str, options: Options) -> Codec:
 
     words = [f"--base={given['base']}"] if "base" in given else []
     words += [f"--base-scale={given['scale']}"] if "scale" in given else []
+    words += [f"--preset={given['preset']}"] if "preset" in given else []
     words += [f"--{flag}" for flag in ("low-delay", "eye") if flag in given]
     command = ("{python}", "-m", "gvcodec")
     encode = (

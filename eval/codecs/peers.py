@@ -36,12 +36,12 @@ _X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=
 _VVENC = ("-qp", "{q}", "-g", "{keyint}", "-vvenc-params")
 
 
-def _svt(label: str, extra: str) -> Peer:
+def _svt(label: str, extra: str, preset: str = "4") -> Peer:
     params = "lp={threads}:keyint={keyint}" + extra
     return Peer(
         label,
         "libsvtav1",
-        {"conditions": ("-preset", "4"), "fast": ("-preset", "8")},
+        {"conditions": ("-preset", preset), "fast": ("-preset", "8")},
         ("-crf", "{q}", "-svtav1-params"),
         (f"pred-struct=1:{params}",),
         (params,),
@@ -76,6 +76,7 @@ PEERS = {
         quicker=True,
     ),
     "svtav1": _svt("SVT-AV1", ""),
+    "svtav1-slow": _svt("SVT-AV1 preset 2", "", "2"),
     "svtav1-vq": _svt("SVT-AV1 tune VQ", ":tune=0"),
     "svtav1-grain": _svt("SVT-AV1 + film grain", ":film-grain=8"),
     "aom": Peer(

@@ -14,6 +14,7 @@ FAMILY_COLOURS = {
     "x264": "#8a94a6",
     "x265": "#2563c9",
     "svtav1": "#2b9348",
+    "svtav1-slow": "#1b6b33",
     "svtav1-vq": "#55a630",
     "svtav1-grain": "#8cb369",
     "aom": "#0b8793",

@@ -1,21 +1,22 @@
 """An `av1` or `hevc` file of a given size, in three full encodes as a rule.
 
-A fast preset finds the quality, up to a factor between the presets that the first full pass reveals. The second pass comes within a few
-per cent. The third corrects the rest by a `trim`: qualities have steps of two per cent (AV1), and the least change of them shakes all
-frames that follow.
+A fast preset finds the quality, up to a factor between the presets that the first full pass reveals. The second pass comes within a per
+cent or two: qualities have steps of two per cent (AV1), so a `trim` makes up for what the nearest one is off. The third corrects the rest
+by the trim alone, since the least change of quality shakes all frames that follow.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
 from gvcodec.encoder import EncoderConfig
-from gvcodec.structure.standard import StandardEncoder
+from gvcodec.structure.standard import FOR_THE_EYE, StandardEncoder
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
@@ -27,10 +28,10 @@ _TRIALS = {"av1": 3, "hevc": 2}
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 _NEAR = 0.08
-#: Fall of log rate by a `trim` of 1, and how large a trim may be that costs no quality to speak of.
-#: (At AV1's quality 45; it doubles in 17 steps towards finer ones, where such frames have a larger share.)
-_TRIM_SLOPE, _DOUBLING = {"av1": 0.085, "hevc": 0.55}, {"av1": 17.0, "hevc": math.inf}
-_TRIM_LIMIT = {"av1": 0.7, "hevc": 0.15}
+#: Fall of log rate by a `trim` of 1, and the trim, two to three per cent of rate, that quality moves for instead; twice as much is the most.
+#: (At AV1's quality 45; it doubles in 40 steps towards finer ones, where such frames have a larger share.)
+_TRIM_SLOPE, _DOUBLING = {"av1": 0.06, "hevc": 0.55}, {"av1": 40.0, "hevc": math.inf}
+_TRIM_LIMIT = {"av1": 0.45, "hevc": 0.04}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +84,26 @@ def _next(config: EncoderConfig, points: list[_Point], goal: float, slope: float
     base = config.base
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
-    usual = _TRIM_SLOPE[base] * 2 ** ((45 - near.q) / _DOUBLING[base])
-    trim = near.trim + excess / _measured(points, near, "trim", "q", usual)
+    by_trim = _TRIM_SLOPE[base] * 2 ** ((45 - near.q) / _DOUBLING[base])
+    by_trim = _measured(((p.trim, p.log_bytes) for p in points if p.q == near.q), near.trim, by_trim)
+    q, trim = near.q, near.trim + excess / by_trim
     if abs(trim) > _TRIM_LIMIT[base]:
-        q = near.q + excess / _measured(points, near, "q", "trim", slope)
-        q = _within(config, q)
-        if all(q != p.q for p in points):
-            return q, 0.0
-        trim = min(max(trim, -3 * _TRIM_LIMIT[base]), 3 * _TRIM_LIMIT[base])
-    return None if any((near.q, trim) == (p.q, p.trim) for p in points) else (near.q, trim)
+        untrimmed = [(p.q, p.log_bytes + by_trim * p.trim) for p in points]
+        by_q = _measured(untrimmed, near.q, slope)
+        q = _within(config, near.q + (excess + by_trim * near.trim) / by_q)
+        trim = near.trim + (excess - by_q * (q - near.q)) / by_trim
+        trim = min(max(trim, -2 * _TRIM_LIMIT[base]), 2 * _TRIM_LIMIT[base])
+    return None if any((q, trim) == (p.q, p.trim) for p in points) else (q, trim)
 
 
-def _measured(points: list[_Point], near: _Point, moved: str, kept: str, usual: float) -> float:
-    """Fall of log rate by a step of `moved`, between the nearest point and another that differs in nothing else."""
-    for other in points:
-        step = getattr(near, moved) - getattr(other, moved)
-        if abs(step) > 0.05 and getattr(near, kept) == getattr(other, kept):
-            return min(max((other.log_bytes - near.log_bytes) / step, usual / 3), usual * 3)
-    return usual
+def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
+    """Fall of log rate (second) by a step of what comes first, from `near` to the nearest point that is far enough from there."""
+    known = dict(points)
+    others = [at for at in known if abs(at - near) > 0.05]
+    if not others:
+        return usual
+    other = min(others, key=lambda at: abs(at - near))
+    return min(max((known[other] - known[near]) / (near - other), usual / 2), usual * 2)
 
 
 def _trials(search: Search) -> tuple[float, float]:
@@ -136,7 +139,8 @@ def _pass(search: Search, q: float, trim: float, tuned: dict[Fraction, bytes | N
         trim,
         search.extent.frames // 2,
         quick,
-        config.eye,
+        FOR_THE_EYE if config.eye else (),
+        config.preset,
     )
     tune = not quick and config.scale not in tuned
     config = dataclasses.replace(config, tune=config.tune if tune else 0.0)

@@ -1,0 +1,22 @@
+"""`python -m eval settings`: the layer's own preset costs nothing, a quick one costs bits and saves time."""
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("imageio_ffmpeg")
+
+from eval.__main__ import main
+from eval.tools import read_json
+from gvcodec.structure.standard import USUAL_PRESET
+
+
+def test_table(tmp_path, capsys):
+    settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0"]
+    words = ["settings", "--set", "procedural", "--only", "pan", "--frames", "17", "--q", "44,52,60"]
+    assert main([*words, "--settings", ",".join(settings), "--out", str(tmp_path)]) == 0
+    same, quick = (read_json(tmp_path / "settings.json")["rows"][s][0] for s in settings)
+    assert same["psnr_y"] == pytest.approx(0, abs=1e-6) and same["dists"] == pytest.approx(0, abs=1e-6)
+    assert quick["psnr_y"] > 1 and quick["time"] < 1
+    assert f"| `{settings[0]}` | +0.0 % | +0.0 % | +0.0 % |" in capsys.readouterr().out
+    assert main([*words, "--q", "44,52", "--out", str(tmp_path)]) == 1
+    assert "three or more" in capsys.readouterr().err
