@@ -23,6 +23,7 @@ from eval.metrics import network, sample
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip, stand_in
+from gvcodec.media.planes import to_eight_bits
 from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, model_path
 from gvcodec.structure.lookahead import DEPTH
 from gvcodec.structure.static import SYNTAX, Tables, central, count_clips, read_clips
@@ -133,13 +134,15 @@ def psnr_y(source: list[Planes], shown: list[Planes]) -> float:
 
 
 def distance(clip: Clip, name: str, every: int) -> Metric:
-    """LPIPS or DISTS of 10-bit frames, mean over one frame in `every`. Raises EvalError where its weights are missing."""
+    """LPIPS or DISTS of 10-bit frames, rounded to what the clip has, mean over one frame in `every`. Raises EvalError where its weights are missing."""
     import torch
 
     module = network(name, "cpu")
 
     def picture(planes: Planes) -> torch.Tensor:
-        return torch.from_numpy(to_rgb(planes, clip.matrix, clip.full_range, 10))[None]
+        if clip.raw.depth == 8:
+            planes = tuple(map(to_eight_bits, planes))  # type: ignore[assignment]
+        return torch.from_numpy(to_rgb(planes, clip.matrix, clip.full_range, clip.raw.depth))[None]
 
     def measure(source: list[Planes], shown: list[Planes]) -> float:
         with torch.no_grad():

@@ -15,10 +15,12 @@ from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.renderer import new_renderer
 from gvcodec.errors import UsageError
+from gvcodec.media.planes import to_eight_bits
 from gvcodec.train.cache import LENGTH, RECORD, WINDOW
 from gvcodec.train.data import Cache
 from gvcodec.train.loop import TrainConfig, Trainer, main, read_config
-from gvcodec.train.losses import temporal_loss, to_rgb
+from gvcodec.train.losses import SMALL, eight_bits, temporal_loss, to_rgb
+from gvcodec.train.objective import crop_rgb, shown_rgb
 from gvcodec.types import Colour, Planes, VideoFormat
 
 needs_weights = pytest.mark.skipif(
@@ -263,3 +265,15 @@ def test_ten_minutes_of_training_lower_lpips_on_held_out_clips(tmp_path):
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["validation"]
     assert last["rendered_lpips_vgg"] < 0.97 * last["loop_lpips_vgg"]
     assert last["rendered_dists"] < 0.95 * last["loop_dists"]
+
+
+def test_losses_see_what_viewers_of_eight_bits_see() -> None:
+    codes = torch.arange(1024).reshape(32, 32)
+    plane = ((codes + 0.3) / 1023).requires_grad_(True)
+    shown = eight_bits(plane)
+    assert np.array_equal((shown.detach() * 1023 / 4).round().numpy(), to_eight_bits(codes.numpy().astype(np.uint16)))
+    shown.sum().backward()
+    assert torch.equal(plane.grad, torch.ones(32, 32))
+    planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
+    assert torch.equal(shown_rgb(planes, SMALL, 10), crop_rgb(planes, SMALL))
+    assert not torch.equal(shown_rgb(planes, SMALL, 8), crop_rgb(planes, SMALL))

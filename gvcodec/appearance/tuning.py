@@ -137,7 +137,8 @@ class _Tuner:
         parameters = dict(self.renderer.named_parameters())
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.objective = Objective(PerceptualLoss(), energy=0.0, colour=known_colour(fmt.colour, fmt.height))
+        colour = known_colour(fmt.colour, fmt.height)
+        self.objective = Objective(PerceptualLoss(), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)
         rng = np.random.default_rng(seed)
         self.pool, self.held = _Pool(runs, _POOL, conditions, rng), _Pool(runs, _VALIDATION, conditions, rng)
         self.rng, self.rate = rng, rate

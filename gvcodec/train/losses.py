@@ -39,6 +39,14 @@ def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
     return torch.stack([red, green, blue], 1)
 
 
+def eight_bits(plane: Tensor) -> Tensor:
+    """What a viewer of 8-bit video gets: 10-bit samples in 0…1 rounded as the decoder rounds them. Gradients pass as if it did nothing.
+
+    To LPIPS and DISTS the steps that are left in smooth areas are texture: unrounded, such areas are far from an 8-bit source."""
+    rounded = torch.floor(plane.detach() * (1023 / 4) + 0.5).clamp(0, 255) * (4 / 1023)
+    return plane + (rounded - plane).detach()
+
+
 def band_energy(bank: FilterBank, luma: Tensor) -> Tensor:
     """log2 of the mean square of the nine luma bands in 16×16 blocks, `(B, 9, H/16, W/16)`, in steps of amplitude."""
     fine, coarse, _ = bank(F.pixel_unshuffle(luma, 2))

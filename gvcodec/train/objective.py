@@ -14,7 +14,7 @@ from gvcodec.appearance.texture import fresh
 from gvcodec.appearance.tokens import Tokens, quantise
 from gvcodec.bitstream.header import TOKEN_PERIOD
 from gvcodec.train.data import Batch
-from gvcodec.train.losses import SMALL, band_energy, fidelity_guard, pixel_loss, temporal_loss, to_rgb
+from gvcodec.train.losses import SMALL, band_energy, eight_bits, fidelity_guard, pixel_loss, temporal_loss, to_rgb
 from gvcodec.train.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
 
@@ -34,6 +34,11 @@ def middle(x: Tensor, side: int) -> Tensor:
 def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour) -> Tensor:
     """The middle of `(luma, chroma)` as RGB `(B, 3, CROP, CROP)`."""
     return to_rgb(middle(planes[0], CROP), middle(planes[1], CROP // 2), colour)
+
+
+def shown_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> Tensor:
+    """The same of painted planes as they are given out."""
+    return crop_rgb((eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour)
 
 
 @dataclass
@@ -102,8 +107,9 @@ class Objective:
         temporal: float = 30.0,
         guard: float = 0.1,
         colour: Colour = SMALL,
+        bit_depth: int = 8,
     ) -> None:
-        self.perceptual, self.colour = perceptual, colour
+        self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
         #: Part of their price that tokens are charged: charged at once, they would fall silent before they mean anything.
         self.charged = 1.0
@@ -138,7 +144,9 @@ class Objective:
             parts["guard"] = self.guard * fidelity_guard(luma, batch.loop[0][:, -1], source_luma, ALLOWED)
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
-            parts["lpips"], parts["dists"] = self.perceptual(crop_rgb((luma, chroma), self.colour), wanted)
+            parts["lpips"], parts["dists"] = self.perceptual(
+                shown_rgb((luma, chroma), self.colour, self.bit_depth), wanted
+            )
         total = torch.stack(list(parts.values())).sum(0)
         if sent is not None:
             # One per cent more stream buys about `RATE_SLOPE` per cent of perceptual loss in the base codec.
