@@ -24,6 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     report = commands.add_parser("report", help="make report.html, tables and figures from the JSONs of a folder")
     report.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+    report.add_argument(
+        "--card",
+        type=Path,
+        metavar="JSON",
+        help="also put the points of a checkpoint into its description, as checkpoints/base.json",
+    )
     kept = commands.add_parser("keep", help="put the points of other codecs into the checkout (numbers, no pictures)")
     kept.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
@@ -391,7 +397,7 @@ def _robustness(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    _make_report(options.dir, options.readme)
+    _make_report(options.dir, options.readme, options.card)
     return 0
 
 
@@ -409,10 +415,10 @@ def _weights(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make_report(folder: Path, readme: Path | None) -> None:
+def _make_report(folder: Path, readme: Path | None, checkpoint: Path | None = None) -> None:
     from eval.report import make
 
-    print(make(folder, readme))
+    print(make(folder, readme, checkpoint))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ class Plan:
 
 
 def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
-    """Makes every missing run with `jobs` processes; returns one line for each clip and codec that failed."""
+    """Makes every missing run with `jobs` processes; returns one line for each clip and codec that failed. Raises EvalError
+    when one of the processes is killed."""
     from tqdm import tqdm
 
     shutil.rmtree(plan.out / "tmp", ignore_errors=True)
@@ -89,6 +91,10 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
                 except EvalError as error:
                     failures.append(f"{name}: {error}")
                     bar.write(failures[-1], file=sys.stderr)
+                except BrokenProcessPool:
+                    raise EvalError(
+                        "a process of the run was killed, perhaps for want of memory: take fewer --jobs; the same command goes on where it was"
+                    ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         bar.close()

@@ -19,6 +19,8 @@ pytest.importorskip("bjontegaard")
 
 from eval import measured
 from eval.__main__ import main
+from eval.report import card
+from eval.report.data import Results
 from eval.tools import EvalError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,6 +125,22 @@ def test_report_is_made_from_jsons_alone(results):
     assert "no overlap" in text and "stand-in" in text
 
 
+def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
+    clip, run = {"frames": 2, "set": "a", "stand_in": False}, {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
+    run |= {"stream": {"appearance_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
+    results = Results({"pan": clip}, {}, {"pan": {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}})
+    path = tmp_path / "base.json"
+    with pytest.raises(EvalError, match="does not describe a checkpoint"):
+        card.describe(results, path)
+    path.write_text(json.dumps({"sha256": "ab" * 32, "steps": 7}))
+    card.describe(results, path)
+    point = {"clip": "pan", "frames": 2, "row": "ours", "q": 40, "bpp": 0.01, "dists": 0.25}
+    assert json.loads(path.read_text()) == {"sha256": "ab" * 32, "steps": 7, "rd": {"clips": "a", "points": [point]}}
+    path.write_text(json.dumps({"sha256": "cd" * 32}))
+    with pytest.raises(EvalError, match="no stream"):
+        card.describe(results, path)
+
+
 def test_runs_say_how_they_were_made(results):
     runs = [json.loads(p.read_text()) for p in (results / "out" / "runs").glob("*x264*.json")]
     assert runs
@@ -223,6 +241,16 @@ def test_page_works_in_a_browser(results):
     assert result["slider"] == ["inset(0px 50% 0px 0px)", "inset(0px 75% 0px 0px)"]
     assert result["flipped"] == "inset(0px 0% 0px 0px)"
     assert len(result["sizes"]) >= 3 and set(result["sizes"]) == {320}
+
+
+def test_a_killed_worker_is_said_in_one_line(tmp_path):
+    (tmp_path / "deadly.toml").write_text(
+        "[codec.deadly]\nencode = \"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'\nq = [0, 9]\n"
+    )
+    where = ["--set", "procedural", "--only", "pan", "--frames", "2", "--metrics", "psnr_y", "--jobs", "1"]
+    where += ["--codec-file", tmp_path / "deadly.toml", "--codecs", "deadly", "--out", tmp_path / "out"]
+    assert "fewer --jobs" in run_eval("rd", *where, code=1).stderr
+    assert not (tmp_path / "out" / "tmp").exists()
 
 
 def test_workers_end_with_a_call_that_is_killed(tmp_path):

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eval.report import figures, page, tables
+from eval.report import card, figures, page, tables
 from eval.report.data import load
 from eval.tools import EvalError, insert_between, write_bytes, write_text
 
 
-def make(folder: Path, readme: Path | None = None) -> str:
-    """Writes the report and returns a line that says where. Raises EvalError when there is nothing to report."""
+def make(folder: Path, readme: Path | None = None, checkpoint: Path | None = None) -> str:
+    """Writes the report (its tables to `readme`, points to the description of a `checkpoint` too) and returns a line that says where. Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
     write_text(folder / "tables" / "results.md", text + "\n")
@@ -26,6 +26,8 @@ def make(folder: Path, readme: Path | None = None) -> str:
     write_text(folder / "report.html", page.page(results))
     if readme is not None:
         insert_between(readme, "results", text)
+    if checkpoint is not None:
+        card.describe(results, checkpoint)
     return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"
 
 
