@@ -20,6 +20,7 @@ from eval.metrics import METRICS, looked_at
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip, stand_in
+from gvcodec.errors import UsageError
 from gvcodec.structure.standard import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
 
@@ -53,7 +54,10 @@ def measure(clips: Sequence[Clip], settings: Sequence[str], qs: Sequence[int], o
 
 def _coded(clip: Clip, frames: list[Planes], setting: str, qs: Sequence[int], metrics: Sequence[Metric]) -> Measured:
     words = [word for word in setting.split(":") if word]
-    preset = next((int(word[7:]) for word in words if word.startswith("preset=")), None)
+    presets = [word.removeprefix("preset=") for word in words if word.startswith("preset=")]
+    if any(not preset.isdecimal() for preset in presets):
+        raise EvalError(f"--settings: {setting}: a preset is a number")
+    preset = int(presets[-1]) if presets else None
     params = [word for word in words if not word.startswith("preset=")]
     rate = Fraction(clip.fps).limit_denominator(1001)
     fmt = VideoFormat(clip.raw.width, clip.raw.height, rate, 1 / rate)
@@ -61,7 +65,10 @@ def _coded(clip: Clip, frames: list[Planes], setting: str, qs: Sequence[int], me
     seconds = 0.0
     for q in qs:
         began = time.process_time()
-        encoder = StandardEncoder(fmt, "av1", q, params=params, preset=preset)
+        try:
+            encoder = StandardEncoder(fmt, "av1", q, params=params, preset=preset)
+        except UsageError as error:
+            raise EvalError(f"--settings: {setting}: {error}") from None
         coded = [*(encoder.send(planes) for planes in frames), encoder.flush()]
         seconds += time.process_time() - began
         bpp = 8 * sum(len(p.payload) for c in coded for p in c.packets) / clip.pixels

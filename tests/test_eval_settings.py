@@ -18,5 +18,8 @@ def test_table(tmp_path, capsys):
     assert same["psnr_y"] == pytest.approx(0, abs=1e-6) and same["dists"] == pytest.approx(0, abs=1e-6)
     assert quick["psnr_y"] > 1 and quick["time"] < 1
     assert f"| `{settings[0]}` | +0.0 % | +0.0 % | +0.0 % |" in capsys.readouterr().out
+    for wrong, message in (("preset=fast", "a preset is a number"), ("preset=11", "0 to 10")):
+        assert main([*words, "--settings", wrong, "--out", str(tmp_path)]) == 1
+        assert message in capsys.readouterr().err
     assert main([*words, "--q", "44,52", "--out", str(tmp_path)]) == 1
     assert "three or more" in capsys.readouterr().err
