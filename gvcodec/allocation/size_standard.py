@@ -1,8 +1,8 @@
 """An `av1` or `hevc` file of a given size, in three full encodes as a rule.
 
 A fast preset finds the quality, up to a factor between the presets that the first full pass reveals. The second pass comes within a per
-cent or two: qualities have steps of two per cent (AV1), so a `trim` makes up for what the nearest one is off. The third corrects the rest
-by the trim alone, since the least change of quality shakes all frames that follow.
+cent or two: qualities have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes up for what the nearest one
+is off. The third corrects the rest by the trim alone, since the least change of quality shakes all frames.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ _FINEST = {"av1": 1.0, "hevc": 0.0}
 _GRAIN = {"av1": 0.25, "hevc": 0.0}
 #: Natural log of the frames' bytes at the full preset over those at the fast one, on average of training clips.
 _PRESETS = {"av1": -0.15, "hevc": 0.06}
-_TRIALS = {"av1": 3, "hevc": 2}
+_TRIALS = {"av1": 6, "hevc": 3}
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 _NEAR = 0.08
-#: Fall of log rate by a `trim` of 1, and the trim, two to three per cent of rate, that quality moves for instead; twice as much is the most.
-#: (At AV1's quality 45; it doubles in 40 steps towards finer ones, where such frames have a larger share.)
-_TRIM_SLOPE, _DOUBLING = {"av1": 0.06, "hevc": 0.55}, {"av1": 40.0, "hevc": math.inf}
-_TRIM_LIMIT = {"av1": 0.45, "hevc": 0.04}
+#: Fall of log rate by a `trim` of 1.
+_TRIM_SLOPE = {"av1": 0.33, "hevc": 0.55}
+#: Least, usual and most trim; for more, up to twice as much, quality moves instead. At equal rate PSNR-Y gains up to a per cent of rate from
+#: a trim of -0.5 and loses two to four from one of 0.5 (AV1, two training clips).
+_TRIMS = {"av1": (-0.6, -0.2, 0.2), "hevc": (-0.04, 0.0, 0.04)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def encode_standard(search: Search) -> Fitted:
     """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
     base = search.config.base
     q, slope = _trials(search)
-    trim = 0.0
+    trim = _TRIMS[base][1]
     tuned: dict[Fraction, bytes | None] = {}
     best: Pass | None = None
     points: list[_Point] = []
@@ -82,17 +83,17 @@ def _any_that_fits(search: Search, last: _Point, tuned: dict[Fraction, bytes | N
 def _next(config: EncoderConfig, points: list[_Point], goal: float, slope: float) -> tuple[float, float] | None:
     """Quality and trim of the next pass, from the one that came nearest; None where nothing new is left to try."""
     base = config.base
+    least, usual, most = _TRIMS[base]
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
-    by_trim = _TRIM_SLOPE[base] * 2 ** ((45 - near.q) / _DOUBLING[base])
-    by_trim = _measured(((p.trim, p.log_bytes) for p in points if p.q == near.q), near.trim, by_trim)
+    trimmed = ((p.trim, p.log_bytes) for p in points if p.q == near.q)
+    by_trim = _measured(trimmed, near.trim, _TRIM_SLOPE[base])
     q, trim = near.q, near.trim + excess / by_trim
-    if abs(trim) > _TRIM_LIMIT[base]:
-        untrimmed = [(p.q, p.log_bytes + by_trim * p.trim) for p in points]
-        by_q = _measured(untrimmed, near.q, slope)
-        q = _within(config, near.q + (excess + by_trim * near.trim) / by_q)
+    if not least <= trim <= most:
+        by_q = _measured([(p.q, p.log_bytes + by_trim * (p.trim - near.trim)) for p in points], near.q, slope)
+        q = _within(config, near.q + (excess + by_trim * (near.trim - usual)) / by_q)
         trim = near.trim + (excess - by_q * (q - near.q)) / by_trim
-        trim = min(max(trim, -2 * _TRIM_LIMIT[base]), 2 * _TRIM_LIMIT[base])
+        trim = min(max(trim, 2 * least), 2 * most)
     return None if any((q, trim) == (p.q, p.trim) for p in points) else (q, trim)
 
 
@@ -109,17 +110,24 @@ def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) 
 def _trials(search: Search) -> tuple[float, float]:
     """The quality that the limit means, going by the fast preset, and the slope of log rate there."""
     base, q = search.config.base, _within(search.config, search.first_guess())
-    tried: list[tuple[float, float]] = []
     slope = USUAL_SLOPE
-    for _ in range(_TRIALS[base]):
-        coded = _pass(search, q, 0.0, {}, quick=True)
-        tried.append((q, math.log(sum(coded.frame_bytes)) + _PRESETS[base]))
-        if len(tried) > 1 and abs(tried[-1][0] - tried[-2][0]) >= 1:
-            slope = (tried[-2][1] - tried[-1][1]) / (tried[-1][0] - tried[-2][0])
-            slope = min(max(slope, USUAL_SLOPE / 3), USUAL_SLOPE * 2)
-        distance = tried[-1][1] - math.log(_GOAL * max(1, search.limit - coded.other_bytes))
-        q = _within(search.config, q + distance / slope)
-        if abs(distance) < _NEAR or q == tried[-1][0]:
+    tried: dict[float, float] = {}  # quality: log of the rate over that wanted
+    while len(tried) < _TRIALS[base] and q not in tried:
+        coded = _pass(search, q, _TRIMS[base][1], {}, quick=True)
+        wanted = _GOAL * max(1, search.limit - coded.other_bytes)
+        excess = math.log(sum(coded.frame_bytes) / wanted) + _PRESETS[base]
+        tried[q] = excess
+        larger, smaller = [p for p in tried if tried[p] > 0], [p for p in tried if tried[p] <= 0]
+        if larger and smaller:
+            left, right = max(larger), min(smaller)
+            if right > left:
+                slope = (tried[left] - tried[right]) / (right - left)
+        elif len(tried) > 1:
+            other = min((p for p in tried if p != q), key=lambda p: abs(p - q))
+            slope = (tried[other] - excess) / (q - other)
+        slope = min(max(slope, USUAL_SLOPE / 3), USUAL_SLOPE * 2)
+        q = _within(search.config, q + excess / slope)
+        if abs(excess) < _NEAR:
             break
     return q, slope
 

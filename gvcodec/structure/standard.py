@@ -39,7 +39,8 @@ _SVT_PRESETS = range(11)
 #: For the eye: decisions that keep texture (preset 4: at equal LPIPS-VGG 8 % fewer bytes, at equal DISTS 26 %, at equal PSNR 8 % more).
 FOR_THE_EYE = ("tune=0", "ac-bias=4")
 _SVT_QUICK = 8
-_LAMBDA_LIMIT = 1024
+#: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
+_FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
 _X265_PRESET = "medium"
 _X265_QUICK = "superfast"
 _INTRA = 1
@@ -54,8 +55,8 @@ _NEVER = 1 << 20
 class StandardEncoder:
     """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), or 63/51 of x265's.
 
-    `trim` makes a change of rate that is too small for `q` and shakes no frame that others refer to: it adds to the log
-    of lambda in unreferenced frames (av1), or takes off the log of the rate from frame `trim_from` on (hevc).
+    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda (av1), or takes off the log of the
+    rate from frame `trim_from` on, which leaves the frames before as they are (hevc).
     `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 otherwise, 0 (slowest) … 10, None = the usual one.
     `params` are options of SVT-AV1 on top, such as `FOR_THE_EYE`.
 
@@ -234,9 +235,8 @@ def _av1_options(
         # Only SVT-AV1's own option takes quarters.
         params.append(f"crf={max(1.0, round(4 * q) / 4):.2f}")
     if trim:
-        # In 1/128, by kind of frame: key, leaf, …
-        factors = [128, min(_LAMBDA_LIMIT, round(128 * math.exp(trim))), 128, 128, 128, 128, 128]
-        params.append("lambda-scale-factors=" + ",".join(map(str, factors)))
+        factor = min(_LAMBDA_LIMIT, round(128 * math.exp(trim)))
+        params.append("lambda-scale-factors=" + ",".join([str(factor)] * _FRAME_KINDS))
     return {"preset": str(preset), "crf": str(max(1, round(q))), "svtav1-params": ":".join(params)}
 
 
