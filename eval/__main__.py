@@ -154,6 +154,7 @@ def _add_alloc(parser: argparse.ArgumentParser) -> None:
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 0)
     parser.add_argument("--base", default="klt", choices=("klt", "av1", "hevc"), help="structure layer (klt)")
+    parser.add_argument("--quality", action="store_true", help="compare with the largest file of one q that fits")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("out/sizes"), metavar="DIR")
     parser.add_argument("--readme", type=Path, help="also write the table between the marks sizes-BASE in this file")
@@ -340,7 +341,7 @@ def _sizes(options: argparse.Namespace) -> int:
     clips = [clip for clip in _clips(options) if clip.raw.frames >= clip.fps]
     if not clips:
         raise EvalError("no clip of a second or more")
-    text = measure(clips, options.base, options.threads, options.out)
+    text = measure(clips, options.base, options.threads, options.quality, options.out)
     _publish(options, f"sizes-{options.base}", text)
     return 0
 

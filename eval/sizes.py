@@ -1,25 +1,32 @@
 """Does `--size` hold? Every clip at four sizes that span a factor of twenty: `python -m eval sizes`.
 
 Each file is made as `gvcodec encode --size` makes it, written, and decoded in full, which checks the loop hash. The largest size is that of a
-file at `TOP_Q`; a size that is refused is replaced by one just above the smallest that the refusal names.
+file at `TOP_Q`; a size that is refused is replaced by one just above the smallest that the refusal names. Its loop frames can be compared
+with those of the largest file of one whole q that is not larger.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tqdm import tqdm
 
+from eval.ablate import distance, ten_bits
+from eval.metrics import METRICS, looked_at
 from eval.report.tables import markdown
 from eval.tools import write_json, write_text
 from eval.video import Clip
 from gvcodec import api
 from gvcodec.allocation.budget import Budget
+from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.passes import measure as extent_of
-from gvcodec.allocation.passes import run
 from gvcodec.allocation.search import Fitted
 from gvcodec.allocation.size import encode_to
 from gvcodec.encoder import EncoderConfig
@@ -30,24 +37,50 @@ SPAN, STEPS = 20.0, 4
 TOP_Q = {"klt": 26, "av1": 24, "hevc": 26}
 _SMALLEST = re.compile(r"smallest possible size is (\d+) bytes")
 _ROOM = 1.02
+#: Of quality: one frame in how many is looked at.
+_JUDGE, _EVERY = "lpips_vgg", 8
 
 
-def measure(clips: Sequence[Clip], base: str, threads: int, out: Path) -> str:
-    """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown."""
+@dataclass
+class _Ladder:
+    """A clip's files of one whole q, made when asked for."""
+
+    clip: Clip
+    config: EncoderConfig
+    frames: int
+    known: dict[int, Pass] = field(default_factory=dict)
+
+    def at(self, q: int) -> Pass:
+        if q not in self.known:
+            config = dataclasses.replace(self.config, q=q)
+            self.known[q] = run(lambda: VideoReader(self.clip.file), config, "", _unwatched, self.frames)
+        return self.known[q]
+
+    def largest(self, limit: int) -> Pass | None:
+        """The largest file of at most `limit` bytes, taking size to fall with q."""
+        qs = range(int(self.config.q), int(self.config.coarsest) + 1)
+        best = bisect_left(qs, -limit, key=lambda q: -len(self.at(q).data))
+        return self.at(qs[best]) if best < len(qs) else None
+
+
+def measure(clips: Sequence[Clip], base: str, threads: int, quality: bool, out: Path) -> str:
+    """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown. `quality` compares with files of one q."""
     config = EncoderConfig(q=TOP_Q[base], base=base, tune=0, keyint=0, threads=threads)
     rows: list[dict[str, Any]] = []
     for clip in tqdm(clips, unit="clip"):
         frames = extent_of(lambda: VideoReader(clip.file), _unwatched).frames  # noqa: B023 (called here)
-        largest = len(run(lambda: VideoReader(clip.file), config, "", _unwatched, frames).data)  # noqa: B023
+        ladder = _Ladder(clip, config, frames)
+        largest = len(ladder.at(int(config.q)).data)
         for step in range(STEPS):
-            rows.append(_point(clip, config, round(largest * SPAN ** (-step / (STEPS - 1))), out))
+            wanted = round(largest * SPAN ** (-step / (STEPS - 1)))
+            rows.append(_point(clip, config, wanted, out, ladder if quality else None))
             write_json(out / f"sizes-{base}.json", {"base": base, "rows": rows})
     text = to_markdown(rows, base)
     write_text(out / f"sizes-{base}.md", text + "\n")
     return text
 
 
-def _point(clip: Clip, config: EncoderConfig, wanted: int, out: Path) -> dict[str, Any]:
+def _point(clip: Clip, config: EncoderConfig, wanted: int, out: Path, ladder: _Ladder | None) -> dict[str, Any]:
     refused = None
     try:
         fitted = _fit(clip, config, wanted)
@@ -71,7 +104,18 @@ def _point(clip: Clip, config: EncoderConfig, wanted: int, out: Path) -> dict[st
         "bytes": len(data),
         "full_passes": fitted.full_passes,
         "frames_coded": fitted.frames_coded,
+        **(_against_one_q(ladder, fitted.coded, wanted) if ladder else {}),
     }
+
+
+def _against_one_q(ladder: _Ladder, fitted: Pass, limit: int) -> dict[str, float]:
+    """PSNR-Y won, in dB, and LPIPS-VGG over that of the largest file of one q that fits; empty where none does."""
+    other = ladder.largest(limit)
+    if other is None:
+        return {}
+    source, judge = ten_bits(ladder.clip), distance(ladder.clip, _JUDGE, _EVERY)
+    here, there = (judge(source, list(api.decode_planes(p.data, fidelity=True, threads=1))) for p in (fitted, other))
+    return {"other_bytes": len(other.data), "psnr_won": fitted.psnr_y - other.psnr_y, "lpips_ratio": here / there}
 
 
 def _fit(clip: Clip, config: EncoderConfig, size: int) -> Fitted:
@@ -85,19 +129,37 @@ def _unwatched(frames: Iterable[Frame], what: str, total: int | None) -> Iterabl
 def to_markdown(rows: list[dict[str, Any]], base: str) -> str:
     """One row a clip and size, and a line that sums them up."""
     lines = []
+    compared = [row for row in rows if "other_bytes" in row]
     for row in rows:
         note = f" (for {_grouped(row['refused'])}, refused)" if row["refused"] else ""
         used = f"{100 * row['bytes'] / row['wanted']:.2f} %"
         wanted, written = _grouped(row["wanted"]) + note, _grouped(row["bytes"])
-        lines.append([row["clip"], f"{row['seconds']:.2f}", wanted, written, used, str(row["full_passes"])])
+        line = [row["clip"], f"{row['seconds']:.2f}", wanted, written, used, str(row["full_passes"])]
+        if "other_bytes" in row:
+            line += [f"{row['psnr_won']:+.2f} dB", f"{100 * (row['lpips_ratio'] - 1):+.1f} %"]
+        elif compared:
+            line += ["–", "–"]
+        lines.append(line)
     over = sum(row["bytes"] > row["wanted"] for row in rows)
+    enough = sum(row["bytes"] >= 0.99 * row["wanted"] for row in rows)
+    quick = sum(row["full_passes"] <= 3 for row in rows)
     least = min(row["bytes"] / row["wanted"] for row in rows)
     most = max(row["full_passes"] for row in rows)
-    table = markdown(["clip of devtest (stand-in)", "seconds", "--size", "bytes", "used", "full encodes"], lines)
-    return (
-        f"{table}\n\n`--base {base} --tune off`, one keyframe: {over} of {len(rows)} files over their size, least used "
-        f"{100 * least:.2f} %, at most {most} full encodes. Every file was decoded."
+    header = ["clip of devtest (stand-in)", "seconds", "--size", "bytes", "used", "full encodes"]
+    note = (
+        f"`--base {base} --tune off`, one keyframe: {over} of {len(rows)} files over their size, {enough} use 99 % or more, least used "
+        f"{100 * least:.2f} %; {quick} took three full encodes or fewer, none more than {most}. Every file was decoded."
     )
+    if compared:
+        header += ["PSNR-Y", METRICS[_JUDGE].marked]
+        worse = sum(row["psnr_won"] < 0 for row in compared), sum(row["lpips_ratio"] > 1 for row in compared)
+        note += (
+            f" Quality is that of loop frames against the largest file of one whole q of at most that size: PSNR-Y "
+            f"{fmean(row['psnr_won'] for row in compared):+.2f} dB (worse in {worse[0]} of {len(compared)}), {METRICS[_JUDGE].marked} "
+            f"{100 * (fmean(row['lpips_ratio'] for row in compared) - 1):+.1f} % (worse in {worse[1]}). {looked_at({_JUDGE: _EVERY})}. "
+            "† A loss of training."
+        )
+    return f"{markdown(header, lines)}\n\n{note}"
 
 
 def _grouped(number: int) -> str:
