@@ -108,7 +108,7 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
         raise EvalError("--q: three or more are needed for a BD-rate")
     trained = {q: count_clips(read_clips(paths, TRAIN_FRAMES, *SIZE), q) for q in qs}
     deltas: dict[str, list[float | None]] = {name: [] for name in (*WITHOUT, AQ_VGG, NETWORK, STATIC)}
-    for clip in tqdm(clips, unit="clip"):
+    for clip in tqdm(clips, unit="clip", disable=None):
         frames = middle(clip)
         vgg = [distance(clip, "lpips_vgg", VGG_EVERY)] if find_weights() else []
         anchor, *anchor_vgg = curve(frames, ALL, qs, psnr_y, *vgg)

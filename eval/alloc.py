@@ -67,7 +67,7 @@ def compare(clips: Sequence[Clip], qs: Sequence[int], every: dict[str, int], loo
     rows: list[dict[str, Any]] = []
     for clip in clips:
         measurer = Measurer(clip, every)
-        for arm, make in tqdm(ARMS.items(), desc=clip.name, unit="arm"):
+        for arm, make in tqdm(ARMS.items(), desc=clip.name, unit="arm", disable=None):
             for q in qs:
                 key = (clip.name, clip.sha256, arm, q)
                 rows.append(known.pop(key, None) or _point(clip, arm, make, q, lookahead, measurer, out))

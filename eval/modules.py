@@ -72,7 +72,7 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     plan = Plan(out, (), every)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
     codecs = {name: _codec(base, _checkpoint(name, out / "checkpoints")) for name in PARTS}
-    for clip in tqdm(clips, unit="clip"):
+    for clip in tqdm(clips, unit="clip", disable=None):
         q, reached = rate_search(codecs["nothing"], clip, out / "streams")(rate)
         if not reached:
             tqdm.write(f"{clip.name} does not reach {rate} bpp")

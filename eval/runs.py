@@ -69,7 +69,7 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
-    bar = tqdm(total=len(tasks) * len(plan.targets), unit="point", disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(tasks) * len(plan.targets), unit="point", disable=None)
     try:
         waiting: dict[Future[None], str] = {}
         for clip in clips:

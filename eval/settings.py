@@ -35,7 +35,7 @@ def measure(clips: Sequence[Clip], settings: Sequence[str], qs: Sequence[int], o
     if len(qs) < 3:
         raise EvalError("--q: three or more are needed for a BD-rate")
     found: dict[str, list[dict[str, float | None]]] = {name: [] for name in settings}
-    for clip in tqdm(clips, unit="clip"):
+    for clip in tqdm(clips, unit="clip", disable=None):
         frames = ten_bits(clip)
         metrics = [psnr_y if name == "psnr_y" else distance(clip, name, every) for name, every in EVERY.items()]
         anchor, usual_seconds = _coded(clip, frames, "", qs, metrics)

@@ -67,7 +67,7 @@ def measure(clips: Sequence[Clip], base: str, threads: int, quality: bool, out: 
     """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown. `quality` compares with files of one q."""
     config = EncoderConfig(q=TOP_Q[base], base=base, tune=0, keyint=0, threads=threads)
     rows: list[dict[str, Any]] = []
-    for clip in tqdm(clips, unit="clip"):
+    for clip in tqdm(clips, unit="clip", disable=None):
         frames = extent_of(lambda: VideoReader(clip.file), _unwatched).frames  # noqa: B023 (called here)
         ladder = _Ladder(clip, config, frames)
         largest = len(ladder.at(int(config.q)).data)

@@ -49,7 +49,7 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
     profiles: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for _ in tqdm(range(rounds), unit="round"):
+        for _ in tqdm(range(rounds), unit="round", disable=None):
             for codec, quality in codecs:
                 _round(codec, quality, clip, folder, times)
         for codec, quality in codecs:

@@ -41,7 +41,7 @@ def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tu
     peers = {name: make(name, "ld", Options(), ("-preset", "medium")) for name in PEERS}
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     rows, problems, deltas = [], [], {}
-    for clip in tqdm(clips, unit="clip"):
+    for clip in tqdm(clips, unit="clip", disable=None):
         curves = {name: [_point(peer, clip, crf, out) for crf in PEER_CRF] for name, peer in peers.items()}
         for q in qs:
             try:

@@ -62,7 +62,7 @@ def measure(
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     plan = Plan(out, (), every)
     gains: dict[Setting, list[dict[str, float]]] = {s: [] for s in [*settings, *compared]}
-    for clip in tqdm(clips, unit="clip"):
+    for clip in tqdm(clips, unit="clip", disable=None):
         plain = _codec(Setting("off"), base)
         q, reached = rate_search(plain, clip, out / "streams")(rate)
         if not reached:
