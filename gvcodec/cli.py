@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib import import_module
-from typing import NoReturn
 
 import gvcodec
 from gvcodec.errors import GvcodecError
@@ -31,7 +30,9 @@ _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GvcodecError.exit_code
     except KeyboardInterrupt:
+        _again(0)
         print("gvcodec: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except MemoryError:
@@ -55,9 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _terminated(number: int, frame: object) -> NoReturn:
-    """Leave through the `with` blocks, so that no temporary file stays."""
-    raise KeyboardInterrupt
+def _interrupt(number: int, frame: object) -> None:
+    """Leave through the `with` blocks, so that no temporary file stays. What is raised while the interpreter runs a callback of its own is
+    lost, so it is raised again unless it is on its way."""
+    _again(1)
+    if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        raise KeyboardInterrupt
+
+
+def _again(seconds: float) -> None:
+    """Come back to `_interrupt` then, where the system can do that; 0 = never."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _interrupt)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _parser() -> argparse.ArgumentParser:
