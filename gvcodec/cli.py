@@ -14,12 +14,16 @@ import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
 
 import gvcodec
 from gvcodec.errors import GvcodecError
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
 from gvcodec.tools.cli import add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 _INTERRUPTED = 130
 #: Seconds of tuning unless told.
@@ -31,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+    sys.unraisablehook = _lost
     # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -45,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GvcodecError.exit_code
     except KeyboardInterrupt:
-        _again(0)
         print("gvcodec: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except MemoryError:
@@ -57,19 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """Leave through the `with` blocks, so that no temporary file stays. What is raised while the interpreter runs a callback of its own is
-    lost, so it is raised again unless it is on its way."""
-    _again(1)
-    if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
-        raise KeyboardInterrupt
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Leave through the `with` blocks, so that no temporary file stays."""
+    raise KeyboardInterrupt
 
 
-def _again(seconds: float) -> None:
-    """Come back to `_interrupt` then, where the system can do that; 0 = never."""
-    if hasattr(signal, "setitimer"):
+def _lost(unraisable: UnraisableHookArgs) -> None:
+    """An interrupt that was raised while the interpreter ran a callback of its own comes again right after it."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt) and hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _interrupt)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _parser() -> argparse.ArgumentParser:
