@@ -26,7 +26,7 @@ from eval.video import Clip, RawVideo
 from gvcodec import api, layers
 from gvcodec.allocation.controls import Delayed, Shuffled
 from gvcodec.allocation.elbo import ElboRouter
-from gvcodec.allocation.oracle import Oracle
+from gvcodec.allocation.oracle import Oracle, Survey
 from gvcodec.allocation.uniqueness import FUSION_QUANTILE, SELECTION_QUANTILE, Uniqueness, UniquenessOptions
 from gvcodec.allocation.windows import Allocator, WindowBudgets
 from gvcodec.bitstream import Writer
@@ -39,6 +39,7 @@ PAPER_FUSION, PAPER_SELECTION = 0.005, 0.2
 ARMS: dict[str, Callable[[], Allocator | None]] = {
     "uniform": lambda: None,
     "oracle": Oracle,
+    "oracle, one slope for all frames": Survey,
     "elbo": ElboRouter,
     "elbo, a quarter": lambda: ElboRouter(strength=0.25),
     "elbo, L1": lambda: ElboRouter(absolute=True),
@@ -86,7 +87,11 @@ def _point(
     measurer: Measurer,
     out: Path,
 ) -> dict[str, Any]:
-    data, seconds = encode(clip, make(), q, lookahead)
+    allocator = make()
+    data, seconds = encode(clip, allocator, q, lookahead)
+    if isinstance(allocator, Survey):
+        data, more = encode(clip, allocator.planned(), q, lookahead)
+        seconds += more
     raw = clip.raw
     path = out / "decoded.yuv"
     with path.open("wb") as file:

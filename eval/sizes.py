@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -32,6 +33,7 @@ from gvcodec.allocation.size import encode_to
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame, VideoReader
+from gvcodec.types import Planes
 
 SPAN, STEPS = 20.0, 4
 TOP_Q = {"klt": 26, "av1": 24, "hevc": 26}
@@ -49,6 +51,10 @@ class _Ladder:
     config: EncoderConfig
     frames: int
     known: dict[int, Pass] = field(default_factory=dict)
+
+    @cached_property
+    def source(self) -> list[Planes]:
+        return ten_bits(self.clip)
 
     def at(self, q: int) -> Pass:
         if q not in self.known:
@@ -113,8 +119,10 @@ def _against_one_q(ladder: _Ladder, fitted: Pass, limit: int) -> dict[str, float
     other = ladder.largest(limit)
     if other is None:
         return {}
-    source, judge = ten_bits(ladder.clip), distance(ladder.clip, _JUDGE, _EVERY)
-    here, there = (judge(source, list(api.decode_planes(p.data, fidelity=True, threads=1))) for p in (fitted, other))
+    judge = distance(ladder.clip, _JUDGE, _EVERY)
+    here, there = (
+        judge(ladder.source, list(api.decode_planes(p.data, fidelity=True, threads=1))) for p in (fitted, other)
+    )
     return {"other_bytes": len(other.data), "psnr_won": fitted.psnr_y - other.psnr_y, "lpips_ratio": here / there}
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gvcodec import api, layers
 from gvcodec.allocation.controls import Delayed, Shuffled
 from gvcodec.allocation.elbo import routed
-from gvcodec.allocation.oracle import LADDER, Oracle, best_within, lower_hull
+from gvcodec.allocation.oracle import LADDER, Oracle, Survey, best_within, lower_hull
 from gvcodec.allocation.uniqueness import (
     Uniqueness,
     UniquenessOptions,
@@ -22,7 +22,7 @@ from gvcodec.allocation.uniqueness import (
     shares,
     window_features,
 )
-from gvcodec.allocation.windows import NAMES, Outcome, Trial, WindowBudgets, Windows, errors, grid
+from gvcodec.allocation.windows import NAMES, Allocator, Outcome, Trial, WindowBudgets, Windows, errors, grid
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
@@ -42,7 +42,7 @@ def encoder(allocator: WindowBudgets | None, q: float = 36) -> StructureEncoder:
 class Recorder:
     """An allocator that keeps what it saw."""
 
-    def __init__(self, inner: Oracle | None = None) -> None:
+    def __init__(self, inner: Allocator | None = None) -> None:
         self.inner, self.outcomes = inner, list[Outcome]()
         self.plain: list[Outcome] = []
 
@@ -98,6 +98,43 @@ def test_open_loop_choice_is_best_on_the_hull(seed: int, windows: int) -> None:
     at = np.arange(windows)
     assert bits[chosen, at].sum() <= bits[reference].sum()
     assert error[chosen, at].sum() <= error[reference].sum()
+
+
+def test_one_slope_for_all_frames() -> None:
+    """Of two frames of two windows, the second gets the bits: an error there is worth eight of the first's."""
+    planes = make_clip(*SIZE, 1, seed=4)[0]
+    ladder, shape = np.array(LADDER), grid(planes[0])
+    asked: list[Windows] = []
+
+    def trial(multipliers: Windows) -> Outcome:
+        asked.append(multipliers)
+        bits, error = 100 / np.sqrt(multipliers), 50 * np.sqrt(multipliers)
+        return Outcome(bits, error, error, 1.0)
+
+    survey = Survey()
+    for weight in (1.0, 8.0):
+        assert survey.multipliers(planes, np.full(shape, weight), trial) is None
+    assert [m[0, 0] for m in asked] == [*ladder, *ladder]
+    planned = survey.planned()
+    first, second = (planned.multipliers(planes, np.ones(shape), trial) for _ in range(2))
+    assert first.shape == second.shape == shape and first.min() > 1 > second.max()
+    assert (100 / np.sqrt(first)).sum() + (100 / np.sqrt(second)).sum() <= 2 * 100 * first.size
+
+
+def test_a_survey_changes_nothing_and_its_plan_for_one_frame_is_the_oracles() -> None:
+    clip = make_clip(*SIZE, 3, seed=2)
+    plain, survey, survey_of_one = encoder(None), Survey(), Survey()
+    surveyed = encoder(WindowBudgets(survey))
+    for planes in clip:
+        assert surveyed.send(planes).packets == plain.send(planes).packets
+    encoder(WindowBudgets(survey_of_one)).send(clip[0])
+    one, other = (encoder(WindowBudgets(a)).send(clip[0]).packets for a in (survey_of_one.planned(), Oracle()))
+    assert one == other
+    planned = survey.planned()
+    coder = encoder(WindowBudgets(planned))
+    assert len([coder.send(planes) for planes in clip]) == 3
+    with pytest.raises(StopIteration):
+        coder.send(clip[0])
 
 
 def test_hull() -> None:

@@ -10,7 +10,7 @@ from clips import make_clip
 
 from eval import alloc, sizes
 from eval.__main__ import main
-from gvcodec.allocation.oracle import Oracle
+from gvcodec.allocation.oracle import Oracle, Survey
 
 
 @pytest.fixture
@@ -23,13 +23,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_alloc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alloc, "ARMS", {"uniform": lambda: None, "oracle": Oracle, "twice uniform": lambda: None})
+    arms = {"uniform": lambda: None, "oracle": Oracle, "one slope": Survey, "twice uniform": lambda: None}
+    monkeypatch.setattr(alloc, "ARMS", arms)
     command = ["alloc", "--sequences", str(folder / "videos"), "--frames", "3", "--metrics", "psnr_y"]
     command += ["--q", "30,38,46,54", "--out", str(folder / "out")]
     assert main(command) == 0
     result = json.loads((folder / "out" / "alloc.json").read_text())
-    assert len(result["rows"]) == 12
+    assert len(result["rows"]) == 16
     same = [[r["bytes"] for r in result["rows"] if r["arm"] == arm] for arm in ("uniform", "twice uniform")]
+    seconds = [sum(r["seconds"] for r in result["rows"] if r["arm"] == arm) for arm in ("uniform", "one slope")]
+    assert seconds[1] > 2 * seconds[0]  # trials, and a second encode
     assert same[0] == same[1] == sorted(same[0], reverse=True)
     text = (folder / "out" / "alloc.md").read_text()
     assert "| twice uniform | +0.0 % |" in text and "one" in text

@@ -26,6 +26,7 @@ from gvcodec.allocation.pace import Constant, SizePace
 from gvcodec.allocation.passes import Open, Pass, run
 from gvcodec.allocation.search import Fitted
 from gvcodec.allocation.size import encode_to
+from gvcodec.allocation.size_standard import Point, following_pass
 from gvcodec.allocation.target import encode_for, parse_target
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
@@ -114,6 +115,22 @@ def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: fl
             quality = pace.again(2 + round(t * math.exp(-slope * (quality - 40))), n == 0)
     assert pace.spent <= budget or last == Q_COARSEST
     assert frames < 25 or pace.spent >= 0.98 * budget
+
+
+def test_a_rate_that_leaps_is_closed_in_on() -> None:
+    """An encoder that answers to a trim in leaps: once the slope has nothing new to say, the leap is halved."""
+    config, goal = EncoderConfig(base="av1", tune=0), math.log(1000)
+
+    def coded(q: float, trim: float) -> float:
+        leap = 0.0 if trim < -0.23 else -0.02 if trim > -0.215 else -0.004
+        return goal + 0.006 - 0.07 * (q - 40) + leap
+
+    points: list[Point] = [Point(40.0, trim, coded(40.0, trim)) for trim in (-0.2, -0.2545)]
+    while abs(points[-1].log_bytes - goal) > 0.0045:
+        following = following_pass(config, points, goal, 0.07)
+        assert following is not None and following not in [(p.q, p.trim) for p in points]
+        points.append(Point(*following, coded(*following)))
+        assert len(points) <= 5
 
 
 def test_quality_between_two_steps() -> None:

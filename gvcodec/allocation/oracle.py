@@ -2,12 +2,14 @@
 
 Of each window's points (bits, weighted squared error) only those on the lower convex hull can be best for some price of a bit. Going down the hulls of
 all windows by steepest slope gives the best error for every number of bits (D. Shoham and A. Gersho, "Efficient bit allocation for an arbitrary
-set of quantizers", 1988). It takes the error that a frame has at multiplier 1 with the bits it has there, or better both.
+set of quantizers", 1988). It takes the error that a frame has at multiplier 1 with the bits it has there, or better both. `Survey` asks the same of all frames
+of a video at once: one slope for all of them.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +25,56 @@ class Oracle:
     """Codes every frame five times more: for comparison, not for use."""
 
     def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
-        shape = grid(planes[0])
-        outcomes = [trial(np.full(shape, multiplier)) for multiplier in LADDER]
-        bits = np.stack([o.bits.ravel() for o in outcomes])
-        error = np.stack([(o.squared_error * weights).ravel() for o in outcomes])
+        bits, error = _options(planes, weights, trial)
         chosen = best_within(bits, error, LADDER.index(1.0))
-        return np.array(LADDER)[chosen].reshape(shape)
+        return np.array(LADDER)[chosen].reshape(grid(planes[0]))
 
     def coded(self, outcome: Outcome) -> None:
         pass
+
+
+class Survey:
+    """Changes nothing, and learns what every window of a video would come to at each multiplier, the frames before it coded plainly."""
+
+    def __init__(self) -> None:
+        self._bits, self._error = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+        self._shapes = list[tuple[int, int]]()
+
+    def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
+        bits, error = _options(planes, weights, trial)
+        self._bits.append(bits)
+        self._error.append(error)
+        self._shapes.append(grid(planes[0]))
+        return None
+
+    def coded(self, outcome: Outcome) -> None:
+        pass
+
+    def planned(self) -> Planned:
+        """For a second encode of the same video: the best for the sum of its errors, at no more bits than it took."""
+        chosen = best_within(np.concatenate(self._bits, 1), np.concatenate(self._error, 1), LADDER.index(1.0))
+        multipliers, ends = np.array(LADDER)[chosen], np.cumsum([rows * columns for rows, columns in self._shapes])
+        return Planned([m.reshape(s) for m, s in zip(np.split(multipliers, ends[:-1]), self._shapes, strict=True)])
+
+
+class Planned:
+    """Multipliers that are known beforehand, one array a frame in coding order."""
+
+    def __init__(self, multipliers: Sequence[Windows]) -> None:
+        self._multipliers = iter(multipliers)
+
+    def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
+        return next(self._multipliers)
+
+    def coded(self, outcome: Outcome) -> None:
+        pass
+
+
+def _options(planes: Planes, weights: Windows, trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bits and weighted squared errors (options, windows) at each multiplier."""
+    outcomes = [trial(np.full(grid(planes[0]), multiplier)) for multiplier in LADDER]
+    bits = np.stack([o.bits.ravel() for o in outcomes])
+    return bits, np.stack([(o.squared_error * weights).ravel() for o in outcomes])
 
 
 def best_within(bits: NDArray[np.float64], error: NDArray[np.float64], reference: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ is off. The third corrects the rest by the trim alone, since the least change of
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,10 +34,14 @@ _TRIM_SLOPE = {"av1": 0.33, "hevc": 0.55}
 #: Least, usual and most trim; for more, up to twice as much, quality moves instead. At equal rate PSNR-Y gains up to a per cent of rate from
 #: a trim of -0.5 and loses two to four from one of 0.5 (AV1, two training clips).
 _TRIMS = {"av1": (-0.6, -0.2, 0.2), "hevc": (-0.04, 0.0, 0.04)}
+#: Trims that differ by less are one.
+_SAME_TRIM = 0.004
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
+class Point:
+    """A pass that was made."""
+
     q: float
     trim: float
     log_bytes: float  # of the frame packets
@@ -49,17 +54,17 @@ def encode_standard(search: Search) -> Fitted:
     trim = _TRIMS[base][1]
     tuned: dict[Fraction, bytes | None] = {}
     best: Pass | None = None
-    points: list[_Point] = []
+    points: list[Point] = []
     while len(points) < _PASSES:
         coded = _pass(search, q, trim, tuned)
         if len(coded.data) <= search.limit and (best is None or len(coded.data) > len(best.data)):
             best = coded
-        points.append(_Point(q, trim, math.log(sum(coded.frame_bytes))))
+        points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
         room = search.limit - coded.other_bytes
         filled = best is not None and (len(best.data) >= _ENOUGH * search.limit or q <= _FINEST[base])
         if filled or room <= 0 or (q >= search.config.coarsest and best is None):
             break
-        following = _next(search.config, points, math.log(_GOAL * room), slope)
+        following = following_pass(search.config, points, math.log(_GOAL * room), slope)
         if following is None:
             break
         q, trim = following
@@ -68,7 +73,7 @@ def encode_standard(search: Search) -> Fitted:
     return search.fitted(best)
 
 
-def _any_that_fits(search: Search, last: _Point, tuned: dict[Fraction, bytes | None], slope: float) -> Pass:
+def _any_that_fits(search: Search, last: Point, tuned: dict[Fraction, bytes | None], slope: float) -> Pass:
     """All passes were too large: coarser and coarser ones."""
     q, step = last.q, 0.03 / slope
     while True:
@@ -80,7 +85,7 @@ def _any_that_fits(search: Search, last: _Point, tuned: dict[Fraction, bytes | N
             raise search.too_small(coded)
 
 
-def _next(config: EncoderConfig, points: list[_Point], goal: float, slope: float) -> tuple[float, float] | None:
+def following_pass(config: EncoderConfig, points: list[Point], goal: float, slope: float) -> tuple[float, float] | None:
     """Quality and trim of the next pass, from the one that came nearest; None where nothing new is left to try."""
     base = config.base
     least, usual, most = _TRIMS[base]
@@ -94,7 +99,24 @@ def _next(config: EncoderConfig, points: list[_Point], goal: float, slope: float
         q = _within(config, near.q + (excess + by_trim * (near.trim - usual)) / by_q)
         trim = near.trim + (excess - by_q * (q - near.q)) / by_trim
         trim = min(max(trim, 2 * least), 2 * most)
-    return None if any((q, trim) == (p.q, p.trim) for p in points) else (q, trim)
+    if not any(p.q == q and abs(p.trim - trim) < _SAME_TRIM for p in points):
+        return q, trim
+    return _between(points, goal)
+
+
+def _between(points: list[Point], goal: float) -> tuple[float, float] | None:
+    """Rate may answer to the trim in leaps: half way between the closest two of one quality that are too large and too small."""
+    pairs = [
+        (large, small)
+        for large, small in itertools.product(points, points)
+        if large.q == small.q
+        and large.log_bytes > goal >= small.log_bytes
+        and abs(large.trim - small.trim) > _SAME_TRIM
+    ]
+    if not pairs:
+        return None
+    large, small = min(pairs, key=lambda pair: abs(pair[0].trim - pair[1].trim))
+    return large.q, (large.trim + small.trim) / 2
 
 
 def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
