@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.tools import EvalError, insert_between, write_json
+from eval.tools import EvalError, fill_marks, write_json
 
 if TYPE_CHECKING:
     from eval.video import Clip
@@ -23,12 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     _add_rd(commands.add_parser("rd", help="encode, decode, measure, compare; then make the report"))
     report = commands.add_parser("report", help="make report.html, tables and figures from the JSONs of a folder")
     report.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
-    report.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+    _add_readme(report, "headline and results")
     report.add_argument(
         "--card",
         type=Path,
         metavar="JSON",
         help="also put the points of a checkpoint into its description, as checkpoints/base.json",
+    )
+    report.add_argument(
+        "--charts", type=Path, metavar="DIR", help="also put the charts of the headline there, as eval/charts"
     )
     kept = commands.add_parser("keep", help="put the points of other codecs into the checkout (numbers, no pictures)")
     kept.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
@@ -80,6 +83,17 @@ def _add_clips(parser: argparse.ArgumentParser, frames: int) -> None:
     parser.add_argument("--frames", type=int, default=frames, help=f"frames from the first, 0 = all (default {frames})")
 
 
+def _add_readme(parser: argparse.ArgumentParser, marks: str) -> None:
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"also write it between the marks {marks} in these files",
+    )
+
+
 def _add_rd(parser: argparse.ArgumentParser) -> None:
     from eval.metrics import DEFAULT, METRICS
     from eval.rates import TARGETS
@@ -102,7 +116,7 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
         "--anew", action="store_true", help="make the points again that come with the checkout; gives their pictures"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the results between the marks in this file")
+    _add_readme(parser, "headline and results")
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
@@ -110,11 +124,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", default="klt", help="structure track (default klt)")
     parser.add_argument("--q", type=_integers, default=[0, 24, 32, 40, 48, 56], metavar="Q,…")
     parser.add_argument("--out", type=Path, default=Path("out/table"), metavar="DIR")
-    parser.add_argument(
-        "--readme",
-        type=Path,
-        help="also write the table between the marks BASE-table (one frame: BASE-intra) in this file",
-    )
+    _add_readme(parser, "BASE-table (one frame: BASE-intra)")
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +134,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every codec (default: all cores)")
     parser.add_argument("--out", type=Path, default=Path("out/speed"), metavar="DIR", help="an rd folder shows it too")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `speed` in this file")
+    _add_readme(parser, "speed and speed-profile")
 
 
 def _add_ablate(parser: argparse.ArgumentParser) -> None:
@@ -134,9 +144,7 @@ def _add_ablate(parser: argparse.ArgumentParser) -> None:
         "--train", type=Path, default=Path("../shared/data/train"), metavar="DIR", help="training clips"
     )
     parser.add_argument("--out", type=Path, default=Path("out/ablation"), metavar="DIR")
-    parser.add_argument(
-        "--readme", type=Path, help="also write the table between the marks `klt-ablation` in this file"
-    )
+    _add_readme(parser, "klt-ablation")
 
 
 def _add_alloc(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +156,7 @@ def _add_alloc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--lookahead", action="store_true", help="on top of the look-ahead's multipliers of blocks")
     parser.add_argument("--out", type=Path, default=Path("out/alloc"), metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `alloc` in this file")
+    _add_readme(parser, "alloc")
 
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +165,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", action="store_true", help="compare with the largest file of one q that fits")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("out/sizes"), metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks sizes-BASE in this file")
+    _add_readme(parser, "sizes-BASE")
 
 
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +178,7 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/tuning"), metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `tuning` in this file")
+    _add_readme(parser, "tuning")
 
 
 def _add_modules(parser: argparse.ArgumentParser) -> None:
@@ -179,7 +187,7 @@ def _add_modules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=0.02, metavar="BPP")
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `modules` in this file")
+    _add_readme(parser, "modules")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -193,7 +201,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--q", type=_integers, default=[36, 44, 52, 60], metavar="Q,…", help="three at least")
     parser.add_argument("--out", type=Path, default=Path("out/settings"), metavar="DIR")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `settings` in this file")
+    _add_readme(parser, "settings")
 
 
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +210,7 @@ def _add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flips", type=int, default=10000, help="random bit flips (default 10000)")
     parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")
     parser.add_argument("--out", type=Path, default=Path("out/robustness"), metavar="DIR", help="what is there is kept")
-    parser.add_argument("--readme", type=Path, help="also write the table between the marks `robustness` in this file")
+    _add_readme(parser, "robustness")
 
 
 def _words(text: str) -> list[str]:
@@ -298,18 +306,18 @@ def _clips(options: argparse.Namespace, frames: int | None = None) -> list[Clip]
     return [source.prepare(frames or options.frames, options.out / "sources") for source in sources]
 
 
-def _publish(options: argparse.Namespace, name: str, text: str) -> None:
-    """Shows a table, and writes it between its marks where that is asked for."""
-    print(text)
-    if options.readme is not None:
-        insert_between(options.readme, name, text)
+def _publish(options: argparse.Namespace, texts: dict[str, str]) -> None:
+    """Shows tables, and writes them between the marks of their names where that is asked for."""
+    print("\n\n".join(texts.values()))
+    for path in options.readme:
+        fill_marks(path, texts)
 
 
 def _table(options: argparse.Namespace) -> int:
     from eval.table import make_table
 
     text, problems = make_table(_clips(options), options.base, options.q, options.out)
-    _publish(options, f"{options.base}-{'intra' if options.frames == 1 else 'table'}", text)
+    _publish(options, {f"{options.base}-{'intra' if options.frames == 1 else 'table'}": text})
     for line in problems:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if problems else 0
@@ -319,7 +327,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from eval.ablate import make_ablation
 
     text = make_ablation(_clips(options), options.q, options.train, options.out)
-    _publish(options, "klt-ablation", text)
+    _publish(options, {"klt-ablation": text})
     return 0
 
 
@@ -331,7 +339,7 @@ def _alloc(options: argparse.Namespace) -> int:
         raise EvalError("alloc needs four rates and psnr_y")
     every = sampling(options.metrics, options.every, on_gpu=False)
     text = compare(_clips(options), options.q, every, options.lookahead, options.out)
-    _publish(options, "alloc", text)
+    _publish(options, {"alloc": text})
     return 0
 
 
@@ -342,7 +350,7 @@ def _sizes(options: argparse.Namespace) -> int:
     if not clips:
         raise EvalError("no clip of a second or more")
     text = measure(clips, options.base, options.threads, options.quality, options.out)
-    _publish(options, f"sizes-{options.base}", text)
+    _publish(options, {f"sizes-{options.base}": text})
     return 0
 
 
@@ -352,7 +360,7 @@ def _tuning(options: argparse.Namespace) -> int:
 
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
     text = measure(_clips(options), options.base, options.rate, options.tunes, options.parts, every, options.out)
-    _publish(options, "tuning", text)
+    _publish(options, {"tuning": text})
     return 0
 
 
@@ -361,14 +369,14 @@ def _modules(options: argparse.Namespace) -> int:
     from eval.modules import JUDGED, measure
 
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
-    _publish(options, "modules", measure(_clips(options), options.base, options.rate, every, options.out))
+    _publish(options, {"modules": measure(_clips(options), options.base, options.rate, every, options.out)})
     return 0
 
 
 def _settings(options: argparse.Namespace) -> int:
     from eval.settings import measure
 
-    _publish(options, "settings", measure(_clips(options), options.settings, options.q, options.out))
+    _publish(options, {"settings": measure(_clips(options), options.settings, options.q, options.out)})
     return 0
 
 
@@ -378,9 +386,7 @@ def _speed(options: argparse.Namespace) -> int:
     result = speed.measure(
         _largest(_clips(options)), options.codecs, options.q, options.rounds, options.threads, options.out
     )
-    print(speed.to_markdown(result))
-    if options.readme is not None:
-        insert_between(options.readme, "speed", speed.to_markdown(result))
+    _publish(options, {"speed": speed.to_markdown(result), "speed-profile": speed.profile_markdown(result)})
     return 0
 
 
@@ -391,14 +397,14 @@ def _robustness(options: argparse.Namespace) -> int:
         raise EvalError(f"--parts: no {', '.join(sorted(unknown))}; there are {', '.join(table.PARTS)}")
     findings = table.measure(options.out, options.parts, options.flips, options.fuzz_seconds, print)
     text = table.to_markdown(options.out)
-    _publish(options, "robustness", text)
+    _publish(options, {"robustness": text})
     for line in findings:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if findings else 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    _make_report(options.dir, options.readme, options.card)
+    _make_report(options.dir, options.readme, options.card, options.charts)
     return 0
 
 
@@ -416,10 +422,10 @@ def _weights(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make_report(folder: Path, readme: Path | None, checkpoint: Path | None = None) -> None:
+def _make_report(folder: Path, readme: list[Path], checkpoint: Path | None = None, charts: Path | None = None) -> None:
     from eval.report import make
 
-    print(make(folder, readme, checkpoint))
+    print(make(folder, readme, checkpoint, charts))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +101,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def insert_between(path: Path, name: str, text: str) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+def fill_marks(path: Path, texts: Mapping[str, str]) -> None:
+    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file, for each name whose marks are there.
+    Raises EvalError where none are, or where one of a pair is missing."""
     try:
-        old = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8")
     except OSError as error:
         raise EvalError(f"{path}: {error.strerror}") from None
-    if begin not in old or end not in old.split(begin, 1)[1]:
-        raise EvalError(f"{path}: the lines {begin} and {end} are not there")
-    head, rest = old.split(begin, 1)
-    write_text(path, f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}")
+    marks = {name: (f"<!-- {name}:begin -->", f"<!-- {name}:end -->") for name in texts}
+    present = {name: pair for name, pair in marks.items() if pair[0] in content}
+    for begin, end in (present or marks).values():
+        if begin not in content or end not in content.split(begin, 1)[1]:
+            raise EvalError(f"{path}: the lines {begin} and {end} are not there")
+    for name, (begin, end) in present.items():
+        head, rest = content.split(begin, 1)
+        content = f"{head}{begin}\n{texts[name].strip()}\n{end}{rest.split(end, 1)[1]}"
+    write_text(path, content)

@@ -118,11 +118,19 @@ def test_report_is_made_from_jsons_alone(results):
         shutil.copytree(results / "out" / name, copy / name, dirs_exist_ok=True)
     readme = results / "README.md"
     readme.write_text("# x\n<!-- results:begin -->\nold\n<!-- results:end -->\ntail\n")
-    run_eval("report", copy, "--readme", readme)
+    short = results / "SHORT.md"
+    short.write_text("<!-- headline:begin --><!-- headline:end -->")
+    run_eval("report", copy, "--readme", readme, short)
     assert (copy / "report.html").read_text() == (results / "out" / "report.html").read_text()
     text = readme.read_text()
     assert "old" not in text and "BD-rate" in text and text.endswith("<!-- results:end -->\ntail\n")
-    assert "no overlap" in text and "stand-in" in text
+    assert "no overlap" in text and "stand-in" in text and "headline" not in text
+    assert "| against |" in short.read_text() and "results:begin" not in short.read_text()
+    short.write_text("no marks")
+    assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1).stderr
+    assert short.read_text() == "no marks"
+    run_eval("report", copy, "--charts", results / "charts")
+    assert [p.name for p in (results / "charts").iterdir()] == ["psnr_y.svg"]
 
 
 def test_points_go_to_the_description_of_their_checkpoint(tmp_path):

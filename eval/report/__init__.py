@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from eval.report import card, figures, page, tables
 from eval.report.data import load
-from eval.tools import EvalError, insert_between, write_bytes, write_text
+from eval.tools import EvalError, fill_marks, write_bytes, write_text
 
 
-def make(folder: Path, readme: Path | None = None, checkpoint: Path | None = None) -> str:
-    """Writes the report (its tables to `readme`, points to the description of a `checkpoint` too) and returns a line that says where. Raises EvalError when there is nothing to report."""
+def make(folder: Path, readme: Sequence[Path] = (), checkpoint: Path | None = None, charts: Path | None = None) -> str:
+    """Writes the report and returns a line that says where; its tables also to files with marks for them (`headline`, `results`), points
+    to the description of a `checkpoint`, the charts of the headline's metrics to the folder `charts`. Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
     write_text(folder / "tables" / "results.md", text + "\n")
@@ -23,9 +25,11 @@ def make(folder: Path, readme: Path | None = None, checkpoint: Path | None = Non
         picture = standalone(figures.rd_chart(results, metric, legend=True))
         write_text(folder / "figures" / f"{metric.name}.svg", picture + "\n")
         write_bytes(folder / "figures" / f"{metric.name}.png", png(picture))
+        if charts is not None and metric.name in tables.HEADLINE:
+            write_text(charts / f"{metric.name}.svg", picture + "\n")
     write_text(folder / "report.html", page.page(results))
-    if readme is not None:
-        insert_between(readme, "results", text)
+    for path in readme:
+        fill_marks(path, {"headline": tables.headline_markdown(results), "results": text})
     if checkpoint is not None:
         card.describe(results, checkpoint)
     return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"

@@ -21,7 +21,7 @@ FAMILY_COLOURS = {
     "vvenc": "#7b4bd6",
 }
 OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
-_LEGEND_COLUMNS = 3
+_LONG_LABEL = 26  # does not fit into a third of the width
 OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 
 
@@ -84,7 +84,8 @@ def chart(
     where `log_y`. `legend` adds the names below (the page has its own)."""
     drawn = [s for s in series if s.points]
     named = [s for s in drawn if legend and s.marker not in ("hollow", "none")]
-    below = 20 * -(-len(named) // _LEGEND_COLUMNS) + 8 * bool(named)
+    columns = 3 if all(len(s.label) <= _LONG_LABEL for s in named) else 2
+    below = 20 * -(-len(named) // columns) + 8 * bool(named)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + below}" class="chart" role="img" '
         f'aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="12">'
@@ -136,13 +137,13 @@ def chart(
                 f'<g class="series" data-key="{escape(s.key)}"><text {place} class="faint" font-size="11">'
                 f"{escape(s.label)}</text></g>"
             )
-    parts += [_legend_entry(s, i) for i, s in enumerate(named)]
+    parts += [_legend_entry(s, i, columns) for i, s in enumerate(named)]
     return "".join(parts) + "</svg>"
 
 
-def _legend_entry(series: Series, index: int) -> str:
-    x = LEFT + (WIDTH - LEFT - RIGHT) / _LEGEND_COLUMNS * (index % _LEGEND_COLUMNS)
-    y = HEIGHT + 8 + 20 * (index // _LEGEND_COLUMNS)
+def _legend_entry(series: Series, index: int, columns: int) -> str:
+    x = LEFT + (WIDTH - LEFT - RIGHT) / columns * (index % columns)
+    y = HEIGHT + 8 + 20 * (index // columns)
     line = Series(series.key, series.label, [(0, 0), (1, 0), (2, 0)], series.colour, series.dash, "none")
     return (
         _series(line, [(x, y), (x + 14, y), (x + 28, y)])
