@@ -156,7 +156,7 @@ def _add_alloc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--lookahead", action="store_true", help="on top of the look-ahead's multipliers of blocks")
     parser.add_argument("--out", type=Path, default=Path("out/alloc"), metavar="DIR")
-    _add_readme(parser, "alloc")
+    _add_readme(parser, "alloc (with --lookahead: alloc-lookahead)")
 
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
@@ -339,7 +339,7 @@ def _alloc(options: argparse.Namespace) -> int:
         raise EvalError("alloc needs four rates and psnr_y")
     every = sampling(options.metrics, options.every, on_gpu=False)
     text = compare(_clips(options), options.q, every, options.lookahead, options.out)
-    _publish(options, {"alloc": text})
+    _publish(options, {"alloc-lookahead" if options.lookahead else "alloc": text})
     return 0
 
 

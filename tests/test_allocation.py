@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from fractions import Fraction
 
@@ -101,24 +102,25 @@ def test_open_loop_choice_is_best_on_the_hull(seed: int, windows: int) -> None:
 
 
 def test_one_slope_for_all_frames() -> None:
-    """Of two frames of two windows, the second gets the bits: an error there is worth eight of the first's."""
+    """The second of two frames gets the bits: an error there is worth eight of the first's, or a bit costs an eighth."""
     planes = make_clip(*SIZE, 1, seed=4)[0]
     ladder, shape = np.array(LADDER), grid(planes[0])
-    asked: list[Windows] = []
+    for weight, price in ((8.0, 1.0), (1.0, 1 / 8)):
+        asked: list[Windows] = []
 
-    def trial(multipliers: Windows) -> Outcome:
-        asked.append(multipliers)
-        bits, error = 100 / np.sqrt(multipliers), 50 * np.sqrt(multipliers)
-        return Outcome(bits, error, error, 1.0)
+        def trial(multipliers: Windows, price: float = 1.0, asked: list[Windows] = asked) -> Outcome:
+            asked.append(multipliers)
+            bits, error = 100 / np.sqrt(multipliers), 50 * np.sqrt(multipliers)
+            return Outcome(bits, error, error, price)
 
-    survey = Survey()
-    for weight in (1.0, 8.0):
-        assert survey.multipliers(planes, np.full(shape, weight), trial) is None
-    assert [m[0, 0] for m in asked] == [*ladder, *ladder]
-    planned = survey.planned()
-    first, second = (planned.multipliers(planes, np.ones(shape), trial) for _ in range(2))
-    assert first.shape == second.shape == shape and first.min() > 1 > second.max()
-    assert (100 / np.sqrt(first)).sum() + (100 / np.sqrt(second)).sum() <= 2 * 100 * first.size
+        survey = Survey()
+        assert survey.multipliers(planes, np.ones(shape), trial) is None
+        assert survey.multipliers(planes, np.full(shape, weight), functools.partial(trial, price=price)) is None
+        assert [m[0, 0] for m in asked] == [*ladder, *ladder]
+        planned = survey.planned()
+        first, second = (planned.multipliers(planes, np.ones(shape), trial) for _ in range(2))
+        assert first.shape == second.shape == shape and first.min() > 1 > second.max()
+        assert (100 / np.sqrt(first)).sum() + (100 / np.sqrt(second)).sum() <= 2 * 100 * first.size
 
 
 def test_a_survey_changes_nothing_and_its_plan_for_one_frame_is_the_oracles() -> None:

@@ -41,6 +41,9 @@ def test_alloc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "out" / "alloc.json").write_text(json.dumps(result))
     assert main(command) == 0
     assert json.loads((folder / "out" / "alloc.json").read_text())["rows"][0]["seconds"] == 1e6
+    marked = folder / "marked.md"
+    marked.write_text("<!-- alloc:begin --><!-- alloc:end -->")
+    assert main([*command, "--readme", str(marked)]) == 0 and "twice uniform" in marked.read_text()
     assert main([*command, "--q", "30,38"]) == 1
 
 

@@ -25,7 +25,7 @@ class Oracle:
     """Codes every frame five times more: for comparison, not for use."""
 
     def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
-        bits, error = _options(planes, weights, trial)
+        bits, error, _ = _options(planes, weights, trial)
         chosen = best_within(bits, error, LADDER.index(1.0))
         return np.array(LADDER)[chosen].reshape(grid(planes[0]))
 
@@ -34,16 +34,18 @@ class Oracle:
 
 
 class Survey:
-    """Changes nothing, and learns what every window of a video would come to at each multiplier, the frames before it coded plainly."""
+    """Changes nothing, and learns what every window of a video would come to at each multiplier, the frames before it coded plainly.
+
+    An error counts by the price of a bit in its frame: a frame that others are predicted from is coded finer, since its errors live on."""
 
     def __init__(self) -> None:
         self._bits, self._error = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
         self._shapes = list[tuple[int, int]]()
 
     def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
-        bits, error = _options(planes, weights, trial)
+        bits, error, price = _options(planes, weights, trial)
         self._bits.append(bits)
-        self._error.append(error)
+        self._error.append(error / price)
         self._shapes.append(grid(planes[0]))
         return None
 
@@ -70,11 +72,12 @@ class Planned:
         pass
 
 
-def _options(planes: Planes, weights: Windows, trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bits and weighted squared errors (options, windows) at each multiplier."""
+def _options(planes: Planes, weights: Windows, trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Bits and weighted squared errors (options, windows) at each multiplier, and the price of a bit."""
     outcomes = [trial(np.full(grid(planes[0]), multiplier)) for multiplier in LADDER]
     bits = np.stack([o.bits.ravel() for o in outcomes])
-    return bits, np.stack([(o.squared_error * weights).ravel() for o in outcomes])
+    error = np.stack([(o.squared_error * weights).ravel() for o in outcomes])
+    return bits, error, outcomes[LADDER.index(1.0)].bit_price
 
 
 def best_within(bits: NDArray[np.float64], error: NDArray[np.float64], reference: int) -> NDArray[np.int64]:
