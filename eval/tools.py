@@ -103,7 +103,7 @@ def digest(value: Any) -> str:
 
 def fill_marks(path: Path, texts: Mapping[str, str]) -> None:
     """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file, for each name whose marks are there.
-    Raises EvalError where none are, or where one of a pair is missing."""
+    Raises EvalError where none are, or where a begin has no end."""
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -28,8 +28,9 @@ def make(folder: Path, readme: Sequence[Path] = (), checkpoint: Path | None = No
         if charts is not None and metric.name in tables.HEADLINE:
             write_text(charts / f"{metric.name}.svg", picture + "\n")
     write_text(folder / "report.html", page.page(results))
+    texts = {"headline": tables.headline_markdown(results), "results": text} if readme else {}
     for path in readme:
-        fill_marks(path, {"headline": tables.headline_markdown(results), "results": text})
+        fill_marks(path, texts)
     if checkpoint is not None:
         card.describe(results, checkpoint)
     return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"

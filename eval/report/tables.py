@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +71,12 @@ def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]
     rows = []
     for row, codec in results.rows.items():
         if row != anchor:
-            cells = [overall(results, clip_deltas(results, anchor, row, m)).text() for m in results.metrics]
-            rows.append([codec["label"], *cells])
+            rows.append([codec["label"], *_overalls(results, anchor, row, results.metrics)])
     return header, rows
+
+
+def _overalls(results: Results, anchor: str, row: str, metrics: Sequence[Metric]) -> list[str]:
+    return [overall(results, clip_deltas(results, anchor, row, m)).text() for m in metrics]
 
 
 def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str], list[list[str]]]:
@@ -200,7 +204,7 @@ def headline_markdown(results: Results) -> str:
     for anchor in anchors(results):
         for row, codec in reversed(results.rows.items()):
             if codec["family"] == "gvcodec" and row != anchor:
-                totals = [overall(results, clip_deltas(results, anchor, row, m)).text() for m in metrics]
+                totals = _overalls(results, anchor, row, metrics)
                 rows.append([codec["label"], results.rows[anchor]["label"], *totals])
     header = [f"BD-rate, {results.where}", "against", *(m.marked for m in metrics)]
     return f"{markdown(header, rows)}\n\n{' '.join(notes(results))} In brackets: 95 % bootstrap interval over clips."

@@ -9,7 +9,7 @@ of a video at once: one slope for all of them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +40,13 @@ class Survey:
 
     def __init__(self) -> None:
         self._bits, self._error = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
-        self._shapes = list[tuple[int, int]]()
+        self._shape = (0, 0)
 
     def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
         bits, error, price = _options(planes, weights, trial)
         self._bits.append(bits)
         self._error.append(error / price)
-        self._shapes.append(grid(planes[0]))
+        self._shape = grid(planes[0])
         return None
 
     def coded(self, outcome: Outcome) -> None:
@@ -55,14 +55,13 @@ class Survey:
     def planned(self) -> Planned:
         """For a second encode of the same video: the best for the sum of its errors, at no more bits than it took."""
         chosen = best_within(np.concatenate(self._bits, 1), np.concatenate(self._error, 1), LADDER.index(1.0))
-        multipliers, ends = np.array(LADDER)[chosen], np.cumsum([rows * columns for rows, columns in self._shapes])
-        return Planned([m.reshape(s) for m, s in zip(np.split(multipliers, ends[:-1]), self._shapes, strict=True)])
+        return Planned(np.array(LADDER)[chosen].reshape(-1, *self._shape))
 
 
 class Planned:
     """Multipliers that are known beforehand, one array a frame in coding order."""
 
-    def __init__(self, multipliers: Sequence[Windows]) -> None:
+    def __init__(self, multipliers: Iterable[Windows]) -> None:
         self._multipliers = iter(multipliers)
 
     def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
