@@ -161,7 +161,7 @@ def _add_alloc(parser: argparse.ArgumentParser) -> None:
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 0)
-    parser.add_argument("--base", default="klt", choices=("klt", "av1", "hevc"), help="structure layer (klt)")
+    parser.add_argument("--base", default="klt", choices=("klt", "av1", "hevc", "vvc"), help="structure layer (klt)")
     parser.add_argument("--quality", action="store_true", help="compare with the largest file of one q that fits")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("out/sizes"), metavar="DIR")
@@ -170,7 +170,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
 
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 48)
-    parser.add_argument("--base", default="av1", choices=("klt", "av1", "hevc"), help="structure layer (av1)")
+    parser.add_argument("--base", default="av1", choices=("klt", "av1", "hevc", "vvc"), help="structure layer (av1)")
     parser.add_argument("--rate", type=float, default=0.02, metavar="BPP")
     parser.add_argument("--tunes", type=_words, default=["10", "30", "60", "90", "180"], metavar="S,…|Nsteps,…")
     parser.add_argument(
@@ -183,7 +183,7 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
 
 def _add_modules(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 48)
-    parser.add_argument("--base", default="av1", choices=("klt", "av1", "hevc"), help="structure layer (av1)")
+    parser.add_argument("--base", default="av1", choices=("klt", "av1", "hevc", "vvc"), help="structure layer (av1)")
     parser.add_argument("--rate", type=float, default=0.02, metavar="BPP")
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")

@@ -36,7 +36,7 @@ from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.types import Planes
 
 SPAN, STEPS = 20.0, 4
-TOP_Q = {"klt": 26, "av1": 24, "hevc": 26}
+TOP_Q = {"klt": 26, "av1": 24, "hevc": 26, "vvc": 20}
 _SMALLEST = re.compile(r"smallest possible size is (\d+) bytes")
 _ROOM = 1.02
 #: Of quality: one frame in how many is looked at.

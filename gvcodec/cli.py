@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
     )
     encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
-    encode.add_argument("--base", choices=("klt", "av1", "hevc"), default="av1", help="structure layer (av1)")
+    encode.add_argument("--base", choices=("klt", "av1", "hevc", "vvc"), default="av1", help="structure layer (av1)")
     encode.add_argument(
         "--base-scale",
         type=_scale,
@@ -186,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     add_overwrite(inspect)
 
     extract = commands.add_parser("extract", help="the standard bitstream in a stream as a playable file")
-    extract.add_argument("input", metavar="IN", help="stream made with --base av1 or hevc, - = standard input")
+    extract.add_argument("input", metavar="IN", help="stream made with --base av1, hevc or vvc, - = standard input")
     extract.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
     add_overwrite(extract)
 

@@ -40,14 +40,14 @@ _COARSEST, _COARSEST_REDUCED = 63.0, 67.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1" or "hevc"; `scale` 1, 3/4 or 1/2 (av1 and hevc), None = 1
+    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1
     up to `q` 63 and with av1 smaller beyond, as far as 67; `tune`
     seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
-    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, None = 2."""
+    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2."""
 
     q: float = 50
     base: str = "av1"
@@ -106,8 +106,8 @@ class Encoder:
             raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
         config = config.settled()
         assert config.scale is not None
-        if (config.eye or config.preset is not None) and config.base != "av1":
-            raise UsageError("eye and preset are for the av1 structure layer")
+        if config.eye and config.base != "av1":
+            raise UsageError("eye is for the av1 structure layer")
         if config.base == "klt" and config.scale != 1:
             raise UsageError("the klt structure layer has no reduced scale")
         if (
@@ -122,7 +122,7 @@ class Encoder:
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
-        appearance, tokens, reason = layers.appearance_id()
+        appearance, tokens, reason = layers.appearance_id(config.base)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(

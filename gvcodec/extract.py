@@ -16,10 +16,14 @@ from gvcodec.bitstream import Packet, PtsDecoder, Reader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
 from gvcodec.structure.order import numbers_shown
-from gvcodec.structure.units import packet_of, restore_av1, restore_hevc
+from gvcodec.structure.units import packet_of, restore_av1, restore_hevc, restore_vvc
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_RAW = {"av1": ("obu", "libdav1d", restore_av1), "hevc": ("hevc", "hevc", restore_hevc)}
+_RAW = {
+    "av1": ("obu", "libdav1d", restore_av1),
+    "hevc": ("hevc", "hevc", restore_hevc),
+    "vvc": ("vvc", "vvc", restore_vvc),
+}
 
 
 def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> int:

@@ -81,23 +81,24 @@ def can_paint() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def appearance_id() -> tuple[bytes | None, bool, str]:
-    """Eight bytes that name the checkpoint at hand and whether it takes tokens, or None, False and why nothing can be painted."""
+def appearance_id(base: str) -> tuple[bytes | None, bool, str]:
+    """Eight bytes that name the checkpoint at hand for a base and whether it takes tokens, or None, False and why nothing can be painted."""
     if not can_paint():
         return None, False, NO_TORCH
-    from gvcodec.appearance import checkpoint_id, has_tokens
+    from gvcodec.appearance import checkpoint_id, find_checkpoint, has_tokens
 
     try:
-        return checkpoint_id(None), has_tokens(None), ""
+        path = find_checkpoint(base=base)
+        return checkpoint_id(path), has_tokens(path), ""
     except MediaError as error:
         return None, False, f"no appearance layer: {error}"
 
 
 def token_maker(header: SequenceHeader) -> TokenMaker:
     """What makes the tokens of a stream whose header says that there are some."""
-    from gvcodec.appearance import TokenMaker
+    from gvcodec.appearance import TokenMaker, find_checkpoint
 
-    return TokenMaker(header.format)
+    return TokenMaker(header.format, find_checkpoint(base=header.base))
 
 
 def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = ()) -> Painter:
@@ -118,6 +119,7 @@ def tune(
     progress: Callable[[str], None] | None,
 ) -> tuple[bytes | None, str]:
     """Coded change of the renderer for these frames, or None and why there is none."""
+    from gvcodec.appearance import find_checkpoint
     from gvcodec.appearance import tune as fit
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
@@ -130,6 +132,7 @@ def tune(
             scale,
             q,
             config.tune,
+            find_checkpoint(base=base),
             progress=progress,
             stream_bytes=stream_bytes,
             steps=config.tune_steps or None,

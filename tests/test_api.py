@@ -33,7 +33,7 @@ def test_rgb_goes_in_and_comes_back() -> None:
     assert Reader(io.BytesIO(data)).header.format.frame_rate == 24
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc"])
+@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
 def test_decoding_may_start_anywhere(clip: list[Planes], base: str) -> None:
     data = gvcodec.encode(clip, format=FORMAT, base=base, keyint=6, tune=0)
     everything = list(gvcodec.decode_planes(data, fidelity=True))

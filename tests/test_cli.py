@@ -40,7 +40,7 @@ def folder(tmp_path_factory, clip: list[Planes]) -> Path:
     with open_writer(folder / "in.mp4", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 512 * number)
-    for base in ("av1", "hevc"):
+    for base in ("av1", "hevc", "vvc"):
         gvcodec(
             "encode",
             folder / "in.mp4",
@@ -62,7 +62,7 @@ def frames_of(path: Path) -> list[Planes]:
         return [frame.planes for frame in reader]
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc"])
+@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
 def test_a_file_goes_there_and_back(folder: Path, tmp_path: Path, clip: list[Planes], base: str) -> None:
     done = gvcodec("decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity")
     assert b"20 loop frames 96\xc3\x9780, loop hash verified" in done.stderr
@@ -93,7 +93,7 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
     assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc"])
+@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
     gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")

@@ -63,7 +63,7 @@ def test_integers_have_one_form(data: bytes) -> None:
     ten=st.booleans(),
     colour=st.builds(Colour, *[st.integers(0, 255)] * 3, st.booleans(), st.integers(0, 6)),
     sar=st.fractions(Fraction(1, 100), 100, max_denominator=1000),
-    base=st.sampled_from(["klt", "av1", "hevc"]),
+    base=st.sampled_from(["klt", "av1", "hevc", "vvc"]),
     scale=st.sampled_from([Fraction(1), Fraction(3, 4), Fraction(1, 2)]),
     q=st.integers(0, 63),
     pts=st.integers(-(1 << 40), 1 << 40),

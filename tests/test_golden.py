@@ -32,5 +32,5 @@ def test_faulty_streams_are_refused(path: Path) -> None:
 
 
 def test_there_is_something_to_test() -> None:
-    assert {path.stem for path in GOLDEN} == {"klt", "klt-1", "klt-0.2", "av1", "hevc"}
+    assert {path.stem for path in GOLDEN} == {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc"}
     assert len(FAULTY) >= 5

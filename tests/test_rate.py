@@ -205,7 +205,7 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
 def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [(b"weights" * 100, ""), (None, "tuning does not pay")]
-    monkeypatch.setattr(layers, "appearance_id", lambda: (b"12345678", False, ""))
+    monkeypatch.setattr(layers, "appearance_id", lambda base: (b"12345678", False, ""))
     monkeypatch.setattr(layers, "tune", lambda *given: answers.pop(0))
     config = dataclasses.replace(KLT, base=base, tune=1.0)
     least = 6000 * (0.99 if base == "klt" else 0.97)  # so small an AV1 stream has coarse steps
@@ -218,7 +218,7 @@ def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert fitted.coded.notes == ["tuning does not pay"]
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc"])
+@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
 def test_standard_file_fits(base: str) -> None:
     clip = make_clip(208, 160, 26, seed=2)
     fitted = fit(clip, dataclasses.replace(KLT, base=base), bpp=0.15)

@@ -17,7 +17,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import CodedFrame, standard
 from gvcodec.structure.resample import DOWN, UP, Resampler
 from gvcodec.structure.standard import FOR_THE_EYE, StandardDecoder, StandardEncoder, looks_drawn
-from gvcodec.structure.units import restore_av1, restore_hevc, strip_av1, strip_hevc
+from gvcodec.structure.units import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
 from gvcodec.types import Planes, VideoFormat
 
 FULL = Fraction(1)
@@ -44,9 +44,10 @@ def decode(
     return loops + decoder.flush()
 
 
-@pytest.mark.parametrize("low_delay", [False, True])
+@pytest.mark.parametrize(
+    ("codec", "low_delay"), [("av1", False), ("av1", True), ("hevc", False), ("hevc", True), ("vvc", False)]
+)
 @pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
-@pytest.mark.parametrize("codec", ["av1", "hevc"])
 def test_decoder_gives_the_loop_frames_of_the_encoder(
     clip: list[Planes], codec: str, scale: Fraction, low_delay: bool
 ) -> None:
@@ -78,12 +79,12 @@ def test_slower_presets_spend_fewer_bits_for_a_better_picture(clip: list[Planes]
         size[preset] = sum(len(packet.payload) for packet in packets)
         quality[preset] = np.mean([psnr(*pair) for pair in zip(loops, clip, strict=True)])
     assert quality[2] - quality[10] > 6 * np.log2(size[2] / size[10])  # a doubling is worth less than 6 dB
-    for codec, preset in (("av1", 11), ("hevc", 2)):
-        with pytest.raises(UsageError, match="preset is for the av1 structure layer, 0 to 10"):
+    for codec, preset in (("av1", 11), ("hevc", 2), ("vvc", 5)):
+        with pytest.raises(UsageError, match="preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4"):
             encode(clip, codec, preset=preset)
 
 
-@pytest.mark.parametrize("codec", ["av1", "hevc"])
+@pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
 def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
     packets, loops = encode(clip, codec, keys=(13,), keyint=8)
     keys = [number for number, packet in enumerate(packets) if packet.keyframe]
@@ -101,7 +102,8 @@ def test_low_delay_releases_every_frame_at_once(clip: list[Planes], codec: str) 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (97, 81), (130, 20)])
 @pytest.mark.parametrize(
-    ("codec", "scale"), [("av1", FULL), ("hevc", FULL), ("av1", Fraction(3, 4)), ("hevc", Fraction(1, 2))]
+    ("codec", "scale"),
+    [("av1", FULL), ("hevc", FULL), ("vvc", FULL), ("av1", Fraction(3, 4)), ("hevc", Fraction(1, 2))],
 )
 def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     clip = moving_texture(*size, 3)
@@ -111,14 +113,14 @@ def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     assert psnr(loops[0], clip[0]) > 22
 
 
-@pytest.mark.parametrize("codec", ["av1", "hevc"])
+@pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
 def test_q_orders_the_rate(clip: list[Planes], codec: str) -> None:
     sizes = [sum(len(packet.payload) for packet in encode(clip, codec, q)[0]) for q in (0, 20, 40, 63)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 4 * sizes[-1]
 
 
-@pytest.mark.parametrize("codec", ["av1", "hevc"])
+@pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
 def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(clip: list[Planes], codec: str) -> None:
     packets, _ = encode(clip[:6], codec)
     rng = np.random.default_rng(5)
@@ -135,7 +137,7 @@ def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(clip: 
         assert [loop[0].shape for loop in found] == [(80, 96)] * 6
 
 
-@pytest.mark.parametrize("codec", ["av1", "hevc"])
+@pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
 @pytest.mark.parametrize(
     "payload", [b"", b"\x80", b"\xff\xff\xff", b"\x32\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x01"]
 )
@@ -150,7 +152,7 @@ def test_a_stream_of_another_size_is_refused(clip: list[Planes]) -> None:
         decode(packets, 160, 96, "av1")
 
 
-@pytest.mark.parametrize("arguments", [("vvc", 30), ("av1", 64), ("av1", -1)])
+@pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 64), ("vvc", -1)])
 def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
     with pytest.raises(UsageError):
         StandardEncoder(form(64, 64), *arguments)
@@ -173,7 +175,7 @@ def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> 
 
 def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
     for rate in (Fraction(1, 100), Fraction(1000), Fraction(999983, 33331)):
-        for codec in ("av1", "hevc"):
+        for codec in ("av1", "hevc", "vvc"):
             encoder = StandardEncoder(VideoFormat(96, 80, rate, 1 / rate), codec, 40)
             encoder.send(clip[0])
             assert len(encoder.flush().packets) == 1
@@ -207,9 +209,27 @@ def test_access_units_are_restored(bodies: list[bytes]) -> None:
         assert payload == nals[0]
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, 8, 15, 16, 17, 31]), st.binary(min_size=3, max_size=50)).filter(
+            lambda nal: b"\0\0" not in nal[1] and nal[1][-1]
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_access_units_of_h266_are_restored(units: list[tuple[int, bytes]]) -> None:
+    nals = [bytes([0, kind << 3 | 1]) + body for kind, body in units]
+    whole = b"".join(b"\0\0\0\1" + nal for nal in nals)
+    payload = strip_vvc(b"\0\0\0\1\0\xa1\x88" + whole)
+    assert restore_vvc(payload) == whole
+    if len(nals) == 1 and units[0][0] < 16:
+        assert payload == nals[0][1:]
+
+
 @given(st.binary(max_size=64))
 def test_restoring_any_bytes_ends(data: bytes) -> None:
-    for restore in (restore_av1, restore_hevc):
+    for restore in (restore_av1, restore_hevc, restore_vvc):
         try:
             restore(data)
         except DamagedStreamError:

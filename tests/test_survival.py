@@ -52,7 +52,7 @@ def place_of(data: bytes, frame: int) -> tuple[int, int]:
     raise AssertionError
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc"])
+@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
 @pytest.mark.parametrize("what", ["payload", "size", "removed"])
 def test_a_lost_frame_costs_the_rest_of_its_gop(clip: list[Planes], base: str, what: str) -> None:
     data = made(clip, base, TIMES)
@@ -78,7 +78,7 @@ def test_a_lost_frame_costs_the_rest_of_its_gop(clip: list[Planes], base: str, w
     if not late:
         first, count = decoder.concealed[0]
         assert first + count == 10
-        assert first == 7 if base != "hevc" else 5 <= first <= 7
+        assert first == 7 if base not in ("hevc", "vvc") else 5 <= first <= 7
         assert all(planes_equal(frames[number].planes, whole[first - 1]) for number in range(first, 10))
 
 
@@ -132,7 +132,9 @@ def test_command_line_says_what_is_concealed(
     assert "tracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc"))])
+@pytest.mark.parametrize(
+    "base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc", "vvc"))]
+)
 def test_a_live_stream_is_decoded_frame_by_frame(tmp_path: Path, base: str) -> None:
     """encode - - | decode - -: a frame comes out before the next one goes in."""
     encode = [sys.executable, "-m", "gvcodec", "encode", "-", "-", "--base", base, "--low-delay", "--tune", "off"]

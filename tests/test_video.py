@@ -24,7 +24,7 @@ def clip() -> list[Planes]:
     return moving_texture(64, 48, 18)
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc"])
+@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
 def test_every_frame_in_any_order_is_that_of_sequential_decoding(tmp_path: Path, clip: list[Planes], base: str) -> None:
     data = made(clip, base)
     (tmp_path / "a.bin").write_bytes(data)

@@ -90,10 +90,16 @@ def gvcodec(word: str, options: Options) -> Codec:
         "low" if "low-delay" in given or given.get("base") == "klt" else "random",
         "gvcodec",
         content_version(),
-        quicker=None if given.get("tune") == "off" else (*encode, *words, "--tune", "off"),
+        quicker=_quicker(given, (*encode, *words)),
         keyint=options.keyint,
         threads=options.threads,
     )
+
+
+def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The command by which a rate is searched for, if it is another: without tuning, and VVenC by its fastest preset."""
+    fast = ("--preset", "4") if given.get("base") == "vvc" and "preset" not in given else ()
+    return (*encode, *fast, "--tune", "off") if fast or given.get("tune") != "off" else None
 
 
 def _config(given: dict[str, str]) -> EncoderConfig:

@@ -1,4 +1,4 @@
-"""An `av1` or `hevc` file of a given size, in three full encodes as a rule.
+"""An `av1`, `hevc` or `vvc` file of a given size, in three full encodes as a rule.
 
 A fast preset finds the quality, up to a factor between the presets that the first full pass reveals. The second pass comes within a per
 cent or two: qualities have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes up for what the nearest one
@@ -21,19 +21,19 @@ from gvcodec.structure.standard import FOR_THE_EYE, StandardEncoder
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
-_FINEST = {"av1": 1.0, "hevc": 0.0}
-_GRAIN = {"av1": 0.25, "hevc": 0.0}
+_FINEST = {"av1": 1.0, "hevc": 0.0, "vvc": 0.0}
+_GRAIN = {"av1": 0.25, "hevc": 0.0, "vvc": 7 / 4}
 #: Natural log of the frames' bytes at the full preset over those at the fast one, on average of training clips.
-_PRESETS = {"av1": -0.15, "hevc": 0.06}
-_TRIALS = {"av1": 6, "hevc": 3}
+_PRESETS = {"av1": -0.15, "hevc": 0.06, "vvc": 0.0}
+_TRIALS = {"av1": 6, "hevc": 3, "vvc": 4}
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 _NEAR = 0.08
 #: Fall of log rate by a `trim` of 1.
-_TRIM_SLOPE = {"av1": 0.33, "hevc": 0.55}
+_TRIM_SLOPE = {"av1": 0.33, "hevc": 0.55, "vvc": 0.1}
 #: Least, usual and most trim; for more, up to twice as much, quality moves instead. At equal rate PSNR-Y gains up to a per cent of rate from
 #: a trim of -0.5 and loses two to four from one of 0.5 (AV1, two training clips).
-_TRIMS = {"av1": (-0.6, -0.2, 0.2), "hevc": (-0.04, 0.0, 0.04)}
+_TRIMS = {"av1": (-0.6, -0.2, 0.2), "hevc": (-0.04, 0.0, 0.04), "vvc": (-0.6, 0.0, 0.6)}
 #: Trims that differ by less are one.
 _SAME_TRIM = 0.004
 

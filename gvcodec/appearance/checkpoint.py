@@ -1,4 +1,7 @@
-"""The base renderer's file: safetensors, fp16, with the configuration in its metadata. Its hash stands in every stream."""
+"""The renderers' files: safetensors, fp16, with the configuration in their metadata. The hash of one stands in every stream.
+
+`base.safetensors` paints on every base; where a base has a renderer of its own, `base-BASE.safetensors`, that is taken.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ if TYPE_CHECKING:
     from gvcodec.appearance.renderer import Renderer
 
 
-def find_checkpoint(path: Path | None = None) -> Path:
-    """The checkpoint to use: `path`, $GVCODEC_CHECKPOINT, or `checkpoints/base.safetensors` of the checkout or inside the package.
+def find_checkpoint(path: Path | None = None, base: str = "") -> Path:
+    """The checkpoint to use: `path`, $GVCODEC_CHECKPOINT, or that in `checkpoints/` of the checkout or inside the package, best one for `base`.
 
     Raises `MediaError` when there is none."""
     named = path or os.environ.get(CHECKPOINT_VARIABLE)
-    places = [Path(named)] if named else [folder / "base.safetensors" for folder in shipped_folders()]
+    names = [f"base-{base}.safetensors"] * bool(base) + ["base.safetensors"]
+    places = [Path(named)] if named else [folder / name for name in names for folder in shipped_folders()]
     for place in places:
         if place.is_file():
             return place

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from gvcodec.appearance.motion import warp
 from gvcodec.appearance.tokens import TokenEncoder, TokenReader, Tokens
 
-BASES = ("klt", "av1", "hevc", "none")
+BASES = ("klt", "av1", "hevc", "vvc")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 BANDS = 9
 _CONDITION = 2 + len(BASES) + len(SCALES)

@@ -16,7 +16,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
               u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
-              u8 base                                0 klt, 1 av1, 2 hevc
+              u8 base                                0 klt, 1 av1, 2 hevc, 3 vvc
               u8 scale                               structure layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
               [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256

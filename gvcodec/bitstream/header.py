@@ -18,7 +18,7 @@ READABLE = ((0, 1), (0, 2), VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63
-BASES = ("klt", "av1", "hevc")
+BASES = ("klt", "av1", "hevc", "vvc")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 

@@ -1,4 +1,4 @@
-"""Display order of standard bitstreams, found by decoding: H.265 packets come in decode order, all others as they are shown."""
+"""Display order of standard bitstreams, found by decoding: H.265 and H.266 packets come in decode order, all others as they are shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import av
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.structure.units import packet_of, restore_hevc
+from gvcodec.structure.units import packet_of, restore_hevc, restore_vvc
+
+#: Bases whose packets come in decode order.
+_REORDERED = {"hevc": restore_hevc, "vvc": restore_vvc}
 
 
 def numbers_shown(units: Sequence[bytes], codec: str, flush: bool = True) -> list[int]:
@@ -29,12 +32,13 @@ def numbers_shown(units: Sequence[bytes], codec: str, flush: bool = True) -> lis
 
 def leading_frames(payloads: Sequence[bytes], base: str) -> int:
     """How many packets from the start of an incomplete GOP hold just as many frames from its start in display order."""
-    if base != "hevc":
+    restore = _REORDERED.get(base)
+    if restore is None:
         return len(payloads)
     # Without flush a decoder gives only frames that no later packet can come before.
-    shown = numbers_shown([restore_hevc(payload) for payload in payloads], "hevc", flush=False)
-    # The key frame is the first of its GOP in both orders.
-    highest, leading = -1, min(1, len(payloads))
+    shown = numbers_shown([restore(payload) for payload in payloads], base, flush=False)
+    # In H.265 as coded here the key frame is the first of its GOP in both orders; VVenC's is shown after up to 31 others.
+    highest, leading = -1, int(base == "hevc" and len(payloads) > 0)
     for count, number in enumerate(shown, 1):
         highest = max(highest, number)
         leading = count if highest == count - 1 else leading

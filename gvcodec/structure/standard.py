@@ -1,8 +1,8 @@
-"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.265 (x265, decoded by FFmpeg).
+"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d), H.265 (x265) or H.266 (VVenC), both decoded by FFmpeg.
 
 Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly better. At scale
 3/4 or 1/2 the coded picture is smaller and loop frames come back at full size through the filters of
-`gvcodec.structure.resample`. Both decoders are exact by standard, so loop frames are the same everywhere; `StandardEncoder`
+`gvcodec.structure.resample`. All decoders are exact by standard, so loop frames are the same everywhere; `StandardEncoder`
 gets its loop frames from its own decoder. Sizes that the encoders cannot code are padded by edge replication.
 """
 
@@ -23,29 +23,42 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import frame_from_planes, planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.resample import Resampler
-from gvcodec.structure.units import packet_of, restore_av1, restore_hevc, strip_av1, strip_hevc
+from gvcodec.structure.units import (
+    packet_of,
+    restore_av1,
+    restore_hevc,
+    restore_vvc,
+    strip_av1,
+    strip_hevc,
+    strip_vvc,
+)
+from gvcodec.structure.vvenc import VvcEncoder
 from gvcodec.types import Plane, Planes, VideoFormat
 
-CODECS = ("av1", "hevc")
+CODECS = ("av1", "hevc", "vvc")
 MAX_Q = 63
 
 _ENCODERS = {"av1": "libsvtav1", "hevc": "libx265"}
-_DECODERS = {"av1": "libdav1d", "hevc": "hevc"}
-_STRIP = {"av1": strip_av1, "hevc": strip_hevc}
-_RESTORE = {"av1": restore_av1, "hevc": restore_hevc}
+_DECODERS = {"av1": "libdav1d", "hevc": "hevc", "vvc": "vvc"}
+_STRIP = {"av1": strip_av1, "hevc": strip_hevc, "vvc": strip_vvc}
+_RESTORE = {"av1": restore_av1, "hevc": restore_hevc, "vvc": restore_vvc}
 #: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and 6 to 12 % more bits.
 USUAL_PRESET = 2
-_SVT_PRESETS = range(11)
+#: Presets there are, from the slowest to the fastest, and the one for trials.
+PRESETS = {"av1": range(11), "vvc": range(5)}
+_QUICK = {"av1": 8, "vvc": 4}
+#: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
+_VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
+_VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
 #: For the eye: decisions that keep texture (preset 4: at equal LPIPS-VGG 8 % fewer bytes, at equal DISTS 26 %, at equal PSNR 8 % more).
 FOR_THE_EYE = ("tune=0", "ac-bias=4")
-_SVT_QUICK = 8
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
 _X265_PRESET = "medium"
 _X265_QUICK = "superfast"
 _INTRA = 1
-#: SVT-AV1 takes no higher frame rate. Encoders only need it for their rate control; timestamps are kept elsewhere.
-_MAX_RATE = Fraction(240)
+#: SVT-AV1 takes no higher frame rate, VVenC no lower. Encoders only need it for their rate control; timestamps are kept elsewhere.
+_MAX_RATE, _MIN_RATE = Fraction(240), Fraction(1)
 #: Side of the blocks that a screen is told by, in 8-bit steps how far values of one lie apart, and the share of such blocks.
 _BLOCK, _FAR, _DRAWN = 16, 64, 0.08
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
@@ -53,11 +66,11 @@ _NEVER = 1 << 20
 
 
 class StandardEncoder:
-    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), or 63/51 of x265's.
+    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), 63/51 of x265's, or makes VVenC's QP (12 … 48, in one thread).
 
-    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda (av1), or takes off the log of the
+    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda (av1, vvc), or takes off the log of the
     rate from frame `trim_from` on, which leaves the frames before as they are (hevc).
-    `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 otherwise, 0 (slowest) … 10, None = the usual one.
+    `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or VVenC otherwise, 0 (slowest) … 10 or 4, None = 2.
     `params` are options of SVT-AV1 on top, such as `FOR_THE_EYE`.
 
     `keyint`: frames from one keyframe to the next, 0 = only the first. Random access (hierarchical B frames, delay of up
@@ -79,8 +92,10 @@ class StandardEncoder:
         params: Sequence[str] = (),
         preset: int | None = None,
     ) -> None:
-        if preset is not None and (codec != "av1" or preset not in _SVT_PRESETS):
-            raise UsageError(f"preset is for the av1 structure layer, {_SVT_PRESETS[0]} to {_SVT_PRESETS[-1]}")
+        if preset is not None and preset not in PRESETS.get(codec, ()):
+            raise UsageError("preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4")
+        if codec == "vvc" and low_delay:
+            raise UsageError("the vvc structure layer has no form of low delay")
         if codec not in CODECS or not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
         self._codec = codec
@@ -90,33 +105,42 @@ class StandardEncoder:
         self._count = 0
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
-        self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
-        if codec == "av1":
-            speed = _SVT_QUICK if quick else USUAL_PRESET if preset is None else preset
-            self._options = partial(_av1_options, q, low_delay, threads, trim, speed, params)
+        speed = USUAL_PRESET if preset is None else preset
+        if quick:
+            speed = _QUICK.get(codec, speed)
+        if codec == "vvc":
+            size = self._resampler.coded_width, self._resampler.coded_height
+            words = _vvc_options(q, trim, speed)
+            self._vvc = VvcEncoder(*size, max(_MIN_RATE, min(fmt.frame_rate, _MAX_RATE)), fmt.colour, words)
         else:
+            self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
+        if codec == "av1":
+            self._options = partial(_av1_options, q, low_delay, threads, trim, speed, params)
+        elif codec == "hevc":
             self._encoder.options = _hevc_options(q, low_delay, threads, trim, trim_from, quick)
         self._opened = False  # FFmpeg opens an encoder when it gets its first frame
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
-        frame = frame_from_planes(self._resampler.down(planes), 10)
-        if self._count == 0 and self._codec == "av1":
-            self._encoder.options = self._options(looks_drawn(planes[0]))
+        small = self._resampler.down(planes)
         key = force_key or self._count == 0 or self._since_key == self._keyint > 0
         self._since_key = 1 if key else self._since_key + 1
+        number, self._count = self._count, self._count + 1
+        if self._codec == "vvc":
+            return self._decoded(self._vvc.encode(small, key))
+        if number == 0 and self._codec == "av1":
+            self._encoder.options = self._options(looks_drawn(planes[0]))
+        frame = frame_from_planes(small, 10)
         frame.pict_type = _INTRA if key else 0
-        frame.pts, frame.time_base = self._count, self._encoder.time_base
-        self._count += 1
+        frame.pts, frame.time_base = number, self._encoder.time_base
         return self._released(frame)
 
     def flush(self) -> Coded:
-        coded = self._released(None)
+        coded = self._decoded(self._vvc.encode(None)) if self._codec == "vvc" else self._released(None)
         coded.loops += self._decoder.flush()
         return coded
 
     def _released(self, frame: av.VideoFrame | None) -> Coded:
-        coded = Coded()
         try:
             packets = self._encoder.encode(frame)
         except (av.FFmpegError, ValueError) as error:
@@ -127,10 +151,14 @@ class StandardEncoder:
         if not self._opened:
             self._opened = True
             _leave_realtime()
-        for packet in packets:
-            payload = _STRIP[self._codec](bytes(packet))
-            coded.packets.append(CodedFrame(payload, packet.is_keyframe, round(self._q)))
-            coded.loops += self._decoder.send(payload, packet.is_keyframe)
+        return self._decoded([(bytes(packet), packet.is_keyframe) for packet in packets])
+
+    def _decoded(self, units: list[tuple[bytes, bool]]) -> Coded:
+        coded = Coded()
+        for unit, key in units:
+            payload = _STRIP[self._codec](unit)
+            coded.packets.append(CodedFrame(payload, key, round(self._q)))
+            coded.loops += self._decoder.send(payload, key)
         return coded
 
 
@@ -147,6 +175,8 @@ class StandardDecoder:
         # The stream's own idea of its size must not decide about memory.
         self._decoder.options = {"max_pixels": str(2 * MAX_PIXELS)}
         self._in_display_order = codec == "av1"
+        #: FFmpeg's decoder of H.266 keeps frames of a GOP while it works on the next.
+        self._holds_back = codec == "vvc"
         if low_delay and codec == "av1":
             self._decoder.options |= {"max_frame_delay": "1"}
         elif low_delay:
@@ -155,8 +185,12 @@ class StandardDecoder:
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
+        loops: list[Planes] = []
+        if keyframe and self._holds_back and self._owed:
+            loops = self._decode(None)
+            self._decoder.flush_buffers()
         self._owed += 1
-        return self._decode(packet_of(self._restore(payload)))
+        return loops + self._decode(packet_of(self._restore(payload)))
 
     def flush(self) -> list[Planes]:
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""
@@ -247,3 +281,18 @@ def _hevc_options(q: float, low_delay: bool, threads: int, trim: float, trim_fro
     params += [f"zones={trim_from},{_NEVER},b={math.exp(-trim):.4f}"] * (trim != 0)
     preset = _X265_QUICK if quick else _X265_PRESET
     return {"preset": preset, "crf": f"{q * 51 / 63:.2f}", "forced-idr": "1", "x265-params": ":".join(params)}
+
+
+def _vvc_options(q: float, trim: float, preset: int) -> list[str]:
+    # With threads of its own libvvenc now and then loses the last frames, or all of them.
+    params = ["verbosity=0", "threads=0", "decodingrefreshtype=idr", f"intraperiod={_NEVER}"]
+    if trim:
+        params.append("LambdaModifier=" + ",".join([f"{math.exp(trim):.4f}"] * _FRAME_KINDS))
+    return [
+        "-preset",
+        _VVENC_PRESETS[preset],
+        "-qp",
+        str(round(_VVENC_FINEST + q * _VVENC_STEP)),
+        "-vvenc-params",
+        ":".join(params),
+    ]

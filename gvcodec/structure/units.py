@@ -1,9 +1,10 @@
 """Payloads of standard bitstreams without what a decoder does not need, and back.
 
 AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last OBU without a size
-field; two to four bytes less a frame. H.265 (Annex B): one NAL unit without start code; more than one are preceded by
-0x80 | count and the sizes of all but the last as LEB128; no SEI and no access unit delimiters. Functions named
-`restore_…` raise `DamagedStreamError` for anything that does not parse.
+field; two to four bytes less a frame. H.265 and H.266 (Annex B): one NAL unit without start code, of H.266 without the first
+byte, which is zero; more than one, and one whose first byte would be above 0x7f, are preceded by 0x80 | count and the sizes of all but
+the last as LEB128; no SEI and no access unit delimiters. Functions named `restore_…` raise `DamagedStreamError` for anything
+that does not parse.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from gvcodec.errors import DamagedStreamError
 _OBU_DELIMITER, _OBU_PADDING = 2, 15
 _OBU_EXTENDED, _OBU_SIZED = 4, 2
 _TEMPORAL_DELIMITER = b"\x12\x00"
-_NAL_DROPPED = (35, 39, 40)
+#: Delimiters and supplemental information.
+_HEVC_DROPPED, _VVC_DROPPED = (35, 39, 40), (20, 23, 24)
 _NAL_COUNTED = 0x80
 _START_CODE = b"\x00\x00\x00\x01"
 
@@ -65,23 +67,43 @@ def _obus(data: bytes) -> list[bytes]:
 
 def strip_hevc(unit: bytes) -> bytes:
     """An access unit in Annex B form to the payload of a packet."""
-    units = [nal.rstrip(b"\0") for nal in re.split(rb"\x00\x00\x01", unit)[1:]]
-    kept = [nal for nal in units if nal[0] >> 1 & 63 not in _NAL_DROPPED]
-    if len(kept) == 1:
-        return kept[0]
-    return bytes([_NAL_COUNTED | len(kept)]) + b"".join(encode_var(len(nal)) for nal in kept[:-1]) + b"".join(kept)
+    return _joined([nal for nal in _nals(unit) if nal[0] >> 1 & 63 not in _HEVC_DROPPED])
 
 
 def restore_hevc(payload: bytes) -> bytes:
     """Payload of a packet to an access unit in Annex B form."""
+    return b"".join(_START_CODE + nal for nal in _parted(payload))
+
+
+def strip_vvc(unit: bytes) -> bytes:
+    """An access unit in Annex B form, of layer 0, to the payload of a packet."""
+    return _joined([nal[1:] for nal in _nals(unit) if nal[1] >> 3 not in _VVC_DROPPED])
+
+
+def restore_vvc(payload: bytes) -> bytes:
+    """Payload of a packet to an access unit in Annex B form."""
+    return b"".join(_START_CODE + b"\0" + nal for nal in _parted(payload))
+
+
+def _nals(unit: bytes) -> list[bytes]:
+    return [nal.rstrip(b"\0") for nal in re.split(rb"\x00\x00\x01", unit)[1:]]
+
+
+def _joined(nals: list[bytes]) -> bytes:
+    if len(nals) == 1 and nals[0][0] < _NAL_COUNTED:
+        return nals[0]
+    return bytes([_NAL_COUNTED | len(nals)]) + b"".join(encode_var(len(nal)) for nal in nals[:-1]) + b"".join(nals)
+
+
+def _parted(payload: bytes) -> list[bytes]:
     if not payload:
         raise DamagedStreamError("empty packet")
     if payload[0] < _NAL_COUNTED:
-        return _START_CODE + payload
+        return [payload]
     cursor = Cursor(payload, "NAL unit")
     count = cursor.uint(1) & ~_NAL_COUNTED
     if count == 0:
         raise DamagedStreamError("packet without NAL units")
     sizes = [cursor.var() for _ in range(count - 1)]
     nals = [cursor.take(size) for size in sizes]
-    return b"".join(_START_CODE + nal for nal in (*nals, cursor.take(len(cursor))))
+    return [*nals, cursor.take(len(cursor))]

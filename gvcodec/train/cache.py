@@ -104,6 +104,7 @@ def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
         ("av1", 30, 52, 2),
         ("av1", 44, 63, 1),
         ("hevc", 36, 54, 2),
+        ("vvc", 32, 60, 1),
     ]
     jobs = []
     for turn in range(len(kinds)):
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bases", default="av1,hevc,klt", help="kinds of base to add (default %(default)s)")
+    parser.add_argument("--bases", default="av1,hevc,klt,vvc", help="kinds of base to add (default %(default)s)")
     options = parser.parse_args()
     bases = options.bases.split(",")
     torch.set_num_threads(1)

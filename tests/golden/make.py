@@ -1,4 +1,4 @@
-"""Makes the golden streams anew: `python tests/golden/make.py klt av1 hevc` (any of them).
+"""Makes the golden streams anew: `python tests/golden/make.py klt av1 hevc vvc` (any of them).
 
 `klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames, `klt-1.bin` before its entropy model had a network.
 
@@ -24,6 +24,7 @@ CASES = {
     "klt": {"base": "klt", "q": 40},
     "av1": {"base": "av1", "q": 45},
     "hevc": {"base": "hevc", "q": 45, "scale": Fraction(1, 2)},
+    "vvc": {"base": "vvc", "q": 45},
 }
 
 
