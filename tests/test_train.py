@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from gvcodec import perceptual
 from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
-from gvcodec.appearance.renderer import new_renderer
+from gvcodec.appearance.renderer import RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.train.cache import LENGTH, RECORD, WINDOW
@@ -277,3 +277,16 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
     planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
     assert torch.equal(shown_rgb(planes, SMALL, 10), crop_rgb(planes, SMALL))
     assert not torch.equal(shown_rgb(planes, SMALL, 8), crop_rgb(planes, SMALL))
+
+
+def test_a_run_takes_a_base_for_one_that_its_start_knows(cache, tmp_path):
+    known = new_renderer(RendererConfig(channels=32, depth=2), seed=3)
+    save_checkpoint(known, tmp_path / "known.safetensors")
+    changes = {"initial": str(tmp_path / "known.safetensors"), "begin_as": "hevc"}
+    trainer = Trainer(config(cache, tmp_path / "new", **changes))
+    for block, before in zip(trainer.renderer.blocks, known.blocks, strict=True):
+        weight, old = block.condition.weight, before.condition.weight.half().float()
+        assert torch.equal(weight[:, slot("av1")], old[:, slot("hevc")])
+        assert torch.equal(weight[:, slot("klt")], old[:, slot("klt")])
+    with pytest.raises(UsageError, match="no base vp9"):
+        Trainer(config(cache, tmp_path / "other", **(changes | {"begin_as": "vp9"})))

@@ -93,11 +93,16 @@ def analyse(bank: FilterBank, luma: Tensor, chroma: Tensor) -> Analysis:
     return Analysis(signal, energy, level, fine, coarse, colour)
 
 
+def slot(base: str) -> int:
+    """Place of a base in the condition vector."""
+    return 2 + BASES.index(base)
+
+
 def condition(base: str, scale: Fraction, q: int) -> Tensor:
     """Condition vector `(1, 9)` of a stream; a scale that is not listed counts as the nearest."""
     x = torch.zeros(1, _CONDITION)
     x[0, 0], x[0, 1] = q / 63, (q / 63) ** 2
-    x[0, 2 + BASES.index(base)] = 1
+    x[0, slot(base)] = 1
     nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
     x[0, 2 + len(BASES) + nearest] = 1
     return x

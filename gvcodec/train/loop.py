@@ -25,7 +25,7 @@ import torch
 
 from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
-from gvcodec.appearance.renderer import RendererConfig, new_renderer
+from gvcodec.appearance.renderer import BASES, Block, Renderer, RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.train.data import Cache
 from gvcodec.train.losses import SMALL
@@ -39,7 +39,7 @@ _FREE, _RISE = 0.4, 0.2
 @dataclass(frozen=True)
 class TrainConfig:
     """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock. `initial`: checkpoint whose
-    weights a new run begins with, as far as they exist there."""
+    weights a new run begins with, as far as they exist there; `begin_as`: base as which those of the cache are taken at first there."""
 
     cache: str
     out: str
@@ -52,6 +52,7 @@ class TrainConfig:
     token_width: int = 96
     memory: int = 0
     initial: str = ""
+    begin_as: str = ""
     seed: int = 1
     batch: int = 4
     size: int = 192
@@ -88,6 +89,17 @@ def read_config(path: Path) -> TrainConfig:
     return TrainConfig(**values)
 
 
+def _take_as(renderer: Renderer, bases: set[str], known: str) -> None:
+    """Let the renderer do for `bases` what it does for one that it knows."""
+    if known not in BASES:
+        raise UsageError(f"begin_as: no base {known}")
+    with torch.no_grad():
+        for block in renderer.blocks:
+            assert isinstance(block, Block)
+            for base in bases:
+                block.condition.weight[:, slot(base)] = block.condition.weight[:, slot(known)]
+
+
 class Trainer:
     """State of a run. `step()` does one update; `save()` writes everything, atomically."""
 
@@ -121,6 +133,8 @@ class Trainer:
                 known = load_checkpoint(Path(self.config.initial)).state_dict()
                 for renderer in (self.renderer, self.average):
                     renderer.load_state_dict(known, strict=False)
+                    if self.config.begin_as:
+                        _take_as(renderer, {entry["base"] for entry in self.data.entries}, self.config.begin_as)
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.renderer.load_state_dict(saved["renderer"])
