@@ -12,9 +12,9 @@ import sys
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import LimitError
 
-#: Bytes a pixel that decoding takes, measured at 720p with up to 16 threads (25, 77, 36; about 90 for painting, at 1080p) and rounded up; and
+#: Bytes a pixel that decoding takes, measured at 720p with up to 16 threads (25, 77, 36; at 1080p 118 for vvc and about 90 for painting) and rounded up; and
 #: what the program takes by itself, without and with torch. Writing anything but raw frames comes on top.
-_BYTES_A_PIXEL = {"klt": 40, "av1": 120, "hevc": 60, "vvc": 60}
+_BYTES_A_PIXEL = {"klt": 40, "av1": 120, "hevc": 60, "vvc": 140}
 _PAINTING = 150
 _PROGRAM = (64 << 20, 320 << 20)
 

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gvcodec.appearance import Painter, checkpoint_id
+from gvcodec.appearance import Painter, checkpoint, checkpoint_id, find_checkpoint
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.coder import Decoder, Encoder
 from gvcodec.appearance.motion import search, warp
@@ -20,6 +20,7 @@ from gvcodec.appearance.payload import GROUPS, IDENTITY, Delta, pack, step_of, u
 from gvcodec.appearance.renderer import FilterBank, Renderer, new_renderer
 from gvcodec.appearance.texture import REFRESH, fresh
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.types import Planes, VideoFormat
 
 WIDTH, HEIGHT = 118, 70
@@ -116,6 +117,17 @@ def test_painter_refuses_frames_of_another_size(checkpoints):
     painter.start_gop(None)
     with pytest.raises(UsageError, match="96×64"):
         painter.paint(picture(width=96, height=64))
+
+
+def test_a_base_may_have_a_renderer_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [tmp_path / "none", tmp_path])
+    monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
+    (tmp_path / "base.safetensors").write_bytes(b"all")
+    (tmp_path / "base-vvc.safetensors").write_bytes(b"one")
+    assert find_checkpoint(base="vvc").read_bytes() == b"one"
+    assert find_checkpoint(base="av1").read_bytes() == find_checkpoint().read_bytes() == b"all"
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, str(tmp_path / "base.safetensors"))
+    assert find_checkpoint(base="vvc").read_bytes() == b"all"
 
 
 def test_checkpoint_id_and_bad_files(checkpoints, tmp_path):

@@ -82,7 +82,6 @@ class VvcEncoder:
             *("-c:v", _LIBRARY, *words, *(w for name, code in tags for w in (f"-{name}", str(code)))),
             *("-flush_packets", "1", "-f", "vvc", "pipe:1"),
         ]
-        self.width, self.height = width, height
         self._gop: _Gop | None = None
 
     def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
