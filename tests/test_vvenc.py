@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gvcodec import cli
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.structure import vvenc
 from gvcodec.structure.standard import StandardEncoder
-from gvcodec.types import Planes
+from gvcodec.types import Colour, Planes, VideoFormat
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_a_program_without_vvenc_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"pip install 'gvcodec\[vvc\]'"):
         vvenc.find_ffmpeg()
+
+
+def test_colour_tags_change_no_sample(clip: list[Planes]) -> None:
+    found = []
+    for colour in (Colour(), Colour(9, 16, 9, True), Colour(1, 1, 1), Colour(6, 6, 6)):
+        fmt = VideoFormat(96, 80, Fraction(30), Fraction(1, 30), colour=colour)
+        encoder = StandardEncoder(fmt, "vvc", 20)
+        parts = [encoder.send(planes) for planes in clip[:3]] + [encoder.flush()]
+        found.append([loop for part in parts for loop in part.loops])
+    assert all(planes_equal(*pair) for other in found[1:] for pair in zip(found[0], other, strict=True))
 
 
 def test_low_delay_is_refused() -> None:

@@ -78,8 +78,10 @@ class VvcEncoder:
         )
         self._command = [
             *(find_ffmpeg(), "-v", "error", "-probesize", "32", "-analyzeduration", "0", "-f", "rawvideo"),
-            *("-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0"),
-            *("-c:v", _LIBRARY, *words, *(w for name, code in tags for w in (f"-{name}", str(code)))),
+            *("-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}", "-r", str(rate)),
+            # Tags of the input: as tags of the output they would make ffmpeg convert.
+            *(word for name, code in tags for word in (f"-{name}", str(code))),
+            *("-i", "pipe:0", "-c:v", _LIBRARY, *words),
             *("-flush_packets", "1", "-f", "vvc", "pipe:1"),
         ]
         self._gop: _Gop | None = None
