@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import planes_equal, psnr
+from conftest import moving_texture, planes_equal, psnr
 
+from gvcodec import api
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -103,6 +105,16 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
     eight_bits = [tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found]
     assert all(planes_equal(a, b) for a, b in zip(eight_bits, frames_of(tmp_path / "loop.mp4"), strict=True))
     assert [round(25 * frame.pts * reader.format.time_base) for frame in found] == list(range(20))
+
+
+@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
+def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) -> None:
+    colour = Colour(9, 16, 9, True)
+    fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
+    (tmp_path / "a.bin").write_bytes(api.encode(moving_texture(96, 80, 3), format=fmt, base=base, tune=0))
+    gvcodec("extract", tmp_path / "a.bin", tmp_path / "a.mkv")
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        assert replace(reader.format.colour, chroma_location=0) == colour
 
 
 def test_options_of_encode(folder: Path, tmp_path: Path) -> None:

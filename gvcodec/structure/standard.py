@@ -110,7 +110,7 @@ class StandardEncoder:
             speed = _QUICK.get(codec, speed)
         if codec == "vvc":
             size = self._resampler.coded_width, self._resampler.coded_height
-            words = _vvc_options(q, trim, speed)
+            words = _vvc_options(q, trim, speed, fmt.colour.full_range)
             self._vvc = VvcEncoder(*size, max(_MIN_RATE, min(fmt.frame_rate, _MAX_RATE)), fmt.colour, words)
         else:
             self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
@@ -283,9 +283,11 @@ def _hevc_options(q: float, low_delay: bool, threads: int, trim: float, trim_fro
     return {"preset": preset, "crf": f"{q * 51 / 63:.2f}", "forced-idr": "1", "x265-params": ":".join(params)}
 
 
-def _vvc_options(q: float, trim: float, preset: int) -> list[str]:
+def _vvc_options(q: float, trim: float, preset: int, full_range: bool) -> list[str]:
     # With threads of its own libvvenc now and then loses the last frames, or all of them.
     params = ["verbosity=0", "threads=0", "decodingrefreshtype=idr", f"intraperiod={_NEVER}"]
+    # The other tags of colour find their way by themselves.
+    params.append(f"VideoFullRange={int(full_range)}")
     if trim:
         params.append("LambdaModifier=" + ",".join([f"{math.exp(trim):.4f}"] * _FRAME_KINDS))
     return [
