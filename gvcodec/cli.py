@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "--preset",
         type=_integer(0, 10),
         metavar="N",
-        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a tenth more bits (2)",
+        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a tenth more bits (2); of VVenC (vvc): 0 … 4 (2)",
     )
     encode.add_argument(
         "--eye",
