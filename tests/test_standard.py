@@ -18,7 +18,7 @@ from gvcodec.structure import CodedFrame, standard
 from gvcodec.structure.resample import DOWN, UP, Resampler
 from gvcodec.structure.standard import FOR_THE_EYE, StandardDecoder, StandardEncoder, looks_drawn
 from gvcodec.structure.units import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Colour, Planes, VideoFormat
 
 FULL = Fraction(1)
 
@@ -181,6 +181,16 @@ def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
             assert len(encoder.flush().packets) == 1
     with pytest.raises(UsageError, match="64×16384"):
         StandardEncoder(form(64, 16384), "av1", 60).send(moving_texture(64, 16384, 1)[0])
+
+
+@pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
+@pytest.mark.parametrize("codes", [(0, 0, 0), (3, 3, 3), (22, 18, 14), (255, 255, 255)])
+def test_any_tags_of_colour(codec: str, codes: tuple[int, int, int]) -> None:
+    clip = moving_texture(64, 64, 1)
+    fmt = VideoFormat(64, 64, Fraction(30), Fraction(1, 30), colour=Colour(*codes))
+    encoder = StandardEncoder(fmt, codec, 20)
+    encoder.send(clip[0])
+    assert psnr(encoder.flush().loops[0], clip[0]) > 30
 
 
 def obu(kind: int, body: bytes, sized: bool = True) -> bytes:

@@ -33,7 +33,7 @@ from gvcodec.structure.units import (
     strip_vvc,
 )
 from gvcodec.structure.vvenc import VvcEncoder
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
 CODECS = ("av1", "hevc", "vvc")
 MAX_Q = 63
@@ -59,6 +59,9 @@ _X265_QUICK = "superfast"
 _INTRA = 1
 #: SVT-AV1 takes no higher frame rate, VVenC no lower. Encoders only need it for their rate control; timestamps are kept elsewhere.
 _MAX_RATE, _MIN_RATE = Fraction(240), Fraction(1)
+#: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's own header knows.
+_TAKEN = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
+_UNSPECIFIED = 2
 #: Side of the blocks that a screen is told by, in 8-bit steps how far values of one lie apart, and the share of such blocks.
 _BLOCK, _FAR, _DRAWN = 16, 64, 0.08
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
@@ -111,7 +114,7 @@ class StandardEncoder:
         if codec == "vvc":
             size = self._resampler.coded_width, self._resampler.coded_height
             words = _vvc_options(q, trim, speed, fmt.colour.full_range)
-            self._vvc = VvcEncoder(*size, max(_MIN_RATE, min(fmt.frame_rate, _MAX_RATE)), fmt.colour, words)
+            self._vvc = VvcEncoder(*size, max(_MIN_RATE, min(fmt.frame_rate, _MAX_RATE)), _told(fmt.colour), words)
         else:
             self._encoder = _open_encoder(fmt, self._resampler, codec, low_delay, threads)
         if codec == "av1":
@@ -243,10 +246,17 @@ def _open_encoder(
     encoder.framerate = min(fmt.frame_rate, _MAX_RATE)
     encoder.time_base = 1 / encoder.framerate
     encoder.gop_size = _NEVER
-    colour = fmt.colour
+    colour = _told(fmt.colour)
     encoder.color_range = 2 if colour.full_range else 1
     encoder.colorspace, encoder.color_primaries, encoder.color_trc = colour.matrix, colour.primaries, colour.transfer
     return encoder
+
+
+def _told(colour: Colour) -> Colour:
+    """Colour as the encoders are told of it."""
+    codes = (colour.primaries, colour.transfer, colour.matrix)
+    p, t, m = (code if code in taken else _UNSPECIFIED for code, taken in zip(codes, _TAKEN, strict=True))
+    return Colour(p, t, m, colour.full_range, colour.chroma_location)
 
 
 def looks_drawn(luma: Plane) -> bool:
