@@ -132,9 +132,7 @@ def test_command_line_says_what_is_concealed(
     assert "tracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc", "vvc"))]
-)
+@pytest.mark.parametrize("base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc"))])
 def test_a_live_stream_is_decoded_frame_by_frame(tmp_path: Path, base: str) -> None:
     """encode - - | decode - -: a frame comes out before the next one goes in."""
     encode = [sys.executable, "-m", "gvcodec", "encode", "-", "-", "--base", base, "--low-delay", "--tune", "off"]

@@ -46,9 +46,7 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "vvc"), loops, strict=True))
 
 
-def test_a_program_without_vvenc_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(vvenc.FFMPEG_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
         vvenc.find_ffmpeg()
