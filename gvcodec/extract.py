@@ -16,14 +16,11 @@ from gvcodec.bitstream import Packet, PtsDecoder, Reader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
 from gvcodec.structure.order import numbers_shown
-from gvcodec.structure.units import packet_of, restore_av1, restore_hevc, restore_vvc
+from gvcodec.structure.units import RESTORE, packet_of
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_RAW = {
-    "av1": ("obu", "libdav1d", restore_av1),
-    "hevc": ("hevc", "hevc", restore_hevc),
-    "vvc": ("vvc", "vvc", restore_vvc),
-}
+#: FFmpeg's names of the raw format and of the decoder.
+_RAW = {"av1": ("obu", "libdav1d"), "hevc": ("hevc", "hevc"), "vvc": ("vvc", "vvc")}
 
 
 def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> int:
@@ -37,13 +34,13 @@ def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> in
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
-    raw_format, decoder, restore = _RAW[header.base]
+    raw_format, decoder = _RAW[header.base]
     timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
     units: list[bytes] = []
     keys: list[bool] = []
     for packet in reader.packets():
         if packet.is_frame:
-            units.append(restore(packet.payload))
+            units.append(RESTORE[header.base](packet.payload))
             keys.append(packet.kind.name == "KEY")
         else:
             _take_timing(timing, packet)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import av
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.structure.units import packet_of, restore_hevc, restore_vvc
+from gvcodec.structure.units import RESTORE, packet_of
 
 #: Bases whose packets come in decode order.
-_REORDERED = {"hevc": restore_hevc, "vvc": restore_vvc}
+_REORDERED = ("hevc", "vvc")
 
 
 def numbers_shown(units: Sequence[bytes], codec: str, flush: bool = True) -> list[int]:
@@ -32,11 +32,10 @@ def numbers_shown(units: Sequence[bytes], codec: str, flush: bool = True) -> lis
 
 def leading_frames(payloads: Sequence[bytes], base: str) -> int:
     """How many packets from the start of an incomplete GOP hold just as many frames from its start in display order."""
-    restore = _REORDERED.get(base)
-    if restore is None:
+    if base not in _REORDERED:
         return len(payloads)
     # Without flush a decoder gives only frames that no later packet can come before.
-    shown = numbers_shown([restore(payload) for payload in payloads], base, flush=False)
+    shown = numbers_shown([RESTORE[base](payload) for payload in payloads], base, flush=False)
     # In H.265 as coded here the key frame is the first of its GOP in both orders; VVenC's is shown after up to 31 others.
     highest, leading = -1, int(base == "hevc" and len(payloads) > 0)
     for count, number in enumerate(shown, 1):

@@ -23,15 +23,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import frame_from_planes, planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.resample import Resampler
-from gvcodec.structure.units import (
-    packet_of,
-    restore_av1,
-    restore_hevc,
-    restore_vvc,
-    strip_av1,
-    strip_hevc,
-    strip_vvc,
-)
+from gvcodec.structure.units import RESTORE, STRIP, packet_of
 from gvcodec.structure.vvenc import VvcEncoder
 from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
@@ -40,8 +32,6 @@ MAX_Q = 63
 
 _ENCODERS = {"av1": "libsvtav1", "hevc": "libx265"}
 _DECODERS = {"av1": "libdav1d", "hevc": "hevc", "vvc": "vvc"}
-_STRIP = {"av1": strip_av1, "hevc": strip_hevc, "vvc": strip_vvc}
-_RESTORE = {"av1": restore_av1, "hevc": restore_hevc, "vvc": restore_vvc}
 #: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and 6 to 12 % more bits.
 USUAL_PRESET = 2
 #: Presets there are, from the slowest to the fastest, and the one for trials.
@@ -159,7 +149,7 @@ class StandardEncoder:
     def _decoded(self, units: list[tuple[bytes, bool]]) -> Coded:
         coded = Coded()
         for unit, key in units:
-            payload = _STRIP[self._codec](unit)
+            payload = STRIP[self._codec](unit)
             coded.packets.append(CodedFrame(payload, key, round(self._q)))
             coded.loops += self._decoder.send(payload, key)
         return coded
@@ -172,7 +162,7 @@ class StandardDecoder:
         self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0, low_delay: bool = False
     ) -> None:
         self._resampler = Resampler(fmt.width, fmt.height, scale)
-        self._restore = _RESTORE[codec]
+        self._restore = RESTORE[codec]
         self._decoder = av.CodecContext.create(_DECODERS[codec], "r")
         self._decoder.thread_count = threads
         # The stream's own idea of its size must not decide about memory.
