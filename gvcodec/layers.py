@@ -44,7 +44,8 @@ def structure_encoder(
 
         tools = KltTools(lookahead=0 if low_delay else DEPTH)
         return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
-    from gvcodec.structure.standard import FOR_THE_EYE, StandardEncoder
+    from gvcodec.structure.encoders import FOR_THE_EYE
+    from gvcodec.structure.standard import StandardEncoder
 
     params = FOR_THE_EYE if eye else ()
     return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, params=params, preset=preset)

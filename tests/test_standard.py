@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import CodedFrame, standard
+from gvcodec.structure import CodedFrame, encoders
+from gvcodec.structure.encoders import FOR_THE_EYE, looks_drawn
 from gvcodec.structure.resample import DOWN, UP, Resampler
-from gvcodec.structure.standard import FOR_THE_EYE, StandardDecoder, StandardEncoder, looks_drawn
+from gvcodec.structure.standard import StandardDecoder, StandardEncoder
 from gvcodec.structure.units import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -301,7 +302,7 @@ def test_screens_are_told_from_pictures(clip: list[Planes]) -> None:
 
 @pytest.mark.parametrize("drawn", [False, True])
 def test_both_ways_of_searching_decode(drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]) -> None:
-    monkeypatch.setattr(standard, "looks_drawn", lambda luma: drawn)
+    monkeypatch.setattr(encoders, "looks_drawn", lambda luma: drawn)
     packets, loops = encode(clip[:4], "av1")
     found = decode(packets, 96, 80, "av1")
     assert all(planes_equal(left, right) for left, right in zip(found, loops, strict=True))

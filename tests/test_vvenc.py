@@ -96,7 +96,7 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(
 def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> None:
     encoder = StandardEncoder(form(96, 80), "vvc", 50)
     encoder.send(clip[0])
-    process = encoder._vvc._gop._process
+    process = encoder._encoder._gop._process
     os.kill(process.pid, 0)
     del encoder
     gc.collect()

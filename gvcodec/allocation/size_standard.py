@@ -17,7 +17,8 @@ from fractions import Fraction
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
 from gvcodec.encoder import EncoderConfig
-from gvcodec.structure.standard import FOR_THE_EYE, StandardEncoder
+from gvcodec.structure.encoders import FOR_THE_EYE
+from gvcodec.structure.standard import StandardEncoder
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
