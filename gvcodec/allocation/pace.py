@@ -22,13 +22,13 @@ _STRIDE, _END = 0.5, 6
 #: A frame is coded anew, so often at most and coarser by this at least, when it leaves the rest less than this part of their forecast.
 _REPEATS, _LEAST_STEP, _LEAST_SHARE = 3, 0.4, 0.8
 #: Codings of the last frame at most, and the part of the budget that may stay unused.
-_ATTEMPTS, _CLOSE = 10, 0.0005
+LAST_TRIALS, _CLOSE = 10, 0.0005
 #: Part of the budget, its own share at most, that is left to the last frame besides, should the one before it turn out large.
 _RESERVE = 0.006
 #: The last frame may be so many steps finer than the others, to use up what they left.
 _LAST_GAIN = 24.0
 #: How many frames' worth of the forecast counts against its error at first, and how much of either lasts to the next frame.
-_INERTIA, _MEMORY = 3.0, 0.9
+_INERTIA, _MEMORY = 10.0, 0.9
 
 
 def framed(size: int) -> int:
@@ -154,13 +154,13 @@ class _LastFrame:
         if cost <= room:
             if self._fits is None or cost >= self._fits[1]:
                 self._fits = quality, cost
-            if room - cost <= close or quality <= self._finest or self._attempts > _ATTEMPTS:
+            if room - cost <= close or quality <= self._finest or self._attempts > LAST_TRIALS:
                 return self._settle(quality)
         else:
             if quality >= Q_COARSEST:
                 return None
             self._exceeds = quality, cost
-            if self._attempts > _ATTEMPTS:
+            if self._attempts > LAST_TRIALS:
                 return self._settle(quality)
         if self._fits is None:
             step = max(1.0, math.log(cost / max(room, 1)) / slope) * (1 + 0.5 * self._attempts)

@@ -1,8 +1,8 @@
-"""A `klt` file of a given size, in two full encodes.
+"""A `klt` file of a given size, in two full encodes and parts of others.
 
 The beginning of the video is coded at two or three qualities, to learn which one the size means; a full pass there tells what
-every frame costs; in the last pass `SizePace` chooses the quality of each frame. Tuned weights are made in the first full
-pass and count as the rest of the file does.
+every frame costs, and where it is off, as many frames as may be are coded nearer by. In the last pass `SizePace` chooses the
+quality of each frame. Tuned weights are made in the first full pass and count as the rest of the file does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import math
 
 from gvcodec.allocation.klt import klt_encoder
-from gvcodec.allocation.pace import SLOPE, Constant, SizePace, framed
+from gvcodec.allocation.pace import LAST_TRIALS, SLOPE, Constant, SizePace, framed
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import Fitted, Search
 from gvcodec.structure import StructureEncoder
@@ -24,6 +24,8 @@ _SLACK_OF_A_GOP, _SLACK = 2, 4
 #: How near (natural log) the projection of a probe has to come to be followed by a full pass.
 _NEAR = 0.15
 _PROBES = 3
+#: How far a full pass may be off to be the last one's forecast: frames answer to a change of quality in ways of their own.
+_FAR = 0.03
 #: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at the very end, and a small file gets
 #: keyframes at other places, each with a GOP's bytes.
 _LAST_PASSES = 5
@@ -39,8 +41,11 @@ def encode_klt(search: Search) -> Fitted:
         smallest = _smallest(search, first)
         if len(smallest.data) > search.limit:
             raise search.too_small(smallest)
+    profile = first.frame_bytes
+    if abs(math.log(sum(profile) / max(1, room))) > _FAR:
+        quality, slope, profile = _nearer(search, quality, slope, profile, room)
     for _ in range(_LAST_PASSES):
-        last = _pass(search, SizePace(first.frame_bytes, quality, room, slope), quality, first.tuned)
+        last = _pass(search, SizePace(profile, quality, room, slope), quality, first.tuned)
         if len(last.data) <= search.limit:
             return search.fitted(last)
         room = min(room - (len(last.data) - search.limit), _room(search, last))
@@ -48,6 +53,23 @@ def encode_klt(search: Search) -> Fitted:
     if len(smallest.data) > search.limit:
         raise search.too_small(smallest)
     return search.fitted(smallest)
+
+
+def _nearer(
+    search: Search, quality: float, slope: float, profile: list[int], room: int
+) -> tuple[float, float, list[int]]:
+    """What frames cost at the quality that a full pass points to, by coding as much of the video as three encodes in all allow; the
+    rest is taken to change as that did. Returns quality, slope there and profile."""
+    better = _bounded(quality + math.log(sum(profile) / max(1, room)) / slope)
+    frames = len(profile)
+    allowed = 2 * frames - search.frames_coded - LAST_TRIALS
+    count = frames if allowed >= frames else min(allowed, frames - DEPTH)
+    if better == quality or count < 2:
+        return quality, slope, profile
+    sizes = _beginning(search, better, count)
+    change = math.log(sum(profile[:count]) / sum(sizes)) / (better - quality)
+    ratio = sum(sizes[1:]) / sum(profile[1:count])
+    return better, _plausible(change), sizes + [round(ratio * size) for size in profile[count:]]
 
 
 def _room(search: Search, first: Pass) -> int:
@@ -139,4 +161,8 @@ def _slope(tried: list[tuple[float, float]]) -> float:
     if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < 1.5:
         return SLOPE
     (q0, r0), (q1, r1) = tried[-2:]
-    return min(max((r0 - r1) / (q1 - q0), 0.05), 0.18)
+    return _plausible((r0 - r1) / (q1 - q0))
+
+
+def _plausible(slope: float) -> float:
+    return min(max(slope, 0.05), 0.18)
