@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
-    _add_settings(commands.add_parser("settings", help="what settings of SVT-AV1 are worth in the AV1 layer"))
+    _add_settings(commands.add_parser("settings", help="what settings of the standard layers are worth"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -195,9 +195,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings",
         type=_words,
-        default=["preset=4", "preset=3", "preset=1", "ac-bias=1", "tune=0", "tune=0:ac-bias=4"],
+        default=["preset=4", "preset=3", "preset=1", "tune=0:ac-bias=4", "base=vvc", "base=vvc:preset=1"],
         metavar="NAME=VALUE[:…],…",
-        help="each beside those of the layer; a preset or parameters of SVT-AV1",
+        help="each beside those of the AV1 layer: base=NAME, preset=N, parameters of SVT-AV1",
     )
     parser.add_argument("--q", type=_integers, default=[36, 44, 52, 60], metavar="Q,…", help="three at least")
     parser.add_argument("--out", type=Path, default=Path("out/settings"), metavar="DIR")

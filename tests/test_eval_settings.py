@@ -11,14 +11,20 @@ from gvcodec.structure.encoders import USUAL_PRESET
 
 
 def test_table(tmp_path, capsys):
-    settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0"]
+    settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0", "base=vvc:preset=4"]
     words = ["settings", "--set", "procedural", "--only", "pan", "--frames", "17", "--q", "44,52,60"]
     assert main([*words, "--settings", ",".join(settings), "--out", str(tmp_path)]) == 0
-    same, quick = (read_json(tmp_path / "settings.json")["rows"][s][0] for s in settings)
+    same, quick, other = (read_json(tmp_path / "settings.json")["rows"][s][0] for s in settings)
     assert same["psnr_y"] == pytest.approx(0, abs=1e-6) and same["dists"] == pytest.approx(0, abs=1e-6)
     assert quick["psnr_y"] > 1 and quick["time"] < 1
+    assert other["psnr_y"] != quick["psnr_y"] and other["time"] > 0.01, "VVenC is a process of its own"
     assert f"| `{settings[0]}` | +0.0 % | +0.0 % | +0.0 % |" in capsys.readouterr().out
-    for wrong, message in (("preset=fast", "a preset is a number"), ("preset=11", "0 to 10")):
+    for wrong, message in (
+        ("preset=fast", "a preset is a number"),
+        ("preset=11", "0 to 10"),
+        ("base=klt", "no klt structure layer"),
+        ("base=vvc:tune=0", "tune=0 is for SVT-AV1"),
+    ):
         assert main([*words, "--settings", wrong, "--out", str(tmp_path)]) == 1
         assert message in capsys.readouterr().err
     assert main([*words, "--q", "44,52", "--out", str(tmp_path)]) == 1
