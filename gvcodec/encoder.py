@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -26,6 +26,7 @@ from gvcodec import layers
 from gvcodec.bitstream import TOKEN_PERIOD, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import UsageError
+from gvcodec.samples import Gop, Reservoir, part_limit
 from gvcodec.structure import Coded, StructureEncoder
 from gvcodec.types import Plane, Planes, VideoFormat
 
@@ -82,7 +83,7 @@ class EncoderConfig:
 
 
 class Encoder:
-    """One video. With tuning every packet waits for `flush`, since the tuned weights come first in the stream.
+    """One video. With tuning every packet waits for `flush`, since tuned weights come before what they are for.
 
     Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out), after `flush`:
     `loop_hash` (8 bytes) and `psnr_y` (dB, mean over the loop frames; infinite when all are exact).
@@ -95,11 +96,12 @@ class Encoder:
         start_pts: int = 0,
         progress: Callable[[str], None] | None = None,
         structure: StructureEncoder | None = None,
-        tuned: bytes | None = None,
+        tuned: Mapping[int, bytes] | None = None,
         wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
-        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass. `wrap` takes a
+        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass (tuned weights by the
+        frame from which on they are in force). `wrap` takes a
         maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
         config = config or EncoderConfig()
         if not 0 <= config.q <= config.coarsest:
@@ -148,10 +150,10 @@ class Encoder:
         self._packets: deque[Packet] = deque()
         self._sources: deque[Planes] = deque()
         wanted = config.tune > 0 and appearance is not None
-        self._samples = _Reservoir(fmt) if wanted and tuned is None else None
-        self.tuned = tuned
-        if tuned is not None:
-            self._packets.append(Packet(Kind.TUNE, tuned))
+        self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
+        self.tuned: Mapping[int, bytes] = tuned or {}
+        self._in_force: bytes | None = None
+        self._gops: list[Gop] = []
         self._hash = hashlib.sha256()
         self._psnr_sum = 0.0
         self._exact = 0
@@ -220,13 +222,12 @@ class Encoder:
         # An AV1 encoder of large pictures holds gigabytes, which tuning may need.
         del self._structure
         if self._samples is not None:
-            samples = self._samples.samples()
+            parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
-            self.tuned, reason = layers.tune(samples, self.header, self._config, self.coded_bytes, self._progress)
-            if self.tuned is not None:
-                self._packets.appendleft(Packet(Kind.TUNE, self.tuned))
-            else:
+            self.tuned, reason = layers.tune(parts, self.header, self._config, self._progress)
+            if reason:
                 self.notes.append(reason)
+            self._packets = deque(self._with_tuned(self._packets))
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
         inexact = self._released - self._exact
         self.psnr_y = self._psnr_sum / inexact if inexact else math.inf
@@ -237,6 +238,23 @@ class Encoder:
             return None
         return self._packets.popleft()
 
+    def _with_tuned(self, packets: Iterable[Packet]) -> Iterator[Packet]:
+        """All packets of the video, tuned weights among them."""
+        frame = 0
+        for packet in packets:
+            if packet.kind is Kind.KEY:
+                yield from self._tuned_for(frame)
+            frame += packet.is_frame
+            yield packet
+
+    def _tuned_for(self, first: int) -> list[Packet]:
+        """The weights for the GOP whose first frame has this number, unless they are in force already."""
+        wanted = self.tuned.get(max((frame for frame in self.tuned if frame <= first), default=-1))
+        if wanted is None or wanted == self._in_force:
+            return []
+        self._in_force = wanted
+        return [Packet(Kind.TUNE, wanted)]
+
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:
             # Stands before the first packet whose decoding may release a frame that it names.
@@ -246,6 +264,10 @@ class Encoder:
             waiting = self._later[-1][1] if self._later else self._packets
             if late:
                 waiting.append(Packet(Kind.TIMING, late))
+            if packet.keyframe:
+                self._gops.append(Gop(self.coded_frames))
+                waiting += self._tuned_for(self.coded_frames)
+            self._gops[-1].size += len(packet.payload)
             waiting.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
@@ -288,42 +310,3 @@ class Encoder:
             self._psnr_sum += 10 * math.log10(_PEAK**2 / mse)
         else:
             self._exact += 1
-
-
-class _Reservoir:
-    """Short runs of consecutive (loop, source) frames, evenly over a clip of unknown length, in bounded memory.
-
-    A run begins at every `stride`-th frame. When there are too many, every other run goes and the stride doubles.
-    """
-
-    RUN = 3
-    MAX_FRAMES = 48
-    MAX_BYTES = 400_000_000
-
-    def __init__(self, fmt: VideoFormat) -> None:
-        pair_bytes = 2 * 2 * fmt.width * fmt.height * 3 // 2
-        self._runs = max(2, min(self.MAX_FRAMES, self.MAX_BYTES // pair_bytes) // self.RUN)
-        self._stride = self.RUN
-        self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
-
-    def send_source(self, number: int, planes: Planes) -> None:
-        if number // self._stride >= self._runs:
-            self._stride *= 2
-            self._pairs = {n: pair for n, pair in self._pairs.items() if self._wanted(n)}
-        if self._wanted(number):
-            self._pairs[number] = (None, planes)
-
-    def send_loop(self, number: int, planes: Planes) -> None:
-        if number in self._pairs:
-            self._pairs[number] = (planes, self._pairs[number][1])
-
-    def samples(self) -> list[layers.Sample]:
-        """The runs in order; each is a list of (loop, source)."""
-        runs: dict[int, layers.Sample] = {}
-        for number, (loop, source) in sorted(self._pairs.items()):
-            if loop is not None:
-                runs.setdefault(number // self._stride, []).append((loop, source))
-        return list(runs.values())
-
-    def _wanted(self, number: int) -> bool:
-        return number % self._stride < self.RUN

@@ -13,14 +13,14 @@ from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.models import find_model, model_id
 from gvcodec.structure import StructureDecoder, StructureEncoder
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter, TokenMaker
     from gvcodec.encoder import EncoderConfig
+    from gvcodec.samples import Part
     from gvcodec.structure.klt import Pace, Regions
 
-Sample = list[tuple[Planes, Planes]]
 NO_TORCH = "no appearance layer: torch is not installed"
 
 
@@ -113,33 +113,40 @@ def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] =
 
 
 def tune(
-    samples: Sequence[Sample],
+    parts: Sequence[Part],
     header: SequenceHeader,
     config: EncoderConfig,
-    stream_bytes: int,
     progress: Callable[[str], None] | None,
-) -> tuple[bytes | None, str]:
-    """Coded change of the renderer for these frames, or None and why there is none."""
+) -> tuple[dict[int, bytes], str]:
+    """Coded changes of the renderer, by the frame from which on they are in force, or none and why. Parts share the time evenly."""
     from gvcodec.appearance import find_checkpoint
     from gvcodec.appearance import tune as fit
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
+    tuned: dict[int, bytes] = {}
+    before: bytes | None = None
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        tuned = fit(
-            samples,
-            fmt,
-            base,
-            scale,
-            q,
-            config.tune,
-            find_checkpoint(base=base),
-            progress=progress,
-            stream_bytes=stream_bytes,
-            steps=config.tune_steps or None,
-            groups=config.tune_parts or None,
-        )
-    if tuned is not None:
+        for number, part in enumerate(parts, 1):
+            if progress and len(parts) > 1:
+                progress(f"tuning: part {number} of {len(parts)}, from frame {part.first}")
+            before = fit(
+                part.samples,
+                fmt,
+                base,
+                scale,
+                q,
+                config.tune / len(parts),
+                find_checkpoint(base=base),
+                progress=progress,
+                stream_bytes=part.size,
+                steps=config.tune_steps // len(parts) or None,
+                groups=config.tune_parts or None,
+                before=before,
+            )
+            if before is not None:
+                tuned[part.first] = before
+    if tuned:
         return tuned, ""
     reasons = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]
-    return None, reasons[0] if reasons else "tuning does not pay for this video, it is left out"
+    return {}, reasons[0] if reasons else "tuning does not pay for this video, it is left out"

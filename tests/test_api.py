@@ -97,16 +97,18 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
 
 
 def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
-    from gvcodec.encoder import _Reservoir
+    from gvcodec.samples import Gop, Reservoir
 
-    reservoir = _Reservoir(FORMAT)
+    reservoir = Reservoir(FORMAT)
     reservoir.MAX_FRAMES = 48
     for number in range(1000):
         reservoir.send_source(number, clip[number % 20])
         if number >= 30:
             reservoir.send_loop(number - 30, clip[(number - 30) % 20])
         assert len(reservoir._pairs) <= 48
-    runs = reservoir.samples()
+    (part,) = reservoir.parts([Gop(0, 500), Gop(500, 700)], 1000)
+    runs = part.samples
+    assert part.first == 0 and part.size == 1200
     assert 8 <= len(runs) <= 16
     assert {len(run) for run in runs} == {3}
     assert planes_equal(runs[1][0][0], runs[1][0][1])

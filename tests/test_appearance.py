@@ -284,12 +284,13 @@ def test_tuning_is_told_how_long_and_how_much(monkeypatch):
     from gvcodec import appearance, layers
     from gvcodec.bitstream import SequenceHeader
     from gvcodec.encoder import EncoderConfig
+    from gvcodec.samples import Part
 
     calls = []
     monkeypatch.setattr(appearance, "tune", lambda *a, **k: calls.append((a, k)) or b"tuned")
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     for config in (EncoderConfig(tune=5.0), EncoderConfig(tune_steps=7, tune_parts=3)):
-        assert layers.tune([], header, config, 1000, None) == (b"tuned", "")
+        assert layers.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, "")
     (first, plain), (_, steered) = calls
     assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
     assert steered["steps"] == 7 and steered["groups"] == 3 and steered["stream_bytes"] == 1000

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from gvcodec import perceptual
 from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
+from gvcodec.appearance.payload import BASE, GROUPS, Delta, pack
 from gvcodec.appearance.renderer import RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
@@ -213,6 +214,15 @@ def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monke
     assert not np.array_equal(painter.paint(loop)[0], loop[0])
     # In a stream of next to no bytes nothing pays.
     assert tune(*arguments, stream_bytes=50, steps=4) is None
+    # What is in force costs nothing: it stays, unless it does harm.
+    assert tune(*arguments, stream_bytes=50, steps=4, before=payload) == payload
+    bias = Delta("head.bias", np.full(21, 127), 8)
+    others = [Delta(name, np.zeros(1, np.int64), 8) for name in GROUPS[0] if name != "head.bias"]
+    assert tune(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others])) == BASE
+    painter.start_gop(BASE)
+    again = Painter(FORMAT, "av1", Fraction(1), 50, checkpoint)
+    again.start_gop(None)
+    assert all(map(np.array_equal, painter.paint(loop), again.paint(loop)))
 
 
 def test_tuning_without_weights_warns_and_leaves_the_base(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,7 +57,7 @@ class Pass:
     track_bytes: int
     track_packets: int
     psnr_y: float
-    tuned: bytes | None
+    tuned: Mapping[int, bytes]
     notes: list[str]
 
     @property
@@ -86,7 +86,7 @@ def run(
     watch: Watch,
     frames: int,
     structure: StructureEncoder | None = None,
-    tuned: bytes | None = None,
+    tuned: Mapping[int, bytes] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Pass:
     """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the encoder raises."""

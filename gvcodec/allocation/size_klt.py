@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 
 from gvcodec.allocation.klt import klt_encoder
 from gvcodec.allocation.pace import LAST_TRIALS, SLOPE, Constant, SizePace, framed
@@ -115,7 +116,9 @@ def _smallest(search: Search, first: Pass) -> Pass:
     return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first.tuned)
 
 
-def _pass(search: Search, pace: Pace, quality: float, tuned: bytes | None = None, tune: bool = False) -> Pass:
+def _pass(
+    search: Search, pace: Pace, quality: float, tuned: Mapping[int, bytes] | None = None, tune: bool = False
+) -> Pass:
     """Encode with `pace`; the header says `quality`."""
     counting = _Counting(pace)
     structure = _structure(search, quality, counting)

@@ -21,6 +21,8 @@ from gvcodec.appearance.renderer import Renderer
 from gvcodec.errors import DamagedStreamError
 
 IDENTITY = b"\0"
+#: The base renderer, after a change of it.
+BASE = b"\1\0"
 #: Exchange rate of bytes and quality: one per cent more stream buys about so many per cent of perceptual loss in the base codec.
 RATE_SLOPE = 0.45
 #: Parts of the renderer that can be tuned, the ones that gain most per byte first; names as in `Renderer.state_dict()`.

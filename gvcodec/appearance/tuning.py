@@ -29,7 +29,18 @@ from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.appearance.painter import to_tensors
-from gvcodec.appearance.payload import GROUPS, IDENTITY, LIMIT, RATE_SLOPE, Delta, exponent_for, pack, step_of
+from gvcodec.appearance.payload import (
+    BASE,
+    GROUPS,
+    IDENTITY,
+    LIMIT,
+    RATE_SLOPE,
+    Delta,
+    exponent_for,
+    pack,
+    step_of,
+    unpack,
+)
 from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.types import Planes, VideoFormat
 
@@ -66,6 +77,16 @@ def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
         planes = [torch.cat([pair[k] for pair in frames]).half() for frames in (loops, sources) for k in (0, 1)]
         runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors)))
     return runs
+
+
+def changed(renderer: Renderer, deltas: dict[str, Tensor]) -> Renderer:
+    """A renderer with these deltas added."""
+    other = copy.deepcopy(renderer)
+    with torch.no_grad():
+        for name, weight in other.named_parameters():
+            if name in deltas:
+                weight.add_(deltas[name])
+    return other
 
 
 class _Pool:
@@ -233,8 +254,11 @@ def tune(
     stream_bytes: int | None = None,
     steps: int | None = None,
     groups: int | None = None,
+    before: bytes | None = None,
 ) -> bytes | None:
     """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
+
+    `before`: the payload in force so far. It is what fitting begins with, and what comes back where nothing else pays; None does not then.
 
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
     instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
@@ -254,14 +278,23 @@ def tune(
     renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
     tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, _RATE, seed)
+
+    def cost(loss: float, payload: bytes) -> float:
+        return loss * (1 + RATE_SLOPE * len(payload) / size)
+
     untouched, tick = tuner.judge(None), time.monotonic()
     plain = tuner.judge(renderer)
     # Trying steps takes as many judgements as there are factors: not worth it in a short time.
     hurried = not steps and len(_FACTORS) * (time.monotonic() - tick) > 0.15 * seconds
     say(f"tuning: loop {untouched:.4f}, base renderer {plain:.4f}")
-
-    def cost(loss: float, payload: bytes) -> float:
-        return loss * (1 + RATE_SLOPE * len(payload) / size)
+    candidates: list[tuple[float, bytes | None]] = [
+        (plain, None if before is None else BASE),
+        (cost(untouched, IDENTITY), IDENTITY),
+    ]
+    if before is not None and (deltas := unpack(before, renderer)) is not None:
+        candidates.append((tuner.judge(changed(renderer, deltas)), before))
+        if candidates[-1][0] < plain:
+            tuner.set_deltas(deltas)
 
     def share() -> float:
         """Part of the budget that is used up; the rest is for the last judgement."""
@@ -272,7 +305,6 @@ def tune(
         if exponents is None and tuner.steps and share() > _FIT_SHARE:
             exponents = tuner.steps_for(_HURRIED_FACTOR) if hurried else tuner.choose_steps(cost, say)
         tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents)
-    candidates: list[tuple[float, bytes | None]] = [(plain, None), (cost(untouched, IDENTITY), IDENTITY)]
     if tuner.steps:
         payload = tuner.quantise(exponents or tuner.steps_for(_HURRIED_FACTOR))
         tuned = tuner.judge(tuner.renderer)
