@@ -72,14 +72,14 @@ def test_memory_is_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "limit"),
-    [({"tune": 60.0}, 3), ({"tune": 5.0}, 1), ({"tune_steps": 60}, 3), ({"tune_steps": 19, "tune": 600.0}, 1)],
+    [({"tune": 60.0}, 2), ({"tune": 5.0}, 1), ({"tune_steps": 90}, 3), ({"tune_steps": 29, "tune": 600.0}, 1)],
 )
 def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> None:
     assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
 
 
 def stream(clip: list[Planes], tuned: dict[int, bytes] | None = None) -> bytes:
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(base="klt", keyint=50, tune=60), tuned=tuned)
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(base="klt", keyint=50, tune=90), tuned=tuned)
     file = io.BytesIO()
     writer = Writer(file, encoder.header)
 
