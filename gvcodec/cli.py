@@ -129,7 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
     )
     encode.add_argument(
-        "--keyint", type=_integer(0), default=240, metavar="N", help="frames between keyframes, 0 = only one (240)"
+        "--keyint",
+        type=_integer(0),
+        default=240,
+        metavar="N",
+        help="frames between keyframes at most, a new scene has one too; 0 = only the first (240)",
     )
     encode.add_argument(
         "--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame"

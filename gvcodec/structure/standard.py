@@ -18,6 +18,7 @@ from gvcodec.bitstream.header import MAX_PIXELS
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
+from gvcodec.structure.cuts import CutFinder
 from gvcodec.structure.encoders import PRESETS, Settings, open_encoder
 from gvcodec.structure.resample import Resampler
 from gvcodec.structure.units import RESTORE, STRIP, packet_of
@@ -25,6 +26,8 @@ from gvcodec.types import Planes, VideoFormat
 
 CODECS = ("av1", "hevc", "vvc")
 MAX_Q = 63
+#: Frames after a keyframe in which a cut makes no new one.
+MIN_GOP = 12
 
 _DECODERS = {"av1": "libdav1d", "hevc": "hevc", "vvc": "vvc"}
 
@@ -37,7 +40,7 @@ class StandardEncoder:
     `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or VVenC otherwise, 0 (slowest) … 10 or 4, None = 2.
     `params` are options of SVT-AV1 on top, such as `FOR_THE_EYE`.
 
-    `keyint`: frames from one keyframe to the next, 0 = only the first. Random access (hierarchical B frames, delay of up
+    `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the first frame. Random access (hierarchical B frames, delay of up
     to a hundred frames) unless `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
     """
 
@@ -69,13 +72,15 @@ class StandardEncoder:
         self._started = False
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
+        self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         settings = Settings(q, low_delay, threads, trim, trim_from, quick, params, preset)
         size = self._resampler.coded_width, self._resampler.coded_height
         self._encoder = open_encoder(codec, *size, fmt.frame_rate, fmt.colour, settings)
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
-        key = force_key or not self._started or self._since_key == self._keyint > 0
+        begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        key = force_key or not self._started or begins or self._since_key == self._keyint > 0
         self._started = True
         self._since_key = 1 if key else self._since_key + 1
         return self._decoded(self._encoder.encode(self._resampler.down(planes), key))
