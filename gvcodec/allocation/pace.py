@@ -17,8 +17,8 @@ from gvcodec.structure.klt import Q_COARSEST, Q_FINEST
 SLOPE = 0.107
 #: Bytes a frame has that do not depend on the quality: framing and the frame's head.
 _HEAD = 6
-#: A quality moves by so much from one frame to the next, until so many frames are left.
-_STRIDE, _END = 0.5, 6
+#: A quality moves by so much at most from one frame to the next, by more when so few frames are left.
+_STRIDE, _LATE_STRIDE, _END = 0.5, 2.0, 6
 #: A frame is coded anew, so often at most and coarser by this at least, when it leaves the rest less than this part of their forecast.
 _REPEATS, _LEAST_STEP, _LEAST_SHARE = 3, 0.4, 0.8
 #: Codings of the last frame at most, and the part of the budget that may stay unused.
@@ -67,8 +67,9 @@ class SizePace:
 
     def quality(self, key: bool) -> float:
         wanted = self._solve(0.0)
-        if self._value is not None and self._frames_left > _END:
-            wanted = min(max(wanted, self._value - _STRIDE), self._value + _STRIDE)
+        if self._value is not None and self._frames_left > 1:
+            stride = _STRIDE if self._frames_left > _END else _LATE_STRIDE
+            wanted = min(max(wanted, self._value - stride), self._value + stride)
         if self._value is not None and self._frames_left == 1:
             wanted = max(wanted, self._value - _LAST_GAIN)
             self._last = _LastFrame(max(Q_FINEST, self._value - _LAST_GAIN))

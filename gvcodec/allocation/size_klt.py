@@ -25,8 +25,8 @@ _SLACK_OF_A_GOP, _SLACK = 2, 4
 #: How near (natural log) the projection of a probe has to come to be followed by a full pass.
 _NEAR = 0.15
 _PROBES = 3
-#: How far a full pass may be off to be the last one's forecast: frames answer to a change of quality in ways of their own.
-_FAR = 0.03
+#: How far off the quality of a full pass may be for it to be the last one's forecast: frames answer to a change in ways of their own.
+_FAR = 0.3
 #: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at the very end, and a small file gets
 #: keyframes at other places, each with a GOP's bytes.
 _LAST_PASSES = 5
@@ -42,9 +42,7 @@ def encode_klt(search: Search) -> Fitted:
         smallest = _smallest(search, first)
         if len(smallest.data) > search.limit:
             raise search.too_small(smallest)
-    profile = first.frame_bytes
-    if abs(math.log(sum(profile) / max(1, room))) > _FAR:
-        quality, slope, profile = _nearer(search, quality, slope, profile, room)
+    quality, slope, profile = _nearer(search, quality, slope, first.frame_bytes, room)
     for _ in range(_LAST_PASSES):
         last = _pass(search, SizePace(profile, quality, room, slope), quality, first.tuned)
         if len(last.data) <= search.limit:
@@ -60,17 +58,17 @@ def _nearer(
     search: Search, quality: float, slope: float, profile: list[int], room: int
 ) -> tuple[float, float, list[int]]:
     """What frames cost at the quality that a full pass points to, by coding as much of the video as three encodes in all allow; the
-    rest is taken to change as that did. Returns quality, slope there and profile."""
-    better = _bounded(quality + math.log(sum(profile) / max(1, room)) / slope)
+    rest is taken to change as that did. Returns quality, slope there and profile, as they are where a full pass was near enough."""
+    better = SizePace(profile, quality, room, slope).quality(True)
     frames = len(profile)
     allowed = 2 * frames - search.frames_coded - LAST_TRIALS
     count = frames if allowed >= frames else min(allowed, frames - DEPTH)
-    if better == quality or count < 2:
+    if abs(better - quality) < _FAR or count < 2:
         return quality, slope, profile
     sizes = _beginning(search, better, count)
-    change = math.log(sum(profile[:count]) / sum(sizes)) / (better - quality)
+    slope = _plausible(math.log(sum(profile[:count]) / sum(sizes)) / (better - quality))
     ratio = sum(sizes[1:]) / sum(profile[1:count])
-    return better, _plausible(change), sizes + [round(ratio * size) for size in profile[count:]]
+    return better, slope, sizes + [round(ratio * size) for size in profile[count:]]
 
 
 def _room(search: Search, first: Pass) -> int:
