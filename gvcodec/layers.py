@@ -130,7 +130,7 @@ def tune(
         for number, part in enumerate(parts, 1):
             if progress and len(parts) > 1:
                 progress(f"tuning: part {number} of {len(parts)}, from frame {part.first}")
-            before = fit(
+            found = fit(
                 part.samples,
                 fmt,
                 base,
@@ -144,8 +144,8 @@ def tune(
                 groups=config.tune_parts or None,
                 before=before,
             )
-            if before is not None:
-                tuned[part.first] = before
+            if found is not None:
+                tuned[part.first] = before = found
     if tuned:
         return tuned, ""
     reasons = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]

@@ -19,6 +19,8 @@ Sample = list[tuple[Planes, Planes]]
 
 #: Least seconds and steps of tuning for a part, least frames in it, and most parts.
 _SECONDS, _STEPS, _FRAMES, _MOST = 30.0, 30, 48, 64
+#: Runs that memory should hold for each part of a large picture; once the stride has doubled there are half as many.
+_RUNS = 6
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class Reservoir:
         self._runs_a_part = max(2, min(self.MAX_FRAMES, self.MAX_BYTES // pair_bytes) // self.RUN)
         together = max(self._runs_a_part, self.MAX_BYTES_TOGETHER // pair_bytes // self.RUN)
         self._runs = min(parts * self._runs_a_part, together)
-        self._parts = parts
+        self._parts = max(1, min(parts, self._runs // _RUNS))
         self._stride = self.RUN
         self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
 

@@ -294,3 +294,25 @@ def test_tuning_is_told_how_long_and_how_much(monkeypatch):
     (first, plain), (_, steered) = calls
     assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
     assert steered["steps"] == 7 and steered["groups"] == 3 and steered["stream_bytes"] == 1000
+
+
+def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
+    from gvcodec import appearance, layers
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.encoder import EncoderConfig
+    from gvcodec.samples import Part
+
+    answers, given = [None, b"one", None, b"two"], []
+
+    def fit(*arguments, steps, before, stream_bytes, **rest):
+        given.append((arguments[5], steps, before, stream_bytes))
+        return answers[len(given) - 1]
+
+    monkeypatch.setattr(appearance, "tune", fit)
+    header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
+    parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
+    said: list[str] = []
+    config = EncoderConfig(tune=120.0, tune_steps=130)
+    assert layers.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
+    assert given == [(30.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))]
+    assert said[3] == "tuning: part 4 of 4, from frame 300"

@@ -63,11 +63,16 @@ def test_one_part_has_the_samples_of_one_alone(frames: int) -> None:
     ]
 
 
-def test_memory_is_bounded() -> None:
-    reservoir = Reservoir(VideoFormat(1920, 1080, Fraction(30), Fraction(1, 90000)), 64)
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (7680, 4320)])
+def test_large_pictures_take_fewer_parts(width: int, height: int) -> None:
+    reservoir = Reservoir(VideoFormat(width, height, Fraction(30), Fraction(1, 90000)), 64)
     for number in range(20_000):
         reservoir.send_source(number, PLANES)
-    assert len(reservoir._pairs) * 2 * 2 * 1920 * 1080 * 1.5 <= Reservoir.MAX_BYTES_TOGETHER
+        reservoir.send_loop(number, PLANES)
+    pairs = max(6, Reservoir.MAX_BYTES_TOGETHER // (2 * 2 * width * height * 3 // 2))
+    assert len(reservoir._pairs) <= pairs
+    parts = reservoir.parts([Gop(first) for first in range(0, 20_000, 100)], 20_000)
+    assert len(parts) == {720: 6, 1080: 2, 4320: 1}[height] and all(len(part.samples) > 1 for part in parts)
 
 
 @pytest.mark.parametrize(

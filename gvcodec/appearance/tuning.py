@@ -79,7 +79,7 @@ def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
     return runs
 
 
-def changed(renderer: Renderer, deltas: dict[str, Tensor]) -> Renderer:
+def _changed(renderer: Renderer, deltas: dict[str, Tensor]) -> Renderer:
     """A renderer with these deltas added."""
     other = copy.deepcopy(renderer)
     with torch.no_grad():
@@ -258,7 +258,7 @@ def tune(
 ) -> bytes | None:
     """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
 
-    `before`: the payload in force so far. It is what fitting begins with, and what comes back where nothing else pays; None does not then.
+    `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing else pays.
 
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
     instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
@@ -292,7 +292,7 @@ def tune(
         (cost(untouched, IDENTITY), IDENTITY),
     ]
     if before is not None and (deltas := unpack(before, renderer)) is not None:
-        candidates.append((tuner.judge(changed(renderer, deltas)), before))
+        candidates.append((tuner.judge(_changed(renderer, deltas)), before))
         if candidates[-1][0] < plain:
             tuner.set_deltas(deltas)
 
