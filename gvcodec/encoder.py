@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -153,6 +153,8 @@ class Encoder:
         self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
         self.tuned: Mapping[int, bytes] = tuned or {}
         self._in_force: bytes | None = None
+        #: Frame packets given out.
+        self._given = 0
         self._gops: list[Gop] = []
         self._hash = hashlib.sha256()
         self._psnr_sum = 0.0
@@ -227,7 +229,6 @@ class Encoder:
             self.tuned, reason = layers.tune(parts, self.header, self._config, self._progress)
             if reason:
                 self.notes.append(reason)
-            self._packets = deque(self._with_tuned(self._packets))
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
         inexact = self._released - self._exact
         self.psnr_y = self._psnr_sum / inexact if inexact else math.inf
@@ -236,24 +237,19 @@ class Encoder:
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self._samples is not None:
             return None
-        return self._packets.popleft()
+        if self._packets[0].kind is Kind.KEY and (tune := self._tuned_for(self._given)) is not None:
+            return tune
+        packet = self._packets.popleft()
+        self._given += packet.is_frame
+        return packet
 
-    def _with_tuned(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        """All packets of the video, tuned weights among them."""
-        frame = 0
-        for packet in packets:
-            if packet.kind is Kind.KEY:
-                yield from self._tuned_for(frame)
-            frame += packet.is_frame
-            yield packet
-
-    def _tuned_for(self, first: int) -> list[Packet]:
+    def _tuned_for(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force already."""
         wanted = self.tuned.get(max((frame for frame in self.tuned if frame <= first), default=-1))
         if wanted is None or wanted == self._in_force:
-            return []
+            return None
         self._in_force = wanted
-        return [Packet(Kind.TUNE, wanted)]
+        return Packet(Kind.TUNE, wanted)
 
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:
@@ -266,7 +262,6 @@ class Encoder:
                 waiting.append(Packet(Kind.TIMING, late))
             if packet.keyframe:
                 self._gops.append(Gop(self.coded_frames))
-                waiting += self._tuned_for(self.coded_frames)
             self._gops[-1].size += len(packet.payload)
             waiting.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1

@@ -123,6 +123,7 @@ def tune(
     from gvcodec.appearance import tune as fit
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
+    checkpoint = find_checkpoint(base=base)
     tuned: dict[int, bytes] = {}
     before: bytes | None = None
     with warnings.catch_warnings(record=True) as raised:
@@ -137,7 +138,7 @@ def tune(
                 scale,
                 q,
                 config.tune / len(parts),
-                find_checkpoint(base=base),
+                checkpoint,
                 progress=progress,
                 stream_bytes=part.size,
                 steps=config.tune_steps // len(parts) or None,

@@ -111,7 +111,7 @@ class LibraryEncoder:
         opens = planes is not None and self._count == 0
         if planes is not None:
             if opens:
-                self._encoder.options = _OPTIONS[self._codec](self._settings, looks_drawn(planes[0]))
+                self._encoder.options = _OPTIONS[self._codec](self._settings, planes[0])
             frame = frame_from_planes(planes, 10)
             frame.pict_type = _INTRA if key else 0
             frame.pts, frame.time_base = self._count, self._encoder.time_base
@@ -160,9 +160,11 @@ def looks_drawn(luma: Plane) -> bool:
     return bool(rows and columns and (flat & (values[:, -1] - values[:, 0] >= _FAR)).mean() > _DRAWN)
 
 
-def _av1_options(settings: Settings, drawn: bool) -> dict[str, str]:
+def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
     q, threads = settings.q, settings.threads
-    params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * settings.low_delay + [f"scm={int(drawn)}"]
+    params = (
+        [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * settings.low_delay + [f"scm={int(looks_drawn(luma))}"]
+    )
     params += settings.params
     if q != round(q):
         # Only SVT-AV1's own option takes quarters.
@@ -173,7 +175,7 @@ def _av1_options(settings: Settings, drawn: bool) -> dict[str, str]:
     return {"preset": str(_preset("av1", settings)), "crf": str(max(1, round(q))), "svtav1-params": ":".join(params)}
 
 
-def _hevc_options(settings: Settings, drawn: bool) -> dict[str, str]:
+def _hevc_options(settings: Settings, luma: Plane) -> dict[str, str]:
     params = ["log-level=none", "info=0", "repeat-headers=1", "open-gop=0", "keyint=-1"]
     if settings.low_delay:
         params += ["bframes=0", "rc-lookahead=0", "b-adapt=0", "scenecut=0", "frame-threads=1"]

@@ -68,8 +68,7 @@ class StandardEncoder:
         self._strip = STRIP[codec]
         self._q = q
         self._keyint = keyint
-        self._since_key = 0
-        self._started = False
+        self._since_key = 0  # before the first frame only
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads)
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
@@ -80,8 +79,7 @@ class StandardEncoder:
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
         begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
-        key = force_key or not self._started or begins or self._since_key == self._keyint > 0
-        self._started = True
+        key = force_key or not self._since_key or begins or self._since_key == self._keyint > 0
         self._since_key = 1 if key else self._since_key + 1
         return self._decoded(self._encoder.encode(self._resampler.down(planes), key))
 
