@@ -176,6 +176,13 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parts", type=_integers, default=[1, 2, 3, 4], metavar="N,…", help="of --tune-parts, at the last of --tunes"
     )
+    parser.add_argument(
+        "--leaders",
+        type=_words,
+        default=[],
+        metavar="vgg|small,…",
+        help="of --tune-by, at all of --tunes (default none)",
+    )
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/tuning"), metavar="DIR")
     _add_readme(parser, "tuning")
@@ -359,7 +366,9 @@ def _tuning(options: argparse.Namespace) -> int:
     from eval.tuning import JUDGED, measure
 
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
-    text = measure(_clips(options), options.base, options.rate, options.tunes, options.parts, every, options.out)
+    text = measure(
+        _clips(options), options.base, options.rate, options.tunes, options.parts, options.leaders, every, options.out
+    )
     _publish(options, {"tuning": text})
     return 0
 

@@ -31,13 +31,15 @@ JUDGED = ("lpips_alex", "dists")
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of tuning: the words of `--tune` and `--tune-parts` (0 = the default)."""
+    """One way of tuning: the words of `--tune`, `--tune-parts` and `--tune-by` (0 and "" = the default)."""
 
     tune: str
     parts: int = 0
+    by: str = ""
 
     def word(self, base: str) -> str:
-        return f"gvcodec:base={base}:tune={self.tune}" + (f":parts={self.parts}" if self.parts else "")
+        given = [f":{k}={v}" for k, v in (("parts", self.parts), ("by", self.by)) if v]
+        return f"gvcodec:base={base}:tune={self.tune}" + "".join(given)
 
     @property
     def amount(self) -> float:
@@ -50,18 +52,20 @@ def measure(
     rate: float,
     tunes: Sequence[str],
     parts: Sequence[int],
+    leaders: Sequence[str],
     every: dict[str, int],
     out: Path,
 ) -> str:
     """Encodes, measures, writes `tuning.json`, `.md` and two charts below `out`; returns the Markdown. The parts are compared at the
-    last of `tunes`. Raises EvalError."""
+    last of `tunes`, the `leaders` (of `--tune-by`) at all of them. Raises EvalError."""
     if len({t.endswith("steps") for t in tunes}) != 1:
         raise EvalError("--tunes: seconds or steps, not both")
     settings = [Setting("off"), *map(Setting, tunes)]
     compared = [Setting(tunes[-1], n) for n in parts]
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     plan = Plan(out, (), every)
-    gains: dict[Setting, list[dict[str, float]]] = {s: [] for s in [*settings, *compared]}
+    led = [Setting(t, by=leader) for leader in leaders for t in tunes]
+    gains: dict[Setting, list[dict[str, float]]] = {s: [] for s in [*settings, *compared, *led]}
     for clip in tqdm(clips, unit="clip", disable=None):
         plain = _codec(Setting("off"), base)
         q, reached = rate_search(plain, clip, out / "streams")(rate)
@@ -79,7 +83,7 @@ def measure(
             "clips": [c.describe() for c in clips],
             "base": base,
             "rate": rate,
-            "gains": [{"tune": s.tune, "parts": s.parts, "clips": g} for s, g in gains.items()],
+            "gains": [{"tune": s.tune, "parts": s.parts, "by": s.by, "clips": g} for s, g in gains.items()],
         },
     )
     text = _markdown(gains, clips, base, rate, every)
@@ -133,11 +137,20 @@ def _markdown(
             else f"{setting.tune} s"
         )
         rows.append(
-            [amount, str(setting.parts or "default"), f"{mean['bytes']:.0f}", f"{mean['seconds']:.0f}", *cells, worst]
+            [
+                amount,
+                str(setting.parts or "default"),
+                setting.by or "default",
+                f"{mean['bytes']:.0f}",
+                f"{mean['seconds']:.0f}",
+                *cells,
+                worst,
+            ]
         )
     header = [
         "tuning",
         "parts",
+        "led by",
         "bytes",
         "seconds taken",
         "LPIPS-Alex",

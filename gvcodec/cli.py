@@ -129,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
     )
     encode.add_argument(
+        "--tune-by",
+        choices=("vgg", "small"),
+        default="",
+        help="network whose features tell how it looks: VGG16, or a small one that comes along (vgg where its weights are found)",
+    )
+    encode.add_argument(
         "--keyint",
         type=_integer(0),
         default=240,

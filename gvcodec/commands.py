@@ -39,6 +39,7 @@ def encode(options: argparse.Namespace) -> None:
         tune=options.tune[0],
         tune_steps=options.tune[1],
         tune_parts=options.tune_parts,
+        tune_by=options.tune_by,
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=options.threads,
@@ -227,7 +228,7 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
     source = "" if options.input == "-" else os.path.abspath(options.input)
     status = os.stat(source) if source and os.path.exists(source) else None
     video = (source, status and status.st_size, status and status.st_mtime_ns, options.start, options.frames)
-    settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0)
+    settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
     return Journal(options.output, (video, settings), options.threads)
 
 

@@ -44,7 +44,8 @@ class EncoderConfig:
     """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1
     up to `q` 63 and with av1 smaller beyond, as far as 67; `tune`
     seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
-    may change, 1 … 4, 0 = as the size of the stream allows; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
+    may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network whose features it compares, "vgg" or "small", "" = the former where its
+    weights are found; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
@@ -56,6 +57,7 @@ class EncoderConfig:
     tune: float = 60.0
     tune_steps: int = 0
     tune_parts: int = 0
+    tune_by: str = ""
     keyint: int = 240
     low_delay: bool = False
     threads: int = 0
@@ -121,6 +123,8 @@ class Encoder:
             raise UsageError("keyint, tune, its steps and threads cannot be negative")
         if not 0 <= config.tune_parts <= 4:
             raise UsageError("tune_parts goes from 1 to 4")
+        if config.tune_by not in ("", "vgg", "small"):
+            raise UsageError("tune_by is vgg or small")
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []

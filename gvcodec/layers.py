@@ -144,6 +144,7 @@ def tune(
                 steps=config.tune_steps // len(parts) or None,
                 groups=config.tune_parts or None,
                 before=before,
+                leader=config.tune_by,
             )
             if found is not None:
                 tuned[part.first] = before = found

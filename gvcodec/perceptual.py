@@ -27,9 +27,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gvcodec.errors import GvcodecError
+from gvcodec.models import shipped_folders
 
 #: Environment variable naming the folder of the weight files.
 WEIGHTS_VARIABLE = "GVCODEC_METRIC_WEIGHTS"
+#: A network of VGG16's form that was taught by it (`gvcodec.train.distil`), in the folders of shipped models.
+SMALL_NETWORK = "perceptual.safetensors"
 _FILES = {"alex": "lpips_alex.safetensors", "vgg": "lpips_vgg.safetensors"}
 
 # Stages of the two feature networks: (index of the convolution in the weight file, stride, padding). A pooling step
@@ -55,14 +58,29 @@ def find_weights() -> Path | None:
     return next((p for p in places if all((p / name).is_file() for name in _FILES.values())), None)
 
 
-def _load(network: str) -> dict[str, Tensor]:
+def load_weights(network: str) -> dict[str, Tensor]:
+    """Tensors of the weight file of "alex" or "vgg", fp32. Raises MissingWeightsError."""
     folder = find_weights()
     if folder is None:
         raise MissingWeightsError(
             f"no weights for LPIPS and DISTS: put {' and '.join(_FILES.values())} into ~/.cache/gvcodec/metrics "
             f"or name their folder in ${WEIGHTS_VARIABLE}"
         )
-    return {name: tensor.float() for name, tensor in load_file(folder / _FILES[network]).items()}
+    return read_weights(folder / _FILES[network])
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a weight file, fp32."""
+    return {name: tensor.float() for name, tensor in load_file(path).items()}
+
+
+def leading_weights(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
+    """What leads tuning and its weights: "vgg", or else "small", the network that is shipped with the renderers; only `leader` where one is named.
+    None where they are not at hand."""
+    if leader != "small" and find_weights():
+        return "vgg", load_weights("vgg")
+    small = next((p for folder in shipped_folders() if (p := folder / SMALL_NETWORK).is_file()), None)
+    return ("small", read_weights(small)) if small and leader != "vgg" else None
 
 
 class Features(nn.Module):
@@ -102,7 +120,7 @@ class Lpips(nn.Module):
 
     def __init__(self, network: Literal["alex", "vgg"]) -> None:
         super().__init__()
-        weights = _load(network)
+        weights = load_weights(network)
         self.features = Features(network, weights)
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
@@ -132,9 +150,10 @@ def _unit_length(x: Tensor) -> Tensor:
 class Dists(nn.Module):
     """DISTS: one minus the weighted similarity of feature means (texture) and of feature covariances (structure)."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: dict[str, Tensor] | None = None) -> None:
+        """`weights`: those of another network of VGG16's form, by the names of its file."""
         super().__init__()
-        weights = _load("vgg")
+        weights = weights or load_weights("vgg")
         self.features = Features("vgg", weights, blur_pool=True)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)

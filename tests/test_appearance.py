@@ -289,11 +289,17 @@ def test_tuning_is_told_how_long_and_how_much(monkeypatch):
     calls = []
     monkeypatch.setattr(appearance, "tune", lambda *a, **k: calls.append((a, k)) or b"tuned")
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
-    for config in (EncoderConfig(tune=5.0), EncoderConfig(tune_steps=7, tune_parts=3)):
+    for config in (EncoderConfig(tune=5.0), EncoderConfig(tune_steps=7, tune_parts=3, tune_by="small")):
         assert layers.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, "")
     (first, plain), (_, steered) = calls
     assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
-    assert steered["steps"] == 7 and steered["groups"] == 3 and steered["stream_bytes"] == 1000
+    assert (
+        plain["leader"] == ""
+        and steered["leader"] == "small"
+        and steered["steps"] == 7
+        and steered["groups"] == 3
+        and steered["stream_bytes"] == 1000
+    )
 
 
 def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):

@@ -154,4 +154,5 @@ def test_gain_of_tuning_is_taken_at_equal_bytes():
     assert gain["bytes"] == 1000 and gain["seconds"] == 5
     assert gain["lpips_alex"] == pytest.approx(-50) and gain["psnr_y"] == pytest.approx(-0.5)
     assert Setting("30steps", 2).word("av1") == "gvcodec:base=av1:tune=30steps:parts=2"
+    assert Setting("30steps", by="small").word("vvc") == "gvcodec:base=vvc:tune=30steps:by=small"
     assert Setting("30steps").amount == 30 and Setting("off").amount == 0

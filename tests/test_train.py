@@ -228,7 +228,46 @@ def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monke
 def test_tuning_without_weights_warns_and_leaves_the_base(tmp_path, monkeypatch):
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.warns(UserWarning, match="no weights"):
+        assert tune(samples(), FORMAT, "av1", Fraction(1), 50, 5.0, leader="vgg") is None
+    monkeypatch.setattr(perceptual, "shipped_folders", lambda: [tmp_path])
+    with pytest.warns(UserWarning, match="no weights"):
         assert tune(samples(), FORMAT, "av1", Fraction(1), 50, 5.0) is None
+
+
+def test_the_small_network_leads_where_vgg_is_not_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "_VALIDATION", 2)
+    monkeypatch.setattr(tuning, "_BATCH", 2)
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
+    save_checkpoint(new_renderer(), tmp_path / "base.safetensors")
+    said: list[str] = []
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 0.0, tmp_path / "base.safetensors")
+    first = tune(*arguments, steps=6, progress=said.append)
+    assert said[0] == "tuning: led by the small network" and "6 steps" in said[-1]
+    monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE)
+    assert tune(*arguments, steps=6, leader="small") == first
+
+
+@needs_weights
+def test_the_small_network_sees_what_vgg_sees():
+    from gvcodec.train.vgg import PerceptualLoss
+
+    leading = perceptual.leading_weights("small")
+    assert leading is not None and leading[0] == "small"
+    assert sum(w.numel() for w in leading[1].values()) <= 1_000_000
+    small, vgg = PerceptualLoss(integer=False, weights=leading[1]), PerceptualLoss(integer=False)
+    fast = PerceptualLoss(weights=leading[1])
+    cosines = []
+    for run in samples()[:2]:
+        loop, source = (torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1])
+        gradients: list[torch.Tensor] = []
+        one, other = (torch.stack(loss(loop, loss.reference(source))) for loss in (small, fast))
+        assert torch.allclose(one, other, rtol=0.1, atol=0.005)
+        for loss in (small, vgg):
+            picture = loop.clone().requires_grad_()
+            sum(loss(picture, loss.reference(source))).sum().backward()
+            gradients.append(picture.grad.sum(1).flatten())
+        cosines.append(float(torch.nn.functional.cosine_similarity(*gradients, 0)))
+    assert min(cosines) > 0.15
 
 
 @needs_weights
@@ -300,3 +339,17 @@ def test_a_run_takes_a_base_for_one_that_its_start_knows(cache, tmp_path):
         assert torch.equal(weight[:, slot("klt")], old[:, slot("klt")])
     with pytest.raises(UsageError, match="no base vp9"):
         Trainer(config(cache, tmp_path / "other", **(changes | {"begin_as": "vp9"})))
+
+
+def test_material_for_a_small_perceptual_network(cache):
+    from gvcodec.train.distil import make_pairs
+    from gvcodec.train.vgg import PerceptualLoss
+
+    leading = perceptual.leading_weights("small")
+    assert leading is not None
+    teacher = PerceptualLoss(weights=leading[1])
+    pairs, again = (make_pairs([Cache(cache, held_out=False)], teacher, 3, seed=1) for _ in range(2))
+    assert len(pairs) == 3 and pairs.painted.shape == pairs.gradient.shape == (3, 3, 128, 128)
+    assert all(map(torch.equal, vars(pairs).values(), vars(again).values()))
+    assert float(pairs.distances.min()) > 0 and float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
+    assert not torch.equal(pairs.painted[0], pairs.painted[1])

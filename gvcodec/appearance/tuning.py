@@ -147,8 +147,17 @@ class _Tuner:
     """The fit itself: a working copy of the base renderer, the tensors that move, and the crops."""
 
     def __init__(
-        self, base: Renderer, runs: list[Run], conditions: Tensor, fmt: VideoFormat, groups: int, rate: float, seed: int
+        self,
+        base: Renderer,
+        runs: list[Run],
+        conditions: Tensor,
+        fmt: VideoFormat,
+        groups: int,
+        rate: float,
+        seed: int,
+        weights: dict[str, Tensor] | None = None,
     ) -> None:
+        """`weights`: those of the perceptual loss, by default VGG16's."""
         from gvcodec.train.losses import known_colour
         from gvcodec.train.objective import Objective
         from gvcodec.train.vgg import PerceptualLoss
@@ -159,7 +168,7 @@ class _Tuner:
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
         colour = known_colour(fmt.colour, fmt.height)
-        self.objective = Objective(PerceptualLoss(), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)
+        self.objective = Objective(PerceptualLoss(weights=weights), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)
         rng = np.random.default_rng(seed)
         self.pool, self.held = _Pool(runs, _POOL, conditions, rng), _Pool(runs, _VALIDATION, conditions, rng)
         self.rng, self.rate = rng, rate
@@ -255,6 +264,7 @@ def tune(
     steps: int | None = None,
     groups: int | None = None,
     before: bytes | None = None,
+    leader: str = "",
 ) -> bytes | None:
     """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
 
@@ -262,22 +272,25 @@ def tune(
 
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
     instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
-    `groups`: how many of `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM` bytes three. Without the weights of the perceptual losses a warning says so and None comes back."""
+    `groups`: how many of `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
+    losses compare, see `perceptual.leading_weights`; without their weights a warning says so and None comes back."""
     begin = time.monotonic()
     say = progress or (lambda text: None)
     reason = ""
+    leading = perceptual.leading_weights(leader)
     if not samples:
         reason = "no frames to tune on"
     elif min(fmt.width, fmt.height) < _SMALLEST:
         reason = f"pictures smaller than {_SMALLEST} samples"
-    elif not perceptual.find_weights():
+    elif leading is None:
         reason = "no weights of the perceptual losses found"
-    if reason:
+    if reason or leading is None:
         warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
         return None
     renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
-    tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, _RATE, seed)
+    tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, _RATE, seed, leading[1])
+    say(f"tuning: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
 
     def cost(loss: float, payload: bytes) -> float:
         return loss * (1 + RATE_SLOPE * len(payload) / size)

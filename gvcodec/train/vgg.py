@@ -110,20 +110,23 @@ def _map(rows: Tensor, like: Tensor) -> Tensor:
 class PerceptualLoss(nn.Module):
     """`forward(rgb, references)` → (LPIPS-like, DISTS), each `(N,)`; `rgb` `(N, 3, H, W)` in 0…1, one `Reference` a sample from `reference(rgb)`.
 
-    `batched`: whole batches at a time, by default on a GPU; then `reference` returns the maps of the batch instead."""
+    `batched`: whole batches at a time, by default on a GPU; then `reference` returns the maps of the batch instead. `weights`: of
+    another network of VGG16's form, by the names of its file (`perceptual.load_weights`)."""
 
-    def __init__(self, integer: bool | None = None, batched: bool | None = None) -> None:
+    def __init__(
+        self, integer: bool | None = None, batched: bool | None = None, weights: dict[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         self._batched = batched
-        self.dists = dists = perceptual.dists()
-        lpips = perceptual.lpips("vgg")
+        weights = weights or perceptual.load_weights("vgg")
+        self.dists = dists = perceptual.Dists(weights).eval()
         self.integer = _integers_work() if integer is None else integer
         self.register_buffer("mean", dists.mean)
         self.register_buffer("deviation", dists.std)
         self.register_buffer("hann", dists.features.hann)
-        sizes = [3, 64, 128, 256, 512, 512]
+        self.lin = [torch.zeros(3), *(weights[f"lin{i}.weight"].flatten() for i in range(len(_STAGES)))]
+        sizes = [len(w) for w in self.lin]
         self.alpha, self.beta = dists.alpha.split(sizes), dists.beta.split(sizes)
-        self.lin = [torch.zeros(3), *(getattr(lpips, f"lin{i}").flatten() for i in range(5))]
         self.ahead: dict[int, _Convolution] = {}
         self.back: dict[int, _Convolution] = {}
         for stage in _STAGES:
