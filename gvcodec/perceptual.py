@@ -103,12 +103,12 @@ class Features(nn.Module):
     def forward(self, x: Tensor) -> Iterator[Tensor]:
         for stage, pool in zip(self.stages, self.pools, strict=True):
             if pool:
-                x = self._l2_pool(x) if self.blur_pool else F.max_pool2d(x, self.pool_size, 2)
+                x = self.l2_pool(x) if self.blur_pool else F.max_pool2d(x, self.pool_size, 2)
             for index, stride, padding in stage:
                 x = F.relu(F.conv2d(x, getattr(self, f"w{index}"), getattr(self, f"b{index}"), stride, padding))
             yield x
 
-    def _l2_pool(self, x: Tensor) -> Tensor:
+    def l2_pool(self, x: Tensor) -> Tensor:
         """DISTS' pooling: root of the Hann-weighted mean of squares, stride 2 (free of aliasing, unlike max)."""
         kernel = self.hann.to(x.dtype).expand(x.shape[1], 1, 3, 3)
         return torch.sqrt(F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]) + 1e-12)

@@ -133,13 +133,9 @@ def _each(maps: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     return out
 
 
-def _pool(x: Tensor) -> Tensor:
-    hann = torch.tensor([0.25, 0.5, 0.25])
-    kernel = torch.outer(hann, hann).expand(x.shape[1], 1, 3, 3)
-    return torch.sqrt(F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]) + 1e-12)
-
-
-def _fit_layer(inputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], generator: torch.Generator) -> Weights:
+def _fit_layer(
+    inputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Weight `(I, O)` and bias `(O,)` from patches `(R, I)` and responses before the ReLU `(R, O)`, each of painted pictures and of sources at
     the same places: least squares of responses and of their differences, then some steps on what the ReLU leaves of both."""
     (x, x_source), (y, y_source) = inputs, wanted
@@ -173,22 +169,21 @@ def _fit_layer(inputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], gen
             optimizer.zero_grad()
             (error + _DIFFERENCES * change.mean()).backward()
             optimizer.step()
-    return {"weight": weight.detach(), "bias": bias.detach()}
+    return weight.detach(), bias.detach()
 
 
 @torch.no_grad()
 def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNELS) -> Weights:
     """A student's weights by the names of the teacher's file, from the closed form. Memory: some 10 MB a pair of 128²."""
     generator = torch.Generator().manual_seed(0)
-    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-    deviation = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-    theirs = ((torch.cat([pairs.painted, pairs.source]).float() - mean) / deviation).half()
+    dists = perceptual.Dists(teacher)
+    theirs = ((torch.cat([pairs.painted, pairs.source]).float() - dists.mean) / dists.std).half()
     ours, student, half = theirs.clone(), {}, len(pairs)
     layers = [(stage, index) for stage, part in enumerate(_STAGES) for index, _, _ in part]
     alpha, beta = (list(teacher[n].flatten().split([3, *_widths(teacher)])) for n in ("alpha", "beta"))
     for number, (stage, index) in enumerate(layers):
         if stage and index == _STAGES[stage][0][0]:
-            theirs, ours = _each(theirs, _pool), _each(ours, _pool)
+            theirs, ours = (_each(maps, dists.features.l2_pool) for maps in (theirs, ours))
         weight, bias = (teacher[f"features.{index}.{kind}"] for kind in ("weight", "bias"))
         theirs = _each(theirs, lambda x, w=weight, b=bias: F.conv2d(x, w, b, padding=1))  # type: ignore[misc]
         places = theirs.shape[2] * theirs.shape[3]
@@ -216,8 +211,8 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         )
         target = wanted[:, chosen].float()
         edge = half * count
-        fit = _fit_layer((patches[:edge], patches[edge:]), (target[:edge], target[edge:]), generator)
-        weight, bias = fit["weight"].T.reshape(len(chosen), -1, 3, 3).contiguous(), fit["bias"]
+        flat, bias = _fit_layer((patches[:edge], patches[edge:]), (target[:edge], target[edge:]), generator)
+        weight = flat.T.reshape(len(chosen), -1, 3, 3).contiguous()
         student[f"features.{index}.weight"], student[f"features.{index}.bias"] = weight, bias
         theirs = theirs.clamp_(min=0)
         ours = _each(ours, lambda x, w=weight, b=bias: F.relu(F.conv2d(x, w, b, padding=1)))  # type: ignore[misc]
