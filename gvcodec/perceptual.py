@@ -23,6 +23,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -44,7 +45,7 @@ _VGG_POOL = (False, True, True, True, True)
 
 
 class MissingWeightsError(GvcodecError):
-    """The weight files of the perceptual metrics were not found."""
+    """The weight files of the perceptual metrics were not found, or are none."""
 
 
 def find_weights() -> Path | None:
@@ -70,8 +71,11 @@ def load_weights(network: str) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weight file, fp32."""
-    return {name: tensor.float() for name, tensor in load_file(path).items()}
+    """Tensors of a weight file, fp32. Raises MissingWeightsError for a file that is none."""
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise MissingWeightsError(f"{path}: not a file of weights ({error})") from None
 
 
 def leading_weights(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:

@@ -64,7 +64,10 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
     assert steps == 40 and after["pixels"] > before["pixels"] + 0.05
     assert after["gains8"] > before["gains8"] + 0.2 and after["gains32"] > before["gains32"] + 0.05
 
-    # Its file serves as VGG's does.
+    # Its file serves as VGG's does, and another does not.
+    (tmp_path / "other.safetensors").write_bytes(b"not one")
+    with pytest.raises(perceptual.MissingWeightsError, match="other"):
+        perceptual.read_weights(tmp_path / "other.safetensors")
     save(end, tmp_path / "small.safetensors")
     weights = perceptual.read_weights(tmp_path / "small.safetensors")
     exact = PerceptualLoss(integer=False, weights=weights)

@@ -34,7 +34,6 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint
 from gvcodec.appearance.payload import GROUPS
-from gvcodec.errors import UsageError
 from gvcodec.train.data import Cache
 from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import crop_rgb, render_run, shown_rgb
@@ -257,7 +256,8 @@ def _angles(ours: Tensor, theirs: Tensor, painted: Tensor) -> Tensor:
 
 
 def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
-    """How a student's gradients and distances go with the teacher's: mean cosines, correlation and ratio of the distances."""
+    """How a student's gradients and distances go with the teacher's: mean cosines of gradients (of pixels, and of the gains of bands in
+    blocks), correlation and ratio of the distances."""
     cosines, found = [], []
     for first in range(0, len(pairs), 4):
         painted, source, _, gradient = pairs.take(slice(first, first + 4))
@@ -343,7 +343,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="of gradient descent (60)")
     options = parser.parse_args()
     if not perceptual.find_weights():
-        raise UsageError("no weights of VGG16 to learn from (python -m eval weights makes them)")
+        parser.error("no weights of VGG16 to learn from (python -m eval weights makes them)")
     options.out.mkdir(parents=True, exist_ok=True)
     parts = {}
     for name, held_out, count in (("held", True, 120), ("pairs", False, options.pairs)):
