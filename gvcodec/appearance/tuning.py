@@ -276,15 +276,14 @@ def tune(
     losses compare, see `perceptual.leading_weights`; without their weights a warning says so and None comes back."""
     begin = time.monotonic()
     say = progress or (lambda text: None)
-    reason = ""
-    leading = perceptual.leading_weights(leader)
+    reason, leading = "", None
     if not samples:
         reason = "no frames to tune on"
     elif min(fmt.width, fmt.height) < _SMALLEST:
         reason = f"pictures smaller than {_SMALLEST} samples"
-    elif leading is None:
+    elif (leading := perceptual.leading_weights(leader)) is None:
         reason = "no weights of the perceptual losses found"
-    if reason or leading is None:
+    if leading is None:
         warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
         return None
     renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES

@@ -34,6 +34,7 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint
 from gvcodec.appearance.payload import GROUPS
+from gvcodec.appearance.renderer import BASES, slot
 from gvcodec.train.data import Cache
 from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import crop_rgb, render_run, shown_rgb
@@ -73,7 +74,7 @@ class Pairs:
 
 
 def make_pairs(caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0) -> Pairs:
-    """Crops of the caches in turn, painted by the renderer of their base with its tunable weights moved by a random amount."""
+    """Random crops of the caches in turn, painted by the renderer of their base with its tunable weights moved by a random amount."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
@@ -81,9 +82,8 @@ def make_pairs(caches: Sequence[Cache], teacher: PerceptualLoss, count: int, see
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count):
         cache = caches[number % len(caches)]
-        entry = rng.randrange(len(cache.entries))
-        batch = cache.batch(1, 192, [(entry, rng.randrange(len(cache.records[entry][0])))])
-        base = cache.entries[entry]["base"]
+        batch = cache.batch(1, 192)
+        base = max(BASES, key=lambda name, told=batch.condition[0]: float(told[slot(name)]))  # type: ignore[misc]
         if base not in renderers:
             renderer = load_checkpoint(find_checkpoint(base=base))
             renderers[base] = renderer, {n: p.clone() for n, p in renderer.named_parameters() if n in names}
