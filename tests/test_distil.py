@@ -7,8 +7,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gvcodec import perceptual
+from gvcodec.appearance.checkpoint import save_weights
 from gvcodec.train import distil
-from gvcodec.train.distil import Pairs, agreement, fit_layers, refine, save
+from gvcodec.train.distil import Pairs, agreement, fit_layers, refine
 from gvcodec.train.vgg import PerceptualLoss
 
 WIDTHS = (6, 8, 10, 10, 8)
@@ -68,7 +69,7 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
     (tmp_path / "other.safetensors").write_bytes(b"not one")
     with pytest.raises(perceptual.MissingWeightsError, match="other"):
         perceptual.read_weights(tmp_path / "other.safetensors")
-    save(end, tmp_path / "small.safetensors")
+    save_weights(end, tmp_path / "small.safetensors")
     weights = perceptual.read_weights(tmp_path / "small.safetensors")
     exact = PerceptualLoss(integer=False, weights=weights)
     painted, source, _, _ = held.take([0, 1])

@@ -14,6 +14,8 @@ from gvcodec.errors import MediaError
 from gvcodec.models import CHECKPOINT_VARIABLE, model_id, shipped_folders
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gvcodec.appearance.renderer import Renderer
 
 
@@ -53,14 +55,19 @@ def has_tokens(path: Path | None = None) -> bool:
         raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
 
 
-def save_checkpoint(renderer: Renderer, path: Path) -> None:
-    """Write weights as fp16, to a temporary name first."""
+def save_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as fp16, to a temporary name first."""
     from safetensors.torch import save
 
     partial = path.with_suffix(".part")
-    weights = {name: tensor.detach().half().cpu().contiguous() for name, tensor in renderer.state_dict().items()}
-    partial.write_bytes(save(weights, metadata={"renderer": json.dumps(renderer.config.as_dict())}))
+    halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
+    partial.write_bytes(save(halves, metadata=metadata))
     os.replace(partial, path)
+
+
+def save_checkpoint(renderer: Renderer, path: Path) -> None:
+    """Write weights and configuration."""
+    save_weights(renderer.state_dict(), path, {"renderer": json.dumps(renderer.config.as_dict())})
 
 
 def load_checkpoint(path: Path | None = None) -> Renderer:

@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvcodec import perceptual
-from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint
+from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint, save_weights
 from gvcodec.appearance.payload import GROUPS
 from gvcodec.appearance.renderer import BASES, slot
 from gvcodec.train.data import Cache
@@ -324,15 +323,6 @@ def refine(
     return weights(average), step
 
 
-def save(weights: Weights, path: Path) -> None:
-    """Write as fp16, to a temporary name first."""
-    from safetensors.torch import save as to_bytes
-
-    partial = path.with_suffix(".part")
-    partial.write_bytes(to_bytes({name: tensor.detach().half().contiguous() for name, tensor in weights.items()}))
-    os.replace(partial, path)
-
-
 def main() -> None:
     """Make material, fit, refine; what is in the folder already is taken from there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -355,13 +345,13 @@ def main() -> None:
     fitted = options.out / "fitted.safetensors"
     if not fitted.is_file():
         some = Pairs(*(x[: options.fitted] for x in vars(parts["pairs"]).values()))
-        save(fit_layers(perceptual.load_weights("vgg"), some), fitted)
+        save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
 
     curve: list[dict[str, float]] = []
     made = options.out / perceptual.SMALL_NETWORK
 
     def say(step: int, minutes: float, weights: Weights) -> None:
-        save(weights, made)
+        save_weights(weights, made)
         curve.append({"step": step, "minutes": round(minutes, 1), **agreement(weights, parts["held"])})
         print(json.dumps(curve[-1]), flush=True)
 
