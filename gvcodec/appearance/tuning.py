@@ -45,6 +45,7 @@ from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
+    from gvcodec.train.objective import Objective
     from gvcodec.train.vgg import Reference
 
 #: Bytes that a stream is taken to have when the caller does not say.
@@ -143,7 +144,17 @@ class _Pool:
         return batch, [self.references[n] for n in numbers]
 
 
-class _Tuner:
+def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -> Objective:
+    """What tuning lowers. `weights`: those of the perceptual loss, by default VGG16's."""
+    from gvcodec.train.losses import known_colour
+    from gvcodec.train.objective import Objective
+    from gvcodec.train.vgg import PerceptualLoss
+
+    colour = known_colour(fmt.colour, fmt.height)
+    return Objective(PerceptualLoss(weights=weights), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)
+
+
+class Tuner:
     """The fit itself: a working copy of the base renderer, the tensors that move, and the crops."""
 
     def __init__(
@@ -151,24 +162,18 @@ class _Tuner:
         base: Renderer,
         runs: list[Run],
         conditions: Tensor,
-        fmt: VideoFormat,
+        objective: Objective,
         groups: int,
         rate: float,
         seed: int,
-        weights: dict[str, Tensor] | None = None,
     ) -> None:
-        """`weights`: those of the perceptual loss, by default VGG16's."""
-        from gvcodec.train.losses import known_colour
-        from gvcodec.train.objective import Objective
-        from gvcodec.train.vgg import PerceptualLoss
-
+        """`objective`: see `make_objective`; `groups`: how many of `payload.GROUPS` move."""
         self.base, self.renderer = base, copy.deepcopy(base)
         self.names = [name for group in GROUPS[:groups] for name in group]
         parameters = dict(self.renderer.named_parameters())
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        colour = known_colour(fmt.colour, fmt.height)
-        self.objective = Objective(PerceptualLoss(weights=weights), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)
+        self.objective = objective
         rng = np.random.default_rng(seed)
         self.pool, self.held = _Pool(runs, _POOL, conditions, rng), _Pool(runs, _VALIDATION, conditions, rng)
         self.rng, self.rate = rng, rate
@@ -288,7 +293,8 @@ def tune(
         return None
     renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
-    tuner = _Tuner(renderer, _prepare(samples), condition(base, scale, q), fmt, groups, _RATE, seed, leading[1])
+    objective = make_objective(fmt, leading[1])
+    tuner = Tuner(renderer, _prepare(samples), condition(base, scale, q), objective, groups, _RATE, seed)
     say(f"tuning: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
 
     def cost(loss: float, payload: bytes) -> float:
