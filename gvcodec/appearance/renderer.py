@@ -32,7 +32,7 @@ from gvcodec.appearance.tokens import TokenEncoder, TokenReader, Tokens
 BASES = ("klt", "av1", "hevc", "vvc")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 BANDS = 9
-_CONDITION = 2 + len(BASES) + len(SCALES)
+CONDITION = 2 + len(BASES) + len(SCALES)
 NOISE_UNIT = 4 / 255  # amplitude of noise for a head output of 1
 SIGNAL_GAIN = 16.0  # brings band samples (hundredths) to the order of 1
 _TRUST_SCALE = 6 / 255  # mean difference of motion-compensated loop frames at which trust has dropped to 1/e
@@ -100,7 +100,7 @@ def slot(base: str) -> int:
 
 def condition(base: str, scale: Fraction, q: int) -> Tensor:
     """Condition vector `(1, 9)` of a stream; a scale that is not listed counts as the nearest."""
-    x = torch.zeros(1, _CONDITION)
+    x = torch.zeros(1, CONDITION)
     x[0, 0], x[0, 1] = q / 63, (q / 63) ** 2
     x[0, slot(base)] = 1
     nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
@@ -178,7 +178,7 @@ class Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
-        self.condition = nn.Linear(_CONDITION, channels)
+        self.condition = nn.Linear(CONDITION, channels)
         self.expand = nn.Conv2d(channels, 2 * channels, 1)
         self.project = nn.Conv2d(2 * channels, channels, 1)
         nn.init.normal_(self.project.weight, std=0.3 / channels**0.5)
