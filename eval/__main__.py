@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
+    _add_tokens(commands.add_parser("tokens", help="tokens alone, without a structure layer: memories and budgets"))
     _add_settings(commands.add_parser("settings", help="what settings of the standard layers are worth"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             "sizes": _sizes,
             "tuning": _tuning,
             "modules": _modules,
+            "tokens": _tokens,
             "settings": _settings,
             "robustness": _robustness,
             "weights": _weights,
@@ -195,6 +197,14 @@ def _add_modules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")
     _add_readme(parser, "modules")
+
+
+def _add_tokens(parser: argparse.ArgumentParser) -> None:
+    _add_clips(parser, 24)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="of gvcodec.train.tokens_only")
+    parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
+    parser.add_argument("--out", type=Path, default=Path("out/tokens"), metavar="DIR")
+    _add_readme(parser, "tokens")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -379,6 +389,15 @@ def _modules(options: argparse.Namespace) -> int:
 
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
     _publish(options, {"modules": measure(_clips(options), options.base, options.rate, every, options.out)})
+    return 0
+
+
+def _tokens(options: argparse.Namespace) -> int:
+    from eval.metrics import sampling
+    from eval.tokens_only import JUDGED, measure
+
+    every = dict(sampling(JUDGED, options.every, on_gpu=False))
+    _publish(options, {"tokens": measure(_clips(options), options.models, every, options.out)})
     return 0
 
 

@@ -68,6 +68,10 @@ class Encoder:
                 self._range = self._range << 8 & 0xFFFFFFFF
                 self._shift()
 
+    def forget(self) -> None:
+        """Code the next value as if a zero had gone before."""
+        self._before = 0
+
     def put(self, value: int, kind: int = 0) -> None:
         """Code a signed integer with the statistics of its class."""
         table, size = self._contexts.get(kind), abs(value)
@@ -138,6 +142,10 @@ class Decoder:
             value = value << 1 | bit
             self._fill()
         return value
+
+    def forget(self) -> None:
+        """As that of `Encoder`."""
+        self._before = 0
 
     def get(self, kind: int = 0) -> int:
         """The next signed integer of its class; its magnitude stays below 2¹⁶ whatever the bytes are."""

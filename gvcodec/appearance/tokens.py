@@ -11,6 +11,7 @@ Both begin without effect: the last layer of the reader is zero.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,14 @@ def from_windows(x: Tensor, side: int, height: int, width: int) -> Tensor:
     return y.flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
 
 
+def cosines(side: int, count: int) -> Tensor:
+    """The `count` lowest two-dimensional cosines but the constant on `side`² positions: `(side², count)`. A place that begins as these can be told
+    from others at once, near ones least."""
+    grid = (torch.arange(side) + 0.5) * math.pi / side
+    pairs = sorted(((u, v) for u in range(side) for v in range(side)), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[1:]
+    return torch.stack([torch.outer(torch.cos(u * grid), torch.cos(v * grid)).flatten() for u, v in pairs[:count]], 1)
+
+
 class Attention(nn.Module):
     """Queries read a set: `(N, Q, d)` and `(N, S, d)` → `(N, Q, d)`, the inputs normalised; `mask` `(N, S)` bool, False = not there."""
 
@@ -106,8 +115,8 @@ class TokenEncoder(nn.Module):
         self.stem2 = nn.Conv2d(32, d, 3, 2, 1)
         self.statistics = nn.Conv2d(25, d, 1)
         self.patch = nn.Conv2d(d, d, 2, 2)
-        self.place = nn.Parameter(0.02 * torch.randn(PATCHES * PATCHES, d))
-        self.queries = nn.Parameter(0.02 * torch.randn(config.tokens, d))
+        self.place = nn.Parameter(cosines(PATCHES, d))
+        self.queries = nn.Parameter(0.5 * torch.randn(config.tokens, d))
         self.local = nn.ModuleList([_Layer(d) for _ in range(2)])
         self.overall = _Layer(d)
         self.pooled = nn.Linear(d, d)
@@ -155,9 +164,9 @@ class TokenReader(nn.Module):
         super().__init__()
         d = config.channels
         self.embed = nn.Linear(config.token_channels, d)
-        self.index = nn.Parameter(0.02 * torch.randn(config.tokens, d))
+        self.index = nn.Parameter(0.3 * torch.randn(config.tokens, d))
         self.nothing = nn.Parameter(0.02 * torch.randn(1, d))  # what is read where nothing was sent
-        self.place = nn.Parameter(0.02 * torch.randn(CELLS * CELLS, d))
+        self.place = nn.Parameter(cosines(CELLS, d))
         self.read = Attention(d, zero=True)
         self.memory = config.memory
         if config.memory:

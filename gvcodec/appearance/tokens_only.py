@@ -1,8 +1,9 @@
 """GVC1D's form of a codec: no structure layer at all. A picture comes from 1-D tokens, the picture painted before it and a memory alone.
 
 An ablation (`base` none): it shows what tokens carry when nothing else does. Local and global layers, reader and 1-D memory are those of
-`tokens`, the trunk is the renderer's; besides, the decoder predicts from the tokens where each 8×8 block of the picture before has moved to, how much of it
-stays, and what is drawn over it. A GOP begins with mid grey. The closed loop is in float: it is bounded by keyframes, not exact between machines.
+`tokens`, the trunk is the renderer's. So that they have something to begin with, tokens start as a transform: the lowest cosines of how the low-passed source
+differs from the picture before, coarse ones first. What networks add on either side begins as nothing; besides, the decoder predicts where each 8×8 block of the
+picture before has moved to, how much of it stays, and what is drawn over it. A GOP begins with mid grey. The closed loop is in float: it is bounded by keyframes, not exact between machines.
 
 `memory` of the configuration: "none", "1d" (a few vectors a window, gated cross-attention) or "2d" (a vector for each 8×8 block, gated convolutions).
 """
@@ -10,6 +11,7 @@ stays, and what is drawn over it. A GOP begins with mid grey. The closed loop is
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,13 +21,23 @@ from torch import Tensor, nn
 
 from gvcodec.appearance.checkpoint import save_weights
 from gvcodec.appearance.renderer import CONDITION, Block, FilterBank, RendererConfig, analyse
-from gvcodec.appearance.tokens import TokenEncoder, TokenReader, Tokens, quantise
+from gvcodec.appearance.tokens import (
+    CELLS,
+    TokenEncoder,
+    TokenReader,
+    Tokens,
+    from_windows,
+    quantise,
+    to_windows,
+)
 from gvcodec.errors import MediaError
 
 MEMORIES = ("none", "1d", "2d")
 _VECTORS = 8  # of 1-D memory a window
 _GREY = 0.5
 _KEEP = 2.0  # bias of what stays of the picture before
+_UNIT = 0.014  # change of the low-passed picture, root mean square over a window, that a value of 1 stands for at first
+_CHROMA = 5.0  # squared frequencies of chroma count so many times as luma's, in the order of cosines
 
 Picture = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and chroma (B, 2, H/2, W/2) in 0…1
 
@@ -51,6 +63,20 @@ class TokensOnlyConfig:
             token_width=self.token_width,
             memory=_VECTORS if self.memory == "1d" else 0,
         )
+
+
+def transform(count: int) -> Tensor:
+    """The `count` lowest cosines of a window's low-passed planes, orthonormal: `(count, CELLS² · 3)`, components last."""
+    order = sorted(
+        ((component, u, v) for component in range(3) for u in range(CELLS) for v in range(CELLS)),
+        key=lambda key: ((key[1] ** 2 + key[2] ** 2 + 1) * (_CHROMA if key[0] else 1), key),
+    )[:count]
+    grid = (torch.arange(CELLS) + 0.5) * math.pi / CELLS
+    basis = torch.zeros(count, CELLS * CELLS, 3)
+    for row, (component, u, v) in enumerate(order):
+        wave = torch.outer(torch.cos(u * grid), torch.cos(v * grid)).flatten()
+        basis[row, :, component] = wave / wave.norm()
+    return basis.flatten(1)
 
 
 class GridReader(TokenReader):
@@ -81,11 +107,15 @@ class TokensOnly(nn.Module):
         sizes, c = config.of_renderer(), config.channels
         self.bank = FilterBank()
         self.stem, self.stem2 = nn.Conv2d(12, 24, 3, 2, 1), nn.Conv2d(24, c - 16, 3, 2, 1)
-        self.statistics = nn.Conv2d(15, 16, 1)
+        self.statistics = nn.Conv2d(18, 16, 1)
         self.blocks = nn.ModuleList([Block(c) for _ in range(config.depth)])
         self.encoder = TokenEncoder(sizes)
         self.reader = (GridReader if config.memory == "2d" else TokenReader)(sizes)
         nn.init.xavier_uniform_(self.reader.read.out.weight)
+        nn.init.xavier_uniform_(self.encoder.out.weight, 0.02)
+        self.register_buffer("basis", transform(config.tokens * config.token_channels), persistent=False)
+        #: Log of how much finer each value is than at first.
+        self.fineness = nn.Parameter(torch.zeros(config.tokens * config.token_channels))
         self.move = nn.Conv2d(c, 3, 1)
         self.draw = nn.Conv2d(c, 16 * config.drawing, 1)
         self.middle = nn.Conv2d(config.drawing, config.drawing, 3, padding=1)
@@ -96,8 +126,16 @@ class TokensOnly(nn.Module):
 
     def encode(self, source: Picture, before: Picture | None) -> Tensor:
         """Tokens before rounding, `(B, rows, columns, K, C)`; `before`: the picture painted last, None at a keyframe."""
-        values: Tensor = self.encoder(*(analyse(self.bank, *p) for p in (source, before or grey_like(source[0]))))
-        return values
+        wanted, past = (analyse(self.bank, *p) for p in (source, before or grey_like(source[0])))
+        learned: Tensor = self.encoder(wanted, past)
+        windows, _ = to_windows(wanted.level - past.level, CELLS)
+        plain = windows.flatten(3) @ self.basis.T * (self.fineness.exp() / (_UNIT * CELLS))
+        return learned + plain.reshape(learned.shape)
+
+    def _synthesis(self, tokens: Tokens, height: int, width: int) -> Tensor:
+        """What the transform says of the tokens: low-passed planes `(B, 3, height, width)`."""
+        windows = (tokens.values.flatten(3) * (_UNIT * CELLS / self.fineness.exp())) @ self.basis
+        return from_windows(windows.unflatten(3, (-1, 3)), CELLS, height, width)
 
     def forward(
         self, before: Picture | None, tokens: Tokens, memory: Tensor | None, like: Tensor
@@ -106,10 +144,11 @@ class TokensOnly(nn.Module):
         past = grey_like(like) if before is None else before
         picture = analyse(self.bank, *past)
         known = torch.full_like(picture.level[:, :1], float(before is not None))
+        coarse = self._synthesis(tokens, *picture.level.shape[2:])
         x = torch.cat(
             [
                 self.stem2(F.silu(self.stem(picture.signal))),
-                self.statistics(torch.cat([picture.energy, picture.level, known], 1)),
+                self.statistics(torch.cat([picture.energy, picture.level, known, 4 * coarse], 1)),
             ],
             1,
         )
@@ -120,15 +159,18 @@ class TokensOnly(nn.Module):
             x = block(x, no_base)
         drawn = F.silu(F.pixel_shuffle(self.draw(F.silu(x)), 4))
         drawn = self.leave(F.silu(self.middle(drawn)))
-        luma = F.pixel_shuffle(F.conv2d(F.pad(drawn[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft), 2)
+        coarse = F.interpolate(coarse, scale_factor=4, mode="bilinear", align_corners=False)
+        luma = F.interpolate(coarse[:, :1], scale_factor=2, mode="bilinear", align_corners=False)
+        tint = coarse[:, 1:] + drawn[:, 4:]
+        luma = luma + F.pixel_shuffle(F.conv2d(F.pad(drawn[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft), 2)
         if before is None:
-            return (past[0] + luma, past[1] + drawn[:, 4:]), memory
+            return (past[0] + luma, past[1] + tint), memory
         steering = F.interpolate(self.move(x), scale_factor=4, mode="bilinear", align_corners=False)
         keep = torch.sigmoid(steering[:, 2:] + _KEEP)
         flow = 8 * steering[:, :2]  # in luma samples, at half resolution
         moved = _warped(past[0], flow.repeat_interleave(2, 2).repeat_interleave(2, 3)), _warped(past[1], flow / 2)
         full = keep.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        return (_GREY + full * (moved[0] - _GREY) + luma, _GREY + keep * (moved[1] - _GREY) + drawn[:, 4:]), memory
+        return (_GREY + full * (moved[0] - _GREY) + luma, _GREY + keep * (moved[1] - _GREY) + tint), memory
 
 
 def grey_like(luma: Tensor) -> Picture:

@@ -1,0 +1,230 @@
+"""The ablation without a structure layer (GVC1D's form): `python -m eval tokens MODEL…`.
+
+Models are those of `gvcodec.train.tokens_only`. Every clip is coded by each of them with several numbers of tokens a window, written, read back and painted from what
+was read; the first frame is the only keyframe. Curves over the numbers of tokens are compared with that of the first model by BD-rate. Two more tables follow:
+budgets of the windows drawn by the router against equal ones, for models trained with either; and what the memory and the neighbouring value are worth to the
+entropy model, in bytes of the same tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.bd import bd_rate
+from eval.metrics import METRICS, Measurer, looked_at
+from eval.report.tables import markdown
+from eval.codecs.ours import content_version
+from eval.tools import EvalError, read_json, write_json, write_text
+from eval.video import Clip, RawVideo, stand_in
+from gvcodec.bitstream.varint import Cursor, encode_var
+from gvcodec.media.planes import to_eight_bits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gvcodec.appearance.tokens_only import Picture, TokensOnly
+
+#: Tokens a window.
+COUNTS = (4, 8, 16, 32)
+#: Mean numbers of tokens at which the router is compared: below the most, or there is nothing to share out.
+ROUTED = (4, 8, 16)
+JUDGED = ("psnr_y", "lpips_alex", "dists")
+_ALL_RATES = (1e-6, 100.0)
+
+
+def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int], out: Path) -> str:
+    """Encodes, measures, writes `tokens.json` and `.md` below `out`; returns the Markdown. Points that are there already, of the same clips,
+    models and metrics, are kept. Raises EvalError."""
+    from gvcodec.appearance.tokens_only import load_tokens_only
+    from gvcodec.errors import MediaError
+
+    settings = {"every": every, "version": content_version()}
+    before = read_json(out / "tokens.json") or {}
+    usable = before.get("rows", []) if all(before.get(name) == value for name, value in settings.items()) else []
+    known = {(r["clip"], r["sha256"], r["model_sha256"], r["count"], r["routed"]): r for r in usable}
+    rows: list[dict[str, Any]] = []
+    for clip in clips:
+        measurer = Measurer(clip, every)
+        for path in tqdm(models, desc=clip.name, unit="model", disable=None):
+            try:
+                model, sha256 = load_tokens_only(path), hashlib.sha256(path.read_bytes()).hexdigest()
+            except MediaError as error:
+                raise EvalError(str(error)) from None
+            for routed, count in [*((False, n) for n in COUNTS), *((True, n) for n in ROUTED)]:
+                key = (clip.name, clip.sha256, sha256, count, routed)
+                if key not in known:
+                    told = {
+                        "clip": clip.name,
+                        "sha256": clip.sha256,
+                        "model": path.stem,
+                        "model_sha256": sha256,
+                        "count": count,
+                        "routed": routed,
+                    }
+                    known[key] = told | _point(clip, model, count, routed, measurer, out)
+                rows.append(known[key])
+                write_json(out / "tokens.json", {**settings, "rows": [*known.values()]})
+    text = to_markdown(rows, clips, [path.stem for path in models], every)
+    write_text(out / "tokens.md", text + "\n")
+    return text
+
+
+def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Measurer, out: Path) -> dict[str, Any]:
+    import torch
+
+    with torch.inference_mode():
+        frames = list(_encoded(clip, model, count, routed))
+        plain = _packed(frames, model)
+        path = out / "stream.bin"
+        path.write_bytes(plain)
+        data = path.read_bytes()
+        path.unlink()
+        yuv = out / "decoded.yuv"
+        with yuv.open("wb") as file:
+            for picture in _decoded(data, model, clip):
+                file.write(_samples(picture, clip))
+    raw = clip.raw
+    found = measurer(RawVideo(yuv, raw.width, raw.height, raw.frames, raw.depth))
+    yuv.unlink()
+    return {
+        "bytes": len(data),
+        "bytes_no_memory": len(_packed(frames, model, memory=False)),
+        "bytes_no_context": len(_packed(frames, model, memory=False, neighbour=False)),
+        "bpp": 8 * len(data) / clip.pixels,
+        "metrics": {name: m["mean"] for name, m in found.items()},
+    }
+
+
+def _encoded(clip: Clip, model: TokensOnly, count: int, routed: bool) -> Iterable[np.ndarray]:
+    """Tokens of each frame, `(rows, columns, K, C)` int64; what was not sent is zero."""
+    import torch
+
+    from gvcodec.appearance.painter import to_tensors
+    from gvcodec.appearance.tokens_only import take
+    from gvcodec.train.tokens_only import evidence, routed_counts
+
+    before, memory = None, None
+    for planes in clip.raw:
+        source = to_tensors(tuple(p.astype(np.uint16) << (10 - clip.raw.depth) for p in planes))  # type: ignore[arg-type]
+        exact = model.encode(source, before)
+        if routed:
+            counts = routed_counts(evidence(model, before, exact, memory, source), count, exact.shape[3])
+        else:
+            counts = torch.full(exact.shape[:3], count)
+        tokens = take(exact, counts)
+        yield tokens.values[0].long().numpy()
+        # Zeros at the end of a window are not sent: paint what the decoder will know.
+        before, memory = _painted(model, before, memory, tokens.values, source[0])
+
+
+def _painted(
+    model: TokensOnly, before: Picture | None, memory: Tensor | None, values: Tensor, like: Tensor
+) -> tuple[Picture, Tensor | None]:
+    import torch
+
+    from gvcodec.appearance.tokens import Tokens
+
+    places = torch.arange(1, values.shape[3] + 1)
+    counts = ((values != 0).any(4) * places).amax(3)
+    (luma, chroma), memory = model(before, Tokens(values, counts), memory, like)
+    return (luma.clamp(0, 1), chroma.clamp(0, 1)), memory
+
+
+def _packed(frames: Iterable[np.ndarray], model: TokensOnly, **parts: bool) -> bytes:
+    """The file: of each frame the length of its tokens, and these."""
+    from gvcodec.appearance.token_coder import TokenCoder
+    from gvcodec.appearance.tokens import LIMIT
+
+    stream, coder = b"", None
+    for values in frames:
+        coder = coder or TokenCoder(values.shape, LIMIT, **parts)  # type: ignore[arg-type]
+        data = coder.pack(values)
+        stream += encode_var(len(data)) + data
+    return stream
+
+
+def _decoded(data: bytes, model: TokensOnly, clip: Clip) -> Iterable[Picture]:
+    import torch
+
+    from gvcodec.appearance.token_coder import TokenCoder
+    from gvcodec.appearance.tokens import LIMIT, window_grid
+
+    height, width = (-(-n // 16) * 16 for n in (clip.raw.height, clip.raw.width))
+    config = model.config
+    coder = TokenCoder((*window_grid(height, width), config.tokens, config.token_channels), LIMIT)
+    cursor, like = Cursor(data, "tokens"), torch.zeros(1, 1, height, width)
+    before, memory = None, None
+    while len(cursor):
+        values, _ = coder.unpack(cursor.take(cursor.var()))
+        before, memory = _painted(model, before, memory, torch.from_numpy(values).float()[None], like)
+        yield before
+
+
+def _samples(picture: Picture, clip: Clip) -> bytes:
+    """As they stand in a raw file of the clip's format."""
+    parts = [(plane * 1023).round().numpy().astype(np.uint16) for plane in (picture[0][0, 0], *picture[1][0])]
+    cut = [p[: shape[0], : shape[1]] for p, shape in zip(parts, clip.raw.plane_shapes, strict=True)]
+    return b"".join((to_eight_bits(p) if clip.raw.depth == 8 else p).tobytes() for p in cut)
+
+
+def to_markdown(rows: list[dict[str, Any]], clips: Sequence[Clip], models: Sequence[str], every: dict[str, int]) -> str:
+    """Three tables: models, the router, the entropy model's parts."""
+
+    def of(model: str, routed: bool) -> list[dict[str, Any]]:
+        return [r for r in rows if r["model"] == model and r["routed"] == routed]
+
+    def compared(anchor: list[dict[str, Any]], test: list[dict[str, Any]], metric: str) -> str:
+        found = []
+        for clip in clips:
+            curves = [
+                [(r["bpp"], r["metrics"][metric]) for r in part if r["clip"] == clip.name] for part in (anchor, test)
+            ]
+            found.append(bd_rate(*curves, METRICS[metric].higher_is_better, _ALL_RATES).percent)
+        usable = [f for f in found if f is not None]
+        shown = f"{fmean(usable):+.1f} %" if usable else "–"
+        return shown + (f" ({len(usable)} of {len(clips)})" if len(usable) < len(clips) else "")
+
+    labels = [METRICS[m].marked for m in JUDGED]
+    first, lines = models[0], []
+    for model in models:
+        points = of(model, False)
+        for count in COUNTS:
+            some = [r for r in points if r["count"] == count]
+            values = [f"{fmean(r['metrics'][m] for r in some):.{METRICS[m].digits}f}" for m in JUDGED]
+            bd = (
+                [compared(of(first, False), points, m) for m in JUDGED]
+                if count == COUNTS[-1] and model != first
+                else [""] * 3
+            )
+            lines.append(
+                [model if count == COUNTS[0] else "", str(count), f"{fmean(r['bpp'] for r in some):.4f}", *values, *bd]
+            )
+    tables = [markdown(["model", "tokens a window", "bpp", *labels, *(f"BD-rate, {label}" for label in labels)], lines)]
+    lines = [
+        [model, *(compared([r for r in of(model, False) if r["count"] in ROUTED], of(model, True), m) for m in JUDGED)]
+        for model in models
+    ]
+    tables.append(markdown(["router's budgets against equal ones, BD-rate", *labels], lines))
+    lines = []
+    for model in models:
+        whole = [r for r in of(model, False)]
+        cells = [
+            f"{100 * (sum(r[part] for r in whole) / sum(r['bytes'] for r in whole) - 1):+.1f} %"
+            for part in ("bytes_no_memory", "bytes_no_context")
+        ]
+        lines.append([model, *cells])
+    tables.append(markdown(["bytes of the same tokens", "without memory", "without memory and neighbour"], lines))
+    frames = clips[0].raw.frames
+    sampled = looked_at(every)
+    note = (
+        f"Models are named by memory and by how budgets were drawn in training. Written and decoded files, {len(clips)} clips ({', '.join(c.name for c in clips)}), first {frames} frames, one keyframe; means over clips. "
+        f"BD-rates are over numbers of tokens, against `{first}`; negative = fewer bytes. Router: equal budgets of {', '.join(map(str, ROUTED))} tokens against routed ones of these means. {sampled}. † A loss of training.{stand_in(clips)}"
+    )
+    return "\n\n".join([*tables, note])
