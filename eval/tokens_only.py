@@ -1,15 +1,16 @@
 """The ablation without a structure layer (GVC1D's form): `python -m eval tokens MODEL…`.
 
 Models are those of `gvcodec.train.tokens_only`. Every clip is coded by each of them with several numbers of tokens a window, written, read back and painted from what
-was read; the first frame is the only keyframe. Curves over the numbers of tokens are compared with that of the first model by BD-rate. Two more tables follow:
+was read; the first frame is the only keyframe. Curves over the numbers of tokens are compared with that of the first model by BD-rate. More tables follow:
 budgets of the windows drawn by the router against equal ones, for models trained with either; and what the memory and the neighbouring value are worth to the
-entropy model, in bytes of the same tokens.
+entropy model, in bytes of the same tokens. A last one sets parts of the first model to zero.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.bd import bd_rate
+from eval.codecs.ours import content_version
 from eval.metrics import METRICS, Measurer, looked_at
 from eval.report.tables import markdown
-from eval.codecs.ours import content_version
 from eval.tools import EvalError, read_json, write_json, write_text
 from eval.video import Clip, RawVideo, stand_in
 from gvcodec.bitstream.varint import Cursor, encode_var
@@ -36,6 +37,41 @@ COUNTS = (4, 8, 16, 32)
 #: Mean numbers of tokens at which the router is compared: below the most, or there is nothing to share out.
 ROUTED = (4, 8, 16)
 JUDGED = ("psnr_y", "lpips_alex", "dists")
+
+
+def _silence(*layers: Any) -> None:
+    """Zero what linear layers and convolutions give out."""
+    for layer in layers:
+        layer.weight.zero_()
+        layer.bias.zero_()
+
+
+def _without_local(model: TokensOnly) -> None:
+    for layer in model.encoder.local:
+        _silence(layer.attention.out, layer.project)
+
+
+def _without_motion(model: TokensOnly) -> None:
+    model.move.weight[:2] = 0
+    model.move.bias[:2] = 0
+
+
+def _unwritten(model: TokensOnly) -> None:
+    model.reader.blend.weight.zero_()
+    model.reader.blend.bias.fill_(-100.0)
+
+
+MEMORY = "decoder: memory never rewritten"
+#: What is set to zero in the first model, by the name of its row.
+PARTS: dict[str, Callable[[TokensOnly], None]] = {
+    "encoder: local layers": _without_local,
+    "encoder: global layer": lambda model: _silence(model.encoder.overall.attention.out, model.encoder.overall.project),
+    "encoder: all but the transform": lambda model: _silence(model.encoder.out),
+    "decoder: reading of tokens and memory by attention": lambda model: _silence(model.reader.read.out),
+    MEMORY: _unwritten,
+    "decoder: motion of the picture before": _without_motion,
+    "decoder: drawing": lambda model: _silence(model.leave),
+}
 _ALL_RATES = (1e-6, 100.0)
 
 
@@ -48,7 +84,7 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
     settings = {"every": every, "version": content_version()}
     before = read_json(out / "tokens.json") or {}
     usable = before.get("rows", []) if all(before.get(name) == value for name, value in settings.items()) else []
-    known = {(r["clip"], r["sha256"], r["model_sha256"], r["count"], r["routed"]): r for r in usable}
+    known = {(r["clip"], r["sha256"], r["model_sha256"], r["count"], r["routed"], r["without"]): r for r in usable}
     rows: list[dict[str, Any]] = []
     for clip in clips:
         measurer = Measurer(clip, every)
@@ -57,9 +93,15 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
                 model, sha256 = load_tokens_only(path), hashlib.sha256(path.read_bytes()).hexdigest()
             except MediaError as error:
                 raise EvalError(str(error)) from None
-            for routed, count in [*((False, n) for n in COUNTS), *((True, n) for n in ROUTED)]:
-                key = (clip.name, clip.sha256, sha256, count, routed)
+            points = [*((n, False, "") for n in COUNTS), *((n, True, "") for n in ROUTED)]
+            if path == models[0]:
+                points += [(COUNTS[-1], False, part) for part in PARTS if part != MEMORY or model.config.memory == "1d"]
+            for count, routed, without in points:
+                key = (clip.name, clip.sha256, sha256, count, routed, without)
                 if key not in known:
+                    used = copy.deepcopy(model)
+                    if without:
+                        PARTS[without](used)
                     told = {
                         "clip": clip.name,
                         "sha256": clip.sha256,
@@ -67,8 +109,9 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
                         "model_sha256": sha256,
                         "count": count,
                         "routed": routed,
+                        "without": without,
                     }
-                    known[key] = told | _point(clip, model, count, routed, measurer, out)
+                    known[key] = told | _point(clip, used, count, routed, measurer, out)
                 rows.append(known[key])
                 write_json(out / "tokens.json", {**settings, "rows": [*known.values()]})
     text = to_markdown(rows, clips, [path.stem for path in models], every)
@@ -81,7 +124,7 @@ def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Me
 
     with torch.inference_mode():
         frames = list(_encoded(clip, model, count, routed))
-        plain = _packed(frames, model)
+        plain = _packed(frames)
         path = out / "stream.bin"
         path.write_bytes(plain)
         data = path.read_bytes()
@@ -95,8 +138,8 @@ def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Me
     yuv.unlink()
     return {
         "bytes": len(data),
-        "bytes_no_memory": len(_packed(frames, model, memory=False)),
-        "bytes_no_context": len(_packed(frames, model, memory=False, neighbour=False)),
+        "bytes_no_memory": len(_packed(frames, memory=False)),
+        "bytes_no_context": len(_packed(frames, memory=False, neighbour=False)),
         "bpp": 8 * len(data) / clip.pixels,
         "metrics": {name: m["mean"] for name, m in found.items()},
     }
@@ -106,7 +149,7 @@ def _encoded(clip: Clip, model: TokensOnly, count: int, routed: bool) -> Iterabl
     """Tokens of each frame, `(rows, columns, K, C)` int64; what was not sent is zero."""
     import torch
 
-    from gvcodec.appearance.painter import to_tensors
+    from gvcodec.appearance.planes import to_tensors
     from gvcodec.appearance.tokens_only import take
     from gvcodec.train.tokens_only import evidence, routed_counts
 
@@ -137,7 +180,7 @@ def _painted(
     return (luma.clamp(0, 1), chroma.clamp(0, 1)), memory
 
 
-def _packed(frames: Iterable[np.ndarray], model: TokensOnly, **parts: bool) -> bytes:
+def _packed(frames: Iterable[np.ndarray], **parts: bool) -> bytes:
     """The file: of each frame the length of its tokens, and these."""
     from gvcodec.appearance.token_coder import TokenCoder
     from gvcodec.appearance.tokens import LIMIT
@@ -175,10 +218,10 @@ def _samples(picture: Picture, clip: Clip) -> bytes:
 
 
 def to_markdown(rows: list[dict[str, Any]], clips: Sequence[Clip], models: Sequence[str], every: dict[str, int]) -> str:
-    """Three tables: models, the router, the entropy model's parts."""
+    """Four tables: models, the router, the entropy model's parts, parts of the first model."""
 
     def of(model: str, routed: bool) -> list[dict[str, Any]]:
-        return [r for r in rows if r["model"] == model and r["routed"] == routed]
+        return [r for r in rows if r["model"] == model and r["routed"] == routed and not r["without"]]
 
     def compared(anchor: list[dict[str, Any]], test: list[dict[str, Any]], metric: str) -> str:
         found = []
@@ -221,6 +264,28 @@ def to_markdown(rows: list[dict[str, Any]], clips: Sequence[Clip], models: Seque
         ]
         lines.append([model, *cells])
     tables.append(markdown(["bytes of the same tokens", "without memory", "without memory and neighbour"], lines))
+    most = [r for r in of(first, False) if r["count"] == COUNTS[-1]]
+    lines = []
+    for name in PARTS:
+        parts = [r for r in rows if r["without"] == name]
+        changes = (
+            [
+                [100 * (value(p) / value(w) - 1) for p, w in zip(parts, most, strict=True)]
+                for value in (
+                    lambda r: r["bytes"],
+                    lambda r: r["metrics"]["lpips_alex"],
+                    lambda r: r["metrics"]["dists"],
+                )
+            ]
+            if parts
+            else []
+        )
+        if parts:
+            psnr = fmean(p["metrics"]["psnr_y"] - w["metrics"]["psnr_y"] for p, w in zip(parts, most, strict=True))
+            lines.append(
+                [name, f"{fmean(changes[0]):+.1f} %", f"{psnr:+.2f} dB", *(f"{fmean(c):+.1f} %" for c in changes[1:])]
+            )
+    tables.append(markdown([f"set to zero in {first}, {COUNTS[-1]} tokens", "bytes", *labels], lines))
     frames = clips[0].raw.frames
     sampled = looked_at(every)
     note = (

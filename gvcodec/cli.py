@@ -183,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     decode.add_argument("--max-pixels", type=_integer(1), metavar="N", help="refuse larger pictures")
     decode.add_argument("--max-memory", type=_bytes, metavar="BYTES", help="take no more memory, as 500M or 2G")
+    decode.add_argument("--device", default="cpu", metavar="NAME", help="where to paint: cpu, cuda, cuda:1 (cpu)")
     add_model(decode)
     add_threads(decode)
     add_overwrite(decode)

@@ -125,7 +125,7 @@ def decode(options: argparse.Namespace) -> None:
             say(f"{NO_TORCH}; writing loop frames")
             painted = False
         limits.check(header, painted, options.max_pixels, options.max_memory)
-        decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay)
+        decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay, options.device)
         if options.max_memory:
             limits.hold_to(options.max_memory)
         frames = decoder.frames_despite(reader) if isinstance(reader, Salvage) else _frames(decoder, reader)

@@ -60,8 +60,8 @@ class Decoder:
     """One video. `fidelity` gives the loop frames also where the stream has an appearance layer.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives frames out as early as
-    can be. `tracks` receives the payloads of `tracks` packets, for the caller to take out. Raises `WrongModelError` when
-    a model is not at hand.
+    can be. `device` is torch's name of where painting is done. `tracks` receives the payloads of `tracks` packets, for the caller to
+    take out. Raises `WrongModelError` when a model is not at hand, `UsageError` for a device that is not there.
     """
 
     def __init__(
@@ -71,12 +71,13 @@ class Decoder:
         threads: int = 0,
         models: Sequence[str | Path] = (),
         low_delay: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.header = header
         self.tracks: deque[bytes] = deque()
         self._structure = layers.structure_decoder(header, threads, models, low_delay)
         paints = header.appearance_id is not None and not fidelity
-        self._painter = layers.painter(header, threads, models) if paints else None
+        self._painter = layers.painter(header, threads, models, device) if paints else None
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tuned: bytes | None = None

@@ -102,14 +102,15 @@ def token_maker(header: SequenceHeader) -> TokenMaker:
     return TokenMaker(header.format, find_checkpoint(base=header.base))
 
 
-def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = ()) -> Painter:
-    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand or torch is missing."""
+def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu") -> Painter:
+    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand or torch is missing, `UsageError` for a
+    device that is not there."""
     if header.appearance_id is None or not can_paint():
         raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
     from gvcodec.appearance import Painter
 
-    return Painter(header.format, header.base, header.scale, header.q, checkpoint, threads)
+    return Painter(header.format, header.base, header.scale, header.q, checkpoint, threads, device)
 
 
 def tune(

@@ -5,33 +5,19 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import search
+from gvcodec.appearance.on_device import NetworkPainter
 from gvcodec.appearance.payload import unpack
+from gvcodec.appearance.planes import to_tensors
 from gvcodec.appearance.renderer import BASES, Renderer, analyse, condition
 from gvcodec.appearance.rows import RowPainter
 from gvcodec.appearance.token_coder import TokenCoder
 from gvcodec.appearance.tokens import LIMIT, Tokens, quantise, window_grid
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Plane, Planes, VideoFormat
-
-_PEAK = 1023
-_ALIGN = 16
-
-
-def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
-    """10-bit planes to luma `(1, 1, H, W)` and chroma `(1, 2, H/2, W/2)` in 0…1, padded to multiples of 16 by repeating edges."""
-    luma = torch.from_numpy(planes[0].astype(np.float32)).mul_(1 / _PEAK)[None, None]
-    chroma = torch.from_numpy(np.stack(planes[1:]).astype(np.float32)).mul_(1 / _PEAK)[None]
-    height, width = -(-luma.shape[2] // _ALIGN) * _ALIGN, -(-luma.shape[3] // _ALIGN) * _ALIGN
-    luma = F.pad(luma, (0, width - luma.shape[3], 0, height - luma.shape[2]), mode="replicate")
-    chroma = F.pad(chroma, (0, width // 2 - chroma.shape[3], 0, height // 2 - chroma.shape[2]), mode="replicate")
-    return luma, chroma
 
 
 def new_coder(renderer: Renderer, height: int, width: int) -> TokenCoder | None:
@@ -78,11 +64,19 @@ class Painter:
         painter.start_gop(tuned)          # payload of the `tune` packet, or None
         picture = painter.paint(loop)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 leaves torch's setting alone. Raises `UsageError` for
+    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 leaves torch's setting alone; `device`
+    is torch's name of where to paint. Raises `UsageError` for
     arguments out of range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError` in `start_gop`."""
 
     def __init__(
-        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path | None = None, threads: int = 0
+        self,
+        fmt: VideoFormat,
+        base: str,
+        scale: Fraction,
+        q: int,
+        checkpoint: Path | None = None,
+        threads: int = 0,
+        device: str = "cpu",
     ) -> None:
         if base not in BASES:
             raise UsageError(f"unknown base codec {base}")
@@ -96,7 +90,11 @@ class Painter:
         self._base = {name: p.clone() for name, p in self._renderer.named_parameters()}
         self._identity = False
         self._threads = threads or torch.get_num_threads()
-        self._rows = RowPainter(self._renderer, *self._size, self._threads)
+        self._frames: RowPainter | NetworkPainter
+        if device == "cpu":
+            self._frames = RowPainter(self._renderer, *self._size, self._threads)
+        else:
+            self._frames = NetworkPainter(self._renderer, device)
         self._before: Plane | None = None
         self._coder: TokenCoder | None = None
 
@@ -106,7 +104,7 @@ class Painter:
         self._identity = deltas is None
         for name, parameter in self._renderer.named_parameters():
             parameter.copy_(self._base[name] + deltas[name] if deltas and name in deltas else self._base[name])
-        self._rows.start(self._condition)
+        self._frames.start(self._condition)
         self._before = None
         self._coder = new_coder(self._renderer, *self._size)
 
@@ -129,4 +127,4 @@ class Painter:
             return loop
         vectors = None if self._before is None else search(loop[0], self._before, self._threads)
         self._before = loop[0]
-        return self._rows.step(loop, vectors, sent)
+        return self._frames.step(loop, vectors, sent)

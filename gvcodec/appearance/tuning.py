@@ -28,7 +28,6 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import BLOCK, search
-from gvcodec.appearance.painter import to_tensors
 from gvcodec.appearance.payload import (
     BASE,
     GROUPS,
@@ -41,6 +40,7 @@ from gvcodec.appearance.payload import (
     step_of,
     unpack,
 )
+from gvcodec.appearance.planes import to_tensors
 from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.types import Planes, VideoFormat
 

@@ -5,7 +5,7 @@
 stops after the given minutes or at SIGTERM/SIGINT with everything saved, and goes on from there when called again. Written to the
 configured folder: `state.pt` (everything needed to resume), `base.safetensors` (averaged weights, fp16, with the renderer's
 configuration), `log.jsonl` (one line every few steps, one for each validation) and `sheet-*.png` (source | loop | rendered).
-A run begins with a cheap stage without VGG (pixels and band energies), which teaches the trunk what texture belongs where.
+A run begins with a cheap stage without perceptual losses (pixels and band energies), which teaches the trunk what texture belongs where.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _FREE, _RISE = 0.4, 0.2
 @dataclass(frozen=True)
 class TrainConfig:
     """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock. `initial`: checkpoint whose
-    weights a new run begins with, as far as they exist there; `begin_as`: base as which those of the cache are taken at first there."""
+    weights a new run begins with, as far as they exist there; `begin_as`: base as which those of the cache are taken at first there;
+    `leader`: whose features the perceptual losses compare, see `perceptual.leading_weights`."""
 
     cache: str
     out: str
@@ -53,6 +54,7 @@ class TrainConfig:
     memory: int = 0
     initial: str = ""
     begin_as: str = ""
+    leader: str = ""
     seed: int = 1
     batch: int = 4
     size: int = 192
@@ -117,9 +119,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.renderer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
         )
-        loss = None
-        if perceptual.find_weights():
-            loss = PerceptualLoss().to(self.device)
+        leading = perceptual.leading_weights(config.leader)
+        loss = None if leading is None else PerceptualLoss(weights=leading[1]).to(self.device)
         self.cheap = Objective(None, config.pixel, 10 * config.energy, config.temporal, config.guard)
         self.full = Objective(loss, config.pixel, config.energy, config.temporal, config.guard)
         self.class_loss = torch.ones(8, device=self.device)

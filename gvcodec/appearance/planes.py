@@ -1,0 +1,24 @@
+"""Planes of integers as what networks take."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gvcodec.types import Planes
+
+#: Largest sample of 10-bit planes.
+PEAK = 1023
+_ALIGN = 16
+
+
+def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
+    """10-bit planes to luma `(1, 1, H, W)` and chroma `(1, 2, H/2, W/2)` in 0…1, padded to multiples of 16 by repeating edges."""
+    luma = torch.from_numpy(planes[0].astype(np.float32)).mul_(1 / PEAK)[None, None]
+    chroma = torch.from_numpy(np.stack(planes[1:]).astype(np.float32)).mul_(1 / PEAK)[None]
+    height, width = -(-luma.shape[2] // _ALIGN) * _ALIGN, -(-luma.shape[3] // _ALIGN) * _ALIGN
+    luma = F.pad(luma, (0, width - luma.shape[3], 0, height - luma.shape[2]), mode="replicate")
+    chroma = F.pad(chroma, (0, width // 2 - chroma.shape[3], 0, height // 2 - chroma.shape[2]), mode="replicate")
+    return luma, chroma
