@@ -199,6 +199,7 @@ def test_half_precision_paints_the_same_picture(decoded, device: str) -> None:
     assert psnr([got], [frames[-1].planes]) > psnr([frames[-1].loop], [frames[-1].planes]) + 3
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
-    with pytest.raises(UsageError, match="no device warp:9"):
-        NetworkPainter(load_checkpoint(), "warp:9")
+@pytest.mark.parametrize("device", ["warp:9", "meta", "cuda:99", "mkldnn"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(UsageError, match=f"no device {device} to paint on"):
+        NetworkPainter(load_checkpoint(), device)

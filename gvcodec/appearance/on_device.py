@@ -6,6 +6,7 @@ The same calls as `rows.RowPainter`, which is much faster on a processor. On CUD
 from __future__ import annotations
 
 import copy
+import textwrap
 
 import numpy as np
 import torch
@@ -25,9 +26,9 @@ class NetworkPainter:
     def __init__(self, renderer: Renderer, device: str, half: torch.dtype | None = None) -> None:
         try:
             self._device = torch.device(device)
-            torch.empty(1, device=self._device)
+            torch.ones(1, device=self._device).add(1).item()
         except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"no device {device} to paint on: {str(error).splitlines()[0]}") from None
+            raise UsageError(f"no device {device} to paint on: {textwrap.shorten(str(error), 80)}") from None
         self._half = half or (torch.float16 if self._device.type == "cuda" else None)
         self._renderer = self._network = renderer
         self._condition = torch.zeros(0)
