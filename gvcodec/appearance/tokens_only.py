@@ -37,6 +37,7 @@ _VECTORS = 8  # of 1-D memory a window
 _GREY = 0.5
 _KEEP = 2.0  # bias of what stays of the picture before
 _UNIT = 0.014  # change of the low-passed picture, root mean square over a window, that a value of 1 stands for at first
+_COARSEST, _FINER = 16, 2.0  # so many values keep it, or they would reach the limit; the others are that much finer
 _CHROMA = 5.0  # squared frequencies of chroma count so many times as luma's, in the order of cosines
 
 Picture = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and chroma (B, 2, H/2, W/2) in 0…1
@@ -114,8 +115,10 @@ class TokensOnly(nn.Module):
         nn.init.xavier_uniform_(self.reader.read.out.weight)
         nn.init.xavier_uniform_(self.encoder.out.weight, 0.02)
         self.register_buffer("basis", transform(config.tokens * config.token_channels), persistent=False)
-        #: Log of how much finer each value is than at first.
-        self.fineness = nn.Parameter(torch.zeros(config.tokens * config.token_channels))
+        #: Log of how much finer than `_UNIT` each value is.
+        self.fineness = nn.Parameter(
+            math.log(_FINER) * (torch.arange(config.tokens * config.token_channels) >= _COARSEST)
+        )
         self.move = nn.Conv2d(c, 3, 1)
         self.draw = nn.Conv2d(c, 16 * config.drawing, 1)
         self.middle = nn.Conv2d(config.drawing, config.drawing, 3, padding=1)

@@ -44,7 +44,7 @@ LENGTHS = ((0.0, 1), (0.25, 2), (0.5, 4), (0.75, 6))
 _CROPS = 8  # of a batch, over all of its frames
 _RATE, _PIXEL = 1.2e-3, 4.0
 #: Price of a bit a pixel, from when on, and when the perceptual distance joins.
-_PRICE, _FREE, _PERCEPTUAL = 4.0, 0.35, 0.3
+_PRICE, _FREE, _PERCEPTUAL = 1.0, 0.35, 0.3
 _PREFIXES = (32, 16, 8, 4, 2)
 
 
