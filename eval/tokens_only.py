@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 COUNTS = (4, 8, 16, 32)
 #: Mean numbers of tokens at which the router is compared: below the most, or there is nothing to share out.
 ROUTED = (4, 8, 16)
+#: Parts of the entropy model that are left out.
+ENTROPY = {
+    "without memory": {"memory": False},
+    "without neighbour": {"neighbour": False},
+    "without either": {"memory": False, "neighbour": False},
+}
 JUDGED = ("psnr_y", "lpips_alex", "dists")
 
 
@@ -74,6 +80,8 @@ PARTS: dict[str, Callable[[TokensOnly], None]] = {
 }
 _ALL_RATES = (1e-6, 100.0)
 
+Row = dict[str, Any]
+
 
 def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int], out: Path) -> str:
     """Encodes, measures, writes `tokens.json` and `.md` below `out`; returns the Markdown. Points that are there already, of the same clips,
@@ -85,7 +93,7 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
     before = read_json(out / "tokens.json") or {}
     usable = before.get("rows", []) if all(before.get(name) == value for name, value in settings.items()) else []
     known = {(r["clip"], r["sha256"], r["model_sha256"], r["count"], r["routed"], r["without"]): r for r in usable}
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for clip in clips:
         measurer = Measurer(clip, every)
         for path in tqdm(models, desc=clip.name, unit="model", disable=None):
@@ -119,7 +127,7 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
     return text
 
 
-def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Measurer, out: Path) -> dict[str, Any]:
+def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Measurer, out: Path) -> Row:
     import torch
 
     with torch.inference_mode():
@@ -138,8 +146,7 @@ def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Me
     yuv.unlink()
     return {
         "bytes": len(data),
-        "bytes_no_memory": len(_packed(frames, memory=False)),
-        "bytes_no_context": len(_packed(frames, memory=False, neighbour=False)),
+        **{name: len(_packed(frames, **parts)) for name, parts in ENTROPY.items()},
         "bpp": 8 * len(data) / clip.pixels,
         "metrics": {name: m["mean"] for name, m in found.items()},
     }
@@ -217,79 +224,79 @@ def _samples(picture: Picture, clip: Clip) -> bytes:
     return b"".join((to_eight_bits(p) if clip.raw.depth == 8 else p).tobytes() for p in cut)
 
 
-def to_markdown(rows: list[dict[str, Any]], clips: Sequence[Clip], models: Sequence[str], every: dict[str, int]) -> str:
+def to_markdown(rows: list[Row], clips: Sequence[Clip], models: Sequence[str], every: dict[str, int]) -> str:
     """Four tables: models, the router, the entropy model's parts, parts of the first model."""
+    tables = [_models(rows, models), _router(rows, models), _entropy(rows, models), _parts(rows, models[0])]
+    note = (
+        f"Models are named by memory and by how budgets were drawn in training. Written and decoded files, {len(clips)} clips "
+        f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames, one keyframe; means over clips. BD-rates are over numbers of tokens, against "
+        f"`{models[0]}`; negative = fewer bytes. Router: equal budgets of {', '.join(map(str, ROUTED))} tokens against routed ones of these means. "
+        f"{looked_at(every)}. † A loss of training.{stand_in(clips)}"
+    )
+    return "\n\n".join([*tables, note])
 
-    def of(model: str, routed: bool) -> list[dict[str, Any]]:
-        return [r for r in rows if r["model"] == model and r["routed"] == routed and not r["without"]]
 
-    def compared(anchor: list[dict[str, Any]], test: list[dict[str, Any]], metric: str) -> str:
+_LABELS = [METRICS[m].marked for m in JUDGED]
+
+
+def _of(rows: list[Row], model: str, routed: bool = False) -> list[Row]:
+    return [r for r in rows if r["model"] == model and r["routed"] == routed and not r["without"]]
+
+
+def _compared(anchor: list[Row], test: list[Row]) -> list[str]:
+    """BD-rates in the judged metrics, means over clips; how many clips where that is not all of them."""
+    clips, cells = list(dict.fromkeys(r["clip"] for r in anchor)), []
+    for metric in JUDGED:
         found = []
         for clip in clips:
-            curves = [
-                [(r["bpp"], r["metrics"][metric]) for r in part if r["clip"] == clip.name] for part in (anchor, test)
-            ]
+            curves = [[(r["bpp"], r["metrics"][metric]) for r in part if r["clip"] == clip] for part in (anchor, test)]
             found.append(bd_rate(*curves, METRICS[metric].higher_is_better, _ALL_RATES).percent)
         usable = [f for f in found if f is not None]
         shown = f"{fmean(usable):+.1f} %" if usable else "–"
-        return shown + (f" ({len(usable)} of {len(clips)})" if len(usable) < len(clips) else "")
+        cells.append(shown + (f" ({len(usable)} of {len(clips)})" if len(usable) < len(clips) else ""))
+    return cells
 
-    labels = [METRICS[m].marked for m in JUDGED]
-    first, lines = models[0], []
+
+def _models(rows: list[Row], models: Sequence[str]) -> str:
+    lines = []
     for model in models:
-        points = of(model, False)
+        points = _of(rows, model)
         for count in COUNTS:
             some = [r for r in points if r["count"] == count]
             values = [f"{fmean(r['metrics'][m] for r in some):.{METRICS[m].digits}f}" for m in JUDGED]
-            bd = (
-                [compared(of(first, False), points, m) for m in JUDGED]
-                if count == COUNTS[-1] and model != first
-                else [""] * 3
-            )
-            lines.append(
-                [model if count == COUNTS[0] else "", str(count), f"{fmean(r['bpp'] for r in some):.4f}", *values, *bd]
-            )
-    tables = [markdown(["model", "tokens a window", "bpp", *labels, *(f"BD-rate, {label}" for label in labels)], lines)]
-    lines = [
-        [model, *(compared([r for r in of(model, False) if r["count"] in ROUTED], of(model, True), m) for m in JUDGED)]
-        for model in models
-    ]
-    tables.append(markdown(["router's budgets against equal ones, BD-rate", *labels], lines))
+            last = count == COUNTS[-1] and model != models[0]
+            deltas = _compared(_of(rows, models[0]), points) if last else [""] * len(JUDGED)
+            name = model if count == COUNTS[0] else ""
+            lines.append([name, str(count), f"{fmean(r['bpp'] for r in some):.4f}", *values, *deltas])
+    return markdown(["model", "tokens a window", "bpp", *_LABELS, *(f"BD-rate, {n}" for n in _LABELS)], lines)
+
+
+def _router(rows: list[Row], models: Sequence[str]) -> str:
     lines = []
     for model in models:
-        whole = [r for r in of(model, False)]
-        cells = [
-            f"{100 * (sum(r[part] for r in whole) / sum(r['bytes'] for r in whole) - 1):+.1f} %"
-            for part in ("bytes_no_memory", "bytes_no_context")
-        ]
-        lines.append([model, *cells])
-    tables.append(markdown(["bytes of the same tokens", "without memory", "without memory and neighbour"], lines))
-    most = [r for r in of(first, False) if r["count"] == COUNTS[-1]]
+        equal = [r for r in _of(rows, model) if r["count"] in ROUTED]
+        lines.append([model, *_compared(equal, _of(rows, model, routed=True))])
+    return markdown(["router's budgets against equal ones, BD-rate", *_LABELS], lines)
+
+
+def _entropy(rows: list[Row], models: Sequence[str]) -> str:
+    lines = []
+    for model in models:
+        points = _of(rows, model)
+        whole = sum(r["bytes"] for r in points)
+        lines.append([model, *(f"{100 * (sum(r[part] for r in points) / whole - 1):+.1f} %" for part in ENTROPY)])
+    return markdown(["bytes of the same tokens", *ENTROPY], lines)
+
+
+def _parts(rows: list[Row], model: str) -> str:
+    whole = [r for r in _of(rows, model) if r["count"] == COUNTS[-1]]
     lines = []
     for name in PARTS:
         parts = [r for r in rows if r["without"] == name]
-        changes = (
-            [
-                [100 * (value(p) / value(w) - 1) for p, w in zip(parts, most, strict=True)]
-                for value in (
-                    lambda r: r["bytes"],
-                    lambda r: r["metrics"]["lpips_alex"],
-                    lambda r: r["metrics"]["dists"],
-                )
-            ]
-            if parts
-            else []
-        )
         if parts:
-            psnr = fmean(p["metrics"]["psnr_y"] - w["metrics"]["psnr_y"] for p, w in zip(parts, most, strict=True))
-            lines.append(
-                [name, f"{fmean(changes[0]):+.1f} %", f"{psnr:+.2f} dB", *(f"{fmean(c):+.1f} %" for c in changes[1:])]
-            )
-    tables.append(markdown([f"set to zero in {first}, {COUNTS[-1]} tokens", "bytes", *labels], lines))
-    frames = clips[0].raw.frames
-    sampled = looked_at(every)
-    note = (
-        f"Models are named by memory and by how budgets were drawn in training. Written and decoded files, {len(clips)} clips ({', '.join(c.name for c in clips)}), first {frames} frames, one keyframe; means over clips. "
-        f"BD-rates are over numbers of tokens, against `{first}`; negative = fewer bytes. Router: equal budgets of {', '.join(map(str, ROUTED))} tokens against routed ones of these means. {sampled}. † A loss of training.{stand_in(clips)}"
-    )
-    return "\n\n".join([*tables, note])
+            pairs = list(zip(parts, whole, strict=True))
+            psnr = fmean(p["metrics"]["psnr_y"] - w["metrics"]["psnr_y"] for p, w in pairs)
+            more = fmean(100 * (p["bytes"] / w["bytes"] - 1) for p, w in pairs)
+            worse = [fmean(100 * (p["metrics"][m] / w["metrics"][m] - 1) for p, w in pairs) for m in JUDGED[1:]]
+            lines.append([name, f"{more:+.1f} %", f"{psnr:+.2f} dB", *(f"{change:+.1f} %" for change in worse)])
+    return markdown([f"set to zero in {model}, {COUNTS[-1]} tokens", "bytes", *_LABELS], lines)
