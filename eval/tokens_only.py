@@ -2,8 +2,8 @@
 
 Models are those of `gvcodec.train.tokens_only`. Every clip is coded by each of them with several numbers of tokens a window, written, read back and painted from what
 was read; the first frame is the only keyframe. Curves over the numbers of tokens are compared with that of the first model by BD-rate. More tables follow:
-budgets of the windows drawn by the router against equal ones, for models trained with either; and what the memory and the neighbouring value are worth to the
-entropy model, in bytes of the same tokens. A last one sets parts of the first model to zero.
+budgets of the windows drawn by the router against equal ones, for models trained with either; and what the memory and the neighbouring value are worth to the entropy
+model, in bytes of the same tokens. A last one sets parts of the first model to zero.
 """
 
 from __future__ import annotations

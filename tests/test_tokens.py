@@ -65,14 +65,24 @@ def test_windows_and_back(height: int, width: int, side: int) -> None:
 
 @given(st.lists(st.lists(st.integers(-LIMIT, LIMIT), min_size=24, max_size=24), min_size=1, max_size=4))
 @settings(max_examples=50, deadline=None)
-def test_coded_tokens_come_back(frames: list[list[int]]) -> None:
-    sender, receiver = TokenCoder(SHAPE, LIMIT), TokenCoder(SHAPE, LIMIT)
+@pytest.mark.parametrize("parts", [{}, {"memory": False}, {"memory": False, "neighbour": False}])
+def test_coded_tokens_come_back(parts: dict[str, bool], frames: list[list[int]]) -> None:
+    sender, receiver = TokenCoder(SHAPE, LIMIT, **parts), TokenCoder(SHAPE, LIMIT, **parts)
     for frame in frames:
         values = np.array(frame).reshape(SHAPE)
         decoded, counts = receiver.unpack(sender.pack(values))
         assert np.array_equal(decoded, values)
         for window, count in zip(values.reshape(2, 4, 3), counts.ravel(), strict=True):
             assert not window[count:].any() and (count == 0 or window[count - 1].any())
+
+
+def test_memory_tells_places_apart() -> None:
+    """Places of one class, of which the same ones are loud in every frame."""
+    rng = np.random.default_rng(0)
+    loud = rng.random((1, 1, 1, 64)) < 0.2
+    frames = [loud * rng.choice([-2, -1, 1, 2], loud.shape) for _ in range(40)]
+    plain, remembering = (TokenCoder((1, 1, 1, 64), LIMIT, memory=memory) for memory in (False, True))
+    assert sum(len(remembering.pack(v)) for v in frames) < 0.8 * sum(len(plain.pack(v)) for v in frames)
 
 
 def test_statistics_of_a_gop_are_learned() -> None:

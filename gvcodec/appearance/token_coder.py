@@ -2,9 +2,9 @@
 
     for each window, row by row: how many tokens were sent, then their values, token by token
 
-A value's class of statistics is its place (token, channel) and what its window's memory holds of that place: a running mean of magnitudes over the frames before,
-in integers. Within the class the magnitude coded just before chooses the context. Statistics and memory live as long as a `TokenCoder`: one serves the frames of
-one GOP, in order, so that later frames are cheap.
+A value's class of statistics is that of its token's number: 1, 2–3, 4–7 and so on. A class for each place learns too slowly for the few values of a GOP. A class
+is split by what the window's memory holds of the place, a running mean of its magnitudes over the frames before, in integers; within it the magnitude coded just before
+chooses the context. Statistics and memory live as long as a `TokenCoder`: one serves the frames of one GOP, in order, so that later frames are cheap.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gvcodec.errors import DamagedStreamError
 Values = NDArray[np.int64]
 
 #: The memory counts in eighths; from these on a place is in the next class.
-_UNIT, _EDGES = 8, (3, 12)
+_UNIT, _EDGES = 8, (1, 4, 12)
 
 
 class TokenCoder:
@@ -72,10 +72,10 @@ class TokenCoder:
 
     def _kinds(self) -> list[list[int]]:
         """Classes of the places of each window."""
-        levels = sum((self._memory >= edge).astype(np.int64) for edge in _EDGES) if self._remembers else 0
-        kinds: list[list[int]] = (
-            np.arange(self._memory.shape[1]) * (len(_EDGES) + 1) + levels + 0 * self._memory
-        ).tolist()
+        token = np.arange(self._memory.shape[1]) // self._shape[3] + 1
+        level = sum((self._memory >= edge).astype(np.int64) for edge in _EDGES) if self._remembers else 0 * self._memory
+        classes = np.frexp(token)[1] * (len(_EDGES) + 1) + level
+        kinds: list[list[int]] = classes.tolist()
         return kinds
 
     def _remember(self, values: Values) -> None:
