@@ -132,12 +132,12 @@ class TokensOnly(nn.Module):
         wanted, past = (analyse(self.bank, *p) for p in (source, before or grey_like(source[0])))
         learned: Tensor = self.encoder(wanted, past)
         windows, _ = to_windows(wanted.level - past.level, CELLS)
-        plain = windows.flatten(3) @ self.basis.T * (self.fineness.exp() / (_UNIT * CELLS))
+        plain = windows.flatten(3) @ self.get_buffer("basis").T * (self.fineness.exp() / (_UNIT * CELLS))
         return learned + plain.reshape(learned.shape)
 
     def _synthesis(self, tokens: Tokens, height: int, width: int) -> Tensor:
         """What the transform says of the tokens: low-passed planes `(B, 3, height, width)`."""
-        windows = (tokens.values.flatten(3) * (_UNIT * CELLS / self.fineness.exp())) @ self.basis
+        windows = (tokens.values.flatten(3) * (_UNIT * CELLS / self.fineness.exp())) @ self.get_buffer("basis")
         return from_windows(windows.unflatten(3, (-1, 3)), CELLS, height, width)
 
     def forward(
@@ -165,7 +165,9 @@ class TokensOnly(nn.Module):
         coarse = F.interpolate(coarse, scale_factor=4, mode="bilinear", align_corners=False)
         luma = F.interpolate(coarse[:, :1], scale_factor=2, mode="bilinear", align_corners=False)
         tint = coarse[:, 1:] + drawn[:, 4:]
-        luma = luma + F.pixel_shuffle(F.conv2d(F.pad(drawn[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft), 2)
+        luma = luma + F.pixel_shuffle(
+            F.conv2d(F.pad(drawn[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.get_buffer("soft")), 2
+        )
         if before is None:
             return (past[0] + luma, past[1] + tint), memory
         steering = F.interpolate(self.move(x), scale_factor=4, mode="bilinear", align_corners=False)

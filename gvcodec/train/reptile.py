@@ -24,7 +24,6 @@ from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.tuning import Tuner, make_objective
-from gvcodec.errors import UsageError
 from gvcodec.train.data import Cache
 from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import Objective
@@ -106,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     leading = perceptual.leading_weights(options.tune_by)
     if leading is None:
-        raise UsageError("no weights of the perceptual losses found")
+        parser.error("no weights of the perceptual losses found")
     cache, held_out = (Cache(options.cache, held_out=held) for held in (False, True))
     start = load_checkpoint(options.start)
     objective = make_objective(_FORMAT, leading[1])

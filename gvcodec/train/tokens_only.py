@@ -184,7 +184,11 @@ def main() -> None:
     assert leading is not None  # shipped
     make_runs(options.data, options.runs)
     config = TokensOnlyConfig(memory=options.memory)
-    trainer = Trainer(config, options.budgets, Runs(options.runs, options.seed), leading[1], options.seed)
+    try:
+        runs = Runs(options.runs, options.seed)
+    except MediaError as error:
+        parser.error(str(error))
+    trainer = Trainer(config, options.budgets, runs, leading[1], options.seed)
     begin = said = time.process_time()
     parts: dict[str, list[float]] = {}
     while (share := (time.process_time() - begin) / (60 * options.minutes)) < 1:
