@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 #: Tokens a window.
 COUNTS = (4, 8, 16, 32)
-#: Mean numbers of tokens at which the router is compared: below the most, or there is nothing to share out.
+#: Mean numbers of tokens at which budgets are compared: below the most, or there is nothing to share out.
 ROUTED = (4, 8, 16)
+#: Of the windows: the same for all, by the router, and the router's in random places, as a control.
+EQUAL, ROUTER, CONTROL = "equal", "router", "router's in random places"
 #: Parts of the entropy model that are left out.
 ENTROPY = {
     "without memory": {"memory": False},
@@ -92,7 +94,7 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
     settings = {"every": every, "version": content_version()}
     before = read_json(out / "tokens.json") or {}
     usable = before.get("rows", []) if all(before.get(name) == value for name, value in settings.items()) else []
-    known = {(r["clip"], r["sha256"], r["model_sha256"], r["count"], r["routed"], r["without"]): r for r in usable}
+    known = {(r["clip"], r["sha256"], r["model_sha256"], r["count"], r["budgets"], r["without"]): r for r in usable}
     rows: list[Row] = []
     for clip in clips:
         measurer = Measurer(clip, every)
@@ -101,11 +103,11 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
                 model, sha256 = load_tokens_only(path), hashlib.sha256(path.read_bytes()).hexdigest()
             except MediaError as error:
                 raise EvalError(str(error)) from None
-            points = [*((n, False, "") for n in COUNTS), *((n, True, "") for n in ROUTED)]
+            points = [*((n, EQUAL, "") for n in COUNTS), *((n, b, "") for b in (ROUTER, CONTROL) for n in ROUTED)]
             if path == models[0]:
-                points += [(COUNTS[-1], False, part) for part in PARTS if part != MEMORY or model.config.memory == "1d"]
-            for count, routed, without in points:
-                key = (clip.name, clip.sha256, sha256, count, routed, without)
+                points += [(COUNTS[-1], EQUAL, part) for part in PARTS if part != MEMORY or model.config.memory == "1d"]
+            for count, budgets, without in points:
+                key = (clip.name, clip.sha256, sha256, count, budgets, without)
                 if key not in known:
                     used = copy.deepcopy(model)
                     if without:
@@ -116,10 +118,10 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
                         "model": path.stem,
                         "model_sha256": sha256,
                         "count": count,
-                        "routed": routed,
+                        "budgets": budgets,
                         "without": without,
                     }
-                    known[key] = told | _point(clip, used, count, routed, measurer, out)
+                    known[key] = told | _point(clip, used, count, budgets, measurer, out)
                 rows.append(known[key])
                 write_json(out / "tokens.json", {**settings, "rows": [*known.values()]})
     text = to_markdown(rows, clips, [path.stem for path in models], every)
@@ -127,11 +129,11 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
     return text
 
 
-def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Measurer, out: Path) -> Row:
+def _point(clip: Clip, model: TokensOnly, count: int, budgets: str, measurer: Measurer, out: Path) -> Row:
     import torch
 
     with torch.inference_mode():
-        frames = list(_encoded(clip, model, count, routed))
+        frames = list(_encoded(clip, model, count, budgets))
         plain = _packed(frames)
         path = out / "stream.bin"
         path.write_bytes(plain)
@@ -152,7 +154,7 @@ def _point(clip: Clip, model: TokensOnly, count: int, routed: bool, measurer: Me
     }
 
 
-def _encoded(clip: Clip, model: TokensOnly, count: int, routed: bool) -> Iterable[np.ndarray]:
+def _encoded(clip: Clip, model: TokensOnly, count: int, budgets: str) -> Iterable[np.ndarray]:
     """Tokens of each frame, `(rows, columns, K, C)` int64; what was not sent is zero."""
     import torch
 
@@ -160,14 +162,15 @@ def _encoded(clip: Clip, model: TokensOnly, count: int, routed: bool) -> Iterabl
     from gvcodec.appearance.tokens_only import take
     from gvcodec.train.tokens_only import evidence, routed_counts
 
-    before, memory = None, None
+    before, memory, rng = None, None, np.random.default_rng(0)
     for planes in clip.raw:
         source = to_tensors(tuple(p.astype(np.uint16) << (10 - clip.raw.depth) for p in planes))  # type: ignore[arg-type]
         exact = model.encode(source, before)
-        if routed:
+        counts = torch.full(exact.shape[:3], count)
+        if budgets != EQUAL:
             counts = routed_counts(evidence(model, before, exact, memory, source), count, exact.shape[3])
-        else:
-            counts = torch.full(exact.shape[:3], count)
+        if budgets == CONTROL:
+            counts = counts.flatten()[torch.from_numpy(rng.permutation(counts.numel()))].view_as(counts)
         tokens = take(exact, counts)
         yield tokens.values[0].long().numpy()
         # Zeros at the end of a window are not sent: paint what the decoder will know.
@@ -230,7 +233,7 @@ def to_markdown(rows: list[Row], clips: Sequence[Clip], models: Sequence[str], e
     note = (
         f"Models are named by memory and by how budgets were drawn in training. Written and decoded files, {len(clips)} clips "
         f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames, one keyframe; means over clips. BD-rates are over numbers of tokens, against "
-        f"`{models[0]}`; negative = fewer bytes. Router: equal budgets of {', '.join(map(str, ROUTED))} tokens against routed ones of these means. "
+        f"`{models[0]}`; negative = fewer bytes. Budgets: equal ones of {', '.join(map(str, ROUTED))} tokens against others of these means. "
         f"{looked_at(every)}. † A loss of training.{stand_in(clips)}"
     )
     return "\n\n".join([*tables, note])
@@ -239,8 +242,8 @@ def to_markdown(rows: list[Row], clips: Sequence[Clip], models: Sequence[str], e
 _LABELS = [METRICS[m].marked for m in JUDGED]
 
 
-def _of(rows: list[Row], model: str, routed: bool = False) -> list[Row]:
-    return [r for r in rows if r["model"] == model and r["routed"] == routed and not r["without"]]
+def _of(rows: list[Row], model: str, budgets: str = EQUAL) -> list[Row]:
+    return [r for r in rows if r["model"] == model and r["budgets"] == budgets and not r["without"]]
 
 
 def _compared(anchor: list[Row], test: list[Row]) -> list[str]:
@@ -275,8 +278,8 @@ def _router(rows: list[Row], models: Sequence[str]) -> str:
     lines = []
     for model in models:
         equal = [r for r in _of(rows, model) if r["count"] in ROUTED]
-        lines.append([model, *_compared(equal, _of(rows, model, routed=True))])
-    return markdown(["router's budgets against equal ones, BD-rate", *_LABELS], lines)
+        lines += [[model, budgets, *_compared(equal, _of(rows, model, budgets))] for budgets in (ROUTER, CONTROL)]
+    return markdown(["model", "budgets, BD-rate against equal ones", *_LABELS], lines)
 
 
 def _entropy(rows: list[Row], models: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from eval.__main__ import main
-from eval.tokens_only import PARTS
+from eval.tokens_only import CONTROL, PARTS, ROUTER
 from gvcodec import perceptual
 from gvcodec.appearance.tokens import Tokens
 from gvcodec.appearance.tokens_only import (
@@ -141,6 +141,7 @@ def test_table(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "| 1d | 4 |" in shown and "| none | 4 |" in shown and "without memory" in shown
     assert all(f"| {part} |" in shown for part in PARTS)
+    assert all(f"| {model} | {budgets} |" in shown for model in ("1d", "none") for budgets in (ROUTER, CONTROL))
     assert main(words) == 0 and capsys.readouterr().out == shown  # from what was kept
     assert main(["tokens", str(tmp_path / "tokens.json"), *words[3:]]) == 1
     assert "tokens.json" in capsys.readouterr().err
