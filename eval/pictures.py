@@ -1,4 +1,4 @@
-"""Crops for the visual comparison, stored in the runs' JSONs as WebP in base64.
+"""Crops for the visual comparison, and maps of where bits went, stored in the runs' JSONs as WebP in base64.
 
 A crop is at most 480×320 luma samples at native resolution, where the source frame has most detail; its place depends on
 the source alone, so every codec shows the same spot.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eval.colour import Picture
 from eval.video import Clip, RawVideo
 
 WIDTH, HEIGHT = 480, 320
 _STEP = 32
+_WIDEST = 960
 
 
 def crop_box(clip: Clip, index: int) -> tuple[int, int, int, int]:
@@ -37,11 +40,32 @@ def crop_box(clip: Clip, index: int) -> tuple[int, int, int, int]:
 
 def crop(video: RawVideo, clip: Clip, index: int) -> dict[str, Any]:
     """One crop of `video` (the clip's own samples or a decode of them): frame, box and WebP data."""
-    from PIL import Image
-
     top, left, height, width = crop_box(clip, index)
     rgb = clip.rgb(video.planes(index))[:, top : top + height, left : left + width]
-    pixels = np.rint(255 * rgb).astype(np.uint8).transpose(1, 2, 0)
+    return {"frame": index, "box": [top, left, height, width], "webp": _webp(rgb)}
+
+
+def heatmap(stream: Path, clip: Clip) -> str | None:
+    """Bits and tokens of the windows of a `klt` stream over its first picture, as `gvcodec inspect --heatmap` draws them; None for another one."""
+    from gvcodec.bitstream import Reader
+    from gvcodec.heatmap import heatmap as draw
+    from gvcodec.heatmap import mean_frame, windows_of
+    from gvcodec.media.planes import to_eight_bits
+
+    with stream.open("rb") as file:
+        reader = Reader(file)
+        if reader.header.base != "klt":
+            return None
+        planes = draw(mean_frame(windows_of(reader))[0])
+    return _webp(clip.rgb(tuple(map(to_eight_bits, planes)) if clip.raw.depth == 8 else planes))  # type: ignore[arg-type]
+
+
+def _webp(rgb: Picture) -> str:
+    """In base64, no wider than `_WIDEST`."""
+    from PIL import Image
+
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "WEBP", quality=90, method=2)
-    return {"frame": index, "box": [top, left, height, width], "webp": base64.b64encode(data.getvalue()).decode()}
+    picture = Image.fromarray(np.rint(255 * rgb).astype(np.uint8).transpose(1, 2, 0))
+    picture.thumbnail((_WIDEST, _WIDEST))
+    picture.save(data, "WEBP", quality=90, method=2)
+    return base64.b64encode(data.getvalue()).decode()

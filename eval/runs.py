@@ -193,6 +193,7 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, ta
         "metrics": measured,
         "versions": versions(),
         "crops": crops,
+        "heatmap": pictures.heatmap(encoded.stream, clip) if shows and codec.family == "gvcodec" else None,
     }
     write_json(path, result)
     return name

@@ -1,16 +1,23 @@
 """gvcodec's own rows: two outputs of one file, exact decodes, whole-file rates."""
 
+import base64
+import io
+
 import pytest
 
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("gvcodec._core")
 
 from eval_helpers import small_clip
+from PIL import Image
 
 from eval.codecs import Options, resolve
 from eval.codecs.ours import content_version, stream_facts
 from eval.encoding import decode, encode
 from eval.metrics import Measurer
+from eval.pictures import heatmap
+from eval.report.data import Results
+from eval.report.page import _heatmaps
 from eval.speed import measure
 from eval.table import _delta, make_table, ratio_at_equal_psnr
 
@@ -26,6 +33,17 @@ def test_one_file_gives_two_rows(tmp_path, base):
     assert stream_facts(encoded.stream)["base"] == base
     decoded, _ = decode(codec, "fidelity", encoded, clip, tmp_path)
     assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["mean"] > 25
+    drawn = heatmap(encoded.stream, clip)
+    assert (drawn is not None) == (base == "klt")
+    if drawn:
+        picture = Image.open(io.BytesIO(base64.b64decode(drawn)))
+        assert picture.size == (clip.raw.width, clip.raw.height)
+        run = {"bpp": 0.02, "heatmap": drawn}
+        results = Results(
+            {clip.name: clip.describe()}, {}, {clip.name: {"x": {0.02: {"bpp": 0.02}}, "klt": {0.02: run, 0.04: None}}}
+        )
+        (figure,) = _heatmaps(results)
+        assert drawn in figure and "0.0200 bpp" in figure
     before = encoded.stream.stat().st_mtime_ns
     assert encode(codec, clip, 40, tmp_path / "streams").stream.stat().st_mtime_ns == before
 

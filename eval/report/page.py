@@ -126,7 +126,19 @@ def _clip_bd(results: Results) -> str:
 def _bits(results: Results) -> str:
     target = min(results.targets, key=lambda t: abs(t - 0.02))
     charts = (f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips)
-    return f'<div class="grid2">{"".join(charts)}</div>'
+    return f'<div class="grid2">{"".join(charts)}{"".join(_heatmaps(results))}</div>'
+
+
+def _heatmaps(results: Results) -> list[str]:
+    """Of each clip where the bits of its first file with windows went, at the lowest rate."""
+    found = []
+    for clip in results.clips:
+        runs = [run for points in results.runs[clip].values() for _, run in sorted(points.items()) if run]
+        if drawn := [run for run in runs if run.get("heatmap")]:
+            text = f"{clip}, {drawn[0]['bpp']:.4f} bpp: bits and tokens of the windows of klt, mean over frames"
+            picture = f'<img src="data:image/webp;base64,{drawn[0]["heatmap"]}" alt="{escape(text)}">'
+            found.append(f"<figure>{picture}<figcaption>{escape(text)}</figcaption></figure>")
+    return found
 
 
 def _speed(results: Results) -> str:
