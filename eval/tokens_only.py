@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from eval.ablate import ten_bits
 from eval.bd import bd_rate
 from eval.codecs.ours import content_version
 from eval.metrics import METRICS, Measurer, looked_at
@@ -80,6 +81,15 @@ PARTS: dict[str, Callable[[TokensOnly], None]] = {
     "decoder: motion of the picture before": _without_motion,
     "decoder: drawing": lambda model: _silence(model.leave),
 }
+
+
+def _without(part: str, model: TokensOnly) -> TokensOnly:
+    """A copy that lacks one of the `PARTS`."""
+    other = copy.deepcopy(model)
+    PARTS[part](other)
+    return other
+
+
 _ALL_RATES = (1e-6, 100.0)
 
 Row = dict[str, Any]
@@ -109,9 +119,7 @@ def measure(clips: Sequence[Clip], models: Sequence[Path], every: dict[str, int]
             for count, budgets, without in points:
                 key = (clip.name, clip.sha256, sha256, count, budgets, without)
                 if key not in known:
-                    used = copy.deepcopy(model)
-                    if without:
-                        PARTS[without](used)
+                    used = _without(without, model) if without else model
                     told = {
                         "clip": clip.name,
                         "sha256": clip.sha256,
@@ -148,7 +156,7 @@ def _point(clip: Clip, model: TokensOnly, count: int, budgets: str, measurer: Me
     yuv.unlink()
     return {
         "bytes": len(data),
-        **{name: len(_packed(frames, **parts)) for name, parts in ENTROPY.items()},
+        **{name: len(_packed(frames, **parts)) for name, parts in ENTROPY.items() if budgets == EQUAL},
         "bpp": 8 * len(data) / clip.pixels,
         "metrics": {name: m["mean"] for name, m in found.items()},
     }
@@ -163,8 +171,8 @@ def _encoded(clip: Clip, model: TokensOnly, count: int, budgets: str) -> Iterabl
     from gvcodec.train.tokens_only import evidence, routed_counts
 
     before, memory, rng = None, None, np.random.default_rng(0)
-    for planes in clip.raw:
-        source = to_tensors(tuple(p.astype(np.uint16) << (10 - clip.raw.depth) for p in planes))  # type: ignore[arg-type]
+    for planes in ten_bits(clip):
+        source = to_tensors(planes)
         exact = model.encode(source, before)
         counts = torch.full(exact.shape[:3], count)
         if budgets != EQUAL:
@@ -222,9 +230,10 @@ def _decoded(data: bytes, model: TokensOnly, clip: Clip) -> Iterable[Picture]:
 
 def _samples(picture: Picture, clip: Clip) -> bytes:
     """As they stand in a raw file of the clip's format."""
-    parts = [(plane * 1023).round().numpy().astype(np.uint16) for plane in (picture[0][0, 0], *picture[1][0])]
-    cut = [p[: shape[0], : shape[1]] for p, shape in zip(parts, clip.raw.plane_shapes, strict=True)]
-    return b"".join((to_eight_bits(p) if clip.raw.depth == 8 else p).tobytes() for p in cut)
+    from gvcodec.appearance.planes import to_planes
+
+    planes = to_planes(*picture, clip.raw.planes(0))
+    return b"".join((to_eight_bits(p) if clip.raw.depth == 8 else p).tobytes() for p in planes)
 
 
 def to_markdown(rows: list[Row], clips: Sequence[Clip], models: Sequence[str], every: dict[str, int]) -> str:

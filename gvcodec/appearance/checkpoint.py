@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gvcodec.errors import MediaError
 from gvcodec.models import CHECKPOINT_VARIABLE, model_id, shipped_folders
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from gvcodec.appearance.renderer import Renderer
+
+Module = TypeVar("Module", bound="nn.Module")
 
 
 def find_checkpoint(path: Path | None = None, base: str = "") -> Path:
@@ -37,9 +40,9 @@ def checkpoint_id(path: Path | None = None) -> bytes:
     return model_id(find_checkpoint(path))
 
 
-def _sizes(metadata: dict[str, str] | None) -> dict[str, Any]:
-    """What `save_checkpoint` wrote of the renderer's configuration. Raises `KeyError` or `ValueError`."""
-    sizes: dict[str, Any] = json.loads((metadata or {})["renderer"])
+def _sizes(metadata: dict[str, str] | None, key: str = "renderer") -> dict[str, Any]:
+    """The configuration that was written with a model. Raises `KeyError` or `ValueError`."""
+    sizes: dict[str, Any] = json.loads((metadata or {})[key])
     return sizes
 
 
@@ -70,19 +73,27 @@ def save_checkpoint(renderer: Renderer, path: Path) -> None:
     save_weights(renderer.state_dict(), path, {"renderer": json.dumps(renderer.config.as_dict())})
 
 
-def load_checkpoint(path: Path | None = None) -> Renderer:
-    """The base renderer, fp32, in evaluation mode. Raises `MediaError` when the file is missing or is not a checkpoint."""
+def read_module(path: Path, key: str, make: Callable[[dict[str, Any]], Module], what: str) -> Module:
+    """What `save_weights` wrote, fp32, in evaluation mode, made by `make` from the configuration that stands at `key` of the metadata.
+    Raises `MediaError` for a file that is missing or is not `what`."""
     from safetensors import SafetensorError, safe_open
 
+    try:
+        with safe_open(path, "pt") as file:
+            sizes = _sizes(file.metadata(), key)
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not iterable)
+        module = make(sizes)
+        module.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise MediaError(f"{path}: not {what} ({error})") from None
+    return module.eval().requires_grad_(False)
+
+
+def load_checkpoint(path: Path | None = None) -> Renderer:
+    """The base renderer, fp32, in evaluation mode. Raises `MediaError` when the file is missing or is not a checkpoint."""
     from gvcodec.appearance.renderer import Renderer, RendererConfig
 
-    place = find_checkpoint(path)
-    try:
-        with safe_open(place, "pt") as file:
-            config = RendererConfig(**_sizes(file.metadata()))
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not iterable)
-        renderer = Renderer(config)
-        renderer.load_state_dict(weights)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
-    return renderer.eval().requires_grad_(False)
+    def made(sizes: dict[str, Any]) -> Renderer:
+        return Renderer(RendererConfig(**sizes))
+
+    return read_module(find_checkpoint(path), "renderer", made, "a checkpoint of the renderer")

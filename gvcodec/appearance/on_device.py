@@ -8,11 +8,10 @@ from __future__ import annotations
 import copy
 import textwrap
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.appearance.planes import PEAK, to_tensors
+from gvcodec.appearance.planes import to_planes, to_tensors
 from gvcodec.appearance.renderer import Renderer, RenderState
 from gvcodec.appearance.texture import fresh
 from gvcodec.appearance.tokens import Tokens
@@ -56,9 +55,4 @@ class NetworkPainter:
                 luma, chroma, moved, (noise.to(kind), redraw), self._state, self._condition, tokens
             )
         self._position += 1
-        codes = [(x * PEAK).round().clamp(0, PEAK).to(torch.int16).cpu() for x in (painted[0, 0], *tint[0])]
-        y, u, v = (
-            code.numpy().astype(np.uint16)[: plane.shape[0], : plane.shape[1]]
-            for code, plane in zip(codes, loop, strict=True)
-        )
-        return y, u, v
+        return to_planes(painted, tint, loop)

@@ -1,4 +1,4 @@
-"""Planes of integers as what networks take."""
+"""Planes of integers as what networks take, and back."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     luma = F.pad(luma, (0, width - luma.shape[3], 0, height - luma.shape[2]), mode="replicate")
     chroma = F.pad(chroma, (0, width // 2 - chroma.shape[3], 0, height // 2 - chroma.shape[2]), mode="replicate")
     return luma, chroma
+
+
+def to_planes(luma: Tensor, chroma: Tensor, like: Planes) -> Planes:
+    """The inverse, of what a network gives: rounded to 10 bits and cut to the sizes of `like`."""
+    codes = [(x * PEAK).round().clamp(0, PEAK).to(torch.int16).cpu().numpy() for x in (luma[0, 0], *chroma[0])]
+    y, u, v = (c.astype(np.uint16)[: p.shape[0], : p.shape[1]] for c, p in zip(codes, like, strict=True))
+    return y, u, v

@@ -73,10 +73,11 @@ class TokenCoder:
     def _kinds(self) -> list[list[int]]:
         """Classes of the places of each window."""
         token = np.arange(self._memory.shape[1]) // self._shape[3] + 1
-        level = sum((self._memory >= edge).astype(np.int64) for edge in _EDGES) if self._remembers else 0 * self._memory
+        level = sum((self._memory >= edge).astype(np.int64) for edge in _EDGES)
         classes = np.frexp(token)[1] * (len(_EDGES) + 1) + level
         kinds: list[list[int]] = classes.tolist()
         return kinds
 
     def _remember(self, values: Values) -> None:
-        self._memory += (_UNIT * np.abs(values) - self._memory) >> 1
+        if self._remembers:
+            self._memory += (_UNIT * np.abs(values) - self._memory) >> 1

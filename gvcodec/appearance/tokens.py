@@ -63,12 +63,17 @@ def from_windows(x: Tensor, side: int, height: int, width: int) -> Tensor:
     return y.flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
 
 
+def wave(side: int, u: int, v: int) -> Tensor:
+    """A two-dimensional cosine of frequencies `u` (down) and `v` (right) on `side`² positions."""
+    grid = (torch.arange(side) + 0.5) * math.pi / side
+    return torch.outer(torch.cos(u * grid), torch.cos(v * grid)).flatten()
+
+
 def cosines(side: int, count: int) -> Tensor:
     """The `count` lowest two-dimensional cosines but the constant on `side`² positions: `(side², count)`. A place that begins as these can be told
     from others at once, near ones least."""
-    grid = (torch.arange(side) + 0.5) * math.pi / side
     pairs = sorted(((u, v) for u in range(side) for v in range(side)), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[1:]
-    return torch.stack([torch.outer(torch.cos(u * grid), torch.cos(v * grid)).flatten() for u, v in pairs[:count]], 1)
+    return torch.stack([wave(side, u, v) for u, v in pairs[:count]], 1)
 
 
 class Attention(nn.Module):

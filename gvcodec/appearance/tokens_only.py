@@ -14,12 +14,13 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.appearance.checkpoint import save_weights
+from gvcodec.appearance.checkpoint import read_module, save_weights
 from gvcodec.appearance.renderer import CONDITION, Block, FilterBank, RendererConfig, analyse
 from gvcodec.appearance.tokens import (
     CELLS,
@@ -29,8 +30,8 @@ from gvcodec.appearance.tokens import (
     from_windows,
     quantise,
     to_windows,
+    wave,
 )
-from gvcodec.errors import MediaError
 
 MEMORIES = ("none", "1d", "2d")
 _VECTORS = 8  # of 1-D memory a window
@@ -72,11 +73,10 @@ def transform(count: int) -> Tensor:
         ((component, u, v) for component in range(3) for u in range(CELLS) for v in range(CELLS)),
         key=lambda key: ((key[1] ** 2 + key[2] ** 2 + 1) * (_CHROMA if key[0] else 1), key),
     )[:count]
-    grid = (torch.arange(CELLS) + 0.5) * math.pi / CELLS
     basis = torch.zeros(count, CELLS * CELLS, 3)
     for row, (component, u, v) in enumerate(order):
-        wave = torch.outer(torch.cos(u * grid), torch.cos(v * grid)).flatten()
-        basis[row, :, component] = wave / wave.norm()
+        cosine = wave(CELLS, u, v)
+        basis[row, :, component] = cosine / cosine.norm()
     return basis.flatten(1)
 
 
@@ -206,12 +206,8 @@ def save_tokens_only(model: TokensOnly, path: Path) -> None:
 
 def load_tokens_only(path: Path) -> TokensOnly:
     """In evaluation mode. Raises `MediaError`."""
-    from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(path, "pt") as file:
-            model = TokensOnly(TokensOnlyConfig(**json.loads((file.metadata() or {})["tokens_only"])))
-            model.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise MediaError(f"{path}: not a model of tokens alone ({error})") from None
-    return model.eval().requires_grad_(False)
+    def made(sizes: dict[str, Any]) -> TokensOnly:
+        return TokensOnly(TokensOnlyConfig(**sizes))
+
+    return read_module(path, "tokens_only", made, "a model of tokens alone")

@@ -10,7 +10,6 @@ Turn by turn one training clip is tuned for a few steps, as the encoder tunes. T
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import time
 from fractions import Fraction
@@ -107,9 +106,8 @@ def main() -> None:
     if leading is None:
         parser.error("no weights of the perceptual losses found")
     cache, held_out = (Cache(options.cache, held_out=held) for held in (False, True))
-    start = load_checkpoint(options.start)
     objective = make_objective(_FORMAT, leading[1])
-    learner = Reptile(copy.deepcopy(start).requires_grad_(True), cache, objective)
+    learner = Reptile(load_checkpoint(options.start).requires_grad_(True), cache, objective)
     begin, losses = time.monotonic(), []
     while (share := (time.monotonic() - begin) / (60 * options.minutes)) < 1:
         losses.append(learner.turn(share))
