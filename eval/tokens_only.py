@@ -173,7 +173,7 @@ def _encoded(clip: Clip, model: TokensOnly, count: int, budgets: str) -> Iterabl
     before, memory, rng = None, None, np.random.default_rng(0)
     for planes in ten_bits(clip):
         source = to_tensors(planes)
-        exact = model.encode(source, before)
+        exact = model.encode(source, before, memory)
         counts = torch.full(exact.shape[:3], count)
         if budgets != EQUAL:
             counts = routed_counts(evidence(model, before, exact, memory, source), count, exact.shape[3])

@@ -48,7 +48,7 @@ def picture(seed: int, height: int = 272, width: int = 288):
 def test_a_picture_depends_on_tokens_and_on_what_was_seen_before(memory):
     model, source = made(memory), picture(1)
     with torch.inference_mode():
-        values = model.encode(source, None)
+        values = model.encode(source, None, None)
         assert values.shape == (1, 2, 2, 32, 16)
         every = take(5 * values, torch.full((1, 2, 2), 32))
         first, kept = model(None, every, None, source[0])
@@ -60,6 +60,21 @@ def test_a_picture_depends_on_tokens_and_on_what_was_seen_before(memory):
         after = [model(first, none, m, source[0])[0] for m in (kept, other)]
         assert torch.equal(after[0][0], after[1][0]) == (memory == "none")
         assert not torch.equal(model(blank, none, kept, source[0])[0][0], after[0][0])
+
+
+def test_the_encoder_may_read_what_the_decoder_remembers():
+    torch.manual_seed(0)
+    model, source = TokensOnly(TokensOnlyConfig(encoder_reads=True, **SMALL)).eval(), picture(1)
+    with torch.inference_mode():
+        torch.nn.init.normal_(model.encoder.out.weight)
+        every = take(model.encode(source, None, None), torch.full((1, 2, 2), 32))
+        before, memory = model(None, every, None, source[0])
+        assert not torch.equal(model.encode(source, before, memory), model.encode(source, before, None))
+        deaf = made()
+        assert torch.equal(deaf.encode(source, before, memory), deaf.encode(source, before, None))
+    for memory_kind in ("none", "2d"):
+        with pytest.raises(ValueError, match="1-D memory only"):
+            TokensOnly(TokensOnlyConfig(memory=memory_kind, encoder_reads=True, **SMALL))
 
 
 def test_untrained_models_hold_the_picture_before():
@@ -80,7 +95,7 @@ def test_router_gives_tokens_where_the_error_is():
     model, source = made(), picture(3, 256, 512)
     source[0][..., 256:] = 0.5
     source[1][..., 128:] = 0.5
-    found = evidence(model, None, model.encode(source, None).detach(), None, source)
+    found = evidence(model, None, model.encode(source, None, None).detach(), None, source)
     assert found.shape == (1, 1, 2) and found[0, 0, 0] > found[0, 0, 1] > 0
 
 
@@ -99,7 +114,7 @@ def test_training_lowers_the_loss(budgets, tmp_path, monkeypatch):
 
     def error():
         with torch.inference_mode():
-            values = trainer.model.encode(source, None)
+            values = trainer.model.encode(source, None, None)
             painted, _ = trainer.model(None, take(values, torch.full((4, 1, 2), 32)), None, source[0])
             return float((painted[0] - source[0]).abs().mean())
 

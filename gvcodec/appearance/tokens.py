@@ -129,22 +129,26 @@ class TokenEncoder(nn.Module):
         #: log of the scale of each value's Laplace distribution: the rate that training sees.
         self.spread = nn.Parameter(torch.zeros(config.tokens, config.token_channels))
 
-    def forward(self, source: Analysis, loop: Analysis) -> Tensor:
-        """`(B, rows, columns, K, C)`, real numbers, to be rounded."""
+    def forward(self, source: Analysis, loop: Analysis, recalled: Tensor | None = None) -> Tensor:
+        """`(B, rows, columns, K, C)`, real numbers, to be rounded. `recalled` `(B, rows, columns, S, token_width)`: what queries read besides patches."""
         x = self.stem2(F.silu(self.stem(torch.cat([source.signal - loop.signal, loop.signal], 1))))
         x = x + self.statistics(torch.cat([source.energy, loop.energy, source.level - loop.level], 1))
         patches, inside = to_windows(self.patch(F.silu(x)), PATCHES)
         b, rows, columns, _, d = patches.shape
         content = (patches + self.place).flatten(0, 2)
         mask = inside.expand(b, -1, -1, -1).flatten(0, 2)
+        readable, there = content, mask
+        if recalled is not None:
+            readable = torch.cat([content, recalled.flatten(0, 2)], 1)
+            there = F.pad(mask, (0, recalled.shape[3]), value=True)
         queries = self.queries.expand(len(content), -1, -1)
-        queries = self.local[0](queries, content, mask)
+        queries = self.local[0](queries, readable, there)
         mean = (content * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         everywhere = torch.cat(
             [queries.reshape(b, -1, d), self.pooled(mean).reshape(b, -1, d)], 1
         )  # queries and means of all windows
         queries = self.overall(queries.reshape(b, -1, d), everywhere).reshape(len(content), -1, d)
-        queries = self.local[1](queries, content, mask)
+        queries = self.local[1](queries, readable, there)
         return (_GAIN * self.out(self.norm(queries))).reshape(b, rows, columns, len(self.queries), -1)
 
     def bits(self, values: Tensor) -> Tensor:
@@ -180,6 +184,14 @@ class TokenReader(nn.Module):
             self.write = Attention(d)
             self.blend = nn.Linear(2 * d, d)
 
+    def around(self, memory: Tensor) -> Tensor:
+        """Memory `(B, rows, columns, m, d)` of every window and its eight neighbours, told apart by where they lie: `(B, rows, columns, 9m, d)`."""
+        near = F.pad(memory.permute(0, 3, 4, 1, 2).flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+        rows, columns = memory.shape[1:3]
+        shifted = [near[:, :, y : y + rows, x : x + columns] for y in range(3) for x in range(3)]
+        found = torch.stack(shifted, 1).unflatten(2, (self.memory, -1)).permute(0, 4, 5, 1, 2, 3)
+        return (found + self.direction).flatten(3, 4)
+
     def context(
         self, tokens: Tokens | None, memory: Tensor | None, shape: tuple[int, int, int]
     ) -> tuple[Tensor, Tensor]:
@@ -190,11 +202,7 @@ class TokenReader(nn.Module):
             parts.append(self.embed(tokens.values * _STEP) + self.index)
             there.append(torch.arange(len(self.index), device=tokens.count.device) < tokens.count[..., None])
         if memory is not None:
-            near = F.pad(memory.permute(0, 3, 4, 1, 2).flatten(1, 2), (1, 1, 1, 1), mode="replicate")
-            rows, columns = shape[1:]
-            shifted = [near[:, :, y : y + rows, x : x + columns] for y in range(3) for x in range(3)]
-            around = torch.stack(shifted, 1).unflatten(2, (self.memory, -1)).permute(0, 4, 5, 1, 2, 3)
-            parts.append((around + self.direction).flatten(3, 4))
+            parts.append(self.around(memory))
             there.append(there[0].expand(*shape, 9 * self.memory))
         return torch.cat(parts, 3), torch.cat(there, 3)
 

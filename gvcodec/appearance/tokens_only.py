@@ -46,9 +46,11 @@ Picture = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and chroma (B, 2, H/2, W/2)
 
 @dataclass(frozen=True)
 class TokensOnlyConfig:
-    """Sizes; stored in the checkpoint. The defaults are those of GVC1D for the tokens: 32 of 16 channels a window."""
+    """Sizes; stored in the checkpoint. The defaults are those of GVC1D for the tokens: 32 of 16 channels a window. `encoder_reads`: not only the
+    decoder reads the (1-D) memory."""
 
     memory: str = "1d"
+    encoder_reads: bool = False
     tokens: int = 32
     token_channels: int = 16
     token_width: int = 96
@@ -104,6 +106,8 @@ class TokensOnly(nn.Module):
         super().__init__()
         if config.memory not in MEMORIES:
             raise ValueError(f"no memory {config.memory!r}")
+        if config.encoder_reads and config.memory != "1d":
+            raise ValueError("the encoder reads 1-D memory only")
         self.config = config
         sizes, c = config.of_renderer(), config.channels
         self.bank = FilterBank()
@@ -112,6 +116,7 @@ class TokensOnly(nn.Module):
         self.blocks = nn.ModuleList([Block(c) for _ in range(config.depth)])
         self.encoder = TokenEncoder(sizes)
         self.reader = (GridReader if config.memory == "2d" else TokenReader)(sizes)
+        self.recall = nn.Linear(c, config.token_width) if config.encoder_reads else None
         nn.init.xavier_uniform_(self.reader.read.out.weight)
         nn.init.xavier_uniform_(self.encoder.out.weight, 0.02)
         self.register_buffer("basis", transform(config.tokens * config.token_channels), persistent=False)
@@ -127,10 +132,11 @@ class TokensOnly(nn.Module):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
 
-    def encode(self, source: Picture, before: Picture | None) -> Tensor:
-        """Tokens before rounding, `(B, rows, columns, K, C)`; `before`: the picture painted last, None at a keyframe."""
+    def encode(self, source: Picture, before: Picture | None, memory: Tensor | None) -> Tensor:
+        """Tokens before rounding, `(B, rows, columns, K, C)`; `before`: the picture painted last, `memory`: as it was left, both None at a keyframe."""
         wanted, past = (analyse(self.bank, *p) for p in (source, before or grey_like(source[0])))
-        learned: Tensor = self.encoder(wanted, past)
+        recalled = None if self.recall is None or memory is None else self.recall(self.reader.around(memory))
+        learned: Tensor = self.encoder(wanted, past, recalled)
         windows, _ = to_windows(wanted.level - past.level, CELLS)
         plain = windows.flatten(3) @ self.get_buffer("basis").T * (self.fineness.exp() / (_UNIT * CELLS))
         return learned + plain.reshape(learned.shape)

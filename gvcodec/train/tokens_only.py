@@ -23,6 +23,7 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.allocation.elbo import routed
+from gvcodec.appearance.tokens import WINDOW, to_windows
 from gvcodec.appearance.tokens_only import (
     MEMORIES,
     Picture,
@@ -104,14 +105,12 @@ def evidence(
     """The L1 error of each window `(B, rows, columns)` when all of its tokens are sent: the paper's practical stand-in for -ELBO."""
     with torch.no_grad():
         every = torch.full(values.shape[:3], values.shape[3])
-        (luma, chroma), _ = model(before, take(values, every), memory, source[0])
-        b, rows, columns = every.shape
-        total = torch.zeros(b, rows, columns)
-        for plane, wanted, side in ((luma, source[0], 256), (chroma, source[1], 128)):
-            error = (plane - wanted).abs().sum(1, keepdim=True)
-            pad = (0, columns * side - error.shape[3], 0, rows * side - error.shape[2])
-            total += torch.nn.functional.avg_pool2d(torch.nn.functional.pad(error, pad), side)[:, 0] * side**2
-    return total
+        painted, _ = model(before, take(values, every), memory, source[0])
+        errors = ((ours - theirs).abs() for ours, theirs in zip(painted, source, strict=True))
+        luma, chroma = (
+            to_windows(e, side)[0].sum((3, 4)) for e, side in zip(errors, (WINDOW, WINDOW // 2), strict=True)
+        )
+    return luma + chroma
 
 
 class Trainer:
@@ -142,7 +141,7 @@ class Trainer:
         before, memory = None, None
         parts: dict[str, list[Tensor]] = {"pixel": [], "bpp": []}
         for source in sources:
-            exact = self.model.encode(source, before)
+            exact = self.model.encode(source, before, memory)
             tokens = take(exact, self._counts(before, exact, memory, source))
             noisy = exact + torch.rand_like(exact) - 0.5
             sent = torch.arange(exact.shape[3]) < tokens.count[..., None]
@@ -176,6 +175,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the material, outside the checkout (1 GB)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--memory", choices=MEMORIES, default="1d")
+    parser.add_argument("--encoder-reads", action="store_true", help="the encoder reads the 1-D memory too")
     parser.add_argument("--budgets", choices=BUDGETS, default="random")
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -183,7 +183,9 @@ def main() -> None:
     leading = perceptual.leading_weights("small")
     assert leading is not None  # shipped
     make_runs(options.data, options.runs)
-    config = TokensOnlyConfig(memory=options.memory)
+    if options.encoder_reads and options.memory != "1d":
+        parser.error("--encoder-reads is for --memory 1d")
+    config = TokensOnlyConfig(memory=options.memory, encoder_reads=options.encoder_reads)
     try:
         runs = Runs(options.runs, options.seed)
     except MediaError as error:
