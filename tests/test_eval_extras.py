@@ -130,6 +130,35 @@ def test_painting_is_compared_within_files():
     assert painting_table(results)[1][0][-2:] == ["–", "–"]
 
 
+def test_what_painting_saves_is_a_rate_within_files():
+    from eval.report.data import Results
+    from eval.report.tables import own_table
+
+    def curve(factor):
+        rates = (0.005, 0.01, 0.02, 0.04, 0.08)
+        return {
+            t: {
+                "bpp": t,
+                "metrics": {
+                    "lpips_alex": {"mean": 0.002 / (factor * t) ** 0.5},
+                    "psnr_y": {"mean": 40 + 10 * np.log10(factor * t)},
+                },
+            }
+            for t in rates
+        }
+
+    rows = {f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")}
+    rows["x265-ld"] = {"label": "x265", "output": ""}
+    saved = {"a": 1.25, "b": 1.0}
+    runs = {c: {"gvcodec-fidelity": curve(1.0), "gvcodec-rendered": curve(f)} for c, f in saved.items()}
+    clips = {c: {"frames": 48, "set": "toy", "stand_in": False} for c in saved}
+    header, (line,) = own_table(Results(clips, rows, runs))
+    assert header[0].endswith("toy") and len(header) == len(line) == 5
+    assert line[0] == "gvcodec, rendered" and line[1].startswith("-10.0 %") and line[2] == "+0.0 %"
+    assert line[3].startswith("-10.0 %") and line[4] == "+0.0 %"
+    assert own_table(Results(clips, {"x265-ld": rows["x265-ld"]}, {}))[1] == []
+
+
 def test_own_change_of_a_source():
     import numpy as np
 

@@ -110,7 +110,7 @@ def _painting(results: Results) -> str:
     header, rows = tables.painting_table(results)
     note = "Both outputs of the same files; flicker in per cent of the source's own change from frame to frame."
     return (
-        f"<p class='faint'>{note}</p>" + table(header, rows)
+        table(*tables.own_table(results)) + f"<p class='faint'>{note}</p>" + table(header, rows)
         if rows
         else "<p class='faint'>No file with both outputs.</p>"
     )

@@ -115,6 +115,33 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
     return header, rows, clips
 
 
+def _painted(results: Results) -> list[tuple[str, str]]:
+    """Rows of painted output, each with that of the loop frames of the same files."""
+    painted = [row for row, codec in results.rows.items() if codec["output"] == "rendered"]
+    pairs = ((row.removesuffix("rendered") + "fidelity", row) for row in painted)
+    return [(plain, row) for plain, row in pairs if plain in results.rows]
+
+
+def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): BD-rate of what is painted against the loop frames of the same files, overall and on the clip that gains least. Empty
+    without both outputs."""
+    metrics = [m for m in results.metrics if m.name in HEADLINE]
+    header = [
+        f"BD-rate against own loop frames, {results.where}",
+        *(f"{m.marked}{part}" for m in metrics for part in ("", ", worst clip")),
+    ]
+    rows = []
+    for plain, row in _painted(results):
+        cells = [results.rows[row]["label"]]
+        for metric in metrics:
+            deltas = clip_deltas(results, plain, row, metric)
+            known = [deltas[c] for c in results.headline if c in deltas and deltas[c].percent is not None]
+            worst = max(known, key=lambda d: d.percent or 0.0, default=None)
+            cells += [overall(results, deltas).text(), delta_text(worst) if worst else "–"]
+        rows.append(cells)
+    return header, rows
+
+
 #: Rates at which painting is compared with the loop frames of the same files.
 PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
@@ -132,11 +159,8 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
         "flicker, loop frames",
     ]
     rows = []
-    for row, codec in results.rows.items():
-        plain = row.removesuffix("rendered") + "fidelity"
-        if codec["output"] != "rendered" or plain not in results.rows:
-            continue
-        label = "" if row == "gvcodec-rendered" else f", {codec['label']}"
+    for plain, row in _painted(results):
+        label = "" if row == "gvcodec-rendered" else f", {results.rows[row]['label']}"
         for clip in results.headline:
             for target in PAINTING_TARGETS:
                 runs = [results.runs.get(clip, {}).get(r, {}).get(target) for r in (plain, row)]
@@ -223,6 +247,7 @@ def results_markdown(results: Results) -> str:
             parts += [markdown(header, [row for row in rows if row[1] != "not reached"])]
     header, rows = painting_table(results)
     if rows:
+        parts += ["**What painting saves**:", markdown(*own_table(results))]
         parts += [
             "**What painting does** (both outputs of the same files; flicker in per cent of the source's own change from frame to frame):"
         ]
