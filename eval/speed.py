@@ -2,7 +2,7 @@
 
 Every round runs every codec once, so that a slow moment of the machine hits all; a ratio is taken within its round, and
 the median over rounds is shown. Reading the lossless source and writing raw frames are part of every time. Where
-gvcodec's own time goes is read from one profiled run of each of its commands.
+gvcodec's own time goes is read from one profiled run of each of its commands, what memory a command takes from one run more.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pstats
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from eval.video import Clip
 #: Peers beside gvcodec: name → (preset, quality number).
 PEERS = {"x264": (("-preset", "medium"), 34), "x265": (("-preset", "medium"), 34)}
 _LINES = 8
+#: A program that runs its arguments and prints the memory (KiB) that the largest process among them and their children held.
+_WATCHED = """import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
 
@@ -52,6 +57,7 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
         for _ in tqdm(range(rounds), unit="round", disable=None):
             for codec, quality in codecs:
                 _round(codec, quality, clip, folder, times)
+        memory = {s: _peak(c) for codec, quality in codecs for s, c in _commands(codec, quality, clip, folder).items()}
         for codec, quality in codecs:
             if codec.family == "gvcodec":
                 profiles |= _profiles(codec, quality, clip, folder)
@@ -60,6 +66,7 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
             "seconds": values,
             "fps": clip.raw.frames / statistics.median(values),
             "ratio": {peer: _ratio(step, peer, times) for peer in PEERS},
+            "memory": memory[step],
         }
         for step, values in times.items()
     }
@@ -79,14 +86,24 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
     return result
 
 
-def _round(codec: Codec, q: int, clip: Clip, folder: Path, times: dict[str, list[float]]) -> None:
+def _commands(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[str]]:
+    """Encoding and each way of decoding, in this order, by the name of the step."""
     stream, output = folder / f"{codec.name}.{codec.extension}", folder / "out.y4m"
-    seconds, _ = run(codec.command(codec.encode, clip, q=q, stream=stream))
-    times.setdefault(f"{codec.name} encode", []).append(seconds)
+    found = {f"{codec.name} encode": codec.command(codec.encode, clip, q=q, stream=stream)}
     for name, template in codec.outputs.items():
-        seconds, _ = run(codec.command(template, clip, stream=stream, output=output))
-        times.setdefault(f"{codec.row(name)} decode", []).append(seconds)
-        output.unlink()
+        found[f"{codec.row(name)} decode"] = codec.command(template, clip, stream=stream, output=output)
+    return found
+
+
+def _round(codec: Codec, q: int, clip: Clip, folder: Path, times: dict[str, list[float]]) -> None:
+    for step, command in _commands(codec, q, clip, folder).items():
+        seconds, _ = run(command)
+        times.setdefault(step, []).append(seconds)
+
+
+def _peak(command: list[str]) -> int:
+    """Bytes that the largest process of a command held."""
+    return 1024 * int(run([sys.executable, "-c", _WATCHED, *command])[1])
 
 
 def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
@@ -96,14 +113,11 @@ def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
 
 
 def _profiles(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    stream, output, log = folder / f"{codec.name}.bin", folder / "out.y4m", folder / "profile"
-    commands = {"encode": codec.command(codec.encode, clip, q=q, stream=stream)}
-    for name, template in codec.outputs.items():
-        commands[f"decode, {name}"] = codec.command(template, clip, stream=stream, output=output)
-    found = {}
-    for step, (python, *rest) in commands.items():
+    log, found = folder / "profile", {}
+    names = ["encode", *(f"decode, {name}" for name in codec.outputs)]
+    for name, (python, *rest) in zip(names, _commands(codec, q, clip, folder).values(), strict=True):
         run([python, "-m", "cProfile", "-o", str(log), *rest])
-        found[f"{codec.label} {step}"] = _top(log)
+        found[f"{codec.label} {name}"] = _top(log)
     return found
 
 
@@ -125,9 +139,14 @@ def _function_name(key: tuple[str, int, str]) -> str:
 
 def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str, list[str]]:
     """(header, rows, what was measured, where gvcodec's own time goes)."""
-    header = ["step", "frames/s", *(f"speed over {peer}" for peer in result["peers"])]
+    header = ["step", "frames/s", *(f"speed over {peer}" for peer in result["peers"]), "memory"]
     rows = [
-        [step, f"{v['fps']:.2f}", *(f"×{v['ratio'][peer]:.3g}" for peer in result["peers"])]
+        [
+            step,
+            f"{v['fps']:.2f}",
+            *(f"×{v['ratio'][peer]:.3g}" for peer in result["peers"]),
+            _gigabytes(v.get("memory")),
+        ]
         for step, v in result["steps"].items()
     ]
     clip = result["clip"]
@@ -135,13 +154,17 @@ def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str
         f"{clip['name']}, {clip['width']}×{clip['height']}, {clip['frames']} frames, q {result['q']}, "
         f"{result['threads']} threads on {result['cores']} cores, median of {result['rounds']} interleaved rounds; "
         + "; ".join(f"{peer}: {text}" for peer, text in result["peers"].items())
-        + ". Start of the program, reading of the lossless source and writing of raw frames included."
+        + ". Start of the program, reading of the lossless source and writing of raw frames included. Memory: most that the largest process held."
     )
     profile = []
     for step, lines in result["profiles"].items():
         shares = ", ".join(f"{line['where']} {100 * line['share']:.0f} %" for line in lines if line["share"] >= 0.01)
         profile.append(f"Own time, {step}: {shares}.")
     return header, rows, note, profile
+
+
+def _gigabytes(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e9:.2f} GB"
 
 
 def to_markdown(result: dict[str, Any]) -> str:

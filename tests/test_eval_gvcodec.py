@@ -74,7 +74,9 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
     assert len(result["profiles"]) == 2 and all(
         0 < sum(x["share"] for x in p) <= 1 for p in result["profiles"].values()
     )
-    assert "speed over x265" in (tmp_path / "speed" / "small-pan.md").read_text()
+    assert all(2e6 < step["memory"] < 4e9 for step in steps.values())
+    shown = (tmp_path / "speed" / "small-pan.md").read_text()
+    assert "speed over x265" in shown and shown.count(" GB |") == len(steps)
 
 
 def test_ratio_reads_the_curve():
