@@ -297,6 +297,7 @@ def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 @needs_weights
 def test_ten_minutes_of_training_lower_lpips_on_held_out_clips(tmp_path):
     from gvcodec.train import cache as material
