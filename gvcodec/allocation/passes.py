@@ -58,6 +58,7 @@ class Pass:
     track_packets: int
     psnr_y: float
     tuned: Mapping[int, bytes]
+    detail: Mapping[int, bytes]
     notes: list[str]
 
     @property
@@ -86,13 +87,15 @@ def run(
     watch: Watch,
     frames: int,
     structure: StructureEncoder | None = None,
-    tuned: Mapping[int, bytes] | None = None,
+    fitted: Pass | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Pass:
-    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the encoder raises."""
+    """Encode the first `frames` frames. `structure` as for `Encoder`; `fitted`: the pass in which the renderer
+    was tuned. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
+        lasting = (fitted.tuned, fitted.detail) if fitted is not None else ()
+        encoder = Encoder(source.format, config, source.start_pts, progress, structure, *lasting)
         writer = Writer(stream, encoder.header)
         sizes: list[int] = []
 
@@ -123,5 +126,6 @@ def run(
             source.tracks.packets if source.tracks else 0,
             encoder.psnr_y,
             encoder.tuned,
+            encoder.detail,
             [*source.notes, *encoder.notes],
         )

@@ -25,12 +25,13 @@ class Gop:
     """Frames from one `key` to the next.
 
     `first`: number of the first frame. `packets`: frames in decode order, and packets that may be skipped. `times`: of
-    the frames in display order, in ticks. `tune`: payload in force, None = base renderer. `tracks`: payloads that stood
+    the frames in display order, in ticks. `tune`: payload in force, None = base renderer, `detail`: that of its `detail` packet. `tracks`: payloads that stood
     among its packets. `damaged`: its end is missing, `lost` frames of it as far as that is known.
     """
 
     first: int
     tune: bytes | None
+    detail: bytes | None = None
     packets: list[Packet] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     tracks: list[bytes] = field(default_factory=list)
@@ -50,6 +51,7 @@ class GopSource:
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tune: bytes | None = None
+        self._detail: bytes | None = None
         self._tracks: list[bytes] = []
         self._count = 0
         self.end = header.start_pts
@@ -76,6 +78,8 @@ class GopSource:
                     gop.packets.clear()
             elif event.kind is Kind.TUNE:
                 self._tune = event.payload
+            elif event.kind is Kind.DETAIL:
+                self._detail = event.payload
             elif event.kind is Kind.TIMING:
                 self._timing.send(event.payload)
             elif event.kind is Kind.TRACKS:
@@ -83,7 +87,8 @@ class GopSource:
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finished(gop)
-                gop, broken = Gop(self._count, self._tune, [event]), False
+                gop, broken = Gop(self._count, self._tune, self._detail, [event]), False
+                self._detail = None
                 self._timing.start_gop()
             elif gop is not None and event.kind is not Kind.UNKNOWN:
                 gop.packets.append(event)
@@ -132,6 +137,8 @@ class Splicer:
         if gop.tune != self._tune:
             self.writer.write(Packet(Kind.TUNE, gop.tune if gop.tune is not None else BASE_WEIGHTS))
             self._tune = gop.tune
+        if gop.detail is not None:
+            self.writer.write(Packet(Kind.DETAIL, gop.detail))
         for pts in gop.times:
             self._timing.send(pts + shift)
         if late := self._timing.take(self.writer.frames):
