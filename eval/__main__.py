@@ -388,7 +388,9 @@ def _modules(options: argparse.Namespace) -> int:
     from eval.modules import JUDGED, measure
 
     every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
-    _publish(options, {"modules": measure(_clips(options), options.base, options.rate, every, options.out)})
+    _publish(
+        options, {f"{options.base}-modules": measure(_clips(options), options.base, options.rate, every, options.out)}
+    )
     return 0
 
 

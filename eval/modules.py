@@ -71,7 +71,7 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     plan = Plan(out, (), every)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
-    codecs = {name: _codec(base, _checkpoint(name, out / "checkpoints")) for name in PARTS}
+    codecs = {name: _codec(base, _checkpoint(name, base, out / "checkpoints")) for name in PARTS}
     for clip in tqdm(clips, unit="clip", disable=None):
         q, reached = rate_search(codecs["nothing"], clip, out / "streams")(rate)
         if not reached:
@@ -91,13 +91,13 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     return text
 
 
-def _checkpoint(name: str, folder: Path) -> Path:
-    """The base renderer without one of its parts."""
+def _checkpoint(name: str, base: str, folder: Path) -> Path:
+    """The renderer that paints on `base`, without one of its parts."""
     import torch
 
-    from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
+    from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 
-    renderer = load_checkpoint()
+    renderer = load_checkpoint(find_checkpoint(base=base))
     with torch.no_grad():
         PARTS[name](renderer)
     folder.mkdir(exist_ok=True)

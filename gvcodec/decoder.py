@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.bitstream import TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
+from gvcodec.bitstream import LEND_REACH, TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.encoder import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError, VerificationError, WrongModelError
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 _GREY = 512
 #: Frames that wait for tokens before these count as lost, and tokens that wait for frames. Encoders look less far ahead.
 _PATIENCE = 256
-#: How far back a frame may lie that lends detail, at most (`gvcodec.appearance.detail`, which needs torch).
-_REACH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class Decoder:
         #: Frames that wait for their tokens or for the frame that lends to them, in display order.
         self._loops: deque[Planes] = deque()
         #: Luma of frames of the GOP that were painted, and distance of the frame that lends to the next one, None before it is read.
-        self._past: deque[Plane] = deque(maxlen=_REACH)
+        self._past: deque[Plane] = deque(maxlen=LEND_REACH)
         self._distance: int | None = None
         self._despite = False
         self._started = False

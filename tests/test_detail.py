@@ -18,8 +18,8 @@ from test_cli import gvcodec
 
 from gvcodec import layers
 from gvcodec.appearance.coder import Encoder as ValueEncoder
-from gvcodec.appearance.detail import REACH, Borrower, Distances, choose, lend, pack
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.appearance.detail import Borrower, Distances, choose, lend, pack
+from gvcodec.bitstream import LEND_REACH, Kind, Packet, Reader, Salvage, Writer
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError
@@ -83,10 +83,10 @@ def test_the_best_frame_in_reach_is_chosen() -> None:
     assert choose([33, 30, 33.2], 1) == 1 and choose([33, 30, 30, 33.1], 1) == -1, "distance counts"
     assert choose([33, 30, 33.2], 1, behind=True) == -1
     assert choose([30] * 9 + [40], 0) == 0 and choose([30] * 8 + [40], 0) == 8, "out of reach"
-    assert choose([30, float("inf")], 0) == 1 and choose([float("inf")] * 2, 0) == 0
+    assert choose([30, float("inf")], 0) == 1 and choose([float("inf")] * 2, 1) == 0
 
 
-@given(st.lists(st.integers(-REACH, REACH), max_size=60))
+@given(st.lists(st.integers(-LEND_REACH, LEND_REACH), max_size=60))
 def test_distances_come_back(distances: list[int]) -> None:
     reader = Distances(pack(distances))
     assert [reader.next() for _ in distances] == distances
@@ -103,7 +103,7 @@ def test_any_bytes_give_distances_in_reach_or_an_error(payload: bytes) -> None:
     try:
         reader = Distances(payload)
         for _ in range(2000):
-            assert abs(reader.next()) <= REACH
+            assert abs(reader.next()) <= LEND_REACH
     except DamagedStreamError:
         pass
 
@@ -267,7 +267,7 @@ def test_a_packet_that_is_wrong_costs_its_detail_only(coded: Callable[..., Coded
     data, _ = coded("av1")
     whole = [frame.planes for frame in decoded(data)]
     far = ValueEncoder()
-    far.put(REACH + 1)
+    far.put(LEND_REACH + 1)
     for payload in (far.finish(), b"\xff" * 3):
         broken = rewritten(data, lambda p, b=payload: [Packet(p.kind, b) if p.kind is Kind.DETAIL else p])  # type: ignore[misc]
         with pytest.raises(DamagedStreamError, match="lent detail|coded value"):
@@ -284,7 +284,7 @@ def without(packet: Packet) -> list[Packet]:
 
 def test_nothing_is_lent_from_beyond_the_gop(coded: Callable[..., Coded]) -> None:
     data, _ = coded("av1")
-    everywhere = {reach: pack([reach] * KEYINT) for reach in (REACH, -REACH)}
+    everywhere = {reach: pack([reach] * KEYINT) for reach in (LEND_REACH, -LEND_REACH)}
     for reach, payload in everywhere.items():
         changed = rewritten(data, lambda p, b=payload: [Packet(p.kind, b) if p.kind is Kind.DETAIL else p])  # type: ignore[misc]
         shown, reader = decoded(changed), Reader(io.BytesIO(changed))

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 
 from eval.__main__ import main
-from eval.modules import PARTS
+from eval.modules import PARTS, _checkpoint
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.renderer import condition
 from gvcodec.appearance.texture import tile
@@ -38,6 +38,15 @@ def test_parts_are_all_there_is():
             take_away(bare)
             assert torch.equal(second_frame(renderer), whole) == (name == "nothing"), name
         assert second_frame(bare).abs().max() < 1e-6 < whole.abs().max()
+
+
+def test_every_base_has_its_own_renderer(tmp_path, monkeypatch):
+    from gvcodec.appearance.checkpoint import CHECKPOINT_VARIABLE, find_checkpoint
+
+    monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
+    known = [load_checkpoint(find_checkpoint(base=base)).head.bias for base in ("av1", "vvc")]
+    found = [load_checkpoint(_checkpoint("nothing", base, tmp_path)).head.bias for base in ("av1", "vvc")]
+    assert torch.equal(found[0], known[0]) and torch.equal(found[1], known[1]) and not torch.equal(*known)
 
 
 def test_table(tmp_path, capsys):

@@ -4,7 +4,7 @@ Random-access coders spend their bits on few frames, to which the others refer; 
 between them predicts what pays in PSNR and drops fine detail that the better frame a few places away, often a later one, still shows.
 That is the observation of multi-frame quality enhancement (Yang et al., CVPR 2018: peak quality frames); here nothing is learned:
 
-* the encoder, which knows the PSNR of every loop frame, names for each frame the better one within `REACH` frames, before or after it,
+* the encoder, which knows the PSNR of every loop frame, names for each frame the better one within `LEND_REACH` frames, before or after it,
   or none (`choose`), in a packet before the GOP (`pack`);
 * the decoder brings that frame to the place of the other by block motion in quarter samples, and adds the difference of the two, without
   what a Gaussian of 1.5 samples leaves of it, weighted by exp(-(d/8)²), d the mean difference of the low-passed pictures nearby in steps of
@@ -22,11 +22,10 @@ import numpy as np
 from gvcodec._core import compensate, lend_detail, motion_search
 from gvcodec.appearance.coder import Decoder, Encoder
 from gvcodec.appearance.motion import BLOCK
+from gvcodec.bitstream import LEND_REACH
 from gvcodec.errors import DamagedStreamError
 from gvcodec.types import Plane
 
-#: How many frames away the better one may be.
-REACH = 8
 #: Decibels by which it has to be better, and what every frame of distance takes off in the choice.
 _BETTER, _DISTANCE = 0.7, 0.15
 
@@ -43,15 +42,15 @@ def lend(luma: Plane, better: Plane, threads: int = 1) -> Plane:
 def choose(qualities: Sequence[float], place: int, behind: bool = False) -> int:
     """Which frame lends to the one at `place`: its distance, 0 for none. `qualities`: PSNR of the frames of a GOP, as far as they
     are in reach; `behind`: only frames before it count."""
-    last = place if behind else min(len(qualities) - 1, place + REACH)
+    last = place if behind else min(len(qualities) - 1, place + LEND_REACH)
     own = qualities[place]
-    better = [n for n in range(max(0, place - REACH), last + 1) if qualities[n] >= own + _BETTER]
+    better = [n for n in range(max(0, place - LEND_REACH), last + 1) if qualities[n] - own >= _BETTER]
     return max((n - place for n in better), key=lambda d: qualities[place + d] - _DISTANCE * abs(d), default=0)
 
 
 def _expected(before: int) -> int:
     """The distance to the frame that lent to the frame before."""
-    return before - 1 if before and abs(before - 1) <= REACH else 0
+    return before - 1 if before and abs(before - 1) <= LEND_REACH else 0
 
 
 def pack(distances: Sequence[int]) -> bytes:
@@ -73,7 +72,7 @@ class Distances:
     def next(self) -> int:
         """Distance of the frame that lends to the next one, 0 for none. Raises `DamagedStreamError`."""
         self._before = _expected(self._before) + self._coder.get()
-        if abs(self._before) > REACH:
+        if abs(self._before) > LEND_REACH:
             raise DamagedStreamError("lent detail: from a frame out of reach")
         return self._before
 
@@ -109,7 +108,7 @@ class Borrower:
         """The next loop frame; `begins`: it is the first of a GOP."""
         loans = self.flush() if begins else []
         self._frames.append((luma, psnr))
-        if len(self._frames) - self._place > (0 if self._behind else REACH):
+        if len(self._frames) - self._place > (0 if self._behind else LEND_REACH):
             loans.append(self._decide())
         return loans
 
@@ -130,7 +129,7 @@ class Borrower:
         loan = Loan(self._number, self._frames[self._place][0], better)
         self._distances.append(distance)
         self._number += 1
-        if self._place == REACH:
+        if self._place == LEND_REACH:
             self._frames.popleft()
         else:
             self._place += 1

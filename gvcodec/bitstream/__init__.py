@@ -41,7 +41,8 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
                                 a lone var track = count sets all "pts before" to 0
             type 5    tokens    appearance tokens for frame number 8·n of its GOP in display order: var n, then the tokens
                                 (`gvcodec.appearance.token_coder`), after the `key` and in order; none is left out
-            type 6    detail    from which frames those of the next GOP borrow detail (`gvcodec.appearance.detail`); before its `key`
+            type 6    detail    from which frames, at most 8 away, those of the next GOP borrow detail (`gvcodec.appearance.detail`);
+                                before its `key`
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores
             A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
@@ -68,7 +69,7 @@ Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, 
 Their files are read.
 """
 
-from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, TOKEN_PERIOD, SequenceHeader
+from gvcodec.bitstream.header import LEND_REACH, MAX_PIXELS, MAX_SIDE, TOKEN_PERIOD, SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
@@ -76,6 +77,7 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.bitstream.writer import Writer
 
 __all__ = [
+    "LEND_REACH",
     "MAX_PIXELS",
     "MAX_SIDE",
     "TOKEN_PERIOD",
