@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "arrays.hpp"
-#include "core/detail.hpp"
 #include "core/painter.hpp"
 
 namespace nb = nanobind;
@@ -174,16 +173,4 @@ void bind_painter(nb::module_& m) {
       .def("finish", &Painter::finish, "The painted planes.");
   m.def("combine_rows", &combine, "rows"_a, "layer"_a, "plain"_a = false,
         "Weighted sums of rows: (inputs, width) to (outputs, width); `plain`: without special instructions.");
-  m.def("lend_detail",
-        [](const Samples& luma, const Samples& moved, int threads) {
-          const size_t h = luma.shape(0), w = luma.shape(1);
-          if (h < 1 || w < 1 || moved.shape(0) != h || moved.shape(1) != w) throw nb::value_error("planes differ in size");
-          std::vector<uint16_t> out;
-          {
-            nb::gil_scoped_release unlocked;
-            out = gv::lend_detail(luma.data(), moved.data(), static_cast<int>(w), static_cast<int>(h), threads);
-          }
-          return to_numpy(std::move(out), {h, w});
-        },
-        "luma"_a, "moved"_a, "threads"_a = 1, "Luma with the detail of a better coded picture that was brought to its place, where the two agree.");
 }

@@ -135,11 +135,6 @@ def _parser() -> argparse.ArgumentParser:
         help="network whose features tell how it looks: VGG16, or a small one that comes along (vgg where its weights are found)",
     )
     encode.add_argument(
-        "--lend",
-        action="store_true",
-        help="paint frames with detail of better coded ones nearby, where tuning finds that it pays",
-    )
-    encode.add_argument(
         "--keyint",
         type=_integer(0),
         default=240,

@@ -40,7 +40,6 @@ def encode(options: argparse.Namespace) -> None:
         tune_steps=options.tune[1],
         tune_parts=options.tune_parts,
         tune_by=options.tune_by,
-        lend=options.lend,
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=options.threads,

@@ -13,24 +13,19 @@ there and the packets of its GOP. `frames_despite` decodes what is left of a dam
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.bitstream import LEND_REACH, TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
+from gvcodec.bitstream import TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.encoder import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError, VerificationError, WrongModelError
-from gvcodec.types import Plane, Planes
-
-if TYPE_CHECKING:
-    from gvcodec.appearance.detail import Distances
+from gvcodec.types import Planes
 
 _GREY = 512
 #: Frames that wait for tokens before these count as lost, and tokens that wait for frames. Encoders look less far ahead.
@@ -50,12 +45,11 @@ class DecodedFrame:
 
 @dataclass(slots=True)
 class _Gop:
-    """A GOP that frames are still to be shown of: number of its first frame, weights, from where its frames borrow detail, payloads of its
-    `tokens` packets not used yet, how many of these came, whether all of them did, and whether one was lost."""
+    """A GOP that frames are still to be shown of: number of its first frame, weights, payloads of its `tokens` packets not used yet, how many
+    of these came, whether all of them did, and whether one was lost."""
 
     first: int
     tuned: bytes | None
-    detail: Distances | None
     tokens: deque[bytes]
     came: int = 0
     complete: bool = False
@@ -87,14 +81,10 @@ class Decoder:
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tuned: bytes | None = None
-        self._detail: Distances | None = None
         self._gops: deque[_Gop] = deque()
         self._gop: _Gop | None = None
-        #: Frames that wait for their tokens or for the frame that lends to them, in display order.
+        #: Frames that wait for their tokens, in display order.
         self._loops: deque[Planes] = deque()
-        #: Luma of frames of the GOP that were painted, and distance of the frame that lends to the next one, None before it is read.
-        self._past: deque[Plane] = deque(maxlen=LEND_REACH)
-        self._distance: int | None = None
         self._despite = False
         self._started = False
         self._sent = 0
@@ -126,20 +116,15 @@ class Decoder:
         self._gops.clear()
         self._gop = None
         self._loops.clear()
-        self._past.clear()
-        self._distance = None
         self._frames.clear()
         self._sent = self._shown = frame
         self._started = False
-        self._tuned = self._detail = None
+        self._tuned = None
 
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
         if packet.kind is Kind.TUNE:
             self._tuned = packet.payload
-        elif packet.kind is Kind.DETAIL:
-            if self._painter is not None:
-                self._detail = layers.distances(packet.payload)
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
@@ -156,8 +141,7 @@ class Decoder:
             if key:
                 # A GOP is closed and has one packet a frame: its first frame is shown after as many as were sent.
                 self._complete()
-                self._gops.append(_Gop(self._sent, self._tuned, self._detail, deque()))
-                self._detail = None
+                self._gops.append(_Gop(self._sent, self._tuned, deque()))
                 self._timing.start_gop()
                 self._started = True
             elif not self._started:
@@ -169,7 +153,6 @@ class Decoder:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
         self._complete()
         self._show(self._structure.flush())
-        self._paint(last=True)
 
     def receive_frame(self) -> DecodedFrame | None:
         """The next frame, None when there is none yet."""
@@ -231,19 +214,13 @@ class Decoder:
             self._loops.append(loop)
         self._paint()
 
-    def _paint(self, whatever: bool = False, last: bool = False) -> None:
-        """Paint the frames that have all they need; `whatever`: all frames; `last`: there are no more to borrow from."""
+    def _paint(self, whatever: bool = False) -> None:
+        """Paint the frames that have all they need; `whatever`: all frames."""
         while self._loops:
             if self._gops and self._gops[0].first == self._shown:
                 self._gop = self._gops.popleft()
-                self._past.clear()
                 if self._painter is not None:
                     self._painter.start_gop(self._gop.tuned)
-            better = None
-            if self._painter is not None and (distance := self._borrowed()):
-                if distance >= len(self._loops) and not (whatever or last):
-                    return
-                better = self._better(distance)
             tokens = None
             if self._painter is not None and self.header.tokens and self._gop is not None:
                 gop, due = self._gop, (self._shown - self._gop.first) % TOKEN_PERIOD == 0
@@ -256,45 +233,22 @@ class Decoder:
                         raise DamagedStreamError(f"frame {self._shown}: its tokens are missing")
                     gop.spoilt = True
             loop = self._loops.popleft()
-            painted = self._painted(loop, tokens, better) if self._painter is not None else loop
-            self._past.append(loop[0])
-            self._distance = None
+            painted = self._painted(loop, tokens) if self._painter is not None else loop
             self._last = DecodedFrame(painted, self._timing.receive(), loop)
             self._frames.append(self._last)
             self._shown += 1
 
-    def _borrowed(self) -> int:
-        """How far away the frame is that lends detail to the next one, 0 without any."""
-        if self._distance is None:
-            self._distance = 0
-            if self._gop is not None and self._gop.detail is not None:
-                try:
-                    self._distance = self._gop.detail.next()
-                except DamagedStreamError as error:
-                    self._gop.detail = None
-                    if not self._despite:
-                        raise
-                    self.losses.append(f"frame {self._shown}: {error}")
-        return self._distance
-
-    def _better(self, distance: int) -> Plane | None:
-        """Luma of the frame that lends to the next one; None where that is not in the GOP."""
-        if distance < 0:
-            return self._past[distance] if -distance <= len(self._past) else None
-        ends = self._gops[0].first if self._gops else math.inf
-        return self._loops[distance][0] if distance < len(self._loops) and self._shown + distance < ends else None
-
-    def _painted(self, loop: Planes, tokens: bytes | None, better: Plane | None) -> Planes:
+    def _painted(self, loop: Planes, tokens: bytes | None) -> Planes:
         assert self._painter is not None
         try:
-            return self._painter.paint(loop, tokens, better)
+            return self._painter.paint(loop, tokens)
         except DamagedStreamError as error:
             if not self._despite or self._gop is None:
                 raise
             self.losses.append(f"frame {self._shown}: {error}")
             self._gop.spoilt = True
             self._gop.tokens.clear()
-            return self._painter.paint(loop, None, better)
+            return self._painter.paint(loop)
 
     def _newest(self) -> _Gop | None:
         """The GOP that packets are coming of."""

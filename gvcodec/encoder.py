@@ -15,11 +15,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,9 +29,6 @@ from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
 from gvcodec.structure import Coded, StructureEncoder
 from gvcodec.types import Plane, Planes, VideoFormat
-
-if TYPE_CHECKING:
-    from gvcodec.appearance.detail import Loan
 
 LOOP_HASH_BYTES = 8
 _PEAK = 1023
@@ -53,7 +49,7 @@ class EncoderConfig:
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
-    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2. `lend` lets tuning have frames painted with detail of better ones nearby."""
+    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2."""
 
     q: float = 50
     base: str = "av1"
@@ -70,7 +66,6 @@ class EncoderConfig:
     alloc: str = "uniform"
     eye: bool = False
     preset: int | None = None
-    lend: bool = False
 
     @property
     def coarsest(self) -> float:
@@ -104,12 +99,11 @@ class Encoder:
         progress: Callable[[str], None] | None = None,
         structure: StructureEncoder | None = None,
         tuned: Mapping[int, bytes] | None = None,
-        detail: Mapping[int, bytes] | None = None,
         wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
-        an encoder of the same base that it steers, and `tuned` and `detail`, what tuning came to in an earlier pass (tuned weights
-        by the frame from which on they are in force, lent detail by the first frame of the GOP). `wrap` takes a
+        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass (tuned weights by the
+        frame from which on they are in force). `wrap` takes a
         maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
         config = config or EncoderConfig()
         if not 0 <= config.q <= config.coarsest:
@@ -161,16 +155,11 @@ class Encoder:
         self._sources: deque[Planes] = deque()
         wanted = config.tune > 0 and appearance is not None
         self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
-        self._borrower = layers.borrower(config.low_delay) if self._samples is not None and config.lend else None
-        self.detail = dict(detail or {})
         self.tuned: Mapping[int, bytes] = tuned or {}
         self._in_force: bytes | None = None
         #: Frame packets given out.
         self._given = 0
-        #: The `detail` packet of the next `key` is given out.
-        self._lending = False
         self._gops: list[Gop] = []
-        self._begins: set[int] = set()
         self._hash = hashlib.sha256()
         self._psnr_sum = 0.0
         self._exact = 0
@@ -239,16 +228,9 @@ class Encoder:
         # An AV1 encoder of large pictures holds gigabytes, which tuning may need.
         del self._structure
         if self._samples is not None:
-            payloads: Mapping[int, bytes] = {}
-            if self._borrower is not None:
-                self._lend(self._borrower.flush())
-                payloads = self._borrower.payloads
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
-            self.tuned, lending, reason = layers.tune(parts, self.header, self._config, self._progress)
-            for first, payload in payloads.items():
-                if max(part.first for part in parts if part.first <= first) in lending:
-                    self.detail[first] = payload
+            self.tuned, reason = layers.tune(parts, self.header, self._config, self._progress)
             if reason:
                 self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
@@ -259,13 +241,8 @@ class Encoder:
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self._samples is not None:
             return None
-        if self._packets[0].kind is Kind.KEY:
-            if (tune := self._tuned_for(self._given)) is not None:
-                return tune
-            if (detail := self.detail.get(self._given)) is not None and not self._lending:
-                self._lending = True
-                return Packet(Kind.DETAIL, detail)
-            self._lending = False
+        if self._packets[0].kind is Kind.KEY and (tune := self._tuned_for(self._given)) is not None:
+            return tune
         packet = self._packets.popleft()
         self._given += packet.is_frame
         return packet
@@ -289,7 +266,6 @@ class Encoder:
                 waiting.append(Packet(Kind.TIMING, late))
             if packet.keyframe:
                 self._gops.append(Gop(self.coded_frames))
-                self._begins.add(self.coded_frames)
             self._gops[-1].size += len(packet.payload)
             waiting.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
@@ -297,21 +273,13 @@ class Encoder:
         self._release()
         for loop in coded.loops:
             source = self._sources.popleft()
-            psnr = self._measure(loop, source[0])
+            self._measure(loop, source[0])
             if self._tokens is not None:
                 self._send_tokens(loop, source)
             if self._samples is not None:
                 self._samples.send_loop(self._released, loop)
-            if self._borrower is not None:
-                self._lend(self._borrower.send(loop[0], psnr, self._released in self._begins))
             self._released += 1
             self._release()
-
-    def _lend(self, loans: Sequence[Loan]) -> None:
-        """Let tuning see frames as they will be painted."""
-        for loan in loans:
-            if self._samples is not None and loan.better is not None:
-                self._samples.lend(loan.number, partial(layers.lend, loan.luma, loan.better, self._config.threads))
 
     def _release(self) -> None:
         """Let the packets of the next GOP go when all frames of the one before are out."""
@@ -330,16 +298,14 @@ class Encoder:
             y, u, v = (p.astype(np.uint16) << shift for p in source)
             self._packets.append(Packet(Kind.TOKENS, encode_var(number) + self._tokens.make((y, u, v), loop)))
 
-    def _measure(self, loop: Planes, source: Plane) -> float:
-        """Loop hash and PSNR (luma) of one loop frame."""
+    def _measure(self, loop: Planes, source: Plane) -> None:
+        """Loop hash and PSNR of one loop frame."""
         for plane in loop:
             self._hash.update(np.ascontiguousarray(plane, "<u2").data)
         shift = 2 if source.dtype == np.uint8 else 0
         difference = loop[0].astype(np.int32) - (source.astype(np.int32) << shift)
         mse = float(np.mean(np.square(difference)))
-        if not mse:
+        if mse:
+            self._psnr_sum += 10 * math.log10(_PEAK**2 / mse)
+        else:
             self._exact += 1
-            return math.inf
-        psnr = 10 * math.log10(_PEAK**2 / mse)
-        self._psnr_sum += psnr
-        return psnr

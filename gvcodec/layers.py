@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -15,17 +13,14 @@ from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.models import find_model, model_id
 from gvcodec.structure import StructureDecoder, StructureEncoder
-from gvcodec.types import Plane, VideoFormat
+from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter, TokenMaker
-    from gvcodec.appearance.detail import Borrower, Distances
     from gvcodec.encoder import EncoderConfig
     from gvcodec.samples import Part
     from gvcodec.structure.klt import Pace, Regions
 
-#: Time for tuning from which on it is spent on a look at lent detail too.
-_LEAST_SECONDS = 20.0
 NO_TORCH = "no appearance layer: torch is not installed"
 
 
@@ -107,27 +102,6 @@ def token_maker(header: SequenceHeader) -> TokenMaker:
     return TokenMaker(header.format, find_checkpoint(base=header.base))
 
 
-def distances(payload: bytes) -> Distances:
-    """What a `detail` packet says. Raises `DamagedStreamError`."""
-    from gvcodec.appearance.detail import Distances
-
-    return Distances(payload)
-
-
-def borrower(low_delay: bool) -> Borrower:
-    """What chooses from which frames others borrow detail; with `low_delay` from frames before them only."""
-    from gvcodec.appearance.detail import Borrower
-
-    return Borrower(low_delay)
-
-
-def lend(luma: Plane, better: Plane, threads: int) -> Plane:
-    """Luma with the detail that a better frame has for it. `threads` 0 = all cores."""
-    from gvcodec.appearance.detail import lend
-
-    return lend(luma, better, threads or os.cpu_count() or 1)
-
-
 def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu") -> Painter:
     """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand or torch is missing, `UsageError` for a
     device that is not there."""
@@ -144,36 +118,27 @@ def tune(
     header: SequenceHeader,
     config: EncoderConfig,
     progress: Callable[[str], None] | None,
-) -> tuple[dict[int, bytes], set[int], str]:
-    """Coded changes of the renderer, by the frame from which on they are in force, or none and why (last); first frames of the parts in
-    which lending detail pays. Parts share the time evenly."""
-    from gvcodec.appearance import detail_pays, find_checkpoint
+) -> tuple[dict[int, bytes], str]:
+    """Coded changes of the renderer, by the frame from which on they are in force, or none and why. Parts share the time evenly."""
+    from gvcodec.appearance import find_checkpoint
     from gvcodec.appearance import tune as fit
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
     checkpoint = find_checkpoint(base=base)
     tuned: dict[int, bytes] = {}
-    lending: set[int] = set()
     before: bytes | None = None
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         for number, part in enumerate(parts, 1):
             if progress and len(parts) > 1:
                 progress(f"tuning: part {number} of {len(parts)}, from frame {part.first}")
-            samples, seconds = part.samples, config.tune / len(parts)
-            if part.lent and (config.tune_steps or seconds >= _LEAST_SECONDS):
-                began = time.monotonic()
-                if detail_pays(samples, part.lent, fmt, base, scale, q, checkpoint, config.tune_by, progress):
-                    samples = part.lent
-                    lending.add(part.first)
-                seconds -= time.monotonic() - began
             found = fit(
-                samples,
+                part.samples,
                 fmt,
                 base,
                 scale,
                 q,
-                seconds,
+                config.tune / len(parts),
                 checkpoint,
                 progress=progress,
                 stream_bytes=part.size,
@@ -185,6 +150,6 @@ def tune(
             if found is not None:
                 tuned[part.first] = before = found
     if tuned:
-        return tuned, lending, ""
+        return tuned, ""
     reasons = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]
-    return {}, lending, reasons[0] if reasons else "tuning does not pay for this video, it is left out"
+    return {}, reasons[0] if reasons else "tuning does not pay for this video, it is left out"

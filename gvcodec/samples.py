@@ -6,11 +6,11 @@ tuning goes. On three clips in a row, painted, 60 steps for all of them lower th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.encoder import EncoderConfig
@@ -33,13 +33,11 @@ class Gop:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Number of the first frame, samples and bytes of GOPs that share tuned weights. A sample: a run of (loop, source). `lent`: the same
-    with lent detail in the loop frames (`gvcodec.appearance.detail`), empty where none is."""
+    """Number of the first frame, samples and bytes of GOPs that share tuned weights. A sample: a run of (loop, source)."""
 
     first: int
     samples: list[Sample]
     size: int
-    lent: list[Sample] = field(default_factory=list)
 
 
 def part_limit(config: EncoderConfig) -> int:
@@ -67,13 +65,11 @@ class Reservoir:
         self._parts = max(1, min(parts, self._runs // _RUNS))
         self._stride = self.RUN
         self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
-        self._lent: dict[int, Plane] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
         if number // self._stride >= self._runs:
             self._stride *= 2
             self._pairs = {n: pair for n, pair in self._pairs.items() if self._wanted(n)}
-            self._lent = {n: luma for n, luma in self._lent.items() if self._wanted(n)}
         if self._wanted(number):
             self._pairs[number] = (None, planes)
 
@@ -81,29 +77,19 @@ class Reservoir:
         if number in self._pairs:
             self._pairs[number] = (planes, self._pairs[number][1])
 
-    def lend(self, number: int, luma: Callable[[], Plane]) -> None:
-        """Another luma that the loop frame may be painted with."""
-        if number in self._pairs:
-            self._lent[number] = luma()
-
     def parts(self, gops: Sequence[Gop], frames: int) -> list[Part]:
         """All runs in order, by parts of the video, which has these GOPs and so many frames."""
         runs: dict[int, Sample] = {}
-        lent: dict[int, Sample] = {}
         for number, (loop, source) in sorted(self._pairs.items()):
             if loop is not None:
-                first = number - number % self._stride
-                runs.setdefault(first, []).append((loop, source))
-                lent.setdefault(first, []).append(((self._lent.get(number, loop[0]), *loop[1:]), source))
+                runs.setdefault(number - number % self._stride, []).append((loop, source))
         starts = _starts([gop.first for gop in gops], frames, self._parts)
         parts = []
         for start, end in zip(starts, [*starts[1:], frames], strict=True):
-            inside = [first for first, run in runs.items() if start <= first and first + len(run) <= end]
+            inside = [run for first, run in runs.items() if start <= first and first + len(run) <= end]
             while len(inside) > self._runs_a_part:
                 inside = inside[::2]
-            size = sum(gop.size for gop in gops if start <= gop.first < end)
-            lends = any(start <= number < end for number in self._lent)
-            parts.append(Part(start, [runs[n] for n in inside], size, [lent[n] for n in inside if lends]))
+            parts.append(Part(start, inside, sum(gop.size for gop in gops if start <= gop.first < end)))
         return parts
 
     def _wanted(self, number: int) -> bool:

@@ -290,7 +290,7 @@ def test_tuning_is_told_how_long_and_how_much(monkeypatch):
     monkeypatch.setattr(appearance, "tune", lambda *a, **k: calls.append((a, k)) or b"tuned")
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     for config in (EncoderConfig(tune=5.0), EncoderConfig(tune_steps=7, tune_parts=3, tune_by="small")):
-        assert layers.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, set(), "")
+        assert layers.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, "")
     (first, plain), (_, steered) = calls
     assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
     assert (
@@ -319,6 +319,6 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
     config = EncoderConfig(tune=120.0, tune_steps=130)
-    assert layers.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, set(), "")
+    assert layers.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
     assert given == [(30.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))]
     assert said[3] == "tuning: part 4 of 4, from frame 300"

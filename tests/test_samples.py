@@ -108,9 +108,9 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
     asked: list[Part] = []
     answer = {0: b"\0", 50: b"\0", 150: b"\1\0"}
 
-    def tune(parts: list[Part], *rest: object) -> tuple[dict[int, bytes], set[int], str]:
+    def tune(parts: list[Part], *rest: object) -> tuple[dict[int, bytes], str]:
         asked.extend(parts)
-        return answer, set(), ""
+        return answer, ""
 
     monkeypatch.setattr(layers, "appearance_id", lambda base: (b"12345678", False, ""))
     monkeypatch.setattr(layers, "tune", tune)

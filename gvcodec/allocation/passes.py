@@ -58,7 +58,6 @@ class Pass:
     track_packets: int
     psnr_y: float
     tuned: Mapping[int, bytes]
-    detail: Mapping[int, bytes]
     notes: list[str]
 
     @property
@@ -87,15 +86,13 @@ def run(
     watch: Watch,
     frames: int,
     structure: StructureEncoder | None = None,
-    fitted: Pass | None = None,
+    tuned: Mapping[int, bytes] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Pass:
-    """Encode the first `frames` frames. `structure` as for `Encoder`; `fitted`: the pass in which the renderer
-    was tuned. Raises what the encoder raises."""
+    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        lasting = (fitted.tuned, fitted.detail) if fitted is not None else ()
-        encoder = Encoder(source.format, config, source.start_pts, progress, structure, *lasting)
+        encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
         writer = Writer(stream, encoder.header)
         sizes: list[int] = []
 
@@ -126,6 +123,5 @@ def run(
             source.tracks.packets if source.tracks else 0,
             encoder.psnr_y,
             encoder.tuned,
-            encoder.detail,
             [*source.notes, *encoder.notes],
         )

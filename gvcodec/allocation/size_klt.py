@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 
 from gvcodec.allocation.klt import klt_encoder
 from gvcodec.allocation.pace import LAST_TRIALS, SLOPE, Constant, SizePace, framed
@@ -43,7 +44,7 @@ def encode_klt(search: Search) -> Fitted:
             raise search.too_small(smallest)
     quality, slope, profile = _nearer(search, quality, slope, first.frame_bytes, room)
     for _ in range(_LAST_PASSES):
-        last = _pass(search, SizePace(profile, quality, room, slope), quality, first)
+        last = _pass(search, SizePace(profile, quality, room, slope), quality, first.tuned)
         if len(last.data) <= search.limit:
             return search.fitted(last)
         room = min(room - (len(last.data) - search.limit), _room(search, last))
@@ -110,17 +111,19 @@ def _beginning(search: Search, quality: float, count: int) -> list[int]:
 
 
 def _smallest(search: Search, first: Pass) -> Pass:
-    return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first)
+    return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first.tuned)
 
 
-def _pass(search: Search, pace: Pace, quality: float, fitted: Pass | None = None, tune: bool = False) -> Pass:
+def _pass(
+    search: Search, pace: Pace, quality: float, tuned: Mapping[int, bytes] | None = None, tune: bool = False
+) -> Pass:
     """Encode with `pace`; the header says `quality`."""
     counting = _Counting(pace)
     structure = _structure(search, quality, counting)
     config = dataclasses.replace(search.config, q=_as_q(quality), tune=search.config.tune if tune else 0.0)
     search.full += 1
     what, count = f"pass {search.full}", search.extent.frames
-    coded = run(search.open_source, config, what, search.watch, count, structure, fitted, search.progress)
+    coded = run(search.open_source, config, what, search.watch, count, structure, tuned, search.progress)
     search.frames_coded += counting.coded
     search.notes += coded.notes if tune else []
     return coded

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -53,7 +53,7 @@ def encode_standard(search: Search) -> Fitted:
     base = search.config.base
     q, slope = _trials(search)
     trim = _TRIMS[base][1]
-    tuned: dict[Fraction, Pass] = {}
+    tuned: dict[Fraction, Mapping[int, bytes]] = {}
     best: Pass | None = None
     points: list[Point] = []
     while len(points) < _PASSES:
@@ -74,7 +74,7 @@ def encode_standard(search: Search) -> Fitted:
     return search.fitted(best)
 
 
-def _any_that_fits(search: Search, last: Point, tuned: dict[Fraction, Pass], slope: float) -> Pass:
+def _any_that_fits(search: Search, last: Point, tuned: dict[Fraction, Mapping[int, bytes]], slope: float) -> Pass:
     """All passes were too large: coarser and coarser ones."""
     q, step = last.q, 0.03 / slope
     while True:
@@ -155,8 +155,10 @@ def _trials(search: Search) -> tuple[float, float]:
     return q, slope
 
 
-def _pass(search: Search, q: float, trim: float, tuned: dict[Fraction, Pass], quick: bool = False) -> Pass:
-    """`tuned`: the pass with tuning at each scale; the first full pass at a scale adds to it."""
+def _pass(
+    search: Search, q: float, trim: float, tuned: dict[Fraction, Mapping[int, bytes]], quick: bool = False
+) -> Pass:
+    """`tuned`: what tuning came to at each scale; the first full pass at a scale adds to it."""
     config, fmt = dataclasses.replace(search.config, q=q).settled(), search.extent.format
     assert config.scale is not None
     structure = StandardEncoder(
@@ -189,7 +191,7 @@ def _pass(search: Search, q: float, trim: float, tuned: dict[Fraction, Pass], qu
         search.progress,
     )
     if tune:
-        tuned[config.scale] = coded
+        tuned[config.scale] = coded.tuned
         search.notes += coded.notes
     return coded
 

@@ -1,8 +1,7 @@
 """Appearance track: a float renderer paints decoded loop frames; it never feeds the integer loop.
 
 `Painter` renders a stream frame by frame, `tune` fits a small part of the renderer to one video and returns it as bytes,
-`detail_pays` tells whether frames should borrow detail
-of each other before they are painted, `TokenMaker` makes a stream's tokens, `find_checkpoint`, `checkpoint_id` and `has_tokens` tell of the renderers at hand. torch is imported when one of them is first used.
+`TokenMaker` makes a stream's tokens, `find_checkpoint`, `checkpoint_id` and `has_tokens` tell of the renderers at hand. torch is imported when one of them is first used.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint, has_tokens
     from gvcodec.appearance.painter import Painter, TokenMaker
-    from gvcodec.appearance.tuning import detail_pays, tune
+    from gvcodec.appearance.tuning import tune
 
-__all__ = ["Painter", "TokenMaker", "checkpoint_id", "detail_pays", "find_checkpoint", "has_tokens", "tune"]
+__all__ = ["Painter", "TokenMaker", "checkpoint_id", "find_checkpoint", "has_tokens", "tune"]
 _HOMES = {
     "Painter": "painter",
     "TokenMaker": "painter",
     "checkpoint_id": "checkpoint",
-    "detail_pays": "tuning",
     "find_checkpoint": "checkpoint",
     "has_tokens": "checkpoint",
     "tune": "tuning",

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from gvcodec.appearance.checkpoint import load_checkpoint
-from gvcodec.appearance.detail import lend
 from gvcodec.appearance.motion import search
 from gvcodec.appearance.on_device import NetworkPainter
 from gvcodec.appearance.payload import unpack
@@ -116,16 +115,14 @@ class Painter:
         return Tokens(torch.from_numpy(values).float()[None], torch.from_numpy(counts)[None])
 
     @torch.inference_mode()
-    def paint(self, loop: Planes, tokens: bytes | None = None, better: Plane | None = None) -> Planes:
-        """The rendered picture of the next loop frame; `tokens`: what `TokenMaker` made for it, None for nothing; `better`: luma of the
-        frame that lends detail to it. Raises `DamagedStreamError`."""
+    def paint(self, loop: Planes, tokens: bytes | None = None) -> Planes:
+        """The rendered picture of the next loop frame; `tokens`: what `TokenMaker` made for it, None for nothing. Raises
+        `DamagedStreamError`."""
         if loop[0].shape != self._size:
             raise UsageError(
                 f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}"
             )
         sent = None if tokens is None else self._unpacked(tokens)
-        if better is not None:
-            loop = (lend(loop[0], better, self._threads), *loop[1:])
         if self._identity:
             return loop
         vectors = None if self._before is None else search(loop[0], self._before, self._threads)

@@ -254,32 +254,6 @@ class Tuner:
         return min(trials)[2]
 
 
-def detail_pays(
-    samples: Sequence[list[tuple[Planes, Planes]]],
-    lent: Sequence[list[tuple[Planes, Planes]]],
-    fmt: VideoFormat,
-    base: str,
-    scale: Fraction,
-    q: int,
-    checkpoint: Path | None = None,
-    leader: str = "",
-    progress: Progress | None = None,
-    seed: int = 0,
-) -> bool:
-    """Whether the base renderer comes nearer to the sources with lent detail (`gvcodec.appearance.detail`): `samples` as for `tune`, `lent` the same
-    with it. False where nothing can tell."""
-    leading = perceptual.leading_weights(leader)
-    if leading is None or min(fmt.width, fmt.height) < _SMALLEST:
-        return False
-    renderer, objective, told = load_checkpoint(checkpoint), make_objective(fmt, leading[1]), condition(base, scale, q)
-    plain, changed = (Tuner(renderer, _prepare(runs), told, objective, 1, _RATE, seed) for runs in (samples, lent))
-    changed.held.references = plain.held.references  # the same crops
-    without, with_it = plain.judge(renderer), changed.judge(renderer)
-    if progress:
-        progress(f"lent detail: {without:.4f} without, {with_it:.4f} with it")
-    return with_it < without
-
-
 def tune(
     samples: Sequence[list[tuple[Planes, Planes]]],
     fmt: VideoFormat,

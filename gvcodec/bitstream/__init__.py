@@ -41,17 +41,15 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
                                 a lone var track = count sets all "pts before" to 0
             type 5    tokens    appearance tokens for frame number 8·n of its GOP in display order: var n, then the tokens
                                 (`gvcodec.appearance.token_coder`), after the `key` and in order; none is left out
-            type 6    detail    from which frames, at most 8 away, those of the next GOP borrow detail (`gvcodec.appearance.detail`);
-                                before its `key`
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores
             A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
             loop frames only.
 
-Sizes of payloads: at most 2^26 bytes, `tune`, `timing`, `tokens`, `detail` and `gop` 2^20.
+Sizes of payloads: at most 2^26 bytes, `tune`, `timing`, `tokens` and `gop` 2^20.
 
-Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `detail`, `timing` and `tracks` packets
-may come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `timing` and `tracks` packets may
+come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
 Each GOP makes sense by itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
 `key`; a `tracks` packet after the first begins with track = count and holds whole packets.
 
@@ -69,7 +67,7 @@ Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, 
 Their files are read.
 """
 
-from gvcodec.bitstream.header import LEND_REACH, MAX_PIXELS, MAX_SIDE, TOKEN_PERIOD, SequenceHeader
+from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, TOKEN_PERIOD, SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
@@ -77,7 +75,6 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.bitstream.writer import Writer
 
 __all__ = [
-    "LEND_REACH",
     "MAX_PIXELS",
     "MAX_SIDE",
     "TOKEN_PERIOD",

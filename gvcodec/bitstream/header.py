@@ -29,8 +29,6 @@ _HAS_APPEARANCE_ID = 2
 _HAS_TOKENS = 4
 #: Frames of a GOP, in display order, from one with appearance tokens to the next.
 TOKEN_PERIOD = 8
-#: How many frames away a frame may be that lends detail to another.
-LEND_REACH = 8
 
 
 @dataclass(frozen=True, slots=True)

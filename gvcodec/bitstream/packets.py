@@ -43,7 +43,6 @@ class Kind(IntEnum):
     TIMING = EXTENDED_AT + 3
     TRACKS = EXTENDED_AT + 4
     TOKENS = EXTENDED_AT + 5
-    DETAIL = EXTENDED_AT + 6
     SUMMARY = _FIRST_SKIPPABLE
     SCORE = _FIRST_SKIPPABLE + 1
 
@@ -85,7 +84,7 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     if number == EXTENDED:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
-    if number in (Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.DETAIL, Kind.GOP) and size > MAX_SIDE_PAYLOAD:
+    if number in (Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP) and size > MAX_SIDE_PAYLOAD:
         raise DamagedStreamError(f"head: {size} is above {MAX_SIDE_PAYLOAD}")
     payload = _read(stream, size)
     body = bytes(head) + payload

@@ -190,8 +190,8 @@ class Reader:
             raise DamagedStreamError("inter frame without a keyframe before it")
         if kind is Kind.TOKENS and not (in_gop and self.header.tokens):
             raise DamagedStreamError("tokens outside a GOP, or in a stream without any")
-        if kind in (Kind.TUNE, Kind.DETAIL) and in_gop:
-            raise DamagedStreamError(f"{kind.name.lower()} inside a GOP")
+        if kind is Kind.TUNE and in_gop:
+            raise DamagedStreamError("tune inside a GOP")
 
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:

@@ -15,7 +15,7 @@ LOOP_HASH_BYTES = 8
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the `tune`, `detail`, `timing` and `tracks` packets directly before it) starts the next one.
+    GOPs are closed here: a `key` (with the `tune`, `timing` and `tracks` packets directly before it) starts the next one.
     """
 
     def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
@@ -39,8 +39,8 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write a `tune`, `detail`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
-        if packet.kind in (Kind.TUNE, Kind.DETAIL, Kind.TIMING, Kind.TRACKS):
+        """Write a `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
+        if packet.kind in (Kind.TUNE, Kind.TIMING, Kind.TRACKS):
             # Which GOP these belong to is known only when the next frame packet comes.
             self._held.append(packet)
             return
@@ -61,8 +61,8 @@ class Writer:
         """Close the last GOP, write index and end. `loop_hash`: 8 bytes."""
         if len(loop_hash) != LOOP_HASH_BYTES:
             raise ValueError(f"a loop hash has {LOOP_HASH_BYTES} bytes")
-        if any(held.kind in (Kind.TUNE, Kind.DETAIL) for held in self._held):
-            raise ValueError("a tune or detail packet without a key after it")
+        if any(held.kind is Kind.TUNE for held in self._held):
+            raise ValueError("a tune packet without a key after it")
         self._flush_held()
         self._close_gop()
         index = Packet(Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)).pack()

@@ -25,13 +25,12 @@ class Gop:
     """Frames from one `key` to the next.
 
     `first`: number of the first frame. `packets`: frames in decode order, and packets that may be skipped. `times`: of
-    the frames in display order, in ticks. `tune`: payload in force, None = base renderer, `detail`: that of its `detail` packet. `tracks`: payloads that stood
+    the frames in display order, in ticks. `tune`: payload in force, None = base renderer. `tracks`: payloads that stood
     among its packets. `damaged`: its end is missing, `lost` frames of it as far as that is known.
     """
 
     first: int
     tune: bytes | None
-    detail: bytes | None = None
     packets: list[Packet] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     tracks: list[bytes] = field(default_factory=list)
@@ -51,7 +50,6 @@ class GopSource:
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tune: bytes | None = None
-        self._detail: bytes | None = None
         self._tracks: list[bytes] = []
         self._count = 0
         self.end = header.start_pts
@@ -78,8 +76,6 @@ class GopSource:
                     gop.packets.clear()
             elif event.kind is Kind.TUNE:
                 self._tune = event.payload
-            elif event.kind is Kind.DETAIL:
-                self._detail = event.payload
             elif event.kind is Kind.TIMING:
                 self._timing.send(event.payload)
             elif event.kind is Kind.TRACKS:
@@ -87,8 +83,7 @@ class GopSource:
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finished(gop)
-                gop, broken = Gop(self._count, self._tune, self._detail, [event]), False
-                self._detail = None
+                gop, broken = Gop(self._count, self._tune, [event]), False
                 self._timing.start_gop()
             elif gop is not None and event.kind is not Kind.UNKNOWN:
                 gop.packets.append(event)
@@ -137,8 +132,6 @@ class Splicer:
         if gop.tune != self._tune:
             self.writer.write(Packet(Kind.TUNE, gop.tune if gop.tune is not None else BASE_WEIGHTS))
             self._tune = gop.tune
-        if gop.detail is not None:
-            self.writer.write(Packet(Kind.DETAIL, gop.detail))
         for pts in gop.times:
             self._timing.send(pts + shift)
         if late := self._timing.take(self.writer.frames):

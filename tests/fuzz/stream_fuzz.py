@@ -35,7 +35,7 @@ from gvcodec.types import VideoFormat
 BASES = ("klt", "av1", "hevc")
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 RAW = 255
-_KINDS = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.DETAIL, Kind.SUMMARY)
+_KINDS = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.SUMMARY)
 _MAX_PIXELS = 1 << 14
 
 
