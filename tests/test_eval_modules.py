@@ -9,7 +9,7 @@ pytest.importorskip("imageio_ffmpeg")
 
 from eval.__main__ import main
 from eval.modules import PARTS, _checkpoint
-from gvcodec.appearance.checkpoint import load_checkpoint
+from gvcodec.appearance.checkpoint import CHECKPOINT_VARIABLE, find_checkpoint, load_checkpoint
 from gvcodec.appearance.renderer import condition
 from gvcodec.appearance.texture import tile
 
@@ -41,8 +41,6 @@ def test_parts_are_all_there_is():
 
 
 def test_every_base_has_its_own_renderer(tmp_path, monkeypatch):
-    from gvcodec.appearance.checkpoint import CHECKPOINT_VARIABLE, find_checkpoint
-
     monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
     known = [load_checkpoint(find_checkpoint(base=base)).head.bias for base in ("av1", "vvc")]
     found = [load_checkpoint(_checkpoint("nothing", base, tmp_path)).head.bias for base in ("av1", "vvc")]
