@@ -15,7 +15,6 @@ namespace {
 
 using Layer = std::tuple<In<float, 2>, In<float, 1>>;
 using Block = std::tuple<In<float, 2>, In<float, 1>, Layer, Layer>;
-using Residual = std::tuple<Layer, Layer, Layer, Layer>;  // gate, enter, middle, leave
 using Samples = In<uint16_t, 2>;
 
 gv::Dense to_dense(const Layer& layer, int inputs, int outputs) {
@@ -40,7 +39,7 @@ class Painter {
       : painter_(width, height, to_tile(noise, redraw), threads) {}
 
   void start(const Layer& stem, const Layer& stem2, const Layer& statistics, const std::vector<Block>& blocks, const Layer& style,
-             const Layer& head, const std::optional<Residual>& residual) {
+             const Layer& head, const Layer& gate, const Layer& enter, const Layer& middle, const Layer& leave) {
     gv::PaintLayers l;
     l.stem = to_dense(stem, 12 * 9, -1);
     l.stem2 = to_dense(stem2, l.stem.outputs * 9, -1);
@@ -55,13 +54,10 @@ class Painter {
     }
     l.style = to_dense(style, channels, -1);
     l.head = to_dense(head, l.style.outputs, 21);
-    if (residual) {
-      const auto& [gate, enter, middle, leave] = *residual;
-      l.enter = to_dense(enter, 18 * 9, -1);
-      l.gate = to_dense(gate, l.style.outputs, l.enter.outputs);
-      l.middle = to_dense(middle, l.enter.outputs * 9, l.enter.outputs);
-      l.leave = to_dense(leave, l.enter.outputs * 9, 6);
-    }
+    l.enter = to_dense(enter, 18 * 9, -1);
+    l.gate = to_dense(gate, l.style.outputs, l.enter.outputs);
+    l.middle = to_dense(middle, l.enter.outputs * 9, l.enter.outputs);
+    l.leave = to_dense(leave, l.enter.outputs * 9, 6);
     painter_.start(std::move(l));
     stage_ = Stage::kStarted;
   }
@@ -166,10 +162,9 @@ void bind_painter(nb::module_& m) {
              new (self) Painter(width, height, noise, redraw, threads);
            },
            "width"_a, "height"_a, "noise"_a, "redraw"_a, "threads"_a = 1)
-      .def("start", &Painter::start, nb::kw_only(), "stem"_a, "stem2"_a, "statistics"_a, "blocks"_a, "style"_a, "head"_a,
-           "residual"_a = nb::none(),
-           "Forget the past and take these parameters; `blocks`: (depthwise (channels, 25), its bias with the condition, expand, project); "
-           "`residual`: (gate, enter, middle, leave), None for a renderer without.")
+      .def("start", &Painter::start, nb::kw_only(), "stem"_a, "stem2"_a, "statistics"_a, "blocks"_a, "style"_a, "head"_a, "gate"_a, "enter"_a,
+           "middle"_a, "leave"_a,
+           "Forget the past and take these parameters; `blocks`: (depthwise (channels, 25), its bias with the condition, expand, project).")
       .def("begin", &Painter::begin, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "corner_y"_a = 0, "corner_x"_a = 0,
            "Take a loop frame (uint16 planes) up to the trunk; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.")
       .def("run_blocks", &Painter::run_blocks, "first"_a, "last"_a)

@@ -41,8 +41,8 @@ def _without_texture(renderer: Renderer) -> None:
 
     for part in (renderer.head.weight, renderer.head.bias):
         part[BANDS : 2 * BANDS] = 0
-    if renderer.config.residual:  # sees pictures first, then noise
-        renderer.enter.weight[:, 12:] = 0
+    # The residual branch sees pictures first, then noise.
+    renderer.enter.weight[:, 12:] = 0
 
 
 def _without_residual(renderer: Renderer) -> None:
@@ -56,7 +56,7 @@ def _without_buffer(renderer: Renderer) -> None:
     renderer.statistics.weight[:, -2:] = 0
 
 
-#: What is set to zero, by the name of its row. The residual branch only where there is one.
+#: What is set to zero, by the name of its row.
 PARTS: dict[str, Callable[[Renderer], None]] = {
     "nothing": lambda renderer: None,
     "sub-band gains": _without_gains,
@@ -70,8 +70,8 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     """Encodes, measures, writes `modules.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     plan = Plan(out, (), every)
-    codecs = {name: _codec(base, _checkpoint(name, base, out / "checkpoints")) for name in parts_of(base)}
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in codecs}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
+    codecs = {name: _codec(base, _checkpoint(name, base, out / "checkpoints")) for name in PARTS}
     for clip in tqdm(clips, unit="clip", disable=None):
         q, reached = rate_search(codecs["nothing"], clip, out / "streams")(rate)
         if not reached:
@@ -89,14 +89,6 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     text = _markdown(found, clips, base, rate, every)
     write_text(out / "modules.md", text + "\n")
     return text
-
-
-def parts_of(base: str) -> list[str]:
-    """Those of `PARTS` that the renderer of `base` has."""
-    from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint
-
-    branch = load_checkpoint(find_checkpoint(base=base)).config.residual
-    return [name for name in PARTS if branch or name != "residual branch"]
 
 
 def _checkpoint(name: str, base: str, folder: Path) -> Path:

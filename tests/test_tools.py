@@ -138,14 +138,14 @@ def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path: Path, cli
 
 def test_painted_pictures_survive_cut_and_cat(tmp_path: Path, clip: list[Planes]) -> None:
     pytest.importorskip("torch")
-    from gvcodec.appearance.payload import Delta, groups_of, pack
+    from gvcodec.appearance.payload import Delta, pack
 
     rng = np.random.default_rng(5)
+    names = ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias")
     from gvcodec.appearance.checkpoint import load_checkpoint
 
-    renderer = load_checkpoint()
-    sizes, groups = {name: tensor.numel() for name, tensor in renderer.named_parameters()}, groups_of(renderer)
-    tuned = pack([Delta(name, rng.integers(-9, 10, sizes[name]), 16) for name in groups[0]], groups)
+    sizes = {name: tensor.numel() for name, tensor in load_checkpoint().named_parameters()}
+    tuned = pack([Delta(name, rng.integers(-9, 10, sizes[name]), 16) for name in names])
     original = made(clip[:13], tunes={5: tuned})
     (tmp_path / "a.bin").write_bytes(original)
     (tmp_path / "plain.bin").write_bytes(made(clip[:5]))

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from gvcodec import perceptual
 from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
-from gvcodec.appearance.payload import BASE, Delta, groups_of, pack
+from gvcodec.appearance.payload import BASE, GROUPS, Delta, pack
 from gvcodec.appearance.renderer import RendererConfig, new_renderer, slot
 from gvcodec.appearance.tuning import make_objective
 from gvcodec.errors import UsageError
@@ -220,9 +220,8 @@ def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monke
     # What is in force costs nothing: it stays, unless it does harm.
     assert tune(*arguments, stream_bytes=50, steps=4, before=payload) == payload
     bias = Delta("head.bias", np.full(21, 127), 8)
-    groups = groups_of(new_renderer())
-    others = [Delta(name, np.zeros(1, np.int64), 8) for name in groups[0] if name != "head.bias"]
-    assert tune(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others], groups)) == BASE
+    others = [Delta(name, np.zeros(1, np.int64), 8) for name in GROUPS[0] if name != "head.bias"]
+    assert tune(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others])) == BASE
     painter.start_gop(BASE)
     again = Painter(FORMAT, "av1", Fraction(1), 50, checkpoint)
     again.start_gop(None)
@@ -372,7 +371,7 @@ def test_meta_learning_moves_a_renderer_towards_what_tuning_makes_of_it(cache, m
     assert not any(
         torch.equal(moved[name], p)
         for name, p in start.named_parameters()
-        if name in ("head.weight", "head.bias", "style.bias")
+        if name in ("head.weight", "head.bias", "leave.weight")
     )
     (before,), (after,) = (reptile.judged(r, data, objective, (0, 2), 1) for r in (start, learner.renderer))
     assert after[0] < before[0] and after[2] < before[0]

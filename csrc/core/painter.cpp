@@ -143,7 +143,7 @@ void FramePainter::read_heads(int row8) {
   combine(layers_.style, in.data(), w8_, out.data());
   for (float* row : out) silu(row, w8_);
   combine(layers_.head, style.data(), w8_, maps.data());
-  if (layers_.have_residual()) combine(layers_.gate, style.data(), w8_, maps.data() + kHeads);
+  combine(layers_.gate, style.data(), w8_, maps.data() + kHeads);
   const float *mismatch = measures_.row(kMismatch, row8), *known = measures_.row(kKnown, row8);
   for (int x = 0; x < w8_; ++x) maps.back()[x] = known[x] * std::exp(mismatch[x] * (-1 / kTrustScale));
   for (float* row : maps) repeat_edges(row, w8_, 1);
@@ -215,6 +215,7 @@ void FramePainter::middle_row(Strip& s, int y) {
   }
 }
 
+// The residual, and the detail of the coarse bands.
 void FramePainter::leave_row(Strip& s, int y) {
   const int count = s.channels;
   s.taps.clear();
@@ -223,10 +224,6 @@ void FramePainter::leave_row(Strip& s, int y) {
   for (int c = 0; c < kResidual; ++c) s.out.push_back(s.at(s.residual, kResidual, c, y));
   combine(layers_.leave, s.taps.data(), w_, s.out.data());
   for (float* row : s.out) repeat_edges(row, w_, 1);
-}
-
-// The detail of the coarse bands.
-void FramePainter::coarse_row(Strip& s, int y) {
   interpolate(kFine, kCoarse, y, s, 0);
   interpolate(kBands + kFine, kCoarse, y, s, kCoarse);
   float* sum = s.coarse[y % 3];
@@ -251,15 +248,16 @@ void FramePainter::paint_row(Strip& s, int y, uint16_t* const* planes) {
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   for (int c = 0; c < 2; ++c) {
     float* tint = now_.tint.row(c, y);
-    const float* residual = layers_.have_residual() ? s.at(s.residual, kResidual, 4 + c, y) : s.zero[0];
-    colour_row(s.maps[2 * kFine + c], signal_.row(kCoarse + 4 + c, y), residual, w_, tint);
+    colour_row(s.maps[2 * kFine + c], signal_.row(kCoarse + 4 + c, y), s.at(s.residual, kResidual, 4 + c, y), w_, tint);
     if (known_) blend(tint, fetched_.row(4 + c, y), keep, w_);
     if (y < ch) to_codes(chroma_.row(c, y), tint, cw, planes[1 + c] + static_cast<size_t>(y) * cw);
   }
 }
 
-void FramePainter::add_residual(Strip& s, int y, int py, float* const* added) {
+void FramePainter::write_luma(Strip& s, int y, int py, uint16_t* plane) {
   const int above = std::max(y - 1, 0), below = std::min(y + 1, h_ - 1);
+  float* added[2] = {now_.added.row(2 * py, y), now_.added.row(2 * py + 1, y)};
+  raise(s.coarse[y % 3], s.coarse[(py ? below : above) % 3], w_, s.lines[12], added[0], added[1]);
   const float* rows[2][3];
   for (int px = 0; px < 2; ++px) {
     const auto residual = [&](int row, int phase) { return s.at(s.residual, kResidual, 2 * phase + px, row); };
@@ -268,13 +266,6 @@ void FramePainter::add_residual(Strip& s, int y, int py, float* const* added) {
     rows[px][2] = py ? residual(below, 0) : residual(y, 1);
   }
   soften(rows[0], rows[1], w_, s.lines[12], s.lines[13], added[0], added[1]);
-}
-
-void FramePainter::write_luma(Strip& s, int y, int py, uint16_t* plane) {
-  const int above = std::max(y - 1, 0), below = std::min(y + 1, h_ - 1);
-  float* added[2] = {now_.added.row(2 * py, y), now_.added.row(2 * py + 1, y)};
-  raise(s.coarse[y % 3], s.coarse[(py ? below : above) % 3], w_, s.lines[12], added[0], added[1]);
-  if (layers_.have_residual()) add_residual(s, y, py, added);
   float* bands[12];
   for (int i = 0; i < 12; ++i) bands[i] = s.lines[i];
   fine_bands(now_.loop, y, py, s.scratch, bands);
@@ -327,12 +318,9 @@ void FramePainter::finish(uint16_t* const* planes) {
     const int from = i * length, to = std::min(from + length, h_);
     for (int y = from - 3; y < to + 3; ++y) {
       const auto is_needed = [&](int row, int around) { return row >= std::max(from - around, 0) && row < std::min(to + around, h_); };
-      if (layers_.have_residual()) {
-        if (is_needed(y, 3)) enter_row(s, y);
-        if (is_needed(y - 1, 2)) middle_row(s, y - 1);
-        if (is_needed(y - 2, 1)) leave_row(s, y - 2);
-      }
-      if (is_needed(y - 2, 1)) coarse_row(s, y - 2);
+      if (is_needed(y, 3)) enter_row(s, y);
+      if (is_needed(y - 1, 2)) middle_row(s, y - 1);
+      if (is_needed(y - 2, 1)) leave_row(s, y - 2);
       if (is_needed(y - 3, 0)) paint_row(s, y - 3, planes);
     }
   });

@@ -38,12 +38,10 @@ struct PaintBlock {
 };
 
 // Parameters. Inputs of a convolution are ordered by (channel, row, column). All constant factors are in them: bands go in as they are,
-// heads give gains (9), amplitudes (9), tint (2), and what the sigmoid of `keep` takes (1); gates give the factor itself. A renderer
-// without residual branch has no outputs in the last four.
+// heads give gains (9), amplitudes (9), tint (2), and what the sigmoid of `keep` takes (1); gates give the factor itself.
 struct PaintLayers {
   Dense stem, stem2, statistics, style, head, gate, enter, middle, leave;
   std::vector<PaintBlock> blocks;
-  bool have_residual() const { return enter.outputs > 0; }
 };
 
 // White noise (side × side) to be laid out again and again, and where older noise is redrawn (1, else 0); side is a power of two, at
@@ -114,9 +112,7 @@ class FramePainter {
   void enter_row(Strip& s, int y);
   void middle_row(Strip& s, int y);
   void leave_row(Strip& s, int y);
-  void coarse_row(Strip& s, int y);
   void paint_row(Strip& s, int y, uint16_t* const* planes);
-  void add_residual(Strip& s, int y, int py, float* const* added);
   void write_luma(Strip& s, int y, int py, uint16_t* plane);
 
   int width_, height_;          // of the picture

@@ -133,8 +133,7 @@ void FramePainter::split_bands(int row8) {
   for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
     for (int field = 0; field < 2; ++field) {
       const Field& luma = field ? now_.noise : now_.loop;
-      // Only the residual branch sees the fine bands of noise.
-      for (int py = 0; py < 2 && (field == 0 || layers_.have_residual()); ++py) {
+      for (int py = 0; py < 2; ++py) {
         fine_bands(luma, y, py, scratch, bands);
         for (int px = 0; px < 2; ++px) {
           float* out = field ? grain_.row(2 * py + px, y) : signal_.row(kCoarse + 2 * py + px, y);

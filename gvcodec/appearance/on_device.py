@@ -38,7 +38,7 @@ class NetworkPainter:
     def start(self, condition: Tensor) -> None:
         """Forget the past and take the renderer's parameters as they are now. `condition` `(1, 9)`."""
         self._network = copy.deepcopy(self._renderer).to(self._device)
-        self._condition = condition.to(self._device, self._network.style.weight.dtype)
+        self._condition = condition.to(self._device, self._network.enter.weight.dtype)
         self._state, self._position = None, 0
 
     @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Tuned weights as bytes: the payload of a `tune` packet.
 
     byte 0      0: paint nothing (output = loop frame), no more bytes. 1: a delta to the base renderer
-    byte 1      bit i set: group i of the renderer's groups (`groups_of`) is present
+    byte 1      bit i set: group i of `GROUPS` is present
     then        one byte for each tensor of the groups present: step of its delta, 2^(−b/4), b in 8…80; 255: delta all zero
     then        the deltas / step, integers −127…127, range-coded (`coder`), tensor by tensor
 
@@ -55,17 +55,11 @@ def exponent_for(step: float) -> int:
     return int(np.clip(round(-4 * np.log2(max(step, 1e-9))), _LOWEST, _HIGHEST))
 
 
-def groups_of(renderer: Renderer) -> list[list[str]]:
-    """The tensors of `GROUPS` that this renderer has; groups of which it has nothing are left out."""
-    known = dict(renderer.named_parameters())
-    return [names for group in GROUPS if (names := [name for name in group if name in known])]
-
-
-def pack(deltas: list[Delta], groups: list[list[str]]) -> bytes:
-    """Deltas of whole groups of `groups_of`, in their order, to bytes."""
+def pack(deltas: list[Delta]) -> bytes:
+    """Deltas of whole groups, in the order of `GROUPS`, to bytes."""
     given = {d.name: d for d in deltas}
-    mask = sum(1 << i for i, group in enumerate(groups) if any(name in given for name in group))
-    ordered = [given[name] for i, group in enumerate(groups) if mask >> i & 1 for name in group]
+    mask = sum(1 << i for i, group in enumerate(GROUPS) if any(name in given for name in group))
+    ordered = [given[name] for i, group in enumerate(GROUPS) if mask >> i & 1 for name in group]
     head = bytes([1, mask]) + bytes(d.exponent if d.values.any() else _EMPTY for d in ordered)
     coder = Encoder()
     for kind, delta in enumerate(d for d in ordered if d.values.any()):
@@ -78,10 +72,9 @@ def unpack(payload: bytes, renderer: Renderer) -> dict[str, Tensor] | None:
     """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises `DamagedStreamError`."""
     if payload == IDENTITY:
         return None
-    groups = groups_of(renderer)
-    if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(groups):
+    if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(GROUPS):
         raise DamagedStreamError("tuned weights: unknown kind or group")
-    names = [name for i, group in enumerate(groups) if payload[1] >> i & 1 for name in group]
+    names = [name for i, group in enumerate(GROUPS) if payload[1] >> i & 1 for name in group]
     exponents = payload[2 : 2 + len(names)]
     if len(exponents) < len(names) or any(e != _EMPTY and not _LOWEST <= e <= _HIGHEST for e in exponents):
         raise DamagedStreamError("tuned weights: a step is missing or out of range")

@@ -51,19 +51,10 @@ class RowPainter:
         """Forget the past and take the renderer's parameters as they are now. `condition` `(1, 9)`."""
         r = self._renderer
         unit, fine_unit = r.bank.get_buffer("unit"), r.bank.get_buffer("fine_unit")
-        residual = None
-        if r.config.residual:
-            assert r.gate.bias is not None and r.leave.bias is not None
-            gain = torch.ones(r.enter.in_channels)
-            gain[:_SIGNALS] = SIGNAL_GAIN
-            gain[_SIGNALS : _SIGNALS + 4] = fine_unit
-            gain[_SIGNALS + 4 :] = unit[[3, 6]]
-            residual = (
-                _arrays(r.gate.weight, r.gate.bias + 1),
-                _arrays(r.enter.weight * gain[:, None, None], r.enter.bias),
-                _layer(r.middle),
-                _arrays(r.leave.weight / SIGNAL_GAIN, r.leave.bias / SIGNAL_GAIN),
-            )
+        gain = torch.ones(r.enter.in_channels)
+        gain[:_SIGNALS] = SIGNAL_GAIN
+        gain[_SIGNALS : _SIGNALS + 4] = fine_unit
+        gain[_SIGNALS + 4 :] = unit[[3, 6]]
         head = torch.ones(r.head.out_channels)
         head[BANDS : 2 * BANDS] = unit * NOISE_UNIT
         shift = torch.zeros(r.head.out_channels)
@@ -73,7 +64,8 @@ class RowPainter:
             assert isinstance(block, Block) and block.depthwise.bias is not None
             bias = block.depthwise.bias + block.condition(condition)[0]
             blocks.append((*_arrays(block.depthwise.weight, bias), _layer(block.expand), _layer(block.project)))
-        assert r.head.bias is not None and r.stem.bias is not None
+        assert r.head.bias is not None and r.gate.bias is not None and r.stem.bias is not None
+        assert r.enter.bias is not None and r.leave.bias is not None
         self._core.start(
             stem=_arrays(r.stem.weight * SIGNAL_GAIN, r.stem.bias),
             stem2=_layer(r.stem2),
@@ -81,7 +73,10 @@ class RowPainter:
             blocks=blocks,
             style=_layer(r.style),
             head=_arrays(r.head.weight * head[:, None, None, None], r.head.bias * head + shift),
-            residual=residual,
+            gate=_arrays(r.gate.weight, r.gate.bias + 1),
+            enter=_arrays(r.enter.weight * gain[:, None, None], r.enter.bias),
+            middle=_layer(r.middle),
+            leave=_arrays(r.leave.weight / SIGNAL_GAIN, r.leave.bias / SIGNAL_GAIN),
         )
         self._memory, self._position = None, 0
 

@@ -1,7 +1,7 @@
 """Per-video tuning: fit a small part of the renderer to one video and send it as integers.
 
 The encoder holds loop frames and sources, so it can measure what the renderer should have done. `tune` takes random crops of short
-runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of `payload.groups_of`, and then quantises: steps follow the sensitivity of
+runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of `payload.GROUPS`, and then quantises: steps follow the sensitivity of
 each tensor (Adam's second moments), their common factor is chosen by validation crops and real bytes, and the rest of the time is spent
 with rounded weights (straight-through). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would have
 bought about so many per cent of perceptual loss in the base codec. The result is sent only if it beats the base renderer and the loop frames
@@ -30,12 +30,12 @@ from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.appearance.payload import (
     BASE,
+    GROUPS,
     IDENTITY,
     LIMIT,
     RATE_SLOPE,
     Delta,
     exponent_for,
-    groups_of,
     pack,
     step_of,
     unpack,
@@ -167,10 +167,9 @@ class Tuner:
         rate: float,
         seed: int,
     ) -> None:
-        """`objective`: see `make_objective`; `groups`: how many of `payload.groups_of` move."""
+        """`objective`: see `make_objective`; `groups`: how many of `payload.GROUPS` move."""
         self.base, self.renderer = base, copy.deepcopy(base)
-        self.groups = groups_of(base)[:groups]
-        self.names = [name for group in self.groups for name in group]
+        self.names = [name for group in GROUPS[:groups] for name in group]
         parameters = dict(self.renderer.named_parameters())
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -239,7 +238,7 @@ class Tuner:
                 for d in coded
             }
         )
-        return pack(coded, self.groups)
+        return pack(coded)
 
     def choose_steps(self, cost: Callable[[float, bytes], float], say: Progress) -> dict[str, int]:
         """Exponents of the factor that costs least on the held-out crops; the deltas stay as they are."""
@@ -278,7 +277,7 @@ def tune(
 
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
     instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
-    `groups`: how many of `payload.groups_of` may move; by default two (725 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
+    `groups`: how many of `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
     losses compare, see `perceptual.leading_weights`; without their weights a warning says so and None comes back."""
     begin = time.monotonic()
     say = progress or (lambda text: None)

@@ -47,7 +47,7 @@ class TrainConfig:
     channels: int = 64
     depth: int = 6
     style: int = 32
-    residual: int = 0
+    residual: int = 24
     tokens: int = 0
     token_channels: int = 8
     token_width: int = 96
