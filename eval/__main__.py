@@ -33,7 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_argument(
         "--charts", type=Path, metavar="DIR", help="also put the charts of the headline there, as eval/charts"
     )
-    kept = commands.add_parser("keep", help="put the points of other codecs into the checkout (numbers, no pictures)")
+    report.add_argument(
+        "--kept",
+        type=_words,
+        default=[],
+        metavar="NAME,…",
+        help="first put the points of these codecs that come with the checkout (eval/measured) into DIR",
+    )
+    kept = commands.add_parser("keep", help="put the points of a folder into the checkout (numbers, no pictures)")
     kept.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
     _add_speed(commands.add_parser("speed", help="frames a second beside x264 and x265, and where the time goes"))
@@ -434,6 +441,10 @@ def _robustness(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from eval.measured import restore
+
+    if options.kept:
+        print(restore(options.dir, options.kept))
     _make_report(options.dir, options.readme, options.card, options.charts)
     return 0
 

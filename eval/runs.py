@@ -75,7 +75,8 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
         for clip in clips:
             waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
         for clip, codec in tasks:
-            if not plan.anew and measured.take(clip.name, codec.name, _curve_key(clip, codec, plan), plan.out):
+            kept = codec.family != "gvcodec" and not plan.anew
+            if kept and measured.take(clip.name, codec.name, _curve_key(clip, codec, plan), plan.out):
                 bar.update(len(plan.targets))
             else:
                 waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"

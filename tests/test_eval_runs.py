@@ -92,6 +92,23 @@ def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "out/runs" / name).read_text()) == again
 
 
+def test_tables_come_from_kept_points_alone(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    measured.keep(results / "out")
+    kept = tmp_path / "kept"
+    assert main(["report", str(kept), "--kept", "x264-ld,x265-ld,grey"]) == 0
+    assert tables(kept) == tables(results / "out")
+    source = next((results / "out/curves").glob("*__source.json"))
+    pictures, without = (
+        json.loads((folder / "curves" / source.name).read_text()) for folder in (results / "out", kept)
+    )
+    assert pictures["crops"] and not without["crops"] and without["change"] == pictures["change"]
+    # Pictures that a folder has already stay there.
+    measured.restore(results / "out", ["grey"])
+    assert json.loads(source.read_text()) == pictures
+    assert main(["report", str(kept), "--kept", "grey,vp9"]) == 1
+
+
 def test_runs_resume_and_repeat_exactly(results):
     out = results / "out"
     first = tables(results / "out")
