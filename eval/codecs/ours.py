@@ -99,7 +99,7 @@ def gvcodec(word: str, options: Options) -> Codec:
 
 def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
     """The command by which a rate is searched for, if it is another: without tuning, and VVenC by its fastest preset."""
-    fast = ("--preset", "4") if given.get("base") == "vvc" and "preset" not in given else ()
+    fast = ("--preset", "4") if given.get("base") == "vvc" else ()
     return (*encode, *fast, "--tune", "off") if fast or given.get("tune") != "off" else None
 
 
