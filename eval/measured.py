@@ -45,14 +45,11 @@ def restore(out: Path, codecs: Collection[str]) -> str:
 
 
 def _put(entry: dict[str, Any], out: Path) -> None:
-    for name, run in entry["runs"].items():
-        path = out / "runs" / name
-        if (read_json(path) or {}).get("key") != run["key"]:
-            write_json(path, run)
-    for name, curve in entry["curves"].items():
-        path = out / "curves" / name
-        if entry["codec"] != _SOURCE or (read_json(path) or {}).get("key") != curve["key"]:
-            write_json(path, curve)
+    for folder in ("runs", "curves"):
+        for name, kept in entry[folder].items():
+            path = out / folder / name
+            if (read_json(path) or {}).get("key") != kept["key"]:
+                write_json(path, kept)
 
 
 def keep(out: Path) -> str:
