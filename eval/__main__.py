@@ -149,9 +149,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
 def _add_ablate(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 24)
     parser.add_argument("--q", type=_integers, default=[26, 34, 42, 50, 58], metavar="Q,…")
-    parser.add_argument(
-        "--train", type=Path, default=Path("../shared/data/train"), metavar="DIR", help="training clips"
-    )
+    parser.add_argument("--train", type=Path, required=True, metavar="DIR", help="training clips")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"), metavar="DIR")
     _add_readme(parser, "klt-ablation")
 

@@ -2,8 +2,8 @@
 
 * `hevc-b`: HEVC Class B (five 1920×1080 sequences, not freely redistributable) in a folder the user names. Names, sizes
   and frame rates are checked, and what is missing is said precisely.
-* `devtest`: the project's own development clips in `../shared/data/devtest` beside the checkout (or
-  `$GVCODEC_DEVTEST`), a stand-in for the published test sets; every table made from them says so.
+* `devtest`: the project's own development clips, in `devtest/` of the folder named by `$GVCODEC_DATA` or in that of
+  `--sequences`; a stand-in for the published test sets, and every table made from them says so.
 * `procedural`: three small clips computed here.
 * a folder: every NAME_WxH_FPS[_bitdepth].yuv, .y4m and ordinary video in it.
 """
@@ -35,6 +35,8 @@ HEVC_B = {
 RAW_NAME = re.compile(
     r"(?P<name>.+)_(?P<w>\d+)x(?P<h>\d+)_(?P<fps>\d+(\.\d+)?)(fps)?(_(?P<depth>8|10)(bit)?)?", re.IGNORECASE
 )
+#: Environment variable that names the folder of the project's clips (`train/`, `devtest/`).
+DATA_VARIABLE = "GVCODEC_DATA"
 SETS = ("hevc-b", "devtest", "procedural")
 
 
@@ -106,8 +108,11 @@ def hevc_b_sources(folder: Path | None) -> list[Source]:
 
 
 def devtest_folder() -> Path:
-    named = os.environ.get("GVCODEC_DEVTEST")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data" / "devtest"
+    """`devtest/` of $GVCODEC_DATA. Raises EvalError where that is not set."""
+    named = os.environ.get(DATA_VARIABLE)
+    if not named:
+        raise EvalError(f"--set devtest needs --sequences DIR, or the folder above devtest/ in ${DATA_VARIABLE}")
+    return Path(named) / "devtest"
 
 
 def procedural_sources() -> list[Source]:

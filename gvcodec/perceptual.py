@@ -47,27 +47,32 @@ _VGG_POOL = (False, True, True, True, True)
 class MissingWeightsError(GvcodecError):
     """The weight files of the perceptual metrics were not found, or are none."""
 
+    exit_code = 4
+
 
 def find_weights() -> Path | None:
-    """Folder that holds both weight files: $GVCODEC_METRIC_WEIGHTS, `../shared/metrics` beside the checkout, or
-    `~/.cache/gvcodec/metrics`; None when none of them does. A set variable is the only place looked at."""
+    """Folder that holds both weight files: $GVCODEC_METRIC_WEIGHTS, or where that is not set
+    `~/.cache/gvcodec/metrics`; None when it does not."""
     named = os.environ.get(WEIGHTS_VARIABLE)
-    checkout = Path(__file__).resolve().parents[1]
-    places = (
-        [Path(named)] if named else [checkout.parent / "shared" / "metrics", Path.home() / ".cache/gvcodec/metrics"]
-    )
-    return next((p for p in places if all((p / name).is_file() for name in _FILES.values())), None)
+    folder = Path(named) if named else Path.home() / ".cache/gvcodec/metrics"
+    return folder if all((folder / name).is_file() for name in _FILES.values()) else None
+
+
+def require_weights() -> Path:
+    """The folder of `find_weights`. Raises MissingWeightsError that says how to get them."""
+    folder = find_weights()
+    if folder is None:
+        raise MissingWeightsError(
+            "no weights for LPIPS and DISTS: in a checkout, pip install -e '.[metrics]' and "
+            "python -m eval weights make them; "
+            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}"
+        )
+    return folder
 
 
 def load_weights(network: str) -> dict[str, Tensor]:
     """Tensors of the weight file of "alex" or "vgg", fp32. Raises MissingWeightsError."""
-    folder = find_weights()
-    if folder is None:
-        raise MissingWeightsError(
-            f"no weights for LPIPS and DISTS: put {' and '.join(_FILES.values())} into ~/.cache/gvcodec/metrics "
-            f"or name their folder in ${WEIGHTS_VARIABLE}"
-        )
-    return read_weights(folder / _FILES[network])
+    return read_weights(require_weights() / _FILES[network])
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from gvcodec.types import Planes
+
+#: The project's own clips, in `train/` and `devtest/` of the folder that $GVCODEC_DATA names.
+DATA = Path(os.environ.get("GVCODEC_DATA") or "/nowhere")
+needs_clips = pytest.mark.skipif(
+    not DATA.is_dir(), reason="needs the project's clips: their folder in $GVCODEC_DATA"
+)
 
 
 def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:

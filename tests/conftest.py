@@ -1,6 +1,10 @@
-"""Clips that several tests share. They are made here, small and always the same."""
+"""Clips and weights that several tests share. They are made here, small and always the same."""
 
 from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +36,42 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
 def clip() -> list[Planes]:
     """Twenty frames of 96×80."""
     return moving_texture(96, 80, 20)
+
+
+@pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of weights that stand for those of LPIPS and DISTS: the small network that is shipped,
+    and a narrow network of AlexNet's form with random weights."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from gvcodec.models import shipped_folders
+    from gvcodec.perceptual import _ALEX, SMALL_NETWORK
+
+    folder = tmp_path_factory.mktemp("weights")
+    shutil.copy(shipped_folders()[0] / SMALL_NETWORK, folder / "lpips_vgg.safetensors")
+    generator, before, tensors = torch.Generator().manual_seed(0), 3, {}
+    for number, ((index, _, padding),) in enumerate(_ALEX):
+        side, width = 2 * padding + 1 + 6 * (number == 0), 16  # 11, 5, 3, 3, 3
+        weight = torch.randn(width, before, side, side, generator=generator)
+        tensors[f"features.{index}.weight"] = weight * (2 / weight[0].numel()) ** 0.5
+        tensors[f"features.{index}.bias"] = torch.zeros(width)
+        tensors[f"lin{number}.weight"] = torch.full((1, width, 1, 1), 1 / width)
+        before = width
+    save_file(tensors, folder / "lpips_alex.safetensors")
+    return folder
+
+
+@pytest.fixture
+def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Metrics are taken with the weights of `weights_folder`, here and in programs started from here."""
+    from eval.metrics import network
+    from gvcodec.perceptual import WEIGHTS_VARIABLE
+
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_folder))
+    network.cache_clear()
+    yield weights_folder
+    network.cache_clear()
 
 
 def planes_equal(left: Planes, right: Planes) -> bool:

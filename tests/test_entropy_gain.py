@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from clips import make_clip
+from clips import DATA, make_clip, needs_clips
 
 from gvcodec.structure.reference_contexts import FAMILIES, SLOT
 from gvcodec.structure.static import CHANNELS, SYNTAX, Tables, count_clips, read_clips
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def family(seen: np.ndarray, name: str) -> np.ndarray:
@@ -46,7 +42,7 @@ def test_tokens_and_decisions_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the clips of ../shared/data")
+@needs_clips
 @pytest.mark.parametrize("clip", ["dev2_motorway_1080p", "dev6_std_foreman_cif"])
 @pytest.mark.parametrize("q", [24, 40, 56])
 def test_adaptive_model_is_a_fifth_below_static_tables(clip: str, q: int) -> None:

@@ -47,7 +47,7 @@ def test_every_base_has_its_own_renderer(tmp_path, monkeypatch):
     assert torch.equal(found[0], known[0]) and torch.equal(found[1], known[1]) and not torch.equal(*known)
 
 
-def test_table(tmp_path, capsys):
+def test_table(tmp_path, capsys, made_weights):
     words = ["modules", "--set", "procedural", "--only", "pan", "--frames", "3", "--rate", "0.05"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]

@@ -10,7 +10,7 @@ from eval.tools import read_json
 from gvcodec.structure.encoders import USUAL_PRESET
 
 
-def test_table(tmp_path, capsys):
+def test_table(tmp_path, capsys, made_weights):
     settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0", "base=vvc:preset=4"]
     words = ["settings", "--set", "procedural", "--only", "pan", "--frames", "17", "--q", "44,52,60"]
     assert main([*words, "--settings", ",".join(settings), "--out", str(tmp_path)]) == 0

@@ -9,7 +9,7 @@ from eval.__main__ import main
 from eval.tools import read_json
 
 
-def test_table(tmp_path, capsys, monkeypatch):
+def test_table(tmp_path, capsys, monkeypatch, made_weights):
     monkeypatch.setattr(sizes, "STEPS", 2)
     monkeypatch.setattr(sizes, "SPAN", 3.0)
     words = ["sizes", "--set", "procedural", "--only", "pan", "--frames", "25", "--base", "av1", "--threads", "1"]

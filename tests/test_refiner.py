@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import make_clip
+from clips import DATA, make_clip, needs_clips
 from decoders import fare_alike, follow
 from safetensors.numpy import load_file, save_file
 
@@ -17,7 +17,6 @@ from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model, model_path
 from gvcodec.structure.reference import GOLDEN, ReferenceDecoder
 from gvcodec.structure.static import central
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 OLD = model_path().with_name("klt-1.safetensors")
 
 
@@ -148,7 +147,7 @@ def test_networks_that_cannot_be_are_refused(tmp_path: Path, name: str, value: n
         load_model(changed(tmp_path, **{name: value}))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the clips of ../shared/data")
+@needs_clips
 @pytest.mark.parametrize("q", [36, 52])
 def test_worth_its_time(q: int) -> None:
     """The same tokens: the first model's bits, those of the mixer alone, those with the network."""

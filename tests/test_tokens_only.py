@@ -135,7 +135,7 @@ def test_files_hold_models_or_are_named(tmp_path):
         load_tokens_only(path)
 
 
-def test_table(tmp_path, capsys):
+def test_table(tmp_path, capsys, made_weights):
     models = []
     for memory in ("1d", "none"):
         models.append(tmp_path / f"{memory}.safetensors")

@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from clips import DATA, needs_clips
+
 from gvcodec import perceptual
 from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
@@ -30,6 +32,13 @@ from gvcodec.types import Colour, Planes, VideoFormat
 needs_weights = pytest.mark.skipif(
     perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
 )
+
+
+@pytest.fixture(params=["made", pytest.param("real", marks=needs_weights)])
+def some_weights(request):
+    """Made-up weights everywhere, and the real ones where they are at hand."""
+    if request.param == "made":
+        request.getfixturevalue("made_weights")
 
 
 def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
@@ -104,8 +113,7 @@ def test_colour_conversion_of_known_values():
     assert torch.allclose(rgb[0, :, 1, 1], torch.tensor([1.0, 0, 0]), atol=4e-3)
 
 
-@needs_weights
-def test_perceptual_loss_is_dists_and_its_gradient_is_right():
+def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     from gvcodec.train.vgg import PerceptualLoss
 
     generator = torch.Generator().manual_seed(0)
@@ -146,8 +154,8 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right():
     assert float(torch.nn.functional.cosine_similarity(d.grad.flatten(), together.flatten(), 0)) > 0.8
 
 
-@pytest.mark.parametrize("start_minutes", [1e9, pytest.param(0.0, marks=needs_weights)])
-def test_training_lowers_the_loss(cache, tmp_path, start_minutes):
+@pytest.mark.parametrize("start_minutes", [1e9, 0.0])
+def test_training_lowers_the_loss(cache, tmp_path, start_minutes, some_weights):
     torch.manual_seed(0)
     trainer = Trainer(config(cache, tmp_path, start_minutes=start_minutes, learning_rate=5e-3, threads=1))
     losses = [trainer.step()["total"] for _ in range(20)]
@@ -198,8 +206,7 @@ def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
 FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
 
 
-@needs_weights
-def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monkeypatch):
+def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monkeypatch, some_weights):
     monkeypatch.setattr(tuning, "_POOL", 6)
     monkeypatch.setattr(tuning, "_VALIDATION", 3)
     monkeypatch.setattr(tuning, "_BATCH", 2)
@@ -273,9 +280,8 @@ def test_the_small_network_sees_what_vgg_sees():
     assert min(cosines) > 0.15
 
 
-@needs_weights
 @pytest.mark.parametrize(("width", "height", "tuned"), [(96, 66, True), (40, 40, False)])
-def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned):
+def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned, some_weights):
     monkeypatch.setattr(tuning, "_POOL", 2)
     monkeypatch.setattr(tuning, "_VALIDATION", 1)
     monkeypatch.setattr(tuning, "_BATCH", 1)
@@ -299,12 +305,11 @@ def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @needs_weights
+@needs_clips
 def test_ten_minutes_of_training_lower_lpips_on_held_out_clips(tmp_path):
     from gvcodec.train import cache as material
 
-    data = Path(__file__).resolve().parents[2] / "shared/data/train"
-    if not data.is_dir():
-        pytest.skip("no training clips here")
+    data = DATA / "train"
     import sys
     from unittest import mock
 

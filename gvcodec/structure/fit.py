@@ -1,6 +1,6 @@
 """Fits the `klt` model in closed form: transform bases, then the entropy model's initial state.
 
-    python -m gvcodec.structure.fit --data ../shared/data/train --out checkpoints/klt-1.safetensors
+    python -m gvcodec.structure.fit --data DIR --out checkpoints/klt-1.safetensors
 
 The training clips are encoded with a cosine transform; from what the finest tokens were made from, key and inter frames
 apart, its rows are put in order of use or a sparse orthonormal transform is fitted. The entropy state is what the adaptive model has learned after
@@ -162,7 +162,7 @@ def main() -> None:
     from safetensors.numpy import save_file
 
     parser = argparse.ArgumentParser(description="Fit the klt structure model.")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/klt-1.safetensors"))
     parser.add_argument("--rounds", type=int, default=0, help="of the transform fit; 0 orders a cosine transform")
     parser.add_argument("--every", type=int, default=1, help="use every n-th clip")

@@ -1,6 +1,6 @@
 """Measures what the entropy model of a `klt` model file saves against that of another, on the very same tokens.
 
-    python -m gvcodec.structure.gain --test ../shared/data/devtest --against checkpoints/klt-1.safetensors
+    python -m gvcodec.structure.gain --test DIR --against checkpoints/klt-1.safetensors
 
 Streams are coded with `--against`; their tokens are coded again by the adaptive mixing of `--model` alone, and with its
 network. Bytes are ideal code lengths (the range coder adds 0.3 % and 3 bytes at most), headers left out for all.
@@ -63,7 +63,7 @@ def saved(bits: Sequence[NDArray[np.float64]] | NDArray[np.float64]) -> NDArray[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What an entropy model saves against another on the same tokens.")
-    parser.add_argument("--test", type=Path, default=Path("../shared/data/devtest"))
+    parser.add_argument("--test", type=Path, required=True, help="folder of clips")
     parser.add_argument("--only", default="*.mp4", help="pattern of the clips' names")
     parser.add_argument("--model", type=Path, default=model_path())
     parser.add_argument("--against", type=Path, default=model_path().with_name("klt-1.safetensors"))

@@ -1,6 +1,6 @@
 """Measures what the adaptive entropy model is worth: its real bytes against static tables for the same symbols.
 
-    python -m gvcodec.structure.static --data ../shared/data/train --test ../shared/data/devtest
+    python -m gvcodec.structure.static --data DIR --test DIR
 
 Static tables are made from the training clips, for every q and frame type apart, and are as good as such tables get.
 Two rivals: `channels` codes each channel of each token by the table of its pyramid level and channel; `syntax` has the
@@ -132,8 +132,8 @@ def read_clips(paths: list[Path], frames: int, width: int, height: int) -> Itera
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Adaptive entropy model against static tables.")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
-    parser.add_argument("--test", type=Path, default=Path("../shared/data/devtest"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of training clips")
+    parser.add_argument("--test", type=Path, required=True, help="folder of test clips")
     parser.add_argument("--q", type=int, nargs="+", default=[24, 40, 56])
     parser.add_argument("--every", type=int, default=3, help="use every n-th training clip")
     parser.add_argument("--train-frames", type=int, default=12)

@@ -124,7 +124,7 @@ def describe_material(data: Path, cache: Path) -> None:
 def main() -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"), help="folder of clips")
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips")
     parser.add_argument("--cache", type=Path, required=True, help="folder to write, outside the checkout")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")

@@ -1,6 +1,6 @@
 """Trains entropy model v1: the integer network of the `klt` layer, and the initial state that goes with it.
 
-    python -m gvcodec.train.refiner --data ../shared/data/train --start checkpoints/klt-1.safetensors --out checkpoints/klt-2.safetensors
+    python -m gvcodec.train.refiner --data DIR --start checkpoints/klt-1.safetensors --out checkpoints/klt-2.safetensors
 
 Every tenth clip is held out. First the entropy state learns on the other clips, from that of `--start` on. Then streams of many
 q are decoded and every decision that the network may correct is recorded with the log odds that the mixer came to: these do not
@@ -260,7 +260,7 @@ def main() -> None:
     from safetensors.numpy import load_file, save_file
 
     parser = argparse.ArgumentParser(description="Train the network of the klt layer's entropy model.")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips")
     parser.add_argument("--start", type=Path, default=Path("checkpoints/klt-1.safetensors"))
     parser.add_argument("--out", type=Path, default=Path("checkpoints/klt-2.safetensors"))
     parser.add_argument("--network", type=Path, help="model whose network is taken; only the state is fitted then")

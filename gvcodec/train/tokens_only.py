@@ -1,6 +1,6 @@
 """Training of `gvcodec.appearance.tokens_only`, the ablation without a structure layer.
 
-    python -m gvcodec.train.tokens_only --data ../shared/data/train --runs out/runs --out out/none.safetensors --memory 1d --budgets random --minutes 25
+    python -m gvcodec.train.tokens_only --data DIR --runs out/runs --out out/none.safetensors --memory 1d --budgets random --minutes 25
 
 Material: crops of source clips, made on the first call. Sequences grow from one frame to six; gradients pass through them whole. The loss is that of the
 renderer (pixels, low-passed pixels, the perceptual distance that leads tuning) plus the estimated bits of the tokens, which cost nothing at first. How many tokens
@@ -171,7 +171,7 @@ class Trainer:
 def main() -> None:
     """Make material where there is none, train, write; prints a JSON line every half minute."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"), help="folder of clips")
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the material, outside the checkout (1 GB)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--memory", choices=MEMORIES, default="1d")

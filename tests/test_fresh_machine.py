@@ -1,0 +1,49 @@
+"""A stranger's machine: an empty home, nothing beside the checkout, no variables set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ("gvcodec/**/*.py", "eval/**/*.py", "tests/**/*.py", "scripts/*", "*.sh", ".ci/*", "checkpoints/*.toml")
+
+
+def test_nothing_beside_the_checkout_is_a_default() -> None:
+    """What lies elsewhere is named by an option or a variable."""
+    beside = ("../sha" + "red", '"sha' + 'red"', "/ 'sha" + "red'")
+    files = [path for pattern in CODE for path in ROOT.glob(pattern) if path.is_file()]
+    assert len(files) > 100
+    found = [str(path) for path in files if any(words in path.read_text() for words in beside)]
+    assert not found
+
+
+def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_folder: Path
+) -> None:
+    from gvcodec import perceptual
+
+    monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert perceptual.find_weights() is None
+    with pytest.raises(perceptual.MissingWeightsError, match="python -m eval weights"):
+        perceptual.lpips("vgg")
+    (tmp_path / ".cache/gvcodec").mkdir(parents=True)
+    (tmp_path / ".cache/gvcodec/metrics").symlink_to(weights_folder)
+    assert perceptual.find_weights() == tmp_path / ".cache/gvcodec/metrics"
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
+    assert perceptual.find_weights() is None  # a set variable is the only place
+
+
+def test_devtest_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval.sequences import DATA_VARIABLE, select
+    from eval.tools import EvalError
+
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    with pytest.raises(EvalError, match=DATA_VARIABLE):
+        select("devtest", None, [])
+    (tmp_path / "devtest").mkdir()
+    (tmp_path / "devtest/one_64x48_25.yuv").write_bytes(b"")
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    assert [source.name for source in select("devtest", None, [])] == ["one"]
