@@ -6,7 +6,6 @@ packets with their exact timestamps in a form of our own. Each payload holds who
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
+from gvcodec.media.heads import KINDS, make_head, open_head
 
 #: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
 CHUNK = 1 << 14
 _MAX_TRACKS = 64
 _MAX_RATIO = 1 << 31
 _MAX_TIME = 1 << 62
-#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows its own subtitles.
-_HEADS = {"matroska": {"live": "1"}, "mp4": {"movflags": "empty_moov"}, "mov": {"movflags": "empty_moov"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +79,10 @@ class TrackCopier(TrackWriter):
     def __init__(self, streams: Sequence[Stream]) -> None:
         kept: list[Stream] = []
         head = b""
-        for kind in _HEADS:
-            fitting = [stream for stream in streams if _head(kind, [stream])]
+        for kind in KINDS:
+            fitting = [stream for stream in streams if make_head(kind, [stream])]
             if len(fitting) > len(kept):
-                kept, head = fitting, _head(kind, fitting)
+                kept, head = fitting, make_head(kind, fitting)
         super().__init__([stream.time_base or Fraction(1, 1000) for stream in kept], head)
         self.streams = kept
         self.left_out = [stream for stream in streams if stream not in kept]
@@ -113,10 +111,7 @@ class TrackReader:
                 raise DamagedStreamError("tracks: time base of 0")
             self.ticks.append(Fraction(numerator, denominator))
         self.head = cursor.take(cursor.var())
-        try:
-            self._container = av.open(io.BytesIO(self.head))
-        except (av.FFmpegError, ValueError) as error:
-            raise DamagedStreamError("tracks: codec parameters cannot be read") from error
+        self._container = open_head(self.head)
         self.streams = list(self._container.streams)
         if len(self.streams) != count:
             raise DamagedStreamError("tracks: codec parameters of another number of tracks")
@@ -149,32 +144,3 @@ class TrackReader:
             if abs(self._last[track]) > _MAX_TIME or duration > _MAX_TIME:
                 raise DamagedStreamError("tracks: a timestamp is out of range")
             self.waiting.append(TrackPacket(track, self._last[track], duration, cursor.take(cursor.var())))
-
-
-class _Pipe:
-    """A write-only file object without seek, so that the muxer never goes back."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self.data += data
-        return len(data)
-
-
-def _head(kind: str, streams: Sequence[Stream]) -> bytes:
-    """Head of a file with the codec parameters of these streams; empty when it cannot hold them."""
-    pipe = _Pipe()
-    try:
-        with av.open(pipe, "w", format=kind, options=_HEADS[kind]) as container:
-            outputs = [container.add_stream_from_template(stream) for stream in streams]
-            container.start_encoding()
-            if kind == "matroska":
-                # A Matroska file without any packet is refused by FFmpeg.
-                placeholder = av.Packet(b"\0")
-                placeholder.pts = placeholder.dts = 0
-                placeholder.stream = outputs[0]
-                container.mux(placeholder)
-    except (av.FFmpegError, ValueError, KeyError):
-        return b""
-    return bytes(pipe.data)

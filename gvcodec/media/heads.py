@@ -1,0 +1,155 @@
+"""Heads of Matroska and MP4 files that hold the codec parameters of copied tracks: made here, and opened with distrust.
+
+What is opened comes out of a stranger's stream. FFmpeg is told the format, opens no file, address or decoder of its own accord, and
+sees only heads whose structure was walked through before: those of `make_head` have no packed codec parameters, no
+attachments and no table of samples, all of which can take thousands of times their own size.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from gvcodec.bitstream.varint import Cursor
+from gvcodec.errors import DamagedStreamError
+
+#: Most bytes of a head. Ordinary ones have less than a thousand a track.
+MAX_HEAD = 1 << 20
+#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows its own subtitles.
+KINDS = {"matroska": {"live": "1"}, "mp4": {"movflags": "empty_moov"}, "mov": {"movflags": "empty_moov"}}
+#: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
+_NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
+
+_EBML, _SEGMENT, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
+#: Seek head, void, information, tracks, tags, cluster, checksum.
+_IN_SEGMENT = frozenset({0x114D9B74, 0xEC, 0x1549A966, _TRACKS, 0x1254C367, 0x1F43B675, 0xBF})
+#: `ContentEncodings`: codec parameters that are packed.
+_PACKED = 0x6D80
+
+_BOXES: dict[bytes, tuple[bytes, ...]] = {
+    b"": (b"ftyp", b"moov", b"mfra", b"free"),
+    b"moov": (b"mvhd", b"trak", b"mvex", b"udta", b"iods"),
+    b"trak": (b"tkhd", b"mdia", b"edts", b"udta", b"tref"),
+    b"mdia": (b"mdhd", b"hdlr", b"minf", b"elng"),
+    b"minf": (b"smhd", b"nmhd", b"sthd", b"gmhd", b"hdlr", b"dinf", b"stbl"),
+    b"stbl": (b"stsd", b"stts", b"stsc", b"stsz", b"stco", b"co64"),
+}
+#: Where the number of entries stands in a table of samples.
+_COUNT_AT = {b"stts": 4, b"stsc": 4, b"stco": 4, b"co64": 4, b"stsz": 8}
+
+
+def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
+    """Head of a file of this kind with the codec parameters of these streams; empty when it cannot hold them."""
+    pipe = _Pipe()
+    try:
+        with av.open(pipe, "w", format=kind, options=KINDS[kind]) as container:
+            outputs = [container.add_stream_from_template(stream) for stream in streams]
+            container.start_encoding()
+            if kind == "matroska":
+                # A Matroska file without any packet is refused by FFmpeg.
+                placeholder = av.Packet(b"\0")
+                placeholder.pts = placeholder.dts = 0
+                placeholder.stream = outputs[0]
+                container.mux(placeholder)
+    except (av.FFmpegError, ValueError, KeyError):
+        return b""
+    return bytes(pipe.data)
+
+
+def open_head(head: bytes) -> InputContainer:
+    """The container whose streams are templates for output streams. Raises `DamagedStreamError` for anything but a head of sound and
+    subtitles."""
+    if len(head) > MAX_HEAD:
+        raise DamagedStreamError(f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}")
+    if head[:4] == _EBML.to_bytes(4):
+        kind, check = "matroska", _check_matroska
+    elif head[4:8] in (b"ftyp", b"moov"):
+        kind, check = "mp4", _check_mp4
+    else:
+        raise DamagedStreamError("tracks: codec parameters are not the head of a Matroska or MP4 file")
+    check(head)
+    try:
+        container = av.open(io.BytesIO(head), format=kind, container_options=_NOTHING_ELSE)
+    except (av.FFmpegError, ValueError) as error:
+        raise DamagedStreamError("tracks: codec parameters cannot be read") from error
+    if others := {stream.type for stream in container.streams} - {"audio", "subtitle"}:
+        container.close()
+        raise DamagedStreamError(f"tracks: {', '.join(sorted(others))} is neither sound nor subtitles")
+    return container
+
+
+class _Pipe:
+    """A write-only file object without seek, so that the muxer never goes back."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+
+def _check_matroska(head: bytes) -> None:
+    def track(identity: int, body: bytes) -> None:
+        if identity == _PACKED:
+            raise DamagedStreamError("tracks: codec parameters are packed")
+
+    def tracks(identity: int, body: bytes) -> None:
+        if identity == _TRACK:
+            _each_element(body, track)
+
+    def segment(identity: int, body: bytes) -> None:
+        if identity not in _IN_SEGMENT:
+            raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
+        if identity == _TRACKS:
+            _each_element(body, tracks)
+
+    def file(identity: int, body: bytes) -> None:
+        if identity == _SEGMENT:
+            _each_element(body, segment)
+        elif identity != _EBML:
+            raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
+
+    _each_element(head, file)
+
+
+def _each_element(data: bytes, visit: Callable[[int, bytes], None]) -> None:
+    """Call with the id and the body of each EBML element. Only a segment may go on without end."""
+    cursor = Cursor(data, "tracks: codec parameters")
+    while len(cursor):
+        identity, _ = _ebml_number(cursor, 4)
+        coded, length = _ebml_number(cursor, 8)
+        size = coded - (1 << 7 * length)
+        endless = size == (1 << 7 * length) - 1 and identity == _SEGMENT
+        visit(identity, cursor.take(len(cursor) if endless else size))
+
+
+def _ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
+    """An EBML number with its marker bit, and its length in bytes."""
+    first = cursor.uint(1)
+    length = 9 - first.bit_length()
+    if length > longest:
+        raise DamagedStreamError("tracks: codec parameters cannot be read")
+    return int.from_bytes(bytes([first]) + cursor.take(length - 1)), length
+
+
+def _check_mp4(data: bytes, inside: bytes = b"") -> None:
+    cursor = Cursor(data, "tracks: codec parameters")
+    while len(cursor):
+        size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
+        if kind not in _BOXES[inside] or size < 8:
+            raise DamagedStreamError(f"tracks: codec parameters hold a box {_shown(kind)}")
+        body = cursor.take(size - 8)
+        if kind in _BOXES:
+            _check_mp4(body, kind)
+        elif (at := _COUNT_AT.get(kind)) and int.from_bytes(body[at : at + 4]):
+            raise DamagedStreamError("tracks: codec parameters with a table of samples")
+
+
+def _shown(kind: bytes) -> str:
+    return "".join(takewhile(str.isprintable, kind.decode("latin-1")))

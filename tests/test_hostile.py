@@ -1,0 +1,145 @@
+"""Streams that are right in every checksum and made to hurt: nothing foreign is opened, and memory stays within its budget."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import moving_texture
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.heads import make_head, open_head
+from gvcodec.media.tracks import TrackReader
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    """Four frames in two GOPs."""
+    return gvcodec.encode(moving_texture(64, 48, 4), base="klt", keyint=2, tune=0, q=40)
+
+
+def with_packets(stream: bytes, *before: Packet) -> bytes:
+    """The stream with packets in front, every checksum right."""
+    reader = Reader(io.BytesIO(stream))
+    packets = list(reader.packets())
+    output = io.BytesIO()
+    writer = Writer(output, reader.header)
+    for packet in [*before, *packets]:
+        writer.write(packet)
+    writer.finish(reader.loop_hash)
+    return output.getvalue()
+
+
+def tracks_payload(head: bytes, count: int = 1) -> bytes:
+    ticks = (encode_var(1) + encode_var(1000)) * count
+    return encode_var(count) + ticks + encode_var(len(head)) + head
+
+
+def audio_stream(codec: str = "ac3") -> av.AudioStream:
+    container = av.open(io.BytesIO(), "w", format="matroska")
+    return container.add_stream(codec, rate=48000)
+
+
+def picture_head() -> bytes:
+    """A Matroska file with a large picture in a few bytes."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="matroska") as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 4000, 4000, "yuvj420p"
+        container.mux([*stream.encode(av.VideoFrame(4000, 4000, "yuvj420p")), *stream.encode(None)])
+    return data.getvalue()
+
+
+def packed_head() -> bytes:
+    """A Matroska head whose codec parameters are said to be packed by zlib."""
+    head = make_head("matroska", [audio_stream()])
+    # TrackEntry (64 bytes) gets ContentEncodings { ContentEncoding { ContentCompression } }.
+    at = head.index(b"\xae\xc0") if b"\xae\xc0" in head else head.index(b"\xae")
+    size = head[at + 1] & 0x7F
+    packed = bytes.fromhex("6d808762408450348100")
+    tracks = head.index(bytes.fromhex("1654ae6b")) + 4
+    longer = bytearray(head[: at + 2 + size] + packed + head[at + 2 + size :])
+    longer[at + 1] += len(packed)
+    longer[tracks] += len(packed)
+    return bytes(longer)
+
+
+def counting_head() -> bytes:
+    """An MP4 head with 2^27 samples of one byte: FFmpeg would make a table of 3 GB of them."""
+    head = bytearray(make_head("mp4", [audio_stream("libmp3lame")]))
+    at = head.index(b"stsz") + 8
+    head[at : at + 8] = (1).to_bytes(4) + (1 << 27).to_bytes(4)
+    return bytes(head)
+
+
+SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 239.1.2.3\r\nt=0 0\r\nm=audio 40004 RTP/AVP 0\r\n"
+HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nforeign.wav\n#EXT-X-ENDLIST\n"
+HEADS = {
+    "sdp": lambda: SDP,
+    "ffconcat": lambda: b"ffconcat version 1.0\nfile foreign.wav\n",
+    "hls": lambda: HLS,
+    "picture": picture_head,
+    "packed": packed_head,
+    "samples": counting_head,
+    "empty": lambda: b"",
+    "garbage": lambda: b"\x1a\x45\xdf\xa3" + bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_only_heads_of_sound_are_opened(kind: str) -> None:
+    with pytest.raises(DamagedStreamError, match="^tracks: "):
+        TrackReader(tracks_payload(HEADS[kind]()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("matroska", "libopus"), ("matroska", "pcm_s16le"), ("mp4", "libmp3lame"), ("mov", "ac3")]
+)
+def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
+    head = make_head(kind, [audio_stream(codec)])
+    found = open_head(head)
+    assert [(stream.type, stream.rate) for stream in found.streams] == [("audio", 48000)]
+    assert found.streams[0].codec_context.codec.canonical_name == av.Codec(codec, "w").canonical_name
+    for size in range(0, len(head) - 24, 7):
+        with pytest.raises(DamagedStreamError):
+            open_head(head[:size] + b"\0" * 9)
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize(
+    ("command", "kind"), [("decode", "sdp"), ("cut", "ffconcat"), ("cat", "hls"), ("repair", "sdp")]
+)
+def test_no_socket_and_no_foreign_file_is_opened(plain: bytes, tmp_path: Path, command: str, kind: str) -> None:
+    with av.open(str(tmp_path / "foreign.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    (tmp_path / "a.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, tracks_payload(HEADS[kind]()))))
+    output = ["-o", "o.bin"] if command == "cat" else ["o.mkv" if command == "decode" else "o.bin"]
+    trace = ["strace", "-f", "-qq", "-o", "trace.txt", "-e", "trace=network,open,openat"]
+    program = [sys.executable, "-m", "gvcodec", command, "a.bin", *output, "--threads", "1"]
+    done = subprocess.run(
+        [*trace, *program], cwd=tmp_path, env=path_to_package(), capture_output=True, timeout=100, check=False
+    )
+    calls = (tmp_path / "trace.txt").read_text()
+    assert "a.bin" in calls
+    assert "foreign.wav" not in calls
+    assert not [line for line in calls.splitlines() if "socket(AF_INET" in line or "bind(" in line]
+    assert done.returncode in (0, 3), done.stderr
+    assert done.returncode == 3 or command == "repair"
+
+
+def path_to_package() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(Path(gvcodec.__file__).parents[1])}
