@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import gvcodec
-from gvcodec.errors import GvcodecError
+from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
 from gvcodec.tools.cli import add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
@@ -73,8 +73,17 @@ def _lost(unraisable: UnraisableHookArgs) -> None:
         sys.__unraisablehook__(unraisable)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the value of an argument; usage comes where arguments are missing or unknown."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("argument "):
+            self.exit(UsageError.exit_code, f"gvcodec: {message.removeprefix('argument ')}\n")
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gvcodec", description="A neural video codec for very low bitrate.")
+    parser = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
     parser.set_defaults(module="gvcodec.commands")
     parser.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -166,13 +175,18 @@ def _parser() -> argparse.ArgumentParser:
     add_overwrite(encode)
 
     decode = commands.add_parser("decode", help="gvcodec stream to video")
+    decode.set_defaults(module="gvcodec.decoding")
     decode.add_argument("input", metavar="IN", help="stream, - = standard input")
     decode.add_argument(
         "output", metavar="OUT", help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = y4m on standard output"
     )
     decode.add_argument("--fidelity", action="store_true", help="loop frames, without the appearance layer")
-    decode.add_argument(
-        "--crf", type=_number, metavar="N", help="lossy .mp4, .mkv or .mov at this quality (default: lossless)"
+    quality = decode.add_mutually_exclusive_group()
+    quality.add_argument(
+        "--crf", type=_number, metavar="N", help=".mp4, .mkv and .mov: quality of x264 or x265 (visually lossless)"
+    )
+    quality.add_argument(
+        "--lossless", action="store_true", help=".mp4, .mkv and .mov: exact samples; large, and few players show them"
     )
     decode.add_argument("--low-delay", action="store_true", help="give every frame out as soon as it can be")
     decode.add_argument(

@@ -8,22 +8,17 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from gvcodec import limits
-from gvcodec.bitstream import PtsDecoder, Reader, Salvage, Writer
+from gvcodec.bitstream import PtsDecoder, Reader, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
-from gvcodec.layers import NO_TORCH, can_paint
 from gvcodec.tools.report import kbps
 from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
-    from gvcodec.decoder import DecodedFrame, Decoder
-    from gvcodec.media.tracks import TrackReader
     from gvcodec.resume import Journal
 
 
@@ -108,74 +103,10 @@ def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, i
     )
 
 
-def decode(options: argparse.Namespace) -> None:
-    """`gvcodec decode IN OUT`"""
-    from gvcodec.decoder import Decoder
-    from gvcodec.media.tracks import TrackReader
-    from gvcodec.media.writer import open_writer, takes_tracks
-
-    began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_input(options.input, options.follow))
-        stream = Salvage(source, shown_name(options.input)) if options.ignore_errors else None
-        reader = stream or Reader(source, shown_name(options.input))
-        header = reader.header
-        painted = header.appearance_id is not None and not options.fidelity
-        if painted and not can_paint():
-            say(f"{NO_TORCH}; writing loop frames")
-            painted = False
-        limits.check(header, painted, options.max_pixels, options.max_memory)
-        decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay, options.device)
-        if options.max_memory:
-            limits.hold_to(options.max_memory)
-        frames = decoder.frames_despite(reader) if isinstance(reader, Salvage) else _frames(decoder, reader)
-        # The head of the copied tracks stands before the first frame.
-        frame = next(frames, None)
-        tracks: TrackReader | None = None
-        with _despite(decoder, options.ignore_errors):
-            tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
-        keeps = takes_tracks(options.output)
-        writer = stack.enter_context(
-            open_writer(
-                options.output,
-                header.format,
-                crf=options.crf,
-                overwrite=options.overwrite,
-                tracks=tracks if keeps else None,
-                threads=options.threads,
-            )
-        )
-        left_out = 0
-        with progress_bar(_known_frames(reader, source), "decode") as bar:
-            while frame is not None:
-                with _despite(decoder, options.ignore_errors):
-                    _hand_on(decoder, tracks)
-                if tracks and not keeps:
-                    left_out += len(tracks.waiting)
-                    tracks.waiting.clear()
-                writer.write(frame.planes, frame.pts)
-                bar.update()
-                frame = next(frames, None)
-        with _despite(decoder, options.ignore_errors):
-            _hand_on(decoder, tracks)
-    left_out += len(tracks.waiting) if tracks and not keeps else 0
-    for line in decoder.losses:
-        say(f"{shown_name(options.input)}: {line}")
-    fmt = header.format
-    summary = [
-        f"{decoder.frames} {'painted' if painted else 'loop'} frames {fmt.width}×{fmt.height}",
-        _outcome(decoder),
-    ]
-    summary += writer.notes
-    if left_out:
-        summary.append(f"{left_out} audio packets left out: {options.output} cannot hold them")
-    say(f"{options.output}: {', '.join(summary)}, {time.monotonic() - began:.1f} s")
-
-
 def inspect(options: argparse.Namespace) -> None:
     """`gvcodec inspect IN`"""
     from gvcodec.heatmap import heatmap, mean_frame, table, windows_of
-    from gvcodec.media.writer import open_writer
+    from gvcodec.media.writer import open_writer, visually_lossless
 
     video = options.heatmap is not None and not options.heatmap.lower().endswith(".png")
     with open_input(options.input) as source:
@@ -184,7 +115,10 @@ def inspect(options: argparse.Namespace) -> None:
         try:
             frames = windows_of(reader, options.threads)
             if video:
-                with open_writer(options.heatmap, fmt, overwrite=options.overwrite, threads=options.threads) as writer:
+                crf = visually_lossless(options.heatmap, fmt)
+                with open_writer(
+                    options.heatmap, fmt, crf=crf, overwrite=options.overwrite, threads=options.threads
+                ) as writer:
                     timing = PtsDecoder(reader.header.start_pts, fmt.frame_rate, fmt.time_base)
                     for frame in frames:
                         writer.write(heatmap(frame), timing.receive())
@@ -258,48 +192,3 @@ def _drain(encoder: Encoder, writer: Writer) -> bool:
     while (packet := encoder.receive_packet()) is not None:
         writer.write(packet)
     return writer.size > before
-
-
-def _frames(decoder: Decoder, reader: Reader) -> Iterator[DecodedFrame]:
-    """All frames of a whole stream; errors say where. Raises `VerificationError` at the end."""
-    try:
-        yield from decoder.frames_of(reader.packets())
-    except DamagedStreamError as error:
-        raise reader.named(error) from error
-    decoder.verify(reader.loop_hash)
-
-
-@contextlib.contextmanager
-def _despite(decoder: Decoder, ignore: bool) -> Iterator[None]:
-    """Damage to sound and subtitles counts as a loss when it is to be ignored."""
-    try:
-        yield
-    except DamagedStreamError as error:
-        if not ignore:
-            raise
-        decoder.losses.append(str(error))
-
-
-def _hand_on(decoder: Decoder, tracks: TrackReader | None) -> None:
-    """Payloads of `tracks` packets go on to their reader."""
-    while decoder.tracks:
-        payload = decoder.tracks.popleft()
-        if tracks is not None:
-            tracks.send(payload)
-
-
-def _known_frames(reader: Reader | Salvage, source: BinaryIO) -> int | None:
-    if isinstance(reader, Salvage) or not source.seekable():
-        return None
-    return sum(gop.frames for gop in reader.gops())
-
-
-def _outcome(decoder: Decoder) -> str:
-    """Whether the frames are the encoder's."""
-    if not decoder.losses:
-        return "loop hash verified"
-    shown = sum(count for _, count in decoder.concealed)
-    places = ", ".join(
-        f"{first}…{first + count - 1}" if count > 1 else f"{first}" for first, count in decoder.concealed
-    )
-    return f"damaged: {shown} frames concealed" + (f" ({places})" if places else "")

@@ -66,7 +66,7 @@ def frames_of(path: Path) -> list[Planes]:
 
 @pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
 def test_a_file_goes_there_and_back(folder: Path, tmp_path: Path, clip: list[Planes], base: str) -> None:
-    done = gvcodec("decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity")
+    done = gvcodec("decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless")
     assert b"20 loop frames 96\xc3\x9780, loop hash verified" in done.stderr
     found = frames_of(tmp_path / "out.mkv")
     assert len(found) == 20
@@ -99,7 +99,7 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
     gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
-    gvcodec("decode", folder / f"{base}.bin", tmp_path / "loop.mp4", "--fidelity")
+    gvcodec("decode", folder / f"{base}.bin", tmp_path / "loop.mp4", "--fidelity", "--lossless")
     with VideoReader(tmp_path / f"base.{suffix}") as reader:
         found = list(reader)
     eight_bits = [tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found]
@@ -210,10 +210,10 @@ def test_painting_needs_the_checkpoint_of_the_stream(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv")
+    done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv", "--lossless")
     assert b"20 painted frames" in done.stderr
     loops = tmp_path / "loops.mkv"
-    gvcodec("decode", folder / "av1.bin", loops, "--fidelity")
+    gvcodec("decode", folder / "av1.bin", loops, "--fidelity", "--lossless")
     assert not planes_equal(frames_of(tmp_path / "o.mkv")[3], frames_of(loops)[3])
     repacked(folder / "av1.bin", tmp_path / "other.bin", appearance_id=b"8 others")
     message = gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", fails=4).stderr.decode()

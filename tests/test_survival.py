@@ -26,6 +26,7 @@ from gvcodec import cli
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes
 
@@ -119,16 +120,20 @@ def test_command_line_says_what_is_concealed(
     (tmp_path / "a.bin").write_bytes(data)
     assert cli.main(["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.mkv"), "--fidelity"]) == 3
     capsys.readouterr()
-    run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", "--ignore-errors")
+    arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.mkv"), "--fidelity", "--ignore-errors"]
+    assert cli.main(arguments) == 3
     told = capsys.readouterr().err
     assert "checksum differs" in told
     assert "2 frames concealed (8…9)" in told
+    assert "damaged, " in told.splitlines()[-1]
+    with VideoReader(tmp_path / "a.mkv") as video:
+        assert len(list(video)) == 18
     # Without the packet that describes the sound there is none, and that is said too.
     reader = Reader(io.BytesIO(data))
     next(packet for packet in reader.packets() if packet.kind is Kind.TRACKS)
     data[reader.size - 9] ^= 1
     (tmp_path / "a.bin").write_bytes(data)
-    run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", "--ignore-errors", "-y")
+    assert cli.main([*arguments, "-y"]) == 3
     assert "tracks" in capsys.readouterr().err
 
 

@@ -3,8 +3,9 @@
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
 
-Without `crf` video files are lossless. 8-bit sources come back with 8 bits. Files appear under their name only when
-complete. Raises `MediaError`.
+Without `crf` video files are lossless: exact samples, in H.264 and H.265 profiles that few players know. With one they are what
+plays everywhere (H.264 High as `avc1`, 10 bits as H.265 Main 10, `hvc1`); at `visually_lossless` it looks the same. 8-bit
+sources come back with 8 bits. Files appear under their name only when complete. Raises `MediaError`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bi
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Colour, Planes, VideoFormat
 
+#: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the frames that were written.
+_CRF = {8: 12.0, 10: 13.0}
+_CRF_VP9 = 10.0
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
@@ -49,6 +53,16 @@ class VideoWriter(Protocol):
 def takes_tracks(path: str | os.PathLike[str]) -> bool:
     """Whether the output can hold sound and subtitles."""
     return str(path) != "-" and Path(path).suffix.lower() in (".mp4", ".mkv", ".mov")
+
+
+def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float | None:
+    """The `crf` that keeps PSNR-Y against the frames given at about 45 dB and more; None for files that are lossless anyway."""
+    if not takes_tracks(path):
+        return None
+    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+        return _CRF[fmt.bit_depth]
+    # The only encoder here for 10 bits and odd sizes is lossless.
+    return _CRF_VP9 if fmt.bit_depth == 8 else None
 
 
 def open_writer(
@@ -87,14 +101,17 @@ class Y4mWriter:
         self.notes: list[str] = []
         self._stream = stream
         self._pending = pending
+        self._name = pending.path if pending else "standard output"
         self._eight_bits = fmt.bit_depth == 8
         chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2") if self._eight_bits else "420p10 XYSCSS=420P10"
         span = "FULL" if fmt.colour.full_range else "LIMITED"
         rate, sar = fmt.frame_rate, fmt.sar
-        self._stream.write(
+        head = (
             f"YUV4MPEG2 W{fmt.width} H{fmt.height} F{rate.numerator}:{rate.denominator} Ip "
-            f"A{sar.numerator}:{sar.denominator} C{chroma} XCOLORRANGE={span}\n".encode()
+            f"A{sar.numerator}:{sar.denominator} C{chroma} XCOLORRANGE={span}\n"
         )
+        with _reported(self._name):
+            self._stream.write(head.encode())
 
     def __enter__(self) -> Self:
         return self
@@ -104,21 +121,23 @@ class Y4mWriter:
     ) -> None:
         if self._pending is None:
             if kind is None:
-                self._stream.flush()
+                with _reported(self._name):
+                    self._stream.flush()
             return
-        with self._pending:
+        with self._pending, _reported(self._name):
             self._stream.close()
             if value is not None:
                 raise value
 
     def write(self, planes: Planes, pts: int) -> None:
-        self._stream.write(b"FRAME\n")
-        for plane in planes:
-            samples = to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
-            self._stream.write(samples.tobytes())
-        if self._pending is None:
-            # Whoever reads a pipe wants the frame now.
-            self._stream.flush()
+        with _reported(self._name):
+            self._stream.write(b"FRAME\n")
+            for plane in planes:
+                samples = to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
+                self._stream.write(samples.tobytes())
+            if self._pending is None:
+                # Whoever reads a pipe wants the frame now.
+                self._stream.flush()
 
 
 class PngWriter:
@@ -145,7 +164,8 @@ class PngWriter:
         numbered = "%" in self._path
         if self._count and not numbered:
             raise MediaError(f"{self._path}: holds one frame only; put a number like %05d into the name")
-        with PendingFile(self._path % self._count if numbered else self._path, self._overwrite) as pending:
+        name = self._path % self._count if numbered else self._path
+        with PendingFile(name, self._overwrite) as pending, _reported(name):
             write_png(pending.temporary, planes, self._colour)
         self._count += 1
 
@@ -171,7 +191,9 @@ class MuxWriter:
         self._fmt = fmt
         kind = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}[pending.path.suffix.lower()]
         with _reported(pending.path):
-            self._container = av.open(str(pending.temporary), "w", format=kind)
+            # The table of contents goes before the frames, so that a player can begin while the file is still coming.
+            options = {} if kind == "matroska" else {"movflags": "+faststart"}
+            self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
             try:
                 self._video = self._add_video(crf, threads)
                 self._tracks = tracks
@@ -215,6 +237,9 @@ class MuxWriter:
             self.notes.append(f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 has none")
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
         context = stream.codec_context
+        if codec == "libx265" and self._container.format.name != "matroska":
+            # Apple's players know H.265 by this name only.
+            context.codec_tag = "hvc1"
         context.width, context.height = fmt.width, fmt.height
         context.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
         context.time_base = fmt.time_base
@@ -259,12 +284,12 @@ def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict
     """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 (8 bits) and FFV1 do."""
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
         siting = f"chromaloc={fmt.colour.chroma_location}"
-        quality = {} if crf is None else {"crf": f"{crf:g}"}
         if fmt.bit_depth == 8:
-            lossless = {"qp": "0"} if crf is None else {}
-            return "libx264", {"preset": "veryfast", "x264-params": siting, **quality, **lossless}
+            quality = {"qp": "0", "preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "medium"}
+            return "libx264", {"x264-params": siting, **quality}
         params = f"log-level=none:{siting}" + ":lossless=1" * (crf is None)
-        return "libx265", {"preset": "veryfast", "x265-params": params, **quality}
+        quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
+        return "libx265", {"x265-params": params, **quality}
     if path.suffix.lower() == ".mkv" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
     if fmt.bit_depth == 10 or path.suffix.lower() == ".mov":
@@ -275,9 +300,11 @@ def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict
 
 
 @contextlib.contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Errors of FFmpeg and the file system as one line."""
+def _reported(path: Path | str) -> Iterator[None]:
+    """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen enough is no such error."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         raise MediaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
