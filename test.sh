@@ -20,6 +20,6 @@ if command -v nvcc >/dev/null; then
 else
     echo "No nvcc: the CUDA code is not compiled."
 fi
-compile sanitize all -DCMAKE_BUILD_TYPE=Debug -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON
+compile sanitize all -DCMAKE_BUILD_TYPE=Debug -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON -DGVCODEC_WERROR=ON
 "$venv/bin/ctest" --test-dir build/sanitize --output-on-failure --timeout 300
 exec "$venv/bin/python" -m pytest -q -m "not slow" "$@"

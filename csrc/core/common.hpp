@@ -1,14 +1,11 @@
-// Shared basics of the core: the SIMD switch, clamps, planes and a parallel loop.
+// Shared basics of the core: the SIMD switch, clamps and planes.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <exception>
 #include <stdexcept>
-#include <thread>
 #include <vector>
 
 // One source, several instruction sets: the compiler clones a plain loop and the loader picks the best copy.
@@ -84,32 +81,5 @@ struct Plane {
     }
   }
 };
-
-// Calls fn(i) for i in [0, count) on up to `threads` threads. The calls must be independent of each other.
-template <class Fn>
-void parallel_for(int count, int threads, Fn fn) {
-  threads = std::min(threads, count);
-  if (threads <= 1) {
-    for (int i = 0; i < count; ++i) fn(i);
-    return;
-  }
-  std::atomic<int> next{0};
-  std::atomic<bool> failed{false};
-  std::exception_ptr error;
-  auto work = [&] {
-    for (int i = next++; i < count && !failed; i = next++) {
-      try {
-        fn(i);
-      } catch (...) {
-        if (!failed.exchange(true)) error = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> pool;
-  for (int t = 1; t < threads; ++t) pool.emplace_back(work);
-  work();
-  for (auto& t : pool) t.join();
-  if (error) std::rethrow_exception(error);
-}
 
 }  // namespace gv

@@ -1,6 +1,7 @@
 #include "core/klt_codec.hpp"
 
 #include "core/deblock.hpp"
+#include "core/pool.hpp"
 
 namespace gv {
 namespace {

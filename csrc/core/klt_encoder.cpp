@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/pool.hpp"
 #include "core/window_tokens.hpp"
 
 namespace gv {

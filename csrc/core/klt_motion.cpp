@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/klt_encoder.hpp"
+#include "core/pool.hpp"
 
 namespace gv {
 namespace {

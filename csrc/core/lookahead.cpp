@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/pool.hpp"
+
 namespace gv {
 namespace {
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/pool.hpp"
+
 namespace gv {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/painter_rows.hpp"
+#include "core/pool.hpp"
 
 namespace gv {
 

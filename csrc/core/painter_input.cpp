@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/painter_rows.hpp"
+#include "core/pool.hpp"
 
 namespace gv {
 
