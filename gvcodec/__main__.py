@@ -1,8 +1,18 @@
-"""`python -m gvcodec` is the command line of `gvcodec.cli`."""
+"""`python -m gvcodec`, and the program `gvcodec`, are the command line of `gvcodec.cli`."""
 
 import sys
 
-from gvcodec.cli import main
+
+def run() -> int:
+    """The exit code. An interrupt while modules are loaded is no reason for a traceback."""
+    try:
+        from gvcodec.cli import main
+
+        return main()
+    except KeyboardInterrupt:
+        print("gvcodec: interrupted", file=sys.stderr)
+        return 130
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

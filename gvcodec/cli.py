@@ -1,7 +1,8 @@
 """Command line: `gvcodec encode | decode | info | inspect | verify | cut | cat | index | repair | extract | train`.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
-5 decoded frames differ from the encoder's, 130 interrupted. Every error is one line on standard error.
+5 decoded frames differ from the encoder's; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on
+standard error.
 """
 
 from __future__ import annotations
@@ -9,23 +10,20 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import gvcodec
+from gvcodec import signals
 from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.files import protected
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
 from gvcodec.tools.cli import add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
 
-if TYPE_CHECKING:
-    from sys import UnraisableHookArgs
-
-_INTERRUPTED = 130
 #: Seconds of tuning unless told.
 _TUNE = 60.0
 _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
@@ -34,12 +32,11 @@ _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.unraisablehook = _lost
     # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        getattr(import_module(options.module), options.command)(options)
+        with signals.guarded(), protected(_inputs(options)):
+            getattr(import_module(options.module), options.command)(options)
     except GvcodecError as error:
         print(f"gvcodec: {error}", file=sys.stderr)
         return error.exit_code
@@ -47,9 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough. What is left in the buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GvcodecError.exit_code
-    except KeyboardInterrupt:
+    except signals.Interrupted as interrupted:
+        if arguments is None:
+            # While the exception is held, so are the encoders that frames on its way made.
+            signals.leave(interrupted.exit_code)
+        signals.abort()
         print("gvcodec: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return interrupted.exit_code
     except MemoryError:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code
@@ -59,18 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    """Leave through the `with` blocks, so that no temporary file stays."""
-    raise KeyboardInterrupt
-
-
-def _lost(unraisable: UnraisableHookArgs) -> None:
-    """An interrupt that was raised while the interpreter ran a callback of its own comes again right after it."""
-    if isinstance(unraisable.exc_value, KeyboardInterrupt) and hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, _interrupt)
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-    else:
-        sys.__unraisablehook__(unraisable)
+def _inputs(options: argparse.Namespace) -> list[str]:
+    """Files that a command reads and must not write."""
+    named = (getattr(options, name, None) for name in ("input", "source"))
+    return [*getattr(options, "inputs", ()), *(name for name in named if name)]
 
 
 class _Parser(argparse.ArgumentParser):

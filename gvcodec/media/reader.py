@@ -156,7 +156,8 @@ class VideoReader:
             if os.path.isfile(path):
                 with open(path, "rb") as file:
                     self._head = file.read(_HEAD)
-            container = av.open(os.fspath(path))
+            # As an absolute path a name with a colon is no protocol to FFmpeg.
+            container = av.open(os.path.abspath(path))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self.name}: {_reason(error)}") from error
         if not container.streams.video:

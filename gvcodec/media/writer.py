@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol, Self
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.files import PendingFile
+from gvcodec.files import PendingFile, refuse_input
 from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -81,6 +81,7 @@ def open_writer(
     if crf is not None and not takes_tracks(path):
         raise UsageError(f"--crf is for .mp4, .mkv and .mov, {path} is lossless")
     if str(path) == "-":
+        refuse_input("-")
         return Y4mWriter(sys.stdout.buffer, fmt, None)
     if suffix == ".png":
         return PngWriter(Path(path), fmt, overwrite)
@@ -90,7 +91,7 @@ def open_writer(
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
         return MuxWriter(pending, fmt, crf, tracks, threads)
     except BaseException:
-        pending.temporary.unlink(missing_ok=True)
+        pending.discard()
         raise
 
 

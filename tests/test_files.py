@@ -1,0 +1,231 @@
+"""What happens to files: inputs stay, outputs appear whole or not at all, links, pipes, devices and odd names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from conftest import moving_texture
+
+from gvcodec import api, cli, files
+from gvcodec.errors import MediaError
+from gvcodec.files import PendingFile, protected
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, VideoFormat
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+ENCODE = ("--base", "klt", "--tune", "off", "-q", 40)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a source, `in.mp4`, and its `klt` and `av1` streams."""
+    folder = tmp_path_factory.mktemp("files")
+    clip = moving_texture(64, 48, 5)
+    with open_writer(folder / "in.mp4", FORMAT) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, 512 * number)
+    for base in ("klt", "av1"):
+        stream = api.encode(clip, format=FORMAT, base=base, q=40, tune=0)
+        (folder / f"{base}.gvc").write_bytes(stream)
+    return folder
+
+
+def run(*arguments: object, code: int = 0) -> None:
+    assert cli.main([str(argument) for argument in arguments]) == code
+
+
+def copied(made: Path, name: str, folder: Path, as_name: str = "") -> Path:
+    path = folder / (as_name or name)
+    path.write_bytes((made / name).read_bytes())
+    return path
+
+
+COMMANDS = {
+    "encode": ("in.mp4", "a.gvc", lambda i, o: ("encode", i, o, *ENCODE)),
+    "encode to a size": ("in.mp4", "a.gvc", lambda i, o: ("encode", i, o, *ENCODE[:4], "--size", "9k")),
+    "decode": ("klt.gvc", "a.y4m", lambda i, o: ("decode", i, o, "--fidelity")),
+    "decode to pictures": ("klt.gvc", "a0.png", lambda i, o: ("decode", i, o.with_name("a%d.png"), "--fidelity")),
+    "cut": ("klt.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
+    "cat": ("klt.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
+    "index": ("klt.gvc", "a.gvc", lambda i, o: ("index", i, o)),
+    "repair": ("klt.gvc", "a.gvc", lambda i, o: ("repair", i, o)),
+    "extract": ("av1.gvc", "a.mkv", lambda i, o: ("extract", i, o)),
+    "inspect": ("klt.gvc", "a.png", lambda i, o: ("inspect", i, "--heatmap", o)),
+    "inspect every frame": ("klt.gvc", "a.mkv", lambda i, o: ("inspect", i, "--heatmap", o)),
+}
+
+
+@pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_overwrites_its_input(
+    made: Path, tmp_path: Path, command: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, output, arguments = COMMANDS[command]
+    source = copied(made, name, tmp_path, output)
+    before, target = source.read_bytes(), source
+    if kind != "same name":
+        source = tmp_path / "given"
+        (source.symlink_to if kind == "symbolic link" else source.hardlink_to)(target)
+    run(*arguments(source, target), "-y", code=1)
+    assert "is the input" in capsys.readouterr().err
+    assert target.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == (1 if kind == "same name" else 2)
+
+
+def test_every_input_of_cat_is_safe(made: Path, tmp_path: Path) -> None:
+    first, second = (copied(made, "klt.gvc", tmp_path, name) for name in ("1.gvc", "2.gvc"))
+    run("cat", first, second, "-o", second, "-y", code=1)
+    assert first.read_bytes() == second.read_bytes() == (made / "klt.gvc").read_bytes()
+
+
+def test_an_input_on_standard_input_is_safe(made: Path, tmp_path: Path) -> None:
+    source = copied(made, "klt.gvc", tmp_path)
+    command = [sys.executable, "-m", "gvcodec", "cut", "-", str(source), "-y"]
+    with open(source, "rb") as stream:
+        done = subprocess.run(command, stdin=stream, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, source.read_bytes()) == (1, (made / "klt.gvc").read_bytes())
+    assert b"is the input standard input" in done.stderr
+
+
+def test_a_link_as_output_is_followed(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    link, target = tmp_path / "link.gvc", tmp_path / "far" / "a.gvc"
+    link.symlink_to(target)
+    run("cut", made / "klt.gvc", link)  # leads to nothing yet
+    assert link.is_symlink()
+    assert target.read_bytes() == (made / "klt.gvc").read_bytes()
+    target.write_bytes(b"old")
+    run("cut", made / "klt.gvc", link, code=1)
+    assert target.read_bytes() == b"old"
+    run("cut", made / "klt.gvc", link, "-y")
+    assert link.is_symlink()
+    assert target.read_bytes() == (made / "klt.gvc").read_bytes()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["a.gvc"]
+
+
+@pytest.mark.parametrize("suffix", ["gvc", "y4m"])
+def test_a_pipe_as_output_is_written_to(made: Path, tmp_path: Path, suffix: str) -> None:
+    pipe = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    if suffix == "gvc":
+        run("cut", made / "klt.gvc", pipe)
+    else:
+        run("decode", made / "klt.gvc", pipe, "--fidelity")
+    reader.join(60)
+    assert found[0].startswith(b"\x89GVC" if suffix == "gvc" else b"YUV4MPEG2")
+    assert [path.name for path in tmp_path.iterdir()] == [pipe.name]
+    assert pipe.is_fifo()
+
+
+def test_the_null_device_is_written_to(made: Path, tmp_path: Path) -> None:
+    run("encode", made / "in.mp4", "/dev/null", *ENCODE)
+    link = tmp_path / "null.y4m"
+    link.symlink_to("/dev/null")
+    run("decode", made / "klt.gvc", link, "--fidelity", "-y")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_named(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = tmp_path / "full.y4m"
+    link.symlink_to("/dev/full")
+    for output, arguments in (
+        ("/dev/full", ("cut", made / "klt.gvc", "/dev/full")),
+        ("/dev/full", ("encode", made / "in.mp4", "/dev/full", *ENCODE)),
+        (link, ("decode", made / "klt.gvc", link, "--fidelity")),
+    ):
+        run(*arguments, code=1)
+        said = capsys.readouterr().err
+        assert said == f"gvcodec: {output}: cannot be written: {os.strerror(errno.ENOSPC)}\n"
+
+
+def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("encode", made / "in.mp4", tmp_path / "out.mp4", *ENCODE, code=2)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert ".gvc" in said
+    assert ".bin" in said
+    run("cut", made / "klt.gvc", tmp_path / "out.MKV", code=2)
+    for name in ("out.gvc", "out.bin", "out"):
+        run("encode", made / "in.mp4", tmp_path / name, *ENCODE)
+
+
+def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with pytest.raises(MediaError, match=r"a: has appeared meanwhile"), PendingFile(path, False) as pending:
+        pending.temporary.write_bytes(b"new")
+        path.write_bytes(b"foreign")
+    assert path.read_bytes() == b"foreign"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_replaced_on_a_file_system_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "a"
+    with PendingFile(path, False) as pending:
+        pending.temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    path.unlink()
+    with pytest.raises(MediaError, match="meanwhile"), PendingFile(path, False) as pending:
+        path.write_bytes(b"foreign")
+    assert path.read_bytes() == b"foreign"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_of_a_replaced_file_stay(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.gvc"
+    for mode in (0o600, 0o640, 0o444, 0o755):
+        path.unlink(missing_ok=True)
+        path.write_bytes(b"old")
+        path.chmod(mode)
+        run("cut", made / "klt.gvc", path, "-y")
+        assert path.stat().st_mode & 0o7777 == mode
+    before = os.umask(0o027)
+    try:
+        run("cut", made / "klt.gvc", tmp_path / "b.gvc")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "b.gvc").stat().st_mode & 0o7777 == 0o640
+
+
+def test_names_with_colons_and_very_long_ones(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copied(made, "in.mp4", tmp_path, "http:in:1.mp4")
+    run("encode", "http:in:1.mp4", "a:b.gvc", *ENCODE)
+    run("decode", "a:b.gvc", "pipe:1.mkv", "--fidelity")
+    run("encode", "a%02d.png", "x.gvc", *ENCODE, code=1)
+    run("extract", made / "av1.gvc", "tcp:x.mp4")
+    run("verify", "a:b.gvc", "--source", "http:in:1.mp4")
+    long = "ß" * 125 + ".gvc"
+    run("cut", "a:b.gvc", long)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("http:in:1.mp4", "a:b.gvc", "pipe:1.mkv", "tcp:x.mp4", long)
+    }
+
+
+def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    with protected([str(path), str(tmp_path / "none")]), pytest.raises(MediaError, match="is the input"):
+        PendingFile(path, True)
+    assert not files._inputs
+    with PendingFile(path, True):
+        pass
+    assert path.read_bytes() == b""
