@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.codecs import Codec, ours
+from eval.codecs import ENDLESS, Codec, ours
+from eval.intra import intra_frames
 from eval.tools import EvalError, digest, read_json, run, write_json
 from eval.video import Clip, RawVideo, decoded_raw
 
@@ -28,7 +29,8 @@ class Encoded:
 
 
 def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = False) -> Encoded:
-    """The stream of `clip` at `q`, from `folder` when it is there already. Raises EvalError."""
+    """The stream of `clip` at `q`, from `folder` when it is there already. Raises EvalError, also for a stream of a standard
+    with more intra frames than the conditions allow."""
     template = codec.quicker if searching and codec.quicker else codec.encode
     stem = f"{clip.name}-{codec.name}-{q}-{digest([clip.sha256, codec.identity(template)])}"
     stream, record = folder / f"{stem}.{codec.extension}", folder / f"{stem}.json"
@@ -40,6 +42,7 @@ def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = Fal
             seconds, _ = run(codec.command(template, clip, q=q, stream=temporary))
             if not temporary.is_file() or not temporary.stat().st_size:
                 raise EvalError(f"{codec.name}: wrote no stream")
+            _check_intra(codec, temporary)
             temporary.replace(stream)
         finally:
             temporary.unlink(missing_ok=True)
@@ -62,6 +65,16 @@ def decode(codec: Codec, output: str, encoded: Encoded, clip: Clip, folder: Path
     video = decoded_raw(y4m, clip, raw)
     y4m.unlink()
     return video, seconds
+
+
+def _check_intra(codec: Codec, stream: Path) -> None:
+    """Where only the first frame is to be intra, a second one costs its codec bytes that the others do not pay."""
+    if codec.elementary is None or codec.keyint != ENDLESS:
+        return
+    found = intra_frames(stream.read_bytes(), codec.elementary)
+    if found != [0]:
+        listed = ", ".join(map(str, found[:8])) + " …" * (len(found) > 8)
+        raise EvalError(f"{codec.name}: intra frames {listed or 'none'} (coding order) instead of only the first")
 
 
 def _frames(codec: Codec, stream: Path) -> list[int]:

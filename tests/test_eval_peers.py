@@ -6,13 +6,15 @@ import pytest
 
 pytest.importorskip("imageio_ffmpeg")
 
-from eval_helpers import small_clip
+from eval_helpers import HEIGHT, WIDTH, frames_of, small_clip
 
 from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.encoding import decode, encode
+from eval.intra import intra_frames
 from eval.metrics import Measurer
 from eval.tools import EvalError
+from eval.video import prepare
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,43 @@ def test_intra_period_reaches_the_encoder(clip, folder):
         encoded = encode(resolve(["x264-ld"], Options("fast", keyint))[0], clip, 35, folder / "streams")
         sizes.append(encoded.frame_bytes[2])
     assert sizes[1] > 3 * sizes[0]
+
+
+@pytest.fixture(scope="module")
+def cut(clip, folder):
+    """Ten frames, of which the last five are turned upside down and inverted: a scene of its own."""
+    frames = [clip.raw.planes(i) for i in range(10)]
+    frames[5:] = [tuple(255 - plane[::-1] for plane in planes) for planes in frames[5:]]
+    return prepare("cut", ["cut"], lambda: frames_of(frames, WIDTH, HEIGHT), 0, folder, set_name="test")
+
+
+@pytest.mark.parametrize("name", [n for n in PEERS if not n.startswith("svtav1-")])
+def test_one_intra_frame_where_the_conditions_say_so(name, cut, folder):
+    for codec in resolve([name], Options("fast")):
+        data = encode(codec, cut, 35, folder / "streams").stream.read_bytes()
+        assert intra_frames(data, codec.elementary) == [0]
+    for codec in resolve([name], Options("fast", 4)):
+        data = encode(codec, cut, 35, folder / "streams").stream.read_bytes()
+        assert intra_frames(data, codec.elementary)[:2] == [0, 4]
+
+
+def test_a_second_intra_frame_is_refused(clip, folder):
+    for name in ("x264-ra", "x265-ra", "svtav1-ld"):
+        codec = resolve([name], Options("fast"))[0]
+        often = tuple(word.replace("{keyint}", "5").replace("scenecut=0", "min-keyint=1") for word in codec.encode)
+        with pytest.raises(EvalError, match=f"{name}: intra frames 0, 5 "):
+            encode(replace(codec, encode=often), clip, 35, folder / "streams")
+
+
+def test_vvenc_does_not_take_its_own_second(folder):
+    """ffmpeg's `-g` does not reach it: at 25 frames a second it coded an intra frame every second."""
+    long = small_clip(folder, frames=48, kind="zoom")
+    for codec in resolve(["vvenc"], Options("fast")):
+        data = encode(codec, long, 40, folder / "streams").stream.read_bytes()
+        assert intra_frames(data, "vvc") == [0]
+        by_itself = tuple(word.replace(":intraperiod=1048576", "") for word in codec.encode)
+        with pytest.raises(EvalError, match=r"intra frames 0, 24 \(coding"):
+            encode(replace(codec, encode=by_itself), long, 40, folder / "streams")
 
 
 def test_templates(tmp_path, clip):

@@ -2,21 +2,23 @@
 
 Low delay means: decoding order is display order (no B-frames or the encoder's own low-delay structure); encoders may
 still look ahead, which makes them stronger. Every encoder runs with one thread, so that bytes do not depend on the
-machine. Streams are elementary and without SEI texts.
+machine. Streams are elementary and without SEI texts. Where only the first frame is to be intra, encoders that would
+place another at a scene cut are told not to; `eval.intra` checks what came out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.codecs import Codec, Options
+from eval.codecs import ENDLESS, Codec, Options
 from eval.tools import EvalError, ffmpeg_has, ffmpeg_version
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One encoder library: words common to both forms, words of each form, presets by table name. `quicker`: rates are
-    searched for with the fast preset, whose size at the same quality number differs by a few per cent only."""
+    """One encoder library: words common to both forms, words of each form, presets by table name. `single` goes in for
+    `{single}` where only the first frame is to be intra, and `{period}` is the encoder's own intra period. `quicker`: rates
+    are searched for with the fast preset, whose size at the same quality number differs by a few per cent only."""
 
     label: str
     library: str
@@ -27,13 +29,17 @@ class Peer:
     q_range: tuple[int, int]
     q_guess: int
     muxer: str
+    single: str = ""
     quicker: bool = False
 
 
 _H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}", "-bsf:v", "filter_units=remove_types=6")
-_X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}"
-#: No threads of its own: with any, libvvenc gives nothing at all where the video ends before its first frame is out.
-_VVENC = ("-qp", "{q}", "-g", "{keyint}", "-vvenc-params")
+_X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}{single}"
+#: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with any, libvvenc gives
+#: nothing at all where the video ends before its first frame is out.
+_VVENC = "threads=0:intraperiod={period}"
+#: A period that no clip reaches: a multiple of every GOP size, by which VVenC lays out its hierarchy.
+_NEVER = 1 << 20
 
 
 def _svt(label: str, extra: str, preset: str = "4") -> Peer:
@@ -56,12 +62,13 @@ PEERS = {
         "x264",
         "libx264",
         {"conditions": ("-preset", "veryslow"), "fast": ("-preset", "medium")},
-        _H264,
+        (*_H264, "{single}"),
         ("-bf", "0"),
         (),
         (10, 51),
         36,
         "h264",
+        single="-sc_threshold 0",
     ),
     "x265": Peer(
         "x265",
@@ -73,6 +80,7 @@ PEERS = {
         (10, 51),
         36,
         "hevc",
+        single=":scenecut=0",
         quicker=True,
     ),
     "svtav1": _svt("SVT-AV1", ""),
@@ -83,20 +91,21 @@ PEERS = {
         "libaom",
         "libaom-av1",
         {"conditions": ("-cpu-used", "4"), "fast": ("-cpu-used", "6")},
-        ("-threads", "{threads}", "-crf", "{q}", "-b:v", "0", "-g", "{keyint}"),
+        ("-threads", "{threads}", "-crf", "{q}", "-b:v", "0", "-g", "{keyint}", "{single}"),
         ("-lag-in-frames", "0"),
         (),
         (1, 63),
         50,
         "obu",
+        single="-keyint_min {keyint}",
     ),
     "vvenc": Peer(
         "VVenC",
         "libvvenc",
         {"conditions": ("-preset", "slow"), "fast": ("-preset", "faster")},
-        _VVENC,
-        ("threads=0:gopsize=8:picreordering=0:decodingrefreshtype=none",),
-        ("threads=0",),
+        ("-qp", "{q}", "-vvenc-params"),
+        (f"{_VVENC}:gopsize=8:picreordering=0:decodingrefreshtype=none",),
+        (f"{_VVENC}:decodingrefreshtype=idr",),
         (12, 63),
         40,
         "vvc",
@@ -127,7 +136,12 @@ def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None 
     if not ffmpeg_has("encoders", peer.library):
         raise EvalError(f"{name}: this ffmpeg has no encoder {peer.library}; install imageio-ffmpeg==0.8.1")
     preset = preset or peer.presets[options.presets]
-    words = (*peer.common, *(peer.low if delay == "low" else peer.random))
+    single, period = (peer.single, _NEVER) if options.keyint == ENDLESS else ("", options.keyint)
+    words = [
+        word
+        for template in (*peer.common, *(peer.low if delay == "low" else peer.random))
+        for word in template.replace("{single}", single).replace("{period}", str(period)).split()
+    ]
     before = ("{ffmpeg}", "-v", "error", "-y", "-i", "{input}", "-c:v", peer.library)
     after = (*words, "-f", peer.muxer, "{stream}")
     faster = peer.presets["fast"]
