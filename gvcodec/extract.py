@@ -12,15 +12,17 @@ from pathlib import Path
 
 import av
 
-from gvcodec.bitstream import Packet, PtsDecoder, Reader
+from gvcodec.bitstream import Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
+from gvcodec.structure.ffmpeg import DECODERS
 from gvcodec.structure.order import numbers_shown
+from gvcodec.structure.resample import Resampler
 from gvcodec.structure.units import RESTORE, packet_of
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-#: FFmpeg's names of the raw format and of the decoder.
-_RAW = {"av1": ("obu", "libdav1d"), "hevc": ("hevc", "hevc"), "vvc": ("vvc", "vvc")}
+#: FFmpeg's names of the raw formats.
+_RAW = {"av1": "obu", "hevc": "hevc", "vvc": "vvc"}
 
 
 def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> int:
@@ -34,23 +36,26 @@ def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> in
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
-    raw_format, decoder = _RAW[header.base]
     timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
-    units: list[bytes] = []
+    payloads: list[bytes] = []
     keys: list[bool] = []
     for packet in reader.packets():
         if packet.is_frame:
-            units.append(RESTORE[header.base](packet.payload))
+            payloads.append(packet.payload)
             keys.append(packet.kind.name == "KEY")
         else:
             _take_timing(timing, packet)
-    if not units:
+    if not payloads:
         raise DamagedStreamError("the stream holds no frames")
-    shown = _display_order(units, decoder)
-    times = [timing.receive() for _ in units]
+    shown = _display_order(payloads, header)
+    times = [timing.receive() for _ in payloads]
+    units = [RESTORE[header.base](payload) for payload in payloads]
+    # FFmpeg looks only for what the bitstream is said to be, and it has just been decoded within its size.
+    alone = {"codec_whitelist": DECODERS[header.base], "protocol_whitelist": "none"}
     with PendingFile(path, overwrite) as pending:
         try:
-            with av.open(io.BytesIO(b"".join(units)), format=raw_format) as source:
+            raw = io.BytesIO(b"".join(units))
+            with av.open(raw, format=_RAW[header.base], container_options=alone) as source:
                 output = av.open(str(pending.temporary), "w", format=kind)
                 try:
                     _copy(output, source.streams.video[0], units, keys, shown, times, header.format.time_base)
@@ -66,12 +71,13 @@ def _take_timing(timing: PtsDecoder, packet: Packet) -> None:
         timing.send(packet.payload)
 
 
-def _display_order(units: list[bytes], codec: str) -> list[int]:
-    """Place in display order of every unit. Raises `DamagedStreamError` unless each has one frame."""
-    order = numbers_shown(units, codec)
-    if sorted(order) != list(range(len(units))):
+def _display_order(payloads: list[bytes], header: SequenceHeader) -> list[int]:
+    """Place in display order of every payload. Raises `DamagedStreamError` unless each has one frame."""
+    coded = Resampler(header.format.width, header.format.height, header.scale)
+    order = numbers_shown(payloads, header.base, (coded.coded_width, coded.coded_height))
+    if sorted(order) != list(range(len(payloads))):
         raise DamagedStreamError("the structure layer does not have one frame for each packet")
-    shown = [0] * len(units)
+    shown = [0] * len(payloads)
     for place, number in enumerate(order):
         shown[number] = place
     return shown

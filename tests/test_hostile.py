@@ -14,11 +14,13 @@ import pytest
 from conftest import moving_texture
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.heads import make_head, open_head
 from gvcodec.media.tracks import TrackReader
+from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.structure.units import restore_av1
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +145,55 @@ def path_to_package() -> dict[str, str]:
     import os
 
     return os.environ | {"PYTHONPATH": str(Path(gvcodec.__file__).parents[1])}
+
+
+def frame_payloads(stream: bytes) -> list[Packet]:
+    return [packet for packet in Reader(io.BytesIO(stream)).packets() if packet.is_frame]
+
+
+def stream_of(header: SequenceHeader, packets: list[Packet]) -> bytes:
+    output = io.BytesIO()
+    writer = Writer(output, header)
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(bytes(8))
+    return output.getvalue()
+
+
+def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(monkeypatch) -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 2), base="av1", tune=0, q=40, low_delay=True)
+    key, *others = frame_payloads(data)
+    # The last OBU of a payload has no size; here it is given one, and a thousand `show_existing_frame` follow.
+    unit = restore_av1(key.payload)[2:]
+    bomb = Packet(Kind.KEY, unit + b"\x1a\x01\x80" * 1000)
+    header = Reader(io.BytesIO(data)).header
+    monkeypatch.setattr("gvcodec.structure.standard.decoded", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
+        list(gvcodec.decode_planes(stream_of(header, [bomb, *others]), fidelity=True))
+
+
+@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
+def test_pictures_larger_than_the_header_says_are_refused(base: str) -> None:
+    """Before memory is taken for them."""
+    small, large = (
+        gvcodec.encode(moving_texture(*size, 1), base=base, tune=0, q=40) for size in ((64, 64), (512, 512))
+    )
+    data = stream_of(Reader(io.BytesIO(small)).header, frame_payloads(large))
+    with pytest.raises(DamagedStreamError, match="512×512, the header promises 64×64" if base != "av1" else "cannot"):
+        list(gvcodec.decode_planes(data, fidelity=True))
+
+
+@pytest.mark.parametrize("base", ["hevc", "vvc"])
+def test_a_second_bitstream_behind_a_start_code_is_refused(base: str) -> None:
+    data = gvcodec.encode(moving_texture(64, 64, 1), base=base, tune=0, q=40)
+    (key,) = frame_payloads(data)
+    hidden = Packet(Kind.KEY, key.payload + b"\0\0\1" + key.payload)
+    with pytest.raises(DamagedStreamError, match="start code"):
+        list(gvcodec.decode_planes(stream_of(Reader(io.BytesIO(data)).header, [hidden]), fidelity=True))
+
+
+def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
+    data = gvcodec.encode(moving_texture(512, 512, 1), base="hevc", tune=0, q=40)
+    decoder = open_decoder("hevc", 64, 64, 1)
+    with pytest.raises(MemoryError, match="memory"):
+        decoded(decoder, unit_of("hevc", frame_payloads(data)[0].payload, 512, 512))

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import av
-
-from gvcodec.errors import DamagedStreamError
-from gvcodec.structure.units import RESTORE, packet_of
+from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
 
 #: Bases whose packets come in decode order.
 _REORDERED = ("hevc", "vvc")
 
 
-def numbers_shown(units: Sequence[bytes], codec: str, flush: bool = True) -> list[int]:
-    """Numbers of the units whose frames come out, in display order. Raises `DamagedStreamError`."""
-    decoder = av.CodecContext.create(codec, "r")
-    decoder.thread_count = 1
+def numbers_shown(payloads: Sequence[bytes], base: str, size: tuple[int, int], flush: bool = True) -> list[int]:
+    """Numbers of the payloads whose frames come out, in display order; pictures have `size`. Raises `DamagedStreamError`."""
+    decoder = open_decoder(base, *size, threads=1)
     order: list[int] = []
-    for number, unit in enumerate([*units, None] if flush else units):
+    for number, payload in enumerate([*payloads, None] if flush else payloads):
         packet = None
-        if unit is not None:
-            packet = packet_of(unit)
+        if payload is not None:
+            packet = unit_of(base, payload, *size)
             packet.pts = packet.dts = number
-        try:
-            order += [frame.pts for frame in decoder.decode(packet)]
-        except (av.FFmpegError, ValueError) as error:
-            raise DamagedStreamError("the structure layer cannot be decoded") from error
+        order += [frame.pts for frame in decoded(decoder, packet)]
     return order
 
 
-def leading_frames(payloads: Sequence[bytes], base: str) -> int:
+def leading_frames(payloads: Sequence[bytes], base: str, size: tuple[int, int]) -> int:
     """How many packets from the start of an incomplete GOP hold just as many frames from its start in display order."""
     if base not in _REORDERED:
         return len(payloads)
     # Without flush a decoder gives only frames that no later packet can come before.
-    shown = numbers_shown([RESTORE[base](payload) for payload in payloads], base, flush=False)
+    shown = numbers_shown(payloads, base, size, flush=False)
     # In H.265 as coded here the key frame is the first of its GOP in both orders; VVenC's is shown after up to 31 others.
     highest, leading = -1, int(base == "hevc" and len(payloads) > 0)
     for count, number in enumerate(shown, 1):

@@ -14,22 +14,20 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.bitstream.header import MAX_PIXELS
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.cuts import CutFinder
 from gvcodec.structure.encoders import PRESETS, Settings, open_encoder
+from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.structure.resample import Resampler
-from gvcodec.structure.units import RESTORE, STRIP, packet_of
+from gvcodec.structure.units import STRIP
 from gvcodec.types import Planes, VideoFormat
 
 CODECS = ("av1", "hevc", "vvc")
 MAX_Q = 63
 #: Frames after a keyframe in which a cut makes no new one.
 MIN_GOP = 12
-
-_DECODERS = {"av1": "libdav1d", "hevc": "hevc", "vvc": "vvc"}
 
 
 class StandardEncoder:
@@ -104,34 +102,32 @@ class StandardDecoder:
         self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0, low_delay: bool = False
     ) -> None:
         self._resampler = Resampler(fmt.width, fmt.height, scale)
-        self._restore = RESTORE[codec]
-        self._decoder = av.CodecContext.create(_DECODERS[codec], "r")
-        self._decoder.thread_count = threads
-        # The stream's own idea of its size must not decide about memory.
-        self._decoder.options = {"max_pixels": str(2 * MAX_PIXELS)}
+        self._codec = codec
+        self._size = self._resampler.coded_width, self._resampler.coded_height
+        options = {"max_frame_delay": "1"} if low_delay and codec == "av1" else {}
+        self._decoder = open_decoder(codec, *self._size, threads, options)
         self._in_display_order = codec == "av1"
         #: FFmpeg's decoder of H.266 keeps frames of a GOP while it works on the next.
         self._holds_back = codec == "vvc"
-        if low_delay and codec == "av1":
-            self._decoder.options |= {"max_frame_delay": "1"}
-        elif low_delay:
+        if low_delay and codec != "av1":
             self._decoder.thread_type = "SLICE"
         self._owed = 0
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
+        packet = unit_of(self._codec, payload, *self._size)
         loops: list[Planes] = []
         if keyframe and self._holds_back and self._owed:
             loops = self._decode(None)
             self._decoder.flush_buffers()
         self._owed += 1
-        return loops + self._decode(packet_of(self._restore(payload)))
+        return loops + self._decode(packet)
 
     def flush(self) -> list[Planes]:
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""
         loops = self._decode(None)
         if self._owed:
-            raise DamagedStreamError(f"{abs(self._owed)} frames of the structure layer could not be decoded")
+            raise DamagedStreamError(f"{self._owed} frames of the structure layer could not be decoded")
         return loops
 
     def abandon(self) -> list[Planes]:
@@ -146,13 +142,11 @@ class StandardDecoder:
         return loops
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:
-        try:
-            frames = self._decoder.decode(packet)
-        except (av.FFmpegError, ValueError) as error:
-            raise DamagedStreamError("the structure layer cannot be decoded") from error
-        size = (self._resampler.coded_width, self._resampler.coded_height)
-        for frame in frames:
-            if (frame.width, frame.height) != size or frame.format.name != "yuv420p10le" or frame.is_corrupt:
-                raise DamagedStreamError("the structure layer is not the one that the header promises")
+        frames = decoded(self._decoder, packet)
         self._owed -= len(frames)
+        if self._owed < 0:
+            raise DamagedStreamError("the structure layer has more frames than packets")
+        for frame in frames:
+            if (frame.width, frame.height) != self._size or frame.format.name != "yuv420p10le" or frame.is_corrupt:
+                raise DamagedStreamError("the structure layer is not the one that the header promises")
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]

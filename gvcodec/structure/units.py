@@ -51,15 +51,26 @@ def restore_av1(payload: bytes) -> bytes:
     return _TEMPORAL_DELIMITER + b"".join(_obus(payload))
 
 
+def obus_of(data: bytes) -> list[tuple[int, bytes]]:
+    """Types and bodies of the OBUs of a payload."""
+    return [(head >> 3 & 15, body) for head, _, body in _parsed(data)]
+
+
 def _obus(data: bytes) -> list[bytes]:
     """OBUs of a temporal unit, each with a size field; the last may come without."""
-    obus: list[bytes] = []
+    return [
+        bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body for head, extension, body in _parsed(data)
+    ]
+
+
+def _parsed(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """First bytes, extensions and bodies of OBUs."""
+    obus: list[tuple[int, bytes, bytes]] = []
     cursor = Cursor(data, "OBU")
     while len(cursor):
         head = cursor.uint(1)
         extension = cursor.take(1) if head & _OBU_EXTENDED else b""
-        body = cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor))
-        obus.append(bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body)
+        obus.append((head, extension, cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor))))
     if not obus:
         raise DamagedStreamError("empty packet")
     return obus
@@ -72,7 +83,7 @@ def strip_hevc(unit: bytes) -> bytes:
 
 def restore_hevc(payload: bytes) -> bytes:
     """Payload of a packet to an access unit in Annex B form."""
-    return b"".join(_START_CODE + nal for nal in _parted(payload))
+    return b"".join(_START_CODE + nal for nal in nals_of("hevc", payload))
 
 
 def strip_vvc(unit: bytes) -> bytes:
@@ -82,7 +93,16 @@ def strip_vvc(unit: bytes) -> bytes:
 
 def restore_vvc(payload: bytes) -> bytes:
     """Payload of a packet to an access unit in Annex B form."""
-    return b"".join(_START_CODE + b"\0" + nal for nal in _parted(payload))
+    return b"".join(_START_CODE + nal for nal in nals_of("vvc", payload))
+
+
+def nals_of(codec: str, payload: bytes) -> list[bytes]:
+    """The NAL units in the payload of an H.265 or H.266 packet."""
+    missing = b"\0" if codec == "vvc" else b""
+    nals = [missing + nal for nal in _parted(payload)]
+    if any(b"\0\0\1" in nal for nal in nals):
+        raise DamagedStreamError("a start code inside a NAL unit")
+    return nals
 
 
 def _nals(unit: bytes) -> list[bytes]:

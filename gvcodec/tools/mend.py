@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
 
-from gvcodec.bitstream import Loss, Packet, Salvage, Writer
+from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.tracks import TrackReader
 from gvcodec.structure.order import leading_frames
+from gvcodec.structure.resample import Resampler
 from gvcodec.tools.gops import Gop, GopSource, Splicer
 
 
@@ -77,7 +78,7 @@ def repair(salvage: Salvage, output: BinaryIO, threads: int = 0) -> Repaired:
                 result.losses.append(str(error))
         while tracks is not None and tracks.waiting:
             splicer.send_track_packet(tracks.waiting.popleft(), Fraction(0))
-        _shorten(gop, salvage.header.base)
+        _shorten(gop, salvage.header)
         if gop.packets:
             splicer.write(gop)
     splicer.finish(source.end)
@@ -86,12 +87,13 @@ def repair(salvage: Salvage, output: BinaryIO, threads: int = 0) -> Repaired:
     return result
 
 
-def _shorten(gop: Gop, base: str) -> None:
+def _shorten(gop: Gop, header: SequenceHeader) -> None:
     """Of a GOP whose end is missing, keep the packets that are the first frames in display order too."""
     if not gop.damaged:
         return
     frames = [packet.payload for packet in gop.packets if packet.is_frame]
-    keep = leading_frames(frames, base)
+    coded = Resampler(header.format.width, header.format.height, header.scale)
+    keep = leading_frames(frames, header.base, (coded.coded_width, coded.coded_height))
     gop.lost += len(frames) - keep
     kept: list[Packet] = []
     for packet in gop.packets:
