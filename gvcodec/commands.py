@@ -63,6 +63,7 @@ def encode(options: argparse.Namespace) -> None:
         if journal and journal.frames:
             say(f"{options.output}: {journal.frames} frames are coded already")
         writer = Writer(output, encoder.header)
+        encoder.send_metadata(reader.metadata.pack())
         if reader.tracks:
             # A decoder that writes as it reads needs to know the tracks before the first frame.
             encoder.send_tracks(reader.tracks.take())
@@ -141,10 +142,10 @@ def extract(options: argparse.Namespace) -> None:
     with open_input(options.input) as source:
         reader = Reader(source, shown_name(options.input))
         try:
-            frames = copy(reader, options.output, options.overwrite)
+            frames, left_out = copy(reader, options.output, options.overwrite)
         except DamagedStreamError as error:
             raise reader.named(error) from error
-    note = " (without the appearance layer)" if reader.header.appearance_id else ""
+    note = f" (without {' and '.join(left_out)})" if left_out else ""
     say(f"{options.output}: {frames} frames of {reader.header.base}, copied{note}")
 
 

@@ -61,7 +61,7 @@ class Decoder:
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives frames out as early as
     can be. `device` is torch's name of where painting is done. `tracks` receives the payloads of `tracks` packets, for the caller to
-    take out. Raises `WrongModelError` when a model is not at hand, `UsageError` for a device that is not there.
+    take out, `metadata` that of the `metadata` packet. Raises `WrongModelError` when a model is not at hand, `UsageError` for a device that is not there.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Decoder:
     ) -> None:
         self.header = header
         self.tracks: deque[bytes] = deque()
+        self.metadata = b""
         self._structure = layers.structure_decoder(header, threads, models, low_delay)
         paints = header.appearance_id is not None and not fidelity
         self._painter = layers.painter(header, threads, models, device) if paints else None
@@ -129,6 +130,8 @@ class Decoder:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
             self.tracks.append(packet.payload)
+        elif packet.kind is Kind.METADATA:
+            self.metadata = self.metadata or packet.payload
         elif packet.kind is Kind.TOKENS:
             if self._painter is not None:
                 self._take_tokens(packet.payload)

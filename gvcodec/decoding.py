@@ -15,6 +15,7 @@ from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.files import open_input, say, shown_name
 from gvcodec.layers import NO_TORCH, can_paint
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer, takes_tracks, visually_lossless
 
@@ -38,8 +39,11 @@ def decode(options: argparse.Namespace) -> None:
         # The head of the copied tracks stands before the first frame.
         frame = next(frames, None)
         tracks: TrackReader | None = None
-        with _despite(decoder, options.ignore_errors):
+        with _despite(decoder, reader):
             tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
+        metadata = Metadata()
+        with _despite(decoder, reader):
+            metadata = Metadata.unpack(decoder.metadata)
         keeps = takes_tracks(options.output)
         crf = None if options.lossless else options.crf
         if crf is None and not options.lossless:
@@ -51,13 +55,14 @@ def decode(options: argparse.Namespace) -> None:
                 crf=crf,
                 overwrite=options.overwrite,
                 tracks=tracks if keeps else None,
+                metadata=metadata,
                 threads=options.threads,
             )
         )
         left_out = 0
         with progress_bar(_known_frames(reader, source), "decode") as bar:
             while frame is not None:
-                with _despite(decoder, options.ignore_errors):
+                with _despite(decoder, reader):
                     _hand_on(decoder, tracks)
                 if tracks and not keeps:
                     left_out += len(tracks.waiting)
@@ -65,7 +70,7 @@ def decode(options: argparse.Namespace) -> None:
                 writer.write(frame.planes, frame.pts)
                 bar.update()
                 frame = next(frames, None)
-        with _despite(decoder, options.ignore_errors):
+        with _despite(decoder, reader):
             _hand_on(decoder, tracks)
     left_out += len(tracks.waiting) if tracks and not keeps else 0
     for line in decoder.losses:
@@ -76,6 +81,8 @@ def decode(options: argparse.Namespace) -> None:
         _outcome(decoder),
     ]
     summary += writer.notes
+    if metadata and not keeps:
+        summary.append(f"{', '.join(metadata.parts())} left out: {options.output} cannot hold them")
     if left_out:
         summary.append(f"{left_out} audio packets left out: {options.output} cannot hold them")
     say(f"{options.output}: {', '.join(summary)}, {time.monotonic() - began:.1f} s")
@@ -93,13 +100,13 @@ def _frames(decoder: Decoder, reader: Reader) -> Iterator[DecodedFrame]:
 
 
 @contextlib.contextmanager
-def _despite(decoder: Decoder, ignore: bool) -> Iterator[None]:
-    """Damage to sound and subtitles counts as a loss when it is to be ignored."""
+def _despite(decoder: Decoder, reader: Reader | Salvage) -> Iterator[None]:
+    """Damage to what goes beside the frames counts as a loss when it is to be ignored."""
     try:
         yield
     except DamagedStreamError as error:
-        if not ignore:
-            raise
+        if isinstance(reader, Reader):
+            raise reader.named(error) from error
         decoder.losses.append(str(error))
 
 

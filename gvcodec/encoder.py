@@ -214,6 +214,11 @@ class Encoder:
         self._sent += 1
         self._take(self._structure.send(planes, force_key))
 
+    def send_metadata(self, data: bytes) -> None:
+        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first frame."""
+        if data:
+            self._packets.append(Packet(Kind.METADATA, data))
+
     def send_tracks(self, data: bytes) -> None:
         """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any."""
         if data:

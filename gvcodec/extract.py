@@ -12,9 +12,10 @@ from pathlib import Path
 
 import av
 
-from gvcodec.bitstream import Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
+from gvcodec.media.metadata import Metadata
 from gvcodec.structure.ffmpeg import DECODERS
 from gvcodec.structure.order import numbers_shown
 from gvcodec.structure.resample import Resampler
@@ -25,8 +26,8 @@ _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _RAW = {"av1": "obu", "hevc": "hevc", "vvc": "vvc"}
 
 
-def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> int:
-    """Write the base of a stream to .mp4, .mov or .mkv, return the number of frames.
+def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> tuple[int, list[str]]:
+    """Write the base of a stream to .mp4, .mov or .mkv with title and chapters, return the number of frames and what is left out.
 
     Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`, `MediaError`.
     """
@@ -39,8 +40,12 @@ def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> in
     timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
     payloads: list[bytes] = []
     keys: list[bool] = []
+    metadata = Metadata()
+    left_out = ["the appearance layer"] if header.appearance_id else []
     for packet in reader.packets():
-        if packet.is_frame:
+        if packet.kind is Kind.METADATA and not metadata:
+            metadata = Metadata.unpack(packet.payload)
+        elif packet.is_frame:
             payloads.append(packet.payload)
             keys.append(packet.kind.name == "KEY")
         else:
@@ -58,12 +63,14 @@ def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> in
             with av.open(raw, format=_RAW[header.base], container_options=alone) as source:
                 output = av.open(str(pending.temporary), "w", format=kind)
                 try:
+                    metadata.describe(output)
                     _copy(output, source.streams.video[0], units, keys, shown, times, header.format.time_base)
                 finally:
                     output.close()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
-    return len(units)
+    left_out += ["HDR metadata"] if metadata.mastering or metadata.light else []
+    return len(units), left_out
 
 
 def _take_timing(timing: PtsDecoder, packet: Packet) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +21,11 @@ from test_tools import run
 
 import gvcodec
 from gvcodec import cli
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.metadata import Chapter, Metadata
+from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -38,7 +45,11 @@ def frames() -> list[Planes]:
 def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
     """A `klt` stream with a keyframe every four frames."""
     config = gvcodec.EncoderConfig(q=20, base="klt", keyint=4, tune=0, threads=1)
-    encoder = gvcodec.Encoder(fmt, config, **options)
+    return finished(gvcodec.Encoder(fmt, config, **options), frames)
+
+
+def finished(encoder: gvcodec.Encoder, frames: list[Planes]) -> bytes:
+    """The stream of these frames."""
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     for planes in frames:
@@ -164,3 +175,164 @@ def test_usage_is_for_wrong_syntax_only(
         cli.main(arguments)
     told = capsys.readouterr().err
     assert told.startswith("usage: ") if usage else told.startswith("gvcodec: -") and told.count("\n") == 1
+
+
+MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+HDR = Metadata(mastering=(34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50), light=(1000, 400))
+
+
+def hdr_source(path: Path, frames: list[Planes]) -> None:
+    """Ten bits, PQ, with mastering display, light level, a title and two chapters."""
+    params = f"log-level=none:master-display={MASTERING}:max-cll=1000,400"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Höhenflug"
+        container.set_chapters(
+            [
+                {"id": n, "start": 200 * n, "end": 200 * n + 200, "time_base": Fraction(1, 1000),
+                 "metadata": {"title": name}}
+                for n, name in enumerate(("up", "and down"))
+            ]
+        )  # fmt: skip
+        stream = container.add_stream("libx265", rate=25, options={"x265-params": params, "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p10le"
+        stream.codec_context.color_trc = 16
+        for number, planes in enumerate(frames):
+            frame = frame_from_planes(planes, 10)
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def metadata_in(path: Path) -> tuple[Metadata, list[str]]:
+    with VideoReader(path) as reader:
+        return reader.metadata, reader.notes
+
+
+@pytest.fixture(scope="module")
+def hdr_stream(tmp_path_factory: pytest.TempPathFactory, frames: list[Planes]) -> Path:
+    folder = tmp_path_factory.mktemp("hdr")
+    hdr_source(folder / "in.mp4", frames)
+    run("encode", folder / "in.mp4", folder / "a.bin", "--base", "klt", "--tune", "off", "--keyint", 5)
+    return folder / "a.bin"
+
+
+WHOLE = Metadata(
+    "Höhenflug", (Chapter(0, 200_000, "up"), Chapter(200_000, 400_000, "and down")), HDR.mastering, HDR.light
+)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "exact.mp4"])
+def test_title_chapters_and_hdr_metadata_survive(hdr_stream: Path, tmp_path: Path, name: str) -> None:
+    found, notes = metadata_in(hdr_stream.with_name("in.mp4"))
+    assert (found, notes) == (WHOLE, [])
+    lossless = ["--lossless"] if name == "exact.mp4" else []
+    run("decode", hdr_stream, tmp_path / name, "--fidelity", *lossless)
+    assert metadata_in(tmp_path / name) == (WHOLE, [])
+
+
+def test_eight_bits_carry_hdr_metadata_too(tmp_path: Path, frames: list[Planes]) -> None:
+    with open_writer(tmp_path / "a.mp4", form(), crf=12, metadata=HDR) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 512 * number)
+    assert metadata_in(tmp_path / "a.mp4")[0] == HDR
+
+
+def test_what_an_output_cannot_hold_is_named(
+    hdr_stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("decode", hdr_stream, tmp_path / "a.y4m", "--fidelity")
+    assert "title, chapters, HDR metadata left out" in capsys.readouterr().err
+
+
+def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("cut", hdr_stream, tmp_path / "a.bin", "--to", 0.2)
+    run("cut", hdr_stream, tmp_path / "b.bin", "--from", 0.2)
+    run("repair", hdr_stream, tmp_path / "r.bin")
+    run("index", hdr_stream, tmp_path / "i.bin")
+    assert (tmp_path / "r.bin").read_bytes() == (tmp_path / "i.bin").read_bytes() == hdr_stream.read_bytes()
+
+    def told(path: Path) -> Metadata:
+        with open(path, "rb") as stream:
+            packets = [packet for packet in Reader(stream).packets() if packet.kind is Kind.METADATA]
+        return Metadata.unpack(packets[0].payload)
+
+    assert told(tmp_path / "a.bin") == replace(WHOLE, chapters=WHOLE.chapters[:1])
+    assert told(tmp_path / "b.bin") == replace(WHOLE, chapters=(Chapter(0, 200_000, "and down"),))
+    capsys.readouterr()
+    run("cat", tmp_path / "a.bin", tmp_path / "b.bin", "-o", tmp_path / "c.bin")
+    assert "b.bin: title, chapter, HDR metadata left out" in capsys.readouterr().err
+    assert told(tmp_path / "c.bin") == told(tmp_path / "a.bin")
+
+
+def test_a_piece_of_the_source_has_its_own_chapters(hdr_stream: Path) -> None:
+    with VideoReader(hdr_stream.with_name("in.mp4"), start=0.12, frames=3) as reader:
+        assert reader.metadata.chapters == (Chapter(0, 80_000, "up"), Chapter(80_000, 120_000, "and down"))
+
+
+def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("info", hdr_stream)
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
+    assert lines["transfer"] == "smpte2084"
+    assert lines["primaries"] == "unspecified"
+    assert lines["title"] == "Höhenflug"
+    assert lines["chapters"] == "0 0.2 up, 0.2 0.4 and down"
+    run("info", hdr_stream, "--json")
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["transfer"], facts["content_light"]) == (16, [1000, 400])
+
+
+def test_streams_without_metadata_have_no_packet_for_it(tmp_path: Path, frames: list[Planes]) -> None:
+    with open_writer(tmp_path / "a.mkv", form()) as writer:
+        for number, planes in enumerate(frames[:3]):
+            writer.write(planes, 512 * number)
+    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--base", "klt", "--tune", "off")
+    with open(tmp_path / "a.bin", "rb") as stream:
+        assert {packet.kind for packet in Reader(stream).packets()} <= {Kind.KEY, Kind.INTER, Kind.TIMING}
+
+
+@pytest.mark.parametrize(
+    ("payload", "what"),
+    [
+        (b"\1\5abc", "ends early"),
+        (b"\1\2\xff\xfe", "UTF-8"),
+        (b"\2\1\0", "ends early"),
+        (b"\2\x0a" + b"\xfe" * 8 + b"\x7f\0", "out of range"),
+        (b"\3\3\1\1\1", "ends early"),
+        (b"\3\x0a" + b"\xff\xff\7" + bytes(7), "above 65535"),
+        (b"\4\4\xff\xff\7\1", "above 65535"),
+        (b"\1" + encode_var(1 << 16) + bytes(1 << 16), "above 65536"),
+    ],
+)
+def test_hostile_metadata_is_refused(
+    tmp_path: Path, frames: list[Planes], payload: bytes, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DamagedStreamError, match=what):
+        Metadata.unpack(payload)
+    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=40, base="klt", tune=0, threads=1))
+    encoder.send_metadata(payload)
+    (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
+    for command in (("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity"), ("info", tmp_path / "a.bin")):
+        assert cli.main([str(word) for word in command]) == 3
+        told = capsys.readouterr().err
+        assert "a.bin: " in told and what in told and told.count("\n") == 1
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_texts_in_metadata_cannot_steer_a_terminal() -> None:
+    title = "\x1b[2Jnice\n\u202etry"
+    assert Metadata.unpack(Metadata(title).pack()).title == "[2Jnice  try"
+
+
+def test_unknown_fields_of_metadata_are_skipped() -> None:
+    assert Metadata.unpack(b"\x63\2ab" + WHOLE.pack() + b"\0\0") == WHOLE
+
+
+def test_an_extracted_base_has_title_and_chapters(
+    tmp_path: Path, frames: list[Planes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = gvcodec.Encoder(form(10), gvcodec.EncoderConfig(q=40, base="av1", tune=0, threads=1, preset=10))
+    encoder.send_metadata(WHOLE.pack())
+    (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
+    run("extract", tmp_path / "a.bin", tmp_path / "a.mp4")
+    assert metadata_in(tmp_path / "a.mp4")[0] == Metadata(WHOLE.title, WHOLE.chapters)
+    assert "HDR metadata" in capsys.readouterr().err

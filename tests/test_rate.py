@@ -31,6 +31,7 @@ from gvcodec.allocation.target import encode_for, parse_target
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
 from gvcodec.perceptual import find_weights
@@ -44,6 +45,7 @@ class Clip:
     """A video in memory as rate control reads it."""
 
     tracks = None
+    metadata = Metadata()
     start_pts = 0
 
     def __init__(self, planes: list[Planes]) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gvcodec.bitstream import Writer
 from gvcodec.encoder import Encoder, EncoderConfig
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.structure import StructureEncoder
@@ -24,6 +25,7 @@ class Source(Protocol):
     start_pts: int
     notes: list[str]
     tracks: TrackCopier | None
+    metadata: Metadata
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -102,6 +104,7 @@ def run(
                 if packet.is_frame:
                     sizes.append(len(packet.pack()))
 
+        encoder.send_metadata(source.metadata.pack())
         if source.tracks:
             # A decoder that writes as it reads needs to know the tracks before the first frame.
             encoder.send_tracks(source.tracks.take())

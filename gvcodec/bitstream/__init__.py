@@ -43,13 +43,18 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
                                 (`gvcodec.appearance.token_coder`), after the `key` and in order; none is left out
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores
+            type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
+                                1 title, UTF-8;  2 chapter: svar begin  var duration, in microseconds on the clock of the timestamps,
+                                then its title, UTF-8 (any number of chapters);  3 mastering display (SMPTE ST 2086): var x and var y
+                                of red, green, blue, white in 1/50000, var largest and var least luminance in 1/10000 cd/m²;
+                                4 var largest and var mean content light level in cd/m². Others are skipped
             A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
             loop frames only.
 
-Sizes of payloads: at most 2^26 bytes, `tune`, `timing`, `tokens` and `gop` 2^20.
+Sizes of payloads: at most 2^26 bytes, `tune`, `timing`, `tokens` and `gop` 2^20, `metadata` 2^16.
 
-Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `timing` and `tracks` packets may
-come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `timing`, `tracks` and
+`metadata` packets may come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
 Each GOP makes sense by itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
 `key`; a `tracks` packet after the first begins with track = count and holds whole packets.
 

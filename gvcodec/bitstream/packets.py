@@ -45,6 +45,7 @@ class Kind(IntEnum):
     TOKENS = EXTENDED_AT + 5
     SUMMARY = _FIRST_SKIPPABLE
     SCORE = _FIRST_SKIPPABLE + 1
+    METADATA = _FIRST_SKIPPABLE + 2
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
@@ -84,7 +85,7 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     if number == EXTENDED:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
-    if number in (Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP) and size > MAX_SIDE_PAYLOAD:
+    if number in (Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.METADATA) and size > MAX_SIDE_PAYLOAD:
         raise DamagedStreamError(f"head: {size} is above {MAX_SIDE_PAYLOAD}")
     payload = _read(stream, size)
     body = bytes(head) + payload

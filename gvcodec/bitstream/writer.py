@@ -15,7 +15,7 @@ LOOP_HASH_BYTES = 8
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the `tune`, `timing` and `tracks` packets directly before it) starts the next one.
+    GOPs are closed here: a `key` (with the `tune`, `timing`, `tracks` and `metadata` packets directly before it) starts the next one.
     """
 
     def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
@@ -40,7 +40,7 @@ class Writer:
 
     def write(self, packet: Packet) -> None:
         """Write a `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
-        if packet.kind in (Kind.TUNE, Kind.TIMING, Kind.TRACKS):
+        if packet.kind in (Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
             # Which GOP these belong to is known only when the next frame packet comes.
             self._held.append(packet)
             return

@@ -23,6 +23,7 @@ from typing import Self
 import av
 
 from gvcodec.errors import MediaError
+from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
 from gvcodec.media.siting import CENTRE, LEFT, Rotation
 from gvcodec.media.tracks import TrackCopier
@@ -32,6 +33,8 @@ _FULL_RANGE = 2
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 _HEAD = 256
 _MAX_RATE = 1000
+#: FFmpeg's mark of tracks that nothing is to be read from.
+_DISCARD_ALL = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
-    (`TrackCopier` of sound and subtitles or None), `start_pts` (timestamp of the first frame).
+    (`TrackCopier` of sound and subtitles or None), `metadata`, `start_pts` (timestamp of the first frame).
     """
 
     def __init__(self, path: str | os.PathLike[str], start: float = 0.0, frames: int | None = None) -> None:
@@ -104,6 +107,7 @@ class VideoReader:
             self._shift = pts if start > 0 else 0
             self.start_pts = pts - self._shift
             self.format = self._format_of(self._first)
+            self.metadata = self._metadata_of(self._first)
             self.expected = self._estimate()
         except BaseException:
             self._container.close()
@@ -146,7 +150,7 @@ class VideoReader:
         try:
             if str(path) == "-":
                 self._stdin = _StandardInput()
-                container = av.open(self._stdin)
+                container = av.open(self._stdin, metadata_errors="replace")
                 self._head = self._stdin.head
                 return container
             if os.path.isdir(path):
@@ -157,7 +161,7 @@ class VideoReader:
                 with open(path, "rb") as file:
                     self._head = file.read(_HEAD)
             # As an absolute path a name with a colon is no protocol to FFmpeg.
-            container = av.open(os.path.abspath(path))
+            container = av.open(os.path.abspath(path), metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self.name}: {_reason(error)}") from error
         if not container.streams.video:
@@ -178,6 +182,9 @@ class VideoReader:
 
     def _open_tracks(self) -> None:
         others = [stream for stream in self._container.streams if stream.index != self._stream.index]
+        if self._container.chapters():
+            # QuickTime keeps the titles of chapters in a track of their own.
+            others = [stream for stream in others if stream.type != "data" or stream.discard != _DISCARD_ALL]
         copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
         if len(others) > len(copied):
             kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
@@ -289,6 +296,14 @@ class VideoReader:
             return LEFT
         kind = re.search(rb" C420(\w+)", self._head)
         return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
+
+    def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
+        """For the frames that are read."""
+        found, notes = metadata_of(self._container, frame)
+        self.notes += notes
+        begin = self._shift * self._tick
+        end = None if self._limit is None else (self._shift + self.start_pts) * self._tick + self._limit / self._rate
+        return found.during(begin if self._shift else None, end, -begin)
 
     def _estimate(self) -> int | None:
         total = self._stream.frames or None

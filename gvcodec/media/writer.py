@@ -24,6 +24,7 @@ import av
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.files import PendingFile, refuse_input
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -72,6 +73,7 @@ def open_writer(
     crf: float | None = None,
     overwrite: bool = False,
     tracks: TrackReader | None = None,
+    metadata: Metadata | None = None,
     threads: int = 0,
 ) -> VideoWriter:
     """A writer for the kind of file that `path` names. Raises `UsageError` for an unknown kind."""
@@ -89,7 +91,7 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
-        return MuxWriter(pending, fmt, crf, tracks, threads)
+        return MuxWriter(pending, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
         pending.discard()
         raise
@@ -185,7 +187,13 @@ class MuxWriter:
     """Video file through PyAV, with the copied packets of `tracks` if the kind of file takes them."""
 
     def __init__(
-        self, pending: PendingFile, fmt: VideoFormat, crf: float | None, tracks: TrackReader | None, threads: int
+        self,
+        pending: PendingFile,
+        fmt: VideoFormat,
+        crf: float | None,
+        tracks: TrackReader | None,
+        metadata: Metadata,
+        threads: int,
     ) -> None:
         self.notes: list[str] = []
         self._pending = pending
@@ -196,7 +204,8 @@ class MuxWriter:
             options = {} if kind == "matroska" else {"movflags": "+faststart"}
             self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
             try:
-                self._video = self._add_video(crf, threads)
+                metadata.describe(self._container)
+                self._video = self._add_video(crf, metadata, threads)
                 self._tracks = tracks
                 self._outputs = self._add_tracks()
                 self._container.start_encoding()
@@ -231,9 +240,11 @@ class MuxWriter:
             self._container.mux(self._video.encode(frame))
             self._mux_tracks(pts)
 
-    def _add_video(self, crf: float | None, threads: int) -> av.VideoStream:
+    def _add_video(self, crf: float | None, metadata: Metadata, threads: int) -> av.VideoStream:
         fmt = self._fmt
-        codec, options = _encoder(self._pending.path, fmt, crf)
+        codec, options = _encoder(self._pending.path, fmt, crf, metadata)
+        if (metadata.mastering or metadata.light) and codec not in ("libx264", "libx265"):
+            self.notes.append(f"HDR metadata left out, {codec} has none here")
         if fmt.sar != 1 and codec == "ffv1":
             self.notes.append(f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 has none")
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
@@ -281,14 +292,16 @@ class MuxWriter:
                 self._container.mux(packet)
 
 
-def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict[str, str]]:
+def _encoder(path: Path, fmt: VideoFormat, crf: float | None, metadata: Metadata) -> tuple[str, dict[str, str]]:
     """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 (8 bits) and FFV1 do."""
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
         siting = f"chromaloc={fmt.colour.chroma_location}"
         if fmt.bit_depth == 8:
             quality = {"qp": "0", "preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "medium"}
-            return "libx264", {"x264-params": siting, **quality}
-        params = f"log-level=none:{siting}" + ":lossless=1" * (crf is None)
+            return "libx264", {"x264-params": siting + _hdr(metadata, "mastering-display", "cll"), **quality}
+        params = (
+            f"log-level=none:{siting}" + ":lossless=1" * (crf is None) + _hdr(metadata, "master-display", "max-cll")
+        )
         quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
         return "libx265", {"x265-params": params, **quality}
     if path.suffix.lower() == ".mkv" and crf is None:
@@ -298,6 +311,18 @@ def _encoder(path: Path, fmt: VideoFormat, crf: float | None) -> tuple[str, dict
         raise UsageError(f"{path}: {size} cannot be written like this, lossless .mkv or .y4m can")
     speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
     return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {**speed, "crf": f"{crf:g}", "b": "0"}
+
+
+def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
+    """Options of x264 or x265, which call them so, that write the HDR metadata into the bitstream."""
+    options = ""
+    if metadata.mastering is not None:
+        red, green, blue, white, levels = (metadata.mastering[n : n + 2] for n in range(0, 10, 2))
+        named = zip(("G", "B", "R", "WP", "L"), (green, blue, red, white, levels), strict=True)
+        options += f":{mastering}=" + "".join(f"{name}({a},{b})" for name, (a, b) in named)
+    if metadata.light is not None:
+        options += f":{light}={metadata.light[0]},{metadata.light[1]}"
+    return options
 
 
 @contextlib.contextmanager

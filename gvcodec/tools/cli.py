@@ -74,7 +74,9 @@ def info(options: argparse.Namespace) -> None:
     from gvcodec.tools import report
 
     with open_input(options.input) as source:
-        found = report.facts(Reader(source, shown_name(options.input)))
+        reader = Reader(source, shown_name(options.input))
+        with _located(reader):
+            found = report.facts(reader)
     if options.json:
         print(json.dumps(found, indent=2))
     else:
@@ -135,7 +137,9 @@ def cat(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         readers = [Reader(stack.enter_context(open_input(path)), shown_name(path)) for path in options.inputs]
         output = stack.enter_context(open_output(options.output, options.overwrite))
-        frames = edit.cat(readers, output, options.threads)
+        frames, notes = edit.cat(readers, output, options.threads)
+    for note in notes:
+        say(note)
     say(f"{options.output}: {frames} frames of {len(readers)} streams")
 
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.tools.gops import Gop, GopSource, Splicer
 
@@ -43,6 +44,10 @@ def cut(reader: Reader, output: BinaryIO, begin: Fraction, end: Fraction | None,
                 first, left = gop.first, gop.times[0]
                 shift = -left if first else 0
                 splicer = Splicer(output, replace(header, start_pts=left + shift), threads)
+                begun = left * tick if first else None
+                until = None if end is None else header.start_pts * tick + end
+                metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
+                splicer.metadata = metadata.pack()
             # What comes before the first frame and after the last belongs to the piece that holds them.
             span = (left * tick if first else None, stop * tick if following is not None else None)
             tracks.hand_on(splicer, *span, shift * tick)
@@ -58,28 +63,35 @@ def cut(reader: Reader, output: BinaryIO, begin: Fraction, end: Fraction | None,
     return Cut(first, kept, float(_seconds(left, header)), float(_seconds(ended, header)))
 
 
-def cat(readers: Sequence[Reader], output: BinaryIO, threads: int = 0) -> int:
-    """Write streams one after another, return the number of frames. Raises `UsageError` when they do not fit together."""
+def cat(readers: Sequence[Reader], output: BinaryIO, threads: int = 0) -> tuple[int, list[str]]:
+    """Write streams one after another, return the number of frames and what is left out, a line each. Raises `UsageError`
+    when they do not fit together."""
     first = readers[0].header
     for reader in readers[1:]:
         _check_alike(first, reader)
     splicer = Splicer(output, first, threads)
     end = first.start_pts
     tick = first.format.time_base
+    notes: list[str] = []
     for reader in readers:
         source = GopSource(reader.header, reader.packets())
         shift = end - reader.header.start_pts
         tracks = _Tracks()
         try:
             for gop in source:
+                if reader is readers[0]:
+                    splicer.metadata = source.metadata
                 tracks.read(gop)
                 tracks.hand_on(splicer, None, None, shift * tick)
                 splicer.write(gop, shift)
+            if reader is not readers[0] and (lost := Metadata.unpack(source.metadata)):
+                # It belongs to the start of the file, which may be on its way already.
+                notes.append(f"{reader.name}: {', '.join(lost.parts())} left out, the first stream's hold")
         except DamagedStreamError as error:
             raise reader.named(error) from error
         end = source.end + shift
     splicer.finish(end)
-    return splicer.writer.frames
+    return splicer.writer.frames, notes
 
 
 class _Tracks:

@@ -43,7 +43,8 @@ class Gop:
 
 
 class GopSource:
-    """GOPs of a stream, one after another. `end`: when the last frame ends, in ticks, once all were given."""
+    """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP was given. `end`: when the last
+    frame ends, in ticks, once all were given."""
 
     def __init__(self, header: SequenceHeader, events: Iterable[Packet | Loss]) -> None:
         self._events = events
@@ -52,6 +53,7 @@ class GopSource:
         self._tune: bytes | None = None
         self._tracks: list[bytes] = []
         self._count = 0
+        self.metadata = b""
         self.end = header.start_pts
 
     def __iter__(self) -> Iterator[Gop]:
@@ -78,6 +80,8 @@ class GopSource:
                 self._tune = event.payload
             elif event.kind is Kind.TIMING:
                 self._timing.send(event.payload)
+            elif event.kind is Kind.METADATA:
+                self.metadata = self.metadata or event.payload
             elif event.kind is Kind.TRACKS:
                 self._tracks.append(event.payload)
             elif event.kind is Kind.KEY:
@@ -116,6 +120,8 @@ class Splicer:
         self._decoder = Decoder(header, fidelity=True, threads=threads)
         self._tune: bytes | None = None
         self.tracks: TrackWriter | None = None
+        #: Payload of the `metadata` packet, to be set before the first GOP is written.
+        self.metadata = b""
 
     def add_tracks(self, like: TrackReader) -> None:
         """The new stream has the tracks of this one."""
@@ -129,6 +135,8 @@ class Splicer:
 
     def write(self, gop: Gop, shift: int = 0) -> None:
         """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be decoded."""
+        if self.metadata and not self.writer.frames:
+            self.writer.write(Packet(Kind.METADATA, self.metadata))
         if gop.tune != self._tune:
             self.writer.write(Packet(Kind.TUNE, gop.tune if gop.tune is not None else BASE_WEIGHTS))
             self._tune = gop.tune

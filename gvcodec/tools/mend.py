@@ -67,6 +67,7 @@ def repair(salvage: Salvage, output: BinaryIO, threads: int = 0) -> Repaired:
     splicer = Splicer(output, salvage.header, threads)
     tracks: TrackReader | None = None
     for gop in source:
+        splicer.metadata = source.metadata
         for payload in gop.tracks:
             try:
                 if tracks is None:

@@ -8,15 +8,17 @@ from itertools import pairwise
 from typing import Any
 
 from gvcodec.bitstream import Kind, Reader
+from gvcodec.media.metadata import Metadata
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 6
 
 
 def facts(reader: Reader) -> dict[str, Any]:
-    """All of a stream, read and checked. Sizes in bytes. Raises `DamagedStreamError`."""
+    """All of a stream, read and checked. Sizes in bytes, times in seconds, colour as code points of H.273. Raises `DamagedStreamError`."""
     header = reader.header
     packets: list[dict[str, Any]] = []
+    metadata = Metadata()
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.size - reader.packet_size,
@@ -25,6 +27,8 @@ def facts(reader: Reader) -> dict[str, Any]:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+        elif packet.kind is Kind.METADATA and not metadata:
+            metadata = Metadata.unpack(packet.payload)
         packets.append(entry)
     sizes: dict[str, int] = {}
     counts: dict[str, int] = {}
@@ -47,6 +51,13 @@ def facts(reader: Reader) -> dict[str, Any]:
         "full_range": fmt.colour.full_range,
         "chroma_location": fmt.colour.chroma_location,
         "sar": str(fmt.sar),
+        "title": metadata.title or None,
+        "chapters": [
+            {"begin": chapter.begin / 1e6, "end": chapter.end / 1e6, "title": chapter.title}
+            for chapter in metadata.chapters
+        ],
+        "mastering_display": metadata.mastering,
+        "content_light": metadata.light,
         "base": header.base,
         "base_scale": str(header.scale),
         "q": header.q,
@@ -68,7 +79,11 @@ def facts(reader: Reader) -> dict[str, Any]:
 
 def text(found: dict[str, Any], columns: int) -> str:
     """The facts for a terminal of so many columns."""
-    lines = [f"{name.replace('_', ' '):18} {_shown(value)}" for name, value in found.items() if name not in _TABLES]
+    lines = []
+    for name, value in found.items():
+        if name not in _TABLES and (value or name not in _OPTIONAL):
+            told = _NAMES[name].get(value, str(value)) if name in _NAMES else _shown(value)
+            lines.append(f"{name.replace('_', ' '):18} {told}")
     lines += ["", *_budget(found)]
     sizes = [entry["bytes"] for entry in found["packets"] if "frame" in entry]
     if sizes:
@@ -99,6 +114,19 @@ def kbps(size: int, frames: int, rate: Fraction) -> float:
     return 8 * size / 1000 / (frames / float(rate))
 
 
+#: What H.273 calls its code points, in FFmpeg's spelling; chroma locations as in H.265.
+_NAMES = {
+    "primaries": {1: "bt709", 2: "unspecified", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film",
+                  9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"},
+    "transfer": {1: "bt709", 2: "unspecified", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear",
+                 9: "log100", 10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10",
+                 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
+    "matrix": {0: "gbr", 1: "bt709", 2: "unspecified", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco",
+               9: "bt2020nc", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp"},
+    "chroma_location": {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"},
+}  # fmt: skip
+#: Shown only where there is something.
+_OPTIONAL = ("title", "chapters", "mastering_display", "content_light")
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 
 
@@ -118,6 +146,8 @@ def _budget(found: dict[str, Any]) -> list[str]:
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(_shown(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
     return "-" if value is None else str(value)
