@@ -5,4 +5,5 @@ given=()
 [ $# -eq 0 ] || given=("$(realpath -m -- "$1")")
 EXTRAS=appearance
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
+say "encoding and decoding"
 exec "$venv/bin/python" -m gvcodec.demo "${given[@]}"

@@ -4,22 +4,24 @@
 
 EXTRAS=appearance,eval,dev
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
-"$venv/bin/pip" install -qq --disable-pip-version-check cmake ninja
 
-# compile NAME TARGET OPTIONS: in build/NAME; what the tools say is shown when they fail.
+# compile NAME TARGET OPTIONS: in build/NAME, again only what changed.
 compile() {
     local build=build/$1 target=$2
     shift 2
-    "$venv/bin/cmake" -S . -B "$build" -G Ninja -DCMAKE_MAKE_PROGRAM="$venv/bin/ninja" "$@" >"$build.log" 2>&1 ||
-        { cat "$build.log" >&2; exit 1; }
-    "$venv/bin/cmake" --build "$build" --target "$target" >>"$build.log" 2>&1 || { tail -50 "$build.log" >&2; exit 1; }
+    "$venv/bin/cmake" --log-level=WARNING -S . -B "$build" -G Ninja -DCMAKE_MAKE_PROGRAM="$venv/bin/ninja" "$@"
+    "$venv/bin/cmake" --build "$build" --target "$target"
 }
 
 if command -v nvcc >/dev/null; then
+    say "compiling the CUDA code"
     compile cuda gvcuda -DGVCODEC_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=80-real
 else
-    echo "No nvcc: the CUDA code is not compiled."
+    say "no nvcc: the CUDA code is not compiled"
 fi
+say "compiling the C++ tests with sanitizers"
 compile sanitize all -DCMAKE_BUILD_TYPE=Debug -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON -DGVCODEC_WERROR=ON
-"$venv/bin/ctest" --test-dir build/sanitize --output-on-failure --timeout 300
+say "C++ tests"
+"$venv/bin/ctest" --test-dir build/sanitize --output-on-failure --timeout 300 --parallel "$(getconf _NPROCESSORS_ONLN)"
+say "Python tests"
 exec "$venv/bin/python" -m pytest -q -m "not slow" "$@"

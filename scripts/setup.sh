@@ -1,24 +1,30 @@
 # Sourced by demo.sh and test.sh: goes to the checkout, makes the virtual environment and installs gvcodec with EXTRAS.
 #   GVCODEC_VENV   where the environment lies (default: .venv in the checkout)
-# Missing system packages (compiler, python3-venv) come through apt-get where that is possible.
+# Missing system packages (compiler, Python's headers, python3-venv) come through apt-get where that is possible.
+# A second run downloads nothing, and compiles only C++ that changed: the build folder stays.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+say() {
+    echo "gvcodec: $1"
+}
+
 fail() {
-    echo "gvcodec: $1" >&2
+    say "$1" >&2
     exit 1
 }
 
 install_packages() {
     command -v apt-get >/dev/null || fail "please install: $*"
+    say "installing $* through apt-get (up to 200 MB)"
     local become=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || fail "please install as root: apt-get install $*"
         become=(sudo)
     fi
-    "${become[@]}" apt-get update -qq || fail "apt-get update failed; please install: $*"
-    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" ||
+    "${become[@]}" apt-get update -q || fail "apt-get update failed; please install: $*"
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" ||
         fail "apt-get could not install: $*"
 }
 
@@ -37,15 +43,66 @@ find_python() {
     return 1
 }
 
+has_headers() {
+    "$python" -c 'import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file())'
+}
+
+# Requirements of the build, of gvcodec and of EXTRAS, as pyproject.toml names them.
+requirements() {
+    "$venv/bin/python" - "$EXTRAS" <<'END'
+import sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    told = tomllib.load(file)
+extras = [told["project"]["optional-dependencies"][name] for name in sys.argv[1].split(",")]
+print(*sum(extras, told["build-system"]["requires"] + told["project"]["dependencies"]), sep="\n")
+END
+}
+
+# pip_install ARGUMENTS: a bar where somebody looks, else a line for each package that was not there.
+pip_install() {
+    local pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
+    if [ -t 1 ] && [ -z "$known" ]; then
+        "${pip[@]}" "$@"
+    else
+        "${pip[@]}" --progress-bar off "$@" | sed -un 's/^ *\(Downloading\|Processing\|Installing\)/    \1/p'
+    fi
+}
+
+# Puts gvcodec into the environment, C++ compiled; says which file is at its turn.
+install_gvcodec() {
+    mkdir -p build
+    "$venv/bin/python" -m pip install -v --disable-pip-version-check --no-deps --no-build-isolation -e . 2>&1 |
+        tee build/install.log | sed -un 's/^ *\(\[[0-9]*\/[0-9]*\] Building\)/    \1/p' ||
+        { tail -60 build/install.log >&2; fail "gvcodec could not be built"; }
+}
+
+say "setting up"
 packages=()
 find_python || packages+=(python3)
 find_python && "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+find_python && has_headers || packages+=(python3-dev)
 command -v c++ >/dev/null || packages+=(g++)
 [ ${#packages[@]} -eq 0 ] || install_packages "${packages[@]}"
 find_python || fail "Python 3.11 or newer is needed"
 
 venv=${GVCODEC_VENV:-$PWD/.venv}
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    say "making a virtual environment in $venv"
+    "$python" -m venv --clear "$venv"
+fi
 
-"$venv/bin/pip" install -qq --disable-pip-version-check torch==2.13.0
-"$venv/bin/pip" install -qq --disable-pip-version-check -e ".[$EXTRAS]" -C editable.rebuild=false
+stamp=$venv/complete-$EXTRAS
+wanted=$(cat pyproject.toml scripts/setup.sh)
+known=
+[ "$wanted" != "$(cat "$stamp" 2>/dev/null)" ] || known=yes
+mapfile -t required < <(requirements)
+if [ -z "$known" ]; then
+    say "installing packages ($EXTRAS): 400 MB to download with torch for processors, some 3 GB with torch for CUDA"
+else
+    say "packages are there"
+fi
+pip_install torch==2.13.0 cmake ninja "${required[@]}"
+say "building the C++ core: a minute or two the first time, then only what changed"
+install_gvcodec
+echo "$wanted" >"$stamp"
