@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
 from gvcodec.allocation.target import encode_for
 from gvcodec.commands import encode_summary, progress_bar, tuning_line
 from gvcodec.encoder import EncoderConfig
-from gvcodec.files import open_output, say
+from gvcodec.files import open_output, say, written
 from gvcodec.media.reader import Frame, VideoReader
+from gvcodec.signals import OnAbort, held
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
@@ -58,7 +61,11 @@ def _reread(path: str) -> Iterator[str]:
     if path != "-":
         yield path
         return
-    with tempfile.NamedTemporaryFile(prefix="gvcodec-") as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-        spool.flush()
+    with contextlib.ExitStack() as stack:
+        with held():
+            spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="gvcodec-"))
+            stack.callback(OnAbort(partial(os.unlink, spool.name)).cancel)
+        with written(spool.name):
+            shutil.copyfileobj(sys.stdin.buffer, spool)
+            spool.flush()
         yield spool.name

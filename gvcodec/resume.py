@@ -24,6 +24,7 @@ from typing import BinaryIO, Self
 from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.files import PendingFile, written
 from gvcodec.structure import Coded, CodedFrame, StructureEncoder
 from gvcodec.tools.gops import GopSource
 from gvcodec.types import Planes
@@ -53,7 +54,8 @@ class Journal:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stream is not None:
-            self._stream.close()
+            with contextlib.suppress(OSError) if kind else written(self.path):
+                self._stream.close()
 
     def done(self) -> None:
         """The output is complete: the journal goes."""
@@ -64,45 +66,60 @@ class Journal:
         digest = hashlib.sha256(self._what.encode() + header.pack()).digest()
         coded = self._read(digest, header)
         self.frames = len(coded)
-        new = self.path.with_name(f".{self.path.name}.new")
-        try:
-            self._stream = open(new, "wb")  # noqa: SIM115 (closed by __exit__)
+        with PendingFile(self.path, overwrite=True) as pending, written(self.path):
+            self._stream = open(pending.temporary, "wb")  # noqa: SIM115 (closed by __exit__)
             self._stream.write(digest)
             self._writer = Writer(self._stream, header)
             for frame in coded:
                 self._keep(frame)
             self._stream.flush()
-            os.replace(new, self.path)
-        except OSError as error:
-            raise MediaError(f"{self.path}: cannot be written: {error.strerror}") from error
         return _Resumed(header, coded, make, self._keep, self._threads)
 
     def _read(self, digest: bytes, header: SequenceHeader) -> list[CodedFrame]:
-        """Frames of the whole GOPs in the journal."""
+        """Frames of the whole GOPs in the journal that can be decoded."""
         coded: list[CodedFrame] = []
+        if not self.path.is_symlink() and not self.path.exists():
+            return coded
+        if self.path.is_symlink() or not self.path.is_file():
+            raise MediaError(f"{self.path}: is a link or no regular file; remove it to begin anew")
         try:
-            with open(self.path, "rb") as stream:
+            with open(self.path, "rb", opener=_no_link) as stream:
                 found = stream.read(_DIGEST_BYTES)
                 if len(found) == _DIGEST_BYTES and found != digest:
                     raise UsageError(f"{self.path} belongs to another video or other settings; remove it to begin anew")
                 with contextlib.suppress(DamagedStreamError):
-                    for gop in GopSource(header, Salvage(stream).events()):
+                    salvage = Salvage(stream, str(self.path))
+                    if salvage.header != header:
+                        return coded
+                    for gop in GopSource(header, salvage.events()):
+                        packets = (packet for packet in gop.packets if packet.is_frame)
+                        frames = [CodedFrame(p.payload, p.kind is Kind.KEY, header.q) for p in packets]
                         if gop.damaged:
                             break
-                        frames = (packet for packet in gop.packets if packet.is_frame)
-                        coded += [CodedFrame(packet.payload, packet.kind is Kind.KEY, header.q) for packet in frames]
-        except FileNotFoundError:
-            return []
+                        self._check(header, frames)
+                        coded += frames
         except OSError as error:
             raise MediaError(f"{self.path}: {error.strerror}") from error
         return coded
 
+    def _check(self, header: SequenceHeader, frames: list[CodedFrame]) -> None:
+        """Raises `DamagedStreamError` unless a GOP can be decoded."""
+        decoder = layers.structure_decoder(header, self._threads)
+        for frame in frames:
+            decoder.send(frame.payload, frame.keyframe)
+        decoder.flush()
+
     def _keep(self, frame: CodedFrame) -> None:
         if self._writer is not None and self._stream is not None:
-            self._writer.write(Packet(Kind.KEY if frame.keyframe else Kind.INTER, frame.payload))
-            if frame.keyframe:
-                # The GOP before it is whole now.
-                self._stream.flush()
+            with written(self.path):
+                self._writer.write(Packet(Kind.KEY if frame.keyframe else Kind.INTER, frame.payload))
+                if frame.keyframe:
+                    # The GOP before it is whole now.
+                    self._stream.flush()
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 class _Resumed:

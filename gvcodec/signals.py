@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 #: Seconds that clearing up may take; two in all are promised, and a busy machine needs some of them.
-_GRACE = 1.3
+_GRACE = 1.0
 #: Seconds until an interrupt that a callback swallowed is raised again.
 _AGAIN = 0.01
 #: Seconds that making a file or a process may take.
 _LOCKED = 0.3
 
 _lock = threading.RLock()
-_actions: dict[int, Callable[[], None]] = {}
+_actions: dict[OnAbort, Callable[[], None]] = {}
 _holding = 0
 _caught: int | None = None
 _raised = False
@@ -48,10 +48,10 @@ class OnAbort:
 
     def __init__(self, action: Callable[[], None]) -> None:
         with _lock:
-            _actions[id(self)] = action
+            _actions[self] = action
 
     def cancel(self) -> None:
-        _actions.pop(id(self), None)
+        _actions.pop(self, None)
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def guarded() -> Iterator[None]:
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reading, numbers), daemon=True).start()
+    threading.Thread(target=_watch, args=(reading, numbers), name="signals", daemon=True).start()
     try:
         yield
     finally:

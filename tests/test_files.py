@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import api, cli, files
+from gvcodec import api, cli, files, resume
+from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
 from gvcodec.files import PendingFile, protected
 from gvcodec.media.writer import open_writer
+from gvcodec.resume import Journal
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -229,3 +231,68 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
     with PendingFile(path, True):
         pass
     assert path.read_bytes() == b""
+
+
+@pytest.fixture
+def journal(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in `whole.gvc`."""
+    monkeypatch.setattr(Journal, "done", lambda self: None)
+    run("encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE, "--keyint", 2, "--resume")
+    monkeypatch.undo()
+    (tmp_path / "o.gvc").rename(tmp_path / "whole.gvc")
+    return tmp_path / "o.gvc.part"
+
+
+def resumed(made: Path, journal: Path, code: int = 0) -> None:
+    output = journal.with_suffix("")
+    run("encode", made / "in.mp4", output, *ENCODE, "--keyint", 2, "--resume", code=code)
+    if not code:
+        assert output.read_bytes() == journal.with_name("whole.gvc").read_bytes()
+        assert not journal.exists()
+
+
+def test_a_journal_goes_on(made: Path, journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resumed(made, journal)
+    assert "4 frames are coded already" in capsys.readouterr().err
+
+
+def test_a_journal_is_checked_whole_before_it_is_used(
+    made: Path, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(journal, "rb") as stream:
+        digest = stream.read(32)
+        salvage = Salvage(stream)
+        packets = [event for event in salvage.events() if isinstance(event, Packet)]
+    keys = [number for number, packet in enumerate(packets) if packet.kind is Kind.KEY]
+    # All checksums are right, but the second GOP is no klt.
+    packets[keys[1]] = Packet(Kind.KEY, b"\xff" * 40)
+    with open(journal, "wb") as stream:
+        stream.write(digest)
+        writer = Writer(stream, salvage.header)
+        for packet in packets:
+            writer.write(packet)
+    resumed(made, journal)
+    assert "2 frames are coded already" in capsys.readouterr().err
+
+
+def test_a_journal_is_no_link(made: Path, journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = journal.with_name("foreign")
+    journal.rename(foreign)
+    before = foreign.read_bytes()
+    for target in (foreign, journal.with_name("none")):
+        journal.symlink_to(target)
+        resumed(made, journal, code=1)
+        assert f"{journal}: is a link" in capsys.readouterr().err
+        journal.unlink()
+    assert foreign.read_bytes() == before
+
+
+def test_a_journal_is_named_when_it_cannot_be_written(
+    made: Path, journal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(resume, "Writer", full)
+    resumed(made, journal, code=1)
+    assert f"{journal}: cannot be written: No space" in capsys.readouterr().err

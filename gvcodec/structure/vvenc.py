@@ -19,6 +19,7 @@ from typing import IO, NoReturn
 import av
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.signals import OnAbort, held
 from gvcodec.types import Colour, Planes
 
 FFMPEG_VARIABLE = "GVCODEC_FFMPEG"
@@ -105,7 +106,9 @@ class _Gop:
     def __init__(self, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
         try:
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+            with held():
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+                self._abort = OnAbort(self._process.kill)
         except OSError as error:
             raise MediaError(f"{command[0]}: cannot be run: {error.strerror}") from error
         assert self._process.stdin and self._process.stdout and self._process.stderr
@@ -160,6 +163,7 @@ class _Gop:
         raise MediaError(f"ffmpeg with {_LIBRARY} failed: {said[-1] if said else 'no message'}")
 
     def _close(self) -> None:
+        self._abort.cancel()
         for thread in self._threads:
             thread.join()
         for stream in (self._process.stdout, self._process.stderr):
@@ -169,6 +173,7 @@ class _Gop:
     def __del__(self) -> None:
         # A caller that gives up leaves no process behind.
         if (process := getattr(self, "_process", None)) is not None and process.poll() is None:
+            self._abort.cancel()
             process.kill()
             process.wait()
 
