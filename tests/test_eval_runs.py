@@ -19,7 +19,8 @@ pytest.importorskip("bjontegaard")
 
 from eval import measured
 from eval.__main__ import main
-from eval.report import card
+from eval.metrics import METRICS
+from eval.report import card, figures, page
 from eval.report.data import Results
 from eval.tools import EvalError
 
@@ -148,6 +149,21 @@ def test_report_is_made_from_jsons_alone(results):
     assert short.read_text() == "no marks"
     run_eval("report", copy, "--charts", results / "charts")
     assert [p.name for p in (results / "charts").iterdir()] == ["psnr_y.svg"]
+
+
+def test_published_points_have_axes_of_their_own():
+    """They belong to other clips: what was measured is drawn without them."""
+    clip, codec = {"frames": 48, "set": "a", "stand_in": False}, {"label": "ours", "family": "x264", "output": ""}
+    run = {"bpp": 0.02, "metrics": {"lpips_alex": {"mean": 0.5}, "psnr_y": {"mean": 30}}}
+    results = Results({"pan": clip}, {"ours": codec | {"delay": "low"}}, {"pan": {"ours": {0.02: run}}})
+    charts = page._charts(results)
+    mean = charts.split('data-chart="lpips_alex|mean"')[1].split("</figure>")[0]
+    measured_here, from_papers = mean.split("</svg>")[:2]
+    assert "ours" in measured_here and "GLC-Video" not in measured_here
+    assert "GLC-Video" in from_papers and "ours" not in from_papers and "other clips" in from_papers
+    assert charts.count("GLC-Video") == from_papers.count("GLC-Video")
+    assert "GLC-Video" not in figures.rd_chart(results, METRICS["lpips_alex"], legend=True)
+    assert "published" not in page._legend(results)
 
 
 def test_points_go_to_the_description_of_their_checkpoint(tmp_path):

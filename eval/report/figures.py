@@ -12,8 +12,7 @@ MEAN = "mean"
 
 
 def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> str:
-    """Metric over bpp. The mean has a point where a row reaches that rate on every headline clip, and shows published
-    anchors where there are any."""
+    """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on every headline clip."""
     look = styles(results.rows)
     series = []
     for row, codec in results.rows.items():
@@ -24,17 +23,26 @@ def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = 
             points = results.curve(clip, row, metric.name)
         notes = [f"{x:.4f} bpp: {y:.{metric.digits}f} {metric.unit}".rstrip() for x, y in points]
         series.append(Series(row, codec["label"], points, *look[row], notes))
-    if clip == MEAN:
-        for name, points in anchors(metric.name).items():
-            notes = [f"published, HEVC Class B\n{x:.4f} bpp: {y}" for x, y in points]
-            series.append(Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes))
     where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
+    title = f"{metric.marked}, {where}"
+    return chart(title, series, "bits per pixel", _label(metric), log_x=True, x_ticks=RATE_TICKS, legend=legend)
+
+
+def published_chart(metric: Metric) -> str:
+    """Points read off papers, on axes of their own: their clips are others than those measured here. "" where there are none."""
+    series = []
+    for name, points in anchors(metric.name).items():
+        notes = [f"published, HEVC Class B\n{x:.4f} bpp: {y}" for x, y in points]
+        series.append(Series("published", name, points, "#9a9a9a", "2 4", "hollow", notes))
+    title = f"{metric.label} as papers print it: other clips (HEVC Class B), other machines"
+    return chart(title, series, "bits per pixel", _label(metric), log_x=True, x_ticks=RATE_TICKS) if series else ""
+
+
+def _label(metric: Metric) -> str:
+    """Of the axis."""
     direction = "higher is better" if metric.higher_is_better else "lower is better"
     unit = f" / {metric.unit}" if metric.unit else ""
-    label = f"{metric.marked}{unit} ({direction})"
-    return chart(
-        f"{metric.marked}, {where}", series, "bits per pixel", label, log_x=True, x_ticks=RATE_TICKS, legend=legend
-    )
+    return f"{metric.marked}{unit} ({direction})"
 
 
 def bits_chart(results: Results, clip: str, target: float) -> str:

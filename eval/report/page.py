@@ -82,9 +82,6 @@ def _legend(results: Results) -> str:
     for row, (colour, dash, _) in styles(results.rows).items():
         line = f'<svg width="26" height="8"><path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>'
         items.append(f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>')
-    if any(figures.anchors(m.name) for m in results.metrics):
-        line = '<svg width="26" height="8"><path d="M0 4H26" stroke="#9a9a9a" stroke-width="2" stroke-dasharray="2 4"/></svg>'
-        items.append(f'<button data-row="published">{line} published (HEVC-B, as printed)</button>')
     return "".join(items)
 
 
@@ -93,6 +90,7 @@ def _charts(results: Results) -> str:
     for metric in results.metrics:
         for clip in (figures.MEAN, *results.clips):
             svg = figures.rd_chart(results, metric, clip)
+            svg += figures.published_chart(metric) if clip == figures.MEAN else ""
             blocks.append(f'<figure data-chart="{metric.name}|{escape(clip)}" hidden>{svg}</figure>')
     return "".join(blocks)
 
