@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gvcodec.bitstream import Reader, Writer
     from gvcodec.decoder import Decoder
     from gvcodec.encoder import Encoder, EncoderConfig
+    from gvcodec.limits import Limits
     from gvcodec.video import Video
     from gvcodec.video import open_video as open
 
@@ -25,6 +26,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "EncoderConfig",
+    "Limits",
     "Reader",
     "Video",
     "Writer",
@@ -38,6 +40,7 @@ _PLACES = {
     "Decoder": ("gvcodec.decoder", "Decoder"),
     "Encoder": ("gvcodec.encoder", "Encoder"),
     "EncoderConfig": ("gvcodec.encoder", "EncoderConfig"),
+    "Limits": ("gvcodec.limits", "Limits"),
     "Reader": ("gvcodec.bitstream", "Reader"),
     "Video": ("gvcodec.video", "Video"),
     "Writer": ("gvcodec.bitstream", "Writer"),

@@ -20,6 +20,7 @@ from gvcodec.bitstream import Reader, Writer
 from gvcodec.decoder import Decoder
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -60,22 +61,37 @@ def encode(
     return stream.getvalue()
 
 
-def decode(data: bytes, *, fidelity: bool = False, start: int = 0, threads: int = 0) -> Iterator[NDArray[np.uint8]]:
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    fidelity: bool = False,
+    start: int = 0,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+) -> Iterator[NDArray[np.uint8]]:
     """Frames of a gvcodec file as RGB arrays (H, W, 3) uint8, from frame `start` on.
 
-    From 0 on the loop hash is checked at the end. Raises `DamagedStreamError`, `WrongModelError`, `VerificationError`.
+    `data`: bytes, or anything that holds bytes. From 0 on the loop hash is checked at the end. `limits`: what the stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`.
     """
-    decoded = decode_planes(data, fidelity=fidelity, start=start, threads=threads)
+    decoded = decode_planes(data, fidelity=fidelity, start=start, threads=threads, limits=limits)
     colour = Reader(io.BytesIO(data)).header.format.colour
     return (rgb_from_planes(planes, colour) for planes in decoded)
 
 
-def decode_planes(data: bytes, *, fidelity: bool = False, start: int = 0, threads: int = 0) -> Iterator[Planes]:
+def decode_planes(
+    data: bytes | bytearray | memoryview,
+    *,
+    fidelity: bool = False,
+    start: int = 0,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
     reader = Reader(io.BytesIO(data))
-    decoder = Decoder(reader.header, fidelity, threads)
+    decoder = Decoder(reader.header, fidelity, threads, limits=limits)
     number, packets = (0, reader.packets()) if start <= 0 else reader.seek(start)
     for frame in decoder.frames_of(packets):
+        decoder.tracks.clear()
         if number >= start:
             yield frame.planes
         number += 1

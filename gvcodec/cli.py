@@ -21,7 +21,7 @@ from gvcodec import signals
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.files import protected
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
-from gvcodec.tools.cli import add_model, add_overwrite, add_threads
+from gvcodec.tools.cli import add_limits, add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
 
 #: Seconds of tuning unless told.
@@ -188,8 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument(
         "--ignore-errors", action="store_true", help="where frames are lost show the last one until the next keyframe"
     )
-    decode.add_argument("--max-pixels", type=_integer(1), metavar="N", help="refuse larger pictures")
-    decode.add_argument("--max-memory", type=_bytes, metavar="BYTES", help="take no more memory, as 500M or 2G")
+    add_limits(decode)
     decode.add_argument("--device", default="cpu", metavar="NAME", help="where to paint: cpu, cuda, cuda:1 (cpu)")
     add_model(decode)
     add_threads(decode)
@@ -201,11 +200,13 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("input", metavar="IN", help="stream made with --base klt, - = standard input")
     inspect.add_argument("--heatmap", metavar="OUT", help=".png (mean of all frames) or .mp4, .mkv, .mov (every frame)")
     add_threads(inspect)
+    add_limits(inspect)
     add_overwrite(inspect)
 
     extract = commands.add_parser("extract", help="the standard bitstream in a stream as a playable file")
     extract.add_argument("input", metavar="IN", help="stream made with --base av1, hevc or vvc, - = standard input")
     extract.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
+    add_limits(extract)
     add_overwrite(extract)
 
     add_training_arguments(commands.add_parser("train", help="train the renderer"))
@@ -257,14 +258,6 @@ def _target(text: str) -> object:
 def _seconds(text: str) -> float:
     """Seconds, or minutes and hours before them with colons."""
     return sum(_number(part) * 60**place for place, part in enumerate(reversed(text.split(":"))))
-
-
-def _bytes(text: str) -> int:
-    """A number of bytes, with K, M or G for its powers of 1024."""
-    digits = text.rstrip("kKmMgG")
-    if not digits.isdecimal() or len(text) - len(digits) > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
-    return int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " "))
 
 
 def _tuning(text: str) -> tuple[float, int]:

@@ -15,6 +15,7 @@ from gvcodec.bitstream import PtsDecoder, Reader, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
+from gvcodec.limits import Limits
 from gvcodec.tools.report import kbps
 from gvcodec.types import VideoFormat
 
@@ -114,7 +115,8 @@ def inspect(options: argparse.Namespace) -> None:
         reader = Reader(source, shown_name(options.input))
         fmt = reader.header.format
         try:
-            frames = windows_of(reader, options.threads)
+            most = Limits(options.max_pixels, options.max_memory)
+            frames = windows_of(reader, options.threads, most)
             if video:
                 crf = visually_lossless(options.heatmap, fmt)
                 with open_writer(
@@ -142,7 +144,8 @@ def extract(options: argparse.Namespace) -> None:
     with open_input(options.input) as source:
         reader = Reader(source, shown_name(options.input))
         try:
-            frames, left_out = copy(reader, options.output, options.overwrite)
+            most = Limits(options.max_pixels, options.max_memory)
+            frames, left_out = copy(reader, options.output, options.overwrite, most)
         except DamagedStreamError as error:
             raise reader.named(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""

@@ -17,19 +17,29 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gvcodec import layers
+from gvcodec import limits as limiting
 from gvcodec.bitstream import TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.encoder import LOOP_HASH_BYTES
-from gvcodec.errors import DamagedStreamError, VerificationError, WrongModelError
+from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.types import Planes
+
+if TYPE_CHECKING:
+    from gvcodec.media.tracks import TrackReader
 
 _GREY = 512
 #: Frames that wait for tokens before these count as lost, and tokens that wait for frames. Encoders look less far ahead.
 _PATIENCE = 256
+#: So many wait however large they are.
+_LEAST_PATIENCE = 32
+_BYTES_A_PIXEL = 3
+#: Lines that are kept about losses.
+_MAX_LOSSES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +66,22 @@ class _Gop:
     spoilt: bool = False
 
 
+def note_loss(losses: list[str], line: str) -> None:
+    """Keep a line about a loss; beyond `_MAX_LOSSES` they would take more memory than the stream."""
+    if len(losses) < _MAX_LOSSES:
+        losses.append(line)
+    elif len(losses) == _MAX_LOSSES:
+        losses.append("there are more losses, which are not listed")
+
+
 class Decoder:
     """One video. `fidelity` gives the loop frames also where the stream has an appearance layer.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives frames out as early as
     can be. `device` is torch's name of where painting is done. `tracks` receives the payloads of `tracks` packets, for the caller to
-    take out, `metadata` that of the `metadata` packet. Raises `WrongModelError` when a model is not at hand, `UsageError` for a device that is not there.
+    take out, `metadata` that of the `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check` reads all
+    that painting needs and gives loop frames. Raises `LimitError` when the stream asks for more, `WrongModelError` when a model is not at
+    hand, `UsageError` for a device that is not there.
     """
 
     def __init__(
@@ -72,12 +92,21 @@ class Decoder:
         models: Sequence[str | Path] = (),
         low_delay: bool = False,
         device: str = "cpu",
+        limits: limiting.Limits = limiting.DEFAULT,
+        only_check: bool = False,
     ) -> None:
+        paints = header.appearance_id is not None and not fidelity
+        limiting.check(header, paints, limits)
         self.header = header
         self.tracks: deque[bytes] = deque()
         self.metadata = b""
+        self._limits = limits
+        self._only_check = only_check
+        self._tracks_read: TrackReader | None = None
+        #: Without the first of their packets the others mean nothing.
+        self._tracks_lost = False
+        self._tracks_held = 0
         self._structure = layers.structure_decoder(header, threads, models, low_delay)
-        paints = header.appearance_id is not None and not fidelity
         self._painter = layers.painter(header, threads, models, device) if paints else None
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
@@ -86,6 +115,8 @@ class Decoder:
         self._gop: _Gop | None = None
         #: Frames that wait for their tokens, in display order.
         self._loops: deque[Planes] = deque()
+        room = limits.side_memory // (_BYTES_A_PIXEL * fmt.width * fmt.height)
+        self._patience = min(_PATIENCE, max(_LEAST_PATIENCE, room))
         self._despite = False
         self._started = False
         self._sent = 0
@@ -129,9 +160,9 @@ class Decoder:
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
-            self.tracks.append(packet.payload)
+            self._take_tracks(packet.payload)
         elif packet.kind is Kind.METADATA:
-            self.metadata = self.metadata or packet.payload
+            self._take_metadata(packet.payload)
         elif packet.kind is Kind.TOKENS:
             if self._painter is not None:
                 self._take_tokens(packet.payload)
@@ -186,7 +217,7 @@ class Decoder:
                 try:
                     self.send_packet(event)
                 except DamagedStreamError as error:
-                    self.losses.append(f"frame {self._sent}: {error}")
+                    note_loss(self.losses, f"frame {self._sent}: {error}")
                     self._timing.lose()
                     if event.is_frame:
                         broken = True
@@ -195,7 +226,7 @@ class Decoder:
         try:
             self.flush()
         except DamagedStreamError as error:
-            self.losses.append(f"frame {self._shown}: {error}")
+            note_loss(self.losses, f"frame {self._shown}: {error}")
             self._conceal(0)
         yield from self._ready()
         if not self.losses:
@@ -230,7 +261,7 @@ class Decoder:
                 if due and gop.tokens:
                     tokens = gop.tokens.popleft()
                 elif due and not (gop.spoilt or whatever):
-                    if not gop.complete and len(self._loops) <= _PATIENCE:
+                    if not gop.complete and len(self._loops) <= self._patience:
                         return
                     if not self._despite:
                         raise DamagedStreamError(f"frame {self._shown}: its tokens are missing")
@@ -244,11 +275,18 @@ class Decoder:
     def _painted(self, loop: Planes, tokens: bytes | None) -> Planes:
         assert self._painter is not None
         try:
+            if self._only_check:
+                self._painter.check(tokens)
+                return loop
             return self._painter.paint(loop, tokens)
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):
+                raise
+            raise MemoryError("painting is out of memory") from None
         except DamagedStreamError as error:
             if not self._despite or self._gop is None:
                 raise
-            self.losses.append(f"frame {self._shown}: {error}")
+            note_loss(self.losses, f"frame {self._shown}: {error}")
             self._gop.spoilt = True
             self._gop.tokens.clear()
             return self._painter.paint(loop)
@@ -262,6 +300,31 @@ class Decoder:
         if (gop := self._newest()) is not None:
             gop.complete = True
             self._paint()
+
+    def _take_tracks(self, payload: bytes) -> None:
+        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`, `LimitError`."""
+        if self._tracks_read is None:
+            from gvcodec.media.tracks import TrackReader
+
+            if self._tracks_lost:
+                return
+            self._tracks_lost = True
+            self._tracks_read = TrackReader(payload, self._limits)
+        else:
+            self._tracks_read.send(payload)
+        self._tracks_read.waiting.clear()
+        self._tracks_held = len(payload) + limiting.OBJECT_BYTES + self._tracks_held * bool(self.tracks)
+        if self._tracks_held > self._limits.side_memory:
+            raise LimitError(f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB (--max-memory)")
+        self.tracks.append(payload)
+
+    def _take_metadata(self, payload: bytes) -> None:
+        """Check the payload of a `metadata` packet; the first one counts. Raises `DamagedStreamError`."""
+        from gvcodec.media.metadata import Metadata
+
+        if not self.metadata:
+            Metadata.unpack(payload)
+            self.metadata = payload
 
     def _take_tokens(self, payload: bytes) -> None:
         """The next `tokens` packet. Behind one that was lost those of the same GOP mean nothing: their statistics are not known."""
@@ -287,7 +350,7 @@ class Decoder:
                 line += f"; frames {self._sent - loss.suspect} to {self._sent - 1} may be wrong"
             if loss.side:
                 line += "; timestamps, sound or renderer weights may be missing"
-            self.losses.append(line)
+            note_loss(self.losses, line)
         if loss.side:
             self._timing.lose()
 

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gvcodec import limits
 from gvcodec.bitstream import Reader, Salvage
 from gvcodec.commands import progress_bar
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.files import open_input, say, shown_name
 from gvcodec.layers import NO_TORCH, can_paint
+from gvcodec.limits import Limits, held
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer, takes_tracks, visually_lossless
@@ -31,19 +31,16 @@ def decode(options: argparse.Namespace) -> None:
         painted = header.appearance_id is not None and not options.fidelity
         if painted and not can_paint():
             raise WrongModelError(f"{shown_name(options.input)}: {NO_TORCH} (--fidelity gives the loop frames)")
-        limits.check(header, painted, options.max_pixels, options.max_memory)
-        decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay, options.device)
-        if options.max_memory:
-            limits.hold_to(options.max_memory)
+        most = Limits(options.max_pixels, options.max_memory)
+        decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay, options.device, most)
+        stack.enter_context(held(header, painted, most))
         frames = decoder.frames_despite(reader) if isinstance(reader, Salvage) else _frames(decoder, reader)
         # The head of the copied tracks stands before the first frame.
         frame = next(frames, None)
         tracks: TrackReader | None = None
         with _despite(decoder, reader):
-            tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
-        metadata = Metadata()
-        with _despite(decoder, reader):
-            metadata = Metadata.unpack(decoder.metadata)
+            tracks = TrackReader(decoder.tracks.popleft(), most) if decoder.tracks else None
+        metadata = Metadata.unpack(decoder.metadata)
         keeps = takes_tracks(options.output)
         crf = None if options.lossless else options.crf
         if crf is None and not options.lossless:

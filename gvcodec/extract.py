@@ -15,6 +15,7 @@ import av
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.structure.ffmpeg import DECODERS
 from gvcodec.structure.order import numbers_shown
@@ -26,7 +27,9 @@ _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _RAW = {"av1": "obu", "hevc": "hevc", "vvc": "vvc"}
 
 
-def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> tuple[int, list[str]]:
+def extract(
+    reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
+) -> tuple[int, list[str]]:
     """Write the base of a stream to .mp4, .mov or .mkv with title and chapters, return the number of frames and what is left out.
 
     Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`, `MediaError`.
@@ -37,6 +40,7 @@ def extract(reader: Reader, path: str | os.PathLike[str], overwrite: bool) -> tu
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
+    check(header, False, limits)
     timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
     payloads: list[bytes] = []
     keys: list[bool] = []

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import UsageError
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.structure.klt import KltDecoder
 from gvcodec.types import Plane, Planes
 
@@ -47,11 +48,12 @@ class WindowFrame:
     tokens: NDArray[np.int64]
 
 
-def windows_of(reader: Reader, threads: int = 0) -> Iterator[WindowFrame]:
+def windows_of(reader: Reader, threads: int = 0, limits: Limits = DEFAULT) -> Iterator[WindowFrame]:
     """All frames of a `klt` stream. Raises `UsageError` for another base, and what decoding raises."""
     from gvcodec.layers import structure_decoder
 
     header = reader.header
+    check(header, False, limits)
     decoder = structure_decoder(header, threads)
     if not isinstance(decoder, KltDecoder):
         raise UsageError(f"only klt streams have windows, this one is {header.base}")

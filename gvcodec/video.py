@@ -26,6 +26,7 @@ from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Video:
     """A stream, painted unless `fidelity` (or the stream has no appearance layer).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all cores: one is enough
-    where many videos are read side by side. Raises `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
+    where many videos are read side by side. `limits`: what the stream may ask for. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
     """
 
@@ -90,6 +91,7 @@ class Video:
         dimension_order: str = "NHWC",
         threads: int = 1,
         models: Sequence[str | Path] = (),
+        limits: Limits = DEFAULT,
     ) -> None:
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
@@ -102,6 +104,8 @@ class Video:
             self._gops = reader.gops()
         self._starts = [gop.first_frame for gop in self._gops]
         self._options = (fidelity or self.header.appearance_id is None, threads, tuple(models))
+        self._limits = limits
+        check(self.header, not self._options[0], limits)
         self._times: dict[int, list[int]] = {}
         self._decoder: Decoder | None = None
         self._pending: Iterator[DecodedFrame] = iter(())
@@ -220,7 +224,7 @@ class Video:
             packets = [packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS]
         if self._decoder is None:
             fidelity, threads, models = self._options
-            self._decoder = Decoder(self.header, fidelity, threads, models)
+            self._decoder = Decoder(self.header, fidelity, threads, models, limits=self._limits)
         self._decoder.restart(gop.first_frame)
         if tune is not None:
             packets.insert(0, tune)

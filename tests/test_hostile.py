@@ -6,6 +6,8 @@ import io
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,13 +16,17 @@ import pytest
 from conftest import moving_texture
 
 import gvcodec
+from gvcodec import cli, limits
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
-from gvcodec.bitstream.varint import encode_var
-from gvcodec.errors import DamagedStreamError
+from gvcodec.bitstream.timing import PtsDecoder
+from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import Limits
 from gvcodec.media.heads import make_head, open_head
 from gvcodec.media.tracks import TrackReader
 from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.structure.units import restore_av1
+from gvcodec.tools.gops import BASE_WEIGHTS, GopSource
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +203,105 @@ def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
     decoder = open_decoder("hevc", 64, 64, 1)
     with pytest.raises(MemoryError, match="memory"):
         decoded(decoder, unit_of("hevc", frame_payloads(data)[0].payload, 512, 512))
+
+
+def huge(stream: bytes) -> bytes:
+    """64 megapixels in about ninety bytes."""
+    header = Reader(io.BytesIO(stream)).header
+    format = replace(header.format, width=8192, height=8192)
+    return stream_of(replace(header, format=format, appearance_id=None), [Packet(Kind.KEY, b"\x40")])
+
+
+@pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "index", "repair", "inspect", "extract"])
+def test_a_small_file_does_not_take_much_memory_by_default(
+    plain: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    stream = plain if command != "extract" else gvcodec.encode(moving_texture(64, 48, 1), base="av1", tune=0)
+    data = huge(stream)
+    assert len(data) < 120
+    (tmp_path / "a.bin").write_bytes(data)
+    output = {"verify": [], "inspect": [], "cat": ["-o", tmp_path / "o.bin"], "extract": [tmp_path / "o.mp4"]}
+    arguments = [
+        command,
+        tmp_path / "a.bin",
+        *output.get(command, [tmp_path / "o.bin" if command != "decode" else tmp_path / "o.y4m"]),
+    ]
+    arguments = [str(argument) for argument in arguments]
+    assert cli.main(arguments) == 1
+    assert "8192×8192 take about" in capsys.readouterr().err
+    assert cli.main([*arguments, "--max-pixels", "1000"]) == 1
+    assert "more than 1000 pixels" in capsys.readouterr().err
+    assert cli.main([*arguments, "--max-memory", "100M"]) == 1
+    assert "more than 100 (--max-memory" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_the_library_has_the_same_limits(plain: bytes) -> None:
+    data = huge(plain)
+    header = Reader(io.BytesIO(data)).header
+    few = Limits(max_pixels=1000)
+    for refused in (
+        lambda: next(gvcodec.decode(data)),
+        lambda: gvcodec.open(data),
+        lambda: gvcodec.Decoder(header),
+        lambda: Reader(io.BytesIO(data), limits=gvcodec.Limits()),
+        lambda: next(gvcodec.decode(plain, limits=few)),
+        lambda: gvcodec.open(plain, limits=few),
+        lambda: gvcodec.Decoder(Reader(io.BytesIO(plain)).header, limits=few),
+        lambda: Reader(io.BytesIO(plain), limits=few),
+    ):
+        with pytest.raises(LimitError):
+            refused()
+    assert len(list(gvcodec.decode(plain, limits=Limits(max_pixels=64 * 48)))) == 4
+
+
+def test_the_hold_on_memory_ends_with_its_block(plain: bytes) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)), pytest.raises(MemoryError):
+        np.ones(1 << 27)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_what_a_stream_piles_up_is_bounded(plain: bytes) -> None:
+    header = Reader(io.BytesIO(plain)).header
+    timing = PtsDecoder(0, Fraction(25), Fraction(1, 25))
+    with pytest.raises(DamagedStreamError, match="names more than"):
+        for _ in range(3):
+            timing.send((encode_var(0) + encode_svar(1)) * (1 << 18))
+    head = tracks_payload(make_head("matroska", [audio_stream()]))
+    few = Limits(max_memory=1 << 20)
+    nothing = (encode_var(0) + encode_svar(0) + encode_var(0) + encode_var(0)) * 1500
+    tracks = TrackReader(head + nothing[:2000], few)
+    with pytest.raises(LimitError, match="sound"):
+        tracks.send(nothing)
+    tracks.waiting.clear()
+    tracks.send(nothing[:2000])
+    decoder = gvcodec.Decoder(header, fidelity=True, limits=Limits(max_memory=80 << 20))
+    decoder.send_packet(Packet(Kind.TRACKS, head))
+    with pytest.raises(LimitError, match="sound"):
+        for _ in range(30):
+            decoder.send_packet(Packet(Kind.TRACKS, encode_var(0) + b"\0\0" + encode_var(1 << 20) + bytes(1 << 20)))
+    frames = [Packet(Kind.KEY, b"\x40"), *[Packet(Kind.INTER, b"\0")] * 2000]
+    with pytest.raises(LimitError, match="a GOP"):
+        list(GopSource(header, frames, few))
+
+
+@pytest.mark.parametrize("kind", ["nothing", "tracks", "later tracks", "tune", "timing", "metadata"])
+def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path: Path, kind: str) -> None:
+    head = tracks_payload(make_head("matroska", [audio_stream()]))
+    before = {
+        "nothing": [Packet(Kind.TUNE, BASE_WEIGHTS), Packet(Kind.TRACKS, head)],
+        "tracks": [Packet(Kind.TRACKS, b"\1\1\1\4made")],
+        "later tracks": [Packet(Kind.TRACKS, head), Packet(Kind.TRACKS, b"\1\1\1\xff\1")],
+        "tune": [Packet(Kind.TUNE, b"no weights")],
+        "timing": [Packet(Kind.TIMING, b"\xff")],
+        "metadata": [Packet(Kind.METADATA, b"\1\xff")],
+    }[kind]
+    (tmp_path / "a.bin").write_bytes(with_packets(plain, *before))
+    codes = {
+        cli.main([command, str(tmp_path / "a.bin"), *output])
+        for command, output in (("verify", []), ("decode", [str(tmp_path / "o.y4m")]))
+    }
+    assert codes == {0 if kind == "nothing" else 3}

@@ -20,6 +20,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.decoder import Decoder
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
     every = max(1, math.ceil(extent.frames / _LOOKS))
     colour, found = extent.format.colour, []
     with open_source() as source, torch.inference_mode():
-        decoded = Decoder(reader.header).frames_of(reader.packets())
+        decoded = Decoder(reader.header, limits=UNLIMITED).frames_of(reader.packets())
         for number, (ours, theirs) in enumerate(zip(decoded, source, strict=False)):
             if number % every == 0:
                 pair = [

@@ -114,6 +114,11 @@ class Painter:
         values, counts = self._coder.unpack(data)
         return Tokens(torch.from_numpy(values).float()[None], torch.from_numpy(counts)[None])
 
+    def check(self, tokens: bytes | None) -> None:
+        """Read what `paint` would take. Raises `DamagedStreamError`."""
+        if tokens is not None:
+            self._unpacked(tokens)
+
     @torch.inference_mode()
     def paint(self, loop: Planes, tokens: bytes | None = None) -> Planes:
         """The rendered picture of the next loop frame; `tokens`: what `TokenMaker` made for it, None for nothing. Raises

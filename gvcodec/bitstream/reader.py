@@ -16,6 +16,7 @@ from gvcodec.bitstream.packets import CHECKSUM_BYTES, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.bitstream.writer import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import Limits, check
 
 _END_PAYLOAD = LOOP_HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
@@ -34,15 +35,20 @@ class GopEntry:
 
 
 class Reader:
-    """`header` is read at once, `packets()` gives the rest in file order. `name` stands in front of every error."""
+    """`header` is read at once, `packets()` gives the rest in file order. `name` stands in front of every error.
 
-    def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
+    With `limits` a header that asks for more is refused (`LimitError`); reading takes no memory to speak of, decoding does, and
+    `gvcodec.Decoder` has limits of its own."""
+
+    def __init__(self, stream: BinaryIO, name: str = "stream", limits: Limits | None = None) -> None:
         self._stream = stream
         self.name = name
         try:
             self.header, self._header_size = SequenceHeader.read(stream)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
+        if limits is not None:
+            check(self.header, False, limits)
         #: Known once `packets()` came to the end of the file.
         self.loop_hash: bytes | None = None
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.

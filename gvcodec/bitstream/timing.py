@@ -13,6 +13,8 @@ from gvcodec.errors import DamagedStreamError
 
 _MAX_FRAME = 1 << 40
 _MAX_PTS = 1 << 62
+#: Frames that may be named before they are shown: as many as one packet can hold.
+_MAX_WAITING = 1 << 19
 
 
 class _Clock:
@@ -124,6 +126,8 @@ class PtsDecoder:
                 raise DamagedStreamError("timing comes after the frame it names")
             else:
                 self._late[frame] = late
+            if len(self._late) + len(self._exact) > _MAX_WAITING:
+                raise DamagedStreamError(f"timing names more than {_MAX_WAITING} frames that are not there")
             self._named = frame + 1
 
     def receive(self) -> int:

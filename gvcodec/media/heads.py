@@ -67,14 +67,17 @@ def open_head(head: bytes) -> InputContainer:
     if len(head) > MAX_HEAD:
         raise DamagedStreamError(f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}")
     if head[:4] == _EBML.to_bytes(4):
-        kind, check = "matroska", _check_matroska
+        kind = "matroska"
+        _check_matroska(head)
     elif head[4:8] in (b"ftyp", b"moov"):
-        kind, check = "mp4", _check_mp4
+        kind = "mp4"
+        _check_mp4(head)
     else:
         raise DamagedStreamError("tracks: codec parameters are not the head of a Matroska or MP4 file")
-    check(head)
     try:
-        container = av.open(io.BytesIO(head), format=kind, container_options=_NOTHING_ELSE)
+        container = av.open(io.BytesIO(head), "r", format=kind, container_options=_NOTHING_ELSE)
+    except MemoryError:
+        raise MemoryError("no memory for codec parameters") from None
     except (av.FFmpegError, ValueError) as error:
         raise DamagedStreamError("tracks: codec parameters cannot be read") from error
     if others := {stream.type for stream in container.streams} - {"audio", "subtitle"}:

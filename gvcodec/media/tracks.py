@@ -15,7 +15,8 @@ import av
 from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.heads import KINDS, make_head, open_head
 
 #: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
@@ -96,12 +97,12 @@ class TrackCopier(TrackWriter):
 
 
 class TrackReader:
-    """Packets from the payloads of `tracks` packets, of which the first is given. Raises `DamagedStreamError`.
+    """Packets from the payloads of `tracks` packets, of which the first is given. Raises `DamagedStreamError`, `LimitError` when too much waits.
 
     Attributes: `ticks` (of each track), `head`, `streams` (templates for output streams), `waiting` (packets to take out).
     """
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, limits: Limits = DEFAULT) -> None:
         cursor = Cursor(payload, "tracks")
         count = cursor.var(_MAX_TRACKS)
         self.ticks: list[Fraction] = []
@@ -117,6 +118,8 @@ class TrackReader:
             raise DamagedStreamError("tracks: codec parameters of another number of tracks")
         self._last = [0] * count
         self.waiting: deque[TrackPacket] = deque()
+        self._most = limits.side_memory
+        self._held = 0
         self._read(cursor)
 
     def send(self, payload: bytes) -> None:
@@ -143,4 +146,19 @@ class TrackReader:
             duration = cursor.var()
             if abs(self._last[track]) > _MAX_TIME or duration > _MAX_TIME:
                 raise DamagedStreamError("tracks: a timestamp is out of range")
-            self.waiting.append(TrackPacket(track, self._last[track], duration, cursor.take(cursor.var())))
+            packet = TrackPacket(track, self._last[track], duration, cursor.take(cursor.var()))
+            self._check_room(_cost(packet))
+            self.waiting.append(packet)
+
+    def _check_room(self, cost: int) -> None:
+        """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does not tell: then they are counted anew."""
+        self._held = cost + self._held * bool(self.waiting)
+        if self._held > self._most:
+            self._held = cost + sum(map(_cost, self.waiting))
+        if self._held > self._most:
+            raise LimitError(f"sound and subtitles take more than {self._most >> 20} MiB (--max-memory)")
+
+
+def _cost(packet: TrackPacket) -> int:
+    """Bytes of memory, about."""
+    return len(packet.data) + OBJECT_BYTES

@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.files import open_input, open_output, say, shown_name
+from gvcodec.limits import DEFAULT_MEMORY, Limits, held
+
+#: More than any machine has, and still a number that the operating system takes.
+_MOST = 1 << 60
 
 
 def add_arguments(commands: Any, seconds: Callable[[str], float]) -> None:
@@ -27,6 +31,7 @@ def add_arguments(commands: Any, seconds: Callable[[str], float]) -> None:
     verify.add_argument("--fidelity", action="store_true", help="do not paint")
     add_model(verify)
     add_threads(verify)
+    add_limits(verify)
 
     cut = _parser(commands, "cut", "a piece of a stream, from keyframe to keyframe, without encoding")
     _input(cut)
@@ -36,22 +41,26 @@ def add_arguments(commands: Any, seconds: Callable[[str], float]) -> None:
     )
     cut.add_argument("--to", dest="end", type=seconds, metavar="T", help="end at the keyframe after (the end)")
     add_threads(cut)
+    add_limits(cut)
 
     cat = _parser(commands, "cat", "streams one after another, without encoding")
     cat.add_argument("inputs", nargs="+", metavar="IN", help="streams of one format, - = standard input")
     cat.add_argument("-o", dest="output", required=True, metavar="OUT", help="stream to write, - = standard output")
     add_overwrite(cat)
     add_threads(cat)
+    add_limits(cat)
 
     index = _parser(commands, "index", "write a lost index and end anew")
     _input(index)
     _output(index)
     add_threads(index)
+    add_limits(index)
 
     repair = _parser(commands, "repair", "save what is left of a damaged or cut-off stream")
     _input(repair)
     _output(repair)
     add_threads(repair)
+    add_limits(repair)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +71,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-pixels", type=_pixels, metavar="N", help="refuse larger pictures (what the memory has room for)"
+    )
+    parser.add_argument(
+        "--max-memory",
+        type=_bytes,
+        metavar="BYTES",
+        help=f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)",
+    )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What the options of `add_limits` say."""
+    return Limits(options.max_pixels, options.max_memory)
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -87,15 +113,21 @@ def verify(options: argparse.Namespace) -> None:
     """`gvcodec verify IN`"""
     from gvcodec.bitstream import Reader
     from gvcodec.decoder import Decoder
-    from gvcodec.layers import can_paint
+    from gvcodec.layers import NO_TORCH, can_paint
     from gvcodec.media.reader import VideoReader
     from gvcodec.tools import verify as checks
 
     with contextlib.ExitStack() as stack:
         reader = Reader(stack.enter_context(open_input(options.input)), shown_name(options.input))
         video = stack.enter_context(VideoReader(options.source)) if options.source else None
-        loops_only = options.fidelity or video is None or not can_paint()
-        decoder = Decoder(reader.header, loops_only, options.threads, options.model)
+        painted = reader.header.appearance_id is not None and not options.fidelity
+        if painted and not can_paint():
+            raise WrongModelError(f"{shown_name(options.input)}: {NO_TORCH} (--fidelity leaves it out)")
+        most = limits_of(options)
+        decoder = Decoder(
+            reader.header, not painted, options.threads, options.model, limits=most, only_check=video is None
+        )
+        stack.enter_context(held(reader.header, painted, most))
         with _located(reader):
             found = checks.verify(reader, decoder, video)
     name = shown_name(options.input)
@@ -121,8 +153,8 @@ def cut(options: argparse.Namespace) -> None:
         raise UsageError("--to has to be later than --from")
     with _streams(options) as (source, output):
         reader = Reader(source, shown_name(options.input))
-        with _located(reader):
-            kept = edit.cut(reader, output, begin, end, options.threads)
+        with _located(reader), held(reader.header, False, limits_of(options)):
+            kept = edit.cut(reader, output, begin, end, options.threads, limits_of(options))
     span = f"{kept.begin:.3f} s to {kept.end:.3f} s"
     say(f"{options.output}: frames {kept.first} to {kept.first + kept.frames - 1}, {span}")
 
@@ -137,7 +169,8 @@ def cat(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         readers = [Reader(stack.enter_context(open_input(path)), shown_name(path)) for path in options.inputs]
         output = stack.enter_context(open_output(options.output, options.overwrite))
-        frames, notes = edit.cat(readers, output, options.threads)
+        with held(readers[0].header, False, limits_of(options)):
+            frames, notes = edit.cat(readers, output, options.threads, limits_of(options))
     for note in notes:
         say(note)
     say(f"{options.output}: {frames} frames of {len(readers)} streams")
@@ -149,7 +182,9 @@ def index(options: argparse.Namespace) -> None:
     from gvcodec.tools import mend
 
     with _streams(options) as (source, output):
-        frames = mend.index(Salvage(source, shown_name(options.input)), output, options.threads)
+        salvage = Salvage(source, shown_name(options.input))
+        with held(salvage.header, False, limits_of(options)):
+            frames = mend.index(salvage, output, options.threads, limits_of(options))
     say(f"{options.output}: {frames} frames, index and end written anew")
 
 
@@ -159,7 +194,9 @@ def repair(options: argparse.Namespace) -> None:
     from gvcodec.tools import mend
 
     with _streams(options) as (source, output):
-        result = mend.repair(Salvage(source, shown_name(options.input)), output, options.threads)
+        salvage = Salvage(source, shown_name(options.input))
+        with held(salvage.header, False, limits_of(options)):
+            result = mend.repair(salvage, output, options.threads, limits_of(options))
     for line in result.losses:
         say(f"{shown_name(options.input)}: {line}")
     say(f"{options.output}: {result.kept} frames kept, {result.lost} lost")
@@ -184,6 +221,20 @@ def _threads(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 0 or more")
     return int(text)
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 1 or more")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    """A number of bytes, with K, M or G for its powers of 1024."""
+    digits = text.rstrip("kKmMgG")
+    if not digits.isdecimal() or len(text) - len(digits) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
+    return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST)
 
 
 def _exact(seconds: float) -> Fraction:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.tools.gops import Gop, GopSource, Splicer
@@ -24,16 +25,23 @@ class Cut:
     end: float
 
 
-def cut(reader: Reader, output: BinaryIO, begin: Fraction, end: Fraction | None, threads: int = 0) -> Cut:
+def cut(
+    reader: Reader,
+    output: BinaryIO,
+    begin: Fraction,
+    end: Fraction | None,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+) -> Cut:
     """Write the GOPs that are on screen between `begin` and `end` (seconds since the first frame; None = to the last).
 
     Timestamps begin at 0 unless the first frame is kept. Raises `UsageError` when nothing is left, `DamagedStreamError`.
     """
     header = reader.header
     tick = header.format.time_base
-    source = GopSource(header, reader.packets())
+    source = GopSource(header, reader.packets(), limits)
     splicer: Splicer | None = None
-    tracks = _Tracks()
+    tracks = _Tracks(limits)
     kept = first = left = shift = ended = 0
     span: tuple[Fraction | None, Fraction | None] = (None, None)
     for gop, following in _with_next(source):
@@ -43,7 +51,7 @@ def cut(reader: Reader, output: BinaryIO, begin: Fraction, end: Fraction | None,
             if splicer is None:
                 first, left = gop.first, gop.times[0]
                 shift = -left if first else 0
-                splicer = Splicer(output, replace(header, start_pts=left + shift), threads)
+                splicer = Splicer(output, replace(header, start_pts=left + shift), threads, limits)
                 begun = left * tick if first else None
                 until = None if end is None else header.start_pts * tick + end
                 metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
@@ -63,23 +71,26 @@ def cut(reader: Reader, output: BinaryIO, begin: Fraction, end: Fraction | None,
     return Cut(first, kept, float(_seconds(left, header)), float(_seconds(ended, header)))
 
 
-def cat(readers: Sequence[Reader], output: BinaryIO, threads: int = 0) -> tuple[int, list[str]]:
+def cat(
+    readers: Sequence[Reader], output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
+) -> tuple[int, list[str]]:
     """Write streams one after another, return the number of frames and what is left out, a line each. Raises `UsageError`
     when they do not fit together."""
     first = readers[0].header
     for reader in readers[1:]:
         _check_alike(first, reader)
-    splicer = Splicer(output, first, threads)
+    splicer = Splicer(output, first, threads, limits)
     end = first.start_pts
     tick = first.format.time_base
     notes: list[str] = []
     for reader in readers:
-        source = GopSource(reader.header, reader.packets())
+        source = GopSource(reader.header, reader.packets(), limits)
         shift = end - reader.header.start_pts
-        tracks = _Tracks()
+        tracks = _Tracks(limits)
         try:
             for gop in source:
-                if reader is readers[0]:
+                if reader is readers[0] and not gop.first:
+                    Metadata.unpack(source.metadata)
                     splicer.metadata = source.metadata
                 tracks.read(gop)
                 tracks.hand_on(splicer, None, None, shift * tick)
@@ -97,13 +108,14 @@ def cat(readers: Sequence[Reader], output: BinaryIO, threads: int = 0) -> tuple[
 class _Tracks:
     """Packets of copied tracks between a stream and a splicer."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._reader: TrackReader | None = None
 
     def read(self, gop: Gop) -> None:
         for payload in gop.tracks:
             if self._reader is None:
-                self._reader = TrackReader(payload)
+                self._reader = TrackReader(payload, self._limits)
             else:
                 self._reader.send(payload)
 

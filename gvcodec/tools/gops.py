@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
 from gvcodec.decoder import Decoder
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `tune` packet that changes nothing: back to the base renderer.
@@ -46,8 +47,10 @@ class GopSource:
     """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP was given. `end`: when the last
     frame ends, in ticks, once all were given."""
 
-    def __init__(self, header: SequenceHeader, events: Iterable[Packet | Loss]) -> None:
+    def __init__(self, header: SequenceHeader, events: Iterable[Packet | Loss], limits: Limits = DEFAULT) -> None:
         self._events = events
+        self._most = limits.side_memory
+        self._held = 0
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tune: bytes | None = None
@@ -57,10 +60,11 @@ class GopSource:
         self.end = header.start_pts
 
     def __iter__(self) -> Iterator[Gop]:
-        """Raises `DamagedStreamError`. Frames behind a loss are left out up to the next `key`."""
+        """Raises `DamagedStreamError`, `LimitError` for a GOP that takes too much memory. Frames behind a loss are left out up to the next `key`."""
         gop: Gop | None = None
         broken = False
         for event in self._events:
+            self._hold(event)
             if isinstance(event, Loss):
                 broken = broken or event.broken
                 if event.side:
@@ -100,7 +104,14 @@ class GopSource:
         self._count += gop.frames
         self._skip(gop.lost)
         gop.tracks, self._tracks = self._tracks, []
+        self._held = 0
         return gop
+
+    def _hold(self, event: Packet | Loss) -> None:
+        if isinstance(event, Packet):
+            self._held += len(event.payload) + OBJECT_BYTES
+        if self._held > self._most:
+            raise LimitError(f"a GOP takes more than {self._most >> 20} MiB (--max-memory)")
 
     def _skip(self, frames: int) -> None:
         for _ in range(frames):
@@ -111,13 +122,13 @@ class GopSource:
 class Splicer:
     """Writes GOPs to a new stream. `head`: the first stream with copied tracks, None without any."""
 
-    def __init__(self, stream: BinaryIO, header: SequenceHeader, threads: int) -> None:
+    def __init__(self, stream: BinaryIO, header: SequenceHeader, threads: int, limits: Limits = DEFAULT) -> None:
         fmt = header.format
         self.header = header
         self.writer = Writer(stream, header)
         self._tick = fmt.time_base
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
-        self._decoder = Decoder(header, fidelity=True, threads=threads)
+        self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
         self._tune: bytes | None = None
         self.tracks: TrackWriter | None = None
         #: Payload of the `metadata` packet, to be set before the first GOP is written.

@@ -8,21 +8,23 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
-from gvcodec.decoder import Decoder
+from gvcodec.decoder import Decoder, note_loss
 from gvcodec.errors import DamagedStreamError
+from gvcodec.limits import DEFAULT, Limits
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.structure.order import leading_frames
 from gvcodec.structure.resample import Resampler
 from gvcodec.tools.gops import Gop, GopSource, Splicer
 
 
-def index(salvage: Salvage, output: BinaryIO, threads: int = 0) -> int:
+def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> int:
     """Write the same packets with a new index and end, return the number of frames.
 
     The loop hash, which is part of the end, is that of the frames as they are decoded here. Raises `DamagedStreamError`
     when more than the end is missing.
     """
-    decoder = Decoder(salvage.header, fidelity=True, threads=threads)
+    decoder = Decoder(salvage.header, fidelity=True, threads=threads, limits=limits)
     writer = Writer(output, salvage.header)
     for event in salvage.events():
         if isinstance(event, Loss):
@@ -32,6 +34,7 @@ def index(salvage: Salvage, output: BinaryIO, threads: int = 0) -> int:
         decoder.send_packet(event)
         while decoder.receive_frame() is not None:
             pass
+        decoder.tracks.clear()
         writer.write(event)
     if not writer.frames:
         raise DamagedStreamError("the stream holds no frames")
@@ -49,8 +52,11 @@ class Repaired:
     lost: int = 0
     losses: list[str] = field(default_factory=list)
 
+    def note(self, line: str) -> None:
+        note_loss(self.losses, line)
 
-def repair(salvage: Salvage, output: BinaryIO, threads: int = 0) -> Repaired:
+
+def repair(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> Repaired:
     """Write all frames that can be decoded, at their times: over a gap the frame before it stays on screen.
 
     Raises `DamagedStreamError` when nothing is left.
@@ -60,23 +66,24 @@ def repair(salvage: Salvage, output: BinaryIO, threads: int = 0) -> Repaired:
     def noted() -> Iterator[Packet | Loss]:
         for event in salvage.events():
             if isinstance(event, Loss) and event.reason:
-                result.losses.append(event.reason)
+                result.note(event.reason)
             yield event
 
-    source = GopSource(salvage.header, noted())
-    splicer = Splicer(output, salvage.header, threads)
+    source = GopSource(salvage.header, noted(), limits)
+    splicer = Splicer(output, salvage.header, threads, limits)
     tracks: TrackReader | None = None
     for gop in source:
-        splicer.metadata = source.metadata
+        if not splicer.writer.frames:
+            splicer.metadata = _readable(source.metadata, result)
         for payload in gop.tracks:
             try:
                 if tracks is None:
-                    tracks = TrackReader(payload)
+                    tracks = TrackReader(payload, limits)
                     splicer.add_tracks(tracks)
                 else:
                     tracks.send(payload)
             except DamagedStreamError as error:
-                result.losses.append(str(error))
+                result.note(str(error))
         while tracks is not None and tracks.waiting:
             splicer.send_track_packet(tracks.waiting.popleft(), Fraction(0))
         _shorten(gop, salvage.header)
@@ -86,6 +93,16 @@ def repair(salvage: Salvage, output: BinaryIO, threads: int = 0) -> Repaired:
     result.kept = splicer.writer.frames
     result.lost = salvage.frames - result.kept
     return result
+
+
+def _readable(metadata: bytes, result: Repaired) -> bytes:
+    """The payload of a `metadata` packet, nothing where it cannot be read."""
+    try:
+        Metadata.unpack(metadata)
+        return metadata
+    except DamagedStreamError as error:
+        result.note(str(error))
+        return b""
 
 
 def _shorten(gop: Gop, header: SequenceHeader) -> None:

@@ -37,6 +37,7 @@ def verify(reader: Reader, decoder: Decoder, source: VideoReader | None = None) 
     originals: Iterator[Frame] = iter(source) if source is not None else iter(())
     loops, paintings = _Psnr(), _Psnr()
     for frame in decoder.frames_of(reader.packets()):
+        decoder.tracks.clear()
         original = next(originals, None)
         if original is not None:
             loops.send(frame.loop, original.planes)
