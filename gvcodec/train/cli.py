@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import tomllib
+from importlib import import_module
 from pathlib import Path
+
+#: What the key `model` of a configuration says, and the module that trains it.
+_TRAINERS = {"renderer": "gvcodec.train.loop", "tokens": "gvcodec.train.base_tokens"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the subcommand."""
-    parser.add_argument("config", type=Path, help="TOML file (keys: gvcodec.train.loop.TrainConfig)")
+    parser.add_argument("config", type=Path, help="TOML file (keys: gvcodec.train.loop.TrainConfig, for model = \"tokens\" gvcodec.train.base_tokens.Config)")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (default 60)")
-    parser.add_argument("--cache", help="folder made by python -m gvcodec.train.cache (overrides the file)")
+    parser.add_argument("--cache", help="folder of material: python -m gvcodec.train.cache, for tokens gvcodec.train.token_material (overrides the file)")
     parser.add_argument("--out", help="folder for checkpoint, log and sheets (overrides the file)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit code."""
-    from gvcodec.train.loop import main
+    from gvcodec.errors import UsageError
 
+    try:
+        kind = tomllib.loads(options.config.read_text()).get("model", "renderer")
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{options.config}: {error}") from None
+    if kind not in _TRAINERS:
+        raise UsageError(f"{options.config}: model is {' or '.join(_TRAINERS)}")
+    main = import_module(_TRAINERS[kind]).main
     print(main(options.config, options.minutes, options.out, options.cache))
     return 0

@@ -1,0 +1,349 @@
+"""The network of base tokens: a frame as a few integers a window, given the frame decoded before.
+
+A picture is luma (B, 1, H, W) and chroma (B, 2, H/2, W/2), float, -0.5…0.5; H and W are multiples of `WINDOW`. It is cut into
+R × C windows of 256², each into 16 × 16 patches of 16². Shapes below: B pictures, N = R·C windows, P = 256 patches,
+K tokens of C integers, M vectors of memory, D the width.
+
+    encoder   patches of [frame | frame before | differences] ⊕ K queries ⊕ memory → K × C numbers, rounded: the tokens
+    decoder   patches of the frame before ⊕ tokens (mask tokens behind the count) ⊕ memory
+              → motion on a 4-pixel grid, a coarse picture and how much of it shows, features → warp, blend, convolutions
+    state     the frame decoded before, its features (short-term buffer), the memory (rewritten by every frame)
+
+Local layers attend within a window, global layers over queries (or tokens) and memory of all windows, with a penalty by
+distance, so that a picture may have more windows than training saw. The way through the tokens is open from the first step:
+queries begin as means over regions (`pool`), patches get the tokens of their regions (`spread`); regions form a binary
+tree, whole window first, so that any number of tokens from the first on means something. The output begins as "repeat the
+frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and entropy model.
+
+After: GVC1D (tokens, memory, short-term buffer, one model for all rates). Motion in the decoder is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WINDOW, PATCH, CELL = 256, 16, 4
+SIDE = WINDOW // PATCH
+PATCHES = SIDE * SIDE
+#: Cells of motion along a patch.
+CELLS = PATCH // CELL
+#: Values of a patch: luma, then two of chroma.
+VALUES = PATCH * PATCH * 3 // 2
+
+#: (luma (B, 1, H, W), chroma (B, 2, H/2, W/2))
+Picture = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model is made of. `local` layers before each of `stages` global layers, on either side."""
+
+    width: int = 192
+    heads: int = 6
+    local: int = 2
+    stages: int = 2
+    expansion: int = 3
+    tokens: int = 32
+    channels: int = 16
+    memory: int = 8
+    features: int = 24
+    filters: int = 64
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class State(NamedTuple):
+    """What both sides know after a frame."""
+
+    before: Picture
+    features: Tensor  # (B, N, P, D)
+    memory: Tensor  # (B, N, M, D)
+
+
+class Decoded(NamedTuple):
+    """A frame, the state after it, and what training looks at: motion (B, 2, H/4, W/4) in pixels, and the frame before, moved."""
+
+    picture: Picture
+    state: State
+    motion: Tensor
+    moved: Picture
+
+
+def to_windows(x: Tensor, side: int) -> Tensor:
+    """(B, c, H, W) to (B, N, P, c·side²): the samples of each patch of `side`²."""
+    b, c, h, w = x.shape
+    rows, cols = h // side // SIDE, w // side // SIDE
+    x = x.reshape(b, c, rows, SIDE, side, cols, SIDE, side)
+    return x.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(b, rows * cols, PATCHES, c * side * side)
+
+
+def from_windows(x: Tensor, channels: int, side: int, grid: tuple[int, int]) -> Tensor:
+    """The inverse: (B, N, P, c·side²) to (B, c, H, W)."""
+    rows, cols = grid
+    b = x.shape[0]
+    x = x.reshape(b, rows, cols, SIDE, SIDE, channels, side, side)
+    return x.permute(0, 5, 1, 3, 6, 2, 4, 7).reshape(b, channels, rows * SIDE * side, cols * SIDE * side)
+
+
+def patches(picture: Picture) -> Tensor:
+    """(B, N, P, VALUES)"""
+    return torch.cat([to_windows(picture[0], PATCH), to_windows(picture[1], PATCH // 2)], -1)
+
+
+def grid_of(picture: Picture) -> tuple[int, int]:
+    """Rows and columns of windows."""
+    return picture[0].shape[2] // WINDOW, picture[0].shape[3] // WINDOW
+
+
+def move(picture: Picture, motion: Tensor) -> Picture:
+    """Fetch each sample at its place + `motion` (B, 2, H/4, W/4), (dx, dy) in luma pixels; edges are repeated."""
+    out = []
+    for plane, scale in zip(picture, (1.0, 0.5), strict=True):
+        h, w = plane.shape[2:]
+        field = F.interpolate(motion, size=(h, w), mode="bilinear", align_corners=False) * scale
+        rows = torch.arange(h, device=plane.device, dtype=field.dtype).view(1, h, 1)
+        cols = torch.arange(w, device=plane.device, dtype=field.dtype)
+        x, y = (2 * (cols + field[:, 0]) + 1) / w - 1, (2 * (rows + field[:, 1]) + 1) / h - 1
+        at = torch.stack([x.expand_as(field[:, 0]), y.expand_as(field[:, 0])], -1)
+        out.append(F.grid_sample(plane, at, mode="bicubic", padding_mode="border", align_corners=False))
+    return out[0], out[1]
+
+
+def moved_blocks(picture: Picture, vectors: Tensor) -> Picture:
+    """Fetch blocks of 16² at whole-pixel places: `vectors` (B, 2, H/16, W/16), (dx, dy), rounded. No gradient."""
+    out = []
+    for plane, side in zip(picture, (PATCH, PATCH // 2), strict=True):
+        b, c, h, w = plane.shape
+        field = (vectors * (side / PATCH)).round().long()
+        field = field.repeat_interleave(side, 2).repeat_interleave(side, 3)
+        rows = (field[:, 1] + torch.arange(h, device=plane.device)[:, None]).clamp(0, h - 1)
+        cols = (field[:, 0] + torch.arange(w, device=plane.device)).clamp(0, w - 1)
+        index = (rows * w + cols).reshape(b, 1, h * w).expand(b, c, h * w)
+        out.append(plane.reshape(b, c, h * w).gather(2, index).reshape(plane.shape))
+    return out[0], out[1]
+
+
+def tree(tokens: int) -> Tensor:
+    """Which patches token k stands for at first, (K, P), 0 or 1 + its depth: a binary tree of regions, whole window first."""
+    masks = torch.zeros(tokens, SIDE, SIDE)
+    for k in range(tokens):
+        node, depth = max(k, 1), max(k, 1).bit_length() - 1
+        top, left, h, w = 0, 0, SIDE, SIDE
+        for level in range(depth - 1, -1, -1):
+            second = node >> level & 1
+            if w >= h:
+                w //= 2
+                left += second * w
+            else:
+                h //= 2
+                top += second * h
+        masks[k, top : top + h, left : left + w] = 1 + depth
+    return masks.reshape(tokens, PATCHES)
+
+
+def sines(side: int, width: int) -> Tensor:
+    """Position of each patch, (side², width)."""
+    waves = 1 / 100 ** (torch.arange(width // 4) / (width // 4))
+    angle = torch.arange(side)[:, None] * waves * (math.pi / 4)
+    e = torch.cat([angle.sin(), angle.cos()], 1)
+    return torch.cat([e[:, None].expand(side, side, -1), e[None].expand(side, side, -1)], -1).reshape(side**2, width)
+
+
+class Layer(nn.Module):
+    """Attention and a perceptron over (B, n, D), before each a norm. It begins near the identity, attending by likeness."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        d = sizes.width
+        self.heads = sizes.heads
+        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.up, self.down = nn.Linear(d, sizes.expansion * d), nn.Linear(sizes.expansion * d, d)
+        nn.init.zeros_(self.down.weight)
+        nn.init.normal_(self.out.weight, std=0.02)
+        with torch.no_grad():
+            self.qkv.weight[: 2 * d] *= 0.5
+            self.qkv.weight[:d] += torch.eye(d)
+            self.qkv.weight[d : 2 * d] += torch.eye(d)
+
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        b, n, d = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        mask = bias.to(q.dtype) if bias is not None else None
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.out(mixed.transpose(1, 2).reshape(b, n, d))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Stage(nn.Module):
+    """Local layers and one global layer, that one last in an encoder, first in a decoder."""
+
+    def __init__(self, sizes: Sizes, global_first: bool) -> None:
+        super().__init__()
+        self.local = nn.ModuleList(Layer(sizes) for _ in range(sizes.local))
+        self.wide = Layer(sizes)
+        self.global_first = global_first
+        #: How fast a head's attention falls with the distance in windows.
+        self.slope = nn.Parameter(torch.linspace(0.0, 3.0, sizes.heads))
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, N, P + rest, D); global layers see the rest alone."""
+        if self.global_first:
+            x = self._across(x, grid)
+        b, n, length, d = x.shape
+        y = x.reshape(b * n, length, d)
+        for layer in self.local:
+            y = layer(y)
+        x = y.reshape(b, n, length, d)
+        return x if self.global_first else self._across(x, grid)
+
+    def _across(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        b, n, length, d = x.shape
+        rest = length - PATCHES
+        at = torch.stack(
+            torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij"), -1
+        ).reshape(n, 2)
+        far = (at[:, None] - at[None]).abs().sum(-1).to(x.device, torch.float32)
+        far = far.repeat_interleave(rest, 0).repeat_interleave(rest, 1)
+        bias = -F.softplus(self.slope)[:, None, None] * far
+        y = self.wide(x[:, :, PATCHES:].reshape(b, n * rest, d), bias[None])
+        return torch.cat([x[:, :, :PATCHES], y.reshape(b, n, rest, d)], 2)
+
+
+class Refine(nn.Module):
+    """The convolutions behind the warp: features of the cells and the moved picture at a quarter of the size, then half.
+
+    Residual (luma, chroma) to add; it begins as zero."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        f = sizes.filters
+        self.enter = nn.Conv2d(24 + sizes.features, f, 3, padding=1)
+        self.deep = nn.ModuleList(nn.Conv2d(f, f, 3, padding=1) for _ in range(2))
+        self.coarse = nn.Conv2d(f, 24, 3, padding=1)
+        self.half1 = nn.Conv2d(6 + f // 4, 24, 3, padding=1)
+        self.half2 = nn.Conv2d(24, 6, 3, padding=1)
+        for last in (self.coarse, self.half2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, picture: Picture, features: Tensor) -> Picture:
+        luma, chroma = picture
+        quarter = torch.cat([F.pixel_unshuffle(luma, 4), F.pixel_unshuffle(chroma, 2), features], 1)
+        x = F.gelu(self.enter(quarter))
+        x = x + self.deep[1](F.gelu(self.deep[0](x)))
+        coarse = self.coarse(x)
+        half = torch.cat([F.pixel_unshuffle(luma, 2), chroma, F.pixel_shuffle(x, 2)], 1)
+        fine = self.half2(F.gelu(self.half1(half)))
+        residual_luma = F.pixel_shuffle(coarse[:, :16], 4) + F.pixel_shuffle(fine[:, :4], 2)
+        return residual_luma, F.pixel_shuffle(coarse[:, 16:], 2) + fine[:, 4:]
+
+
+class TokenModel(nn.Module):
+    """Encoder and decoder. `encode` gives numbers to round, `decode` takes the rounded ones."""
+
+    def __init__(self, sizes: Sizes | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes = sizes or Sizes()
+        d, k, m = sizes.width, sizes.tokens, sizes.memory
+        place = sines(SIDE, d)
+        regions = tree(k)
+        self.place = nn.Parameter(place.clone())
+        pool = 5.0 * (regions > 0)
+        self.pool = nn.Parameter(pool)
+        self.spread = nn.Parameter((torch.where(regions > 0, 4.3 + 0.7 * regions, 0.0)).t().contiguous())
+        anchor = F.softmax(pool, 1) @ place
+        self.query, self.token = (nn.Parameter(anchor + 0.1 * torch.randn(k, d)) for _ in range(2))
+        self.mask = nn.Parameter(0.02 * torch.randn(k, d))
+        self.start = nn.Parameter(0.5 * torch.randn(m, d))  # memory of a new GOP
+        self.see, self.vector = nn.Linear(4 * VALUES, d), nn.Linear(2, d)
+        self.recall, self.recall_again = nn.Linear(d, d), nn.Linear(d, d)
+        self.rate, self.rate_again = nn.Linear(4, d), nn.Linear(4, d)
+        self.encoder = nn.ModuleList(Stage(sizes, False) for _ in range(sizes.stages))
+        self.to_tokens = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, sizes.channels))
+        self.read, self.past = nn.Linear(sizes.channels, d), nn.Linear(VALUES, d)
+        self.decoder = nn.ModuleList(Stage(sizes, True) for _ in range(sizes.stages))
+        self.norm = nn.LayerNorm(d)
+        cells = CELLS * CELLS
+        self.motion = nn.Linear(d, 2 * cells)
+        self.coarse = nn.Linear(d, 25 * cells)  # 16 + 8 samples, and how much of them shows
+        self.detail = nn.Linear(d, sizes.features * cells)
+        self.refine = Refine(sizes)
+        self.memory_norm, self.memory_gate = nn.LayerNorm(d), nn.Linear(d, d)
+        self.memory_value = nn.Linear(d, d)
+        for zero in (self.motion, self.coarse, self.recall, self.recall_again, self.rate, self.rate_again):
+            nn.init.zeros_(zero.weight)
+            nn.init.zeros_(zero.bias)
+        with torch.no_grad():
+            self.coarse.bias[24 * cells :] = -4.0
+            self.memory_gate.bias.fill_(-1.0)
+
+    def begin(self, picture: Picture) -> State:
+        """The state behind a keyframe."""
+        rows, cols = grid_of(picture)
+        b, n, d = picture[0].shape[0], rows * cols, self.sizes.width
+        features = picture[0].new_zeros(b, n, PATCHES, d)
+        return State(picture, features, self.start.expand(b, n, -1, -1))
+
+    @staticmethod
+    def _rate(q: Tensor) -> Tensor:
+        """(B,) to (B, 1, 1, 4)"""
+        x = q.float() / 31.5 - 1
+        return torch.stack([x, x * x, (math.pi * x).sin(), (math.pi * x).cos()], -1)[:, None, None]
+
+    def encode(self, picture: Picture, state: State, vectors: Tensor, q: Tensor) -> Tensor:
+        """Numbers to be rounded, (B, N, K, C) float, for `vectors` (B, 2, H/16, W/16) of a block search, `q` (B,)."""
+        now, before = patches(picture), patches(state.before)
+        found = patches(moved_blocks(state.before, vectors))
+        field = to_windows(vectors, 1) / 8
+        x = self.see(torch.cat([now, before, 4 * (now - before), 4 * (now - found)], -1))
+        x = x + self.vector(field) + self.place + self.recall(state.features)
+        rate = self.rate(self._rate(q))
+        queries = self.query + F.softmax(self.pool, 1) @ x
+        x = torch.cat([x, queries + rate, state.memory + rate], 2)
+        for stage in self.encoder:
+            x = stage(x, grid_of(picture))
+        k = self.sizes.tokens
+        return 2 * self.to_tokens(x[:, :, PATCHES : PATCHES + k]).float()
+
+    def decode(self, tokens: Tensor, counts: Tensor, state: State, q: Tensor) -> Decoded:
+        """The frame of `tokens` (B, N, K, C), of which the first `counts` (B, N) of a window are known, for `q` (B,)."""
+        k = self.sizes.tokens
+        known = (torch.arange(k, device=tokens.device) < counts[..., None])[..., None]
+        read = self.read(tokens) * known
+        rate = self.rate_again(self._rate(q))
+        x = self.past(patches(state.before)) + self.place + self.recall_again(state.features) + rate
+        x = x + F.softmax(self.spread, 1) @ read
+        slots = torch.where(known, read + self.token, self.mask + self.token)
+        x = torch.cat([x, slots, state.memory + rate], 2)
+        grid = grid_of(state.before)
+        for stage in self.decoder:
+            x = stage(x, grid)
+        features = self.norm(x[:, :, :PATCHES])
+        motion = 8 * self._cells(self.motion(features), 2, grid)
+        coarse = self._cells(self.coarse(features), 25, grid)
+        detail = self._cells(self.detail(features), self.sizes.features, grid)
+        moved = move(state.before, motion)
+        shows = torch.sigmoid(coarse[:, 24:])
+        blend = [
+            F.interpolate(shows, size=plane.shape[2:], mode="bilinear", align_corners=False) for plane in moved
+        ]
+        drawn = F.pixel_shuffle(coarse[:, :16], 4), F.pixel_shuffle(coarse[:, 16:24], 2)
+        mixed = tuple(m + b * (d - m) for m, b, d in zip(moved, blend, drawn, strict=True))
+        residual = self.refine(mixed, detail)  # type: ignore[arg-type]
+        result = mixed[0] + residual[0].float(), mixed[1] + residual[1].float()
+        out = self.memory_norm(x[:, :, PATCHES + k :])
+        gate = torch.sigmoid(self.memory_gate(out))
+        memory = state.memory + gate * (self.memory_value(out) - state.memory)
+        return Decoded(result, State(result, features.float(), memory.float()), motion, moved)
+
+    def _cells(self, x: Tensor, channels: int, grid: tuple[int, int]) -> Tensor:
+        """(B, N, P, channels·16) to (B, channels, H/4, W/4)"""
+        return from_windows(x, channels, CELLS, grid).float()

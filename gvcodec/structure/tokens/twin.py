@@ -1,0 +1,51 @@
+"""The float twin of the integer entropy network, for training: same inputs, differentiable in the values."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec.structure.tokens.entropy import REACH, side_count
+from gvcodec.structure.tokens.model import Sizes
+
+#: Table 27 has a mean deviation of one.
+_USUAL = 27.0
+_LEAK = 0.01
+
+
+def bounded(x: Tensor) -> Tensor:
+    """0…1, with a small slope outside, so that a unit out of range finds its way back."""
+    inside = x.clamp(0, 1)
+    return inside + _LEAK * (x - inside)
+
+
+class Twin(nn.Module):
+    """Predicts a Laplace table for each integer. Activations are 0…1 here for 0…127 there."""
+
+    def __init__(self, sizes: Sizes, hidden: tuple[int, int] = (64, 32)) -> None:
+        super().__init__()
+        inputs = side_count(sizes.tokens, sizes.channels) + REACH
+        self.first, self.second = nn.Linear(inputs, hidden[0]), nn.Linear(*hidden)
+        self.last = nn.Linear(hidden[1], 2)
+        nn.init.normal_(self.last.weight, std=0.01)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, side: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale index (0…63) and mean of each of `values` (…, S), for `side` (…, S, n) uint8."""
+        seen = (values.clamp(-64, 63) + 64) / 127
+        before = F.pad(seen, (REACH, 0), value=64 / 127).unfold(-1, REACH, 1)[..., :-1, :].flip(-1)
+        x = torch.cat([side.to(values.dtype) / 127, before], -1)
+        x = bounded(self.second(bounded(self.first(x))))
+        scale, mean = self.last(x).unbind(-1)
+        return (_USUAL + 32 * scale).clamp(0, 63), 8 * mean
+
+    def bits(self, side: Tensor, values: Tensor) -> Tensor:
+        """Bits of each value, (…, S)."""
+        scale, mean = self(side, values)
+        b = 2 ** ((scale - _USUAL) / 6)
+        far = (values - mean).abs()
+        near = 1 - 0.5 * (torch.exp(-(0.5 - far) / b) + torch.exp(-(0.5 + far) / b))
+        outer = -(far - 0.5) / b + torch.log1p(-torch.exp(-1 / b)) - 0.6931
+        inner = torch.log(near.clamp(1e-5))
+        return torch.where(far < 0.5, inner, outer.clamp(-60)) * -1.4427

@@ -1,0 +1,412 @@
+"""Training of base tokens: `gvcodec.structure.tokens.model` with the float twin of its entropy network.
+
+    gvcodec train checkpoints/base-tokens.toml --minutes 600
+
+Runs on idle time for many hours: it stops after so many minutes or at SIGTERM/SIGINT, everything is saved every five
+minutes (`state.pt`, atomically), and the next call goes on from there. `tokens.safetensors` holds the averaged weights, `log.jsonl` a
+line every few minutes: window-frames seen, processor hours, losses, bits a window, what zeroing the tokens costs.
+
+Windows walk through clips (`token_material.Streams`): the state behind a frame, as the model itself decoded it, is where the next
+step begins, so the model meets its own drift although gradients go through a few frames only. Stages, by window-frames seen:
+motion from our block search as a target fades out over `flow_until`; the price of bits follows a rate that falls from
+`bits_first` to `bits_last` a window (dual ascent), and never rises while zeroing the tokens costs less than a decibel;
+perceptual losses of the small network on sub-crops from `perceptual_from` on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec import perceptual
+from gvcodec.appearance.checkpoint import save_weights
+from gvcodec.errors import UsageError
+from gvcodec.structure.tokens import entropy
+from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel
+from gvcodec.structure.tokens.twin import Twin
+from gvcodec.train.losses import SMALL, to_rgb
+from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips, vectors
+from gvcodec.train.vgg import PerceptualLoss
+
+#: Two windows side by side, or one above the other: what global layers need at least.
+_SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
+#: The price of bits is this many times higher for every six steps of `q`.
+_OCTAVE = 12.0
+_SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
+
+
+@dataclass(frozen=True)
+class Config:
+    """Keys of the TOML file, beside `model = "tokens"`. Numbers of frames a step (`lengths`) and of frames a walk (`walks`) apply from
+    so many window-frames on, which `from_seen` lists."""
+
+    material: str
+    out: str
+    seed: int = 1
+    width: int = 192
+    local: int = 2
+    stages: int = 2
+    batch: int = 3
+    learning_rate: float = 7e-4
+    average: float = 0.998
+    from_seen: tuple[int, ...] = (0, 20_000, 80_000, 200_000)
+    lengths: tuple[int, ...] = (1, 2, 3, 4)
+    walks: tuple[int, ...] = (4, 8, 24, 64)
+    flow_until: int = 60_000
+    bits_first: float = 900.0
+    bits_last: float = 160.0
+    bits_until: int = 250_000
+    perceptual_from: int = 60_000
+    perceptual: float = 0.15
+    threads: int = 2
+
+
+def read_config(path: Path) -> Config:
+    """Raises `UsageError` for what is missing, unknown or of the wrong type."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    values.pop("model", None)
+    known = {f.name for f in fields(Config)}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"{path}: unknown key {unknown[0]}")
+    for key in ("material", "out"):
+        if key not in values:
+            raise UsageError(f"{path}: {key} is missing")
+    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclass
+class Slots:
+    """The windows of one shape: their walks, the state of each, and in integers the last tokens and the memory of the entropy model."""
+
+    streams: Streams
+    state: State | None
+    last: np.ndarray
+    level: np.ndarray
+    q: Tensor
+
+
+def price_factor(q: Tensor) -> Tensor:
+    """How much bits cost at `q`, 1 at 32."""
+    return 2 ** ((q.float() - 32) / _OCTAVE)
+
+
+def chosen(mask: Tensor, one: State, other: State) -> State:
+    """State by state: `one` where the mask (B,) is set."""
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
+
+    before = pick(one.before[0], other.before[0]), pick(one.before[1], other.before[1])
+    return State(before, pick(one.features, other.features), pick(one.memory, other.memory))
+
+
+def detached(state: State) -> State:
+    before = state.before[0].detach().clamp(-0.6, 0.6), state.before[1].detach().clamp(-0.6, 0.6)
+    return State(before, state.features.detach(), state.memory.detach())
+
+
+def pixel(a: Picture, b: Picture) -> Tensor:
+    """Charbonnier of luma and half of chroma, (B,)."""
+    luma = ((a[0] - b[0]).square() + 1e-6).sqrt().mean((1, 2, 3))
+    return luma + 0.5 * ((a[1] - b[1]).square() + 1e-6).sqrt().mean((1, 2, 3))
+
+
+def psnr(a: Picture, b: Picture) -> Tensor:
+    """Of luma, (B,)."""
+    return -10 * torch.log10((a[0] - b[0]).square().mean((1, 2, 3)) + 1e-7)
+
+
+class Trainer:
+    """State of a run. `step()` is one update, `save()` writes everything."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.out = config, Path(config.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.rng = random.Random(config.seed)
+        self.sizes = Sizes(config.width, max(1, config.width // 32), config.local, config.stages)
+        self.model, self.mean = (TokenModel(self.sizes).to(self.device) for _ in range(2))
+        self.twin, self.mean_twin = (Twin(self.sizes).to(self.device) for _ in range(2))
+        self.optimizer = torch.optim.AdamW(
+            [*self.model.parameters(), *self.twin.parameters()],
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+        )
+        self.steps, self.seen, self.hours = 0, 0, 0.0
+        self.price, self.gain = 2e-6, 0.0
+        if (self.out / "state.pt").is_file():
+            self._resume()
+        else:
+            self.mean.load_state_dict(self.model.state_dict())
+            self.mean_twin.load_state_dict(self.twin.state_dict())
+        material = Path(config.material)
+        self.slots = []
+        for number, shape in enumerate(_SHAPES):
+            clips = open_clips(material, False, shape)
+            shape_of = (config.batch, 2, self.sizes.tokens, self.sizes.channels)
+            empty = np.zeros(shape_of, np.int32)
+            walks = Streams(clips, config.batch, shape, config.seed + self.steps * 2 + number)
+            self.slots.append(Slots(walks, None, empty, empty.copy(), torch.zeros(config.batch)))
+        self.held = open_clips(material, True, _SHAPES[0])
+        self.loss = self._perceptual()
+
+    def _perceptual(self) -> PerceptualLoss | None:
+        found = perceptual.leading_weights("small") if self.config.perceptual else None
+        return PerceptualLoss(weights=found[1]).to(self.device) if found else None
+
+    def _resume(self) -> None:
+        saved = torch.load(self.out / "state.pt", map_location=self.device, weights_only=True)
+        for name in ("model", "mean", "twin", "mean_twin", "optimizer"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.steps, self.seen, self.hours, self.price, self.gain = saved["counters"]
+
+    def save(self) -> None:
+        """`state.pt`, to go on from, and `tokens.safetensors`, the averaged weights in fp16."""
+        names = ("model", "mean", "twin", "mean_twin", "optimizer")
+        state = {name: getattr(self, name).state_dict() for name in names}
+        state["counters"] = [self.steps, self.seen, self.hours, self.price, self.gain]
+        partial = self.out / "state.part"
+        torch.save(state, partial)
+        os.replace(partial, self.out / "state.pt")
+        weights = {f"model.{k}": v for k, v in self.mean.state_dict().items()}
+        weights |= {f"twin.{k}": v for k, v in self.mean_twin.state_dict().items()}
+        save_weights(weights, self.out / "tokens.safetensors", {"tokens": json.dumps(self.sizes.as_dict())})
+
+    def log(self, entry: dict[str, object]) -> None:
+        line = {"seen": self.seen, "steps": self.steps, "processor_hours": round(self.hours, 3)} | entry
+        with open(self.out / "log.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+    def _at(self, values: Sequence[int]) -> int:
+        return [v for v, seen in zip(values, self.config.from_seen, strict=True) if self.seen >= seen][-1]
+
+    def _frames(self, slots: Slots, longest: int) -> tuple[Picture, Tensor]:
+        """The next frame of every walk; where one begins, its state does, with a new `q`. Gives the mask of those too."""
+        pairs = [slots.streams.next(i, longest) for i in range(self.config.batch)]
+        now = self._stack([picture for _, picture in pairs])
+        fresh = torch.tensor([key is not None for key, _ in pairs], device=self.device)
+        if bool(fresh.any()):
+            keys = self._stack([key if key is not None else picture for key, picture in pairs])
+            begun = self.model.begin(keys)
+            slots.state = begun if slots.state is None else chosen(fresh, begun, slots.state)
+            for i in fresh.nonzero().flatten().tolist():
+                slots.last[i], slots.level[i] = 0, 0
+                slots.q[i] = self.rng.randrange(64)
+        return now, fresh
+
+    def _stack(self, pictures: list[Picture]) -> Picture:
+        luma, chroma = (torch.cat(parts).to(self.device) for parts in zip(*pictures, strict=True))
+        return luma, chroma
+
+    def _counts(self) -> Tensor:
+        """Half of the windows keep all tokens, the others a random number, fewer as likely as more."""
+        k, n = self.sizes.tokens, 2 * self.config.batch
+        drawn = [k if self.rng.random() < 0.5 else round(2 ** (self.rng.random() * math.log2(k))) for _ in range(n)]
+        return torch.tensor(drawn, device=self.device).view(-1, 2)
+
+    def frame(self, slots: Slots, now: Picture, counts: Tensor) -> tuple[Decoded, Tensor, Tensor, Tensor]:
+        """One frame of all slots: decoded, bits of each window (B, N), vectors of the block search, rounded tokens."""
+        assert slots.state is not None
+        state, q = slots.state, slots.q.to(self.device)
+        found = vectors(now[0].cpu(), state.before[0].detach().cpu()).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loose = self.model.encode(now, state, found, q)
+            rounded = loose + (loose.round() - loose).detach()
+            noisy = loose + torch.rand_like(loose) - 0.5
+            tokens = rounded if self.steps % 2 else noisy
+            decoded = self.model.decode(tokens, counts, state, q)
+        side = np.stack(
+            [
+                entropy.side(last, level, int(one), number)
+                for last, level, one, number in zip(slots.last, slots.level, q.tolist(), counts.cpu().numpy(), strict=True)
+            ]
+        )
+        bits = self.twin.bits(torch.from_numpy(side).to(self.device), tokens.flatten(2)).unflatten(-1, tokens.shape[2:])
+        known = torch.arange(self.sizes.tokens, device=self.device) < counts[..., None]
+        integers = (loose.detach().round() * known[..., None]).int().cpu().numpy()
+        for i, one in enumerate(integers):
+            slots.level[i] = entropy.remembered(slots.level[i], one)
+        slots.last = integers
+        return decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach()
+
+    def step(self) -> dict[str, float]:
+        config, slots = self.config, self.slots[self.steps % len(self.slots)]
+        length, longest = self._at(config.lengths), self._at(config.walks)
+        rate = config.learning_rate * min(1, (self.steps + 1) / 200)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        supervised = max(0.0, 1 - self.seen / config.flow_until)
+        total, sums = torch.zeros((), device=self.device), {"pixel": 0.0, "bits": 0.0, "priced": 0.0, "flow": 0.0}
+        for _ in range(length):
+            now, _ = self._frames(slots, longest)
+            assert slots.state is not None
+            repeat = pixel(slots.state.before, now).detach()
+            counts = self._counts()
+            began = slots.state
+            decoded, bits, found, rounded = self.frame(slots, now, counts)
+            off = pixel(decoded.picture, now)
+            loss = (off + 0.3 * pixel(decoded.moved, now)) + 0.02 * off / (off.detach() + 0.01)
+            if supervised:
+                flow = (F.avg_pool2d(decoded.motion, 4) - found).abs().clamp(max=16).mean((1, 2, 3)) / 16
+                loss = loss + 0.2 * supervised * flow
+                sums["flow"] += float(flow.detach().mean()) / length
+            factor = price_factor(slots.q.to(self.device))
+            loss = loss + self.price * factor * bits.mean(1)
+            total = total + loss.mean() / length
+            sums["pixel"] += float((off.detach() / (repeat + 1e-3)).mean()) / length
+            sums["bits"] += float(bits.detach().mean()) / length
+            sums["priced"] += float((bits.detach().mean(1) * factor.sqrt()).mean()) / length
+            slots.state = decoded.state
+        if self.loss is not None and self.seen >= config.perceptual_from and self.steps % 4 < 2:
+            total = total + config.perceptual * self._looks(decoded.picture, now)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_([*self.model.parameters(), *self.twin.parameters()], 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self._follow()
+        if self.steps % 20 < 2:
+            self._look_at_tokens(began, now, rounded, slots.q.to(self.device))
+        slots.state = detached(slots.state)  # type: ignore[arg-type]
+        if not all(bool(torch.isfinite(part).all()) for part in (*slots.state.before, slots.state.memory)):
+            slots.state, slots.streams = None, Streams(slots.streams.clips, config.batch, slots.streams.size, self.steps)
+        self._price(sums["priced"])
+        self.steps += 1
+        self.seen += length * config.batch * 2
+        return sums | {"loss": float(total.detach()), "price": 1e6 * self.price, "zeroing": self.gain}
+
+    def _looks(self, shown: Picture, now: Picture) -> Tensor:
+        """LPIPS-like and DISTS of the small network on a 128² crop of each picture, mean."""
+        assert self.loss is not None
+        side = 128
+        h, w = now[0].shape[2:]
+        top, left = self.rng.randrange((h - side) // 2 + 1) * 2, self.rng.randrange((w - side) // 2 + 1) * 2
+
+        def crop(picture: Picture) -> Tensor:
+            luma = picture[0][..., top : top + side, left : left + side]
+            chroma = picture[1][..., top // 2 : (top + side) // 2, left // 2 : (left + side) // 2]
+            return to_rgb(luma + 0.5, chroma + 0.5, SMALL).clamp(0, 1)
+
+        distance, texture = self.loss(crop(shown), self.loss.reference(crop(now)))
+        return (distance + texture).mean()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        keep = min(self.config.average, (1 + self.steps) / (10 + self.steps))
+        for mean, now in ((self.mean, self.model), (self.mean_twin, self.twin)):
+            for a, b in zip(mean.parameters(), now.parameters(), strict=True):
+                a.lerp_(b, 1 - keep)
+
+    @torch.no_grad()
+    def _look_at_tokens(self, state: State, now: Picture, tokens: Tensor, q: Tensor) -> None:
+        """What zeroing the tokens costs, dB, as a running mean."""
+        full = torch.full(tokens.shape[:2], self.sizes.tokens, device=self.device)
+        state = detached(state)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            given, zeroed = (self.model.decode(t, full, state, q).picture for t in (tokens, tokens * 0))
+        gain = float((psnr(given, now) - psnr(zeroed, now)).mean())
+        self.gain += 0.1 * (gain - self.gain)
+
+    def _price(self, bits: float) -> None:
+        """Dual ascent towards the rate that is due."""
+        c = self.config
+        due = c.bits_first * (c.bits_last / c.bits_first) ** min(1, self.seen / c.bits_until)
+        pull = 0.01 * max(-1.0, min(1.0, bits / due - 1))
+        if pull < 0 or self.gain > 1:
+            self.price = min(1e-3, max(1e-7, self.price * math.exp(pull)))
+
+    @torch.no_grad()
+    def validate(self, frames: int = 6, most: int = 8, q: int = 32) -> None:
+        """Held-out clips, the averaged model: PSNR-Y of repetition, of the model and without tokens, and bits a window."""
+        h, w = _SHAPES[0]
+        rows = []
+        full = torch.full((1, 2), self.sizes.tokens, device=self.device)
+        quality = torch.full((1,), float(q), device=self.device)
+        for clip in self.held[:most]:
+            top, left = (clip.height - h) // 4 * 2, (clip.width - w) // 4 * 2
+            key = self._stack([clip.key(1, top, left, h, w)])
+            rows.append(self._walk(clip, key, (top, left), frames, full, quality))
+        found = np.array(rows)
+        names = ("repeat", "model", "zeroed", "bits")
+        self.log({"held_out": {n: round(float(v), 2) for n, v in zip(names, found.mean(0), strict=True)}})
+        self.log({"clips": [[round(float(v), 1) for v in row] for row in rows]})
+
+    def _walk(
+        self, clip: Clip, key: Picture, at: tuple[int, int], frames: int, full: Tensor, q: Tensor
+    ) -> tuple[float, ...]:
+        h, w = _SHAPES[0]
+        state, sums = self.mean.begin(key), np.zeros(4)
+        last = np.zeros((2, self.sizes.tokens, self.sizes.channels), np.int32)
+        level = last.copy()
+        for number in range(1, frames + 1):
+            now = self._stack([clip.frame(KEY_STEP + number, *at, h, w)])
+            found = vectors(now[0].cpu(), state.before[0].cpu()).to(self.device)
+            tokens = self.mean.encode(now, state, found, q).round()
+            side = torch.from_numpy(entropy.side(last, level, int(q), full[0].cpu().numpy())).to(self.device)
+            bits = self.mean_twin.bits(side, tokens[0].flatten(1)).sum() / 2
+            decoded = self.mean.decode(tokens, full, state, q)
+            zeroed = self.mean.decode(tokens * 0, full, state, q)
+            shown = (state.before, decoded.picture, zeroed.picture)
+            sums += [*(float(psnr(p, now)) for p in shown), float(bits)]
+            last = tokens[0].int().cpu().numpy()
+            level = entropy.remembered(level, last)
+            state = decoded.state
+        return tuple(sums / frames)
+
+
+def main(config_path: Path, minutes: float, out: str | None = None, material: str | None = None) -> Path:
+    """Train for `minutes` of the clock; `out` and `material` override the configuration. Returns the checkpoint's path."""
+    config = read_config(config_path)
+    given = {"out": out, "material": material}
+    trainer = Trainer(Config(**asdict(config) | {k: v for k, v in given.items() if v}))
+    stopped: list[int] = []
+    names = (signal.SIGTERM, signal.SIGINT)
+    before = {s: signal.signal(s, lambda number, frame: stopped.append(number)) for s in names}
+    trainer.log({"config": asdict(trainer.config), "device": str(trainer.device)})
+    began = saved = shown = time.monotonic()
+    spent = time.process_time()
+    validated, sums = trainer.hours, list[dict[str, float]]()
+    try:
+        while not stopped and time.monotonic() - began < 60 * minutes:
+            sums.append(trainer.step())
+            now = time.process_time()
+            trainer.hours += (now - spent) / 3600
+            spent = now
+            if time.monotonic() - shown > _LOG_SECONDS:
+                means = {k: float(f"{np.mean([s[k] for s in sums]):.4g}") for k in sums[0]}
+                pace = round(len(sums) / (time.monotonic() - shown), 3)
+                trainer.log({"mean": means, "steps_a_second": pace})
+                sums, shown = [], time.monotonic()
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                trainer.save()
+                saved = time.monotonic()
+            if trainer.hours - validated > _VALIDATE_HOURS:
+                trainer.validate()
+                validated = trainer.hours
+    finally:
+        trainer.save()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if not stopped:
+        trainer.validate()
+    return trainer.out / "tokens.safetensors"
