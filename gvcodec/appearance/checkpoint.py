@@ -15,6 +15,7 @@ from gvcodec.errors import MediaError
 from gvcodec.models import CHECKPOINT_VARIABLE, model_id, shipped_folders
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from gvcodec.appearance.renderer import Renderer
@@ -58,13 +59,20 @@ def has_tokens(path: Path | None = None) -> bool:
         raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
 
 
-def save_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as fp16, to a temporary name first."""
+def save_weights(
+    weights: dict[str, Tensor],
+    path: Path,
+    metadata: dict[str, str] | None = None,
+    integers: dict[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write tensors as fp16, and `integers` as they are, to a temporary name first."""
+    import torch
     from safetensors.torch import save
 
     partial = path.with_suffix(".part")
     halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
-    partial.write_bytes(save(halves, metadata=metadata))
+    whole = {name: torch.from_numpy(values).contiguous() for name, values in (integers or {}).items()}
+    partial.write_bytes(save(halves | whole, metadata=metadata))
     os.replace(partial, path)
 
 

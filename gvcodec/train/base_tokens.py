@@ -35,10 +35,10 @@ from gvcodec import perceptual
 from gvcodec.appearance.checkpoint import save_weights
 from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
-from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel
+from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel, search
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.losses import SMALL, to_rgb
-from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips, vectors
+from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 from gvcodec.train.vgg import PerceptualLoss
 
 #: Two windows side by side, or one above the other: what global layers need at least.
@@ -228,7 +228,7 @@ class Trainer:
         """One frame of all slots: decoded, bits of each window (B, N), vectors of the block search, rounded tokens."""
         assert slots.state is not None
         state, q = slots.state, slots.q.to(self.device)
-        found = vectors(now[0].cpu(), state.before[0].detach().cpu()).to(self.device)
+        found = search(now[0], state.before[0])
         with torch.autocast(self.device.type, torch.bfloat16):
             loose = self.model.encode(now, state, found, q)
             rounded = loose + (loose.round() - loose).detach()
@@ -360,7 +360,7 @@ class Trainer:
         level = last.copy()
         for number in range(1, frames + 1):
             now = self._stack([clip.frame(KEY_STEP + number, *at, h, w)])
-            found = vectors(now[0].cpu(), state.before[0].cpu()).to(self.device)
+            found = search(now[0], state.before[0])
             tokens = self.mean.encode(now, state, found, q).round()
             side = torch.from_numpy(entropy.side(last, level, int(q), full[0].cpu().numpy())).to(self.device)
             bits = self.mean_twin.bits(side, tokens[0].flatten(1)).sum() / 2

@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from gvcodec._core import motion_search
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure.standard import StandardEncoder
@@ -170,16 +168,6 @@ class Streams:
     def _turned(picture: Picture, flips: tuple[bool, bool]) -> Picture:
         axes = [axis for axis, on in zip((-2, -1), flips, strict=True) if on]
         return tuple(part.flip(axes) for part in picture) if axes else picture  # type: ignore[return-value]
-
-
-def vectors(now: Tensor, before: Tensor) -> Tensor:
-    """Block search of luma (B, 1, H, W) against `before`: (B, 2, H/16, W/16), (dx, dy) in pixels."""
-    found = []
-    for a, b in zip(now, before, strict=True):
-        current, reference = (((x[0] + 0.5) * 1020).round().clamp(0, 1023).to(torch.uint16).numpy() for x in (a, b))
-        mv, _ = motion_search(current, reference)
-        found.append(torch.from_numpy(mv.astype(np.float32) / 4).permute(2, 0, 1))
-    return torch.stack(found)
 
 
 def main() -> None:

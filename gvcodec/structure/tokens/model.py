@@ -28,6 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gvcodec._core import motion_search
+
 WINDOW, PATCH, CELL = 256, 16, 4
 SIDE = WINDOW // PATCH
 PATCHES = SIDE * SIDE
@@ -35,6 +37,8 @@ PATCHES = SIDE * SIDE
 CELLS = PATCH // CELL
 #: Values of a patch: luma, then two of chroma.
 VALUES = PATCH * PATCH * 3 // 2
+#: 10-bit samples of 8-bit sources end here, so 0…1020 is -0.5…0.5.
+PEAK = 1020
 
 #: (luma (B, 1, H, W), chroma (B, 2, H/2, W/2))
 Picture = tuple[Tensor, Tensor]
@@ -128,6 +132,15 @@ def moved_blocks(picture: Picture, vectors: Tensor) -> Picture:
         index = (rows * w + cols).reshape(b, 1, h * w).expand(b, c, h * w)
         out.append(plane.reshape(b, c, h * w).gather(2, index).reshape(plane.shape))
     return out[0], out[1]
+
+
+def search(now: Tensor, before: Tensor) -> Tensor:
+    """Block search of luma (B, 1, H, W) against `before`: (B, 2, H/16, W/16), (dx, dy) in pixels."""
+    found = []
+    for pair in zip(now.detach().cpu(), before.detach().cpu(), strict=True):
+        samples = (((x[0] + 0.5) * PEAK).round().clamp(0, 1023).to(torch.uint16).numpy() for x in pair)
+        found.append(torch.from_numpy(motion_search(*samples)[0].astype("f4") / 4).permute(2, 0, 1))
+    return torch.stack(found).to(now.device)
 
 
 def tree(tokens: int) -> Tensor:

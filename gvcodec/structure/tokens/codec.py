@@ -1,0 +1,220 @@
+"""Encoder and decoder of base tokens: a standard intra picture, then tokens alone.
+
+Bits depend on integers only, so every device decodes the same tokens; the loop hash covers those (and the keyframes' exact
+samples). Pictures are made by a float network: close on all devices, not equal, and a keyframe ends what has built up.
+Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.structure import Coded, CodedFrame
+from gvcodec.structure.cuts import CutFinder
+from gvcodec.structure.standard import MIN_GOP, StandardDecoder, StandardEncoder
+from gvcodec.structure.tokens.checkpoint import find_tokens, read_model, read_network, read_sizes
+from gvcodec.structure.tokens.entropy import Integers
+from gvcodec.structure.tokens.model import PEAK, WINDOW, Picture, State, search
+from gvcodec.structure.tokens.payload import LARGEST, Entropy
+from gvcodec.types import Planes, VideoFormat
+
+#: What codes keyframes, and its quality for a quality of the tokens: (at q 0, a step of q).
+STILL = "av1"
+_STILL_Q = (14.0, 0.7)
+MAX_Q = 63
+
+
+def to_picture(planes: Planes) -> Picture:
+    """10-bit planes as the network takes them, padded to whole windows by repeating edges."""
+    height, width = planes[0].shape
+    h, w = -(-height // WINDOW) * WINDOW, -(-width // WINDOW) * WINDOW
+    out = []
+    for plane, part in zip(planes, (1, 2, 2), strict=True):
+        x = torch.from_numpy(plane.astype(np.float32) / PEAK - 0.5)[None, None]
+        pad = (0, w // part - plane.shape[1], 0, h // part - plane.shape[0])
+        out.append(F.pad(x, pad, mode="replicate"))
+    return out[0], torch.cat(out[1:], 1)
+
+
+def to_planes(picture: Picture, height: int, width: int) -> Planes:
+    """The inverse, rounded."""
+    half = (height + 1) // 2, (width + 1) // 2
+    luma, chroma = (((x[0] + 0.5) * PEAK).round().clamp(0, 1023).to(torch.uint16).numpy() for x in picture)
+    u, v = (np.ascontiguousarray(p[: half[0], : half[1]]) for p in chroma)
+    return np.ascontiguousarray(luma[0, :height, :width]), u, v
+
+
+def windows_differ(a: Picture, b: Picture) -> NDArray[np.float64]:
+    """The distortion that the model was trained with, of each window (N,)."""
+    luma, chroma = (((x - y).square() + 1e-6).sqrt().mean(1, keepdim=True) for x, y in zip(a, b, strict=True))
+    off = F.avg_pool2d(luma, WINDOW) + 0.5 * 2 * F.avg_pool2d(chroma, WINDOW // 2) / 2
+    return off.flatten().double().numpy()
+
+
+class _Side:
+    """What encoder and decoder share: the model, the state, the integers for the loop hash."""
+
+    def __init__(self, fmt: VideoFormat, threads: int, model: Path, device: str = "cpu") -> None:
+        self._fmt = fmt
+        sizes, self.price = read_sizes(model)
+        self._model = read_model(model).to(device)
+        self._device = torch.device(device)
+        if threads:
+            torch.set_num_threads(threads)
+        windows = -(-fmt.height // WINDOW) * -(-fmt.width // WINDOW)
+        self._entropy = Entropy(read_network(model), windows, sizes["tokens"], sizes["channels"])
+        self._state: State | None = None
+        #: Integers of the frames given out, for the loop hash, in display order.
+        self.integers: deque[bytes] = deque()
+
+    def _begin(self, planes: Planes, q: int) -> None:
+        self._entropy.restart(q)
+        self._state = self._model.begin(tuple(x.to(self._device) for x in to_picture(planes)))  # type: ignore[arg-type]
+        self.integers.append(b"".join(np.ascontiguousarray(plane, "<u2").tobytes() for plane in planes))
+
+    @torch.inference_mode()
+    def _show(self, tokens: Integers, counts: NDArray[np.int64]) -> State:
+        """The state behind a frame; windows without tokens are exact copies."""
+        state = self._state
+        assert state is not None
+        if not counts.any():
+            return state
+        there = torch.from_numpy(counts)[None].to(self._device)
+        values = torch.from_numpy(tokens.astype(np.float32))[None].to(self._device)
+        q = torch.tensor([float(self._entropy.q)], device=self._device)
+        after = self._model.decode(values, there, state, q).state
+        if bool((there > 0).all()):
+            return _tidy(after)
+        mask = there > 0
+        rows, columns = (-(-side // WINDOW) for side in (self._fmt.height, self._fmt.width))
+        pixels = mask.view(1, 1, rows, columns).float()
+        before = tuple(
+            torch.where(F.interpolate(pixels, scale_factor=WINDOW // part) > 0, new, old)
+            for new, old, part in zip(after.before, state.before, (1, 2), strict=True)
+        )
+        features, memory = (
+            torch.where(mask[..., None, None], new, old)
+            for new, old in ((after.features, torch.zeros_like(state.features)), (after.memory, state.memory))
+        )
+        return _tidy(State(before, features, memory))  # type: ignore[arg-type]
+
+    def _take(self, state: State, tokens: Integers, counts: NDArray[np.int64]) -> Planes:
+        """Go on from `state`; the frame as planes."""
+        self._state = state
+        self.integers.append(counts.astype(np.uint8).tobytes() + tokens.astype("<i4").tobytes())
+        picture = tuple(x.cpu() for x in state.before)
+        return to_planes(picture, self._fmt.height, self._fmt.width)  # type: ignore[arg-type]
+
+
+def _tidy(state: State) -> State:
+    """Pictures a little beyond black and white at most; whatever a hostile stream makes of the network stays finite."""
+    before = tuple(torch.nan_to_num(x).clamp(-0.6, 0.6) for x in state.before)
+    features, memory = (torch.nan_to_num(x).clamp(-1e4, 1e4) for x in (state.features, state.memory))
+    return State(before, features, memory)  # type: ignore[arg-type]
+
+
+class TokenEncoder:
+    """Encoder of the plug; every packet leaves with its frame. `q` 0…63; `keyint` frames between keyframes at most, fewer where
+    a scene begins, 0 = only the first. Raises `UsageError`."""
+
+    def __init__(
+        self, fmt: VideoFormat, q: float, keyint: int = 0, threads: int = 0, model: Path | None = None
+    ) -> None:
+        if not 0 <= q <= MAX_Q or keyint < 0:
+            raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
+        self._side = _Side(fmt, threads, model or find_tokens())
+        self.integers = self._side.integers
+        self._fmt, self._q, self._keyint, self._threads = fmt, q, keyint, threads
+        self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
+        self._since_key = 0
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        """Take the next frame."""
+        begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        if force_key or not self._since_key or begins or self._since_key == self._keyint > 0:
+            self._since_key = 1
+            return self._key(planes)
+        self._since_key += 1
+        return self._inter(planes)
+
+    def flush(self) -> Coded:
+        return Coded()
+
+    def _key(self, planes: Planes) -> Coded:
+        first, step = _STILL_Q
+        fmt = dataclasses.replace(self._fmt, frame_rate=Fraction(25))
+        encoder = StandardEncoder(fmt, STILL, min(63.0, first + step * self._q), threads=self._threads, low_delay=True)
+        coded = encoder.send(planes)
+        rest = encoder.flush()
+        (packet,), (loop,) = coded.packets + rest.packets, coded.loops + rest.loops
+        q = round(self._q)
+        self._side._begin(loop, q)
+        return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [loop])
+
+    @torch.inference_mode()
+    def _inter(self, planes: Planes) -> Coded:
+        side = self._side
+        state, q = side._state, side._entropy.q
+        assert state is not None
+        now = tuple(x.to(side._device) for x in to_picture(planes))
+        vectors = search(now[0], state.before[0])  # type: ignore[index]
+        rate = torch.tensor([float(q)], device=side._device)
+        loose = side._model.encode(now, state, vectors, rate)[0]  # type: ignore[arg-type]
+        tokens = loose.round().clamp(-LARGEST, LARGEST).int().cpu().numpy()
+        counts = self._counts(now, tokens)  # type: ignore[arg-type]
+        tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
+        payload = side._entropy.encode(tokens, counts)
+        loop = side._take(side._show(tokens, counts), tokens, counts)
+        return Coded([CodedFrame(payload, False, q)], [loop])
+
+    def _counts(self, now: Picture, tokens: Integers) -> NDArray[np.int64]:
+        """All tokens, or none where the frame before does as well for its price."""
+        side, n = self._side, len(tokens)
+        assert side._state is not None
+        full = np.full(n, tokens.shape[1], np.int64)
+        shown = side._show(tokens, full)
+        saved = windows_differ(side._state.before, now) - windows_differ(shown.before, now)
+        bits = side._entropy.bits(tokens, full)
+        price = side.price * 2 ** ((side._entropy.q - 32) / 12)
+        return np.where(saved > price * bits, full, 0)
+
+
+class TokenDecoder:
+    """Decoder of the plug."""
+
+    def __init__(self, fmt: VideoFormat, threads: int, model: Path) -> None:
+        self._side = _Side(fmt, threads, model)
+        self.integers = self._side.integers
+        self._fmt, self._threads = fmt, threads
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        side = self._side
+        if keyframe:
+            if not payload or payload[0] > MAX_Q:
+                raise DamagedStreamError("keyframe without a quality")
+            decoder = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
+            loops = [*decoder.send(payload[1:], True), *decoder.flush()]
+            if len(loops) != 1:
+                raise DamagedStreamError("a keyframe holds one picture")
+            side._begin(loops[0], payload[0])
+            return loops
+        if side._state is None:
+            raise DamagedStreamError("tokens without a keyframe")
+        tokens, counts = side._entropy.decode(payload)
+        return [side._take(side._show(tokens, counts), tokens, counts)]
+
+    def flush(self) -> list[Planes]:
+        return []
+
+    def abandon(self) -> list[Planes]:
+        self._side._state = None
+        return []
