@@ -27,6 +27,7 @@ from gvcodec.bitstream import TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salv
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.encoder import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
+from gvcodec.structure import hashed
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
@@ -243,8 +244,8 @@ class Decoder:
 
     def _show(self, loops: list[Planes]) -> None:
         for loop in loops:
-            for plane in loop:
-                self._hash.update(np.ascontiguousarray(plane, "<u2").data)
+            for part in hashed(loop):
+                self._hash.update(part)
             self._loops.append(loop)
         self._paint()
 

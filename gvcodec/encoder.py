@@ -27,7 +27,7 @@ from gvcodec.bitstream import TOKEN_PERIOD, Kind, Packet, PtsEncoder, SequenceHe
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
-from gvcodec.structure import Coded, StructureEncoder
+from gvcodec.structure import Coded, StructureEncoder, hashed
 from gvcodec.types import Plane, Planes, VideoFormat
 
 LOOP_HASH_BYTES = 8
@@ -112,8 +112,10 @@ class Encoder:
         assert config.scale is not None
         if config.eye and config.base != "av1":
             raise UsageError("eye is for the av1 structure layer")
-        if config.base == "klt" and config.scale != 1:
-            raise UsageError("the klt structure layer has no reduced scale")
+        if config.base in ("klt", "tokens") and config.scale != 1:
+            raise UsageError(f"the {config.base} structure layer has no reduced scale")
+        if config.preset is not None and config.base in ("klt", "tokens"):
+            raise UsageError("preset is for av1 and vvc")
         if (
             config.keyint < 0
             or config.tune < 0
@@ -305,8 +307,8 @@ class Encoder:
 
     def _measure(self, loop: Planes, source: Plane) -> None:
         """Loop hash and PSNR of one loop frame."""
-        for plane in loop:
-            self._hash.update(np.ascontiguousarray(plane, "<u2").data)
+        for part in hashed(loop):
+            self._hash.update(part)
         shift = 2 if source.dtype == np.uint8 else 0
         difference = loop[0].astype(np.int32) - (source.astype(np.int32) << shift)
         mse = float(np.mean(np.square(difference)))

@@ -38,6 +38,10 @@ def structure_encoder(
     preset: int | None = None,
 ) -> StructureEncoder:
     """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `eye` and `preset` are for av1."""
+    if base == "tokens":
+        from gvcodec.structure.tokens.codec import TokenEncoder
+
+        return TokenEncoder(fmt, q, keyint, threads)
     if base == "klt":
         from gvcodec.structure.klt import KltEncoder, KltTools
         from gvcodec.structure.lookahead import DEPTH
@@ -56,6 +60,14 @@ def structure_decoder(
 ) -> StructureDecoder:
     """Raises `WrongModelError` when the stream was made with a structure model that is not at hand."""
     fmt = header.format
+    if header.base == "tokens":
+        if not can_paint():
+            raise WrongModelError("base tokens is decoded by torch, which is not installed")
+        assert header.structure_id is not None
+        path = find_model(header.structure_id, "the model of base tokens", models)
+        from gvcodec.structure.tokens.codec import TokenDecoder
+
+        return TokenDecoder(fmt, threads, path)
     if header.base == "klt":
         from gvcodec.structure.klt import KltDecoder
 
@@ -70,6 +82,10 @@ def structure_decoder(
 
 def structure_id(base: str) -> bytes | None:
     """Eight bytes that name the structure layer's model; None for standard bitstreams, which have none."""
+    if base == "tokens":
+        from gvcodec.structure.tokens.checkpoint import find_tokens
+
+        return model_id(find_tokens())
     if base != "klt":
         return None
     from gvcodec.structure.klt import model_path
@@ -84,6 +100,8 @@ def can_paint() -> bool:
 
 def appearance_id(base: str) -> tuple[bytes | None, bool, str]:
     """Eight bytes that name the checkpoint at hand for a base and whether it takes tokens, or None, False and why nothing can be painted."""
+    if base == "tokens":
+        return None, False, ""  # no renderer has learned its pictures yet
     if not can_paint():
         return None, False, NO_TORCH
     from gvcodec.appearance import checkpoint_id, find_checkpoint, has_tokens

@@ -24,7 +24,7 @@ DEFAULT_MEMORY = 1536 << 20
 #: Bytes a pixel that decoding takes, measured at 720p with up to 16 threads (25, 77, 36; at 1080p 118 for vvc and about 90 for painting)
 #: and rounded up, for hevc to the 16 reference frames that a stream may ask for; and what the program takes by itself, without and with
 #: torch. Writing anything but raw frames comes on top.
-_BYTES_A_PIXEL = {"klt": 40, "av1": 120, "hevc": 120, "vvc": 140}
+_BYTES_A_PIXEL = {"klt": 40, "av1": 120, "hevc": 120, "vvc": 140, "tokens": 300}
 _PAINTING = 150
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
@@ -61,7 +61,7 @@ UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62)
 def memory_for(header: SequenceHeader, painted: bool) -> int:
     """Bytes that decoding takes, about."""
     pixels = header.format.width * header.format.height
-    return _PROGRAM[painted] + pixels * (_BYTES_A_PIXEL[header.base] + _PAINTING * painted)
+    return _PROGRAM[painted or header.base == "tokens"] + pixels * (_BYTES_A_PIXEL[header.base] + _PAINTING * painted)
 
 
 def check(header: SequenceHeader, painted: bool, limits: Limits) -> None:

@@ -22,10 +22,11 @@ def encode_to(
     budget cannot be met."""
     from gvcodec.allocation.size_klt import encode_klt
     from gvcodec.allocation.size_standard import encode_standard
+    from gvcodec.allocation.size_tokens import encode_tokens
 
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
-    encode = encode_klt if config.base == "klt" else encode_standard
+    encode = {"klt": encode_klt, "tokens": encode_tokens}.get(config.base, encode_standard)
     return encode(Search(open_source, config, extent, limit, watch, progress))

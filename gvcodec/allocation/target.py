@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SIGN = {"psnr": 1, "lpips": -1}
 _CLOSE = {"psnr": 0.05, "lpips": 0.002}
 _USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
-_FINEST = {"klt": 0.0, "av1": 1.0, "hevc": 0.0, "vvc": 0.0}
+_FINEST = {"klt": 0.0, "av1": 1.0, "hevc": 0.0, "vvc": 0.0, "tokens": 0.0}
 _GRAIN = 0.25
 _PASSES = 8
 #: Frames that LPIPS looks at, evenly over the video.

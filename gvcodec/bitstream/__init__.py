@@ -1,4 +1,4 @@
-"""The gvcodec file format, version 0.3. This docstring is its specification.
+"""The gvcodec file format, version 0.3 (0.4 where the base is tokens). This docstring is its specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte, low bits first, the
 top bit set on all bytes but the last, at most nine bytes, no superfluous trailing zero byte. `svar` is a `var` holding
@@ -16,7 +16,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
               u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
-              u8 base                                0 klt, 1 av1, 2 hevc, 3 vvc
+              u8 base                                0 klt, 1 av1, 2 hevc, 3 vvc, 4 tokens (with a structure model id)
               u8 scale                               structure layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
               [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
@@ -63,7 +63,8 @@ late (0 at the start) and p its timestamp. A constant frame rate costs nothing, 
 frame after the last says when the last one ends.
 
 Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in display order, at full
-size, planes Y, U, V row by row, samples as u16 in 0…1023.
+size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens these are the keyframes' samples; of other frames
+the count of tokens of each window (u8), then all tokens (s32, zero behind the count), window by window.
 
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet. `Salvage` reads it
 all the same and says what is lost.

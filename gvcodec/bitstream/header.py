@@ -13,12 +13,14 @@ from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
 VERSION = (0, 3)
+#: What streams of base tokens are; nothing else has changed.
+TOKEN_VERSION = (0, 4)
 #: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and `tracks` that make sense by GOP.
-READABLE = ((0, 1), (0, 2), VERSION)
+READABLE = ((0, 1), (0, 2), VERSION, TOKEN_VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63
-BASES = ("klt", "av1", "hevc", "vvc")
+BASES = ("klt", "av1", "hevc", "vvc", "tokens")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
@@ -67,6 +69,8 @@ class SequenceHeader:
         for model in (self.structure_id, self.appearance_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
+        if self.base == "tokens" and (self.scale != 1 or self.structure_id is None):
+            raise UsageError("base tokens names its model and has full size")
         if self.tokens and self.appearance_id is None:
             raise UsageError("tokens without an appearance layer")
 
@@ -89,7 +93,8 @@ class SequenceHeader:
                 self.appearance_id or b"",
             )
         )
-        head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
+        version = TOKEN_VERSION if self.base == "tokens" else VERSION
+        head = MAGIC + bytes(version) + encode_var(len(fields)) + fields
         return head + zlib.crc32(head).to_bytes(4, "little")
 
     @staticmethod
@@ -109,7 +114,7 @@ class SequenceHeader:
         version = tuple(head[len(MAGIC) :])
         if version not in READABLE:
             found = ".".join(map(str, version))
-            raise DamagedStreamError(f"format version {found}, this program reads up to {VERSION[0]}.{VERSION[1]}")
+            raise DamagedStreamError(f"format version {found}, this program reads up to {TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}")
         return _parse_fields(body), len(whole) + len(crc)
 
 

@@ -7,10 +7,34 @@ order, packets come out in decode order (one packet a frame, maybe delayed), loo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gvcodec.types import Planes
+import numpy as np
+
+from gvcodec.types import Plane, Planes
+
+
+class FloatPlanes(tuple[Plane, Plane, Plane]):
+    """Planes that a float network made, the same on every machine but for their last bits, with the `integers` behind them,
+    which are the same everywhere."""
+
+    integers: bytes
+
+    @staticmethod
+    def of(planes: Planes, integers: bytes) -> FloatPlanes:
+        made = FloatPlanes(planes)
+        made.integers = integers
+        return made
+
+
+def hashed(loop: Planes) -> Iterator[bytes | memoryview]:
+    """What the loop hash takes of a loop frame: its samples, or the integers behind them."""
+    if isinstance(loop, FloatPlanes):
+        yield loop.integers
+    else:
+        yield from (np.ascontiguousarray(plane, "<u2").data for plane in loop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
     gvcodec train checkpoints/base-tokens.toml --minutes 600
 
 Runs on idle time for many hours: it stops after so many minutes or at SIGTERM/SIGINT, everything is saved every five
-minutes (`state.pt`, atomically), and the next call goes on from there. `tokens.safetensors` holds the averaged weights, `log.jsonl` a
-line every few minutes: window-frames seen, processor hours, losses, bits a window, what zeroing the tokens costs.
+minutes (`state.pt`, atomically), and the next call goes on from there. `tokens-1.safetensors` is the averaged model as streams name
+it, with the integer entropy network; `log.jsonl` has a line every few minutes: window-frames seen, processor hours, losses, bits a window, what zeroing the tokens costs.
 
 Windows walk through clips (`token_material.Streams`): the state behind a frame, as the model itself decoded it, is where the next
 step begins, so the model meets its own drift although gradients go through a few frames only. Stages, by window-frames seen:
@@ -32,12 +32,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
-from gvcodec.appearance.checkpoint import save_weights
 from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
+from gvcodec.structure.tokens.checkpoint import NAME, write
 from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel, search
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.losses import SMALL, to_rgb
+from gvcodec.train.token_entropy import network_of
 from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 from gvcodec.train.vgg import PerceptualLoss
 
@@ -161,12 +162,15 @@ class Trainer:
         material = Path(config.material)
         self.slots = []
         for number, shape in enumerate(_SHAPES):
-            clips = open_clips(material, False, shape)
+            if not (clips := open_clips(material, False, shape)):
+                continue
             shape_of = (config.batch, 2, self.sizes.tokens, self.sizes.channels)
             empty = np.zeros(shape_of, np.int32)
             walks = Streams(clips, config.batch, shape, config.seed + self.steps * 2 + number)
             self.slots.append(Slots(walks, None, empty, empty.copy(), torch.zeros(config.batch)))
         self.held = open_clips(material, True, _SHAPES[0])
+        if not self.slots or not self.held:
+            raise UsageError(f"{material}: no clips of 512×256 to train with, or none that are held out")
         self.loss = self._perceptual()
 
     def _perceptual(self) -> PerceptualLoss | None:
@@ -180,16 +184,15 @@ class Trainer:
         self.steps, self.seen, self.hours, self.price, self.gain = saved["counters"]
 
     def save(self) -> None:
-        """`state.pt`, to go on from, and `tokens.safetensors`, the averaged weights in fp16."""
+        """`state.pt`, to go on from, and the averaged model as streams name it."""
         names = ("model", "mean", "twin", "mean_twin", "optimizer")
         state = {name: getattr(self, name).state_dict() for name in names}
+        state["sizes"] = self.sizes.as_dict()
         state["counters"] = [self.steps, self.seen, self.hours, self.price, self.gain]
         partial = self.out / "state.part"
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
-        weights = {f"model.{k}": v for k, v in self.mean.state_dict().items()}
-        weights |= {f"twin.{k}": v for k, v in self.mean_twin.state_dict().items()}
-        save_weights(weights, self.out / "tokens.safetensors", {"tokens": json.dumps(self.sizes.as_dict())})
+        write(self.out / NAME, self.mean, network_of(self.mean_twin), self.price)
 
     def log(self, entry: dict[str, object]) -> None:
         line = {"seen": self.seen, "steps": self.steps, "processor_hours": round(self.hours, 3)} | entry
@@ -409,4 +412,4 @@ def main(config_path: Path, minutes: float, out: str | None = None, material: st
             signal.signal(number, handler)
     if not stopped:
         trainer.validate()
-    return trainer.out / "tokens.safetensors"
+    return trainer.out / NAME

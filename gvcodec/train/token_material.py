@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure.standard import StandardEncoder
-from gvcodec.structure.tokens.model import WINDOW, Picture
+from gvcodec.structure.tokens.model import Picture
 from gvcodec.train.cache import held_out
 from gvcodec.types import Planes, VideoFormat
 
@@ -102,7 +102,7 @@ class Clip:
 
 
 def open_clips(folder: Path, held_out: bool, least: tuple[int, int]) -> list[Clip]:
-    """Clips of at least (height, width). Raises `UsageError` when there is none."""
+    """Clips of at least (height, width). Raises `UsageError` where there is no material."""
     index = folder / "index.jsonl"
     if not index.is_file():
         raise UsageError(f"{folder}: no material here (make it with python -m gvcodec.train.token_material)")
@@ -112,8 +112,6 @@ def open_clips(folder: Path, held_out: bool, least: tuple[int, int]) -> list[Cli
         for e in entries
         if e["held_out"] == held_out and e["height"] >= least[0] and e["width"] >= least[1] and e["frames"] > KEY_STEP
     ]
-    if not chosen:
-        raise UsageError(f"{folder}: no clips of {least[1]}×{least[0]}")
     return [Clip(folder, entry) for entry in chosen]
 
 

@@ -8,7 +8,6 @@ Importing this module imports torch.
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import Coded, CodedFrame
+from gvcodec.structure import Coded, CodedFrame, FloatPlanes
 from gvcodec.structure.cuts import CutFinder
 from gvcodec.structure.standard import MIN_GOP, StandardDecoder, StandardEncoder
 from gvcodec.structure.tokens.checkpoint import find_tokens, read_model, read_network, read_sizes
@@ -56,7 +55,7 @@ def to_planes(picture: Picture, height: int, width: int) -> Planes:
 def windows_differ(a: Picture, b: Picture) -> NDArray[np.float64]:
     """The distortion that the model was trained with, of each window (N,)."""
     luma, chroma = (((x - y).square() + 1e-6).sqrt().mean(1, keepdim=True) for x, y in zip(a, b, strict=True))
-    off = F.avg_pool2d(luma, WINDOW) + 0.5 * 2 * F.avg_pool2d(chroma, WINDOW // 2) / 2
+    off = F.avg_pool2d(luma, WINDOW) + 0.5 * F.avg_pool2d(chroma, WINDOW // 2)
     return off.flatten().double().numpy()
 
 
@@ -73,13 +72,10 @@ class _Side:
         windows = -(-fmt.height // WINDOW) * -(-fmt.width // WINDOW)
         self._entropy = Entropy(read_network(model), windows, sizes["tokens"], sizes["channels"])
         self._state: State | None = None
-        #: Integers of the frames given out, for the loop hash, in display order.
-        self.integers: deque[bytes] = deque()
 
     def _begin(self, planes: Planes, q: int) -> None:
         self._entropy.restart(q)
         self._state = self._model.begin(tuple(x.to(self._device) for x in to_picture(planes)))  # type: ignore[arg-type]
-        self.integers.append(b"".join(np.ascontiguousarray(plane, "<u2").tobytes() for plane in planes))
 
     @torch.inference_mode()
     def _show(self, tokens: Integers, counts: NDArray[np.int64]) -> State:
@@ -110,9 +106,9 @@ class _Side:
     def _take(self, state: State, tokens: Integers, counts: NDArray[np.int64]) -> Planes:
         """Go on from `state`; the frame as planes."""
         self._state = state
-        self.integers.append(counts.astype(np.uint8).tobytes() + tokens.astype("<i4").tobytes())
         picture = tuple(x.cpu() for x in state.before)
-        return to_planes(picture, self._fmt.height, self._fmt.width)  # type: ignore[arg-type]
+        planes = to_planes(picture, self._fmt.height, self._fmt.width)  # type: ignore[arg-type]
+        return FloatPlanes.of(planes, counts.astype(np.uint8).tobytes() + tokens.astype("<i4").tobytes())
 
 
 def _tidy(state: State) -> State:
@@ -132,7 +128,6 @@ class TokenEncoder:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
         self._side = _Side(fmt, threads, model or find_tokens())
-        self.integers = self._side.integers
         self._fmt, self._q, self._keyint, self._threads = fmt, q, keyint, threads
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key = 0
@@ -193,7 +188,6 @@ class TokenDecoder:
 
     def __init__(self, fmt: VideoFormat, threads: int, model: Path) -> None:
         self._side = _Side(fmt, threads, model)
-        self.integers = self._side.integers
         self._fmt, self._threads = fmt, threads
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:

@@ -107,7 +107,7 @@ class Entropy:
         self._level = np.where(there, level, self._level)
 
     def _head(self, counts: NDArray[np.int64], with_tokens: NDArray[np.int64]) -> bytes:
-        windows, tokens, _ = self._shape
+        windows = self._shape[0]
         n = int(counts[with_tokens[0]])
         if (counts[with_tokens] == n).all():
             if len(with_tokens) == windows:

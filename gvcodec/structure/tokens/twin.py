@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from gvcodec.structure.tokens.entropy import REACH, side_count
 from gvcodec.structure.tokens.model import Sizes
 
-#: Table 27 has a mean deviation of one.
-_USUAL = 27.0
+#: Table 27 has a mean deviation of one. An output of one adds so many tables, or moves the mean by so much.
+USUAL, SCALE_RANGE, MEAN_RANGE = 27.0, 32.0, 8.0
 _LEAK = 0.01
 
 
@@ -38,12 +38,12 @@ class Twin(nn.Module):
         x = torch.cat([side.to(values.dtype) / 127, before], -1)
         x = bounded(self.second(bounded(self.first(x))))
         scale, mean = self.last(x).unbind(-1)
-        return (_USUAL + 32 * scale).clamp(0, 63), 8 * mean
+        return (USUAL + SCALE_RANGE * scale).clamp(0, 63), MEAN_RANGE * mean
 
     def bits(self, side: Tensor, values: Tensor) -> Tensor:
         """Bits of each value, (…, S)."""
         scale, mean = self(side, values)
-        b = 2 ** ((scale - _USUAL) / 6)
+        b = 2 ** ((scale - USUAL) / 6)
         far = (values - mean).abs()
         near = 1 - 0.5 * (torch.exp(-(0.5 - far) / b) + torch.exp(-(0.5 + far) / b))
         outer = -(far - 0.5) / b + torch.log1p(-torch.exp(-1 / b)) - 0.6931

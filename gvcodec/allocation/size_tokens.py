@@ -1,0 +1,61 @@
+"""A file of base tokens of a given size: the quality is bracketed and the bracket narrowed along the curve of log size."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from gvcodec.allocation.passes import Pass, run
+from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
+
+#: Steps of quality between which keyframes still differ.
+_GRAIN = 0.25
+_ENOUGH, _PASSES = 0.99, 7
+
+
+def encode_tokens(search: Search) -> Fitted:
+    """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
+    most = search.config.coarsest
+    tried: dict[float, int] = {}
+    best: Pass | None = None
+    q = _grained(search.first_guess(), 0.0, most)
+    while True:
+        coded = run(
+            search.open_source,
+            dataclasses.replace(search.config, q=q),
+            f"pass {search.full + 1}",
+            search.watch,
+            search.extent.frames,
+            progress=search.progress,
+        )
+        search.full += 1
+        search.frames_coded += search.extent.frames
+        tried[q] = len(coded.data)
+        if len(coded.data) <= search.limit and (best is None or len(coded.data) > len(best.data)):
+            best = coded
+        if best is None and q >= most:
+            raise search.too_small(coded)
+        if best is not None and (len(best.data) >= _ENOUGH * search.limit or search.full >= _PASSES):
+            return search.fitted(best)
+        q = _next(tried, search.limit, most)
+        if q in tried:
+            assert best is not None
+            return search.fitted(best)
+
+
+def _next(tried: dict[float, int], limit: int, most: float) -> float:
+    """Where the line through the nearest points on either side meets the limit."""
+    large = max((q for q, size in tried.items() if size > limit), default=None)
+    small = min((q for q, size in tried.items() if size <= limit), default=None)
+    if large is not None and small is not None and large < small:
+        part = math.log(tried[large] / limit) / math.log(tried[large] / tried[small])
+        q = large + part * (small - large)
+        return _grained(q, large + _GRAIN, small - _GRAIN) if small - large > _GRAIN else small
+    near = small if large is None else large
+    assert near is not None
+    step = math.log(tried[near] / limit) / USUAL_SLOPE
+    return _grained(near + (min(step, -1.0) if large is None else max(step, 1.0)), 0.0, most)
+
+
+def _grained(q: float, least: float, most: float) -> float:
+    return min(max(round(q / _GRAIN) * _GRAIN, least), most)

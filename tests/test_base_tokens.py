@@ -1,0 +1,268 @@
+"""Base tokens: a small untrained model, made here, codes and decodes; what counts is that bits and integers are the same
+everywhere, not how it looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
+from gvcodec.types import VideoFormat
+
+torch = pytest.importorskip("torch")
+
+from gvcodec import cli  # noqa: E402
+from gvcodec.api import decode_planes, encode  # noqa: E402
+from gvcodec.bitstream import Kind, Reader  # noqa: E402
+from gvcodec.entropy.reference import clamp  # noqa: E402
+from gvcodec.structure.tokens import checkpoint, codec, entropy, model, payload  # noqa: E402
+from gvcodec.structure.tokens.twin import Twin  # noqa: E402
+from gvcodec.train.token_entropy import network_of  # noqa: E402
+
+SIZES = model.Sizes(width=32, heads=2, local=1, stages=1, tokens=8, channels=4, memory=2, features=8, filters=16)
+FORMAT = VideoFormat(290, 120, Fraction(25), Fraction(1, 25))
+
+
+def made_up() -> model.TokenModel:
+    """A model whose tokens matter: what begins as zero is random."""
+    torch.manual_seed(1)
+    net = model.TokenModel(SIZES)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.startswith(("motion", "coarse", "refine.coarse")) and name.endswith("weight"):
+                parameter.normal_(std=0.05)
+        net.to_tokens[1].weight.normal_(std=0.6)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models")
+    torch.manual_seed(2)
+    twin = Twin(SIZES)
+    torch.nn.init.normal_(twin.last.weight, std=0.3)
+    checkpoint.write(path / checkpoint.NAME, made_up(), network_of(twin), 0.0)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def shipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [folder])
+    monkeypatch.setenv("GVCODEC_MODELS", str(folder))
+
+
+def clip(frames: int, width: int = 290, height: int = 120) -> list[tuple[np.ndarray, ...]]:
+    """A texture that moves by two pixels a frame."""
+    rng = np.random.default_rng(5)
+    whole = rng.integers(100, 900, (height // 4 + 2, width // 4 + 40)).repeat(4, 0).repeat(4, 1)
+    return [
+        tuple(
+            np.ascontiguousarray(whole[: -(-height // s), 2 * i : 2 * i + -(-width // s)].astype(np.uint16))
+            for s in (1, 2, 2)
+        )
+        for i in range(frames)
+    ]
+
+
+def test_windows_are_cut_and_joined_again() -> None:
+    x = torch.randn(2, 3, 512, 256)
+    cut = model.to_windows(x, 16)
+    assert cut.shape == (2, 2, 256, 768)
+    assert torch.equal(model.from_windows(cut, 3, 16, (2, 1)), x)
+    assert torch.equal(cut[0, 1, 17, :16], x[0, 0, 256 + 16, 16:32])
+
+
+def test_an_untrained_model_repeats_the_frame_before() -> None:
+    net = model.TokenModel(SIZES).eval()
+    before = torch.rand(1, 1, 256, 256) - 0.5, torch.rand(1, 2, 128, 128) - 0.5
+    done = net.decode(torch.randn(1, 1, 8, 4), torch.tensor([[8]]), net.begin(before), torch.tensor([30.0]))
+    assert (done.moved[0] - before[0]).abs().max() < 1e-4
+    assert (done.picture[0] - before[0]).abs().max() < 0.03  # the little of the coarse picture that shows
+
+
+def test_the_tree_of_regions_halves_the_window_again_and_again() -> None:
+    regions = model.tree(32).reshape(32, 16, 16)
+    assert (regions[0] == 1).all() and (regions[1] == 1).all()
+    for depth, (first, last) in enumerate([(1, 2), (2, 4), (4, 8), (8, 16), (16, 32)]):
+        covered = (regions[first:last] > 0).sum(0)
+        assert (covered == 1).all(), depth
+
+
+@pytest.mark.parametrize("counts", [[8, 8, 8], [0, 8, 0], [3, 0, 7], [1, 1, 0]])
+def test_payloads_come_back(counts: list[int], folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    network = checkpoint.read_network(folder / checkpoint.NAME)
+    one, other = (payload.Entropy(network, 3, 8, 4) for _ in range(2))
+    for side in (one, other):
+        side.restart(33)
+    for _ in range(3):
+        number = np.array(counts)
+        tokens = np.round(rng.laplace(0, 3, (3, 8, 4))).astype(np.int32)
+        tokens[np.arange(8)[:, None].repeat(4, 1)[None] >= number[:, None, None]] = 0
+        found, there = other.decode(one.encode(tokens, number))
+        assert np.array_equal(found, tokens) and np.array_equal(there, number)
+
+
+def test_a_frame_of_copies_is_no_bytes(folder: Path) -> None:
+    coder = payload.Entropy(checkpoint.read_network(folder / checkpoint.NAME), 5, 8, 4)
+    assert coder.encode(np.zeros((5, 8, 4), np.int32), np.zeros(5, np.int64)) == b""
+    assert not coder.decode(b"")[1].any()
+
+
+def test_any_bytes_decode_or_are_refused(folder: Path) -> None:
+    rng = np.random.default_rng(3)
+    coder = payload.Entropy(checkpoint.read_network(folder / checkpoint.NAME), 5, 8, 4)
+    refused = 0
+    for _ in range(500):
+        try:
+            tokens, counts = coder.decode(rng.bytes(int(rng.integers(1, 40))))
+            assert np.abs(tokens).max() <= payload.LARGEST and counts.max() <= 8
+        except DamagedStreamError:
+            refused += 1
+    assert refused
+
+
+def test_file_decodes_to_what_the_encoder_saw(folder: Path) -> None:
+    data = encode(clip(5), format=FORMAT, base="tokens", q=40, keyint=3)
+    kinds = [p.kind for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
+    assert kinds == [Kind.KEY, Kind.INTER, Kind.INTER, Kind.KEY, Kind.INTER]
+    frames = list(decode_planes(data))  # checks the loop hash
+    assert len(frames) == 5 and frames[4][0].shape == (120, 290) and frames[4][1].shape == (60, 145)
+    later = list(decode_planes(data, start=3))
+    assert all(np.array_equal(a, b) for x, y in zip(frames[3:], later, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_same_file_and_integers_on_one_and_two_threads() -> None:
+    one, two = (encode(clip(4), format=FORMAT, base="tokens", q=35, threads=n) for n in (1, 2))
+    assert one == two
+    for threads in (1, 2):
+        assert len(list(decode_planes(one, threads=threads))) == 4
+
+
+def test_loop_hash_covers_tokens_not_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(clip(3), format=FORMAT, base="tokens", q=35)
+    before = codec.to_planes
+    monkeypatch.setattr(codec, "to_planes", lambda *a: tuple(np.maximum(p, 1) for p in before(*a)))
+    assert len(list(decode_planes(data))) == 3
+
+
+def test_windows_that_do_not_pay_are_exact_copies(folder: Path) -> None:
+    sizes = dataclasses.replace(SIZES)
+    path = folder / "dear.safetensors"
+    checkpoint.write(path, made_up(), checkpoint.read_network(folder / checkpoint.NAME), 1e3)
+    assert sizes == SIZES
+    encoder = codec.TokenEncoder(FORMAT, 40, model=path)
+    first, second = (encoder.send(planes) for planes in clip(2))
+    assert second.packets[0].payload == b""
+    assert all(np.array_equal(a, b) for a, b in zip(first.loops[0], second.loops[0], strict=True))
+    path.unlink()
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gvcodec.media.writer import open_writer
+
+    source, coded = tmp_path / "in.y4m", tmp_path / "out.bin"
+    with open_writer(source, FORMAT) as writer:
+        for number, planes in enumerate(clip(6)):
+            writer.write(planes, number)
+    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3"]
+    assert cli.main(["encode", *run, "-q", "45", "--resume"]) == 0
+    assert cli.main(["verify", str(coded)]) == 0
+    assert cli.main(["info", str(coded)]) == 0
+    part, both = tmp_path / "part.bin", tmp_path / "both.bin"
+    assert cli.main(["cut", str(coded), str(part), "--from", "0.12"]) == 0
+    assert cli.main(["cat", str(part), str(coded), "-o", str(both)]) == 0
+    assert cli.main(["decode", str(both), str(tmp_path / "both.y4m")]) == 0
+    limit = 4 * coded.stat().st_size // 5
+    assert cli.main(["encode", *run, "--size", str(limit), "-y"]) == 0
+    assert coded.stat().st_size <= limit
+    coded.write_bytes(coded.read_bytes()[:-60])
+    assert cli.main(["repair", str(coded), str(tmp_path / "mended.bin")]) == 0
+    assert cli.main(["decode", str(tmp_path / "mended.bin"), str(tmp_path / "mended.y4m")]) == 0
+    capsys.readouterr()
+
+
+def test_other_options_and_missing_models_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in ({"scale": Fraction(1, 2)}, {"preset": 3}, {"eye": True}, {"alloc": "elbo"}):
+        with pytest.raises(UsageError):
+            encode(clip(1), format=FORMAT, base="tokens", **options)
+    data = encode(clip(1), format=FORMAT, base="tokens")
+    monkeypatch.delenv("GVCODEC_MODELS")
+    with pytest.raises(WrongModelError):
+        list(decode_planes(data))
+    monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [folder / "none"])
+    with pytest.raises(MediaError, match="no model of base tokens"):
+        encode(clip(1), format=FORMAT, base="tokens")
+
+
+def test_damaged_model_files_are_refused(folder: Path, tmp_path: Path) -> None:
+    whole = (folder / checkpoint.NAME).read_bytes()
+    path = tmp_path / "m.safetensors"
+    for data in (b"", whole[:1000], whole.replace(b'\\"width\\": 32', b'\\"width\\": -9')):
+        path.write_bytes(data)
+        with pytest.raises(MediaError):
+            checkpoint.read_sizes(path)
+            checkpoint.read_model(path)
+
+
+def test_integer_network_agrees_with_its_twin() -> None:
+    torch.manual_seed(4)
+    twin = Twin(SIZES)
+    torch.nn.init.normal_(twin.last.weight, std=0.5)
+    from gvcodec.entropy import streams
+
+    rng = np.random.default_rng(0)
+    values = np.round(rng.laplace(0, 2, (2, 8, 4))).astype(np.int32)
+    side = entropy.side(values, np.abs(values) * 16, 20, np.array([8, 5]))
+    flat = values.reshape(2, -1)
+    scale, mean = (t.detach().numpy() for t in twin(torch.from_numpy(side), torch.from_numpy(flat).float()))
+    before = np.zeros((2, 32, entropy.REACH), np.int32)
+    for step in range(32):
+        for back in range(min(step, entropy.REACH)):
+            before[:, step, back] = flat[:, step - 1 - back]
+    seen = np.clip(before, -64, 63).astype(np.int32) + 64
+    inputs = np.concatenate([side, seen.astype(np.uint8)], -1).reshape(64, -1)
+    out = streams.forward(network_of(twin), inputs).reshape(2, 32, 2)
+    assert np.abs(out[..., 0] - scale).max() < 2.0
+    assert np.abs(out[..., 1] / 8 - mean).max() < 0.7
+    assert clamp(3, 0, 2) == 2
+
+
+def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
+    """One step on a made-up clip: weights change, the log is written, the state is resumed."""
+    import json
+
+    from gvcodec.train import base_tokens
+
+    stem, h, w = tmp_path / "moving", 256, 512
+    samples, keys = open(f"{stem}.yuv", "wb"), open(f"{stem}.key", "wb")
+    with samples, keys:
+        for number, planes in enumerate(clip(22, w, h)):
+            flat = np.concatenate([p.ravel() for p in planes])
+            samples.write((flat >> 2).astype(np.uint8).tobytes())
+            if number % 10 == 0:
+                keys.write((flat >> 2 << 2).astype("<u2").tobytes())
+    entries = [
+        {"name": "moving", "width": w, "height": h, "frames": 22, "keys": [30] * 3, "held_out": held}
+        for held in (False, True)
+    ]
+    (tmp_path / "index.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    config = base_tokens.Config(
+        str(tmp_path), str(tmp_path / "out"), width=32, local=1, stages=1, batch=1, perceptual=0.0, threads=1
+    )
+    trainer = base_tokens.Trainer(config)
+    before = trainer.model.read.weight.clone()
+    trainer.step()
+    assert not torch.equal(before, trainer.model.read.weight)
+    trainer.validate(frames=1)
+    trainer.save()
+    again = base_tokens.Trainer(config)
+    assert (again.steps, again.seen) == (1, 2)
+    assert checkpoint.read_sizes(tmp_path / "out" / checkpoint.NAME)[1] == pytest.approx(trainer.price, rel=1e-3)
+    line = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
+    assert line["held_out"]["repeat"] > 0
