@@ -241,7 +241,9 @@ class Trainer:
         side = np.stack(
             [
                 entropy.side(last, level, int(one), number)
-                for last, level, one, number in zip(slots.last, slots.level, q.tolist(), counts.cpu().numpy(), strict=True)
+                for last, level, one, number in zip(
+                    slots.last, slots.level, q.tolist(), counts.cpu().numpy(), strict=True
+                )
             ]
         )
         bits = self.twin.bits(torch.from_numpy(side).to(self.device), tokens.flatten(2)).unflatten(-1, tokens.shape[2:])
@@ -292,7 +294,10 @@ class Trainer:
             self._look_at_tokens(began, now, rounded, slots.q.to(self.device))
         slots.state = detached(slots.state)  # type: ignore[arg-type]
         if not all(bool(torch.isfinite(part).all()) for part in (*slots.state.before, slots.state.memory)):
-            slots.state, slots.streams = None, Streams(slots.streams.clips, config.batch, slots.streams.size, self.steps)
+            slots.state, slots.streams = (
+                None,
+                Streams(slots.streams.clips, config.batch, slots.streams.size, self.steps),
+            )
         self._price(sums["priced"])
         self.steps += 1
         self.seen += length * config.batch * 2

@@ -220,9 +220,7 @@ class Stage(nn.Module):
     def _across(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         b, n, length, d = x.shape
         rest = length - PATCHES
-        at = torch.stack(
-            torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij"), -1
-        ).reshape(n, 2)
+        at = torch.stack(torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij"), -1).reshape(n, 2)
         far = (at[:, None] - at[None]).abs().sum(-1).to(x.device, torch.float32)
         far = far.repeat_interleave(rest, 0).repeat_interleave(rest, 1)
         bias = -F.softplus(self.slope)[:, None, None] * far
@@ -345,9 +343,7 @@ class TokenModel(nn.Module):
         detail = self._cells(self.detail(features), self.sizes.features, grid)
         moved = move(state.before, motion)
         shows = torch.sigmoid(coarse[:, 24:])
-        blend = [
-            F.interpolate(shows, size=plane.shape[2:], mode="bilinear", align_corners=False) for plane in moved
-        ]
+        blend = [F.interpolate(shows, size=plane.shape[2:], mode="bilinear", align_corners=False) for plane in moved]
         drawn = F.pixel_shuffle(coarse[:, :16], 4), F.pixel_shuffle(coarse[:, 16:24], 2)
         mixed = tuple(m + b * (d - m) for m, b, d in zip(moved, blend, drawn, strict=True))
         residual = self.refine(mixed, detail)  # type: ignore[arg-type]
