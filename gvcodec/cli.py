@@ -18,7 +18,6 @@ from typing import NoReturn
 
 import gvcodec
 from gvcodec import signals
-from gvcodec.bitstream.header import BASES
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.files import protected
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
@@ -109,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
     )
     encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
-    encode.add_argument("--base", choices=BASES, default="av1", help="structure layer (av1)")
+    encode.add_argument("--base", choices=("klt", "av1", "hevc", "vvc", "tokens"), default="av1", help="structure layer (av1)")
     encode.add_argument(
         "--base-scale",
         type=_scale,
