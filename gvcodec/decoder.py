@@ -210,9 +210,9 @@ class Decoder:
                 self._report(event)
                 broken = broken or event.broken
                 if event.broken:
-                    self._conceal(event.frames)
+                    yield from self._conceal(event.frames)
             elif broken and event.kind is Kind.INTER:
-                self._conceal(1)
+                yield from self._conceal(1)
             else:
                 broken = broken and event.kind is not Kind.KEY
                 try:
@@ -222,13 +222,13 @@ class Decoder:
                     self._timing.lose()
                     if event.is_frame:
                         broken = True
-                        self._conceal(0)
+                        yield from self._conceal(0)
             yield from self._ready()
         try:
             self.flush()
         except DamagedStreamError as error:
             note_loss(self.losses, f"frame {self._shown}: {error}")
-            self._conceal(0)
+            yield from self._conceal(0)
         yield from self._ready()
         if not self.losses:
             self.verify(salvage.loop_hash)
@@ -355,8 +355,8 @@ class Decoder:
         if loss.side:
             self._timing.lose()
 
-    def _conceal(self, frames: int) -> None:
-        """Fill up with the last frame: those sent whose picture is not there, then `frames` more."""
+    def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
+        """Frames that are ready, then fill up with the last frame: those sent whose picture is not there, then `frames` more."""
         self._show(self._structure.abandon())
         self._paint(whatever=True)
         missing = self._sent - self._shown + frames
@@ -376,6 +376,7 @@ class Decoder:
             self.concealed[-1] = (self.concealed[-1][0], self.concealed[-1][1] + missing)
         else:
             self.concealed.append((self._shown, missing))
+        yield from self._ready()
         for _ in range(missing):
-            self._frames.append(DecodedFrame(last.planes, self._timing.receive(), last.loop, True))
             self._shown += 1
+            yield DecodedFrame(last.planes, self._timing.receive(), last.loop, True)

@@ -17,7 +17,7 @@ from conftest import moving_texture
 
 import gvcodec
 from gvcodec import cli, limits
-from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
@@ -305,3 +305,42 @@ def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path: Path, kind: 
         for command, output in (("verify", []), ("decode", [str(tmp_path / "o.y4m")]))
     }
     assert codes == {0 if kind == "nothing" else 3}
+
+
+@pytest.mark.parametrize("attack", ["claims", "gops", "keys"])
+def test_reading_behind_damage_takes_time_that_grows_with_the_file(
+    monkeypatch: pytest.MonkeyPatch, plain: bytes, attack: str
+) -> None:
+    """Made-up sizes make each packet look at all that follows."""
+    gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
+    unit = {"claims": claim + gop, "gops": gop + claim, "keys": Packet(Kind.KEY, b"\x40").pack() + claim + gop}[attack]
+    monkeypatch.setattr(recovery, "_FREE_LOOKS", 1 << 27)
+    looked = []
+    for size in (1 << 14, 1 << 16):
+        count = 0
+        peek = recovery._Rewindable.peek
+
+        def counting(source: recovery._Rewindable, most: int, peek=peek) -> bytes:
+            nonlocal count
+            found = peek(source, most)
+            count += len(found)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(recovery._Rewindable, "peek", counting)
+            header = Reader(io.BytesIO(plain)).header
+            list(recovery.Salvage(io.BytesIO(header.pack() + unit * (size // len(unit)))).events())
+        looked.append(count)
+    assert looked[1] < 6 * looked[0] + (1 << 20)
+
+
+def test_a_count_of_lost_frames_is_not_believed_again_and_again(plain: bytes) -> None:
+    """Twelve bytes for a GOP that claims a thousand more."""
+    header, stream, frames = Reader(io.BytesIO(plain)).header, b"", 0
+    for _ in range(100):
+        frames += 1000
+        stream += Packet(Kind.KEY, b"\x40").pack()
+        stream += Packet(Kind.GOP, bytes(4) + encode_var(frames)).pack()
+    salvage = recovery.Salvage(io.BytesIO(header.pack() + stream))
+    lost = sum(event.frames for event in salvage.events() if isinstance(event, recovery.Loss))
+    assert lost <= 1000 + len(stream) // 3

@@ -9,6 +9,7 @@ says how many frames there should have been. Works on pipes; only a damaged head
 
 from __future__ import annotations
 
+import binascii
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,7 +17,16 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.header import SequenceHeader
-from gvcodec.bitstream.packets import CHECKSUM_BYTES, EXTENDED, EXTENDED_AT, Kind, Packet, parse_head, read_packet
+from gvcodec.bitstream.packets import (
+    CHECKSUM_BYTES,
+    EXTENDED,
+    EXTENDED_AT,
+    MAX_PAYLOAD,
+    Kind,
+    Packet,
+    parse_head,
+    read_packet,
+)
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError
@@ -27,6 +37,10 @@ _GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
 _CHUNK = 1 << 16
 #: Frames missing at one place: what the bytes there could hold, three each, and so many that vanished bytes and all.
 _LEAST_FRAME = 3
+#: Bytes looked at in vain: so many a byte of the stream, and as many as a few packets of the largest size have. A made-up size
+#: costs as many bytes as it claims; without a bound, a stream of made-up sizes takes time that grows with its square.
+_LOOKS = 16
+_FREE_LOOKS = 4 * MAX_PAYLOAD
 _MAX_VANISHED = 1000
 
 
@@ -71,15 +85,18 @@ class Salvage:
         self._skipped_frame = False
         #: The last GOP ended unseen: frames of it may be missing without a trace.
         self._unsure = False
+        #: Bytes of packets that were looked at and not taken.
+        self._looked = 0
 
     def events(self) -> Iterator[Packet | Loss]:
         """Packets as `Reader.packets` gives them, and losses at their place."""
         while True:
             self._source.mark()
+            begin = self._source.place()
             try:
-                packet, data = read_packet(self._source)
+                packet, data = self._read()
             except DamagedStreamError as error:
-                self._source.rewind()
+                self._source.go_to(begin)
                 if self._source.at_end():
                     self.frames += self._unnumbered
                     yield Loss(self._unnumbered, "the end is missing", self._in_gop, footer=not self._in_gop)
@@ -126,8 +143,11 @@ class Salvage:
             count = cursor.var() if len(cursor) else None
         given = self.frames - self._first
         missing = self._unnumbered if count is None else max(0, count - self.frames)
-        room = (self._source.position() - self._start) // _LEAST_FRAME + _MAX_VANISHED
-        missing = missing if missing <= room else 0
+        position = self._source.position()
+        room = (position - self._start) // _LEAST_FRAME + _MAX_VANISHED
+        # All together there are no more frames than the bytes could hold: a made-up count is not believed again and again.
+        possible = position // _LEAST_FRAME + _MAX_VANISHED - self.frames
+        missing = missing if missing <= min(room, possible) else 0
         self.frames += missing
         if payload is None:
             yield Loss(missing, f"frame {self._first}: the end of a GOP is missing", missing > 0, suspect=given)
@@ -174,6 +194,17 @@ class Salvage:
         if not skipped:
             self._search()
 
+    def _read(self) -> tuple[Packet | None, bytes]:
+        """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in vain."""
+        _, size = self._claim()
+        if self._looked + size > _LOOKS * self._source.position() + _FREE_LOOKS:
+            raise DamagedStreamError("too many sizes are made up")
+        try:
+            return read_packet(self._source)
+        except DamagedStreamError:
+            self._looked += size
+            raise
+
     def _claim(self) -> tuple[int, int]:
         """The number of a `Kind` and the size that the packet here claims to have; size 0 when it cannot be read."""
         head = self._source.peek(MAX_BYTES + 1)
@@ -188,13 +219,13 @@ class Salvage:
 
     def _skip(self, size: int) -> bool:
         """Skip so many bytes if a whole packet stands behind them."""
-        if not size or len(self._source.peek(size + 1)) <= size:
+        if not size or not self._source.has(size + 1):
             return False
         begin = self._source.place()
-        self._source.read(size)
-        behind = self._source.place()
+        behind = begin + size
+        self._source.go_to(behind)
         try:
-            read_packet(self._source)
+            self._read()
         except DamagedStreamError:
             self._source.go_to(begin)
             return False
@@ -211,7 +242,7 @@ class Salvage:
             rest = data[:-_GOP_SIZE] if len(data) > _GOP_SIZE else data
             for match in _GOP_HEAD.finditer(rest):
                 self._source.go_to(begin + match.start())
-                if self._is_gop():
+                if _has_checksum(data, match.start()) and self._is_gop():
                     self._source.go_to(begin + match.start())
                     return
             self._source.go_to(begin + len(rest))
@@ -221,17 +252,23 @@ class Salvage:
     def _is_gop(self) -> bool:
         """Whether a `gop` packet and behind it another packet or nothing stands here."""
         try:
-            packet, _ = read_packet(self._source)
+            packet, _ = self._read()
             if packet is None or packet.kind is not Kind.GOP:
                 return False
             cursor = Cursor(packet.payload[4:], "gop")
             if len(cursor) and cursor.var() < self.frames:
                 return False
             if not self._source.at_end():
-                read_packet(self._source)
+                self._read()
         except DamagedStreamError:
             return False
         return True
+
+
+def _has_checksum(data: bytes, at: int) -> bool:
+    """Whether a small packet that begins here has its checksum right."""
+    end = at + 1 + (data[at] >> 2)
+    return binascii.crc_hqx(data[at:end], 0xFFFF) == int.from_bytes(data[end : end + CHECKSUM_BYTES], "little")
 
 
 class _Rewindable:
@@ -241,7 +278,7 @@ class _Rewindable:
         # A live pipe gives what it has with `read1`; `read` would wait for more.
         self._next = getattr(stream, "read1", stream.read)
         self._data = bytearray()
-        self._mark = self._at = self._dropped = 0
+        self._at = self._dropped = 0
 
     def read(self, size: int, /) -> bytes:
         found = self.peek(size)
@@ -251,15 +288,20 @@ class _Rewindable:
     def peek(self, size: int) -> bytes:
         """Up to `size` bytes that `read` gives next."""
         self._fill(size)
-        return bytes(self._data[self._at : self._at + size])
+        return bytes(memoryview(self._data)[self._at : self._at + size])
 
     def peek_some(self, least: int) -> bytes:
         """At least so many bytes if there are as many, and what else has come already."""
         self._fill(least)
-        return bytes(self._data[self._at : self._at + _CHUNK])
+        return bytes(memoryview(self._data)[self._at : self._at + _CHUNK])
+
+    def has(self, size: int) -> bool:
+        """Whether there are so many bytes."""
+        self._fill(size)
+        return len(self._data) >= self._at + size
 
     def at_end(self) -> bool:
-        return not self.peek(1)
+        return not self.has(1)
 
     def position(self) -> int:
         """Bytes read since the start of the stream."""
@@ -271,10 +313,6 @@ class _Rewindable:
             self._dropped += self._at
             del self._data[: self._at]
             self._at = 0
-        self._mark = self._at
-
-    def rewind(self) -> None:
-        self._at = self._mark
 
     def place(self) -> int:
         return self._at
