@@ -7,6 +7,7 @@
 
 #include "arrays.hpp"
 #include "core/painter.hpp"
+#include "turn.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -58,12 +59,14 @@ class Painter {
     l.gate = to_dense(gate, l.style.outputs, l.enter.outputs);
     l.middle = to_dense(middle, l.enter.outputs * 9, l.enter.outputs);
     l.leave = to_dense(leave, l.enter.outputs * 9, 6);
+    const Turn turn(mutex_);
     painter_.start(std::move(l));
     stage_ = Stage::kStarted;
   }
 
   void begin(const Samples& y, const Samples& u, const Samples& v, const std::optional<In<int16_t, 3>>& motion, uint32_t corner_y,
              uint32_t corner_x) {
+    const Turn turn(mutex_);
     if (stage_ == Stage::kNone) throw nb::value_error("begin comes after start");
     const size_t width = static_cast<size_t>(painter_.width()), height = static_cast<size_t>(painter_.height());
     const size_t cw = (width + 1) / 2, ch = (height + 1) / 2;
@@ -78,6 +81,7 @@ class Painter {
   }
 
   void run_blocks(int first, int last) {
+    const Turn turn(mutex_);
     check_begun();
     if (first < 0 || first > last || last > painter_.blocks()) throw nb::value_error("no such blocks");
     nb::gil_scoped_release unlocked;
@@ -85,6 +89,7 @@ class Painter {
   }
 
   Out<float> trunk() {
+    const Turn turn(mutex_);
     check_begun();
     const gv::Field& f = painter_.trunk();
     std::vector<float> values;
@@ -94,6 +99,7 @@ class Painter {
   }
 
   void set_trunk(const In<float, 3>& values) {
+    const Turn turn(mutex_);
     check_begun();
     gv::Field& f = painter_.trunk();
     if (static_cast<int>(values.shape(0)) != f.channels || static_cast<int>(values.shape(1)) != f.height ||
@@ -104,6 +110,7 @@ class Painter {
   }
 
   nb::tuple finish() {
+    const Turn turn(mutex_);
     check_begun();
     const size_t width = static_cast<size_t>(painter_.width()), height = static_cast<size_t>(painter_.height());
     const size_t cw = (width + 1) / 2, ch = (height + 1) / 2;
@@ -133,6 +140,7 @@ class Painter {
 
   gv::FramePainter painter_;
   Stage stage_ = Stage::kNone;
+  std::mutex mutex_;
 };
 
 Out<float> combine(const In<float, 2>& rows, const Layer& layer, bool plain) {

@@ -7,6 +7,7 @@
 #include "arrays.hpp"
 #include "core/klt_codec.hpp"
 #include "core/recorder.hpp"
+#include "turn.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -57,11 +58,17 @@ struct Recorder {
   const gv::Model* model;
   gv::MixState mix;
   gv::FrameTokens now, before;
+  std::mutex mutex = {};
 };
 
 nb::dict record(Recorder& self, nb::bytes payload, bool refines) {
   const auto* data = reinterpret_cast<const uint8_t*>(payload.c_str());
-  self.decoder.decode(data, payload.size());
+  const Turn turn(self.mutex);
+  {
+    const size_t size = payload.size();
+    nb::gil_scoped_release unlocked;
+    self.decoder.decode(data, size);
+  }
   const bool key = data[0] & 0x40;
   std::swap(self.now, self.before);
   self.now = self.decoder.tokens();

@@ -14,6 +14,8 @@
 #include "core/deblock.hpp"
 #include "core/klt_encoder.hpp"
 #include "core/lookahead.hpp"
+#include "core/pool.hpp"
+#include "turn.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -108,6 +110,11 @@ nb::tuple get_mix(const gv::MixState& mix) {
                         to_numpy(std::vector<int32_t>(mix.weights), {gv::slots::kSetCount, static_cast<size_t>(gv::kWeights)}));
 }
 
+void raise(const char* name, const char* what) {
+  nb::object type = nb::module_::import_("gvcodec.errors").attr(name);
+  PyErr_SetString(type.ptr(), what);
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -116,14 +123,19 @@ NB_MODULE(_core, m) {
     try {
       std::rethrow_exception(p);
     } catch (const gv::DamagedStream& e) {
-      nb::object type = nb::module_::import_("gvcodec.errors").attr("DamagedStreamError");
-      PyErr_SetString(type.ptr(), e.what());
+      raise("DamagedStreamError", e.what());
+    } catch (const gv::BadSetting& e) {
+      raise("UsageError", e.what());
     }
   });
   bind_entropy(m);
   bind_refiner(m);
   bind_streams(m);
   bind_painter(m);
+  m.def("cpu_forms", &gv::cpu_forms, "What this machine can run the core's loops with: plain, avx2, avx512.");
+  m.def("cpu", &gv::cpu_name, "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
+  m.def("use_cpu", &gv::use_cpu, "name"_a, "For the whole process; calls that are running may use both forms.");
+  m.def("pool_size", &gv::pool_size, "Threads that the core has started.");
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LAMBDA") = gv::EncoderTools().lambda;
@@ -154,6 +166,7 @@ NB_MODULE(_core, m) {
     int width, height;
     bool saved = false;
     gv::FrameReport report = {};
+    mutable std::mutex mutex = {};
   };
   nb::class_<Encoder>(m, "KltEncoder")
       .def("__init__",
@@ -174,6 +187,7 @@ NB_MODULE(_core, m) {
             const gv::Picture source = to_picture(self.width, self.height, y, u, v);
             std::vector<float> map;
             if (lambda_map) map = to_lambda_map(*lambda_map, self.width, self.height);
+            const Turn turn(self.mutex);
             gv::FrameReport& report = self.report;
             {
               nb::gil_scoped_release unlocked;
@@ -184,17 +198,34 @@ NB_MODULE(_core, m) {
           "y"_a, "u"_a, "v"_a, "q"_a, "key_q"_a, "key"_a, "scene_cut"_a, "lambda_map"_a = nb::none(), "golden"_a = false,
           "`lambda_map`: multiplier of lambda for each 16×16 luma block, float32 (ceil(height / 16), ceil(width / 16)), above 0;\n"
           "values count as at least 1/64 and at most 64.")
-      .def("window_bits", [](const Encoder& self) { return to_windows(self.report.window_bits, self.width, self.height); },
+      .def(
+          "window_bits",
+          [](const Encoder& self) {
+            const Turn turn(self.mutex);
+            return to_windows(self.report.window_bits, self.width, self.height);
+          },
            "Code lengths of the last frame's 256×256 windows (rows, columns) float32, in bits.")
-      .def("save", [](Encoder& self) { self.encoder.save(); self.saved = true; }, "Remember the state, so that `restore` can undo the frames from here on.")
+      .def(
+          "save",
+          [](Encoder& self) {
+            const Turn turn(self.mutex);
+            self.encoder.save();
+            self.saved = true;
+          },
+          "Remember the state, so that `restore` can undo the frames from here on.")
       .def("restore",
            [](Encoder& self) {
+             const Turn turn(self.mutex);
              if (!self.saved) throw nb::value_error("nothing was saved");
              self.encoder.restore();
            })
-      .def("loop", [](const Encoder& self) { return crop(self.encoder.loop(), self.width, self.height); })
+      .def("loop", [](const Encoder& self) {
+        const Turn turn(self.mutex);
+        return crop(self.encoder.loop(), self.width, self.height);
+      })
       .def("residual",
            [](const Encoder& self) {
+             const Turn turn(self.mutex);
              const gv::Residual& r = self.encoder.residual();
              nb::list planes;
              for (int c = 0; c < 3; ++c)
@@ -202,9 +233,13 @@ NB_MODULE(_core, m) {
              return planes;
            },
            "What the tokens were made from: three int16 planes (for fitting the bases).")
-      .def("learned", [](const Encoder& self) { return get_mix(self.encoder.learned()); })
+      .def("learned", [](const Encoder& self) {
+        const Turn turn(self.mutex);
+        return get_mix(self.encoder.learned());
+      })
       .def("learn_on",
            [](Encoder& self, const In<uint16_t, 1>& p, const In<uint8_t, 1>& n, const In<int32_t, 2>& w) {
+             const Turn turn(self.mutex);
              gv::MixState mix(gv::slots::kCount, gv::slots::kSetCount);
              set_initial(mix, p, n, w);
              self.encoder.set_initial(mix);
@@ -215,6 +250,7 @@ NB_MODULE(_core, m) {
   struct Decoder {
     gv::KltDecoder decoder;
     int width, height;
+    mutable std::mutex mutex = {};
   };
   nb::class_<Decoder>(m, "KltDecoder")
       .def("__init__",
@@ -228,6 +264,7 @@ NB_MODULE(_core, m) {
           [](Decoder& self, nb::bytes payload) {
             const auto* data = reinterpret_cast<const uint8_t*>(payload.c_str());
             const size_t size = payload.size();
+            const Turn turn(self.mutex);
             {
               nb::gil_scoped_release unlocked;
               self.decoder.decode(data, size);
@@ -238,6 +275,7 @@ NB_MODULE(_core, m) {
       .def(
           "tokens",
           [](const Decoder& self, int level) {
+            const Turn turn(self.mutex);
             if (level < 0 || level >= gv::kLevels) throw nb::value_error("level is 0…4");
             const gv::TokenLevel& t = self.decoder.tokens().level[level];
             const size_t h = static_cast<size_t>(t.grid.height), w = static_cast<size_t>(t.grid.width);
@@ -251,15 +289,22 @@ NB_MODULE(_core, m) {
       .def(
           "decisions",
           [](const Decoder& self, bool key) {
+            const Turn turn(self.mutex);
             gv::BitCounter counter(gv::slots::kCount);
             gv::FrameTokens tokens = self.decoder.tokens();
             gv::FrameSyntax<gv::BitCounter>(counter, tokens, self.decoder.tokens_before(), self.decoder.q(), key).code();
             return nb::make_tuple(to_numpy(std::vector<uint32_t>(counter.seen()), {gv::slots::kCount, 2}), counter.raw_bits());
           },
           "key"_a, "What the last frame was coded as: zeros and ones seen by each context (slots, 2), and raw bits.")
-      .def("window_bits", [](const Decoder& self) { return to_windows(self.decoder.window_bits(), self.width, self.height); },
+      .def(
+          "window_bits",
+          [](const Decoder& self) {
+            const Turn turn(self.mutex);
+            return to_windows(self.decoder.window_bits(), self.width, self.height);
+          },
            "Code lengths of the last frame's 256×256 windows (rows, columns) float32, in bits.")
       .def("motion", [](const Decoder& self) {
+        const Turn turn(self.mutex);
         const gv::FrameTokens& t = self.decoder.tokens();
         std::vector<int16_t> motion;
         for (const gv::Motion& m : t.motion) motion.insert(motion.end(), {m.last.x, m.last.y, m.golden.x, m.golden.y, m.from});
@@ -270,6 +315,7 @@ NB_MODULE(_core, m) {
   struct Ahead {
     gv::Lookahead lookahead;
     int width, height;
+    mutable std::mutex mutex = {};
   };
   nb::class_<Ahead>(m, "Lookahead", "What later frames gain from each block of a frame; holds the frames pushed and not popped.")
       .def("__init__",
@@ -285,6 +331,7 @@ NB_MODULE(_core, m) {
               throw nb::value_error("plane of another size");
             gv::Picture source(self.width, self.height);
             fill(source.plane[0], y);
+            const Turn turn(self.mutex);
             nb::gil_scoped_release unlocked;
             self.lookahead.push(source.plane[0]);
           },
@@ -292,6 +339,7 @@ NB_MODULE(_core, m) {
       .def(
           "importance",
           [](const Ahead& self, double noise, size_t frames) {
+            const Turn turn(self.mutex);
             if (self.lookahead.held() == 0 || !(noise > 0)) throw nb::value_error("no frame is held, or noise is not above 0");
             const size_t h = static_cast<size_t>(gv::ceil_div(self.height, gv::kBlock));
             return to_numpy(self.lookahead.importance(noise, frames), {h, static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock))});
@@ -300,12 +348,14 @@ NB_MODULE(_core, m) {
       .def(
           "error",
           [](const Ahead& self) {
+            const Turn turn(self.mutex);
             if (self.lookahead.held() == 0) throw nb::value_error("no frame is held");
             const size_t h = static_cast<size_t>(gv::ceil_div(self.height, gv::kBlock)), w = static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock));
             return to_numpy(std::vector<float>(self.lookahead.error()), {h, w});
           },
           "Of the oldest frame: mean squared error of each 16×16 block moved from the frame before it, 0 in the first frame.")
       .def("pop", [](Ahead& self) {
+        const Turn turn(self.mutex);
         if (self.lookahead.held() == 0) throw nb::value_error("no frame is held");
         self.lookahead.pop();
       });

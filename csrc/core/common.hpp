@@ -1,4 +1,4 @@
-// Shared basics of the core: the SIMD switch, clamps and planes.
+// Shared basics of the core: clamps and planes.
 #pragma once
 
 #include <algorithm>
@@ -8,27 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
-// One source, several instruction sets: the compiler clones a plain loop and the loader picks the best copy.
-// All arithmetic in these loops is integer, so every clone gives the same result.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // sanitizers start after the loader has picked
-#define GV_SIMD
-#elif defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-// By what the processor can do: "arch=haswell" would be taken on processors of that very name only.
-#if __GNUC__ >= 12
-#define GV_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define GV_SIMD __attribute__((target_clones("avx2", "default")))
-#endif
-#else
-#define GV_SIMD
-#endif
-
-// Helpers that must be inlined into every clone of their caller.
-#if defined(_MSC_VER)
-#define GV_INLINE __forceinline
-#else
-#define GV_INLINE inline __attribute__((always_inline))
-#endif
+#include "core/cpu.hpp"
 
 // Functions that CUDA devices run as well; plain functions to every other compiler. What calls only these is marked GV_DEVICE:
 // to nvcc it exists on the device alone.

@@ -61,9 +61,7 @@ using V4 = float __attribute__((vector_size(16)));
 using V4 = float;
 #endif
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define GV_AVX512 __attribute__((target("avx512f,avx512vl,avx2,fma")))
-#define GV_AVX2 __attribute__((target("avx2,fma")))
+#if GV_FORMS
 using V8 = float __attribute__((vector_size(32)));
 using V16 = float __attribute__((vector_size(64)));
 
@@ -79,8 +77,6 @@ GV_AVX512 void one_512(const float* weight, float bias, int inputs, const float*
 GV_AVX2 void one_256(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
   one_row<V8, 3>(weight, bias, inputs, in, width, out);
 }
-bool has_512() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"); }
-bool has_256() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 
 // exp(x) for |x| ≤ 87: 2^n by the exponent's bits, 2^f for |f| ≤ 1/2 by a polynomial.
@@ -115,26 +111,28 @@ void combine_plain(const Dense& dense, const float* const* in, int width, float*
 }
 
 void combine(const Dense& dense, const float* const* in, int width, float* const* out) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (has_512()) return combine_512(dense, in, width, out);
-  if (has_256()) return combine_256(dense, in, width, out);
+#if GV_FORMS
+  const Cpu form = cpu();
+  if (form == Cpu::kAvx512) return combine_512(dense, in, width, out);
+  if (form == Cpu::kAvx2) return combine_256(dense, in, width, out);
 #endif
   all_blocks<V4, 4, 3>(dense, in, width, out);
 }
 
 void combine_one(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (has_512()) return one_512(weight, bias, inputs, in, width, out);
-  if (has_256()) return one_256(weight, bias, inputs, in, width, out);
+#if GV_FORMS
+  const Cpu form = cpu();
+  if (form == Cpu::kAvx512) return one_512(weight, bias, inputs, in, width, out);
+  if (form == Cpu::kAvx2) return one_256(weight, bias, inputs, in, width, out);
 #endif
   one_row<V4, 3>(weight, bias, inputs, in, width, out);
 }
 
-GV_SIMD void silu(float* x, int width) {
+GV_SIMD(void, silu, (float* x, int width), (x, width)) {
   for (int i = 0; i < width; ++i) x[i] *= logistic(x[i]);
 }
 
-GV_SIMD void sigmoid(float* x, int width) {
+GV_SIMD(void, sigmoid, (float* x, int width), (x, width)) {
   for (int i = 0; i < width; ++i) x[i] = logistic(x[i]);
 }
 

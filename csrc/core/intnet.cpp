@@ -6,7 +6,9 @@ namespace {
 constexpr int kRows = 4;  // that share one reading of the weights
 
 // sums[r * outputs + o] = bias[o] + weight[o] · in[r] for kRows rows.
-GV_SIMD void multiply(const DenseLayer& layer, const int16_t* in, int32_t* sums) {
+GV_SIMD(void, multiply,
+        (const DenseLayer& layer, const int16_t* in, int32_t* sums),
+        (layer, in, sums)) {
   const int n = layer.inputs;
   const int16_t *a = in, *b = in + n, *c = in + 2 * n, *d = in + 3 * n;
   for (int o = 0; o < layer.outputs; ++o) {

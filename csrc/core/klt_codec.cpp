@@ -8,11 +8,15 @@ namespace {
 
 int chroma_size(int luma) { return luma / 2; }
 
-GV_SIMD void add_rows(const uint16_t* prediction, const int16_t* residual, int width, uint16_t* out) {
+GV_SIMD(void, add_rows,
+        (const uint16_t* prediction, const int16_t* residual, int width, uint16_t* out),
+        (prediction, residual, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = static_cast<uint16_t>(clamp(prediction[x] + residual[x], 0, kMaxSample));
 }
 
-GV_SIMD void blend_rows(const int16_t* near, const int16_t* far, int n, int16_t* out) {
+GV_SIMD(void, blend_rows,
+        (const int16_t* near, const int16_t* far, int n, int16_t* out),
+        (near, far, n, out)) {
   for (int x = 0; x < n; ++x) out[x] = static_cast<int16_t>((3 * near[x] + far[x] + 2) >> 2);
 }
 

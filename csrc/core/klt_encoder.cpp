@@ -9,12 +9,14 @@
 namespace gv {
 namespace {
 
-GV_SIMD void subtract_rows(const uint16_t* a, const uint16_t* b, int width, int16_t* out) {
+GV_SIMD(void, subtract_rows,
+        (const uint16_t* a, const uint16_t* b, int width, int16_t* out),
+        (a, b, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = static_cast<int16_t>(a[x] - b[x]);
 }
 
 // 65536 times the variance of 16×16 samples.
-GV_SIMD uint64_t variance16(const uint16_t* a, int stride) {
+GV_SIMD(uint64_t, variance16, (const uint16_t* a, int stride), (a, stride)) {
   uint32_t sum = 0, squares = 0;
   for (int y = 0; y < 16; ++y, a += stride)
     for (int x = 0; x < 16; ++x) sum += a[x], squares += static_cast<uint32_t>(a[x]) * a[x];

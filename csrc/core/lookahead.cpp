@@ -23,7 +23,9 @@ Plane half_size(const Plane& p, int threads) {
   return out;
 }
 
-GV_SIMD uint32_t squares16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
+GV_SIMD(uint32_t, squares16,
+        (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
+        (a, stride_a, b, stride_b)) {
   uint32_t sum = 0;
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
     for (int x = 0; x < 16; ++x) {

@@ -53,13 +53,17 @@ inline void copy_block(const uint16_t* src, int src_stride, uint16_t* out, int s
   for (int y = 0; y < kSize; ++y) std::copy_n(src + y * src_stride, kSize, out + y * stride);
 }
 
-GV_SIMD void interpolate_luma(const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride) {
+GV_SIMD(void, interpolate_luma,
+        (const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride),
+        (src, src_stride, fx, fy, out, stride)) {
   int16_t mid[(16 + 7) * 16];
   horizontal<8, 16>(src - 3 * src_stride - 3, src_stride, kLumaTaps[fx], fx != 0, mid);
   vertical<8, 16>(mid, kLumaTaps[fy], fy != 0, out, stride);
 }
 
-GV_SIMD void interpolate_chroma(const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride) {
+GV_SIMD(void, interpolate_chroma,
+        (const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride),
+        (src, src_stride, fx, fy, out, stride)) {
   int16_t mid[(8 + 3) * 8];
   horizontal<4, 8>(src - src_stride - 1, src_stride, kChromaTaps[fx], fx != 0, mid);
   vertical<4, 8>(mid, kChromaTaps[fy], fy != 0, out, stride);
@@ -97,7 +101,10 @@ constexpr int kPositions = 2 * kRange + 1;
 constexpr int kLanes = 48;                // kPositions, rounded up to whole vectors
 
 // SAD of an 8×8 block at kLanes neighbouring positions; at most 64 · 1023, which fits 16 bits.
-GV_SIMD void sad8_lanes(const uint16_t* block, int block_stride, const uint16_t* ref, int ref_stride, uint16_t* sums) {
+GV_SIMD(void, sad8_lanes,
+        (const uint16_t* block, int block_stride, const uint16_t* ref, int ref_stride, uint16_t*
+         sums),
+        (block, block_stride, ref, ref_stride, sums)) {
   uint16_t sum[kLanes] = {};
   for (int y = 0; y < 8; ++y, block += block_stride, ref += ref_stride)
     for (int x = 0; x < 8; ++x) {
@@ -168,7 +175,9 @@ void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int
     interpolate_chroma(src, ref.stride, mv.x & 7, mv.y & 7, out, stride);
 }
 
-GV_SIMD void blend(const uint16_t* other, int size, uint16_t* out, int stride) {
+GV_SIMD(void, blend,
+        (const uint16_t* other, int size, uint16_t* out, int stride),
+        (other, size, out, stride)) {
   for (int y = 0; y < size; ++y, other += size, out += stride)
     for (int x = 0; x < size; ++x) out[x] = static_cast<uint16_t>((out[x] + other[x] + 1) >> 1);
 }
@@ -189,7 +198,9 @@ bool moved_apart(const Motion& a, const Motion& b) {
   return a.from != b.from || apart(a.last, b.last) || apart(a.golden, b.golden);
 }
 
-GV_SIMD uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
+GV_SIMD(uint32_t, sad16,
+        (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
+        (a, stride_a, b, stride_b)) {
   uint16_t column[16] = {};  // at most 16 · 1023
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
     for (int x = 0; x < 16; ++x) column[x] = static_cast<uint16_t>(column[x] + (a[x] > b[x] ? a[x] - b[x] : b[x] - a[x]));
@@ -249,7 +260,9 @@ GV_INLINE uint32_t hadamard(const int16_t* difference) {
 
 }  // namespace
 
-GV_SIMD uint32_t satd16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b) {
+GV_SIMD(uint32_t, satd16,
+        (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
+        (a, stride_a, b, stride_b)) {
   int16_t difference[256];  // rows 0…7 of both upper blocks beside those of both lower ones
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b) {
     int16_t* row = difference + (y & 7) * 32 + (y >> 3) * 16;

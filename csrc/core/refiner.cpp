@@ -28,7 +28,9 @@ int band_of(int i) {
 }
 
 // sums[o] = weight[o] · in.
-GV_SIMD void multiply(const int16_t* weight, const int16_t* in, int inputs, int outputs, int32_t* sums) {
+GV_SIMD(void, multiply,
+        (const int16_t* weight, const int16_t* in, int inputs, int outputs, int32_t* sums),
+        (weight, in, inputs, outputs, sums)) {
   for (int o = 0; o < outputs; ++o, weight += inputs) {
     int32_t sum = 0;
     for (int i = 0; i < inputs; ++i) sum += static_cast<int32_t>(weight[i]) * in[i];
@@ -37,7 +39,9 @@ GV_SIMD void multiply(const int16_t* weight, const int16_t* in, int inputs, int 
 }
 
 // Means of squares of 2^level samples of a plane, `n` by `n` of them from square (x, y) on; outside the edge is repeated.
-GV_SIMD void means(const Plane& p, int x, int y, int level, int n, int16_t* out) {
+GV_SIMD(void, means,
+        (const Plane& p, int x, int y, int level, int n, int16_t* out),
+        (p, x, y, level, n, out)) {
   const int f = 1 << level, wide = n * f;
   std::array<int32_t, kBlock << kTop> column;
   for (int j = 0; j < n; ++j) {
@@ -57,8 +61,10 @@ GV_SIMD void means(const Plane& p, int x, int y, int level, int n, int16_t* out)
 }
 
 // Output of a second layer before its scale; `base` is the token's part of the sums.
-GV_SIMD int32_t second_layer(const int32_t* base, const int32_t* row, const int32_t* weight, const int32_t* in, const int32_t* multiplier,
-                             int shift, const int32_t* out) {
+GV_SIMD(int32_t, second_layer,
+        (const int32_t* base, const int32_t* row, const int32_t* weight, const int32_t* in,
+         const int32_t* multiplier, int shift, const int32_t* out),
+        (base, row, weight, in, multiplier, shift, out)) {
   int32_t sum[refine::kHidden];
   for (int o = 0; o < refine::kHidden; ++o) sum[o] = base[o] + row[o];
   for (int f = 0; f < refine::kDecisionFeatures; ++f)

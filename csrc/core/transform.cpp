@@ -2,7 +2,9 @@
 
 namespace gv {
 
-GV_SIMD void klt_forward(const Basis& basis, int count, const int16_t* residual, int32_t* coefficients) {
+GV_SIMD(void, klt_forward,
+        (const Basis& basis, int count, const int16_t* residual, int32_t* coefficients),
+        (basis, count, residual, coefficients)) {
   for (int i = 0; i < count; ++i) {
     const int16_t* b = basis.row(i);
     int32_t sum = 0;
@@ -12,7 +14,9 @@ GV_SIMD void klt_forward(const Basis& basis, int count, const int16_t* residual,
   }
 }
 
-GV_SIMD void klt_inverse(const Basis& basis, int count, const int32_t* coefficients, int16_t* residual) {
+GV_SIMD(void, klt_inverse,
+        (const Basis& basis, int count, const int32_t* coefficients, int16_t* residual),
+        (basis, count, coefficients, residual)) {
   uint32_t sum[kBlockSamples] = {};
   for (int i = 0; i < count; ++i) {
     const uint32_t c = static_cast<uint32_t>(coefficients[i]);

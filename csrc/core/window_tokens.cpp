@@ -6,7 +6,7 @@ namespace {
 constexpr int kSide = 1 << kTop;  // of a window in 16×16 regions
 constexpr float kUnit = static_cast<float>(1 << (2 * kCoefBits));  // of a squared sample difference
 
-GV_SIMD uint32_t energy_of(const int16_t* v, int n) {
+GV_SIMD(uint32_t, energy_of, (const int16_t* v, int n), (v, n)) {
   uint32_t sum = 0;
   for (int i = 0; i < n; ++i) sum += static_cast<uint32_t>(static_cast<int32_t>(v[i]) * v[i]);
   return sum;

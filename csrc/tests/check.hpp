@@ -27,6 +27,15 @@ inline int verdict(const char* name) {
   return failures() ? 1 : 0;
 }
 
+// Calls fn(name) with every form of the core's loops that this machine can run.
+template <class Fn>
+void in_every_form(const Fn& fn) {
+  for (const std::string& name : gv::cpu_forms()) {
+    gv::use_cpu(name);
+    fn(name);
+  }
+}
+
 using Random = std::mt19937;
 
 inline int uniform(Random& random, int low, int high) {  // both included; the same on every standard library

@@ -1,4 +1,5 @@
-// Every routine that is compiled for several instruction sets against a plain twin.
+// Every integer routine that is compiled for several instruction sets, in each of them, against a
+// plain twin; and the choice of the form.
 #include "check.hpp"
 #include "core/intnet.hpp"
 
@@ -144,12 +145,31 @@ void networks(Random& random) {
   }
 }
 
+void settings() {
+  const std::vector<std::string> forms = gv::cpu_forms();
+  EXPECT(!forms.empty() && forms.front() == "plain");
+  for (const std::string name : {"plain", "avx2", "avx512", "AVX2", "sse", ""}) {
+    const bool there = std::find(forms.begin(), forms.end(), name) != forms.end();
+    bool taken = true;
+    try {
+      gv::use_cpu(name);
+    } catch (const gv::BadSetting&) {
+      taken = false;
+    }
+    EXPECT(taken == there);
+    if (taken) EXPECT(gv::cpu_name() == name);
+  }
+}
+
 }  // namespace
 
 int main() {
-  Random random(5);
-  transforms(random);
-  motion(random);
-  networks(random);
+  settings();
+  in_every_form([](const std::string&) {
+    Random random(5);
+    transforms(random);
+    motion(random);
+    networks(random);
+  });
   return verdict("kernels");
 }

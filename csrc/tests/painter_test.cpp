@@ -1,5 +1,5 @@
 // The renderer in the core at odd sizes, with vectors that lead anywhere and weights of any size: the same picture on any number of
-// threads; sums of rows with and without special instructions. (What it paints is compared with the network in tests/test_rows.py.)
+// threads, in every form of the loops; sums of rows in each against a plain twin. (What it paints is compared with the network in tests/test_rows.py.)
 #include <limits>
 #include <memory>
 
@@ -131,11 +131,13 @@ void sigmoids() {
 }  // namespace
 
 int main() {
-  Random random(0);
-  sums(random);
-  sigmoids();
-  const int sizes[][2] = {{1, 1}, {2, 40}, {17, 15}, {16, 16}, {130, 70}};
-  for (const auto& size : sizes)
-    for (const float scale : {0.2f, 1e9f}) clip(size[0], size[1], scale);
+  in_every_form([](const std::string&) {
+    Random random(0);
+    sums(random);
+    sigmoids();
+    const int sizes[][2] = {{1, 1}, {2, 40}, {17, 15}, {16, 16}, {130, 70}};
+    for (const auto& size : sizes)
+      for (const float scale : {0.2f, 1e9f}) clip(size[0], size[1], scale);
+  });
   return verdict("painter");
 }

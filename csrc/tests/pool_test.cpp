@@ -1,5 +1,5 @@
 // The thread pool: every index once, nested loops, many callers, exceptions, threads that cannot be
-// started, children of fork; and decoders and painters on many threads at once.
+// started, children of fork; and encoders and decoders on many threads at once.
 #include <stdexcept>
 #include <string>
 #include <system_error>

@@ -1,6 +1,7 @@
 // Streams: the CUDA code, run on the processor, against the C++ form: same bytes, same values, same verdict on damaged packets.
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "check.hpp"
 #include "core/streams.hpp"
