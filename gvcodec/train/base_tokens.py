@@ -46,6 +46,8 @@ from gvcodec.train.vgg import PerceptualLoss
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
 #: The price of bits is this many times higher for every six steps of `q`.
 _OCTAVE = 12.0
+#: Where the price begins, next to nothing: charged from the start, tokens fall silent before they mean anything.
+_FREE = 2e-8
 _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 
 
@@ -153,7 +155,7 @@ class Trainer:
             weight_decay=0.01,
         )
         self.steps, self.seen, self.hours = 0, 0, 0.0
-        self.price, self.gain = 2e-6, 0.0
+        self.price, self.gain = _FREE, 0.0
         if (self.out / "state.pt").is_file():
             self._resume()
         else:
@@ -222,8 +224,10 @@ class Trainer:
         return luma, chroma
 
     def _counts(self) -> Tensor:
-        """Half of the windows keep all tokens, the others a random number, fewer as likely as more."""
+        """Half of the windows keep all tokens, the others a random number, fewer as likely as more; all while tokens mean little."""
         k, n = self.sizes.tokens, 2 * self.config.batch
+        if self.gain < 0.5:
+            return torch.full((self.config.batch, 2), k, device=self.device)
         drawn = [k if self.rng.random() < 0.5 else round(2 ** (self.rng.random() * math.log2(k))) for _ in range(n)]
         return torch.tensor(drawn, device=self.device).view(-1, 2)
 
@@ -236,7 +240,7 @@ class Trainer:
             loose = self.model.encode(now, state, found, q)
             rounded = loose + (loose.round() - loose).detach()
             noisy = loose + torch.rand_like(loose) - 0.5
-            tokens = rounded if self.steps % 2 else noisy
+            tokens = rounded if self.steps // len(self.slots) % 2 else noisy
             decoded = self.model.decode(tokens, counts, state, q)
         side = np.stack(
             [
@@ -257,7 +261,7 @@ class Trainer:
     def step(self) -> dict[str, float]:
         config, slots = self.config, self.slots[self.steps % len(self.slots)]
         length, longest = self._at(config.lengths), self._at(config.walks)
-        rate = config.learning_rate * min(1, (self.steps + 1) / 200)
+        rate = config.learning_rate * min(1, (self.steps + 1) / 100)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         supervised = max(0.0, 1 - self.seen / config.flow_until)
@@ -341,7 +345,7 @@ class Trainer:
         due = c.bits_first * (c.bits_last / c.bits_first) ** min(1, self.seen / c.bits_until)
         pull = 0.01 * max(-1.0, min(1.0, bits / due - 1))
         if pull < 0 or self.gain > 1:
-            self.price = min(1e-3, max(1e-7, self.price * math.exp(pull)))
+            self.price = min(1e-3, max(_FREE, self.price * math.exp(pull)))
 
     @torch.no_grad()
     def validate(self, frames: int = 6, most: int = 8, q: int = 32) -> None:
