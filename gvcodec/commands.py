@@ -6,16 +6,17 @@ import argparse
 import contextlib
 import math
 import os
-import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from gvcodec.bitstream import PtsDecoder, Reader, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
 from gvcodec.limits import Limits
+from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.tools.report import kbps
 from gvcodec.types import VideoFormat
 
@@ -60,7 +61,10 @@ def encode(options: argparse.Namespace) -> None:
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
         journal = stack.enter_context(_journal(options, config)) if options.resume else None
         wrap = journal.wrap if journal else None
-        encoder = Encoder(reader.format, config, reader.start_pts, progress=tuning_line, wrap=wrap)
+        plan = ["code", "tune"] if config.tune else ["code"]
+        tune = tuning_seconds(config.tune, config.tune_steps)
+        bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
+        encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
             say(f"{options.output}: {journal.frames} frames are coded already")
         writer = Writer(output, encoder.header)
@@ -69,20 +73,16 @@ def encode(options: argparse.Namespace) -> None:
             # A decoder that writes as it reads needs to know the tracks before the first frame.
             encoder.send_tracks(reader.tracks.take())
         chunk = 0 if config.low_delay else CHUNK
-        with progress_bar(reader.expected, "encode") as bar:
-            for frame in reader:
-                encoder.send_frame(frame.planes, frame.pts)
-                if reader.tracks:
-                    encoder.send_tracks(reader.tracks.take(chunk))
-                if _drain(encoder, writer):
-                    # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
-                    output.flush()
-                bar.update()
-                bar.set_postfix_str(_rate_so_far(encoder), refresh=False)
+        for frame in bar(reader, "encode", reader.expected):
+            encoder.send_frame(frame.planes, frame.pts)
+            if reader.tracks:
+                encoder.send_tracks(reader.tracks.take(chunk))
+            if _drain(encoder, writer):
+                # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
+                output.flush()
         if reader.tracks:
             encoder.send_tracks(reader.tracks.take())
         encoder.flush()
-        tuning_line("")
         _drain(encoder, writer)
         writer.finish(encoder.loop_hash)
     if journal:
@@ -170,24 +170,9 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
     return Journal(options.output, (video, settings), options.threads)
 
 
-def _rate_so_far(encoder: Encoder) -> str:
-    fmt, frames = encoder.header.format, encoder.coded_frames
-    if not frames:
-        return ""
-    bpp = 8 * encoder.coded_bytes / (frames * fmt.width * fmt.height)
-    return f"{kbps(encoder.coded_bytes, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
-
-
-def progress_bar(total: int | None, what: str) -> Any:
-    from tqdm import tqdm
-
-    # disable=None: quiet when standard error is no terminal.
-    return tqdm(total=total, desc=what, unit="frame", disable=None, leave=False, file=sys.stderr)
-
-
-def tuning_line(line: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+def _rate_so_far(fmt: VideoFormat, frames: int, size: int) -> str:
+    bpp = 8 * size / (frames * fmt.width * fmt.height)
+    return f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
 
 
 def _drain(encoder: Encoder, writer: Writer) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, Salvage
-from gvcodec.commands import progress_bar
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.files import open_input, say, shown_name
@@ -18,6 +17,7 @@ from gvcodec.limits import Limits, held
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer, takes_tracks, visually_lossless
+from gvcodec.progress import ProgressBar
 
 
 def decode(options: argparse.Namespace) -> None:
@@ -57,7 +57,8 @@ def decode(options: argparse.Namespace) -> None:
             )
         )
         left_out = 0
-        with progress_bar(_known_frames(reader, source), "decode") as bar:
+        with ProgressBar(["code"]) as bar:
+            bar.begin("decode", _known_frames(reader, source))
             while frame is not None:
                 with _despite(decoder, reader):
                     _hand_on(decoder, tracks)
@@ -65,7 +66,7 @@ def decode(options: argparse.Namespace) -> None:
                     left_out += len(tracks.waiting)
                     tracks.waiting.clear()
                 writer.write(frame.planes, frame.pts)
-                bar.update()
+                bar.coded(decoder.frames, 0)
                 frame = next(frames, None)
         with _despite(decoder, reader):
             _hand_on(decoder, tracks)

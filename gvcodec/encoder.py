@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from gvcodec.bitstream import TOKEN_PERIOD, Kind, Packet, PtsEncoder, SequenceHe
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
-from gvcodec.structure import Coded, StructureEncoder, hashed
+from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
 from gvcodec.types import Plane, Planes, VideoFormat
 
 LOOP_HASH_BYTES = 8
@@ -84,6 +85,22 @@ class EncoderConfig:
         return replace(self, scale=scale, q=q)
 
 
+class Progress(Protocol):
+    """Is told how far an encoder is."""
+
+    def coded(self, frames: int, size: int) -> None:
+        """So many frames are coded, with so many bytes of payload."""
+        ...
+
+    def tuned(self, share: float) -> None:
+        """This part, 0…1, of the steps or the time of tuning is done."""
+        ...
+
+    def say(self, line: str) -> None:
+        """What tuning found."""
+        ...
+
+
 class Encoder:
     """One video. With tuning every packet waits for `flush`, since tuned weights come before what they are for.
 
@@ -96,12 +113,12 @@ class Encoder:
         fmt: VideoFormat,
         config: EncoderConfig | None = None,
         start_pts: int = 0,
-        progress: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
         structure: StructureEncoder | None = None,
         tuned: Mapping[int, bytes] | None = None,
         wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder] | None = None,
     ) -> None:
-        """`start_pts`: timestamp of the first frame. `progress` is told what tuning does. Rate control gives `structure`,
+        """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control gives `structure`,
         an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass (tuned weights by the
         frame from which on they are in force). `wrap` takes a
         maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
@@ -230,14 +247,23 @@ class Encoder:
         """No more frames: releases all packets, tunes first if asked to. Raises `UsageError` without any frame."""
         if not self._sent:
             raise UsageError("there is no frame to encode")
-        self._take(self._structure.flush())
+        if isinstance(self._structure, Drains):
+            for coded in self._structure.drain():
+                self._take(coded)
+        else:
+            self._take(self._structure.flush())
         self._flushed = True
         # An AV1 encoder of large pictures holds gigabytes, which tuning may need.
         del self._structure
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
-            self.tuned, reason = layers.tune(parts, self.header, self._config, self._progress)
+            told = self._progress
+            if told is not None:
+                told.tuned(0.0)
+            self.tuned, reason = layers.tune(
+                parts, self.header, self._config, told and told.say, told and told.tuned
+            )
             if reason:
                 self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
@@ -277,6 +303,8 @@ class Encoder:
             waiting.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
+            if self._progress is not None:
+                self._progress.coded(self.coded_frames, self.coded_bytes)
         self._release()
         for loop in coded.loops:
             source = self._sources.popleft()

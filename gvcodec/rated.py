@@ -9,37 +9,42 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
 from gvcodec.allocation.target import encode_for
-from gvcodec.commands import encode_summary, progress_bar, tuning_line
+from gvcodec.commands import encode_summary
 from gvcodec.encoder import EncoderConfig
 from gvcodec.files import open_output, say, written
-from gvcodec.media.reader import Frame, VideoReader
+from gvcodec.media.reader import VideoReader
+from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.signals import OnAbort, held
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is not enough."""
     began = time.monotonic()
-    with open_output(options.output, options.overwrite) as output, _reread(options.input) as path:
+    tune = tuning_seconds(config.tune, config.tune_steps)
+    with (
+        open_output(options.output, options.overwrite) as output,
+        _reread(options.input) as path,
+        ProgressBar(_plan(options, config), tune) as bar,
+    ):
 
         def open_source() -> VideoReader:
             return VideoReader(path, options.start, options.frames)
 
         if options.target is not None:
-            reached = encode_for(open_source, config, options.target, _watch, tuning_line)
+            reached = encode_for(open_source, config, options.target, bar, bar)
             coded, passes = reached.coded, reached.passes
             result = f"{options.target.metric} {reached.value:.4g} at q {reached.q:g}"
         else:
             budget = Budget(options.size, options.bitrate, options.bpp)
-            fitted = encode_to(open_source, config, budget, _watch, tuning_line)
+            fitted = encode_to(open_source, config, budget, bar, bar)
             coded, passes = fitted.coded, fitted.full_passes
             result = f"{100 * len(coded.data) / fitted.limit:.2f} % of {fitted.limit} bytes"
-        tuning_line("")
         output.write(coded.data)
     for note in coded.notes:
         say(note)
@@ -48,11 +53,14 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     say(f"{options.output}: {summary}, {result}, {passes} passes, {time.monotonic() - began:.1f} s")
 
 
-def _watch(frames: Iterable[Frame], what: str, total: int | None) -> Iterator[Frame]:
-    with progress_bar(total, what) as bar:
-        for frame in frames:
-            yield frame
-            bar.update()
+def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
+    """The stages that there are as a rule."""
+    tune = ["tune"] if config.tune else []
+    if options.target is not None:
+        return ["count", *4 * ["code", *tune]]
+    if config.base == "klt":
+        return ["count", "probe", "probe", "code", *tune, "code"]
+    return ["count", "trial", "trial", "trial", "code", *tune, "code", "code"]
 
 
 @contextlib.contextmanager

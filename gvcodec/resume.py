@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -25,7 +25,7 @@ from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile, written
-from gvcodec.structure import Coded, CodedFrame, StructureEncoder
+from gvcodec.structure import Coded, CodedFrame, Drains, StructureEncoder
 from gvcodec.tools.gops import GopSource
 from gvcodec.types import Planes
 
@@ -150,9 +150,19 @@ class _Resumed:
         return Coded([frame], loops)
 
     def flush(self) -> Coded:
+        coded = Coded()
+        for part in self.drain():
+            coded.packets += part.packets
+            coded.loops += part.loops
+        return coded
+
+    def drain(self) -> Iterator[Coded]:
         if self._coded:
             raise UsageError("the video is shorter than it was when encoding began")
-        return self._kept(self._encoder.flush()) if self._encoder is not None else Coded()
+        if isinstance(self._encoder, Drains):
+            yield from map(self._kept, self._encoder.drain())
+        elif self._encoder is not None:
+            yield self._kept(self._encoder.flush())
 
     def _kept(self, coded: Coded) -> Coded:
         for frame in coded.packets:

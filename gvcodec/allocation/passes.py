@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gvcodec.bitstream import Writer
-from gvcodec.encoder import Encoder, EncoderConfig
+from gvcodec.encoder import Encoder, EncoderConfig, Progress
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier
@@ -89,7 +89,7 @@ def run(
     frames: int,
     structure: StructureEncoder | None = None,
     tuned: Mapping[int, bytes] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pass:
     """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the encoder raises."""
     stream = io.BytesIO()

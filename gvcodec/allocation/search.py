@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gvcodec.allocation.passes import Extent, Open, Pass, Watch
-from gvcodec.encoder import EncoderConfig
+from gvcodec.encoder import EncoderConfig, Progress
 from gvcodec.errors import UsageError
 
 #: Quality and bits a pixel that go together on average, to begin a search.
@@ -37,7 +36,7 @@ class Search:
     extent: Extent
     limit: int
     watch: Watch
-    progress: Callable[[str], None] | None = None
+    progress: Progress | None = None
     #: Encodes of the whole video, and frames coded, so far.
     full: int = 0
     frames_coded: int = 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.passes import Open, Watch, measure
 from gvcodec.allocation.search import Fitted, Search
-from gvcodec.encoder import EncoderConfig
+from gvcodec.encoder import EncoderConfig, Progress
 from gvcodec.errors import UsageError
 
 
@@ -16,7 +14,7 @@ def encode_to(
     config: EncoderConfig,
     budget: Budget,
     watch: Watch,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
     """Encode within a budget; `config.q` does not matter. Raises `UsageError` with the smallest possible size where the
     budget cannot be met."""

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ import numpy as np
 from gvcodec.allocation.passes import Extent, Open, Pass, Watch, measure, run
 from gvcodec.bitstream import Reader
 from gvcodec.decoder import Decoder
-from gvcodec.encoder import EncoderConfig
+from gvcodec.encoder import EncoderConfig, Progress
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
@@ -73,7 +72,7 @@ def encode_for(
     config: EncoderConfig,
     target: Target,
     watch: Watch,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Reached:
     """`config.q` does not matter. Raises `UsageError` where even the best quality does not meet the target."""
     extent = measure(open_source, watch)

@@ -265,6 +265,7 @@ def tune(
     seed: int = 0,
     progress: Progress | None = None,
     *,
+    done: Callable[[float], None] | None = None,
     stream_bytes: int | None = None,
     steps: int | None = None,
     groups: int | None = None,
@@ -273,6 +274,8 @@ def tune(
 ) -> bytes | None:
     """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
 
+    `progress` is told what is found, `done` after every step which part, 0…1, is done.
+
     `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing else pays.
 
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
@@ -280,7 +283,6 @@ def tune(
     `groups`: how many of `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
     losses compare, see `perceptual.leading_weights`; without their weights a warning says so and None comes back."""
     begin = time.monotonic()
-    say = progress or (lambda text: None)
     reason, leading = "", None
     if not samples:
         reason = "no frames to tune on"
@@ -291,6 +293,20 @@ def tune(
     if leading is None:
         warnings.warn(f"tuning is left out: {reason}", stacklevel=2)
         return None
+
+    def share() -> float:
+        """Part of the budget that is used up; the rest is for the last judgement."""
+        return tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
+
+    def tell() -> None:
+        if done is not None:
+            done(min(1.0, share()))
+
+    def say(text: str) -> None:
+        if progress is not None:
+            progress(text)
+        tell()
+
     renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
     objective = make_objective(fmt, leading[1])
@@ -314,15 +330,12 @@ def tune(
         if candidates[-1][0] < plain:
             tuner.set_deltas(deltas)
 
-    def share() -> float:
-        """Part of the budget that is used up; the rest is for the last judgement."""
-        return tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
-
     exponents: dict[str, int] | None = None
     while share() < 1:
         if exponents is None and tuner.steps and share() > _FIT_SHARE:
             exponents = tuner.steps_for(_HURRIED_FACTOR) if hurried else tuner.choose_steps(cost, say)
         tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents)
+        tell()
     if tuner.steps:
         payload = tuner.quantise(exponents or tuner.steps_for(_HURRIED_FACTOR))
         tuned = tuner.judge(tuner.renderer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -63,6 +63,15 @@ class StructureEncoder(Protocol):
 
     def flush(self) -> Coded:
         """No more frames: release everything that is held back."""
+        ...
+
+
+@runtime_checkable
+class Drains(Protocol):
+    """A structure encoder that holds back many frames."""
+
+    def drain(self) -> Iterator[Coded]:
+        """What `flush` gives, in pieces, each as soon as it is coded."""
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -70,6 +70,10 @@ class UnitEncoder(Protocol):
         """Take the next frame (display order); `key` begins a GOP. None: release everything."""
         ...
 
+    def rest(self) -> Iterator[tuple[bytes, bool]]:
+        """No more frames: what `encode(None)` gives, each unit as soon as it is coded."""
+        ...
+
 
 def open_encoder(
     codec: str, width: int, height: int, frame_rate: Fraction, colour: Colour, settings: Settings
@@ -106,26 +110,33 @@ class LibraryEncoder:
 
     def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
         """Take the next frame (10 bits); `key` begins a GOP. None: release everything."""
-        frame = None
+        if planes is None:
+            return list(self.rest())
         # FFmpeg opens an encoder when it gets its first frame.
-        opens = planes is not None and self._count == 0
-        if planes is not None:
-            if opens:
-                self._encoder.options = _OPTIONS[self._codec](self._settings, planes[0])
-            frame = frame_from_planes(planes, 10)
-            frame.pict_type = _INTRA if key else 0
-            frame.pts, frame.time_base = self._count, self._encoder.time_base
-            self._count += 1
+        opens = self._count == 0
+        if opens:
+            self._encoder.options = _OPTIONS[self._codec](self._settings, planes[0])
+        frame = frame_from_planes(planes, 10)
+        frame.pict_type = _INTRA if key else 0
+        frame.pts, frame.time_base = self._count, self._encoder.time_base
+        self._count += 1
+        units = list(self._coded(frame))
+        if opens:
+            _leave_realtime()
+        return units
+
+    def rest(self) -> Iterator[tuple[bytes, bool]]:
+        return self._coded(None)
+
+    def _coded(self, frame: av.VideoFrame | None) -> Iterator[tuple[bytes, bool]]:
         try:
-            packets = self._encoder.encode(frame)
+            for packet in self._encoder.encode_lazy(frame):
+                yield bytes(packet), packet.is_keyframe
         except (av.FFmpegError, ValueError) as error:
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
                 f"{_LIBRARIES[self._codec]} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
             ) from error
-        if opens:
-            _leave_realtime()
-        return [(bytes(packet), packet.is_keyframe) for packet in packets]
 
 
 def _preset(codec: str, settings: Settings) -> int:

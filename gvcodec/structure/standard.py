@@ -9,7 +9,7 @@ gets its loop frames from its own decoder. Sizes that the encoders cannot code a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import av
@@ -82,9 +82,16 @@ class StandardEncoder:
         return self._decoded(self._encoder.encode(self._resampler.down(planes), key))
 
     def flush(self) -> Coded:
-        coded = self._decoded(self._encoder.encode(None))
-        coded.loops += self._decoder.flush()
+        coded = Coded()
+        for part in self.drain():
+            coded.packets += part.packets
+            coded.loops += part.loops
         return coded
+
+    def drain(self) -> Iterator[Coded]:
+        for unit in self._encoder.rest():
+            yield self._decoded([unit])
+        yield Coded([], self._decoder.flush())
 
     def _decoded(self, units: list[tuple[bytes, bool]]) -> Coded:
         coded = Coded()

@@ -12,7 +12,7 @@ import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import IO, NoReturn
 
@@ -90,14 +90,19 @@ class VvcEncoder:
     def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
         """Take the next frame (10 bits); `key` begins a GOP. None: release everything."""
         units: list[tuple[bytes, bool]] = []
-        if self._gop is not None and (key or planes is None):
-            units += self._gop.finish()
-            self._gop = None
+        if key or planes is None:
+            units += self.rest()
         if planes is not None:
             if self._gop is None:
                 self._gop = _Gop(self._command)
             units += self._gop.send(planes)
         return units
+
+    def rest(self) -> Iterator[tuple[bytes, bool]]:
+        """The units that are not out yet, each as soon as it is coded."""
+        if self._gop is not None:
+            yield from self._gop.finish()
+            self._gop = None
 
 
 class _Gop:
@@ -133,16 +138,16 @@ class _Gop:
         self._sent += 1
         return [self._next()] if self._sent > _DELAY else []
 
-    def finish(self) -> list[tuple[bytes, bool]]:
+    def finish(self) -> Iterator[tuple[bytes, bool]]:
         try:
             self._input.close()
         except OSError:
             self._fail()
-        units = [self._next() for _ in range(self._received, self._sent)]
+        while self._received < self._sent:
+            yield self._next()
         if self._units.get() is not None or self._process.wait():
             self._fail()
         self._close()
-        return units
 
     def _next(self) -> tuple[bytes, bool]:
         unit = self._units.get()
