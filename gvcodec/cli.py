@@ -8,6 +8,7 @@ standard error.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
@@ -181,6 +182,11 @@ def _parser() -> argparse.ArgumentParser:
     quality.add_argument(
         "--lossless", action="store_true", help=".mp4, .mkv and .mov: exact samples; large, and few players show them"
     )
+    decode.add_argument("--start", type=_seconds, default=0.0, metavar="T", help="leave out what is shown before T")
+    decode.add_argument("--frames", type=_integer(1), metavar="N", help="number of frames to write (all)")
+    decode.add_argument(
+        "--scale", type=_picture_size, metavar="WxH|1/2", help="write pictures of this size, or so many times as large"
+    )
     decode.add_argument("--low-delay", action="store_true", help="give every frame out as soon as it can be")
     decode.add_argument(
         "--follow", type=_number, metavar="SECONDS", help="IN is still being written: at its end wait so long for more"
@@ -265,6 +271,17 @@ def _tuning(text: str) -> tuple[float, int]:
     if text.endswith("steps"):
         return _TUNE, _integer(1)(text.removesuffix("steps"))
     return 0.0 if text == "off" else _number(text), 0
+
+
+def _picture_size(text: str) -> tuple[int, int] | Fraction:
+    """Width and height, or a factor."""
+    width, by, height = text.partition("x")
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if not by and (factor := Fraction(text)) > 0:
+            return factor
+        if by and min(int(width), int(height)) > 0:
+            return int(width), int(height)
+    raise argparse.ArgumentTypeError(f"{text!r} is no size like 640x360 and no factor like 1/2")
 
 
 def _scale(text: str) -> Fraction:

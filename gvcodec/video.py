@@ -12,7 +12,7 @@ of sequential decoding. Between calls nothing stays open but one decoder: hundre
 from __future__ import annotations
 
 import io
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +77,8 @@ class Video:
     """A stream, painted unless `fidelity` (or the stream has no appearance layer).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all cores: one is enough
-    where many videos are read side by side. `limits`: what the stream may ask for. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
+    where many videos are read side by side. `limits`: what the stream may ask for. `decoder`: one for this stream that is there
+    already, its options hold. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
     """
 
@@ -92,6 +93,7 @@ class Video:
         threads: int = 1,
         models: Sequence[str | Path] = (),
         limits: Limits = DEFAULT,
+        decoder: Decoder | None = None,
     ) -> None:
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
@@ -107,7 +109,7 @@ class Video:
         self._limits = limits
         check(self.header, not self._options[0], limits)
         self._times: dict[int, list[int]] = {}
-        self._decoder: Decoder | None = None
+        self._decoder = decoder
         self._pending: Iterator[DecodedFrame] = iter(())
         #: GOP in decoding, and the number of the next frame of it.
         self._at = (-1, 0)
@@ -145,8 +147,8 @@ class Video:
     @property
     def metadata(self) -> Metadata:
         fmt = self.header.format
-        begin = float(self._pts(0) * fmt.time_base)
-        end = float(self._pts(len(self)) * fmt.time_base)
+        begin = float(self.pts_of(0) * fmt.time_base)
+        end = float(self.pts_of(len(self)) * fmt.time_base)
         codec = f"gvcodec/{self.header.base}"
         rate = len(self) / (end - begin) if end > begin else float(fmt.frame_rate)
         return Metadata(len(self), fmt.width, fmt.height, rate, end - begin, begin, end, codec, fmt.bit_depth, fmt.sar)
@@ -159,8 +161,8 @@ class Video:
         """Frames by number, in the order asked for; each is decoded once."""
         numbers = [self._index(index) for index in indices]
         tick = float(self.header.format.time_base)
-        begin = np.array([self._pts(number) * tick for number in numbers], np.float64)
-        end = np.array([self._pts(number + 1) * tick for number in numbers], np.float64)
+        begin = np.array([self.pts_of(number) * tick for number in numbers], np.float64)
+        end = np.array([self.pts_of(number + 1) * tick for number in numbers], np.float64)
         return FrameBatch(self._stack(numbers), begin, end - begin)
 
     def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
@@ -179,6 +181,18 @@ class Video:
             raise UsageError("a range of time ends after it starts")
         first = self._played_at(start_seconds)
         return self.get_frames_at(range(first, self._played_at(stop_seconds, just_before=True) + 1))
+
+    def decoded(self, first: int, stop: int) -> Iterator[DecodedFrame]:
+        """Frames `first` to `stop` − 1 as the decoder gives them."""
+        return (frame for _, frame in self._decode(range(first, stop)))
+
+    def first_at(self, seconds: Fraction) -> int:
+        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises `UsageError` for none."""
+        wanted = self.pts_of(0) + seconds / self.header.format.time_base
+        number = bisect_left(range(len(self)), wanted, key=self.pts_of)
+        if number == len(self):
+            raise UsageError(f"{self._name}: no frame is shown {float(seconds):g} s after the first one or later")
+        return number
 
     @property
     def _name(self) -> str:
@@ -237,7 +251,7 @@ class Video:
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
 
-    def _pts(self, number: int) -> int:
+    def pts_of(self, number: int) -> int:
         """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
         at = self._gop_of(min(number, len(self) - 1))
         if at not in self._times:
@@ -260,14 +274,14 @@ class Video:
         # A time that was computed in floating point from a frame's timestamp means that frame.
         if abs(pts - round(pts)) < Fraction(1, 1000):
             pts = Fraction(round(pts))
-        begin, end = self._pts(0), self._pts(len(self))
+        begin, end = self.pts_of(0), self.pts_of(len(self))
         if not (begin < pts <= end if just_before else begin <= pts < end):
             span = f"from {float(begin * tick):g} to {float(end * tick):g} s"
             raise IndexError(f"{self._name}: nothing plays at {seconds:g} s, only {span}")
         low, high = 0, len(self)
         while high - low > 1:
             middle = (low + high) // 2
-            at = self._pts(middle)
+            at = self.pts_of(middle)
             low, high = (middle, high) if at < pts or (at == pts and not just_before) else (low, middle)
         return low
 

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
+from gvcodec.bitstream import MAX_PIXELS, MAX_SIDE
+from gvcodec.errors import UsageError
 from gvcodec.media.siting import CENTRE, resited
-from gvcodec.types import Colour, Plane, Planes
+from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
 _SCALER = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -19,7 +24,48 @@ _SCALER = (
 _LIMITED, _FULL = 1, 2
 _BT709, _BT601 = 1, 5
 _NEUTRAL = 512
+_PEAK = 1023
+#: A change of the aspect ratio below this comes from sides that are rounded to whole samples.
+_ROUNDED = Fraction(1, 50)
 _GRAY_DEPTHS = {"gray": 8, "gray9le": 9, "gray10le": 10, "gray12le": 12, "gray14le": 14, "gray16le": 16}
+
+
+class Scaler:
+    """Pictures of another size: `wanted` is (width, height), or a factor that gives even sides. Chroma stays at its location.
+
+    `format`: that of the scaled video, with the aspect ratio of its samples. Raises `UsageError` for sizes out of bounds.
+    """
+
+    def __init__(self, fmt: VideoFormat, wanted: tuple[int, int] | Fraction) -> None:
+        if isinstance(wanted, Fraction):
+            sides = [max(2, 2 * round(side * min(wanted, MAX_SIDE) / 2)) for side in (fmt.width, fmt.height)]
+            wanted = sides[0], sides[1]
+        width, height = wanted
+        if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+            raise UsageError(
+                f"a picture of {width}×{height} is outside the limits (side {MAX_SIDE}, {MAX_PIXELS} pixels)"
+            )
+        sar = fmt.sar * Fraction(fmt.width * height, fmt.height * width)
+        if abs(sar / fmt.sar - 1) < _ROUNDED:
+            sar = fmt.sar
+        self.format = replace(fmt, width=width, height=height, sar=sar)
+
+    def apply(self, planes: Planes) -> Planes:
+        """10-bit planes of the new size."""
+        location = self.format.colour.chroma_location
+        width, height = self.format.width, self.format.height
+        # Each plane is scaled about its centre, which moves chroma unless that stands between four luma samples.
+        y, u, v = resited(planes, location, CENTRE)
+        half = (width + 1) // 2, (height + 1) // 2
+        return resited((_scaled(y, width, height), _scaled(u, *half), _scaled(v, *half)), CENTRE, location)
+
+
+def _scaled(plane: Plane, width: int, height: int) -> Plane:
+    """10-bit samples as a plane of this size."""
+    frame = av.VideoFrame(plane.shape[1], plane.shape[0], "gray10le")
+    _samples(frame, 0, np.uint16)[:] = plane
+    scaled = frame.reformat(width=width, height=height, interpolation=_SCALER, threads=1)
+    return np.minimum(_samples(scaled, 0, np.uint16), _PEAK)
 
 
 def is_rgb(frame: av.VideoFrame) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -117,6 +117,8 @@ class TrackReader:
         if len(self.streams) != count:
             raise DamagedStreamError("tracks: codec parameters of another number of tracks")
         self._last = [0] * count
+        self._begin: Fraction | None = None
+        self._end: Fraction | None = None
         self.waiting: deque[TrackPacket] = deque()
         self._most = limits.side_memory
         self._held = 0
@@ -125,6 +127,20 @@ class TrackReader:
     def send(self, payload: bytes) -> None:
         """Take the payload of the next `tracks` packet. Raises `DamagedStreamError`."""
         self._read(Cursor(payload, "tracks"))
+
+    def keep(self, begin: Fraction | None, end: Fraction | None) -> None:
+        """From now on only packets count that begin between these times (seconds, None = no bound), and time begins at `begin`."""
+        self._begin, self._end = begin, end
+        found, self.waiting = self.waiting, deque()
+        for packet in found:
+            self._add(packet)
+
+    def drop(self, before: Fraction | None = None, since: Fraction | None = None) -> None:
+        """Waiting packets go that begin before a time (seconds), or then and later."""
+        times = ((packet, packet.pts * self.ticks[packet.track]) for packet in self.waiting)
+        self.waiting = deque(
+            packet for packet, time in times if (before is None or time >= before) and (since is None or time < since)
+        )
 
     def av_packet(self, packet: TrackPacket) -> av.Packet:
         """The packet for a muxer."""
@@ -146,9 +162,18 @@ class TrackReader:
             duration = cursor.var()
             if abs(self._last[track]) > _MAX_TIME or duration > _MAX_TIME:
                 raise DamagedStreamError("tracks: a timestamp is out of range")
-            packet = TrackPacket(track, self._last[track], duration, cursor.take(cursor.var()))
-            self._check_room(_cost(packet))
-            self.waiting.append(packet)
+            self._add(TrackPacket(track, self._last[track], duration, cursor.take(cursor.var())))
+
+    def _add(self, packet: TrackPacket) -> None:
+        tick = self.ticks[packet.track]
+        if self._end is not None and packet.pts * tick >= self._end:
+            return
+        if self._begin is not None:
+            if packet.pts * tick < self._begin:
+                return
+            packet = replace(packet, pts=packet.pts - round(self._begin / tick))
+        self._check_room(_cost(packet))
+        self.waiting.append(packet)
 
     def _check_room(self, cost: int) -> None:
         """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does not tell: then they are counted anew."""
