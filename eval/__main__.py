@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.tools import EvalError, fill_marks, write_json
+from eval.tools import EvalError, fill_marks, say, write_json
 
 if TYPE_CHECKING:
     from eval.video import Clip
@@ -104,7 +105,7 @@ def _add_readme(parser: argparse.ArgumentParser, marks: str) -> None:
 
 
 def _add_rd(parser: argparse.ArgumentParser) -> None:
-    from eval.metrics import DEFAULT, METRICS
+    from eval.metrics import METRICS
     from eval.rates import TARGETS
 
     _add_clips(parser, 96)
@@ -114,7 +115,10 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--codec-file", type=Path, action="append", default=[], metavar="TOML", help="more codecs")
     parser.add_argument(
-        "--metrics", type=_words, default=list(DEFAULT), metavar="NAME,…", help=f"of {', '.join(METRICS)}"
+        "--metrics",
+        type=_words,
+        metavar="NAME,…",
+        help=f"of {', '.join(METRICS)} (default: all but lpips_vgg, as far as this machine can)",
     )
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--targets", type=_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
@@ -259,15 +263,22 @@ def _every(text: str) -> dict[str, int]:
 
 
 def _rd(options: argparse.Namespace) -> int:
-    from eval.codecs import Options, resolve
+    from eval.codecs import ENDLESS, Options, resolve
     from eval.metrics import METRICS, sampling
     from eval.runs import Plan, run_all
+    from eval.sequences import select
 
-    if unknown := set(options.metrics) - set(METRICS):
+    # Mistakes are named before anything else is said or done.
+    if unknown := set(options.metrics or ()) - set(METRICS):
         raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {', '.join(METRICS)}")
+    resolve(options.codecs, Options(options.presets, ENDLESS, tuple(options.codec_file)))
+    _period(options.keyint, 25.0)
+    select(options.set, options.sequences, options.only)
+    say(f"results go to {options.out}")
+    metrics = _measurable(options.metrics)
     clips = _clips(options)
     device = _device(options.device)
-    every = sampling(options.metrics, options.every, on_gpu=device == "cuda")
+    every = sampling(metrics, options.every, on_gpu=device == "cuda")
     failures: list[str] = []
     for keyint, group in _by_keyint(options.keyint, clips):
         codecs = resolve(options.codecs, Options(options.presets, keyint, tuple(options.codec_file)))
@@ -275,11 +286,36 @@ def _rd(options: argparse.Namespace) -> int:
         plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
         failures += run_all(group, codecs, plan, options.jobs)
     write_json(options.out / "failures.json", failures)
+    say("speed and report")
     _rd_speed(options)
     _make_report(options.out, options.readme)
     for line in failures:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _measurable(wanted: list[str] | None) -> list[str]:
+    """The metrics of a run: by default all that this machine can measure, and it is said which are
+    left out. What was asked for by name and cannot be measured is refused. Raises EvalError."""
+    from eval.metrics import DEFAULT, METRICS, missing, need, told
+
+    if wanted is not None:
+        need(wanted)
+        return wanted
+    lacking = missing(DEFAULT)
+    for line in told(lacking):
+        say(line)
+    kept = [name for name in DEFAULT if name not in lacking]
+    say(f"measured are {', '.join(METRICS[name].label for name in kept)}")
+    return kept
+
+
+def _sampled(names: Iterable[str], every: dict[str, int]) -> dict[str, int]:
+    """One frame in how many, of metrics that a command cannot do without. Raises EvalError."""
+    from eval.metrics import need, sampling
+
+    need(names)
+    return sampling(names, every, on_gpu=False)
 
 
 def _rd_speed(options: argparse.Namespace) -> None:
@@ -308,24 +344,33 @@ def _device(wanted: str) -> str:
 
 def _by_keyint(text: str, clips: list[Clip]) -> list[tuple[int, list[Clip]]]:
     """Clips grouped by the intra period in frames that `--keyint` means for them."""
-    from eval.codecs import ENDLESS
-
     groups: dict[int, list[Clip]] = {}
     for clip in clips:
-        try:
-            seconds = float(text[:-1]) * clip.fps if text.endswith("s") and text != "endless" else None
-            frames = ENDLESS if text == "endless" else max(1, round(seconds) if seconds is not None else int(text))
-        except ValueError:
-            raise EvalError(f"--keyint: {text}: say endless, a number of frames or seconds as in 2s") from None
-        groups.setdefault(frames, []).append(clip)
+        groups.setdefault(_period(text, float(clip.fps)), []).append(clip)
     return list(groups.items())
+
+
+def _period(text: str, fps: float) -> int:
+    """Frames between intra frames that `--keyint` means for a clip. Raises EvalError."""
+    from eval.codecs import ENDLESS
+
+    if text == "endless":
+        return ENDLESS
+    try:
+        return max(1, round(float(text[:-1]) * fps) if text.endswith("s") else int(text))
+    except ValueError:
+        raise EvalError(f"--keyint: {text}: say endless, a number of frames or seconds as in 2s") from None
 
 
 def _clips(options: argparse.Namespace, frames: int | None = None) -> list[Clip]:
     from eval.sequences import select
 
     sources = select(options.set, options.sequences, options.only)
-    return [source.prepare(frames or options.frames, options.out / "sources") for source in sources]
+    prepared = []
+    for source in sources:
+        say(f"reading {source.name}")
+        prepared.append(source.prepare(frames or options.frames, options.out / "sources"))
+    return prepared
 
 
 def _publish(options: argparse.Namespace, texts: dict[str, str]) -> None:
@@ -355,19 +400,20 @@ def _ablate(options: argparse.Namespace) -> int:
 
 def _alloc(options: argparse.Namespace) -> int:
     from eval.alloc import compare
-    from eval.metrics import sampling
 
     if len(options.q) < 4 or "psnr_y" not in options.metrics:
         raise EvalError("alloc needs four rates and psnr_y")
-    every = sampling(options.metrics, options.every, on_gpu=False)
+    every = _sampled(options.metrics, options.every)
     text = compare(_clips(options), options.q, every, options.lookahead, options.out)
     _publish(options, {"alloc-lookahead" if options.lookahead else "alloc": text})
     return 0
 
 
 def _sizes(options: argparse.Namespace) -> int:
-    from eval.sizes import measure
+    from eval.metrics import need
+    from eval.sizes import JUDGE, measure
 
+    need([JUDGE] if options.quality else [])
     clips = [clip for clip in _clips(options) if clip.raw.frames >= clip.fps]
     if not clips:
         raise EvalError("no clip of a second or more")
@@ -377,10 +423,9 @@ def _sizes(options: argparse.Namespace) -> int:
 
 
 def _tuning(options: argparse.Namespace) -> int:
-    from eval.metrics import sampling
     from eval.tuning import JUDGED, measure
 
-    every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
+    every = _sampled([*JUDGED, "psnr_y"], options.every)
     text = measure(
         _clips(options), options.base, options.rate, options.tunes, options.parts, options.leaders, every, options.out
     )
@@ -389,10 +434,9 @@ def _tuning(options: argparse.Namespace) -> int:
 
 
 def _modules(options: argparse.Namespace) -> int:
-    from eval.metrics import sampling
     from eval.modules import JUDGED, measure
 
-    every = dict(sampling([*JUDGED, "psnr_y"], options.every, on_gpu=False))
+    every = _sampled([*JUDGED, "psnr_y"], options.every)
     _publish(
         options, {f"{options.base}-modules": measure(_clips(options), options.base, options.rate, every, options.out)}
     )
@@ -400,17 +444,18 @@ def _modules(options: argparse.Namespace) -> int:
 
 
 def _tokens(options: argparse.Namespace) -> int:
-    from eval.metrics import sampling
     from eval.tokens_only import JUDGED, measure
 
-    every = dict(sampling(JUDGED, options.every, on_gpu=False))
+    every = _sampled(JUDGED, options.every)
     _publish(options, {"tokens": measure(_clips(options), options.models, every, options.out)})
     return 0
 
 
 def _settings(options: argparse.Namespace) -> int:
-    from eval.settings import measure
+    from eval.metrics import need
+    from eval.settings import EVERY, measure
 
+    need(EVERY)
     _publish(options, {"settings": measure(_clips(options), options.settings, options.q, options.out)})
     return 0
 

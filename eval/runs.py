@@ -13,10 +13,12 @@ not made again. So does a curve's; what `eval.measured` holds under that key is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import platform
+import queue
 import shutil
 import sys
 import tempfile
@@ -35,7 +37,7 @@ from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, sample
 from eval.metrics.flicker import own_change
 from eval.rates import Search
-from eval.tools import EvalError, digest, ffmpeg_version, read_json, write_json
+from eval.tools import EvalError, digest, ffmpeg_version, read_json, say, write_json
 from eval.video import Clip
 
 #: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
@@ -69,7 +71,21 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
-    bar = tqdm(total=len(tasks) * len(plan.targets), unit="point", disable=None)
+    total = len(tasks) * len(plan.targets)
+    size = f"{len(clips)} clips × {len(codecs)} codecs × {len(plan.targets)} rates"
+    say(f"{size} = {total} points, {jobs} processes")
+    bar = tqdm(total=total, unit="point", disable=None)
+    done_points = 0
+
+    def tell(text: str, points: int) -> None:
+        """Moves the bar; where nobody looks at one, a line is written instead."""
+        nonlocal done_points
+        done_points += points
+        bar.set_postfix_str(text, refresh=False)
+        bar.update(points)
+        if bar.disable:
+            say(f"{done_points}/{total} {text}")
+
     try:
         waiting: dict[Future[None], str] = {}
         for clip in clips:
@@ -77,14 +93,13 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
         for clip, codec in tasks:
             kept = codec.family != "gvcodec" and not plan.anew
             if kept and measured.take(clip.name, codec.name, _curve_key(clip, codec, plan), plan.out):
-                bar.update(len(plan.targets))
+                tell(f"{clip.name} {codec.name}: kept points", len(plan.targets))
             else:
                 waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
         while waiting:
             done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
             while not progress.empty():
-                bar.set_postfix_str(progress.get(), refresh=False)
-                bar.update()
+                tell(*progress.get())
             for future in done:
                 name = waiting.pop(future)
                 try:
@@ -96,6 +111,9 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
                     raise EvalError(
                         "a process of the run was killed, perhaps for want of memory: take fewer --jobs; the same command goes on where it was"
                     ) from None
+        with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
+            while done_points < total:
+                tell(*progress.get(timeout=0.2 if failures else 5))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         bar.close()
@@ -120,9 +138,10 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def _report(text: str) -> None:
+def _report(text: str, points: int = 0) -> None:
+    """What a worker does, and how many points it has done."""
     if _progress is not None:
-        _progress.put(text)
+        _progress.put((text, points))
 
 
 def rate_search(codec: Codec, clip: Clip, streams: Path) -> Search:
@@ -136,13 +155,16 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     search = rate_search(codec, clip, streams)
     found: dict[float, tuple[int, bool]] = {}
     points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
+    name = f"{clip.name} {codec.name}"
     for target in sorted(plan.targets, reverse=True):
+        _report(f"{name}: looking for {target} bpp")
         q, reached = search(target)
         found[target] = q, reached
         for output in codec.outputs:
             lowest = min(search.known.values())
             points[output][str(target)] = {"q": q} if reached else {"q": None, "lowest_bpp": lowest}
-        _report(f"{clip.name} {codec.name} {target} bpp")
+        if not reached:
+            _report(f"{name}: {target} bpp is not reached", 1)
     targets_of: dict[int, list[float]] = {}
     for target, (q, reached) in found.items():
         if reached:
@@ -150,9 +172,10 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     for q, targets in targets_of.items():
         encoded = encode(codec, clip, q, streams)
         for output in codec.outputs:
-            name = make_run(clip, codec, output, q, encoded, targets, plan)
+            run = make_run(clip, codec, output, q, encoded, targets, plan)
             for target in targets:
-                points[output][str(target)]["run"] = name
+                points[output][str(target)]["run"] = run
+        _report(f"{name}: q {q} measured, {encoded.bpp(clip):.4f} bpp", len(targets))
     head = {"key": _curve_key(clip, codec, plan), "clip": clip.name, "made_by": codec.name}
     for output in codec.outputs:
         curve = head | {"codec": describe(codec, output), "targets": points[output]}

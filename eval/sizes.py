@@ -40,7 +40,7 @@ TOP_Q = {"klt": 26, "av1": 24, "hevc": 26, "vvc": 20}
 _SMALLEST = re.compile(r"smallest possible size is (\d+) bytes")
 _ROOM = 1.02
 #: Of quality: one frame in how many is looked at.
-_JUDGE, _EVERY = "lpips_vgg", 8
+JUDGE, _EVERY = "lpips_vgg", 8
 
 
 @dataclass
@@ -119,7 +119,7 @@ def _against_one_q(ladder: _Ladder, fitted: Pass, limit: int) -> dict[str, float
     other = ladder.largest(limit)
     if other is None:
         return {}
-    judge = distance(ladder.clip, _JUDGE, _EVERY)
+    judge = distance(ladder.clip, JUDGE, _EVERY)
     here, there = (
         judge(ladder.source, list(api.decode_planes(p.data, fidelity=True, threads=1))) for p in (fitted, other)
     )
@@ -159,12 +159,12 @@ def to_markdown(rows: list[dict[str, Any]], base: str) -> str:
         f"{100 * least:.2f} %; {quick} took three full encodes or fewer, none more than {most}. Every file was decoded."
     )
     if compared:
-        header += ["PSNR-Y", METRICS[_JUDGE].marked]
+        header += ["PSNR-Y", METRICS[JUDGE].marked]
         worse = sum(row["psnr_won"] < 0 for row in compared), sum(row["lpips_ratio"] > 1 for row in compared)
         note += (
             f" Quality is that of loop frames against the largest file of one whole q of at most that size: PSNR-Y "
-            f"{fmean(row['psnr_won'] for row in compared):+.2f} dB (worse in {worse[0]} of {len(compared)}), {METRICS[_JUDGE].marked} "
-            f"{100 * (fmean(row['lpips_ratio'] for row in compared) - 1):+.1f} % (worse in {worse[1]}). {looked_at({_JUDGE: _EVERY})}. "
+            f"{fmean(row['psnr_won'] for row in compared):+.2f} dB (worse in {worse[0]} of {len(compared)}), {METRICS[JUDGE].marked} "
+            f"{100 * (fmean(row['lpips_ratio'] for row in compared) - 1):+.1f} % (worse in {worse[1]}). {looked_at({JUDGE: _EVERY})}. "
             "† A loss of training."
         )
     return f"{markdown(header, lines)}\n\n{note}"

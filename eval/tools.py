@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,11 @@ from typing import Any
 
 class EvalError(Exception):
     """Something a person can act on, in one line."""
+
+
+def say(text: str) -> None:
+    """A line on standard error, at once: what is being done."""
+    print(f"eval: {text}", file=sys.stderr, flush=True)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from functools import partial
 
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
-from gvcodec.allocation.target import encode_for
+from gvcodec.allocation.target import encode_for, require_metric
 from gvcodec.commands import encode_summary
 from gvcodec.encoder import EncoderConfig
 from gvcodec.files import open_output, say, written
@@ -24,8 +24,11 @@ from gvcodec.signals import OnAbort, held
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
-    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is not enough."""
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is
+    not enough, and `MissingWeightsError` before anything is read."""
     began = time.monotonic()
+    if options.target is not None:
+        require_metric(options.target)
     tune = tuning_seconds(config.tune, config.tune_steps)
     with (
         open_output(options.output, options.overwrite) as output,

@@ -78,6 +78,16 @@ def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatc
     assert perceptual.find_weights() == tmp_path / "made"
 
 
+def test_a_torchvision_that_does_not_fit_is_said_in_a_line(stand_ins, tmp_path):
+    for name in ("lpips/weights/v0.1", "torchvision"):
+        (stand_ins / name).mkdir(parents=True)
+    (stand_ins / "lpips/__init__.py").write_text("")
+    (stand_ins / "torchvision/__init__.py").write_text("raise RuntimeError('no operator nms\\nmore')")
+    torch.save({"lin0.model.1.weight": torch.ones(1)}, stand_ins / "lpips/weights/v0.1/alex.pth")
+    with pytest.raises(EvalError, match="torchvision does not fit .*: no operator nms$"):
+        weights.export(tmp_path)
+
+
 def test_missing_packages_are_named(tmp_path):
     if importlib.util.find_spec("lpips") is None:
         with pytest.raises(EvalError, match="lpips"):
@@ -128,6 +138,17 @@ def test_painting_is_compared_within_files():
     assert lines == [["a", "0.0203", "-25.0 %", "+0.0 %", "-0.05 dB", "15.0 %", "5.0 %"]]
     results.source_change.clear()
     assert painting_table(results)[1][0][-2:] == ["–", "–"]
+    # What was measured of one output only is no change; what was of none has no column.
+    del runs["gvcodec-rendered"][0.02]["metrics"]["dists"]
+    assert painting_table(results)[1][0][2:4] == ["-25.0 %", "–"]
+    for points in runs.values():
+        for point in points.values():
+            for name in ("lpips_alex", "dists", "flicker"):
+                point["metrics"].pop(name, None)
+    assert painting_table(results) == (
+        ["the same files, painted", "bpp", "PSNR-Y"],
+        [["a", "0.0203", "-0.05 dB"]],
+    )
 
 
 def test_what_painting_saves_is_a_rate_within_files():

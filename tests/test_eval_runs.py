@@ -130,6 +130,50 @@ def test_runs_resume_and_repeat_exactly(results):
     assert not (out / "tmp").exists()
 
 
+@pytest.fixture
+def no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path / "none"))
+
+
+def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(results, tmp_path, no_weights):
+    given = words(results, tmp_path / "out")
+    for name, value in (("--codecs", "x264-ld,grey"), ("--targets", "0.04,0.08"), ("--frames", "2")):
+        given[given.index(name) + 1] = value
+    at = given.index("--metrics")
+    told = run_eval(*given[:at], *given[at + 2 :]).stderr
+    assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in told
+    assert "python -m eval weights" in told.splitlines()[1] and "reading procedural-pan" in told
+    assert "measured are PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in told
+    assert "1 clips × 2 codecs × 2 rates = 4 points" in told and "eval: 4/4 procedural-pan" in told
+    page = (tmp_path / "out/report.html").read_text()
+    text = (tmp_path / "out/tables/results.md").read_text()
+    assert "Not measured: LPIPS-Alex, DISTS." in page and "Not measured: LPIPS-Alex, DISTS." in text
+    assert "| VMAF | XPSNR | Flicker |" in text
+    for shown in (page, text):
+        assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", shown)
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["shots"][0]["score"] is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rd --metrics psnr_y,lpips_alex",
+        "alloc",
+        "modules",
+        "settings",
+        "sizes --quality",
+        "tokens model.safetensors",
+        "tuning",
+    ],
+)
+def test_what_needs_weights_says_so_before_any_work(command, tmp_path, no_weights, capsys):
+    out = tmp_path / "out"
+    assert main([*command.split(), "--set", "procedural", "--only", "pan", "--out", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
+    assert "reading" not in told and not out.exists()
+
+
 def test_report_is_made_from_jsons_alone(results):
     copy = results / "copy"
     for name in ("runs", "curves"):

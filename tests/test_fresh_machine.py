@@ -47,3 +47,18 @@ def test_devtest_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "devtest/one_64x48_25.yuv").write_bytes(b"")
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     assert [source.name for source in select("devtest", None, [])] == ["one"]
+
+
+@pytest.mark.parametrize("source", ["nowhere.mp4", "-"])
+def test_a_target_that_needs_weights_says_so_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    from gvcodec import rated
+    from gvcodec.cli import main
+
+    monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(rated, "_reread", lambda path: pytest.fail("the input is read"))
+    assert main(["encode", source, str(tmp_path / "out.bin"), "--target", "lpips=0.2"]) == 4
+    told = capsys.readouterr().err
+    assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
+    assert not list(tmp_path.iterdir())

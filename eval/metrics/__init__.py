@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from eval.metrics import filters, pixel
 from eval.metrics.flicker import MotionField, flicker
-from eval.tools import EvalError, keep_memory
+from eval.tools import EvalError, ffmpeg_has, keep_memory
 from eval.video import Clip, Planes, RawVideo
 
 if TYPE_CHECKING:
     import torch
 
+#: Compare what networks see, whose weights are found elsewhere.
+NETWORKS = ("lpips_alex", "lpips_vgg", "dists")
 #: Bytes of network maps of a source that a process keeps.
 _KEPT = 4 << 30
 
@@ -78,6 +80,43 @@ def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> di
         raise EvalError(f"--every: no metric {', '.join(sorted(unknown))}")
     rule = {name: 1 if on_gpu else METRICS[name].every for name in names}
     return {name: every.get(name, every.get("", default)) for name, default in rule.items()}
+
+
+def missing(names: Iterable[str]) -> dict[str, str]:
+    """Of these metrics those that cannot be measured here: why, and what helps. Loads no weights."""
+    found = {}
+    for name in names:
+        if name in NETWORKS and (reason := _without_weights()):
+            found[name] = reason
+        if name in filters.FILTERS and not ffmpeg_has("filters", filters.FILTERS[name]):
+            found[name] = f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
+    return found
+
+
+def need(names: Iterable[str]) -> None:
+    """Raises EvalError that says which of these metrics cannot be measured here, before any work is done."""
+    if lacking := missing(names):
+        raise EvalError("; ".join(told(lacking)))
+
+
+def told(lacking: Mapping[str, str]) -> list[str]:
+    """What is missing, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights …"."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in lacking.items():
+        by_reason.setdefault(reason, []).append(METRICS[name].label)
+    return [f"{', '.join(labels)} cannot be measured: {reason}" for reason, labels in by_reason.items()]
+
+
+def _without_weights() -> str:
+    try:
+        from gvcodec import perceptual
+    except ImportError:
+        return "torch is not installed (pip install 'gvcodec[eval]')"
+    try:
+        perceptual.require_weights()
+    except perceptual.MissingWeightsError as error:
+        return str(error)
+    return ""
 
 
 def looked_at(every: Mapping[str, int]) -> str:

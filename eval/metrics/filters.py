@@ -10,6 +10,9 @@ from pathlib import Path
 from eval.tools import EvalError, ffmpeg, ffmpeg_has, run
 from eval.video import RawVideo
 
+#: Metrics that are filters of ffmpeg, and the names of these.
+FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
+
 
 def _input(video: RawVideo) -> list[str]:
     pixel_format = "yuv420p" if video.depth == 8 else "yuv420p10le"

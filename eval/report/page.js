@@ -92,7 +92,8 @@
     const button = document.createElement("button"), picture = new Image();
     picture.src = source(shot.images[0]);
     picture.alt = "";
-    const lines = [shot.clip, "frame " + shot.frame + ", " + shot.target + " bpp", "LPIPS " + shot.score.toFixed(3)];
+    const lines = [shot.clip, "frame " + shot.frame + ", " + shot.target + " bpp"];
+    if (shot.score !== null) lines.push("LPIPS " + shot.score.toFixed(3));
     button.append(picture, ...lines.map((text) => {
       const line = document.createElement("span");
       line.textContent = text;

@@ -26,6 +26,7 @@ def page(results: Results) -> str:
         notes="".join(f"<li>{escape(note)}</li>" for note in tables.notes(results)),
         bd=_bd(results),
         legend=_legend(results),
+        order=_order(results),
         metric_buttons=_buttons("metric", [(m.name, m.marked) for m in results.metrics]),
         clip_options=_options([(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]),
         charts=_charts(results),
@@ -83,6 +84,12 @@ def _legend(results: Results) -> str:
         line = f'<svg width="26" height="8"><path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>'
         items.append(f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>')
     return "".join(items)
+
+
+def _order(results: Results) -> str:
+    """How the visual comparison is sorted, where it is by a metric that was measured."""
+    measured = any(metric.name == "lpips_alex" for metric in results.metrics)
+    return " Frames on which gvcodec's LPIPS-Alex is worst come first." if measured else ""
 
 
 def _charts(results: Results) -> str:

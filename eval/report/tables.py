@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.bd import Delta, bd_rate, bootstrap
 from eval.codecs import ENDLESS
-from eval.metrics import Metric, looked_at
+from eval.metrics import METRICS, Metric, looked_at
 from eval.report.data import HEADLINE_FRAMES, Results
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
@@ -26,10 +26,11 @@ class Overall:
     interval: tuple[float, float] | None
     clips: int
     of: int
+    measured: bool = True
 
     def text(self) -> str:
         if self.percent is None:
-            return "no overlap"
+            return "no overlap" if self.measured else "–"
         interval = f" [{self.interval[0]:+.0f}, {self.interval[1]:+.0f}]" if self.interval else ""
         part = "" if self.clips == self.of else f" ({self.clips} of {self.of} clips)"
         return f"{self.percent:+.1f} %{interval}{part}"
@@ -62,7 +63,7 @@ def overall(results: Results, deltas: dict[str, Delta]) -> Overall:
     values = [deltas[c].percent for c in results.headline if c in deltas]
     numbers = [v for v in values if v is not None]
     mean = sum(numbers) / len(numbers) if numbers else None
-    return Overall(mean, bootstrap(numbers), len(numbers), len(results.headline))
+    return Overall(mean, bootstrap(numbers), len(numbers), len(results.headline), bool(deltas))
 
 
 def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]:
@@ -147,17 +148,13 @@ PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
 
 def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): rendered against fidelity output of the same files, so at equal bytes; change of LPIPS-Alex, DISTS and PSNR-Y, and
-    flicker of both in per cent of the source's own change. Empty without both outputs."""
-    header = [
-        "the same files, painted",
-        "bpp",
-        "LPIPS-Alex",
-        "DISTS†",
-        "PSNR-Y",
-        "flicker, painted",
-        "flicker, loop frames",
-    ]
+    """(header, rows): rendered against fidelity output of the same files, so at equal bytes; change
+    of the headline's metrics, and flicker of both in per cent of the source's own change, as far as
+    they were measured. Empty without both outputs."""
+    judged = [m for m in results.metrics if m.name in HEADLINE]
+    steady = any(m.name == "flicker" for m in results.metrics)
+    header = ["the same files, painted", "bpp", *(m.marked for m in judged)]
+    header += ["flicker, painted", "flicker, loop frames"] if steady else []
     rows = []
     for plain, row in _painted(results):
         label = "" if row == "gvcodec-rendered" else f", {results.rows[row]['label']}"
@@ -165,22 +162,27 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
             for target in PAINTING_TARGETS:
                 runs = [results.runs.get(clip, {}).get(r, {}).get(target) for r in (plain, row)]
                 if all(runs):
-                    rows.append(
-                        [f"{clip}{label}", f"{runs[0]['bpp']:.4f}", *_painting(runs, results.source_change.get(clip))]
-                    )  # type: ignore[index]
+                    change = results.source_change.get(clip)
+                    cells = [f"{clip}{label}", f"{runs[0]['bpp']:.4f}"]  # type: ignore[index]
+                    cells += [_painted_change(runs, metric) for metric in judged]
+                    rows.append(cells + (_unsteadiness(runs, change) if steady else []))
     return header, rows
 
 
-def _painting(runs: list[Any], change: float | None) -> list[str]:
-    """Cells of one file: fidelity and rendered run."""
-    before, after = ({name: values["mean"] for name, values in run["metrics"].items()} for run in runs)
-    cells = []
-    for name in ("lpips_alex", "dists"):
-        cells.append(f"{100 * (after[name] / before[name] - 1):+.1f} %" if before.get(name) else "–")
-    cells.append(f"{after['psnr_y'] - before['psnr_y']:+.2f} dB" if "psnr_y" in before else "–")
-    for values in (after, before):
-        cells.append(f"{100 * values['flicker'] / change:.1f} %" if change and "flicker" in values else "–")
-    return cells
+def _painted_change(runs: list[Any], metric: Metric) -> str:
+    """From a file's fidelity to its rendered run: decibels, or per cent of a distance."""
+    before, after = (run["metrics"].get(metric.name, {}).get("mean") for run in runs)
+    if before is None or after is None:
+        return "–"
+    if metric.unit == "dB":
+        return f"{after - before:+.2f} dB"
+    return f"{100 * (after / before - 1):+.1f} %" if before else "–"
+
+
+def _unsteadiness(runs: list[Any], change: float | None) -> list[str]:
+    """Flicker of a file's rendered and fidelity run in per cent of the source's own change."""
+    values = [run["metrics"].get("flicker", {}).get("mean") for run in reversed(runs)]
+    return [f"{100 * value / change:.1f} %" if change and value is not None else "–" for value in values]
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -200,6 +202,8 @@ def notes(results: Results) -> list[str]:
     if any(c["stand_in"] for c in results.clips.values()):
         name = next(c["set"] for c in results.clips.values() if c["stand_in"])
         found.append(f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with published tables.")
+    if absent := [METRICS[name].label for name in HEADLINE if name not in {m.name for m in results.metrics}]:
+        found.append(f"Not measured: {', '.join(absent)}.")
     if sampled := looked_at(run["every"]):
         found.append(f"{sampled}; the same frames for every codec.")
     keyints = sorted({codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"})
@@ -290,6 +294,6 @@ def bd_csv(results: Results) -> str:
                     writer.writerow([anchor, row, metric.name, clip, percent, "", "", round(delta.overlap, 3)])
                 total = overall(results, deltas)
                 interval = [round(v, 2) for v in total.interval] if total.interval else ["", ""]
-                mean = "no overlap" if total.percent is None else round(total.percent, 2)
+                mean = round(total.percent, 2) if total.percent is not None else "no overlap" if deltas else ""
                 writer.writerow([anchor, row, metric.name, "overall", mean, *interval, ""])
     return out.getvalue()

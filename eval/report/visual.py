@@ -18,7 +18,8 @@ def leading_row(results: Results) -> str:
 
 def shots(results: Results) -> list[dict[str, Any]]:
     """One entry a clip and frame: {clip, target, frame, score, box, images: [{row, label, note, webp}]}, worst
-    LPIPS-Alex of the leading row first, clips it is missing on last; the source is the image with row "source"."""
+    LPIPS-Alex of the leading row first, clips it is missing on last; the source is the image with row "source".
+    The score is None where LPIPS-Alex was not measured: such frames stay in order."""
     leader, found = leading_row(results), []
     for clip in results.runs:
         source = {crop["frame"]: crop for crop in results.source_crops.get(clip, [])}
@@ -28,14 +29,14 @@ def shots(results: Results) -> list[dict[str, Any]]:
         runs = _runs_with_crops(results, clip, target)
         crops = {row: {c["frame"]: c for c in run["crops"]} for row, run in runs.items()}
         first = leader if leader in runs else next(iter(runs))
-        frames = sorted(set(source) & set(crops[first]), key=lambda i: -_score(runs[first], i))
+        frames = sorted(set(source) & set(crops[first]), key=lambda i: -(_score(runs[first], i) or 0))
         for index in frames[:FRAMES]:
             images = [{"row": "source", "label": "source", "note": "", "webp": source[index]["webp"]}]
             for row in (r for r in results.rows if index in crops.get(r, {})):
                 images.append(_image(results, row, runs[row], crops[row][index]))
             shot = {"clip": clip, "target": target, "frame": index, "box": source[index]["box"], "images": images}
             found.append(shot | {"score": _score(runs[first], index), "led": first == leader})
-    return sorted(found, key=lambda shot: (not shot["led"], -shot["score"]))
+    return sorted(found, key=lambda shot: (not shot["led"], -(shot["score"] or 0)))
 
 
 def _runs_with_crops(results: Results, clip: str, target: float) -> dict[str, Any]:
@@ -50,13 +51,13 @@ def _rate_to_show(results: Results, clip: str, leader: str) -> float | None:
     return max(filled, key=lambda t: (leader in counts[t], len(counts[t]), -t), default=None)
 
 
-def _score(run: Any, index: int) -> float:
-    """LPIPS-Alex of one frame; 0 where it was not measured."""
+def _score(run: Any, index: int) -> float | None:
+    """LPIPS-Alex of one frame, None where it was not measured."""
     metric = run["metrics"].get("lpips_alex")
-    return metric["values"][metric["frames"].index(index)] if metric and index in metric["frames"] else 0.0
+    return metric["values"][metric["frames"].index(index)] if metric and index in metric["frames"] else None
 
 
 def _image(results: Results, row: str, run: Any, crop: dict[str, Any]) -> dict[str, Any]:
     score = _score(run, crop["frame"])
-    note = f"{run['bpp']:.4f} bpp" + (f", LPIPS-Alex {score:.3f}" if score else "")
+    note = f"{run['bpp']:.4f} bpp" + ("" if score is None else f", LPIPS-Alex {score:.3f}")
     return {"row": row, "label": results.rows[row]["label"], "note": note, "webp": crop["webp"]}

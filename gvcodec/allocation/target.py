@@ -48,6 +48,14 @@ class Target:
             raise UsageError("a target is psnr=DECIBEL or lpips=DISTANCE")
 
 
+def require_metric(target: Target) -> None:
+    """Raises `MissingWeightsError` where the target's metric cannot be taken here."""
+    if target.metric == "lpips":
+        from gvcodec.perceptual import require_weights
+
+        require_weights()
+
+
 def parse_target(text: str) -> Target:
     """`psnr=32` or `lpips=0.15`. Raises `ValueError`."""
     metric, _, value = text.partition("=")
@@ -74,7 +82,9 @@ def encode_for(
     watch: Watch,
     progress: Progress | None = None,
 ) -> Reached:
-    """`config.q` does not matter. Raises `UsageError` where even the best quality does not meet the target."""
+    """`config.q` does not matter. Raises `UsageError` where even the best quality does not meet the
+    target, and at once `MissingWeightsError` where LPIPS cannot be taken."""
+    require_metric(target)
     extent = measure(open_source, watch)
     sign = _SIGN[target.metric]
     usual, slope = _USUAL[target.metric]
