@@ -380,7 +380,12 @@ NB_MODULE(_core, m) {
           return to_numpy(std::move(out), {count});
         },
         "basis"_a, "residual"_a);
-  m.def("quantiser_step", &gv::quantiser_step, "q"_a, "level"_a);
+  m.def("quantiser_step",
+        [](int q, int level) {
+          if (q < 0 || q > 63 || level < 0 || level >= gv::kLevels) throw nb::value_error("q is 0…63 and the level 0…4");
+          return gv::quantiser_step(q, level);
+        },
+        "q"_a, "level"_a);
   m.def("compensate",
         [](const In<uint16_t, 2>& plane, const In<int16_t, 3>& motion, bool chroma) {
           const int size = chroma ? 8 : 16, h = static_cast<int>(plane.shape(0)), w = static_cast<int>(plane.shape(1));

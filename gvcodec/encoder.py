@@ -33,6 +33,7 @@ from gvcodec.types import Plane, Planes, VideoFormat
 
 LOOP_HASH_BYTES = 8
 _PEAK = 1023
+_MAX_PTS = 1 << 61
 
 
 #: Where qualities beyond 63 lie, the coarsest of AV1 (x265 crashes or hangs on pictures as small as these may be): above (first), at a scale and at a quality there that is lower by (last).
@@ -224,6 +225,12 @@ class Encoder:
             raise UsageError("the encoder has been flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
             raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
+        if any(plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > _PEAK for plane in planes):
+            raise UsageError(f"frame {self._sent}: samples are integers 0…{_PEAK}")
+        if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
+            raise UsageError(f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}")
+        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
+        planes, pts = (y, u, v), None if pts is None else int(pts)
         self._timing.send(self._timing.predicted() if pts is None else pts)
         # Chroma is needed for tokens only; eight bits are kept as such.
         kept = planes if self._tokens is not None else planes[:1]

@@ -12,6 +12,8 @@ of sequential decoding. Between calls nothing stays open but one decoder: hundre
 from __future__ import annotations
 
 import io
+import math
+import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,7 +86,7 @@ class Video:
 
     def __init__(
         self,
-        source: str | Path | bytes,
+        source: str | Path | bytes | bytearray | memoryview,
         *,
         fidelity: bool = False,
         output: str = "numpy",
@@ -97,7 +99,7 @@ class Video:
     ) -> None:
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
-        self._source = source
+        self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
         self._torch = output == "torch"
         self._device = device
         self._channels_first = dimension_order == "NCHW"
@@ -123,11 +125,11 @@ class Video:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, key: int | slice | Sequence[int]) -> Array:
-        """One frame, or those of a slice or a list as one array."""
+        """One frame, or those of a slice, a list or a mask (`len(self)` truth values) as one array."""
         if isinstance(key, slice):
             return self._stack(list(range(*key.indices(len(self)))))
-        if isinstance(key, Sequence | np.ndarray):
-            return self._stack([self._index(index) for index in key])
+        if isinstance(key, Sequence) or (isinstance(key, np.ndarray) and key.ndim):
+            return self._stack(self._numbers(key))
         return self._stack([self._index(key)])[0]
 
     def __enter__(self) -> Self:
@@ -159,7 +161,7 @@ class Video:
 
     def get_frames_at(self, indices: Sequence[int]) -> FrameBatch:
         """Frames by number, in the order asked for; each is decoded once."""
-        numbers = [self._index(index) for index in indices]
+        numbers = self._numbers(indices)
         tick = float(self.header.format.time_base)
         begin = np.array([self.pts_of(number) * tick for number in numbers], np.float64)
         end = np.array([self.pts_of(number + 1) * tick for number in numbers], np.float64)
@@ -207,7 +209,24 @@ class Video:
         with open_input(str(self._source)) as stream:
             yield Reader(_checked(stream), self._name)
 
+    def _numbers(self, indices: Sequence[int]) -> list[int]:
+        """Numbers of these frames; of a mask, where it is true."""
+        given = np.asarray(indices)
+        if given.dtype == np.bool_ and given.ndim:
+            if given.shape != (len(self),):
+                raise IndexError(f"{self._name}: a mask has {len(self)} values, not {given.size}")
+            return [int(number) for number in np.flatnonzero(given)]
+        if given.ndim != 1:
+            raise UsageError("frames are asked for by a number or a list of numbers")
+        return [self._index(index) for index in indices]
+
     def _index(self, index: int) -> int:
+        try:
+            if isinstance(index, bool | np.bool_):
+                raise TypeError
+            index = operator.index(index)
+        except TypeError:
+            raise UsageError(f"frames are numbered by integers, not {type(index).__name__}") from None
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
             raise IndexError(f"{self._name}: has no frame {index}, it has {len(self)}")
@@ -269,6 +288,8 @@ class Video:
 
     def _played_at(self, seconds: float, just_before: bool = False) -> int:
         """Number of the frame on screen at a time, or just before it."""
+        if not math.isfinite(seconds):
+            raise UsageError(f"{seconds} is not a time")
         tick = self.header.format.time_base
         pts = Fraction(float(seconds)) / tick
         # A time that was computed in floating point from a frame's timestamp means that frame.
@@ -313,6 +334,6 @@ def _checked(stream: BinaryIO) -> BinaryIO:
     return stream
 
 
-def open_video(source: str | Path | bytes, **options: Any) -> Video:
+def open_video(source: str | Path | bytes | bytearray | memoryview, **options: Any) -> Video:
     """Open a stream (path or bytes) for random access; options as in `Video`. Exported as `gvcodec.open`."""
     return Video(source, **options)

@@ -20,7 +20,7 @@ from gvcodec import cli, limits
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from gvcodec.limits import Limits
 from gvcodec.media.heads import make_head, open_head
 from gvcodec.media.tracks import TrackReader
@@ -344,3 +344,78 @@ def test_a_count_of_lost_frames_is_not_believed_again_and_again(plain: bytes) ->
     salvage = recovery.Salvage(io.BytesIO(header.pack() + stream))
     lost = sum(event.frames for event in salvage.events() if isinstance(event, recovery.Loss))
     assert lost <= 1000 + len(stream) // 3
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 1, 0)])
+def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
+    plain: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], order: tuple[int, ...]
+) -> None:
+    head = tracks_payload(make_head("mp4", [audio_stream("libmp3lame")]))
+    (tmp_path / "0.bin").write_bytes(plain)
+    (tmp_path / "1.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, head)))
+    names = [str(tmp_path / f"{number}.bin") for number in order]
+    assert cli.main(["cat", *names, "-o", str(tmp_path / "o.bin")]) == 2
+    assert "different tracks" in capsys.readouterr().err
+    assert cli.main(["cat", names[0], names[0], "-o", str(tmp_path / "o.bin")]) == 0
+
+
+def test_frames_are_asked_for_by_integers_or_a_mask(plain: bytes) -> None:
+    video = gvcodec.open(bytearray(plain), fidelity=True)
+    assert np.array_equal(video[np.array([False, True, False, True])], video[[1, 3]])
+    assert np.array_equal(video[[True, False, False, True]], video[[0, 3]])
+    assert np.array_equal(video[np.array(2)], video[np.int64(2)])
+    assert video[[]].shape == (0, 48, 64, 3)
+    for wrong in ([True, False], np.ones(5, bool)):
+        with pytest.raises(IndexError, match="a mask has 4 values"):
+            video[wrong]
+    for wrong in (1.0, [0.5], np.array([1.0]), True, "1", [[1, 2]], None):
+        with pytest.raises(UsageError):
+            video[wrong]
+    for time in (np.nan, np.inf):
+        with pytest.raises(UsageError, match="not a time"):
+            video.get_frame_played_at(time)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_streams_are_read_from_anything_that_holds_bytes(plain: bytes, kind: type) -> None:
+    assert len(list(gvcodec.decode(kind(plain), fidelity=True))) == 4
+    assert len(gvcodec.open(kind(plain))) == 4
+
+
+def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
+    frame = moving_texture(64, 48, 1)[0]
+    integers = tuple(plane.astype(np.int64) for plane in frame)
+    assert gvcodec.encode([integers], base="klt", tune=0) == gvcodec.encode([frame], base="klt", tune=0)
+    for wrong in (
+        tuple(plane.astype(np.float32) for plane in frame),
+        tuple(plane.astype(np.int64) - 2000 for plane in frame),
+        (frame[0] + np.uint16(1000), *frame[1:]),
+        tuple(plane > 3 for plane in frame),
+    ):
+        with pytest.raises(UsageError, match="samples are integers 0…1023"):
+            gvcodec.encode([wrong], base="klt", tune=0)
+    encoder = gvcodec.Encoder(Reader(io.BytesIO(gvcodec.encode([frame], base="klt", tune=0))).header.format)
+    for pts in (1 << 62, -(1 << 70), 0.5, "1"):
+        with pytest.raises(UsageError, match="timestamp"):
+            encoder.send_frame(frame, pts)
+
+
+def test_the_core_refuses_steps_outside_its_table() -> None:
+    from gvcodec import _core
+
+    assert _core.quantiser_step(0, 0) < _core.quantiser_step(63, 0)
+    for q, level in ((-1, 0), (64, 0), (0, -1), (0, 5), (1 << 30, 0)):
+        with pytest.raises(ValueError, match="0…63"):
+            _core.quantiser_step(q, level)
+
+
+@pytest.mark.parametrize("sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"memory": "8"}'])
+def test_a_renderer_of_absurd_size_is_not_made(tmp_path: Path, sizes: str) -> None:
+    pytest.importorskip("torch")
+    import torch
+
+    from gvcodec.appearance.checkpoint import load_checkpoint, save_weights
+
+    save_weights({"weight": torch.zeros(4)}, tmp_path / "a.safetensors", {"renderer": sizes})
+    with pytest.raises(MediaError, match="not a checkpoint of the renderer"):
+        load_checkpoint(tmp_path / "a.safetensors")

@@ -19,7 +19,7 @@ This is the definition, for training and for every device. Decoders run it throu
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 
 import torch
@@ -33,6 +33,8 @@ BASES = ("klt", "av1", "hevc", "vvc")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 BANDS = 9
 CONDITION = 2 + len(BASES) + len(SCALES)
+#: Bounds of a renderer's sizes, several times those of any that was ever made.
+_MOST_BLOCKS, _MOST_CHANNELS = 64, 512
 NOISE_UNIT = 4 / 255  # amplitude of noise for a head output of 1
 SIGNAL_GAIN = 16.0  # brings band samples (hundredths) to the order of 1
 _TRUST_SCALE = 6 / 255  # mean difference of motion-compensated loop frames at which trust has dropped to 1/e
@@ -51,6 +53,13 @@ class RendererConfig:
     token_channels: int = 8
     token_width: int = 96
     memory: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`: the sizes may come from a file that was made up."""
+        for entry in fields(self):
+            value, most = getattr(self, entry.name), _MOST_BLOCKS if entry.name == "depth" else _MOST_CHANNELS
+            if type(value) is not int or not 0 <= value <= most:
+                raise ValueError(f"{entry.name} of {value!r}, it is 0…{most}")
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)

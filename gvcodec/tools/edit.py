@@ -14,6 +14,8 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.tools.gops import Gop, GopSource, Splicer
 
+_OTHER_TRACKS = "the streams have different tracks of sound or subtitles"
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -130,11 +132,13 @@ class _Tracks:
         """Packets met so far that begin within these seconds go on, `shift` seconds later; earlier ones are dropped."""
         reader = self._reader
         if reader is None:
+            if splicer.tracks is not None:
+                raise UsageError(_OTHER_TRACKS)
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
         if splicer.tracks is None or (splicer.tracks.head, splicer.tracks.ticks) != (reader.head, reader.ticks):
-            raise UsageError("the streams have different tracks of sound or subtitles")
+            raise UsageError(_OTHER_TRACKS)
         later = []
         for packet in reader.waiting:
             seconds = packet.pts * reader.ticks[packet.track]
