@@ -71,6 +71,7 @@ def open_head(head: bytes) -> InputContainer:
         _check_matroska(head)
     elif head[4:8] in (b"ftyp", b"moov"):
         kind = "mp4"
+        head = _until_fragments(head)
         _check_mp4(head)
     else:
         raise DamagedStreamError("tracks: codec parameters are not the head of a Matroska or MP4 file")
@@ -139,6 +140,18 @@ def _ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
     if length > longest:
         raise DamagedStreamError("tracks: codec parameters cannot be read")
     return int.from_bytes(bytes([first]) + cursor.take(length - 1)), length
+
+
+def _until_fragments(head: bytes) -> bytes:
+    """An MP4 file without its fragments: muxers of some subtitles end even an empty file with one, and FFmpeg need not see it."""
+    cursor = Cursor(head, "tracks: codec parameters")
+    while len(cursor):
+        at = len(head) - len(cursor)
+        size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
+        if kind == b"moof" or size < 8:
+            return head[:at] if kind == b"moof" else head
+        cursor.take(size - 8)
+    return head
 
 
 def _check_mp4(data: bytes, inside: bytes = b"") -> None:
