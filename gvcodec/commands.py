@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gvcodec.bitstream import PtsDecoder, Reader, Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.files import open_input, open_output, say, shown_name
+from gvcodec.files import counted, open_input, open_output, say, shown_name
 from gvcodec.limits import Limits
 from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.tools.report import kbps
@@ -107,7 +107,7 @@ def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, i
 
 def inspect(options: argparse.Namespace) -> None:
     """`gvcodec inspect IN`"""
-    from gvcodec.heatmap import heatmap, mean_frame, table, windows_of
+    from gvcodec.heatmap import LEGEND, heatmap, heatmap_format, mean_frame, table, windows_of
     from gvcodec.media.writer import open_writer, visually_lossless
 
     video = options.heatmap is not None and not options.heatmap.lower().endswith(".png")
@@ -118,23 +118,26 @@ def inspect(options: argparse.Namespace) -> None:
             most = Limits(options.max_pixels, options.max_memory)
             frames = windows_of(reader, options.threads, most)
             if video:
-                crf = visually_lossless(options.heatmap, fmt)
+                shown = heatmap_format(fmt)
+                crf = visually_lossless(options.heatmap, shown)
                 with open_writer(
-                    options.heatmap, fmt, crf=crf, overwrite=options.overwrite, threads=options.threads
+                    options.heatmap, shown, crf=crf, overwrite=options.overwrite, threads=options.threads
                 ) as writer:
                     timing = PtsDecoder(reader.header.start_pts, fmt.frame_rate, fmt.time_base)
                     for frame in frames:
                         writer.write(heatmap(frame), timing.receive())
+                say(f"{options.heatmap}: {LEGEND}")
                 return
             mean, count = mean_frame(frames)
         except DamagedStreamError as error:
             raise reader.named(error) from error
     if options.heatmap is None:
         print(table(mean))
-        say(f"bits and tokens of the windows of 256×256, mean of {count} frames")
+        say(f"bits and tokens of the windows of 256×256, mean of {counted(count, 'frame')}")
         return
-    with open_writer(options.heatmap, fmt, overwrite=options.overwrite) as writer:
+    with open_writer(options.heatmap, heatmap_format(fmt), overwrite=options.overwrite) as writer:
         writer.write(heatmap(mean), 0)
+    say(f"{options.heatmap}: {LEGEND}")
 
 
 def extract(options: argparse.Namespace) -> None:

@@ -1,13 +1,14 @@
 """`gvcodec inspect`: where the bits of a `klt` stream went, as numbers or as a picture.
 
 A picture shows the loop frame tinted window by window, from blue (few bits) to red (many, on a logarithmic scale), with two numbers in each 256×256
-window: its bits and its tokens. A video has one for every frame; a .png the mean over all frames, over the first one.
+window: its bits and its tokens. Below stands what the colours mean. A video has one for every frame; a .png the mean over all frames,
+over the first one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,21 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.structure.klt import KltDecoder
-from gvcodec.types import Plane, Planes
+from gvcodec.types import Plane, Planes, VideoFormat
 
 SIDE = 256
 _SCALE = 3
+_LINE = 7 * _SCALE
 _MARGIN = 4
 #: Bits a pixel at both ends of the colour scale.
 _LEAST, _MOST = 1e-4, 1.0
-_BRIGHT, _DARK = 940, 64
-#: Digits of 3×5 dots, row by row from the top, the left dot in the highest bit.
-_DIGITS = {
+_BRIGHT, _GREY, _DARK = 940, 512, 64
+#: Height of the legend, with room for one line.
+_STRIP = 30
+_MARKS = ("0.0001", "0.001", "0.01", "0.1", "1 bits/px")
+LEGEND = "numbers: bits over tokens of a window; colours: 0.0001 (blue) to 1 (red) bits a pixel"
+#: Digits and letters of 3×5 dots, row by row from the top, the left dot in the highest bit.
+_GLYPHS = {
     "0": (7, 5, 5, 5, 7),
     "1": (2, 6, 2, 2, 7),
     "2": (7, 1, 7, 4, 7),
@@ -36,6 +42,15 @@ _DIGITS = {
     "7": (7, 1, 2, 2, 2),
     "8": (7, 5, 7, 5, 7),
     "9": (7, 5, 7, 1, 7),
+    ".": (0, 0, 0, 0, 2),
+    "/": (1, 1, 2, 4, 4),
+    " ": (0, 0, 0, 0, 0),
+    "b": (4, 4, 6, 5, 6),
+    "i": (2, 0, 2, 2, 2),
+    "t": (2, 7, 2, 2, 3),
+    "s": (0, 3, 6, 3, 6),
+    "p": (0, 6, 5, 6, 4),
+    "x": (0, 5, 2, 2, 5),
 }
 
 
@@ -84,8 +99,13 @@ def table(frame: WindowFrame) -> str:
     )
 
 
+def heatmap_format(fmt: VideoFormat) -> VideoFormat:
+    """That of the pictures of a video."""
+    return replace(fmt, height=fmt.height + _STRIP)
+
+
 def heatmap(frame: WindowFrame) -> Planes:
-    """The picture, of the same size as the frame's."""
+    """The picture: that of the frame with its legend below."""
     y, u, v = (plane.copy() for plane in frame.planes)
     height, width = y.shape
     for row, column in np.ndindex(frame.bits.shape):
@@ -93,13 +113,44 @@ def heatmap(frame: WindowFrame) -> Planes:
         low, right = min(top + SIDE, height), min(left + SIDE, width)
         heat = _heat(float(frame.bits[row, column]) / ((low - top) * (right - left)))
         half = slice(top // 2, (low + 1) // 2), slice(left // 2, (right + 1) // 2)
-        # A mix of the picture's colour and, in BT.709 terms, blue (U high, V low) to red (U low, V high).
-        u[half] = (u[half].astype(np.int32) + 512 + int(400 * (0.5 - heat))) // 2
-        v[half] = (v[half].astype(np.int32) + 512 + int(400 * (heat - 0.5))) // 2
+        # A mix of the picture's colour and that of the heat.
+        for plane, colour in zip((u, v), _colour(np.array(heat)), strict=True):
+            plane[half] = (plane[half].astype(np.int32) + int(colour)) // 2
         y[top, left:right] = y[top:low, left] = _DARK
-        _write(y, f"{frame.bits[row, column]:.0f}", top + _MARGIN, left + _MARGIN)
-        _write(y, str(frame.tokens[row, column]), top + _MARGIN + 7 * _SCALE, left + _MARGIN)
-    return y, u, v
+    for row, column in np.ndindex(frame.bits.shape):
+        lines = f"{frame.bits[row, column]:.0f}", str(frame.tokens[row, column])
+        # Where the last row or column has no room for them, its numbers stand across its edge.
+        room = 2 * _LINE + _MARGIN, max(map(_width, lines)) + _MARGIN
+        top = max(0, min(row * SIDE + _MARGIN, height - room[0]))
+        left = max(0, min(column * SIDE + _MARGIN, width - room[1]))
+        for number, line in enumerate(lines):
+            _write(y, line, top + number * _LINE, left)
+    return tuple(np.concatenate(pair) for pair in zip((y, u, v), _legend(height, width), strict=True))  # type: ignore[return-value]
+
+
+def _legend(height: int, width: int) -> Planes:
+    """What goes below a picture of this size: the colours as they are on grey, and on their logarithmic scale the marks that
+    have room."""
+    luma = np.full((_STRIP, width), _GREY, np.uint16)
+    half = (height + _STRIP + 1) // 2 - (height + 1) // 2, (width + 1) // 2
+    u, v = (np.tile((512 + line) / 2, (half[0], 1)).astype(np.uint16) for line in _colour(np.linspace(0, 1, half[1])))
+    free = 0
+    last = width - _width(_MARKS[-1])
+    for number, mark in enumerate(_MARKS):
+        left = min(max(0, round(number * width / (len(_MARKS) - 1)) - _width(mark) // 2), width - _width(mark))
+        if left >= free and (mark is _MARKS[-1] or left + _width(mark) + _MARGIN <= last):
+            _write(luma, mark, _MARGIN, left)
+            free = left + _width(mark) + _MARGIN
+    return luma, u, v
+
+
+def _colour(heat: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """U and V from, in BT.709 terms, blue (U high, V low) to red (U low, V high)."""
+    return 512 + 400 * (0.5 - heat), 512 + 400 * (heat - 0.5)
+
+
+def _width(text: str) -> int:
+    return (4 * len(text) + 1) * _SCALE
 
 
 def _heat(bits_a_pixel: float) -> float:
@@ -109,10 +160,10 @@ def _heat(bits_a_pixel: float) -> float:
 
 
 def _write(luma: Plane, text: str, top: int, left: int) -> None:
-    """Digits, bright on dark, as far as the picture goes."""
+    """Glyphs, bright on dark, as far as the picture goes."""
     dots = np.zeros((7, 4 * len(text) + 1), bool)
-    for number, digit in enumerate(text):
-        for row, bits in enumerate(_DIGITS[digit]):
+    for number, glyph in enumerate(text):
+        for row, bits in enumerate(_GLYPHS[glyph]):
             for column in range(3):
                 dots[row + 1, 4 * number + column + 1] = bits >> (2 - column) & 1
     large = dots.repeat(_SCALE, 0).repeat(_SCALE, 1)
