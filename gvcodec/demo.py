@@ -181,8 +181,8 @@ def _run(video: str | None, out: Path) -> None:
                 writer.write(planes_from_rgb(image), number)
     stream, painted, loop = out / "demo.bin", out / "demo.mkv", out / "demo-fidelity.mkv"
     _gvcodec("encode", source, stream, "-y")
-    _gvcodec("decode", stream, painted, "-y")
-    _gvcodec("decode", stream, loop, "-y", "--fidelity")
+    _gvcodec("decode", stream, painted, "-y", "--lossless")
+    _gvcodec("decode", stream, loop, "-y", "--lossless", "--fidelity")
     facts = json.loads(_gvcodec("info", stream, "--json"))
     middle, psnr_painted = _compare(source, painted, facts["frames"] // 2)
     psnr_loop = _compare(source, loop, 0)[1]
