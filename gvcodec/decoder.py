@@ -28,6 +28,7 @@ from gvcodec.bitstream.varint import Cursor
 from gvcodec.encoder import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.structure import hashed
+from gvcodec.turns import Shared, in_turn, steps_in_turn
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def note_loss(losses: list[str], line: str) -> None:
         losses.append("there are more losses, which are not listed")
 
 
-class Decoder:
+class Decoder(Shared):
     """One video. `fidelity` gives the loop frames also where the stream has an appearance layer.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives frames out as early as
@@ -83,6 +84,10 @@ class Decoder:
     take out, `metadata` that of the `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check` reads all
     that painting needs and gives loop frames. Raises `LimitError` when the stream asks for more, `WrongModelError` when a model is not at
     hand, `UsageError` for a device that is not there.
+
+    Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
+    one for each thread is of more use. It does not follow into a child process made by `fork`,
+    where its methods raise `UsageError`.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class Decoder:
         limits: limiting.Limits = limiting.DEFAULT,
         only_check: bool = False,
     ) -> None:
+        super().__init__()
+        layers.check_settings()
         paints = header.appearance_id is not None and not fidelity
         limiting.check(header, paints, limits)
         self.header = header
@@ -133,15 +140,18 @@ class Decoder:
         self.concealed: list[tuple[int, int]] = []
 
     @property
+    @in_turn
     def frames(self) -> int:
         """Number of the next frame in display order: frames given out or ready so far."""
         return self._shown
 
     @property
+    @in_turn
     def loop_hash(self) -> bytes:
         """Hash of the loop frames so far, as at the end of a stream."""
         return self._hash.digest()[:LOOP_HASH_BYTES]
 
+    @in_turn
     def restart(self, frame: int) -> None:
         """Go on at the GOP whose first frame has this number. Frames not yet received are dropped."""
         self._structure.abandon()
@@ -154,6 +164,7 @@ class Decoder:
         self._started = False
         self._tuned = None
 
+    @in_turn
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
         if packet.kind is Kind.TUNE:
@@ -184,15 +195,18 @@ class Decoder:
             self._sent += 1
             self._show(self._structure.send(packet.payload, key))
 
+    @in_turn
     def flush(self) -> None:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
         self._complete()
         self._show(self._structure.flush())
 
+    @in_turn
     def receive_frame(self) -> DecodedFrame | None:
         """The next frame, None when there is none yet."""
         return self._frames.popleft() if self._frames else None
 
+    @steps_in_turn
     def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
         """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
         for packet in packets:
@@ -201,6 +215,7 @@ class Decoder:
         self.flush()
         yield from self._ready()
 
+    @steps_in_turn
     def frames_despite(self, salvage: Salvage) -> Iterator[DecodedFrame]:
         """All frames of a stream, damaged or not: where one is lost, the one before it is shown again, until the next
         keyframe that arrived. `losses` and `concealed` say where. Without a loss the loop hash is checked."""

@@ -29,6 +29,7 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
+from gvcodec.turns import Shared, in_turn
 from gvcodec.types import Plane, Planes, VideoFormat
 
 LOOP_HASH_BYTES = 8
@@ -102,11 +103,12 @@ class Progress(Protocol):
         ...
 
 
-class Encoder:
+class Encoder(Shared):
     """One video. With tuning every packet waits for `flush`, since tuned weights come before what they are for.
 
     Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out), after `flush`:
     `loop_hash` (8 bytes) and `psnr_y` (dB, mean over the loop frames; infinite when all are exact).
+    Calls of several threads are made in turn. It does not follow into a child process made by `fork`.
     """
 
     def __init__(
@@ -123,6 +125,8 @@ class Encoder:
         an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass (tuned weights by the
         frame from which on they are in force). `wrap` takes a
         maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
+        super().__init__()
+        layers.check_settings()
         config = config or EncoderConfig()
         if not 0 <= config.q <= config.coarsest:
             raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
@@ -216,6 +220,7 @@ class Encoder:
         """Frames taken so far."""
         return self._sent
 
+    @in_turn
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
         """Take the next frame in display order; without `pts` it keeps the rate. Raises `UsageError` for another size."""
         fmt = self.header.format
@@ -240,16 +245,19 @@ class Encoder:
         self._sent += 1
         self._take(self._structure.send(planes, force_key))
 
+    @in_turn
     def send_metadata(self, data: bytes) -> None:
         """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first frame."""
         if data:
             self._packets.append(Packet(Kind.METADATA, data))
 
+    @in_turn
     def send_tracks(self, data: bytes) -> None:
         """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any."""
         if data:
             self._packets.append(Packet(Kind.TRACKS, data))
 
+    @in_turn
     def flush(self) -> None:
         """No more frames: releases all packets, tunes first if asked to. Raises `UsageError` without any frame."""
         if not self._sent:
@@ -277,6 +285,7 @@ class Encoder:
         inexact = self._released - self._exact
         self.psnr_y = self._psnr_sum / inexact if inexact else math.inf
 
+    @in_turn
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self._samples is not None:

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 NO_TORCH = "no appearance layer: torch is not installed"
 
 
+def check_settings() -> None:
+    """Raises `UsageError` when $GVCODEC_CPU names nothing that this machine has."""
+    from gvcodec import _core
+
+    _core.cpu()
+
+
 def structure_encoder(
     fmt: VideoFormat,
     base: str,

@@ -30,6 +30,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
+from gvcodec.turns import Shared, in_turn, steps_in_turn
 
 if TYPE_CHECKING:
     import torch
@@ -75,14 +76,20 @@ class FrameBatch:
         return len(self.pts_seconds)
 
 
-class Video:
+class Video(Shared):
     """A stream, painted unless `fidelity` (or the stream has no appearance layer).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all cores: one is enough
     where many videos are read side by side. `limits`: what the stream may ask for. `decoder`: one for this stream that is there
     already, its options hold. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
+
+    Threads may share it: one of them decodes at a time, and a slice or a list is read as a whole.
+    One `Video` for each thread is faster. It can be pickled, and goes on in a child process made
+    by `fork`.
     """
+
+    follows = True
 
     def __init__(
         self,
@@ -97,6 +104,7 @@ class Video:
         limits: Limits = DEFAULT,
         decoder: Decoder | None = None,
     ) -> None:
+        super().__init__()
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
@@ -140,8 +148,20 @@ class Video:
 
     def __getstate__(self) -> dict[str, Any]:
         """For other processes: everything but the decoder."""
-        return self.__dict__ | {"_decoder": None, "_pending": iter(()), "_at": (-1, 0)}
+        state = self.__dict__ | {"_decoder": None, "_pending": iter(()), "_at": (-1, 0)}
+        del state["_turn"]
+        return state
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__init__()
+        self.__dict__.update(state)
+
+    def after_fork(self) -> None:
+        """A child process opens the stream anew."""
+        super().after_fork()
+        self.close()
+
+    @in_turn
     def close(self) -> None:
         """Let go of the decoder; the next access makes a new one."""
         self._decoder, self._pending, self._at = None, iter(()), (-1, 0)
@@ -235,6 +255,7 @@ class Video:
     def _gop_of(self, number: int) -> int:
         return bisect_right(self._starts, number) - 1
 
+    @steps_in_turn
     def _decode(self, numbers: Sequence[int]) -> Iterator[tuple[int, DecodedFrame]]:
         """Frames by number, which have to increase."""
         for number in numbers:
@@ -270,6 +291,7 @@ class Video:
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
 
+    @in_turn
     def pts_of(self, number: int) -> int:
         """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
         at = self._gop_of(min(number, len(self) - 1))
@@ -306,6 +328,7 @@ class Video:
             low, high = (middle, high) if at < pts or (at == pts and not just_before) else (low, middle)
         return low
 
+    @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
         """Pictures of these frames as one array."""
         fmt = self.header.format

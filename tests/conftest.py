@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gvcodec import _core
 from gvcodec.types import Planes
 
 
@@ -82,3 +83,12 @@ def psnr(left: Planes, right: Planes) -> float:
     """PSNR of luma in dB."""
     mse = float(np.mean((left[0].astype(float) - right[0].astype(float)) ** 2))
     return 99.0 if mse == 0 else float(10 * np.log10(1023**2 / mse))
+
+
+@pytest.fixture(params=_core.cpu_forms())
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each form of the core's loops that this machine can run, in use during the test."""
+    before = _core.cpu()
+    _core.use_cpu(request.param)
+    yield request.param
+    _core.use_cpu(before)

@@ -9,10 +9,11 @@ constexpr const char* kNames[] = {"plain", "avx2", "avx512"};
 
 Cpu best() {
 #if GV_FORMS
-  const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                    __builtin_cpu_supports("bmi2");
-  if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+  const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
     return Cpu::kAvx512;
   if (wide) return Cpu::kAvx2;
 #endif
@@ -28,7 +29,8 @@ std::vector<std::string> cpu_forms() { return {kNames, kNames + static_cast<int>
 void use_cpu(const std::string& name) {
   for (int form = 0; form < 3; ++form)
     if (name == kNames[form]) {
-      if (form > static_cast<int>(best())) throw BadSetting("GVCODEC_CPU: this machine or build has no " + name);
+      if (form > static_cast<int>(best()))
+        throw BadSetting("GVCODEC_CPU: this machine or build has no " + name);
       cpu_in_use = form;
       return;
     }

@@ -51,8 +51,9 @@ class Pool {
     static const int cores = static_cast<int>(std::thread::hardware_concurrency());
     const int most = std::min(std::max(helpers, cores), kMostHelpers);
     try {
-      for (; workers_ - busy_ < open_ && workers_ < most; ++workers_) std::thread([this] { serve(); }).detach();
-    } catch (const std::exception&) {  // std::system_error, std::bad_alloc: go on with those there are
+      for (; workers_ - busy_ < open_ && workers_ < most; ++workers_)
+        std::thread([this] { serve(); }).detach();
+    } catch (const std::exception&) {  // std::system_error, std::bad_alloc: those there are will do
     }
   }
 

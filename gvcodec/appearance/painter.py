@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gvcodec.appearance.rows import RowPainter
 from gvcodec.appearance.token_coder import TokenCoder
 from gvcodec.appearance.tokens import LIMIT, Tokens, quantise, window_grid
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.turns import forked
 from gvcodec.types import Plane, Planes, VideoFormat
 
 
@@ -26,6 +28,15 @@ def new_coder(renderer: Renderer, height: int, width: int) -> TokenCoder | None:
         return None
     config = renderer.config
     return TokenCoder((*window_grid(height, width), config.tokens, config.token_channels), LIMIT)
+
+
+def _threads_start() -> bool:
+    """Whether another thread can be started. OpenMP, which torch works with, ends the process where not."""
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 class TokenMaker:
@@ -64,7 +75,7 @@ class Painter:
         painter.start_gop(tuned)          # payload of the `tune` packet, or None
         picture = painter.paint(loop)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 leaves torch's setting alone; `device`
+    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 takes as many as torch does; `device`
     is torch's name of where to paint. Raises `UsageError` for
     arguments out of range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError` in `start_gop`."""
 
@@ -82,8 +93,8 @@ class Painter:
             raise UsageError(f"unknown base codec {base}")
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")
-        if threads:
-            torch.set_num_threads(threads)
+        if forked() or not _threads_start():
+            torch.set_num_threads(1)
         self._size = fmt.height, fmt.width
         self._condition = condition(base, scale, q)
         self._renderer = load_checkpoint(checkpoint)

@@ -19,6 +19,7 @@ import numpy as np
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.structure.vvenc import VvcEncoder
+from gvcodec.turns import Shared, in_turn, keep
 from gvcodec.types import Colour, Plane, Planes
 
 _LIBRARIES = {"av1": "libsvtav1", "hevc": "libx265"}
@@ -86,10 +87,11 @@ def open_encoder(
     return LibraryEncoder(codec, width, height, rate, told, settings)
 
 
-class LibraryEncoder:
+class LibraryEncoder(Shared):
     """SVT-AV1 or x265, by PyAV. `encode` raises `UsageError` for a size that the encoder does not take."""
 
     def __init__(self, codec: str, width: int, height: int, rate: Fraction, colour: Colour, settings: Settings) -> None:
+        super().__init__()
         # SVT-AV1 prints its settings unless told not to, before its own options are read.
         os.environ.setdefault("SVT_LOG", "0")
         encoder = av.CodecContext.create(_LIBRARIES[codec], "w")
@@ -108,6 +110,11 @@ class LibraryEncoder:
         self._encoder = encoder
         self._count = 0
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        keep(self._encoder)
+
+    @in_turn
     def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
         """Take the next frame (10 bits); `key` begins a GOP. None: release everything."""
         if planes is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import av
@@ -14,13 +15,24 @@ from gvcodec.structure.units import RESTORE, packet_of
 DECODERS = {"av1": "libdav1d", "hevc": "hevc", "vvc": "vvc"}
 
 
-def open_decoder(base: str, width: int, height: int, threads: int, options: dict[str, str] | None = None) -> Any:
-    """A decoder of pictures of this size. The bitstream's own idea of its size does not decide about memory."""
-    decoder = av.CodecContext.create(DECODERS[base], "r")
-    decoder.thread_count = threads
+def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bool = False) -> Any:
+    """A decoder of pictures of this size. The bitstream's own idea of its size does not decide about memory.
+
+    Where its threads cannot be started it works in one. Raises `MemoryError`."""
     columns, rows = padded(width, height)
-    decoder.options = {"max_pixels": str(columns * rows)} | (options or {})
-    return decoder
+    options = {"max_pixels": str(columns * rows)}
+    if low_delay and base == "av1":
+        options["max_frame_delay"] = "1"
+    for count in (threads, 1):
+        decoder = av.CodecContext.create(DECODERS[base], "r")
+        decoder.thread_count = count
+        decoder.options = dict(options)
+        if low_delay and base != "av1":
+            decoder.thread_type = "SLICE"
+        with contextlib.suppress(MemoryError, BlockingIOError):
+            decoder.open()
+            return decoder
+    raise MemoryError("the structure layer's decoder is out of memory")
 
 
 def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:

@@ -22,6 +22,7 @@ from gvcodec.structure.encoders import PRESETS, Settings, open_encoder
 from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.structure.resample import Resampler
 from gvcodec.structure.units import STRIP
+from gvcodec.turns import Shared, in_turn, keep
 from gvcodec.types import Planes, VideoFormat
 
 CODECS = ("av1", "hevc", "vvc")
@@ -102,24 +103,27 @@ class StandardEncoder:
         return coded
 
 
-class StandardDecoder:
+class StandardDecoder(Shared):
     """Decoder of the plug; loop frames come out at full size. With `low_delay` none is held back for parallel work."""
 
     def __init__(
         self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0, low_delay: bool = False
     ) -> None:
+        super().__init__()
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._codec = codec
         self._size = self._resampler.coded_width, self._resampler.coded_height
-        options = {"max_frame_delay": "1"} if low_delay and codec == "av1" else {}
-        self._decoder = open_decoder(codec, *self._size, threads, options)
+        self._decoder = open_decoder(codec, *self._size, threads, low_delay)
         self._in_display_order = codec == "av1"
         #: FFmpeg's decoder of H.266 keeps frames of a GOP while it works on the next.
         self._holds_back = codec == "vvc"
-        if low_delay and codec != "av1":
-            self._decoder.thread_type = "SLICE"
         self._owed = 0
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        keep(self._decoder)
+
+    @in_turn
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
         packet = unit_of(self._codec, payload, *self._size)
@@ -130,6 +134,7 @@ class StandardDecoder:
         self._owed += 1
         return loops + self._decode(packet)
 
+    @in_turn
     def flush(self) -> list[Planes]:
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""
         loops = self._decode(None)
@@ -137,6 +142,7 @@ class StandardDecoder:
             raise DamagedStreamError(f"{self._owed} frames of the structure layer could not be decoded")
         return loops
 
+    @in_turn
     def abandon(self) -> list[Planes]:
         loops: list[Planes] = []
         # AV1 packets come in display order; H.265 ones do not, and one of those held back may follow a lost one.
