@@ -80,7 +80,12 @@ def test_windows_are_cut_and_joined_again() -> None:
 def test_an_untrained_model_repeats_the_frame_before() -> None:
     net = model.TokenModel(SIZES).eval()
     before = torch.rand(1, 1, 256, 256) - 0.5, torch.rand(1, 2, 128, 128) - 0.5
-    done = net.decode(torch.randn(1, 1, 8, 4), torch.tensor([[8]]), net.begin(before), torch.tensor([30.0]))
+    done = net.decode(
+        torch.randn(1, 1, 8, 4) * torch.tensor([0, 0, 1, 1]),
+        torch.tensor([[8]]),
+        net.begin(before),
+        torch.tensor([30.0]),
+    )
     assert (done.moved[0] - before[0]).abs().max() < 1e-4
     assert (done.picture[0] - before[0]).abs().max() < 0.03  # the little of the coarse picture that shows
 

@@ -12,8 +12,9 @@ K tokens of C integers, M vectors of memory, D the width.
 Local layers attend within a window, global layers over queries (or tokens) and memory of all windows, with a penalty by
 distance, so that a picture may have more windows than training saw. The way through the tokens is open from the first step:
 queries begin as means over regions (`pool`), patches get the tokens of their regions (`spread`); regions form a binary
-tree, whole window first, so that any number of tokens from the first on means something. The output begins as "repeat the
-frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and entropy model.
+tree, whole window first, so that any number of tokens from the first on means something. The first two channels begin as what
+the motion of a region adds to that of the region around it (`steps_in`, `steps_out`, learned from there): without them the
+first bits of motion took hours to learn. Where nothing moves the output begins as "repeat the frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and entropy model.
 
 After: GVC1D (tokens, memory, short-term buffer, one model for all rates). Motion in the decoder is ours.
 """
@@ -269,12 +270,19 @@ class TokenModel(nn.Module):
         self.place = nn.Parameter(place.clone())
         pool = 5.0 * (regions > 0)
         self.pool = nn.Parameter(pool)
+        member = (regions > 0).float()
+        parent = torch.tensor([0, 0, *(n // 2 for n in range(2, k))])
+        # What a region's motion adds to its parent's; token 1 has the region of token 0, so it adds nothing.
+        self.register_buffer("regions", member, persistent=False)
+        self.register_buffer("parent", parent, persistent=False)
+        self.steps_in = nn.Parameter(torch.full((k, 1), 2.0))
+        self.steps_out = nn.Parameter(0.5 * member.t().contiguous())
         self.spread = nn.Parameter((torch.where(regions > 0, 4.3 + 0.7 * regions, 0.0)).t().contiguous())
         anchor = F.softmax(pool, 1) @ place
         self.query, self.token = (nn.Parameter(anchor + 0.1 * torch.randn(k, d)) for _ in range(2))
         self.mask = nn.Parameter(0.02 * torch.randn(k, d))
         self.start = nn.Parameter(0.5 * torch.randn(m, d))  # memory of a new GOP
-        self.see, self.vector = nn.Linear(4 * VALUES, d), nn.Linear(2, d)
+        self.see, self.vector, self.added = nn.Linear(4 * VALUES, d), nn.Linear(2, d), nn.Linear(2, d)
         self.recall, self.recall_again = nn.Linear(d, d), nn.Linear(d, d)
         self.rate, self.rate_again = nn.Linear(4, d), nn.Linear(4, d)
         self.encoder = nn.ModuleList(Stage(sizes, False) for _ in range(sizes.stages))
@@ -294,6 +302,7 @@ class TokenModel(nn.Module):
             nn.init.zeros_(zero.bias)
         with torch.no_grad():
             self.coarse.bias[24 * cells :] = -4.0
+            self.to_tokens[1].weight[:2], self.to_tokens[1].bias[:2] = 0, 0  # motion as it was found
             self.memory_gate.bias.fill_(-1.0)
 
     def begin(self, picture: Picture) -> State:
@@ -317,12 +326,24 @@ class TokenModel(nn.Module):
         x = self.see(torch.cat([now, before, 4 * (now - before), 4 * (now - found)], -1))
         x = x + self.vector(field) + self.place + self.recall(state.features)
         rate = self.rate(self._rate(q))
-        queries = self.query + F.softmax(self.pool, 1) @ x
+        added = self._added_motion(now, before, found, 8 * field)
+        queries = self.query + F.softmax(self.pool, 1) @ x + self.added(added / 8)
         x = torch.cat([x, queries + rate, state.memory + rate], 2)
         for stage in self.encoder:
             x = stage(x, grid_of(picture))
-        k = self.sizes.tokens
-        return 2 * self.to_tokens(x[:, :, PATCHES : PATCHES + k]).float()
+        k, c = self.sizes.tokens, self.sizes.channels
+        tokens = 2 * self.to_tokens(x[:, :, PATCHES : PATCHES + k]).float()
+        return tokens + F.pad(self.steps_in * added, (0, c - 2))
+
+    def _added_motion(self, now: Tensor, before: Tensor, found: Tensor, field: Tensor) -> Tensor:
+        """Motion of each token's region less that of the region around it, (B, N, K, 2) in pixels; a patch counts by what its vector
+        of `field` (B, N, P, 2) gains."""
+        luma = slice(PATCH * PATCH)
+        still, moving = ((now - x)[..., luma].abs().mean(-1, keepdim=True) for x in (before, found))
+        weight = (still - moving - 0.002).clamp(min=0)
+        motion = self.regions @ (weight * field) / (self.regions @ weight + 0.01)
+        added = motion - motion[:, :, self.parent]
+        return torch.cat([motion[:, :, :1], added[:, :, 1:]], 2)
 
     def decode(self, tokens: Tensor, counts: Tensor, state: State, q: Tensor) -> Decoded:
         """The frame of `tokens` (B, N, K, C), of which the first `counts` (B, N) of a window are known, for `q` (B,)."""
@@ -338,7 +359,9 @@ class TokenModel(nn.Module):
         for stage in self.decoder:
             x = stage(x, grid)
         features = self.norm(x[:, :, :PATCHES])
-        motion = 8 * self._cells(self.motion(features), 2, grid)
+        steps = self.steps_out @ (tokens[..., :2] * known)
+        steps = steps[..., None].expand(*steps.shape, CELLS * CELLS).flatten(3)
+        motion = self._cells(8 * self.motion(features) + steps, 2, grid)
         coarse = self._cells(self.coarse(features), 25, grid)
         detail = self._cells(self.detail(features), self.sizes.features, grid)
         moved = move(state.before, motion)
