@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,13 +20,18 @@ pytest.importorskip("bjontegaard")
 
 from eval import measured
 from eval.__main__ import main
+from eval.codecs import Options, resolve
+from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
 from eval.report import card, figures, page
 from eval.report.data import Results
-from eval.tools import EvalError
+from eval.runs import Plan, _curve_key
+from eval.tools import EvalError, ffmpeg_version
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+#: What commands are made with where only their words matter.
+FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
 #: A codec whose stream has the size q asks for and whose picture is grey, in two templates.
 GREY = r"""
 [codec.grey]
@@ -91,6 +97,40 @@ def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
     # What was made here, with its pictures, is not replaced by what was kept.
     assert main(made) == 0
     assert json.loads((tmp_path / "out/runs" / name).read_text()) == again
+
+
+def kept_peers():
+    """(clip, entry) of every kept curve of a peer."""
+    for path in sorted(measured.FOLDER.glob("*.json.gz")):
+        for entry in measured._read(path.name.removesuffix(".json.gz")):
+            if entry["codec"].rpartition("-")[0] in PEERS:
+                yield path.name, entry
+
+
+def test_kept_peers_were_made_by_the_commands_that_hold():
+    """Else `rd` would make them anew for hours, and tables would show what the conditions no longer allow."""
+    made = next(iter(next(kept_peers())[1]["runs"].values()))
+    if ffmpeg_version() != made["versions"]["ffmpeg"]:
+        pytest.skip(f"kept points are those of ffmpeg {made['versions']['ffmpeg']}")
+    for name, entry in kept_peers():
+        run, curve = next(iter(entry["runs"].values())), next(iter(entry["curves"].values()))
+        plan = Plan(Path(), tuple(map(float, curve["targets"])), run["every"])
+        (codec,) = resolve([entry["codec"]], Options())
+        clip = SimpleNamespace(sha256=run["clip"]["sha256"])
+        assert entry["key"] == _curve_key(clip, codec, plan), (name, entry["codec"])
+        for point in entry["runs"].values():
+            words = codec.command(codec.encode, FAKE, q=point["q"], stream="-")[6:-1]
+            assert point["encode_command"].split()[6:-1] == words, (name, entry["codec"])
+
+
+def test_kept_points_of_vvenc_have_one_intra_frame():
+    """A second one was as large as the first, a second later in coding order."""
+    for name, entry in kept_peers():
+        if entry["codec"].startswith("vvenc"):
+            for run in entry["runs"].values():
+                first, *later = run["frame_bytes"]
+                assert all(size < first / 2 for size in later[23:32:8]), (name, run["q"])
+                assert "intraperiod=1048576" in run["encode_command"]
 
 
 def test_tables_come_from_kept_points_alone(results, tmp_path, monkeypatch):
