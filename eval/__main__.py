@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eval.video import Clip
 
 #: Without per-video tuning, whose time the user chooses.
-SPEED_CODECS = ["gvcodec:tune=off", "gvcodec:base=klt:tune=off"]
+SPEED_CODECS = ["gvcodec:tune=off", "gvcodec:base=klt:tune=off:base-q"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
     _add_tokens(commands.add_parser("tokens", help="tokens alone, without a structure layer: memories and budgets"))
     _add_settings(commands.add_parser("settings", help="what settings of the standard layers are worth"))
+    quality = commands.add_parser("quality", help="what q means in every base: the tables of gvcodec.structure.quality")
+    _add_clips(quality, 24)
+    quality.add_argument("--out", type=Path, default=Path("out/quality"), metavar="DIR", help="what is there is kept")
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -70,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
             "modules": _modules,
             "tokens": _tokens,
             "settings": _settings,
+            "quality": _quality,
             "robustness": _robustness,
             "weights": _weights,
         }
@@ -467,6 +471,13 @@ def _speed(options: argparse.Namespace) -> int:
         _largest(_clips(options)), options.codecs, options.q, options.rounds, options.threads, options.out
     )
     _publish(options, {"speed": speed.to_markdown(result), "speed-profile": speed.profile_markdown(result)})
+    return 0
+
+
+def _quality(options: argparse.Namespace) -> int:
+    from eval.quality import measure
+
+    print(measure(_clips(options), options.out))
     return 0
 
 

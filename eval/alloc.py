@@ -117,7 +117,7 @@ def _point(
 
 def encode(clip: Clip, allocator: Allocator | None, q: int, lookahead: bool) -> tuple[bytes, float]:
     """The file of a clip and the processor seconds that it took."""
-    config = EncoderConfig(q=q, base="klt", tune=0, keyint=0, low_delay=not lookahead, threads=1)
+    config = EncoderConfig(base_q=q, base="klt", tune=0, keyint=0, low_delay=not lookahead, threads=1)
     stream = io.BytesIO()
     with VideoReader(clip.file) as reader:
         frames = list(reader)

@@ -58,25 +58,25 @@ class _Ladder:
 
     def at(self, q: int) -> Pass:
         if q not in self.known:
-            config = dataclasses.replace(self.config, q=q)
+            config = dataclasses.replace(self.config, base_q=q)
             self.known[q] = run(lambda: VideoReader(self.clip.file), config, "", _unwatched, self.frames)
         return self.known[q]
 
     def largest(self, limit: int) -> Pass | None:
         """The largest file of at most `limit` bytes, taking size to fall with q."""
-        qs = range(int(self.config.q), int(self.config.coarsest) + 1)
+        qs = range(int(self.config.base_q or 0), int(self.config.coarsest) + 1)
         best = bisect_left(qs, -limit, key=lambda q: -len(self.at(q).data))
         return self.at(qs[best]) if best < len(qs) else None
 
 
 def measure(clips: Sequence[Clip], base: str, threads: int, quality: bool, out: Path) -> str:
     """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown. `quality` compares with files of one q."""
-    config = EncoderConfig(q=TOP_Q[base], base=base, tune=0, keyint=0, threads=threads)
+    config = EncoderConfig(base_q=TOP_Q[base], base=base, tune=0, keyint=0, threads=threads)
     rows: list[dict[str, Any]] = []
     for clip in tqdm(clips, unit="clip", disable=None):
         frames = extent_of(lambda: VideoReader(clip.file), _unwatched).frames  # noqa: B023 (called here)
         ladder = _Ladder(clip, config, frames)
-        largest = len(ladder.at(int(config.q)).data)
+        largest = len(ladder.at(TOP_Q[base]).data)
         for step in range(STEPS):
             wanted = round(largest * SPAN ** (-step / (STEPS - 1)))
             rows.append(_point(clip, config, wanted, out, ladder if quality else None))

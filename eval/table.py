@@ -37,7 +37,7 @@ BD_LIMITS = (0.01, 0.1)
 
 def make_table(clips: list[Clip], base: str, qs: Sequence[int], out: Path) -> tuple[str, list[str]]:
     """Encodes, decodes, measures and writes `table-BASE.json` and `.md` below `out`; (markdown, what went wrong)."""
-    ours = resolve([f"gvcodec:base={base}:tune=off:output=fidelity"], Options())[0]
+    ours = resolve([f"gvcodec:base={base}:tune=off:base-q:output=fidelity"], Options())[0]
     peers = {name: make(name, "ld", Options(), ("-preset", "medium")) for name in PEERS}
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     rows, problems, deltas = [], [], {}
@@ -125,7 +125,7 @@ def _markdown(base: str, rows: list[dict[str, Any]], clips: list[Clip], problems
         else "Every stream was decoded exactly by separate processes with 1 and 2 threads."
     )
     note = (
-        f"`--base {base}`, fidelity output, first {frames}, one intra frame; “bytes over” is gvcodec's file "
+        f"`--base {base}`, q by `--base-q`, fidelity output, first {frames}, one intra frame; “bytes over” is gvcodec's file "
         "against the elementary stream of libx264/libx265 `-preset medium` without B-frames at the same PSNR-Y (read "
         f"off their points at CRF {', '.join(map(str, PEER_CRF))}; “–” outside them; geometric mean below). {exact}{stand_in(clips)}"
     )

@@ -91,7 +91,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_integer(0, 67),
         default=50,
         metavar="N",
-        help="quality index, 0 best … 63, av1 goes on to 67 at reduced size (50)",
+        help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 (50)",
+    )
+    rate.add_argument(
+        "--base-q",
+        type=_integer(0, 67),
+        metavar="N",
+        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67)",
     )
     rate.add_argument("--size", type=_amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
     rate.add_argument("--bitrate", type=_amount, metavar="BITS", help="largest bitrate without audio, as in 300k")

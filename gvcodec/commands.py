@@ -31,6 +31,7 @@ def encode(options: argparse.Namespace) -> None:
 
     config = EncoderConfig(
         q=options.q,
+        base_q=options.base_q,
         base=options.base,
         scale=options.base_scale,
         tune=options.tune[0],

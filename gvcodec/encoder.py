@@ -29,6 +29,7 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
+from gvcodec.structure.quality import coarsest_q, index_of
 from gvcodec.turns import Shared, in_turn
 from gvcodec.types import Plane, Planes, VideoFormat
 
@@ -44,8 +45,9 @@ _COARSEST, _COARSEST_REDUCED = 63.0, 67.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 63, between two whole numbers too; `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1
-    up to `q` 63 and with av1 smaller beyond, as far as 67; `tune`
+    """How to encode. `q` 0 (best) … 67, between two whole numbers too, about the same PSNR-Y in every base; `base_q` the structure
+    layer's own index instead, 0 … 63 (av1 … 67); `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1,
+    but with av1 smaller beyond `q` 63, and where it is given av1 ends at 63; `tune`
     seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network whose features it compares, "vgg" or "small", "" = the former where its
     weights are found; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
@@ -55,6 +57,7 @@ class EncoderConfig:
     `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2."""
 
     q: float = 50
+    base_q: float | None = None
     base: str = "av1"
     scale: Fraction | None = None
     tune: float = 60.0
@@ -72,19 +75,25 @@ class EncoderConfig:
 
     @property
     def coarsest(self) -> float:
-        """The largest `q` there is."""
+        """The largest `base_q` there is."""
         return _COARSEST_REDUCED if self.base == "av1" and self.scale is None else _COARSEST
 
     def settled(self) -> EncoderConfig:
-        """The same with a scale, and with the q that belongs to it."""
+        """The same with a scale and the structure layer's index that belongs to it. Raises `UsageError`."""
+        name, value, coarsest = "base_q", self.base_q, self.coarsest
+        if value is None:
+            name, value, coarsest = "q", self.q, coarsest_q(self.base, coarsest)
+        if not 0 <= value <= coarsest:
+            raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
+        index = index_of(self.base, value) if self.base_q is None else value
         if self.scale is not None:
-            return self
-        scale, q = Fraction(1), self.q
+            return replace(self, base_q=index)
+        scale = Fraction(1)
         for above, smaller, less in _REDUCED:
-            if self.base == "av1" and q > above:
-                scale, q = smaller, min(_COARSEST, q - less)
+            if self.base == "av1" and index > above:
+                scale, index = smaller, min(_COARSEST, index - less)
                 break
-        return replace(self, scale=scale, q=q)
+        return replace(self, scale=scale, base_q=index)
 
 
 class Progress(Protocol):
@@ -128,10 +137,8 @@ class Encoder(Shared):
         super().__init__()
         layers.check_settings()
         config = config or EncoderConfig()
-        if not 0 <= config.q <= config.coarsest:
-            raise UsageError(f"q is 0…{config.coarsest:g} here, not {config.q:g}")
         config = config.settled()
-        assert config.scale is not None
+        assert config.scale is not None and config.base_q is not None
         if config.eye and config.base != "av1":
             raise UsageError("eye is for the av1 structure layer")
         if config.base in ("klt", "tokens") and config.scale != 1:
@@ -159,7 +166,7 @@ class Encoder(Shared):
             fmt,
             config.base,
             config.scale,
-            round(config.q),
+            round(config.base_q),
             start_pts,
             layers.structure_id(config.base),
             appearance,
@@ -202,11 +209,11 @@ class Encoder(Shared):
             return klt_encoder(fmt, config)
         if config.maxrate or config.alloc != "uniform":
             raise UsageError("maxrate and alloc are for the klt structure layer")
-        assert config.scale is not None
+        assert config.scale is not None and config.base_q is not None
         return layers.structure_encoder(
             fmt,
             config.base,
-            config.q,
+            config.base_q,
             config.keyint,
             config.scale,
             config.low_delay,

@@ -21,6 +21,7 @@ from gvcodec.files import open_output, say, written
 from gvcodec.media.reader import VideoReader
 from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.signals import OnAbort, held
+from gvcodec.structure.quality import q_of
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
@@ -42,7 +43,8 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
         if options.target is not None:
             reached = encode_for(open_source, config, options.target, bar, bar)
             coded, passes = reached.coded, reached.passes
-            result = f"{options.target.metric} {reached.value:.4g} at q {reached.q:g}"
+            q = q_of(config.base, reached.base_q)
+            result = f"{options.target.metric} {reached.value:.4g} at q {q:.4g}"
         else:
             budget = Budget(options.size, options.bitrate, options.bpp)
             fitted = encode_to(open_source, config, budget, bar, bar)

@@ -31,7 +31,7 @@ from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt import KltDecoder
 from gvcodec.types import Planes, VideoFormat
 
-KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1, low_delay=True, q=36)
+KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1, low_delay=True, base_q=36)
 SIZE = 300, 270
 
 
@@ -181,7 +181,7 @@ def test_a_frozen_scene_with_noise_costs_next_to_nothing() -> None:
     still = make_clip(352, 288, 1, seed=5)[0]
     clip = [tuple(np.clip(p + rng.normal(0, 8, p.shape), 0, 1023).astype(np.uint16) for p in still) for _ in range(20)]
     for low_delay in (False, True):
-        data = api.encode(clip, base="klt", tune=0, keyint=0, threads=1, q=40, low_delay=low_delay)
+        data = api.encode(clip, base="klt", tune=0, keyint=0, threads=1, base_q=40, low_delay=low_delay)
         sizes = [len(packet.pack()) for packet in Reader(io.BytesIO(data)).packets() if packet.is_frame]
         assert sum(sizes[1:]) <= (len(clip) - 1) * (0.0003 * 352 * 288 / 8 + 6)
 
@@ -198,7 +198,7 @@ def test_errors_by_window() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_allocator_makes_a_stream(name: str) -> None:
     clip = make_clip(*SIZE, 3, seed=7)
-    data = api.encode(clip, config=EncoderConfig(base="klt", tune=0, threads=1, q=44, alloc=name))
+    data = api.encode(clip, config=EncoderConfig(base="klt", tune=0, threads=1, base_q=44, alloc=name))
     assert len(list(api.decode_planes(data, fidelity=True))) == 3
 
 

@@ -44,7 +44,7 @@ def frames() -> list[Planes]:
 
 def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
     """A `klt` stream with a keyframe every four frames."""
-    config = gvcodec.EncoderConfig(q=20, base="klt", keyint=4, tune=0, threads=1)
+    config = gvcodec.EncoderConfig(base_q=20, base="klt", keyint=4, tune=0, threads=1)
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 

@@ -71,7 +71,7 @@ def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> Fitted:
 
 
 def constant(planes: list[Planes], q: int) -> Pass:
-    return run(opener(planes), dataclasses.replace(KLT, q=q), "constant", unwatched, len(planes))
+    return run(opener(planes), dataclasses.replace(KLT, base_q=q), "constant", unwatched, len(planes))
 
 
 def test_amounts() -> None:
@@ -264,7 +264,7 @@ def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("maxrate", "seconds", "keyint"), [(60_000, 0.5, 0), (150_000, 0.2, 12), (25_000, 2.0, 10)])
 def test_a_buffer_never_runs_dry(maxrate: float, seconds: float, keyint: int) -> None:
     clip = make_clip(128, 96, 40, seed=2, cut=23)
-    config = dataclasses.replace(KLT, q=10, keyint=keyint, maxrate=maxrate, bufsize=seconds * maxrate)
+    config = dataclasses.replace(KLT, base_q=10, keyint=keyint, maxrate=maxrate, bufsize=seconds * maxrate)
     free = api.encode(clip, frame_rate=25, config=dataclasses.replace(config, maxrate=0, bufsize=0))
     data = api.encode(clip, frame_rate=25, config=config)
     assert len(data) < len(free)
@@ -284,7 +284,7 @@ def test_a_buffer_never_runs_dry(maxrate: float, seconds: float, keyint: int) ->
 
 def test_a_buffer_that_is_never_short_changes_nothing() -> None:
     clip = make_clip(96, 80, 20, seed=2)
-    config = dataclasses.replace(KLT, q=40)
+    config = dataclasses.replace(KLT, base_q=40)
     limited = dataclasses.replace(config, maxrate=10**7)
     assert api.encode(clip, config=limited) == api.encode(clip, config=config)
     with pytest.raises(UsageError, match=r"frame 0 has \d+ bytes at least"):
@@ -301,7 +301,7 @@ def test_target_is_met_by_no_more_than_needed(base: str) -> None:
     reached = encode_for(opener(clip), config, parse_target("psnr=33.3"), unwatched)
     measured = [psnr(a, b) for a, b in zip(clip, api.decode_planes(reached.coded.data, fidelity=True), strict=True)]
     assert 33.3 <= sum(measured) / len(measured) == pytest.approx(reached.value)
-    coarser = run(opener(clip), dataclasses.replace(config, q=reached.q + 1), "", unwatched, 12)
+    coarser = run(opener(clip), dataclasses.replace(config, base_q=reached.base_q + 1), "", unwatched, 12)
     assert coarser.psnr_y < 33.3
 
 
@@ -327,10 +327,12 @@ def test_qualities_beyond_63_are_coded_smaller() -> None:
     assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
     settled = [dataclasses.replace(config, q=q).settled() for q in (0, 63, 64, 65, 67)]
     wanted = [(1, 0), (1, 63), (Fraction(3, 4), 62.5), (Fraction(1, 2), 61.25), (Fraction(1, 2), 63)]
-    assert [(c.scale, c.q) for c in settled] == wanted
-    assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).settled().q == 50
-    with pytest.raises(UsageError, match="0…63"):
-        run(opener(make_clip(64, 48, 1)), dataclasses.replace(KLT, q=64), "", unwatched, 1)
+    assert [(c.scale, c.base_q) for c in settled] == wanted
+    assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).settled().base_q == 50
+    assert all(one.settled() == one for one in settled)
+    for wrong in ({"base_q": 64}, {"q": 68}, {"base": "av1", "q": 64, "scale": Fraction(1)}, {"q": math.nan}):
+        with pytest.raises(UsageError, match="q is 0…6[37] here, not"):
+            run(opener(make_clip(64, 48, 1)), dataclasses.replace(KLT, **wrong), "", unwatched, 1)
 
 
 def test_a_size_below_that_of_63_is_met_at_reduced_size() -> None:

@@ -23,7 +23,7 @@ TWO_GIGABYTES = 2 << 30
 @pytest.fixture(scope="module", params=["klt", "av1", "hevc", "vvc"])
 def stream(request) -> bytes:
     """Eight frames in two GOPs."""
-    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, tune=0, q=40)
+    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, tune=0, base_q=40)
 
 
 def decode_all(data: bytes) -> list[Planes]:

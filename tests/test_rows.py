@@ -148,7 +148,7 @@ def clip() -> list[Planes]:
 def decoded() -> dict[int, list[gvcodec.decoder.DecodedFrame]]:
     """Frames of a klt stream of the clip, a GOP of 96 frames, decoded with one and with two threads."""
     fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
-    encoder = gvcodec.Encoder(fmt, EncoderConfig(q=Q, base="klt", tune=0, keyint=0, threads=1))
+    encoder = gvcodec.Encoder(fmt, EncoderConfig(base_q=Q, base="klt", tune=0, keyint=0, threads=1))
     for planes in clip():
         encoder.send_frame(planes)
     encoder.flush()

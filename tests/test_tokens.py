@@ -236,7 +236,7 @@ def same(a: list[Planes], b: list[Planes]) -> bool:
 @pytest.mark.parametrize(("base", "low_delay"), [("klt", False), ("klt", True), ("av1", False), ("hevc", False)])
 def test_tokens_travel_in_streams(model: tuple[Path, int], base: str, low_delay: bool) -> None:
     planes, (path, _) = eight_bit_clip(23), model
-    data = encoded(planes, path, base=base, low_delay=low_delay, keyint=10, q=45)
+    data = encoded(planes, path, base=base, low_delay=low_delay, keyint=10, base_q=45)
     reader = Reader(io.BytesIO(data))
     kinds = [packet.kind for packet in reader.packets()]
     assert reader.header.tokens and kinds.count(Kind.TOKENS) == 2 + 2 + 1
@@ -253,7 +253,7 @@ def test_tokens_travel_in_streams(model: tuple[Path, int], base: str, low_delay:
 
 def test_streams_with_tokens_are_cut_and_joined(model: tuple[Path, int], tmp_path: Path) -> None:
     planes, (path, _) = make_clip(FORMAT.width, FORMAT.height, 20), model
-    (tmp_path / "a.bin").write_bytes(encoded(planes, path, base="klt", keyint=10, q=45))
+    (tmp_path / "a.bin").write_bytes(encoded(planes, path, base="klt", keyint=10, base_q=45))
     gvcodec("cut", tmp_path / "a.bin", tmp_path / "1.bin", "--to", "0.4")
     gvcodec("cut", tmp_path / "a.bin", tmp_path / "2.bin", "--from", "0.4")
     gvcodec("cat", tmp_path / "1.bin", tmp_path / "2.bin", "-o", tmp_path / "b.bin")
@@ -262,7 +262,7 @@ def test_streams_with_tokens_are_cut_and_joined(model: tuple[Path, int], tmp_pat
 
 def test_lost_tokens_are_refused_or_done_without(model: tuple[Path, int]) -> None:
     planes, (path, _) = make_clip(FORMAT.width, FORMAT.height, 20), model
-    data = encoded(planes, path, base="klt", keyint=10, q=45)
+    data = encoded(planes, path, base="klt", keyint=10, base_q=45)
     whole = painted(data, path)
     header = Reader(io.BytesIO(data)).header
     packets = list(Reader(io.BytesIO(data)).packets())
@@ -288,7 +288,7 @@ def test_lost_tokens_are_refused_or_done_without(model: tuple[Path, int]) -> Non
 
 
 def test_tokens_fit_the_header(model: tuple[Path, int]) -> None:
-    data = encoded([picture(0)], model[0], base="klt", q=45)
+    data = encoded([picture(0)], model[0], base="klt", base_q=45)
     header = Reader(io.BytesIO(data)).header
     assert SequenceHeader.read(io.BytesIO(header.pack()))[0] == header
     with pytest.raises(UsageError):
@@ -307,7 +307,7 @@ def test_tokens_count_in_a_size(model: tuple[Path, int], base: str, monkeypatch:
     monkeypatch.setenv("GVCODEC_CHECKPOINT", str(model[0]))
     planes = make_clip(FORMAT.width, FORMAT.height, 16)
     config = EncoderConfig(base=base, tune=0, keyint=8, threads=1)
-    plain = run(opener(planes), dataclasses.replace(config, q=40), "", unwatched, len(planes))
+    plain = run(opener(planes), dataclasses.replace(config, base_q=40), "", unwatched, len(planes))
     limit = 0.8 * len(plain.data)
     fitted = fit(planes, config, size=limit)
     assert len(fitted.coded.data) <= limit and Reader(io.BytesIO(fitted.coded.data)).header.tokens

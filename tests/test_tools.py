@@ -51,7 +51,7 @@ def made(
     start: int = 0,
 ) -> bytes:
     """A stream of `clip` with a keyframe every five frames, timestamps, `tune` payloads by frame and 10 ms of sound each 10 ms."""
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(q=30, base=base, keyint=5, tune=0, threads=1), start)
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(base_q=30, base=base, keyint=5, tune=0, threads=1), start)
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     frames = 0
@@ -164,7 +164,7 @@ def test_what_does_not_fit_together_is_refused(
     tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
-    (tmp_path / "b.bin").write_bytes(gvcodec.encode(clip[:3], format=FORMAT, q=31, base="klt", tune=0))
+    (tmp_path / "b.bin").write_bytes(gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="klt", tune=0))
     (tmp_path / "c.bin").write_bytes(made(clip[:3], tracks=sound()))
     for other, what in (("b.bin", "q 31, not 30"), ("c.bin", "tracks")):
         assert cli.main(["cat", str(tmp_path / "a.bin"), str(tmp_path / other), "-o", str(tmp_path / "o.bin")]) == 2
@@ -276,7 +276,7 @@ def test_verify_measures_against_the_source(
     with open_writer(tmp_path / "in.mkv", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 40 * number)
-    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--tune", "off", "--base", "klt", "-q", 30)
+    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--tune", "off", "--base", "klt", "--base-q", 30)
     told = capsys.readouterr().err
     run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
     out = capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`; what is not given is the
 program's own default; `parts=` is `--tune-parts`, `by=` is `--tune-by`, `eye` and `preset=` are `--eye`
-and `--preset`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
+and `--preset`; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import json
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eval.codecs import Codec, Options
 from eval.tools import EvalError, run
-
-if TYPE_CHECKING:
-    from gvcodec.encoder import EncoderConfig
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose content decides what gvcodec writes and shows.
@@ -42,7 +39,7 @@ def content_version() -> str:
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    known = {"base", "scale", "tune", "parts", "by", "low-delay", "eye", "preset", "output"}
+    known = {"base", "scale", "tune", "parts", "by", "low-delay", "eye", "preset", "base-q", "output"}
     if unknown := set(given) - known:
         raise EvalError(
             f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -63,7 +60,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         "encode",
         "{input}",
         "{stream}",
-        "-q",
+        "--base-q" if "base-q" in given else "-q",
         "{q}",
         "--keyint",
         "{keyint}",
@@ -76,7 +73,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         *(("--tune-parts", given["parts"]) if "parts" in given else ()),
         *(("--tune-by", given["by"]) if "by" in given else ()),
     )
-    shown = [(k, v) for k, v in given.items() if k != "output"]
+    shown = [(k, v) for k, v in given.items() if k not in ("output", "base-q")]
     return Codec(
         "-".join(["gvcodec", *(f"tune{v}" if k == "tune" else v or k for k, v in shown)]).replace("/", "_"),
         " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in shown)]),
@@ -85,7 +82,7 @@ def gvcodec(word: str, options: Options) -> Codec:
             o: (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y", *w)
             for o, w in outputs.items()
         },
-        (0, int(_config(given).coarsest)),
+        (0, _coarsest(given)),
         45,
         "bin",
         "low" if "low-delay" in given or given.get("base") == "klt" else "random",
@@ -103,12 +100,14 @@ def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] 
     return (*encode, *fast, "--tune", "off") if fast or given.get("tune") != "off" else None
 
 
-def _config(given: dict[str, str]) -> EncoderConfig:
-    """The base and scale of a word as gvcodec takes them."""
+def _coarsest(given: dict[str, str]) -> int:
+    """The largest quality number of a word's base and scale."""
     from gvcodec.encoder import EncoderConfig
+    from gvcodec.structure.quality import coarsest_q
 
     scale = Fraction(given["scale"]) if "scale" in given else None
-    return EncoderConfig(base=given["base"], scale=scale) if "base" in given else EncoderConfig(scale=scale)
+    config = EncoderConfig(base=given.get("base", "av1"), scale=scale)
+    return int(config.coarsest if "base-q" in given else coarsest_q(config.base, config.coarsest))
 
 
 def frame_bytes(stream: Path) -> list[int]:

@@ -18,7 +18,7 @@ from typing import IO, Any
 WIDTH, HEIGHT, RATE = 32, 32, 10
 HOUR = 3600 * RATE
 _GVCODEC = [sys.executable, "-m", "gvcodec"]
-_SETTINGS = ["--base", "klt", "--tune", "off", "--threads", "1", "-q", "40"]
+_SETTINGS = ["--base", "klt", "--tune", "off", "--threads", "1", "--base-q", "40"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def _renewed(data: bytes) -> bytes:
 def rich() -> bytes:
     """Nine frames of 40×24 in three GOPs of klt with sound, two tunes and a frame that is late."""
     fmt = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
-    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1))
+    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base_q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1))
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     tracks = sound()

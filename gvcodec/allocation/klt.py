@@ -19,14 +19,15 @@ def klt_encoder(fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = Non
     """`pace` goes before the buffer that `config.maxrate` asks for. Raises `UsageError`."""
     from gvcodec.allocation.buffer import Announcing, BufferPace
 
-    limit = None
+    limit, config = None, config.settled()
+    assert config.base_q is not None
     if config.maxrate and pace is None:
         bufsize = config.bufsize or config.maxrate
-        pace = limit = BufferPace(config.q, config.maxrate, bufsize, float(fmt.frame_rate))
+        pace = limit = BufferPace(config.base_q, config.maxrate, bufsize, float(fmt.frame_rate))
     encoder = layers.structure_encoder(
         fmt,
         "klt",
-        config.q,
+        config.base_q,
         config.keyint,
         Fraction(1),
         config.low_delay,

@@ -29,7 +29,7 @@ class Fitted:
 
 @dataclass(slots=True)
 class Search:
-    """A video, how it is to be coded (`config.q` does not matter) and the bytes that the file may have."""
+    """A video, how it is to be coded (its quality does not matter) and the bytes that the file may have."""
 
     open_source: Open
     config: EncoderConfig
@@ -48,7 +48,7 @@ class Search:
         return Fitted(coded, self.limit, self.full, self.frames_coded)
 
     def first_guess(self) -> float:
-        """The quality that files of this many bits a pixel have on average."""
+        """The index of quality that files of this many bits a pixel have on average."""
         fmt = self.extent.format
         bpp = 8 * max(1, self.limit - self.extent.track_bytes) / (self.extent.frames * fmt.width * fmt.height)
         return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE

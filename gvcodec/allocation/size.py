@@ -16,7 +16,7 @@ def encode_to(
     watch: Watch,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Encode within a budget; `config.q` does not matter. Raises `UsageError` with the smallest possible size where the
+    """Encode within a budget; the quality of `config` does not matter. Raises `UsageError` with the smallest possible size where the
     budget cannot be met."""
     from gvcodec.allocation.size_klt import encode_klt
     from gvcodec.allocation.size_standard import encode_standard

@@ -120,7 +120,7 @@ def _pass(
     """Encode with `pace`; the header says `quality`."""
     counting = _Counting(pace)
     structure = _structure(search, quality, counting)
-    config = dataclasses.replace(search.config, q=_as_q(quality), tune=search.config.tune if tune else 0.0)
+    config = dataclasses.replace(search.config, base_q=_as_q(quality), tune=search.config.tune if tune else 0.0)
     search.full += 1
     what, count = f"pass {search.full}", search.extent.frames
     coded = run(search.open_source, config, what, search.watch, count, structure, tuned, search.progress)
@@ -130,7 +130,7 @@ def _pass(
 
 
 def _structure(search: Search, quality: float, pace: Pace) -> StructureEncoder:
-    config = dataclasses.replace(search.config, q=_as_q(quality))
+    config = dataclasses.replace(search.config, base_q=_as_q(quality))
     return klt_encoder(search.extent.format, config, pace)
 
 

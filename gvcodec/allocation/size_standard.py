@@ -159,12 +159,12 @@ def _pass(
     search: Search, q: float, trim: float, tuned: dict[Fraction, Mapping[int, bytes]], quick: bool = False
 ) -> Pass:
     """`tuned`: what tuning came to at each scale; the first full pass at a scale adds to it."""
-    config, fmt = dataclasses.replace(search.config, q=q).settled(), search.extent.format
-    assert config.scale is not None
+    config, fmt = dataclasses.replace(search.config, base_q=q).settled(), search.extent.format
+    assert config.scale is not None and config.base_q is not None
     structure = StandardEncoder(
         fmt,
         config.base,
-        config.q,
+        config.base_q,
         config.keyint,
         config.scale,
         config.low_delay,

@@ -22,7 +22,7 @@ def encode_tokens(search: Search) -> Fitted:
     while True:
         coded = run(
             search.open_source,
-            dataclasses.replace(search.config, q=q),
+            dataclasses.replace(search.config, base_q=q),
             f"pass {search.full + 1}",
             search.watch,
             search.extent.frames,

@@ -67,10 +67,10 @@ def parse_target(text: str) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The smallest file found that meets a target; `value` is what it has, `q` where."""
+    """The smallest file found that meets a target; `value` is what it has, `base_q` where."""
 
     coded: Pass
-    q: float
+    base_q: float
     value: float
     passes: int
 
@@ -82,7 +82,7 @@ def encode_for(
     watch: Watch,
     progress: Progress | None = None,
 ) -> Reached:
-    """`config.q` does not matter. Raises `UsageError` where even the best quality does not meet the
+    """The quality of `config` does not matter. Raises `UsageError` where even the best quality does not meet the
     target, and at once `MissingWeightsError` where LPIPS cannot be taken."""
     require_metric(target)
     extent = measure(open_source, watch)
@@ -95,7 +95,7 @@ def encode_for(
     q = _grained(40 + (target.value - usual) / slope, finest, config.coarsest)
     for number in range(1, _PASSES + 1):
         coded = run(
-            open_source, dataclasses.replace(config, q=q), f"pass {number}", watch, extent.frames, progress=progress
+            open_source, dataclasses.replace(config, base_q=q), f"pass {number}", watch, extent.frames, progress=progress
         )
         value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
         if sign * (value - target.value) >= 0:

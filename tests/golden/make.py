@@ -21,10 +21,10 @@ import gvcodec
 from gvcodec.types import Colour, VideoFormat
 
 CASES = {
-    "klt": {"base": "klt", "q": 40},
+    "klt": {"base": "klt", "base_q": 40},
     "av1": {"base": "av1", "q": 45},
-    "hevc": {"base": "hevc", "q": 45, "scale": Fraction(1, 2)},
-    "vvc": {"base": "vvc", "q": 45},
+    "hevc": {"base": "hevc", "base_q": 45, "scale": Fraction(1, 2)},
+    "vvc": {"base": "vvc", "base_q": 45},
 }
 
 
