@@ -25,8 +25,6 @@ from gvcodec.tools.cli import add_arguments as add_tool_arguments
 from gvcodec.tools.cli import add_limits, add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
 
-#: Seconds of tuning unless told.
-_TUNE = 60.0
 _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
 
 
@@ -126,9 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--tune",
         type=_tuning,
-        default=(_TUNE, 0),
-        metavar="SECONDS|Nsteps|off",
-        help="time to fit the renderer to the video (60), or steps, which give the same file on a slow and on a fast machine",
+        default="60steps",
+        metavar="Nsteps|SECONDS|off",
+        help="steps of fitting the renderer to the video, or time for it, whose file depends on the machine (60steps)",
     )
     encode.add_argument(
         "--tune-parts",
@@ -272,10 +270,10 @@ def _seconds(text: str) -> float:
     return sum(_number(part) * 60**place for place, part in enumerate(reversed(text.split(":"))))
 
 
-def _tuning(text: str) -> tuple[float, int]:
-    """Seconds, and steps or 0 where time decides."""
+def _tuning(text: str) -> tuple[float | None, int]:
+    """Seconds, or None and steps."""
     if text.endswith("steps"):
-        return _TUNE, _integer(1)(text.removesuffix("steps"))
+        return None, _integer(1)(text.removesuffix("steps"))
     return 0.0 if text == "off" else _number(text), 0
 
 

@@ -62,7 +62,7 @@ def encode(options: argparse.Namespace) -> None:
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
         journal = stack.enter_context(_journal(options, config)) if options.resume else None
         wrap = journal.wrap if journal else None
-        plan = ["code", "tune"] if config.tune else ["code"]
+        plan = ["code", "tune"] if config.tunes else ["code"]
         tune = tuning_seconds(config.tune, config.tune_steps)
         bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)

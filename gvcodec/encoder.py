@@ -47,8 +47,8 @@ _COARSEST, _COARSEST_REDUCED = 63.0, 67.0
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 67, between two whole numbers too, about the same PSNR-Y in every base; `base_q` the structure
     layer's own index instead, 0 … 63 (av1 … 67); `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1,
-    but with av1 smaller beyond `q` 63, and where it is given av1 ends at 63; `tune`
-    seconds for fitting the renderer to the video, 0 = off; `tune_steps` so many steps instead, however long they take; `tune_parts` how many parts of the renderer
+    but with av1 smaller beyond `q` 63, and where it is given av1 ends at 63; `tune_steps`
+    steps for fitting the renderer to the video, however long they take; `tune` seconds instead, 0 = off; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network whose features it compares, "vgg" or "small", "" = the former where its
     weights are found; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
@@ -60,8 +60,9 @@ class EncoderConfig:
     base_q: float | None = None
     base: str = "av1"
     scale: Fraction | None = None
-    tune: float = 60.0
-    tune_steps: int = 0
+    tune: float | None = None
+    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (eval/results.md); about 45 seconds of one core.
+    tune_steps: int = 60
     tune_parts: int = 0
     tune_by: str = ""
     keyint: int = 240
@@ -72,6 +73,11 @@ class EncoderConfig:
     alloc: str = "uniform"
     eye: bool = False
     preset: int | None = None
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the renderer is to be fitted."""
+        return self.tune_steps > 0 if self.tune is None else self.tune > 0
 
     @property
     def coarsest(self) -> float:
@@ -147,8 +153,7 @@ class Encoder(Shared):
             raise UsageError("preset is for av1 and vvc")
         if (
             config.keyint < 0
-            or config.tune < 0
-            or not math.isfinite(config.tune)
+            or not 0 <= (config.tune or 0) < math.inf
             or min(config.threads, config.tune_steps) < 0
         ):
             raise UsageError("keyint, tune, its steps and threads cannot be negative")
@@ -184,7 +189,7 @@ class Encoder(Shared):
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Planes] = deque()
-        wanted = config.tune > 0 and appearance is not None
+        wanted = config.tunes and appearance is not None
         self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
         self.tuned: Mapping[int, bytes] = tuned or {}
         self._in_force: bytes | None = None

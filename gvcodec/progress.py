@@ -192,9 +192,9 @@ class ProgressBar:
         self._bar.refresh()
 
 
-def tuning_seconds(tune: float, steps: int) -> float:
-    """What tuning is expected to take."""
-    return steps * _STEP if steps else tune
+def tuning_seconds(tune: float | None, steps: int) -> float:
+    """What tuning is expected to take that counts time or, where that is None, steps."""
+    return steps * _STEP if tune is None else tune
 
 
 def _minutes(seconds: float) -> str:

@@ -60,7 +60,7 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
 
 def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
     """The stages that there are as a rule."""
-    tune = ["tune"] if config.tune else []
+    tune = ["tune"] if config.tunes else []
     if options.target is not None:
         return ["count", *4 * ["code", *tune]]
     if config.base == "klt":

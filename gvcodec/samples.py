@@ -42,7 +42,7 @@ class Part:
 
 def part_limit(config: EncoderConfig) -> int:
     """How many parts the time for tuning is enough for."""
-    many = config.tune_steps // _STEPS if config.tune_steps else int(config.tune / _SECONDS)
+    many = config.tune_steps // _STEPS if config.tune is None else int(config.tune / _SECONDS)
     return max(1, min(_MOST, many))
 
 

@@ -1,6 +1,7 @@
 """Renderer, painter, noise, motion and payload of the appearance track."""
 
 import hashlib
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -318,7 +319,81 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
-    config = EncoderConfig(tune=120.0, tune_steps=130)
+    config = EncoderConfig(tune_steps=130)
     assert layers.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
-    assert given == [(30.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))]
+    assert given == [(0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))]
     assert said[3] == "tuning: part 4 of 4, from frame 300"
+
+
+#: Steps after which tuning looks whether it gains, in these tests.
+LOOKS = 4, 6
+
+
+def moving(frames=2, side=48, blur=False):
+    """Runs of (loop, source) of a texture that moves; `blur`: loop frames without its finest part."""
+    rng = np.random.default_rng(5)
+    wide = rng.integers(200, 800, (side + 40, side + 40)).astype(np.uint16)
+    chroma = np.full((side // 2, side // 2), 512, np.uint16)
+    runs = []
+    for run in range(2):
+        pairs = []
+        for t in range(frames):
+            y, x = 4 * run + t, 2 * t
+            source = np.ascontiguousarray(wide[y : y + side, x : x + side])
+            mean = sum(wide[y + i : y + i + side, x + j : x + j + side] for i in (0, 1) for j in (0, 1)) // 4
+            pairs.append(((mean.astype(np.uint16) if blur else source, chroma, chroma), (source, chroma, chroma)))
+        runs.append(pairs)
+    return runs
+
+
+def fitted(monkeypatch, samples, steps, checkpoint=None):
+    """Payload, number of steps taken, what was said; with few small crops."""
+    from gvcodec.appearance import tuning
+
+    for name, value in {"_LOOKS": LOOKS, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
+        monkeypatch.setattr(tuning, name, value)
+    taken, said, update = [], [], tuning.Tuner.update
+    monkeypatch.setattr(tuning.Tuner, "update", lambda self, *a: taken.append(1) or update(self, *a))
+    arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, 0.0, checkpoint)
+    return tuning.tune(*arguments, progress=said.append, steps=steps, leader="small"), len(taken), said
+
+
+def test_tuning_stops_early_when_it_does_not_pay(monkeypatch):
+    payload, steps, said = fitted(monkeypatch, moving(), 12)
+    assert steps == LOOKS[-1] and "tuning: no gain after 6 steps" in said and payload in (None, IDENTITY)
+
+
+def test_tuning_goes_on_while_it_pays(monkeypatch, checkpoints):
+    _, steps, said = fitted(monkeypatch, moving(blur=True), 12, checkpoints["new"])
+    assert steps == 12 and not any("no gain" in line for line in said)
+
+
+def test_a_still_picture_is_not_tuned(monkeypatch):
+    from gvcodec.encoder import Encoder, EncoderConfig
+
+    still = [[run[0]] * 3 for run in moving()[:1]]
+    for samples in (still, [still[0][:1]]):
+        with pytest.warns(UserWarning, match="nothing moves"):
+            assert fitted(monkeypatch, samples, 60)[:2] == (None, 0)
+    encoder = Encoder(video_format(48, 48), EncoderConfig(base="klt", threads=1))
+    encoder.send_frame(still[0][0][1])
+    encoder.flush()
+    assert encoder.notes == ["tuning is left out: nothing moves"] and not encoder.tuned
+
+
+def test_tuning_by_default_does_not_depend_on_the_clock(monkeypatch):
+    from gvcodec.appearance import tuning
+    from gvcodec.cli import _parser
+    from gvcodec.encoder import EncoderConfig
+
+    plain = EncoderConfig()
+    assert 2 * tuning._LOOKS[-1] < plain.tune_steps
+    assert plain.tune is None and plain.tunes and not EncoderConfig(tune=0).tunes
+    command = ["encode", "a", "b"]
+    assert _parser().parse_args(command).tune == (None, plain.tune_steps)
+    for word, wanted in (("30", (30.0, 0)), ("off", (0.0, 0)), ("7steps", (None, 7))):
+        assert _parser().parse_args([*command, "--tune", word]).tune == wanted
+    quick = fitted(monkeypatch, moving(blur=True), 3)
+    clock = itertools.count(0, 1000.0)
+    monkeypatch.setattr(tuning.time, "monotonic", lambda: next(clock))
+    assert fitted(monkeypatch, moving(blur=True), 3)[:2] == quick[:2]

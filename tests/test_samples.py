@@ -77,7 +77,7 @@ def test_large_pictures_take_fewer_parts(width: int, height: int) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "limit"),
-    [({"tune": 60.0}, 2), ({"tune": 5.0}, 1), ({"tune_steps": 90}, 3), ({"tune_steps": 29, "tune": 600.0}, 1)],
+    [({"tune": 60.0}, 2), ({"tune": 5.0}, 1), ({"tune_steps": 90}, 3), ({"tune_steps": 29}, 1), ({}, 2)],
 )
 def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> None:
     assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
