@@ -6,8 +6,10 @@ import sys
 def run() -> int:
     """The exit code. An interrupt while modules are loaded is no reason for a traceback."""
     try:
+        from gvcodec import console
         from gvcodec.cli import main
 
+        console.prepare()
         return main()
     except KeyboardInterrupt:
         print("gvcodec: interrupted", file=sys.stderr)

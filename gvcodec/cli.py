@@ -12,36 +12,43 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import gvcodec
-from gvcodec import signals
+from gvcodec import console, signals
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.files import protected
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
 from gvcodec.tools.cli import add_limits, add_model, add_overwrite, add_threads
 from gvcodec.train.cli import add_arguments as add_training_arguments
 
+#: The largest number, of seconds too: thirty years.
+_MOST = 1e9
+#: Hours, minutes, seconds.
+_PARTS = 3
 _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
-    options = _parser().parse_args(arguments)
     # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with signals.guarded(), protected(_inputs(options)):
-            getattr(import_module(options.module), options.command)(options)
+        with _written() if arguments is None else contextlib.nullcontext():
+            options = _parser().parse_args(arguments)
+            if "" in (*_inputs(options), getattr(options, "output", None)):
+                raise UsageError("the name of a file is empty")
+            with signals.guarded(), protected(_inputs(options)):
+                getattr(import_module(options.module), options.command)(options)
     except GvcodecError as error:
         print(f"gvcodec: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough. What is left in the buffer must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        console.drop_output()
         return GvcodecError.exit_code
     except signals.Interrupted as interrupted:
         if arguments is None:
@@ -59,19 +66,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """At the end, also when help was asked for, all of standard output is out."""
+    try:
+        yield
+    except SystemExit:
+        console.finish()
+        raise
+    console.finish()
+
+
 def _inputs(options: argparse.Namespace) -> list[str]:
     """Files that a command reads and must not write."""
     named = (getattr(options, name, None) for name in ("input", "source"))
-    return [*getattr(options, "inputs", ()), *(name for name in named if name)]
+    return [*getattr(options, "inputs", ()), *(name for name in named if name is not None)]
 
 
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the value of an argument; usage comes where arguments are missing or unknown."""
 
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("argument "):
-            self.exit(UsageError.exit_code, f"gvcodec: {message.removeprefix('argument ')}\n")
-        super().error(message)
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        try:
+            return super()._get_value(action, text)
+        except argparse.ArgumentError as error:
+            self._refuse(error)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if isinstance(action, argparse._SubParsersAction):
+                raise
+            self._refuse(error)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            console.out(message.rstrip("\n"))
+        else:
+            sys.stderr.write(message)
+
+    def _refuse(self, error: argparse.ArgumentError) -> NoReturn:
+        self.exit(UsageError.exit_code, f"gvcodec: {str(error).removeprefix('argument ')}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -242,8 +278,8 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
+    if not 0 <= value <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0…{_MOST:.0e}")
     return value
 
 
@@ -267,7 +303,10 @@ def _target(text: str) -> object:
 
 def _seconds(text: str) -> float:
     """Seconds, or minutes and hours before them with colons."""
-    return sum(_number(part) * 60**place for place, part in enumerate(reversed(text.split(":"))))
+    parts = text.split(":")
+    if len(parts) > _PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 75, 1:15 or 0:01:15")
+    return sum(_number(part) * 60**place for place, part in enumerate(reversed(parts)))
 
 
 def _tuning(text: str) -> tuple[float | None, int]:

@@ -12,13 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gvcodec.bitstream import PtsDecoder, Reader, Writer
+from gvcodec.console import out
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.files import counted, open_input, open_output, say, shown_name
+from gvcodec.files import open_input, open_output, say, shown_name
 from gvcodec.limits import Limits
 from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.tools.report import kbps
 from gvcodec.types import VideoFormat
+from gvcodec.words import counted
 
 if TYPE_CHECKING:
     from gvcodec.resume import Journal
@@ -67,7 +69,7 @@ def encode(options: argparse.Namespace) -> None:
         bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
-            say(f"{options.output}: {journal.frames} frames are coded already")
+            say(f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded already")
         writer = Writer(output, encoder.header)
         encoder.send_metadata(reader.metadata.pack())
         if reader.tracks:
@@ -97,11 +99,11 @@ def encode(options: argparse.Namespace) -> None:
 
 def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float) -> str:
     """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
-    added = f" + {audio[0]} bytes of audio ({audio[1]} packets)" if audio else ""
+    added = f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
     size -= audio[0] if audio else 0
     psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
     return (
-        f"{frames} frames {fmt.width}×{fmt.height}, {size} bytes{added}, "
+        f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "
         f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
     )
 
@@ -133,7 +135,7 @@ def inspect(options: argparse.Namespace) -> None:
         except DamagedStreamError as error:
             raise reader.named(error) from error
     if options.heatmap is None:
-        print(table(mean))
+        out(table(mean))
         say(f"bits and tokens of the windows of 256×256, mean of {counted(count, 'frame')}")
         return
     with open_writer(options.heatmap, heatmap_format(fmt), overwrite=options.overwrite) as writer:
@@ -153,7 +155,7 @@ def extract(options: argparse.Namespace) -> None:
         except DamagedStreamError as error:
             raise reader.named(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""
-    say(f"{options.output}: {frames} frames of {reader.header.base}, copied{note}")
+    say(f"{options.output}: {counted(frames, 'frame')} of {reader.header.base}, copied{note}")
 
 
 def train(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.excerpt import Piece, indexed
-from gvcodec.files import counted, open_input, say, shown_name
+from gvcodec.files import open_input, say, shown_name
 from gvcodec.layers import NO_TORCH, can_paint
 from gvcodec.limits import Limits, held
 from gvcodec.media.metadata import Metadata
@@ -23,6 +23,7 @@ from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer, takes_tracks, visually_lossless
 from gvcodec.progress import ProgressBar
+from gvcodec.words import counted
 
 
 def decode(options: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer, write_png
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.words import counted
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
 RATE = Fraction(24)
@@ -189,7 +190,7 @@ def _run(video: str | None, out: Path) -> None:
     write_png(out / "demo.png", middle, clip_format().colour)
     raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
     print(
-        f"source          {facts['width']}×{facts['height']}, {facts['frames']} frames, {raw} bytes as raw 8-bit 4:2:0"
+        f"source          {facts['width']}×{facts['height']}, {counted(facts['frames'], 'frame')}, {raw} bytes as raw 8-bit 4:2:0"
     )
     if video is not None:
         size = Path(video).stat().st_size

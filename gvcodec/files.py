@@ -36,11 +36,6 @@ def say(line: str) -> None:
     print(f"gvcodec: {line}", file=sys.stderr)
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things in words: 1 frame, 2 frames."""
-    return f"{number} {what}" + "s" * (number != 1)
-
-
 def shown_name(path: str) -> str:
     """How messages call an input."""
     return "standard input" if path == "-" else path

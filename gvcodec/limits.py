@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gvcodec.errors import LimitError
+from gvcodec.words import counted
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
@@ -69,7 +70,7 @@ def check(header: SequenceHeader, painted: bool, limits: Limits) -> None:
     fmt = header.format
     pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
     if limits.max_pixels is not None and pixels > limits.max_pixels:
-        raise LimitError(f"{size} have more than {limits.max_pixels} pixels (--max-pixels)")
+        raise LimitError(f"{size} have more than {counted(limits.max_pixels, 'pixel')} (--max-pixels)")
     most = limits.max_memory
     if most is None and limits.max_pixels is None:
         most = DEFAULT_MEMORY

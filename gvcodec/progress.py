@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from gvcodec.words import counted
+
 Item = TypeVar("Item")
 
 #: What a stage costs, where "code" is 1, before one of its kind was seen. Measured at 720p: preset 8 of SVT-AV1 against 2.
@@ -160,7 +162,7 @@ class ProgressBar:
             return
         if stage.total:
             stage.share = min(1.0, frames / stage.total)
-        told = f"{frames}/{stage.total} frames" if stage.total else f"{frames} frames"
+        told = f"{frames}/{stage.total} frames" if stage.total else counted(frames, "frame")
         self._draw(told, self._note(frames, size) if self._note and size else "")
 
     def tuned(self, share: float) -> None:

@@ -22,6 +22,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.signals import OnAbort, held
 from gvcodec.structure.quality import q_of
+from gvcodec.words import counted
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
@@ -55,7 +56,7 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
         say(note)
     audio = (coded.track_bytes, coded.track_packets) if coded.track_packets else None
     summary = encode_summary(coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y)
-    say(f"{options.output}: {summary}, {result}, {passes} passes, {time.monotonic() - began:.1f} s")
+    say(f"{options.output}: {summary}, {result}, {counted(passes, 'pass', 'passes')}, {time.monotonic() - began:.1f} s")
 
 
 def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from gvcodec.errors import UsageError
 from gvcodec.types import VideoFormat
 
+#: An exabyte: what is multiplied with it stays a number.
+_MOST = 1e18
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -15,7 +17,7 @@ def parse_amount(text: str) -> float:
     """A positive number with k, M, G (thousands) or Ki, Mi, Gi behind it: `1.5M`. Raises `ValueError`."""
     digits = text.rstrip("kKmMgGiI")
     amount = float(digits) * _UNITS[text[len(digits) :].lower()] if text[len(digits) :].lower() in _UNITS else math.nan
-    if not 0 < amount < math.inf:
+    if not 0 < amount <= _MOST:
         raise ValueError(f"{text!r} is not an amount")
     return amount
 
@@ -31,8 +33,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         given = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
-        if len(given) != 1 or not 0 < given[0] < math.inf:
-            raise UsageError("a budget is one of size, bitrate and bpp, above 0")
+        if len(given) != 1 or not 0 < given[0] <= _MOST:
+            raise UsageError("a budget is one of size, bitrate and bpp, above 0 and at most 1e18")
 
     def file_bytes(self, fmt: VideoFormat, frames: int, track_bytes: int) -> int:
         """Size that a file of so many frames may have at most; `track_bytes` of it are audio."""

@@ -150,4 +150,4 @@ def _lpips() -> Lpips:
 
 
 def _grained(q: float, finest: float, coarsest: float) -> float:
-    return min(max(round(q / _GRAIN) * _GRAIN, finest), coarsest)
+    return round(min(max(q, finest), coarsest) / _GRAIN) * _GRAIN

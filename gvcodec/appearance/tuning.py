@@ -43,6 +43,7 @@ from gvcodec.appearance.payload import (
 from gvcodec.appearance.planes import to_tensors
 from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.words import counted
 
 if TYPE_CHECKING:
     from gvcodec.train.objective import Objective
@@ -351,7 +352,7 @@ def tune(
         payload = tuner.quantise(exponents or tuner.steps_for(_HURRIED_FACTOR))
         tuned = tuner.judge(tuner.renderer)
         candidates.append((cost(tuned, payload), payload))
-        say(f"tuning: {tuner.steps} steps, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
+        say(f"tuning: {counted(tuner.steps, 'step')}, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
     return min(candidates, key=lambda c: c[0])[1]
 
 

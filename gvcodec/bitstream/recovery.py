@@ -30,6 +30,7 @@ from gvcodec.bitstream.packets import (
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError
+from gvcodec.words import counted
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
 _GOP_HEAD = re.compile(b"[" + b"".join(re.escape(bytes([size << 2 | Kind.GOP])) for size in range(4, 14)) + b"]")
@@ -155,7 +156,7 @@ class Salvage:
             reason = f"frame {self._first}: checksum of the GOP differs"
             yield Loss(missing, reason, missing > 0, suspect=given, side=True, wrong=True)
         elif missing and (self._unsure or not self._broken):
-            yield Loss(missing, f"{missing} frames are missing before frame {self._first}", suspect=given)
+            yield Loss(missing, f"{counted(missing, 'frame is', 'frames are')} missing before frame {self._first}", suspect=given)
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:

@@ -28,6 +28,7 @@ from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
 from gvcodec.media.siting import CENTRE, LEFT, Rotation
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.words import counted
 
 _FULL_RANGE = 2
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
@@ -144,7 +145,7 @@ class VideoReader:
         elif self.tracks is not None and last is not None:
             self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
         if self._undecodable:
-            self.notes.append(f"{self._undecodable} damaged packets of the source were skipped")
+            self.notes.append(f"{counted(self._undecodable, 'damaged packet')} of the source left out")
 
     def _open(self, path: str | os.PathLike[str]) -> av.container.InputContainer:
         try:
@@ -188,7 +189,7 @@ class VideoReader:
         copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
         if len(others) > len(copied):
             kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
-            self.notes.append(f"{len(others) - len(copied)} other tracks ({kinds}) are left out")
+            self.notes.append(f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out")
         if not copied:
             return
         tracks = TrackCopier(copied)
@@ -196,7 +197,7 @@ class VideoReader:
             names = ", ".join(
                 stream.codec_context.name if stream.codec_context else stream.type for stream in tracks.left_out
             )
-            self.notes.append(f"{len(tracks.left_out)} tracks ({names}) cannot be copied and are left out")
+            self.notes.append(f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied")
         if tracks.streams:
             self.tracks = tracks
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure.units import nals_of, obus_of
+from gvcodec.words import counted
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 _HEVC_SPS, _VVC_SPS = 33, 15
@@ -46,7 +47,7 @@ def _check_av1(payload: bytes) -> None:
             # show_existing_frame; or behind it and two bits of frame type, show_frame.
             shown += bool(body[0] & 0x80 or body[0] & 0x10)
     if shown != 1:
-        raise DamagedStreamError(f"a packet of the structure layer shows {shown} frames instead of one")
+        raise DamagedStreamError(f"a packet of the structure layer shows {counted(shown, 'frame')} instead of one")
 
 
 def _size_in(codec: str, nal: bytes) -> tuple[int, int] | None:

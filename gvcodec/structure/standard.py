@@ -24,6 +24,7 @@ from gvcodec.structure.resample import Resampler
 from gvcodec.structure.units import STRIP
 from gvcodec.turns import Shared, in_turn, keep
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.words import counted
 
 CODECS = ("av1", "hevc", "vvc")
 MAX_Q = 63
@@ -139,7 +140,7 @@ class StandardDecoder(Shared):
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""
         loops = self._decode(None)
         if self._owed:
-            raise DamagedStreamError(f"{self._owed} frames of the structure layer could not be decoded")
+            raise DamagedStreamError(f"{counted(abs(self._owed), 'frame')} of the structure layer could not be decoded")
         return loops
 
     @in_turn

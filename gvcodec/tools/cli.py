@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
+from gvcodec.console import out
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.files import open_input, open_output, say, shown_name
 from gvcodec.limits import DEFAULT_MEMORY, Limits, held
+from gvcodec.words import counted
 
 #: More than any machine has, and still a number that the operating system takes.
 _MOST = 1 << 60
+#: Libraries count threads in small integers, and hardly any machine has more.
+_MOST_THREADS = 1024
 
 
 def add_arguments(commands: Any, seconds: Callable[[str], float]) -> None:
@@ -104,9 +108,9 @@ def info(options: argparse.Namespace) -> None:
         with _located(reader):
             found = report.facts(reader)
     if options.json:
-        print(json.dumps(found, indent=2))
+        out(json.dumps(found, indent=2))
     else:
-        print(report.text(found, shutil.get_terminal_size((100, 30)).columns))
+        out(report.text(found, shutil.get_terminal_size((100, 30)).columns))
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -131,16 +135,16 @@ def verify(options: argparse.Namespace) -> None:
         with _located(reader):
             found = checks.verify(reader, decoder, video)
     name = shown_name(options.input)
-    print(f"{name}: {found.frames} frames, checksums, index and loop hash {decoder.loop_hash.hex()} are right")
+    out(f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash {decoder.loop_hash.hex()} are right")
     if video is not None and found.compared != found.frames:
-        print(f"{video.name}: {found.compared} frames compared")
+        out(f"{video.name}: {counted(found.compared, 'frame')} compared")
     for what, psnr in (("loop frames", found.loop_psnr), ("painted", found.painted_psnr)):
         if psnr:
             values = "  ".join(
                 f"{plane} {value:.2f}" if math.isfinite(value) else f"{plane} exact"
                 for plane, value in zip("YUV", psnr, strict=True)
             )
-            print(f"PSNR dB, {what}: {values}")
+            out(f"PSNR dB, {what}: {values}")
 
 
 def cut(options: argparse.Namespace) -> None:
@@ -156,7 +160,9 @@ def cut(options: argparse.Namespace) -> None:
         with _located(reader), held(reader.header, False, limits_of(options)):
             kept = edit.cut(reader, output, begin, end, options.threads, limits_of(options))
     span = f"{kept.begin:.3f} s to {kept.end:.3f} s"
-    say(f"{options.output}: frames {kept.first} to {kept.first + kept.frames - 1}, {span}")
+    last = kept.first + kept.frames - 1
+    which = f"frames {kept.first} to {last}" if kept.frames > 1 else f"frame {last}"
+    say(f"{options.output}: {which}, {span}")
 
 
 def cat(options: argparse.Namespace) -> None:
@@ -173,7 +179,7 @@ def cat(options: argparse.Namespace) -> None:
             frames, notes = edit.cat(readers, output, options.threads, limits_of(options))
     for note in notes:
         say(note)
-    say(f"{options.output}: {frames} frames of {len(readers)} streams")
+    say(f"{options.output}: {counted(frames, 'frame')} of {counted(len(readers), 'stream')}")
 
 
 def index(options: argparse.Namespace) -> None:
@@ -185,7 +191,7 @@ def index(options: argparse.Namespace) -> None:
         salvage = Salvage(source, shown_name(options.input))
         with held(salvage.header, False, limits_of(options)):
             frames = mend.index(salvage, output, options.threads, limits_of(options))
-    say(f"{options.output}: {frames} frames, index and end written anew")
+    say(f"{options.output}: {counted(frames, 'frame')}, index and end written anew")
 
 
 def repair(options: argparse.Namespace) -> None:
@@ -199,7 +205,7 @@ def repair(options: argparse.Namespace) -> None:
             result = mend.repair(salvage, output, options.threads, limits_of(options))
     for line in result.losses:
         say(f"{shown_name(options.input)}: {line}")
-    say(f"{options.output}: {result.kept} frames kept, {result.lost} lost")
+    say(f"{options.output}: {counted(result.kept, 'frame')} kept, {result.lost} lost")
 
 
 def _parser(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
@@ -218,8 +224,8 @@ def _output(parser: argparse.ArgumentParser) -> None:
 
 
 def _threads(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 0 or more")
+    if not text.isdecimal() or int(text) > _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 0…{_MOST_THREADS}")
     return int(text)
 
 

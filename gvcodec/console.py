@@ -1,0 +1,104 @@
+"""Standard input, output and error of the process: closed ones fail with a name, and no character is too strange for them."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+
+_STREAMS = (
+    ("stdin", "standard input"),
+    ("stdout", "standard output"),
+    ("stderr", "standard error"),
+)
+_PLAIN = str.maketrans(
+    {"×": "x", "…": "...", "·": ".", "²": "2", "³": "3", "→": "->", "−": "-", "–": "-", "≤": "<=", "≥": ">="}
+    | {"°": " deg", "│": "|", "└": "+", "╵": "'", "─": "-"}
+    | dict(zip("▁▂▃▄▅▆▇█", "__..--##", strict=True))
+)
+
+
+class _Closed(io.RawIOBase):
+    """A standard stream that the caller closed: using it is an error."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object, /) -> int:
+        raise self._error()
+
+    def read1(self, size: int = -1) -> bytes:
+        raise self._error()
+
+    def write(self, data: object, /) -> int:
+        raise self._error()
+
+    def _error(self) -> OSError:
+        return OSError(errno.EBADF, "is closed", self._name)
+
+
+def prepare() -> None:
+    """Make the standard streams fit for use. Files that are opened later do not get the number of a closed one, which
+    libraries would write their messages to."""
+    for number, (attribute, name) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+            if number == 2:
+                # There is nobody to tell; the exit code has to do.
+                sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            else:
+                setattr(sys, attribute, io.TextIOWrapper(_Closed(name), "utf-8", write_through=True))  # type: ignore[type-var]
+    codecs.register_error("gvcodec", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="gvcodec")
+
+
+def out(text: str) -> None:
+    """Lines on standard output. Raises `OSError` that names it."""
+    with _named():
+        print(text)
+
+
+def finish() -> None:
+    """Write out what waits in standard output. Raises `OSError` that names it."""
+    with _named():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        drop_output()
+        if error.filename is not None or isinstance(error, BrokenPipeError):
+            raise
+        reason = error.strerror or os.strerror(error.errno or errno.EIO)
+        raise OSError(error.errno, f"cannot be written: {reason}", "standard output") from error
+
+
+def drop_output() -> None:
+    """What is left in the buffer of standard output must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Something near for characters that an encoding does not have."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    near = error.object[error.start : error.end].translate(_PLAIN)
+    return near.encode(error.encoding, "backslashreplace").decode(error.encoding), error.end

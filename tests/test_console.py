@@ -1,0 +1,179 @@
+"""What the command line says, and to whom: odd values, closed standard streams, other encodings, one and many."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from conftest import moving_texture
+
+from gvcodec import api, cli, console
+from gvcodec.types import Colour, VideoFormat
+from gvcodec.words import counted
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`a.gvc` of one frame, and its source `a.y4m`."""
+    path = tmp_path_factory.mktemp("console") / "a.gvc"
+    path.write_bytes(api.encode(moving_texture(64, 48, 1), format=FORMAT, base="klt", tune=0))
+    assert cli.main(["decode", str(path), str(path.with_suffix(".y4m")), "--fidelity"]) == 0
+    return path
+
+
+def run(*arguments: object) -> int | str | None:
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        return error.code
+
+
+ENCODE = ("encode", "SOURCE", "OUT", "--base", "klt", "--tune", "off")
+DECODE = ("decode", "STREAM", "OUT.y4m", "--fidelity")
+VALUES = [
+    (0, *DECODE, "--max-memory", "99999999999G"),
+    (2, *DECODE, "--threads", "99999999999"),
+    (2, *DECODE, "--follow", "1e308"),
+    (2, "cut", "STREAM", "OUT", "--from", "1e308"),
+    (2, "cut", "STREAM", "OUT", "--from", "1e9"),
+    (2, "cut", "STREAM", "OUT", "--to", "1:1:1:1:1"),
+    (2, *ENCODE, "--start", "1e308"),
+    (1, *ENCODE, "--start", "1e9"),
+    (2, *ENCODE, "--start", "nan"),
+    (2, *ENCODE, "--threads", "99999999999"),
+    (2, *ENCODE, "--keyint", "9" * 5000),
+    (2, *ENCODE, "--size", "1e308"),
+    (2, *ENCODE, "--bitrate", "1e308"),
+    (2, *ENCODE, "--bpp", "1e308"),
+    (2, *ENCODE, "--target", "psnr=1e308"),
+    (2, "encode", "SOURCE", "", "-y"),
+    (1, "encode", "SOURCE.none", "OUT"),
+]
+
+
+@pytest.mark.parametrize("case", VALUES, ids=lambda case: " ".join(map(str, case[1:]))[:60])
+def test_a_value_out_of_reach_is_one_line(
+    stream: Path, tmp_path: Path, case: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, *words = case
+    places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
+    arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
+    arguments = [f"{a}.y4m" if w == "OUT.y4m" else a for a, w in zip(arguments, words, strict=True)]
+    arguments = [f"{a}.none" if w == "SOURCE.none" else a for a, w in zip(arguments, words, strict=True)]
+    assert run(*arguments) == code
+    said = capsys.readouterr().err
+    assert said.startswith("gvcodec: ")
+    assert said.count("\n") == 1
+    if code:
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (("encode", "a.mp4", "b.gvc", "--threads", "many"), False),
+        (("encode", "a.mp4", "b.gvc", "--alloc", "fair"), False),
+        (("encode", "a.mp4", "b.gvc", "--threads"), True),
+        (("encode", "a.mp4", "b.gvc", "-q", "5", "--size", "5k"), True),
+        (("encode", "a.mp4"), True),
+        (("frobnicate",), True),
+        ((), True),
+    ],
+)
+def test_usage_is_shown_for_wrong_syntax_only(
+    words: tuple[str, ...], usage: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words) == 2
+    said = capsys.readouterr().err
+    assert ("usage: " in said) == usage
+    assert usage or (said.startswith("gvcodec: --") and said.count("\n") == 1)
+
+
+def shell(command: str, stream: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command of a shell, in which `gvcodec` is the command line and `$S` the stream."""
+    known = os.environ | {"S": str(stream), "PY": sys.executable} | environment
+    known.pop("PYTHONUNBUFFERED", None)
+    command = command.replace("gvcodec", '"$PY" -m gvcodec')
+    done = subprocess.run(
+        ["sh", "-c", command], env=known, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+    )
+    assert b"Traceback" not in done.stderr + done.stdout
+    assert b"Exception" not in done.stderr + done.stdout
+    return done
+
+
+FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("gvcodec info $S >&-", b"gvcodec: standard output: is closed\n"),
+        ("gvcodec decode $S - --fidelity >&-", b"gvcodec: standard output: cannot be written: is closed\n"),
+        ("gvcodec info - <&-", b"gvcodec: standard input: is closed\n"),
+        ("gvcodec encode - o.gvc <&-", b"gvcodec: standard input: is closed\n"),
+        ("gvcodec info $S >/dev/full", FULL),
+        ("PYTHONUNBUFFERED=1 gvcodec info $S >/dev/full", FULL),
+        ("gvcodec --help >/dev/full", FULL),
+        ("gvcodec info none.gvc 2>&-", b""),
+    ],
+)
+def test_a_closed_or_full_standard_stream_is_no_success(
+    stream: Path, tmp_path: Path, command: str, message: bytes
+) -> None:
+    done = shell(f"cd {tmp_path} && {command}", stream, PYTHONPATH=os.getcwd())
+    assert (done.returncode, done.stderr) == (1, message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tmp_path: Path) -> None:
+    """A message to standard error must not end up in the output, nor in the video on standard output."""
+    shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
+    assert (tmp_path / "o.gvc").read_bytes() == stream.read_bytes()
+    done = shell("gvcodec decode $S - --fidelity 2>&-", stream)
+    assert (done.returncode, done.stdout) == (0, stream.with_suffix(".y4m").read_bytes())
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii:strict"])
+def test_other_encodings_get_near_characters(stream: Path, tmp_path: Path, encoding: str) -> None:
+    odd = tmp_path / "\udcffβ.gvc"
+    os.link(stream, odd)
+    done = shell("gvcodec verify $S && gvcodec encode a b -q 99", odd, PYTHONIOENCODING=encoding)
+    assert done.returncode == 2, done.stderr
+    assert rb"\u03b2.gvc: 1 frame, checksums" in done.stdout
+    assert b"0...67" in done.stderr
+
+
+def test_every_character_of_messages_has_a_near_one() -> None:
+    codecs.register_error("gvcodec", console._plain)
+    for path in Path(console.__file__).parent.rglob("*.py"):
+        odd = "".join(character for character in path.read_text() if not character.isascii())
+        assert odd.encode("ascii", "gvcodec").isascii()
+    assert "3×4…▁█\udcff".encode("ascii", "gvcodec") == b"3x4..._#\\udcff"
+
+
+def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (counted(1, "pass", "passes"), counted(2, "pass", "passes"), counted(0, "frame")) == (
+        *("1 pass", "2 passes", "0 frames"),
+    )
+    source, out = stream.with_suffix(".y4m"), tmp_path / "o.gvc"
+    run("encode", source, out, "--base", "klt", "--tune", "off", "--size", "9k")
+    run("decode", stream, tmp_path / "o.y4m", "--fidelity")
+    run("cut", stream, out, "-y")
+    run("cat", stream, "-o", out, "-y")
+    run("index", stream, out, "-y")
+    run("repair", stream, out, "-y")
+    run("inspect", stream)
+    run("verify", stream, "--source", source)
+    said = "".join(capsys.readouterr())
+    assert not re.search(r"\b1 (\w+ )?(\w+s|passes)\b", said), said
+    for words in ("1 frame 64", "1 loop frame", "frame 0,", "1 frame of 1 stream", "1 frame kept", "mean of 1 frame"):
+        assert words in said
