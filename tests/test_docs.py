@@ -1,0 +1,45 @@
+"""What pages say can be followed: links lead somewhere, the dissected file is one."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from gvcodec.bitstream import Kind, Reader
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("eval/*.md")] if p.is_file()]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings as GitHub names them."""
+    found = re.findall(r"^#+ +(.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_dissected_file_is_one() -> None:
+    block = re.search(r"```hex\n(.*?)```", (ROOT / "docs/format.md").read_text(), re.DOTALL)
+    assert block
+    lines = [re.match(r"(?:[0-9a-f]{2} )*[0-9a-f]{2}(?=  |$)", line) for line in block[1].splitlines()]
+    data = bytes.fromhex(" ".join(match[0] for match in lines if match))
+    reader = Reader(io.BytesIO(data))
+    assert reader.header.format.width == 16 and reader.header.base == "klt" and reader.header.q == 20
+    packets = list(reader.packets())
+    assert [p.kind for p in packets if p.is_frame] == [Kind.KEY, Kind.INTER]
+    assert len(data) == 87 and reader.loop_hash == bytes.fromhex("ab789a698f3c4520")
