@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from eval.bd import bd_rate, bootstrap
 from eval.codecs.ours import content_version
+from eval.experiments.controls import Delayed, Shuffled
 from eval.metrics import METRICS, Measurer, looked_at
 from eval.report.tables import markdown
 from eval.tools import read_json, write_json, write_text
 from eval.video import Clip, RawVideo
 from gvcodec import api, layers
-from gvcodec.allocation.controls import Delayed, Shuffled
 from gvcodec.allocation.elbo import ElboRouter
 from gvcodec.allocation.oracle import Oracle, Survey
 from gvcodec.allocation.uniqueness import FUSION_QUANTILE, SELECTION_QUANTILE, Uniqueness, UniquenessOptions

@@ -61,7 +61,7 @@ def save_first_model(folder: Path) -> Path:
     """The model that fitting starts from (cosine transforms, entropy state that has learned nothing) as a file."""
     from safetensors.numpy import save_file
 
-    from gvcodec.structure.fit import first_model
+    from gvcodec.train.fit import first_model
 
     path = folder / "first.safetensors"
     save_file(first_model(), path)

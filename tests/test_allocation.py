@@ -12,8 +12,8 @@ from clips import make_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.experiments.controls import Delayed, Shuffled
 from gvcodec import api, layers
-from gvcodec.allocation.controls import Delayed, Shuffled
 from gvcodec.allocation.elbo import routed
 from gvcodec.allocation.oracle import LADDER, Oracle, Survey, best_within, lower_hull
 from gvcodec.allocation.uniqueness import (

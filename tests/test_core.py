@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from gvcodec import _core
 from gvcodec.structure import reference_loop
-from gvcodec.structure.fit import first_model
 from gvcodec.structure.klt import make_model
+from gvcodec.train.fit import first_model
 
 
 def samples(field: NDArray[np.float64]) -> NDArray[np.uint16]:

@@ -12,10 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from gvcodec import _core
 from gvcodec.errors import WrongModelError
-from gvcodec.structure.fit import read_clip
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model, model_path
 from gvcodec.structure.reference import GOLDEN, ReferenceDecoder
-from gvcodec.structure.static import central
+from gvcodec.train.fit import central, read_clip
 
 OLD = model_path().with_name("klt-1.safetensors")
 

@@ -18,10 +18,8 @@ from gvcodec.appearance import Painter, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.payload import BASE, GROUPS, Delta, pack
 from gvcodec.appearance.renderer import RendererConfig, new_renderer, slot
-from gvcodec.appearance.tuning import make_objective
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
-from gvcodec.train import reptile
 from gvcodec.train.cache import LENGTH, RECORD, WINDOW
 from gvcodec.train.data import Cache
 from gvcodec.train.loop import TrainConfig, Trainer, main, read_config
@@ -362,21 +360,3 @@ def test_material_for_a_small_perceptual_network(cache):
     assert all(map(torch.equal, vars(pairs).values(), vars(again).values()))
     assert float(pairs.distances.min()) > 0 and float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
     assert not torch.equal(pairs.painted[0], pairs.painted[1])
-
-
-def test_meta_learning_moves_a_renderer_towards_what_tuning_makes_of_it(cache, monkeypatch):
-    monkeypatch.setattr(reptile, "STEPS", 4)
-    leading = perceptual.leading_weights("small")
-    assert leading is not None
-    objective, data, start = make_objective(reptile._FORMAT, leading[1]), Cache(cache, held_out=False), new_renderer()
-    learner = reptile.Reptile(copy.deepcopy(start), data, objective)
-    for _ in range(3):
-        learner.turn(0.0)
-    moved = dict(learner.renderer.named_parameters())
-    assert not any(
-        torch.equal(moved[name], p)
-        for name, p in start.named_parameters()
-        if name in ("head.weight", "head.bias", "leave.weight")
-    )
-    (before,), (after,) = (reptile.judged(r, data, objective, (0, 2), 1) for r in (start, learner.renderer))
-    assert after[0] < before[0] and after[2] < before[0]

@@ -2,7 +2,7 @@
 
 u_ij = 1 - cos of feature vectors. Three parts, each a switch: frames that resemble their group's leader are skipped (`fusion`), windows share a
 frame's bits by a softmax of how unlike the others they are (`allocation`), and of windows that resemble each other all but one are left to prediction
-(`selection`). Thresholds are quantiles over training clips (`python -m gvcodec.allocation.calibrate`); the paper's are 0.005 and 0.2.
+(`selection`). Thresholds are quantiles over training clips; the paper's are 0.005 and 0.2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gvcodec.allocation.windows import LEAST, MOST, SIDE, Outcome, Trial, Windows, grid
 from gvcodec.types import Plane, Planes
 
-#: 5 % quantiles of u over training clips, of consecutive frames and of windows of a frame (`calibrate`).
+#: 5 % quantiles of u over training clips, of consecutive frames and of windows of a frame.
 FUSION_QUANTILE, SELECTION_QUANTILE = 0.0005, 0.019
 
 Features = NDArray[np.float64]  # (windows, values), of length 1

@@ -23,11 +23,10 @@ from torch import Tensor, nn
 
 from gvcodec import _core
 from gvcodec.entropy.network import forward
-from gvcodec.structure.fit import cosine_basis, read_clip
 from gvcodec.structure.klt import GOLDEN_PERIOD, KEY_GAIN, KltEncoder, KltTools, make_model
 from gvcodec.structure.reference_refiner import RefinerModel
 from gvcodec.structure.refiner import KINDS, TABLES
-from gvcodec.structure.static import central
+from gvcodec.train.fit import central, cosine_basis, read_clip
 
 HELD_OUT = 10
 SIZE = (416, 256)

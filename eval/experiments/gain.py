@@ -1,6 +1,6 @@
 """Measures what the entropy model of a `klt` model file saves against that of another, on the very same tokens.
 
-    python -m gvcodec.structure.gain --test DIR --against checkpoints/klt-1.safetensors
+    python -m eval.experiments.gain --test DIR --against checkpoints/klt-1.safetensors
 
 Streams are coded with `--against`; their tokens are coded again by the adaptive mixing of `--model` alone, and with its
 network. Bytes are ideal code lengths (the range coder adds 0.3 % and 3 bytes at most), headers left out for all.
@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import _core
-from gvcodec.structure.fit import read_clip
 from gvcodec.structure.klt import KltEncoder, KltTools, load_model, model_path
 from gvcodec.structure.lookahead import DEPTH
 from gvcodec.structure.reference_contexts import SETS
-from gvcodec.structure.static import central
+from gvcodec.train.fit import central, read_clip
 from gvcodec.types import Planes
 
 #: Kinds of decisions as columns: those of these weight sets, key and inter frames apart; the last column is plain bits.

@@ -1,6 +1,6 @@
 """Fits the `klt` model in closed form: transform bases, then the entropy model's initial state.
 
-    python -m gvcodec.structure.fit --data DIR --out checkpoints/klt-1.safetensors
+    python -m gvcodec.train.fit --data DIR --out checkpoints/klt-1.safetensors
 
 The training clips are encoded with a cosine transform; from what the finest tokens were made from, key and inter frames
 apart, its rows are put in order of use or a sparse orthonormal transform is fitted. The entropy state is what the adaptive model has learned after
@@ -67,6 +67,15 @@ def first_model() -> Tensors:
         "entropy.counts": n,
         "entropy.weights": w,
     }
+
+
+def central(clip: list[Planes], width: int, height: int) -> list[Planes]:
+    """The middle of every frame, at most (width, height)."""
+    h, w = clip[0][0].shape
+    width, height = min(width, w) // 2 * 2, min(height, h) // 2 * 2
+    x, y = (w - width) // 4 * 2, (h - height) // 4 * 2
+    cuts = [(slice(y // n, (y + height) // n), slice(x // n, (x + width) // n)) for n in (1, 2, 2)]
+    return [(f[0][cuts[0]], f[1][cuts[1]], f[2][cuts[2]]) for f in clip]
 
 
 def read_clip(path: Path, frames: int, start: int) -> list[Planes]:

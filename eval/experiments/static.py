@@ -1,6 +1,6 @@
 """Measures what the adaptive entropy model is worth: its real bytes against static tables for the same symbols.
 
-    python -m gvcodec.structure.static --data DIR --test DIR
+    python -m eval.experiments.static --data DIR --test DIR
 
 Static tables are made from the training clips, for every q and frame type apart, and are as good as such tables get.
 Two rivals: `channels` codes each channel of each token by the table of its pyramid level and channel; `syntax` has the
@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import _core
-from gvcodec.structure.fit import read_clip
 from gvcodec.structure.klt import KltEncoder, load_model
 from gvcodec.structure.reference_contexts import FAMILIES, LEVELS, SLOT
+from gvcodec.train.fit import central, read_clip
 from gvcodec.types import Planes
 
 FLAGS = ("any.q", "self.q")
@@ -99,15 +99,6 @@ class Tables:
             probability = (known + 2 * prior) / (known.sum(1, keepdims=True) + 2)
             bits -= float((counts * np.log2(probability)).sum())
         return bits / 8
-
-
-def central(clip: list[Planes], width: int, height: int) -> list[Planes]:
-    """The middle of every frame, at most (width, height)."""
-    h, w = clip[0][0].shape
-    width, height = min(width, w) // 2 * 2, min(height, h) // 2 * 2
-    x, y = (w - width) // 4 * 2, (h - height) // 4 * 2
-    cuts = [(slice(y // n, (y + height) // n), slice(x // n, (x + width) // n)) for n in (1, 2, 2)]
-    return [(f[0][cuts[0]], f[1][cuts[1]], f[2][cuts[2]]) for f in clip]
 
 
 def count_clips(clips: Iterable[list[Planes]], q: int) -> dict[tuple[int, bool], Tables]:
