@@ -88,27 +88,6 @@ class Painter {
     painter_.run_blocks(first, last);
   }
 
-  Out<float> trunk() {
-    const Turn turn(mutex_);
-    check_begun();
-    const gv::Field& f = painter_.trunk();
-    std::vector<float> values;
-    for (int c = 0; c < f.channels; ++c)
-      for (int y = 0; y < f.height; ++y) values.insert(values.end(), f.row(c, y), f.row(c, y) + f.width);
-    return to_numpy(std::move(values), {static_cast<size_t>(f.channels), static_cast<size_t>(f.height), static_cast<size_t>(f.width)});
-  }
-
-  void set_trunk(const In<float, 3>& values) {
-    const Turn turn(mutex_);
-    check_begun();
-    gv::Field& f = painter_.trunk();
-    if (static_cast<int>(values.shape(0)) != f.channels || static_cast<int>(values.shape(1)) != f.height ||
-        static_cast<int>(values.shape(2)) != f.width)
-      throw nb::value_error("a trunk of another shape");
-    for (int c = 0; c < f.channels; ++c)
-      for (int y = 0; y < f.height; ++y) std::copy_n(&values(c, y, 0), f.width, f.row(c, y));
-  }
-
   nb::tuple finish() {
     const Turn turn(mutex_);
     check_begun();
@@ -176,8 +155,6 @@ void bind_painter(nb::module_& m) {
       .def("begin", &Painter::begin, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "corner_y"_a = 0, "corner_x"_a = 0,
            "Take a loop frame (uint16 planes) up to the trunk; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.")
       .def("run_blocks", &Painter::run_blocks, "first"_a, "last"_a)
-      .def("trunk", &Painter::trunk, "The trunk as it is, (channels, H/8, W/8) float32.")
-      .def("set_trunk", &Painter::set_trunk, "values"_a)
       .def("finish", &Painter::finish, "The painted planes.");
   m.def("combine_rows", &combine, "rows"_a, "layer"_a, "plain"_a = false,
         "Weighted sums of rows: (inputs, width) to (outputs, width); `plain`: without special instructions.");

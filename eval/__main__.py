@@ -50,7 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
-    _add_tokens(commands.add_parser("tokens", help="tokens alone, without a structure layer: memories and budgets"))
     _add_settings(commands.add_parser("settings", help="what settings of the standard layers are worth"))
     quality = commands.add_parser("quality", help="what q means in every base: the tables of gvcodec.structure.quality")
     _add_clips(quality, 24)
@@ -71,7 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
             "sizes": _sizes,
             "tuning": _tuning,
             "modules": _modules,
-            "tokens": _tokens,
             "settings": _settings,
             "quality": _quality,
             "robustness": _robustness,
@@ -210,14 +208,6 @@ def _add_modules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
     parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")
     _add_readme(parser, "modules")
-
-
-def _add_tokens(parser: argparse.ArgumentParser) -> None:
-    _add_clips(parser, 24)
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="of gvcodec.train.tokens_only")
-    parser.add_argument("--every", type=_every, default={}, metavar="N|NAME=N,…", help="one frame in N for the metrics")
-    parser.add_argument("--out", type=Path, default=Path("out/tokens"), metavar="DIR")
-    _add_readme(parser, "tokens")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -444,14 +434,6 @@ def _modules(options: argparse.Namespace) -> int:
     _publish(
         options, {f"{options.base}-modules": measure(_clips(options), options.base, options.rate, every, options.out)}
     )
-    return 0
-
-
-def _tokens(options: argparse.Namespace) -> int:
-    from eval.tokens_only import JUDGED, measure
-
-    every = _sampled(JUDGED, options.every)
-    _publish(options, {"tokens": measure(_clips(options), options.models, every, options.out)})
     return 0
 
 

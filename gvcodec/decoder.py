@@ -23,8 +23,7 @@ import numpy as np
 
 from gvcodec import layers
 from gvcodec import limits as limiting
-from gvcodec.bitstream import TOKEN_PERIOD, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
-from gvcodec.bitstream.varint import Cursor
+from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
 from gvcodec.encoder import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.structure import hashed
@@ -35,11 +34,6 @@ if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackReader
 
 _GREY = 512
-#: Frames that wait for tokens before these count as lost, and tokens that wait for frames. Encoders look less far ahead.
-_PATIENCE = 256
-#: So many wait however large they are.
-_LEAST_PATIENCE = 32
-_BYTES_A_PIXEL = 3
 #: Lines that are kept about losses.
 _MAX_LOSSES = 1000
 
@@ -53,19 +47,6 @@ class DecodedFrame:
     pts: int
     loop: Planes
     concealed: bool = False
-
-
-@dataclass(slots=True)
-class _Gop:
-    """A GOP that frames are still to be shown of: number of its first frame, weights, payloads of its `tokens` packets not used yet, how many
-    of these came, whether all of them did, and whether one was lost."""
-
-    first: int
-    tuned: bytes | None
-    tokens: deque[bytes]
-    came: int = 0
-    complete: bool = False
-    spoilt: bool = False
 
 
 def note_loss(losses: list[str], line: str) -> None:
@@ -119,13 +100,10 @@ class Decoder(Shared):
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tuned: bytes | None = None
-        self._gops: deque[_Gop] = deque()
-        self._gop: _Gop | None = None
-        #: Frames that wait for their tokens, in display order.
+        #: GOPs that no frame was shown of yet: number of the first one, weights.
+        self._gops: deque[tuple[int, bytes | None]] = deque()
+        #: Loop frames that are still to be painted: none, but after weights that cannot be read.
         self._loops: deque[Planes] = deque()
-        room = limits.side_memory // (_BYTES_A_PIXEL * fmt.width * fmt.height)
-        self._patience = min(_PATIENCE, max(_LEAST_PATIENCE, room))
-        self._despite = False
         self._started = False
         self._sent = 0
         self._shown = 0
@@ -157,7 +135,6 @@ class Decoder(Shared):
         self._structure.abandon()
         self._timing.restart(frame)
         self._gops.clear()
-        self._gop = None
         self._loops.clear()
         self._frames.clear()
         self._sent = self._shown = frame
@@ -175,9 +152,6 @@ class Decoder(Shared):
             self._take_tracks(packet.payload)
         elif packet.kind is Kind.METADATA:
             self._take_metadata(packet.payload)
-        elif packet.kind is Kind.TOKENS:
-            if self._painter is not None:
-                self._take_tokens(packet.payload)
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise WrongModelError(
                 "the painted picture needs a newer version of gvcodec; --fidelity gives the loop frames"
@@ -186,8 +160,7 @@ class Decoder(Shared):
             key = packet.kind is Kind.KEY
             if key:
                 # A GOP is closed and has one packet a frame: its first frame is shown after as many as were sent.
-                self._complete()
-                self._gops.append(_Gop(self._sent, self._tuned, deque()))
+                self._gops.append((self._sent, self._tuned))
                 self._timing.start_gop()
                 self._started = True
             elif not self._started:
@@ -198,7 +171,6 @@ class Decoder(Shared):
     @in_turn
     def flush(self) -> None:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
-        self._complete()
         self._show(self._structure.flush())
 
     @in_turn
@@ -219,7 +191,7 @@ class Decoder(Shared):
     def frames_despite(self, salvage: Salvage) -> Iterator[DecodedFrame]:
         """All frames of a stream, damaged or not: where one is lost, the one before it is shown again, until the next
         keyframe that arrived. `losses` and `concealed` say where. Without a loss the loop hash is checked."""
-        broken, self._despite = False, True
+        broken = False
         for event in salvage.events():
             if isinstance(event, Loss):
                 self._report(event)
@@ -261,61 +233,26 @@ class Decoder(Shared):
         for loop in loops:
             for part in hashed(loop):
                 self._hash.update(part)
-            self._loops.append(loop)
-        self._paint()
-
-    def _paint(self, whatever: bool = False) -> None:
-        """Paint the frames that have all they need; `whatever`: all frames."""
+        self._loops.extend(loops)
         while self._loops:
-            if self._gops and self._gops[0].first == self._shown:
-                self._gop = self._gops.popleft()
+            if self._gops and self._gops[0][0] == self._shown:
+                _, tuned = self._gops.popleft()
                 if self._painter is not None:
-                    self._painter.start_gop(self._gop.tuned)
-            tokens = None
-            if self._painter is not None and self.header.tokens and self._gop is not None:
-                gop, due = self._gop, (self._shown - self._gop.first) % TOKEN_PERIOD == 0
-                if due and gop.tokens:
-                    tokens = gop.tokens.popleft()
-                elif due and not (gop.spoilt or whatever):
-                    if not gop.complete and len(self._loops) <= self._patience:
-                        return
-                    if not self._despite:
-                        raise DamagedStreamError(f"frame {self._shown}: its tokens are missing")
-                    gop.spoilt = True
+                    self._painter.start_gop(tuned)
             loop = self._loops.popleft()
-            painted = self._painted(loop, tokens) if self._painter is not None else loop
-            self._last = DecodedFrame(painted, self._timing.receive(), loop)
+            self._last = DecodedFrame(self._painted(loop), self._timing.receive(), loop)
             self._frames.append(self._last)
             self._shown += 1
 
-    def _painted(self, loop: Planes, tokens: bytes | None) -> Planes:
-        assert self._painter is not None
+    def _painted(self, loop: Planes) -> Planes:
+        if self._painter is None or self._only_check:
+            return loop
         try:
-            if self._only_check:
-                self._painter.check(tokens)
-                return loop
-            return self._painter.paint(loop, tokens)
+            return self._painter.paint(loop)
         except RuntimeError as error:
             if "allocate memory" not in str(error):
                 raise
             raise MemoryError("painting is out of memory") from None
-        except DamagedStreamError as error:
-            if not self._despite or self._gop is None:
-                raise
-            note_loss(self.losses, f"frame {self._shown}: {error}")
-            self._gop.spoilt = True
-            self._gop.tokens.clear()
-            return self._painter.paint(loop)
-
-    def _newest(self) -> _Gop | None:
-        """The GOP that packets are coming of."""
-        return self._gops[-1] if self._gops else self._gop
-
-    def _complete(self) -> None:
-        """All packets of the GOP have come."""
-        if (gop := self._newest()) is not None:
-            gop.complete = True
-            self._paint()
 
     def _take_tracks(self, payload: bytes) -> None:
         """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`, `LimitError`."""
@@ -342,21 +279,6 @@ class Decoder(Shared):
             Metadata.unpack(payload)
             self.metadata = payload
 
-    def _take_tokens(self, payload: bytes) -> None:
-        """The next `tokens` packet. Behind one that was lost those of the same GOP mean nothing: their statistics are not known."""
-        gop, cursor = self._newest(), Cursor(payload, "tokens")
-        number = cursor.var()
-        if gop is None or number != gop.came or len(gop.tokens) > _PATIENCE // TOKEN_PERIOD:
-            if gop is not None:
-                gop.spoilt = True
-                gop.tokens.clear()
-                self._paint()
-            raise DamagedStreamError("tokens of a frame are missing or repeated")
-        gop.came += 1
-        if not gop.spoilt:
-            gop.tokens.append(payload[-len(cursor) :] if len(cursor) else b"")
-            self._paint()
-
     def _report(self, loss: Loss) -> None:
         """Keep account of a loss."""
         if loss.reason:
@@ -373,11 +295,9 @@ class Decoder(Shared):
     def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
         """Frames that are ready, then fill up with the last frame: those sent whose picture is not there, then `frames` more."""
         self._show(self._structure.abandon())
-        self._paint(whatever=True)
         missing = self._sent - self._shown + frames
         self._sent += frames
         self._gops.clear()
-        self._gop = None
         if not missing:
             return
         last = self._last

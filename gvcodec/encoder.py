@@ -24,8 +24,7 @@ from typing import Protocol
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.bitstream import TOKEN_PERIOD, Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.bitstream.varint import encode_var
+from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
@@ -164,7 +163,7 @@ class Encoder(Shared):
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
-        appearance, tokens, reason = layers.appearance_id(config.base)
+        appearance, reason = layers.appearance_id(config.base)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
@@ -175,12 +174,7 @@ class Encoder(Shared):
             start_pts,
             layers.structure_id(config.base),
             appearance,
-            tokens,
         )
-        self._tokens = layers.token_maker(self.header) if tokens else None
-        #: Packets from a `key` on, with the number of its frame: they wait for the tokens of the GOP before.
-        self._later: deque[tuple[int, list[Packet]]] = deque()
-        self._gop_start = 0
         self._config = config
         self._progress = progress
         if wrap is not None:
@@ -188,7 +182,7 @@ class Encoder(Shared):
         self._structure = structure or self._structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
-        self._sources: deque[Planes] = deque()
+        self._sources: deque[Plane] = deque()
         wanted = config.tunes and appearance is not None
         self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
         self.tuned: Mapping[int, bytes] = tuned or {}
@@ -249,9 +243,7 @@ class Encoder(Shared):
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
         self._timing.send(self._timing.predicted() if pts is None else pts)
-        # Chroma is needed for tokens only; eight bits are kept as such.
-        kept = planes if self._tokens is not None else planes[:1]
-        self._sources.append(tuple(p if fmt.bit_depth == 10 else (p >> 2).astype(np.uint8) for p in kept))
+        self._sources.append(y if fmt.bit_depth == 10 else (y >> 2).astype(np.uint8))  # eight bits are kept as such
         if self._samples is not None:
             self._samples.send_source(self._sent, planes)
         self._sent += 1
@@ -320,46 +312,21 @@ class Encoder(Shared):
         for packet in coded.packets:
             # Stands before the first packet whose decoding may release a frame that it names.
             late = self._timing.take(self.coded_frames if packet.keyframe else None)
-            if self._tokens is not None and packet.keyframe:
-                self._later.append((self.coded_frames, []))
-            waiting = self._later[-1][1] if self._later else self._packets
             if late:
-                waiting.append(Packet(Kind.TIMING, late))
+                self._packets.append(Packet(Kind.TIMING, late))
             if packet.keyframe:
                 self._gops.append(Gop(self.coded_frames))
             self._gops[-1].size += len(packet.payload)
-            waiting.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+            self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
             if self._progress is not None:
                 self._progress.coded(self.coded_frames, self.coded_bytes)
-        self._release()
         for loop in coded.loops:
-            source = self._sources.popleft()
-            self._measure(loop, source[0])
-            if self._tokens is not None:
-                self._send_tokens(loop, source)
+            self._measure(loop, self._sources.popleft())
             if self._samples is not None:
                 self._samples.send_loop(self._released, loop)
             self._released += 1
-            self._release()
-
-    def _release(self) -> None:
-        """Let the packets of the next GOP go when all frames of the one before are out."""
-        while self._later and self._later[0][0] <= self._released:
-            self._gop_start, packets = self._later.popleft()
-            self._packets.extend(packets)
-            assert self._tokens is not None
-            self._tokens.start_gop()
-
-    def _send_tokens(self, loop: Planes, source: Planes) -> None:
-        """Tokens of the frame just measured, where it is to have some."""
-        assert self._tokens is not None
-        number, rest = divmod(self._released - self._gop_start, TOKEN_PERIOD)
-        if not rest:
-            shift = 2 if source[0].dtype == np.uint8 else 0
-            y, u, v = (p.astype(np.uint16) << shift for p in source)
-            self._packets.append(Packet(Kind.TOKENS, encode_var(number) + self._tokens.make((y, u, v), loop)))
 
     def _measure(self, loop: Planes, source: Plane) -> None:
         """Loop hash and PSNR of one loop frame."""

@@ -17,7 +17,7 @@ from gvcodec.structure import StructureDecoder, StructureEncoder
 from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
-    from gvcodec.appearance import Painter, TokenMaker
+    from gvcodec.appearance import Painter
     from gvcodec.encoder import EncoderConfig
     from gvcodec.samples import Part
     from gvcodec.structure.klt import Pace, Regions
@@ -106,33 +106,27 @@ def can_paint() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def appearance_id(base: str) -> tuple[bytes | None, bool, str]:
-    """Eight bytes that name the checkpoint at hand for a base and whether it takes tokens, or None, False and why nothing can be painted."""
+def appearance_id(base: str) -> tuple[bytes | None, str]:
+    """Eight bytes that name the checkpoint at hand for a base, or None and why nothing can be painted."""
     if base == "tokens":
-        return None, False, ""  # no renderer has learned its pictures yet
+        return None, ""  # no renderer has learned its pictures yet
     if not can_paint():
-        return None, False, NO_TORCH
-    from gvcodec.appearance import checkpoint_id, find_checkpoint, has_tokens
+        return None, NO_TORCH
+    from gvcodec.appearance import checkpoint_id, find_checkpoint
 
     try:
-        path = find_checkpoint(base=base)
-        return checkpoint_id(path), has_tokens(path), ""
+        return checkpoint_id(find_checkpoint(base=base)), ""
     except MediaError as error:
-        return None, False, f"no appearance layer: {error}"
-
-
-def token_maker(header: SequenceHeader) -> TokenMaker:
-    """What makes the tokens of a stream whose header says that there are some."""
-    from gvcodec.appearance import TokenMaker, find_checkpoint
-
-    return TokenMaker(header.format, find_checkpoint(base=header.base))
+        return None, f"no appearance layer: {error}"
 
 
 def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu") -> Painter:
-    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand or torch is missing, `UsageError` for a
-    device that is not there."""
+    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch is missing or it has
+    appearance tokens, `UsageError` for a device that is not there."""
     if header.appearance_id is None or not can_paint():
         raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
+    if header.tokens:
+        raise WrongModelError("the stream has appearance tokens, which this version does not paint; --fidelity gives the loop frames")
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
     from gvcodec.appearance import Painter
 

@@ -21,9 +21,9 @@ from test_tools import run
 
 import gvcodec
 from gvcodec import cli
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
@@ -48,8 +48,8 @@ def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> byte
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
-def finished(encoder: gvcodec.Encoder, frames: list[Planes]) -> bytes:
-    """The stream of these frames."""
+def finished(encoder: gvcodec.Encoder, frames: list[Planes], after_key: Packet | None = None) -> bytes:
+    """The stream of these frames, with a packet put in after each keyframe."""
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     for planes in frames:
@@ -57,6 +57,8 @@ def finished(encoder: gvcodec.Encoder, frames: list[Planes]) -> bytes:
     encoder.flush()
     while (packet := encoder.receive_packet()) is not None:
         writer.write(packet)
+        if after_key is not None and packet.kind is Kind.KEY:
+            writer.write(after_key)
     writer.finish(encoder.loop_hash)
     return stream.getvalue()
 
@@ -336,3 +338,22 @@ def test_an_extracted_base_has_title_and_chapters(
     run("extract", tmp_path / "a.bin", tmp_path / "a.mp4")
     assert metadata_in(tmp_path / "a.mp4")[0] == Metadata(WHOLE.title, WHOLE.chapters)
     assert "HDR metadata" in capsys.readouterr().err
+
+
+def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
+    """Experiments wrote them; their flag and their packets stay reserved."""
+    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    header = replace(encoder.header, appearance_id=b"renderer", tokens=True)
+    with pytest.raises(UsageError, match="tokens without"):
+        replace(header, appearance_id=None)
+    encoder.header = header
+    data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
+    reader = Reader(io.BytesIO(data))
+    assert reader.header == header and Kind.TOKENS in {packet.kind for packet in reader.packets()}
+    with pytest.raises(WrongModelError, match="appearance tokens.*--fidelity"):
+        next(gvcodec.decode_planes(data))
+    assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
+    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
+    with pytest.raises(DamagedStreamError, match="tokens"):
+        list(gvcodec.decode_planes(data, fidelity=True))

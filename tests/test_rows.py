@@ -17,9 +17,8 @@ from gvcodec import EncoderConfig
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import block_grid, search
 from gvcodec.appearance.on_device import NetworkPainter
-from gvcodec.appearance.renderer import Renderer, RendererConfig, condition, new_renderer
+from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.appearance.rows import RowPainter
-from gvcodec.appearance.tokens import Tokens, window_grid
 from gvcodec.bitstream import Kind
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
@@ -74,32 +73,6 @@ def test_rows_paint_what_the_network_paints(size: tuple[int, int]) -> None:
         assert psnr([wanted], [loop]) < 55
         assert psnr([got], [wanted]) > 75, t
         assert all(np.abs(p.astype(int) - q).max() <= 1 for p, q in zip(got, wanted, strict=True))
-
-
-def test_rows_paint_tokens_and_memory() -> None:
-    renderer = new_renderer(RendererConfig(32, 3, 8, 10, tokens=4, token_channels=3, token_width=32, memory=2), 1)
-    renderer.requires_grad_(False)
-    assert renderer.reader is not None
-    generator = torch.Generator().manual_seed(2)
-    for weight in (renderer.head.weight, renderer.leave.weight, renderer.reader.read.out.weight):
-        weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
-    size = 310, 118
-    loops = [picture(3 * t, *size) for t in range(4)]
-    grid = window_grid(size[1], size[0])
-    values = torch.randint(-9, 10, (1, *grid, 4, 3), generator=generator).float()
-    tokens = Tokens(values, torch.full((1, *grid), 4))
-    network, core = network_of(renderer), rows(renderer, loops[0])
-    plain = rows(renderer, loops[0])
-    for t, loop in enumerate(loops):
-        vectors = None if t == 0 else search(loop[0], loops[t - 1][0])
-        sent = tokens if t == 0 else None
-        wanted, got, without = (
-            network.step(loop, vectors, sent),
-            core.step(loop, vectors, sent),
-            plain.step(loop, vectors),
-        )
-        assert psnr([got], [wanted]) > 95
-        assert psnr([got], [without]) < 90  # the frames after it hear of the tokens through the memory
 
 
 def test_a_start_forgets_and_takes_new_parameters() -> None:

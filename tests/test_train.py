@@ -1,6 +1,5 @@
 """Losses, the training loop and per-video tuning, on toy clips."""
 
-import copy
 import json
 import signal
 from fractions import Fraction

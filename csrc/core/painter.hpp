@@ -84,7 +84,6 @@ class FramePainter {
   // Paints; planes as in PaintSource.
   void finish(uint16_t* const* planes);
 
-  Field& trunk() { return trunk_; }
   int blocks() const { return static_cast<int>(layers_.blocks.size()); }
   int width() const { return width_; }
   int height() const { return height_; }

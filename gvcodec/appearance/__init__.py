@@ -1,7 +1,8 @@
 """Appearance track: a float renderer paints decoded loop frames; it never feeds the integer loop.
 
 `Painter` renders a stream frame by frame, `tune` fits a small part of the renderer to one video and returns it as bytes,
-`TokenMaker` makes a stream's tokens, `find_checkpoint`, `checkpoint_id` and `has_tokens` tell of the renderers at hand. torch is imported when one of them is first used.
+`find_checkpoint` and `checkpoint_id` tell of the renderers at hand. torch is imported when one of
+them is first used.
 """
 
 from __future__ import annotations
@@ -14,17 +15,15 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint, has_tokens
-    from gvcodec.appearance.painter import Painter, TokenMaker
+    from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint
+    from gvcodec.appearance.painter import Painter
     from gvcodec.appearance.tuning import tune
 
-__all__ = ["Painter", "TokenMaker", "checkpoint_id", "find_checkpoint", "has_tokens", "tune"]
+__all__ = ["Painter", "checkpoint_id", "find_checkpoint", "tune"]
 _HOMES = {
     "Painter": "painter",
-    "TokenMaker": "painter",
     "checkpoint_id": "checkpoint",
     "find_checkpoint": "checkpoint",
-    "has_tokens": "checkpoint",
     "tune": "tuning",
 }
 

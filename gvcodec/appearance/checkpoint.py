@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from gvcodec.appearance.renderer import Renderer
 
+#: Sizes that files of renderers without tokens name although they mean nothing.
+_GONE = ("tokens", "token_channels", "token_width", "memory")
 Module = TypeVar("Module", bound="nn.Module")
 
 
@@ -45,18 +47,6 @@ def _sizes(metadata: dict[str, str] | None, key: str = "renderer") -> dict[str, 
     """The configuration that was written with a model. Raises `KeyError` or `ValueError`."""
     sizes: dict[str, Any] = json.loads((metadata or {})[key])
     return sizes
-
-
-def has_tokens(path: Path | None = None) -> bool:
-    """Whether the renderer of the checkpoint reads tokens; torch is not needed. Raises `MediaError`."""
-    from safetensors import SafetensorError, safe_open
-
-    place = find_checkpoint(path)
-    try:
-        with safe_open(place, "np") as file:
-            return bool(_sizes(file.metadata()).get("tokens", 0))
-    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise MediaError(f"{place}: not a checkpoint of the renderer ({error})") from None
 
 
 def save_weights(
@@ -102,6 +92,8 @@ def load_checkpoint(path: Path | None = None) -> Renderer:
     from gvcodec.appearance.renderer import Renderer, RendererConfig
 
     def made(sizes: dict[str, Any]) -> Renderer:
-        return Renderer(RendererConfig(**sizes))
+        if sizes.get("tokens") or sizes.get("memory"):
+            raise ValueError("it reads tokens, which this version does not")
+        return Renderer(RendererConfig(**{k: v for k, v in sizes.items() if k not in _GONE}))
 
     return read_module(find_checkpoint(path), "renderer", made, "a checkpoint of the renderer")

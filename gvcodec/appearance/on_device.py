@@ -14,7 +14,6 @@ from torch import Tensor
 from gvcodec.appearance.planes import to_planes, to_tensors
 from gvcodec.appearance.renderer import Renderer, RenderState
 from gvcodec.appearance.texture import fresh
-from gvcodec.appearance.tokens import Tokens
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes
 
@@ -42,17 +41,15 @@ class NetworkPainter:
         self._state, self._position = None, 0
 
     @torch.inference_mode()
-    def step(self, loop: Planes, vectors: Tensor | None, tokens: Tokens | None = None) -> Planes:
+    def step(self, loop: Planes, vectors: Tensor | None) -> Planes:
         """Paint the next frame: 10-bit planes of the full size. `vectors` `(2, H/16, W/16)` int16, None for the first frame."""
         device, kind = self._device, self._condition.dtype
         luma, chroma = (x.to(device, kind) for x in to_tensors(loop))
         noise, redraw = fresh(*luma.shape[2:], self._position, device=device)
-        if tokens is not None:
-            tokens = Tokens(tokens.values.to(device, kind), tokens.count.to(device))
         moved = None if vectors is None else vectors[None].to(device)
         with torch.autocast(device.type, self._half, enabled=self._half is not None):
             painted, tint, self._state = self._network.step(
-                luma, chroma, moved, (noise.to(kind), redraw), self._state, self._condition, tokens
+                luma, chroma, moved, (noise.to(kind), redraw), self._state, self._condition
             )
         self._position += 1
         return to_planes(painted, tint, loop)

@@ -12,22 +12,11 @@ from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import search
 from gvcodec.appearance.on_device import NetworkPainter
 from gvcodec.appearance.payload import unpack
-from gvcodec.appearance.planes import to_tensors
-from gvcodec.appearance.renderer import BASES, Renderer, analyse, condition
+from gvcodec.appearance.renderer import BASES, condition
 from gvcodec.appearance.rows import RowPainter
-from gvcodec.appearance.token_coder import TokenCoder
-from gvcodec.appearance.tokens import LIMIT, Tokens, quantise, window_grid
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import UsageError
 from gvcodec.turns import forked
 from gvcodec.types import Plane, Planes, VideoFormat
-
-
-def new_coder(renderer: Renderer, height: int, width: int) -> TokenCoder | None:
-    """The coder of a GOP's tokens; None for a renderer without tokens."""
-    if renderer.encoder is None:
-        return None
-    config = renderer.config
-    return TokenCoder((*window_grid(height, width), config.tokens, config.token_channels), LIMIT)
 
 
 def _threads_start() -> bool:
@@ -37,35 +26,6 @@ def _threads_start() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-class TokenMaker:
-    """Makes the tokens of one stream, frame by frame in display order, for every `TOKEN_PERIOD`-th frame of a GOP.
-
-        maker = TokenMaker(fmt)
-        maker.start_gop()
-        tokens = maker.make(source, loop)
-
-    Raises `MediaError` when there is no checkpoint, `UsageError` when its renderer knows no tokens."""
-
-    def __init__(self, fmt: VideoFormat, checkpoint: Path | None = None) -> None:
-        self._size = fmt.height, fmt.width
-        self._renderer = load_checkpoint(checkpoint)
-        if self._renderer.encoder is None:
-            raise UsageError("the renderer at hand knows no tokens")
-        self._coder = new_coder(self._renderer, *self._size)
-
-    def start_gop(self) -> None:
-        """Forget the statistics of the GOP before."""
-        self._coder = new_coder(self._renderer, *self._size)
-
-    @torch.inference_mode()
-    def make(self, source: Planes, loop: Planes) -> bytes:
-        """Coded tokens of a frame (10-bit planes of the full size)."""
-        assert self._renderer.encoder is not None and self._coder is not None
-        pictures = (analyse(self._renderer.bank, *to_tensors(planes)) for planes in (source, loop))
-        values = quantise(self._renderer.encoder(*pictures))[0]
-        return self._coder.pack(values.long().numpy())
 
 
 class Painter:
@@ -107,7 +67,6 @@ class Painter:
         else:
             self._frames = NetworkPainter(self._renderer, device)
         self._before: Plane | None = None
-        self._coder: TokenCoder | None = None
 
     def start_gop(self, tuned: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
@@ -117,30 +76,16 @@ class Painter:
             parameter.copy_(self._base[name] + deltas[name] if deltas and name in deltas else self._base[name])
         self._frames.start(self._condition)
         self._before = None
-        self._coder = new_coder(self._renderer, *self._size)
-
-    def _unpacked(self, data: bytes) -> Tokens:
-        if self._coder is None:
-            raise DamagedStreamError("tokens for a renderer that knows none")
-        values, counts = self._coder.unpack(data)
-        return Tokens(torch.from_numpy(values).float()[None], torch.from_numpy(counts)[None])
-
-    def check(self, tokens: bytes | None) -> None:
-        """Read what `paint` would take. Raises `DamagedStreamError`."""
-        if tokens is not None:
-            self._unpacked(tokens)
 
     @torch.inference_mode()
-    def paint(self, loop: Planes, tokens: bytes | None = None) -> Planes:
-        """The rendered picture of the next loop frame; `tokens`: what `TokenMaker` made for it, None for nothing. Raises
-        `DamagedStreamError`."""
+    def paint(self, loop: Planes) -> Planes:
+        """The rendered picture of the next loop frame."""
         if loop[0].shape != self._size:
             raise UsageError(
                 f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}"
             )
-        sent = None if tokens is None else self._unpacked(tokens)
         if self._identity:
             return loop
         vectors = None if self._before is None else search(loop[0], self._before, self._threads)
         self._before = loop[0]
-        return self._frames.step(loop, vectors, sent)
+        return self._frames.step(loop, vectors)

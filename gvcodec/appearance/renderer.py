@@ -27,7 +27,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance.motion import warp
-from gvcodec.appearance.tokens import TokenEncoder, TokenReader, Tokens
 
 BASES = ("klt", "av1", "hevc", "vvc")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
@@ -42,17 +41,12 @@ _TRUST_SCALE = 6 / 255  # mean difference of motion-compensated loop frames at w
 
 @dataclass(frozen=True)
 class RendererConfig:
-    """Sizes of the renderer; stored in the checkpoint. `tokens` a window (0 = none) of `token_channels` integers, made by an encoder
-    of `token_width` channels; `memory`: vectors of 1-D memory a window."""
+    """Sizes of the renderer; stored in the checkpoint."""
 
     channels: int = 64
     depth: int = 6
     style: int = 32
     residual: int = 24
-    tokens: int = 0
-    token_channels: int = 8
-    token_width: int = 96
-    memory: int = 0
 
     def __post_init__(self) -> None:
         """Raises `ValueError`: the sizes may come from a file that was made up."""
@@ -67,14 +61,13 @@ class RendererConfig:
 
 @dataclass
 class RenderState:
-    """What goes from one frame of a GOP to the next: the loop frame's luma, the noise field, the detail that was added, and the
-    1-D memory."""
+    """What goes from one frame of a GOP to the next: the loop frame's luma, the noise field and the
+    detail that was added."""
 
     loop: Tensor
     noise: Tensor
     luma: Tensor
     chroma: Tensor
-    memory: Tensor | None = None
 
 
 @dataclass
@@ -209,8 +202,6 @@ class Renderer(nn.Module):
         self.stem2 = nn.Conv2d(24, c - 16, 3, 2, 1)
         self.statistics = nn.Conv2d(BANDS + 7, 16, 1)
         self.blocks = nn.ModuleList([Block(c) for _ in range(config.depth)])
-        self.encoder = TokenEncoder(config) if config.tokens else None
-        self.reader = TokenReader(config) if config.tokens else None
         self.style = nn.Conv2d(c, s, 1)
         self.head = nn.Conv2d(s, 2 * BANDS + 3, 1)
         self.gate = nn.Conv2d(s, r, 1)
@@ -229,11 +220,9 @@ class Renderer(nn.Module):
         mismatch: Tensor,
         known: Tensor,
         condition: Tensor,
-        tokens: Tokens | None = None,
-        memory: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Detail to add: luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, the share `(B, 1, H/2, W/2)` to keep from the frame before,
-        and the memory.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Detail to add: luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, and the share
+        `(B, 1, H/2, W/2)` to keep from the frame before.
 
         `mismatch` `(B, 1, H/8, W/8)`: mean difference to the motion-compensated loop frame before; `known`: 1 where there is one.
         `condition` `(B, 9)` from `condition()`."""
@@ -248,9 +237,7 @@ class Renderer(nn.Module):
         statistics = self.statistics(torch.cat([picture.energy, picture.level, past], 1))
         x = self.stem2(F.silu(self.stem(signal)))
         x = torch.cat([x, statistics], 1)
-        for number, block in enumerate(self.blocks):
-            if self.reader is not None and number == len(self.blocks) // 2:
-                x, memory = self.reader(x, tokens, memory)
+        for block in self.blocks:
             x = block(x, condition)
         style = F.silu(self.style(x))
         maps = F.interpolate(self.head(style), scale_factor=4, mode="bilinear", align_corners=False)
@@ -272,7 +259,7 @@ class Renderer(nn.Module):
                 added + gain[:, band : band + 1] * fine[:, part] + amplitude[:, band : band + 1] * noise_fine[:, part]
             )
         colour = tint * picture.colour + residual[:, 4:]
-        return F.pixel_shuffle(added, 2), colour, 0.8 * torch.sigmoid(keep - 1), memory
+        return F.pixel_shuffle(added, 2), colour, 0.8 * torch.sigmoid(keep - 1)
 
     def step(
         self,
@@ -282,32 +269,29 @@ class Renderer(nn.Module):
         fresh: tuple[Tensor, Tensor],
         state: RenderState | None,
         condition: Tensor,
-        tokens: Tokens | None = None,
     ) -> tuple[Tensor, Tensor, RenderState]:
         """Paint the next frame of a GOP: rendered luma and chroma (not clipped) and the state for the frame after it.
 
         `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state` None). `fresh`: new noise and
-        the pixels to redraw (`texture.fresh`). `tokens`: what was sent for this frame."""
+        the pixels to redraw (`texture.fresh`)."""
         b, _, h, w = luma.shape
         noise, redraw = fresh
         if state is None or vectors is None:
             noise = noise.expand(b, 1, h, w)
             zero = luma.new_zeros(b, 1, h // 8, w // 8)
-            added, tint, _, memory = self.forward(luma, chroma, noise, zero, zero, condition, tokens)
+            added, tint, _ = self.forward(luma, chroma, noise, zero, zero, condition)
         else:
             fetched, inside = warp(torch.cat([state.loop, state.noise, state.luma], 1), vectors)
             fetched_chroma, _ = warp(state.chroma, vectors, 2)
             known = F.avg_pool2d(inside.float(), 8)
             mismatch = F.avg_pool2d((luma - fetched[:, :1]).abs(), 8)
             noise = torch.where(inside & ~redraw, fetched[:, 1:2], noise)
-            added, tint, keep, memory = self.forward(
-                luma, chroma, noise, mismatch, known, condition, tokens, state.memory
-            )
+            added, tint, keep = self.forward(luma, chroma, noise, mismatch, known, condition)
             trust = known * torch.exp(mismatch * (-1 / _TRUST_SCALE))
             keep = keep * F.interpolate(trust, scale_factor=4, mode="bilinear", align_corners=False)
             added = torch.lerp(added, fetched[:, 2:3], keep.repeat_interleave(2, 2).repeat_interleave(2, 3))
             tint = torch.lerp(tint, fetched_chroma, keep)
-        return luma + added, chroma + tint, RenderState(luma, noise, added, tint, memory)
+        return luma + added, chroma + tint, RenderState(luma, noise, added, tint)
 
 
 def new_renderer(config: RendererConfig = RendererConfig(), seed: int = 0) -> Renderer:

@@ -1,7 +1,7 @@
 """The renderer as a decoder runs it on a processor: `Renderer.step` with the same parameters, in the C++ core (csrc/core/painter.hpp).
 
-Nothing is defined here: constant factors are multiplied into the parameters, and the reader of tokens, which looks at whole
-windows, stays the network's own. Pictures are those of `Renderer.step` but for rounding, and the same for any number of threads.
+Nothing is defined here: constant factors are multiplied into the parameters. Pictures are those of `Renderer.step` but for
+rounding, and the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from gvcodec._core import FramePainter
 from gvcodec.appearance.renderer import BANDS, NOISE_UNIT, SIGNAL_GAIN, Block, Renderer
 from gvcodec.appearance.texture import corner, tile
-from gvcodec.appearance.tokens import Tokens
 from gvcodec.types import Planes
 
 _Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -43,7 +42,6 @@ class RowPainter:
         noise, redraw = (part.numpy() for part in tile())
         self._renderer = renderer
         self._core = FramePainter(width, height, noise, redraw, threads)
-        self._memory: Tensor | None = None
         self._position = 0
 
     @torch.inference_mode()
@@ -78,22 +76,15 @@ class RowPainter:
             middle=_layer(r.middle),
             leave=_arrays(r.leave.weight / SIGNAL_GAIN, r.leave.bias / SIGNAL_GAIN),
         )
-        self._memory, self._position = None, 0
+        self._position = 0
 
     @torch.inference_mode()
-    def step(self, loop: Planes, vectors: Tensor | None, tokens: Tokens | None = None) -> Planes:
+    def step(self, loop: Planes, vectors: Tensor | None) -> Planes:
         """Paint the next frame: 10-bit planes of the full size. `vectors` `(2, H/16, W/16)` int16, None for the first frame."""
         motion = None if vectors is None else np.ascontiguousarray(vectors.permute(1, 2, 0).numpy())
         y, u, v = (np.ascontiguousarray(plane) for plane in loop)
         self._core.begin(y, u, v, motion, *corner(self._position))
-        count = len(self._renderer.blocks)
-        if self._renderer.reader is not None:
-            self._core.run_blocks(0, count // 2)
-            x, self._memory = self._renderer.reader(torch.from_numpy(self._core.trunk())[None], tokens, self._memory)
-            self._core.set_trunk(np.ascontiguousarray(x[0].numpy()))
-            self._core.run_blocks(count // 2, count)
-        else:
-            self._core.run_blocks(0, count)
+        self._core.run_blocks(0, len(self._renderer.blocks))
         self._position += 1
         painted: Planes = self._core.finish()
         return painted

@@ -8,7 +8,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
     file    = header { packet }                      the last packet is `end`, nothing follows it
     header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields  u32 CRC-32 of all bytes before it
     fields  = u8 flags                               1: structure model id follows, 2: appearance id follows,
-                                                     4: there are `tokens` packets
+                                                     4: reserved, there are `tokens` packets
               var width  var height                  1…16384 each, at most 2^26 luma samples together
               var rate_num  var rate_den             nominal frames a second
               var tick_num  var tick_den             time base of timestamps, seconds
@@ -39,8 +39,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
                                 or MP4 file of this size with the tracks' codec parameters, its packets void, then
                                 { var track  svar pts - pts before  var duration  var size  packet } copied from the source;
                                 a lone var track = count sets all "pts before" to 0
-            type 5    tokens    appearance tokens for frame number 8·n of its GOP in display order: var n, then the tokens
-                                (`gvcodec.appearance.token_coder`), after the `key` and in order; none is left out
+            type 5    tokens    reserved: appearance tokens, as experiments wrote them; loop frames do without
             type 64   summary   reserved: one token a frame for search
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
@@ -73,7 +72,7 @@ Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, 
 Their files are read.
 """
 
-from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, TOKEN_PERIOD, SequenceHeader
+from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
@@ -83,7 +82,6 @@ from gvcodec.bitstream.writer import Writer
 __all__ = [
     "MAX_PIXELS",
     "MAX_SIDE",
-    "TOKEN_PERIOD",
     "GopEntry",
     "Kind",
     "Loss",

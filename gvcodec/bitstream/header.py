@@ -29,14 +29,12 @@ _MAX_RATIO = 1 << 31
 _HAS_STRUCTURE_ID = 1
 _HAS_APPEARANCE_ID = 2
 _HAS_TOKENS = 4
-#: Frames of a GOP, in display order, from one with appearance tokens to the next.
-TOKEN_PERIOD = 8
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8 bytes or None. `tokens`: the stream has
-    `tokens` packets."""
+    packets of appearance tokens; such streams are no longer made, and only their loop frames are decoded."""
 
     format: VideoFormat
     base: str

@@ -32,9 +32,6 @@ from gvcodec.train.losses import SMALL
 from gvcodec.train.objective import Objective, crop_rgb, render_run
 from gvcodec.train.vgg import PerceptualLoss
 
-#: Share of the plan in which tokens cost nothing, and in which their price then rises.
-_FREE, _RISE = 0.4, 0.2
-
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -48,10 +45,6 @@ class TrainConfig:
     depth: int = 6
     style: int = 32
     residual: int = 24
-    tokens: int = 0
-    token_channels: int = 8
-    token_width: int = 96
-    memory: int = 0
     initial: str = ""
     begin_as: str = ""
     leader: str = ""
@@ -205,7 +198,6 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / 50)
-        self.full.charged = min(1.0, max(0.0, (self.minutes / config.plan_minutes - _FREE) / _RISE))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
         # Rates span a hundredfold: a sample counts relative to what samples of its rate cost on average.

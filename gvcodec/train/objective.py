@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from gvcodec.appearance.payload import RATE_SLOPE
-from gvcodec.appearance.renderer import Renderer, analyse
+from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.texture import fresh
-from gvcodec.appearance.tokens import Tokens, quantise
-from gvcodec.bitstream.header import TOKEN_PERIOD
 from gvcodec.train.data import Batch
 from gvcodec.train.losses import SMALL, band_energy, eight_bits, fidelity_guard, pixel_loss, temporal_loss, to_rgb
 from gvcodec.train.vgg import PerceptualLoss, Reference
@@ -41,43 +35,10 @@ def shown_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> 
     return crop_rgb((eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour)
 
 
-@dataclass
-class Sent:
-    """Tokens of one frame of a run, and the bits `(B,)` they are estimated to cost."""
-
-    frame: int
-    tokens: Tokens
-    bits: Tensor
-
-
-def send_tokens(renderer: Renderer, batch: Batch, position: int) -> Sent | None:
-    """Tokens for one frame of the run and a number of them for each sample, both drawn by `position`; None where there are none."""
-    if renderer.encoder is None:
-        return None
-    rng = random.Random(position)
-    frame = rng.randrange(batch.loop[0].shape[1])
-    pictures = [(p[0][:, frame], p[1][:, frame]) for p in (batch.source, batch.loop)]
-    exact = renderer.encoder(*(analyse(renderer.bank, *p) for p in pictures))
-    count = torch.tensor([rng.choice(_prefixes(exact.shape[3])) for _ in exact], device=exact.device)
-    sent = (torch.arange(exact.shape[3], device=exact.device) < count[:, None])[:, None, None, :, None]
-    # The rate sees uniform noise in place of rounding, the renderer sees whole numbers.
-    noisy = exact + torch.rand_like(exact) - 0.5
-    bits = (renderer.encoder.bits(noisy) * sent).sum((1, 2, 3, 4))
-    tokens = Tokens(quantise(exact) * sent, count[:, None, None].expand(exact.shape[:3]))
-    return Sent(frame, tokens, bits)
-
-
-def _prefixes(count: int) -> list[int]:
-    """Numbers of tokens to train with: none, all, and halves of that; all of them as often as the others together."""
-    parts = [count >> i for i in range(count.bit_length() + 1)]
-    return parts + [count] * (len(parts) - 2)
-
-
 def render_run(
-    renderer: Renderer, batch: Batch, position: int, sent: Sent | None = None
+    renderer: Renderer, batch: Batch, position: int
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-    """Render all frames of a batch. Gradients flow through the last one only, and with tokens from their frame on: what is not used at once
-    goes through the memory. `position` seeds the noise.
+    """Render all frames of a batch. Gradients flow through the last one only. `position` seeds the noise.
 
     Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
     luma, chroma = batch.loop
@@ -88,9 +49,8 @@ def render_run(
         before = out[0].detach() if out else None
         noise = fresh(height, width, position + t, device=luma.device)
         vectors = batch.vectors[:, t] if t else None
-        tokens = sent.tokens if sent is not None and t == sent.frame else None
-        with torch.set_grad_enabled(learning and t >= (frames - 1 if sent is None else sent.frame)):
-            *painted, state = renderer.step(luma[:, t], chroma[:, t], vectors, noise, state, batch.condition, tokens)
+        with torch.set_grad_enabled(learning and t == frames - 1):
+            *painted, state = renderer.step(luma[:, t], chroma[:, t], vectors, noise, state, batch.condition)
         out = (painted[0], painted[1])
     assert out is not None
     return out, before
@@ -111,8 +71,6 @@ class Objective:
     ) -> None:
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
-        #: Part of their price that tokens are charged: charged at once, they would fall silent before they mean anything.
-        self.charged = 1.0
 
     def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
@@ -125,11 +83,10 @@ class Objective:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a renderer: of the loop frames."""
         if renderer is None:
             frames = batch.loop[0].shape[1]
-            luma, chroma, sent = batch.loop[0][:, -1], batch.loop[1][:, -1], None
+            luma, chroma = batch.loop[0][:, -1], batch.loop[1][:, -1]
             before = batch.loop[0][:, -2] if frames > 1 else None
         else:
-            sent = send_tokens(renderer, batch, position)
-            (luma, chroma), before = render_run(renderer, batch, position, sent)
+            (luma, chroma), before = render_run(renderer, batch, position)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
         if self.energy and renderer is not None:
@@ -147,12 +104,5 @@ class Objective:
             parts["lpips"], parts["dists"] = self.perceptual(
                 shown_rgb((luma, chroma), self.colour, self.bit_depth), wanted
             )
-        total = torch.stack(list(parts.values())).sum(0)
-        if sent is not None:
-            # One per cent more stream buys about `RATE_SLOPE` per cent of perceptual loss in the base codec.
-            area = batch.loop[0].shape[-2] * batch.loop[0].shape[-1]
-            share = sent.bits / (TOKEN_PERIOD * batch.bpp * area)
-            parts["rate"] = self.charged * RATE_SLOPE * share * total.detach()
-            total = total + parts["rate"]
-        parts["total"] = total
+        parts["total"] = torch.stack(list(parts.values())).sum(0)
         return parts
