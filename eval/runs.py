@@ -257,7 +257,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
-    for package in ("gvcodec", "torch", "numpy", "imageio-ffmpeg", "bjontegaard", "av"):
+    for package in ("gvcodec", "torch", "numpy", "imageio-ffmpeg", "bjontegaard", "av", "ssimulacra2", "cvvdp"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

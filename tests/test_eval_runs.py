@@ -183,7 +183,7 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(results,
     told = run_eval(*given[:at], *given[at + 2 :]).stderr
     assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in told
     assert "python -m eval weights" in told.splitlines()[1] and "reading procedural-pan" in told
-    assert "measured are PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in told
+    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in told
     assert "1 clips × 2 codecs × 2 rates = 4 points" in told and "eval: 4/4 procedural-pan" in told
     page = (tmp_path / "out/report.html").read_text()
     text = (tmp_path / "out/tables/results.md").read_text()

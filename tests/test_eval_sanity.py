@@ -14,15 +14,13 @@ from eval_helpers import altered, quick_x264, small_clip
 
 from eval.bd import bd_rate, bootstrap
 from eval.encoding import decode, encode
-from eval.metrics import METRICS, Measurer, sample
+from eval.metrics import METRICS, Measurer, missing, sample
 from eval.metrics.filters import ffmpeg_psnr_y
 from eval.tools import ffmpeg
-from gvcodec import perceptual
 
-#: Every metric, the networks on two frames; those that need no weight files first.
+#: Every metric that can be measured here, the networks on two frames.
 EVERY = {name: 4 if name in ("lpips_alex", "dists") else 1 for name in METRICS if name != "lpips_vgg"}
-if perceptual.find_weights() is None:
-    EVERY = {name: n for name, n in EVERY.items() if name not in ("lpips_alex", "dists")}
+EVERY = {name: n for name, n in EVERY.items() if name not in missing(EVERY)}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +61,9 @@ def test_higher_crf_is_smaller_and_worse(coded):
 
 def test_identical_video_is_perfect(clip, measure):
     for name, result in measure(clip.raw).items():
-        perfect = {"ms_ssim": 1.0, "vmaf": result["mean"]}.get(name, 100.0 if METRICS[name].higher_is_better else 0.0)
+        perfect = {"ms_ssim": 1.0, "vmaf": result["mean"], "cvvdp": 10.0}.get(
+            name, 100.0 if METRICS[name].higher_is_better else 0.0
+        )
         assert result["mean"] == pytest.approx(perfect, abs=1e-6), name
         assert result["worst"] == pytest.approx(result["mean"], abs=25 if name == "vmaf" else 1e-6), name
 

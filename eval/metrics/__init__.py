@@ -2,8 +2,9 @@
 
 A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst frame and 5th percentile
 (of quality: for a distance the value that 95 % of frames stay below). On a CPU the costly ones look at some frames
-only: LPIPS-Alex at one frame in 4, MS-SSIM at one in 8, DISTS and LPIPS-VGG at one in 16. The frame within each group is a fixed
-pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets the sampling.
+only: LPIPS-Alex at one frame in 4, MS-SSIM at one in 8, DISTS, LPIPS-VGG and SSIMULACRA2 at one in 16. The frame within each group is a fixed
+pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets the sampling. ColorVideoVDP gives one value for a video:
+on a CPU for its middle quarter.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import filters, pixel
+from eval.metrics import filters, judges, pixel
 from eval.metrics.flicker import MotionField, flicker
 from eval.tools import EvalError, ffmpeg_has, keep_memory
 from eval.video import Clip, Planes, RawVideo
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Compare what networks see, whose weights are found elsewhere.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists")
+#: Look at a video as a whole, not at single frames.
+_WHOLE = ("vmaf", "xpsnr", "cvvdp")
 #: Bytes of network maps of a source that a process keeps.
 _KEPT = 4 << 30
 
@@ -53,6 +56,8 @@ METRICS = {
     for m in (
         Metric("lpips_alex", "LPIPS-Alex", "", False, 4, every=4),
         Metric("dists", "DISTS", "", False, 4, every=16, trained=True),
+        Metric("ssimulacra2", "SSIMULACRA2", "", True, 1, every=16),
+        Metric("cvvdp", "ColorVideoVDP", "JOD", True, 3, every=4),
         Metric("psnr_y", "PSNR-Y", "dB", True, 2),
         Metric("psnr_yuv", "PSNR-YUV", "dB", True, 2),
         Metric("psnr_rgb", "PSNR-RGB", "dB", True, 2),
@@ -73,6 +78,13 @@ def sample(frames: int, every: int) -> list[int]:
     return [i for i in chosen if i < frames] or [frames - 1]
 
 
+def middle(frames: int, every: int) -> list[int]:
+    """The middle one-in-`every` of a video without gaps, for metrics that see motion; at least one frame."""
+    length = -(-frames // every)
+    start = (frames - length) // 2
+    return list(range(start, start + length))
+
+
 def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> dict[str, int]:
     """One frame in how many, for each metric: `every` (by name, "" = all) over the rule for the machine at hand."""
     unknown = set(every) - set(METRICS) - {""}
@@ -90,6 +102,8 @@ def missing(names: Iterable[str]) -> dict[str, str]:
             found[name] = reason
         if name in filters.FILTERS and not ffmpeg_has("filters", filters.FILTERS[name]):
             found[name] = f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
+        if name in judges.PACKAGES and (reason := judges.without_package(name)):
+            found[name] = reason
     return found
 
 
@@ -121,7 +135,10 @@ def _without_weights() -> str:
 
 def looked_at(every: Mapping[str, int]) -> str:
     """What tables say of the metrics that see some frames only: "DISTS on one frame in 16"."""
-    return ", ".join(f"{METRICS[name].label} on one frame in {n}" for name, n in every.items() if n > 1)
+    part = {"cvvdp": "the middle 1/{} of the frames"}
+    return ", ".join(
+        f"{METRICS[name].label} on {part.get(name, 'one frame in {}').format(n)}" for name, n in every.items() if n > 1
+    )
 
 
 def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]:
@@ -173,6 +190,8 @@ class Measurer:
 
     def __call__(self, decoded: RawVideo) -> dict[str, dict[str, Any]]:
         frames = {name: sample(self.clip.raw.frames, every) for name, every in self.every.items()}
+        if "cvvdp" in frames:
+            frames["cvvdp"] = middle(self.clip.raw.frames, self.every["cvvdp"])
         if "flicker" in frames:
             frames["flicker"] = [i for i in frames["flicker"] if i > 0] or [self.clip.raw.frames - 1]
         values: dict[str, list[float]] = {name: [] for name in frames}
@@ -180,8 +199,10 @@ class Measurer:
             if name in frames:
                 every_frame = whole(decoded, self.clip.raw)
                 values[name] = [every_frame[i] for i in frames[name]]
+        if "cvvdp" in frames:
+            values["cvvdp"] = [self._whole(decoded, frames["cvvdp"])]
         for index in range(self.clip.raw.frames):
-            wanted = [n for n in frames if index in frames[n] and n not in ("vmaf", "xpsnr")]
+            wanted = [n for n in frames if index in frames[n] and n not in _WHOLE]
             pair = FramePair(self.clip, decoded, index)
             for name in wanted:
                 values[name].append(self._one(name, pair))
@@ -195,7 +216,16 @@ class Measurer:
             return self._flicker(pair)
         if name == "psnr_rgb":
             return pixel.psnr(*pair.rgb, 1.0)
+        if name == "ssimulacra2":
+            return judges.ssimulacra2(*pair.rgb)
         return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else self._network_distance(name, pair)
+
+    def _whole(self, decoded: RawVideo, frames: list[int]) -> float:
+        @functools.lru_cache(maxsize=1)
+        def pair(index: int) -> judges.Pair:
+            return FramePair(self.clip, decoded, index).rgb
+
+        return judges.cvvdp(pair, frames, float(self.clip.fps), self.device)
 
     def _network_distance(self, name: str, pair: FramePair) -> float:
         import torch

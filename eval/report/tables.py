@@ -15,6 +15,8 @@ from eval.report.data import HEADLINE_FRAMES, Results
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
+#: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and what painting costs.
+HEADLINE = ("lpips_alex", "dists", "psnr_y")
 MARKS = "† a loss of gvcodec's training or tuning; the other metrics are held out."
 
 
@@ -126,7 +128,7 @@ def _painted(results: Results) -> list[tuple[str, str]]:
 def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """(header, rows): BD-rate of what is painted against the loop frames of the same files, overall and on the clip that gains least. Empty
     without both outputs."""
-    metrics = [m for m in results.metrics if m.name in HEADLINE]
+    metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
         f"BD-rate against own loop frames, {results.where}",
         *(f"{m.marked}{part}" for m in metrics for part in ("", ", worst clip")),
@@ -143,15 +145,17 @@ def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+#: What painting is judged by, as far as it was measured.
+PAINTING = (*HEADLINE, "ssimulacra2", "cvvdp")
 #: Rates at which painting is compared with the loop frames of the same files.
 PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
 
 def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """(header, rows): rendered against fidelity output of the same files, so at equal bytes; change
-    of the headline's metrics, and flicker of both in per cent of the source's own change, as far as
+    of the metrics it is judged by, and flicker of both in per cent of the source's own change, as far as
     they were measured. Empty without both outputs."""
-    judged = [m for m in results.metrics if m.name in HEADLINE]
+    judged = [m for m in results.metrics if m.name in PAINTING]
     steady = any(m.name == "flicker" for m in results.metrics)
     header = ["the same files, painted", "bpp", *(m.marked for m in judged)]
     header += ["flicker, painted", "flicker, loop frames"] if steady else []
@@ -170,12 +174,12 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 
 def _painted_change(runs: list[Any], metric: Metric) -> str:
-    """From a file's fidelity to its rendered run: decibels, or per cent of a distance."""
+    """From a file's fidelity to its rendered run: decibels, points, JOD, or per cent of a distance."""
     before, after = (run["metrics"].get(metric.name, {}).get("mean") for run in runs)
     if before is None or after is None:
         return "–"
-    if metric.unit == "dB":
-        return f"{after - before:+.2f} dB"
+    if metric.higher_is_better:
+        return f"{after - before:+.{metric.digits}f} {metric.unit}".rstrip()
     return f"{100 * (after / before - 1):+.1f} %" if before else "–"
 
 
@@ -219,10 +223,6 @@ def notes(results: Results) -> list[str]:
         families = {c["family"]: c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
         found.append("Presets: " + ", ".join(f"{f} {p}" for f, p in families.items()) + ".")
     return [*found, MARKS]
-
-
-#: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and what painting costs.
-HEADLINE = ("lpips_alex", "dists", "psnr_y")
 
 
 def headline_markdown(results: Results) -> str:
