@@ -27,14 +27,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eval import measured, pictures
 from eval.codecs import Codec, ours
 from eval.encoding import Encoded, decode, describe, encode
-from eval.metrics import METRICS, Measurer, sample
+from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
 from eval.rates import Search
 from eval.tools import EvalError, digest, ffmpeg_version, read_json, say, write_json
@@ -91,8 +91,7 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
         for clip in clips:
             waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
         for clip, codec in tasks:
-            kept = codec.family != "gvcodec" and not plan.anew
-            if kept and measured.take(clip.name, codec.name, _curve_key(clip, codec, plan), plan.out):
+            if codec.family != "gvcodec" and not plan.anew and _take_kept(clip, codec, plan):
                 tell(f"{clip.name} {codec.name}: kept points", len(plan.targets))
             else:
                 waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
@@ -186,6 +185,19 @@ def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
     commands = [codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)]
     parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs), sorted(plan.targets), dict(plan.every)]
     return digest(parts)
+
+
+def _take_kept(clip: Clip, codec: Codec, plan: Plan) -> bool:
+    """Puts the points that come with the checkout into the output folder, if there are any. They may lack the judges
+    (`--anew` measures these), unless points that have them were made here."""
+    key = _curve_key(clip, codec, plan)
+    if measured.take(clip.name, codec.name, key, plan.out):
+        return True
+    curve = plan.out / "curves" / f"{clip.name}__{codec.row(next(iter(codec.outputs)))}.json"
+    if (read_json(curve) or {}).get("key") == key:
+        return False
+    fewer = replace(plan, every={name: n for name, n in plan.every.items() if name not in judges.PACKAGES})
+    return measured.take(clip.name, codec.name, _curve_key(clip, codec, fewer), plan.out)
 
 
 def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, targets: list[float], plan: Plan) -> str:

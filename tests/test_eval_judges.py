@@ -14,9 +14,12 @@ scipy_ndimage = pytest.importorskip("scipy.ndimage")
 
 from eval_helpers import altered, small_clip
 
+from eval import measured
+from eval.codecs import Codec
 from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, missing, need, told
 from eval.report.tables import _painted_change
-from eval.tools import EvalError
+from eval.runs import Plan, _curve_key, _take_kept
+from eval.tools import EvalError, read_json, write_json
 
 JUDGES = ("ssimulacra2", "cvvdp")
 
@@ -115,3 +118,19 @@ def test_they_are_held_out_and_compared_by_difference():
     before, after = ({"metrics": {"ssimulacra2": {"mean": v}, "cvvdp": {"mean": v}}} for v in (-20.0, -21.5))
     assert _painted_change([before, after], METRICS["ssimulacra2"]) == "-1.5"
     assert _painted_change([before, after], METRICS["cvvdp"]) == "-1.500 JOD"
+
+
+def test_kept_points_without_them_are_taken_unless_better_ones_were_made(clip, tmp_path, monkeypatch):
+    """Installing a package does not cost hours of encoding; `--anew` is there for that."""
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    codec = Codec("x", "X", ("enc",), {"": ("dec",)}, (0, 9), 5, "bin", "low", "x", "1")
+    kept, wanted = (Plan(tmp_path / "out", (0.02,), every) for every in ({"psnr_y": 1}, {"psnr_y": 1, "cvvdp": 4}))
+    name = f"{clip.name}__x.json"
+    entry = {"codec": "x", "key": _curve_key(clip, codec, kept), "runs": {}}
+    measured._write(clip.name, [entry | {"curves": {name: {"key": entry["key"]}}}])
+    assert _take_kept(clip, codec, wanted) and not _take_kept(clip, codec, Plan(tmp_path, (0.02,), {"psnr_y": 2}))
+    path = tmp_path / "out/curves" / name
+    assert read_json(path)["key"] == entry["key"]
+    write_json(path, {"key": _curve_key(clip, codec, wanted)})
+    assert not _take_kept(clip, codec, wanted)
+    assert read_json(path)["key"] == _curve_key(clip, codec, wanted)
