@@ -96,6 +96,15 @@ def test_an_input_on_standard_input_is_safe(made: Path, tmp_path: Path) -> None:
     assert b"is the input standard input" in done.stderr
 
 
+def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path: Path) -> None:
+    source = copied(made, "klt.gvc", tmp_path)
+    command = [sys.executable, "-m", "gvcodec", "cut", str(source), "-"]
+    with open(source, "ab") as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, source.read_bytes()) == (1, (made / "klt.gvc").read_bytes())
+    assert b"standard output: is the input" in done.stderr
+
+
 def test_a_link_as_output_is_followed(made: Path, tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     link, target = tmp_path / "link.gvc", tmp_path / "far" / "a.gvc"
