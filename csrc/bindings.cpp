@@ -136,6 +136,8 @@ NB_MODULE(_core, m) {
   m.def("cpu", &gv::cpu_name, "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
   m.def("use_cpu", &gv::use_cpu, "name"_a, "For the whole process; calls that are running may use both forms.");
   m.def("pool_size", &gv::pool_size, "Threads that the core has started.");
+  m.def("use_small_stacks", &gv::use_small_stacks,
+        "New threads of the process get stacks of 1 MiB, which count where memory is limited.");
   m.attr("BLOCK_SAMPLES") = gv::kBlockSamples;
   m.attr("COARSE_COUNT") = gv::kCoarseCount;
   m.attr("LAMBDA") = gv::EncoderTools().lambda;

@@ -104,6 +104,9 @@ def _hold_to(max_memory: int) -> None:
     """Let allocations fail that go beyond so many bytes more than are in use now."""
     import resource
 
+    from gvcodec import _core
+
+    _core.use_small_stacks()
     with open("/proc/self/statm") as file:
         data_pages = int(file.read().split()[5])
     limit = data_pages * resource.getpagesize() + max_memory

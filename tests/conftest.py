@@ -85,7 +85,7 @@ def psnr(left: Planes, right: Planes) -> float:
     return 99.0 if mse == 0 else float(10 * np.log10(1023**2 / mse))
 
 
-@pytest.fixture(params=_core.cpu_forms())
+@pytest.fixture(params=_core.cpu_forms(), scope="class")  # Hypothesis refuses fixtures of functions
 def form(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each form of the core's loops that this machine can run, in use during the test."""
     before = _core.cpu()

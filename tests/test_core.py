@@ -15,6 +15,9 @@ from gvcodec.structure.klt import make_model
 from gvcodec.train.fit import first_model
 
 
+pytestmark = pytest.mark.usefixtures("form")
+
+
 def samples(field: NDArray[np.float64]) -> NDArray[np.uint16]:
     return np.ascontiguousarray(np.round(64 + 860 * field).astype(np.uint16))
 

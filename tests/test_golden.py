@@ -25,6 +25,12 @@ def test_golden_streams_decode(path: Path, threads: int) -> None:
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
 
 
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("path", [path for path in GOLDEN if "klt" in path.stem], ids=lambda path: path.stem)
+def test_golden_streams_decode_in_every_form(path: Path) -> None:
+    assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
+
+
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
 def test_faulty_streams_are_refused(path: Path) -> None:
     with pytest.raises((DamagedStreamError, VerificationError)):

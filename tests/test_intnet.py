@@ -12,6 +12,7 @@ from gvcodec import _core
 from gvcodec.entropy.network import Layer, forward
 
 
+@pytest.mark.usefixtures("form")
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 70), min_size=2, max_size=5), st.integers(0, 11))
 def test_core_equals_reference(seed: int, sizes: list[int], rows: int) -> None:

@@ -47,6 +47,7 @@ def rows(renderer: Renderer, loop: Planes, threads: int = 1) -> RowPainter:
     return painter
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 20), (162, 24, 100), (216, 6, 48), (64, 21, 15)])
 def test_sums_of_rows(shape: tuple[int, int, int]) -> None:
     inputs, outputs, width = shape
@@ -59,6 +60,7 @@ def test_sums_of_rows(shape: tuple[int, int, int]) -> None:
         assert np.allclose(combine_rows(samples, (weight, bias), plain), wanted, atol=1e-5 * inputs)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("size", [(118, 70), (117, 71), (16, 16), (15, 1), (333, 200)], ids=str)
 def test_rows_paint_what_the_network_paints(size: tuple[int, int]) -> None:
     renderer = lively().requires_grad_(False)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from gvcodec import _core
 from gvcodec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, load_model
+from gvcodec.types import VideoFormat
 
 BASES = ["klt", "av1", "hevc", "vvc"]
 FRAMES = 12
@@ -371,6 +373,25 @@ def test_decoding_where_no_thread_can_be_started(tmp_path: Path, fidelity: bool)
     assert done.returncode == 0, done.stderr
     wanted = [hashlib.sha256(pictures(base, fidelity).tobytes()).hexdigest() for base in BASES]
     assert done.stdout.split() == wanted
+
+
+@linux
+def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path: Path) -> None:
+    """Thirty threads with 8 MiB of stack each, as usual, would not."""
+    fmt = VideoFormat(960, 544, Fraction(25), Fraction(1, 25))
+    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base="klt", q=50, tune=0, low_delay=True))
+    with open(tmp_path / "a.bin", "wb") as file:
+        writer = gvcodec.Writer(file, encoder.header)
+        for planes in moving_texture(960, 544, 2):
+            encoder.send_frame(planes)
+        encoder.flush()
+        for packet in iter(encoder.receive_packet, None):
+            writer.write(packet)
+        writer.finish(encoder.loop_hash)
+    program = [sys.executable, "-m", "gvcodec", "decode", "--fidelity", "--threads", "64"]
+    program += ["--max-memory", "180M", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_threads_of_the_core_are_few_and_stay() -> None:

@@ -106,6 +106,15 @@ Pool& pool() {
 
 int pool_size() { return pool().size(); }
 
+void use_small_stacks() {
+#if defined(__GLIBC__)
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) != 0) return;
+  pthread_attr_setstacksize(&attributes, size_t{1} << 20);
+  pthread_setattr_default_np(&attributes);
+#endif
+}
+
 void run_with_helpers(int helpers, const std::function<void()>& work) {
   if (helpers <= 0) return work();
   pool().run(std::min(helpers, kMostHelpers), work);

@@ -18,6 +18,10 @@ constexpr int kMostHelpers = 255;
 // Threads of the pool, busy or waiting.
 int pool_size();
 
+// From now on every thread of the process gets 1 MiB of stack, those of other libraries too. Stacks
+// count in full where memory is limited, and 8 MiB each are usual. Nothing happens without glibc.
+void use_small_stacks();
+
 // Lets up to `helpers` threads of the pool call `work` while the caller does. Returns when all calls
 // have ended. `work` must not throw.
 void run_with_helpers(int helpers, const std::function<void()>& work);
