@@ -23,7 +23,7 @@ from eval.tools import EvalError, digest, read_json, write_json, write_text
 from eval.video import Clip
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.structure.quality import coarsest_q, index_of
-from gvcodec.structure.static import central
+from gvcodec.train.fit import central
 from gvcodec.types import Planes, VideoFormat
 
 WIDTH, HEIGHT = 416, 240
