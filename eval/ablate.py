@@ -100,7 +100,7 @@ def static_delta(frames: list[Planes], trained: dict[int, dict[tuple[int, bool],
 
 def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) -> str:
     """Measures, writes `ablation.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
-    from gvcodec.perceptual import find_weights
+    from gvcodec.appearance.perceptual import find_weights
 
     paths = sorted(train.glob("*.mp4"))[::EVERY]
     if not paths:

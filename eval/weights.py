@@ -1,7 +1,7 @@
 """Makes the weight files of LPIPS and DISTS from the packages they were published with.
 
 Needs the extra `metrics`: `torchvision` (features, downloads its ImageNet weights), `lpips` (LPIPS v0.1) and `DISTS-pytorch`. Features of VGG16
-are rounded to fp16 (values of the metrics change by less than 1e-4), the rest stays fp32. `gvcodec.perceptual.find_weights`
+are rounded to fp16 (values of the metrics change by less than 1e-4), the rest stays fp32. `gvcodec.appearance.perceptual.find_weights`
 tells where the files are looked for.
 """
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gvcodec.api import decode, decode_planes, encode
     from gvcodec.bitstream import Reader, Writer
+    from gvcodec.config import EncoderConfig
     from gvcodec.decoder import Decoder
-    from gvcodec.encoder import Encoder, EncoderConfig
+    from gvcodec.encoder import Encoder
     from gvcodec.limits import Limits
     from gvcodec.video import Video
     from gvcodec.video import open_video as open
@@ -39,7 +40,7 @@ __all__ = [
 _PLACES = {
     "Decoder": ("gvcodec.decoder", "Decoder"),
     "Encoder": ("gvcodec.encoder", "Encoder"),
-    "EncoderConfig": ("gvcodec.encoder", "EncoderConfig"),
+    "EncoderConfig": ("gvcodec.config", "EncoderConfig"),
     "Limits": ("gvcodec.limits", "Limits"),
     "Reader": ("gvcodec.bitstream", "Reader"),
     "Video": ("gvcodec.video", "Video"),

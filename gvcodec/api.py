@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream import Reader, Writer
+from gvcodec.config import EncoderConfig
 from gvcodec.decoder import Decoder
-from gvcodec.encoder import Encoder, EncoderConfig
+from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import time
 from dataclasses import replace
@@ -12,13 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gvcodec.bitstream import PtsDecoder, Reader, Writer
+from gvcodec.config import EncoderConfig
 from gvcodec.console import out
-from gvcodec.encoder import Encoder, EncoderConfig
+from gvcodec.encoder import Encoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
 from gvcodec.limits import Limits
 from gvcodec.progress import ProgressBar, tuning_seconds
-from gvcodec.tools.report import kbps
+from gvcodec.tools.report import encode_summary, kbps
 from gvcodec.types import VideoFormat
 from gvcodec.words import counted
 
@@ -95,17 +95,6 @@ def encode(options: argparse.Namespace) -> None:
     audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
     summary = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
     say(f"{options.output}: {summary}, {time.monotonic() - began:.1f} s")
-
-
-def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float) -> str:
-    """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
-    added = f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
-    size -= audio[0] if audio else 0
-    psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
-    return (
-        f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "
-        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
-    )
 
 
 def inspect(options: argparse.Namespace) -> None:

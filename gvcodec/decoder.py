@@ -23,8 +23,7 @@ import numpy as np
 
 from gvcodec import layers
 from gvcodec import limits as limiting
-from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
-from gvcodec.encoder import LOOP_HASH_BYTES
+from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.structure import hashed
 from gvcodec.turns import Shared, in_turn, steps_in_turn

@@ -16,89 +16,22 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.samples import Gop, Reservoir, part_limit
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
-from gvcodec.structure.quality import coarsest_q, index_of
 from gvcodec.turns import Shared, in_turn
 from gvcodec.types import Plane, Planes, VideoFormat
 
-LOOP_HASH_BYTES = 8
 _PEAK = 1023
 _MAX_PTS = 1 << 61
-
-
-#: Where qualities beyond 63 lie, the coarsest of AV1 (x265 crashes or hangs on pictures as small as these may be): above (first), at a scale and at a quality there that is lower by (last).
-_REDUCED = ((64.5, Fraction(1, 2), 3.75), (63.0, Fraction(3, 4), 1.5))
-_COARSEST, _COARSEST_REDUCED = 63.0, 67.0
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """How to encode. `q` 0 (best) … 67, between two whole numbers too, about the same PSNR-Y in every base; `base_q` the structure
-    layer's own index instead, 0 … 63 (av1 … 67); `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1,
-    but with av1 smaller beyond `q` 63, and where it is given av1 ends at 63; `tune_steps`
-    steps for fitting the renderer to the video, however long they take; `tune` seconds instead, 0 = off; `tune_parts` how many parts of the renderer
-    may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network whose features it compares, "vgg" or "small", "" = the former where its
-    weights are found; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
-    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
-    decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
-    frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
-    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2."""
-
-    q: float = 50
-    base_q: float | None = None
-    base: str = "av1"
-    scale: Fraction | None = None
-    tune: float | None = None
-    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (eval/results.md); about 45 seconds of one core.
-    tune_steps: int = 60
-    tune_parts: int = 0
-    tune_by: str = ""
-    keyint: int = 240
-    low_delay: bool = False
-    threads: int = 0
-    maxrate: float = 0
-    bufsize: float = 0
-    alloc: str = "uniform"
-    eye: bool = False
-    preset: int | None = None
-
-    @property
-    def tunes(self) -> bool:
-        """Whether the renderer is to be fitted."""
-        return self.tune_steps > 0 if self.tune is None else self.tune > 0
-
-    @property
-    def coarsest(self) -> float:
-        """The largest `base_q` there is."""
-        return _COARSEST_REDUCED if self.base == "av1" and self.scale is None else _COARSEST
-
-    def settled(self) -> EncoderConfig:
-        """The same with a scale and the structure layer's index that belongs to it. Raises `UsageError`."""
-        name, value, coarsest = "base_q", self.base_q, self.coarsest
-        if value is None:
-            name, value, coarsest = "q", self.q, coarsest_q(self.base, coarsest)
-        if not 0 <= value <= coarsest:
-            raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
-        index = index_of(self.base, value) if self.base_q is None else value
-        if self.scale is not None:
-            return replace(self, base_q=index)
-        scale = Fraction(1)
-        for above, smaller, less in _REDUCED:
-            if self.base == "av1" and index > above:
-                scale, index = smaller, min(_COARSEST, index - less)
-                break
-        return replace(self, scale=scale, base_q=index)
 
 
 class Progress(Protocol):

@@ -18,7 +18,7 @@ from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.config import EncoderConfig
     from gvcodec.samples import Part
     from gvcodec.structure.klt import Pace, Regions
 

@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gvcodec.errors import LimitError
 from gvcodec.words import counted
 
 if TYPE_CHECKING:
-    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.types import VideoFormat
 
 #: Bytes that decoding may take unless told: room for 4K, or for 1440p painted, on a machine of 4 GB with other work.
 DEFAULT_MEMORY = 1536 << 20
@@ -59,13 +59,23 @@ DEFAULT = Limits()
 UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62)
 
 
-def memory_for(header: SequenceHeader, painted: bool) -> int:
+class Header(Protocol):
+    """What counts of a stream's header."""
+
+    @property
+    def format(self) -> VideoFormat: ...
+
+    @property
+    def base(self) -> str: ...
+
+
+def memory_for(header: Header, painted: bool) -> int:
     """Bytes that decoding takes, about."""
     pixels = header.format.width * header.format.height
     return _PROGRAM[painted or header.base == "tokens"] + pixels * (_BYTES_A_PIXEL[header.base] + _PAINTING * painted)
 
 
-def check(header: SequenceHeader, painted: bool, limits: Limits) -> None:
+def check(header: Header, painted: bool, limits: Limits) -> None:
     """Raises `LimitError` when the stream asks for more."""
     fmt = header.format
     pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
@@ -81,7 +91,7 @@ def check(header: SequenceHeader, painted: bool, limits: Limits) -> None:
 
 
 @contextlib.contextmanager
-def held(header: SequenceHeader, painted: bool, limits: Limits) -> Iterator[None]:
+def held(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
     """Hold this process to the limits, once its libraries are loaded: allocations beyond them fail (`MemoryError`). Linux only."""
     if not sys.platform.startswith("linux"):
         yield

@@ -12,8 +12,13 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gvcodec.errors import MediaError, WrongModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 MODELS_VARIABLE = "GVCODEC_MODELS"
 #: Environment variable that names another checkpoint for encoding than the one beside the package.
@@ -47,6 +52,23 @@ def model_id(path: Path) -> bytes:
         return _digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror}") from error
+
+
+def save_weights(
+    weights: dict[str, Tensor],
+    path: Path,
+    metadata: dict[str, str] | None = None,
+    integers: dict[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write tensors as fp16, and `integers` as they are, to a temporary name first."""
+    import torch
+    from safetensors.torch import save
+
+    partial = path.with_suffix(".part")
+    halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
+    whole = {name: torch.from_numpy(values).contiguous() for name, values in (integers or {}).items()}
+    partial.write_bytes(save(halves | whole, metadata=metadata))
+    os.replace(partial, path)
 
 
 @lru_cache(maxsize=64)

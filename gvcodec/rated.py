@@ -15,13 +15,13 @@ from functools import partial
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
 from gvcodec.allocation.target import encode_for, require_metric
-from gvcodec.commands import encode_summary
-from gvcodec.encoder import EncoderConfig
+from gvcodec.config import EncoderConfig
 from gvcodec.files import open_output, say, written
 from gvcodec.media.reader import VideoReader
 from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.signals import OnAbort, held
 from gvcodec.structure.quality import q_of
+from gvcodec.tools.report import encode_summary
 from gvcodec.words import counted
 
 

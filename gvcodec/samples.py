@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.config import EncoderConfig
 
 Sample = list[tuple[Planes, Planes]]
 

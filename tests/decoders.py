@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import planes_equal
+from oracle.klt import ReferenceDecoder
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure import Coded
 from gvcodec.structure.klt import KltDecoder
-from gvcodec.structure.reference import ReferenceDecoder
 from gvcodec.types import Planes
 
 

@@ -16,6 +16,7 @@ from eval.experiments.controls import Delayed, Shuffled
 from gvcodec import api, layers
 from gvcodec.allocation.elbo import routed
 from gvcodec.allocation.oracle import LADDER, Oracle, Survey, best_within, lower_hull
+from gvcodec.allocation.registry import NAMES
 from gvcodec.allocation.uniqueness import (
     Uniqueness,
     UniquenessOptions,
@@ -23,7 +24,7 @@ from gvcodec.allocation.uniqueness import (
     shares,
     window_features,
 )
-from gvcodec.allocation.windows import NAMES, Allocator, Outcome, Trial, WindowBudgets, Windows, errors, grid
+from gvcodec.allocation.windows import Allocator, Outcome, Trial, WindowBudgets, Windows, errors, grid
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError

@@ -14,7 +14,6 @@ from gvcodec.structure import reference_loop
 from gvcodec.structure.klt import make_model
 from gvcodec.train.fit import first_model
 
-
 pytestmark = pytest.mark.usefixtures("form")
 
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from networks import make_layers
 from numpy.typing import NDArray
+from oracle.laplace import encode_integer
+from oracle.streams import decode_stream, encode_stream
 
+from eval.experiments import backends
 from gvcodec import _core
-from gvcodec.entropy import backends, streams
-from gvcodec.entropy.laplace import encode_integer
+from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer, forward
 from gvcodec.entropy.reference import RansEncoder
-from gvcodec.entropy.reference_streams import decode_stream, encode_stream
 from gvcodec.errors import UsageError
 
 MISSING = streams.cuda_missing()

@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec import perceptual
-from gvcodec.appearance.checkpoint import save_weights
+from gvcodec.appearance import perceptual
+from gvcodec.appearance.perceptual.vgg import PerceptualLoss
+from gvcodec.models import save_weights
 from gvcodec.train import distil
 from gvcodec.train.distil import Pairs, agreement, fit_layers, refine
-from gvcodec.train.vgg import PerceptualLoss
 
 WIDTHS = (6, 8, 10, 10, 8)
 

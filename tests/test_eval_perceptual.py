@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from gvcodec import perceptual
+from gvcodec.appearance import perceptual
 
 FOLDER = perceptual.find_weights()
 needs_weights = pytest.mark.skipif(FOLDER is None, reason="metric weight files not found")

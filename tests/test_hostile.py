@@ -414,7 +414,8 @@ def test_a_renderer_of_absurd_size_is_not_made(tmp_path: Path, sizes: str) -> No
     pytest.importorskip("torch")
     import torch
 
-    from gvcodec.appearance.checkpoint import load_checkpoint, save_weights
+    from gvcodec.appearance.checkpoint import load_checkpoint
+    from gvcodec.models import save_weights
 
     save_weights({"weight": torch.zeros(4)}, tmp_path / "a.safetensors", {"renderer": sizes})
     with pytest.raises(MediaError, match="not a checkpoint of the renderer"):

@@ -28,13 +28,13 @@ from gvcodec.allocation.search import Fitted
 from gvcodec.allocation.size import encode_to
 from gvcodec.allocation.size_standard import Point, following_pass
 from gvcodec.allocation.target import encode_for, parse_target
+from gvcodec.appearance.perceptual import find_weights
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
-from gvcodec.perceptual import find_weights
 from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, KltEncoder, steps_and_lambda
 from gvcodec.types import Planes, VideoFormat
 

@@ -12,6 +12,7 @@ from conftest import planes_equal as same
 from decoders import fare_alike, follow
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.klt import ReferenceDecoder
 
 from gvcodec import _core
 from gvcodec.bitstream import Reader
@@ -19,7 +20,6 @@ from gvcodec.bitstream.packets import Kind
 from gvcodec.models import find_model
 from gvcodec.structure import reference_contexts, reference_loop
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model
-from gvcodec.structure.reference import ReferenceDecoder
 from gvcodec.types import Planes
 
 #: Payloads, which of them are key frames, and their model: hypothesis takes no fixtures of a module.

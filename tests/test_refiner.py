@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from clips import DATA, make_clip, needs_clips
 from decoders import fare_alike, follow
+from oracle.klt import GOLDEN, ReferenceDecoder
 from safetensors.numpy import load_file, save_file
 
 from gvcodec import _core
 from gvcodec.errors import WrongModelError
 from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model, model_path
-from gvcodec.structure.reference import GOLDEN, ReferenceDecoder
 from gvcodec.train.fit import central, read_clip
 
 OLD = model_path().with_name("klt-1.safetensors")

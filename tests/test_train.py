@@ -12,18 +12,17 @@ torch = pytest.importorskip("torch")
 
 from clips import DATA, needs_clips
 
-from gvcodec import perceptual
-from gvcodec.appearance import Painter, tune, tuning
+from gvcodec.appearance import Painter, perceptual, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
 from gvcodec.appearance.payload import BASE, GROUPS, Delta, pack
+from gvcodec.appearance.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
+from gvcodec.appearance.perceptual.objective import crop_rgb, shown_rgb
 from gvcodec.appearance.renderer import RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.train.cache import LENGTH, RECORD, WINDOW
 from gvcodec.train.data import Cache
 from gvcodec.train.loop import TrainConfig, Trainer, main, read_config
-from gvcodec.train.losses import SMALL, eight_bits, temporal_loss, to_rgb
-from gvcodec.train.objective import crop_rgb, shown_rgb
 from gvcodec.types import Colour, Planes, VideoFormat
 
 needs_weights = pytest.mark.skipif(
@@ -111,7 +110,7 @@ def test_colour_conversion_of_known_values():
 
 
 def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
-    from gvcodec.train.vgg import PerceptualLoss
+    from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 
     generator = torch.Generator().manual_seed(0)
     source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[..., :64, :96]
@@ -256,7 +255,7 @@ def test_the_small_network_leads_where_vgg_is_not_at_hand(tmp_path, monkeypatch)
 
 @needs_weights
 def test_the_small_network_sees_what_vgg_sees():
-    from gvcodec.train.vgg import PerceptualLoss
+    from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 
     leading = perceptual.leading_weights("small")
     assert leading is not None and leading[0] == "small"
@@ -348,8 +347,8 @@ def test_a_run_takes_a_base_for_one_that_its_start_knows(cache, tmp_path):
 
 
 def test_material_for_a_small_perceptual_network(cache):
+    from gvcodec.appearance.perceptual.vgg import PerceptualLoss
     from gvcodec.train.distil import make_pairs
-    from gvcodec.train.vgg import PerceptualLoss
 
     leading = perceptual.leading_weights("small")
     assert leading is not None

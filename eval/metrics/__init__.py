@@ -123,7 +123,7 @@ def told(lacking: Mapping[str, str]) -> list[str]:
 
 def _without_weights() -> str:
     try:
-        from gvcodec import perceptual
+        from gvcodec.appearance import perceptual
     except ImportError:
         return "torch is not installed (pip install 'gvcodec[eval]')"
     try:
@@ -159,7 +159,7 @@ def network(name: str, device: str) -> Any:
     """LPIPS or DISTS on a device, made once a process; channels last is a sixth faster on a CPU."""
     import torch
 
-    from gvcodec import perceptual
+    from gvcodec.appearance import perceptual
 
     keep_memory()
     try:

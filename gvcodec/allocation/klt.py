@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gvcodec import layers
-from gvcodec.allocation.windows import budgets
+from gvcodec.allocation.registry import budgets
 from gvcodec.structure import StructureEncoder
 from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.config import EncoderConfig
     from gvcodec.structure.klt import Pace
 
 

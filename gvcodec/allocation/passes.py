@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gvcodec.bitstream import Writer
-from gvcodec.encoder import Encoder, EncoderConfig, Progress
+from gvcodec.config import EncoderConfig
+from gvcodec.encoder import Encoder, Progress
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass, field
 
 from gvcodec.allocation.passes import Extent, Open, Pass, Watch
-from gvcodec.encoder import EncoderConfig, Progress
+from gvcodec.config import EncoderConfig
+from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 
 #: Quality and bits a pixel that go together on average, to begin a search.

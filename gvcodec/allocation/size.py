@@ -5,7 +5,8 @@ from __future__ import annotations
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.passes import Open, Watch, measure
 from gvcodec.allocation.search import Fitted, Search
-from gvcodec.encoder import EncoderConfig, Progress
+from gvcodec.config import EncoderConfig
+from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 
 

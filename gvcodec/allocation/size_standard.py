@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
-from gvcodec.encoder import EncoderConfig
+from gvcodec.config import EncoderConfig
 from gvcodec.structure.encoders import FOR_THE_EYE
 from gvcodec.structure.standard import StandardEncoder
 

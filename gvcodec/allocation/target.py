@@ -16,14 +16,15 @@ import numpy as np
 
 from gvcodec.allocation.passes import Extent, Open, Pass, Watch, measure, run
 from gvcodec.bitstream import Reader
+from gvcodec.config import EncoderConfig
 from gvcodec.decoder import Decoder
-from gvcodec.encoder import EncoderConfig, Progress
+from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
 
 if TYPE_CHECKING:
-    from gvcodec.perceptual import Lpips
+    from gvcodec.appearance.perceptual import Lpips
 
 #: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual change by a step of q.
 _SIGN = {"psnr": 1, "lpips": -1}
@@ -51,7 +52,7 @@ class Target:
 def require_metric(target: Target) -> None:
     """Raises `MissingWeightsError` where the target's metric cannot be taken here."""
     if target.metric == "lpips":
-        from gvcodec.perceptual import require_weights
+        from gvcodec.appearance.perceptual import require_weights
 
         require_weights()
 
@@ -144,7 +145,7 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
 
 @functools.cache
 def _lpips() -> Lpips:
-    from gvcodec.perceptual import lpips
+    from gvcodec.appearance.perceptual import lpips
 
     return lpips("vgg")
 

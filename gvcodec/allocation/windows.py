@@ -13,16 +13,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import UsageError
 from gvcodec.structure.klt import FrameOutcome, LambdaMap
 from gvcodec.types import Plane, Planes
 
 SIDE = 256
 #: Multipliers stay within these bounds: beyond them a window is better off with another quantiser.
 LEAST, MOST = 0.25, 4.0
-
-#: What `--alloc` takes.
-NAMES = ("uniform", "uniqueness", "elbo", "oracle")
 
 Windows = NDArray[np.float64]
 
@@ -80,28 +76,6 @@ class WindowBudgets:
 
     def coded(self, planes: Planes, outcome: FrameOutcome) -> None:
         self._allocator.coded(_outcome(planes, outcome))
-
-
-def budgets(name: str) -> WindowBudgets | None:
-    """The allocator of a name, for the encoder; None for `uniform`, which needs none."""
-    allocator: Allocator
-    if name == "uniform":
-        return None
-    if name == "uniqueness":
-        from gvcodec.allocation.uniqueness import Uniqueness
-
-        allocator = Uniqueness()
-    elif name == "elbo":
-        from gvcodec.allocation.elbo import ElboRouter
-
-        allocator = ElboRouter()
-    elif name == "oracle":
-        from gvcodec.allocation.oracle import Oracle
-
-        allocator = Oracle()
-    else:
-        raise UsageError(f"no allocator {name!r}; there are {', '.join(NAMES)}")
-    return WindowBudgets(allocator)
 
 
 def _outcome(planes: Planes, outcome: FrameOutcome) -> Outcome:

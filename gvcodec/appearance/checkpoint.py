@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gvcodec.errors import MediaError
-from gvcodec.models import CHECKPOINT_VARIABLE, model_id, shipped_folders
+from gvcodec.models import CHECKPOINT_VARIABLE, model_id, save_weights, shipped_folders
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from gvcodec.appearance.renderer import Renderer
 
@@ -47,23 +46,6 @@ def _sizes(metadata: dict[str, str] | None, key: str = "renderer") -> dict[str, 
     """The configuration that was written with a model. Raises `KeyError` or `ValueError`."""
     sizes: dict[str, Any] = json.loads((metadata or {})[key])
     return sizes
-
-
-def save_weights(
-    weights: dict[str, Tensor],
-    path: Path,
-    metadata: dict[str, str] | None = None,
-    integers: dict[str, NDArray[Any]] | None = None,
-) -> None:
-    """Write tensors as fp16, and `integers` as they are, to a temporary name first."""
-    import torch
-    from safetensors.torch import save
-
-    partial = path.with_suffix(".part")
-    halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
-    whole = {name: torch.from_numpy(values).contiguous() for name, values in (integers or {}).items()}
-    partial.write_bytes(save(halves | whole, metadata=metadata))
-    os.replace(partial, path)
 
 
 def save_checkpoint(renderer: Renderer, path: Path) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec import perceptual
+from gvcodec.appearance import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.appearance.payload import (
@@ -46,8 +46,8 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.words import counted
 
 if TYPE_CHECKING:
-    from gvcodec.train.objective import Objective
-    from gvcodec.train.vgg import Reference
+    from gvcodec.appearance.perceptual.objective import Objective
+    from gvcodec.appearance.perceptual.vgg import Reference
 
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
@@ -98,7 +98,7 @@ class _Pool:
     """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about 8 MB each)."""
 
     def __init__(self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator) -> None:
-        from gvcodec.train.data import Batch
+        from gvcodec.appearance.perceptual.objective import Batch
 
         height, width = runs[0][0].shape[2:]
         size = min(SIZE, height, width) // BLOCK * BLOCK
@@ -129,7 +129,7 @@ class _Pool:
 
     def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
         """The crops `numbers` as one float batch, and the maps of their sources."""
-        from gvcodec.train.data import Batch
+        from gvcodec.appearance.perceptual.objective import Batch
 
         crops = [self.crops[n] for n in numbers]
         planes = [
@@ -150,9 +150,9 @@ class _Pool:
 
 def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -> Objective:
     """What tuning lowers. `weights`: those of the perceptual loss, by default VGG16's."""
-    from gvcodec.train.losses import known_colour
-    from gvcodec.train.objective import Objective
-    from gvcodec.train.vgg import PerceptualLoss
+    from gvcodec.appearance.perceptual.losses import known_colour
+    from gvcodec.appearance.perceptual.objective import Objective
+    from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(PerceptualLoss(weights=weights), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)

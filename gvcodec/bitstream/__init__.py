@@ -77,9 +77,10 @@ from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
-from gvcodec.bitstream.writer import Writer
+from gvcodec.bitstream.writer import LOOP_HASH_BYTES, Writer
 
 __all__ = [
+    "LOOP_HASH_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE",
     "GopEntry",

@@ -1,6 +1,6 @@
 """Contexts of the `klt` layer's binary decisions: their families, their numbers, and the buckets that values fall into.
 
-Part of the reference decoder (`gvcodec.structure.reference`); in the core: the head of `csrc/core/syntax.hpp`.
+Part of the reference decoder (tests/oracle/klt.py); in the core: the head of `csrc/core/syntax.hpp`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reference of entropy model v1: the integer network that refines the predictions of the `klt` layer's decisions.
 
-Part of the reference decoder (`gvcodec.structure.reference`), for reading rather than for speed; in the core:
+Part of the reference decoder (tests/oracle/klt.py), for reading rather than for speed; in the core:
 `csrc/core/refiner.*`. Every visited token has 80 features 0…127 (what its neighbours, its parent and its past hold, how loud
 its prediction and its memory are, by bands of coefficients); one layer makes hidden units of them. A decision of the kinds
 any, last, sig and size (bigger than 1, than 2, …) adds 16 features of its own and a table row: a second layer corrects the
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +20,10 @@ from gvcodec.entropy.network import MAX_ACTIVATION, Layer, forward
 from gvcodec.entropy.reference import clamp
 from gvcodec.structure.reference_contexts import GROUP_FIRST, LEVELS, TOP, bucket, group_of, index72
 from gvcodec.structure.reference_loop import Ints, quantiser_step
+from gvcodec.structure.reference_tokens import BANDS, Tokens
 from gvcodec.structure.refiner import KINDS
 
-if TYPE_CHECKING:
-    from gvcodec.structure.reference import Tokens
-
 BAND_FIRST = (0, 1, 3, 6, 12, 24, 48, 120, 384)
-BANDS = 8
 EARLY = 128  # coefficients of its prediction that every visited token looks at
 DELTA_LIMIT, SUM_LIMIT = 1023, 1 << 17
 

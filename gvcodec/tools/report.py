@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -9,6 +10,8 @@ from typing import Any
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.media.metadata import Metadata
+from gvcodec.types import VideoFormat
+from gvcodec.words import counted
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 6
@@ -151,3 +154,14 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value))
     return "-" if value is None else str(value)
+
+
+def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float) -> str:
+    """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
+    added = f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
+    size -= audio[0] if audio else 0
+    psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
+    return (
+        f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "
+        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
+    )

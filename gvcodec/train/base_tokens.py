@@ -31,16 +31,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec import perceptual
+from gvcodec.appearance import perceptual
+from gvcodec.appearance.perceptual.losses import SMALL, to_rgb
+from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, write
 from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel, search
 from gvcodec.structure.tokens.twin import Twin
-from gvcodec.train.losses import SMALL, to_rgb
 from gvcodec.train.token_entropy import network_of
 from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
-from gvcodec.train.vgg import PerceptualLoss
 
 #: Two windows side by side, or one above the other: what global layers need at least.
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))

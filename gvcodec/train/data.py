@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,22 +12,10 @@ import torch
 from torch import Tensor
 
 from gvcodec.appearance.motion import BLOCK
+from gvcodec.appearance.perceptual.objective import Batch
 from gvcodec.appearance.renderer import condition
 from gvcodec.errors import UsageError
 from gvcodec.train.cache import LENGTH, WINDOW
-
-
-@dataclass
-class Batch:
-    """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`) in 0…1, `vectors` `(B, T, 2, H/16, W/16)`,
-    `condition` `(B, 9)`, `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
-
-    loop: tuple[Tensor, Tensor]
-    source: tuple[Tensor, Tensor]
-    vectors: Tensor
-    condition: Tensor
-    rate_class: Tensor
-    bpp: Tensor
 
 
 def _planes(flat: Tensor, peak: float) -> tuple[Tensor, Tensor]:

@@ -30,14 +30,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gvcodec import perceptual
-from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint, save_weights
+from gvcodec.appearance import perceptual
+from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint
 from gvcodec.appearance.payload import GROUPS
+from gvcodec.appearance.perceptual.losses import SMALL
+from gvcodec.appearance.perceptual.objective import crop_rgb, render_run, shown_rgb
+from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.appearance.renderer import BASES, slot
+from gvcodec.models import save_weights
 from gvcodec.train.data import Cache
-from gvcodec.train.losses import SMALL
-from gvcodec.train.objective import crop_rgb, render_run, shown_rgb
-from gvcodec.train.vgg import PerceptualLoss
 
 Weights = dict[str, Tensor]
 #: Channels of the student's stages; VGG16 has 64, 128, 256, 512, 512. The last stage adds 6 % to what VGG gains, so next to nothing is spent on it.

@@ -23,14 +23,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gvcodec import perceptual
+from gvcodec.appearance import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
+from gvcodec.appearance.perceptual.losses import SMALL
+from gvcodec.appearance.perceptual.objective import Objective, crop_rgb, render_run
+from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.appearance.renderer import BASES, Block, Renderer, RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.train.data import Cache
-from gvcodec.train.losses import SMALL
-from gvcodec.train.objective import Objective, crop_rgb, render_run
-from gvcodec.train.vgg import PerceptualLoss
 
 
 @dataclass(frozen=True)

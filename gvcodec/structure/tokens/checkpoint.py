@@ -91,7 +91,7 @@ def read_model(path: Path) -> TokenModel:
 
 def write(path: Path, model: TokenModel, network: Sequence[Layer], price: float) -> None:
     """Write a model file, atomically."""
-    from gvcodec.appearance.checkpoint import save_weights
+    from gvcodec.models import save_weights
 
     tensors: dict[str, Any] = {f"model.{name}": value for name, value in model.state_dict().items()}
     save_weights(

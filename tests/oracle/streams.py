@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.entropy.laplace import SCALES, decode_integer, encode_integer
 from gvcodec.entropy.network import Layer, forward
 from gvcodec.entropy.reference import RansDecoder, RansEncoder, clamp
+from oracle.laplace import SCALES, decode_integer, encode_integer
 
 
 def predict(layers: Sequence[Layer], side: NDArray[np.uint8], before: Sequence[int]) -> tuple[int, int]:

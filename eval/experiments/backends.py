@@ -1,6 +1,6 @@
 """Holds a back-end of `gvcodec.entropy.streams` against the processor: equal results, and how many times as fast.
 
-    python -m gvcodec.entropy.backends [--backend cuda] [--streams 8192]
+    python -m eval.experiments.backends [--backend cuda] [--streams 8192]
 
 Prints a row for each operation: its size, whether every byte and value is the same, and time on one core of the processor over that
 of the back-end, as the median of interleaved rounds, copies to the device and back included. Exit code 1 when anything differs, 2

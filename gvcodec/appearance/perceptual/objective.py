@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from gvcodec.appearance.perceptual.losses import (
+    SMALL,
+    band_energy,
+    eight_bits,
+    fidelity_guard,
+    pixel_loss,
+    temporal_loss,
+    to_rgb,
+)
+from gvcodec.appearance.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.texture import fresh
-from gvcodec.train.data import Batch
-from gvcodec.train.losses import SMALL, band_energy, eight_bits, fidelity_guard, pixel_loss, temporal_loss, to_rgb
-from gvcodec.train.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
 
 #: Side of the crop on which perceptual losses are taken, in the middle of the rendered crop.
 CROP = 128
 #: Loss of PSNR, in dB, that costs nothing by itself.
 ALLOWED = 0.3
+
+
+@dataclass
+class Batch:
+    """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`) in 0…1, `vectors` `(B, T, 2, H/16, W/16)`,
+    `condition` `(B, 9)`, `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
+
+    loop: tuple[Tensor, Tensor]
+    source: tuple[Tensor, Tensor]
+    vectors: Tensor
+    condition: Tensor
+    rate_class: Tensor
+    bpp: Tensor
 
 
 def middle(x: Tensor, side: int) -> Tensor:

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Lists package modules that nothing shipped imports: neither the library, nor the command line, nor training.
+
+    python scripts/unreachable.py        # exit 1 when there are any
+
+What is written as a string, as in `"gvcodec.structure.klt:KltEncoder"`, counts as imported too: that is how the package
+imports on first use.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "gvcodec"
+#: Library, command line, and the programs that made what is shipped in checkpoints/.
+ROOTS = (
+    "gvcodec",
+    "gvcodec.__main__",
+    "gvcodec.demo",
+    "gvcodec.train.cache",
+    "gvcodec.train.distil",
+    "gvcodec.train.fit",
+    "gvcodec.train.refiner",
+    "gvcodec.train.token_material",
+)
+_NAMED = re.compile(rf"{PACKAGE}(\.\w+)+")
+
+
+def modules(root: Path = ROOT) -> dict[str, Path]:
+    """All modules of the package by name."""
+    found = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
+    """Modules that a file imports, and those that it names in strings other than docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else node.module for name in names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+            names = [match.group() for match in _NAMED.finditer(node.value)]
+        yield from (name for name in names if name in known)
+
+
+def unreachable(root: Path = ROOT) -> list[str]:
+    """Names of modules that cannot be come to from `ROOTS`."""
+    known = modules(root)
+    reached: set[str] = set()
+    waiting = list(ROOTS)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            parent = name.rpartition(".")[0]
+            waiting += [*imports(known[name], known), *([parent] if parent else [])]
+    return sorted(set(known) - reached)
+
+
+def main() -> int:
+    known = modules()
+    total = sum(len(path.read_text().splitlines()) for path in known.values())
+    lost = {name: len(known[name].read_text().splitlines()) for name in unreachable()}
+    for name, lines in lost.items():
+        print(f"{name}: {lines} lines")
+    print(f"{sum(lost.values())} of {total} lines of the package are out of reach")
+    return int(bool(lost))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
