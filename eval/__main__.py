@@ -6,12 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.tools import EvalError, fill_marks, say, write_json
 
 if TYPE_CHECKING:
+    from eval.profiles import Profile
+    from eval.sequences import Source
     from eval.video import Clip
 
 #: Without per-video tuning, whose time the user chooses.
@@ -92,6 +96,7 @@ def _add_clips(parser: argparse.ArgumentParser, frames: int) -> None:
     parser.add_argument(
         "--only", type=_words, default=[], metavar="NAME,…", help="clips whose names contain one of these"
     )
+    parser.add_argument("--png-rate", type=_rate, default="25", metavar="FPS", help="of folders of PNGs (default 25)")
     parser.add_argument("--frames", type=int, default=frames, help=f"frames from the first, 0 = all (default {frames})")
 
 
@@ -108,9 +113,11 @@ def _add_readme(parser: argparse.ArgumentParser, marks: str) -> None:
 
 def _add_rd(parser: argparse.ArgumentParser) -> None:
     from eval.metrics import METRICS
+    from eval.profiles import PROFILES
     from eval.rates import TARGETS
 
     _add_clips(parser, 96)
+    parser.add_argument("--profile", choices=PROFILES, help="the conditions of a paper: frames, rates, low delay")
     parser.add_argument("--presets", choices=("conditions", "fast"), default="conditions", help="of the peers")
     parser.add_argument(
         "--codecs", type=_words, default=["gvcodec", "x264", "x265", "svtav1", "vvenc"], metavar="NAME,…"
@@ -237,6 +244,18 @@ def _words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
+def _rate(text: str) -> Fraction:
+    from eval.sequences import known_rate
+
+    try:
+        value = known_rate(text)
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError("frames a second: 25, 29.97, 30000/1001")
+    return value
+
+
 def _integers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
@@ -260,17 +279,17 @@ def _rd(options: argparse.Namespace) -> int:
     from eval.codecs import ENDLESS, Options, resolve
     from eval.metrics import METRICS, sampling
     from eval.runs import Plan, run_all
-    from eval.sequences import select
 
     # Mistakes are named before anything else is said or done.
     if unknown := set(options.metrics or ()) - set(METRICS):
         raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {', '.join(METRICS)}")
+    profile = _profile(options)
     resolve(options.codecs, Options(options.presets, ENDLESS, tuple(options.codec_file)))
     _period(options.keyint, 25.0)
-    select(options.set, options.sequences, options.only)
+    _sources(options)
     say(f"results go to {options.out}")
     metrics = _measurable(options.metrics)
-    clips = _clips(options)
+    clips = _clips(options, profile)
     device = _device(options.device)
     every = sampling(metrics, options.every, on_gpu=device == "cuda")
     failures: list[str] = []
@@ -278,10 +297,12 @@ def _rd(options: argparse.Namespace) -> int:
         codecs = resolve(options.codecs, Options(options.presets, keyint, tuple(options.codec_file)))
         threads = max(1, (os.cpu_count() or 1) // options.jobs)
         plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
+        if profile:
+            plan = replace(plan, profile=profile.name, pictures=profile.pictures)
         failures += run_all(group, codecs, plan, options.jobs)
     write_json(options.out / "failures.json", failures)
     say("speed and report")
-    _rd_speed(options)
+    _rd_speed(options, _largest(clips).name)
     _make_report(options.out, options.readme)
     for line in failures:
         print(f"eval: {line}", file=sys.stderr)
@@ -312,14 +333,15 @@ def _sampled(names: Iterable[str], every: dict[str, int]) -> dict[str, int]:
     return sampling(names, every, on_gpu=False)
 
 
-def _rd_speed(options: argparse.Namespace) -> None:
-    """A short speed measurement of the run's gvcodec rows on the largest clip, unless it is there already."""
+def _rd_speed(options: argparse.Namespace, name: str) -> None:
+    """A short speed measurement of the run's gvcodec rows on one clip, unless it is there already."""
     from eval import speed
 
     ours = [":".join([*(p for p in w.split(":") if not p.startswith("tune=")), "tune=off"]) for w in options.codecs]
     ours = list(dict.fromkeys(w for w in ours if w.startswith("gvcodec:")))
     if ours:
-        clip = _largest(_clips(options, speed.FRAMES_IN_RD))
+        source = next(s for s in _sources(options) if s.name == name)
+        clip = source.prepare(speed.FRAMES_IN_RD, options.out / "sources")
         if not speed.is_measured(clip, ours, options.out):
             speed.measure(clip, ours, 40, 2, os.cpu_count() or 1, options.out)
 
@@ -356,14 +378,48 @@ def _period(text: str, fps: float) -> int:
         raise EvalError(f"--keyint: {text}: say endless, a number of frames or seconds as in 2s") from None
 
 
-def _clips(options: argparse.Namespace, frames: int | None = None) -> list[Clip]:
+def _profile(options: argparse.Namespace) -> Profile | None:
+    """The profile asked for, whose frames, rates and codecs are put into the options. Raises EvalError where these were
+    given too."""
+    from eval.profiles import PROFILES
+    from eval.rates import TARGETS
+
+    if options.profile is None:
+        return None
+    profile = PROFILES[options.profile]
+    set_by_it = {"frames": 96, "targets": TARGETS, "keyint": "endless", "every": {}}
+    if given := [f"--{name}" for name, default in set_by_it.items() if getattr(options, name) != default]:
+        raise EvalError(f"--profile {profile.name} says what {', '.join(given)} would say: leave it out")
+    options.frames, options.targets, options.every = profile.frames, profile.targets, {"": 1}
+    options.codecs = profile.low_delay(options.codecs)
+    return profile
+
+
+def _sources(options: argparse.Namespace) -> list[Source]:
     from eval.sequences import select
 
-    sources = select(options.set, options.sequences, options.only)
-    prepared = []
-    for source in sources:
+    return select(options.set, options.sequences, options.only, options.png_rate)
+
+
+def _clips(options: argparse.Namespace, profile: Profile | None = None) -> list[Clip]:
+    """The clips of a command, read; those that cannot be, or are too short for the profile, are said and left out. Raises
+    EvalError where none is left."""
+    prepared, left_out = [], []
+    for source in _sources(options):
         say(f"reading {source.name}")
-        prepared.append(source.prepare(frames or options.frames, options.out / "sources"))
+        try:
+            taken = profile.source(source) if profile else source
+            clip = taken.prepare(options.frames, options.out / "sources")
+            if profile and clip.raw.frames < profile.frames:
+                wanted = profile.frames if profile.step == 1 else f"{profile.frames} (one in {profile.step})"
+                raise EvalError(f"{source.name}: {clip.raw.frames} frames, --profile {profile.name} takes {wanted}")
+            prepared.append(clip)
+        except EvalError as error:
+            left_out.append(str(error))
+    if not prepared:
+        raise EvalError("; ".join(left_out))
+    for line in left_out:
+        say(f"{line}; left out")
     return prepared
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from eval.bd import bd_rate, bootstrap
+from eval.bd import ALL_RATES, bd_rate, bootstrap
 from eval.codecs.ours import content_version
 from eval.experiments.controls import Delayed, Shuffled
 from eval.metrics import METRICS, Measurer, looked_at
@@ -53,8 +53,6 @@ ARMS: dict[str, Callable[[], Allocator | None]] = {
 }
 UNIFORM, ORACLE = "uniform", "oracle"
 WORST = "psnr_y worst"
-#: The q's say which rates count, not the range of the other tables.
-_ALL_RATES = (1e-6, 100.0)
 
 
 def compare(clips: Sequence[Clip], qs: Sequence[int], every: dict[str, int], lookahead: bool, out: Path) -> str:
@@ -177,7 +175,8 @@ def _deltas(rows: list[dict[str, Any]], arm: str, metric: str) -> list[float]:
             [(r["bpp"], r["metrics"][metric]) for r in rows if r["clip"] == clip and r["arm"] == name]
             for name in (UNIFORM, arm)
         ]
-        delta = bd_rate(*curves, better, _ALL_RATES).percent
+        # The q's say which rates count, not the range of the other tables.
+        delta = bd_rate(*curves, better, ALL_RATES).percent
         if delta is not None:
             found.append(delta)
     return found

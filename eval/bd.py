@@ -16,6 +16,8 @@ import numpy as np
 from eval.tools import EvalError
 
 RANGE = (0.005, 0.08)
+#: No limits: over what two curves share.
+ALL_RATES = (1e-6, 100.0)
 #: Points this little outside the range belong to it: a found rate is never exactly the target.
 _SLACK = 1.03
 Curve = Sequence[tuple[float, float]]

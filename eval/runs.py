@@ -42,7 +42,7 @@ from eval.video import Clip
 
 #: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
 SCHEMA = 1
-#: Targets whose runs keep crops for the visual comparison.
+#: What `Plan.pictures` is under the project's own conditions.
 PICTURE_TARGETS = (0.01, 0.02, 0.04)
 
 
@@ -57,6 +57,10 @@ class Plan:
     threads: int = 1
     #: Makes what comes with the checkout (`eval.measured`) all the same.
     anew: bool = False
+    #: Rates whose runs keep crops for the visual comparison.
+    pictures: tuple[float, ...] = PICTURE_TARGETS
+    #: Name of the paper's conditions that hold (`eval.profiles`), "" = the project's own.
+    profile: str = ""
 
 
 def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
@@ -175,7 +179,7 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
             for target in targets:
                 points[output][str(target)]["run"] = run
         _report(f"{name}: q {q} measured, {encoded.bpp(clip):.4f} bpp", len(targets))
-    head = {"key": _curve_key(clip, codec, plan), "clip": clip.name, "made_by": codec.name}
+    head = {"key": _curve_key(clip, codec, plan), "clip": clip.name, "made_by": codec.name, "profile": plan.profile}
     for output in codec.outputs:
         curve = head | {"codec": describe(codec, output), "targets": points[output]}
         write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
@@ -202,7 +206,7 @@ def _take_kept(clip: Clip, codec: Codec, plan: Plan) -> bool:
 
 def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, targets: list[float], plan: Plan) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
-    shows = _shown_frames(clip, plan) if set(targets) & set(PICTURE_TARGETS) else []
+    shows = _shown_frames(clip, plan) if set(targets) & set(plan.pictures) else []
     identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q, dict(plan.every), shows]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name

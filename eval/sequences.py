@@ -1,43 +1,42 @@
 """Which clips a run uses: named sets, any folder, or procedural clips that need no file.
 
-* `hevc-b`: HEVC Class B (five 1920×1080 sequences, not freely redistributable) in a folder the user names. Names, sizes
+* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names (`eval.named_sets`). Names, sizes
   and frame rates are checked, and what is missing is said precisely.
 * `devtest`: the project's own development clips, in `devtest/` of the folder named by `$GVCODEC_DATA` or in that of
   `--sequences`; a stand-in for the published test sets, and every table made from them says so.
 * `procedural`: three small clips computed here.
-* a folder: every NAME_WxH_FPS[_bitdepth].yuv, .y4m and ordinary video in it.
+* a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and every folder of
+  numbered PNGs. What cannot be read is named and left out.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.tools import EvalError
-from eval.video import Clip, Frames, Planes, open_raw, open_video, prepare
+from eval.tools import EvalError, say
+from eval.video import Clip, Frames, Planes, open_pngs, open_raw, open_video, prepare
 
 VIDEO_SUFFIXES = {".y4m", ".mp4", ".mkv", ".mov", ".webm", ".avi"}
-#: Name → (width, height, frames a second).
-HEVC_B = {
-    "BasketballDrive": (1920, 1080, Fraction(50)),
-    "BQTerrace": (1920, 1080, Fraction(60)),
-    "Cactus": (1920, 1080, Fraction(50)),
-    "Kimono1": (1920, 1080, Fraction(24)),
-    "ParkScene": (1920, 1080, Fraction(24)),
-}
 RAW_NAME = re.compile(
-    r"(?P<name>.+)_(?P<w>\d+)x(?P<h>\d+)_(?P<fps>\d+(\.\d+)?)(fps)?(_(?P<depth>8|10)(bit)?)?", re.IGNORECASE
+    r"(?P<name>.+)_(?P<w>\d+)x(?P<h>\d+)_(?P<fps>\d+(\.\d+)?)(fps)?(_420)?(_(?P<depth>8|10)(bit)?)?(_YUV)?",
+    re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d+)\.png", re.IGNORECASE)
 #: Environment variable that names the folder of the project's clips (`train/`, `devtest/`).
 DATA_VARIABLE = "GVCODEC_DATA"
-SETS = ("hevc-b", "devtest", "procedural")
+SETS = ("hevc-b", "uvg", "mcl-jcv", "devtest", "procedural")
+#: Frames a second of PNGs, unless told.
+PNG_RATE = Fraction(25)
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,20 @@ class Source:
         return prepare(
             self.name, self.identity, self.open, frames, folder, set_name=self.set_name, stand_in=self.stand_in
         )
+
+    def thinned(self, step: int, fps: Fraction) -> Source:
+        """One frame in `step`, beginning with the first, shown at `fps`."""
+
+        def opened() -> Frames:
+            frames = self.open()
+            return replace(frames, planes=islice(frames.planes, 0, None, step), fps=fps)
+
+        return replace(self, identity=[self.identity, step, str(fps)], open=opened)
+
+
+def source_of(path: Path, set_name: str, png_rate: Fraction = PNG_RATE, stand_in: bool = False) -> Source:
+    """A source for one file or one folder of PNGs. Raises EvalError."""
+    return png_source(path, set_name, png_rate, stand_in) if path.is_dir() else file_source(path, set_name, stand_in)
 
 
 def file_source(path: Path, set_name: str, stand_in: bool = False) -> Source:
@@ -76,35 +89,52 @@ def known_rate(text: str) -> Fraction:
     return ntsc if abs(value - ntsc) < Fraction(1, 200) and value.denominator != 1 else value
 
 
-def folder_sources(folder: Path, set_name: str, stand_in: bool = False) -> list[Source]:
-    """Every video of a folder, by name. Raises EvalError when there is none."""
+def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = False) -> Source:
+    """A source for a folder of numbered PNGs of 8 bits, turned into 4:2:0. Raises EvalError when a number is missing."""
+    numbered = {int(m["number"]): p for p in folder.iterdir() if (m := _NUMBERED.fullmatch(p.name))}
+    first, last = min(numbered), max(numbered)
+    if gaps := [n for n in range(first, last) if n not in numbered]:
+        raise EvalError(f"{folder}: PNG {gaps[0]} is missing between {first} and {last}")
+    paths = [numbered[n] for n in sorted(numbered)]
+    identity = ["png", folder.name, str(fps), [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths]]
+    return Source(folder.name, identity, lambda: open_pngs(paths, fps), set_name, stand_in)
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES | {".yuv"} and not path.is_dir()
+
+
+def _has_pngs(path: Path) -> bool:
+    return path.is_dir() and any(_NUMBERED.fullmatch(p.name) for p in path.iterdir())
+
+
+def videos_of(folder: Path) -> list[Path]:
+    """Every video file and folder of PNGs in a folder, by name; the folder itself if the PNGs lie in it. Raises EvalError when there is
+    none."""
     if not folder.is_dir():
         raise EvalError(f"{folder}: no such folder")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES | {".yuv"})
+    paths = sorted(p for p in folder.iterdir() if _is_video(p) or _has_pngs(p))
+    paths += [folder.resolve()] if _has_pngs(folder) else []
     if not paths:
-        raise EvalError(f"{folder}: no .yuv, .y4m or other video in it")
-    return [file_source(path, set_name, stand_in) for path in paths]
+        raise EvalError(f"{folder}: no .yuv, .y4m or other video in it, nor numbered PNGs")
+    return paths
 
 
-def hevc_b_sources(folder: Path | None) -> list[Source]:
-    """HEVC Class B out of `folder`. Raises EvalError that lists every missing or wrong file."""
-    if folder is None:
-        raise EvalError(f"--set hevc-b needs --sequences DIR with {', '.join(HEVC_B)} (1920x1080, .yuv or .y4m)")
-    sources, problems = [], []
-    candidates = folder_sources(folder, "hevc-b")
-    for name, (width, height, fps) in HEVC_B.items():
-        found = [s for s in candidates if s.name.lower().startswith(name.lower())]
-        if not found:
-            problems.append(f"{name} is missing ({name}_{width}x{height}_{fps}.yuv)")
-            continue
-        frames = found[0].open()
-        got = (frames.width, frames.height, frames.fps)
-        if got != (width, height, fps):
-            problems.append(f"{name} is {got[0]}x{got[1]} at {got[2]} instead of {width}x{height} at {fps}")
-        sources.append(Source(name, found[0].identity, found[0].open, "hevc-b"))
-    if problems:
-        raise EvalError(f"{folder}: " + "; ".join(problems))
-    return sources
+def folder_sources(folder: Path, set_name: str, stand_in: bool = False, png_rate: Fraction = PNG_RATE) -> list[Source]:
+    """Every video of a folder, by name; those whose names do not do are said and left out. Raises EvalError when there
+    is none."""
+    sources, left_out = [], []
+    for path in videos_of(folder):
+        try:
+            sources.append((path, source_of(path, set_name, png_rate, stand_in)))
+        except EvalError as error:
+            left_out.append(str(error))
+    for line in left_out if sources else []:
+        say(f"{line}; left out")
+    if not sources:
+        raise EvalError("; ".join(left_out))
+    twice = {name for name, n in Counter(source.name for _, source in sources).items() if n > 1}
+    return [replace(source, name=path.stem) if source.name in twice else source for path, source in sources]
 
 
 def devtest_folder() -> Path:
@@ -148,20 +178,28 @@ def procedural(kind: str, width: int = 320, height: int = 192, count: int = 96) 
     return Frames(frames(), width, height, Fraction(25), 8, 1, False)
 
 
-def select(set_name: str | None, folder: Path | None, only: list[str]) -> list[Source]:
-    """The sources a command line asks for; `only` keeps those whose name contains one of its words. Raises
-    EvalError."""
-    if set_name == "hevc-b":
-        sources = hevc_b_sources(folder)
-    elif set_name == "devtest":
+def matches(name: str, only: Iterable[str]) -> bool:
+    """Whether a name holds one of the words of `--only`; without any, every name does."""
+    return not (words := list(only)) or any(word in name for word in words)
+
+
+def select(set_name: str | None, folder: Path | None, only: list[str], png_rate: Fraction = PNG_RATE) -> list[Source]:
+    """The sources a command line asks for; `only` keeps those whose name contains one of its words, `png_rate` is that
+    of PNGs. Raises EvalError."""
+    if set_name == "devtest":
         sources = folder_sources(folder or devtest_folder(), "devtest", stand_in=True)
     elif set_name == "procedural":
         sources = procedural_sources()
+    elif set_name is not None:
+        from eval.named_sets import named_sources
+
+        sources = named_sources(set_name, folder, only, png_rate)
     elif folder is not None:
-        sources = folder_sources(folder, folder.resolve().name)
+        sources = folder_sources(folder, folder.resolve().name, png_rate=png_rate)
     else:
         raise EvalError(f"say which clips: --set {'|'.join(SETS)} or --sequences DIR")
-    kept = [s for s in sources if not only or any(word in s.name for word in only)]
+    kept = [s for s in sources if matches(s.name, only)]
     if not kept:
-        raise EvalError(f"no clip's name contains {' or '.join(only)}: there are {', '.join(s.name for s in sources)}")
+        names = f": there are {', '.join(s.name for s in sources)}" if sources else ""
+        raise EvalError(f"no clip's name contains {' or '.join(only)}{names}")
     return kept

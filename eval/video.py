@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.colour import MATRICES, Picture, Planes, to_rgb
+from eval.colour import MATRICES, Picture, Planes, to_planes, to_rgb
 from eval.tools import EvalError, digest, ffmpeg, read_json, run, write_json
 
 #: BT.470BG and SMPTE 170M share their coefficients.
@@ -165,6 +166,33 @@ def open_raw(path: Path, width: int, height: int, fps: Fraction, depth: int) -> 
     return Frames(iter(RawVideo(path, width, height, count, depth)), width, height, fps, depth)
 
 
+def open_pngs(paths: Sequence[Path], fps: Fraction) -> Frames:
+    """Frames of pictures of one size: RGB of 8 bits, turned into 4:2:0 of 8 bits by the matrix that players assume
+    for the size, limited range. Raises EvalError."""
+    from PIL import Image
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        try:
+            with Image.open(path) as picture:
+                if picture.mode.startswith("I"):
+                    raise EvalError(f"{path}: more than 8 bits a sample")
+                return np.asarray(picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise EvalError(f"{path}: cannot be read as a picture: {error}") from None
+
+    height, width = read(paths[0]).shape[:2]
+    matrix = _assumed_matrix(width, height)
+
+    def planes() -> Iterator[Planes]:
+        for path in paths:
+            rgb = read(path)
+            if rgb.shape[:2] != (height, width):
+                raise EvalError(f"{path}: {rgb.shape[1]}x{rgb.shape[0]} instead of {width}x{height}")
+            yield to_planes(rgb.transpose(2, 0, 1).astype(np.float32) / 255, matrix, full_range=False)
+
+    return Frames(planes(), width, height, fps, 8, matrix)
+
+
 def prepare(name: str, identity: Any, open_frames: Any, count: int, folder: Path, **marks: Any) -> Clip:
     """Writes the first `count` frames (0 = all) of `open_frames()` into `folder` once; `identity` is whatever tells
     one source from another (path, size, date). `marks` are Clip's set_name and stand_in."""
@@ -209,7 +237,11 @@ def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, 
 def known_matrix(frames: Frames) -> int:
     """The stated matrix; where there is none, what players assume."""
     matrix = _SAME_MATRIX.get(frames.matrix, frames.matrix)
-    return matrix if matrix in MATRICES else 1 if frames.height >= 720 or frames.width >= 1280 else 6
+    return matrix if matrix in MATRICES else _assumed_matrix(frames.width, frames.height)
+
+
+def _assumed_matrix(width: int, height: int) -> int:
+    return 1 if height >= 720 or width >= 1280 else 6
 
 
 def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:

@@ -55,7 +55,9 @@ def structure_encoder(
         from gvcodec.structure.lookahead import DEPTH
 
         tools = KltTools(lookahead=0 if low_delay else DEPTH)
-        return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
+        size = (fmt.width, fmt.height)
+        cut = keyint > 0  # 0 = only the first frame is a keyframe
+        return KltEncoder(*size, q, keyint, cut, threads=threads, tools=tools, pace=pace, regions=regions)
     from gvcodec.structure.encoders import FOR_THE_EYE
     from gvcodec.structure.standard import StandardEncoder
 

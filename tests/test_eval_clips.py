@@ -10,7 +10,8 @@ pytest.importorskip("imageio_ffmpeg")
 from eval_helpers import frames_of, small_clip
 
 from eval.colour import to_planes, to_rgb
-from eval.sequences import HEVC_B, file_source, known_rate, select
+from eval.named_sets import NAMED
+from eval.sequences import file_source, known_rate, select
 from eval.tools import EvalError, ffmpeg, run
 from eval.video import decoded_raw, open_video, prepare
 
@@ -70,7 +71,7 @@ def test_hevc_b_says_what_is_missing(tmp_path):
     (tmp_path / "Kimono_480x270_24.yuv").write_bytes(bytes(480 * 270 * 3 // 2))
     with pytest.raises(EvalError) as error:
         select("hevc-b", tmp_path, [])
-    assert all(name in str(error.value) for name in HEVC_B if name != "BasketballDrive")
+    assert all(name in str(error.value) for name in NAMED["hevc-b"] if name != "BasketballDrive")
     assert "BasketballDrive" not in str(error.value)
     with pytest.raises(EvalError, match="--sequences"):
         select("hevc-b", None, [])

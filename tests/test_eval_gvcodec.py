@@ -50,7 +50,7 @@ def test_one_file_gives_two_rows(tmp_path, base):
     assert (drawn is not None) == (base == "klt")
     if drawn:
         picture = Image.open(io.BytesIO(base64.b64decode(drawn)))
-        assert picture.size == (clip.raw.width, clip.raw.height)
+        assert picture.size == (clip.raw.width, clip.raw.height + 30), "with its legend"
         run = {"bpp": 0.02, "heatmap": drawn}
         results = Results(
             {clip.name: clip.describe()}, {}, {clip.name: {"x": {0.02: {"bpp": 0.02}}, "klt": {0.02: run, 0.04: None}}}

@@ -1,6 +1,6 @@
 """gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output of the same file.
 
-The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`; what is not given is the
+The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`, `gvcodec:base=tokens`; what is not given is the
 program's own default; `parts=` is `--tune-parts`, `by=` is `--tune-by`, `eye` and `preset=` are `--eye`
 and `--preset`; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
 """
@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from eval.codecs import Codec, Options
+from eval.codecs import ENDLESS, Codec, Options
 from eval.tools import EvalError, run
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CONTENT = ("gvcodec", "csrc", "checkpoints")
 _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
+
+#: Bases whose coding order is display order in any case; they have neither presets nor sizes.
+IN_ORDER = ("klt", "tokens")
 
 
 @functools.cache
@@ -44,6 +47,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         raise EvalError(
             f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
         )
+    _check_base(word, given)
     outputs = {"fidelity": ("--fidelity",), "rendered": ()}
     if (only := given.get("output")) is not None:
         if only not in outputs:
@@ -63,7 +67,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         "--base-q" if "base-q" in given else "-q",
         "{q}",
         "--keyint",
-        "{keyint}",
+        "0" if options.keyint == ENDLESS else "{keyint}",
         "--threads",
         "{threads}",
         "-y",
@@ -85,13 +89,23 @@ def gvcodec(word: str, options: Options) -> Codec:
         (0, _coarsest(given)),
         45,
         "bin",
-        "low" if "low-delay" in given or given.get("base") == "klt" else "random",
+        "low" if "low-delay" in given or given.get("base") in IN_ORDER else "random",
         "gvcodec",
         content_version(),
         quicker=_quicker(given, (*encode, *words)),
         keyint=options.keyint,
         threads=options.threads,
     )
+
+
+def _check_base(word: str, given: dict[str, str]) -> None:
+    from gvcodec.bitstream.header import BASES
+
+    base = given.get("base", "av1")
+    if base not in BASES:
+        raise EvalError(f"--codecs: {word}: base is {', '.join(BASES)}")
+    if unfit := [name for name in ("scale", "preset") if name in given and base in IN_ORDER]:
+        raise EvalError(f"--codecs: {word}: base {base} has no {' and no '.join(unfit)}")
 
 
 def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:

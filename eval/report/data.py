@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eval.bd import ALL_RATES, RANGE
 from eval.metrics import METRICS, Metric
+from eval.profiles import PROFILES, Profile
+from eval.report.published import columns
 from eval.tools import EvalError, read_json
 
 #: Clips with fewer frames are shown, but not averaged: their one intra frame would dominate.
@@ -25,6 +28,8 @@ class Results:
     source_change: dict[str, float] = field(default_factory=dict)
     speed: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    #: The paper's conditions under which all of this was made; None = the project's own.
+    profile: Profile | None = None
 
     @property
     def targets(self) -> list[float]:
@@ -47,6 +52,21 @@ class Results:
         names = sorted({c["set"] + (" (stand-in)" if c["stand_in"] else "") for c in self.clips.values()})
         return ", ".join(names)
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Rates that BD-rates look at, bpp."""
+        return ALL_RATES if self.profile else RANGE
+
+    def published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
+        """What the profile's paper prints, as name → (bpp, value): only where the clips are the paper's, all of
+        them and no other, taken as the paper takes them."""
+        from eval.named_sets import NAMED
+
+        if self.profile is None or {c["set"] for c in self.clips.values()} != {self.profile.set_name}:
+            return {}
+        complete = set(self.clips) == set(NAMED[self.profile.set_name])
+        return columns(self.profile.published, metric) if complete else {}
+
     def all_runs(self) -> list[dict[str, Any]]:
         return [r for rows in self.runs.values() for points in rows.values() for r in points.values() if r]
 
@@ -67,7 +87,7 @@ class Results:
 
 def load(folder: Path) -> Results:
     """Reads an output folder. Raises EvalError when it holds no result."""
-    results = Results()
+    results, profiles = Results(), set()
     for path in sorted((folder / "curves").glob("*.json")):
         curve = read_json(path)
         if curve is None:
@@ -79,6 +99,7 @@ def load(folder: Path) -> Results:
             continue
         clip, row = curve["clip"], curve["codec"]["name"]
         results.rows[row] = curve["codec"]
+        profiles.add(curve.get("profile", ""))
         points: dict[float, dict[str, Any] | None] = {}
         for target, point in curve["targets"].items():
             run = read_json(folder / "runs" / point["run"]) if "run" in point else None
@@ -89,6 +110,7 @@ def load(folder: Path) -> Results:
     if not results.clips:
         raise EvalError(f"{folder}: no results in it; make some with `python -m eval rd --out {folder} …`")
     results.clips = dict(sorted(results.clips.items()))
+    results.profile = PROFILES.get(profiles.pop()) if len(profiles) == 1 else None
     results.rows = dict(sorted(results.rows.items(), key=_row_order))
     results.speed = [s for s in (read_json(p) for p in sorted((folder / "speed").glob("*.json"))) if s]
     results.failures = read_json(folder / "failures.json") or []

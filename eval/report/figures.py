@@ -12,7 +12,8 @@ MEAN = "mean"
 
 
 def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> str:
-    """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on every headline clip."""
+    """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on every headline clip, and what the profile's
+    paper prints for these clips."""
     look = styles(results.rows)
     series = []
     for row, codec in results.rows.items():
@@ -23,6 +24,9 @@ def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = 
             points = results.curve(clip, row, metric.name)
         notes = [f"{x:.4f} bpp: {y:.{metric.digits}f} {metric.unit}".rstrip() for x, y in points]
         series.append(Series(row, codec["label"], points, *look[row], notes))
+    for name, points in results.published(metric.name).items() if clip == MEAN else ():
+        notes = [f"published, the same clips, another machine\n{x:.4f} bpp: {y}" for x, y in points]
+        series.append(Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes))
     where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
     title = f"{metric.marked}, {where}"
     return chart(title, series, "bits per pixel", _label(metric), log_x=True, x_ticks=RATE_TICKS, legend=legend)

@@ -24,6 +24,7 @@ def page(results: Results) -> str:
         js=parts["js"],
         title=escape(f"gvcodec: rate–distortion on {results.where}"),
         notes="".join(f"<li>{escape(note)}</li>" for note in tables.notes(results)),
+        limits="over all rates that two curves share" if results.profile else "inside 0.005–0.08 bpp",
         bd=_bd(results),
         legend=_legend(results),
         order=_order(results),

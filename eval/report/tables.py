@@ -57,7 +57,7 @@ def clip_deltas(results: Results, anchor: str, row: str, metric: Metric) -> dict
     for clip in results.clips:
         curves = [results.curve(clip, r, metric.name) for r in (anchor, row)]
         if all(curves):
-            found[clip] = bd_rate(*curves, metric.higher_is_better)
+            found[clip] = bd_rate(*curves, metric.higher_is_better, results.limits)
     return found
 
 
@@ -163,7 +163,7 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
     for plain, row in _painted(results):
         label = "" if row == "gvcodec-rendered" else f", {results.rows[row]['label']}"
         for clip in results.headline:
-            for target in PAINTING_TARGETS:
+            for target in results.targets if results.profile else PAINTING_TARGETS:
                 runs = [results.runs.get(clip, {}).get(r, {}).get(target) for r in (plain, row)]
                 if all(runs):
                     change = results.source_change.get(clip)
@@ -208,6 +208,13 @@ def notes(results: Results) -> list[str]:
         found.append(f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with published tables.")
     if absent := [METRICS[name].label for name in HEADLINE if name not in {m.name for m in results.metrics}]:
         found.append(f"Not measured: {', '.join(absent)}.")
+    if results.profile:
+        shown = f"{results.profile.frames} frames" + (
+            f", one in {results.profile.step} taken as {results.profile.fps} a second" if results.profile.fps else ""
+        )
+        found.append(
+            f"Conditions of profile {results.profile.name}: {shown}, low delay, BD-rates over all common rates."
+        )
     if sampled := looked_at(run["every"]):
         found.append(f"{sampled}; the same frames for every codec.")
     keyints = sorted({codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"})
