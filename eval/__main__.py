@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_rd(commands.add_parser("rd", help="encode, decode, measure, compare; then make the report"))
     report = commands.add_parser("report", help="make report.html, tables and figures from the JSONs of a folder")
     report.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
-    _add_readme(report, "headline and results")
+    _add_readme(report, "summary, headline and results")
     report.add_argument(
         "--card",
         type=Path,
@@ -138,7 +138,7 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
         "--anew", action="store_true", help="make the points again that come with the checkout; gives their pictures"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    _add_readme(parser, "headline and results")
+    _add_readme(parser, "summary, headline and results")
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:

@@ -202,7 +202,6 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(results,
         "modules",
         "settings",
         "sizes --quality",
-        "tokens model.safetensors",
         "tuning",
     ],
 )
@@ -228,6 +227,9 @@ def test_report_is_made_from_jsons_alone(results):
     assert "old" not in text and "BD-rate" in text and text.endswith("<!-- results:end -->\ntail\n")
     assert "no overlap" in text and "stand-in" in text and "headline" not in text
     assert "| against |" in short.read_text() and "results:begin" not in short.read_text()
+    short.write_text("<!-- summary:begin --><!-- summary:end -->")
+    run_eval("report", copy, "--readme", short)
+    assert "| against |" in short.read_text() and "fidelity" not in short.read_text()
     short.write_text("no marks")
     assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1).stderr
     assert short.read_text() == "no marks"

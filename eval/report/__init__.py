@@ -28,7 +28,11 @@ def make(folder: Path, readme: Sequence[Path] = (), checkpoint: Path | None = No
         if charts is not None and metric.name in tables.HEADLINE:
             write_text(charts / f"{metric.name}.svg", picture + "\n")
     write_text(folder / "report.html", page.page(results))
-    texts = {"headline": tables.headline_markdown(results), "results": text} if readme else {}
+    texts = {
+        "headline": tables.headline_markdown(results),
+        "summary": tables.summary_markdown(results),
+        "results": text,
+    }
     for path in readme:
         fill_marks(path, texts)
     if checkpoint is not None:

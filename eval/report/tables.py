@@ -15,6 +15,7 @@ from eval.report.data import HEADLINE_FRAMES, Results
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
+_BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 #: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
 MARKS = "† a loss of gvcodec's training or tuning; the other metrics are held out."
@@ -232,17 +233,28 @@ def notes(results: Results) -> list[str]:
     return [*found, MARKS]
 
 
+def summary_markdown(results: Results) -> str:
+    """What the README shows of the headline: painted frames against the first two anchors, and the notes that it needs."""
+    wanted = ("Averages", "The ", "Presets", MARKS)
+    short = " ".join(note for note in notes(results) if note.startswith(wanted))
+    return f"{_headline_table(results, anchors(results)[:2], 'rendered')}\n\n{short} {_BRACKETS}"
+
+
 def headline_markdown(results: Results) -> str:
-    """The few figures for the README: gvcodec's overall BD-rates against each anchor."""
+    """gvcodec's overall BD-rates against each anchor."""
+    return f"{_headline_table(results, anchors(results))}\n\n{' '.join(notes(results))} {_BRACKETS}"
+
+
+def _headline_table(results: Results, against: list[str], output: str = "") -> str:
     metrics = [m for m in results.metrics if m.name in HEADLINE]
     rows = []
-    for anchor in anchors(results):
+    for anchor in against:
         for row, codec in reversed(results.rows.items()):
-            if codec["family"] == "gvcodec" and row != anchor:
+            if codec["family"] == "gvcodec" and row != anchor and output in ("", codec["output"]):
                 totals = _overalls(results, anchor, row, metrics)
                 rows.append([codec["label"], results.rows[anchor]["label"], *totals])
     header = [f"BD-rate, {results.where}", "against", *(m.marked for m in metrics)]
-    return f"{markdown(header, rows)}\n\n{' '.join(notes(results))} In brackets: 95 % bootstrap interval over clips."
+    return markdown(header, rows)
 
 
 def results_markdown(results: Results) -> str:
