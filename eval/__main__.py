@@ -45,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="NAME,…",
         help="first put the points of these codecs that come with the checkout (eval/measured) into DIR",
     )
+    report.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="draws sides and order of the pairs in blind.html (default 1)"
+    )
     kept = commands.add_parser("keep", help="put the points of a folder into the checkout (numbers, no pictures)")
     kept.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     _add_table(commands.add_parser("table", help="gvcodec at fixed q beside x264 and x265, every decode checked"))
@@ -537,7 +540,7 @@ def _report(options: argparse.Namespace) -> int:
 
     if options.kept:
         print(restore(options.dir, options.kept))
-    _make_report(options.dir, options.readme, options.card, options.charts)
+    _make_report(options.dir, options.readme, options.card, options.charts, options.seed)
     return 0
 
 
@@ -555,10 +558,12 @@ def _weights(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make_report(folder: Path, readme: list[Path], checkpoint: Path | None = None, charts: Path | None = None) -> None:
+def _make_report(
+    folder: Path, readme: list[Path], checkpoint: Path | None = None, charts: Path | None = None, seed: int = 1
+) -> None:
     from eval.report import make
 
-    print(make(folder, readme, checkpoint, charts))
+    print(make(folder, readme, checkpoint, charts, seed))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Makes the report of an output folder, from its JSONs alone.
 
-`report.html` is one self-contained page; `tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG and one PNG for each metric.
+`report.html` is one self-contained page, `blind.html` another, for judging pairs without names; `tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG and one PNG for each metric.
 """
 
 from __future__ import annotations
@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.report import card, figures, page, tables
+from eval.report import blind, card, figures, page, tables
 from eval.report.data import load
 from eval.tools import EvalError, fill_marks, write_bytes, write_text
 
 
-def make(folder: Path, readme: Sequence[Path] = (), checkpoint: Path | None = None, charts: Path | None = None) -> str:
+def make(
+    folder: Path,
+    readme: Sequence[Path] = (),
+    checkpoint: Path | None = None,
+    charts: Path | None = None,
+    seed: int = 1,
+) -> str:
     """Writes the report and returns a line that says where; its tables also to files with marks for them (`headline`, `results`), points
-    to the description of a `checkpoint`, the charts of the headline's metrics to the folder `charts`. Raises EvalError when there is nothing to report."""
+    to the description of a `checkpoint`, the charts of the headline's metrics to the folder `charts`; `seed` draws sides and order of the blind page. Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
     write_text(folder / "tables" / "results.md", text + "\n")
@@ -28,6 +34,10 @@ def make(folder: Path, readme: Sequence[Path] = (), checkpoint: Path | None = No
         if charts is not None and metric.name in tables.HEADLINE:
             write_text(charts / f"{metric.name}.svg", picture + "\n")
     write_text(folder / "report.html", page.page(results))
+    if unnamed := blind.page(results, seed):
+        write_text(folder / "blind.html", unnamed)
+    else:
+        (folder / "blind.html").unlink(missing_ok=True)
     texts = {
         "headline": tables.headline_markdown(results),
         "summary": tables.summary_markdown(results),
