@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
     _add_settings(commands.add_parser("settings", help="what settings of the standard layers are worth"))
-    quality = commands.add_parser("quality", help="what q means in every base: the tables of gvcodec.structure.quality")
+    quality = commands.add_parser("quality", help="what q means in every base: the tables of gvcodec.bases")
     _add_clips(quality, 24)
     quality.add_argument("--out", type=Path, default=Path("out/quality"), metavar="DIR", help="what is there is kept")
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))

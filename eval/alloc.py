@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from eval.metrics import METRICS, Measurer, looked_at
 from eval.report.tables import markdown
 from eval.tools import read_json, write_json, write_text
 from eval.video import Clip, RawVideo
-from gvcodec import api, layers
+from gvcodec import api
 from gvcodec.allocation.elbo import ElboRouter
 from gvcodec.allocation.oracle import Oracle, Survey
 from gvcodec.allocation.uniqueness import FUSION_QUANTILE, SELECTION_QUANTILE, Uniqueness, UniquenessOptions
@@ -33,6 +32,7 @@ from gvcodec.bitstream import Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.media.reader import VideoReader
+from gvcodec.structure.klt import open_encoder
 
 #: Thresholds of uniqueness: the paper's, and 5 % quantiles over training clips.
 PAPER_FUSION, PAPER_SELECTION = 0.005, 0.2
@@ -120,7 +120,7 @@ def encode(clip: Clip, allocator: Allocator | None, q: int, lookahead: bool) -> 
     with VideoReader(clip.file) as reader:
         frames = list(reader)
         regions = WindowBudgets(allocator) if allocator is not None else None
-        structure = layers.structure_encoder(reader.format, "klt", q, 0, Fraction(1), not lookahead, 1, regions=regions)
+        structure = open_encoder(reader.format, q, 0, not lookahead, 1, regions=regions)
         began = time.process_time()
         encoder = Encoder(reader.format, config, reader.start_pts, structure=structure)
         writer = Writer(stream, encoder.header)

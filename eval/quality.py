@@ -1,4 +1,4 @@
-"""What `q` means in every base: measures the tables of `gvcodec.structure.quality` on training clips.
+"""What `q` means in every base: measures the tables of `gvcodec.bases` on training clips.
 
     python -m eval quality --sequences TRAIN --only surf,traffic,…
 
@@ -21,8 +21,8 @@ from eval.ablate import ten_bits
 from eval.report.tables import markdown
 from eval.tools import EvalError, digest, read_json, write_json, write_text
 from eval.video import Clip
+from gvcodec.bases import coarsest_q, index_of
 from gvcodec.encoder import Encoder, EncoderConfig
-from gvcodec.structure.quality import coarsest_q, index_of
 from gvcodec.train.fit import central
 from gvcodec.types import Planes, VideoFormat
 
@@ -85,7 +85,7 @@ def indices(curves: dict[str, dict[str, list[tuple[int, float]]]], base: str) ->
 
 
 def to_markdown(curves: dict[str, dict[str, list[tuple[int, float]]]]) -> str:
-    """Tables for `gvcodec.structure.quality`, and how far PSNR-Y lies from AV1's by them and by those in use."""
+    """Tables for `gvcodec.bases`, and how far PSNR-Y lies from AV1's by them and by those in use."""
     rows = []
     for base in OWN:
         table = indices(curves, base)

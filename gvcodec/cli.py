@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import gvcodec
 from gvcodec import console, signals
+from gvcodec.bases import names
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.files import protected
 from gvcodec.tools.cli import add_arguments as add_tool_arguments
@@ -149,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
     )
     encode.add_argument("--bufsize", type=_amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
-    encode.add_argument("--base", choices=("klt", "av1", "hevc", "vvc", "tokens"), default="av1", help="structure layer (av1)")
+    encode.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
     encode.add_argument(
         "--base-scale",
         type=_scale,

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from gvcodec.bases import COARSEST, base_of, coarsest_q, index_of
 from gvcodec.errors import UsageError
-from gvcodec.structure.quality import coarsest_q, index_of
-
-#: Where qualities beyond 63 lie, the coarsest of AV1 (x265 crashes or hangs on pictures as small as these may be): above (first), at a scale and at a quality there that is lower by (last).
-_REDUCED = ((64.5, Fraction(1, 2), 3.75), (63.0, Fraction(3, 4), 1.5))
-_COARSEST, _COARSEST_REDUCED = 63.0, 67.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,8 @@ class EncoderConfig:
     @property
     def coarsest(self) -> float:
         """The largest `base_q` there is."""
-        return _COARSEST_REDUCED if self.base == "av1" and self.scale is None else _COARSEST
+        base = base_of(self.base)
+        return base.coarsest_reduced if base.reduced and self.scale is None else COARSEST
 
     def settled(self) -> EncoderConfig:
         """The same with a scale and the structure layer's index that belongs to it. Raises `UsageError`."""
@@ -65,8 +62,8 @@ class EncoderConfig:
         if self.scale is not None:
             return replace(self, base_q=index)
         scale = Fraction(1)
-        for above, smaller, less in _REDUCED:
-            if self.base == "av1" and index > above:
-                scale, index = smaller, min(_COARSEST, index - less)
+        for above, smaller, less in base_of(self.base).reduced:
+            if index > above:
+                scale, index = smaller, min(COARSEST, index - less)
                 break
         return replace(self, scale=scale, base_q=index)

@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from gvcodec import layers
+from gvcodec.bases import base_of
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -77,12 +78,15 @@ class Encoder(Shared):
         config = config or EncoderConfig()
         config = config.settled()
         assert config.scale is not None and config.base_q is not None
-        if config.eye and config.base != "av1":
+        base = base_of(config.base)
+        if config.eye and not base.eye:
             raise UsageError("eye is for the av1 structure layer")
-        if config.base in ("klt", "tokens") and config.scale != 1:
+        if config.scale != 1 and not base.scales:
             raise UsageError(f"the {config.base} structure layer has no reduced scale")
-        if config.preset is not None and config.base in ("klt", "tokens"):
+        if config.preset is not None and base.standard is None:
             raise UsageError("preset is for av1 and vvc")
+        if not base.steered and (config.maxrate or config.alloc != "uniform"):
+            raise UsageError("maxrate and alloc are for the klt structure layer")
         if (
             config.keyint < 0
             or not 0 <= (config.tune or 0) < math.inf
@@ -111,8 +115,8 @@ class Encoder(Shared):
         self._config = config
         self._progress = progress
         if wrap is not None:
-            structure = wrap(self.header, partial(self._structure_encoder, fmt, config))
-        self._structure = structure or self._structure_encoder(fmt, config)
+            structure = wrap(self.header, partial(layers.structure_encoder, fmt, config))
+        self._structure = structure or layers.structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
@@ -132,27 +136,6 @@ class Encoder(Shared):
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
-
-    @staticmethod
-    def _structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
-        if config.base == "klt":
-            from gvcodec.allocation.klt import klt_encoder
-
-            return klt_encoder(fmt, config)
-        if config.maxrate or config.alloc != "uniform":
-            raise UsageError("maxrate and alloc are for the klt structure layer")
-        assert config.scale is not None and config.base_q is not None
-        return layers.structure_encoder(
-            fmt,
-            config.base,
-            config.base_q,
-            config.keyint,
-            config.scale,
-            config.low_delay,
-            config.threads,
-            eye=config.eye,
-            preset=config.preset,
-        )
 
     @property
     def frames(self) -> int:

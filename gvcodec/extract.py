@@ -12,19 +12,17 @@ from pathlib import Path
 
 import av
 
+from gvcodec.bases import base_of, loaded
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.files import PendingFile
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
-from gvcodec.structure.ffmpeg import DECODERS
 from gvcodec.structure.order import numbers_shown
 from gvcodec.structure.resample import Resampler
-from gvcodec.structure.units import RESTORE, packet_of
+from gvcodec.structure.units import packet_of
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-#: FFmpeg's names of the raw formats.
-_RAW = {"av1": "obu", "hevc": "hevc", "vvc": "vvc"}
 
 
 def extract(
@@ -35,7 +33,8 @@ def extract(
     Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`, `MediaError`.
     """
     header = reader.header
-    if header.base not in _RAW:
+    standard = base_of(header.base).standard
+    if standard is None:
         raise UsageError(f"the structure layer {header.base} is no standard bitstream, there is nothing to extract")
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
@@ -58,13 +57,13 @@ def extract(
         raise DamagedStreamError("the stream holds no frames")
     shown = _display_order(payloads, header)
     times = [timing.receive() for _ in payloads]
-    units = [RESTORE[header.base](payload) for payload in payloads]
+    units = [loaded(standard.restore)(payload) for payload in payloads]
     # FFmpeg looks only for what the bitstream is said to be, and it has just been decoded within its size.
-    alone = {"codec_whitelist": DECODERS[header.base], "protocol_whitelist": "none"}
+    alone = {"codec_whitelist": standard.decoder, "protocol_whitelist": "none"}
     with PendingFile(path, overwrite) as pending:
         try:
             raw = io.BytesIO(b"".join(units))
-            with av.open(raw, format=_RAW[header.base], container_options=alone) as source:
+            with av.open(raw, format=standard.raw, container_options=alone) as source:
                 output = av.open(str(pending.temporary), "w", format=kind)
                 try:
                     metadata.describe(output)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gvcodec.bases import base_of, loaded
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.models import find_model, model_id
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gvcodec.appearance import Painter
     from gvcodec.config import EncoderConfig
     from gvcodec.samples import Part
-    from gvcodec.structure.klt import Pace, Regions
 
 NO_TORCH = "no appearance layer: torch is not installed"
 
@@ -32,75 +31,31 @@ def check_settings() -> None:
     _core.cpu()
 
 
-def structure_encoder(
-    fmt: VideoFormat,
-    base: str,
-    q: float,
-    keyint: int,
-    scale: Fraction,
-    low_delay: bool,
-    threads: int,
-    pace: Pace | None = None,
-    regions: Regions | None = None,
-    eye: bool = False,
-    preset: int | None = None,
-) -> StructureEncoder:
-    """`pace` steers the quality of the frames of `klt`, `regions` that of their windows; `eye` and `preset` are for av1."""
-    if base == "tokens":
-        from gvcodec.structure.tokens.codec import TokenEncoder
-
-        return TokenEncoder(fmt, q, keyint, threads)
-    if base == "klt":
-        from gvcodec.structure.klt import KltEncoder, KltTools
-        from gvcodec.structure.lookahead import DEPTH
-
-        tools = KltTools(lookahead=0 if low_delay else DEPTH)
-        size = (fmt.width, fmt.height)
-        cut = keyint > 0  # 0 = only the first frame is a keyframe
-        return KltEncoder(*size, q, keyint, cut, threads=threads, tools=tools, pace=pace, regions=regions)
-    from gvcodec.structure.encoders import FOR_THE_EYE
-    from gvcodec.structure.standard import StandardEncoder
-
-    params = FOR_THE_EYE if eye else ()
-    return StandardEncoder(fmt, base, q, keyint, scale, low_delay, threads, params=params, preset=preset)
+def structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
+    """The encoder of a base. Raises `UsageError`."""
+    made: StructureEncoder = loaded(base_of(config.base).encoder)(fmt, config)
+    return made
 
 
 def structure_decoder(
     header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), low_delay: bool = False
 ) -> StructureDecoder:
     """Raises `WrongModelError` when the stream was made with a structure model that is not at hand."""
-    fmt = header.format
-    if header.base == "tokens":
-        if not can_paint():
-            raise WrongModelError("base tokens is decoded by torch, which is not installed")
-        assert header.structure_id is not None
-        path = find_model(header.structure_id, "the model of base tokens", models)
-        from gvcodec.structure.tokens.codec import TokenDecoder
-
-        return TokenDecoder(fmt, threads, path)
-    if header.base == "klt":
-        from gvcodec.structure.klt import KltDecoder
-
+    base, model = base_of(header.base), None
+    if base.torch and not can_paint():
+        raise WrongModelError(f"base {base.name} is decoded by torch, which is not installed")
+    if base.model:
         if header.structure_id is None:
-            raise WrongModelError("the stream does not name the model of its klt structure layer")
-        model = find_model(header.structure_id, "the model of the klt structure layer", models)
-        return KltDecoder(fmt.width, fmt.height, threads=threads, model=model)
-    from gvcodec.structure.standard import StandardDecoder
-
-    return StandardDecoder(fmt, header.base, header.scale, threads, low_delay)
+            raise WrongModelError(f"the stream does not name the model of its {base.name} structure layer")
+        model = find_model(header.structure_id, f"the model of the {base.name} structure layer", models)
+    made: StructureDecoder = loaded(base.decoder)(header, threads, low_delay, model)
+    return made
 
 
 def structure_id(base: str) -> bytes | None:
-    """Eight bytes that name the structure layer's model; None for standard bitstreams, which have none."""
-    if base == "tokens":
-        from gvcodec.structure.tokens.checkpoint import find_tokens
-
-        return model_id(find_tokens())
-    if base != "klt":
-        return None
-    from gvcodec.structure.klt import model_path
-
-    return model_id(model_path())
+    """Eight bytes that name the structure layer's model; None for those that have none."""
+    place = base_of(base).model
+    return model_id(loaded(place)()) if place else None
 
 
 def can_paint() -> bool:
@@ -110,8 +65,8 @@ def can_paint() -> bool:
 
 def appearance_id(base: str) -> tuple[bytes | None, str]:
     """Eight bytes that name the checkpoint at hand for a base, or None and why nothing can be painted."""
-    if base == "tokens":
-        return None, ""  # no renderer has learned its pictures yet
+    if base_of(base).slot is None:
+        return None, ""  # no renderer has learned its pictures
     if not can_paint():
         return None, NO_TORCH
     from gvcodec.appearance import checkpoint_id, find_checkpoint

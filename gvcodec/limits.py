@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gvcodec.bases import base_of
 from gvcodec.errors import LimitError
 from gvcodec.words import counted
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
 #: Bytes that decoding may take unless told: room for 4K, or for 1440p painted, on a machine of 4 GB with other work.
 DEFAULT_MEMORY = 1536 << 20
-#: Bytes a pixel that decoding takes, measured at 720p with up to 16 threads (25, 77, 36; at 1080p 118 for vvc and about 90 for painting)
-#: and rounded up, for hevc to the 16 reference frames that a stream may ask for; and what the program takes by itself, without and with
-#: torch. Writing anything but raw frames comes on top.
-_BYTES_A_PIXEL = {"klt": 40, "av1": 120, "hevc": 120, "vvc": 140, "tokens": 300}
+#: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the program takes by itself, without
+#: and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
@@ -72,7 +71,8 @@ class Header(Protocol):
 def memory_for(header: Header, painted: bool) -> int:
     """Bytes that decoding takes, about."""
     pixels = header.format.width * header.format.height
-    return _PROGRAM[painted or header.base == "tokens"] + pixels * (_BYTES_A_PIXEL[header.base] + _PAINTING * painted)
+    base = base_of(header.base)
+    return _PROGRAM[painted or base.torch] + pixels * (base.bytes_a_pixel + _PAINTING * painted)
 
 
 def check(header: Header, painted: bool, limits: Limits) -> None:

@@ -15,12 +15,12 @@ from functools import partial
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.size import encode_to
 from gvcodec.allocation.target import encode_for, require_metric
+from gvcodec.bases import base_of, q_of
 from gvcodec.config import EncoderConfig
 from gvcodec.files import open_output, say, written
 from gvcodec.media.reader import VideoReader
 from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.signals import OnAbort, held
-from gvcodec.structure.quality import q_of
 from gvcodec.tools.report import encode_summary
 from gvcodec.words import counted
 
@@ -64,7 +64,7 @@ def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
     tune = ["tune"] if config.tunes else []
     if options.target is not None:
         return ["count", *4 * ["code", *tune]]
-    if config.base == "klt":
+    if base_of(config.base).steered:
         return ["count", "probe", "probe", "code", *tune, "code"]
     return ["count", "trial", "trial", "trial", "code", *tune, "code", "code"]
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.experiments.controls import Delayed, Shuffled
-from gvcodec import api, layers
+from gvcodec import api
 from gvcodec.allocation.elbo import routed
 from gvcodec.allocation.oracle import LADDER, Oracle, Survey, best_within, lower_hull
 from gvcodec.allocation.registry import NAMES
@@ -29,7 +29,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt import KltDecoder
+from gvcodec.structure.klt import KltDecoder, open_encoder
 from gvcodec.types import Planes, VideoFormat
 
 KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1, low_delay=True, base_q=36)
@@ -38,7 +38,7 @@ SIZE = 300, 270
 
 def encoder(allocator: WindowBudgets | None, q: float = 36) -> StructureEncoder:
     fmt = VideoFormat(*SIZE, Fraction(25), Fraction(1, 25))
-    return layers.structure_encoder(fmt, "klt", q, 0, Fraction(1), True, 1, regions=allocator)
+    return open_encoder(fmt, q, 0, True, 1, regions=allocator)
 
 
 class Recorder:
@@ -80,7 +80,7 @@ def test_the_oracle_is_never_worse_on_a_single_frame(q: int) -> None:
     recorder = Recorder(Oracle())
     planes = make_clip(700, 300, 1, seed=q)[0]
     fmt = VideoFormat(700, 300, Fraction(25), Fraction(1, 25))
-    coder = layers.structure_encoder(fmt, "klt", q, 0, Fraction(1), True, 1, regions=WindowBudgets(recorder))
+    coder = open_encoder(fmt, q, 0, True, 1, regions=WindowBudgets(recorder))
     coder.send(planes)
     uniform, oracle = recorder.plain[0], recorder.outcomes[0]
     # Windows share the state of the entropy model and the edges between them: what was measured apart adds up nearly.

@@ -1,9 +1,24 @@
-"""The shape of the package: nothing in it is out of reach."""
+"""The shape of the package: nothing in it is out of reach, and a base is one record."""
 
 from __future__ import annotations
 
 import importlib.util
+import io
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import make_clip
+from conftest import planes_equal
+
+import gvcodec
+from gvcodec import bases
+from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.structure import Coded, CodedFrame
+from gvcodec.types import VideoFormat
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,3 +40,53 @@ def test_every_module_is_used_by_what_is_shipped(tmp_path: Path) -> None:
     for name in ("used", "named", "lost"):
         (package / f"{name}.py").write_text("")
     assert script.unreachable(tmp_path) == ["gvcodec.lost"]
+
+
+class Raw:
+    """A toy base: every frame is its own keyframe, its samples as they are."""
+
+    def __init__(self, size: tuple[int, int] = (0, 0)) -> None:
+        height, width = size
+        self.shapes = [(height, width), *2 * [((height + 1) // 2, (width + 1) // 2)]]
+
+    def send(self, given: Any, key: bool = False) -> Any:
+        if not isinstance(given, bytes):
+            return Coded([CodedFrame(b"".join(plane.tobytes() for plane in given), True, 0)], [given])
+        samples = np.frombuffer(given, np.uint16)
+        if len(samples) != sum(height * width for height, width in self.shapes):
+            raise DamagedStreamError("raw frame of another size")
+        parts = np.split(samples, np.cumsum([height * width for height, width in self.shapes])[:2])
+        return [tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))]
+
+    def flush(self) -> Any:
+        return Coded() if self.shapes[0] == (0, 0) else []
+
+
+def raw_encoder(fmt: VideoFormat, config: gvcodec.EncoderConfig) -> Raw:
+    return Raw()
+
+
+def raw_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> Raw:
+    return Raw((header.format.height, header.format.width))
+
+
+def test_a_base_is_a_record_and_an_encoder() -> None:
+    here = __name__
+    bases.register(bases.Base("raw", 99, f"{here}:raw_encoder", f"{here}:raw_decoder", "", 10))
+    try:
+        planes = make_clip(50, 34, 3)
+        fmt = VideoFormat(50, 34, Fraction(25), Fraction(1, 25), 10)
+        data = gvcodec.encode(planes, format=fmt, base="raw")
+        assert Reader(io.BytesIO(data)).header.base == "raw"
+        for ours, theirs in zip(gvcodec.decode_planes(data), planes, strict=True):
+            assert planes_equal(ours, theirs)
+        with pytest.raises(UsageError, match="no reduced scale"):
+            gvcodec.encode(planes, format=fmt, base="raw", scale=Fraction(1, 2))
+        with pytest.raises(ValueError, match="already"):
+            bases.register(bases.base_of("raw"))
+    finally:
+        bases.forget("raw")
+    with pytest.raises(DamagedStreamError):
+        Reader(io.BytesIO(data))
+    with pytest.raises(UsageError, match="raw is unknown"):
+        gvcodec.encode(planes, format=fmt, base="raw")

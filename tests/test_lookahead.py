@@ -10,10 +10,10 @@ from clips import make_clip, texture
 from conftest import planes_equal as same
 from conftest import psnr
 
-from gvcodec import _core, layers
+from gvcodec import _core
 from gvcodec.errors import UsageError
 from gvcodec.structure import CodedFrame
-from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools
+from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, open_encoder
 from gvcodec.structure.lookahead import DEPTH
 from gvcodec.types import Planes, VideoFormat
 
@@ -80,7 +80,7 @@ def test_packets_wait_for_the_frames_ahead() -> None:
 @pytest.mark.parametrize("low_delay", [False, True])
 def test_low_delay_switches_it_off(low_delay: bool) -> None:
     fmt = VideoFormat(48, 32, Fraction(25), Fraction(1, 25))
-    encoder = layers.structure_encoder(fmt, "klt", 40, 0, Fraction(1), low_delay, 1)
+    encoder = open_encoder(fmt, 40, 0, low_delay, 1)
     counts = [len(encoder.send(planes).packets) for planes in make_clip(48, 32, DEPTH + 2, seed=5)]
     assert counts == ([1] * (DEPTH + 2) if low_delay else [0] * DEPTH + [1, 1])
 

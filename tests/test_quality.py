@@ -9,9 +9,9 @@ import pytest
 from clips import make_clip
 
 import gvcodec
+from gvcodec.bases import coarsest_q, index_of, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
-from gvcodec.structure.quality import coarsest_q, index_of, q_of
 from gvcodec.structure.vvenc import find_ffmpeg
 from gvcodec.types import VideoFormat
 

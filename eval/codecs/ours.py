@@ -99,11 +99,11 @@ def gvcodec(word: str, options: Options) -> Codec:
 
 
 def _check_base(word: str, given: dict[str, str]) -> None:
-    from gvcodec.bitstream.header import BASES
+    from gvcodec.bases import names
 
     base = given.get("base", "av1")
-    if base not in BASES:
-        raise EvalError(f"--codecs: {word}: base is {', '.join(BASES)}")
+    if base not in names():
+        raise EvalError(f"--codecs: {word}: base is {', '.join(names())}")
     if unfit := [name for name in ("scale", "preset") if name in given and base in IN_ORDER]:
         raise EvalError(f"--codecs: {word}: base {base} has no {' and no '.join(unfit)}")
 
@@ -116,8 +116,8 @@ def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] 
 
 def _coarsest(given: dict[str, str]) -> int:
     """The largest quality number of a word's base and scale."""
+    from gvcodec.bases import coarsest_q
     from gvcodec.encoder import EncoderConfig
-    from gvcodec.structure.quality import coarsest_q
 
     scale = Fraction(given["scale"]) if "scale" in given else None
     config = EncoderConfig(base=given.get("base", "av1"), scale=scale)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from gvcodec import layers
 from gvcodec.allocation.registry import budgets
 from gvcodec.structure import StructureEncoder
+from gvcodec.structure.klt import open_encoder
 from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
@@ -24,15 +23,7 @@ def klt_encoder(fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = Non
     if config.maxrate and pace is None:
         bufsize = config.bufsize or config.maxrate
         pace = limit = BufferPace(config.base_q, config.maxrate, bufsize, float(fmt.frame_rate))
-    encoder = layers.structure_encoder(
-        fmt,
-        "klt",
-        config.base_q,
-        config.keyint,
-        Fraction(1),
-        config.low_delay,
-        config.threads,
-        pace,
-        budgets(config.alloc),
+    encoder = open_encoder(
+        fmt, config.base_q, config.keyint, config.low_delay, config.threads, pace, budgets(config.alloc)
     )
     return Announcing(encoder, limit) if limit is not None else encoder

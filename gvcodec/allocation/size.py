@@ -5,6 +5,7 @@ from __future__ import annotations
 from gvcodec.allocation.budget import Budget
 from gvcodec.allocation.passes import Open, Watch, measure
 from gvcodec.allocation.search import Fitted, Search
+from gvcodec.bases import base_of, loaded
 from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
@@ -19,13 +20,9 @@ def encode_to(
 ) -> Fitted:
     """Encode within a budget; the quality of `config` does not matter. Raises `UsageError` with the smallest possible size where the
     budget cannot be met."""
-    from gvcodec.allocation.size_klt import encode_klt
-    from gvcodec.allocation.size_standard import encode_standard
-    from gvcodec.allocation.size_tokens import encode_tokens
-
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
-    encode = {"klt": encode_klt, "tokens": encode_tokens}.get(config.base, encode_standard)
-    return encode(Search(open_source, config, extent, limit, watch, progress))
+    fitted: Fitted = loaded(base_of(config.base).size)(Search(open_source, config, extent, limit, watch, progress))
+    return fitted

@@ -16,25 +16,16 @@ from fractions import Fraction
 
 from gvcodec.allocation.passes import Pass, run
 from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
+from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
 from gvcodec.structure.encoders import FOR_THE_EYE
 from gvcodec.structure.standard import StandardEncoder
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
-_FINEST = {"av1": 1.0, "hevc": 0.0, "vvc": 0.0}
-_GRAIN = {"av1": 0.25, "hevc": 0.0, "vvc": 7 / 4}
-#: Natural log of the frames' bytes at the full preset over those at the fast one, on average of training clips.
-_PRESETS = {"av1": -0.15, "hevc": 0.06, "vvc": 0.0}
-_TRIALS = {"av1": 6, "hevc": 3, "vvc": 4}
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 _NEAR = 0.08
-#: Fall of log rate by a `trim` of 1.
-_TRIM_SLOPE = {"av1": 0.33, "hevc": 0.55, "vvc": 0.1}
-#: Least, usual and most trim; for more, up to twice as much, quality moves instead. At equal rate PSNR-Y gains up to a per cent of rate from
-#: a trim of -0.5 and loses two to four from one of 0.5 (AV1, two training clips).
-_TRIMS = {"av1": (-0.6, -0.2, 0.2), "hevc": (-0.04, 0.0, 0.04), "vvc": (-0.6, 0.0, 0.6)}
 #: Trims that differ by less are one.
 _SAME_TRIM = 0.004
 
@@ -52,7 +43,7 @@ def encode_standard(search: Search) -> Fitted:
     """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
     base = search.config.base
     q, slope = _trials(search)
-    trim = _TRIMS[base][1]
+    trim = standard_of(base).trims[1]
     tuned: dict[Fraction, Mapping[int, bytes]] = {}
     best: Pass | None = None
     points: list[Point] = []
@@ -62,7 +53,7 @@ def encode_standard(search: Search) -> Fitted:
             best = coded
         points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
         room = search.limit - coded.other_bytes
-        filled = best is not None and (len(best.data) >= _ENOUGH * search.limit or q <= _FINEST[base])
+        filled = best is not None and (len(best.data) >= _ENOUGH * search.limit or q <= base_of(base).finest)
         if filled or room <= 0 or (q >= search.config.coarsest and best is None):
             break
         following = following_pass(search.config, points, math.log(_GOAL * room), slope)
@@ -89,11 +80,11 @@ def _any_that_fits(search: Search, last: Point, tuned: dict[Fraction, Mapping[in
 def following_pass(config: EncoderConfig, points: list[Point], goal: float, slope: float) -> tuple[float, float] | None:
     """Quality and trim of the next pass, from the one that came nearest; None where nothing new is left to try."""
     base = config.base
-    least, usual, most = _TRIMS[base]
+    least, usual, most = standard_of(base).trims
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
     trimmed = ((p.trim, p.log_bytes) for p in points if p.q == near.q)
-    by_trim = _measured(trimmed, near.trim, _TRIM_SLOPE[base])
+    by_trim = _measured(trimmed, near.trim, standard_of(base).trim_slope)
     q, trim = near.q, near.trim + excess / by_trim
     if not least <= trim <= most:
         by_q = _measured([(p.q, p.log_bytes + by_trim * (p.trim - near.trim)) for p in points], near.q, slope)
@@ -135,10 +126,10 @@ def _trials(search: Search) -> tuple[float, float]:
     base, q = search.config.base, _within(search.config, search.first_guess())
     slope = USUAL_SLOPE
     tried: dict[float, float] = {}  # quality: log of the rate over that wanted
-    while len(tried) < _TRIALS[base] and q not in tried:
-        coded = _pass(search, q, _TRIMS[base][1], {}, quick=True)
+    while len(tried) < standard_of(base).trials and q not in tried:
+        coded = _pass(search, q, standard_of(base).trims[1], {}, quick=True)
         wanted = _GOAL * max(1, search.limit - coded.other_bytes)
-        excess = math.log(sum(coded.frame_bytes) / wanted) + _PRESETS[base]
+        excess = math.log(sum(coded.frame_bytes) / wanted) + standard_of(base).quick_excess
         tried[q] = excess
         larger, smaller = [p for p in tried if tried[p] > 0], [p for p in tried if tried[p] <= 0]
         if larger and smaller:
@@ -198,5 +189,5 @@ def _pass(
 
 def _within(config: EncoderConfig, q: float) -> float:
     """The nearest quality that there is."""
-    q, grain = min(max(q, _FINEST[config.base]), config.coarsest), _GRAIN[config.base]
+    q, grain = min(max(q, base_of(config.base).finest), config.coarsest), standard_of(config.base).grain
     return round(q / grain) * grain if grain else q

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec.allocation.passes import Extent, Open, Pass, Watch, measure, run
+from gvcodec.bases import base_of
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.decoder import Decoder
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _SIGN = {"psnr": 1, "lpips": -1}
 _CLOSE = {"psnr": 0.05, "lpips": 0.002}
 _USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
-_FINEST = {"klt": 0.0, "av1": 1.0, "hevc": 0.0, "vvc": 0.0, "tokens": 0.0}
 _GRAIN = 0.25
 _PASSES = 8
 #: Frames that LPIPS looks at, evenly over the video.
@@ -89,7 +89,7 @@ def encode_for(
     extent = measure(open_source, watch)
     sign = _SIGN[target.metric]
     usual, slope = _USUAL[target.metric]
-    finest = _FINEST[config.base]
+    finest = base_of(config.base).finest
     fine: tuple[float, float] | None = None  # (q, value) of the coarsest known pass that meets the target
     coarse: tuple[float, float] | None = None  # of the finest known one that does not
     best: Reached | None = None

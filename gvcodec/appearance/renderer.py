@@ -27,8 +27,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance.motion import warp
+from gvcodec.bases import painted
 
-BASES = ("klt", "av1", "hevc", "vvc")
+BASES = painted()
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 BANDS = 9
 CONDITION = 2 + len(BASES) + len(SCALES)

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gvcodec.bases import base_of, named, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -20,7 +21,6 @@ READABLE = ((0, 1), (0, 2), VERSION, TOKEN_VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63
-BASES = ("klt", "av1", "hevc", "vvc", "tokens")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
@@ -60,7 +60,7 @@ class SequenceHeader:
             raise UsageError("colour tags are CICP code points 0…255")
         if not 0 <= colour.chroma_location < 8 or fmt.bit_depth not in (8, 10):
             raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
-        if self.base not in BASES or self.scale not in SCALES:
+        if self.base not in names() or self.scale not in SCALES:
             raise UsageError(f"structure layer {self.base} at scale {self.scale} is unknown")
         if not 0 <= self.q <= MAX_Q:
             raise UsageError(f"q is 0…{MAX_Q}, not {self.q}")
@@ -86,7 +86,7 @@ class SequenceHeader:
                 encode_svar(self.start_pts),
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
-                bytes([BASES.index(self.base), SCALES.index(self.scale), self.q]),
+                bytes([base_of(self.base).wire, SCALES.index(self.scale), self.q]),
                 self.structure_id or b"",
                 self.appearance_id or b"",
             )
@@ -145,13 +145,14 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     base, scale, q = cursor.take(3)
     structure_id = cursor.take(ID_BYTES) if flags & _HAS_STRUCTURE_ID else None
     appearance_id = cursor.take(ID_BYTES) if flags & _HAS_APPEARANCE_ID else None
-    if len(cursor) or flags > 7 or bits >= 32 or base >= len(BASES) or scale >= len(SCALES):
+    name = named(base)
+    if len(cursor) or flags > 7 or bits >= 32 or name is None or scale >= len(SCALES):
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
     try:
         return SequenceHeader(
-            fmt, BASES[base], SCALES[scale], q, start_pts, structure_id, appearance_id, bool(flags & _HAS_TOKENS)
+            fmt, name, SCALES[scale], q, start_pts, structure_id, appearance_id, bool(flags & _HAS_TOKENS)
         )
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

@@ -25,8 +25,7 @@ from gvcodec.types import Colour, Plane, Planes
 _LIBRARIES = {"av1": "libsvtav1", "hevc": "libx265"}
 #: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and 6 to 12 % more bits.
 USUAL_PRESET = 2
-#: Presets there are, from the slowest to the fastest, and the one for trials.
-PRESETS = {"av1": range(11), "vvc": range(5)}
+#: Presets for trials.
 _QUICK = {"av1": 8, "vvc": 4}
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7

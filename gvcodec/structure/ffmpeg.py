@@ -7,12 +7,12 @@ from typing import Any
 
 import av
 
+from gvcodec.bases import loaded, standard_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure.claims import check, padded
-from gvcodec.structure.units import RESTORE, packet_of
+from gvcodec.structure.units import packet_of
 
-#: By structure layer.
-DECODERS = {"av1": "libdav1d", "hevc": "hevc", "vvc": "vvc"}
+_DAV1D = "libdav1d"
 
 
 def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bool = False) -> Any:
@@ -20,14 +20,15 @@ def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bo
 
     Where its threads cannot be started it works in one. Raises `MemoryError`."""
     columns, rows = padded(width, height)
+    name = standard_of(base).decoder
     options = {"max_pixels": str(columns * rows)}
-    if low_delay and base == "av1":
+    if low_delay and name == _DAV1D:
         options["max_frame_delay"] = "1"
     for count in (threads, 1):
-        decoder = av.CodecContext.create(DECODERS[base], "r")
+        decoder = av.CodecContext.create(name, "r")
         decoder.thread_count = count
         decoder.options = dict(options)
-        if low_delay and base != "av1":
+        if low_delay and name != _DAV1D:
             decoder.thread_type = "SLICE"
         with contextlib.suppress(MemoryError, BlockingIOError):
             decoder.open()
@@ -38,7 +39,7 @@ def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bo
 def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
     """The payload of a packet for a decoder. Raises `DamagedStreamError` when it claims more than one picture of this size."""
     check(base, payload, width, height)
-    return packet_of(RESTORE[base](payload))
+    return packet_of(loaded(standard_of(base).restore)(payload))
 
 
 def decoded(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.models import shipped_folders
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.lookahead import DEPTH, Lookahead
-from gvcodec.types import Planes
+from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec import _core
@@ -365,3 +366,22 @@ class KltDecoder:
 
     def abandon(self) -> list[Planes]:
         return []
+
+
+def open_encoder(
+    fmt: VideoFormat,
+    q: float,
+    keyint: int = 0,
+    low_delay: bool = False,
+    threads: int = 0,
+    pace: Pace | None = None,
+    regions: Regions | None = None,
+) -> KltEncoder:
+    """An encoder that looks ahead unless `low_delay`. `pace` steers the quality of frames, `regions` that of their windows."""
+    tools = KltTools(lookahead=0 if low_delay else DEPTH)
+    return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
+
+
+def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> KltDecoder:
+    """As `gvcodec.bases` wants it."""
+    return KltDecoder(header.format.width, header.format.height, threads=threads, model=model)

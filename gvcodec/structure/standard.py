@@ -11,22 +11,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
+from gvcodec.bases import base_of, loaded, standard_of
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.cuts import CutFinder
-from gvcodec.structure.encoders import PRESETS, Settings, open_encoder
+from gvcodec.structure.encoders import FOR_THE_EYE, Settings, open_encoder
 from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.structure.resample import Resampler
-from gvcodec.structure.units import STRIP
 from gvcodec.turns import Shared, in_turn, keep
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.words import counted
 
-CODECS = ("av1", "hevc", "vvc")
 MAX_Q = 63
 #: Frames after a keyframe in which a cut makes no new one.
 MIN_GOP = 12
@@ -59,13 +61,13 @@ class StandardEncoder:
         params: Sequence[str] = (),
         preset: int | None = None,
     ) -> None:
-        if preset is not None and preset not in PRESETS.get(codec, ()):
+        if preset is not None and preset not in range(base_of(codec).presets):
             raise UsageError("preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4")
-        if codec == "vvc" and low_delay:
-            raise UsageError("the vvc structure layer has no form of low delay")
-        if codec not in CODECS or not 0 <= q <= MAX_Q or keyint < 0:
+        if low_delay and not standard_of(codec).low_delay:
+            raise UsageError(f"the {codec} structure layer has no form of low delay")
+        if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
-        self._strip = STRIP[codec]
+        self._strip = loaded(standard_of(codec).strip)
         self._q = q
         self._keyint = keyint
         self._since_key = 0  # before the first frame only
@@ -115,9 +117,8 @@ class StandardDecoder(Shared):
         self._codec = codec
         self._size = self._resampler.coded_width, self._resampler.coded_height
         self._decoder = open_decoder(codec, *self._size, threads, low_delay)
-        self._in_display_order = codec == "av1"
-        #: FFmpeg's decoder of H.266 keeps frames of a GOP while it works on the next.
-        self._holds_back = codec == "vvc"
+        self._in_display_order = not standard_of(codec).reordered
+        self._holds_back = standard_of(codec).holds_back
         self._owed = 0
 
     def after_fork(self) -> None:
@@ -164,3 +165,24 @@ class StandardDecoder(Shared):
             if (frame.width, frame.height) != self._size or frame.format.name != "yuv420p10le" or frame.is_corrupt:
                 raise DamagedStreamError("the structure layer is not the one that the header promises")
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
+
+
+def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
+    """As `gvcodec.bases` wants it: `config` is settled."""
+    assert config.base_q is not None and config.scale is not None
+    return StandardEncoder(
+        fmt,
+        config.base,
+        config.base_q,
+        config.keyint,
+        config.scale,
+        config.low_delay,
+        config.threads,
+        params=FOR_THE_EYE if config.eye else (),
+        preset=config.preset,
+    )
+
+
+def open_decoder_of(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> StandardDecoder:
+    """As `gvcodec.bases` wants it."""
+    return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)

@@ -127,8 +127,3 @@ def _parted(payload: bytes) -> list[bytes]:
     sizes = [cursor.var() for _ in range(count - 1)]
     nals = [cursor.take(size) for size in sizes]
     return [*nals, cursor.take(len(cursor))]
-
-
-#: By structure layer.
-STRIP = {"av1": strip_av1, "hevc": strip_hevc, "vvc": strip_vvc}
-RESTORE = {"av1": restore_av1, "hevc": restore_hevc, "vvc": restore_vvc}

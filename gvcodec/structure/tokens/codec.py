@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame, FloatPlanes
 from gvcodec.structure.cuts import CutFinder
@@ -212,3 +214,15 @@ class TokenDecoder:
     def abandon(self) -> list[Planes]:
         self._side._state = None
         return []
+
+
+def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
+    """As `gvcodec.bases` wants it: `config` is settled."""
+    assert config.base_q is not None
+    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads)
+
+
+def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> TokenDecoder:
+    """As `gvcodec.bases` wants it."""
+    assert model is not None
+    return TokenDecoder(header.format, threads, model)
