@@ -25,14 +25,14 @@ from eval.report.tables import markdown
 from eval.tools import write_json, write_text
 from eval.video import Clip
 from gvcodec import api
-from gvcodec.allocation.budget import Budget
-from gvcodec.allocation.passes import Pass, run
-from gvcodec.allocation.passes import measure as extent_of
-from gvcodec.allocation.search import Fitted
-from gvcodec.allocation.size import encode_to
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame, VideoReader
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.passes import measure as extent_of
+from gvcodec.rate.search import Fitted
+from gvcodec.rate.size import encode_to
 from gvcodec.types import Planes
 
 SPAN, STEPS = 20.0, 4

@@ -87,7 +87,7 @@ class Base:
 
 
 _UNITS, _STANDARD = "gvcodec.structure.units", "gvcodec.structure.standard"
-_FITTED = "gvcodec.allocation.size_standard:encode_standard"
+_FITTED = "gvcodec.rate.size_standard:encode_standard"
 #: In the order of their numbers. Bytes a pixel are measured at 720p with up to 16 threads (klt 25, av1 77, hevc 36; at 1080p 118
 #: for vvc) and rounded up, for hevc to the 16 reference frames that a stream may ask for.
 _BASES: dict[str, Base] = {}
@@ -97,7 +97,7 @@ for _base in (
         0,
         "gvcodec.allocation.klt:klt_encoder",
         "gvcodec.structure.klt:open_decoder",
-        "gvcodec.allocation.size_klt:encode_klt",
+        "gvcodec.rate.size_klt:encode_klt",
         40,
         "gvcodec.structure.klt:model_path",
         slot=0,
@@ -193,7 +193,7 @@ for _base in (
         4,
         "gvcodec.structure.tokens.codec:open_encoder",
         "gvcodec.structure.tokens.codec:open_decoder",
-        "gvcodec.allocation.size_tokens:encode_tokens",
+        "gvcodec.rate.size_tokens:encode_tokens",
         300,
         "gvcodec.structure.tokens.checkpoint:find_tokens",
         torch=True,

@@ -285,7 +285,7 @@ def _number(text: str) -> float:
 
 
 def _amount(text: str) -> float:
-    from gvcodec.allocation.budget import parse_amount
+    from gvcodec.rate.budget import parse_amount
 
     try:
         return parse_amount(text)
@@ -294,7 +294,7 @@ def _amount(text: str) -> float:
 
 
 def _target(text: str) -> object:
-    from gvcodec.allocation.target import parse_target
+    from gvcodec.rate.target import parse_target
 
     try:
         return parse_target(text)

@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from gvcodec.allocation.budget import Budget
-from gvcodec.allocation.size import encode_to
-from gvcodec.allocation.target import encode_for, require_metric
 from gvcodec.bases import base_of, q_of
 from gvcodec.config import EncoderConfig
 from gvcodec.files import open_output, say, written
 from gvcodec.media.reader import VideoReader
 from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.size import encode_to
+from gvcodec.rate.target import encode_for, require_metric
 from gvcodec.signals import OnAbort, held
 from gvcodec.tools.report import encode_summary
 from gvcodec.words import counted

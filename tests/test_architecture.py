@@ -1,9 +1,13 @@
-"""The shape of the package: nothing in it is out of reach, and a base is one record."""
+"""The shape of the package: layers point one way, nothing is out of reach, a base is one record."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import os
+import shutil
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_every_module_is_used_by_what_is_shipped(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("unreachable", ROOT / "scripts" / "unreachable.py")
+    spec = importlib.util.spec_from_file_location(
+        "unreachable", ROOT / "scripts" / "unreachable.py"
+    )
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -36,7 +42,9 @@ def test_every_module_is_used_by_what_is_shipped(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         (path / "__init__.py" if name == "gvcodec" else path.with_suffix(".py")).write_text("")
     (package / "train" / "__init__.py").write_text("")
-    (package / "demo.py").write_text('"""Not gvcodec.lost."""\nfrom gvcodec import used\nNAMED = "gvcodec.named:thing"\n')
+    (package / "demo.py").write_text(
+        '"""Not gvcodec.lost."""\nfrom gvcodec import used\nNAMED = "gvcodec.named:thing"\n'
+    )
     for name in ("used", "named", "lost"):
         (package / f"{name}.py").write_text("")
     assert script.unreachable(tmp_path) == ["gvcodec.lost"]
@@ -51,7 +59,9 @@ class Raw:
 
     def send(self, given: Any, key: bool = False) -> Any:
         if not isinstance(given, bytes):
-            return Coded([CodedFrame(b"".join(plane.tobytes() for plane in given), True, 0)], [given])
+            return Coded(
+                [CodedFrame(b"".join(plane.tobytes() for plane in given), True, 0)], [given]
+            )
         samples = np.frombuffer(given, np.uint16)
         if len(samples) != sum(height * width for height, width in self.shapes):
             raise DamagedStreamError("raw frame of another size")
@@ -90,3 +100,33 @@ def test_a_base_is_a_record_and_an_encoder() -> None:
         Reader(io.BytesIO(data))
     with pytest.raises(UsageError, match="raw is unknown"):
         gvcodec.encode(planes, format=fmt, base="raw")
+
+
+def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
+    pytest.importorskip("importlinter")
+    shutil.copytree(
+        ROOT / "gvcodec", tmp_path / "gvcodec", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+
+    def lint() -> subprocess.CompletedProcess[str]:
+        program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    kept = lint()
+    assert kept.returncode == 0, kept.stdout
+    upward = tmp_path / "gvcodec" / "errors.py"
+    upward.write_text(upward.read_text() + "\nfrom gvcodec.encoder import Encoder\n")
+    broken = lint()
+    assert (
+        broken.returncode == 1
+        and "gvcodec.errors is not allowed to import gvcodec.encoder" in broken.stdout
+    )

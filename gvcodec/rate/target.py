@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec.allocation.passes import Extent, Open, Pass, Watch, measure, run
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
@@ -23,6 +22,7 @@ from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
+from gvcodec.rate.passes import Extent, Open, Pass, Watch, measure, run
 
 if TYPE_CHECKING:
     from gvcodec.appearance.perceptual import Lpips

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gvcodec.allocation.budget import Budget
-from gvcodec.allocation.passes import Open, Watch, measure
-from gvcodec.allocation.search import Fitted, Search
 from gvcodec.bases import base_of, loaded
 from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.passes import Open, Watch, measure
+from gvcodec.rate.search import Fitted, Search
 
 
 def encode_to(

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 from gvcodec.allocation.klt import klt_encoder
 from gvcodec.allocation.pace import LAST_TRIALS, SLOPE, Constant, SizePace, framed
-from gvcodec.allocation.passes import Pass, run
-from gvcodec.allocation.search import Fitted, Search
+from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.search import Fitted, Search
 from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, Pace
 from gvcodec.structure.lookahead import DEPTH

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from gvcodec.allocation.passes import Pass, run
-from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
+from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 
 #: Steps of quality between which keyframes still differ.
 _GRAIN = 0.25

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.allocation.passes import Pass, run
-from gvcodec.allocation.search import USUAL_SLOPE, Fitted, Search
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
+from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 from gvcodec.structure.encoders import FOR_THE_EYE
 from gvcodec.structure.standard import StandardEncoder
 
