@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bitstream import Reader, Writer
+from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.decoder import Decoder
 from gvcodec.encoder import Encoder
@@ -24,6 +24,7 @@ from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
+from gvcodec.session import run
 from gvcodec.types import Colour, Planes, VideoFormat
 
 
@@ -52,13 +53,7 @@ def encode(
         raise UsageError("there is no frame to encode")
     encoder = Encoder(format or _format_of(first, Fraction(frame_rate).limit_denominator(1_000_000)), config)
     stream = io.BytesIO()
-    writer = Writer(stream, encoder.header)
-    for frame in itertools.chain([first], remaining):
-        encoder.send_frame(_planes_of(frame))
-        _drain(encoder, writer)
-    encoder.flush()
-    _drain(encoder, writer)
-    writer.finish(encoder.loop_hash)
+    run(encoder, stream, ((_planes_of(frame), None) for frame in itertools.chain([first], remaining)))
     return stream.getvalue()
 
 
@@ -98,11 +93,6 @@ def decode_planes(
         number += 1
     if start <= 0:
         decoder.verify(reader.loop_hash)
-
-
-def _drain(encoder: Encoder, writer: Writer) -> None:
-    while (packet := encoder.receive_packet()) is not None:
-        writer.write(packet)
 
 
 def _planes_of(frame: NDArray[np.uint8] | Planes) -> Planes:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gvcodec.bitstream import PtsDecoder, Reader, Writer
+from gvcodec.bitstream import PtsDecoder, Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.console import out
 from gvcodec.encoder import Encoder
@@ -18,6 +18,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.files import open_input, open_output, say, shown_name
 from gvcodec.limits import Limits
 from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.session import run
 from gvcodec.tools.report import encode_summary, kbps
 from gvcodec.types import VideoFormat
 from gvcodec.words import counted
@@ -70,24 +71,9 @@ def encode(options: argparse.Namespace) -> None:
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
             say(f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded already")
-        writer = Writer(output, encoder.header)
-        encoder.send_metadata(reader.metadata.pack())
-        if reader.tracks:
-            # A decoder that writes as it reads needs to know the tracks before the first frame.
-            encoder.send_tracks(reader.tracks.take())
+        frames = ((frame.planes, frame.pts) for frame in bar(reader, "encode", reader.expected))
         chunk = 0 if config.low_delay else CHUNK
-        for frame in bar(reader, "encode", reader.expected):
-            encoder.send_frame(frame.planes, frame.pts)
-            if reader.tracks:
-                encoder.send_tracks(reader.tracks.take(chunk))
-            if _drain(encoder, writer):
-                # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
-                output.flush()
-        if reader.tracks:
-            encoder.send_tracks(reader.tracks.take())
-        encoder.flush()
-        _drain(encoder, writer)
-        writer.finish(encoder.loop_hash)
+        writer = run(encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk)
     if journal:
         journal.done()
     for note in (*reader.notes, *encoder.notes):
@@ -168,11 +154,3 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
 def _rate_so_far(fmt: VideoFormat, frames: int, size: int) -> str:
     bpp = 8 * size / (frames * fmt.width * fmt.height)
     return f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
-
-
-def _drain(encoder: Encoder, writer: Writer) -> bool:
-    """Write what is ready; whether there was anything."""
-    before = writer.size
-    while (packet := encoder.receive_packet()) is not None:
-        writer.write(packet)
-    return writer.size > before

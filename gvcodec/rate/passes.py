@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gvcodec.bitstream import Writer
+from gvcodec import session
+from gvcodec.bitstream import Packet
 from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Encoder, Progress
 from gvcodec.media.metadata import Metadata
@@ -96,29 +97,14 @@ def run(
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
-        writer = Writer(stream, encoder.header)
         sizes: list[int] = []
 
-        def drain() -> None:
-            while (packet := encoder.receive_packet()) is not None:
-                writer.write(packet)
-                if packet.is_frame:
-                    sizes.append(len(packet.pack()))
+        def written(packet: Packet) -> None:
+            if packet.is_frame:
+                sizes.append(len(packet.pack()))
 
-        encoder.send_metadata(source.metadata.pack())
-        if source.tracks:
-            # A decoder that writes as it reads needs to know the tracks before the first frame.
-            encoder.send_tracks(source.tracks.take())
-        for frame in watch(itertools.islice(source, frames), what, frames):
-            encoder.send_frame(frame.planes, frame.pts)
-            if source.tracks:
-                encoder.send_tracks(source.tracks.take(CHUNK))
-            drain()
-        if source.tracks:
-            encoder.send_tracks(source.tracks.take())
-        encoder.flush()
-        drain()
-        writer.finish(encoder.loop_hash)
+        pieces = ((frame.planes, frame.pts) for frame in watch(itertools.islice(source, frames), what, frames))
+        writer = session.run(encoder, stream, pieces, source.metadata.pack(), source.tracks, CHUNK, written)
         return Pass(
             source.format,
             stream.getvalue(),
