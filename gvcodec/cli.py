@@ -69,11 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _written() -> Iterator[None]:
-    """At the end, also when help was asked for, all of standard output is out."""
+    """At the end, also when help was asked for, all of standard output is out. After an error that has
+    been told what cannot be written is dropped."""
     try:
         yield
     except SystemExit:
         console.finish()
+        raise
+    except (GvcodecError, OSError):
+        with contextlib.suppress(OSError):
+            console.finish()
         raise
     console.finish()
 

@@ -148,7 +148,11 @@ def test_a_full_disk_is_named_with_the_file(tmp_path: Path, frames: list[Planes]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_disk_behind_standard_output(tmp_path: Path, frames: list[Planes]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output(
+    tmp_path: Path, frames: list[Planes], monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     (tmp_path / "a.bin").write_bytes(stream_of(frames, form()))
     command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "a.bin", "-", "--fidelity"]
     with open("/dev/full", "wb") as full:
