@@ -16,13 +16,13 @@ from gvcodec.types import VideoFormat
 
 torch = pytest.importorskip("torch")
 
-from gvcodec import cli  # noqa: E402
-from gvcodec.api import decode_planes, encode  # noqa: E402
-from gvcodec.bitstream import Kind, Reader  # noqa: E402
-from gvcodec.entropy.reference import clamp  # noqa: E402
-from gvcodec.structure.tokens import checkpoint, codec, entropy, model, payload  # noqa: E402
-from gvcodec.structure.tokens.twin import Twin  # noqa: E402
-from gvcodec.train.token_entropy import network_of  # noqa: E402
+from gvcodec import cli
+from gvcodec.api import decode_planes, encode
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.entropy.reference import clamp
+from gvcodec.structure.tokens import checkpoint, codec, entropy, model, payload
+from gvcodec.structure.tokens.twin import Twin
+from gvcodec.train.token_entropy import network_of
 
 SIZES = model.Sizes(width=32, heads=2, local=1, stages=1, tokens=8, channels=4, memory=2, features=8, filters=16)
 FORMAT = VideoFormat(290, 120, Fraction(25), Fraction(1, 25))
@@ -245,8 +245,7 @@ def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
     from gvcodec.train import base_tokens
 
     stem, h, w = tmp_path / "moving", 256, 512
-    samples, keys = open(f"{stem}.yuv", "wb"), open(f"{stem}.key", "wb")
-    with samples, keys:
+    with open(f"{stem}.yuv", "wb") as samples, open(f"{stem}.key", "wb") as keys:
         for number, planes in enumerate(clip(22, w, h)):
             flat = np.concatenate([p.ravel() for p in planes])
             samples.write((flat >> 2).astype(np.uint8).tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -32,7 +33,7 @@ def psnr_y(base: str, **quality: float) -> float:
 def test_the_scale_is_whole_and_rises(base: str) -> None:
     steps = [index_of(base, q / 4) for q in range(4 * 67 + 1)]
     assert steps[0] == 0 and steps[-1] == 63 == gvcodec.EncoderConfig(base=base).coarsest
-    assert all(a < b for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(steps))
     assert all(q_of(base, index) == pytest.approx(q / 4) for q, index in enumerate(steps))
     assert coarsest_q(base, 63) == 67
 

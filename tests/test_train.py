@@ -22,7 +22,8 @@ from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.train.cache import LENGTH, RECORD, WINDOW
 from gvcodec.train.data import Cache
-from gvcodec.train.loop import TrainConfig, Trainer, main, read_config
+from gvcodec.train.loop import TrainConfig, Trainer, main
+from gvcodec.train.settings import read_settings
 from gvcodec.types import Colour, Planes, VideoFormat
 
 needs_weights = pytest.mark.skipif(
@@ -190,7 +191,7 @@ def test_main_stops_in_time_or_at_a_signal_with_a_checkpoint(cache, tmp_path):
 def test_bad_configurations_are_refused(tmp_path, text):
     (tmp_path / "train.toml").write_text(text)
     with pytest.raises(UsageError, match="train.toml"):
-        read_config(tmp_path / "train.toml")
+        read_settings(tmp_path / "train.toml", TrainConfig)
 
 
 def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:

@@ -21,9 +21,8 @@ import os
 import random
 import signal
 import time
-import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,7 @@ from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, write
 from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel, search
 from gvcodec.structure.tokens.twin import Twin
+from gvcodec.train.settings import read_settings
 from gvcodec.train.token_entropy import network_of
 from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 
@@ -75,22 +75,6 @@ class Config:
     perceptual_from: int = 60_000
     perceptual: float = 0.15
     threads: int = 2
-
-
-def read_config(path: Path) -> Config:
-    """Raises `UsageError` for what is missing, unknown or of the wrong type."""
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    values.pop("model", None)
-    known = {f.name for f in fields(Config)}
-    if unknown := sorted(set(values) - known):
-        raise UsageError(f"{path}: unknown key {unknown[0]}")
-    for key in ("material", "out"):
-        if key not in values:
-            raise UsageError(f"{path}: {key} is missing")
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @dataclass
@@ -388,7 +372,7 @@ class Trainer:
 
 def main(config_path: Path, minutes: float, out: str | None = None, material: str | None = None) -> Path:
     """Train for `minutes` of the clock; `out` and `material` override the configuration. Returns the checkpoint's path."""
-    config = read_config(config_path)
+    config = read_settings(config_path, Config)
     given = {"out": out, "material": material}
     trainer = Trainer(Config(**asdict(config) | {k: v for k, v in given.items() if v}))
     stopped: list[int] = []

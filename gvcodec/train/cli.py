@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -22,11 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit code."""
     from gvcodec.errors import UsageError
+    from gvcodec.train.settings import read_toml
 
-    try:
-        kind = tomllib.loads(options.config.read_text()).get("model", "renderer")
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{options.config}: {error}") from None
+    kind = read_toml(options.config).get("model", "renderer")
     if kind not in _TRAINERS:
         raise UsageError(f"{options.config}: model is {' or '.join(_TRAINERS)}")
     main = import_module(_TRAINERS[kind]).main

@@ -16,7 +16,6 @@ import math
 import os
 import signal
 import time
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.appearance.renderer import BASES, Block, Renderer, RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.train.data import Cache
+from gvcodec.train.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -63,25 +63,6 @@ class TrainConfig:
     validate_minutes: float = 10.0
     validate_samples: int = 16
     threads: int = 0
-
-
-def read_config(path: Path) -> TrainConfig:
-    """Read a TOML file. Raises `UsageError` for an unknown key, a wrong type or a missing one."""
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    known = {f.name: f for f in fields(TrainConfig)}
-    for key, value in values.items():
-        if key not in known:
-            raise UsageError(f"{path}: unknown key {key}")
-        wanted = {"str": str, "int": int, "float": (int, float)}[str(known[key].type)]
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise UsageError(f"{path}: {key} must be of type {known[key].type}")
-    for key in ("cache", "out"):
-        if key not in values:
-            raise UsageError(f"{path}: {key} is missing")
-    return TrainConfig(**values)
 
 
 def _take_as(renderer: Renderer, bases: set[str], known: str) -> None:
@@ -255,7 +236,7 @@ class Trainer:
 
 def main(config_path: Path, minutes: float, out: str | None = None, cache: str | None = None) -> Path:
     """Train for `minutes`; `out` and `cache` override the configuration. Returns the path of the checkpoint."""
-    config = read_config(config_path)
+    config = read_settings(config_path, TrainConfig)
     config = TrainConfig(**{**asdict(config), **({"out": out} if out else {}), **({"cache": cache} if cache else {})})
     trainer = Trainer(config)
     stopped = []
