@@ -110,10 +110,15 @@ def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     def lint() -> subprocess.CompletedProcess[str]:
-        program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+        # Without site no .pth file counts: an editable install would show the checkout in place of the copy.
+        packages = [path for path in sys.path if path.endswith("site-packages")]
+        program = (
+            f"import sys; sys.path[:0] = ['.', *{packages!r}]; from importlinter.cli import lint_imports; "
+            "sys.exit(lint_imports(no_cache=True))"
+        )
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         return subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-S", "-c", program],
             check=False,
             cwd=tmp_path,
             env=environment,
