@@ -240,7 +240,7 @@ def standard_of(name: str) -> Standard:
     """Raises `UsageError` for a base that is no standard bitstream."""
     found = base_of(name).standard
     if found is None:
-        raise UsageError(f"structure layer {name} is no standard bitstream")
+        raise UsageError(f"no {name} structure layer here: that is no standard bitstream")
     return found
 
 

@@ -379,7 +379,9 @@ def open_encoder(
 ) -> KltEncoder:
     """An encoder that looks ahead unless `low_delay`. `pace` steers the quality of frames, `regions` that of their windows."""
     tools = KltTools(lookahead=0 if low_delay else DEPTH)
-    return KltEncoder(fmt.width, fmt.height, q, keyint, threads=threads, tools=tools, pace=pace, regions=regions)
+    size = (fmt.width, fmt.height)
+    cut = keyint > 0  # 0 = only the first frame is a keyframe
+    return KltEncoder(*size, q, keyint, cut, threads=threads, tools=tools, pace=pace, regions=regions)
 
 
 def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> KltDecoder:
