@@ -3,7 +3,7 @@
 The middle of every clip is coded at a few q with all tools, then without one tool at a time; positive = bits that the tool
 saves. Rate is that of the packets, PSNR-Y that of decoded frames; AQ, which is not made for PSNR, is also judged by
 LPIPS-VGG on some frames. Two rows are of another kind: without deblocking no
-decoder exists, so the encoder's own loop frames count; static tables (`eval.experiments.static`) are ideal code lengths
+decoder exists, so the encoder's own loop frames count; static tables (`eval.experiments.static_tables`) are ideal code lengths
 for the packets of the low-delay encoder, against the real bytes of these.
 """
 
@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from eval.bd import RANGE, bd_rate
 from eval.colour import to_rgb
-from eval.experiments.static import SYNTAX, Tables, count_clips, read_clips
+from eval.experiments.static_tables import SYNTAX, Tables, count_clips, read_clips
 from eval.metrics import network, sample
 from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip, stand_in
 from gvcodec.media.planes import to_eight_bits
-from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, model_path
-from gvcodec.structure.lookahead import DEPTH
+from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, KltTools, model_path
+from gvcodec.structure.klt.lookahead import DEPTH
 from gvcodec.train.fit import central
 from gvcodec.types import Planes
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from eval.bd import ALL_RATES, bd_rate, bootstrap
 from eval.codecs.ours import content_version
-from eval.experiments.controls import Delayed, Shuffled
+from eval.experiments.wrong_allocators import Delayed, Shuffled
 from eval.metrics import METRICS, Measurer, looked_at
 from eval.report.tables import markdown
 from eval.tools import read_json, write_json, write_text
@@ -32,7 +32,7 @@ from gvcodec.bitstream import Writer
 from gvcodec.encoder import Encoder, EncoderConfig
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.media.reader import VideoReader
-from gvcodec.structure.klt import open_encoder
+from gvcodec.structure.klt.codec import open_encoder
 
 #: Thresholds of uniqueness: the paper's, and 5 % quantiles over training clips.
 PAPER_FUSION, PAPER_SELECTION = 0.005, 0.2

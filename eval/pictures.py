@@ -48,9 +48,9 @@ def crop(video: RawVideo, clip: Clip, index: int) -> dict[str, Any]:
 def heatmap(stream: Path, clip: Clip) -> str | None:
     """Bits and tokens of the windows of a `klt` stream over its first picture, as `gvcodec inspect --heatmap` draws them; None for another one."""
     from gvcodec.bitstream import Reader
-    from gvcodec.heatmap import heatmap as draw
-    from gvcodec.heatmap import mean_frame, windows_of
     from gvcodec.media.planes import to_eight_bits
+    from gvcodec.streams.heatmap import heatmap as draw
+    from gvcodec.streams.heatmap import mean_frame, windows_of
 
     with stream.open("rb") as file:
         reader = Reader(file)

@@ -21,7 +21,7 @@ from eval.report.tables import markdown
 from eval.tools import EvalError, write_json, write_text
 from eval.video import Clip, stand_in
 from gvcodec.errors import UsageError
-from gvcodec.structure.standard import StandardEncoder
+from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
 
 #: One frame in how many each metric looks at; LPIPS-Alex is held out and has no part in a choice.

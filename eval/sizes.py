@@ -29,8 +29,8 @@ from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.rate.budget import Budget
-from gvcodec.rate.passes import Pass, run
-from gvcodec.rate.passes import measure as extent_of
+from gvcodec.rate.one_pass import Pass, run
+from gvcodec.rate.one_pass import measure as extent_of
 from gvcodec.rate.search import Fitted
 from gvcodec.rate.size import encode_to
 from gvcodec.types import Planes

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gvcodec.bitstream import Reader, Writer
     from gvcodec.config import EncoderConfig
     from gvcodec.decoder import Decoder
+    from gvcodec.decoding_limits import Limits
     from gvcodec.encoder import Encoder
-    from gvcodec.limits import Limits
     from gvcodec.video import Video
     from gvcodec.video import open_video as open
 
@@ -41,7 +41,7 @@ _PLACES = {
     "Decoder": ("gvcodec.decoder", "Decoder"),
     "Encoder": ("gvcodec.encoder", "Encoder"),
     "EncoderConfig": ("gvcodec.config", "EncoderConfig"),
-    "Limits": ("gvcodec.limits", "Limits"),
+    "Limits": ("gvcodec.decoding_limits", "Limits"),
     "Reader": ("gvcodec.bitstream", "Reader"),
     "Video": ("gvcodec.video", "Video"),
     "Writer": ("gvcodec.bitstream", "Writer"),

@@ -6,10 +6,9 @@ import sys
 def run() -> int:
     """The exit code. An interrupt while modules are loaded is no reason for a traceback."""
     try:
-        from gvcodec import console
-        from gvcodec.cli import main
+        from gvcodec.cli import _standard_streams, main
 
-        console.prepare()
+        _standard_streams.prepare()
         return main()
     except KeyboardInterrupt:
         print("gvcodec: interrupted", file=sys.stderr)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import DEFAULT, Limits
 from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
-from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.session import run

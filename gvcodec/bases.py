@@ -86,7 +86,7 @@ class Base:
     standard: Standard | None = None
 
 
-_UNITS, _STANDARD = "gvcodec.structure.units", "gvcodec.structure.standard"
+_UNITS, _STANDARD = "gvcodec.structure.standard.payloads", "gvcodec.structure.standard.codec"
 _FITTED = "gvcodec.rate.size_standard:encode_standard"
 #: In the order of their numbers. Bytes a pixel are measured at 720p with up to 16 threads (klt 25, av1 77, hevc 36; at 1080p 118
 #: for vvc) and rounded up, for hevc to the 16 reference frames that a stream may ask for.
@@ -96,10 +96,10 @@ for _base in (
         "klt",
         0,
         "gvcodec.allocation.klt:klt_encoder",
-        "gvcodec.structure.klt:open_decoder",
+        "gvcodec.structure.klt.codec:open_decoder",
         "gvcodec.rate.size_klt:encode_klt",
         40,
-        "gvcodec.structure.klt:model_path",
+        "gvcodec.structure.klt.codec:model_path",
         slot=0,
         q_map=((0, 0), (10, 7.9), (20, 14.3), (30, 19.5), (40, 25.7), (50, 31.7), (57, 36.8), (63, 47.6), (67, 63)),
         steered=True,

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec import layers
-from gvcodec import limits as limiting
+from gvcodec import decoding_limits, factory
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
+from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.structure import hashed
-from gvcodec.turns import Shared, in_turn, steps_in_turn
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
@@ -78,13 +77,13 @@ class Decoder(Shared):
         models: Sequence[str | Path] = (),
         low_delay: bool = False,
         device: str = "cpu",
-        limits: limiting.Limits = limiting.DEFAULT,
+        limits: decoding_limits.Limits = decoding_limits.DEFAULT,
         only_check: bool = False,
     ) -> None:
         super().__init__()
-        layers.check_settings()
+        factory.check_settings()
         paints = header.appearance_id is not None and not fidelity
-        limiting.check(header, paints, limits)
+        decoding_limits.check(header, paints, limits)
         self.header = header
         self.tracks: deque[bytes] = deque()
         self.metadata = b""
@@ -94,8 +93,8 @@ class Decoder(Shared):
         #: Without the first of their packets the others mean nothing.
         self._tracks_lost = False
         self._tracks_held = 0
-        self._structure = layers.structure_decoder(header, threads, models, low_delay)
-        self._painter = layers.painter(header, threads, models, device) if paints else None
+        self._structure = factory.structure_decoder(header, threads, models, low_delay)
+        self._painter = factory.painter(header, threads, models, device) if paints else None
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tuned: bytes | None = None
@@ -265,7 +264,7 @@ class Decoder(Shared):
         else:
             self._tracks_read.send(payload)
         self._tracks_read.waiting.clear()
-        self._tracks_held = len(payload) + limiting.OBJECT_BYTES + self._tracks_held * bool(self.tracks)
+        self._tracks_held = len(payload) + decoding_limits.OBJECT_BYTES + self._tracks_held * bool(self.tracks)
         if self._tracks_held > self._limits.side_memory:
             raise LimitError(f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB (--max-memory)")
         self.tracks.append(payload)

@@ -27,8 +27,8 @@ from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer, write_png
+from gvcodec.messages import counted
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.words import counted
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
 RATE = Fraction(24)

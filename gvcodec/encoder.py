@@ -21,14 +21,14 @@ from typing import Protocol
 
 import numpy as np
 
-from gvcodec import layers
+from gvcodec import factory
+from gvcodec.appearance.tuning_samples import Gop, Reservoir, part_limit
 from gvcodec.bases import base_of
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.samples import Gop, Reservoir, part_limit
+from gvcodec.sharing import Shared, in_turn
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
-from gvcodec.turns import Shared, in_turn
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _PEAK = 1023
@@ -72,9 +72,9 @@ class Encoder(Shared):
         """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control gives `structure`,
         an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass (tuned weights by the
         frame from which on they are in force). `wrap` takes a
-        maker of the structure encoder and gives the one to use (see `gvcodec.resume`). Raises `UsageError`."""
+        maker of the structure encoder and gives the one to use (see `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
-        layers.check_settings()
+        factory.check_settings()
         config = config or EncoderConfig()
         config = config.settled()
         assert config.scale is not None and config.base_q is not None
@@ -100,7 +100,7 @@ class Encoder(Shared):
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
         self.notes: list[str] = []
-        appearance, reason = layers.appearance_id(config.base)
+        appearance, reason = factory.appearance_id(config.base)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
@@ -109,14 +109,14 @@ class Encoder(Shared):
             config.scale,
             round(config.base_q),
             start_pts,
-            layers.structure_id(config.base),
+            factory.structure_id(config.base),
             appearance,
         )
         self._config = config
         self._progress = progress
         if wrap is not None:
-            structure = wrap(self.header, partial(layers.structure_encoder, fmt, config))
-        self._structure = structure or layers.structure_encoder(fmt, config)
+            structure = wrap(self.header, partial(factory.structure_encoder, fmt, config))
+        self._structure = structure or factory.structure_encoder(fmt, config)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
@@ -196,7 +196,7 @@ class Encoder(Shared):
             told = self._progress
             if told is not None:
                 told.tuned(0.0)
-            self.tuned, reason = layers.tune(
+            self.tuned, reason = factory.tune(
                 parts, self.header, self._config, told and told.say, told and told.tuned
             )
             if reason:

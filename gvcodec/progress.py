@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gvcodec.words import counted
+from gvcodec.messages import counted
 
 Item = TypeVar("Item")
 

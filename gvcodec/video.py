@@ -26,11 +26,11 @@ import numpy as np
 
 from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
 from gvcodec.decoder import DecodedFrame, Decoder
+from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.files import open_input
-from gvcodec.limits import DEFAULT, Limits, check
+from gvcodec.file_io import open_input
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.turns import Shared, in_turn, steps_in_turn
+from gvcodec.sharing import Shared, in_turn, steps_in_turn
 
 if TYPE_CHECKING:
     import torch

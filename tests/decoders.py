@@ -9,7 +9,7 @@ from oracle.klt import ReferenceDecoder
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure import Coded
-from gvcodec.structure.klt import KltDecoder
+from gvcodec.structure.klt.codec import KltDecoder
 from gvcodec.types import Planes
 
 

@@ -12,7 +12,7 @@ from clips import make_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.experiments.controls import Delayed, Shuffled
+from eval.experiments.wrong_allocators import Delayed, Shuffled
 from gvcodec import api
 from gvcodec.allocation.elbo import routed
 from gvcodec.allocation.oracle import LADDER, Oracle, Survey, best_within, lower_hull
@@ -29,7 +29,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt import KltDecoder, open_encoder
+from gvcodec.structure.klt.codec import KltDecoder, open_encoder
 from gvcodec.types import Planes, VideoFormat
 
 KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1, low_delay=True, base_q=36)

@@ -97,7 +97,7 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
 
 
 def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
-    from gvcodec.samples import Gop, Reservoir
+    from gvcodec.appearance.tuning_samples import Gop, Reservoir
 
     reservoir = Reservoir(FORMAT)
     reservoir.MAX_FRAMES = 48

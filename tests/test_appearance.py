@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from gvcodec.appearance import Painter, checkpoint, checkpoint_id, find_checkpoint
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
-from gvcodec.appearance.coder import Decoder, Encoder
 from gvcodec.appearance.motion import search, warp
 from gvcodec.appearance.payload import GROUPS, IDENTITY, Delta, pack, step_of, unpack
 from gvcodec.appearance.renderer import FilterBank, Renderer, new_renderer
 from gvcodec.appearance.texture import REFRESH, fresh
+from gvcodec.appearance.weight_coder import Decoder, Encoder
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.types import Planes, VideoFormat
@@ -282,16 +282,16 @@ def test_cut_and_extended_payloads_are_refused():
 
 
 def test_tuning_is_told_how_long_and_how_much(monkeypatch):
-    from gvcodec import appearance, layers
+    from gvcodec import appearance, factory
+    from gvcodec.appearance.tuning_samples import Part
     from gvcodec.bitstream import SequenceHeader
     from gvcodec.encoder import EncoderConfig
-    from gvcodec.samples import Part
 
     calls = []
     monkeypatch.setattr(appearance, "tune", lambda *a, **k: calls.append((a, k)) or b"tuned")
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     for config in (EncoderConfig(tune=5.0), EncoderConfig(tune_steps=7, tune_parts=3, tune_by="small")):
-        assert layers.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, "")
+        assert factory.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, "")
     (first, plain), (_, steered) = calls
     assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
     assert (
@@ -304,10 +304,10 @@ def test_tuning_is_told_how_long_and_how_much(monkeypatch):
 
 
 def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
-    from gvcodec import appearance, layers
+    from gvcodec import appearance, factory
+    from gvcodec.appearance.tuning_samples import Part
     from gvcodec.bitstream import SequenceHeader
     from gvcodec.encoder import EncoderConfig
-    from gvcodec.samples import Part
 
     answers, given = [None, b"one", None, b"two"], []
 
@@ -320,7 +320,7 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
     config = EncoderConfig(tune_steps=130)
-    assert layers.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
+    assert factory.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
     assert given == [(0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))]
     assert said[3] == "tuning: part 4 of 4, from frame 300"
 
@@ -383,16 +383,16 @@ def test_a_still_picture_is_not_tuned(monkeypatch):
 
 def test_tuning_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.appearance import tuning
-    from gvcodec.cli import _parser
+    from gvcodec.cli import parser
     from gvcodec.encoder import EncoderConfig
 
     plain = EncoderConfig()
     assert 2 * tuning._LOOKS[-1] < plain.tune_steps
     assert plain.tune is None and plain.tunes and not EncoderConfig(tune=0).tunes
     command = ["encode", "a", "b"]
-    assert _parser().parse_args(command).tune == (None, plain.tune_steps)
+    assert parser().parse_args(command).tune == (None, plain.tune_steps)
     for word, wanted in (("30", (30.0, 0)), ("off", (0.0, 0)), ("7steps", (None, 7))):
-        assert _parser().parse_args([*command, "--tune", word]).tune == wanted
+        assert parser().parse_args([*command, "--tune", word]).tune == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
     clock = itertools.count(0, 1000.0)
     monkeypatch.setattr(tuning.time, "monotonic", lambda: next(clock))

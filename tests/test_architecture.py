@@ -102,6 +102,32 @@ def test_a_base_is_a_record_and_an_encoder() -> None:
         gvcodec.encode(planes, format=fmt, base="raw")
 
 
+def test_a_command_is_one_file(tmp_path: Path) -> None:
+    """A file in a copy of `gvcodec/cli` is a command, in the help and when it is called."""
+    package = tmp_path / "gvcodec"
+    shutil.copytree(ROOT / "gvcodec", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "cli" / "mirror.py").write_text(
+        'HELP = "pictures the wrong way round"\n'
+        'def arguments(parser): parser.add_argument("input")\n'
+        'def run(options): print(options.input[::-1])\n'
+    )
+
+    def ours(*arguments: str) -> str:
+        program = (
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gvcodec.__main__ as m; "
+            f"assert m.__file__.startswith({str(tmp_path)!r}); sys.exit(m.run())"
+        )
+        given = [sys.executable, "-c", program, *arguments]
+        return subprocess.run(
+            given, check=True, cwd=tmp_path, capture_output=True, text=True
+        ).stdout
+
+    assert ours("mirror", "abc") == "cba\n"
+    listed = ours("--help")
+    assert "pictures the wrong way round" in listed and "_arguments" not in listed
+    assert listed.index("encode") < listed.index("decode ") < listed.index("cat ")
+
+
 def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
     pytest.importorskip("importlinter")
     shutil.copytree(

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import api, cli, console
+from gvcodec import api, cli
+from gvcodec.cli import _standard_streams
+from gvcodec.messages import counted
 from gvcodec.types import Colour, VideoFormat
-from gvcodec.words import counted
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
@@ -153,8 +154,8 @@ def test_other_encodings_get_near_characters(stream: Path, tmp_path: Path, encod
 
 
 def test_every_character_of_messages_has_a_near_one() -> None:
-    codecs.register_error("gvcodec", console._plain)
-    for path in Path(console.__file__).parent.rglob("*.py"):
+    codecs.register_error("gvcodec", _standard_streams._plain)
+    for path in Path(_standard_streams.__file__).parent.rglob("*.py"):
         odd = "".join(character for character in path.read_text() if not character.isascii())
         assert odd.encode("ascii", "gvcodec").isascii()
     assert "3×4…▁█\udcff".encode("ascii", "gvcodec") == b"3x4..._#\\udcff"

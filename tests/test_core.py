@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gvcodec import _core
-from gvcodec.structure import reference_loop
-from gvcodec.structure.klt import make_model
+from gvcodec.structure.klt import reference_loop
+from gvcodec.structure.klt.codec import make_model
 from gvcodec.train.fit import first_model
 
 pytestmark = pytest.mark.usefixtures("form")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from clips import DATA, make_clip, needs_clips
 
-from eval.experiments.static import CHANNELS, SYNTAX, Tables, count_clips, read_clips
-from gvcodec.structure.reference_contexts import FAMILIES, SLOT
+from eval.experiments.static_tables import CHANNELS, SYNTAX, Tables, count_clips, read_clips
+from gvcodec.structure.klt.reference_contexts import FAMILIES, SLOT
 
 
 def family(seen: np.ndarray, name: str) -> np.ndarray:
@@ -32,7 +32,7 @@ class Spy(Tables):
 
 
 def test_tokens_and_decisions_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eval.experiments.static.Tables", Spy)
+    monkeypatch.setattr("eval.experiments.static_tables.Tables", Spy)
     found = count_clips([make_clip(80, 64, 6, seed=2)], 30)
     assert sum(t.frames for t in found.values()) == 6
     for tables in found.values():

@@ -20,7 +20,7 @@ from eval.report.data import Results
 from eval.report.page import _heatmaps
 from eval.speed import measure
 from eval.table import _delta, make_table, ratio_at_equal_psnr
-from gvcodec.cli import _parser
+from gvcodec.cli import parser
 
 
 @pytest.mark.parametrize("word", ["gvcodec:base=vvc", "gvcodec:base=vvc:preset=1:tune=60steps"])
@@ -28,7 +28,7 @@ def test_a_rate_is_searched_for_without_tuning_and_with_the_fastest_preset(word)
     codec = resolve([word], Options())[0]
     assert codec.quicker is not None
     searching, counting = (
-        _parser().parse_args(["1" if w.startswith("{") else w for w in words[3:]])
+        parser().parse_args(["1" if w.startswith("{") else w for w in words[3:]])
         for words in (codec.quicker, codec.encode)
     )
     assert (searching.preset, searching.tune) == (4, (0.0, 0))

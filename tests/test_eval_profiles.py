@@ -27,7 +27,7 @@ from eval.tools import EvalError
 from eval.video import prepare
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
-from gvcodec.cli import _parser
+from gvcodec.cli import parser
 
 #: Writes 3000 >> q bytes and decodes to grey.
 GREY = r"""
@@ -192,7 +192,7 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
 
 def test_tokens_are_a_base_of_the_codec_word():
     codec = resolve(["gvcodec:base=tokens:tune=off"], Options())[0]
-    parsed = _parser().parse_args(["1" if word.startswith("{") else word for word in codec.encode[3:]])
+    parsed = parser().parse_args(["1" if word.startswith("{") else word for word in codec.encode[3:]])
     assert (codec.name, codec.delay, parsed.base, codec.q_range) == ("gvcodec-tokens-tuneoff", "low", "tokens", (0, 63))
     assert list(codec.outputs) == ["fidelity", "rendered"] and "tokens" in IN_ORDER
     for word, wrong in (

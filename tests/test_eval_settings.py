@@ -7,7 +7,7 @@ pytest.importorskip("imageio_ffmpeg")
 
 from eval.__main__ import main
 from eval.tools import read_json
-from gvcodec.structure.encoders import USUAL_PRESET
+from gvcodec.structure.standard.encoders import USUAL_PRESET
 
 
 def test_table(tmp_path, capsys, made_weights):

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import api, cli, files, resume
+from gvcodec import api, cli, file_io
 from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
-from gvcodec.files import PendingFile, protected
+from gvcodec.file_io import PendingFile, protected
 from gvcodec.media.writer import open_writer
-from gvcodec.resume import Journal
+from gvcodec.streams import resume
+from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -236,7 +237,7 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     with protected([str(path), str(tmp_path / "none")]), pytest.raises(MediaError, match="is the input"):
         PendingFile(path, True)
-    assert not files._inputs
+    assert not file_io._inputs
     with PendingFile(path, True):
         pass
     assert path.read_bytes() == b""

@@ -13,8 +13,8 @@ from test_cli import gvcodec
 
 from gvcodec import api
 from gvcodec.bitstream import Reader
-from gvcodec.heatmap import WindowFrame, _width, _write, heatmap, heatmap_format, mean_frame, windows_of
 from gvcodec.media.reader import VideoReader
+from gvcodec.streams.heatmap import WindowFrame, _width, _write, heatmap, heatmap_format, mean_frame, windows_of
 from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(512, 300, Fraction(25), Fraction(1, 25))

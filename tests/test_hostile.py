@@ -16,17 +16,17 @@ import pytest
 from conftest import moving_texture
 
 import gvcodec
-from gvcodec import cli, limits
+from gvcodec import cli, decoding_limits
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.decoding_limits import Limits
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
-from gvcodec.limits import Limits
 from gvcodec.media.heads import make_head, open_head
 from gvcodec.media.tracks import TrackReader
-from gvcodec.structure.ffmpeg import decoded, open_decoder, unit_of
-from gvcodec.structure.units import restore_av1
-from gvcodec.tools.gops import BASE_WEIGHTS, GopSource
+from gvcodec.streams.gops import BASE_WEIGHTS, GopSource
+from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.structure.standard.payloads import restore_av1
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(m
     unit = restore_av1(key.payload)[2:]
     bomb = Packet(Kind.KEY, unit + b"\x1a\x01\x80" * 1000)
     header = Reader(io.BytesIO(data)).header
-    monkeypatch.setattr("gvcodec.structure.standard.decoded", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr("gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         list(gvcodec.decode_planes(stream_of(header, [bomb, *others]), fidelity=True))
 
@@ -259,7 +259,7 @@ def test_the_hold_on_memory_ends_with_its_block(plain: bytes) -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)), pytest.raises(MemoryError):
+    with decoding_limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)), pytest.raises(MemoryError):
         np.ones(1 << 27)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 

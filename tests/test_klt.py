@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.structure import CodedFrame
-from gvcodec.structure.klt import MIN_GOP, KltDecoder, KltEncoder, KltTools, load_model
+from gvcodec.structure.klt.codec import MIN_GOP, KltDecoder, KltEncoder, KltTools, load_model
 from gvcodec.train.fit import first_model
 from gvcodec.types import Planes
 

@@ -13,8 +13,8 @@ from conftest import psnr
 from gvcodec import _core
 from gvcodec.errors import UsageError
 from gvcodec.structure import CodedFrame
-from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, open_encoder
-from gvcodec.structure.lookahead import DEPTH
+from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, KltTools, open_encoder
+from gvcodec.structure.klt.lookahead import DEPTH
 from gvcodec.types import Planes, VideoFormat
 
 NOISE = 100.0

@@ -13,7 +13,7 @@ import gvcodec
 from gvcodec.bases import coarsest_q, index_of, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
-from gvcodec.structure.vvenc import find_ffmpeg
+from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import VideoFormat
 
 BASES = ("klt", "hevc", "vvc")

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from test_cli import FORMAT, gvcodec
 from test_media import with_audio
 
-from gvcodec import api, layers
-from gvcodec.allocation.pace import Constant, SizePace
+from gvcodec import api, factory
+from gvcodec.allocation.frame_quality import Constant, SizePace
 from gvcodec.appearance.perceptual import find_weights
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
@@ -30,12 +30,12 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
 from gvcodec.rate.budget import Budget, parse_amount
-from gvcodec.rate.passes import Open, Pass, run
+from gvcodec.rate.one_pass import Open, Pass, run
 from gvcodec.rate.search import Fitted
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.size_standard import Point, following_pass
 from gvcodec.rate.target import encode_for, parse_target
-from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, KltEncoder, steps_and_lambda
+from gvcodec.structure.klt.codec import Q_COARSEST, Q_FINEST, KltEncoder, steps_and_lambda
 from gvcodec.types import Planes, VideoFormat
 
 KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1)
@@ -207,8 +207,8 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
 def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [({0: b"weights" * 100}, ""), ({}, "tuning does not pay")]
-    monkeypatch.setattr(layers, "appearance_id", lambda base: (b"12345678", ""))
-    monkeypatch.setattr(layers, "tune", lambda *given: answers.pop(0))
+    monkeypatch.setattr(factory, "appearance_id", lambda base: (b"12345678", ""))
+    monkeypatch.setattr(factory, "tune", lambda *given: answers.pop(0))
     config = dataclasses.replace(KLT, base=base, tune=1.0)
     least = 6000 * (0.99 if base == "klt" else 0.97)  # so small an AV1 stream has coarse steps
     fitted = fit(clip, config, size=6000)

@@ -18,8 +18,8 @@ from gvcodec import _core
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
 from gvcodec.models import find_model
-from gvcodec.structure import reference_contexts, reference_loop
-from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model
+from gvcodec.structure.klt import reference_contexts, reference_loop
+from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, load_model
 from gvcodec.types import Planes
 
 #: Payloads, which of them are key frames, and their model: hypothesis takes no fixtures of a module.

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from gvcodec import _core
 from gvcodec.errors import WrongModelError
-from gvcodec.structure.klt import KltDecoder, KltEncoder, load_model, model_path
+from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, load_model, model_path
 from gvcodec.train.fit import central, read_clip
 
 OLD = model_path().with_name("klt-1.safetensors")

@@ -214,7 +214,7 @@ def test_fuzz_corpus_of_streams(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((FUZZ / "klt").iterdir()), ids=lambda path: path.name)
 def test_fuzz_corpus_of_the_klt_decoder(path: Path) -> None:
     from gvcodec import _core
-    from gvcodec.structure.klt import make_model
+    from gvcodec.structure.klt.codec import make_model
     from gvcodec.train.fit import first_model
 
     data = path.read_bytes()

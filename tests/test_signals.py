@@ -19,7 +19,7 @@ from conftest import moving_texture
 from gvcodec import api, signals
 from gvcodec.errors import UsageError
 from gvcodec.media.writer import open_writer
-from gvcodec.structure.vvenc import find_ffmpeg
+from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -139,7 +139,7 @@ def test_a_signal_ends_a_decode_at_any_moment(stream: Path, tmp_path: Path) -> N
 STUCK = """
 import hashlib, sys, types
 from gvcodec import cli
-from gvcodec.files import open_output
+from gvcodec.file_io import open_output
 from gvcodec.signals import held
 
 def info(options):

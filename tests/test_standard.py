@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import CodedFrame, encoders
-from gvcodec.structure.encoders import FOR_THE_EYE, looks_drawn
+from gvcodec.structure import CodedFrame
 from gvcodec.structure.resample import DOWN, UP, Resampler
-from gvcodec.structure.standard import StandardDecoder, StandardEncoder
-from gvcodec.structure.units import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
+from gvcodec.structure.standard import encoders
+from gvcodec.structure.standard.codec import StandardDecoder, StandardEncoder
+from gvcodec.structure.standard.encoders import FOR_THE_EYE, looks_drawn
+from gvcodec.structure.standard.payloads import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
 from gvcodec.types import Colour, Planes, VideoFormat
 
 FULL = Fraction(1)
@@ -164,7 +165,7 @@ def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> 
     packets, _ = encode(clip[:8], "av1", 20)
     code = (
         "import sys, pickle; from fractions import Fraction\n"
-        "from gvcodec.structure.standard import StandardDecoder; from gvcodec.types import VideoFormat\n"
+        "from gvcodec.structure.standard.codec import StandardDecoder; from gvcodec.types import VideoFormat\n"
         "payloads = pickle.load(sys.stdin.buffer)\n"
         "for _ in range(100):\n"
         "    decoder = StandardDecoder(VideoFormat(96, 80, Fraction(30), Fraction(1, 30)), 'av1', threads=2)\n"

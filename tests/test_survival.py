@@ -280,7 +280,8 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path: Path, clip: li
     writer.finish(bytes(8))
     (tmp_path / "a.bin").write_bytes(stream.getvalue())
     limited = (
-        "from gvcodec import limits, cli; import sys; limits.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"
+        "from gvcodec import cli, decoding_limits; import sys; decoding_limits.check = lambda *_: None; "
+        "sys.exit(cli.main(sys.argv[1:]))"
     )
     arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m"), "--max-memory", "100M", "--threads", "1"]
     done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, check=False, timeout=120)
@@ -321,7 +322,7 @@ def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path: Path, base: str) -
 
 
 def test_resuming_needs_the_same_video(tmp_path: Path, clip: list[Planes]) -> None:
-    from gvcodec.resume import Journal
+    from gvcodec.streams.resume import Journal
 
     header = Reader(io.BytesIO(made(clip[:2]))).header
     with Journal(str(tmp_path / "o.bin"), "one") as journal:

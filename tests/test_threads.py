@@ -25,7 +25,7 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
-from gvcodec.structure.klt import KltDecoder, KltEncoder, KltTools, load_model
+from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, KltTools, load_model
 from gvcodec.types import VideoFormat
 
 BASES = ["klt", "av1", "hevc", "vvc"]

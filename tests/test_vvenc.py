@@ -14,8 +14,8 @@ from test_standard import decode, form
 
 from gvcodec import cli
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.structure import vvenc
-from gvcodec.structure.standard import StandardEncoder
+from gvcodec.structure.standard import vvenc
+from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.types import Colour, Planes, VideoFormat
 
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "core/streams.hpp"
+#include "entropy/streams.hpp"
 
 namespace gv::cuda {
 

@@ -1,7 +1,7 @@
 // The CUDA form of the stream coder, run on the processor, block after block: what its tests look at where there is no device.
 #pragma once
 
-#include "core/streams.hpp"
+#include "entropy/streams.hpp"
 
 namespace gv::cuda {
 

@@ -5,7 +5,7 @@
 // lets all threads meet afterwards, `group.one(fn)` calls fn() in one thread. Arithmetic that chooses bits comes from csrc/core.
 #pragma once
 
-#include "core/streams.hpp"
+#include "entropy/streams.hpp"
 
 namespace gv::cuda {
 

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <random>
 
-#include "core/klt_encoder.hpp"
+#include "klt/encoder.hpp"
 
 namespace gvtest {
 

@@ -1,7 +1,7 @@
 // The encoder's code lengths of last indices and signs, whose contexts it all knows, are those of the entropy model.
 #include "check.hpp"
 
-#include "core/costs.hpp"
+#include "klt/costs.hpp"
 
 using namespace gvtest;
 

@@ -1,7 +1,7 @@
 // Every integer routine that is compiled for several instruction sets, in each of them, against a
 // plain twin; and the choice of the form.
 #include "check.hpp"
-#include "core/intnet.hpp"
+#include "entropy/intnet.hpp"
 
 using namespace gvtest;
 

@@ -1,7 +1,7 @@
 // KLT structure layer: the decoder's loop frames are the encoder's, at odd sizes, every quality, on one thread or two; bytes and
 // frames are the same in every form of the loops.
 #include "check.hpp"
-#include "core/lookahead.hpp"
+#include "klt/lookahead.hpp"
 
 using namespace gvtest;
 

@@ -1,7 +1,7 @@
 // Look-ahead and multipliers of lambda at odd sizes: importance stays within its bounds on any number of threads, and a
 // frame that was coded with multipliers decodes as any other.
 #include "check.hpp"
-#include "core/lookahead.hpp"
+#include "klt/lookahead.hpp"
 
 using namespace gvtest;
 

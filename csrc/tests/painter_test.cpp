@@ -1,10 +1,10 @@
 // The renderer in the core at odd sizes, with vectors that lead anywhere and weights of any size: the same picture on any number of
-// threads, in every form of the loops; sums of rows in each against a plain twin. (What it paints is compared with the network in tests/test_rows.py.)
+// threads, in every form of the loops; sums of rows in each against a plain twin. (What it paints is compared with the network in tests/test_cpu_painter.py.)
 #include <limits>
 #include <memory>
 
 #include "check.hpp"
-#include "core/painter.hpp"
+#include "painter/painter.hpp"
 
 using namespace gvtest;
 

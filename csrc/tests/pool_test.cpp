@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "check.hpp"
-#include "core/pool.hpp"
+#include "common/pool.hpp"
 
 #if defined(__GLIBC__)
 #include <pthread.h>

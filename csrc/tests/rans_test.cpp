@@ -1,6 +1,6 @@
 // Range coder: round trips, cost against the ideal code length, arbitrary bytes.
 #include "check.hpp"
-#include "core/cdf.hpp"
+#include "entropy/cdf.hpp"
 
 using namespace gvtest;
 

@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "check.hpp"
-#include "core/streams.hpp"
+#include "entropy/streams.hpp"
 #include "cuda/backend.hpp"
 #include "cuda/emulated.hpp"
 

@@ -12,10 +12,10 @@ from collections import deque
 
 import numpy as np
 
-from gvcodec.allocation.pace import SLOPE, framed
+from gvcodec.allocation.frame_quality import SLOPE, framed
 from gvcodec.errors import UsageError
 from gvcodec.structure import Coded, StructureEncoder
-from gvcodec.structure.klt import Q_COARSEST
+from gvcodec.structure.klt.codec import Q_COARSEST
 from gvcodec.types import Plane, Planes
 
 #: Bytes that may stand beside a key frame: end of the GOP before, start of a new one.

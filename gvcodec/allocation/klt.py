@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from gvcodec.allocation.registry import budgets
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt import open_encoder
+from gvcodec.structure.klt.codec import open_encoder
 from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.config import EncoderConfig
-    from gvcodec.structure.klt import Pace
+    from gvcodec.structure.klt.codec import Pace
 
 
 def klt_encoder(fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = None) -> StructureEncoder:

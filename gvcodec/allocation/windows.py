@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.structure.klt import FrameOutcome, LambdaMap
+from gvcodec.structure.klt.codec import FrameOutcome, LambdaMap
 from gvcodec.types import Plane, Planes
 
 SIDE = 256

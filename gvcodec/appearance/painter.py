@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from gvcodec.appearance.checkpoint import load_checkpoint
+from gvcodec.appearance.cpu_painter import RowPainter
 from gvcodec.appearance.motion import search
-from gvcodec.appearance.on_device import NetworkPainter
 from gvcodec.appearance.payload import unpack
 from gvcodec.appearance.renderer import BASES, condition
-from gvcodec.appearance.rows import RowPainter
+from gvcodec.appearance.torch_painter import NetworkPainter
 from gvcodec.errors import UsageError
-from gvcodec.turns import forked
+from gvcodec.sharing import forked
 from gvcodec.types import Plane, Planes, VideoFormat
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.appearance.coder import Decoder, Encoder
 from gvcodec.appearance.renderer import Renderer
+from gvcodec.appearance.weight_coder import Decoder, Encoder
 from gvcodec.errors import DamagedStreamError
 
 IDENTITY = b"\0"

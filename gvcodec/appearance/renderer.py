@@ -13,8 +13,8 @@ done at half resolution or below, luma as four interleaved channels:
 
 Maps predicted per block are interpolated linearly, so blocks leave no borders.
 
-This is the definition, for training and for every device. Decoders run it through `gvcodec.appearance.rows`, whose C++ form
-(csrc/core/painter.cpp) has to follow when something changes here other than parameters and sizes; tests compare the two.
+This is the definition, for training and for every device. Decoders run it through `gvcodec.appearance.cpu_painter`, whose C++ form
+(csrc/painter/painter.cpp) has to follow when something changes here other than parameters and sizes; tests compare the two.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ from gvcodec.appearance.payload import (
 )
 from gvcodec.appearance.planes import to_tensors
 from gvcodec.appearance.renderer import Renderer, condition
+from gvcodec.messages import counted
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.words import counted
 
 if TYPE_CHECKING:
     from gvcodec.appearance.perceptual.objective import Objective

@@ -15,8 +15,8 @@ from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.bitstream.writer import LOOP_HASH_BYTES
+from gvcodec.decoding_limits import Limits, check
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.limits import Limits, check
 
 _END_PAYLOAD = LOOP_HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES

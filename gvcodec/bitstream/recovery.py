@@ -30,7 +30,7 @@ from gvcodec.bitstream.packets import (
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import LOOP_HASH_BYTES
 from gvcodec.errors import DamagedStreamError
-from gvcodec.words import counted
+from gvcodec.messages import counted
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
 _GOP_HEAD = re.compile(b"[" + b"".join(re.escape(bytes([size << 2 | Kind.GOP])) for size in range(4, 14)) + b"]")

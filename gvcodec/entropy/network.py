@@ -1,4 +1,4 @@
-"""NumPy reference of integer network inference (`csrc/core/intnet.*`): u8 activations, s8 weights, exact everywhere."""
+"""NumPy reference of integer network inference (`csrc/entropy/intnet.*`): u8 activations, s8 weights, exact everywhere."""
 
 from __future__ import annotations
 

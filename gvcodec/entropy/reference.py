@@ -1,6 +1,6 @@
 """Plain Python reference of the entropy coder: rANS, adaptive mixing, and the two forms of a binary coder.
 
-The same integers and the same bytes as `csrc/core/rans.*` and `csrc/core/mixer.*`, written for reading rather than for
+The same integers and the same bytes as `csrc/entropy/rans.*` and `csrc/entropy/mixer.*`, written for reading rather than for
 speed; tests hold the two against each other. Probabilities are 16 bit, log odds are natural logarithms in 1/256.
 
 Range coder: J. Duda, "Asymmetric numeral systems", arXiv:1311.2540. Mixing: M. Mahoney, "Adaptive weighing of context

@@ -27,8 +27,8 @@ from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
 from gvcodec.media.siting import CENTRE, LEFT, Rotation
 from gvcodec.media.tracks import TrackCopier
+from gvcodec.messages import counted
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.words import counted
 
 _FULL_RANGE = 2
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}

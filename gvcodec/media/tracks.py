@@ -15,8 +15,8 @@ import av
 from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
+from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.errors import DamagedStreamError, LimitError
-from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.heads import KINDS, make_head, open_head
 
 #: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.

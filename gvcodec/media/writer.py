@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol, Self
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.files import PendingFile, refuse_input
+from gvcodec.file_io import PendingFile, refuse_input
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader

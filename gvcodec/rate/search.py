@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
-from gvcodec.rate.passes import Extent, Open, Pass, Watch
+from gvcodec.rate.one_pass import Extent, Open, Pass, Watch
 
 #: Quality and bits a pixel that go together on average, to begin a search.
 _USUAL_Q, _USUAL_BPP = 40.0, 0.045

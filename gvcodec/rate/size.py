@@ -7,7 +7,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.rate.budget import Budget
-from gvcodec.rate.passes import Open, Watch, measure
+from gvcodec.rate.one_pass import Open, Watch, measure
 from gvcodec.rate.search import Fitted, Search
 
 

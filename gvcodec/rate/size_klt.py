@@ -12,13 +12,13 @@ import itertools
 import math
 from collections.abc import Mapping
 
+from gvcodec.allocation.frame_quality import LAST_TRIALS, SLOPE, Constant, SizePace, framed
 from gvcodec.allocation.klt import klt_encoder
-from gvcodec.allocation.pace import LAST_TRIALS, SLOPE, Constant, SizePace, framed
-from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import Fitted, Search
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt import Q_COARSEST, Q_FINEST, Pace
-from gvcodec.structure.lookahead import DEPTH
+from gvcodec.structure.klt.codec import Q_COARSEST, Q_FINEST, Pace
+from gvcodec.structure.klt.lookahead import DEPTH
 
 #: The index and varints may take so much more in the last pass than in the one before it.
 _SLACK_OF_A_GOP, _SLACK = 2, 4

@@ -16,10 +16,10 @@ from fractions import Fraction
 
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
-from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
-from gvcodec.structure.encoders import FOR_THE_EYE
-from gvcodec.structure.standard import StandardEncoder
+from gvcodec.structure.standard.codec import StandardEncoder
+from gvcodec.structure.standard.encoders import FOR_THE_EYE
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from gvcodec.rate.passes import Pass, run
+from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 
 #: Steps of quality between which keyframes still differ.

@@ -18,11 +18,11 @@ from gvcodec.bases import base_of
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.rate.passes import Extent, Open, Pass, Watch, measure, run
+from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 
 if TYPE_CHECKING:
     from gvcodec.appearance.perceptual import Lpips

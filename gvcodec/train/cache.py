@@ -29,8 +29,8 @@ from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.errors import MediaError
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt import KltEncoder
-from gvcodec.structure.standard import StandardEncoder
+from gvcodec.structure.klt.codec import KltEncoder
+from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
 
 WINDOW, LENGTH, RUNS = 256, 3, 10

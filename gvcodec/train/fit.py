@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gvcodec import _core
 from gvcodec.media.reader import VideoReader
-from gvcodec.structure.klt import GOLDEN_PERIOD, KEY_GAIN, make_model
+from gvcodec.structure.klt.codec import GOLDEN_PERIOD, KEY_GAIN, make_model
 from gvcodec.types import Planes
 
 SAMPLES = 384

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
-from gvcodec.structure.standard import StandardEncoder
+from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.structure.tokens.model import Picture
 from gvcodec.train.cache import held_out
 from gvcodec.types import Planes, VideoFormat

@@ -26,10 +26,10 @@ from eval.robustness.mutations import sealed_packets
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
 from gvcodec.decoder import Decoder
 from gvcodec.errors import GvcodecError
-from gvcodec.layers import structure_id
+from gvcodec.factory import structure_id
 from gvcodec.media.tracks import TrackReader
-from gvcodec.tools import report
-from gvcodec.tools.gops import GopSource
+from gvcodec.streams import info
+from gvcodec.streams.gops import GopSource
 from gvcodec.types import VideoFormat
 
 BASES = ("klt", "av1", "hevc")
@@ -76,7 +76,7 @@ def one_input(data: bytes) -> None:
 def _report(stream: bytes) -> None:
     reader = Reader(io.BytesIO(stream))
     reader.gops()
-    report.text(report.facts(reader), 80)
+    info.text(info.facts(reader), 80)
 
 
 def _decode(stream: bytes) -> None:

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from gvcodec.entropy.reference import BitDecoder, MixState, clamp
 from gvcodec.errors import DamagedStreamError
-from gvcodec.structure import reference_loop as loop
-from gvcodec.structure.klt import model_path
-from gvcodec.structure.reference_contexts import (
+from gvcodec.structure.klt import reference_loop as loop
+from gvcodec.structure.klt.codec import model_path
+from gvcodec.structure.klt.reference_contexts import (
     GROUP_BITS,
     GROUP_FIRST,
     OLDEST,
@@ -44,9 +44,9 @@ from gvcodec.structure.reference_contexts import (
     sign3,
     small,
 )
-from gvcodec.structure.reference_loop import Ints
-from gvcodec.structure.reference_refiner import Refinement, Refiner, RefinerModel
-from gvcodec.structure.reference_tokens import GOLDEN, LAST, STILL, Motion, Tokens, Vector
+from gvcodec.structure.klt.reference_loop import Ints
+from gvcodec.structure.klt.reference_refiner import Refinement, Refiner, RefinerModel
+from gvcodec.structure.klt.reference_tokens import GOLDEN, LAST, STILL, Motion, Tokens, Vector
 from gvcodec.types import Planes
 
 MV_LIMIT = 4095

@@ -1,4 +1,4 @@
-"""Plain Python reference of the integer coder by Laplace tables (`csrc/core/cdf.*`): same tables, same bytes.
+"""Plain Python reference of the integer coder by Laplace tables (`csrc/entropy/cdf.*`): same tables, same bytes.
 
 Scale i (0…63) means a mean absolute deviation of 64 · 2^((i - 63) / 6); the mean comes in eighths. Symbols of a table
 are the distances from the integer nearest to the mean, 0, 1, -1, 2, -2 …, and an escape that an exp-Golomb code of the

@@ -1,4 +1,4 @@
-"""Plain Python reference of streams whose tables a network predicts (`csrc/core/streams.*`): same bytes, one stream at a time."""
+"""Plain Python reference of streams whose tables a network predicts (`csrc/entropy/streams.*`): same bytes, one stream at a time."""
 
 from __future__ import annotations
 

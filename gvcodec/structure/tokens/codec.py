@@ -20,8 +20,8 @@ from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame, FloatPlanes
-from gvcodec.structure.cuts import CutFinder
-from gvcodec.structure.standard import MIN_GOP, StandardDecoder, StandardEncoder
+from gvcodec.structure.scene_cuts import CutFinder
+from gvcodec.structure.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
 from gvcodec.structure.tokens.checkpoint import find_tokens, read_model, read_network, read_sizes
 from gvcodec.structure.tokens.entropy import Integers
 from gvcodec.structure.tokens.model import PEAK, WINDOW, Picture, State, search

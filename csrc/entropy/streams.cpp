@@ -1,0 +1,100 @@
+#include "entropy/streams.hpp"
+
+namespace gv {
+namespace {
+
+class CpuBackend final : public StreamBackend {
+ public:
+  void forward(const IntegerNetwork& network, const uint8_t* in, int rows, int32_t* out) override { network.forward(in, rows, out); }
+
+  Packets encode(const Batch& batch, const int32_t* values, const uint8_t* scale, const int16_t* mean) override {
+    Packets packets;
+    for (int s = 0; s < batch.streams; ++s) {
+      RansEncoder coder;
+      for (int i = 0; i < batch.counts[s]; ++i) {
+        const size_t at = batch.at(s, i);
+        encode_integer(coder, scale[at], mean[at], values[at]);
+      }
+      append(packets, coder.finish());
+    }
+    return packets;
+  }
+
+  void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean, int32_t* values, uint8_t* whole) override {
+    std::fill_n(values, batch.at(batch.streams, 0), 0);
+    for (int s = 0; s < batch.streams; ++s) {
+      RansDecoder coder = reader(packets, s);
+      for (int i = 0; i < batch.counts[s]; ++i) {
+        const size_t at = batch.at(s, i);
+        values[at] = decode_integer(coder, scale[at], mean[at]);
+      }
+      whole[s] = coder.finished();
+    }
+  }
+
+  Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side, int side_count, const int32_t* values) override {
+    const int inputs = network.inputs();
+    std::vector<uint8_t> contexts(static_cast<size_t>(batch.steps) * inputs);
+    std::vector<int32_t> models(static_cast<size_t>(batch.steps) * kPredictedOutputs);
+    Packets packets;
+    for (int s = 0; s < batch.streams; ++s) {
+      const int32_t* row = values + batch.at(s, 0);
+      for (int i = 0; i < batch.counts[s]; ++i)
+        gather(side + batch.at(s, i) * side_count, side_count, row, i, inputs, contexts.data() + static_cast<size_t>(i) * inputs);
+      network.forward(contexts.data(), batch.counts[s], models.data());
+      RansEncoder coder;
+      for (int i = 0; i < batch.counts[s]; ++i) encode_integer(coder, predicted_scale(models[2 * i]), predicted_mean(models[2 * i + 1]), row[i]);
+      append(packets, coder.finish());
+    }
+    return packets;
+  }
+
+  // Step by step, so that the network serves all streams at once.
+  void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets, const uint8_t* side, int side_count,
+                        int32_t* values, uint8_t* whole) override {
+    std::fill_n(values, batch.at(batch.streams, 0), 0);
+    std::vector<RansDecoder> coders;
+    for (int s = 0; s < batch.streams; ++s) coders.push_back(reader(packets, s));
+    const int inputs = network.inputs();
+    std::vector<uint8_t> contexts(static_cast<size_t>(batch.streams) * inputs);
+    std::vector<int32_t> models(static_cast<size_t>(batch.streams) * kPredictedOutputs);
+    std::vector<int> active;
+    for (int i = 0; i < batch.steps; ++i) {
+      active.clear();
+      for (int s = 0; s < batch.streams; ++s) {
+        if (i >= batch.counts[s]) continue;
+        uint8_t* to = contexts.data() + active.size() * inputs;
+        gather(side + batch.at(s, i) * side_count, side_count, values + batch.at(s, 0), i, inputs, to);
+        active.push_back(s);
+      }
+      network.forward(contexts.data(), static_cast<int>(active.size()), models.data());
+      const int32_t* model = models.data();
+      for (const int s : active) {
+        values[batch.at(s, i)] = decode_integer(coders[s], predicted_scale(model[0]), predicted_mean(model[1]));
+        model += kPredictedOutputs;
+      }
+    }
+    for (int s = 0; s < batch.streams; ++s) whole[s] = coders[s].finished();
+  }
+
+ private:
+  static void append(Packets& packets, const std::vector<uint8_t>& bytes) {
+    packets.bytes.insert(packets.bytes.end(), bytes.begin(), bytes.end());
+    packets.start.push_back(packets.bytes.size());
+  }
+  static RansDecoder reader(const Packets& packets, int s) {
+    return {packets.bytes.data() + packets.start[s], static_cast<size_t>(packets.start[s + 1] - packets.start[s])};
+  }
+  static void gather(const uint8_t* side, int side_count, const int32_t* values, int step, int inputs, uint8_t* to) {
+    for (int k = 0; k < inputs; ++k) to[k] = context(side, side_count, values, step, k);
+  }
+};
+
+}  // namespace
+
+StreamBackend& cpu_backend() {
+  static CpuBackend backend;
+  return backend;
+}
+
+}  // namespace gv

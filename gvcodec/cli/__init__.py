@@ -1,0 +1,141 @@
+"""Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them.
+
+Each module of this folder whose name begins with a letter is a command of that name; nothing else has to know it:
+
+    HELP = "the line in `gvcodec --help`"
+    def arguments(parser: argparse.ArgumentParser) -> None: ...     # options: `_arguments` has those that many share
+    def run(options: argparse.Namespace) -> None: ...               # what it does; errors are raised
+
+Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it reads.
+
+Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
+5 decoded frames differ from the encoder's; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on
+standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NoReturn
+
+import gvcodec
+from gvcodec import signals
+from gvcodec.cli import _standard_streams
+from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.file_io import protected
+
+#: Listed first; the others come in alphabetical order.
+_FIRST = ("encode", "decode")
+
+
+def commands() -> list[str]:
+    """Names of all commands."""
+    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"]
+    return sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, return the exit code."""
+    # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        with _written() if arguments is None else contextlib.nullcontext():
+            given = sys.argv[1:] if arguments is None else arguments
+            options = parser(given).parse_args(given)
+            if "" in (*_inputs(options), getattr(options, "output", None)):
+                raise UsageError("the name of a file is empty")
+            with signals.guarded(), protected(_inputs(options)):
+                _module(options.command).run(options)
+    except GvcodecError as error:
+        print(f"gvcodec: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        _standard_streams.drop_output()
+        return GvcodecError.exit_code
+    except signals.Interrupted as interrupted:
+        if arguments is None:
+            # While the exception is held, so are the encoders that frames on its way made.
+            signals.leave(interrupted.exit_code)
+        signals.abort()
+        print("gvcodec: interrupted", file=sys.stderr)
+        return interrupted.exit_code
+    except MemoryError:
+        print("gvcodec: out of memory", file=sys.stderr)
+        return GvcodecError.exit_code
+    except OSError as error:
+        print(f"gvcodec: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        return GvcodecError.exit_code
+    return 0
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """At the end, also when help was asked for, all of standard output is out. After an error that has
+    been told what cannot be written is dropped."""
+    try:
+        yield
+    except SystemExit:
+        _standard_streams.finish()
+        raise
+    except (GvcodecError, OSError):
+        with contextlib.suppress(OSError):
+            _standard_streams.finish()
+        raise
+    _standard_streams.finish()
+
+
+def _inputs(options: argparse.Namespace) -> list[str]:
+    """Files that a command reads and must not write."""
+    named = (getattr(options, name, None) for name in ("input", "source"))
+    return [*getattr(options, "inputs", ()), *(name for name in named if name is not None)]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the value of an argument; usage comes where arguments are missing or unknown."""
+
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        try:
+            return super()._get_value(action, text)
+        except argparse.ArgumentError as error:
+            self._refuse(error)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if isinstance(action, argparse._SubParsersAction):
+                raise
+            self._refuse(error)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            _standard_streams.out(message.rstrip("\n"))
+        else:
+            sys.stderr.write(message)
+
+    def _refuse(self, error: argparse.ArgumentError) -> NoReturn:
+        self.exit(UsageError.exit_code, f"gvcodec: {str(error).removeprefix('argument ')}\n")
+
+
+def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of these arguments: with the one command that they name, since only its module is loaded, or with all."""
+    made = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
+    made.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
+    places = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    names = commands()
+    for name in arguments[:1] if arguments and arguments[0] in names else names:
+        module = _module(name)
+        module.arguments(places.add_parser(name, help=module.HELP))
+    return made
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"{__name__}.{command}")

@@ -1,0 +1,182 @@
+"""What commands share: types of arguments, options that several have, and streams opened for them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+from gvcodec.decoding_limits import DEFAULT_MEMORY, Limits
+from gvcodec.errors import DamagedStreamError
+from gvcodec.file_io import open_input, open_output, shown_name
+
+#: The largest number, of seconds too: thirty years.
+_MOST = 1e9
+#: Hours, minutes, seconds.
+_PARTS = 3
+_SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
+#: More than any machine has, and still a number that the operating system takes.
+_MOST_BYTES = 1 << 60
+#: Libraries count threads in small integers, and hardly any machine has more.
+_MOST_THREADS = 1024
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="IN", help="stream, - = standard input")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
+    add_overwrite(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="PATH", help="model file or folder of models (may be repeated)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-pixels", type=_pixels, metavar="N", help="refuse larger pictures (what the memory has room for)"
+    )
+    parser.add_argument(
+        "--max-memory",
+        type=_bytes,
+        metavar="BYTES",
+        help=f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)",
+    )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What the options of `add_limits` say."""
+    return Limits(options.max_pixels, options.max_memory)
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+
+
+class integer:
+    """Argument type: an integer within bounds."""
+
+    def __init__(self, low: int, high: int = 1 << 31) -> None:
+        self._low, self._high = low, high
+
+    def __call__(self, text: str) -> int:
+        value = int(text) if text.lstrip("-").isdecimal() else None
+        if value is None or not self._low <= value <= self._high:
+            bounds = f"{self._low} or more" if self._high == 1 << 31 else f"{self._low}…{self._high}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer, {bounds}")
+        return value
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0…{_MOST:.0e}")
+    return value
+
+
+def amount(text: str) -> float:
+    from gvcodec.rate.budget import parse_amount
+
+    try:
+        return parse_amount(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount, as in 1500, 250k, 1.5M or 64Ki") from None
+
+
+def target(text: str) -> object:
+    from gvcodec.rate.target import parse_target
+
+    try:
+        return parse_target(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not psnr=DECIBEL or lpips=DISTANCE") from None
+
+
+def seconds(text: str) -> float:
+    """Seconds, or minutes and hours before them with colons."""
+    parts = text.split(":")
+    if len(parts) > _PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 75, 1:15 or 0:01:15")
+    return sum(number(part) * 60**place for place, part in enumerate(reversed(parts)))
+
+
+def tuning(text: str) -> tuple[float | None, int]:
+    """Seconds, or None and steps."""
+    if text.endswith("steps"):
+        return None, integer(1)(text.removesuffix("steps"))
+    return 0.0 if text == "off" else number(text), 0
+
+
+def picture_size(text: str) -> tuple[int, int] | Fraction:
+    """Width and height, or a factor."""
+    width, by, height = text.partition("x")
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if not by and (factor := Fraction(text)) > 0:
+            return factor
+        if by and min(int(width), int(height)) > 0:
+            return int(width), int(height)
+    raise argparse.ArgumentTypeError(f"{text!r} is no size like 640x360 and no factor like 1/2")
+
+
+def scale(text: str) -> Fraction:
+    if text not in _SCALES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1, 3/4 or 1/2")
+    return _SCALES[text]
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 0…{_MOST_THREADS}")
+    return int(text)
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 1 or more")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    """A number of bytes, with K, M or G for its powers of 1024."""
+    digits = text.rstrip("kKmMgG")
+    if not digits.isdecimal() or len(text) - len(digits) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
+    return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST_BYTES)
+
+
+def exact(seconds: float) -> Fraction:
+    """A time in decimal digits, not the binary number beside it: a frame at exactly this time counts."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+@contextlib.contextmanager
+def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    with open_input(options.input) as source, open_output(options.output, options.overwrite) as output:
+        try:
+            yield source, output
+        except DamagedStreamError as error:
+            name = shown_name(options.input)
+            raise error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}") from error
+
+
+@contextlib.contextmanager
+def located(reader: Any) -> Iterator[None]:
+    """Errors with file, packet and time."""
+    try:
+        yield
+    except DamagedStreamError as error:
+        raise reader.named(error) from error

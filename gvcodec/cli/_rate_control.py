@@ -1,0 +1,85 @@
+"""`gvcodec encode --size | --bitrate | --bpp | --target`: several passes over the input, one file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from gvcodec.bases import base_of, q_of
+from gvcodec.config import EncoderConfig
+from gvcodec.file_io import open_output, written
+from gvcodec.media.reader import VideoReader
+from gvcodec.messages import counted, say
+from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.size import encode_to
+from gvcodec.rate.target import encode_for, require_metric
+from gvcodec.signals import OnAbort, held
+from gvcodec.streams.info import encode_summary
+
+
+def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is
+    not enough, and `MissingWeightsError` before anything is read."""
+    began = time.monotonic()
+    if options.target is not None:
+        require_metric(options.target)
+    tune = tuning_seconds(config.tune, config.tune_steps)
+    with (
+        open_output(options.output, options.overwrite) as output,
+        _reread(options.input) as path,
+        ProgressBar(_plan(options, config), tune) as bar,
+    ):
+
+        def open_source() -> VideoReader:
+            return VideoReader(path, options.start, options.frames)
+
+        if options.target is not None:
+            reached = encode_for(open_source, config, options.target, bar, bar)
+            coded, passes = reached.coded, reached.passes
+            q = q_of(config.base, reached.base_q)
+            result = f"{options.target.metric} {reached.value:.4g} at q {q:.4g}"
+        else:
+            budget = Budget(options.size, options.bitrate, options.bpp)
+            fitted = encode_to(open_source, config, budget, bar, bar)
+            coded, passes = fitted.coded, fitted.full_passes
+            result = f"{100 * len(coded.data) / fitted.limit:.2f} % of {fitted.limit} bytes"
+        output.write(coded.data)
+    for note in coded.notes:
+        say(note)
+    audio = (coded.track_bytes, coded.track_packets) if coded.track_packets else None
+    summary = encode_summary(coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y)
+    say(f"{options.output}: {summary}, {result}, {counted(passes, 'pass', 'passes')}, {time.monotonic() - began:.1f} s")
+
+
+def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
+    """The stages that there are as a rule."""
+    tune = ["tune"] if config.tunes else []
+    if options.target is not None:
+        return ["count", *4 * ["code", *tune]]
+    if base_of(config.base).steered:
+        return ["count", "probe", "probe", "code", *tune, "code"]
+    return ["count", "trial", "trial", "trial", "code", *tune, "code", "code"]
+
+
+@contextlib.contextmanager
+def _reread(path: str) -> Iterator[str]:
+    """A file that can be read several times: standard input goes to a temporary one first."""
+    if path != "-":
+        yield path
+        return
+    with contextlib.ExitStack() as stack:
+        with held():
+            spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="gvcodec-"))
+            stack.callback(OnAbort(partial(os.unlink, spool.name)).cancel)
+        with written(spool.name):
+            shutil.copyfileobj(sys.stdin.buffer, spool)
+            spool.flush()
+        yield spool.name

@@ -1,0 +1,195 @@
+"""`gvcodec encode IN OUT`: a video to a gvcodec stream."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from dataclasses import replace
+from functools import partial
+
+from gvcodec.bases import names
+from gvcodec.cli._arguments import (
+    add_overwrite,
+    add_threads,
+    amount,
+    integer,
+    scale,
+    seconds,
+    target,
+    tuning,
+)
+from gvcodec.cli._rate_control import encode_rated
+from gvcodec.config import EncoderConfig
+from gvcodec.encoder import Encoder
+from gvcodec.errors import UsageError
+from gvcodec.file_io import open_output
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import CHUNK
+from gvcodec.messages import counted, say
+from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.session import run as encode
+from gvcodec.streams.info import encode_summary, kbps
+from gvcodec.streams.resume import Journal
+from gvcodec.types import VideoFormat
+
+HELP = "video to gvcodec stream"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="IN", help="any video, - = y4m (or another streamable file) on standard input")
+    parser.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument(
+        "-q",
+        type=integer(0, 67),
+        default=50,
+        metavar="N",
+        help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 (50)",
+    )
+    rate.add_argument(
+        "--base-q",
+        type=integer(0, 67),
+        metavar="N",
+        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67)",
+    )
+    rate.add_argument("--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
+    rate.add_argument("--bitrate", type=amount, metavar="BITS", help="largest bitrate without audio, as in 300k")
+    rate.add_argument("--bpp", type=amount, metavar="BITS", help="most bits a pixel, without audio")
+    rate.add_argument(
+        "--target", type=target, metavar="METRIC=VALUE", help="smallest file with psnr=DECIBEL or lpips=DISTANCE (VGG)"
+    )
+    parser.add_argument(
+        "--maxrate", type=amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
+    )
+    parser.add_argument(
+        "--alloc",
+        choices=("uniform", "uniqueness", "elbo", "oracle"),
+        default="uniform",
+        help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
+    )
+    parser.add_argument("--bufsize", type=amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
+    parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
+    parser.add_argument(
+        "--base-scale",
+        type=scale,
+        default=None,
+        metavar="1|3/4|1/2",
+        help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
+    )
+    parser.add_argument(
+        "--tune",
+        type=tuning,
+        default="60steps",
+        metavar="Nsteps|SECONDS|off",
+        help="steps of fitting the renderer to the video, or time for it, whose file depends on the machine (60steps)",
+    )
+    parser.add_argument(
+        "--tune-parts",
+        type=integer(1, 4),
+        default=0,
+        metavar="N",
+        help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
+    )
+    parser.add_argument(
+        "--tune-by",
+        choices=("vgg", "small"),
+        default="",
+        help="network whose features tell how it looks: VGG16, or a small one that comes along (vgg where its weights are found)",
+    )
+    parser.add_argument(
+        "--keyint",
+        type=integer(0),
+        default=240,
+        metavar="N",
+        help="frames between keyframes at most, a new scene has one too; 0 = only the first (240)",
+    )
+    parser.add_argument(
+        "--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame"
+    )
+    parser.add_argument(
+        "--preset",
+        type=integer(0, 10),
+        metavar="N",
+        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a tenth more bits (2); of VVenC (vvc): 0 … 4 (2)",
+    )
+    parser.add_argument(
+        "--eye",
+        action="store_true",
+        help="make av1 keep texture at some cost in PSNR; best where nothing is painted or tuned",
+    )
+    parser.add_argument(
+        "--start", type=seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
+    )
+    parser.add_argument("--frames", type=integer(1), metavar="N", help="number of frames to encode")
+    add_threads(parser)
+    add_overwrite(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    config = EncoderConfig(
+        q=options.q,
+        base_q=options.base_q,
+        base=options.base,
+        scale=options.base_scale,
+        tune=options.tune[0],
+        tune_steps=options.tune[1],
+        tune_parts=options.tune_parts,
+        tune_by=options.tune_by,
+        keyint=options.keyint,
+        low_delay=options.low_delay,
+        threads=options.threads,
+        maxrate=options.maxrate or 0,
+        bufsize=options.bufsize or 0,
+        alloc=options.alloc,
+        eye=options.eye,
+        preset=options.preset,
+    )
+    steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
+    if options.resume and (steered or config.maxrate):
+        raise UsageError("--resume goes with -q, not with rate control")
+    if steered:
+    
+        encode_rated(options, config)
+        return
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        # The output is looked at first: a long job should not fail at its end.
+        output = stack.enter_context(open_output(options.output, options.overwrite))
+        reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
+        journal = stack.enter_context(_journal(options, config)) if options.resume else None
+        wrap = journal.wrap if journal else None
+        plan = ["code", "tune"] if config.tunes else ["code"]
+        tune = tuning_seconds(config.tune, config.tune_steps)
+        bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
+        encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
+        if journal and journal.frames:
+            say(f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded already")
+        frames = ((frame.planes, frame.pts) for frame in bar(reader, "encode", reader.expected))
+        chunk = 0 if config.low_delay else CHUNK
+        writer = encode(encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk)
+    if journal:
+        journal.done()
+    for note in (*reader.notes, *encoder.notes):
+        say(note)
+    audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
+    summary = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
+    say(f"{options.output}: {summary}, {time.monotonic() - began:.1f} s")
+
+
+def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
+    """Where coded frames are kept until the output is complete."""
+    source = "" if options.input == "-" else os.path.abspath(options.input)
+    status = os.stat(source) if source and os.path.exists(source) else None
+    video = (source, status and status.st_size, status and status.st_mtime_ns, options.start, options.frames)
+    settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
+    return Journal(options.output, (video, settings), options.threads)
+
+
+def _rate_so_far(fmt: VideoFormat, frames: int, size: int) -> str:
+    bpp = 8 * size / (frames * fmt.width * fmt.height)
+    return f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"

@@ -1,0 +1,31 @@
+"""`gvcodec info IN`: what a stream holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+
+from gvcodec.bitstream import Reader
+from gvcodec.cli._arguments import add_input, located
+from gvcodec.cli._standard_streams import out
+from gvcodec.file_io import open_input, shown_name
+from gvcodec.streams.info import facts, text
+
+HELP = "check a stream and say what it holds"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_input(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON, with every packet")
+
+
+def run(options: argparse.Namespace) -> None:
+    with open_input(options.input) as source:
+        reader = Reader(source, shown_name(options.input))
+        with located(reader):
+            found = facts(reader)
+    if options.json:
+        out(json.dumps(found, indent=2))
+    else:
+        out(text(found, shutil.get_terminal_size((100, 30)).columns))

@@ -1,0 +1,31 @@
+"""`gvcodec repair IN OUT`: what is left of a damaged stream as a whole one."""
+
+from __future__ import annotations
+
+import argparse
+
+from gvcodec.bitstream import Salvage
+from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, limits_of, streams
+from gvcodec.decoding_limits import held
+from gvcodec.file_io import shown_name
+from gvcodec.messages import counted, say
+from gvcodec.streams.repair import repair
+
+HELP = "save what is left of a damaged or cut-off stream"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_input(parser)
+    add_output(parser)
+    add_threads(parser)
+    add_limits(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    with streams(options) as (source, output):
+        salvage = Salvage(source, shown_name(options.input))
+        with held(salvage.header, False, limits_of(options)):
+            result = repair(salvage, output, options.threads, limits_of(options))
+    for line in result.losses:
+        say(f"{shown_name(options.input)}: {line}")
+    say(f"{options.output}: {counted(result.kept, 'frame')} kept, {result.lost} lost")

@@ -1,0 +1,57 @@
+"""`gvcodec verify IN`: checks a stream as far as it can be checked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+
+from gvcodec.bitstream import Reader
+from gvcodec.cli._arguments import add_input, add_limits, add_model, add_threads, limits_of, located
+from gvcodec.cli._standard_streams import out
+from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import held
+from gvcodec.errors import WrongModelError
+from gvcodec.factory import NO_TORCH, can_paint
+from gvcodec.file_io import open_input, shown_name
+from gvcodec.media.reader import VideoReader
+from gvcodec.messages import counted
+from gvcodec.streams.verify import verify
+
+HELP = "check and decode a stream, compare it with its source"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_input(parser)
+    parser.add_argument("--source", metavar="VIDEO", help="what was encoded: gives the PSNR")
+    parser.add_argument("--fidelity", action="store_true", help="do not paint")
+    add_model(parser)
+    add_threads(parser)
+    add_limits(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    with contextlib.ExitStack() as stack:
+        reader = Reader(stack.enter_context(open_input(options.input)), shown_name(options.input))
+        video = stack.enter_context(VideoReader(options.source)) if options.source else None
+        painted = reader.header.appearance_id is not None and not options.fidelity
+        if painted and not can_paint():
+            raise WrongModelError(f"{shown_name(options.input)}: {NO_TORCH} (--fidelity leaves it out)")
+        most = limits_of(options)
+        decoder = Decoder(
+            reader.header, not painted, options.threads, options.model, limits=most, only_check=video is None
+        )
+        stack.enter_context(held(reader.header, painted, most))
+        with located(reader):
+            found = verify(reader, decoder, video)
+    name = shown_name(options.input)
+    out(f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash {decoder.loop_hash.hex()} are right")
+    if video is not None and found.compared != found.frames:
+        out(f"{video.name}: {counted(found.compared, 'frame')} compared")
+    for what, psnr in (("loop frames", found.loop_psnr), ("painted", found.painted_psnr)):
+        if psnr:
+            values = "  ".join(
+                f"{plane} {value:.2f}" if math.isfinite(value) else f"{plane} exact"
+                for plane, value in zip("YUV", psnr, strict=True)
+            )
+            out(f"PSNR dB, {what}: {values}")

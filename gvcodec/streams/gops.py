@@ -1,0 +1,178 @@
+"""Streams as sequences of GOPs, the pieces that cutting, joining and mending work with.
+
+`gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are; timestamps, copied tracks and the
+renderer weights in force are written anew, and the loop hash is made by decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import BinaryIO
+
+from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
+from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, Limits
+from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
+
+#: Payload of a `tune` packet that changes nothing: back to the base renderer.
+BASE_WEIGHTS = b"\1\0"
+
+
+@dataclass(slots=True)
+class Gop:
+    """Frames from one `key` to the next.
+
+    `first`: number of the first frame. `packets`: frames in decode order, and packets that may be skipped. `times`: of
+    the frames in display order, in ticks. `tune`: payload in force, None = base renderer. `tracks`: payloads that stood
+    among its packets. `damaged`: its end is missing, `lost` frames of it as far as that is known.
+    """
+
+    first: int
+    tune: bytes | None
+    packets: list[Packet] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    tracks: list[bytes] = field(default_factory=list)
+    damaged: bool = False
+    lost: int = 0
+
+    @property
+    def frames(self) -> int:
+        return sum(packet.is_frame for packet in self.packets)
+
+
+class GopSource:
+    """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP was given. `end`: when the last
+    frame ends, in ticks, once all were given."""
+
+    def __init__(self, header: SequenceHeader, events: Iterable[Packet | Loss], limits: Limits = DEFAULT) -> None:
+        self._events = events
+        self._most = limits.side_memory
+        self._held = 0
+        fmt = header.format
+        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
+        self._tune: bytes | None = None
+        self._tracks: list[bytes] = []
+        self._count = 0
+        self.metadata = b""
+        self.end = header.start_pts
+
+    def __iter__(self) -> Iterator[Gop]:
+        """Raises `DamagedStreamError`, `LimitError` for a GOP that takes too much memory. Frames behind a loss are left out up to the next `key`."""
+        gop: Gop | None = None
+        broken = False
+        for event in self._events:
+            self._hold(event)
+            if isinstance(event, Loss):
+                broken = broken or event.broken
+                if event.side:
+                    self._timing.lose()
+                if gop is not None and event.between:
+                    yield self._finished(gop)
+                    gop = None
+                if gop is None:
+                    self._skip(event.frames)
+                    continue
+                gop.damaged = gop.damaged or event.broken or event.suspect > 0
+                gop.lost += event.frames
+                if event.wrong:
+                    gop.lost += gop.frames
+                    gop.packets.clear()
+            elif event.kind is Kind.TUNE:
+                self._tune = event.payload
+            elif event.kind is Kind.TIMING:
+                self._timing.send(event.payload)
+            elif event.kind is Kind.METADATA:
+                self.metadata = self.metadata or event.payload
+            elif event.kind is Kind.TRACKS:
+                self._tracks.append(event.payload)
+            elif event.kind is Kind.KEY:
+                if gop is not None:
+                    yield self._finished(gop)
+                gop, broken = Gop(self._count, self._tune, [event]), False
+                self._timing.start_gop()
+            elif gop is not None and event.kind is not Kind.UNKNOWN:
+                gop.packets.append(event)
+        if gop is not None:
+            yield self._finished(gop)
+        self.end = self._timing.receive()
+
+    def _finished(self, gop: Gop) -> Gop:
+        gop.times = [self._timing.receive() for _ in range(gop.frames)]
+        self._count += gop.frames
+        self._skip(gop.lost)
+        gop.tracks, self._tracks = self._tracks, []
+        self._held = 0
+        return gop
+
+    def _hold(self, event: Packet | Loss) -> None:
+        if isinstance(event, Packet):
+            self._held += len(event.payload) + OBJECT_BYTES
+        if self._held > self._most:
+            raise LimitError(f"a GOP takes more than {self._most >> 20} MiB (--max-memory)")
+
+    def _skip(self, frames: int) -> None:
+        for _ in range(frames):
+            self._timing.receive()
+        self._count += frames
+
+
+class Splicer:
+    """Writes GOPs to a new stream. `head`: the first stream with copied tracks, None without any."""
+
+    def __init__(self, stream: BinaryIO, header: SequenceHeader, threads: int, limits: Limits = DEFAULT) -> None:
+        fmt = header.format
+        self.header = header
+        self.writer = Writer(stream, header)
+        self._tick = fmt.time_base
+        self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
+        self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
+        self._tune: bytes | None = None
+        self.tracks: TrackWriter | None = None
+        #: Payload of the `metadata` packet, to be set before the first GOP is written.
+        self.metadata = b""
+
+    def add_tracks(self, like: TrackReader) -> None:
+        """The new stream has the tracks of this one."""
+        self.tracks = TrackWriter(like.ticks, like.head)
+
+    def send_track_packet(self, packet: TrackPacket, shift: Fraction) -> None:
+        """A packet of a copied track, `shift` seconds later."""
+        if self.tracks is not None:
+            ticks = round(shift / self.tracks.ticks[packet.track])
+            self.tracks.send(TrackPacket(packet.track, packet.pts + ticks, packet.duration, packet.data))
+
+    def write(self, gop: Gop, shift: int = 0) -> None:
+        """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be decoded."""
+        if self.metadata and not self.writer.frames:
+            self.writer.write(Packet(Kind.METADATA, self.metadata))
+        if gop.tune != self._tune:
+            self.writer.write(Packet(Kind.TUNE, gop.tune if gop.tune is not None else BASE_WEIGHTS))
+            self._tune = gop.tune
+        for pts in gop.times:
+            self._timing.send(pts + shift)
+        if late := self._timing.take(self.writer.frames):
+            self.writer.write(Packet(Kind.TIMING, late))
+        self._write_tracks()
+        for packet in gop.packets:
+            self._decoder.send_packet(packet)
+            self.writer.write(packet)
+            while self._decoder.receive_frame() is not None:
+                pass
+
+    def finish(self, end: int) -> None:
+        """`end`: when the last frame ends, in ticks."""
+        if not self.writer.frames:
+            raise DamagedStreamError("there is no frame left")
+        self._timing.send(end)
+        if late := self._timing.take():
+            self.writer.write(Packet(Kind.TIMING, late))
+        self._write_tracks()
+        self._decoder.flush()
+        self.writer.finish(self._decoder.loop_hash)
+
+    def _write_tracks(self) -> None:
+        if self.tracks is not None and self.tracks.waiting:
+            self.writer.write(Packet(Kind.TRACKS, self.tracks.take()))

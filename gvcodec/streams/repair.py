@@ -1,0 +1,123 @@
+"""Mends streams: writes the footer anew, or a whole stream out of what is left of a damaged one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import BinaryIO
+
+from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
+from gvcodec.decoder import Decoder, note_loss
+from gvcodec.decoding_limits import DEFAULT, Limits
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.tracks import TrackReader
+from gvcodec.streams.gops import Gop, GopSource, Splicer
+from gvcodec.structure.resample import Resampler
+from gvcodec.structure.standard.display_order import leading_frames
+
+
+def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> int:
+    """Write the same packets with a new index and end, return the number of frames.
+
+    The loop hash, which is part of the end, is that of the frames as they are decoded here. Raises `DamagedStreamError`
+    when more than the end is missing.
+    """
+    decoder = Decoder(salvage.header, fidelity=True, threads=threads, limits=limits)
+    writer = Writer(output, salvage.header)
+    for event in salvage.events():
+        if isinstance(event, Loss):
+            if not event.footer:
+                raise DamagedStreamError(f"{event.reason}: more than the footer is lost (repair keeps what is left)")
+            continue
+        decoder.send_packet(event)
+        while decoder.receive_frame() is not None:
+            pass
+        decoder.tracks.clear()
+        writer.write(event)
+    if not writer.frames:
+        raise DamagedStreamError("the stream holds no frames")
+    decoder.flush()
+    decoder.verify(salvage.loop_hash)
+    writer.finish(decoder.loop_hash)
+    return writer.frames
+
+
+@dataclass(slots=True)
+class Repaired:
+    """`kept` frames were written, `lost` ones are missing; `losses`: one line each."""
+
+    kept: int = 0
+    lost: int = 0
+    losses: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        note_loss(self.losses, line)
+
+
+def repair(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> Repaired:
+    """Write all frames that can be decoded, at their times: over a gap the frame before it stays on screen.
+
+    Raises `DamagedStreamError` when nothing is left.
+    """
+    result = Repaired()
+
+    def noted() -> Iterator[Packet | Loss]:
+        for event in salvage.events():
+            if isinstance(event, Loss) and event.reason:
+                result.note(event.reason)
+            yield event
+
+    source = GopSource(salvage.header, noted(), limits)
+    splicer = Splicer(output, salvage.header, threads, limits)
+    tracks: TrackReader | None = None
+    for gop in source:
+        if not splicer.writer.frames:
+            splicer.metadata = _readable(source.metadata, result)
+        for payload in gop.tracks:
+            try:
+                if tracks is None:
+                    tracks = TrackReader(payload, limits)
+                    splicer.add_tracks(tracks)
+                else:
+                    tracks.send(payload)
+            except DamagedStreamError as error:
+                result.note(str(error))
+        while tracks is not None and tracks.waiting:
+            splicer.send_track_packet(tracks.waiting.popleft(), Fraction(0))
+        _shorten(gop, salvage.header)
+        if gop.packets:
+            splicer.write(gop)
+    splicer.finish(source.end)
+    result.kept = splicer.writer.frames
+    result.lost = salvage.frames - result.kept
+    return result
+
+
+def _readable(metadata: bytes, result: Repaired) -> bytes:
+    """The payload of a `metadata` packet, nothing where it cannot be read."""
+    try:
+        Metadata.unpack(metadata)
+        return metadata
+    except DamagedStreamError as error:
+        result.note(str(error))
+        return b""
+
+
+def _shorten(gop: Gop, header: SequenceHeader) -> None:
+    """Of a GOP whose end is missing, keep the packets that are the first frames in display order too."""
+    if not gop.damaged:
+        return
+    frames = [packet.payload for packet in gop.packets if packet.is_frame]
+    coded = Resampler(header.format.width, header.format.height, header.scale)
+    keep = leading_frames(frames, header.base, (coded.coded_width, coded.coded_height))
+    gop.lost += len(frames) - keep
+    kept: list[Packet] = []
+    for packet in gop.packets:
+        if packet.is_frame and keep == 0:
+            break
+        keep -= packet.is_frame
+        kept.append(packet)
+    gop.packets = kept
+    del gop.times[gop.frames :]

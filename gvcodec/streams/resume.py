@@ -1,0 +1,170 @@
+"""Encoding that goes on after it was killed: what is coded lies in a journal, OUT.part, GOP by GOP.
+
+    with Journal(path, what) as journal:
+        encoder = Encoder(fmt, config, wrap=journal.wrap)
+        ...
+        journal.done()
+
+The journal is 32 bytes that say what is being encoded with which settings, then a gvcodec stream without its end. After a
+restart its whole GOPs stand for the frames that they hold, which the encoder is given again: it measures, samples and hashes
+them as before, only coding them is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from gvcodec import factory
+from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.file_io import PendingFile, written
+from gvcodec.streams.gops import GopSource
+from gvcodec.structure import Coded, CodedFrame, Drains, StructureEncoder
+from gvcodec.types import Planes
+
+_DIGEST_BYTES = 32
+
+
+class Journal:
+    """OUT.part beside `path`. `what`: everything that decides about the result. Raises `UsageError` when a journal is there
+    that belongs to something else, `MediaError`."""
+
+    def __init__(self, path: str, what: object, threads: int = 0) -> None:
+        if path == "-":
+            raise UsageError("--resume needs an output file")
+        self.path = Path(f"{path}.part")
+        self._what = repr(what)
+        self._threads = threads
+        self._stream: BinaryIO | None = None
+        self._writer: Writer | None = None
+        #: Frames that were there already.
+        self.frames = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError) if kind else written(self.path):
+                self._stream.close()
+
+    def done(self) -> None:
+        """The output is complete: the journal goes."""
+        self.path.unlink(missing_ok=True)
+
+    def wrap(self, header: SequenceHeader, make: Callable[[], StructureEncoder]) -> StructureEncoder:
+        """A structure encoder that first gives what is in the journal and writes what it codes into it."""
+        digest = hashlib.sha256(self._what.encode() + header.pack()).digest()
+        coded = self._read(digest, header)
+        self.frames = len(coded)
+        with PendingFile(self.path, overwrite=True) as pending, written(self.path):
+            self._stream = open(pending.temporary, "wb")  # noqa: SIM115 (closed by __exit__)
+            self._stream.write(digest)
+            self._writer = Writer(self._stream, header)
+            for frame in coded:
+                self._keep(frame)
+            self._stream.flush()
+        return _Resumed(header, coded, make, self._keep, self._threads)
+
+    def _read(self, digest: bytes, header: SequenceHeader) -> list[CodedFrame]:
+        """Frames of the whole GOPs in the journal that can be decoded."""
+        coded: list[CodedFrame] = []
+        if not self.path.is_symlink() and not self.path.exists():
+            return coded
+        if self.path.is_symlink() or not self.path.is_file():
+            raise MediaError(f"{self.path}: is a link or no regular file; remove it to begin anew")
+        try:
+            with open(self.path, "rb", opener=_no_link) as stream:
+                found = stream.read(_DIGEST_BYTES)
+                if len(found) == _DIGEST_BYTES and found != digest:
+                    raise UsageError(f"{self.path} belongs to another video or other settings; remove it to begin anew")
+                with contextlib.suppress(DamagedStreamError):
+                    salvage = Salvage(stream, str(self.path))
+                    if salvage.header != header:
+                        return coded
+                    for gop in GopSource(header, salvage.events()):
+                        packets = (packet for packet in gop.packets if packet.is_frame)
+                        frames = [CodedFrame(p.payload, p.kind is Kind.KEY, header.q) for p in packets]
+                        if gop.damaged:
+                            break
+                        self._check(header, frames)
+                        coded += frames
+        except OSError as error:
+            raise MediaError(f"{self.path}: {error.strerror}") from error
+        return coded
+
+    def _check(self, header: SequenceHeader, frames: list[CodedFrame]) -> None:
+        """Raises `DamagedStreamError` unless a GOP can be decoded."""
+        decoder = factory.structure_decoder(header, self._threads)
+        for frame in frames:
+            decoder.send(frame.payload, frame.keyframe)
+        decoder.flush()
+
+    def _keep(self, frame: CodedFrame) -> None:
+        if self._writer is not None and self._stream is not None:
+            with written(self.path):
+                self._writer.write(Packet(Kind.KEY if frame.keyframe else Kind.INTER, frame.payload))
+                if frame.keyframe:
+                    # The GOP before it is whole now.
+                    self._stream.flush()
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+class _Resumed:
+    """Structure encoder: packets from the journal while there are any, then those of a new encoder."""
+
+    def __init__(
+        self,
+        header: SequenceHeader,
+        coded: list[CodedFrame],
+        make: Callable[[], StructureEncoder],
+        keep: Callable[[CodedFrame], None],
+        threads: int,
+    ) -> None:
+        self._coded = deque(coded)
+        self._decoder = factory.structure_decoder(header, threads)
+        self._make, self._keep = make, keep
+        self._encoder: StructureEncoder | None = None
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        if not self._coded:
+            if self._encoder is None:
+                self._encoder = self._make()
+            return self._kept(self._encoder.send(planes, force_key))
+        frame = self._coded.popleft()
+        loops = self._decoder.send(frame.payload, frame.keyframe)
+        if not self._coded:
+            loops += self._decoder.flush()
+        return Coded([frame], loops)
+
+    def flush(self) -> Coded:
+        coded = Coded()
+        for part in self.drain():
+            coded.packets += part.packets
+            coded.loops += part.loops
+        return coded
+
+    def drain(self) -> Iterator[Coded]:
+        if self._coded:
+            raise UsageError("the video is shorter than it was when encoding began")
+        if isinstance(self._encoder, Drains):
+            yield from map(self._kept, self._encoder.drain())
+        elif self._encoder is not None:
+            yield self._kept(self._encoder.flush())
+
+    def _kept(self, coded: Coded) -> Coded:
+        for frame in coded.packets:
+            self._keep(frame)
+        return coded

@@ -1,0 +1,123 @@
+"""What the payload of a standard bitstream claims to hold, looked at before a decoder sees it.
+
+A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can ask for much more: pictures of
+2^28 samples, or, in AV1, a thousand frames that are shown again. `check` refuses these. What it lets through decoders
+still check for themselves; the pictures they give are checked again in `gvcodec.structure.standard.codec`.
+"""
+
+from __future__ import annotations
+
+from gvcodec.errors import DamagedStreamError
+from gvcodec.messages import counted
+from gvcodec.structure.standard.payloads import nals_of, obus_of
+
+_OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
+_HEVC_SPS, _VVC_SPS = 33, 15
+#: Bitstreams pad pictures to whole coding blocks.
+_BLOCK = 128
+#: Parameter sets begin with what is looked at here.
+_LOOKED_AT = 128
+
+
+def padded(width: int, height: int) -> tuple[int, int]:
+    """The largest size that a bitstream may name for a picture of this size."""
+    return -(-width // _BLOCK) * _BLOCK, -(-height // _BLOCK) * _BLOCK
+
+
+def check(codec: str, payload: bytes, width: int, height: int) -> None:
+    """Raises `DamagedStreamError` for pictures larger than `padded(width, height)`, and for AV1 that does not show one frame."""
+    if codec == "av1":
+        _check_av1(payload)
+        return
+    most = padded(width, height)
+    for nal in nals_of(codec, payload):
+        size = _size_in(codec, nal)
+        if size and (size[0] > most[0] or size[1] > most[1]):
+            raise DamagedStreamError(
+                f"the structure layer holds pictures of {size[0]}×{size[1]}, the header promises {width}×{height}"
+            )
+
+
+def _check_av1(payload: bytes) -> None:
+    shown = 0
+    for kind, body in obus_of(payload):
+        if kind == _OBU_SEQUENCE and body[:1] and body[0] & 8:
+            raise DamagedStreamError("the structure layer is a still picture")
+        if kind in (_OBU_FRAME, _OBU_FRAME_HEADER) and body[:1]:
+            # show_existing_frame; or behind it and two bits of frame type, show_frame.
+            shown += bool(body[0] & 0x80 or body[0] & 0x10)
+    if shown != 1:
+        raise DamagedStreamError(f"a packet of the structure layer shows {counted(shown, 'frame')} instead of one")
+
+
+def _size_in(codec: str, nal: bytes) -> tuple[int, int] | None:
+    """Width and height that a sequence parameter set names, None for other units."""
+    if len(nal) < 2:
+        return None
+    if codec == "hevc":
+        if nal[0] & 1 or nal[1] >> 3:
+            raise DamagedStreamError("the structure layer has more layers than one")
+        return _hevc_size(_Bits(nal)) if nal[0] >> 1 & 63 == _HEVC_SPS else None
+    return _vvc_size(_Bits(nal)) if nal[1] >> 3 == _VVC_SPS else None
+
+
+def _hevc_size(bits: _Bits) -> tuple[int, int]:
+    """Section 7.3.2.2 of H.265 up to the size."""
+    bits.skip(4)
+    sublayers = bits.take(3)
+    bits.skip(1 + 96)
+    present = [(bits.take(1), bits.take(1)) for _ in range(sublayers)]
+    bits.skip(2 * (8 - sublayers) if sublayers else 0)
+    bits.skip(sum(88 * profile + 8 * level for profile, level in present))
+    bits.golomb()
+    if bits.golomb() == 3:
+        bits.skip(1)
+    return bits.golomb(), bits.golomb()
+
+
+def _vvc_size(bits: _Bits) -> tuple[int, int]:
+    """Section 7.3.2.4 of H.266 up to the size."""
+    bits.skip(8)
+    sublayers = bits.take(3)
+    bits.skip(4)
+    if bits.take(1):
+        bits.skip(7 + 1 + 8 + 2)
+        if bits.take(1):
+            bits.skip(71)
+            bits.skip(bits.take(8))
+        bits.align()
+        levels = sum(bits.take(1) for _ in range(sublayers))
+        bits.align()
+        bits.skip(8 * levels)
+        bits.skip(32 * bits.take(8))
+    bits.skip(1)
+    if bits.take(1):
+        bits.skip(1)
+    return bits.golomb(), bits.golomb()
+
+
+class _Bits:
+    """Bits of a unit behind its head of two bytes, without emulation prevention. Raises `DamagedStreamError` at the end."""
+
+    def __init__(self, nal: bytes) -> None:
+        data = nal[2:_LOOKED_AT].replace(b"\0\0\3", b"\0\0")
+        self._value, self._left, self._size = int.from_bytes(data), 8 * len(data), 8 * len(data)
+
+    def skip(self, count: int) -> None:
+        if count > self._left:
+            raise DamagedStreamError("a parameter set of the structure layer ends early")
+        self._left -= count
+
+    def take(self, count: int) -> int:
+        self.skip(count)
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def align(self) -> None:
+        self.skip(-(self._size - self._left) % 8)
+
+    def golomb(self) -> int:
+        """An unsigned Exp-Golomb number."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)
