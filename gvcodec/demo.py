@@ -26,7 +26,7 @@ from gvcodec.errors import GvcodecError, MediaError
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
-from gvcodec.media.writer import open_writer, write_png
+from gvcodec.media.writer import open_writer, png
 from gvcodec.messages import counted
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -187,7 +187,7 @@ def _run(video: str | None, out: Path) -> None:
     facts = json.loads(_gvcodec("info", stream, "--json"))
     middle, psnr_painted = _compare(source, painted, facts["frames"] // 2)
     psnr_loop = _compare(source, loop, 0)[1]
-    write_png(out / "demo.png", middle, clip_format().colour)
+    (out / "demo.png").write_bytes(png(rgb_from_planes(middle, clip_format().colour)))
     raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
     print(
         f"source          {facts['width']}×{facts['height']}, {counted(facts['frames'], 'frame')}, {raw} bytes as raw 8-bit 4:2:0"

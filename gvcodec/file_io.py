@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.signals import OnAbort, held
@@ -142,6 +142,39 @@ class _Growing(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+class Readable(Protocol):
+    """What a file object has at least."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
+class Borrowed(io.RawIOBase):
+    """Somebody else's file object: is read and moved, never closed. Raises `UsageError` where it gives no bytes."""
+
+    def __init__(self, source: Readable) -> None:
+        if not (callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None))):
+            raise UsageError(f"a stream is a path, bytes, or an object with read and seek, not {type(source).__name__}")
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(getattr(self._source, "seekable", lambda: True)())
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._source.seek(offset, whence)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        data = self._source.read(len(buffer))
+        if not isinstance(data, bytes | bytearray | memoryview) or len(data) > len(buffer):
+            raise UsageError("a file object has to give bytes, as many as asked for at most")
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class PendingFile:

@@ -28,7 +28,7 @@ from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import open_input
+from gvcodec.file_io import Borrowed, Readable, open_input
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.sharing import Shared, in_turn, steps_in_turn
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.uint8] | torch.Tensor
+    Source = str | Path | bytes | bytearray | memoryview | Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,11 @@ class Video(Shared):
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all cores: one is enough
     where many videos are read side by side. `limits`: what the stream may ask for. `decoder`: one for this stream that is there
-    already, its options hold. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
+    already, its options hold. A `device` other than "cpu" paints too.
+
+    `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives bytes, as `open(…, "rb")` or
+    fsspec make it. The object stays the caller's: it is not closed, nothing else should move it meanwhile, and a video of it
+    does not follow into a child process. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
 
     Threads may share it: one of them decodes at a time, and a slice or a list is read as a whole.
@@ -93,7 +98,7 @@ class Video(Shared):
 
     def __init__(
         self,
-        source: str | Path | bytes | bytearray | memoryview,
+        source: Source,
         *,
         fidelity: bool = False,
         output: str = "numpy",
@@ -108,8 +113,9 @@ class Video(Shared):
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
+        self.follows = isinstance(self._source, str | Path | bytes)
         self._torch = output == "torch"
-        self._device = device
+        self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
         with self._reader() as reader:
             self.header = reader.header
@@ -124,7 +130,7 @@ class Video(Shared):
         #: GOP in decoding, and the number of the next frame of it.
         self._at = (-1, 0)
         if not self._gops:
-            raise DamagedStreamError(f"{self._name}: the stream holds no frames")
+            raise DamagedStreamError(f"{self.name}: the stream holds no frames")
 
     def __len__(self) -> int:
         return self._starts[-1] + self._gops[-1].frames
@@ -159,7 +165,8 @@ class Video(Shared):
     def after_fork(self) -> None:
         """A child process opens the stream anew."""
         super().after_fork()
-        self.close()
+        if self.follows:
+            self.close()
 
     @in_turn
     def close(self) -> None:
@@ -191,18 +198,27 @@ class Video(Shared):
         return self.get_frames_at(range(start, stop, step))
 
     def get_frame_played_at(self, seconds: float) -> Frame:
-        return self.get_frame_at(self._played_at(seconds))
+        return self.get_frame_at(self.played_at(seconds))
 
     def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
         """The frames on screen at these times."""
-        return self.get_frames_at([self._played_at(time) for time in seconds])
+        return self.get_frames_at([self.played_at(time) for time in seconds])
 
     def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
         """The frames on screen at any time of [start, stop)."""
         if not start_seconds < stop_seconds:
             raise UsageError("a range of time ends after it starts")
-        first = self._played_at(start_seconds)
-        return self.get_frames_at(range(first, self._played_at(stop_seconds, just_before=True) + 1))
+        first = self.played_at(start_seconds)
+        return self.get_frames_at(range(first, self.played_at(stop_seconds, just_before=True) + 1))
+
+    @property
+    def painted(self) -> bool:
+        return not self._options[0]
+
+    @property
+    def key_frames(self) -> list[int]:
+        """Numbers of the frames that GOPs begin with."""
+        return list(self._starts)
 
     def decoded(self, first: int, stop: int) -> Iterator[DecodedFrame]:
         """Frames `first` to `stop` − 1 as the decoder gives them."""
@@ -213,28 +229,37 @@ class Video(Shared):
         wanted = self.pts_of(0) + seconds / self.header.format.time_base
         number = bisect_left(range(len(self)), wanted, key=self.pts_of)
         if number == len(self):
-            raise UsageError(f"{self._name}: no frame is shown {float(seconds):g} s after the first one or later")
+            raise UsageError(f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later")
         return number
 
     @property
-    def _name(self) -> str:
-        return "stream" if isinstance(self._source, bytes) else str(self._source)
+    def name(self) -> str:
+        """How messages call it."""
+        if isinstance(self._source, str | Path):
+            return str(self._source)
+        name = getattr(self._source, "name", None)
+        return name if isinstance(name, str) else "stream"
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
         """The stream, open for as long as it is needed."""
         if isinstance(self._source, bytes):
-            yield Reader(io.BytesIO(self._source), self._name)
+            yield Reader(io.BytesIO(self._source), self.name)
             return
-        with open_input(str(self._source)) as stream:
-            yield Reader(_checked(stream), self._name)
+        if isinstance(self._source, str | Path):
+            with open_input(str(self._source)) as stream:
+                yield Reader(_checked(stream), self.name)
+            return
+        with io.BufferedReader(Borrowed(self._source)) as stream:
+            _checked(stream).seek(0)
+            yield Reader(stream, self.name)
 
     def _numbers(self, indices: Sequence[int]) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
         given = np.asarray(indices)
         if given.dtype == np.bool_ and given.ndim:
             if given.shape != (len(self),):
-                raise IndexError(f"{self._name}: a mask has {len(self)} values, not {given.size}")
+                raise IndexError(f"{self.name}: a mask has {len(self)} values, not {given.size}")
             return [int(number) for number in np.flatnonzero(given)]
         if given.ndim != 1:
             raise UsageError("frames are asked for by a number or a list of numbers")
@@ -249,7 +274,7 @@ class Video(Shared):
             raise UsageError(f"frames are numbered by integers, not {type(index).__name__}") from None
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
-            raise IndexError(f"{self._name}: has no frame {index}, it has {len(self)}")
+            raise IndexError(f"{self.name}: has no frame {index}, it has {len(self)}")
         return number
 
     def _gop_of(self, number: int) -> int:
@@ -267,7 +292,7 @@ class Video(Shared):
                 frame = next(self._pending, None)
                 self._at = (gop, self._at[1] + 1)
             if frame is None:
-                raise DamagedStreamError(f"{self._name}: frame {number} cannot be decoded")
+                raise DamagedStreamError(f"{self.name}: frame {number} cannot be decoded")
             yield number, frame
 
     def _start(self, at: int) -> None:
@@ -278,7 +303,7 @@ class Video(Shared):
             packets = [packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS]
         if self._decoder is None:
             fidelity, threads, models = self._options
-            self._decoder = Decoder(self.header, fidelity, threads, models, limits=self._limits)
+            self._decoder = Decoder(self.header, fidelity, threads, models, device=self._device, limits=self._limits)
         self._decoder.restart(gop.first_frame)
         if tune is not None:
             packets.insert(0, tune)
@@ -289,7 +314,7 @@ class Video(Shared):
         try:
             yield from decoder.frames_of(packets)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{self._name}: GOP at frame {gop.first_frame}: {error}") from error
+            raise DamagedStreamError(f"{self.name}: GOP at frame {gop.first_frame}: {error}") from error
 
     @in_turn
     def pts_of(self, number: int) -> int:
@@ -308,8 +333,8 @@ class Video(Shared):
             return self._times[at][-1]
         return self._times[at][number - self._starts[at]]
 
-    def _played_at(self, seconds: float, just_before: bool = False) -> int:
-        """Number of the frame on screen at a time, or just before it."""
+    def played_at(self, seconds: float, just_before: bool = False) -> int:
+        """Number of the frame on screen at a time, or just before it. Raises `IndexError` where nothing plays."""
         if not math.isfinite(seconds):
             raise UsageError(f"{seconds} is not a time")
         tick = self.header.format.time_base
@@ -320,7 +345,7 @@ class Video(Shared):
         begin, end = self.pts_of(0), self.pts_of(len(self))
         if not (begin < pts <= end if just_before else begin <= pts < end):
             span = f"from {float(begin * tick):g} to {float(end * tick):g} s"
-            raise IndexError(f"{self._name}: nothing plays at {seconds:g} s, only {span}")
+            raise IndexError(f"{self.name}: nothing plays at {seconds:g} s, only {span}")
         low, high = 0, len(self)
         while high - low > 1:
             middle = (low + high) // 2
@@ -357,6 +382,6 @@ def _checked(stream: BinaryIO) -> BinaryIO:
     return stream
 
 
-def open_video(source: str | Path | bytes | bytearray | memoryview, **options: Any) -> Video:
-    """Open a stream (path or bytes) for random access; options as in `Video`. Exported as `gvcodec.open`."""
+def open_video(source: Source, **options: Any) -> Video:
+    """Open a stream (path, bytes or file object) for random access; options as in `Video`. Exported as `gvcodec.open`."""
     return Video(source, **options)

@@ -7,11 +7,14 @@ import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.decoding_limits import DEFAULT_MEMORY, Limits
-from gvcodec.errors import DamagedStreamError
-from gvcodec.file_io import open_input, open_output, shown_name
+from gvcodec.decoding_limits import DEFAULT_MEMORY, Limits, held
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
+
+if TYPE_CHECKING:
+    from gvcodec.video import Video
 
 #: The largest number, of seconds too: thirty years.
 _MOST = 1e9
@@ -62,6 +65,17 @@ def limits_of(options: argparse.Namespace) -> Limits:
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+
+
+def add_picture(parser: argparse.ArgumentParser) -> None:
+    """Arguments of commands that show frames of a stream in a PNG."""
+    parser.add_argument("input", metavar="FILE", help="stream")
+    parser.add_argument("output", metavar="OUT", help=".png")
+    parser.add_argument("--fidelity", action="store_true", help="do not paint")
+    add_model(parser)
+    add_threads(parser)
+    add_limits(parser)
+    add_overwrite(parser)
 
 
 class integer:
@@ -180,3 +194,22 @@ def located(reader: Any) -> Iterator[None]:
         yield
     except DamagedStreamError as error:
         raise reader.named(error) from error
+
+
+@contextlib.contextmanager
+def opened_video(options: argparse.Namespace) -> Iterator[Video]:
+    """The stream of `add_picture`, with the process held to its limits."""
+    from gvcodec.video import Video
+
+    if options.input == "-":
+        raise UsageError("a picture needs a file that can be read from any place, not standard input")
+    most = limits_of(options)
+    chosen = {"threads": options.threads, "models": options.model, "limits": most}
+    with Video(options.input, fidelity=options.fidelity, **chosen) as video, held(video.header, video.painted, most):
+        yield video
+
+
+def pending_png(options: argparse.Namespace) -> PendingFile:
+    if not options.output.lower().endswith(".png"):
+        raise UsageError(f"{options.output}: the picture is a .png file")
+    return PendingFile(options.output, options.overwrite)

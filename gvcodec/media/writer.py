@@ -21,13 +21,15 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.file_io import PendingFile, refuse_input
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the frames that were written.
 _CRF = {8: 12.0, 10: 13.0}
@@ -169,18 +171,17 @@ class PngWriter:
             raise MediaError(f"{self._path}: holds one frame only; put a number like %05d into the name")
         name = self._path % self._count if numbered else self._path
         with PendingFile(name, self._overwrite) as pending, _reported(name):
-            write_png(pending.temporary, planes, self._colour)
+            pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
         self._count += 1
 
 
-def write_png(path: Path, planes: Planes, colour: Colour) -> None:
-    """One frame as RGB."""
-    rgb = rgb_from_planes(planes, colour)
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    """An image (H, W, 3) as the bytes of a PNG file."""
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.time_base = "rgb24", 1
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
 
 
 class MuxWriter:

@@ -1,0 +1,147 @@
+"""`gvcodec frame` and `gvcodec sheet`, and streams in file objects."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import moving_texture
+from test_tools import made
+
+import gvcodec
+from gvcodec.cli import main
+from gvcodec.errors import UsageError
+from gvcodec.streams.sheet import shown
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eighteen frames of 64×48 with keyframes at 0, 5, 10 and 15."""
+    path = tmp_path_factory.mktemp("looks") / "a.gvc"
+    path.write_bytes(made(moving_texture(64, 48, 18)))
+    return path
+
+
+def picture(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("which", [["-t", "0:00.3"], ["-n", "7"]])
+def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str]) -> None:
+    out = tmp_path / "a.png"
+    with gvcodec.open(stream, fidelity=True) as video:
+        number = 7 if which[0] == "-n" else video.played_at(0.3 + video.metadata.begin_stream_seconds)
+        wanted = video[number]
+    assert main(["frame", str(stream), *which, "--fidelity", str(out)]) == 0
+    assert np.array_equal(picture(out), wanted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frame", "FILE", "-n", "18", "OUT.png"], "has no frame 18"),
+        (["frame", "FILE", "-t", "1:00", "OUT.png"], "ends before 1:00.0"),
+        (["frame", "FILE", "OUT.jpg"], "is a .png file"),
+        (["sheet", "-", "OUT.png"], "not standard input"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line_and_no_file(
+    stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    given = [text.replace("FILE", str(stream)).replace("OUT", str(tmp_path / "o")) for text in arguments]
+    assert main(given) == UsageError.exit_code
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_sheet_shows_keyframes_and_the_middle_of_parts_without_one(stream: Path, tmp_path: Path) -> None:
+    with gvcodec.open(stream, fidelity=True) as video:
+        assert video.key_frames == [0, 5, 10, 15]
+        assert shown(video, 3) == [5, 10, 15]
+        assert shown(video, 9)[:4] == [0, 3, 5, 7]
+        assert shown(video, 1) == [10]
+        assert shown(video, 100) == list(range(18))
+    out = tmp_path / "s.png"
+    assert main(["sheet", str(stream), str(out), "--tiles", "3x2", "--width", "640", "--fidelity"]) == 0
+    sheet = picture(out)
+    assert sheet.shape[1] in range(620, 641) and sheet[0, 0, 0] == 24
+    assert len(np.unique(sheet[20:60, 20:60])) > 20
+
+
+def test_sheet_reads_only_the_gops_it_needs(stream: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sent = []
+    send = gvcodec.Decoder.send_packet
+    monkeypatch.setattr(gvcodec.Decoder, "send_packet", lambda self, packet: (sent.append(packet.kind), send(self, packet)))
+    assert main(["sheet", str(stream), str(tmp_path / "s.png"), "--tiles", "1x1", "--fidelity"]) == 0
+    frames = [kind for kind in sent if kind in (0, 1)]
+    assert len(frames) <= 1
+
+
+class Minimal:
+    """Only `read`, that gives less than asked for, and `seek`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def read(self, size: int) -> bytes:
+        part = self._data[self._at : self._at + min(size, 100)]
+        self._at += len(part)
+        return part
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = (0, self._at, len(self._data))[whence] + offset
+        return self._at
+
+
+def test_file_objects_are_read_and_stay_open(stream: Path) -> None:
+    data = stream.read_bytes()
+    whole = gvcodec.open(data, fidelity=True)[:]
+    with open(stream, "rb") as file:
+        for source in (file, io.BytesIO(data), Minimal(data)):
+            source.seek(11)
+            video = gvcodec.open(source, fidelity=True)
+            assert np.array_equal(video[[17, 2]], whole[[17, 2]])
+            video.close()
+            assert np.array_equal(video[9], whole[9])
+        assert not file.closed
+    read, write = os.pipe()
+    with open(read, "rb") as pipe, open(write, "wb"), pytest.raises(UsageError, match="any place"):
+        gvcodec.open(pipe)
+    for wrong in (io.StringIO("text"), 7, None):
+        with pytest.raises(UsageError):
+            gvcodec.open(wrong)
+
+
+def _in_child(video: gvcodec.Video, queue: multiprocessing.SimpleQueue) -> None:
+    try:
+        queue.put(video[0].shape)
+    except UsageError as error:
+        queue.put(str(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_video_of_a_file_object_stays_in_its_process(stream: Path) -> None:
+    # Both processes would move one position of the file.
+    with open(stream, "rb") as file:
+        video = gvcodec.open(file, fidelity=True)
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        child = context.Process(target=_in_child, args=(video, queue))
+        child.start()
+        child.join(60)
+        assert "fork" in queue.get()
+        assert video[0].shape == (48, 64, 3)
+
+
+def test_the_device_of_a_video_paints(stream: Path) -> None:
+    pytest.importorskip("torch")
+    video = gvcodec.open(stream, device="cuda:99")
+    with pytest.raises(UsageError, match="cuda:99 to paint on"):
+        video[0]
