@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec.bitstream import Packet, Writer
 from gvcodec.encoder import Encoder
@@ -14,6 +14,16 @@ from gvcodec.types import Planes
 
 if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackCopier
+
+
+class Summary(Protocol):
+    """What makes summary packets (`gvcodec.search.making.Summarizer`)."""
+
+    def send(self, planes: Planes) -> None: ...
+
+    def take(self, packet: Packet) -> list[Packet]: ...
+
+    def flush(self) -> list[Packet]: ...
 
 
 def run(
@@ -24,16 +34,17 @@ def run(
     tracks: TrackCopier | None = None,
     chunk: int = 0,
     written: Callable[[Packet], None] | None = None,
+    summary: Summary | None = None,
 ) -> Writer:
     """Encode all frames (planes, timestamp or None) to `output`, which is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk` bytes. `written` is told of every
-    packet. Gives the writer, which knows the sizes. Raises what the encoder and the source raise."""
+    packet, `summary` of every frame before its packet, and adds packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the source raise."""
     writer = Writer(output, encoder.header)
 
-    def drain() -> None:
+    def drain(last: bool = False) -> None:
         before = writer.size
-        while (packet := encoder.receive_packet()) is not None:
+        for packet in _packets(encoder, summary, last):
             writer.write(packet)
             if written is not None:
                 written(packet)
@@ -46,6 +57,8 @@ def run(
         # A decoder that writes as it reads needs to know the tracks before the first frame.
         encoder.send_tracks(tracks.take())
     for planes, pts in frames:
+        if summary is not None:
+            summary.send(planes)
         encoder.send_frame(planes, pts)
         if tracks:
             encoder.send_tracks(tracks.take(chunk))
@@ -53,6 +66,14 @@ def run(
     if tracks:
         encoder.send_tracks(tracks.take())
     encoder.flush()
-    drain()
+    drain(last=True)
     writer.finish(encoder.loop_hash)
     return writer
+
+
+def _packets(encoder: Encoder, summary: Summary | None, last: bool) -> Iterator[Packet]:
+    """Packets that can be written now."""
+    while (packet := encoder.receive_packet()) is not None:
+        yield from [packet] if summary is None else summary.take(packet)
+    if summary is not None and last:
+        yield from summary.flush()

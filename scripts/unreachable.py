@@ -26,6 +26,7 @@ ROOTS = (
     "gvcodec.train.distil",
     "gvcodec.train.fit",
     "gvcodec.train.train_refiner",
+    "gvcodec.train.summary",
     "gvcodec.train.token_material",
 )
 _NAMED = re.compile(rf"{PACKAGE}(\.\w+)+")

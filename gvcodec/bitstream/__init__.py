@@ -29,7 +29,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
     kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
             type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 tuned }; size: bytes from the first
                                 packet of this GOP to the first of the next; a GOP begins after the `gop` before it;
-                                tuned: 1 when its first packet is a `tune`. The tune in force is that of the nearest
+                                tuned: 1 when a `tune` stands before its `key`. The tune in force is that of the nearest
                                 tuned GOP at or before the one to be decoded.
             type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
@@ -40,7 +40,7 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
                                 { var track  svar pts - pts before  var duration  var size  packet } copied from the source;
                                 a lone var track = count sets all "pts before" to 0
             type 5    tokens    reserved: appearance tokens, as experiments wrote them; loop frames do without
-            type 64   summary   reserved: one token a frame for search
+            type 64   summary   one vector for every few frames, for search (payload: gvcodec.search.summary); first packet of its GOP
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
                                 1 title, UTF-8;  2 chapter: svar begin  var duration, in microseconds on the clock of the timestamps,
@@ -50,9 +50,9 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
             A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
             loop frames only.
 
-Sizes of payloads: at most 2^26 bytes, `tune`, `timing`, `tokens` and `gop` 2^20, `metadata` 2^16.
+Sizes of payloads: at most 2^26 bytes, `summary`, `tune`, `timing`, `tokens` and `gop` 2^20, `metadata` 2^16.
 
-Frames in packets are in decode order. Every GOP holds exactly one `key`, only `tune`, `timing`, `tracks` and
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `tune`, `timing`, `tracks` and
 `metadata` packets may come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
 Each GOP makes sense by itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
 `key`; a `tracks` packet after the first begins with track = count and holds whole packets.

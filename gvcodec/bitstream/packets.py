@@ -49,6 +49,7 @@ class Kind(IntEnum):
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
+_SMALL = frozenset({Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     if number == EXTENDED:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
-    if number in (Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.METADATA) and size > MAX_SIDE_PAYLOAD:
+    if number in _SMALL and size > MAX_SIDE_PAYLOAD:
         raise DamagedStreamError(f"head: {size} is above {MAX_SIDE_PAYLOAD}")
     payload = _read(stream, size)
     body = bytes(head) + payload

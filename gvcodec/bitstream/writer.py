@@ -10,12 +10,14 @@ from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 
 LOOP_HASH_BYTES = 8
+#: What a GOP begins with, in this order.
+_FIRST = {Kind.SUMMARY: 0, Kind.TUNE: 1}
 
 
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the `tune`, `timing`, `tracks` and `metadata` packets directly before it) starts the next one.
+    GOPs are closed here: a `key` (with the `summary`, `tune`, `timing`, `tracks` and `metadata` packets directly before it) starts the next one.
     """
 
     def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
@@ -39,16 +41,16 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write a `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
-        if packet.kind in (Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
+        """Write a `summary`, `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
+        if packet.kind in (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
             # Which GOP these belong to is known only when the next frame packet comes.
             self._held.append(packet)
             return
         if packet.kind is Kind.KEY:
             self._close_gop()
             self._gop_tuned = any(held.kind is Kind.TUNE for held in self._held)
-            # The index tells tuned GOPs by their first packet.
-            self._held.sort(key=lambda held: held.kind is not Kind.TUNE)
+            # Who searches reads the beginning of each GOP only.
+            self._held.sort(key=lambda held: _FIRST.get(held.kind, len(_FIRST)))
         elif packet.kind is Kind.INTER and not self._gop_frames:
             raise ValueError("the first frame packet has to be a key")
         self._flush_held()
@@ -61,8 +63,8 @@ class Writer:
         """Close the last GOP, write index and end. `loop_hash`: 8 bytes."""
         if len(loop_hash) != LOOP_HASH_BYTES:
             raise ValueError(f"a loop hash has {LOOP_HASH_BYTES} bytes")
-        if any(held.kind is Kind.TUNE for held in self._held):
-            raise ValueError("a tune packet without a key after it")
+        if any(held.kind in _FIRST for held in self._held):
+            raise ValueError("a summary or tune packet without a key after it")
         self._flush_held()
         self._close_gop()
         index = Packet(Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)).pack()

@@ -58,6 +58,20 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_embedder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--embedder", metavar="NAME", help="small, or clip:MODEL:WEIGHTS of open_clip_torch, for words too (small)"
+    )
+
+
+def use_threads(threads: int) -> None:
+    """Networks keep to --threads as well."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
 def limits_of(options: argparse.Namespace) -> Limits:
     """What the options of `add_limits` say."""
     return Limits(options.max_pixels, options.max_memory)

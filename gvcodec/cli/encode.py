@@ -11,6 +11,7 @@ from functools import partial
 
 from gvcodec.bases import names
 from gvcodec.cli._arguments import (
+    add_embedder,
     add_overwrite,
     add_threads,
     amount,
@@ -19,6 +20,7 @@ from gvcodec.cli._arguments import (
     seconds,
     target,
     tuning,
+    use_threads,
 )
 from gvcodec.cli._rate_control import encode_rated
 from gvcodec.config import EncoderConfig
@@ -29,6 +31,8 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
 from gvcodec.messages import counted, say
 from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.search.embedders import DEFAULT, make
+from gvcodec.search.making import Summarizer
 from gvcodec.session import run as encode
 from gvcodec.streams.info import encode_summary, kbps
 from gvcodec.streams.resume import Journal
@@ -126,6 +130,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
     )
     parser.add_argument("--frames", type=integer(1), metavar="N", help="number of frames to encode")
+    parser.add_argument("--summary", action="store_true", help="add a summary for search, at most 1 %% of the file")
+    add_embedder(parser)
     add_threads(parser)
     add_overwrite(parser)
 
@@ -152,8 +158,9 @@ def run(options: argparse.Namespace) -> None:
     steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
     if options.resume and (steered or config.maxrate):
         raise UsageError("--resume goes with -q, not with rate control")
+    if options.summary and steered:
+        raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
     if steered:
-    
         encode_rated(options, config)
         return
     began = time.monotonic()
@@ -171,14 +178,15 @@ def run(options: argparse.Namespace) -> None:
             say(f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded already")
         frames = ((frame.planes, frame.pts) for frame in bar(reader, "encode", reader.expected))
         chunk = 0 if config.low_delay else CHUNK
-        writer = encode(encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk)
+        summary = _summarizer(options, reader.format) if options.summary else None
+        writer = encode(encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk, summary=summary)
     if journal:
         journal.done()
     for note in (*reader.notes, *encoder.notes):
         say(note)
     audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
-    summary = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
-    say(f"{options.output}: {summary}, {time.monotonic() - began:.1f} s")
+    told = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
+    say(f"{options.output}: {told}, {time.monotonic() - began:.1f} s")
 
 
 def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
@@ -188,6 +196,11 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
     video = (source, status and status.st_size, status and status.st_mtime_ns, options.start, options.frames)
     settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
     return Journal(options.output, (video, settings), options.threads)
+
+
+def _summarizer(options: argparse.Namespace, fmt: VideoFormat) -> Summarizer:
+    use_threads(options.threads)
+    return Summarizer(make(options.embedder or DEFAULT), fmt.colour)
 
 
 def _rate_so_far(fmt: VideoFormat, frames: int, size: int) -> str:

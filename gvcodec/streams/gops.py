@@ -27,7 +27,7 @@ class Gop:
 
     `first`: number of the first frame. `packets`: frames in decode order, and packets that may be skipped. `times`: of
     the frames in display order, in ticks. `tune`: payload in force, None = base renderer. `tracks`: payloads that stood
-    among its packets. `damaged`: its end is missing, `lost` frames of it as far as that is known.
+    among its packets. `summary`: payload of that packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is known.
     """
 
     first: int
@@ -35,6 +35,7 @@ class Gop:
     packets: list[Packet] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     tracks: list[bytes] = field(default_factory=list)
+    summary: bytes | None = None
     damaged: bool = False
     lost: int = 0
 
@@ -55,6 +56,7 @@ class GopSource:
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tune: bytes | None = None
         self._tracks: list[bytes] = []
+        self._summary: bytes | None = None
         self._count = 0
         self.metadata = b""
         self.end = header.start_pts
@@ -67,6 +69,7 @@ class GopSource:
             self._hold(event)
             if isinstance(event, Loss):
                 broken = broken or event.broken
+                self._summary = None
                 if event.side:
                     self._timing.lose()
                 if gop is not None and event.between:
@@ -82,6 +85,8 @@ class GopSource:
                     gop.packets.clear()
             elif event.kind is Kind.TUNE:
                 self._tune = event.payload
+            elif event.kind is Kind.SUMMARY:
+                self._summary = event.payload
             elif event.kind is Kind.TIMING:
                 self._timing.send(event.payload)
             elif event.kind is Kind.METADATA:
@@ -91,7 +96,8 @@ class GopSource:
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finished(gop)
-                gop, broken = Gop(self._count, self._tune, [event]), False
+                gop, broken = Gop(self._count, self._tune, [event], summary=self._summary), False
+                self._summary = None
                 self._timing.start_gop()
             elif gop is not None and event.kind is not Kind.UNKNOWN:
                 gop.packets.append(event)
@@ -148,6 +154,8 @@ class Splicer:
         """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be decoded."""
         if self.metadata and not self.writer.frames:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
+        if gop.summary is not None and not gop.damaged:
+            self.writer.write(Packet(Kind.SUMMARY, gop.summary))
         if gop.tune != self._tune:
             self.writer.write(Packet(Kind.TUNE, gop.tune if gop.tune is not None else BASE_WEIGHTS))
             self._tune = gop.tune

@@ -2,7 +2,7 @@
 
 Needs atheris (`pip install atheris`). Checksums would stop every mutation at once, so an input is a list of packets that is
 sealed with right ones: u8 base (klt, av1, hevc), then { u8 kind, u16 size, payload }; base 255: a raw stream. Decoding,
-decoding despite damage, and taking apart must end with frames or a `GvcodecError`.
+decoding despite damage, taking apart and searching must end with frames or a `GvcodecError`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from gvcodec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.factory import structure_id
 from gvcodec.media.tracks import TrackReader
+from gvcodec.search.files import SummarisedFile
+from gvcodec.search.ranking import best, scores
 from gvcodec.streams import info
 from gvcodec.streams.gops import GopSource
 from gvcodec.types import VideoFormat
@@ -68,7 +70,7 @@ def one_input(data: bytes) -> None:
         fmt = Reader(io.BytesIO(stream)).header.format
         if fmt.width * fmt.height > _MAX_PIXELS:
             return
-    for use in (_report, _decode, _decode_despite, _take_apart):
+    for use in (_report, _decode, _decode_despite, _take_apart, _search):
         with contextlib.suppress(GvcodecError):
             use(stream)
 
@@ -101,6 +103,14 @@ def _take_apart(stream: bytes) -> None:
     salvage = Salvage(io.BytesIO(stream))
     for gop in GopSource(salvage.header, salvage.events()):
         assert len(gop.times) == gop.frames
+
+
+def _search(stream: bytes) -> None:
+    file = SummarisedFile(io.BytesIO(stream), "stream")
+    for own in file.vectors.values():
+        found = scores(own.values[:1], own.values, own.frames)
+        for moment in best(found, own.frames, 3):
+            file.seconds(moment.frame)
 
 
 if __name__ == "__main__":

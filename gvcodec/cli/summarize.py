@@ -1,0 +1,101 @@
+"""`gvcodec summarize FILE`: a summary for search is added to a stream; its most distinct moments as a sheet."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from dataclasses import replace
+
+from gvcodec.bitstream import Reader
+from gvcodec.cli._arguments import (
+    add_embedder,
+    add_limits,
+    add_overwrite,
+    add_threads,
+    integer,
+    limits_of,
+    use_threads,
+)
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.file_io import PendingFile, open_input, open_output, protected
+from gvcodec.media.writer import open_writer
+from gvcodec.messages import counted, say
+from gvcodec.progress import ProgressBar
+from gvcodec.search.embedders import DEFAULT, make
+from gvcodec.search.files import opened
+from gvcodec.search.making import SHARE, summarize
+from gvcodec.search.ranking import distinct
+from gvcodec.search.sheet import contact_sheet
+from gvcodec.video import open_video
+
+HELP = "add a summary for search to a stream, show its most distinct moments"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="stream; it gets the summary unless -o or --sheet is given")
+    parser.add_argument("-o", dest="output", metavar="OUT", help="write the stream with its summary here")
+    parser.add_argument("--sheet", metavar="PNG", help="write the most distinct moments as one picture")
+    parser.add_argument("-k", type=integer(1, 1000), default=12, metavar="N", help="moments of the sheet (12)")
+    parser.add_argument(
+        "--stride", type=integer(1), metavar="N", help="frames between vectors (the fewest that take 1 %% of the file)"
+    )
+    add_embedder(parser)
+    add_overwrite(parser)
+    add_threads(parser)
+    add_limits(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.output or not options.sheet:
+        _summarize(options)
+    if options.sheet:
+        _sheet(options)
+
+
+def _summarize(options: argparse.Namespace) -> None:
+    if "-" in (options.file, options.output):
+        raise UsageError("a summary is made of a file that can be read from any place, not of a pipe")
+    embedder = make(options.embedder or DEFAULT)
+    use_threads(options.threads)
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_input(options.file))
+        if options.output:
+            stack.enter_context(protected([options.file]))
+            output = stack.enter_context(open_output(options.output, options.overwrite))
+        else:
+            pending = stack.enter_context(PendingFile(options.file, overwrite=True))
+            output = stack.enter_context(open(pending.temporary, "wb"))
+        reader = Reader(source, options.file)
+        bar = stack.enter_context(ProgressBar(["code"]))
+        bar.begin("summarize", sum(gop.frames for gop in reader.gops()))
+        try:
+            frames, spent, size = summarize(
+                reader, output, embedder, options.stride, options.threads, limits_of(options), bar
+            )
+        except DamagedStreamError as error:
+            raise reader.named(error) from error
+    share = 100 * spent / size
+    say(f"{options.output or options.file}: {counted(frames, 'frame')}, summary of {spent:,} bytes, {share:.2f} % of the file")
+    if share > 100 * SHARE and not options.stride:
+        say("one vector for each GOP takes more than 1 % of a file as small as this")
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    path = options.output or options.file
+    if not options.sheet.lower().endswith(".png"):
+        raise UsageError(f"{options.sheet}: a sheet is a .png")
+    with opened(path) as file:
+        for note in file.notes:
+            say(note)
+        if not file.vectors:
+            raise UsageError(f"{path}: has no summary (gvcodec summarize adds one)")
+        own = next(iter(file.vectors.values()))
+        numbers = [int(own.frames[place]) for place in distinct(own.values, options.k)]
+    with open_video(path, fidelity=True, threads=options.threads, limits=limits_of(options)) as video:
+        tick = video.header.format.time_base
+        pictures = [frame.planes for n in numbers for frame in video.decoded(n, n + 1)]
+        sheet = contact_sheet(pictures, [float(video.pts_of(n) * tick) for n in numbers])
+        fmt = replace(video.header.format, width=sheet[0].shape[1], height=sheet[0].shape[0], bit_depth=8)
+    with protected([path]), open_writer(options.sheet, fmt, overwrite=options.overwrite) as writer:
+        writer.write(sheet, 0)
+    say(f"{options.sheet}: {counted(len(numbers), 'moment')} of {path}")

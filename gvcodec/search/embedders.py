@@ -1,0 +1,184 @@
+"""What turns pictures into vectors. A plug-in is an `Embedder`; files name it by eight bytes.
+
+    small   the shipped small perceptual network and LP-Comp: pictures and clips as queries, no download
+    clip    a CLIP model of open_clip_torch (extra `clip`), weights by path: `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
+
+`register` adds a maker of another one. Networks are imported when an embedder is made, torch with them.
+Raises `WrongModelError` (exit code 4) where a file or a package is not at hand, `UsageError` for a query that it cannot take.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.errors import UsageError, WrongModelError
+from gvcodec.models import model_id, shipped_folders
+
+#: The checkpoint of embedder `small`.
+CHECKPOINT = "summary-1.safetensors"
+DEFAULT = "small"
+#: Pixels of the pictures that it looks at.
+SMALL_SIDE = 128
+
+Pictures = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """`id`: eight bytes. `dim`: numbers of a vector. `side`: pixels of the square pictures it looks at. `step`: of its integers in
+    a file, 2^(-step / 8)."""
+
+    id: bytes
+    dim: int
+    side: int
+    step: int
+
+    def frames(self, rgb: Pictures) -> Any:
+        """Patch tokens (N, tokens, features) of pictures (N, side, side, 3)."""
+        ...
+
+    def compress(self, tokens: Any) -> Vectors:
+        """Vectors (N, dim) of length √dim."""
+        ...
+
+    def query(self, asked: Pictures | str) -> Vectors:
+        """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or of words."""
+        ...
+
+
+class Small:
+    """Means and deviations of the small perceptual network's maps in 4 × 4 regions, through LP-Comp."""
+
+    side = SMALL_SIDE
+    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more (eval/search.md).
+    step = 13
+
+    def __init__(self, checkpoint: str | Path | None = None) -> None:
+        """`checkpoint`: another one than what is shipped."""
+        import torch
+        from safetensors import SafetensorError, safe_open
+
+        from gvcodec.search.compressor import DIM, LpComp, Variant
+        from gvcodec.search.features import PatchTokens
+
+        path = Path(checkpoint) if checkpoint else _shipped(CHECKPOINT)
+        network = shipped_network()
+        try:
+            with safe_open(path, "pt") as file:
+                weights, said = {key: file.get_tensor(key).float() for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            self._compressor = LpComp(len(weights["centre"]), Variant(learned="last.weight" in weights))
+            self._compressor.load_state_dict(weights)
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
+        if said.get("network") != model_id(network).hex():
+            raise WrongModelError(f"{path}: made for another network than {network}")
+        self.id, self.dim = model_id(path), DIM
+        self._torch, self._features = torch, PatchTokens(network)
+
+    def frames(self, rgb: Pictures) -> Any:
+        return self._features(rgb)
+
+    def compress(self, tokens: Any) -> Vectors:
+        with self._torch.inference_mode():
+            vectors: Vectors = self._compressor(tokens).numpy()
+        return vectors
+
+    def query(self, asked: Pictures | str) -> Vectors:
+        if isinstance(asked, str):
+            raise UsageError("embedder small takes pictures, not words; summaries made with --embedder clip:MODEL:WEIGHTS take both")
+        return self.compress(self.frames(asked))
+
+
+class Clip:
+    """The image and text towers of a CLIP model. A picture has one token."""
+
+    #: Integers of about 5.
+    step = 19
+
+    def __init__(self, model: str, weights: str) -> None:
+        try:
+            import open_clip
+            import torch
+        except ImportError:
+            raise WrongModelError("open_clip_torch is not installed: pip install 'gvcodec[clip]'") from None
+        if not Path(weights).is_file():
+            raise WrongModelError(f"{weights}: no such file of weights")
+        self._torch, self._words = torch, open_clip.get_tokenizer(model)
+        # Only the file that was named is read.
+        self._model, _, _ = open_clip.create_model_and_transforms(model, pretrained=weights)
+        self._model.eval()
+        self.id = model_id(Path(weights))
+        size = self._model.visual.image_size
+        self.side = size[0] if isinstance(size, tuple) else size
+        self.dim = int(self._model.text_projection.shape[-1])
+        self._mean, self._deviation = (
+            torch.tensor(values).view(1, 3, 1, 1) for values in (self._model.visual.image_mean, self._model.visual.image_std)
+        )
+
+    def frames(self, rgb: Pictures) -> Any:
+        torch = self._torch
+        with torch.inference_mode():
+            x = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
+            return self._model.encode_image((x - self._mean) / self._deviation)[:, None]
+
+    def compress(self, tokens: Any) -> Vectors:
+        return lengthened(tokens[:, 0].numpy())
+
+    def query(self, asked: Pictures | str) -> Vectors:
+        if not isinstance(asked, str):
+            return self.compress(self.frames(asked))
+        with self._torch.inference_mode():
+            return lengthened(self._model.encode_text(self._words([asked])).numpy())
+
+
+def lengthened(vectors: NDArray[Any]) -> Vectors:
+    """The same directions, of length √dim."""
+    lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return (vectors / lengths * math.sqrt(vectors.shape[-1])).astype(np.float32)
+
+
+_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "clip": Clip}
+
+
+def register(name: str, maker: Callable[..., Embedder]) -> None:
+    """Add an embedder: `maker` is called with what stands behind `name` on the command line, between colons."""
+    _makers[name] = maker
+
+
+def make(said: str) -> Embedder:
+    """The embedder that `NAME[:ARGUMENT…]` says. Raises `UsageError`, `WrongModelError`."""
+    name, *arguments = said.split(":")
+    if name not in _makers:
+        raise UsageError(f"embedder {name} is unknown, there are {', '.join(sorted(_makers))}")
+    try:
+        return _makers[name](*arguments)
+    except ImportError as error:
+        raise WrongModelError(f"embedder {name}: {error.name or error} is not installed") from None
+    except TypeError as error:
+        raise UsageError(f"embedder {name}: {error}") from None
+
+
+def shipped_network() -> Path:
+    """The small perceptual network."""
+    from gvcodec.appearance.perceptual import SMALL_NETWORK
+
+    return _shipped(SMALL_NETWORK)
+
+
+def default_id() -> bytes:
+    """What files name the shipped embedder by, without loading it."""
+    return model_id(_shipped(CHECKPOINT))
+
+
+def _shipped(name: str) -> Path:
+    found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
+    if found is None:
+        raise WrongModelError(f"{name} is not at hand; looked in {', '.join(map(str, shipped_folders()))}")
+    return found

@@ -1,0 +1,170 @@
+"""Summary packets for a stream: while it is encoded, or later without encoding anything again.
+
+Vectors are of source frames in the first case, of base frames in the second. Each GOP has a stride of its own, the finest of `STRIDES` with which all
+summary packets so far take at most `SHARE` of the bytes so far; a GOP has one vector at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bitstream import GopEntry, Kind, Packet, Reader, Writer
+from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import DEFAULT, Limits
+from gvcodec.errors import LimitError, UsageError
+from gvcodec.progress import ProgressBar
+from gvcodec.search.embedders import Embedder
+from gvcodec.search.summary import Summary, quantised
+from gvcodec.search.thumbnails import thumbnail
+from gvcodec.types import Colour, Planes
+
+#: Frames between two vectors; the last ones are for streams of very few bytes.
+STRIDES = (1, 4, 8, 16, 32, 64, 128, 256)
+#: Part of the file that summaries may take.
+SHARE = 0.01
+_BATCH = 16
+#: Head and checksum of a summary packet.
+_FRAMING = 5
+
+
+class Embedding:
+    """Takes frames, gives quantised vectors (frames, dim), a batch at a time."""
+
+    def __init__(self, embedder: Embedder, colour: Colour) -> None:
+        self._embedder, self._colour = embedder, colour
+        self._waiting: list[NDArray[np.uint8]] = []
+
+    def send(self, planes: Planes) -> NDArray[np.int8]:
+        """The vectors that are ready now."""
+        self._waiting.append(thumbnail(planes, self._colour, self._embedder.side))
+        return self.flush() if len(self._waiting) == _BATCH else self.none()
+
+    def flush(self) -> NDArray[np.int8]:
+        if not self._waiting:
+            return self.none()
+        pictures, self._waiting = np.stack(self._waiting), []
+        return quantised(self._embedder.compress(self._embedder.frames(pictures)), self._embedder.step)
+
+    def none(self) -> NDArray[np.int8]:
+        return np.empty((0, self._embedder.dim), np.int8)
+
+
+class Budget:
+    """Chooses the stride of each GOP. `strides`: those allowed, fine to coarse."""
+
+    def __init__(self, embedder: Embedder, strides: Sequence[int] = STRIDES, share: float = SHARE) -> None:
+        self._embedder, self._strides, self._share = embedder, strides, share
+        self._bytes = self.spent = 0
+        #: Bytes of a vector so far.
+        self._each = embedder.dim / 4
+
+    def likely(self, frames: int, size: int) -> int:
+        """A stride that is fine enough for a GOP of so many bytes."""
+        room = self._share * (self._bytes + size) - self.spent
+        return next((s for s in self._strides if -(-frames // s) * self._each * 0.7 <= room), self._strides[-1])
+
+    def packet(self, vectors: NDArray[np.int8], stride: int, size: int) -> Packet:
+        """The packet of a GOP with `size` other bytes, from vectors `stride` frames apart."""
+        room = self._share * (self._bytes + size) - self.spent
+        payload = b""
+        for coarser in (s for s in self._strides if s % stride == 0):
+            chosen = vectors[:: coarser // stride]
+            payload = Summary(self._embedder.id, coarser, self._embedder.step, chosen).pack()
+            if len(chosen) == 1 or len(payload) + _FRAMING <= room:
+                break
+        self._each = 0.8 * self._each + 0.2 * len(payload) / len(chosen)
+        self.spent += len(payload) + _FRAMING
+        self._bytes += size + len(payload) + _FRAMING
+        return Packet(Kind.SUMMARY, payload)
+
+
+class Summarizer:
+    """Puts summary packets before the GOPs of an encoder. Frames are sent before the packets that hold them are taken."""
+
+    def __init__(self, embedder: Embedder, colour: Colour) -> None:
+        self._embedding, self._budget = Embedding(embedder, colour), Budget(embedder)
+        self._vectors = self._embedding.none()
+        self._packets: list[Packet] = []
+
+    def send(self, planes: Planes) -> None:
+        """The next frame in display order."""
+        self._vectors = np.concatenate([self._vectors, self._embedding.send(planes)])
+
+    def take(self, packet: Packet) -> list[Packet]:
+        """The next packet; gives those that can be written, whole GOPs."""
+        ready: list[Packet] = []
+        if packet.kind is Kind.KEY and any(held.is_frame for held in self._packets):
+            last = max(n for n, held in enumerate(self._packets) if held.is_frame) + 1
+            ready, self._packets = self._gop(self._packets[:last]), self._packets[last:]
+        self._packets.append(packet)
+        return ready
+
+    def flush(self) -> list[Packet]:
+        """The last GOP."""
+        ready, self._packets = self._gop(self._packets), []
+        return ready
+
+    def _gop(self, packets: list[Packet]) -> list[Packet]:
+        frames = sum(packet.is_frame for packet in packets)
+        if len(self._vectors) < frames:
+            self._vectors = np.concatenate([self._vectors, self._embedding.flush()])
+        own, self._vectors = self._vectors[:frames], self._vectors[frames:]
+        return [self._budget.packet(own, 1, sum(len(packet.payload) for packet in packets)), *packets]
+
+
+def summarize(
+    reader: Reader,
+    output: BinaryIO,
+    embedder: Embedder,
+    stride: int | None = None,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    bar: ProgressBar | None = None,
+) -> tuple[int, int, int]:
+    """Write the stream with a new summary of every GOP, in place of those that it has; bytes of frames stay.
+
+    `stride`: frames between vectors, None: as `SHARE` allows. Gives frames, bytes of all summary packets, bytes of the file. Raises `UsageError`
+    on a pipe, `DamagedStreamError`, `VerificationError`."""
+    entries = reader.gops()
+    for _ in reader.packets():
+        pass  # everything is checked before the work begins, and the loop hash is known
+    if not entries:
+        raise UsageError(f"{reader.name}: the stream holds no frames")
+    decoder = Decoder(reader.header, fidelity=True, threads=threads, limits=limits)
+    budget = Budget(embedder, (stride,) if stride else STRIDES)
+    writer = Writer(output, reader.header)
+    for entry in entries:
+        if entry.size > limits.side_memory:
+            raise LimitError(f"{reader.name}: a GOP takes more than {limits.side_memory >> 20} MiB (--max-memory)")
+        packets = [packet for packet in reader.packets_of(entry) if packet.kind is not Kind.SUMMARY]
+        size = sum(len(packet.payload) for packet in packets)
+        chosen = budget.likely(entry.frames, size)
+        vectors = _vectors(decoder, entry, packets, Embedding(embedder, reader.header.format.colour), chosen)
+        for packet in (budget.packet(vectors, chosen, size), *packets):
+            writer.write(packet)
+        if bar is not None:
+            bar.coded(writer.frames, 0)
+    decoder.verify(reader.loop_hash)
+    writer.finish(decoder.loop_hash)
+    return writer.frames, budget.spent, writer.size
+
+
+def _vectors(
+    decoder: Decoder, entry: GopEntry, packets: Sequence[Packet], embedding: Embedding, stride: int
+) -> NDArray[np.int8]:
+    """Vectors of frames 0, stride, 2 · stride … of a GOP."""
+    decoder.restart(entry.first_frame)
+    found = [embedding.none()]
+    for number, planes in enumerate(_base_frames(decoder, packets)):
+        if number % stride == 0:
+            found.append(embedding.send(planes))
+    return np.concatenate([*found, embedding.flush()])
+
+
+def _base_frames(decoder: Decoder, packets: Sequence[Packet]) -> Iterator[Planes]:
+    for frame in decoder.frames_of(packet for packet in packets if packet.kind is not Kind.TRACKS):
+        yield frame.planes

@@ -1,0 +1,88 @@
+"""What is searched for: a picture or a clip (any file that is read as video), a time in a stream (`FILE@1:02.5`), words.
+
+A time costs no network where the stream has a summary by the same embedder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.errors import UsageError
+from gvcodec.media.reader import VideoReader
+from gvcodec.search.embedders import Embedder
+from gvcodec.search.files import STREAMS, SummarisedFile, opened
+from gvcodec.search.thumbnails import thumbnail
+from gvcodec.types import Colour, Planes
+from gvcodec.video import open_video
+
+#: Frames that stand for a clip.
+_OF_CLIP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`path` of a picture or clip with `at` seconds in it, None = all of it; or `words`."""
+
+    path: str = ""
+    at: float | None = None
+    words: str = ""
+
+    @staticmethod
+    def parse(text: str) -> Query:
+        """Raises `UsageError` for what is neither a file nor words."""
+        path, by, time = text.rpartition("@")
+        if os.path.isfile(text):
+            return Query(text)
+        if by and os.path.isfile(path):
+            try:
+                parts = [float(part) for part in time.split(":")]
+            except ValueError:
+                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15") from None
+            return Query(path, sum(part * 60**place for place, part in enumerate(reversed(parts))))
+        if not text.strip():
+            raise UsageError("the query is empty")
+        return Query(words=text)
+
+    def vectors(self, embedder: Embedder) -> NDArray[np.float32]:
+        """(M, dim)."""
+        if self.words:
+            return embedder.query(self.words)
+        return embedder.query(np.stack([thumbnail(planes, colour, embedder.side) for planes, colour in self._frames()]))
+
+    def stored(self) -> dict[bytes, NDArray[np.float32]]:
+        """Vectors (1, dim) by embedder that the stream has for this time; nothing for other queries."""
+        if self.at is None or not self.path.lower().endswith(STREAMS):
+            return {}
+        with opened(self.path) as file:
+            return {name: own.values[[_nearest(file, own.frames, self.at)]] for name, own in file.vectors.items()}
+
+    def _frames(self) -> list[tuple[Planes, Colour]]:
+        if self.path.lower().endswith(STREAMS):
+            with open_video(self.path, fidelity=True) as video:
+                last = len(video) - 1
+                numbers = sorted({round(last * n / (_OF_CLIP - 1)) for n in range(_OF_CLIP)})
+                if self.at is not None:
+                    numbers = [video.first_at(Fraction(self.at).limit_denominator(1_000_000))]
+                colour = video.header.format.colour
+                return [(frame.planes, colour) for n in numbers for frame in video.decoded(n, n + 1)]
+        with VideoReader(self.path, self.at or 0.0, 1 if self.at is not None else None) as reader:
+            kept: list[Planes] = []
+            stride = 1
+            for number, frame in enumerate(reader):
+                if number % stride == 0:
+                    kept.append(frame.planes)
+                if len(kept) == 2 * _OF_CLIP:
+                    kept, stride = kept[::2], 2 * stride
+            return [(planes, reader.format.colour) for planes in kept[:: -(-len(kept) // _OF_CLIP)]]
+
+
+def _nearest(file: SummarisedFile, frames: NDArray[np.int64], seconds: float) -> int:
+    """Place of the vector whose frame is shown next to this time."""
+    header = file.reader.header
+    guess = round((seconds - float(header.start_pts * header.format.time_base)) * float(header.format.frame_rate))
+    return int(np.argmin(np.abs(frames - guess)))

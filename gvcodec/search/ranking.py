@@ -1,0 +1,68 @@
+"""Which moments fit a query: cosines of vectors, by segments chosen by the query (QC-Comp), and the most distinct ones.
+
+Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Frames of a segment, and by how many the repeats are shifted.
+SEGMENT, SHIFTS = 64, (0, 16, 32, 48)
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame of the file with this number in the search, and how well it fits: 1 is best."""
+
+    score: float
+    file: int
+    frame: int
+
+
+def scores(query: Floats, values: Floats, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N,): in each segment of frames the largest cosine, at other frames less of it, as softmax(q · z / √dim) falls off from its peak.
+    Mean over shifted segments and over the vectors of the query."""
+    if not len(values):
+        return np.zeros(0)
+    z, q = np.asarray(values, np.float64), np.asarray(query, np.float64)
+    products = z @ q.T
+    lengths = np.linalg.norm(z, axis=1)[:, None] * np.linalg.norm(q, axis=1)
+    cosines, logits = products / np.maximum(lengths, 1e-9), products / np.sqrt(z.shape[1])
+    total = np.zeros(len(z))
+    for shift in SHIFTS:
+        segments = (frames + shift) // SEGMENT
+        starts = np.flatnonzero(np.diff(segments, prepend=segments[0] - 1))
+        sizes = np.diff(starts, append=len(z))
+        best, peak = (np.repeat(np.maximum.reduceat(x, starts), sizes, 0) for x in (cosines, logits))
+        total += (np.exp(logits - peak) * best).mean(1)
+    return total / len(SHIFTS)
+
+
+def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int, file: int = 0) -> list[Moment]:
+    """The `count` best moments of a file, a segment apart, best first."""
+    left = found.copy()
+    moments: list[Moment] = []
+    while len(moments) < count and len(left) and (at := int(np.argmax(left))) >= 0 and left[at] > -np.inf:
+        moments.append(Moment(float(found[at]), file, int(frames[at])))
+        left[np.abs(frames - frames[at]) < SEGMENT] = -np.inf
+    return moments
+
+
+def distinct(values: Floats, count: int) -> list[int]:
+    """Places of the vectors that differ most: the most usual one, then each time the one farthest from those chosen. In order."""
+    if not len(values):
+        return []
+    unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+    chosen = [int(np.argmax(unit @ unit.mean(0)))]
+    nearest = unit @ unit[chosen[0]]
+    while len(chosen) < min(count, len(unit)):
+        chosen.append(int(np.argmin(nearest)))
+        nearest = np.maximum(nearest, unit @ unit[chosen[-1]])
+        nearest[chosen] = np.inf
+    return sorted(chosen)
