@@ -8,6 +8,9 @@ from fractions import Fraction
 from gvcodec.bases import COARSEST, base_of, coarsest_q, index_of
 from gvcodec.errors import UsageError
 
+#: Root mean square of a source shift, in steps of 8 bits.
+USUAL_SHIFT = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
@@ -20,7 +23,8 @@ class EncoderConfig:
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
-    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2."""
+    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2. `shift` (av1, hevc, vvc): how far the source is
+    moved, in steps of 8 bits, so that its painted picture looks better; 0 = off."""
 
     q: float = 50
     base_q: float | None = None
@@ -39,6 +43,7 @@ class EncoderConfig:
     alloc: str = "uniform"
     eye: bool = False
     preset: int | None = None
+    shift: float = 0.0
 
     @property
     def tunes(self) -> bool:

@@ -28,11 +28,14 @@ from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, Sequenc
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.sharing import Shared, in_turn
+from gvcodec.shifted import ShiftedEncoder
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _PEAK = 1023
 _MAX_PTS = 1 << 61
+#: Steps of 8 bits; 2 is too much for anything that was measured.
+_MOST_SHIFT = 4
 
 
 class Progress(Protocol):
@@ -99,6 +102,10 @@ class Encoder(Shared):
             raise UsageError("tune_by is vgg or small")
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
+        if not 0 <= config.shift <= _MOST_SHIFT:
+            raise UsageError(f"shift goes from 0 to {_MOST_SHIFT}")
+        if config.shift and (base.standard is None or config.low_delay):
+            raise UsageError("shift is for av1, hevc and vvc, and not for low delay")
         self.notes: list[str] = []
         appearance, reason = factory.appearance_id(config.base)
         if reason:
@@ -114,9 +121,8 @@ class Encoder(Shared):
         )
         self._config = config
         self._progress = progress
-        if wrap is not None:
-            structure = wrap(self.header, partial(factory.structure_encoder, fmt, config))
-        self._structure = structure or factory.structure_encoder(fmt, config)
+        make = self._maker(appearance, structure)
+        self._structure = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
@@ -136,6 +142,18 @@ class Encoder(Shared):
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
+
+    def _maker(self, appearance: bytes | None, structure: StructureEncoder | None) -> Callable[[], StructureEncoder]:
+        """What makes the structure encoder, of a shifted source where that is wanted and possible."""
+        fmt, config = self.header.format, self._config
+        plain = partial(factory.structure_encoder, fmt, config)
+        if not config.shift or appearance is None:
+            return lambda: structure or plain()
+        critic, reason = factory.critic(fmt, config.tune_by)
+        if critic is None:
+            self.notes.append(reason)
+            return lambda: structure or plain()
+        return lambda: ShiftedEncoder(config, self.header, structure or plain(), critic)
 
     @property
     def frames(self) -> int:

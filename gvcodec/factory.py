@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter
+    from gvcodec.appearance.shift import Critic
     from gvcodec.appearance.tuning_samples import Part
     from gvcodec.config import EncoderConfig
 
@@ -88,6 +91,34 @@ def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] =
     from gvcodec.appearance import Painter
 
     return Painter(header.format, header.base, header.scale, header.q, checkpoint, threads, device)
+
+
+def critic(fmt: VideoFormat, leader: str) -> tuple[Critic | None, str]:
+    """What a source shift is led by, or None and why there is none."""
+    from gvcodec.appearance.shift import critic_of, fits
+
+    if not fits(fmt):
+        return None, "the source is not shifted: its pictures are too small"
+    found = critic_of(fmt, leader)
+    return found, "" if found else "the source is not shifted: no weights of the perceptual losses found"
+
+
+@contextlib.contextmanager
+def single_torch() -> Iterator[None]:
+    """torch works on one thread meanwhile, in all of ours: sums over several depend on their number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def threads_of(threads: int) -> int:
+    """How many there are to be, 0 = all cores."""
+    return threads or os.cpu_count() or 1
 
 
 def tune(

@@ -1,8 +1,8 @@
 """gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`, `gvcodec:base=tokens`; what is not given is the
-program's own default; `parts=` is `--tune-parts`, `by=` is `--tune-by`, `eye` and `preset=` are `--eye`
-and `--preset`; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
+program's own default; `parts=` is `--tune-parts`, `by=` is `--tune-by`, `eye`, `preset=` and `shift=` are `--eye`,
+`--preset` and `--shift`; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def content_version() -> str:
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    known = {"base", "scale", "tune", "parts", "by", "low-delay", "eye", "preset", "base-q", "output"}
+    known = {"base", "scale", "tune", "parts", "by", "low-delay", "eye", "preset", "shift", "base-q", "output"}
     if unknown := set(given) - known:
         raise EvalError(
             f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -76,6 +76,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         *(("--tune", given["tune"]) if "tune" in given else ()),
         *(("--tune-parts", given["parts"]) if "parts" in given else ()),
         *(("--tune-by", given["by"]) if "by" in given else ()),
+        *(("--shift", given["shift"]) if "shift" in given else ()),
     )
     shown = [(k, v) for k, v in given.items() if k not in ("output", "base-q")]
     return Codec(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from gvcodec.config import USUAL_SHIFT
 from gvcodec.decoding_limits import DEFAULT_MEMORY, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
@@ -147,6 +148,11 @@ def tuning(text: str) -> tuple[float | None, int]:
     if text.endswith("steps"):
         return None, integer(1)(text.removesuffix("steps"))
     return 0.0 if text == "off" else number(text), 0
+
+
+def shift(text: str) -> float:
+    """Steps of 8 bits, 0 = off."""
+    return {"on": USUAL_SHIFT, "off": 0.0}[text] if text in ("on", "off") else number(text)
 
 
 def picture_size(text: str) -> tuple[int, int] | Fraction:

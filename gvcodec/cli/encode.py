@@ -18,6 +18,7 @@ from gvcodec.cli._arguments import (
     integer,
     scale,
     seconds,
+    shift,
     target,
     tuning,
     use_threads,
@@ -124,6 +125,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="make av1 keep texture at some cost in PSNR; best where nothing is painted or tuned",
     )
     parser.add_argument(
+        "--shift",
+        type=shift,
+        default=0.0,
+        metavar="STEPS|on|off",
+        help="code a source moved so that it looks better when painted, by so many steps of 8 bits (off; on = 1)",
+    )
+    parser.add_argument(
         "--start", type=seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
     )
     parser.add_argument(
@@ -154,6 +162,7 @@ def run(options: argparse.Namespace) -> None:
         alloc=options.alloc,
         eye=options.eye,
         preset=options.preset,
+        shift=options.shift,
     )
     steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
     if options.resume and (steered or config.maxrate):

@@ -167,7 +167,7 @@ def _pass(
         config.preset,
     )
     tune = not quick and config.scale not in tuned
-    config = dataclasses.replace(config, tune=config.tune if tune else 0.0)
+    config = dataclasses.replace(config, tune=config.tune if tune else 0.0, shift=0.0 if quick else config.shift)
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames
