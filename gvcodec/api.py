@@ -38,8 +38,9 @@ def encode(
 ) -> bytes:
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 
-    `frames`: RGB arrays (H, W, 3) uint8, or `Planes`. `format` describes `Planes` (default: 8 bits, colour not specified).
-    Either `config`, or fields of `EncoderConfig` by name (`q=40, base="av1", tune=0`). Raises `UsageError`.
+    `frames`: RGB arrays (H, W, 3) uint8, or `Planes`. `format` describes `Planes` (default: 8 bits,
+    colour not specified). Either `config`, or fields of `EncoderConfig` by name (`q=40, base="av1",
+    tune=0`). Raises `UsageError`.
     """
     if config is not None and options:
         raise UsageError("give either config or its fields")
@@ -51,9 +52,15 @@ def encode(
     first = next(remaining, None)
     if first is None:
         raise UsageError("there is no frame to encode")
-    encoder = Encoder(format or _format_of(first, Fraction(frame_rate).limit_denominator(1_000_000)), config)
+    encoder = Encoder(
+        format or _format_of(first, Fraction(frame_rate).limit_denominator(1_000_000)), config
+    )
     stream = io.BytesIO()
-    run(encoder, stream, ((_planes_of(frame), None) for frame in itertools.chain([first], remaining)))
+    run(
+        encoder,
+        stream,
+        ((_planes_of(frame), None) for frame in itertools.chain([first], remaining)),
+    )
     return stream.getvalue()
 
 
@@ -67,7 +74,9 @@ def decode(
 ) -> Iterator[NDArray[np.uint8]]:
     """Frames of a gvcodec file as RGB arrays (H, W, 3) uint8, from frame `start` on.
 
-    `data`: bytes, or anything that holds bytes. From 0 on the loop hash is checked at the end. `limits`: what the stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`.
+    `data`: bytes, or anything that holds bytes. From 0 on the loop hash is checked at the end.
+    `limits`: what the stream may ask for. Raises `LimitError`, `DamagedStreamError`,
+    `WrongModelError`, `VerificationError`.
     """
     decoded = decode_planes(data, fidelity=fidelity, start=start, threads=threads, limits=limits)
     colour = Reader(io.BytesIO(data)).header.format.colour

@@ -4,10 +4,12 @@
     for frame in decoder.frames_of(reader.packets()): ...
     decoder.verify(reader.loop_hash)
 
-or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `flush` after the last packet.
+or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `flush` after the last
+packet.
 
-Decoding may start at any `key` packet: `restart` with the number of its first frame, then the `tune` packet in force
-there and the packets of its GOP. `frames_despite` decodes what is left of a damaged stream.
+Decoding may start at any `key` packet: `restart` with the number of its first frame, then the
+`tune` packet in force there and the packets of its GOP. `frames_despite` decodes what is left of a
+damaged stream.
 """
 
 from __future__ import annotations
@@ -22,7 +24,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec import decoding_limits, factory
-from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Loss, Packet, PtsDecoder, Salvage, SequenceHeader
+from gvcodec.bitstream import (
+    LOOP_HASH_BYTES,
+    Kind,
+    Loss,
+    Packet,
+    PtsDecoder,
+    Salvage,
+    SequenceHeader,
+)
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.structure import hashed
@@ -38,8 +48,8 @@ _MAX_LOSSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: painted, or the loop frame; `loop` is always the loop frame. `pts` in ticks of the
-    format's time base. `concealed`: lost, the frame before it stands in."""
+    """A frame in display order: painted, or the loop frame; `loop` is always the loop frame. `pts`
+    in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
 
     planes: Planes
     pts: int
@@ -48,7 +58,8 @@ class DecodedFrame:
 
 
 def note_loss(losses: list[str], line: str) -> None:
-    """Keep a line about a loss; beyond `_MAX_LOSSES` they would take more memory than the stream."""
+    """Keep a line about a loss; beyond `_MAX_LOSSES` they would take more memory than the
+    stream."""
     if len(losses) < _MAX_LOSSES:
         losses.append(line)
     elif len(losses) == _MAX_LOSSES:
@@ -58,11 +69,13 @@ def note_loss(losses: list[str], line: str) -> None:
 class Decoder(Shared):
     """One video. `fidelity` gives the loop frames also where the stream has an appearance layer.
 
-    `models`: files and folders to look for models in before the usual places. `low_delay` gives frames out as early as
-    can be. `device` is torch's name of where painting is done. `tracks` receives the payloads of `tracks` packets, for the caller to
-    take out, `metadata` that of the `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check` reads all
-    that painting needs and gives loop frames. Raises `LimitError` when the stream asks for more, `WrongModelError` when a model is not at
-    hand, `UsageError` for a device that is not there.
+    `models`: files and folders to look for models in before the usual places. `low_delay` gives
+    frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
+    receives the payloads of `tracks` packets, for the caller to take out, `metadata` that of the
+    `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check`
+    reads all that painting needs and gives loop frames. Raises `LimitError` when the stream asks
+    for more, `WrongModelError` when a model is not at hand, `UsageError` for a device that is not
+    there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,
@@ -129,7 +142,8 @@ class Decoder(Shared):
 
     @in_turn
     def restart(self, frame: int) -> None:
-        """Go on at the GOP whose first frame has this number. Frames not yet received are dropped."""
+        """Go on at the GOP whose first frame has this number. Frames not yet received are
+        dropped."""
         self._structure.abandon()
         self._timing.restart(frame)
         self._gops.clear()
@@ -157,7 +171,8 @@ class Decoder(Shared):
         elif packet.is_frame:
             key = packet.kind is Kind.KEY
             if key:
-                # A GOP is closed and has one packet a frame: its first frame is shown after as many as were sent.
+                # A GOP is closed and has one packet a frame: its first frame is shown after as many
+                # as were sent.
                 self._gops.append((self._sent, self._tuned))
                 self._timing.start_gop()
                 self._started = True
@@ -187,8 +202,9 @@ class Decoder(Shared):
 
     @steps_in_turn
     def frames_despite(self, salvage: Salvage) -> Iterator[DecodedFrame]:
-        """All frames of a stream, damaged or not: where one is lost, the one before it is shown again, until the next
-        keyframe that arrived. `losses` and `concealed` say where. Without a loss the loop hash is checked."""
+        """All frames of a stream, damaged or not: where one is lost, the one before it is shown
+        again, until the next keyframe that arrived. `losses` and `concealed` say where. Without a
+        loss the loop hash is checked."""
         broken = False
         for event in salvage.events():
             if isinstance(event, Loss):
@@ -253,7 +269,8 @@ class Decoder(Shared):
             raise MemoryError("painting is out of memory") from None
 
     def _take_tracks(self, payload: bytes) -> None:
-        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`, `LimitError`."""
+        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`,
+        `LimitError`."""
         if self._tracks_read is None:
             from gvcodec.media.tracks import TrackReader
 
@@ -264,13 +281,18 @@ class Decoder(Shared):
         else:
             self._tracks_read.send(payload)
         self._tracks_read.waiting.clear()
-        self._tracks_held = len(payload) + decoding_limits.OBJECT_BYTES + self._tracks_held * bool(self.tracks)
+        self._tracks_held = (
+            len(payload) + decoding_limits.OBJECT_BYTES + self._tracks_held * bool(self.tracks)
+        )
         if self._tracks_held > self._limits.side_memory:
-            raise LimitError(f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB (--max-memory)")
+            raise LimitError(
+                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB (--max-memory)"
+            )
         self.tracks.append(payload)
 
     def _take_metadata(self, payload: bytes) -> None:
-        """Check the payload of a `metadata` packet; the first one counts. Raises `DamagedStreamError`."""
+        """Check the payload of a `metadata` packet; the first one counts. Raises
+        `DamagedStreamError`."""
         from gvcodec.media.metadata import Metadata
 
         if not self.metadata:
@@ -291,7 +313,8 @@ class Decoder(Shared):
             self._timing.lose()
 
     def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
-        """Frames that are ready, then fill up with the last frame: those sent whose picture is not there, then `frames` more."""
+        """Frames that are ready, then fill up with the last frame: those sent whose picture is not
+        there, then `frames` more."""
         self._show(self._structure.abandon())
         missing = self._sent - self._shown + frames
         self._sent += frames

@@ -1,8 +1,10 @@
-"""Limits of what a decoder takes on, in force unless they are raised: one notion for the command line and the library.
+"""Limits of what a decoder takes on, in force unless they are raised: one notion for the command
+line and the library.
 
-Sizes are known from the header before anything is allocated. What memory decoding takes is estimated from the size of the
-picture and has to fit `DEFAULT_MEMORY`; the command line lets the operating system hold the process to its limit in case
-the estimate is wrong. What a stream can pile up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it.
+Sizes are known from the header before anything is allocated. What memory decoding takes is
+estimated from the size of the picture and has to fit `DEFAULT_MEMORY`; the command line lets the
+operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
+up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it.
 """
 
 from __future__ import annotations
@@ -21,26 +23,30 @@ from gvcodec.messages import counted
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
 
-#: Bytes that decoding may take unless told: room for 4K, or for 1440p painted, on a machine of 4 GB with other work.
+#: Bytes that decoding may take unless told: room for 4K, or for 1440p painted, on a machine of 4 GB
+#: with other work.
 DEFAULT_MEMORY = 1536 << 20
-#: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the program takes by itself, without
-#: and with torch. Writing anything but raw frames comes on top.
+#: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the
+#: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
 _SHARE = 4
 #: What an object in Python takes besides its bytes.
 OBJECT_BYTES = 256
-#: Bytes a pixel of the encoders of video files, and bytes a processor of stacks and arenas, on top of the default limit.
+#: Bytes a pixel of the encoders of video files, and bytes a processor of stacks and arenas, on top
+#: of the default limit.
 _WRITING = 512
 _A_PROCESSOR = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`max_pixels`: luma samples of a picture, `max_memory`: bytes that decoding may take; None: `DEFAULT_MEMORY` decides.
+    """`max_pixels`: luma samples of a picture, `max_memory`: bytes that decoding may take; None:
+    `DEFAULT_MEMORY` decides.
 
-    `max_pixels` alone takes the place of the default: pictures up to there are decoded whatever memory they take.
+    `max_pixels` alone takes the place of the default: pictures up to there are decoded whatever
+    memory they take.
     """
 
     max_pixels: int | None = None
@@ -80,7 +86,9 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
     fmt = header.format
     pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
     if limits.max_pixels is not None and pixels > limits.max_pixels:
-        raise LimitError(f"{size} have more than {counted(limits.max_pixels, 'pixel')} (--max-pixels)")
+        raise LimitError(
+            f"{size} have more than {counted(limits.max_pixels, 'pixel')} (--max-pixels)"
+        )
     most = limits.max_memory
     if most is None and limits.max_pixels is None:
         most = DEFAULT_MEMORY
@@ -92,7 +100,8 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
 
 @contextlib.contextmanager
 def held(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
-    """Hold this process to the limits, once its libraries are loaded: allocations beyond them fail (`MemoryError`). Linux only."""
+    """Hold this process to the limits, once its libraries are loaded: allocations beyond them fail
+    (`MemoryError`). Linux only."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -102,7 +111,11 @@ def held(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
     most = limits.max_memory
     if most is None:
         pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
-        most = max(DEFAULT_MEMORY, memory_for(header, painted)) + pixels * _WRITING + processors * _A_PROCESSOR
+        most = (
+            max(DEFAULT_MEMORY, memory_for(header, painted))
+            + pixels * _WRITING
+            + processors * _A_PROCESSOR
+        )
     _hold_to(most)
     try:
         yield

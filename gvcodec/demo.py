@@ -1,12 +1,13 @@
 """A clip to try the codec on, made by arithmetic, and the job of the README's first command.
 
-`frames()` gives a landscape that the camera pans over: clouds, mountains, a wood (the "dead leaves" model of natural
-images: discs with power-law radii that occlude each other), a meadow in perspective, a drifting balloon, shadows of clouds.
+`frames()` gives a landscape that the camera pans over: clouds, mountains, a wood (the "dead leaves"
+model of natural images: discs with power-law radii that occlude each other), a meadow in
+perspective, a drifting balloon, shadows of clouds.
 
     python -m gvcodec.demo [VIDEO] [--out DIR]
 
-encodes the clip (or VIDEO), decodes it in a second process, prints size, ratio, bpp and PSNR and saves source and decoded
-picture side by side.
+encodes the clip (or VIDEO), decodes it in a second process, prints size, ratio, bpp and PSNR and
+saves source and decoded picture side by side.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def frames(count: int = FRAMES) -> Iterator[NDArray[np.uint8]]:
 
 def clip_format() -> VideoFormat:
     """Format of the clip as 8-bit 4:2:0."""
-    return VideoFormat(WIDTH, HEIGHT, RATE, 1 / RATE, 8, Colour(matrix=rgb_matrix(HEIGHT), chroma_location=CENTRE))
+    return VideoFormat(
+        WIDTH, HEIGHT, RATE, 1 / RATE, 8, Colour(matrix=rgb_matrix(HEIGHT), chroma_location=CENTRE)
+    )
 
 
 class _Scene:
@@ -58,7 +61,12 @@ class _Scene:
         self._rng = rng
         self._clouds = _fractal(rng, 128, _CANVAS, 1.9, 2.5)
         relief = _fractal(rng, 128, _CANVAS, 1.8, 0.7)
-        light = np.roll(relief, 2, axis=1) - np.roll(relief, -1, axis=1) + np.roll(relief, 1, axis=0) - relief
+        light = (
+            np.roll(relief, 2, axis=1)
+            - np.roll(relief, -1, axis=1)
+            + np.roll(relief, 1, axis=0)
+            - relief
+        )
         self._mountains = 0.45 + 0.13 * light[..., None] + np.array([-0.02, 0.03, 0.12])
         self._ridge = 70 + 17 * _fractal(rng, 1, _CANVAS, 1.6, 1.0)[0]
         self._wood = _dead_leaves(rng, 96, _CANVAS, 6000)
@@ -76,38 +84,56 @@ class _Scene:
     def frame(self, number: int) -> NDArray[np.uint8]:
         x, y = self._x, self._y
         height = y / HEIGHT
-        cloud = np.clip(0.55 * _sample(self._clouds, y * 0.7, x + 0.4 * number) + 0.25, 0, 1)[..., None]
-        sky = (1 - height)[..., None] * np.array([-0.25, -0.12, 0.02]) + np.array([0.72, 0.82, 0.93])
+        cloud = np.clip(0.55 * _sample(self._clouds, y * 0.7, x + 0.4 * number) + 0.25, 0, 1)[
+            ..., None
+        ]
+        sky = (1 - height)[..., None] * np.array([-0.25, -0.12, 0.02]) + np.array(
+            [0.72, 0.82, 0.93]
+        )
         picture = sky * (1 - cloud) + cloud * np.array([0.97, 0.96, 0.94])
 
         picture = _balloon(picture, x - 70 - 2.3 * number, y - 46 + 4 * np.sin(number / 9))
         far = x + 0.8 * number
-        picture = _over(picture, _sample(self._mountains, y, far), y - _sample(self._ridge[None], 0 * y, far))
+        picture = _over(
+            picture, _sample(self._mountains, y, far), y - _sample(self._ridge[None], 0 * y, far)
+        )
         near = x + 1.9 * number
         line = _sample(self._wood_line[None], 0 * y, near)
         picture = _over(picture, _sample(self._wood, np.clip(y - line + 4, 0, 95), near), y - line)
         depth = np.maximum(y - 122, 0.0) / (HEIGHT - 122)
         scale = 0.35 + 1.6 * depth
-        ground = _sample(self._meadow, 127 * np.sqrt(depth), (x - WIDTH / 2) / scale + 200 + 2.6 * number)
-        picture = _over(picture, ground * (0.85 + 0.3 * depth[..., None]), y - 122 - 1.5 * np.sin(near / 31))
+        ground = _sample(
+            self._meadow, 127 * np.sqrt(depth), (x - WIDTH / 2) / scale + 200 + 2.6 * number
+        )
+        picture = _over(
+            picture, ground * (0.85 + 0.3 * depth[..., None]), y - 122 - 1.5 * np.sin(near / 31)
+        )
 
         shade = 1 + 0.16 * _sample(self._shadow, 20 + height * 30, 0.5 * x + 2 * number) * np.clip(
             4 * height - 1.6, 0, 1
         )
         grain = self._rng.normal(0, 0.006, picture.shape[:2])
-        return np.round(255 * np.clip(picture * shade[..., None] + grain[..., None], 0, 1)).astype(np.uint8)
+        return np.round(255 * np.clip(picture * shade[..., None] + grain[..., None], 0, 1)).astype(
+            np.uint8
+        )
 
 
-def _fractal(rng: np.random.Generator, rows: int, columns: int, slope: float, stretch: float) -> Image:
-    """Noise (rows, columns) with amplitude 1/f^slope, mean 0 and deviation 1, periodic; features are `stretch` times as wide."""
+def _fractal(
+    rng: np.random.Generator, rows: int, columns: int, slope: float, stretch: float
+) -> Image:
+    """Noise (rows, columns) with amplitude 1/f^slope, mean 0 and deviation 1, periodic; features
+    are `stretch` times as wide."""
     spectrum = np.fft.rfft2(rng.normal(size=(rows, columns)))
     fy, fx = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :]
-    field = np.fft.irfft2(spectrum / (0.004 + np.hypot(fy, fx * stretch)) ** slope, s=(rows, columns))
+    field = np.fft.irfft2(
+        spectrum / (0.004 + np.hypot(fy, fx * stretch)) ** slope, s=(rows, columns)
+    )
     return (field - field.mean()) / field.std()
 
 
 def _dead_leaves(rng: np.random.Generator, rows: int, columns: int, count: int) -> Image:
-    """Discs with power-law radii thrown over each other, each with its own green or brown and a light side."""
+    """Discs with power-law radii thrown over each other, each with its own green or brown and a
+    light side."""
     image = np.full((rows, columns, 3), 0.12)
     radii = np.sort(1.2 * (1 - rng.random(count)) ** -0.55)[::-1].clip(max=14)
     for radius in radii:
@@ -117,7 +143,10 @@ def _dead_leaves(rng: np.random.Generator, rows: int, columns: int, count: int) 
         xs = np.arange(left, int(cx + radius) + 2)
         dy, dx = (ys - cy)[:, None] / radius, (xs - cx)[None, :] / radius
         inside = dy * dy + dx * dx < 1
-        tone = np.array([0.16, 0.30, 0.09]) * (0.55 + rng.random()) + np.array([0.22, 0.07, 0.0]) * rng.random() ** 3
+        tone = (
+            np.array([0.16, 0.30, 0.09]) * (0.55 + rng.random())
+            + np.array([0.22, 0.07, 0.0]) * rng.random() ** 3
+        )
         shaded = tone * (1 - 0.45 * dy - 0.25 * dx)[..., None]
         block = np.ix_(ys, xs % columns)
         image[block] = np.where(inside[..., None], shaded, image[block])
@@ -153,14 +182,20 @@ def _balloon(picture: Image, x: Image, y: Image) -> Image:
     colour = stripe * np.array([0.80, 0.16, 0.12]) + (1 - stripe) * np.array([0.93, 0.80, 0.35])
     light = np.clip(0.95 - 0.35 * x / radius - 0.3 * y / radius, 0.3, 1.2)[..., None]
     basket = np.minimum(3 - np.abs(x), 2.5 - np.abs(y - 25))
-    return _over(_over(picture, colour * light, inside), np.zeros(3) + np.array([0.35, 0.22, 0.1]), basket)
+    return _over(
+        _over(picture, colour * light, inside), np.zeros(3) + np.array([0.35, 0.22, 0.1]), basket
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The README's job; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m gvcodec.demo", description="encode, decode, compare")
+    parser = argparse.ArgumentParser(
+        prog="python -m gvcodec.demo", description="encode, decode, compare"
+    )
     parser.add_argument("video", nargs="?", help="video to use instead of the built-in clip")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (out)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="folder for the results (out)"
+    )
     options = parser.parse_args(arguments)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -194,17 +229,28 @@ def _run(video: str | None, out: Path) -> None:
     )
     if video is not None:
         size = Path(video).stat().st_size
-        print(f"source file     {size} bytes, {size / facts['file_bytes']:.1f} times as large as the stream")
-    print(f"stream          {facts['file_bytes']} bytes, ratio {raw / facts['video_bytes']:.0f} : 1 ({stream})")
-    print(f"rate            {facts['bpp']:.5f} bpp, {facts['kbps']:.1f} kb/s (base {facts['base']}, q {facts['q']})")
-    print(f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded ({painted})")
+        print(
+            f"source file     {size} bytes, {size / facts['file_bytes']:.1f} times as large as the stream"
+        )
+    print(
+        f"stream          {facts['file_bytes']} bytes, ratio {raw / facts['video_bytes']:.0f} : 1 ({stream})"
+    )
+    print(
+        f"rate            {facts['bpp']:.5f} bpp, {facts['kbps']:.1f} kb/s (base {facts['base']}, q {facts['q']})"
+    )
+    print(
+        f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded ({painted})"
+    )
     print(f"side by side    {out / 'demo.png'} (source, decoded)")
 
 
 def _gvcodec(*arguments: object) -> str:
     """Run the command line in its own process; its own message stands on standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", "gvcodec", *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "gvcodec", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise MediaError(f"gvcodec {arguments[0]} ended with exit code {done.returncode}")
@@ -212,7 +258,8 @@ def _gvcodec(*arguments: object) -> str:
 
 
 def _compare(source: str, decoded: Path, number: int) -> tuple[Planes, float]:
-    """Source and decoded frame `number` side by side (in the demo clip's colours), and mean PSNR-Y in dB over all frames."""
+    """Source and decoded frame `number` side by side (in the demo clip's colours), and mean PSNR-Y
+    in dB over all frames."""
     values: list[float] = []
     pair: NDArray[np.uint8] | None = None
     with VideoReader(source) as left, VideoReader(decoded) as right:

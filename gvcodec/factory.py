@@ -1,4 +1,5 @@
-"""Which classes stand behind a stream's layers. Imports happen on first use: torch only when something is painted or tuned."""
+"""Which classes stand behind a stream's layers. Imports happen on first use: torch only when
+something is painted or tuned."""
 
 from __future__ import annotations
 
@@ -43,14 +44,19 @@ def structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncod
 def structure_decoder(
     header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), low_delay: bool = False
 ) -> StructureDecoder:
-    """Raises `WrongModelError` when the stream was made with a structure model that is not at hand."""
+    """Raises `WrongModelError` when the stream was made with a structure model that is not at
+    hand."""
     base, model = base_of(header.base), None
     if base.torch and not can_paint():
         raise WrongModelError(f"base {base.name} is decoded by torch, which is not installed")
     if base.model:
         if header.structure_id is None:
-            raise WrongModelError(f"the stream does not name the model of its {base.name} structure layer")
-        model = find_model(header.structure_id, f"the model of the {base.name} structure layer", models)
+            raise WrongModelError(
+                f"the stream does not name the model of its {base.name} structure layer"
+            )
+        model = find_model(
+            header.structure_id, f"the model of the {base.name} structure layer", models
+        )
     made: StructureDecoder = loaded(base.decoder)(header, threads, low_delay, model)
     return made
 
@@ -67,7 +73,8 @@ def can_paint() -> bool:
 
 
 def appearance_id(base: str) -> tuple[bytes | None, str]:
-    """Eight bytes that name the checkpoint at hand for a base, or None and why nothing can be painted."""
+    """Eight bytes that name the checkpoint at hand for a base, or None and why nothing can be
+    painted."""
     if base_of(base).slot is None:
         return None, ""  # no renderer has learned its pictures
     if not can_paint():
@@ -80,13 +87,17 @@ def appearance_id(base: str) -> tuple[bytes | None, str]:
         return None, f"no appearance layer: {error}"
 
 
-def painter(header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu") -> Painter:
-    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch is missing or it has
-    appearance tokens, `UsageError` for a device that is not there."""
+def painter(
+    header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu"
+) -> Painter:
+    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch
+    is missing or it has appearance tokens, `UsageError` for a device that is not there."""
     if header.appearance_id is None or not can_paint():
         raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
     if header.tokens:
-        raise WrongModelError("the stream has appearance tokens, which this version does not paint; --fidelity gives the loop frames")
+        raise WrongModelError(
+            "the stream has appearance tokens, which this version does not paint; --fidelity gives the loop frames"
+        )
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
     from gvcodec.appearance import Painter
 
@@ -100,12 +111,16 @@ def critic(fmt: VideoFormat, leader: str) -> tuple[Critic | None, str]:
     if not fits(fmt):
         return None, "the source is not shifted: its pictures are too small"
     found = critic_of(fmt, leader)
-    return found, "" if found else "the source is not shifted: no weights of the perceptual losses found"
+    return (
+        found,
+        "" if found else "the source is not shifted: no weights of the perceptual losses found",
+    )
 
 
 @contextlib.contextmanager
 def single_torch() -> Iterator[None]:
-    """torch works on one thread meanwhile, in all of ours: sums over several depend on their number."""
+    """torch works on one thread meanwhile, in all of ours: sums over several depend on their
+    number."""
     import torch
 
     threads = torch.get_num_threads()
@@ -128,8 +143,9 @@ def tune(
     progress: Callable[[str], None] | None,
     done: Callable[[float], None] | None = None,
 ) -> tuple[dict[int, bytes], str]:
-    """Coded changes of the renderer, by the frame from which on they are in force, or none and why. Parts share the time evenly.
-    `progress` is told what is found, `done` which part, 0…1, of all is done."""
+    """Coded changes of the renderer, by the frame from which on they are in force, or none and why.
+    Parts share the time evenly. `progress` is told what is found, `done` which part, 0…1, of all is
+    done."""
     from gvcodec.appearance import find_checkpoint
     from gvcodec.appearance import tune as fit
 
@@ -162,7 +178,9 @@ def tune(
                 tuned[part.first] = before = found
     if tuned:
         return tuned, ""
-    reasons = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]
+    reasons = [
+        str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)
+    ]
     return {}, reasons[0] if reasons else "tuning does not pay for this video, it is left out"
 
 

@@ -1,4 +1,5 @@
-"""Inputs and outputs of the command line: "-" for pipes, inputs that grow, outputs that appear whole or not at all."""
+"""Inputs and outputs of the command line: "-" for pipes, inputs that grow, outputs that appear
+whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,9 +26,38 @@ _STDIN, _STDOUT = 0, 1
 _LONG = 32
 #: Names of files that other programs open; a stream under one of them would only confuse.
 _VIDEO = {
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".y4m", ".yuv", ".ts", ".m2ts", ".mpg",
-    ".mpeg", ".flv", ".wmv", ".ogv", ".3gp", ".mxf", ".ivf", ".obu", ".h264", ".264", ".h265",
-    ".265", ".hevc", ".266", ".vvc", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".avif",
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".y4m",
+    ".yuv",
+    ".ts",
+    ".m2ts",
+    ".mpg",
+    ".mpeg",
+    ".flv",
+    ".wmv",
+    ".ogv",
+    ".3gp",
+    ".mxf",
+    ".ivf",
+    ".obu",
+    ".h264",
+    ".264",
+    ".h265",
+    ".265",
+    ".hevc",
+    ".266",
+    ".vvc",
+    ".gif",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".avif",
 }
 
 
@@ -38,7 +68,8 @@ def shown_name(path: str) -> str:
 
 @contextlib.contextmanager
 def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
-    """A stream to read, "-" is standard input. `follow`: at the end wait so many seconds for the file to grow."""
+    """A stream to read, "-" is standard input. `follow`: at the end wait so many seconds for the
+    file to grow."""
     if path == "-":
         yield sys.stdin.buffer
         return
@@ -61,10 +92,14 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     suffix = Path(path).suffix
     if suffix.lower() in _VIDEO:
         better = Path(path).with_suffix(".gvc")
-        raise UsageError(f"{path}: a gvcodec stream is no {suffix} file, name it {better} (or .bin)")
+        raise UsageError(
+            f"{path}: a gvcodec stream is no {suffix} file, name it {better} (or .bin)"
+        )
     if path == "-":
         if sys.stdout.isatty():
-            raise UsageError("a stream is not for a terminal: redirect standard output or name a file")
+            raise UsageError(
+                "a stream is not for a terminal: redirect standard output or name a file"
+            )
         refuse_input(path)
         with written("standard output"):
             yield sys.stdout.buffer
@@ -80,7 +115,8 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors of the system that name no file get this name. A reader that has gone is not one of them."""
+    """Errors of the system that name no file get this name. A reader that has gone is not one of
+    them."""
     try:
         yield
     except BrokenPipeError:
@@ -97,7 +133,8 @@ _inputs: dict[tuple[int, int], str] = {}
 
 @contextlib.contextmanager
 def protected(inputs: Iterable[str]) -> Iterator[None]:
-    """While the block runs no output takes the place of one of these files, whatever link leads to it."""
+    """While the block runs no output takes the place of one of these files, whatever link leads to
+    it."""
     before = dict(_inputs)
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
@@ -122,7 +159,8 @@ def refuse_input(path: str | os.PathLike[str]) -> None:
 
 
 class _Growing(io.RawIOBase):
-    """A file that something else is still writing: its end is where nothing has come for `patience` seconds."""
+    """A file that something else is still writing: its end is where nothing has come for `patience`
+    seconds."""
 
     def __init__(self, path: str, patience: float) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed with the object)
@@ -153,11 +191,16 @@ class Readable(Protocol):
 
 
 class Borrowed(io.RawIOBase):
-    """Somebody else's file object: is read and moved, never closed. Raises `UsageError` where it gives no bytes."""
+    """Somebody else's file object: is read and moved, never closed. Raises `UsageError` where it
+    gives no bytes."""
 
     def __init__(self, source: Readable) -> None:
-        if not (callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None))):
-            raise UsageError(f"a stream is a path, bytes, or an object with read and seek, not {type(source).__name__}")
+        if not (
+            callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None))
+        ):
+            raise UsageError(
+                f"a stream is a path, bytes, or an object with read and seek, not {type(source).__name__}"
+            )
         self._source = source
 
     def readable(self) -> bool:
@@ -178,11 +221,13 @@ class Borrowed(io.RawIOBase):
 
 
 class PendingFile:
-    """A temporary file beside `path`: takes its place when the `with` block ends well, is removed when it does not.
+    """A temporary file beside `path`: takes its place when the `with` block ends well, is removed
+    when it does not.
 
-    `temporary` is the absolute path to write to (it exists, empty, with the extension of `path`). Links are followed: the file
-    that they lead to is replaced, with its permissions. Pipes and devices are written to directly. Raises `MediaError`
-    when the folder cannot be written, when `path` is an input, or exists, now or at the end, and `overwrite` is false.
+    `temporary` is the absolute path to write to (it exists, empty, with the extension of `path`).
+    Links are followed: the file that they lead to is replaced, with its permissions. Pipes and
+    devices are written to directly. Raises `MediaError` when the folder cannot be written, when
+    `path` is an input, or exists, now or at the end, and `overwrite` is false.
     """
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -206,7 +251,10 @@ class PendingFile:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if kind is None and self._abort is not None:
@@ -226,7 +274,8 @@ class PendingFile:
             self._abort = None
 
     def _replaces(self, old: os.stat_result) -> bool:
-        """Whether what is there is a file to be replaced. False: a pipe or a device, which is written to."""
+        """Whether what is there is a file to be replaced. False: a pipe or a device, which is
+        written to."""
         if stat.S_ISDIR(old.st_mode):
             raise MediaError(f"{self.path}: is a folder")
         if stat.S_ISFIFO(old.st_mode) or stat.S_ISCHR(old.st_mode):

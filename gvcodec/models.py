@@ -1,8 +1,9 @@
 """Finds the model files that a stream names by their hash.
 
-Looked through, in this order: files and folders given by the caller (`--model`), those in $GVCODEC_MODELS (separated like
-$PATH), the checkpoint of $GVCODEC_CHECKPOINT, `checkpoints/` of the checkout and of the installed package. In a folder every
-`*.safetensors` counts. Models are safetensors only: nothing in them is executed.
+Looked through, in this order: files and folders given by the caller (`--model`), those in
+$GVCODEC_MODELS (separated like $PATH), the checkpoint of $GVCODEC_CHECKPOINT, `checkpoints/` of the
+checkout and of the installed package. In a folder every `*.safetensors` counts. Models are
+safetensors only: nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def shipped_folders() -> list[Path]:
 
 
 def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> Path:
-    """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError` that says where it was looked for."""
+    """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError` that says where it
+    was looked for."""
     places = list(_places(given))
     for place in places:
         for file in _files(place):
@@ -66,7 +68,9 @@ def save_weights(
 
     partial = path.with_suffix(".part")
     halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
-    whole = {name: torch.from_numpy(values).contiguous() for name, values in (integers or {}).items()}
+    whole = {
+        name: torch.from_numpy(values).contiguous() for name, values in (integers or {}).items()
+    }
     partial.write_bytes(save(halves | whole, metadata=metadata))
     os.replace(partial, path)
 
@@ -82,7 +86,10 @@ def _places(given: Sequence[str | Path]) -> Iterator[Path]:
         if not path.exists():
             raise MediaError(f"{path}: no such model file or folder")
         yield path
-    for name in (*os.environ.get(MODELS_VARIABLE, "").split(os.pathsep), os.environ.get(CHECKPOINT_VARIABLE, "")):
+    for name in (
+        *os.environ.get(MODELS_VARIABLE, "").split(os.pathsep),
+        os.environ.get(CHECKPOINT_VARIABLE, ""),
+    ):
         if name:
             yield Path(name)
     yield from shipped_folders()

@@ -4,8 +4,9 @@
         bar.begin("encode", 300)
         ...                                # bar.coded(frames, bytes), bar.tuned(share) as work is done
 
-The part that is done is time: that which went by over that and what is still to come. The latter is measured where there
-is something to measure, and guessed from the plan where there is not. The bar never goes back, and shows 100 % only at the end.
+The part that is done is time: that which went by over that and what is still to come. The latter is
+measured where there is something to measure, and guessed from the plan where there is not. The bar
+never goes back, and shows 100 % only at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from gvcodec.messages import counted
 
 Item = TypeVar("Item")
 
-#: What a stage costs, where "code" is 1, before one of its kind was seen. Measured at 720p: preset 8 of SVT-AV1 against 2.
+#: What a stage costs, where "code" is 1, before one of its kind was seen. Measured at 720p: preset
+#: 8 of SVT-AV1 against 2.
 _COSTS = {"count": 0.03, "probe": 0.15, "trial": 0.15, "code": 1.0}
 #: Seconds of a step of tuning on two cores, until it is measured.
 _STEP = 1.0
@@ -39,7 +41,8 @@ _TELLING = 0.05
 
 @dataclass(slots=True)
 class Stage:
-    """`kind`: one of `_COSTS`, or "tune". `total`: frames, None = not known. `share`: part that is done."""
+    """`kind`: one of `_COSTS`, or "tune". `total`: frames, None = not known. `share`: part that is
+    done."""
 
     kind: str
     what: str
@@ -49,9 +52,12 @@ class Stage:
 
 
 class Estimate:
-    """How much of some stages is done. `plan`: kinds of the stages that are expected, in order, "tune" with its seconds."""
+    """How much of some stages is done. `plan`: kinds of the stages that are expected, in order,
+    "tune" with its seconds."""
 
-    def __init__(self, plan: Sequence[str], tune: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, plan: Sequence[str], tune: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._plan = list(plan)
         self._tune = tune
         self._clock = clock
@@ -114,7 +120,8 @@ class Estimate:
 
 
 class ProgressBar:
-    """Shows an `Estimate` on standard error, if that is a terminal. It is the `Progress` of an encoder and the `Watch` of rate control.
+    """Shows an `Estimate` on standard error, if that is a terminal. It is the `Progress` of an
+    encoder and the `Watch` of rate control.
 
     `note` may say more about what is coded, from frames and bytes. `clock`: seconds."""
 
@@ -134,7 +141,10 @@ class ProgressBar:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is None:
             return
@@ -145,7 +155,8 @@ class ProgressBar:
         self._bar.close()
 
     def __call__(self, frames: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
-        """Begin a stage and give back its frames. Where no encoder says what is coded, those that were read count."""
+        """Begin a stage and give back its frames. Where no encoder says what is coded, those that
+        were read count."""
         self.begin(what, total)
         for number, frame in enumerate(frames, 1):
             yield frame
@@ -183,7 +194,9 @@ class ProgressBar:
             from tqdm import tqdm
 
             # A terminal may not know its size, and the size may change.
-            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format=_BAR, ncols=80, nrows=24)
+            self._bar = tqdm(
+                total=1.0, leave=False, file=sys.stderr, bar_format=_BAR, ncols=80, nrows=24
+            )
         self._drawn, left = at, self._estimate.remaining()
         self._bar.ncols = shutil.get_terminal_size().columns - 1
         self._bar.n = self._estimate.share()

@@ -1,4 +1,5 @@
-"""One encode, for the library, the command line and rate control: frames and tracks in, a stream out.
+"""One encode, for the library, the command line and rate control: frames and tracks in, a stream
+out.
 
     writer = run(encoder, output, ((planes, None) for planes in video))
 """
@@ -36,10 +37,13 @@ def run(
     written: Callable[[Packet], None] | None = None,
     summary: Summary | None = None,
 ) -> Writer:
-    """Encode all frames (planes, timestamp or None) to `output`, which is flushed with every frame that made packets.
+    """Encode all frames (planes, timestamp or None) to `output`, which is flushed with every frame
+    that made packets.
 
-    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk` bytes. `written` is told of every
-    packet, `summary` of every frame before its packet, and adds packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the source raise."""
+    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
+    bytes. `written` is told of every packet, `summary` of every frame before its packet, and adds
+    packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
+    source raise."""
     writer = Writer(output, encoder.header)
 
     def drain(last: bool = False) -> None:

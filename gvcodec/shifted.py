@@ -1,11 +1,13 @@
-"""A structure encoder that is given a shifted source (`gvcodec.appearance.shift`), for any base whose frames are painted.
+"""A structure encoder that is given a shifted source (`gvcodec.appearance.shift`), for any base
+whose frames are painted.
 
     structure = ShiftedEncoder(config, header, factory.structure_encoder(fmt, config), critic)
 
-Frames are taken in parts. A part is coded for trial at a fast preset, painted by the renderer as it is shipped, and its source
-shifted by what the gradients say, once a round; then the encoder proper gets it. What it makes is a stream as any other.
-The last frames of the part before lead in every trial, since an encoder's first frames are not like those behind them. Memory
-does not grow with the video.
+Frames are taken in parts. A part is coded for trial at a fast preset, painted by the renderer as it
+is shipped, and its source shifted by what the gradients say, once a round; then the encoder proper
+gets it. What it makes is a stream as any other. The last frames of the part before lead in every
+trial, since an encoder's first frames are not like those behind them. Memory does not grow with the
+video.
 """
 
 from __future__ import annotations
@@ -38,16 +40,23 @@ _TRIAL_PRESET = 8
 
 
 class ShiftedEncoder:
-    """`encoder` is that of the stream; `config` (settled) says how strong the shift is, `header` what the painter needs to know."""
+    """`encoder` is that of the stream; `config` (settled) says how strong the shift is, `header`
+    what the painter needs to know."""
 
     def __init__(
-        self, config: EncoderConfig, header: SequenceHeader, encoder: StructureEncoder, critic: Critic
+        self,
+        config: EncoderConfig,
+        header: SequenceHeader,
+        encoder: StructureEncoder,
+        critic: Critic,
     ) -> None:
         self._header, self._encoder, self._critic = header, encoder, critic
         fmt = header.format
         self._strength = config.shift
         presets = base_of(config.base).presets
-        self._trial = replace(config, preset=min(_TRIAL_PRESET, presets - 1) if presets else None, shift=0.0)
+        self._trial = replace(
+            config, preset=min(_TRIAL_PRESET, presets - 1) if presets else None, shift=0.0
+        )
         fitting = _BYTES // (_BYTES_A_PIXEL * fmt.width * fmt.height)
         self._part = max(_LEAST, min(_PART, fitting))
         self._threads = factory.threads_of(config.threads)
@@ -95,14 +104,19 @@ class ShiftedEncoder:
         total: list[Map] | None = None
         shown = sources
         for number, share in enumerate(_ROUNDS):
-            maps = shaped(carried(self._gradients(shown, sources, number), luma), self._strength * share)
+            maps = shaped(
+                carried(self._gradients(shown, sources, number), luma), self._strength * share
+            )
             total = maps if total is None else [a + b for a, b in zip(total, maps, strict=True)]
             shown = [shifted(source, shift) for source, shift in zip(sources, total, strict=True)]
         return shown
 
-    def _gradients(self, shown: list[Planes], sources: list[Planes], number: int) -> list[Map | None]:
-        """Those of one frame in `_EVERY`, other ones in every round. Frames are shared among threads, each of which works as
-        if it were alone, so that the result does not depend on their number."""
+    def _gradients(
+        self, shown: list[Planes], sources: list[Planes], number: int
+    ) -> list[Map | None]:
+        """Those of one frame in `_EVERY`, other ones in every round. Frames are shared among
+        threads, each of which works as if it were alone, so that the result does not depend on
+        their number."""
         wanted = range(number % _EVERY if len(sources) > 1 else 0, len(sources), _EVERY)
         found: list[Map | None] = [None] * len(sources)
         with factory.single_torch(), ThreadPoolExecutor(self._threads) as pool:

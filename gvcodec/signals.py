@@ -1,8 +1,10 @@
-"""SIGINT, SIGTERM and SIGHUP end the command line within two seconds, whatever it does, and nothing half made stays.
+"""SIGINT, SIGTERM and SIGHUP end the command line within two seconds, whatever it does, and nothing
+half made stays.
 
-The first signal raises `Interrupted` in the main thread, so that `with` blocks clear up. A thread watches: when that
-takes longer than `_GRACE`, because the main thread is inside a library, or when a second signal comes, it runs what
-`on_abort` was given and ends the process. Exit codes are 128 and the signal's number, as in a shell.
+The first signal raises `Interrupted` in the main thread, so that `with` blocks clear up. A thread
+watches: when that takes longer than `_GRACE`, because the main thread is inside a library, or when
+a second signal comes, it runs what `on_abort` was given and ends the process. Exit codes are 128
+and the signal's number, as in a shell.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-#: Seconds that clearing up may take; two in all are promised, and a busy machine needs some of them.
+_NUMBERS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+#: Seconds that clearing up may take; two in all are promised, and a busy machine needs some of
+#: them.
 _GRACE = 1.0
 #: Seconds until an interrupt that a callback swallowed is raised again.
 _AGAIN = 0.01
@@ -44,7 +49,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 class OnAbort:
-    """`action` runs when the process ends early, unless `cancel` was called. It must neither wait nor need a lock."""
+    """`action` runs when the process ends early, unless `cancel` was called. It must neither wait
+    nor need a lock."""
 
     def __init__(self, action: Callable[[], None]) -> None:
         with _lock:
@@ -56,7 +62,8 @@ class OnAbort:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Signals wait until the end of the block: what it makes and the `OnAbort` that undoes it come together."""
+    """Signals wait until the end of the block: what it makes and the `OnAbort` that undoes it come
+    together."""
     global _holding
     with _lock:
         _holding += 1
@@ -70,7 +77,8 @@ def held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """While the block runs, signals end it with `Interrupted`. A signal that is ignored (nohup) stays so."""
+    """While the block runs, signals end it with `Interrupted`. A signal that is ignored (nohup)
+    stays so."""
     global _caught, _raised
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -106,7 +114,8 @@ def abort() -> None:
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End the process without waiting for anything: destructors of encoders may finish their work first."""
+    """End the process without waiting for anything: destructors of encoders may finish their work
+    first."""
     abort()
     with contextlib.suppress(OSError):
         # Over a progress bar.
@@ -130,7 +139,8 @@ def _raise() -> NoReturn:
 
 
 def _lost(unraisable: UnraisableHookArgs) -> None:
-    """An interrupt that was raised while the interpreter ran a callback of its own comes again right after it."""
+    """An interrupt that was raised while the interpreter ran a callback of its own comes again
+    right after it."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt) and hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, lambda number, frame: _raise())
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)

@@ -1,7 +1,7 @@
 """Shapes that go between the parts of gvcodec: planes of one frame and the format of a video.
 
-A frame inside the codec is always 4:2:0 with 10 bits a sample, whatever the file was: 8-bit input is shifted left by
-two on the way in and rounded on the way out.
+A frame inside the codec is always 4:2:0 with 10 bits a sample, whatever the file was: 8-bit input
+is shifted left by two on the way in and rounded on the way out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Planes = tuple[Plane, Plane, Plane]
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """Colour as CICP code points (ITU-T H.273); 2 = unspecified. `chroma_location` as in H.264/H.265 (0 = left)."""
+    """Colour as CICP code points (ITU-T H.273); 2 = unspecified. `chroma_location` as in
+    H.264/H.265 (0 = left)."""
 
     primaries: int = 2
     transfer: int = 2
@@ -30,7 +31,8 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
-    """What a decoder needs to know of the video besides its samples. `bit_depth` (8 or 10) is that of the source."""
+    """What a decoder needs to know of the video besides its samples. `bit_depth` (8 or 10) is that
+    of the source."""
 
     width: int
     height: int

@@ -5,8 +5,9 @@
     video.get_frames_at([3, 90, 4]), video.get_frames_played_at([1.5])  # with their times
     video.metadata.duration_seconds
 
-Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the start, and frames are those
-of sequential decoding. Between calls nothing stays open but one decoder: hundreds of videos can be open at once.
+Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the
+start, and frames are those of sequential decoding. Between calls nothing stays open but one
+decoder: hundreds of videos can be open at once.
 """
 
 from __future__ import annotations
@@ -80,13 +81,15 @@ class FrameBatch:
 class Video(Shared):
     """A stream, painted unless `fidelity` (or the stream has no appearance layer).
 
-    `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all cores: one is enough
-    where many videos are read side by side. `limits`: what the stream may ask for. `decoder`: one for this stream that is there
-    already, its options hold. A `device` other than "cpu" paints too.
+    `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
+    cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
+    for. `decoder`: one for this stream that is there already, its options hold. A `device` other
+    than "cpu" paints too.
 
-    `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives bytes, as `open(…, "rb")` or
-    fsspec make it. The object stays the caller's: it is not closed, nothing else should move it meanwhile, and a video of it
-    does not follow into a child process. Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
+    `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
+    bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
+    nothing else should move it meanwhile, and a video of it does not follow into a child process.
+    Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
 
     Threads may share it: one of them decodes at a time, and a slice or a list is read as a whole.
@@ -139,7 +142,8 @@ class Video(Shared):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, key: int | slice | Sequence[int]) -> Array:
-        """One frame, or those of a slice, a list or a mask (`len(self)` truth values) as one array."""
+        """One frame, or those of a slice, a list or a mask (`len(self)` truth values) as one
+        array."""
         if isinstance(key, slice):
             return self._stack(list(range(*key.indices(len(self)))))
         if isinstance(key, Sequence) or (isinstance(key, np.ndarray) and key.ndim):
@@ -180,7 +184,18 @@ class Video(Shared):
         end = float(self.pts_of(len(self)) * fmt.time_base)
         codec = f"gvcodec/{self.header.base}"
         rate = len(self) / (end - begin) if end > begin else float(fmt.frame_rate)
-        return Metadata(len(self), fmt.width, fmt.height, rate, end - begin, begin, end, codec, fmt.bit_depth, fmt.sar)
+        return Metadata(
+            len(self),
+            fmt.width,
+            fmt.height,
+            rate,
+            end - begin,
+            begin,
+            end,
+            codec,
+            fmt.bit_depth,
+            fmt.sar,
+        )
 
     def get_frame_at(self, index: int) -> Frame:
         batch = self.get_frames_at([index])
@@ -225,11 +240,14 @@ class Video(Shared):
         return (frame for _, frame in self._decode(range(first, stop)))
 
     def first_at(self, seconds: Fraction) -> int:
-        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises `UsageError` for none."""
+        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
+        `UsageError` for none."""
         wanted = self.pts_of(0) + seconds / self.header.format.time_base
         number = bisect_left(range(len(self)), wanted, key=self.pts_of)
         if number == len(self):
-            raise UsageError(f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later")
+            raise UsageError(
+                f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later"
+            )
         return number
 
     @property
@@ -271,7 +289,9 @@ class Video(Shared):
                 raise TypeError
             index = operator.index(index)
         except TypeError:
-            raise UsageError(f"frames are numbered by integers, not {type(index).__name__}") from None
+            raise UsageError(
+                f"frames are numbered by integers, not {type(index).__name__}"
+            ) from None
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
             raise IndexError(f"{self.name}: has no frame {index}, it has {len(self)}")
@@ -300,21 +320,29 @@ class Video(Shared):
         gop = self._gops[at]
         with self._reader() as reader:
             tune = reader.tune_before(self._gops, at)
-            packets = [packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS]
+            packets = [
+                packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS
+            ]
         if self._decoder is None:
             fidelity, threads, models = self._options
-            self._decoder = Decoder(self.header, fidelity, threads, models, device=self._device, limits=self._limits)
+            self._decoder = Decoder(
+                self.header, fidelity, threads, models, device=self._device, limits=self._limits
+            )
         self._decoder.restart(gop.first_frame)
         if tune is not None:
             packets.insert(0, tune)
         self._pending, self._at = self._located(self._decoder, packets, gop), (at, gop.first_frame)
 
-    def _located(self, decoder: Decoder, packets: list[Packet], gop: GopEntry) -> Iterator[DecodedFrame]:
+    def _located(
+        self, decoder: Decoder, packets: list[Packet], gop: GopEntry
+    ) -> Iterator[DecodedFrame]:
         """Frames of a GOP; errors say of which."""
         try:
             yield from decoder.frames_of(packets)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{self.name}: GOP at frame {gop.first_frame}: {error}") from error
+            raise DamagedStreamError(
+                f"{self.name}: GOP at frame {gop.first_frame}: {error}"
+            ) from error
 
     @in_turn
     def pts_of(self, number: int) -> int:
@@ -334,7 +362,8 @@ class Video(Shared):
         return self._times[at][number - self._starts[at]]
 
     def played_at(self, seconds: float, just_before: bool = False) -> int:
-        """Number of the frame on screen at a time, or just before it. Raises `IndexError` where nothing plays."""
+        """Number of the frame on screen at a time, or just before it. Raises `IndexError` where
+        nothing plays."""
         if not math.isfinite(seconds):
             raise UsageError(f"{seconds} is not a time")
         tick = self.header.format.time_base
@@ -350,7 +379,9 @@ class Video(Shared):
         while high - low > 1:
             middle = (low + high) // 2
             at = self.pts_of(middle)
-            low, high = (middle, high) if at < pts or (at == pts and not just_before) else (low, middle)
+            low, high = (
+                (middle, high) if at < pts or (at == pts and not just_before) else (low, middle)
+            )
         return low
 
     @in_turn
@@ -383,5 +414,6 @@ def _checked(stream: BinaryIO) -> BinaryIO:
 
 
 def open_video(source: Source, **options: Any) -> Video:
-    """Open a stream (path, bytes or file object) for random access; options as in `Video`. Exported as `gvcodec.open`."""
+    """Open a stream (path, bytes or file object) for random access; options as in `Video`. Exported
+    as `gvcodec.open`."""
     return Video(source, **options)

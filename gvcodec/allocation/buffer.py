@@ -1,8 +1,11 @@
-"""A decoder's buffer that never runs dry: one-pass rate control of `klt` by `--maxrate` and `--bufsize`.
+"""A decoder's buffer that never runs dry: one-pass rate control of `klt` by `--maxrate` and
+`--bufsize`.
 
-The buffer (the leaky bucket of ITU-T H.264 annex C) holds `bufsize` bits and begins full. A frame takes its packets out at its time;
-`maxrate` bits a second come in while there is room. The quality is the one asked for wherever the buffer allows that; before a frame the frames within the
-look-ahead are played through the buffer by a forecast of their sizes, and a frame that takes too much all the same is coded anew.
+The buffer (the leaky bucket of ITU-T H.264 annex C) holds `bufsize` bits and begins full. A frame
+takes its packets out at its time; `maxrate` bits a second come in while there is room. The quality
+is the one asked for wherever the buffer allows that; before a frame the frames within the
+look-ahead are played through the buffer by a forecast of their sizes, and a frame that takes too
+much all the same is coded anew.
 """
 
 from __future__ import annotations
@@ -29,9 +32,11 @@ _RATE_OF_LEARNING = 0.3
 
 
 class BufferPace:
-    """A `Pace` at quality `quality` or coarser. `maxrate` bits a second, `bufsize` bits, `fps` frames a second.
+    """A `Pace` at quality `quality` or coarser. `maxrate` bits a second, `bufsize` bits, `fps`
+    frames a second.
 
-    `look` announces frames before they are coded. Raises `UsageError` when a frame does not fit at any quality.
+    `look` announces frames before they are coded. Raises `UsageError` when a frame does not fit at
+    any quality.
     """
 
     def __init__(self, quality: float, maxrate: float, bufsize: float, fps: float) -> None:
@@ -52,7 +57,9 @@ class BufferPace:
     def look(self, luma: Plane) -> None:
         """The next frame in the look-ahead: its luma (H, W)."""
         small = _shrunk(luma)
-        texture = float(np.mean(np.abs(np.diff(small, axis=0)))) + float(np.mean(np.abs(np.diff(small, axis=1))))
+        texture = float(np.mean(np.abs(np.diff(small, axis=0)))) + float(
+            np.mean(np.abs(np.diff(small, axis=1)))
+        )
         change = texture if self._before is None else float(np.mean(np.abs(small - self._before)))
         self._before = small
         pixels = luma.size / 1e4
@@ -72,7 +79,9 @@ class BufferPace:
                 raise UsageError(
                     f"frame {self._number} has {math.ceil(bits / 8)} bytes at least, the buffer {int(self.fullness / 8)}"
                 )
-            self._value = min(Q_COARSEST, self._value + 1 + math.log(bits / max(1.0, self.fullness)) / SLOPE)
+            self._value = min(
+                Q_COARSEST, self._value + 1 + math.log(bits / max(1.0, self.fullness)) / SLOPE
+            )
             return self._value
         complexity = self._ahead.popleft()[key] if self._ahead else 1.0
         seen = math.log(bits / complexity) + SLOPE * self._value
@@ -98,7 +107,8 @@ class BufferPace:
 
 
 class Announcing:
-    """A structure encoder whose frames `pace` sees when they come, as many frames ahead as the encoder holds back."""
+    """A structure encoder whose frames `pace` sees when they come, as many frames ahead as the
+    encoder holds back."""
 
     def __init__(self, encoder: StructureEncoder, pace: BufferPace) -> None:
         self._encoder, self._pace = encoder, pace
@@ -114,7 +124,11 @@ class Announcing:
 def _shrunk(luma: Plane) -> np.ndarray:
     """Every fourth sample of the averages of 4×4, as float."""
     rows, columns = max(4, luma.shape[0] // 4 * 4), max(4, luma.shape[1] // 4 * 4)
-    padded = np.pad(luma, ((0, max(0, rows - luma.shape[0])), (0, max(0, columns - luma.shape[1]))), mode="edge")
+    padded = np.pad(
+        luma, ((0, max(0, rows - luma.shape[0])), (0, max(0, columns - luma.shape[1]))), mode="edge"
+    )
     blocks = padded[:rows, :columns].reshape(rows // 4, 4, columns // 4, 4)
     means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float32)
-    return np.pad(means, ((0, max(0, 2 - means.shape[0])), (0, max(0, 2 - means.shape[1]))), mode="edge")
+    return np.pad(
+        means, ((0, max(0, 2 - means.shape[0])), (0, max(0, 2 - means.shape[1]))), mode="edge"
+    )

@@ -1,9 +1,11 @@
 """The ELBO router (InfoTok): a window gets bits in proportion to its evidence lower bound, in bits.
 
--ELBO = code length + squared error / price of a bit: the second term is the negative log likelihood, in bits, of the source under a Gaussian
-around the reconstruction whose variance is the one that the Lagrange multiplier stands for. The paper's practical form takes the L1 error for the whole.
-Both come from one pass: that of the frame before, so that the router costs next to nothing. Budgets N = β · (-ELBO) / E[-ELBO] are clipped to
-[N_max/16, N_max], and β is solved for the bits of the frame before.
+-ELBO = code length + squared error / price of a bit: the second term is the negative log
+likelihood, in bits, of the source under a Gaussian around the reconstruction whose variance is the
+one that the Lagrange multiplier stands for. The paper's practical form takes the L1 error for the
+whole. Both come from one pass: that of the frame before, so that the router costs next to nothing.
+Budgets N = β · (-ELBO) / E[-ELBO] are clipped to [N_max/16, N_max], and β is solved for the bits of
+the frame before.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class ElboRouter:
 
 
 def routed(evidence: Windows, budget: float) -> Windows:
-    """Bits in proportion to `evidence`, none below a sixteenth of the largest, together `budget`."""
+    """Bits in proportion to `evidence`, none below a sixteenth of the largest, together
+    `budget`."""
     share = evidence / max(1e-12, float(evidence.mean()))
     share = np.clip(share, share.max() / _RANGE, share.max())
     result: Windows = share * (budget / max(1e-12, float(share.sum())))

@@ -1,8 +1,10 @@
-"""Qualities of the frames of a `klt` stream so that the file comes out at a given size: `SizePace`, the last of its passes.
+"""Qualities of the frames of a `klt` stream so that the file comes out at a given size: `SizePace`,
+the last of its passes.
 
-An earlier pass at one quality tells what each frame costs. From then on a frame of b bytes is taken to cost b·e^(-SLOPE·steps)
-at another quality; before each frame the quality is solved for which the frames to come fill what is left, with the error so
-far as a correction. A frame that takes so much that the rest would have to pay for it is coded anew, and the very last frame until it fits.
+An earlier pass at one quality tells what each frame costs. From then on a frame of b bytes is taken
+to cost b·e^(-SLOPE·steps) at another quality; before each frame the quality is solved for which the
+frames to come fill what is left, with the error so far as a correction. A frame that takes so much
+that the rest would have to pay for it is coded anew, and the very last frame until it fits.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ from gvcodec.structure.klt.codec import Q_COARSEST, Q_FINEST
 SLOPE = 0.107
 #: Bytes a frame has that do not depend on the quality: framing and the frame's head.
 _HEAD = 6
-#: A quality moves by so much at most from one frame to the next, by more when so few frames are left.
+#: A quality moves by so much at most from one frame to the next, by more when so few frames are
+#: left.
 _STRIDE, _LATE_STRIDE, _END = 0.5, 2.0, 6
-#: A frame is coded anew, so often at most and coarser by this at least, when it leaves the rest less than this part of their forecast.
+#: A frame is coded anew, so often at most and coarser by this at least, when it leaves the rest
+#: less than this part of their forecast.
 _REPEATS, _LEAST_STEP, _LEAST_SHARE = 3, 0.4, 0.8
 #: Codings of the last frame at most, and the part of the budget that may stay unused.
 LAST_TRIALS, _CLOSE = 10, 0.0005
-#: Part of the budget, its own share at most, that is left to the last frame besides, should the one before it turn out large.
+#: Part of the budget, its own share at most, that is left to the last frame besides, should the one
+#: before it turn out large.
 _RESERVE = 0.006
 #: The last frame may be so many steps finer than the others, to use up what they left.
 _LAST_GAIN = 24.0
-#: How many frames' worth of the forecast counts against its error at first, and how much of either lasts to the next frame.
+#: How many frames' worth of the forecast counts against its error at first, and how much of either
+#: lasts to the next frame.
 _INERTIA, _MEMORY = 10.0, 0.9
 
 
@@ -50,9 +56,11 @@ class Constant:
 
 
 class SizePace:
-    """A `Pace` for frames that took `profile` bytes each (framing included) at quality `base`, to take `budget` together.
+    """A `Pace` for frames that took `profile` bytes each (framing included) at quality `base`, to
+    take `budget` together.
 
-    `spent` is what they took. It exceeds `budget` only where even the coarsest last frame does not fit.
+    `spent` is what they took. It exceeds `budget` only where even the coarsest last frame does not
+    fit.
     """
 
     def __init__(self, profile: list[int], base: float, budget: int, slope: float = SLOPE) -> None:
@@ -85,7 +93,9 @@ class SizePace:
             self._value = better
             return better
         own = self._own
-        self._expected = _MEMORY * self._expected + own * math.exp(-self._slope * (self._value - self._base))
+        self._expected = _MEMORY * self._expected + own * math.exp(
+            -self._slope * (self._value - self._base)
+        )
         self._actual = _MEMORY * self._actual + max(0, cost - _HEAD)
         self._left -= own
         self._number += 1
@@ -107,7 +117,8 @@ class SizePace:
         return self._last.after(self._value, cost, room, _CLOSE * self._budget, self._slope)
 
     def _surprised(self, cost: int) -> float | None:
-        """A coarser quality that suits the present frame together with the rest, when it took so much that the rest suffers."""
+        """A coarser quality that suits the present frame together with the rest, when it took so
+        much that the rest suffers."""
         assert self._value is not None
         forecast = math.exp(-self._slope * (self._value - self._base)) * self._correction()
         rest = (self._left - self._own) * forecast
@@ -116,14 +127,19 @@ class SizePace:
             return None
         self._repeats += 1
         # In the profile's terms: how much more there is to code than was thought.
-        more = (max(0, cost - _HEAD) - self._own * forecast) / math.exp(-self._slope * (self._value - self._base))
+        more = (max(0, cost - _HEAD) - self._own * forecast) / math.exp(
+            -self._slope * (self._value - self._base)
+        )
         return _bounded(max(self._solve(more), self._value + _LEAST_STEP))
 
     def _solve(self, more: float) -> float:
-        """The quality at which the frames to come, and `more` bytes at the profile's quality, are forecast to fill what is left."""
+        """The quality at which the frames to come, and `more` bytes at the profile's quality, are
+        forecast to fill what is left."""
         room = self._budget - self.spent - max(1, self._frames_left) * _HEAD
         if self._frames_left > 1:
-            last = (self._profile[-1] - _HEAD) * math.exp(-self._slope * ((self._value or self._base) - self._base))
+            last = (self._profile[-1] - _HEAD) * math.exp(
+                -self._slope * ((self._value or self._base) - self._base)
+            )
             room -= int(min(_RESERVE * self._budget, last))
         if room <= 0:
             return Q_COARSEST
@@ -133,7 +149,11 @@ class SizePace:
     def _correction(self) -> float:
         """Bytes of late over their forecast."""
         inertia = _INERTIA * _MEMORY**self._number * self._left / max(1, self._frames_left)
-        return (self._actual + inertia) / (self._expected + inertia) if self._expected + inertia else 1.0
+        return (
+            (self._actual + inertia) / (self._expected + inertia)
+            if self._expected + inertia
+            else 1.0
+        )
 
 
 def _bounded(quality: float) -> float:
@@ -141,7 +161,8 @@ def _bounded(quality: float) -> float:
 
 
 class _LastFrame:
-    """Search for the finest quality at which the last frame fits, by trials that come from outside."""
+    """Search for the finest quality at which the last frame fits, by trials that come from
+    outside."""
 
     def __init__(self, finest: float = Q_FINEST) -> None:
         self._fits: tuple[float, int] | None = None
@@ -149,7 +170,9 @@ class _LastFrame:
         self._finest = finest
         self._attempts = 0
 
-    def after(self, quality: float, cost: int, room: int, close: float, slope: float) -> float | None:
+    def after(
+        self, quality: float, cost: int, room: int, close: float, slope: float
+    ) -> float | None:
         """The next quality to try, or None when the coding that was just made is to stay."""
         self._attempts += 1
         if cost <= room:

@@ -1,4 +1,5 @@
-"""The `klt` encoder with what steers it: pace of the frames, budgets of the windows, a decoder's buffer."""
+"""The `klt` encoder with what steers it: pace of the frames, budgets of the windows, a decoder's
+buffer."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from gvcodec.structure.klt.codec import Pace
 
 
-def klt_encoder(fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = None) -> StructureEncoder:
+def klt_encoder(
+    fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = None
+) -> StructureEncoder:
     """`pace` goes before the buffer that `config.maxrate` asks for. Raises `UsageError`."""
     from gvcodec.allocation.buffer import Announcing, BufferPace
 
@@ -24,6 +27,12 @@ def klt_encoder(fmt: VideoFormat, config: EncoderConfig, pace: Pace | None = Non
         bufsize = config.bufsize or config.maxrate
         pace = limit = BufferPace(config.base_q, config.maxrate, bufsize, float(fmt.frame_rate))
     encoder = open_encoder(
-        fmt, config.base_q, config.keyint, config.low_delay, config.threads, pace, budgets(config.alloc)
+        fmt,
+        config.base_q,
+        config.keyint,
+        config.low_delay,
+        config.threads,
+        pace,
+        budgets(config.alloc),
     )
     return Announcing(encoder, limit) if limit is not None else encoder

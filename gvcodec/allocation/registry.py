@@ -20,7 +20,8 @@ NAMES = ("uniform", *_ALLOCATORS)
 
 
 def budgets(name: str) -> WindowBudgets | None:
-    """The allocator of a name, for the encoder; None for `uniform`, which needs none. Raises `UsageError`."""
+    """The allocator of a name, for the encoder; None for `uniform`, which needs none. Raises
+    `UsageError`."""
     if name not in NAMES:
         raise UsageError(f"no allocator {name!r}; there are {', '.join(NAMES)}")
     return WindowBudgets(_ALLOCATORS[name]()) if name in _ALLOCATORS else None

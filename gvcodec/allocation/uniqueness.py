@@ -1,7 +1,8 @@
 """Uniqueness (UniComp): windows and frames that resemble others get less.
 
-u_ij = 1 - cos of feature vectors. Three parts, each a switch: frames that resemble their group's leader are skipped (`fusion`), windows share a
-frame's bits by a softmax of how unlike the others they are (`allocation`), and of windows that resemble each other all but one are left to prediction
+u_ij = 1 - cos of feature vectors. Three parts, each a switch: frames that resemble their group's
+leader are skipped (`fusion`), windows share a frame's bits by a softmax of how unlike the others
+they are (`allocation`), and of windows that resemble each other all but one are left to prediction
 (`selection`). Thresholds are quantiles over training clips; the paper's are 0.005 and 0.2.
 """
 
@@ -27,8 +28,8 @@ _CELL = 8
 
 @dataclass(frozen=True, slots=True)
 class UniquenessOptions:
-    """`fusion` and `selection` are the thresholds of u, 0 = off; `allocation` is the exponent from shares to multipliers, 0 = off.
-    A group has at most `group` frames."""
+    """`fusion` and `selection` are the thresholds of u, 0 = off; `allocation` is the exponent from
+    shares to multipliers, 0 = off. A group has at most `group` frames."""
 
     fusion: float = 0.0
     allocation: float = 0.5
@@ -71,8 +72,8 @@ class Uniqueness:
 
 
 def window_features(luma: Plane) -> Features:
-    """Unit vectors of the windows: means of 16×16 areas and of the absolute gradients there, from every other sample of luma each
-    way; borders repeat the edge."""
+    """Unit vectors of the windows: means of 16×16 areas and of the absolute gradients there, from
+    every other sample of luma each way; borders repeat the edge."""
     rows, columns = grid(luma)
     half = luma[::2, ::2].astype(np.float32)
     size = rows * SIDE // 2, columns * SIDE // 2
@@ -81,9 +82,13 @@ def window_features(luma: Plane) -> Features:
     down = np.abs(np.diff(padded, axis=0, append=padded[-1:]))
     cells = []
     for plane in (padded, 4 * across, 4 * down):
-        means = plane.reshape(size[0] // _CELL, _CELL, size[1] // _CELL, _CELL).mean((1, 3), dtype=np.float64)
+        means = plane.reshape(size[0] // _CELL, _CELL, size[1] // _CELL, _CELL).mean(
+            (1, 3), dtype=np.float64
+        )
         side = SIDE // 2 // _CELL
-        cells.append(means.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(rows * columns, -1))
+        cells.append(
+            means.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(rows * columns, -1)
+        )
     features: Features = np.concatenate(cells, 1)
     return features / np.maximum(1e-9, np.linalg.norm(features, axis=1, keepdims=True))
 
@@ -94,7 +99,8 @@ def frame_distance(a: Features, b: Features) -> float:
 
 
 def shares(features: Features) -> NDArray[np.float64]:
-    """Softmax of √K (mean(s) - s): K times the share of each window, where s is its mean similarity to the others."""
+    """Softmax of √K (mean(s) - s): K times the share of each window, where s is its mean similarity
+    to the others."""
     count = len(features)
     if count == 1:
         return np.ones(1)
@@ -106,7 +112,8 @@ def shares(features: Features) -> NDArray[np.float64]:
 
 
 def independent(features: Features, threshold: float) -> NDArray[np.bool_]:
-    """The most unique windows first, each unless it resembles (u below the threshold) one that was taken."""
+    """The most unique windows first, each unless it resembles (u below the threshold) one that was
+    taken."""
     distance = 1 - features @ features.T
     taken = np.zeros(len(features), bool)
     for window in np.argsort(-distance.sum(1), kind="stable"):

@@ -1,7 +1,8 @@
 """Budgets of the windows of a frame: the interface that allocators share, and what they see.
 
-An allocator gives each 256×256 window of a `klt` frame a multiplier of lambda. The encoder then decides, token by token, how deep the
-pyramid of the window goes; what a budget costs is coded in the flags of empty subtrees. Arrays are (rows, columns) of windows.
+An allocator gives each 256×256 window of a `klt` frame a multiplier of lambda. The encoder then
+decides, token by token, how deep the pyramid of the window goes; what a budget costs is coded in
+the flags of empty subtrees. Arrays are (rows, columns) of windows.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ Windows = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What coding a frame came to, by window: code length in bits, squared error of luma and chroma in squared steps of 1/1023,
-    the sum of their absolute errors, and the Lagrange multiplier of a bit in those units at multiplier 1."""
+    """What coding a frame came to, by window: code length in bits, squared error of luma and chroma
+    in squared steps of 1/1023, the sum of their absolute errors, and the Lagrange multiplier of a
+    bit in those units at multiplier 1."""
 
     bits: Windows
     squared_error: Windows
@@ -42,8 +44,8 @@ class Allocator(Protocol):
     """Asked once a frame, in coding order."""
 
     def multipliers(self, planes: Planes, weights: Windows, trial: Trial) -> Windows | None:
-        """Of lambda, for the frame `planes`; None = 1 everywhere. `weights`: what an error in each window counts in the
-        frames to come, relative to its own."""
+        """Of lambda, for the frame `planes`; None = 1 everywhere. `weights`: what an error in each
+        window counts in the frames to come, relative to its own."""
         ...
 
     def coded(self, outcome: Outcome) -> None:
@@ -52,7 +54,8 @@ class Allocator(Protocol):
 
 
 class WindowBudgets:
-    """An allocator as the `klt` encoder takes it (`Regions`): windows to blocks, loop frames to errors."""
+    """An allocator as the `klt` encoder takes it (`Regions`): windows to blocks, loop frames to
+    errors."""
 
     def __init__(self, allocator: Allocator) -> None:
         self._allocator = allocator
@@ -62,7 +65,9 @@ class WindowBudgets:
     ) -> LambdaMap:
         shape, blocks = grid(planes[0]), lambda_map.shape
         side = SIDE // 16
-        weights = sum_by_window(1 / lambda_map.astype(np.float64), side) / sum_by_window(np.ones(blocks), side)
+        weights = sum_by_window(1 / lambda_map.astype(np.float64), side) / sum_by_window(
+            np.ones(blocks), side
+        )
 
         def attempt(multipliers: Windows) -> Outcome:
             return _outcome(planes, trial(lambda_map * to_blocks(multipliers, blocks)))
@@ -114,11 +119,13 @@ def errors(source: Planes, loop: Planes) -> tuple[Windows, Windows]:
 
 
 def within_budget(wanted: Windows, bits: Windows) -> Windows:
-    """`wanted` bits as multipliers of lambda for windows that took `bits` at multiplier 1, so that their sum stays about the same."""
+    """`wanted` bits as multipliers of lambda for windows that took `bits` at multiplier 1, so that
+    their sum stays about the same."""
     wanted = np.maximum(wanted, 1.0) * (np.maximum(bits, 1.0).sum() / np.maximum(wanted, 1.0).sum())
     multipliers = (np.maximum(bits, 1.0) / wanted) ** _LAMBDA_PER_BITS
     return np.clip(multipliers, LEAST, MOST)
 
 
-#: Bits of a window go about as the power -0.6 of lambda at a fixed quantiser (training clips, see `eval alloc`).
+#: Bits of a window go about as the power -0.6 of lambda at a fixed quantiser (training clips, see
+#: `eval alloc`).
 _LAMBDA_PER_BITS = 1 / 0.6

@@ -1,8 +1,8 @@
 """Appearance track: a float renderer paints decoded loop frames; it never feeds the integer loop.
 
-`Painter` renders a stream frame by frame, `tune` fits a small part of the renderer to one video and returns it as bytes,
-`find_checkpoint` and `checkpoint_id` tell of the renderers at hand. torch is imported when one of
-them is first used.
+`Painter` renders a stream frame by frame, `tune` fits a small part of the renderer to one video and
+returns it as bytes, `find_checkpoint` and `checkpoint_id` tell of the renderers at hand. torch is
+imported when one of them is first used.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# torch's worker threads spin while they wait. On a machine with anything else to do that costs up to fifteen times the
-# time of the work itself (measured on two cores), and sleeping instead costs nothing. Read when torch is loaded.
+# torch's worker threads spin while they wait. On a machine with anything else to do that costs up
+# to fifteen times the time of the work itself (measured on two cores), and sleeping instead costs
+# nothing. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:

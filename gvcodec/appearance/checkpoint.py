@@ -1,6 +1,8 @@
-"""The renderers' files: safetensors, fp16, with the configuration in their metadata. The hash of one stands in every stream.
+"""The renderers' files: safetensors, fp16, with the configuration in their metadata. The hash of
+one stands in every stream.
 
-`base.safetensors` paints on every base; where a base has a renderer of its own, `base-BASE.safetensors`, that is taken.
+`base.safetensors` paints on every base; where a base has a renderer of its own,
+`base-BASE.safetensors`, that is taken.
 """
 
 from __future__ import annotations
@@ -25,16 +27,23 @@ Module = TypeVar("Module", bound="nn.Module")
 
 
 def find_checkpoint(path: Path | None = None, base: str = "") -> Path:
-    """The checkpoint to use: `path`, $GVCODEC_CHECKPOINT, or that in `checkpoints/` of the checkout or inside the package, best one for `base`.
+    """The checkpoint to use: `path`, $GVCODEC_CHECKPOINT, or that in `checkpoints/` of the checkout
+    or inside the package, best one for `base`.
 
     Raises `MediaError` when there is none."""
     named = path or os.environ.get(CHECKPOINT_VARIABLE)
     names = [f"base-{base}.safetensors"] * bool(base) + ["base.safetensors"]
-    places = [Path(named)] if named else [folder / name for name in names for folder in shipped_folders()]
+    places = (
+        [Path(named)]
+        if named
+        else [folder / name for name in names for folder in shipped_folders()]
+    )
     for place in places:
         if place.is_file():
             return place
-    raise MediaError(f"{places[0]}: no checkpoint of the renderer here (name one in ${CHECKPOINT_VARIABLE})")
+    raise MediaError(
+        f"{places[0]}: no checkpoint of the renderer here (name one in ${CHECKPOINT_VARIABLE})"
+    )
 
 
 def checkpoint_id(path: Path | None = None) -> bytes:
@@ -53,9 +62,12 @@ def save_checkpoint(renderer: Renderer, path: Path) -> None:
     save_weights(renderer.state_dict(), path, {"renderer": json.dumps(renderer.config.as_dict())})
 
 
-def read_module(path: Path, key: str, make: Callable[[dict[str, Any]], Module], what: str) -> Module:
-    """What `save_weights` wrote, fp32, in evaluation mode, made by `make` from the configuration that stands at `key` of the metadata.
-    Raises `MediaError` for a file that is missing or is not `what`."""
+def read_module(
+    path: Path, key: str, make: Callable[[dict[str, Any]], Module], what: str
+) -> Module:
+    """What `save_weights` wrote, fp32, in evaluation mode, made by `make` from the configuration
+    that stands at `key` of the metadata. Raises `MediaError` for a file that is missing or is not
+    `what`."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -70,7 +82,8 @@ def read_module(path: Path, key: str, make: Callable[[dict[str, Any]], Module], 
 
 
 def load_checkpoint(path: Path | None = None) -> Renderer:
-    """The base renderer, fp32, in evaluation mode. Raises `MediaError` when the file is missing or is not a checkpoint."""
+    """The base renderer, fp32, in evaluation mode. Raises `MediaError` when the file is missing or
+    is not a checkpoint."""
     from gvcodec.appearance.renderer import Renderer, RendererConfig
 
     def made(sizes: dict[str, Any]) -> Renderer:

@@ -1,7 +1,8 @@
-"""The renderer as a decoder runs it on a processor: `Renderer.step` with the same parameters, in the C++ core (csrc/painter/painter.hpp).
+"""The renderer as a decoder runs it on a processor: `Renderer.step` with the same parameters, in
+the C++ core (csrc/painter/painter.hpp).
 
-Nothing is defined here: constant factors are multiplied into the parameters. Pictures are those of `Renderer.step` but for
-rounding, and the same for any number of threads.
+Nothing is defined here: constant factors are multiplied into the parameters. Pictures are those of
+`Renderer.step` but for rounding, and the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class RowPainter:
 
     @torch.inference_mode()
     def start(self, condition: Tensor) -> None:
-        """Forget the past and take the renderer's parameters as they are now. `condition` `(1, 9)`."""
+        """Forget the past and take the renderer's parameters as they are now. `condition` `(1,
+        9)`."""
         r = self._renderer
         unit, fine_unit = r.bank.get_buffer("unit"), r.bank.get_buffer("fine_unit")
         gain = torch.ones(r.enter.in_channels)
@@ -61,7 +63,13 @@ class RowPainter:
         for block in r.blocks:
             assert isinstance(block, Block) and block.depthwise.bias is not None
             bias = block.depthwise.bias + block.condition(condition)[0]
-            blocks.append((*_arrays(block.depthwise.weight, bias), _layer(block.expand), _layer(block.project)))
+            blocks.append(
+                (
+                    *_arrays(block.depthwise.weight, bias),
+                    _layer(block.expand),
+                    _layer(block.project),
+                )
+            )
         assert r.head.bias is not None and r.gate.bias is not None and r.stem.bias is not None
         assert r.enter.bias is not None and r.leave.bias is not None
         self._core.start(
@@ -80,7 +88,8 @@ class RowPainter:
 
     @torch.inference_mode()
     def step(self, loop: Planes, vectors: Tensor | None) -> Planes:
-        """Paint the next frame: 10-bit planes of the full size. `vectors` `(2, H/16, W/16)` int16, None for the first frame."""
+        """Paint the next frame: 10-bit planes of the full size. `vectors` `(2, H/16, W/16)` int16,
+        None for the first frame."""
         motion = None if vectors is None else np.ascontiguousarray(vectors.permute(1, 2, 0).numpy())
         y, u, v = (np.ascontiguousarray(plane) for plane in loop)
         self._core.begin(y, u, v, motion, *corner(self._position))

@@ -23,9 +23,11 @@ from gvcodec.errors import DamagedStreamError
 IDENTITY = b"\0"
 #: The base renderer, after a change of it.
 BASE = b"\1\0"
-#: Exchange rate of bytes and quality: one per cent more stream buys about so many per cent of perceptual loss in the base codec.
+#: Exchange rate of bytes and quality: one per cent more stream buys about so many per cent of
+#: perceptual loss in the base codec.
 RATE_SLOPE = 0.45
-#: Parts of the renderer that can be tuned, the ones that gain most per byte first; names as in `Renderer.state_dict()`.
+#: Parts of the renderer that can be tuned, the ones that gain most per byte first; names as in
+#: `Renderer.state_dict()`.
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"),
     ("head.weight",),
@@ -38,7 +40,8 @@ _EMPTY, _LOWEST, _HIGHEST = 255, 8, 80
 
 @dataclass(frozen=True)
 class Delta:
-    """Quantised change of one tensor: flat int64 values of −127…127 and the exponent byte of their step."""
+    """Quantised change of one tensor: flat int64 values of −127…127 and the exponent byte of their
+    step."""
 
     name: str
     values: np.ndarray
@@ -69,14 +72,17 @@ def pack(deltas: list[Delta]) -> bytes:
 
 
 def unpack(payload: bytes, renderer: Renderer) -> dict[str, Tensor] | None:
-    """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises `DamagedStreamError`."""
+    """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises
+    `DamagedStreamError`."""
     if payload == IDENTITY:
         return None
     if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(GROUPS):
         raise DamagedStreamError("tuned weights: unknown kind or group")
     names = [name for i, group in enumerate(GROUPS) if payload[1] >> i & 1 for name in group]
     exponents = payload[2 : 2 + len(names)]
-    if len(exponents) < len(names) or any(e != _EMPTY and not _LOWEST <= e <= _HIGHEST for e in exponents):
+    if len(exponents) < len(names) or any(
+        e != _EMPTY and not _LOWEST <= e <= _HIGHEST for e in exponents
+    ):
         raise DamagedStreamError("tuned weights: a step is missing or out of range")
     coder = Decoder(payload[2 + len(names) :])
     weights = dict(renderer.named_parameters())
@@ -88,7 +94,9 @@ def unpack(payload: bytes, renderer: Renderer) -> dict[str, Tensor] | None:
         values = [coder.get(kind) for _ in range(shape.numel())]
         if any(abs(v) > LIMIT for v in values):
             raise DamagedStreamError("tuned weights: a value is out of range")
-        deltas[name] = torch.tensor(values, dtype=torch.float32).mul_(step_of(exponent)).reshape(shape)
+        deltas[name] = (
+            torch.tensor(values, dtype=torch.float32).mul_(step_of(exponent)).reshape(shape)
+        )
         kind += 1
     coder.finish()
     return deltas

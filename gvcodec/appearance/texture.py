@@ -1,8 +1,11 @@
-"""Noise that renderers shape into texture: white, reproducible from integers, and carried along by motion.
+"""Noise that renderers shape into texture: white, reproducible from integers, and carried along by
+motion.
 
-A noise field is `(1, 1, H, W)` float, mean 0 and variance 1. Fresh values come from one tile made by an integer hash, laid out from
-another corner for each position in the GOP; later frames fetch the values at the motion vectors' places, so that texture moves
-with what it lies on and stands still where the picture does. Values are only moved whole, never interpolated: the field stays white.
+A noise field is `(1, 1, H, W)` float, mean 0 and variance 1. Fresh values come from one tile made
+by an integer hash, laid out from another corner for each position in the GOP; later frames fetch
+the values at the motion vectors' places, so that texture moves with what it lies on and stands
+still where the picture does. Values are only moved whole, never interpolated: the field stays
+white.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-#: One pixel in this many is redrawn in each frame, against the repetition that zooming motion builds up.
+#: One pixel in this many is redrawn in each frame, against the repetition that zooming motion
+#: builds up.
 REFRESH = 32
 _SIDE = 512
 _MASK = 0xFFFFFFFF
@@ -28,7 +32,9 @@ def _mix(x: Tensor) -> Tensor:
 @lru_cache(maxsize=2)
 def tile(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Noise `(512, 512)` and the bool map of the pixels to redraw."""
-    bits = _mix(torch.arange(_SIDE * _SIDE, device=device) * 0x9E3779B1 & _MASK).reshape(_SIDE, _SIDE)
+    bits = _mix(torch.arange(_SIDE * _SIDE, device=device) * 0x9E3779B1 & _MASK).reshape(
+        _SIDE, _SIDE
+    )
     # The sum of four bytes is close enough to a Gaussian; variance 4·(256²−1)/12.
     total = (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24)
     return (total.float() - 510.0) * (1 / 147.8), bits % REFRESH == 0
@@ -40,8 +46,11 @@ def corner(position: int) -> tuple[int, int]:
     return bits % _SIDE, (bits >> 16) % _SIDE
 
 
-def fresh(height: int, width: int, position: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """New noise `(1, 1, height, width)` for frame `position` of a GOP and a bool map of the pixels to redraw in it."""
+def fresh(
+    height: int, width: int, position: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """New noise `(1, 1, height, width)` for frame `position` of a GOP and a bool map of the pixels
+    to redraw in it."""
     top, left = corner(position)
     rows = (torch.arange(height, device=device) + top) % _SIDE
     cols = (torch.arange(width, device=device) + left) % _SIDE

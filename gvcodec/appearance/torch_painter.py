@@ -1,6 +1,7 @@
 """The renderer as a decoder runs it on a GPU: `Renderer.step` itself, on any device of torch.
 
-The same calls as `rows.RowPainter`, which is much faster on a processor. On CUDA convolutions are done in half precision, the rest is float. Pictures differ from those of the processor by rounding.
+The same calls as `rows.RowPainter`, which is much faster on a processor. On CUDA convolutions are
+done in half precision, the rest is float. Pictures differ from those of the processor by rounding.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from gvcodec.types import Planes
 
 
 class NetworkPainter:
-    """Paints frames. `half`: the type of convolutions, by default that of CUDA. Raises `UsageError` for a device that is not there."""
+    """Paints frames. `half`: the type of convolutions, by default that of CUDA. Raises `UsageError`
+    for a device that is not there."""
 
     def __init__(self, renderer: Renderer, device: str, half: torch.dtype | None = None) -> None:
         try:
             self._device = torch.device(device)
             torch.ones(1, device=self._device).add(1).item()
         except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"no device {device} to paint on: {textwrap.shorten(str(error), 80)}") from None
+            raise UsageError(
+                f"no device {device} to paint on: {textwrap.shorten(str(error), 80)}"
+            ) from None
         self._half = half or (torch.float16 if self._device.type == "cuda" else None)
         self._renderer = self._network = renderer
         self._condition = torch.zeros(0)
@@ -35,14 +39,16 @@ class NetworkPainter:
 
     @torch.inference_mode()
     def start(self, condition: Tensor) -> None:
-        """Forget the past and take the renderer's parameters as they are now. `condition` `(1, 9)`."""
+        """Forget the past and take the renderer's parameters as they are now. `condition` `(1,
+        9)`."""
         self._network = copy.deepcopy(self._renderer).to(self._device)
         self._condition = condition.to(self._device, self._network.enter.weight.dtype)
         self._state, self._position = None, 0
 
     @torch.inference_mode()
     def step(self, loop: Planes, vectors: Tensor | None) -> Planes:
-        """Paint the next frame: 10-bit planes of the full size. `vectors` `(2, H/16, W/16)` int16, None for the first frame."""
+        """Paint the next frame: 10-bit planes of the full size. `vectors` `(2, H/16, W/16)` int16,
+        None for the first frame."""
         device, kind = self._device, self._condition.dtype
         luma, chroma = (x.to(device, kind) for x in to_tensors(loop))
         noise, redraw = fresh(*luma.shape[2:], self._position, device=device)

@@ -1,11 +1,14 @@
 """Per-video tuning: fit a small part of the renderer to one video and send it as integers.
 
-The encoder holds loop frames and sources, so it can measure what the renderer should have done. `tune` takes random crops of short
-runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of `payload.GROUPS`, and then quantises: steps follow the sensitivity of
-each tensor (Adam's second moments), their common factor is chosen by validation crops and real bytes, and the rest of the time is spent
-with rounded weights (straight-through). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would have
-bought about so many per cent of perceptual loss in the base codec. The result is sent only if it beats the base renderer and the loop frames
-themselves on crops that were not used for fitting; where they show no gain after the first steps, the rest is saved.
+The encoder holds loop frames and sources, so it can measure what the renderer should have done.
+`tune` takes random crops of short runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of
+`payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's second
+moments), their common factor is chosen by validation crops and real bytes, and the rest of the time
+is spent with rounded weights (straight-through). Bytes are weighed at the exchange rate
+`RATE_SLOPE`: one per cent more stream would have bought about so many per cent of perceptual loss
+in the base codec. The result is sent only if it beats the base renderer and the loop frames
+themselves on crops that were not used for fitting; where they show no gain after the first steps,
+the rest is saved.
 """
 
 from __future__ import annotations
@@ -59,8 +62,9 @@ _POOL, _VALIDATION, _BATCH = 64, 12, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
 _FACTORS = (0.06, 0.15, 0.35, 0.8)
 _HURRIED_FACTOR = 0.2
-#: After so many steps looks at the held-out crops tell whether more are worth it, two since a single one is noisy: less gain than
-#: this part of the loss is none. Three training clips (AV1, q 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
+#: After so many steps looks at the held-out crops tell whether more are worth it, two since a
+#: single one is noisy: less gain than this part of the loss is none. Three training clips (AV1, q
+#: 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
 _LOOKS, _LEAST_GAIN = (20, 25), 0.001
 
 Progress = Callable[[str], None]
@@ -76,10 +80,21 @@ def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
     for sample in samples:
         if len(sample) < longest:  # the last run of a clip may be cut short
             continue
-        loops, sources = [to_tensors(loop) for loop, _ in sample], [to_tensors(source) for _, source in sample]
-        vectors = [torch.zeros(2, loops[0][0].shape[2] // BLOCK, loops[0][0].shape[3] // BLOCK, dtype=torch.int16)]
+        loops, sources = (
+            [to_tensors(loop) for loop, _ in sample],
+            [to_tensors(source) for _, source in sample],
+        )
+        vectors = [
+            torch.zeros(
+                2, loops[0][0].shape[2] // BLOCK, loops[0][0].shape[3] // BLOCK, dtype=torch.int16
+            )
+        ]
         vectors += [search(b[0], a[0]) for (a, _), (b, _) in itertools.pairwise(sample)]
-        planes = [torch.cat([pair[k] for pair in frames]).half() for frames in (loops, sources) for k in (0, 1)]
+        planes = [
+            torch.cat([pair[k] for pair in frames]).half()
+            for frames in (loops, sources)
+            for k in (0, 1)
+        ]
         runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors)))
     return runs
 
@@ -95,9 +110,12 @@ def _changed(renderer: Renderer, deltas: dict[str, Tensor]) -> Renderer:
 
 
 class _Pool:
-    """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about 8 MB each)."""
+    """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about
+    8 MB each)."""
 
-    def __init__(self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator) -> None:
+    def __init__(
+        self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator
+    ) -> None:
         from gvcodec.appearance.perceptual.objective import Batch
 
         height, width = runs[0][0].shape[2:]
@@ -106,12 +124,17 @@ class _Pool:
         self.references: dict[int, Reference] = {}
         order = rng.permutation(max(count, len(runs))) % len(runs)
         for number in order[:count]:
-            top, left = (int(rng.integers(0, (n - size) // BLOCK + 1)) * BLOCK for n in (height, width))
+            top, left = (
+                int(rng.integers(0, (n - size) // BLOCK + 1)) * BLOCK for n in (height, width)
+            )
             full, half = (
                 (slice(top, top + size), slice(left, left + size)),
                 (slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2)),
             )
-            blocks = (slice(top // BLOCK, (top + size) // BLOCK), slice(left // BLOCK, (left + size) // BLOCK))
+            blocks = (
+                slice(top // BLOCK, (top + size) // BLOCK),
+                slice(left // BLOCK, (left + size) // BLOCK),
+            )
             loop, tint, source, source_tint, vectors = (
                 x[:, :, area[0], area[1]][None]
                 for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True)
@@ -133,12 +156,17 @@ class _Pool:
 
         crops = [self.crops[n] for n in numbers]
         planes = [
-            torch.cat([getattr(c, kind)[k] for c in crops]).float() for kind in ("loop", "source") for k in (0, 1)
+            torch.cat([getattr(c, kind)[k] for c in crops]).float()
+            for kind in ("loop", "source")
+            for k in (0, 1)
         ]
         batch = Batch(
             (planes[0], planes[1]),
             (planes[2], planes[3]),
-            *(torch.cat([getattr(c, name) for c in crops]) for name in ("vectors", "condition", "rate_class", "bpp")),
+            *(
+                torch.cat([getattr(c, name) for c in crops])
+                for name in ("vectors", "condition", "rate_class", "bpp")
+            ),
         )
         for n in numbers:
             if n not in self.references:
@@ -155,7 +183,9 @@ def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -
     from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 
     colour = known_colour(fmt.colour, fmt.height)
-    return Objective(PerceptualLoss(weights=weights), energy=0.0, colour=colour, bit_depth=fmt.bit_depth)
+    return Objective(
+        PerceptualLoss(weights=weights), energy=0.0, colour=colour, bit_depth=fmt.bit_depth
+    )
 
 
 class Tuner:
@@ -179,13 +209,19 @@ class Tuner:
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.objective = objective
         rng = np.random.default_rng(seed)
-        self.pool, self.held = _Pool(runs, _POOL, conditions, rng), _Pool(runs, _VALIDATION, conditions, rng)
+        self.pool, self.held = (
+            _Pool(runs, _POOL, conditions, rng),
+            _Pool(runs, _VALIDATION, conditions, rng),
+        )
         self.rng, self.rate = rng, rate
-        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(
+            self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0
+        )
         self.steps = 0
 
     def update(self, learning_rate: float, exponents: dict[str, int] | None) -> float:
-        """One step; with `exponents` (steps of the tensors) the forward pass sees rounded deltas."""
+        """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
+        deltas."""
         numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
         batch, references = self.pool.batch(numbers, self.objective)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -216,7 +252,8 @@ class Tuner:
 
     @torch.inference_mode()
     def judge(self, renderer: Renderer | None) -> float:
-        """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a renderer or (None) of the loop frames."""
+        """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a renderer or (None) of the
+        loop frames."""
         total = 0.0
         for start in range(0, len(self.held.crops), _BATCH):
             numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
@@ -225,10 +262,17 @@ class Tuner:
         return total / len(self.held.crops)
 
     def steps_for(self, factor: float) -> dict[str, int]:
-        """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's gradient."""
+        """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's
+        gradient."""
         correction = 1 - 0.98**self.steps
-        moments = {name: self.optimizer.state[w]["exp_avg_sq"].mean() / correction for name, w in self.weights.items()}
-        return {name: exponent_for(factor * 3e-4 / math.sqrt(float(m) + 1e-12)) for name, m in moments.items()}
+        moments = {
+            name: self.optimizer.state[w]["exp_avg_sq"].mean() / correction
+            for name, w in self.weights.items()
+        }
+        return {
+            name: exponent_for(factor * 3e-4 / math.sqrt(float(m) + 1e-12))
+            for name, m in moments.items()
+        }
 
     def quantise(self, exponents: dict[str, int]) -> bytes:
         """Round the deltas, leave the rounded ones in the renderer, return the payload."""
@@ -238,14 +282,18 @@ class Tuner:
             coded.append(Delta(name, values.long().flatten().numpy(), exponents[name]))
         self.set_deltas(
             {
-                d.name: torch.from_numpy(d.values).float().mul(step_of(d.exponent)).reshape(self.origin[d.name].shape)
+                d.name: torch.from_numpy(d.values)
+                .float()
+                .mul(step_of(d.exponent))
+                .reshape(self.origin[d.name].shape)
                 for d in coded
             }
         )
         return pack(coded)
 
     def choose_steps(self, cost: Callable[[float, bytes], float], say: Progress) -> dict[str, int]:
-        """Exponents of the factor that costs least on the held-out crops; the deltas stay as they are."""
+        """Exponents of the factor that costs least on the held-out crops; the deltas stay as they
+        are."""
         exact, trials = self.deltas(), []
         for factor in _FACTORS:
             self.set_deltas(exact)
@@ -276,16 +324,20 @@ def tune(
     before: bytes | None = None,
     leader: str = "",
 ) -> bytes | None:
-    """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base renderer does as well.
+    """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base
+    renderer does as well.
 
     `progress` is told what is found, `done` after every step which part, 0…1, is done.
 
-    `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing else pays.
+    `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing
+    else pays.
 
-    `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size. `seconds`: all the time it may take; `steps`
-    instead gives the same result whatever the speed of the machine. `stream_bytes`: size of the stream that the payload serves.
-    `groups`: how many of `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
-    losses compare, see `perceptual.leading_weights`; without their weights a warning says so and None comes back."""
+    `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size.
+    `seconds`: all the time it may take; `steps` instead gives the same result whatever the speed of
+    the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
+    `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
+    bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
+    without their weights a warning says so and None comes back."""
     begin = time.monotonic()
     reason, leading = "", None
     if not samples:
@@ -302,7 +354,9 @@ def tune(
 
     def share() -> float:
         """Part of the budget that is used up; the rest is for the last judgement."""
-        return tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
+        return (
+            tuner.steps / steps if steps else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
+        )
 
     def tell() -> None:
         if done is not None:
@@ -316,7 +370,9 @@ def tune(
     renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
     objective = make_objective(fmt, leading[1])
-    tuner = Tuner(renderer, _prepare(samples), condition(base, scale, q), objective, groups, _RATE, seed)
+    tuner = Tuner(
+        renderer, _prepare(samples), condition(base, scale, q), objective, groups, _RATE, seed
+    )
     say(f"tuning: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
 
     def cost(loss: float, payload: bytes) -> float:
@@ -345,14 +401,20 @@ def tune(
                 say(f"tuning: no gain after {tuner.steps} steps")
                 return min(candidates, key=lambda c: c[0])[1]
         if exponents is None and tuner.steps and share() > _FIT_SHARE:
-            exponents = tuner.steps_for(_HURRIED_FACTOR) if hurried else tuner.choose_steps(cost, say)
-        tuner.update(tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents)
+            exponents = (
+                tuner.steps_for(_HURRIED_FACTOR) if hurried else tuner.choose_steps(cost, say)
+            )
+        tuner.update(
+            tuner.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
+        )
         tell()
     if tuner.steps:
         payload = tuner.quantise(exponents or tuner.steps_for(_HURRIED_FACTOR))
         tuned = tuner.judge(tuner.renderer)
         candidates.append((cost(tuned, payload), payload))
-        say(f"tuning: {counted(tuner.steps, 'step')}, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s")
+        say(
+            f"tuning: {counted(tuner.steps, 'step')}, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"
+        )
     return min(candidates, key=lambda c: c[0])[1]
 
 
@@ -368,5 +430,6 @@ def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:
 
 
 def _gains(tuner: Tuner, candidates: Sequence[tuple[float, bytes | None]]) -> bool:
-    """Whether the weights, bytes left out, are better on the held-out crops than all that there was before."""
+    """Whether the weights, bytes left out, are better on the held-out crops than all that there was
+    before."""
     return tuner.judge(tuner.renderer) < (1 - _LEAST_GAIN) * min(cost for cost, _ in candidates)

@@ -1,7 +1,9 @@
-"""What tuning gets to see: short runs of frames, evenly over a video of unknown length, and the parts that are tuned each by itself.
+"""What tuning gets to see: short runs of frames, evenly over a video of unknown length, and the
+parts that are tuned each by itself.
 
-Weights fitted to one scene do little for the next, so a video of several GOPs is cut into parts of whole GOPs as far as the time for
-tuning goes. On three clips in a row, painted, 60 steps for all of them lower the loss by 0.9 %, 180 by no more; 20 for each by 1.8, 60 by 2.9 %.
+Weights fitted to one scene do little for the next, so a video of several GOPs is cut into parts of
+whole GOPs as far as the time for tuning goes. On three clips in a row, painted, 60 steps for all of
+them lower the loss by 0.9 %, 180 by no more; 20 for each by 1.8, 60 by 2.9 %.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ Sample = list[tuple[Planes, Planes]]
 
 #: Least seconds and steps of tuning for a part, least frames in it, and most parts.
 _SECONDS, _STEPS, _FRAMES, _MOST = 30.0, 30, 48, 64
-#: Runs that memory should hold for each part of a large picture; once the stride has doubled there are half as many.
+#: Runs that memory should hold for each part of a large picture; once the stride has doubled there
+#: are half as many.
 _RUNS = 6
 
 
@@ -33,7 +36,8 @@ class Gop:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Number of the first frame, samples and bytes of GOPs that share tuned weights. A sample: a run of (loop, source)."""
+    """Number of the first frame, samples and bytes of GOPs that share tuned weights. A sample: a
+    run of (loop, source)."""
 
     first: int
     samples: list[Sample]
@@ -47,9 +51,11 @@ def part_limit(config: EncoderConfig) -> int:
 
 
 class Reservoir:
-    """Short runs of consecutive (loop, source) frames, evenly over a clip of unknown length, in bounded memory.
+    """Short runs of consecutive (loop, source) frames, evenly over a clip of unknown length, in
+    bounded memory.
 
-    A run begins at every `stride`-th frame. When there are too many, every other run goes and the stride doubles.
+    A run begins at every `stride`-th frame. When there are too many, every other run goes and the
+    stride doubles.
     """
 
     RUN = 3
@@ -86,10 +92,14 @@ class Reservoir:
         starts = _starts([gop.first for gop in gops], frames, self._parts)
         parts = []
         for start, end in zip(starts, [*starts[1:], frames], strict=True):
-            inside = [run for first, run in runs.items() if start <= first and first + len(run) <= end]
+            inside = [
+                run for first, run in runs.items() if start <= first and first + len(run) <= end
+            ]
             while len(inside) > self._runs_a_part:
                 inside = inside[::2]
-            parts.append(Part(start, inside, sum(gop.size for gop in gops if start <= gop.first < end)))
+            parts.append(
+                Part(start, inside, sum(gop.size for gop in gops if start <= gop.first < end))
+            )
         return parts
 
     def _wanted(self, number: int) -> bool:
@@ -97,7 +107,8 @@ class Reservoir:
 
 
 def _starts(gops: Sequence[int], frames: int, most: int) -> list[int]:
-    """First frames of at most `most` parts, as equal in length as GOPs that begin at `gops` allow."""
+    """First frames of at most `most` parts, as equal in length as GOPs that begin at `gops`
+    allow."""
     most = min(most, max(1, frames // _FRAMES))
     starts = [0]
     for number in range(1, most):

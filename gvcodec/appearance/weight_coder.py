@@ -1,9 +1,11 @@
-"""Adaptive binary range coder for a few thousand small integers: plain Python, integers only, the same on every machine.
+"""Adaptive binary range coder for a few thousand small integers: plain Python, integers only, the
+same on every machine.
 
-The coder is LZMA's: 32-bit range, 11-bit adaptive probabilities, carry resolved by a cache byte. A value is coded as zero flag, sign,
-unary magnitude with adaptive contexts up to `_UNARY`, and the rest as Exp-Golomb; each class of values has contexts of its own.
-Of the last four bytes, zeros at the end are not stored and the decoder supplies them. `Decoder` raises `DamagedStreamError` when more
-are needed.
+The coder is LZMA's: 32-bit range, 11-bit adaptive probabilities, carry resolved by a cache byte. A
+value is coded as zero flag, sign, unary magnitude with adaptive contexts up to `_UNARY`, and the
+rest as Exp-Golomb; each class of values has contexts of its own. Of the last four bytes, zeros at
+the end are not stored and the decoder supplies them. `Decoder` raises `DamagedStreamError` when
+more are needed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ _TOP = 1 << 24
 
 
 class Contexts:
-    """Probabilities of a zero bit, one list for each class of values: zero flag by magnitude of the value before, then unary."""
+    """Probabilities of a zero bit, one list for each class of values: zero flag by magnitude of the
+    value before, then unary."""
 
     def __init__(self) -> None:
         self.table: dict[int, list[int]] = {}
@@ -148,7 +151,8 @@ class Decoder:
         self._before = 0
 
     def get(self, kind: int = 0) -> int:
-        """The next signed integer of its class; its magnitude stays below 2¹⁶ whatever the bytes are."""
+        """The next signed integer of its class; its magnitude stays below 2¹⁶ whatever the bytes
+        are."""
         table = self._contexts.get(kind)
         if not self._bit(table, min(self._before, 2)):
             self._before = 0

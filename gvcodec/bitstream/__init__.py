@@ -1,9 +1,11 @@
-"""The gvcodec file format, version 0.3 (0.4 where the base is tokens). This docstring is its specification.
+"""The gvcodec file format, version 0.3 (0.4 where the base is tokens). This docstring is its
+specification.
 
-Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte, low bits first, the
-top bit set on all bytes but the last, at most nine bytes, no superfluous trailing zero byte. `svar` is a `var` holding
-a zigzag-coded signed number (0, -1, 1, -2, … as 0, 1, 2, 3, …). CRC-16 is the CCITT one (polynomial 0x1021, start
-value 0xFFFF, not reflected), CRC-32 that of zlib.
+Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte,
+low bits first, the top bit set on all bytes but the last, at most nine bytes, no superfluous
+trailing zero byte. `svar` is a `var` holding a zigzag-coded signed number (0, -1, 1, -2, … as 0, 1,
+2, 3, …). CRC-16 is the CCITT one (polynomial 0x1021, start value 0xFFFF, not reflected), CRC-32
+that of zlib.
 
     file    = header { packet }                      the last packet is `end`, nothing follows it
     header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields  u32 CRC-32 of all bytes before it
@@ -50,26 +52,29 @@ value 0xFFFF, not reflected), CRC-32 that of zlib.
             A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
             loop frames only.
 
-Sizes of payloads: at most 2^26 bytes, `summary`, `tune`, `timing`, `tokens` and `gop` 2^20, `metadata` 2^16.
+Sizes of payloads: at most 2^26 bytes, `summary`, `tune`, `timing`, `tokens` and `gop` 2^20,
+`metadata` 2^16.
 
-Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `tune`, `timing`, `tracks` and
-`metadata` packets may come before it, and one `gop` closes it. `timing` stands before the packet whose decoding can release the frame it names.
-Each GOP makes sense by itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `tune`,
+`timing`, `tracks` and `metadata` packets may come before it, and one `gop` closes it. `timing`
+stands before the packet whose decoding can release the frame it names. Each GOP makes sense by
+itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
 `key`; a `tracks` packet after the first begins with track = count and holds whole packets.
 
-Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half up, where m is the last frame that was
-late (0 at the start) and p its timestamp. A constant frame rate costs nothing, a dropped frame one entry. An entry for the
-frame after the last says when the last one ends.
+Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half up, where m is the
+last frame that was late (0 at the start) and p its timestamp. A constant frame rate costs nothing,
+a dropped frame one entry. An entry for the frame after the last says when the last one ends.
 
-Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in display order, at full
-size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens these are the keyframes' samples; of other frames
-the count of tokens of each window (u8), then all tokens (s32, zero behind the count), window by window.
+Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in
+display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens
+these are the keyframes' samples; of other frames the count of tokens of each window (u8), then all
+tokens (s32, zero behind the count), window by window.
 
-A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the packet. `Salvage` reads it
-all the same and says what is lost.
+A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
+packet. `Salvage` reads it all the same and says what is lost.
 
-Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1 moreover no frame count in `gop`, no late = 0, no track = count.
-Their files are read.
+Versions before: 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1
+moreover no frame count in `gop`, no late = 0, no track = count. Their files are read.
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader

@@ -1,4 +1,5 @@
-"""Sequence header of a gvcodec file: the fields, their bounds, their bytes. The layout is specified in the package docstring."""
+"""Sequence header of a gvcodec file: the fields, their bounds, their bytes. The layout is specified
+in the package docstring."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ MAGIC = b"\x89GVC"
 VERSION = (0, 3)
 #: What streams of base tokens are; nothing else has changed.
 TOKEN_VERSION = (0, 4)
-#: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and `tracks` that make sense by GOP.
+#: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and
+#: `tracks` that make sense by GOP.
 READABLE = ((0, 1), (0, 2), VERSION, TOKEN_VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
@@ -33,8 +35,9 @@ _HAS_TOKENS = 4
 
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
-    """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8 bytes or None. `tokens`: the stream has
-    packets of appearance tokens; such streams are no longer made, and only their loop frames are decoded."""
+    """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
+    bytes or None. `tokens`: the stream has packets of appearance tokens; such streams are no longer
+    made, and only their loop frames are decoded."""
 
     format: VideoFormat
     base: str
@@ -48,11 +51,19 @@ class SequenceHeader:
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
         fmt = self.format
-        if not (0 < fmt.width <= MAX_SIDE and 0 < fmt.height <= MAX_SIDE and fmt.width * fmt.height <= MAX_PIXELS):
+        if not (
+            0 < fmt.width <= MAX_SIDE
+            and 0 < fmt.height <= MAX_SIDE
+            and fmt.width * fmt.height <= MAX_PIXELS
+        ):
             raise UsageError(
                 f"a picture of {fmt.width}×{fmt.height} is outside the limits (side 1…{MAX_SIDE}, {MAX_PIXELS} pixels)"
             )
-        for name, ratio in (("frame rate", fmt.frame_rate), ("time base", fmt.time_base), ("aspect ratio", fmt.sar)):
+        for name, ratio in (
+            ("frame rate", fmt.frame_rate),
+            ("time base", fmt.time_base),
+            ("aspect ratio", fmt.sar),
+        ):
             if not (0 < ratio.numerator < _MAX_RATIO and ratio.denominator < _MAX_RATIO):
                 raise UsageError(f"{name} {ratio} is outside the limits")
         colour = fmt.colour
@@ -112,7 +123,9 @@ class SequenceHeader:
         version = tuple(head[len(MAGIC) :])
         if version not in READABLE:
             found = ".".join(map(str, version))
-            raise DamagedStreamError(f"format version {found}, this program reads up to {TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}")
+            raise DamagedStreamError(
+                f"format version {found}, this program reads up to {TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}"
+            )
         return _parse_fields(body), len(whole) + len(crc)
 
 
@@ -152,7 +165,14 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
     try:
         return SequenceHeader(
-            fmt, name, SCALES[scale], q, start_pts, structure_id, appearance_id, bool(flags & _HAS_TOKENS)
+            fmt,
+            name,
+            SCALES[scale],
+            q,
+            start_pts,
+            structure_id,
+            appearance_id,
+            bool(flags & _HAS_TOKENS),
         )
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

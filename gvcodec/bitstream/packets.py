@@ -1,4 +1,5 @@
-"""One packet of the container: kinds, framing bytes, checksum. The layout is specified in the package docstring."""
+"""One packet of the container: kinds, framing bytes, checksum. The layout is specified in the
+package docstring."""
 
 from __future__ import annotations
 
@@ -16,21 +17,25 @@ MAX_SIDE_PAYLOAD = 1 << 20
 CHECKSUM_BYTES = 2
 
 EXTENDED = 3
-#: Kinds of packets from `Kind.END` on are `EXTENDED_AT + type`; `EXTENDED_AT` itself is `END`, type 0.
+#: Kinds of packets from `Kind.END` on are `EXTENDED_AT + type`; `EXTENDED_AT` itself is `END`, type
+#: 0.
 EXTENDED_AT = 16
 _FIRST_SKIPPABLE = EXTENDED_AT + 64
 
 
 class Source(Protocol):
-    """What packets are read from: a file, a pipe, or anything else that gives the next bytes, fewer only at its end."""
+    """What packets are read from: a file, a pipe, or anything else that gives the next bytes, fewer
+    only at its end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Kind(IntEnum):
-    """What a packet is. Below 16: the two bits in the packet's head; from 16 on: 16 + the type byte.
+    """What a packet is. Below 16: the two bits in the packet's head; from 16 on: 16 + the type
+    byte.
 
-    `UNKNOWN` stands for all types that this version does not know and that a painted picture may need.
+    `UNKNOWN` stands for all types that this version does not know and that a painted picture may
+    need.
     """
 
     UNKNOWN = -1
@@ -64,7 +69,8 @@ class Packet:
         return self.kind in (Kind.INTER, Kind.KEY)
 
     def pack(self) -> bytes:
-        """Bytes in the file: head, payload, CRC-16. An inter packet below 512 KiB takes at most 5 bytes besides its payload."""
+        """Bytes in the file: head, payload, CRC-16. An inter packet below 512 KiB takes at most 5
+        bytes besides its payload."""
         if len(self.payload) > MAX_PAYLOAD:
             raise ValueError(f"payload of {len(self.payload)} bytes is above {MAX_PAYLOAD}")
         if self.kind is Kind.UNKNOWN:
@@ -78,7 +84,8 @@ class Packet:
 
 
 def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
-    """Read one packet: the packet (None for a kind that may be skipped) and its bytes. Raises `DamagedStreamError`."""
+    """Read one packet: the packet (None for a kind that may be skipped) and its bytes. Raises
+    `DamagedStreamError`."""
     head = bytearray()
     while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
         head += _read(stream, 1)
@@ -100,7 +107,8 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
 
 
 def parse_head(head: bytes) -> tuple[int, int]:
-    """The two bits of kind and the size of the payload, from a packet's first number. Raises `DamagedStreamError`."""
+    """The two bits of kind and the size of the payload, from a packet's first number. Raises
+    `DamagedStreamError`."""
     value = Cursor(head, "head").var(MAX_PAYLOAD << 2 | 3)
     return value & 3, value >> 2
 

@@ -1,6 +1,7 @@
 """Reads a gvcodec file or pipe, checks everything, names the packet in every error.
 
-Reading front to back needs no index and works on a pipe. On a seekable stream `gops` and `seek` use the index at the end.
+Reading front to back needs no index and works on a pipe. On a seekable stream `gops` and `seek` use
+the index at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _MAX_FRAMES = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class GopEntry:
-    """One GOP of the index: number of its first frame, frames in it, byte range in the file, whether it begins with `tune`."""
+    """One GOP of the index: number of its first frame, frames in it, byte range in the file,
+    whether it begins with `tune`."""
 
     first_frame: int
     frames: int
@@ -35,12 +37,15 @@ class GopEntry:
 
 
 class Reader:
-    """`header` is read at once, `packets()` gives the rest in file order. `name` stands in front of every error.
+    """`header` is read at once, `packets()` gives the rest in file order. `name` stands in front of
+    every error.
 
-    With `limits` a header that asks for more is refused (`LimitError`); reading takes no memory to speak of, decoding does, and
-    `gvcodec.Decoder` has limits of its own."""
+    With `limits` a header that asks for more is refused (`LimitError`); reading takes no memory to
+    speak of, decoding does, and `gvcodec.Decoder` has limits of its own."""
 
-    def __init__(self, stream: BinaryIO, name: str = "stream", limits: Limits | None = None) -> None:
+    def __init__(
+        self, stream: BinaryIO, name: str = "stream", limits: Limits | None = None
+    ) -> None:
         self._stream = stream
         self.name = name
         try:
@@ -63,8 +68,8 @@ class Reader:
     def packets(self) -> Iterator[Packet]:
         """`tune`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
 
-        Checks packet and GOP checksums, the order of packets, the index against what was read, and that nothing follows
-        the end. Raises `DamagedStreamError`.
+        Checks packet and GOP checksums, the order of packets, the index against what was read, and
+        that nothing follows the end. Raises `DamagedStreamError`.
         """
         seen: list[GopEntry] = []
         crc, start, first, tuned = 0, self._header_size, 0, False
@@ -83,14 +88,24 @@ class Reader:
                 if index is not None:
                     raise DamagedStreamError("follows the index")
                 if kind is Kind.GOP:
-                    if not in_gop or packet is None or not closes_gop(packet.payload, crc, self.frames):
+                    if (
+                        not in_gop
+                        or packet is None
+                        or not closes_gop(packet.payload, crc, self.frames)
+                    ):
                         raise DamagedStreamError("checksum of the GOP differs")
-                    seen.append(GopEntry(first, self.frames - first, start, self.size - start, tuned))
+                    seen.append(
+                        GopEntry(first, self.frames - first, start, self.size - start, tuned)
+                    )
                     crc, start, first, tuned, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
-                    if in_gop or packet is None or parse_index(packet.payload, self._header_size, start) != seen:
+                    if (
+                        in_gop
+                        or packet is None
+                        or parse_index(packet.payload, self._header_size, start) != seen
+                    ):
                         raise DamagedStreamError("index differs from the packets")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
@@ -109,11 +124,13 @@ class Reader:
             self._number += 1
 
     def named(self, error: DamagedStreamError) -> DamagedStreamError:
-        """The same error with file, packet and time, for one that a decoder raised over the packet given last."""
+        """The same error with file, packet and time, for one that a decoder raised over the packet
+        given last."""
         return error if error is self._own else self._damaged(str(error))
 
     def gops(self) -> list[GopEntry]:
-        """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises `DamagedStreamError`."""
+        """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
+        `DamagedStreamError`."""
         if not self._stream.seekable():
             raise UsageError(f"{self.name}: cannot seek in a pipe")
         position = self._stream.tell()
@@ -132,13 +149,22 @@ class Reader:
             self._stream.seek(position)
 
     def seek(self, frame: int) -> tuple[int, Iterator[Packet]]:
-        """Number of the first frame of the GOP that holds `frame`, and the packets from there on that a decoder needs.
+        """Number of the first frame of the GOP that holds `frame`, and the packets from there on
+        that a decoder needs.
 
-        That is the `tune` packet in force, then all but the `tracks` packets, which begin at the start of the file. Raises
-        `UsageError` on a pipe or after the last frame, `DamagedStreamError`.
+        That is the `tune` packet in force, then all but the `tracks` packets, which begin at the
+        start of the file. Raises `UsageError` on a pipe or after the last frame,
+        `DamagedStreamError`.
         """
         gops = self.gops()
-        at = next((n for n, gop in enumerate(gops) if gop.first_frame <= frame < gop.first_frame + gop.frames), None)
+        at = next(
+            (
+                n
+                for n, gop in enumerate(gops)
+                if gop.first_frame <= frame < gop.first_frame + gop.frames
+            ),
+            None,
+        )
         if at is None:
             raise UsageError(f"{self.name}: has no frame {frame}")
 
@@ -146,15 +172,20 @@ class Reader:
             if tune := self.tune_before(gops, at):
                 yield tune
             for gop in gops[at:]:
-                yield from (packet for packet in self.packets_of(gop) if packet.kind is not Kind.TRACKS)
+                yield from (
+                    packet for packet in self.packets_of(gop) if packet.kind is not Kind.TRACKS
+                )
 
         return gops[at].first_frame, packets()
 
     def tune_before(self, gops: list[GopEntry], at: int) -> Packet | None:
-        """The `tune` packet in force where GOP `at` begins; None when there is none or the GOP brings its own."""
+        """The `tune` packet in force where GOP `at` begins; None when there is none or the GOP
+        brings its own."""
         for gop in reversed(gops[:at] if not gops[at].tuned else []):
             if gop.tuned:
-                return next((packet for packet in self.packets_of(gop) if packet.kind is Kind.TUNE), None)
+                return next(
+                    (packet for packet in self.packets_of(gop) if packet.kind is Kind.TUNE), None
+                )
         return None
 
     def packets_of(self, gop: GopEntry) -> Iterator[Packet]:
@@ -175,7 +206,9 @@ class Reader:
                 if packet is not None:
                     yield packet
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{self.name}: GOP at frame {gop.first_frame}: {error}") from error
+            raise DamagedStreamError(
+                f"{self.name}: GOP at frame {gop.first_frame}: {error}"
+            ) from error
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
@@ -216,13 +249,17 @@ class Reader:
 
 
 def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
-    """Whether a `gop` packet fits the packets before it: their CRC-32 and, where it says so, frames since the start."""
+    """Whether a `gop` packet fits the packets before it: their CRC-32 and, where it says so, frames
+    since the start."""
     cursor = Cursor(payload, "gop")
-    return cursor.uint(4) == crc and (not len(cursor) or (cursor.var() == frames and not len(cursor)))
+    return cursor.uint(4) == crc and (
+        not len(cursor) or (cursor.var() == frames and not len(cursor))
+    )
 
 
 def parse_index(payload: bytes, header_size: int, end: int) -> list[GopEntry]:
-    """Entries of an `index` packet that stands at `end`. Raises `DamagedStreamError` when they contradict themselves."""
+    """Entries of an `index` packet that stands at `end`. Raises `DamagedStreamError` when they
+    contradict themselves."""
     cursor = Cursor(payload, "index")
     frames, count = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
     entries: list[GopEntry] = []

@@ -2,9 +2,10 @@
 
     for event in Salvage(stream).events(): ...       # `Packet` or `Loss`
 
-A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself. Where the size of a packet
-cannot be trusted either, reading goes on behind the next `gop` packet, which has a form that can be searched for and
-says how many frames there should have been. Works on pipes; only a damaged header ends it (`DamagedStreamError`).
+A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself.
+Where the size of a packet cannot be trusted either, reading goes on behind the next `gop` packet,
+which has a form that can be searched for and says how many frames there should have been. Works on
+pipes; only a damaged header ends it (`DamagedStreamError`).
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.messages import counted
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
-_GOP_HEAD = re.compile(b"[" + b"".join(re.escape(bytes([size << 2 | Kind.GOP])) for size in range(4, 14)) + b"]")
+_GOP_HEAD = re.compile(
+    b"[" + b"".join(re.escape(bytes([size << 2 | Kind.GOP])) for size in range(4, 14)) + b"]"
+)
 _GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
 _CHUNK = 1 << 16
-#: Frames missing at one place: what the bytes there could hold, three each, and so many that vanished bytes and all.
+#: Frames missing at one place: what the bytes there could hold, three each, and so many that
+#: vanished bytes and all.
 _LEAST_FRAME = 3
-#: Bytes looked at in vain: so many a byte of the stream, and as many as a few packets of the largest size have. A made-up size
-#: costs as many bytes as it claims; without a bound, a stream of made-up sizes takes time that grows with its square.
+#: Bytes looked at in vain: so many a byte of the stream, and as many as a few packets of the
+#: largest size have. A made-up size costs as many bytes as it claims; without a bound, a stream of
+#: made-up sizes takes time that grows with its square.
 _LOOKS = 16
 _FREE_LOOKS = 4 * MAX_PAYLOAD
 _MAX_VANISHED = 1000
@@ -49,9 +54,10 @@ _MAX_VANISHED = 1000
 class Loss:
     """Something is missing here. `reason`: what happened, empty for more of the same.
 
-    `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next `key`. `suspect`: the last
-    so many frames that were given may be wrong. `side`: a `tune`, `timing` or `tracks` packet may be among what is lost.
-    `wrong`: a checksum says that they are. `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
+    `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next
+    `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `tune`,
+    `timing` or `tracks` packet may be among what is lost. `wrong`: a checksum says that they are.
+    `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
     """
 
     frames: int = 0
@@ -65,7 +71,8 @@ class Loss:
 
 
 class Salvage:
-    """`header` is read at once. After `events` came to the end: `loop_hash`, None when it is lost."""
+    """`header` is read at once. After `events` came to the end: `loop_hash`, None when it is
+    lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
         self._source = _Rewindable(stream)
@@ -81,7 +88,8 @@ class Salvage:
         self._first = self._start = 0
         self._in_gop = self._indexed = False
         self._broken = False
-        #: Skipped packets of the current GOP that claim to be frames, and whether the last one skipped did.
+        #: Skipped packets of the current GOP that claim to be frames, and whether the last one
+        #: skipped did.
         self._unnumbered = 0
         self._skipped_frame = False
         #: The last GOP ended unseen: frames of it may be missing without a trace.
@@ -100,7 +108,12 @@ class Salvage:
                 self._source.go_to(begin)
                 if self._source.at_end():
                     self.frames += self._unnumbered
-                    yield Loss(self._unnumbered, "the end is missing", self._in_gop, footer=not self._in_gop)
+                    yield Loss(
+                        self._unnumbered,
+                        "the end is missing",
+                        self._in_gop,
+                        footer=not self._in_gop,
+                    )
                     return
                 yield from self._resume(f"packet {self._number}: {error}")
                 continue
@@ -124,7 +137,10 @@ class Salvage:
             self._in_gop, self._broken = True, False
         elif packet is not None and packet.kind is Kind.INTER and not self._in_gop:
             yield Loss(
-                0, f"packet {self._number - 1}: inter frame without a keyframe before it", side=True, between=True
+                0,
+                f"packet {self._number - 1}: inter frame without a keyframe before it",
+                side=True,
+                between=True,
             )
             self._in_gop = self._broken = True
             self._crc = None
@@ -146,28 +162,41 @@ class Salvage:
         missing = self._unnumbered if count is None else max(0, count - self.frames)
         position = self._source.position()
         room = (position - self._start) // _LEAST_FRAME + _MAX_VANISHED
-        # All together there are no more frames than the bytes could hold: a made-up count is not believed again and again.
+        # All together there are no more frames than the bytes could hold: a made-up count is not
+        # believed again and again.
         possible = position // _LEAST_FRAME + _MAX_VANISHED - self.frames
         missing = missing if missing <= min(room, possible) else 0
         self.frames += missing
         if payload is None:
-            yield Loss(missing, f"frame {self._first}: the end of a GOP is missing", missing > 0, suspect=given)
+            yield Loss(
+                missing,
+                f"frame {self._first}: the end of a GOP is missing",
+                missing > 0,
+                suspect=given,
+            )
         elif self._crc is not None and not self._broken and crc != self._crc:
             reason = f"frame {self._first}: checksum of the GOP differs"
             yield Loss(missing, reason, missing > 0, suspect=given, side=True, wrong=True)
         elif missing and (self._unsure or not self._broken):
-            yield Loss(missing, f"{counted(missing, 'frame is', 'frames are')} missing before frame {self._first}", suspect=given)
+            yield Loss(
+                missing,
+                f"{counted(missing, 'frame is', 'frames are')} missing before frame {self._first}",
+                suspect=given,
+            )
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:
-            yield Loss(0, f"frame {self.frames} should be number {count}", broken=False, suspect=given)
+            yield Loss(
+                0, f"frame {self.frames} should be number {count}", broken=False, suspect=given
+            )
         self._unsure = payload is None
         self._crc, self._first, self._start = 0, self.frames, self._source.position()
         self._in_gop = self._broken = self._skipped_frame = False
         self._unnumbered = 0
 
     def _close_unseen(self) -> Iterator[Loss]:
-        """The next GOP or the end is here, and there was no `gop` packet: it is the packet that was skipped last."""
+        """The next GOP or the end is here, and there was no `gop` packet: it is the packet that was
+        skipped last."""
         if self._in_gop:
             self._unnumbered -= self._skipped_frame
             yield from self._close(None)
@@ -196,7 +225,8 @@ class Salvage:
             self._search()
 
     def _read(self) -> tuple[Packet | None, bytes]:
-        """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in vain."""
+        """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in
+        vain."""
         _, size = self._claim()
         if self._looked + size > _LOOKS * self._source.position() + _FREE_LOOKS:
             raise DamagedStreamError("too many sizes are made up")
@@ -207,7 +237,8 @@ class Salvage:
             raise
 
     def _claim(self) -> tuple[int, int]:
-        """The number of a `Kind` and the size that the packet here claims to have; size 0 when it cannot be read."""
+        """The number of a `Kind` and the size that the packet here claims to have; size 0 when it
+        cannot be read."""
         head = self._source.peek(MAX_BYTES + 1)
         length = next((n for n, byte in enumerate(head) if byte < 0x80), 0) + 1
         try:
@@ -216,7 +247,9 @@ class Salvage:
             return Kind.INTER, 0
         if kind != EXTENDED:
             return kind, length + size + CHECKSUM_BYTES
-        return EXTENDED_AT + (head[length] if len(head) > length else 0xFF), length + 1 + size + CHECKSUM_BYTES
+        return EXTENDED_AT + (
+            head[length] if len(head) > length else 0xFF
+        ), length + 1 + size + CHECKSUM_BYTES
 
     def _skip(self, size: int) -> bool:
         """Skip so many bytes if a whole packet stands behind them."""
@@ -269,7 +302,9 @@ class Salvage:
 def _has_checksum(data: bytes, at: int) -> bool:
     """Whether a small packet that begins here has its checksum right."""
     end = at + 1 + (data[at] >> 2)
-    return binascii.crc_hqx(data[at:end], 0xFFFF) == int.from_bytes(data[end : end + CHECKSUM_BYTES], "little")
+    return binascii.crc_hqx(data[at:end], 0xFFFF) == int.from_bytes(
+        data[end : end + CHECKSUM_BYTES], "little"
+    )
 
 
 class _Rewindable:

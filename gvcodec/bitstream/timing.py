@@ -1,7 +1,8 @@
 """Timestamps that leave the constant rate: both directions of the `timing` packet.
 
-A timestamp is an integer number of ticks of the stream's time base. Prediction and coding are specified in the package
-docstring; both classes keep the same state: the last frame that was late and its timestamp.
+A timestamp is an integer number of ticks of the stream's time base. Prediction and coding are
+specified in the package docstring; both classes keep the same state: the last frame that was late
+and its timestamp.
 """
 
 from __future__ import annotations
@@ -27,21 +28,25 @@ class _Clock:
 
     def predict(self, frame: int) -> int:
         step = self._step
-        return self.pts + (2 * (frame - self.frame) * step.numerator + step.denominator) // (2 * step.denominator)
+        return self.pts + (2 * (frame - self.frame) * step.numerator + step.denominator) // (
+            2 * step.denominator
+        )
 
     def anchor(self, frame: int, pts: int) -> None:
         self.frame, self.pts = frame, pts
 
 
 class PtsEncoder:
-    """Takes the timestamp of every frame in display order, gives the payload of a `timing` packet when one is due."""
+    """Takes the timestamp of every frame in display order, gives the payload of a `timing` packet
+    when one is due."""
 
     def __init__(self, start_pts: int, frame_rate: Fraction, time_base: Fraction) -> None:
         self._clock = _Clock(start_pts, frame_rate, time_base)
         self._start = start_pts
         self._next = 0
         self._named = 0
-        #: Late frames: number, timestamp, ticks after the predicted one. From the last one before the current GOP on.
+        #: Late frames: number, timestamp, ticks after the predicted one. From the last one before
+        #: the current GOP on.
         self._late: list[tuple[int, int, int]] = []
         self._taken = 0
 
@@ -60,15 +65,17 @@ class PtsEncoder:
     def take(self, key: int | None = None) -> bytes:
         """Entries since the last call; empty when all frames kept the rate.
 
-        `key`: number of the frame whose `key` packet comes next. Then the entries make sense without those before, as
-        long as any frame has been late.
+        `key`: number of the frame whose `key` packet comes next. Then the entries make sense
+        without those before, as long as any frame has been late.
         """
         payload = bytearray()
         if key and self._late:
             past = sum(number < key for number, _, _ in self._late)
             del self._late[: max(0, past - 1)]
             anchor, pts = self._late[0][:2] if past else (0, self._start)
-            payload += encode_var(0) + encode_svar(0) + encode_var(anchor) + encode_svar(pts - self._start)
+            payload += (
+                encode_var(0) + encode_svar(0) + encode_var(anchor) + encode_svar(pts - self._start)
+            )
             self._named, self._taken = anchor + 1, min(past, 1)
         for number, _, late in self._late[self._taken :]:
             payload += encode_var(number - self._named) + encode_svar(late)
@@ -90,11 +97,13 @@ class PtsDecoder:
         self._lost = False
 
     def lose(self) -> None:
-        """A `timing` packet may be lost: what follows counts from an unknown frame until the next GOP sets it right."""
+        """A `timing` packet may be lost: what follows counts from an unknown frame until the next
+        GOP sets it right."""
         self._lost = True
 
     def start_gop(self) -> None:
-        """A `key` packet comes; the `timing` packets of its GOP that stand before it have been sent."""
+        """A `key` packet comes; the `timing` packets of its GOP that stand before it have been
+        sent."""
         if self._lost:
             # Nothing set the count right, so nothing was late up to here.
             self._named, self._lost = 0, False
@@ -107,7 +116,8 @@ class PtsDecoder:
         self._exact.clear()
 
     def send(self, payload: bytes) -> None:
-        """Raises `DamagedStreamError` for entries that cannot be read or name a frame already shown."""
+        """Raises `DamagedStreamError` for entries that cannot be read or name a frame already
+        shown."""
         cursor = Cursor(payload, "timing")
         while len(cursor):
             frame = self._named + cursor.var(_MAX_FRAME)
@@ -127,7 +137,9 @@ class PtsDecoder:
             else:
                 self._late[frame] = late
             if len(self._late) + len(self._exact) > _MAX_WAITING:
-                raise DamagedStreamError(f"timing names more than {_MAX_WAITING} frames that are not there")
+                raise DamagedStreamError(
+                    f"timing names more than {_MAX_WAITING} frames that are not there"
+                )
             self._named = frame + 1
 
     def receive(self) -> int:

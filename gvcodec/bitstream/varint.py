@@ -1,6 +1,7 @@
 """Variable-length integers of the container: `var` and `svar` of the format's specification.
 
-`Cursor` reads fields from a bytes object and raises `DamagedStreamError` instead of running over its end.
+`Cursor` reads fields from a bytes object and raises `DamagedStreamError` instead of running over
+its end.
 """
 
 from __future__ import annotations

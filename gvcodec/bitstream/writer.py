@@ -17,7 +17,8 @@ _FIRST = {Kind.SUMMARY: 0, Kind.TUNE: 1}
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the `summary`, `tune`, `timing`, `tracks` and `metadata` packets directly before it) starts the next one.
+    GOPs are closed here: a `key` (with the `summary`, `tune`, `timing`, `tracks` and `metadata`
+    packets directly before it) starts the next one.
     """
 
     def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
@@ -41,7 +42,8 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write a `summary`, `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the skippable types)."""
+        """Write a `summary`, `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the
+        skippable types)."""
         if packet.kind in (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
             # Which GOP these belong to is known only when the next frame packet comes.
             self._held.append(packet)
@@ -67,7 +69,9 @@ class Writer:
             raise ValueError("a summary or tune packet without a key after it")
         self._flush_held()
         self._close_gop()
-        index = Packet(Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)).pack()
+        index = Packet(
+            Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
+        ).pack()
         self._put(index)
         self._put(Packet(Kind.END, loop_hash + len(index).to_bytes(4, "little")).pack())
 
@@ -87,9 +91,15 @@ class Writer:
     def _close_gop(self) -> None:
         if not self._gop_frames:
             return
-        data = Packet(Kind.GOP, self._gop_crc.to_bytes(4, "little") + encode_var(self._frames)).pack()
+        data = Packet(
+            Kind.GOP, self._gop_crc.to_bytes(4, "little") + encode_var(self._frames)
+        ).pack()
         self._put(data)
-        self._gops += encode_var(self._gop_frames) + encode_var(self._gop_size + len(data)) + bytes([self._gop_tuned])
+        self._gops += (
+            encode_var(self._gop_frames)
+            + encode_var(self._gop_size + len(data))
+            + bytes([self._gop_tuned])
+        )
         self._gop_count += 1
         self._gop_frames = self._gop_size = self._gop_crc = 0
 

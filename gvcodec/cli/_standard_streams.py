@@ -1,4 +1,5 @@
-"""Standard input, output and error of the process: closed ones fail with a name, and no character is too strange for them."""
+"""Standard input, output and error of the process: closed ones fail with a name, and no character
+is too strange for them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,18 @@ _STREAMS = (
     ("stderr", "standard error"),
 )
 _PLAIN = str.maketrans(
-    {"×": "x", "…": "...", "·": ".", "²": "2", "³": "3", "→": "->", "−": "-", "–": "-", "≤": "<=", "≥": ">="}
+    {
+        "×": "x",
+        "…": "...",
+        "·": ".",
+        "²": "2",
+        "³": "3",
+        "→": "->",
+        "−": "-",
+        "–": "-",
+        "≤": "<=",
+        "≥": ">=",
+    }
     | {"°": " deg", "│": "|", "└": "+", "╵": "'", "─": "-"}
     | dict(zip("▁▂▃▄▅▆▇█", "__..--##", strict=True))
 )
@@ -48,8 +60,8 @@ class _Closed(io.RawIOBase):
 
 
 def prepare() -> None:
-    """Make the standard streams fit for use. Files that are opened later do not get the number of a closed one, which
-    libraries would write their messages to."""
+    """Make the standard streams fit for use. Files that are opened later do not get the number of a
+    closed one, which libraries would write their messages to."""
     for number, (attribute, name) in enumerate(_STREAMS):
         try:
             os.fstat(number)
@@ -60,7 +72,9 @@ def prepare() -> None:
                 # There is nobody to tell; the exit code has to do.
                 sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
             else:
-                setattr(sys, attribute, io.TextIOWrapper(_Closed(name), "utf-8", write_through=True))  # type: ignore[type-var]
+                setattr(
+                    sys, attribute, io.TextIOWrapper(_Closed(name), "utf-8", write_through=True)
+                )  # type: ignore[type-var]
     codecs.register_error("gvcodec", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -17,8 +17,16 @@ HELP = "streams one after another, without encoding"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="streams of one format, - = standard input")
-    parser.add_argument("-o", dest="output", required=True, metavar="OUT", help="stream to write, - = standard output")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="streams of one format, - = standard input"
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        required=True,
+        metavar="OUT",
+        help="stream to write, - = standard output",
+    )
     add_overwrite(parser)
     add_threads(parser)
     add_limits(parser)
@@ -28,7 +36,10 @@ def run(options: argparse.Namespace) -> None:
     if options.inputs.count("-") > 1:
         raise UsageError("standard input can be read only once")
     with contextlib.ExitStack() as stack:
-        readers = [Reader(stack.enter_context(open_input(path)), shown_name(path)) for path in options.inputs]
+        readers = [
+            Reader(stack.enter_context(open_input(path)), shown_name(path))
+            for path in options.inputs
+        ]
         output = stack.enter_context(open_output(options.output, options.overwrite))
         with held(readers[0].header, False, limits_of(options)):
             frames, notes = cat(readers, output, options.threads, limits_of(options))

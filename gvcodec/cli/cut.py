@@ -29,9 +29,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
     add_output(parser)
     parser.add_argument(
-        "--from", dest="begin", type=seconds, default=0.0, metavar="T", help="begin at the keyframe before"
+        "--from",
+        dest="begin",
+        type=seconds,
+        default=0.0,
+        metavar="T",
+        help="begin at the keyframe before",
     )
-    parser.add_argument("--to", dest="end", type=seconds, metavar="T", help="end at the keyframe after (the end)")
+    parser.add_argument(
+        "--to", dest="end", type=seconds, metavar="T", help="end at the keyframe after (the end)"
+    )
     add_threads(parser)
     add_limits(parser)
 

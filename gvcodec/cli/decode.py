@@ -42,30 +42,55 @@ HELP = "gvcodec stream to video"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="stream, - = standard input")
     parser.add_argument(
-        "output", metavar="OUT", help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = y4m on standard output"
+        "output",
+        metavar="OUT",
+        help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = y4m on standard output",
     )
-    parser.add_argument("--fidelity", action="store_true", help="loop frames, without the appearance layer")
+    parser.add_argument(
+        "--fidelity", action="store_true", help="loop frames, without the appearance layer"
+    )
     quality = parser.add_mutually_exclusive_group()
     quality.add_argument(
-        "--crf", type=number, metavar="N", help=".mp4, .mkv and .mov: quality of x264 or x265 (visually lossless)"
+        "--crf",
+        type=number,
+        metavar="N",
+        help=".mp4, .mkv and .mov: quality of x264 or x265 (visually lossless)",
     )
     quality.add_argument(
-        "--lossless", action="store_true", help=".mp4, .mkv and .mov: exact samples; large, and few players show them"
-    )
-    parser.add_argument("--start", type=seconds, default=0.0, metavar="T", help="leave out what is shown before T")
-    parser.add_argument("--frames", type=integer(1), metavar="N", help="number of frames to write (all)")
-    parser.add_argument(
-        "--scale", type=picture_size, metavar="WxH|1/2", help="write pictures of this size, or so many times as large"
-    )
-    parser.add_argument("--low-delay", action="store_true", help="give every frame out as soon as it can be")
-    parser.add_argument(
-        "--follow", type=number, metavar="SECONDS", help="IN is still being written: at its end wait so long for more"
+        "--lossless",
+        action="store_true",
+        help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
     )
     parser.add_argument(
-        "--ignore-errors", action="store_true", help="where frames are lost show the last one until the next keyframe"
+        "--start", type=seconds, default=0.0, metavar="T", help="leave out what is shown before T"
+    )
+    parser.add_argument(
+        "--frames", type=integer(1), metavar="N", help="number of frames to write (all)"
+    )
+    parser.add_argument(
+        "--scale",
+        type=picture_size,
+        metavar="WxH|1/2",
+        help="write pictures of this size, or so many times as large",
+    )
+    parser.add_argument(
+        "--low-delay", action="store_true", help="give every frame out as soon as it can be"
+    )
+    parser.add_argument(
+        "--follow",
+        type=number,
+        metavar="SECONDS",
+        help="IN is still being written: at its end wait so long for more",
+    )
+    parser.add_argument(
+        "--ignore-errors",
+        action="store_true",
+        help="where frames are lost show the last one until the next keyframe",
     )
     add_limits(parser)
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="where to paint: cpu, cuda, cuda:1 (cpu)")
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where to paint: cpu, cuda, cuda:1 (cpu)"
+    )
     add_model(parser)
     add_threads(parser)
     add_overwrite(parser)
@@ -102,7 +127,9 @@ def run(options: argparse.Namespace) -> None:
                 if tracks and not keeps:
                     left_out += len(tracks.waiting)
                     tracks.waiting.clear()
-                writer.write(scaler.apply(frame.planes) if scaler else frame.planes, frame.pts - video.shift)
+                writer.write(
+                    scaler.apply(frame.planes) if scaler else frame.planes, frame.pts - video.shift
+                )
                 written += 1
                 bar.coded(written, 0)
                 end = (frame.pts - video.shift) * fmt.time_base + 1 / fmt.frame_rate
@@ -119,20 +146,27 @@ def run(options: argparse.Namespace) -> None:
     summary = [f"{counted(written, f'{video.kind} frame')} {shown.width}×{shown.height}"]
     summary += [_outcome(decoder, video.whole), *writer.notes]
     if video.metadata and not keeps:
-        summary.append(f"{', '.join(video.metadata.parts())} left out: {options.output} cannot hold them")
+        summary.append(
+            f"{', '.join(video.metadata.parts())} left out: {options.output} cannot hold them"
+        )
     if left_out:
-        summary.append(f"{counted(left_out, 'audio packet')} left out: {options.output} cannot hold them")
+        summary.append(
+            f"{counted(left_out, 'audio packet')} left out: {options.output} cannot hold them"
+        )
     say(f"{options.output}: {', '.join(summary)}, {time.monotonic() - began:.1f} s")
     if decoder.losses:
-        raise DamagedStreamError(f"{shown_name(options.input)}: damaged, {options.output} holds what is left of it")
+        raise DamagedStreamError(
+            f"{shown_name(options.input)}: damaged, {options.output} holds what is left of it"
+        )
 
 
 @dataclass(slots=True)
 class _Input:
     """A stream in decoding.
 
-    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "loop", `shift`: ticks that go from all
-    timestamps, `whole`: the loop hash is checked, `rest`: what is not read once `frames` came to their end, None for nothing.
+    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "loop",
+    `shift`: ticks that go from all timestamps, `whole`: the loop hash is checked, `rest`: what is
+    not read once `frames` came to their end, None for nothing.
     """
 
     reader: Reader | Salvage
@@ -165,22 +199,36 @@ def _opened(options: argparse.Namespace, stack: contextlib.ExitStack) -> _Input:
     if painted and not can_paint():
         raise WrongModelError(f"{name}: {NO_TORCH} (--fidelity gives the loop frames)")
     most = limits_of(options)
-    decoder = Decoder(header, not painted, options.threads, options.model, options.low_delay, options.device, most)
+    decoder = Decoder(
+        header, not painted, options.threads, options.model, options.low_delay, options.device, most
+    )
     stack.enter_context(held(header, painted, most))
     video = _Input(reader, decoder, "painted" if painted else "loop")
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
-    seeks = isinstance(reader, Reader) and options.input != "-" and options.follow is None and source.seekable()
+    seeks = (
+        isinstance(reader, Reader)
+        and options.input != "-"
+        and options.follow is None
+        and source.seekable()
+    )
     if piece and seeks:
         found = indexed(piece, options.input, reader, decoder, takes_tracks(options.output), most)
         first = next(found.frames, None)
-        video.frames, video.count, video.tracks, video.whole = found.frames, found.count, found.tracks, False
+        video.frames, video.count, video.tracks, video.whole = (
+            found.frames,
+            found.count,
+            found.tracks,
+            False,
+        )
         video.metadata = found.metadata
     else:
         video.count = sum(gop.frames for gop in reader.gops()) if seeks else None
         first = _read_on(video, piece, most)
         video.metadata = Metadata.unpack(decoder.metadata)
     if piece and first is None:
-        raise UsageError(f"{name}: no frame is shown {float(piece.start):g} s after the first one or later")
+        raise UsageError(
+            f"{name}: no frame is shown {float(piece.start):g} s after the first one or later"
+        )
     if piece and first is not None:
         begin = first.pts * header.format.time_base if piece.start else None
         length = None if piece.frames is None else piece.frames / header.format.frame_rate
@@ -192,7 +240,8 @@ def _opened(options: argparse.Namespace, stack: contextlib.ExitStack) -> _Input:
 
 
 def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:
-    """Read a stream from its start to the first frame of the piece, which is given back; None when there is none."""
+    """Read a stream from its start to the first frame of the piece, which is given back; None when
+    there is none."""
     decoder, reader = video.decoder, video.reader
     tick, start = reader.header.format.time_base, reader.header.start_pts
     packets = reader.packets() if isinstance(reader, Reader) else iter(())
@@ -217,14 +266,19 @@ def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:
     return first
 
 
-def _first_of(frames: Iterator[DecodedFrame], count: int, rest: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
+def _first_of(
+    frames: Iterator[DecodedFrame], count: int, rest: Iterator[DecodedFrame]
+) -> Iterator[DecodedFrame]:
     """So many frames; `rest` is decoded for nothing then."""
     yield from islice(frames, count)
     deque(rest, 0)
 
 
-def _frames(decoder: Decoder, reader: Reader | Salvage, packets: Iterator[Packet]) -> Iterator[DecodedFrame]:
-    """All frames of a stream, or what is left of it; errors say where. Raises `VerificationError` at the end of a whole one."""
+def _frames(
+    decoder: Decoder, reader: Reader | Salvage, packets: Iterator[Packet]
+) -> Iterator[DecodedFrame]:
+    """All frames of a stream, or what is left of it; errors say where. Raises `VerificationError`
+    at the end of a whole one."""
     if isinstance(reader, Salvage):
         yield from decoder.frames_despite(reader)
         return
@@ -252,6 +306,7 @@ def _outcome(decoder: Decoder, whole: bool) -> str:
         return "loop hash verified" if whole else "checksums verified"
     shown = sum(count for _, count in decoder.concealed)
     places = ", ".join(
-        f"{first}…{first + count - 1}" if count > 1 else f"{first}" for first, count in decoder.concealed
+        f"{first}…{first + count - 1}" if count > 1 else f"{first}"
+        for first, count in decoder.concealed
     )
     return f"damaged: {counted(shown, 'frame')} concealed" + (f" ({places})" if places else "")

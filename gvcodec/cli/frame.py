@@ -19,9 +19,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_picture(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "-t", dest="time", type=seconds, default=0.0, metavar="T", help="the frame on screen at T, as 75 or 1:15 (0)"
+        "-t",
+        dest="time",
+        type=seconds,
+        default=0.0,
+        metavar="T",
+        help="the frame on screen at T, as 75 or 1:15 (0)",
     )
-    which.add_argument("-n", dest="number", type=integer(0), metavar="N", help="frame N, counted from 0")
+    which.add_argument(
+        "-n", dest="number", type=integer(0), metavar="N", help="frame N, counted from 0"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -30,7 +37,9 @@ def run(options: argparse.Namespace) -> None:
         if not number < len(video):
             raise UsageError(f"{options.input}: has no frame {number}, it has {len(video)}")
         (found,) = video.decoded(number, number + 1)
-        pending.temporary.write_bytes(png(rgb_from_planes(found.planes, video.header.format.colour)))
+        pending.temporary.write_bytes(
+            png(rgb_from_planes(found.planes, video.header.format.colour))
+        )
         kind = "painted" if video.painted else "loop frame"
         say(f"{options.output}: frame {number}, at {clock(seconds_of(video, number))}, {kind}")
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from gvcodec.bitstream import Salvage
-from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, limits_of, streams
+from gvcodec.cli._arguments import (
+    add_input,
+    add_limits,
+    add_output,
+    add_threads,
+    limits_of,
+    streams,
+)
 from gvcodec.decoding_limits import held
 from gvcodec.file_io import shown_name
 from gvcodec.messages import counted, say

@@ -17,8 +17,14 @@ HELP = "bits and tokens of the windows of a klt stream"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN", help="stream made with --base klt, - = standard input")
-    parser.add_argument("--heatmap", metavar="OUT", help=".png (mean of all frames) or .mp4, .mkv, .mov (every frame)")
+    parser.add_argument(
+        "input", metavar="IN", help="stream made with --base klt, - = standard input"
+    )
+    parser.add_argument(
+        "--heatmap",
+        metavar="OUT",
+        help=".png (mean of all frames) or .mp4, .mkv, .mov (every frame)",
+    )
     add_threads(parser)
     add_limits(parser)
     add_overwrite(parser)
@@ -36,7 +42,11 @@ def run(options: argparse.Namespace) -> None:
                 shown = heatmap_format(fmt)
                 crf = visually_lossless(options.heatmap, shown)
                 with open_writer(
-                    options.heatmap, shown, crf=crf, overwrite=options.overwrite, threads=options.threads
+                    options.heatmap,
+                    shown,
+                    crf=crf,
+                    overwrite=options.overwrite,
+                    threads=options.threads,
                 ) as writer:
                     timing = PtsDecoder(reader.header.start_pts, fmt.frame_rate, fmt.time_base)
                     for frame in frames:

@@ -35,11 +35,21 @@ HELP = "find moments by a picture, a clip, a time or words, without decoding"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY", help="picture, video, FILE@TIME, or words with an embedder for them")
-    parser.add_argument("inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them")
-    parser.add_argument("-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)")
+    parser.add_argument(
+        "query",
+        metavar="QUERY",
+        help="picture, video, FILE@TIME, or words with an embedder for them",
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them"
+    )
+    parser.add_argument(
+        "-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--clip", metavar="OUT", help="write the GOP of the best moment as a stream, without sound")
+    parser.add_argument(
+        "--clip", metavar="OUT", help="write the GOP of the best moment as a stream, without sound"
+    )
     add_embedder(parser)
     add_overwrite(parser)
     add_threads(parser)
@@ -63,13 +73,19 @@ def run(options: argparse.Namespace) -> None:
                     say(note)
                 name, vectors = asked.of(file)
                 own = file.vectors[name]
-                moments += best(scores(vectors, own.values, own.frames), own.frames, options.k, number)
+                moments += best(
+                    scores(vectors, own.values, own.frames), own.frames, options.k, number
+                )
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
     moments = sorted(moments, key=lambda moment: -moment.score)[: options.k]
     if not moments:
-        raise refused[0] if refused else UsageError(f"{options.inputs[0]}: no summaries (gvcodec summarize adds them)")
+        raise (
+            refused[0]
+            if refused
+            else UsageError(f"{options.inputs[0]}: no summaries (gvcodec summarize adds them)")
+        )
     for reason in refused:
         say(str(reason))
     found: list[dict[str, Any]] = []
@@ -91,15 +107,25 @@ def run(options: argparse.Namespace) -> None:
     if options.clip:
         read += _write_clip(paths[moments[0].file][0], moments[0].frame, options)
     if options.json:
-        out(json.dumps({"moments": found, "files": len(paths), "bytes_read": read, "bytes": total}, indent=2))
+        out(
+            json.dumps(
+                {"moments": found, "files": len(paths), "bytes_read": read, "bytes": total},
+                indent=2,
+            )
+        )
         return
     for entry in found:
-        out(f"{entry['score']:6.3f}  {shown_time(entry['seconds']):>9}  frame {entry['frame']:<7} {entry['file']}")
-    out(f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) of {counted(len(paths), 'file')}")
+        out(
+            f"{entry['score']:6.3f}  {shown_time(entry['seconds']):>9}  frame {entry['frame']:<7} {entry['file']}"
+        )
+    out(
+        f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) of {counted(len(paths), 'file')}"
+    )
 
 
 class _Asked:
-    """Vectors of a query for the embedder that a file was summarised by; networks are loaded when one needs them."""
+    """Vectors of a query for the embedder that a file was summarised by; networks are loaded when
+    one needs them."""
 
     def __init__(self, query: Query, named: str | None) -> None:
         self._query, self._named = query, named
@@ -107,7 +133,8 @@ class _Asked:
         self._embedder: Embedder | None = None
 
     def of(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float32]]:
-        """Id and vectors. Raises `UsageError` for a file without summaries, `WrongModelError` for an unknown embedder."""
+        """Id and vectors. Raises `UsageError` for a file without summaries, `WrongModelError` for
+        an unknown embedder."""
         if not file.vectors:
             raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
         for name in file.vectors:
@@ -120,7 +147,9 @@ class _Asked:
             self._stored[embedder.id] = self._query.vectors(embedder)
         vectors, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
         if vectors.shape[1] != dim:
-            raise DamagedStreamError(f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}")
+            raise DamagedStreamError(
+                f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}"
+            )
         return embedder.id, vectors
 
     def _made(self, file: SummarisedFile) -> Embedder:
@@ -133,12 +162,18 @@ class _Asked:
 
     def _unknown(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
-        return WrongModelError(f"{file.name}: its summary was made by embedder {names}, which is not at hand (--embedder)")
+        return WrongModelError(
+            f"{file.name}: its summary was made by embedder {names}, which is not at hand (--embedder)"
+        )
 
 
 def _write_clip(path: str, frame: int, options: argparse.Namespace) -> int:
     """Write the GOP of a frame; gives the bytes read for it."""
-    with protected([path]), opened(path) as file, open_output(options.clip, options.overwrite) as output:
+    with (
+        protected([path]),
+        opened(path) as file,
+        open_output(options.clip, options.overwrite) as output,
+    ):
         before = file.bytes_read
         write_gop(file.reader, file.gop_of(frame), output, options.threads, limits_of(options))
         return file.bytes_read - before

@@ -17,8 +17,16 @@ _MOST_TILES = 64
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_picture(parser)
-    parser.add_argument("--tiles", type=_tiles, default=(4, 4), metavar="CxR", help="columns and rows at most (4x4)")
-    parser.add_argument("--width", type=integer(64, 8192), default=1280, metavar="N", help="width of the picture (1280)")
+    parser.add_argument(
+        "--tiles", type=_tiles, default=(4, 4), metavar="CxR", help="columns and rows at most (4x4)"
+    )
+    parser.add_argument(
+        "--width",
+        type=integer(64, 8192),
+        default=1280,
+        metavar="N",
+        help="width of the picture (1280)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -33,5 +41,7 @@ def _tiles(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
     columns, rows = (int(found[1]), int(found[2])) if found else (0, 0)
     if not (0 < columns <= _MOST_TILES and 0 < rows <= _MOST_TILES):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of tiles like 4x4, {_MOST_TILES}x{_MOST_TILES} at most")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of tiles like 4x4, {_MOST_TILES}x{_MOST_TILES} at most"
+        )
     return columns, rows

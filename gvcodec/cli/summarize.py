@@ -1,4 +1,5 @@
-"""`gvcodec summarize FILE`: a summary for search is added to a stream; its most distinct moments as a sheet."""
+"""`gvcodec summarize FILE`: a summary for search is added to a stream; its most distinct moments as
+a sheet."""
 
 from __future__ import annotations
 
@@ -32,12 +33,23 @@ HELP = "add a summary for search to a stream, show its most distinct moments"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="stream; it gets the summary unless -o or --sheet is given")
-    parser.add_argument("-o", dest="output", metavar="OUT", help="write the stream with its summary here")
-    parser.add_argument("--sheet", metavar="PNG", help="write the most distinct moments as one picture")
-    parser.add_argument("-k", type=integer(1, 1000), default=12, metavar="N", help="moments of the sheet (12)")
     parser.add_argument(
-        "--stride", type=integer(1), metavar="N", help="frames between vectors (the fewest that take 1 %% of the file)"
+        "file", metavar="FILE", help="stream; it gets the summary unless -o or --sheet is given"
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
+    )
+    parser.add_argument(
+        "--sheet", metavar="PNG", help="write the most distinct moments as one picture"
+    )
+    parser.add_argument(
+        "-k", type=integer(1, 1000), default=12, metavar="N", help="moments of the sheet (12)"
+    )
+    parser.add_argument(
+        "--stride",
+        type=integer(1),
+        metavar="N",
+        help="frames between vectors (the fewest that take 1 %% of the file)",
     )
     add_embedder(parser)
     add_overwrite(parser)
@@ -54,7 +66,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _summarize(options: argparse.Namespace) -> None:
     if "-" in (options.file, options.output):
-        raise UsageError("a summary is made of a file that can be read from any place, not of a pipe")
+        raise UsageError(
+            "a summary is made of a file that can be read from any place, not of a pipe"
+        )
     embedder = make(options.embedder or DEFAULT)
     use_threads(options.threads)
     with contextlib.ExitStack() as stack:
@@ -75,7 +89,9 @@ def _summarize(options: argparse.Namespace) -> None:
         except DamagedStreamError as error:
             raise reader.named(error) from error
     share = 100 * spent / size
-    say(f"{options.output or options.file}: {counted(frames, 'frame')}, summary of {spent:,} bytes, {share:.2f} % of the file")
+    say(
+        f"{options.output or options.file}: {counted(frames, 'frame')}, summary of {spent:,} bytes, {share:.2f} % of the file"
+    )
     if share > 100 * SHARE and not options.stride:
         say("one vector for each GOP takes more than 1 % of a file as small as this")
 
@@ -91,11 +107,15 @@ def _sheet(options: argparse.Namespace) -> None:
             raise UsageError(f"{path}: has no summary (gvcodec summarize adds one)")
         own = next(iter(file.vectors.values()))
         numbers = [int(own.frames[place]) for place in distinct(own.values, options.k)]
-    with open_video(path, fidelity=True, threads=options.threads, limits=limits_of(options)) as video:
+    with open_video(
+        path, fidelity=True, threads=options.threads, limits=limits_of(options)
+    ) as video:
         tick = video.header.format.time_base
         pictures = [frame.planes for n in numbers for frame in video.decoded(n, n + 1)]
         sheet = contact_sheet(pictures, [float(video.pts_of(n) * tick) for n in numbers])
-        fmt = replace(video.header.format, width=sheet[0].shape[1], height=sheet[0].shape[0], bit_depth=8)
+        fmt = replace(
+            video.header.format, width=sheet[0].shape[1], height=sheet[0].shape[0], bit_depth=8
+        )
     with protected([path]), open_writer(options.sheet, fmt, overwrite=options.overwrite) as writer:
         writer.write(sheet, 0)
     say(f"{options.sheet}: {counted(len(numbers), 'moment')} of {path}")

@@ -36,16 +36,25 @@ def run(options: argparse.Namespace) -> None:
         video = stack.enter_context(VideoReader(options.source)) if options.source else None
         painted = reader.header.appearance_id is not None and not options.fidelity
         if painted and not can_paint():
-            raise WrongModelError(f"{shown_name(options.input)}: {NO_TORCH} (--fidelity leaves it out)")
+            raise WrongModelError(
+                f"{shown_name(options.input)}: {NO_TORCH} (--fidelity leaves it out)"
+            )
         most = limits_of(options)
         decoder = Decoder(
-            reader.header, not painted, options.threads, options.model, limits=most, only_check=video is None
+            reader.header,
+            not painted,
+            options.threads,
+            options.model,
+            limits=most,
+            only_check=video is None,
         )
         stack.enter_context(held(reader.header, painted, most))
         with located(reader):
             found = verify(reader, decoder, video)
     name = shown_name(options.input)
-    out(f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash {decoder.loop_hash.hex()} are right")
+    out(
+        f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash {decoder.loop_hash.hex()} are right"
+    )
     if video is not None and found.compared != found.frames:
         out(f"{video.name}: {counted(found.compared, 'frame')} compared")
     for what, psnr in (("loop frames", found.loop_psnr), ("painted", found.painted_psnr)):

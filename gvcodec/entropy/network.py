@@ -1,4 +1,5 @@
-"""NumPy reference of integer network inference (`csrc/entropy/intnet.*`): u8 activations, s8 weights, exact everywhere."""
+"""NumPy reference of integer network inference (`csrc/entropy/intnet.*`): u8 activations, s8
+weights, exact everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ MAX_ACTIVATION = 127
 
 
 class Layer(NamedTuple):
-    """A dense layer. Output = clamp((weight · in + bias) · multiplier >> shift, halves up, low…high)."""
+    """A dense layer. Output = clamp((weight · in + bias) · multiplier >> shift, halves up,
+    low…high)."""
 
     weight: NDArray[np.int8]  # (outputs, inputs)
     bias: NDArray[np.int32]  # (outputs,), at most 2^30 either way

@@ -1,10 +1,12 @@
-"""Plain Python reference of the entropy coder: rANS, adaptive mixing, and the two forms of a binary coder.
+"""Plain Python reference of the entropy coder: rANS, adaptive mixing, and the two forms of a binary
+coder.
 
-The same integers and the same bytes as `csrc/entropy/rans.*` and `csrc/entropy/mixer.*`, written for reading rather than for
-speed; tests hold the two against each other. Probabilities are 16 bit, log odds are natural logarithms in 1/256.
+The same integers and the same bytes as `csrc/entropy/rans.*` and `csrc/entropy/mixer.*`, written
+for reading rather than for speed; tests hold the two against each other. Probabilities are 16 bit,
+log odds are natural logarithms in 1/256.
 
-Range coder: J. Duda, "Asymmetric numeral systems", arXiv:1311.2540. Mixing: M. Mahoney, "Adaptive weighing of context
-models for lossless data compression" (2005).
+Range coder: J. Duda, "Asymmetric numeral systems", arXiv:1311.2540. Mixing: M. Mahoney, "Adaptive
+weighing of context models for lossless data compression" (2005).
 """
 
 from __future__ import annotations
@@ -33,14 +35,16 @@ class RansEncoder:
         self.put(value << (PROB_BITS - bits), PROB_ONE >> bits)
 
     def finish(self) -> bytes:
-        """Bytes of all symbols. The state starts at 0 and all of it is written, highest byte first."""
+        """Bytes of all symbols. The state starts at 0 and all of it is written, highest byte
+        first."""
         out = self._from(0)
         self._symbols.clear()
         return out
 
     def finish_short(self) -> tuple[bytes, bool]:
-        """The same, or trimmed: without a last byte that is zero. That is so for some state below `STARTS` to start from,
-        mostly; the first that makes it no longer than from 0 otherwise is taken."""
+        """The same, or trimmed: without a last byte that is zero. That is so for some state below
+        `STARTS` to start from, mostly; the first that makes it no longer than from 0 otherwise is
+        taken."""
         whole = self._from(0)
         tries = (self._from(start) for start in range(STARTS if whole else 0))
         short = next((t[:-1] for t in tries if 1 < len(t) <= len(whole) and t[-1] == 0), None)
@@ -61,8 +65,8 @@ class RansEncoder:
 
 
 class RansDecoder:
-    """Reads symbols in coding order. Never reads past the end: there the state just runs down; but there is one more byte,
-    a zero, after `trimmed` ones."""
+    """Reads symbols in coding order. Never reads past the end: there the state just runs down; but
+    there is one more byte, a zero, after `trimmed` ones."""
 
     def __init__(self, data: bytes, trimmed: bool = False) -> None:
         self._data, self._at, self._state = data + bytes(trimmed), 0, 0
@@ -99,10 +103,28 @@ COUNT_LIMIT = 127
 WEIGHT_LIMIT = 1 << 20
 BLANK_PROBABILITY, BLANK_WEIGHT = 1 << 15, 20000
 
-# 65536 / (1 + exp(-i/2)) for i = -16…16: the logistic function at every 128th of its argument in 1/256.
+# 65536 / (1 + exp(-i/2)) for i = -16…16: the logistic function at every 128th of its argument in
+# 1/256.
 _LOGISTIC = (
     *(22, 36, 60, 98, 162, 267, 439, 720, 1179, 1921, 3108, 4971, 7812, 11955, 17625, 24743, 32768),
-    *(40793, 47911, 53581, 57724, 60565, 62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514),
+    *(
+        40793,
+        47911,
+        53581,
+        57724,
+        60565,
+        62428,
+        63615,
+        64357,
+        64816,
+        65097,
+        65269,
+        65374,
+        65438,
+        65476,
+        65500,
+        65514,
+    ),
 )
 
 
@@ -119,7 +141,8 @@ _SQUASH = tuple(_interpolate(i) for i in range(4096))
 
 
 def _invert() -> tuple[int, ...]:
-    """For every 16th probability the largest argument whose `squash` does not exceed the middle of its range."""
+    """For every 16th probability the largest argument whose `squash` does not exceed the middle of
+    its range."""
     table, x = [], 0
     for i in range(4096):
         while x < 4095 and _SQUASH[x + 1] <= i * 16 + 8:
@@ -144,15 +167,22 @@ def stretch(p: int) -> int:
 
 
 class MixState:
-    """What adapts: `p` (16 bit) and `n` (0…127) of every slot, `w` (sets × 7, 16.16 fixed point)."""
+    """What adapts: `p` (16 bit) and `n` (0…127) of every slot, `w` (sets × 7, 16.16 fixed
+    point)."""
 
     def __init__(self, p: Sequence[int], n: Sequence[int], w: Sequence[int]) -> None:
-        self.p, self.n, self.w = [int(v) for v in p], [min(int(v), COUNT_LIMIT) for v in n], [int(v) for v in w]
+        self.p, self.n, self.w = (
+            [int(v) for v in p],
+            [min(int(v), COUNT_LIMIT) for v in n],
+            [int(v) for v in w],
+        )
 
     @classmethod
     def blank(cls, slots: int, sets: int) -> MixState:
         """A state that has learned nothing."""
-        return cls([BLANK_PROBABILITY] * slots, [0] * slots, ([BLANK_WEIGHT] * MAX_INPUTS + [0]) * sets)
+        return cls(
+            [BLANK_PROBABILITY] * slots, [0] * slots, ([BLANK_WEIGHT] * MAX_INPUTS + [0]) * sets
+        )
 
     def copy(self) -> MixState:
         return MixState(self.p, self.n, self.w)
@@ -166,16 +196,22 @@ class Prediction:
 
 
 def predict(state: MixState, slots: Sequence[int], weight_set: int) -> Prediction:
-    """Mix the log odds of the slots; one that has seen n decisions speaks with n / (n + 2) of its voice."""
+    """Mix the log odds of the slots; one that has seen n decisions speaks with n / (n + 2) of its
+    voice."""
     inputs = tuple(stretch(state.p[s]) * _CONFIDENCE[state.n[s]] >> 8 for s in slots)
     first = weight_set * WEIGHTS
-    total = state.w[first + MAX_INPUTS] * 256 + sum(state.w[first + i] * x for i, x in enumerate(inputs))
+    total = state.w[first + MAX_INPUTS] * 256 + sum(
+        state.w[first + i] * x for i, x in enumerate(inputs)
+    )
     stretched = clamp(total >> 16, -2047, 2047)
     return Prediction(squash(stretched), stretched, inputs)
 
 
-def update(state: MixState, slots: Sequence[int], weight_set: int, prediction: Prediction, bit: int) -> None:
-    """Learn the outcome: weights by gradient of the code length, slots towards the outcome at rate 1 / (n + 1.6).
+def update(
+    state: MixState, slots: Sequence[int], weight_set: int, prediction: Prediction, bit: int
+) -> None:
+    """Learn the outcome: weights by gradient of the code length, slots towards the outcome at rate
+    1 / (n + 1.6).
 
     A slot that stands twice in `slots` learns twice, in order.
     """
@@ -183,7 +219,9 @@ def update(state: MixState, slots: Sequence[int], weight_set: int, prediction: P
     error = (target - prediction.p) >> 4
 
     def learn(index: int, x: int) -> None:
-        state.w[index] = clamp(state.w[index] + ((x * error + (1 << 13)) >> 14), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        state.w[index] = clamp(
+            state.w[index] + ((x * error + (1 << 13)) >> 14), -WEIGHT_LIMIT, WEIGHT_LIMIT
+        )
 
     first = weight_set * WEIGHTS
     learn(first + MAX_INPUTS, 256)
@@ -218,7 +256,9 @@ class BitDecoder:
     def __init__(self, state: MixState, data: bytes, trimmed: bool = False) -> None:
         self._state, self._rans = state, RansDecoder(data, trimmed)
 
-    def bit(self, slots: Sequence[int], weight_set: int, refine: Callable[[int], int] | None = None) -> int:
+    def bit(
+        self, slots: Sequence[int], weight_set: int, refine: Callable[[int], int] | None = None
+    ) -> int:
         """`refine` makes other log odds of those of the mixer, which learns from its own."""
         prediction = predict(self._state, slots, weight_set)
         p = prediction.p if refine is None else squash(refine(prediction.stretched))

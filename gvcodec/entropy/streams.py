@@ -1,15 +1,20 @@
-"""Many independent streams of integers at once, on the processor or a CUDA device: the same bytes everywhere.
+"""Many independent streams of integers at once, on the processor or a CUDA device: the same bytes
+everywhere.
 
-A batch is a matrix (streams, steps) of which the first `counts[s]` integers of row s are coded (default: all), each row as a packet of its
-own. Every integer has a Laplace table (`cdf_encode` of the core). Its scale index and mean are given, or a network of
-`gvcodec.entropy.network` predicts them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
-stream that went before: its inputs behind the n are those values, latest first, as `clip(value, -64, 63) + 64`; its two outputs are
-scale index and mean in eighths, both clipped to what tables there are.
+A batch is a matrix (streams, steps) of which the first `counts[s]` integers of row s are coded
+(default: all), each row as a packet of its own. Every integer has a Laplace table (`cdf_encode` of
+the core). Its scale index and mean are given, or a network of `gvcodec.entropy.network` predicts
+them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
+stream that went before: its inputs behind the n are those values, latest first, as `clip(value,
+-64, 63) + 64`; its two outputs are scale index and mean in eighths, both clipped to what tables
+there are.
 
-`backend` is where the work is done: "cpu", "cuda", or "emulated", which is the code of the CUDA device run on the processor, slowly. Arrays
-are NumPy's throughout. Any bytes decode to some values; `whole` is False for packets that do not end with their last value.
+`backend` is where the work is done: "cpu", "cuda", or "emulated", which is the code of the CUDA
+device run on the processor, slowly. Arrays are NumPy's throughout. Any bytes decode to some values;
+`whole` is False for packets that do not end with their last value.
 
-Raises `UsageError` when there is no such back-end here and when arrays do not fit together, `RuntimeError` when a device fails.
+Raises `UsageError` when there is no such back-end here and when arrays do not fit together,
+`RuntimeError` when a device fails.
 """
 
 from __future__ import annotations
@@ -39,19 +44,32 @@ def cuda_missing() -> str | None:
     return None
 
 
-def forward(layers: Sequence[Layer], activations: ArrayLike, backend: Backend = "cpu") -> NDArray[np.int32]:
+def forward(
+    layers: Sequence[Layer], activations: ArrayLike, backend: Backend = "cpu"
+) -> NDArray[np.int32]:
     """The network's outputs (rows, outputs) for activations (rows, inputs), 0…127."""
-    result: NDArray[np.int32] = _call(_core.intnet_forward, list(layers), _array(activations, np.uint8), backend)
+    result: NDArray[np.int32] = _call(
+        _core.intnet_forward, list(layers), _array(activations, np.uint8), backend
+    )
     return result
 
 
 def encode(
-    values: ArrayLike, scale: ArrayLike, mean: ArrayLike, counts: ArrayLike | None = None, backend: Backend = "cpu"
+    values: ArrayLike,
+    scale: ArrayLike,
+    mean: ArrayLike,
+    counts: ArrayLike | None = None,
+    backend: Backend = "cpu",
 ) -> list[bytes]:
     """A packet for each row of `values` (int32), `scale` (0…63) and `mean` (int16, in eighths)."""
     rows = _array(values, np.int32)
     packets: list[bytes] = _call(
-        _core.streams_encode, rows, _array(scale, np.uint8), _array(mean, np.int16), _counts(counts, rows), backend
+        _core.streams_encode,
+        rows,
+        _array(scale, np.uint8),
+        _array(mean, np.int16),
+        _counts(counts, rows),
+        backend,
     )
     return packets
 
@@ -65,7 +83,14 @@ def decode(
 ) -> Decoded:
     """Values (streams, steps), 0 behind the counts, and `whole` (streams)."""
     rows = _array(scale, np.uint8)
-    return _decoded(_core.streams_decode, list(packets), rows, _array(mean, np.int16), _counts(counts, rows), backend)
+    return _decoded(
+        _core.streams_decode,
+        list(packets),
+        rows,
+        _array(mean, np.int16),
+        _counts(counts, rows),
+        backend,
+    )
 
 
 def encode_predicted(
@@ -78,7 +103,12 @@ def encode_predicted(
     """As `encode`, with predicted tables."""
     rows = _array(values, np.int32)
     packets: list[bytes] = _call(
-        _core.streams_encode_predicted, list(layers), _array(side, np.uint8), rows, _counts(counts, rows), backend
+        _core.streams_encode_predicted,
+        list(layers),
+        _array(side, np.uint8),
+        rows,
+        _counts(counts, rows),
+        backend,
     )
     return packets
 
@@ -92,7 +122,14 @@ def decode_predicted(
 ) -> Decoded:
     """As `decode`, with predicted tables."""
     rows = _array(side, np.uint8)
-    return _decoded(_core.streams_decode_predicted, list(layers), rows, list(packets), _counts(counts, rows), backend)
+    return _decoded(
+        _core.streams_decode_predicted,
+        list(layers),
+        rows,
+        list(packets),
+        _counts(counts, rows),
+        backend,
+    )
 
 
 def _array(values: ArrayLike, kind: type[np.generic]) -> NDArray[Any]:

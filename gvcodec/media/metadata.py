@@ -1,11 +1,12 @@
-"""What a file says of its video besides frames and tracks: title, chapters, how bright an HDR master is.
+"""What a file says of its video besides frames and tracks: title, chapters, how bright an HDR
+master is.
 
     metadata = Metadata(title="Alps", light=(1000, 400))
     Metadata.unpack(metadata.pack()) == metadata
 
-It travels in the `metadata` packet (specified in `gvcodec.bitstream`). Muxers take title and chapters;
-the HDR fields go into the video bitstream itself (SEI messages), since PyAV cannot write the boxes that
-some containers have for them.
+It travels in the `metadata` packet (specified in `gvcodec.bitstream`). Muxers take title and
+chapters; the HDR fields go into the video bitstream itself (SEI messages), since PyAV cannot write
+the boxes that some containers have for them.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`mastering` (SMPTE ST 2086): x and y of red, green, blue and white in 1/50000, largest and least
-    luminance in 1/10000 cd/m². `light`: largest and mean content light level, cd/m²."""
+    """`mastering` (SMPTE ST 2086): x and y of red, green, blue and white in 1/50000, largest and
+    least luminance in 1/10000 cd/m². `light`: largest and mean content light level, cd/m²."""
 
     title: str = ""
     chapters: tuple[Chapter, ...] = ()
@@ -67,7 +68,8 @@ class Metadata:
 
     @staticmethod
     def unpack(payload: bytes) -> Metadata:
-        """Raises `DamagedStreamError` for what cannot be read; fields of unknown number are skipped."""
+        """Raises `DamagedStreamError` for what cannot be read; fields of unknown number are
+        skipped."""
         if len(payload) > MAX_PAYLOAD:
             raise DamagedStreamError(f"metadata: {len(payload)} bytes are above {MAX_PAYLOAD}")
         found, chapters = Metadata(), []
@@ -95,7 +97,9 @@ class Metadata:
         last = _MAX_TIME if end is None else round(end / _MICRO)
         later = round(shift / _MICRO)
         kept = (
-            Chapter(max(chapter.begin, first) + later, min(chapter.end, last) + later, chapter.title)
+            Chapter(
+                max(chapter.begin, first) + later, min(chapter.end, last) + later, chapter.title
+            )
             for chapter in self.chapters
             if chapter.begin < last and chapter.end > first
         )
@@ -130,11 +134,15 @@ class Metadata:
             )
 
 
-def metadata_of(container: av.container.InputContainer, frame: av.VideoFrame) -> tuple[Metadata, list[str]]:
+def metadata_of(
+    container: av.container.InputContainer, frame: av.VideoFrame
+) -> tuple[Metadata, list[str]]:
     """What a file and its first frame say, and a line for everything that is lost."""
     chapters = []
     for chapter in container.chapters():
-        begin, end = (round(chapter[edge] * chapter["time_base"] / _MICRO) for edge in ("start", "end"))
+        begin, end = (
+            round(chapter[edge] * chapter["time_base"] / _MICRO) for edge in ("start", "end")
+        )
         if -_MAX_TIME < begin <= end < _MAX_TIME:
             chapters.append(Chapter(begin, end, _clean(chapter["metadata"].get("title", ""))))
     side = {data.type.name: bytes(data) for data in frame.side_data}
@@ -153,15 +161,23 @@ def metadata_of(container: av.container.InputContainer, frame: av.VideoFrame) ->
     return found, notes
 
 
-_DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
+_DYNAMIC = {
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+}
 
 
 def _mastering(data: bytes) -> tuple[int, ...] | None:
-    """From an `AVMasteringDisplayMetadata`: ten fractions, least luminance before the largest, then two flags."""
+    """From an `AVMasteringDisplayMetadata`: ten fractions, least luminance before the largest, then
+    two flags."""
     if len(data) < 88:
         return None
     numbers = struct.unpack_from("22i", data)
-    ratios = [Fraction(n, d) if d else Fraction(0) for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
+    ratios = [
+        Fraction(n, d) if d else Fraction(0)
+        for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)
+    ]
     least, most = ratios.pop(8), ratios.pop(8)
     places = [round(value * _CHROMA) if numbers[20] else 0 for value in ratios]
     levels = [round(value * _LUMINANCE) if numbers[21] else 0 for value in (most, least)]

@@ -1,6 +1,7 @@
 """Samples between PyAV's frames, NumPy RGB and `Planes` (10-bit 4:2:0, see `gvcodec.types`).
 
-8-bit 4:2:0 goes in by a shift of two and comes back exactly; everything else is converted by swscale, alpha is dropped.
+8-bit 4:2:0 goes in by a shift of two and comes back exactly; everything else is converted by
+swscale, alpha is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from gvcodec.media.siting import CENTRE, resited
 from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
 _SCALER = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
 )
 _LIMITED, _FULL = 1, 2
 _BT709, _BT601 = 1, 5
@@ -27,18 +31,30 @@ _NEUTRAL = 512
 _PEAK = 1023
 #: A change of the aspect ratio below this comes from sides that are rounded to whole samples.
 _ROUNDED = Fraction(1, 50)
-_GRAY_DEPTHS = {"gray": 8, "gray9le": 9, "gray10le": 10, "gray12le": 12, "gray14le": 14, "gray16le": 16}
+_GRAY_DEPTHS = {
+    "gray": 8,
+    "gray9le": 9,
+    "gray10le": 10,
+    "gray12le": 12,
+    "gray14le": 14,
+    "gray16le": 16,
+}
 
 
 class Scaler:
-    """Pictures of another size: `wanted` is (width, height), or a factor that gives even sides. Chroma stays at its location.
+    """Pictures of another size: `wanted` is (width, height), or a factor that gives even sides.
+    Chroma stays at its location.
 
-    `format`: that of the scaled video, with the aspect ratio of its samples. Raises `UsageError` for sizes out of bounds.
+    `format`: that of the scaled video, with the aspect ratio of its samples. Raises `UsageError`
+    for sizes out of bounds.
     """
 
     def __init__(self, fmt: VideoFormat, wanted: tuple[int, int] | Fraction) -> None:
         if isinstance(wanted, Fraction):
-            sides = [max(2, 2 * round(side * min(wanted, MAX_SIDE) / 2)) for side in (fmt.width, fmt.height)]
+            sides = [
+                max(2, 2 * round(side * min(wanted, MAX_SIDE) / 2))
+                for side in (fmt.width, fmt.height)
+            ]
             wanted = sides[0], sides[1]
         width, height = wanted
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -54,10 +70,13 @@ class Scaler:
         """10-bit planes of the new size."""
         location = self.format.colour.chroma_location
         width, height = self.format.width, self.format.height
-        # Each plane is scaled about its centre, which moves chroma unless that stands between four luma samples.
+        # Each plane is scaled about its centre, which moves chroma unless that stands between four
+        # luma samples.
         y, u, v = resited(planes, location, CENTRE)
         half = (width + 1) // 2, (height + 1) // 2
-        return resited((_scaled(y, width, height), _scaled(u, *half), _scaled(v, *half)), CENTRE, location)
+        return resited(
+            (_scaled(y, width, height), _scaled(u, *half), _scaled(v, *half)), CENTRE, location
+        )
 
 
 def _scaled(plane: Plane, width: int, height: int) -> Plane:
@@ -73,7 +92,8 @@ def is_rgb(frame: av.VideoFrame) -> bool:
 
 
 def planes_from_frame(frame: av.VideoFrame) -> Planes:
-    """`Planes` of a decoded frame of any pixel format. RGB becomes `rgb_matrix` and limited range, YUV keeps its own."""
+    """`Planes` of a decoded frame of any pixel format. RGB becomes `rgb_matrix` and limited range,
+    YUV keeps its own."""
     name = frame.format.name
     if name in ("yuv420p", "yuvj420p", "yuva420p"):
         y, u, v = (_samples(frame, index, np.uint8).astype(np.uint16) << 2 for index in range(3))
@@ -86,7 +106,11 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     if is_rgb(frame):
         matrix = _swscale_matrix(rgb_matrix(frame.height))
         converted = frame.reformat(
-            format="yuv420p10le", dst_colorspace=matrix, dst_color_range=_LIMITED, interpolation=_SCALER, threads=1
+            format="yuv420p10le",
+            dst_colorspace=matrix,
+            dst_color_range=_LIMITED,
+            interpolation=_SCALER,
+            threads=1,
         )
     else:
         span = _FULL if frame.color_range == _FULL or name.startswith("yuvj") else _LIMITED
@@ -118,12 +142,14 @@ def to_eight_bits(plane: Plane) -> NDArray[np.uint8]:
 
 
 def planes_from_rgb(rgb: NDArray[np.uint8]) -> Planes:
-    """`Planes` of an image (H, W, 3) uint8, with matrix `rgb_matrix(H)`, limited range and chroma location 1."""
+    """`Planes` of an image (H, W, 3) uint8, with matrix `rgb_matrix(H)`, limited range and chroma
+    location 1."""
     return planes_from_frame(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
 
 
 def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
-    """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else as BT.601."""
+    """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else
+    as BT.601."""
     # swscale takes chroma to stand between four luma samples, going in and coming out.
     frame = frame_from_planes(resited(planes, colour.chroma_location, CENTRE), 10)
     matrix = colour.matrix if colour.matrix != 2 else rgb_matrix(planes[0].shape[0])
@@ -139,7 +165,8 @@ def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
 
 
 def rgb_matrix(height: int) -> int:
-    """CICP matrix that RGB input is converted to: BT.709 for 720 lines and more, else BT.601 (525 lines)."""
+    """CICP matrix that RGB input is converted to: BT.709 for 720 lines and more, else BT.601 (525
+    lines)."""
     return 1 if height >= 720 else 6
 
 
@@ -150,7 +177,13 @@ def _swscale_matrix(cicp: int) -> int:
 
 def _planes_from_gray(frame: av.VideoFrame, depth: int) -> Planes:
     samples = _samples(frame, 0, np.uint8 if depth == 8 else np.uint16).astype(np.uint16)
-    y = samples << 2 if depth == 8 else samples << (10 - depth) if depth < 10 else samples >> (depth - 10)
+    y = (
+        samples << 2
+        if depth == 8
+        else samples << (10 - depth)
+        if depth < 10
+        else samples >> (depth - 10)
+    )
     chroma_shape = ((frame.height + 1) // 2, (frame.width + 1) // 2)
     u, v = (np.full(chroma_shape, _NEUTRAL, np.uint16) for _ in range(2))
     return y, u, v

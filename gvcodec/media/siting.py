@@ -1,7 +1,8 @@
 """Where chroma samples stand in 4:2:0, and how they are kept there when frames are turned or shown.
 
-Chroma samples of most video stand above every second luma column ("left"), those of JPEG and of video made from RGB between
-four luma samples. Where something needs them at other places they are moved by cubic interpolation.
+Chroma samples of most video stand above every second luma column ("left"), those of JPEG and of
+video made from RGB between four luma samples. Where something needs them at other places they are
+moved by cubic interpolation.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from gvcodec.types import Plane, Planes
 
-#: Place of the first chroma sample in luma samples from the first luma sample, (right, down), by chroma location.
+#: Place of the first chroma sample in luma samples from the first luma sample, (right, down), by
+#: chroma location.
 PLACES = {0: (0.0, 0.5), 1: (0.5, 0.5), 2: (0.0, 0.0), 3: (0.5, 0.0), 4: (0.0, 1.0), 5: (0.5, 1.0)}
 LEFT, CENTRE = 0, 1
 _PEAK = 1023
@@ -19,13 +21,16 @@ _PEAK = 1023
 
 def resited(planes: Planes, location: int, wanted: int) -> Planes:
     """Frames with chroma at one location as frames with chroma at another."""
-    right, down = ((b - a) / 2 for a, b in zip(PLACES.get(location, PLACES[LEFT]), PLACES[wanted], strict=True))
+    right, down = (
+        (b - a) / 2 for a, b in zip(PLACES.get(location, PLACES[LEFT]), PLACES[wanted], strict=True)
+    )
     y, u, v = planes
     return y, _moved(u, right, down), _moved(v, right, down)
 
 
 class Rotation:
-    """Counterclockwise by `degrees`, a multiple of 90, of frames of `width`×`height` samples with this chroma location.
+    """Counterclockwise by `degrees`, a multiple of 90, of frames of `width`×`height` samples with
+    this chroma location.
 
     Attributes: `location` (of the turned frames), `swaps` (whether width and height change places).
     """
@@ -35,10 +40,13 @@ class Rotation:
         self.swaps = self._turns % 2 == 1
         right, down = PLACES[location]
         for _ in range(self._turns):
-            # A quarter turn makes x the new y, counted from the right edge: from the last sample of an even width.
+            # A quarter turn makes x the new y, counted from the right edge: from the last sample of
+            # an even width.
             right, down = down, (0.0 if width % 2 else 1.0) - right
             width, height = height, width
-        self.location = min(PLACES, key=lambda code: abs(PLACES[code][0] - right) + abs(PLACES[code][1] - down))
+        self.location = min(
+            PLACES, key=lambda code: abs(PLACES[code][0] - right) + abs(PLACES[code][1] - down)
+        )
         #: How far the wanted place lies from the turned samples, in chroma samples.
         self._move = (PLACES[self.location][0] - right) / 2, (PLACES[self.location][1] - down) / 2
 
@@ -58,7 +66,8 @@ def _moved(plane: Plane, right: float, down: float) -> Plane:
 
 
 def _resampled(plane: NDArray[np.float32], shift: float, axis: int) -> NDArray[np.float32]:
-    """The plane at places `shift` (−1…1) samples further along an axis: cubic convolution (Keys 1981, a = −1/2)."""
+    """The plane at places `shift` (−1…1) samples further along an axis: cubic convolution (Keys
+    1981, a = −1/2)."""
     if not shift:
         return plane
     whole = int(np.floor(shift))

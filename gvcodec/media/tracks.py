@@ -1,7 +1,8 @@
 """Packets of sound and subtitles on their way through a gvcodec file: copied, never decoded.
 
-They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of a Matroska or MP4 file,
-packets with their exact timestamps in a form of our own. Each payload holds whole packets.
+They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of
+a Matroska or MP4 file, packets with their exact timestamps in a form of our own. Each payload holds
+whole packets.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class TrackPacket:
 
 
 class TrackWriter:
-    """Payloads of `tracks` packets: `send` packets, `take` what came since the last call. The first begins with the head."""
+    """Payloads of `tracks` packets: `send` packets, `take` what came since the last call. The first
+    begins with the head."""
 
     def __init__(self, ticks: Sequence[Fraction], head: bytes) -> None:
         self.ticks = list(ticks)
@@ -55,7 +57,9 @@ class TrackWriter:
             self._data += encode_var(len(self._last))
             self._last = [0] * len(self._last)
         last = self._last[packet.track]
-        self._data += encode_var(packet.track) + encode_svar(packet.pts - last) + encode_var(packet.duration)
+        self._data += (
+            encode_var(packet.track) + encode_svar(packet.pts - last) + encode_var(packet.duration)
+        )
         self._data += encode_var(len(packet.data)) + packet.data
         self._last[packet.track] = packet.pts
         self.packets += 1
@@ -97,9 +101,11 @@ class TrackCopier(TrackWriter):
 
 
 class TrackReader:
-    """Packets from the payloads of `tracks` packets, of which the first is given. Raises `DamagedStreamError`, `LimitError` when too much waits.
+    """Packets from the payloads of `tracks` packets, of which the first is given. Raises
+    `DamagedStreamError`, `LimitError` when too much waits.
 
-    Attributes: `ticks` (of each track), `head`, `streams` (templates for output streams), `waiting` (packets to take out).
+    Attributes: `ticks` (of each track), `head`, `streams` (templates for output streams), `waiting`
+    (packets to take out).
     """
 
     def __init__(self, payload: bytes, limits: Limits = DEFAULT) -> None:
@@ -129,7 +135,8 @@ class TrackReader:
         self._read(Cursor(payload, "tracks"))
 
     def keep(self, begin: Fraction | None, end: Fraction | None) -> None:
-        """From now on only packets count that begin between these times (seconds, None = no bound), and time begins at `begin`."""
+        """From now on only packets count that begin between these times (seconds, None = no bound),
+        and time begins at `begin`."""
         self._begin, self._end = begin, end
         found, self.waiting = self.waiting, deque()
         for packet in found:
@@ -139,7 +146,9 @@ class TrackReader:
         """Waiting packets go that begin before a time (seconds), or then and later."""
         times = ((packet, packet.pts * self.ticks[packet.track]) for packet in self.waiting)
         self.waiting = deque(
-            packet for packet, time in times if (before is None or time >= before) and (since is None or time < since)
+            packet
+            for packet, time in times
+            if (before is None or time >= before) and (since is None or time < since)
         )
 
     def av_packet(self, packet: TrackPacket) -> av.Packet:
@@ -176,12 +185,15 @@ class TrackReader:
         self.waiting.append(packet)
 
     def _check_room(self, cost: int) -> None:
-        """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does not tell: then they are counted anew."""
+        """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does
+        not tell: then they are counted anew."""
         self._held = cost + self._held * bool(self.waiting)
         if self._held > self._most:
             self._held = cost + sum(map(_cost, self.waiting))
         if self._held > self._most:
-            raise LimitError(f"sound and subtitles take more than {self._most >> 20} MiB (--max-memory)")
+            raise LimitError(
+                f"sound and subtitles take more than {self._most >> 20} MiB (--max-memory)"
+            )
 
 
 def _cost(packet: TrackPacket) -> int:

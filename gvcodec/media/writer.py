@@ -3,9 +3,10 @@
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
 
-Without `crf` video files are lossless: exact samples, in H.264 and H.265 profiles that few players know. With one they are what
-plays everywhere (H.264 High as `avc1`, 10 bits as H.265 Main 10, `hvc1`); at `visually_lossless` it looks the same. 8-bit
-sources come back with 8 bits. Files appear under their name only when complete. Raises `MediaError`.
+Without `crf` video files are lossless: exact samples, in H.264 and H.265 profiles that few players
+know. With one they are what plays everywhere (H.264 High as `avc1`, 10 bits as H.265 Main 10,
+`hvc1`); at `visually_lossless` it looks the same. 8-bit sources come back with 8 bits. Files appear
+under their name only when complete. Raises `MediaError`.
 """
 
 from __future__ import annotations
@@ -31,21 +32,26 @@ from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bi
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
 
-#: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the frames that were written.
+#: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
+#: frames that were written.
 _CRF = {8: 12.0, 10: 13.0}
 _CRF_VP9 = 10.0
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
 class VideoWriter(Protocol):
-    """What `open_writer` gives. `notes`: what could not be kept, one line each (complete after the `with` block)."""
+    """What `open_writer` gives. `notes`: what could not be kept, one line each (complete after the
+    `with` block)."""
 
     notes: list[str]
 
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
     def write(self, planes: Planes, pts: int) -> None:
@@ -59,7 +65,8 @@ def takes_tracks(path: str | os.PathLike[str]) -> bool:
 
 
 def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float | None:
-    """The `crf` that keeps PSNR-Y against the frames given at about 45 dB and more; None for files that are lossless anyway."""
+    """The `crf` that keeps PSNR-Y against the frames given at about 45 dB and more; None for files
+    that are lossless anyway."""
     if not takes_tracks(path):
         return None
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
@@ -81,7 +88,9 @@ def open_writer(
     """A writer for the kind of file that `path` names. Raises `UsageError` for an unknown kind."""
     suffix = Path(path).suffix.lower()
     if str(path) != "-" and suffix not in (".mp4", ".mov", ".mkv", ".y4m", ".png"):
-        raise UsageError(f"{path}: write to .mp4, .mkv, .mov, .y4m, .png (like frame%05d.png) or - (y4m)")
+        raise UsageError(
+            f"{path}: write to .mp4, .mkv, .mov, .y4m, .png (like frame%05d.png) or - (y4m)"
+        )
     if crf is not None and not takes_tracks(path):
         raise UsageError(f"--crf is for .mp4, .mkv and .mov, {path} is lossless")
     if str(path) == "-":
@@ -100,7 +109,8 @@ def open_writer(
 
 
 class Y4mWriter:
-    """YUV4MPEG2 with 4:2:0 samples of 8 or 10 bits. It has no timestamps: frames follow each other at the nominal rate."""
+    """YUV4MPEG2 with 4:2:0 samples of 8 or 10 bits. It has no timestamps: frames follow each other
+    at the nominal rate."""
 
     def __init__(self, stream: BinaryIO, fmt: VideoFormat, pending: PendingFile | None) -> None:
         self.notes: list[str] = []
@@ -108,7 +118,11 @@ class Y4mWriter:
         self._pending = pending
         self._name = pending.path if pending else "standard output"
         self._eight_bits = fmt.bit_depth == 8
-        chroma = _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2") if self._eight_bits else "420p10 XYSCSS=420P10"
+        chroma = (
+            _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2")
+            if self._eight_bits
+            else "420p10 XYSCSS=420P10"
+        )
         span = "FULL" if fmt.colour.full_range else "LIMITED"
         rate, sar = fmt.frame_rate, fmt.sar
         head = (
@@ -122,7 +136,10 @@ class Y4mWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._pending is None:
             if kind is None:
@@ -138,7 +155,9 @@ class Y4mWriter:
         with _reported(self._name):
             self._stream.write(b"FRAME\n")
             for plane in planes:
-                samples = to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
+                samples = (
+                    to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
+                )
                 self._stream.write(samples.tobytes())
             if self._pending is None:
                 # Whoever reads a pipe wants the frame now.
@@ -146,7 +165,8 @@ class Y4mWriter:
 
 
 class PngWriter:
-    """One 8-bit RGB file a frame; the name holds a number like %05d, counted from 0 (without it: only one frame fits)."""
+    """One 8-bit RGB file a frame; the name holds a number like %05d, counted from 0 (without it:
+    only one frame fits)."""
 
     def __init__(self, path: Path, fmt: VideoFormat, overwrite: bool) -> None:
         self.notes: list[str] = []
@@ -161,14 +181,19 @@ class PngWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         return None
 
     def write(self, planes: Planes, pts: int) -> None:
         numbered = "%" in self._path
         if self._count and not numbered:
-            raise MediaError(f"{self._path}: holds one frame only; put a number like %05d into the name")
+            raise MediaError(
+                f"{self._path}: holds one frame only; put a number like %05d into the name"
+            )
         name = self._path % self._count if numbered else self._path
         with PendingFile(name, self._overwrite) as pending, _reported(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
@@ -185,7 +210,8 @@ def png(rgb: NDArray[np.uint8]) -> bytes:
 
 
 class MuxWriter:
-    """Video file through PyAV, with the copied packets of `tracks` if the kind of file takes them."""
+    """Video file through PyAV, with the copied packets of `tracks` if the kind of file takes
+    them."""
 
     def __init__(
         self,
@@ -201,7 +227,8 @@ class MuxWriter:
         self._fmt = fmt
         kind = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}[pending.path.suffix.lower()]
         with _reported(pending.path):
-            # The table of contents goes before the frames, so that a player can begin while the file is still coming.
+            # The table of contents goes before the frames, so that a player can begin while the
+            # file is still coming.
             options = {} if kind == "matroska" else {"movflags": "+faststart"}
             self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
             try:
@@ -219,7 +246,10 @@ class MuxWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         with self._pending, _reported(self._pending.path):
             try:
@@ -236,7 +266,11 @@ class MuxWriter:
         colour = self._fmt.colour
         frame.pts, frame.time_base = pts, self._fmt.time_base
         frame.color_range = 2 if colour.full_range else 1
-        frame.colorspace, frame.color_primaries, frame.color_trc = colour.matrix, colour.primaries, colour.transfer
+        frame.colorspace, frame.color_primaries, frame.color_trc = (
+            colour.matrix,
+            colour.primaries,
+            colour.transfer,
+        )
         with _reported(self._pending.path):
             self._container.mux(self._video.encode(frame))
             self._mux_tracks(pts)
@@ -247,7 +281,9 @@ class MuxWriter:
         if (metadata.mastering or metadata.light) and codec not in ("libx264", "libx265"):
             self.notes.append(f"HDR metadata left out, {codec} has none here")
         if fmt.sar != 1 and codec == "ffv1":
-            self.notes.append(f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 has none")
+            self.notes.append(
+                f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 has none"
+            )
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
         context = stream.codec_context
         if codec == "libx265" and self._container.format.name != "matroska":
@@ -276,15 +312,21 @@ class MuxWriter:
                 outputs[number] = self._container.add_stream_from_template(stream)
             except (av.FFmpegError, ValueError):
                 what = f"{stream.type} track ({stream.codec_context.name if stream.codec_context else 'unknown'})"
-                self.notes.append(f"{what} does not fit {self._pending.path.suffix} and is left out")
+                self.notes.append(
+                    f"{what} does not fit {self._pending.path.suffix} and is left out"
+                )
         return outputs
 
     def _mux_tracks(self, pts: int | None) -> None:
-        """Packets up to the time of the frame, all of them at the end: keeps the file interleaved."""
+        """Packets up to the time of the frame, all of them at the end: keeps the file
+        interleaved."""
         waiting = self._tracks.waiting if self._tracks else deque()
         while self._tracks and waiting:
             first = waiting[0]
-            if pts is not None and first.pts * self._tracks.ticks[first.track] > pts * self._fmt.time_base:
+            if (
+                pts is not None
+                and first.pts * self._tracks.ticks[first.track] > pts * self._fmt.time_base
+            ):
                 return
             waiting.popleft()
             if first.track in self._outputs:
@@ -293,15 +335,27 @@ class MuxWriter:
                 self._container.mux(packet)
 
 
-def _encoder(path: Path, fmt: VideoFormat, crf: float | None, metadata: Metadata) -> tuple[str, dict[str, str]]:
-    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9 (8 bits) and FFV1 do."""
+def _encoder(
+    path: Path, fmt: VideoFormat, crf: float | None, metadata: Metadata
+) -> tuple[str, dict[str, str]]:
+    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9
+    (8 bits) and FFV1 do."""
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
         siting = f"chromaloc={fmt.colour.chroma_location}"
         if fmt.bit_depth == 8:
-            quality = {"qp": "0", "preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "medium"}
-            return "libx264", {"x264-params": siting + _hdr(metadata, "mastering-display", "cll"), **quality}
+            quality = (
+                {"qp": "0", "preset": "veryfast"}
+                if crf is None
+                else {"crf": f"{crf:g}", "preset": "medium"}
+            )
+            return "libx264", {
+                "x264-params": siting + _hdr(metadata, "mastering-display", "cll"),
+                **quality,
+            }
         params = (
-            f"log-level=none:{siting}" + ":lossless=1" * (crf is None) + _hdr(metadata, "master-display", "max-cll")
+            f"log-level=none:{siting}"
+            + ":lossless=1" * (crf is None)
+            + _hdr(metadata, "master-display", "max-cll")
         )
         quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
         return "libx265", {"x265-params": params, **quality}
@@ -311,11 +365,16 @@ def _encoder(path: Path, fmt: VideoFormat, crf: float | None, metadata: Metadata
         size = f"{fmt.bit_depth}-bit video of odd size {fmt.width}×{fmt.height}"
         raise UsageError(f"{path}: {size} cannot be written like this, lossless .mkv or .y4m can")
     speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
-    return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {**speed, "crf": f"{crf:g}", "b": "0"}
+    return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {
+        **speed,
+        "crf": f"{crf:g}",
+        "b": "0",
+    }
 
 
 def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
-    """Options of x264 or x265, which call them so, that write the HDR metadata into the bitstream."""
+    """Options of x264 or x265, which call them so, that write the HDR metadata into the
+    bitstream."""
     options = ""
     if metadata.mastering is not None:
         red, green, blue, white, levels = (metadata.mastering[n : n + 2] for n in range(0, 10, 2))
@@ -328,10 +387,13 @@ def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
 
 @contextlib.contextmanager
 def _reported(path: Path | str) -> Iterator[None]:
-    """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen enough is no such error."""
+    """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen
+    enough is no such error."""
     try:
         yield
     except BrokenPipeError:
         raise
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
-        raise MediaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+        raise MediaError(
+            f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
+        ) from error

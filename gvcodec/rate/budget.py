@@ -14,9 +14,14 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 
 def parse_amount(text: str) -> float:
-    """A positive number with k, M, G (thousands) or Ki, Mi, Gi behind it: `1.5M`. Raises `ValueError`."""
+    """A positive number with k, M, G (thousands) or Ki, Mi, Gi behind it: `1.5M`. Raises
+    `ValueError`."""
     digits = text.rstrip("kKmMgGiI")
-    amount = float(digits) * _UNITS[text[len(digits) :].lower()] if text[len(digits) :].lower() in _UNITS else math.nan
+    amount = (
+        float(digits) * _UNITS[text[len(digits) :].lower()]
+        if text[len(digits) :].lower() in _UNITS
+        else math.nan
+    )
     if not 0 < amount <= _MOST:
         raise ValueError(f"{text!r} is not an amount")
     return amount
@@ -24,8 +29,8 @@ def parse_amount(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One of three: `size` bytes for the whole file with its audio, `bitrate` bits a second or `bpp` bits a luma pixel for
-    the file without its audio."""
+    """One of three: `size` bytes for the whole file with its audio, `bitrate` bits a second or
+    `bpp` bits a luma pixel for the file without its audio."""
 
     size: float | None = None
     bitrate: float | None = None

@@ -1,4 +1,5 @@
-"""What the searches for a file of a given size share: their inputs, their result, where they begin."""
+"""What the searches for a file of a given size share: their inputs, their result, where they
+begin."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ USUAL_SLOPE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames coded on the way (of `klt` the
-    repeated ones too)."""
+    """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames
+    coded on the way (of `klt` the repeated ones too)."""
 
     coded: Pass
     limit: int
@@ -30,7 +31,8 @@ class Fitted:
 
 @dataclass(slots=True)
 class Search:
-    """A video, how it is to be coded (its quality does not matter) and the bytes that the file may have."""
+    """A video, how it is to be coded (its quality does not matter) and the bytes that the file may
+    have."""
 
     open_source: Open
     config: EncoderConfig
@@ -51,7 +53,11 @@ class Search:
     def first_guess(self) -> float:
         """The index of quality that files of this many bits a pixel have on average."""
         fmt = self.extent.format
-        bpp = 8 * max(1, self.limit - self.extent.track_bytes) / (self.extent.frames * fmt.width * fmt.height)
+        bpp = (
+            8
+            * max(1, self.limit - self.extent.track_bytes)
+            / (self.extent.frames * fmt.width * fmt.height)
+        )
         return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
 
     def too_small(self, smallest: Pass) -> UsageError:

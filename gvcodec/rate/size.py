@@ -18,11 +18,13 @@ def encode_to(
     watch: Watch,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Encode within a budget; the quality of `config` does not matter. Raises `UsageError` with the smallest possible size where the
-    budget cannot be met."""
+    """Encode within a budget; the quality of `config` does not matter. Raises `UsageError` with the
+    smallest possible size where the budget cannot be met."""
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
-    fitted: Fitted = loaded(base_of(config.base).size)(Search(open_source, config, extent, limit, watch, progress))
+    fitted: Fitted = loaded(base_of(config.base).size)(
+        Search(open_source, config, extent, limit, watch, progress)
+    )
     return fitted

@@ -1,8 +1,9 @@
 """A `klt` file of a given size, in two full encodes and parts of others.
 
-The beginning of the video is coded at two or three qualities, to learn which one the size means; a full pass there tells what
-every frame costs, and where it is off, as many frames as may be are coded nearer by. In the last pass `SizePace` chooses the
-quality of each frame. Tuned weights are made in the first full pass and count as the rest of the file does.
+The beginning of the video is coded at two or three qualities, to learn which one the size means; a
+full pass there tells what every frame costs, and where it is off, as many frames as may be are
+coded nearer by. In the last pass `SizePace` chooses the quality of each frame. Tuned weights are
+made in the first full pass and count as the rest of the file does.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _SLACK_OF_A_GOP, _SLACK = 2, 4
 #: How near (natural log) the projection of a probe has to come to be followed by a full pass.
 _NEAR = 0.15
 _PROBES = 3
-#: How far off the quality of a full pass may be for it to be the last one's forecast: frames answer to a change in ways of their own.
+#: How far off the quality of a full pass may be for it to be the last one's forecast: frames answer
+#: to a change in ways of their own.
 _FAR = 0.3
-#: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at the very end, and a small file gets
-#: keyframes at other places, each with a GOP's bytes.
+#: Last passes, should one exceed the limit: a frame that was forecast small may turn out large at
+#: the very end, and a small file gets keyframes at other places, each with a GOP's bytes.
 _LAST_PASSES = 5
 
 
@@ -37,7 +39,8 @@ def encode_klt(search: Search) -> Fitted:
     quality, slope = _probe(search)
     first = _pass(search, Constant(quality), quality, tune=True)
     room = _room(search, first)
-    # Where every frame is near its smallest, forecasts mean little: what is possible has to be known first.
+    # Where every frame is near its smallest, forecasts mean little: what is possible has to be
+    # known first.
     if quality >= Q_COARSEST - 1 or room < sum(first.frame_bytes) / 4:
         smallest = _smallest(search, first)
         if len(smallest.data) > search.limit:
@@ -57,8 +60,9 @@ def encode_klt(search: Search) -> Fitted:
 def _nearer(
     search: Search, quality: float, slope: float, profile: list[int], room: int
 ) -> tuple[float, float, list[int]]:
-    """What frames cost at the quality that a full pass points to, by coding as much of the video as three encodes in all allow; the
-    rest is taken to change as that did. Returns quality, slope there and profile, as they are where a full pass was near enough."""
+    """What frames cost at the quality that a full pass points to, by coding as much of the video as
+    three encodes in all allow; the rest is taken to change as that did. Returns quality, slope
+    there and profile, as they are where a full pass was near enough."""
     better = SizePace(profile, quality, room, slope).quality(True)
     frames = len(profile)
     allowed = 2 * frames - search.frames_coded - LAST_TRIALS
@@ -79,7 +83,8 @@ def _room(search: Search, first: Pass) -> int:
 
 
 def _probe(search: Search) -> tuple[float, float]:
-    """The quality that the limit means, going by the beginning of the video, and the slope of the rate there."""
+    """The quality that the limit means, going by the beginning of the video, and the slope of the
+    rate there."""
     frames = search.extent.frames
     count = min(frames, max(2, min(12, frames // 10)))
     quality = _bounded(search.first_guess())
@@ -115,15 +120,23 @@ def _smallest(search: Search, first: Pass) -> Pass:
 
 
 def _pass(
-    search: Search, pace: Pace, quality: float, tuned: Mapping[int, bytes] | None = None, tune: bool = False
+    search: Search,
+    pace: Pace,
+    quality: float,
+    tuned: Mapping[int, bytes] | None = None,
+    tune: bool = False,
 ) -> Pass:
     """Encode with `pace`; the header says `quality`."""
     counting = _Counting(pace)
     structure = _structure(search, quality, counting)
-    config = dataclasses.replace(search.config, base_q=_as_q(quality), tune=search.config.tune if tune else 0.0)
+    config = dataclasses.replace(
+        search.config, base_q=_as_q(quality), tune=search.config.tune if tune else 0.0
+    )
     search.full += 1
     what, count = f"pass {search.full}", search.extent.frames
-    coded = run(search.open_source, config, what, search.watch, count, structure, tuned, search.progress)
+    coded = run(
+        search.open_source, config, what, search.watch, count, structure, tuned, search.progress
+    )
     search.frames_coded += counting.coded
     search.notes += coded.notes if tune else []
     return coded
@@ -158,7 +171,8 @@ class _Counting:
 
 
 def _slope(tried: list[tuple[float, float]]) -> float:
-    """Of log rate over quality, from the last two trials where they are far enough apart to tell."""
+    """Of log rate over quality, from the last two trials where they are far enough apart to
+    tell."""
     if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < 1.5:
         return SLOPE
     (q0, r0), (q1, r1) = tried[-2:]

@@ -1,8 +1,9 @@
 """An `av1`, `hevc` or `vvc` file of a given size, in three full encodes as a rule.
 
-A fast preset finds the quality, up to a factor between the presets that the first full pass reveals. The second pass comes within a per
-cent or two: qualities have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes up for what the nearest one
-is off. The third corrects the rest by the trim alone, since the least change of quality shakes all frames.
+A fast preset finds the quality, up to a factor between the presets that the first full pass
+reveals. The second pass comes within a per cent or two: qualities have steps of two per cent, of up
+to nine among the coarsest (AV1), so a `trim` makes up for what the nearest one is off. The third
+corrects the rest by the trim alone, since the least change of quality shakes all frames.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def encode_standard(search: Search) -> Fitted:
             best = coded
         points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
         room = search.limit - coded.other_bytes
-        filled = best is not None and (len(best.data) >= _ENOUGH * search.limit or q <= base_of(base).finest)
+        filled = best is not None and (
+            len(best.data) >= _ENOUGH * search.limit or q <= base_of(base).finest
+        )
         if filled or room <= 0 or (q >= search.config.coarsest and best is None):
             break
         following = following_pass(search.config, points, math.log(_GOAL * room), slope)
@@ -65,7 +68,9 @@ def encode_standard(search: Search) -> Fitted:
     return search.fitted(best)
 
 
-def _any_that_fits(search: Search, last: Point, tuned: dict[Fraction, Mapping[int, bytes]], slope: float) -> Pass:
+def _any_that_fits(
+    search: Search, last: Point, tuned: dict[Fraction, Mapping[int, bytes]], slope: float
+) -> Pass:
     """All passes were too large: coarser and coarser ones."""
     q, step = last.q, 0.03 / slope
     while True:
@@ -77,8 +82,11 @@ def _any_that_fits(search: Search, last: Point, tuned: dict[Fraction, Mapping[in
             raise search.too_small(coded)
 
 
-def following_pass(config: EncoderConfig, points: list[Point], goal: float, slope: float) -> tuple[float, float] | None:
-    """Quality and trim of the next pass, from the one that came nearest; None where nothing new is left to try."""
+def following_pass(
+    config: EncoderConfig, points: list[Point], goal: float, slope: float
+) -> tuple[float, float] | None:
+    """Quality and trim of the next pass, from the one that came nearest; None where nothing new is
+    left to try."""
     base = config.base
     least, usual, most = standard_of(base).trims
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
@@ -87,7 +95,9 @@ def following_pass(config: EncoderConfig, points: list[Point], goal: float, slop
     by_trim = _measured(trimmed, near.trim, standard_of(base).trim_slope)
     q, trim = near.q, near.trim + excess / by_trim
     if not least <= trim <= most:
-        by_q = _measured([(p.q, p.log_bytes + by_trim * (p.trim - near.trim)) for p in points], near.q, slope)
+        by_q = _measured(
+            [(p.q, p.log_bytes + by_trim * (p.trim - near.trim)) for p in points], near.q, slope
+        )
         q = _within(config, near.q + (excess + by_trim * (near.trim - usual)) / by_q)
         trim = near.trim + (excess - by_q * (q - near.q)) / by_trim
         trim = min(max(trim, 2 * least), 2 * most)
@@ -97,7 +107,8 @@ def following_pass(config: EncoderConfig, points: list[Point], goal: float, slop
 
 
 def _between(points: list[Point], goal: float) -> tuple[float, float] | None:
-    """Rate may answer to the trim in leaps: half way between the closest two of one quality that are too large and too small."""
+    """Rate may answer to the trim in leaps: half way between the closest two of one quality that
+    are too large and too small."""
     pairs = [
         (large, small)
         for large, small in itertools.product(points, points)
@@ -112,7 +123,8 @@ def _between(points: list[Point], goal: float) -> tuple[float, float] | None:
 
 
 def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
-    """Fall of log rate (second) by a step of what comes first, from `near` to the nearest point that is far enough from there."""
+    """Fall of log rate (second) by a step of what comes first, from `near` to the nearest point
+    that is far enough from there."""
     known = dict(points)
     others = [at for at in known if abs(at - near) > 0.05]
     if not others:
@@ -122,7 +134,8 @@ def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) 
 
 
 def _trials(search: Search) -> tuple[float, float]:
-    """The quality that the limit means, going by the fast preset, and the slope of log rate there."""
+    """The quality that the limit means, going by the fast preset, and the slope of log rate
+    there."""
     base, q = search.config.base, _within(search.config, search.first_guess())
     slope = USUAL_SLOPE
     tried: dict[float, float] = {}  # quality: log of the rate over that wanted
@@ -147,7 +160,11 @@ def _trials(search: Search) -> tuple[float, float]:
 
 
 def _pass(
-    search: Search, q: float, trim: float, tuned: dict[Fraction, Mapping[int, bytes]], quick: bool = False
+    search: Search,
+    q: float,
+    trim: float,
+    tuned: dict[Fraction, Mapping[int, bytes]],
+    quick: bool = False,
 ) -> Pass:
     """`tuned`: what tuning came to at each scale; the first full pass at a scale adds to it."""
     config, fmt = dataclasses.replace(search.config, base_q=q).settled(), search.extent.format
@@ -167,7 +184,9 @@ def _pass(
         config.preset,
     )
     tune = not quick and config.scale not in tuned
-    config = dataclasses.replace(config, tune=config.tune if tune else 0.0, shift=0.0 if quick else config.shift)
+    config = dataclasses.replace(
+        config, tune=config.tune if tune else 0.0, shift=0.0 if quick else config.shift
+    )
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames
@@ -189,5 +208,8 @@ def _pass(
 
 def _within(config: EncoderConfig, q: float) -> float:
     """The nearest quality that there is."""
-    q, grain = min(max(q, base_of(config.base).finest), config.coarsest), standard_of(config.base).grain
+    q, grain = (
+        min(max(q, base_of(config.base).finest), config.coarsest),
+        standard_of(config.base).grain,
+    )
     return round(q / grain) * grain if grain else q

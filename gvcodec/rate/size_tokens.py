@@ -1,4 +1,5 @@
-"""A file of base tokens of a given size: the quality is bracketed and the bracket narrowed along the curve of log size."""
+"""A file of base tokens of a given size: the quality is bracketed and the bracket narrowed along
+the curve of log size."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def encode_tokens(search: Search) -> Fitted:
             best = coded
         if best is None and q >= most:
             raise search.too_small(coded)
-        if best is not None and (len(best.data) >= _ENOUGH * search.limit or search.full >= _PASSES):
+        if best is not None and (
+            len(best.data) >= _ENOUGH * search.limit or search.full >= _PASSES
+        ):
             return search.fitted(best)
         q = _next(tried, search.limit, most)
         if q in tried:

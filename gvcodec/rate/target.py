@@ -1,6 +1,8 @@
-"""The smallest file of a given quality: `--target psnr=32` (of the loop frames) or `lpips=0.15` (LPIPS-VGG of what `decode` shows).
+"""The smallest file of a given quality: `--target psnr=32` (of the loop frames) or `lpips=0.15`
+(LPIPS-VGG of what `decode` shows).
 
-Quality falls with q nearly linearly, so the passes, five at most as a rule, follow the line through the two nearest known points.
+Quality falls with q nearly linearly, so the passes, five at most as a rule, follow the line through
+the two nearest known points.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 if TYPE_CHECKING:
     from gvcodec.appearance.perceptual import Lpips
 
-#: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual change by a step of q.
+#: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual
+#: change by a step of q.
 _SIGN = {"psnr": 1, "lpips": -1}
 _CLOSE = {"psnr": 0.05, "lpips": 0.002}
 _USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
@@ -83,20 +86,27 @@ def encode_for(
     watch: Watch,
     progress: Progress | None = None,
 ) -> Reached:
-    """The quality of `config` does not matter. Raises `UsageError` where even the best quality does not meet the
-    target, and at once `MissingWeightsError` where LPIPS cannot be taken."""
+    """The quality of `config` does not matter. Raises `UsageError` where even the best quality does
+    not meet the target, and at once `MissingWeightsError` where LPIPS cannot be taken."""
     require_metric(target)
     extent = measure(open_source, watch)
     sign = _SIGN[target.metric]
     usual, slope = _USUAL[target.metric]
     finest = base_of(config.base).finest
-    fine: tuple[float, float] | None = None  # (q, value) of the coarsest known pass that meets the target
+    fine: tuple[float, float] | None = (
+        None  # (q, value) of the coarsest known pass that meets the target
+    )
     coarse: tuple[float, float] | None = None  # of the finest known one that does not
     best: Reached | None = None
     q = _grained(40 + (target.value - usual) / slope, finest, config.coarsest)
     for number in range(1, _PASSES + 1):
         coded = run(
-            open_source, dataclasses.replace(config, base_q=q), f"pass {number}", watch, extent.frames, progress=progress
+            open_source,
+            dataclasses.replace(config, base_q=q),
+            f"pass {number}",
+            watch,
+            extent.frames,
+            progress=progress,
         )
         value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
         if sign * (value - target.value) >= 0:
@@ -107,7 +117,9 @@ def encode_for(
         else:
             coarse = q, value
             if q <= finest:
-                raise UsageError(f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}")
+                raise UsageError(
+                    f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}"
+                )
         if fine and coarse:
             if coarse[0] - fine[0] <= _GRAIN:
                 break
@@ -124,7 +136,8 @@ def encode_for(
 
 
 def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
-    """LPIPS-VGG between decoded frames, painted where the file has an appearance layer, and the source, on a few frames."""
+    """LPIPS-VGG between decoded frames, painted where the file has an appearance layer, and the
+    source, on a few frames."""
     import torch
 
     distance = _lpips()
@@ -136,7 +149,10 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
         for number, (ours, theirs) in enumerate(zip(decoded, source, strict=False)):
             if number % every == 0:
                 pair = [
-                    torch.from_numpy(np.ascontiguousarray(rgb_from_planes(planes, colour))).permute(2, 0, 1)[None] / 255
+                    torch.from_numpy(np.ascontiguousarray(rgb_from_planes(planes, colour))).permute(
+                        2, 0, 1
+                    )[None]
+                    / 255
                     for planes in (ours.planes, theirs.planes)
                 ]
                 found.append(float(distance(*pair)))

@@ -1,4 +1,5 @@
-"""Video that is found without being decoded: one small vector for every few frames, inside the file.
+"""Video that is found without being decoded: one small vector for every few frames, inside the
+file.
 
     summary      the payload of a `summary` packet: vectors as temporal differences through the stream coder
     embedders    what turns pictures into vectors, a plug-in named by eight bytes
@@ -9,5 +10,6 @@
     ranking      which moments fit a query best
     sheet        the most distinct moments of a video as one picture
 
-`summary`, `files` and `ranking` need NumPy alone. Papers: XComp (one token a frame), QC-Comp (segments chosen by the query).
+`summary`, `files` and `ranking` need NumPy alone. Papers: XComp (one token a frame), QC-Comp
+(segments chosen by the query).
 """

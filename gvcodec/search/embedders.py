@@ -3,8 +3,9 @@
     small   the shipped small perceptual network and LP-Comp: pictures and clips as queries, no download
     clip    a CLIP model of open_clip_torch (extra `clip`), weights by path: `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
-`register` adds a maker of another one. Networks are imported when an embedder is made, torch with them.
-Raises `WrongModelError` (exit code 4) where a file or a package is not at hand, `UsageError` for a query that it cannot take.
+`register` adds a maker of another one. Networks are imported when an embedder is made, torch with
+them. Raises `WrongModelError` (exit code 4) where a file or a package is not at hand, `UsageError`
+for a query that it cannot take.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ Vectors = NDArray[np.float32]
 
 @runtime_checkable
 class Embedder(Protocol):
-    """`id`: eight bytes. `dim`: numbers of a vector. `side`: pixels of the square pictures it looks at. `step`: of its integers in
-    a file, 2^(-step / 8)."""
+    """`id`: eight bytes. `dim`: numbers of a vector. `side`: pixels of the square pictures it looks
+    at. `step`: of its integers in a file, 2^(-step / 8)."""
 
     id: bytes
     dim: int
@@ -49,15 +50,18 @@ class Embedder(Protocol):
         ...
 
     def query(self, asked: Pictures | str) -> Vectors:
-        """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or of words."""
+        """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or
+        of words."""
         ...
 
 
 class Small:
-    """Means and deviations of the small perceptual network's maps in 4 × 4 regions, through LP-Comp."""
+    """Means and deviations of the small perceptual network's maps in 4 × 4 regions, through
+    LP-Comp."""
 
     side = SMALL_SIDE
-    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more (eval/search.md).
+    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more
+    #: (eval/search.md).
     step = 13
 
     def __init__(self, checkpoint: str | Path | None = None) -> None:
@@ -72,8 +76,13 @@ class Small:
         network = shipped_network()
         try:
             with safe_open(path, "pt") as file:
-                weights, said = {key: file.get_tensor(key).float() for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-            self._compressor = LpComp(len(weights["centre"]), Variant(learned="last.weight" in weights))
+                weights, said = (
+                    {key: file.get_tensor(key).float() for key in file.keys()},  # noqa: SIM118 (not iterable)
+                    file.metadata() or {},
+                )
+            self._compressor = LpComp(
+                len(weights["centre"]), Variant(learned="last.weight" in weights)
+            )
             self._compressor.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
@@ -92,7 +101,9 @@ class Small:
 
     def query(self, asked: Pictures | str) -> Vectors:
         if isinstance(asked, str):
-            raise UsageError("embedder small takes pictures, not words; summaries made with --embedder clip:MODEL:WEIGHTS take both")
+            raise UsageError(
+                "embedder small takes pictures, not words; summaries made with --embedder clip:MODEL:WEIGHTS take both"
+            )
         return self.compress(self.frames(asked))
 
 
@@ -107,7 +118,9 @@ class Clip:
             import open_clip
             import torch
         except ImportError:
-            raise WrongModelError("open_clip_torch is not installed: pip install 'gvcodec[clip]'") from None
+            raise WrongModelError(
+                "open_clip_torch is not installed: pip install 'gvcodec[clip]'"
+            ) from None
         if not Path(weights).is_file():
             raise WrongModelError(f"{weights}: no such file of weights")
         self._torch, self._words = torch, open_clip.get_tokenizer(model)
@@ -119,7 +132,8 @@ class Clip:
         self.side = size[0] if isinstance(size, tuple) else size
         self.dim = int(self._model.text_projection.shape[-1])
         self._mean, self._deviation = (
-            torch.tensor(values).view(1, 3, 1, 1) for values in (self._model.visual.image_mean, self._model.visual.image_std)
+            torch.tensor(values).view(1, 3, 1, 1)
+            for values in (self._model.visual.image_mean, self._model.visual.image_std)
         )
 
     def frames(self, rgb: Pictures) -> Any:
@@ -148,7 +162,8 @@ _makers: dict[str, Callable[..., Embedder]] = {"small": Small, "clip": Clip}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:
-    """Add an embedder: `maker` is called with what stands behind `name` on the command line, between colons."""
+    """Add an embedder: `maker` is called with what stands behind `name` on the command line,
+    between colons."""
     _makers[name] = maker
 
 
@@ -180,5 +195,7 @@ def default_id() -> bytes:
 def _shipped(name: str) -> Path:
     found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
     if found is None:
-        raise WrongModelError(f"{name} is not at hand; looked in {', '.join(map(str, shipped_folders()))}")
+        raise WrongModelError(
+            f"{name} is not at hand; looked in {', '.join(map(str, shipped_folders()))}"
+        )
     return found

@@ -1,10 +1,12 @@
-"""What summaries say about a file, without reading the rest of it: header, end, index, and the first packet of each GOP.
+"""What summaries say about a file, without reading the rest of it: header, end, index, and the
+first packet of each GOP.
 
     with opened("talk.gvc") as file:
         file.vectors[embedder id].values        # (N, dim) float32, of frames .frames (N,)
         file.seconds(308)
 
-Memory is bound by the file's size, time by what its packets claim (`gvcodec.search.summary`). Raises `MediaError`, `DamagedStreamError`.
+Memory is bound by the file's size, time by what its packets claim (`gvcodec.search.summary`).
+Raises `MediaError`, `DamagedStreamError`.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ class Vectors:
 
 
 class SummarisedFile:
-    """`vectors` by embedder id, `gops`, `frames`, `size` of the file in bytes, `notes` on packets that were left out."""
+    """`vectors` by embedder id, `gops`, `frames`, `size` of the file in bytes, `notes` on packets
+    that were left out."""
 
     def __init__(self, stream: BinaryIO, name: str, cached: bool = False) -> None:
         self._counted = _Counted(stream)
@@ -101,7 +104,8 @@ class SummarisedFile:
         return self._counted.count
 
     def seconds(self, frame: int) -> float:
-        """When a frame is shown. Reads what `timing` packets its GOP has, and steps over the others."""
+        """When a frame is shown. Reads what `timing` packets its GOP has, and steps over the
+        others."""
         header = self.reader.header
         gop = self.gop_of(frame)
         timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
@@ -119,10 +123,14 @@ class SummarisedFile:
                 timing.receive()
             return float(timing.receive() * header.format.time_base)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{self.name}: GOP at frame {gop.first_frame}: {error}") from error
+            raise DamagedStreamError(
+                f"{self.name}: GOP at frame {gop.first_frame}: {error}"
+            ) from error
 
     def gop_of(self, frame: int) -> GopEntry:
-        return next(gop for gop in self.gops if gop.first_frame <= frame < gop.first_frame + gop.frames)
+        return next(
+            gop for gop in self.gops if gop.first_frame <= frame < gop.first_frame + gop.frames
+        )
 
     def _read(self) -> None:
         found: dict[bytes, list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = {}
@@ -132,7 +140,9 @@ class SummarisedFile:
                 if payload is None:
                     continue
                 summary = Summary.unpack(payload, gop.frames)
-                numbers = gop.first_frame + summary.stride * np.arange(len(summary.vectors), dtype=np.int64)
+                numbers = gop.first_frame + summary.stride * np.arange(
+                    len(summary.vectors), dtype=np.int64
+                )
                 same = found.setdefault(summary.embedder, [])
                 if same and same[0][1].shape[1] != summary.vectors.shape[1]:
                     raise DamagedStreamError("summary: another dimension than before")
@@ -140,7 +150,9 @@ class SummarisedFile:
             except DamagedStreamError as error:
                 self._note(f"{self.name}: GOP at frame {gop.first_frame}: {error}; left out")
         self.vectors = {
-            name: Vectors(np.concatenate([n for n, _ in parts]), np.concatenate([v for _, v in parts]))
+            name: Vectors(
+                np.concatenate([n for n, _ in parts]), np.concatenate([v for _, v in parts])
+            )
             for name, parts in found.items()
         }
 
@@ -187,7 +199,8 @@ class SummarisedFile:
             with np.load(path, allow_pickle=False) as held:
                 names = [name for name in held.files if name.startswith("frames-")]
                 self.vectors = {
-                    bytes.fromhex(name[7:]): Vectors(held[name], held["values-" + name[7:]]) for name in names
+                    bytes.fromhex(name[7:]): Vectors(held[name], held["values-" + name[7:]])
+                    for name in names
                 }
             return True
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
@@ -209,7 +222,8 @@ class SummarisedFile:
 
 @contextlib.contextmanager
 def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
-    """A file that can be read from any place. `cached`: vectors are taken from `~/.cache/gvcodec/search`, where the content is known there."""
+    """A file that can be read from any place. `cached`: vectors are taken from
+    `~/.cache/gvcodec/search`, where the content is known there."""
     with open_input(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
         yield SummarisedFile(raw, path, cached)  # type: ignore[arg-type]
@@ -224,13 +238,17 @@ def streams_in(path: str) -> list[str]:
 
 
 def _cache_of(identity: str) -> Path | None:
-    home = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache" if os.environ.get("HOME") else None)
+    home = os.environ.get("XDG_CACHE_HOME") or (
+        Path.home() / ".cache" if os.environ.get("HOME") else None
+    )
     return Path(home) / "gvcodec" / "search" / f"{identity}.npz" if home else None
 
 
 def _trim(folder: Path) -> None:
     """Remove what was not used for longest until the folder has room again."""
-    held = sorted(((p.stat().st_mtime, p.stat().st_size, p) for p in folder.glob("*.npz")), reverse=True)
+    held = sorted(
+        ((p.stat().st_mtime, p.stat().st_size, p) for p in folder.glob("*.npz")), reverse=True
+    )
     total = 0
     for _, size, path in held:
         total += size

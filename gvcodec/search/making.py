@@ -1,7 +1,8 @@
 """Summary packets for a stream: while it is encoded, or later without encoding anything again.
 
-Vectors are of source frames in the first case, of base frames in the second. Each GOP has a stride of its own, the finest of `STRIDES` with which all
-summary packets so far take at most `SHARE` of the bytes so far; a GOP has one vector at least.
+Vectors are of source frames in the first case, of base frames in the second. Each GOP has a stride
+of its own, the finest of `STRIDES` with which all summary packets so far take at most `SHARE` of
+the bytes so far; a GOP has one vector at least.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Embedding:
         if not self._waiting:
             return self.none()
         pictures, self._waiting = np.stack(self._waiting), []
-        return quantised(self._embedder.compress(self._embedder.frames(pictures)), self._embedder.step)
+        return quantised(
+            self._embedder.compress(self._embedder.frames(pictures)), self._embedder.step
+        )
 
     def none(self) -> NDArray[np.int8]:
         return np.empty((0, self._embedder.dim), np.int8)
@@ -56,7 +59,9 @@ class Embedding:
 class Budget:
     """Chooses the stride of each GOP. `strides`: those allowed, fine to coarse."""
 
-    def __init__(self, embedder: Embedder, strides: Sequence[int] = STRIDES, share: float = SHARE) -> None:
+    def __init__(
+        self, embedder: Embedder, strides: Sequence[int] = STRIDES, share: float = SHARE
+    ) -> None:
         self._embedder, self._strides, self._share = embedder, strides, share
         self._bytes = self.spent = 0
         #: Bytes of a vector so far.
@@ -65,7 +70,10 @@ class Budget:
     def likely(self, frames: int, size: int) -> int:
         """A stride that is fine enough for a GOP of so many bytes."""
         room = self._share * (self._bytes + size) - self.spent
-        return next((s for s in self._strides if -(-frames // s) * self._each * 0.7 <= room), self._strides[-1])
+        return next(
+            (s for s in self._strides if -(-frames // s) * self._each * 0.7 <= room),
+            self._strides[-1],
+        )
 
     def packet(self, vectors: NDArray[np.int8], stride: int, size: int) -> Packet:
         """The packet of a GOP with `size` other bytes, from vectors `stride` frames apart."""
@@ -83,7 +91,8 @@ class Budget:
 
 
 class Summarizer:
-    """Puts summary packets before the GOPs of an encoder. Frames are sent before the packets that hold them are taken."""
+    """Puts summary packets before the GOPs of an encoder. Frames are sent before the packets that
+    hold them are taken."""
 
     def __init__(self, embedder: Embedder, colour: Colour) -> None:
         self._embedding, self._budget = Embedding(embedder, colour), Budget(embedder)
@@ -113,7 +122,10 @@ class Summarizer:
         if len(self._vectors) < frames:
             self._vectors = np.concatenate([self._vectors, self._embedding.flush()])
         own, self._vectors = self._vectors[:frames], self._vectors[frames:]
-        return [self._budget.packet(own, 1, sum(len(packet.payload) for packet in packets)), *packets]
+        return [
+            self._budget.packet(own, 1, sum(len(packet.payload) for packet in packets)),
+            *packets,
+        ]
 
 
 def summarize(
@@ -125,10 +137,12 @@ def summarize(
     limits: Limits = DEFAULT,
     bar: ProgressBar | None = None,
 ) -> tuple[int, int, int]:
-    """Write the stream with a new summary of every GOP, in place of those that it has; bytes of frames stay.
+    """Write the stream with a new summary of every GOP, in place of those that it has; bytes of
+    frames stay.
 
-    `stride`: frames between vectors, None: as `SHARE` allows. Gives frames, bytes of all summary packets, bytes of the file. Raises `UsageError`
-    on a pipe, `DamagedStreamError`, `VerificationError`."""
+    `stride`: frames between vectors, None: as `SHARE` allows. Gives frames, bytes of all summary
+    packets, bytes of the file. Raises `UsageError` on a pipe, `DamagedStreamError`,
+    `VerificationError`."""
     entries = reader.gops()
     for _ in reader.packets():
         pass  # everything is checked before the work begins, and the loop hash is known
@@ -139,11 +153,15 @@ def summarize(
     writer = Writer(output, reader.header)
     for entry in entries:
         if entry.size > limits.side_memory:
-            raise LimitError(f"{reader.name}: a GOP takes more than {limits.side_memory >> 20} MiB (--max-memory)")
+            raise LimitError(
+                f"{reader.name}: a GOP takes more than {limits.side_memory >> 20} MiB (--max-memory)"
+            )
         packets = [packet for packet in reader.packets_of(entry) if packet.kind is not Kind.SUMMARY]
         size = sum(len(packet.payload) for packet in packets)
         chosen = budget.likely(entry.frames, size)
-        vectors = _vectors(decoder, entry, packets, Embedding(embedder, reader.header.format.colour), chosen)
+        vectors = _vectors(
+            decoder, entry, packets, Embedding(embedder, reader.header.format.colour), chosen
+        )
         for packet in (budget.packet(vectors, chosen, size), *packets):
             writer.write(packet)
         if bar is not None:

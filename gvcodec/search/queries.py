@@ -1,4 +1,5 @@
-"""What is searched for: a picture or a clip (any file that is read as video), a time in a stream (`FILE@1:02.5`), words.
+"""What is searched for: a picture or a clip (any file that is read as video), a time in a stream
+(`FILE@1:02.5`), words.
 
 A time costs no network where the stream has a summary by the same embedder.
 """
@@ -52,14 +53,22 @@ class Query:
         """(M, dim)."""
         if self.words:
             return embedder.query(self.words)
-        return embedder.query(np.stack([thumbnail(planes, colour, embedder.side) for planes, colour in self._frames()]))
+        return embedder.query(
+            np.stack(
+                [thumbnail(planes, colour, embedder.side) for planes, colour in self._frames()]
+            )
+        )
 
     def stored(self) -> dict[bytes, NDArray[np.float32]]:
-        """Vectors (1, dim) by embedder that the stream has for this time; nothing for other queries."""
+        """Vectors (1, dim) by embedder that the stream has for this time; nothing for other
+        queries."""
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
         with opened(self.path) as file:
-            return {name: own.values[[_nearest(file, own.frames, self.at)]] for name, own in file.vectors.items()}
+            return {
+                name: own.values[[_nearest(file, own.frames, self.at)]]
+                for name, own in file.vectors.items()
+            }
 
     def _frames(self) -> list[tuple[Planes, Colour]]:
         if self.path.lower().endswith(STREAMS):
@@ -69,7 +78,9 @@ class Query:
                 if self.at is not None:
                     numbers = [video.first_at(Fraction(self.at).limit_denominator(1_000_000))]
                 colour = video.header.format.colour
-                return [(frame.planes, colour) for n in numbers for frame in video.decoded(n, n + 1)]
+                return [
+                    (frame.planes, colour) for n in numbers for frame in video.decoded(n, n + 1)
+                ]
         with VideoReader(self.path, self.at or 0.0, 1 if self.at is not None else None) as reader:
             kept: list[Planes] = []
             stride = 1
@@ -84,5 +95,8 @@ class Query:
 def _nearest(file: SummarisedFile, frames: NDArray[np.int64], seconds: float) -> int:
     """Place of the vector whose frame is shown next to this time."""
     header = file.reader.header
-    guess = round((seconds - float(header.start_pts * header.format.time_base)) * float(header.format.frame_rate))
+    guess = round(
+        (seconds - float(header.start_pts * header.format.time_base))
+        * float(header.format.frame_rate)
+    )
     return int(np.argmin(np.abs(frames - guess)))

@@ -1,6 +1,8 @@
-"""Which moments fit a query: cosines of vectors, by segments chosen by the query (QC-Comp), and the most distinct ones.
+"""Which moments fit a query: cosines of vectors, by segments chosen by the query (QC-Comp), and the
+most distinct ones.
 
-Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is asked for.
+Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is
+asked for.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ class Moment:
 
 
 def scores(query: Floats, values: Floats, frames: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N,): in each segment of frames the largest cosine, at other frames less of it, as softmax(q · z / √dim) falls off from its peak.
-    Mean over shifted segments and over the vectors of the query."""
+    """(N,): in each segment of frames the largest cosine, at other frames less of it, as softmax(q
+    · z / √dim) falls off from its peak. Mean over shifted segments and over the vectors of the
+    query."""
     if not len(values):
         return np.zeros(0)
     z, q = np.asarray(values, np.float64), np.asarray(query, np.float64)
@@ -39,23 +42,33 @@ def scores(query: Floats, values: Floats, frames: NDArray[np.int64]) -> NDArray[
         segments = (frames + shift) // SEGMENT
         starts = np.flatnonzero(np.diff(segments, prepend=segments[0] - 1))
         sizes = np.diff(starts, append=len(z))
-        best, peak = (np.repeat(np.maximum.reduceat(x, starts), sizes, 0) for x in (cosines, logits))
+        best, peak = (
+            np.repeat(np.maximum.reduceat(x, starts), sizes, 0) for x in (cosines, logits)
+        )
         total += (np.exp(logits - peak) * best).mean(1)
     return total / len(SHIFTS)
 
 
-def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int, file: int = 0) -> list[Moment]:
+def best(
+    found: NDArray[np.float64], frames: NDArray[np.int64], count: int, file: int = 0
+) -> list[Moment]:
     """The `count` best moments of a file, a segment apart, best first."""
     left = found.copy()
     moments: list[Moment] = []
-    while len(moments) < count and len(left) and (at := int(np.argmax(left))) >= 0 and left[at] > -np.inf:
+    while (
+        len(moments) < count
+        and len(left)
+        and (at := int(np.argmax(left))) >= 0
+        and left[at] > -np.inf
+    ):
         moments.append(Moment(float(found[at]), file, int(frames[at])))
         left[np.abs(frames - frames[at]) < SEGMENT] = -np.inf
     return moments
 
 
 def distinct(values: Floats, count: int) -> list[int]:
-    """Places of the vectors that differ most: the most usual one, then each time the one farthest from those chosen. In order."""
+    """Places of the vectors that differ most: the most usual one, then each time the one farthest
+    from those chosen. In order."""
     if not len(values):
         return []
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)

@@ -1,4 +1,5 @@
-"""Frames of a video as one picture, each with its time: the contact sheet of `gvcodec summarize --sheet`."""
+"""Frames of a video as one picture, each with its time: the contact sheet of `gvcodec summarize
+--sheet`."""
 
 from __future__ import annotations
 
@@ -35,14 +36,21 @@ def contact_sheet(pictures: Sequence[Planes], times: Sequence[float]) -> Planes:
     y = np.full(size, _BLACK, np.uint16)
     chroma = [np.full((size[0] // 2, size[1] // 2), _NEUTRAL, np.uint16) for _ in range(2)]
     for number, (planes, time) in enumerate(zip(pictures, times, strict=True)):
-        top, left = (n * (side + _GAP) + _GAP for n, side in zip(divmod(number, columns), (h, w), strict=True))
+        top, left = (
+            n * (side + _GAP) + _GAP
+            for n, side in zip(divmod(number, columns), (h, w), strict=True)
+        )
         y[top : top + h, left : left + w] = area_mean(planes[0], h, w)
         for to, plane in zip(chroma, planes[1:], strict=True):
-            to[top // 2 : (top + h) // 2, left // 2 : (left + w) // 2] = area_mean(plane, h // 2, w // 2)
+            to[top // 2 : (top + h) // 2, left // 2 : (left + w) // 2] = area_mean(
+                plane, h // 2, w // 2
+            )
         label = _label(shown_time(time))[:h, :w]
         y[top : top + label.shape[0], left : left + label.shape[1]] = label
         for to in chroma:
-            to[top // 2 : (top + label.shape[0]) // 2, left // 2 : (left + label.shape[1]) // 2] = _NEUTRAL
+            to[top // 2 : (top + label.shape[0]) // 2, left // 2 : (left + label.shape[1]) // 2] = (
+                _NEUTRAL
+            )
     return y, chroma[0], chroma[1]
 
 

@@ -1,4 +1,5 @@
-"""One GOP of a stream as a stream of its own: what `gvcodec search --clip` writes. Only that GOP is read."""
+"""One GOP of a stream as a stream of its own: what `gvcodec search --clip` writes. Only that GOP is
+read."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ from gvcodec.decoding_limits import DEFAULT, Limits
 from gvcodec.streams.gops import Gop, Splicer
 
 
-def write_gop(reader: Reader, entry: GopEntry, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> None:
-    """Copy frames, weights in force and summary; timestamps begin at 0, sound is left out. Raises `DamagedStreamError`."""
+def write_gop(
+    reader: Reader, entry: GopEntry, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
+) -> None:
+    """Copy frames, weights in force and summary; timestamps begin at 0, sound is left out. Raises
+    `DamagedStreamError`."""
     header, entries = reader.header, reader.gops()
     tune = reader.tune_before(entries, entries.index(entry))
     gop = Gop(entry.first_frame, tune.payload if tune else None)

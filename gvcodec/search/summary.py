@@ -2,10 +2,11 @@
 
     payload = u8 version (1)  8 bytes embedder id  var dim  var stride  u8 step  u8 leak  u8 first  u8 later  rANS packet
 
-Vector n belongs to frame n · stride of the GOP, in display order; there are ceil(frames / stride) of them. Their integers stand for
-integer · 2^(-step / 8). The packet holds, vector by vector, the difference to round(vector before · leak / 8), half away from zero,
-with the Laplace tables of scale `first` (the first vector) and `later`, mean 0 (`gvcodec.entropy.streams`).
-Raises `DamagedStreamError` for payloads that break a bound, in time and memory bound by frames · dim.
+Vector n belongs to frame n · stride of the GOP, in display order; there are ceil(frames / stride)
+of them. Their integers stand for integer · 2^(-step / 8). The packet holds, vector by vector, the
+difference to round(vector before · leak / 8), half away from zero, with the Laplace tables of scale
+`first` (the first vector) and `later`, mean 0 (`gvcodec.entropy.streams`). Raises
+`DamagedStreamError` for payloads that break a bound, in time and memory bound by frames · dim.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ MAX_STRIDE = 1 << 32
 MAX_VALUES = 1 << 23
 _PEAK = 127
 _LEAKS = (0, 3, 5, 6, 7, 8)
-#: Scale index of a mean absolute deviation of 64, and steps of it for a factor of two (csrc/core/cdf.hpp).
+#: Scale index of a mean absolute deviation of 64, and steps of it for a factor of two
+#: (csrc/core/cdf.hpp).
 _SCALES, _OCTAVE, _WIDEST = 63, 6, 64.0
 
 
@@ -50,7 +52,9 @@ class Summary:
 
     def pack(self) -> bytes:
         """The smallest payload of those that differ in `leak`."""
-        return min((self._packed(leak) for leak in _LEAKS[: len(self.vectors) * len(_LEAKS)]), key=len)
+        return min(
+            (self._packed(leak) for leak in _LEAKS[: len(self.vectors) * len(_LEAKS)]), key=len
+        )
 
     def _packed(self, leak: int) -> bytes:
         rows = self.vectors.astype(np.int32)
@@ -59,7 +63,9 @@ class Summary:
         scales = _scale(differences[:1]), _scale(differences[1:])
         table = np.full(rows.shape, scales[1], np.uint8)
         table[:1] = scales[0]
-        coded = streams.encode(differences.reshape(1, -1), table.reshape(1, -1), np.zeros((1, rows.size), np.int16))[0]
+        coded = streams.encode(
+            differences.reshape(1, -1), table.reshape(1, -1), np.zeros((1, rows.size), np.int16)
+        )[0]
         dim = encode_var(rows.shape[1]) + encode_var(self.stride)
         return bytes([VERSION]) + self.embedder + dim + bytes([self.step, leak, *scales]) + coded
 
@@ -76,7 +82,9 @@ class Summary:
             raise DamagedStreamError("summary: field out of range")
         count = -(-frames // stride)
         if count * dim > MAX_VALUES:
-            raise DamagedStreamError(f"summary: {count} vectors of {dim} are above {MAX_VALUES} integers")
+            raise DamagedStreamError(
+                f"summary: {count} vectors of {dim} are above {MAX_VALUES} integers"
+            )
         table = np.full((1, count * dim), later, np.uint8)
         table[:, :dim] = first
         means = np.zeros(table.shape, np.int16)
@@ -94,7 +102,9 @@ class Summary:
 def quantised(values: NDArray[np.float32], step: int) -> NDArray[np.int8]:
     """Vectors as integers of `step`. Not a number becomes 0."""
     unit = 2 ** (-step / 8)
-    return np.rint(np.clip(np.nan_to_num(values), -_PEAK * unit, _PEAK * unit) / unit).astype(np.int8)
+    return np.rint(np.clip(np.nan_to_num(values), -_PEAK * unit, _PEAK * unit) / unit).astype(
+        np.int8
+    )
 
 
 def _predicted(before: NDArray[np.int32], leak: int) -> NDArray[np.int32]:

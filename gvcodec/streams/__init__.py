@@ -1,1 +1,2 @@
-"""What one does with streams besides coding them: look into them, check, cut, join, mend. Nothing here encodes anything."""
+"""What one does with streams besides coding them: look into them, check, cut, join, mend. Nothing
+here encodes anything."""

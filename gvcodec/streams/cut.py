@@ -1,4 +1,5 @@
-"""Cuts streams at keyframes, without encoding anything again: pixels stay equal, painted ones too."""
+"""Cuts streams at keyframes, without encoding anything again: pixels stay equal, painted ones
+too."""
 
 from __future__ import annotations
 
@@ -33,9 +34,11 @@ def cut(
     threads: int = 0,
     limits: Limits = DEFAULT,
 ) -> Cut:
-    """Write the GOPs that are on screen between `begin` and `end` (seconds since the first frame; None = to the last).
+    """Write the GOPs that are on screen between `begin` and `end` (seconds since the first frame;
+    None = to the last).
 
-    Timestamps begin at 0 unless the first frame is kept. Raises `UsageError` when nothing is left, `DamagedStreamError`.
+    Timestamps begin at 0 unless the first frame is kept. Raises `UsageError` when nothing is left,
+    `DamagedStreamError`.
     """
     header = reader.header
     tick = header.format.time_base
@@ -56,7 +59,8 @@ def cut(
                 until = None if end is None else header.start_pts * tick + end
                 metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
                 splicer.metadata = metadata.pack()
-            # What comes before the first frame and after the last belongs to the piece that holds them.
+            # What comes before the first frame and after the last belongs to the piece that holds
+            # them.
             span = (left * tick if first else None, stop * tick if following is not None else None)
             tracks.hand_on(splicer, *span, shift * tick)
             splicer.write(gop, shift)
@@ -66,7 +70,9 @@ def cut(
         else:
             tracks.drop_before(gop.times[0] * tick)
     if splicer is None:
-        raise UsageError(f"the stream ends at {float(_seconds(source.end, header)):g} s, nothing is left")
+        raise UsageError(
+            f"the stream ends at {float(_seconds(source.end, header)):g} s, nothing is left"
+        )
     splicer.finish(ended + shift)
     return Cut(first, kept, float(_seconds(left, header)), float(_seconds(ended, header)))
 

@@ -1,7 +1,8 @@
-"""A piece of a stream for `gvcodec decode`: frames from a time on, at most so many, with their sound.
+"""A piece of a stream for `gvcodec decode`: frames from a time on, at most so many, with their
+sound.
 
-By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe, and where damage is to be
-ignored, all frames are decoded and those before the piece are dropped.
+By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe, and where
+damage is to be ignored, all frames are decoded and those before the piece are dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from gvcodec.video import Video
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Frames from `start` seconds after the first one on, at most `frames` of them (None = all); true unless it is the whole."""
+    """Frames from `start` seconds after the first one on, at most `frames` of them (None = all);
+    true unless it is the whole."""
 
     start: Fraction = Fraction(0)
     frames: int | None = None
@@ -32,7 +34,8 @@ class Piece:
 
 @dataclass(slots=True)
 class Indexed:
-    """A piece found by the index: `frames` one after another, how many there are, and what goes with them."""
+    """A piece found by the index: `frames` one after another, how many there are, and what goes
+    with them."""
 
     frames: Iterator[DecodedFrame]
     count: int
@@ -40,7 +43,9 @@ class Indexed:
     tracks: TrackReader | None
 
 
-def indexed(piece: Piece, path: str, reader: Reader, decoder: Decoder, with_tracks: bool, limits: Limits) -> Indexed:
+def indexed(
+    piece: Piece, path: str, reader: Reader, decoder: Decoder, with_tracks: bool, limits: Limits
+) -> Indexed:
     """The piece of the stream at `path`, which `reader` reads from its start.
 
     Raises `UsageError` for a piece without frames, `DamagedStreamError`.

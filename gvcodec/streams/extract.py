@@ -1,6 +1,8 @@
-"""The standard bitstream inside a gvcodec file as a playable file: packets are copied, nothing is coded again.
+"""The standard bitstream inside a gvcodec file as a playable file: packets are copied, nothing is
+coded again.
 
-The picture is the coded one: at reduced scale it is smaller, and padding to even sizes of at least 64 is not cropped.
+The picture is the coded one: at reduced scale it is smaller, and padding to even sizes of at least
+64 is not cropped.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 def extract(
     reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
 ) -> tuple[int, list[str]]:
-    """Write the base of a stream to .mp4, .mov or .mkv with title and chapters, return the number of frames and what is left out.
+    """Write the base of a stream to .mp4, .mov or .mkv with title and chapters, return the number
+    of frames and what is left out.
 
-    Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`, `MediaError`.
+    Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`,
+    `MediaError`.
     """
     header = reader.header
     standard = base_of(header.base).standard
     if standard is None:
-        raise UsageError(f"the structure layer {header.base} is no standard bitstream, there is nothing to extract")
+        raise UsageError(
+            f"the structure layer {header.base} is no standard bitstream, there is nothing to extract"
+        )
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
@@ -58,7 +64,8 @@ def extract(
     shown = _display_order(payloads, header)
     times = [timing.receive() for _ in payloads]
     units = [loaded(standard.restore)(payload) for payload in payloads]
-    # FFmpeg looks only for what the bitstream is said to be, and it has just been decoded within its size.
+    # FFmpeg looks only for what the bitstream is said to be, and it has just been decoded within
+    # its size.
     alone = {"codec_whitelist": standard.decoder, "protocol_whitelist": "none"}
     with PendingFile(path, overwrite) as pending:
         try:
@@ -67,11 +74,21 @@ def extract(
                 output = av.open(str(pending.temporary), "w", format=kind)
                 try:
                     metadata.describe(output)
-                    _copy(output, source.streams.video[0], units, keys, shown, times, header.format.time_base)
+                    _copy(
+                        output,
+                        source.streams.video[0],
+                        units,
+                        keys,
+                        shown,
+                        times,
+                        header.format.time_base,
+                    )
                 finally:
                     output.close()
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+            raise MediaError(
+                f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
+            ) from error
     left_out += ["HDR metadata"] if metadata.mastering or metadata.light else []
     return len(units), left_out
 
@@ -82,7 +99,8 @@ def _take_timing(timing: PtsDecoder, packet: Packet) -> None:
 
 
 def _display_order(payloads: list[bytes], header: SequenceHeader) -> list[int]:
-    """Place in display order of every payload. Raises `DamagedStreamError` unless each has one frame."""
+    """Place in display order of every payload. Raises `DamagedStreamError` unless each has one
+    frame."""
     coded = Resampler(header.format.width, header.format.height, header.scale)
     order = numbers_shown(payloads, header.base, (coded.coded_width, coded.coded_height))
     if sorted(order) != list(range(len(payloads))):
@@ -111,7 +129,9 @@ def _copy(
         packet = packet_of(unit)
         packet.stream, packet.time_base = stream, tick
         packet.pts = times[shown[number]]
-        packet.dts = times[number - delay] if number >= delay else times[0] - (delay - number) * step
+        packet.dts = (
+            times[number - delay] if number >= delay else times[0] - (delay - number) * step
+        )
         packet.duration = step
         packet.is_keyframe = keys[number]
         output.mux(packet)

@@ -1,7 +1,8 @@
 """Streams as sequences of GOPs, the pieces that cutting, joining and mending work with.
 
-`gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are; timestamps, copied tracks and the
-renderer weights in force are written anew, and the loop hash is made by decoding.
+`gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are;
+timestamps, copied tracks and the renderer weights in force are written anew, and the loop hash is
+made by decoding.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ BASE_WEIGHTS = b"\1\0"
 class Gop:
     """Frames from one `key` to the next.
 
-    `first`: number of the first frame. `packets`: frames in decode order, and packets that may be skipped. `times`: of
-    the frames in display order, in ticks. `tune`: payload in force, None = base renderer. `tracks`: payloads that stood
-    among its packets. `summary`: payload of that packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is known.
+    `first`: number of the first frame. `packets`: frames in decode order, and packets that may be
+    skipped. `times`: of the frames in display order, in ticks. `tune`: payload in force, None =
+    base renderer. `tracks`: payloads that stood among its packets. `summary`: payload of that
+    packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is
+    known.
     """
 
     first: int
@@ -45,10 +48,12 @@ class Gop:
 
 
 class GopSource:
-    """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP was given. `end`: when the last
-    frame ends, in ticks, once all were given."""
+    """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP
+    was given. `end`: when the last frame ends, in ticks, once all were given."""
 
-    def __init__(self, header: SequenceHeader, events: Iterable[Packet | Loss], limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, header: SequenceHeader, events: Iterable[Packet | Loss], limits: Limits = DEFAULT
+    ) -> None:
         self._events = events
         self._most = limits.side_memory
         self._held = 0
@@ -62,7 +67,8 @@ class GopSource:
         self.end = header.start_pts
 
     def __iter__(self) -> Iterator[Gop]:
-        """Raises `DamagedStreamError`, `LimitError` for a GOP that takes too much memory. Frames behind a loss are left out up to the next `key`."""
+        """Raises `DamagedStreamError`, `LimitError` for a GOP that takes too much memory. Frames
+        behind a loss are left out up to the next `key`."""
         gop: Gop | None = None
         broken = False
         for event in self._events:
@@ -126,9 +132,12 @@ class GopSource:
 
 
 class Splicer:
-    """Writes GOPs to a new stream. `head`: the first stream with copied tracks, None without any."""
+    """Writes GOPs to a new stream. `head`: the first stream with copied tracks, None without
+    any."""
 
-    def __init__(self, stream: BinaryIO, header: SequenceHeader, threads: int, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, stream: BinaryIO, header: SequenceHeader, threads: int, limits: Limits = DEFAULT
+    ) -> None:
         fmt = header.format
         self.header = header
         self.writer = Writer(stream, header)
@@ -148,10 +157,13 @@ class Splicer:
         """A packet of a copied track, `shift` seconds later."""
         if self.tracks is not None:
             ticks = round(shift / self.tracks.ticks[packet.track])
-            self.tracks.send(TrackPacket(packet.track, packet.pts + ticks, packet.duration, packet.data))
+            self.tracks.send(
+                TrackPacket(packet.track, packet.pts + ticks, packet.duration, packet.data)
+            )
 
     def write(self, gop: Gop, shift: int = 0) -> None:
-        """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be decoded."""
+        """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be
+        decoded."""
         if self.metadata and not self.writer.frames:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
         if gop.summary is not None and not gop.damaged:

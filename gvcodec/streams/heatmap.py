@@ -1,8 +1,9 @@
 """`gvcodec inspect`: where the bits of a `klt` stream went, as numbers or as a picture.
 
-A picture shows the loop frame tinted window by window, from blue (few bits) to red (many, on a logarithmic scale), with two numbers in each 256×256
-window: its bits and its tokens. Below stands what the colours mean. A video has one for every frame; a .png the mean over all frames,
-over the first one.
+A picture shows the loop frame tinted window by window, from blue (few bits) to red (many, on a
+logarithmic scale), with two numbers in each 256×256 window: its bits and its tokens. Below stands
+what the colours mean. A video has one for every frame; a .png the mean over all frames, over the
+first one.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ _GLYPHS = {
 
 @dataclass(frozen=True, slots=True)
 class WindowFrame:
-    """One decoded frame: loop planes, bits and tokens of its windows (rows, columns), timestamp-less."""
+    """One decoded frame: loop planes, bits and tokens of its windows (rows, columns),
+    timestamp-less."""
 
     planes: Planes
     bits: NDArray[np.float64]
@@ -64,7 +66,8 @@ class WindowFrame:
 
 
 def windows_of(reader: Reader, threads: int = 0, limits: Limits = DEFAULT) -> Iterator[WindowFrame]:
-    """All frames of a `klt` stream. Raises `UsageError` for another base, and what decoding raises."""
+    """All frames of a `klt` stream. Raises `UsageError` for another base, and what decoding
+    raises."""
     from gvcodec.factory import structure_decoder
 
     header = reader.header
@@ -75,11 +78,14 @@ def windows_of(reader: Reader, threads: int = 0, limits: Limits = DEFAULT) -> It
     for packet in reader.packets():
         if packet.is_frame:
             (planes,) = decoder.send(packet.payload, packet.kind is Kind.KEY)
-            yield WindowFrame(planes, decoder.window_bits().astype(np.float64), decoder.window_tokens())
+            yield WindowFrame(
+                planes, decoder.window_bits().astype(np.float64), decoder.window_tokens()
+            )
 
 
 def mean_frame(frames: Iterator[WindowFrame]) -> tuple[WindowFrame, int]:
-    """The first frame's picture with the means over all frames, and their number. Raises `UsageError` without any."""
+    """The first frame's picture with the means over all frames, and their number. Raises
+    `UsageError` without any."""
     first, count = next(frames, None), 1
     if first is None:
         raise UsageError("the stream holds no frame")
@@ -125,19 +131,27 @@ def heatmap(frame: WindowFrame) -> Planes:
         left = max(0, min(column * SIDE + _MARGIN, width - room[1]))
         for number, line in enumerate(lines):
             _write(y, line, top + number * _LINE, left)
-    return tuple(np.concatenate(pair) for pair in zip((y, u, v), _legend(height, width), strict=True))  # type: ignore[return-value]
+    return tuple(
+        np.concatenate(pair) for pair in zip((y, u, v), _legend(height, width), strict=True)
+    )  # type: ignore[return-value]
 
 
 def _legend(height: int, width: int) -> Planes:
-    """What goes below a picture of this size: the colours as they are on grey, and on their logarithmic scale the marks that
-    have room."""
+    """What goes below a picture of this size: the colours as they are on grey, and on their
+    logarithmic scale the marks that have room."""
     luma = np.full((_STRIP, width), _GREY, np.uint16)
     half = (height + _STRIP + 1) // 2 - (height + 1) // 2, (width + 1) // 2
-    u, v = (np.tile((512 + line) / 2, (half[0], 1)).astype(np.uint16) for line in _colour(np.linspace(0, 1, half[1])))
+    u, v = (
+        np.tile((512 + line) / 2, (half[0], 1)).astype(np.uint16)
+        for line in _colour(np.linspace(0, 1, half[1]))
+    )
     free = 0
     last = width - _width(_MARKS[-1])
     for number, mark in enumerate(_MARKS):
-        left = min(max(0, round(number * width / (len(_MARKS) - 1)) - _width(mark) // 2), width - _width(mark))
+        left = min(
+            max(0, round(number * width / (len(_MARKS) - 1)) - _width(mark) // 2),
+            width - _width(mark),
+        )
         if left >= free and (mark is _MARKS[-1] or left + _width(mark) + _MARGIN <= last):
             _write(luma, mark, _MARGIN, left)
             free = left + _width(mark) + _MARGIN

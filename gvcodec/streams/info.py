@@ -1,4 +1,5 @@
-"""What a stream holds: facts for people and programs, and its bitrate over time as a graph of characters."""
+"""What a stream holds: facts for people and programs, and its bitrate over time as a graph of
+characters."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _ROWS = 6
 
 
 def facts(reader: Reader) -> dict[str, Any]:
-    """All of a stream, read and checked. Sizes in bytes, times in seconds, colour as code points of H.273. Raises `DamagedStreamError`."""
+    """All of a stream, read and checked. Sizes in bytes, times in seconds, colour as code points of
+    H.273. Raises `DamagedStreamError`."""
     header = reader.header
     packets: list[dict[str, Any]] = []
     metadata = Metadata()
@@ -90,11 +92,16 @@ def text(found: dict[str, Any], columns: int) -> str:
     lines += ["", *_budget(found)]
     sizes = [entry["bytes"] for entry in found["packets"] if "frame" in entry]
     if sizes:
-        lines += ["", *bitrate_graph(sizes, found["keyframes"], Fraction(found["frame_rate"]), columns)]
+        lines += [
+            "",
+            *bitrate_graph(sizes, found["keyframes"], Fraction(found["frame_rate"]), columns),
+        ]
     return "\n".join(lines)
 
 
-def bitrate_graph(sizes: Sequence[int], keyframes: Sequence[int], rate: Fraction, columns: int) -> list[str]:
+def bitrate_graph(
+    sizes: Sequence[int], keyframes: Sequence[int], rate: Fraction, columns: int
+) -> list[str]:
     """Lines with the bitrate of the frames over time; ╵ below stands where keyframes are."""
     width = max(1, min(len(sizes), columns - 12))
     bounds = [len(sizes) * column // width for column in range(width + 1)]
@@ -106,7 +113,9 @@ def bitrate_graph(sizes: Sequence[int], keyframes: Sequence[int], rate: Fraction
         bars = (min(8, max(0, round(8 * (value / top * _ROWS - row)))) for value in rates)
         lines.append(label + "│" + "".join(_BLOCKS[bar] for bar in bars))
     marked = {number * width // len(sizes) for number in keyframes}
-    lines.append(" " * 4 + "kb/s └" + "".join("╵" if column in marked else "─" for column in range(width)))
+    lines.append(
+        " " * 4 + "kb/s └" + "".join("╵" if column in marked else "─" for column in range(width))
+    )
     last = f"{float(len(sizes) / rate):.1f} s"
     lines.append(" " * 10 + "0" + last.rjust(width - 1))
     return lines
@@ -156,9 +165,13 @@ def _shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def encode_summary(fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float) -> str:
+def encode_summary(
+    fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float
+) -> str:
     """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
-    added = f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
+    added = (
+        f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
+    )
     size -= audio[0] if audio else 0
     psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
     return (

@@ -21,15 +21,17 @@ from gvcodec.structure.standard.display_order import leading_frames
 def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> int:
     """Write the same packets with a new index and end, return the number of frames.
 
-    The loop hash, which is part of the end, is that of the frames as they are decoded here. Raises `DamagedStreamError`
-    when more than the end is missing.
+    The loop hash, which is part of the end, is that of the frames as they are decoded here. Raises
+    `DamagedStreamError` when more than the end is missing.
     """
     decoder = Decoder(salvage.header, fidelity=True, threads=threads, limits=limits)
     writer = Writer(output, salvage.header)
     for event in salvage.events():
         if isinstance(event, Loss):
             if not event.footer:
-                raise DamagedStreamError(f"{event.reason}: more than the footer is lost (repair keeps what is left)")
+                raise DamagedStreamError(
+                    f"{event.reason}: more than the footer is lost (repair keeps what is left)"
+                )
             continue
         decoder.send_packet(event)
         while decoder.receive_frame() is not None:
@@ -56,8 +58,11 @@ class Repaired:
         note_loss(self.losses, line)
 
 
-def repair(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> Repaired:
-    """Write all frames that can be decoded, at their times: over a gap the frame before it stays on screen.
+def repair(
+    salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
+) -> Repaired:
+    """Write all frames that can be decoded, at their times: over a gap the frame before it stays on
+    screen.
 
     Raises `DamagedStreamError` when nothing is left.
     """
@@ -106,7 +111,8 @@ def _readable(metadata: bytes, result: Repaired) -> bytes:
 
 
 def _shorten(gop: Gop, header: SequenceHeader) -> None:
-    """Of a GOP whose end is missing, keep the packets that are the first frames in display order too."""
+    """Of a GOP whose end is missing, keep the packets that are the first frames in display order
+    too."""
     if not gop.damaged:
         return
     frames = [packet.payload for packet in gop.packets if packet.is_frame]

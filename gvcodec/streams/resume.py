@@ -5,9 +5,10 @@
         ...
         journal.done()
 
-The journal is 32 bytes that say what is being encoded with which settings, then a gvcodec stream without its end. After a
-restart its whole GOPs stand for the frames that they hold, which the encoder is given again: it measures, samples and hashes
-them as before, only coding them is left out.
+The journal is 32 bytes that say what is being encoded with which settings, then a gvcodec stream
+without its end. After a restart its whole GOPs stand for the frames that they hold, which the
+encoder is given again: it measures, samples and hashes them as before, only coding them is left
+out.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _DIGEST_BYTES = 32
 
 
 class Journal:
-    """OUT.part beside `path`. `what`: everything that decides about the result. Raises `UsageError` when a journal is there
-    that belongs to something else, `MediaError`."""
+    """OUT.part beside `path`. `what`: everything that decides about the result. Raises `UsageError`
+    when a journal is there that belongs to something else, `MediaError`."""
 
     def __init__(self, path: str, what: object, threads: int = 0) -> None:
         if path == "-":
@@ -51,7 +52,10 @@ class Journal:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._stream is not None:
             with contextlib.suppress(OSError) if kind else written(self.path):
@@ -61,8 +65,11 @@ class Journal:
         """The output is complete: the journal goes."""
         self.path.unlink(missing_ok=True)
 
-    def wrap(self, header: SequenceHeader, make: Callable[[], StructureEncoder]) -> StructureEncoder:
-        """A structure encoder that first gives what is in the journal and writes what it codes into it."""
+    def wrap(
+        self, header: SequenceHeader, make: Callable[[], StructureEncoder]
+    ) -> StructureEncoder:
+        """A structure encoder that first gives what is in the journal and writes what it codes into
+        it."""
         digest = hashlib.sha256(self._what.encode() + header.pack()).digest()
         coded = self._read(digest, header)
         self.frames = len(coded)
@@ -86,14 +93,18 @@ class Journal:
             with open(self.path, "rb", opener=_no_link) as stream:
                 found = stream.read(_DIGEST_BYTES)
                 if len(found) == _DIGEST_BYTES and found != digest:
-                    raise UsageError(f"{self.path} belongs to another video or other settings; remove it to begin anew")
+                    raise UsageError(
+                        f"{self.path} belongs to another video or other settings; remove it to begin anew"
+                    )
                 with contextlib.suppress(DamagedStreamError):
                     salvage = Salvage(stream, str(self.path))
                     if salvage.header != header:
                         return coded
                     for gop in GopSource(header, salvage.events()):
                         packets = (packet for packet in gop.packets if packet.is_frame)
-                        frames = [CodedFrame(p.payload, p.kind is Kind.KEY, header.q) for p in packets]
+                        frames = [
+                            CodedFrame(p.payload, p.kind is Kind.KEY, header.q) for p in packets
+                        ]
                         if gop.damaged:
                             break
                         self._check(header, frames)
@@ -112,7 +123,9 @@ class Journal:
     def _keep(self, frame: CodedFrame) -> None:
         if self._writer is not None and self._stream is not None:
             with written(self.path):
-                self._writer.write(Packet(Kind.KEY if frame.keyframe else Kind.INTER, frame.payload))
+                self._writer.write(
+                    Packet(Kind.KEY if frame.keyframe else Kind.INTER, frame.payload)
+                )
                 if frame.keyframe:
                     # The GOP before it is whole now.
                     self._stream.flush()
@@ -123,7 +136,8 @@ def _no_link(path: str, flags: int) -> int:
 
 
 class _Resumed:
-    """Structure encoder: packets from the journal while there are any, then those of a new encoder."""
+    """Structure encoder: packets from the journal while there are any, then those of a new
+    encoder."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """A sheet of small frames with their times: what `gvcodec sheet` draws.
 
-Only GOPs that hold shown frames are read and decoded. A sheet shows the middle of equal parts of the
-video; where a part has keyframes it shows one of them, so that a long film costs one frame a tile.
+Only GOPs that hold shown frames are read and decoded. A sheet shows the middle of equal parts of
+the video; where a part has keyframes it shows one of them, so that a long film costs one frame a
+tile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,20 @@ _LEAST, _GAP, _BEHIND = 2, 4, 24
 _DOTS = dict(
     zip(
         "0123456789:.",
-        ("75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757", "75717", "02020", "00002"),
+        (
+            "75557",
+            "26227",
+            "71747",
+            "71717",
+            "55711",
+            "74717",
+            "74757",
+            "71111",
+            "75757",
+            "75717",
+            "02020",
+            "00002",
+        ),
         strict=True,
     )
 )
@@ -31,13 +45,16 @@ _DOT = 2
 
 
 def sheet(video: Video, tiles: tuple[int, int], width: int) -> tuple[NDArray[np.uint8], int]:
-    """A picture (H, `width` at most, 3) of at most so many columns and rows, and how many frames it shows."""
+    """A picture (H, `width` at most, 3) of at most so many columns and rows, and how many frames it
+    shows."""
     numbers = shown(video, tiles[0] * tiles[1])
     columns = min(tiles[0], len(numbers))
     scaler = _scaler(video.header.format, (width - _GAP) // columns - _GAP)
     high, wide = scaler.format.height, scaler.format.width
     rows = -(-len(numbers) // columns)
-    picture = np.full((_GAP + rows * (high + _GAP), _GAP + columns * (wide + _GAP), 3), _BEHIND, np.uint8)
+    picture = np.full(
+        (_GAP + rows * (high + _GAP), _GAP + columns * (wide + _GAP), 3), _BEHIND, np.uint8
+    )
     for place, number in enumerate(numbers):
         (found,) = video.decoded(number, number + 1)
         tile = rgb_from_planes(scaler.apply(found.planes), scaler.format.colour)
@@ -48,7 +65,8 @@ def sheet(video: Video, tiles: tuple[int, int], width: int) -> tuple[NDArray[np.
 
 
 def shown(video: Video, most: int) -> list[int]:
-    """Numbers of the frames of a sheet, at most so many: a keyframe of each part, else the middle of it."""
+    """Numbers of the frames of a sheet, at most so many: a keyframe of each part, else the middle
+    of it."""
     count, keys = len(video), np.array(video.key_frames)
     parts = min(most, count)
     numbers = []
@@ -83,7 +101,9 @@ def _scaler(fmt: VideoFormat, width: int) -> Scaler:
 def _write(tile: NDArray[np.uint8], text: str) -> None:
     """Text on a dark field in the lower left corner of an (H, W, 3) tile."""
     rows = [[int(_DOTS[letter][row]) for letter in text] for row in range(5)]
-    dots = np.array([[value >> 2 - x & 1 for value in row for x in range(-1, 3)] for row in rows], np.uint8)
+    dots = np.array(
+        [[value >> 2 - x & 1 for value in row for x in range(-1, 3)] for row in rows], np.uint8
+    )
     dots = np.pad(dots, ((1, 1), (0, 1))).repeat(_DOT, 0).repeat(_DOT, 1)
     dots = dots[: tile.shape[0], : tile.shape[1]]
     tile[-dots.shape[0] :, : dots.shape[1]] = _BEHIND + dots[..., None] * (255 - _BEHIND)

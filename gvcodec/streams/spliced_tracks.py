@@ -33,8 +33,11 @@ class SplicedTracks:
                 return
             reader.waiting.popleft()
 
-    def hand_on(self, splicer: Splicer, begin: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
-        """Packets met so far that begin within these seconds go on, `shift` seconds later; earlier ones are dropped."""
+    def hand_on(
+        self, splicer: Splicer, begin: Fraction | None, end: Fraction | None, shift: Fraction
+    ) -> None:
+        """Packets met so far that begin within these seconds go on, `shift` seconds later; earlier
+        ones are dropped."""
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
@@ -42,7 +45,10 @@ class SplicedTracks:
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
-        if splicer.tracks is None or (splicer.tracks.head, splicer.tracks.ticks) != (reader.head, reader.ticks):
+        if splicer.tracks is None or (splicer.tracks.head, splicer.tracks.ticks) != (
+            reader.head,
+            reader.ticks,
+        ):
             raise UsageError(_OTHER_TRACKS)
         later = []
         for packet in reader.waiting:

@@ -1,4 +1,5 @@
-"""Checks a stream as far as it can be checked: checksums, decoding, loop hash, and PSNR against the source."""
+"""Checks a stream as far as it can be checked: checksums, decoding, loop hash, and PSNR against the
+source."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _PEAK = 1023
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`psnr`: dB of Y, U, V, mean over the frames, of loop frames and painted ones (None: nothing was painted)."""
+    """`psnr`: dB of Y, U, V, mean over the frames, of loop frames and painted ones (None: nothing
+    was painted)."""
 
     frames: int
     compared: int
@@ -28,10 +30,13 @@ class Verified:
 
 
 def verify(reader: Reader, decoder: Decoder, source: VideoReader | None = None) -> Verified:
-    """Read, decode and compare everything. Raises `DamagedStreamError`, `VerificationError`, `UsageError` for a source of
-    another size."""
+    """Read, decode and compare everything. Raises `DamagedStreamError`, `VerificationError`,
+    `UsageError` for a source of another size."""
     fmt = reader.header.format
-    if source is not None and (source.format.width, source.format.height) != (fmt.width, fmt.height):
+    if source is not None and (source.format.width, source.format.height) != (
+        fmt.width,
+        fmt.height,
+    ):
         found = f"{source.format.width}×{source.format.height}"
         raise UsageError(f"{source.name} has {found} samples, the stream {fmt.width}×{fmt.height}")
     originals: Iterator[Frame] = iter(source) if source is not None else iter(())
@@ -67,5 +72,6 @@ class _Psnr:
         if not self.frames:
             return None
         return tuple(
-            total / count if count else math.inf for total, count in zip(self._sums, self._inexact, strict=True)
+            total / count if count else math.inf
+            for total, count in zip(self._sums, self._inexact, strict=True)
         )

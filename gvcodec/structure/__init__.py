@@ -1,8 +1,9 @@
 """Structure track: the layer whose bits are integers and whose frames are exact on every machine.
 
-A structure layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go in in display
-order, packets come out in decode order (one packet a frame, maybe delayed), loop frames come out in display order.
-`klt` is our own integer loop, `av1`, `hevc` and `vvc` are standard bitstreams.
+A structure layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go
+in in display order, packets come out in decode order (one packet a frame, maybe delayed), loop
+frames come out in display order. `klt` is our own integer loop, `av1`, `hevc` and `vvc` are
+standard bitstreams.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from gvcodec.types import Plane, Planes
 
 
 class FloatPlanes(tuple[Plane, Plane, Plane]):
-    """Planes that a float network made, the same on every machine but for their last bits, with the `integers` behind them,
-    which are the same everywhere."""
+    """Planes that a float network made, the same on every machine but for their last bits, with the
+    `integers` behind them, which are the same everywhere."""
 
     integers: bytes
 
@@ -39,7 +40,8 @@ def hashed(loop: Planes) -> Iterator[bytes | memoryview]:
 
 @dataclass(frozen=True, slots=True)
 class CodedFrame:
-    """One packet of the structure layer. `keyframe`: decoding can start here and nothing before it is referenced."""
+    """One packet of the structure layer. `keyframe`: decoding can start here and nothing before it
+    is referenced."""
 
     payload: bytes
     keyframe: bool
@@ -79,7 +81,8 @@ class StructureDecoder(Protocol):
     """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        """Take the next packet (decode order), return the loop frames it released (display order)."""
+        """Take the next packet (decode order), return the loop frames it released (display
+        order)."""
         ...
 
     def flush(self) -> list[Planes]:
@@ -87,6 +90,6 @@ class StructureDecoder(Protocol):
         ...
 
     def abandon(self) -> list[Planes]:
-        """Give up the rest of the GOP: what is held back and sure to be next in display order comes out, the next packet is
-        a key frame."""
+        """Give up the rest of the GOP: what is held back and sure to be next in display order comes
+        out, the next packet is a key frame."""
         ...

@@ -1,9 +1,10 @@
 """Fixed integer filters that take `Planes` to 3/4 or 1/2 of their size and back.
 
-The result is the same on every machine, since the upsampled frame is a loop frame. Output n·P + p of a line lies at
-(n·P + p + 1/2)·Q/P − 1/2 of the input (P outputs for Q inputs, pixel centres aligned). Its taps are sampled from a
-Lanczos window at the cutoff min(1, P/Q), with three lobes for smaller and four for larger pictures, rounded to a sum
-of 128; lines and columns are filtered in int32 and rounded once. Picture edges are replicated.
+The result is the same on every machine, since the upsampled frame is a loop frame. Output n·P + p
+of a line lies at (n·P + p + 1/2)·Q/P − 1/2 of the input (P outputs for Q inputs, pixel centres
+aligned). Its taps are sampled from a Lanczos window at the cutoff min(1, P/Q), with three lobes for
+smaller and four for larger pictures, rounded to a sum of 128; lines and columns are filtered in
+int32 and rounded once. Picture edges are replicated.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _SHIFT = 14
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """P = len(taps) outputs for `step` inputs. Output phase p takes its taps from input n·step + first[p] on."""
+    """P = len(taps) outputs for `step` inputs. Output phase p takes its taps from input n·step +
+    first[p] on."""
 
     step: int
     first: tuple[int, ...]
@@ -34,11 +36,17 @@ DOWN = {
     Fraction(3, 4): Filter(
         4,
         (-3, -2, -1),
-        ((3, -10, 12, 93, 42, -14, 2, 0), (1, -3, -8, 74, 74, -8, -3, 1), (0, 2, -14, 42, 93, 12, -10, 3)),
+        (
+            (3, -10, 12, 93, 42, -14, 2, 0),
+            (1, -3, -8, 74, 74, -8, -3, 1),
+            (0, 2, -14, 42, 93, 12, -10, 3),
+        ),
     ),
 }
 UP = {
-    Fraction(1, 2): Filter(1, (-4, -3), ((0, 4, -12, 36, 114, -19, 7, -2), (-2, 7, -19, 114, 36, -12, 4, 0))),
+    Fraction(1, 2): Filter(
+        1, (-4, -3), ((0, 4, -12, 36, 114, -19, 7, -2), (-2, 7, -19, 114, 36, -12, 4, 0))
+    ),
     Fraction(3, 4): Filter(
         3,
         (-4, -3, -2, -1),
@@ -55,7 +63,8 @@ UP = {
 class Resampler:
     """Between the full size (width, height) and the size that is coded.
 
-    `coded_width`, `coded_height`: even, at least 64, `scale` times the full size padded by edge replication.
+    `coded_width`, `coded_height`: even, at least 64, `scale` times the full size padded by edge
+    replication.
     """
 
     def __init__(self, width: int, height: int, scale: Fraction) -> None:
@@ -63,7 +72,9 @@ class Resampler:
         self._scale = scale
         # Chroma of the padded picture has to split into whole filter periods as well.
         multiple = 2 * scale.denominator
-        self._padded = tuple(-(-max(side, int(64 / scale)) // multiple) * multiple for side in (width, height))
+        self._padded = tuple(
+            -(-max(side, int(64 / scale)) // multiple) * multiple for side in (width, height)
+        )
         self.coded_width, self.coded_height = (int(side * scale) for side in self._padded)
 
     def down(self, planes: Planes) -> Planes:
@@ -79,7 +90,9 @@ class Resampler:
         """Coded size to full size."""
         y, u, v = (
             np.ascontiguousarray(
-                _resized(plane, UP.get(self._scale))[: -(-self._height // ratio), : -(-self._width // ratio)]
+                _resized(plane, UP.get(self._scale))[
+                    : -(-self._height // ratio), : -(-self._width // ratio)
+                ]
             )
             for plane, ratio in zip(planes, (1, 2, 2), strict=True)
         )
@@ -117,6 +130,8 @@ def _filter_rows(lines: NDArray[np.int32], kernel: Filter) -> NDArray[np.int32]:
         for tap, weight in enumerate(row):
             if weight:
                 start = before + first + tap
-                np.multiply(padded[start : start + periods * kernel.step : kernel.step], weight, out=product)
+                np.multiply(
+                    padded[start : start + periods * kernel.step : kernel.step], weight, out=product
+                )
                 total += product
     return out

@@ -1,7 +1,9 @@
-"""Where a scene ends, for structure layers whose encoders are not asked: a frame that the one before tells nothing of.
+"""Where a scene ends, for structure layers whose encoders are not asked: a frame that the one
+before tells nothing of.
 
-Every 16×16 block of a reduced picture is moved from the frame before, as the look-ahead of `klt` does it. Within a scene what is left is
-a small part of what the block holds, after a cut more than all of it.
+Every 16×16 block of a reduced picture is moved from the frame before, as the look-ahead of `klt`
+does it. Within a scene what is left is a small part of what the block holds, after a cut more than
+all of it.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from gvcodec.types import Plane
 _BLOCK = 16
 #: Pictures are reduced to about so many rows or columns, whichever are fewer.
 _SIDE = 270
-#: Squared error (10 bits) that a block may always have, and how many times its variance counts at most.
+#: Squared error (10 bits) that a block may always have, and how many times its variance counts at
+#: most.
 _NOISE, _MOST = 4.0, 2.0
-#: Error over variance: within scenes of fifty training clips up to 0.9, two flashes apart, at cuts 1.25 and more.
+#: Error over variance: within scenes of fifty training clips up to 0.9, two flashes apart, at cuts
+#: 1.25 and more.
 _CUT = 1.1
 
 

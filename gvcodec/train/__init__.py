@@ -1,1 +1,2 @@
-"""Training of the base renderer: material, losses, loop. Tuning of one video uses the same losses."""
+"""Training of the base renderer: material, losses, loop. Tuning of one video uses the same
+losses."""

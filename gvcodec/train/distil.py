@@ -1,16 +1,22 @@
-"""A small network in place of VGG16 for the perceptual loss, taught by it: tuning then needs no weights from elsewhere.
+"""A small network in place of VGG16 for the perceptual loss, taught by it: tuning then needs no
+weights from elsewhere.
 
     python -m gvcodec.train.distil --cache out/cache --out out/distil --minutes 60
 
-The student has the form of VGG16 with far fewer channels, so everything that computes LPIPS-VGG and DISTS from VGG's weights works with
-its own, and its file reads like theirs. It learns in three steps:
+The student has the form of VGG16 with far fewer channels, so everything that computes LPIPS-VGG and
+DISTS from VGG's weights works with its own, and its file reads like theirs. It learns in three
+steps:
 
-1. Material: pictures on the way of tuning (loop frames painted by renderers whose tunable weights were moved at random) beside
-   their sources, and for each the teacher's distances and the gradient of their sum by the painted picture.
-2. Layer by layer, in closed form: of each layer of the teacher the channels that tell most of the others are chosen (pivoted Cholesky of
-   covariances), and the student's layer is fitted to what they respond, given the student's layers below. Differences between painted picture
-   and source count most: they are what distances are made of, and a network may fit all of its maps well and their differences not at all.
-3. By gradient descent, all layers and the weights of the distances, on the teacher's gradients and distances.
+1. Material: pictures on the way of tuning (loop frames painted by renderers whose tunable weights
+   were moved at random) beside their sources, and for each the teacher's distances and the gradient
+   of their sum by the painted picture.
+2. Layer by layer, in closed form: of each layer of the teacher the channels that tell most of the
+   others are chosen (pivoted Cholesky of covariances), and the student's layer is fitted to what
+   they respond, given the student's layers below. Differences between painted picture and source
+   count most: they are what distances are made of, and a network may fit all of its maps well and
+   their differences not at all.
+3. By gradient descent, all layers and the weights of the distances, on the teacher's gradients and
+   distances.
 """
 
 from __future__ import annotations
@@ -41,7 +47,8 @@ from gvcodec.models import save_weights
 from gvcodec.train.data import Cache
 
 Weights = dict[str, Tensor]
-#: Channels of the student's stages; VGG16 has 64, 128, 256, 512, 512. The last stage adds 6 % to what VGG gains, so next to nothing is spent on it.
+#: Channels of the student's stages; VGG16 has 64, 128, 256, 512, 512. The last stage adds 6 % to
+#: what VGG gains, so next to nothing is spent on it.
 CHANNELS = (32, 64, 128, 144, 8)
 _STAGES = perceptual._VGG
 _LOOP_FRAMES = 0.15  # part of the material that is not painted
@@ -56,8 +63,9 @@ _REACH = (8, 32)  # sides of the blocks whose gains gradients are compared by
 
 @dataclass
 class Pairs:
-    """N painted and source pictures `(N, 3, H, W)` RGB in 0…1, the teacher's distances (LPIPS-like, DISTS) `(N, 2)`, and the gradient of
-    their sum by the painted picture in `_GRADIENT_UNIT`; all fp16."""
+    """N painted and source pictures `(N, 3, H, W)` RGB in 0…1, the teacher's distances (LPIPS-like,
+    DISTS) `(N, 2)`, and the gradient of their sum by the painted picture in `_GRADIENT_UNIT`; all
+    fp16."""
 
     painted: Tensor
     source: Tensor
@@ -73,8 +81,11 @@ class Pairs:
         return painted, source, distances, gradient * _GRADIENT_UNIT
 
 
-def make_pairs(caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0) -> Pairs:
-    """Random crops of the caches in turn, painted by the renderer of their base with its tunable weights moved by a random amount."""
+def make_pairs(
+    caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0
+) -> Pairs:
+    """Random crops of the caches in turn, painted by the renderer of their base with its tunable
+    weights moved by a random amount."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
@@ -86,24 +97,35 @@ def make_pairs(caches: Sequence[Cache], teacher: PerceptualLoss, count: int, see
         base = max(BASES, key=lambda name, told=batch.condition[0]: float(told[slot(name)]))  # type: ignore[misc]
         if base not in renderers:
             renderer = load_checkpoint(find_checkpoint(base=base))
-            renderers[base] = renderer, {n: p.clone() for n, p in renderer.named_parameters() if n in names}
+            renderers[base] = (
+                renderer,
+                {n: p.clone() for n, p in renderer.named_parameters() if n in names},
+            )
         renderer, origin = renderers[base]
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
         for name, parameter in renderer.named_parameters():
             if name in names:
                 # What is added to the picture itself is on another scale than what steers it.
                 scale = spread * (0.1 if name.startswith("leave") else 1.0)
-                parameter.copy_(origin[name] + scale * torch.randn(parameter.shape, generator=generator))
+                parameter.copy_(
+                    origin[name] + scale * torch.randn(parameter.shape, generator=generator)
+                )
         with torch.no_grad():
             planes = (batch.loop[0][:, -1], batch.loop[1][:, -1])
             if rng.random() >= _LOOP_FRAMES:
                 planes, _ = render_run(renderer, batch, rng.randrange(1000))
             painted = shown_rgb(planes, SMALL, 8).half().float()
-            source = crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), SMALL).half().float()
+            source = (
+                crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), SMALL).half().float()
+            )
         painted.requires_grad_(True)
         distances = torch.stack(teacher(painted, teacher.reference(source)), 1)
         (gradient,) = torch.autograd.grad(distances.sum(), painted)
-        rows.append(tuple(x.detach().half() for x in (painted, source, distances, gradient / _GRADIENT_UNIT)))
+        rows.append(
+            tuple(
+                x.detach().half() for x in (painted, source, distances, gradient / _GRADIENT_UNIT)
+            )
+        )
     return Pairs(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
 
@@ -123,7 +145,9 @@ def _each(maps: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """fp16 maps of many pictures changed a few at a time, in place where the shape allows it."""
     out: Tensor | None = None
     for first in range(0, len(maps), 16):
-        part = change(maps[first : first + 16].float().contiguous(memory_format=torch.channels_last)).half()
+        part = change(
+            maps[first : first + 16].float().contiguous(memory_format=torch.channels_last)
+        ).half()
         if out is None:
             same = part.shape[1:] == maps.shape[1:]
             out = maps if same else torch.empty(len(maps), *part.shape[1:], dtype=torch.half)
@@ -135,13 +159,16 @@ def _each(maps: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 def _fit_layer(
     inputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Weight `(I, O)` and bias `(O,)` from patches `(R, I)` and responses before the ReLU `(R, O)`, each of painted pictures and of sources at
-    the same places: least squares of responses and of their differences, then some steps on what the ReLU leaves of both."""
+    """Weight `(I, O)` and bias `(O,)` from patches `(R, I)` and responses before the ReLU `(R, O)`,
+    each of painted pictures and of sources at the same places: least squares of responses and of
+    their differences, then some steps on what the ReLU leaves of both."""
     (x, x_source), (y, y_source) = inputs, wanted
     mean, middle = (x.mean(0) + x_source.mean(0)) / 2, (y.mean(0) + y_source.mean(0)) / 2
     spread = sum(float((z - middle).square().mean()) for z in (y, y_source)) / 2
     square, product = torch.zeros(x.shape[1], x.shape[1]), torch.zeros(x.shape[1], y.shape[1])
-    weight_of_differences = 2 * _DIFFERENCES * spread / max(1e-12, float((y - y_source).square().mean()))
+    weight_of_differences = (
+        2 * _DIFFERENCES * spread / max(1e-12, float((y - y_source).square().mean()))
+    )
     for part in range(0, len(x), 20_000):
         rows = slice(part, part + 20_000)
         for a, b, weight in (
@@ -151,8 +178,13 @@ def _fit_layer(
         ):
             square += weight * a.T @ a
             product += weight * a.T @ b
-    solved = torch.linalg.solve(square + 1e-4 * square.diagonal().mean() * torch.eye(len(square)), product)
-    weight, bias = solved.clone().requires_grad_(True), (middle - mean @ solved).requires_grad_(True)
+    solved = torch.linalg.solve(
+        square + 1e-4 * square.diagonal().mean() * torch.eye(len(square)), product
+    )
+    weight, bias = (
+        solved.clone().requires_grad_(True),
+        (middle - mean @ solved).requires_grad_(True),
+    )
     size, deviation = float(solved.std()), (F.relu(y) - F.relu(y_source)).square().mean(0) + 1e-9
     power = (F.relu(y).square().mean(0) + F.relu(y_source).square().mean(0)) / 2 + 1e-9
     optimizer = torch.optim.Adam([weight, bias], betas=(0.9, 0.99))
@@ -160,7 +192,10 @@ def _fit_layer(
         for step in range(_POLISH):
             rows_now = torch.randint(len(x), (8192,), generator=generator)
             ours, theirs = F.relu(x[rows_now] @ weight + bias), F.relu(y[rows_now])
-            ours_source, theirs_source = F.relu(x_source[rows_now] @ weight + bias), F.relu(y_source[rows_now])
+            ours_source, theirs_source = (
+                F.relu(x_source[rows_now] @ weight + bias),
+                F.relu(y_source[rows_now]),
+            )
             error = (1 - _DIFFERENCES) * ((ours - theirs).square() / power).mean()
             change = (ours - ours_source - theirs + theirs_source).square() / deviation
             for group in optimizer.param_groups:
@@ -173,13 +208,16 @@ def _fit_layer(
 
 @torch.no_grad()
 def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNELS) -> Weights:
-    """A student's weights by the names of the teacher's file, from the closed form. Memory: some 10 MB a pair of 128²."""
+    """A student's weights by the names of the teacher's file, from the closed form. Memory: some 10
+    MB a pair of 128²."""
     generator = torch.Generator().manual_seed(0)
     dists = perceptual.Dists(teacher)
     theirs = ((torch.cat([pairs.painted, pairs.source]).float() - dists.mean) / dists.std).half()
     ours, student, half = theirs.clone(), {}, len(pairs)
     layers = [(stage, index) for stage, part in enumerate(_STAGES) for index, _, _ in part]
-    alpha, beta = (list(teacher[n].flatten().split([3, *_widths(teacher)])) for n in ("alpha", "beta"))
+    alpha, beta = (
+        list(teacher[n].flatten().split([3, *_widths(teacher)])) for n in ("alpha", "beta")
+    )
     for number, (stage, index) in enumerate(layers):
         if stage and index == _STAGES[stage][0][0]:
             theirs, ours = (_each(maps, dists.features.l2_pool) for maps in (theirs, ours))
@@ -188,7 +226,9 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         places = theirs.shape[2] * theirs.shape[3]
         count = min(_POSITIONS, places)
         picked = [torch.randperm(places, generator=generator)[:count] for _ in range(half)] * 2
-        wanted = torch.cat([maps.flatten(1)[:, at].T for maps, at in zip(theirs, picked, strict=True)])
+        wanted = torch.cat(
+            [maps.flatten(1)[:, at].T for maps, at in zip(theirs, picked, strict=True)]
+        )
         # How much depends on a channel: in the layer above, and in the distance of its stage.
         importance = torch.zeros(theirs.shape[1])
         if number + 1 < len(layers):
@@ -202,15 +242,22 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         covariance = torch.cov(responses.T)
         changes = responses[: half * count] - responses[half * count :]
         moved = changes.T @ changes / len(changes)
-        both = covariance / covariance.diagonal().mean() + moved / moved.diagonal().mean().clamp(min=1e-12)
+        both = covariance / covariance.diagonal().mean() + moved / moved.diagonal().mean().clamp(
+            min=1e-12
+        )
         chosen = pivots(both * torch.outer(importance.sqrt(), importance.sqrt()), channels[stage])
         del responses, changes
         patches = torch.cat(
-            [F.unfold(maps[None].float(), 3, padding=1)[0][:, at].T for maps, at in zip(ours, picked, strict=True)]
+            [
+                F.unfold(maps[None].float(), 3, padding=1)[0][:, at].T
+                for maps, at in zip(ours, picked, strict=True)
+            ]
         )
         target = wanted[:, chosen].float()
         edge = half * count
-        flat, bias = _fit_layer((patches[:edge], patches[edge:]), (target[:edge], target[edge:]), generator)
+        flat, bias = _fit_layer(
+            (patches[:edge], patches[edge:]), (target[:edge], target[edge:]), generator
+        )
         weight = flat.T.reshape(len(chosen), -1, 3, 3).contiguous()
         student[f"features.{index}.weight"], student[f"features.{index}.bias"] = weight, bias
         theirs = theirs.clamp_(min=0)
@@ -220,7 +267,9 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
             for kept in (alpha, beta):  # a stage keeps its weight
                 part = kept[stage + 1][chosen].clamp(min=1e-6)
                 kept[stage + 1] = part * (kept[stage + 1].sum() / part.sum())
-    student["alpha"], student["beta"] = (torch.cat(kept).view(1, -1, 1, 1) for kept in (alpha, beta))
+    student["alpha"], student["beta"] = (
+        torch.cat(kept).view(1, -1, 1, 1) for kept in (alpha, beta)
+    )
     return student
 
 
@@ -230,7 +279,8 @@ def _widths(weights: Weights) -> list[int]:
 
 
 def _local_gains(gradient: Tensor, picture: Tensor, side: int) -> Tensor:
-    """What a gradient says of gains of three bands of luma in blocks of `side`²: `(N, 3, H/side, W/side)`."""
+    """What a gradient says of gains of three bands of luma in blocks of `side`²: `(N, 3, H/side,
+    W/side)`."""
     low = (picture * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     bands = []
     for reach in (3, 7, 15):
@@ -240,7 +290,9 @@ def _local_gains(gradient: Tensor, picture: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(gradient.sum(1, keepdim=True) * torch.cat(bands, 1), side)
 
 
-def _follow(weights: Weights, painted: Tensor, source: Tensor, learning: bool) -> tuple[Tensor, Tensor]:
+def _follow(
+    weights: Weights, painted: Tensor, source: Tensor, learning: bool
+) -> tuple[Tensor, Tensor]:
     """Distances `(N, 2)` of a student and the gradient of their sum by the painted pictures."""
     loss = PerceptualLoss(integer=False, batched=True, weights=weights)
     painted = painted.detach().requires_grad_(True)
@@ -250,14 +302,20 @@ def _follow(weights: Weights, painted: Tensor, source: Tensor, learning: bool) -
 
 
 def _angles(ours: Tensor, theirs: Tensor, painted: Tensor) -> Tensor:
-    """One minus the cosine of two gradients `(3, N)`: of pixels, and of the gains of bands in blocks."""
-    pairs = [(ours, theirs), *((_local_gains(ours, painted, s), _local_gains(theirs, painted, s)) for s in _REACH)]
-    return torch.stack([1 - F.cosine_similarity(a.flatten(1), b.flatten(1), eps=1e-12) for a, b in pairs])
+    """One minus the cosine of two gradients `(3, N)`: of pixels, and of the gains of bands in
+    blocks."""
+    pairs = [
+        (ours, theirs),
+        *((_local_gains(ours, painted, s), _local_gains(theirs, painted, s)) for s in _REACH),
+    ]
+    return torch.stack(
+        [1 - F.cosine_similarity(a.flatten(1), b.flatten(1), eps=1e-12) for a, b in pairs]
+    )
 
 
 def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
-    """How a student's gradients and distances go with the teacher's: mean cosines of gradients (of pixels, and of the gains of bands in
-    blocks), correlation and ratio of the distances."""
+    """How a student's gradients and distances go with the teacher's: mean cosines of gradients (of
+    pixels, and of the gains of bands in blocks), correlation and ratio of the distances."""
     cosines, found = [], []
     for first in range(0, len(pairs), 4):
         painted, source, _, gradient = pairs.take(slice(first, first + 4))
@@ -266,7 +324,13 @@ def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
         found.append(distances.detach())
     of = torch.cat(found)
     wanted = pairs.distances.float()
-    report = dict(zip(("pixels", *(f"gains{s}" for s in _REACH)), torch.cat(cosines, 1).mean(1).tolist(), strict=True))
+    report = dict(
+        zip(
+            ("pixels", *(f"gains{s}" for s in _REACH)),
+            torch.cat(cosines, 1).mean(1).tolist(),
+            strict=True,
+        )
+    )
     for column, name in enumerate(("lpips", "dists")):
         both = torch.stack([of[:, column], wanted[:, column]])
         report[f"{name}_correlation"] = float(torch.corrcoef(both)[0, 1])
@@ -283,17 +347,25 @@ def refine(
     batch: int = 4,
     steps: int = 0,
 ) -> tuple[Weights, int]:
-    """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor; `steps`: so many in place of the
-    minutes. `say(step, minutes, weights)` is called once a minute. Returns the weights, averaged over the last steps, and how many steps there were."""
+    """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
+    `steps`: so many in place of the minutes. `say(step, minutes, weights)` is called once a minute.
+    Returns the weights, averaged over the last steps, and how many steps there were."""
     # The weights of the distances are squares of what moves.
     heads = {name for name in student if name in ("alpha", "beta") or name.startswith("lin")}
-    free = {n: (t.clamp(min=0).sqrt() if n in heads else t.clone()).requires_grad_(True) for n, t in student.items()}
+    free = {
+        n: (t.clamp(min=0).sqrt() if n in heads else t.clone()).requires_grad_(True)
+        for n, t in student.items()
+    }
     average = {name: tensor.detach().clone() for name, tensor in free.items()}
     sizes = {
-        n: rate * (_HEADS if n in heads else 1) * max(1e-4, float(t.detach().square().mean().sqrt()))
+        n: rate
+        * (_HEADS if n in heads else 1)
+        * max(1e-4, float(t.detach().square().mean().sqrt()))
         for n, t in free.items()
     }
-    optimizer = torch.optim.Adam([{"params": [free[n]], "size": sizes[n]} for n in free], betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(
+        [{"params": [free[n]], "size": sizes[n]} for n in free], betas=(0.9, 0.99)
+    )
 
     def weights(of: Weights) -> Weights:
         return {n: t.square() if n in heads else t for n, t in of.items()}
@@ -312,7 +384,9 @@ def refine(
         (angles + 0.2 * length + 0.3 * values).mean().backward()
         torch.nn.utils.clip_grad_norm_(list(free.values()), 3.0)
         for group in optimizer.param_groups:
-            group["lr"] = group["size"] * min(1, (step + 1) / 50) * (0.51 + 0.49 * math.cos(math.pi * share))
+            group["lr"] = (
+                group["size"] * min(1, (step + 1) / 50) * (0.51 + 0.49 * math.cos(math.pi * share))
+            )
         optimizer.step()
         step += 1
         with torch.no_grad():
@@ -327,10 +401,20 @@ def refine(
 def main() -> None:
     """Make material, fit, refine; what is in the folder already is taken from there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, nargs="+", required=True, help="folders of python -m gvcodec.train.cache")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders of python -m gvcodec.train.cache",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for material and weights")
-    parser.add_argument("--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)")
-    parser.add_argument("--fitted", type=int, default=600, help="of them for the closed form (600: 6 GB of memory)")
+    parser.add_argument(
+        "--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)"
+    )
+    parser.add_argument(
+        "--fitted", type=int, default=600, help="of them for the closed form (600: 6 GB of memory)"
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="of gradient descent (60)")
     options = parser.parse_args()
     if not perceptual.find_weights():
@@ -353,7 +437,9 @@ def main() -> None:
 
     def say(step: int, minutes: float, weights: Weights) -> None:
         save_weights(weights, made)
-        curve.append({"step": step, "minutes": round(minutes, 1), **agreement(weights, parts["held"])})
+        curve.append(
+            {"step": step, "minutes": round(minutes, 1), **agreement(weights, parts["held"])}
+        )
         print(json.dumps(curve[-1]), flush=True)
 
     start = perceptual.read_weights(fitted)
@@ -366,7 +452,9 @@ def main() -> None:
         "channels": CHANNELS,
         "pairs": len(parts["pairs"]),
         "fitted": options.fitted,
-        "data": {"caches_sha256": [Cache(folder, held_out=False).digest() for folder in options.cache]},
+        "data": {
+            "caches_sha256": [Cache(folder, held_out=False).digest() for folder in options.cache]
+        },
         "curve": curve,
     }
     made.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")

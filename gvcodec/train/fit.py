@@ -2,9 +2,9 @@
 
     python -m gvcodec.train.fit --data DIR --out checkpoints/klt-1.safetensors
 
-The training clips are encoded with a cosine transform; from what the finest tokens were made from, key and inter frames
-apart, its rows are put in order of use or a sparse orthonormal transform is fitted. The entropy state is what the adaptive model has learned after
-coding all clips at many q.
+The training clips are encoded with a cosine transform; from what the finest tokens were made from,
+key and inter frames apart, its rows are put in order of use or a sparse orthonormal transform is
+fitted. The entropy state is what the adaptive model has learned after coding all clips at many q.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ Samples = dict[str, NDArray[np.float32]]
 
 
 def cosine_basis() -> NDArray[np.float64]:
-    """Separable DCT-II of the three components, rows ordered by frequency: (384, 384), orthonormal."""
+    """Separable DCT-II of the three components, rows ordered by frequency: (384, 384),
+    orthonormal."""
 
     def dct(n: int) -> NDArray[np.float64]:
         k, x = np.arange(n)[:, None], np.arange(n)[None, :]
@@ -101,8 +102,11 @@ def blocks_of(planes: list[NDArray[np.int16]]) -> NDArray[np.float32]:
     return np.concatenate(parts, 1).astype(np.float32)
 
 
-def gather(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int) -> Samples:
-    """16×16 regions worth coding, in units of the quantiser step: at most `limit` for key and for inter frames."""
+def gather(
+    tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int
+) -> Samples:
+    """16×16 regions worth coding, in units of the quantiser step: at most `limit` for key and for
+    inter frames."""
     model = make_model(tensors)
     rng = np.random.default_rng(seed)
     found: dict[str, list[NDArray[np.float32]]] = {kind: [] for kind in KINDS}
@@ -111,7 +115,15 @@ def gather(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, l
         q = int(rng.integers(22, 56))
         encoder = _core.KltEncoder(model, w, h, 1)
         for index, planes in enumerate(clip):
-            encoder.encode(*planes, q, max(0, q - KEY_GAIN), index == 0, False, None, index % GOLDEN_PERIOD == 0)
+            encoder.encode(
+                *planes,
+                q,
+                max(0, q - KEY_GAIN),
+                index == 0,
+                False,
+                None,
+                index % GOLDEN_PERIOD == 0,
+            )
             x = blocks_of(encoder.residual())
             x /= _core.quantiser_step(q if index else max(0, q - KEY_GAIN), 0) / 4
             found[KINDS[index > 0]].append(x[(x * x).sum(1) > 1.0])
@@ -122,13 +134,17 @@ def gather(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, l
     return samples
 
 
-def sparse_transform(x: NDArray[np.float32], basis: NDArray[np.float64], rounds: int) -> NDArray[np.float64]:
-    """Orthonormal rows that need few coefficients (O. Sezer et al., "Approximation and compression with sparse
-    orthonormal transforms", IEEE TIP 2015): alternate hard thresholding and the orthogonal Procrustes solution.
+def sparse_transform(
+    x: NDArray[np.float32], basis: NDArray[np.float64], rounds: int
+) -> NDArray[np.float64]:
+    """Orthonormal rows that need few coefficients (O. Sezer et al., "Approximation and compression
+    with sparse orthonormal transforms", IEEE TIP 2015): alternate hard thresholding and the
+    orthogonal Procrustes solution.
 
-    A plain KLT of mixed content rotates equal-variance directions into each other and loses sparsity: measured on the
-    test clips its files are 17 % larger than those of the cosine transform (`rounds` = 0: rows only put in the order of
-    use); this fit's are 3 % larger, so the default is the cosine transform.
+    A plain KLT of mixed content rotates equal-variance directions into each other and loses
+    sparsity: measured on the test clips its files are 17 % larger than those of the cosine
+    transform (`rounds` = 0: rows only put in the order of use); this fit's are 3 % larger, so the
+    default is the cosine transform.
     """
     b = basis.astype(np.float32)
     for _ in range(rounds):
@@ -141,26 +157,43 @@ def sparse_transform(x: NDArray[np.float32], basis: NDArray[np.float64], rounds:
 
 
 def fit_bases(tensors: Tensors, samples: Samples, rounds: int) -> Tensors:
-    """New bases of the finest level; the coarse levels keep the cosine transform (too few samples)."""
-    fitted = {f"basis.{kind}": to_integers(sparse_transform(x, cosine_basis(), rounds)) for kind, x in samples.items()}
+    """New bases of the finest level; the coarse levels keep the cosine transform (too few
+    samples)."""
+    fitted = {
+        f"basis.{kind}": to_integers(sparse_transform(x, cosine_basis(), rounds))
+        for kind, x in samples.items()
+    }
     return dict(tensors) | fitted
 
 
-def fit_entropy(tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int, passes: int) -> Tensors:
-    """The state after coding all clips; counts are capped at `limit` so that a stream can still move them."""
+def fit_entropy(
+    tensors: Tensors, folder: Path, every: int, frames: int, seed: int, limit: int, passes: int
+) -> Tensors:
+    """The state after coding all clips; counts are capped at `limit` so that a stream can still
+    move them."""
     p, n, w = _core.Model.blank_state()
     rng = np.random.default_rng(seed)
     for turn in range(passes):
         for clip in clips(folder, every, frames, seed + turn):
             h, width = clip[0][0].shape
             q = int(rng.integers(12, 63))
-            current = dict(tensors) | {"entropy.probabilities": p, "entropy.counts": n, "entropy.weights": w}
+            current = dict(tensors) | {
+                "entropy.probabilities": p,
+                "entropy.counts": n,
+                "entropy.weights": w,
+            }
             encoder = _core.KltEncoder(make_model(current), width, h, 1)
             encoder.learn_on(p, n, w)
             for index, planes in enumerate(clip):
                 fine = 2 if index % 4 == 0 else 0
                 encoder.encode(
-                    *planes, max(0, q - fine), max(0, q - KEY_GAIN), index == 0, False, None, index % GOLDEN_PERIOD == 0
+                    *planes,
+                    max(0, q - fine),
+                    max(0, q - KEY_GAIN),
+                    index == 0,
+                    False,
+                    None,
+                    index % GOLDEN_PERIOD == 0,
                 )
             p, n, w = encoder.learned()
     n = np.minimum(n, limit).astype(np.uint8)
@@ -173,19 +206,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fit the klt structure model.")
     parser.add_argument("--data", type=Path, required=True, help="folder of clips")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/klt-1.safetensors"))
-    parser.add_argument("--rounds", type=int, default=0, help="of the transform fit; 0 orders a cosine transform")
+    parser.add_argument(
+        "--rounds", type=int, default=0, help="of the transform fit; 0 orders a cosine transform"
+    )
     parser.add_argument("--every", type=int, default=1, help="use every n-th clip")
     parser.add_argument("--frames", type=int, default=6, help="frames of a clip")
     parser.add_argument("--samples", type=int, default=40000, help="regions a kind and level")
-    parser.add_argument("--passes", type=int, default=2, help="over the clips for the entropy state")
-    parser.add_argument("--limit", type=int, default=30, help="confidence count cap of the initial state")
+    parser.add_argument(
+        "--passes", type=int, default=2, help="over the clips for the entropy state"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=30, help="confidence count cap of the initial state"
+    )
     arguments = parser.parse_args()
     tensors = first_model()
-    samples = gather(tensors, arguments.data, arguments.every, arguments.frames, 0, arguments.samples)
+    samples = gather(
+        tensors, arguments.data, arguments.every, arguments.frames, 0, arguments.samples
+    )
     print("regions:", {kind: len(x) for kind, x in samples.items()}, flush=True)
     tensors = fit_bases(tensors, samples, arguments.rounds)
     tensors = fit_entropy(
-        tensors, arguments.data, arguments.every, 2 * arguments.frames, 0, arguments.limit, arguments.passes
+        tensors,
+        arguments.data,
+        arguments.every,
+        2 * arguments.frames,
+        0,
+        arguments.limit,
+        arguments.passes,
     )
     save_file(tensors, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")

@@ -1,4 +1,5 @@
-"""Configuration files of training: flat TOML whose keys are the fields of a dataclass. `model` says which trainer reads the rest."""
+"""Configuration files of training: flat TOML whose keys are the fields of a dataclass. `model` says
+which trainer reads the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path, kind: type[Settings]) -> Settings:
-    """A dataclass `kind` out of a file. Raises `UsageError` for an unknown key, a wrong type or a missing one."""
+    """A dataclass `kind` out of a file. Raises `UsageError` for an unknown key, a wrong type or a
+    missing one."""
     values = read_toml(path)
     values.pop("model", None)
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]

@@ -1,11 +1,15 @@
-"""Training material of summaries: patch tokens of clips, coded, cropped and mirrored, and questions about them.
+"""Training material of summaries: patch tokens of clips, coded, cropped and mirrored, and questions
+about them.
 
     python -m gvcodec.train.summary_material CLIPS FOLDER
 
-Every clip is cut to 16:9, scaled to 640 × 360, taken as 25 frames a second and coded at `QUALITIES` (AV1, preset 10, nothing painted). `NAME.qN.gvc` is
-the stream, `NAME.npz` holds tokens (frames, 16, features), fp16, of every `STRIDE`-th frame: `source`, `qN` (decoded), `crops` (3, …: other parts
-of the picture, mirrored, brighter or darker, of the coarsest stream), and `asked` (3, 2, …): two frames between those, as they
-are, cropped, and mirrored and coded anew; `asked_at` their numbers, `asked_small` their pictures, `small` (frames, 64, 64, 3) all frames as pictures. What is there is kept.
+Every clip is cut to 16:9, scaled to 640 × 360, taken as 25 frames a second and coded at `QUALITIES`
+(AV1, preset 10, nothing painted). `NAME.qN.gvc` is the stream, `NAME.npz` holds tokens (frames, 16,
+features), fp16, of every `STRIDE`-th frame: `source`, `qN` (decoded), `crops` (3, …: other parts of
+the picture, mirrored, brighter or darker, of the coarsest stream), and `asked` (3, 2, …): two
+frames between those, as they are, cropped, and mirrored and coded anew; `asked_at` their numbers,
+`asked_small` their pictures, `small` (frames, 64, 64, 3) all frames as pictures. What is there is
+kept.
 """
 
 from __future__ import annotations
@@ -50,7 +54,9 @@ def frames_of(path: Path) -> list[Planes]:
             planes = _wide(frame.planes)
             if scaler is None:
                 height, width = planes[0].shape
-                fmt = VideoFormat(width, height, FORMAT.frame_rate, FORMAT.time_base, 8, reader.format.colour)
+                fmt = VideoFormat(
+                    width, height, FORMAT.frame_rate, FORMAT.time_base, 8, reader.format.colour
+                )
                 scaler = Scaler(fmt, (FORMAT.width, FORMAT.height))
             y, u, v = scaler.apply(planes)
             frames.append((y & ~3, u & ~3, v & ~3))
@@ -60,7 +66,11 @@ def frames_of(path: Path) -> list[Planes]:
 def coded(frames: list[Planes], q: float) -> bytes:
     """A stream of these frames."""
     stream = io.BytesIO()
-    run(Encoder(FORMAT, EncoderConfig(q=q, preset=10, tune=0, threads=1)), stream, ((f, None) for f in frames))
+    run(
+        Encoder(FORMAT, EncoderConfig(q=q, preset=10, tune=0, threads=1)),
+        stream,
+        ((f, None) for f in frames),
+    )
     return stream.getvalue()
 
 
@@ -71,7 +81,9 @@ def _wide(planes: Planes) -> Planes:
     return part(planes, (height - h) // 4 * 2, (width - w) // 4 * 2, h, w)
 
 
-def part(planes: Planes, top: int, left: int, height: int, width: int, mirrored: bool = False) -> Planes:
+def part(
+    planes: Planes, top: int, left: int, height: int, width: int, mirrored: bool = False
+) -> Planes:
     """A rectangle with even sides and corner."""
     y, u, v = planes
     rows, columns = slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2)
@@ -98,7 +110,11 @@ def recoded(planes: Planes) -> Planes:
     from gvcodec.media.planes import planes_from_frame
 
     context = av.CodecContext.create("libx264", "w")
-    context.width, context.height, context.pix_fmt = planes[0].shape[1], planes[0].shape[0], "yuv420p"
+    context.width, context.height, context.pix_fmt = (
+        planes[0].shape[1],
+        planes[0].shape[0],
+        "yuv420p",
+    )
     context.time_base, context.options = Fraction(1, 25), {"crf": _CRF, "preset": "veryfast"}
     frame = frame_from_planes(planes, 8)
     packets = [*context.encode(frame), *context.encode(None)]
@@ -117,7 +133,10 @@ def material_of(path: Path, folder: Path, tokens: Any) -> dict[str, NDArray[Any]
     def embedded(some: list[Planes]) -> NDArray[np.float16]:
         return tokens(pictures(some)).numpy().astype(np.float16)
 
-    found: dict[str, NDArray[Any]] = {"small": pictures(frames, 64), "source": embedded(frames[::STRIDE])}
+    found: dict[str, NDArray[Any]] = {
+        "small": pictures(frames, 64),
+        "source": embedded(frames[::STRIDE]),
+    }
     decoded: list[Planes] = []
     for q in QUALITIES:
         stream = folder / f"{path.stem}.q{q}.gvc"
@@ -125,7 +144,9 @@ def material_of(path: Path, folder: Path, tokens: Any) -> dict[str, NDArray[Any]
             stream.write_bytes(coded(frames, q))
         decoded = list(decode_planes(stream.read_bytes(), fidelity=True, threads=1))[::STRIDE]
         found[f"q{q}"] = embedded(decoded)
-    found["crops"] = np.stack([embedded([_cropped(f, rng, True) for f in decoded]) for _ in range(_CROPS)])
+    found["crops"] = np.stack(
+        [embedded([_cropped(f, rng, True) for f in decoded]) for _ in range(_CROPS)]
+    )
     between = [n for n in range(len(frames)) if n % STRIDE]
     at = np.sort(rng.choice(between, 2, replace=False))
     plain = [frames[n] for n in at]
@@ -158,7 +179,9 @@ def main() -> None:
         with open(partial, "wb") as file:
             np.savez(file, **found)  # type: ignore[arg-type]
         partial.replace(target)
-        sizes = ", ".join(str(len((options.folder / f"{path.stem}.q{q}.gvc").read_bytes())) for q in QUALITIES)
+        sizes = ", ".join(
+            str(len((options.folder / f"{path.stem}.q{q}.gvc").read_bytes())) for q in QUALITIES
+        )
         say(f"{path.stem}: {len(found['small'])} frames, {sizes} bytes")
 
 

@@ -1,6 +1,8 @@
-"""The integer entropy network of base tokens from its float twin: int8 weights, one scale an output.
+"""The integer entropy network of base tokens from its float twin: int8 weights, one scale an
+output.
 
-Activations of the twin are 0…1 for 0…127 there, its outputs the scale index and the mean (eighths there) of a Laplace table.
+Activations of the twin are 0…1 for 0…127 there, its outputs the scale index and the mean (eighths
+there) of a Laplace table.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from gvcodec.structure.tokens.twin import MEAN_RANGE, SCALE_RANGE, USUAL, Twin
 _SHIFT = 24
 
 
-def quantised(layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0) -> Layer:
-    """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers; activations below 0 and above 127 are cut."""
+def quantised(
+    layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0
+) -> Layer:
+    """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers; activations below
+    0 and above 127 are cut."""
     weight, bias = (t.detach().double().cpu().numpy() for t in (layer.weight, layer.bias))
     gain = np.broadcast_to(np.asarray(gain, float), bias.shape)
     weight, bias = weight * gain[:, None], (bias * gain + offset) * MAX_ACTIVATION
@@ -35,4 +40,8 @@ def network_of(twin: Twin) -> list[Layer]:
     """The integer network of a twin."""
     gain = np.array([SCALE_RANGE, 8 * MEAN_RANGE]) / MAX_ACTIVATION
     last = quantised(twin.last, gain, np.array([USUAL, 0.0]) / MAX_ACTIVATION)
-    return [quantised(twin.first), quantised(twin.second), last._replace(low=-(1 << 14), high=1 << 14)]
+    return [
+        quantised(twin.first),
+        quantised(twin.second),
+        last._replace(low=-(1 << 14), high=1 << 14),
+    ]

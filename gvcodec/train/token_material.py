@@ -1,10 +1,12 @@
-"""Training material of base tokens: whole clips as samples on disk, and intra pictures to start from.
+"""Training material of base tokens: whole clips as samples on disk, and intra pictures to start
+from.
 
     python -m gvcodec.train.token_material CLIPS FOLDER
 
-For each clip `NAME.yuv`: frames one after the other, each luma then chroma (4:2:0), uint8; `NAME.key`: every
-`KEY_STEP`-th frame coded as a single AV1 picture and decoded, uint16 with 10 bits. `index.jsonl` has one line a clip:
-`{"name", "width", "height", "frames", "keys": [q of each picture], "held_out"}`. What is there already is kept.
+For each clip `NAME.yuv`: frames one after the other, each luma then chroma (4:2:0), uint8;
+`NAME.key`: every `KEY_STEP`-th frame coded as a single AV1 picture and decoded, uint16 with 10
+bits. `index.jsonl` has one line a clip: `{"name", "width", "height", "frames", "keys": [q of each
+picture], "held_out"}`. What is there already is kept.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ class Clip:
     """One clip of the material; frames and keyframes are mapped from disk."""
 
     def __init__(self, folder: Path, entry: dict[str, object]) -> None:
-        self.width, self.height, self.frames = (int(entry[k]) for k in ("width", "height", "frames"))  # type: ignore[call-overload]
+        self.width, self.height, self.frames = (
+            int(entry[k]) for k in ("width", "height", "frames")
+        )  # type: ignore[call-overload]
         half = ((self.height + 1) // 2, (self.width + 1) // 2)
         self._half, self._luma = half, self.height * self.width
         size = self._luma + 2 * half[0] * half[1]
@@ -97,7 +101,8 @@ class Clip:
         y, x = top // 2, left // 2
         chroma = flat[self._luma :].reshape(2, *self._half)[:, y : y + h // 2, x : x + w // 2]
         return tuple(  # type: ignore[return-value]
-            torch.from_numpy(part.astype(np.float32) * (1 / peak) - 0.5)[None] for part in (luma[None], chroma)
+            torch.from_numpy(part.astype(np.float32) * (1 / peak) - 0.5)[None]
+            for part in (luma[None], chroma)
         )
 
 
@@ -105,12 +110,17 @@ def open_clips(folder: Path, held_out: bool, least: tuple[int, int]) -> list[Cli
     """Clips of at least (height, width). Raises `UsageError` where there is no material."""
     index = folder / "index.jsonl"
     if not index.is_file():
-        raise UsageError(f"{folder}: no material here (make it with python -m gvcodec.train.token_material)")
+        raise UsageError(
+            f"{folder}: no material here (make it with python -m gvcodec.train.token_material)"
+        )
     entries = [json.loads(line) for line in index.read_text().splitlines()]
     chosen = [
         e
         for e in entries
-        if e["held_out"] == held_out and e["height"] >= least[0] and e["width"] >= least[1] and e["frames"] > KEY_STEP
+        if e["held_out"] == held_out
+        and e["height"] >= least[0]
+        and e["width"] >= least[1]
+        and e["frames"] > KEY_STEP
     ]
     return [Clip(folder, entry) for entry in chosen]
 
@@ -129,7 +139,8 @@ class Walk:
 
 
 class Streams:
-    """`count` windows that walk through clips, each for a random number of frames, then begin again elsewhere."""
+    """`count` windows that walk through clips, each for a random number of frames, then begin again
+    elsewhere."""
 
     def __init__(self, clips: list[Clip], count: int, size: tuple[int, int], seed: int) -> None:
         self.clips, self.size = clips, size
@@ -146,7 +157,9 @@ class Streams:
             self._walks[slot] = walk
         walk.at += walk.step
         walk.left_over -= 1
-        return key, self._turned(walk.clip.frame(walk.at, walk.top, walk.left, *self.size), walk.flips)
+        return key, self._turned(
+            walk.clip.frame(walk.at, walk.top, walk.left, *self.size), walk.flips
+        )
 
     def _begin(self, longest: int) -> tuple[Walk, Picture]:
         rng, (h, w) = self._rng, self.size
@@ -156,8 +169,19 @@ class Streams:
         step = rng.choice((1, 1, 1, 2)) * rng.choice((1, -1))
         if not 0 <= at + step < clip.frames:
             step = -step
-        top, left = rng.randrange((clip.height - h) // 2 + 1) * 2, rng.randrange((clip.width - w) // 2 + 1) * 2
-        walk = Walk(clip, top, left, (rng.random() < 0.5, rng.random() < 0.5), step, at, rng.randint(1, longest))
+        top, left = (
+            rng.randrange((clip.height - h) // 2 + 1) * 2,
+            rng.randrange((clip.width - w) // 2 + 1) * 2,
+        )
+        walk = Walk(
+            clip,
+            top,
+            left,
+            (rng.random() < 0.5, rng.random() < 0.5),
+            step,
+            at,
+            rng.randint(1, longest),
+        )
         fine = rng.random() < 0.15  # now and then from the source itself
         key = clip.frame(at, top, left, h, w) if fine else clip.key(number, top, left, h, w)
         return walk, self._turned(key, walk.flips)
@@ -175,7 +199,11 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     index = options.folder / "index.jsonl"
-    known = {json.loads(line)["name"] for line in index.read_text().splitlines()} if index.exists() else set()
+    known = (
+        {json.loads(line)["name"] for line in index.read_text().splitlines()}
+        if index.exists()
+        else set()
+    )
     for path in sorted(options.clips.glob("*.mp4")):
         if path.stem in known:
             continue

@@ -1,7 +1,8 @@
 """The `klt` structure layer: our own integer loop (C++ inside), as a structure plug.
 
-The model (`klt-2.safetensors`) holds integer transform bases and the entropy model's initial state and network; it is embedded in
-the package, so a `klt` stream needs nothing else. One packet a frame, in display order, closed GOPs.
+The model (`klt-2.safetensors`) holds integer transform bases and the entropy model's initial state
+and network; it is embedded in the package, so a `klt` stream needs nothing else. One packet a
+frame, in display order, closed GOPs.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ KEY_GAIN = 7
 #: Every so many frames one is finer by so much: with look-ahead and without.
 CASCADE = 8, 5
 LOW_DELAY_CASCADE = 4, 2
-#: Every so many frames a finer one becomes the golden frame, the second one that later frames may predict from.
+#: Every so many frames a finer one becomes the golden frame, the second one that later frames may
+#: predict from.
 GOLDEN_PERIOD = 8
 #: Frames after a key frame in which a scene cut makes no new one.
 MIN_GOP = 8
@@ -46,21 +48,23 @@ _LAMBDA_OF_A_STEP = 2 ** (2 / 9)
 
 
 class Pace(Protocol):
-    """Chooses the quality of each frame as it comes: rate control. Qualities are real numbers `Q_FINEST`…`Q_COARSEST`."""
+    """Chooses the quality of each frame as it comes: rate control. Qualities are real numbers
+    `Q_FINEST`…`Q_COARSEST`."""
 
     def quality(self, key: bool) -> float:
         """Of the next frame; `key`: it has to be a key frame."""
         ...
 
     def again(self, size: int, key: bool) -> float | None:
-        """The frame took `size` bytes: the quality to code it anew with, or None when it may stay."""
+        """The frame took `size` bytes: the quality to code it anew with, or None when it may
+        stay."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FrameOutcome:
-    """What coding a frame came to: `window_bits` (rows, columns) of 256×256 windows, its loop frame, and the Lagrange
-    multiplier of a bit, in squared steps of 1/1023."""
+    """What coding a frame came to: `window_bits` (rows, columns) of 256×256 windows, its loop
+    frame, and the Lagrange multiplier of a bit, in squared steps of 1/1023."""
 
     window_bits: NDArray[np.float32]
     loop: Planes
@@ -76,7 +80,8 @@ class Regions(Protocol):
     def lambda_map(
         self, planes: Planes, lambda_map: LambdaMap, trial: Callable[[LambdaMap], FrameOutcome]
     ) -> LambdaMap:
-        """The map to code with, from the one that would be used. `trial` codes the frame with a map, without trace."""
+        """The map to code with, from the one that would be used. `trial` codes the frame with a
+        map, without trace."""
         ...
 
     def coded(self, planes: Planes, outcome: FrameOutcome) -> None:
@@ -85,23 +90,28 @@ class Regions(Protocol):
 
 
 def steps_and_lambda(quality: float) -> tuple[int, float]:
-    """A real quality as quantiser index 0…63 and multiplier of lambda: between two indices the rate goes with lambda."""
+    """A real quality as quantiser index 0…63 and multiplier of lambda: between two indices the rate
+    goes with lambda."""
     q = min(63, max(0, round(quality)))
     return q, _LAMBDA_OF_A_STEP ** (quality - q)
 
 
 def model_path() -> Path:
-    """Where the embedded model lies: under `checkpoints/` of the checkout or of the installed package."""
+    """Where the embedded model lies: under `checkpoints/` of the checkout or of the installed
+    package."""
     for folder in shipped_folders():
         path = folder / MODEL
         if path.is_file():
             return path
-    raise WrongModelError(f"the model {MODEL} is not part of this installation; install gvcodec again")
+    raise WrongModelError(
+        f"the model {MODEL} is not part of this installation; install gvcodec again"
+    )
 
 
 @lru_cache(maxsize=4)
 def load_model(path: Path | None = None) -> _core.Model:
-    """The model as the C++ core takes it. Raises `WrongModelError` when the file is missing or of another kind."""
+    """The model as the C++ core takes it. Raises `WrongModelError` when the file is missing or of
+    another kind."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -114,8 +124,9 @@ def load_model(path: Path | None = None) -> _core.Model:
 
 
 def make_model(tensors: dict[str, np.ndarray]) -> _core.Model:
-    """Model from its tensors: `basis.key`, `basis.inter` (384, 384) and `basis.coarse` (64, 384) int16 in units of
-    2^-12, `entropy.*` the entropy model's initial state; `refiner.*`, if there, its network (`RefinerModel`)."""
+    """Model from its tensors: `basis.key`, `basis.inter` (384, 384) and `basis.coarse` (64, 384)
+    int16 in units of 2^-12, `entropy.*` the entropy model's initial state; `refiner.*`, if there,
+    its network (`RefinerModel`)."""
     from gvcodec import _core
     from gvcodec.structure.klt.refiner_tensors import core_refiner
 
@@ -136,10 +147,10 @@ def default_threads(threads: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KltTools:
-    """What the encoder may use. `lookahead`: frames it waits for, 0…16, so many packets come late; `cascade`: finer
-    quality for key frames and for every few frames; `aq`: units of q by which a block of twice the variance is coarser, in
-    effect; the rest as in `csrc/klt/encoder.hpp`. Without `deblock` the loop
-    frames are not those of any decoder."""
+    """What the encoder may use. `lookahead`: frames it waits for, 0…16, so many packets come late;
+    `cascade`: finer quality for key frames and for every few frames; `aq`: units of q by which a
+    block of twice the variance is coarser, in effect; the rest as in `csrc/klt/encoder.hpp`.
+    Without `deblock` the loop frames are not those of any decoder."""
 
     lookahead: int = 0
     cascade: bool = True
@@ -161,10 +172,11 @@ class _Waiting:
 
 
 class KltEncoder:
-    """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and scene cuts).
+    """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and
+    scene cuts).
 
-    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame, `regions` spreads the bits
-    over a frame.
+    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame,
+    `regions` spreads the bits over a frame.
 
     Loop frames are those that a decoder will have, exactly.
     """
@@ -210,16 +222,23 @@ class KltEncoder:
         self._since_key = -1
         self._waiting: deque[_Waiting] = deque()
 
-    def send(self, planes: Planes, force_key: bool = False, lambda_map: LambdaMap | None = None) -> Coded:
-        """Take the next frame (Y, U, V uint16, 10 bit); releases the one sent `lookahead` frames ago.
+    def send(
+        self, planes: Planes, force_key: bool = False, lambda_map: LambdaMap | None = None
+    ) -> Coded:
+        """Take the next frame (Y, U, V uint16, 10 bit); releases the one sent `lookahead` frames
+        ago.
 
-        `lambda_map` (ceil(height / 16), ceil(width / 16)) multiplies the Lagrange multiplier of every decision in a 16×16
-        luma block: above 1 means fewer bits there. Values are finite and above 0, and count as at least 1/64 and at most
-        64; None = 1 everywhere. Raises `UsageError` for another shape or value.
+        `lambda_map` (ceil(height / 16), ceil(width / 16)) multiplies the Lagrange multiplier of
+        every decision in a 16×16 luma block: above 1 means fewer bits there. Values are finite and
+        above 0, and count as at least 1/64 and at most 64; None = 1 everywhere. Raises `UsageError`
+        for another shape or value.
         """
         if lambda_map is not None:
             lambda_map = np.ascontiguousarray(lambda_map, dtype=np.float32)
-            if lambda_map.shape != self._map_shape or not (np.isfinite(lambda_map) & (lambda_map > 0)).all():
+            if (
+                lambda_map.shape != self._map_shape
+                or not (np.isfinite(lambda_map) & (lambda_map > 0)).all()
+            ):
                 rows, columns = self._map_shape
                 raise UsageError(f"a lambda map holds {rows} × {columns} finite values above 0")
         y, u, v = (np.ascontiguousarray(p, dtype=np.uint16) for p in planes)
@@ -258,14 +277,21 @@ class KltEncoder:
             key_q -= KEY_GAIN
         cut = self._scene_cut and position >= MIN_GOP
         if self._regions is not None:
-            lambda_map = self._spread(self._regions, frame.planes, inter_q, key_q, key, cut, lambda_map)
+            lambda_map = self._spread(
+                self._regions, frame.planes, inter_q, key_q, key, cut, lambda_map
+            )
         if self._pace is not None:
             self._core.save()
         payload, is_key = self._code(frame.planes, inter_q, key_q, key, cut, lambda_map)
-        while self._pace is not None and (better := self._pace.again(len(payload), is_key)) is not None:
+        while (
+            self._pace is not None
+            and (better := self._pace.again(len(payload), is_key)) is not None
+        ):
             self._core.restore()
             step = better - quality
-            payload, is_key = self._code(frame.planes, inter_q + step, key_q + step, key, cut, lambda_map)
+            payload, is_key = self._code(
+                frame.planes, inter_q + step, key_q + step, key, cut, lambda_map
+            )
         if self._regions is not None:
             self._regions.coded(frame.planes, self._outcome(key_q if is_key else inter_q))
         self._waiting.popleft()
@@ -322,18 +348,24 @@ class KltEncoder:
         return self._core.encode(*planes, whole, key_whole, key, cut, lambda_map, golden)
 
     def _until_key(self, position: int) -> int:
-        """Frames waiting before the next key frame that is known of, with the oldest, which is at `position` in its GOP."""
+        """Frames waiting before the next key frame that is known of, with the oldest, which is at
+        `position` in its GOP."""
         count = len(self._waiting)
         if self._keyint:
             count = min(count, self._keyint - position)
-        forced = (number for number, frame in enumerate(self._waiting) if number and frame.force_key)
+        forced = (
+            number for number, frame in enumerate(self._waiting) if number and frame.force_key
+        )
         return min(count, next(forced, count))
 
 
 class KltDecoder:
-    """Decoder side: one packet in, one loop frame out. Raises `DamagedStreamError` for anything that is no frame."""
+    """Decoder side: one packet in, one loop frame out. Raises `DamagedStreamError` for anything
+    that is no frame."""
 
-    def __init__(self, width: int, height: int, threads: int = 0, model: Path | None = None) -> None:
+    def __init__(
+        self, width: int, height: int, threads: int = 0, model: Path | None = None
+    ) -> None:
         from gvcodec import _core
 
         self._core = _core.KltDecoder(load_model(model), width, height, default_threads(threads))
@@ -377,13 +409,18 @@ def open_encoder(
     pace: Pace | None = None,
     regions: Regions | None = None,
 ) -> KltEncoder:
-    """An encoder that looks ahead unless `low_delay`. `pace` steers the quality of frames, `regions` that of their windows."""
+    """An encoder that looks ahead unless `low_delay`. `pace` steers the quality of frames,
+    `regions` that of their windows."""
     tools = KltTools(lookahead=0 if low_delay else DEPTH)
     size = (fmt.width, fmt.height)
     cut = keyint > 0  # 0 = only the first frame is a keyframe
-    return KltEncoder(*size, q, keyint, cut, threads=threads, tools=tools, pace=pace, regions=regions)
+    return KltEncoder(
+        *size, q, keyint, cut, threads=threads, tools=tools, pace=pace, regions=regions
+    )
 
 
-def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> KltDecoder:
+def open_decoder(
+    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+) -> KltDecoder:
     """As `gvcodec.bases` wants it."""
     return KltDecoder(header.format.width, header.format.height, threads=threads, model=model)

@@ -1,4 +1,5 @@
-"""Contexts of the `klt` layer's binary decisions: their families, their numbers, and the buckets that values fall into.
+"""Contexts of the `klt` layer's binary decisions: their families, their numbers, and the buckets
+that values fall into.
 
 Part of the reference decoder (tests/oracle/klt.py); in the core: the head of `csrc/klt/syntax.hpp`.
 """
@@ -11,7 +12,8 @@ LEVELS, TOP = 5, 4
 KINDS = 2 * LEVELS  # level, then key or inter
 OLDEST = 15  # age of a golden frame that counts
 
-#: Context families and the number of values of each coordinate; slots are numbered with the last one running fastest.
+#: Context families and the number of values of each coordinate; slots are numbered with the last
+#: one running fastest.
 FAMILIES: dict[str, tuple[int, ...]] = {
     "split.near": (LEVELS, 3, 3),
     "split.past": (LEVELS, 5, 5),

@@ -1,8 +1,9 @@
-"""NumPy reference of what the `klt` loop does with samples: transform, pyramid, motion compensation, deblocking.
+"""NumPy reference of what the `klt` loop does with samples: transform, pyramid, motion
+compensation, deblocking.
 
-The same integers as `csrc/klt/transform.*`, `motion.*`, `deblock.*` and `klt_codec.cpp`, from their descriptions and
-for reading. Planes are (H, W) int64 arrays of samples 0…1023 or of signed residuals; a block is 384 values: 16×16 luma,
-8×8 of U, 8×8 of V, each row by row.
+The same integers as `csrc/klt/transform.*`, `motion.*`, `deblock.*` and `klt_codec.cpp`, from their
+descriptions and for reading. Planes are (H, W) int64 arrays of samples 0…1023 or of signed
+residuals; a block is 384 values: 16×16 luma, 8×8 of U, 8×8 of V, each row by row.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ RESIDUAL_LIMIT = 4096
 SIZES = (16, 8, 8)  # of a block in Y, U, V
 _STARTS = (0, 256, 320)
 
-# Interpolation filters of ITU-T H.265, tables 8-11 (luma, quarter samples) and 8-12 (chroma, eighths).
+# Interpolation filters of ITU-T H.265, tables 8-11 (luma, quarter samples) and 8-12 (chroma,
+# eighths).
 _LUMA = np.array(
     [
         [0, 0, 0, 64, 0, 0, 0, 0],
@@ -43,7 +45,8 @@ _CHROMA = np.array(
 
 
 def quantiser_step(q: int, level: int) -> int:
-    """Step in quarter samples: 32 · 2^(q/9) at the finest level, half as much at each coarser one."""
+    """Step in quarter samples: 32 · 2^(q/9) at the finest level, half as much at each coarser
+    one."""
     mantissa = (512, 553, 597, 645, 697, 752, 813, 878, 948)[q % 9]
     return max(1, (mantissa << (q // 9)) >> (4 + level))
 
@@ -78,7 +81,8 @@ def klt_forward(basis: NDArray[np.int16], samples: Ints) -> Ints:
 
 
 def twice(square: Ints) -> Ints:
-    """Twice the size, bilinear with weights 3/4 and 1/4, rows first, rounded after each pass; edges are repeated."""
+    """Twice the size, bilinear with weights 3/4 and 1/4, rows first, rounded after each pass; edges
+    are repeated."""
 
     def rows(a: Ints) -> Ints:
         at = np.arange(2 * len(a))
@@ -91,7 +95,8 @@ def twice(square: Ints) -> Ints:
 
 
 def add_token(planes: list[Ints], level: int, x: int, y: int, samples: Ints) -> None:
-    """Add the 384 samples of the token at (x, y) of a pyramid level to full-size planes, with a clamp.
+    """Add the 384 samples of the token at (x, y) of a pyramid level to full-size planes, with a
+    clamp.
 
     Its components are doubled `level` times; what lies outside the planes is dropped.
     """
@@ -101,11 +106,16 @@ def add_token(planes: list[Ints], level: int, x: int, y: int, samples: Ints) -> 
             square = twice(square)
         side = n << level
         part = plane[y * side : (y + 1) * side, x * side : (x + 1) * side]
-        part[:] = clip(part + square[: part.shape[0], : part.shape[1]], -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+        part[:] = clip(
+            part + square[: part.shape[0], : part.shape[1]], -RESIDUAL_LIMIT, RESIDUAL_LIMIT
+        )
 
 
-def compensate_block(reference: Ints, x: int, y: int, vector: tuple[int, int], chroma: bool) -> Ints:
-    """Block (16×16 luma or 8×8 chroma) at sample (x, y), moved by `vector` = (x, y) in quarter luma samples.
+def compensate_block(
+    reference: Ints, x: int, y: int, vector: tuple[int, int], chroma: bool
+) -> Ints:
+    """Block (16×16 luma or 8×8 chroma) at sample (x, y), moved by `vector` = (x, y) in quarter luma
+    samples.
 
     Samples outside the reference repeat its edge. Two passes with 14-bit intermediates.
     """
@@ -139,8 +149,8 @@ def compensate(reference: Ints, motion: Ints, chroma: bool) -> Ints:
 
 
 def predict(last: Ints, golden: Ints, motion: Ints, chroma: bool) -> Ints:
-    """Whole padded plane by the motion (rows, columns, 5) of its blocks: vectors into both frames, then 1, 2 or 3 for the
-    first, the second, or the mean of both, rounded up."""
+    """Whole padded plane by the motion (rows, columns, 5) of its blocks: vectors into both frames,
+    then 1, 2 or 3 for the first, the second, or the mean of both, rounded up."""
     size = 8 if chroma else 16
     source = motion[..., 4].repeat(size, 0).repeat(size, 1)
     a, b = compensate(last, motion[..., :2], chroma), compensate(golden, motion[..., 2:4], chroma)
@@ -148,13 +158,16 @@ def predict(last: Ints, golden: Ints, motion: Ints, chroma: bool) -> Ints:
 
 
 def satd_blocks(a: Ints, b: Ints) -> Ints:
-    """Sums of absolute Hadamard coefficients of the 8×8 differences in 16×16 blocks, over eight: (H/16, W/16)."""
+    """Sums of absolute Hadamard coefficients of the 8×8 differences in 16×16 blocks, over eight:
+    (H/16, W/16)."""
     h, w = a.shape
     hadamard = np.ones((1, 1), np.int64)
     while len(hadamard) < 8:
         hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
     parts = (a - b).reshape(h // 8, 8, w // 8, 8).swapaxes(1, 2)
-    sums: Ints = np.abs(hadamard @ parts @ hadamard).sum((2, 3)).reshape(h // 16, 2, w // 16, 2).sum((1, 3))
+    sums: Ints = (
+        np.abs(hadamard @ parts @ hadamard).sum((2, 3)).reshape(h // 16, 2, w // 16, 2).sum((1, 3))
+    )
     return (sums + 4) >> 3
 
 
@@ -165,7 +178,8 @@ def deblock_limits(q: int) -> tuple[int, int]:
 
 
 def deblock_vertical_edges(plane: Ints, active: NDArray[np.bool_], q: int, size: int) -> Ints:
-    """Filter the edges between horizontal neighbours; `active` (rows, columns - 1) tells which, block by block."""
+    """Filter the edges between horizontal neighbours; `active` (rows, columns - 1) tells which,
+    block by block."""
     beta, tc = deblock_limits(q)
     out = plane.copy()
     for column in range(active.shape[1]):
@@ -175,7 +189,11 @@ def deblock_vertical_edges(plane: Ints, active: NDArray[np.bool_], q: int, size:
         q0, q1, q2, q3 = (plane[:, x + k] for k in range(4))
         bend = abs(p2 - 2 * p1 + p0) + abs(q2 - 2 * q1 + q0)
         lines = lines & (bend < beta)
-        flat = (8 * (abs(p3 - p0) + abs(q3 - q0)) < 2 * beta) & (4 * bend < beta) & (abs(p0 - q0) < 4 * tc)
+        flat = (
+            (8 * (abs(p3 - p0) + abs(q3 - q0)) < 2 * beta)
+            & (4 * bend < beta)
+            & (abs(p0 - q0) < 4 * tc)
+        )
         delta = (9 * (q0 - p0) - 3 * (q1 - p1) + 8) >> 4
         short = lines & ~flat & (abs(delta) < 10 * tc)
         changes = (
@@ -194,7 +212,10 @@ def deblock_vertical_edges(plane: Ints, active: NDArray[np.bool_], q: int, size:
     return out
 
 
-def deblock(plane: Ints, across: NDArray[np.bool_], down: NDArray[np.bool_], q: int, size: int) -> Ints:
-    """Edges between horizontal neighbours (`across`, rows × (columns - 1)), then vertical ones (`down`)."""
+def deblock(
+    plane: Ints, across: NDArray[np.bool_], down: NDArray[np.bool_], q: int, size: int
+) -> Ints:
+    """Edges between horizontal neighbours (`across`, rows × (columns - 1)), then vertical ones
+    (`down`)."""
     plane = deblock_vertical_edges(plane, across, q, size)
     return deblock_vertical_edges(plane.T, down.T, q, size).T

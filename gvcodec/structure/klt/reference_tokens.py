@@ -1,4 +1,5 @@
-"""What the reference decoder (tests/oracle/klt.py) reads of a frame: tokens of the pyramid, motion of the blocks."""
+"""What the reference decoder (tests/oracle/klt.py) reads of a frame: tokens of the pyramid, motion
+of the blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ COARSE_COUNT = 64
 BANDS = 8
 LAST, GOLDEN = 1, 2
 Vector = tuple[int, int]
-#: Vectors into the last and the golden frame, and which of the two count (LAST, GOLDEN or both together); else (0, 0).
+#: Vectors into the last and the golden frame, and which of the two count (LAST, GOLDEN or both
+#: together); else (0, 0).
 Motion = tuple[Vector, Vector, int]
 STILL: Motion = ((0, 0), (0, 0), LAST)
 
@@ -33,7 +35,10 @@ class Tokens:
 
     def __init__(self, width: int, height: int) -> None:
         self.w, self.h = -(-width // 16), -(-height // 16)
-        self.level = [Level(-(-self.h // 2**n), -(-self.w // 2**n), COARSE_COUNT if n else 384) for n in range(LEVELS)]
+        self.level = [
+            Level(-(-self.h // 2**n), -(-self.w // 2**n), COARSE_COUNT if n else 384)
+            for n in range(LEVELS)
+        ]
         self.motion = np.zeros((self.h, self.w, 5), np.int64)  # the entries of `Motion` in a row
         self.motion[..., 4] = LAST
         self.has_golden = self.uses_golden = self.becomes_golden = False

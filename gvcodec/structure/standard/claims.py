@@ -1,8 +1,9 @@
 """What the payload of a standard bitstream claims to hold, looked at before a decoder sees it.
 
-A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can ask for much more: pictures of
-2^28 samples, or, in AV1, a thousand frames that are shown again. `check` refuses these. What it lets through decoders
-still check for themselves; the pictures they give are checked again in `gvcodec.structure.standard.codec`.
+A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can
+ask for much more: pictures of 2^28 samples, or, in AV1, a thousand frames that are shown again.
+`check` refuses these. What it lets through decoders still check for themselves; the pictures they
+give are checked again in `gvcodec.structure.standard.codec`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def padded(width: int, height: int) -> tuple[int, int]:
 
 
 def check(codec: str, payload: bytes, width: int, height: int) -> None:
-    """Raises `DamagedStreamError` for pictures larger than `padded(width, height)`, and for AV1 that does not show one frame."""
+    """Raises `DamagedStreamError` for pictures larger than `padded(width, height)`, and for AV1
+    that does not show one frame."""
     if codec == "av1":
         _check_av1(payload)
         return
@@ -47,7 +49,9 @@ def _check_av1(payload: bytes) -> None:
             # show_existing_frame; or behind it and two bits of frame type, show_frame.
             shown += bool(body[0] & 0x80 or body[0] & 0x10)
     if shown != 1:
-        raise DamagedStreamError(f"a packet of the structure layer shows {counted(shown, 'frame')} instead of one")
+        raise DamagedStreamError(
+            f"a packet of the structure layer shows {counted(shown, 'frame')} instead of one"
+        )
 
 
 def _size_in(codec: str, nal: bytes) -> tuple[int, int] | None:
@@ -97,7 +101,8 @@ def _vvc_size(bits: _Bits) -> tuple[int, int]:
 
 
 class _Bits:
-    """Bits of a unit behind its head of two bytes, without emulation prevention. Raises `DamagedStreamError` at the end."""
+    """Bits of a unit behind its head of two bytes, without emulation prevention. Raises
+    `DamagedStreamError` at the end."""
 
     def __init__(self, nal: bytes) -> None:
         data = nal[2:_LOOKED_AT].replace(b"\0\0\3", b"\0\0")

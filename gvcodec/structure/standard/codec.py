@@ -1,9 +1,11 @@
-"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d), H.265 (x265) or H.266 (VVenC), both decoded by FFmpeg.
+"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d), H.265 (x265) or
+H.266 (VVenC), both decoded by FFmpeg.
 
-Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly better. At scale
-3/4 or 1/2 the coded picture is smaller and loop frames come back at full size through the filters of
-`gvcodec.structure.resample`. All decoders are exact by standard, so loop frames are the same everywhere; `StandardEncoder`
-gets its loop frames from its own decoder. Sizes that the encoders cannot code are padded by edge replication.
+Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly
+better. At scale 3/4 or 1/2 the coded picture is smaller and loop frames come back at full size
+through the filters of `gvcodec.structure.resample`. All decoders are exact by standard, so loop
+frames are the same everywhere; `StandardEncoder` gets its loop frames from its own decoder. Sizes
+that the encoders cannot code are padded by edge replication.
 """
 
 from __future__ import annotations
@@ -35,15 +37,18 @@ MIN_GOP = 12
 
 
 class StandardEncoder:
-    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), 63/51 of x265's, or makes VVenC's QP (12 … 48, in one thread).
+    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), 63/51 of x265's, or
+    makes VVenC's QP (12 … 48, in one thread).
 
-    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda (av1, vvc), or takes off the log of the
-    rate from frame `trim_from` on, which leaves the frames before as they are (hevc).
-    `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or VVenC otherwise, 0 (slowest) … 10 or 4, None = 2.
-    `params` are options of SVT-AV1 on top, such as `FOR_THE_EYE`.
+    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda (av1,
+    vvc), or takes off the log of the rate from frame `trim_from` on, which leaves the frames before
+    as they are (hevc). `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
+    VVenC otherwise, 0 (slowest) … 10 or 4, None = 2. `params` are options of SVT-AV1 on top, such
+    as `FOR_THE_EYE`.
 
-    `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the first frame. Random access (hierarchical B frames, delay of up
-    to a hundred frames) unless `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
+    `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
+    first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
+    `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
     """
 
     def __init__(
@@ -66,7 +71,9 @@ class StandardEncoder:
         if low_delay and not standard_of(codec).low_delay:
             raise UsageError(f"the {codec} structure layer has no form of low delay")
         if not 0 <= q <= MAX_Q or keyint < 0:
-            raise UsageError(f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}")
+            raise UsageError(
+                f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}"
+            )
         self._strip = loaded(standard_of(codec).strip)
         self._q = q
         self._keyint = keyint
@@ -80,7 +87,9 @@ class StandardEncoder:
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
-        begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        begins = (
+            self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        )
         key = force_key or not self._since_key or begins or self._since_key == self._keyint > 0
         self._since_key = 1 if key else self._since_key + 1
         return self._decoded(self._encoder.encode(self._resampler.down(planes), key))
@@ -107,10 +116,16 @@ class StandardEncoder:
 
 
 class StandardDecoder(Shared):
-    """Decoder of the plug; loop frames come out at full size. With `low_delay` none is held back for parallel work."""
+    """Decoder of the plug; loop frames come out at full size. With `low_delay` none is held back
+    for parallel work."""
 
     def __init__(
-        self, fmt: VideoFormat, codec: str, scale: Fraction = Fraction(1), threads: int = 0, low_delay: bool = False
+        self,
+        fmt: VideoFormat,
+        codec: str,
+        scale: Fraction = Fraction(1),
+        threads: int = 0,
+        low_delay: bool = False,
     ) -> None:
         super().__init__()
         self._resampler = Resampler(fmt.width, fmt.height, scale)
@@ -138,16 +153,20 @@ class StandardDecoder(Shared):
 
     @in_turn
     def flush(self) -> list[Planes]:
-        """Release the rest. Raises `DamagedStreamError` when there are not as many frames as packets."""
+        """Release the rest. Raises `DamagedStreamError` when there are not as many frames as
+        packets."""
         loops = self._decode(None)
         if self._owed:
-            raise DamagedStreamError(f"{counted(abs(self._owed), 'frame')} of the structure layer could not be decoded")
+            raise DamagedStreamError(
+                f"{counted(abs(self._owed), 'frame')} of the structure layer could not be decoded"
+            )
         return loops
 
     @in_turn
     def abandon(self) -> list[Planes]:
         loops: list[Planes] = []
-        # AV1 packets come in display order; H.265 ones do not, and one of those held back may follow a lost one.
+        # AV1 packets come in display order; H.265 ones do not, and one of those held back may
+        # follow a lost one.
         if self._in_display_order and self._owed:
             with contextlib.suppress(DamagedStreamError):
                 loops = self._decode(None)
@@ -162,8 +181,14 @@ class StandardDecoder(Shared):
         if self._owed < 0:
             raise DamagedStreamError("the structure layer has more frames than packets")
         for frame in frames:
-            if (frame.width, frame.height) != self._size or frame.format.name != "yuv420p10le" or frame.is_corrupt:
-                raise DamagedStreamError("the structure layer is not the one that the header promises")
+            if (
+                (frame.width, frame.height) != self._size
+                or frame.format.name != "yuv420p10le"
+                or frame.is_corrupt
+            ):
+                raise DamagedStreamError(
+                    "the structure layer is not the one that the header promises"
+                )
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
 
 
@@ -183,6 +208,8 @@ def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
     )
 
 
-def open_decoder_of(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> StandardDecoder:
+def open_decoder_of(
+    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+) -> StandardDecoder:
     """As `gvcodec.bases` wants it."""
     return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)

@@ -1,4 +1,5 @@
-"""Display order of standard bitstreams, found by decoding: H.265 and H.266 packets come in decode order, all others as they are shown."""
+"""Display order of standard bitstreams, found by decoding: H.265 and H.266 packets come in decode
+order, all others as they are shown."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from gvcodec.bases import base_of, standard_of
 from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
 
 
-def numbers_shown(payloads: Sequence[bytes], base: str, size: tuple[int, int], flush: bool = True) -> list[int]:
-    """Numbers of the payloads whose frames come out, in display order; pictures have `size`. Raises `DamagedStreamError`."""
+def numbers_shown(
+    payloads: Sequence[bytes], base: str, size: tuple[int, int], flush: bool = True
+) -> list[int]:
+    """Numbers of the payloads whose frames come out, in display order; pictures have `size`. Raises
+    `DamagedStreamError`."""
     decoder = open_decoder(base, *size, threads=1)
     order: list[int] = []
     for number, payload in enumerate([*payloads, None] if flush else payloads):
@@ -28,12 +32,14 @@ def reordered(base: str) -> bool:
 
 
 def leading_frames(payloads: Sequence[bytes], base: str, size: tuple[int, int]) -> int:
-    """How many packets from the start of an incomplete GOP hold just as many frames from its start in display order."""
+    """How many packets from the start of an incomplete GOP hold just as many frames from its start
+    in display order."""
     if not reordered(base):
         return len(payloads)
     # Without flush a decoder gives only frames that no later packet can come before.
     shown = numbers_shown(payloads, base, size, flush=False)
-    # In H.265 as coded here the key frame is the first of its GOP in both orders; VVenC's is shown after up to 31 others.
+    # In H.265 as coded here the key frame is the first of its GOP in both orders; VVenC's is shown
+    # after up to 31 others.
     highest, leading = -1, int(standard_of(base).key_first and len(payloads) > 0)
     for count, number in enumerate(shown, 1):
         highest = max(highest, number)

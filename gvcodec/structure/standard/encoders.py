@@ -1,6 +1,8 @@
-"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 and x265 inside PyAV, VVenC as a program (`gvcodec.structure.standard.vvenc`).
+"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 and x265 inside PyAV, VVenC
+as a program (`gvcodec.structure.standard.vvenc`).
 
-They get 10-bit planes of the size that is coded and give access units in decode order; keyframes come where the caller wants them.
+They get 10-bit planes of the size that is coded and give access units in decode order; keyframes
+come where the caller wants them.
 """
 
 from __future__ import annotations
@@ -23,27 +25,32 @@ from gvcodec.structure.standard.vvenc import VvcEncoder
 from gvcodec.types import Colour, Plane, Planes
 
 _LIBRARIES = {"av1": "libsvtav1", "hevc": "libx265"}
-#: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and 6 to 12 % more bits.
+#: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and
+#: 6 to 12 % more bits.
 USUAL_PRESET = 2
 #: Presets for trials.
 _QUICK = {"av1": 8, "vvc": 4}
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
-#: For the eye: decisions that keep texture (preset 4: at equal LPIPS-VGG 8 % fewer bytes, at equal DISTS 26 %, at equal PSNR 8 % more).
+#: For the eye: decisions that keep texture (preset 4: at equal LPIPS-VGG 8 % fewer bytes, at equal
+#: DISTS 26 %, at equal PSNR 8 % more).
 FOR_THE_EYE = ("tune=0", "ac-bias=4")
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
 _X265_PRESET = "medium"
 _X265_QUICK = "superfast"
 _INTRA = 1
-#: SVT-AV1 takes no higher frame rate, VVenC none below one. They need it for their rate control only; timestamps are kept elsewhere.
+#: SVT-AV1 takes no higher frame rate, VVenC none below one. They need it for their rate control
+#: only; timestamps are kept elsewhere.
 _MAX_RATE = Fraction(240)
 _MIN_RATE = {"av1": Fraction(0), "hevc": Fraction(0), "vvc": Fraction(1)}
-#: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's own header knows.
+#: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's
+#: own header knows.
 _TAKEN = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
 _UNSPECIFIED = 2
-#: Side of the blocks that a screen is told by, in 8-bit steps how far values of one lie apart, and the share of such blocks.
+#: Side of the blocks that a screen is told by, in 8-bit steps how far values of one lie apart, and
+#: the share of such blocks.
 _BLOCK, _FAR, _DRAWN = 16, 64, 0.08
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
 _NEVER = 1 << 20
@@ -87,9 +94,18 @@ def open_encoder(
 
 
 class LibraryEncoder(Shared):
-    """SVT-AV1 or x265, by PyAV. `encode` raises `UsageError` for a size that the encoder does not take."""
+    """SVT-AV1 or x265, by PyAV. `encode` raises `UsageError` for a size that the encoder does not
+    take."""
 
-    def __init__(self, codec: str, width: int, height: int, rate: Fraction, colour: Colour, settings: Settings) -> None:
+    def __init__(
+        self,
+        codec: str,
+        width: int,
+        height: int,
+        rate: Fraction,
+        colour: Colour,
+        settings: Settings,
+    ) -> None:
         super().__init__()
         # SVT-AV1 prints its settings unless told not to, before its own options are read.
         os.environ.setdefault("SVT_LOG", "0")
@@ -146,11 +162,18 @@ class LibraryEncoder(Shared):
 
 
 def _preset(codec: str, settings: Settings) -> int:
-    return _QUICK[codec] if settings.quick else USUAL_PRESET if settings.preset is None else settings.preset
+    return (
+        _QUICK[codec]
+        if settings.quick
+        else USUAL_PRESET
+        if settings.preset is None
+        else settings.preset
+    )
 
 
 def _leave_realtime() -> None:
-    """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they starve the machine."""
+    """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they
+    starve the machine."""
     if hasattr(os, "sched_setscheduler"):
         tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
         for task in tasks:
@@ -161,26 +184,38 @@ def _leave_realtime() -> None:
 def _told(colour: Colour) -> Colour:
     """Colour as the encoders are told of it."""
     codes = (colour.primaries, colour.transfer, colour.matrix)
-    p, t, m = (code if code in taken else _UNSPECIFIED for code, taken in zip(codes, _TAKEN, strict=True))
+    p, t, m = (
+        code if code in taken else _UNSPECIFIED for code, taken in zip(codes, _TAKEN, strict=True)
+    )
     return Colour(p, t, m, colour.full_range, colour.chroma_location)
 
 
 def looks_drawn(luma: Plane) -> bool:
-    """Whether a picture (10-bit luma) looks like a computer's screen: many blocks of which half has one value and the rest others far from it.
+    """Whether a picture (10-bit luma) looks like a computer's screen: many blocks of which half has
+    one value and the rest others far from it.
 
-    SVT-AV1's own test takes smooth natural pictures for screens too, and then searches for repetitions in them, in ten times the time."""
+    SVT-AV1's own test takes smooth natural pictures for screens too, and then searches for
+    repetitions in them, in ten times the time."""
     rows, columns = (n // _BLOCK * _BLOCK for n in luma.shape)
-    blocks = (luma[:rows, :columns] >> 2).astype(np.uint8).reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
+    blocks = (
+        (luma[:rows, :columns] >> 2)
+        .astype(np.uint8)
+        .reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
+    )
     values = np.sort(blocks.swapaxes(1, 2).reshape(-1, _BLOCK * _BLOCK), 1)
     half = values.shape[1] // 2
     flat = (values[:, half:] == values[:, :-half]).any(1)
-    return bool(rows and columns and (flat & (values[:, -1] - values[:, 0] >= _FAR)).mean() > _DRAWN)
+    return bool(
+        rows and columns and (flat & (values[:, -1] - values[:, 0] >= _FAR)).mean() > _DRAWN
+    )
 
 
 def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
     q, threads = settings.q, settings.threads
     params = (
-        [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * settings.low_delay + [f"scm={int(looks_drawn(luma))}"]
+        [f"lp={threads}"] * (threads > 0)
+        + ["pred-struct=1"] * settings.low_delay
+        + [f"scm={int(looks_drawn(luma))}"]
     )
     params += settings.params
     if q != round(q):
@@ -189,7 +224,11 @@ def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
     if settings.trim:
         factor = min(_LAMBDA_LIMIT, round(128 * math.exp(settings.trim)))
         params.append("lambda-scale-factors=" + ",".join([str(factor)] * _FRAME_KINDS))
-    return {"preset": str(_preset("av1", settings)), "crf": str(max(1, round(q))), "svtav1-params": ":".join(params)}
+    return {
+        "preset": str(_preset("av1", settings)),
+        "crf": str(max(1, round(q))),
+        "svtav1-params": ":".join(params),
+    }
 
 
 def _hevc_options(settings: Settings, luma: Plane) -> dict[str, str]:
@@ -210,9 +249,18 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
     # The other tags of colour find their way by themselves.
     params.append(f"VideoFullRange={int(full_range)}")
     if settings.trim:
-        params.append("LambdaModifier=" + ",".join([f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS))
+        params.append(
+            "LambdaModifier=" + ",".join([f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS)
+        )
     qp = round(_VVENC_FINEST + settings.q * _VVENC_STEP)
-    return ["-preset", _VVENC_PRESETS[_preset("vvc", settings)], "-qp", str(qp), "-vvenc-params", ":".join(params)]
+    return [
+        "-preset",
+        _VVENC_PRESETS[_preset("vvc", settings)],
+        "-qp",
+        str(qp),
+        "-vvenc-params",
+        ":".join(params),
+    ]
 
 
 _OPTIONS = {"av1": _av1_options, "hevc": _hevc_options}

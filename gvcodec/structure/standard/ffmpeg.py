@@ -16,7 +16,8 @@ _DAV1D = "libdav1d"
 
 
 def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bool = False) -> Any:
-    """A decoder of pictures of this size. The bitstream's own idea of its size does not decide about memory.
+    """A decoder of pictures of this size. The bitstream's own idea of its size does not decide
+    about memory.
 
     Where its threads cannot be started it works in one. Raises `MemoryError`."""
     columns, rows = padded(width, height)
@@ -37,7 +38,8 @@ def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bo
 
 
 def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
-    """The payload of a packet for a decoder. Raises `DamagedStreamError` when it claims more than one picture of this size."""
+    """The payload of a packet for a decoder. Raises `DamagedStreamError` when it claims more than
+    one picture of this size."""
     check(base, payload, width, height)
     return packet_of(loaded(standard_of(base).restore)(payload))
 

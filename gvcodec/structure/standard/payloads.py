@@ -1,10 +1,11 @@
 """Payloads of standard bitstreams without what a decoder does not need, and back.
 
-AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last OBU without a size
-field; two to four bytes less a frame. H.265 and H.266 (Annex B): one NAL unit without start code, of H.266 without the first
-byte, which is zero; more than one, and one whose first byte would be above 0x7f, are preceded by 0x80 | count and the sizes of all but
-the last as LEB128; no SEI and no access unit delimiters. Functions named `restore_…` raise `DamagedStreamError` for anything
-that does not parse.
+AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last
+OBU without a size field; two to four bytes less a frame. H.265 and H.266 (Annex B): one NAL unit
+without start code, of H.266 without the first byte, which is zero; more than one, and one whose
+first byte would be above 0x7f, are preceded by 0x80 | count and the sizes of all but the last as
+LEB128; no SEI and no access unit delimiters. Functions named `restore_…` raise `DamagedStreamError`
+for anything that does not parse.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _START_CODE = b"\x00\x00\x00\x01"
 def packet_of(data: bytes) -> av.Packet:
     """A packet whose bytes belong to FFmpeg.
 
-    Those of `av.Packet(data)` belong to Python, and a decoder's thread that lets go of them waits for the interpreter's lock:
-    for ever, when the interpreter is just closing that decoder.
+    Those of `av.Packet(data)` belong to Python, and a decoder's thread that lets go of them waits
+    for the interpreter's lock: for ever, when the interpreter is just closing that decoder.
     """
     packet = av.Packet(len(data))
     packet.update(data)
@@ -59,7 +60,8 @@ def obus_of(data: bytes) -> list[tuple[int, bytes]]:
 def _obus(data: bytes) -> list[bytes]:
     """OBUs of a temporal unit, each with a size field; the last may come without."""
     return [
-        bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body for head, extension, body in _parsed(data)
+        bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body
+        for head, extension, body in _parsed(data)
     ]
 
 
@@ -70,7 +72,9 @@ def _parsed(data: bytes) -> list[tuple[int, bytes, bytes]]:
     while len(cursor):
         head = cursor.uint(1)
         extension = cursor.take(1) if head & _OBU_EXTENDED else b""
-        obus.append((head, extension, cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor))))
+        obus.append(
+            (head, extension, cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor)))
+        )
     if not obus:
         raise DamagedStreamError("empty packet")
     return obus
@@ -112,7 +116,11 @@ def _nals(unit: bytes) -> list[bytes]:
 def _joined(nals: list[bytes]) -> bytes:
     if len(nals) == 1 and nals[0][0] < _NAL_COUNTED:
         return nals[0]
-    return bytes([_NAL_COUNTED | len(nals)]) + b"".join(encode_var(len(nal)) for nal in nals[:-1]) + b"".join(nals)
+    return (
+        bytes([_NAL_COUNTED | len(nals)])
+        + b"".join(encode_var(len(nal)) for nal in nals[:-1])
+        + b"".join(nals)
+    )
 
 
 def _parted(payload: bytes) -> list[bytes]:

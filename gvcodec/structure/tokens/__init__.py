@@ -1,1 +1,2 @@
-"""Base tokens: windows of a frame as one-dimensional latent tokens (`model`), coded by an integer network."""
+"""Base tokens: windows of a frame as one-dimensional latent tokens (`model`), coded by an integer
+network."""

@@ -1,8 +1,10 @@
-"""What the entropy model of base tokens knows beside the values of its own stream, in integers (NumPy).
+"""What the entropy model of base tokens knows beside the values of its own stream, in integers
+(NumPy).
 
-K tokens of C integers a window go one after the other. Side activations of each integer (uint8, 0…127): which channel and which
-token it is, the same integer in the frame before and how large its whole token was, the integer memory (a running mean
-of magnitudes since the keyframe), how much the frame before held in all, `q` and the count of tokens.
+K tokens of C integers a window go one after the other. Side activations of each integer (uint8,
+0…127): which channel and which token it is, the same integer in the frame before and how large its
+whole token was, the integer memory (a running mean of magnitudes since the keyframe), how much the
+frame before held in all, `q` and the count of tokens.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: Values before it that the network sees of its stream, latest first: the token before and what is there of its own.
+#: Values before it that the network sees of its stream, latest first: the token before and what is
+#: there of its own.
 REACH = 16
 #: Inputs besides those that tell token and channel.
 _OTHERS = 6
-#: Weight of a new frame in the memory is 1 / 2^_DECAY; magnitudes count up to _LARGE, in steps of 1 / _UNIT.
+#: Weight of a new frame in the memory is 1 / 2^_DECAY; magnitudes count up to _LARGE, in steps of 1
+#: / _UNIT.
 _DECAY, _LARGE, _UNIT = 2, 31, 32
 
 Integers = NDArray[np.int32]
@@ -26,7 +30,8 @@ def side_count(tokens: int, channels: int) -> int:
 
 
 def side(last: Integers, level: Integers, q: int, counts: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """(N, K·C, n) for the tokens of the frame before (N, K, C), the memory (N, K, C), and the counts of tokens (N,)."""
+    """(N, K·C, n) for the tokens of the frame before (N, K, C), the memory (N, K, C), and the
+    counts of tokens (N,)."""
     n, k, c = last.shape
     out = np.zeros((n, k, c, side_count(k, c)), np.uint8)
     out[:, :, np.arange(c), np.arange(c)] = 127

@@ -9,8 +9,8 @@
               token by token, channel by channel; tables by the integer network of the model from `entropy.side` and
               the values before
 
-`Entropy` is one side's state: it changes with every frame, encoded or decoded, and starts anew at a keyframe. Raises
-`DamagedStreamError` for bytes that mean nothing.
+`Entropy` is one side's state: it changes with every frame, encoded or decoded, and starts anew at a
+keyframe. Raises `DamagedStreamError` for bytes that mean nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.entropy import Integers
 
-#: Windows whose tokens go into one packet: fewer bytes of framing against work that can be done side by side.
+#: Windows whose tokens go into one packet: fewer bytes of framing against work that can be done
+#: side by side.
 ROW = 4
 #: Largest magnitude of a token's integer.
 LARGEST = 127
@@ -51,7 +52,8 @@ class Entropy:
         self._level = np.zeros(self._shape, np.int32)
 
     def encode(self, tokens: Integers, counts: NDArray[np.int64]) -> bytes:
-        """The payload of a frame. Of `tokens` (N, K, C) the first `counts` (N,) of each window are coded."""
+        """The payload of a frame. Of `tokens` (N, K, C) the first `counts` (N,) of each window are
+        coded."""
         if not counts.any():
             return b""
         with_tokens = np.flatnonzero(counts)
@@ -59,7 +61,9 @@ class Entropy:
         side = entropy.side(self._last, self._level, self.q, counts)
         values = tokens.reshape(len(tokens), -1)
         packets = streams.encode_predicted(
-            self._network, *(self._joined(part, rows, counts) for part in (side, values)), self._steps(rows, counts)
+            self._network,
+            *(self._joined(part, rows, counts) for part in (side, values)),
+            self._steps(rows, counts),
         )
         self._remember(tokens, counts)
         framed = [encode_var(len(packet)) + packet for packet in packets[:-1]] + packets[-1:]
@@ -76,7 +80,9 @@ class Entropy:
         packets = [cursor.take(cursor.var()) for _ in rows[:-1]] + [cursor.take(len(cursor))]
         side = entropy.side(self._last, self._level, self.q, counts)
         steps = self._steps(rows, counts)
-        values, whole = streams.decode_predicted(self._network, self._joined(side, rows, counts), packets, steps)
+        values, whole = streams.decode_predicted(
+            self._network, self._joined(side, rows, counts), packets, steps
+        )
         if not whole.all() or np.abs(values).max(initial=0) > LARGEST:
             raise DamagedStreamError("tokens that no encoder makes")
         found = np.zeros((windows, tokens * channels), np.int32)
@@ -94,7 +100,9 @@ class Entropy:
         """About what each window takes, (N,)."""
         side = entropy.side(self._last, self._level, self.q, counts)
         values = tokens.reshape(len(tokens), -1)
-        packets = streams.encode_predicted(self._network, side, values, (counts * tokens.shape[2]).astype(np.int32))
+        packets = streams.encode_predicted(
+            self._network, side, values, (counts * tokens.shape[2]).astype(np.int32)
+        )
         return np.array([8.0 * len(packet) for packet in packets])
 
     def _remember(self, tokens: Integers, counts: NDArray[np.int64]) -> None:
@@ -130,14 +138,18 @@ class Entropy:
             raise DamagedStreamError("impossible counts of tokens")
         if kind == _SAME:
             return np.full(windows, n, np.int64)
-        bits = np.unpackbits(np.frombuffer(cursor.take(-(-windows // 8)), np.uint8), bitorder="little")
+        bits = np.unpackbits(
+            np.frombuffer(cursor.take(-(-windows // 8)), np.uint8), bitorder="little"
+        )
         if bits[windows:].any() or not bits[:windows].any():
             raise DamagedStreamError("impossible counts of tokens")
         return bits[:windows].astype(np.int64) * n
 
     def _count_tables(self) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
         windows = self._shape[0]
-        return np.full((1, windows), _COUNT_SCALE, np.uint8), np.full((1, windows), _COUNT_MEAN, np.int16)
+        return np.full((1, windows), _COUNT_SCALE, np.uint8), np.full(
+            (1, windows), _COUNT_MEAN, np.int16
+        )
 
     @staticmethod
     def _rows(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
