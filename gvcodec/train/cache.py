@@ -3,7 +3,8 @@
 One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record array with `RUNS` runs of
 `LENGTH` consecutive frames in windows of `WINDOW` luma pixels, and one line in `index.jsonl`:
 `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields, 4:2:0 with the planes flattened one after the other:
-`loop` (LENGTH, 1.5·WINDOW²) uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros).
+`loop` (LENGTH, 1.5·WINDOW²) uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros),
+`bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display order.
 
 `material.json` names the data set: `{"manifest_sha256"}` of the manifest that stands beside the folder of clips.
 
@@ -26,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from gvcodec.appearance.motion import BLOCK, search
+from gvcodec.bases import base_of
 from gvcodec.errors import MediaError
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure import StructureEncoder
@@ -39,6 +41,7 @@ RECORD = np.dtype(
         ("loop", "<u2", (LENGTH, WINDOW * WINDOW * 3 // 2)),
         ("source", "u1", (LENGTH, WINDOW * WINDOW * 3 // 2)),
         ("motion", "<i2", (LENGTH, 2, WINDOW // BLOCK, WINDOW // BLOCK)),
+        ("bpp", "<f4", (LENGTH,)),
     ]
 )
 
@@ -63,22 +66,24 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
 
 def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
-) -> tuple[list[Planes], float]:
-    """Loop frames and rate in bpp of one clip in one structure layer, random access, one keyframe."""
+) -> tuple[list[Planes], list[float]]:
+    """Loop frames of one clip in one structure layer, random access, one keyframe, and bpp of the packets in their order."""
     encoder: StructureEncoder = (
         KltEncoder(fmt.width, fmt.height, q, threads=1)
         if base == "klt"
         else StandardEncoder(fmt, base, q, scale=scale, threads=1)
     )
-    loops, size = [], 0
+    loops, sizes = [], []
     for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
         loops += coded.loops
-        size += sum(len(packet.payload) for packet in coded.packets)
-    return loops, size * 8 / (len(source) * fmt.width * fmt.height)
+        sizes += [len(packet.payload) * 8 / (fmt.width * fmt.height) for packet in coded.packets]
+    return loops, sizes
 
 
-def make_records(source: list[Planes], loop: list[Planes], rng: random.Random) -> NDArray[np.void]:
-    """`RUNS` random windows (on the block grid) and starting times from one coded clip."""
+def make_records(
+    source: list[Planes], loop: list[Planes], sizes: list[float], rng: random.Random
+) -> NDArray[np.void]:
+    """`RUNS` random windows (on the block grid) and starting times from one coded clip. `sizes`: bpp of each frame."""
     height, width = source[0][0].shape
     records = np.zeros(RUNS, RECORD)
     for record in records:
@@ -88,6 +93,7 @@ def make_records(source: list[Planes], loop: list[Planes], rng: random.Random) -
         rows, cols = slice(top // BLOCK, (top + WINDOW) // BLOCK), slice(left // BLOCK, (left + WINDOW) // BLOCK)
         for k in range(LENGTH):
             record["loop"][k] = _window(loop[start + k], top, left)
+            record["bpp"][k] = sizes[start + k]
             record["source"][k] = np.minimum((_window(source[start + k], top, left) + 2) >> 2, 255)
             if k:
                 record["motion"][k] = search(loop[start + k][0], loop[start + k - 1][0]).numpy()[:, rows, cols]
@@ -153,8 +159,11 @@ def main() -> None:
             continue
         if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
             continue
-        loop, bpp = encode_clip(source, fmt, base, q, scale)
-        records = make_records(source, loop, random.Random(f"{options.seed}-{number}"))
+        loop, sizes = encode_clip(source, fmt, base, q, scale)
+        standard = base_of(base).standard
+        shown = [0.0] * len(loop) if standard is not None and standard.reordered else sizes
+        records = make_records(source, loop, shown, random.Random(f"{options.seed}-{number}"))
+        bpp = sum(sizes) / len(sizes)
         partial = target.with_suffix(".part")
         with open(partial, "wb") as file:
             np.save(file, records)
