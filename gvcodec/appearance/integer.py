@@ -27,198 +27,35 @@ where the picture has no direction all get the same.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bases import painted
-from gvcodec.errors import MediaError
+from gvcodec.appearance.integer_model import (
+    CONDITION,
+    HEADS,
+    MIDDLE,
+    ZERO,
+    Ints,
+    Model,
+    condition,
+    halved,
+    log8,
+    rate,
+    times,
+)
 from gvcodec.types import Planes
 
-Ints = NDArray[np.int32]
+__all__ = ["CONDITION", "HEADS", "MIDDLE", "ZERO", "IntegerPainter", "Model", "condition", "rate"]
 PEAK = 1023
 BAND = 1023  # bands are cut here, in quarter codes
 DETAIL, COARSE = 8191, 2047  # added detail is cut here, in eighths of a code
 MAP = 16383
-SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
-CONDITION = 2 + len(painted()) + len(SCALES) + 1
 TENSOR_FLOOR = 4096
 GRAIN = 1232  # brings the fine noise band to 20 levels a standard deviation
 SIDE, REFRESH = 512, 32
-HEADS = 15  # gains, their ratios, amplitudes, their ratios (3 each), tint (2), keep
 SMOOTH = (1, 4, 6, 4, 1)
-#: Layers with an activation after them, in which `step` counts.
-ACTIVE = ("stem", "expand", "style", "enter", "middle")
-ZERO, MIDDLE = 8, 64  # zero points: of activations, and of signals, views and depthwise sums
-
-
-def halved(a: Ints, bits: int | Ints) -> Ints:
-    return (a + (1 << (np.asarray(bits, np.int32) - 1))) >> bits
-
-
-def times(a: Ints, b: Ints | int) -> Ints:
-    return (a * b + 16384) >> 15
-
-
-def log8(a: Ints) -> Ints:
-    """8·log2, cut to the three bits after the first one: 8·k + next three bits, a in 8 … 2^24."""
-    k = np.frexp(a.astype(np.float64))[1].astype(np.int32) - 1
-    return 8 * k + ((a >> (k - 3)) & 7)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """`weight` (outputs, inputs, rows, columns) int8, the rest (outputs,) int32; see the module."""
-
-    weight: NDArray[np.int8]
-    bias: Ints
-    multiplier: Ints
-    shift: Ints
-    step: Ints
-
-    def sums(self, a: Ints, stride: int = 1) -> Ints:
-        """(inputs, h, w), zero points taken off → (outputs, h/stride, w/stride)."""
-        outputs, _, side, _ = self.weight.shape
-        _, h, w = a.shape
-        padded = np.pad(a, ((0, 0), (side // 2,) * 2, (side // 2,) * 2))
-        total = np.zeros((outputs, h // stride, w // stride), np.int32) + self.bias[:, None, None]
-        for dy in range(side):
-            for dx in range(side):
-                rows = padded[:, dy : dy + h : stride, dx : dx + w : stride]
-                total += np.tensordot(self.weight[:, :, dy, dx].astype(np.int32), rows, 1)
-        return total
-
-    def scaled(self, sums: Ints) -> Ints:
-        m, s = self.multiplier[:, None, None], self.shift[:, None, None]
-        return halved(np.clip(sums, -(1 << 20), 1 << 20) * m, s)
-
-    def silu(self, sums: Ints) -> Ints:
-        """The activation before it is rounded to its channel's step, in 1/2^14."""
-        v = np.clip(self.scaled(sums), -1023, 1023)
-        return v * np.clip(v + 128, 0, 256)
-
-    def levels(self, value: Ints) -> Ints:
-        """Rounded to 0…127, zero point taken off again."""
-        return np.clip(halved(value, self.step[:, None, None]), -ZERO, 127 - ZERO)
-
-
-def condition(base: str, scale: Fraction, q: int) -> Ints:
-    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's."""
-    x = np.zeros(CONDITION, np.int32)
-    x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
-    x[2 + painted().index(base)] = 256
-    nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
-    x[2 + len(painted()) + nearest] = 256
-    return x
-
-
-def rate(size: int, width: int, height: int) -> int:
-    """A frame's own entry of the condition: `size` bytes of its packet, about -1…1.5 in 1/256.
-    0 where packets do not come in display order (`size` 0)."""
-    if not size:
-        return 0
-    return 8 * int(log8(np.array(8 + min(size * 65536 // (width * height), 1 << 20)))) - 432
-
-
-class Model:
-    """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise / expand /
-    project, view (of the trunk by style: multiplier and shift only), style, head, gate, enter,
-    middle, leave; `conditions`: (channels, CONDITION) for each block. `tuned` gives a changed one."""
-
-    def __init__(self, layers: dict[str, Layer], conditions: list[Ints]) -> None:
-        self.layers, self.conditions = layers, conditions
-        self.depth = len(conditions)
-
-    @staticmethod
-    def load(path: Path) -> Model:
-        """Raises `MediaError` when the file is missing or is no integer painter."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "np") as file:
-                json.loads((file.metadata() or {})["painter"])
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Model.of(found)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise MediaError(f"{path}: not an integer painter ({error})") from None
-
-    @staticmethod
-    def of(found: dict[str, NDArray[np.generic]]) -> Model:
-        """From tensors by name. Raises `KeyError`, `ValueError` for what does not fit."""
-        conditions: list[Ints] = []
-        while (name := f"blocks.{len(conditions)}.condition") in found:
-            conditions.append(found[name].astype(np.int32))
-        layers = {}
-        for name in (n.removesuffix(".multiplier") for n in found if n.endswith(".multiplier")):
-            m = found[f"{name}.multiplier"].astype(np.int32)
-            none = np.zeros((len(m), 1, 1, 1), np.int8)
-            parts = [found.get(f"{name}.{part}", 0 * m + 10) for part in ("bias", "shift", "step")]
-            bias, shift, step = (np.asarray(p).astype(np.int32) for p in parts)
-            weight = found.get(f"{name}.weight", none).astype(np.int8)
-            layers[name] = Layer(weight, bias, m, shift, step)
-        model = Model(layers, conditions)
-        model.check()
-        return model
-
-    def check(self) -> None:
-        """Raises `ValueError` where a number or a shape is out of what the definition allows."""
-        c = self.layers["style"].weight.shape[1]
-        for name, layer in self.layers.items():
-            n = len(layer.multiplier)
-            if not 1 <= n <= 512 or any(
-                len(p) != n for p in (layer.weight, layer.bias, layer.shift, layer.step)
-            ):
-                raise ValueError(f"{name} has another shape")
-            if layer.weight.shape[1] > 512 or layer.weight.shape[2:] not in ((1, 1), (3, 3), (5, 5)):
-                raise ValueError(f"{name} has another shape")
-            for part, low, high in (
-                (layer.bias, -(1 << 28), 1 << 28),
-                (layer.multiplier, 0, 1023),
-                (layer.shift, 1, 30),
-                (layer.step, 7, 14),
-            ):
-                if part.min() < low or part.max() > high:
-                    raise ValueError(f"{name}: a number is out of range")
-        r, s, q = (len(self.layers[n].bias) for n in ("enter", "style", "stem"))
-        wanted = {
-            "stem": (q, 12, 3, 3),
-            "stem2": (c - 16, q, 3, 3),
-            "statistics": (16, 16, 1, 1),
-            "view": (c, 1, 1, 1),
-            "style": (s, c, 1, 1),
-            "head": (HEADS, s, 1, 1),
-            "gate": (r, s, 1, 1),
-            "enter": (r, 16, 3, 3),
-            "middle": (r, r, 3, 3),
-            "leave": (6, r, 3, 3),
-        }
-        for i, table in enumerate(self.conditions):
-            wide = len(self.layers[f"blocks.{i}.expand"].bias)
-            wanted[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)
-            wanted[f"blocks.{i}.expand"] = (wide, c, 1, 1)
-            wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)
-            if table.shape != (c, CONDITION) or np.abs(table).max() > 65536:
-                raise ValueError(f"condition of block {i} is out of range")
-        found = {name: layer.weight.shape for name, layer in self.layers.items()}
-        if found != wanted or self.depth > 64:
-            raise ValueError("layers do not fit together")
-
-    def tuned(self, deltas: dict[str, tuple[NDArray[np.int64], int]]) -> Model:
-        """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift are
-        added, weights are cut to ±127, biases to ±2^28."""
-        layers = dict(self.layers)
-        for name, (values, shift) in deltas.items():
-            layer, part = name.rsplit(".", 1)
-            before = getattr(layers[layer], part)
-            limit = 127 if part == "weight" else 1 << 28
-            after = np.clip(before.astype(np.int64) + (values << shift).reshape(before.shape), -limit, limit)
-            fields = {**vars(layers[layer]), part: after.astype(before.dtype)}
-            layers[layer] = Layer(**fields)
-        return Model(layers, self.conditions)
 
 
 def _row_filter(x: Ints, taps: tuple[int, ...], axis: int, step: int = 1) -> Ints:
@@ -227,13 +64,14 @@ def _row_filter(x: Ints, taps: tuple[int, ...], axis: int, step: int = 1) -> Int
     pad = [(0, 0), (0, 0)]
     pad[axis] = (reach, reach)
     padded, n = np.pad(x, pad, mode="edge"), x.shape[axis]
-    parts = [t * np.take(padded, np.arange(i * step, i * step + n), axis) for i, t in enumerate(taps)]
+    places = [np.arange(i * step, i * step + n) for i in range(len(taps))]
+    parts = [t * np.take(padded, at, axis) for t, at in zip(taps, places, strict=True)]
     return np.sum(parts, axis=0, dtype=np.int32)
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Bands of one scale in quarter codes, and what is left. `three`: horizontal, vertical, diagonal."""
+    """Bands of a scale in quarter codes, what is left. `three`: horizontal, vertical, diagonal."""
 
     three: tuple[Ints, Ints, Ints]
     iso: Ints
@@ -262,7 +100,8 @@ def decimated(x: Ints) -> Ints:
     """Codes (H, W) → quarter codes (H/2, W/2): [1 3 3 1] down, then along."""
     r = [np.pad(x, ((1, 2), (0, 0)), mode="edge")[i::2][: len(x) // 2] for i in range(4)]
     down = halved(r[0] + 3 * (r[1] + r[2]) + r[3], 1)
-    c = [np.pad(down, ((0, 0), (1, 2)), mode="edge")[:, i::2][:, : x.shape[1] // 2] for i in range(4)]
+    wide, n = np.pad(down, ((0, 0), (1, 2)), mode="edge"), x.shape[1] // 2
+    c = [wide[:, i::2][:, :n] for i in range(4)]
     return halved(c[0] + 3 * (c[1] + c[2]) + c[3], 3)
 
 
@@ -303,7 +142,8 @@ def widened(maps: Ints) -> Ints:
         n = maps.shape[axis]
         place = np.arange(4 * n)
         before = place // 4 - (place % 4 < 2)
-        share = np.array([5, 7, 1, 3], np.int32)[place % 4].reshape((-1, 1) if axis == 1 else (1, -1))
+        share = np.array([5, 7, 1, 3], np.int32)[place % 4]
+        share = share.reshape((-1, 1) if axis == 1 else (1, -1))
         a = np.take(maps, np.clip(before, 0, n - 1), axis)
         b = np.take(maps, np.clip(before + 1, 0, n - 1), axis)
         maps = a + (((b - a) * share + 4) >> 3)
@@ -445,7 +285,8 @@ class IntegerPainter:
         parts = stem2.scaled(stem2.sums(a, 2)), beside.scaled(beside.sums(statistics))
         x = np.clip(np.concatenate(parts), -2047, 2047)
         for i, table in enumerate(self.model.conditions):
-            depthwise, expand, project = (layer[f"blocks.{i}.{n}"] for n in ("depthwise", "expand", "project"))
+            names = "depthwise", "expand", "project"
+            depthwise, expand, project = (layer[f"blocks.{i}.{name}"] for name in names)
             bias = depthwise.bias + halved((table * self.condition).sum(1, dtype=np.int32), 8)
             around = np.pad(x, ((0, 0), (2, 2), (2, 2)))
             h, w = x.shape[1:]
@@ -461,7 +302,7 @@ class IntegerPainter:
         return layer["style"].levels(layer["style"].silu(layer["style"].sums(seen)))
 
     def _residual(self, signal: Ints, grain: Ints, gate: Ints) -> Ints:
-        """Six channels at half resolution, eighths of a code: four phases of luma, two of chroma."""
+        """Six channels at half resolution, 1/8 code: four phases of luma, two of chroma."""
         enter, middle, leave = (self.model.layers[name] for name in ("enter", "middle", "leave"))
         first = halved(enter.silu(enter.sums(np.concatenate([signal, grain]))), 8)
         hidden = enter.levels(first * widened(gate))
@@ -471,7 +312,7 @@ class IntegerPainter:
     def _added(
         self, luma: Ints, chroma: Ints, noise: Ints, mismatch: Ints, known: Ints
     ) -> tuple[Ints, Ints, Ints]:
-        """Detail of luma (H, W), of chroma (2, H/2, W/2), share (H/2, W/2) to keep of the last, /2^15."""
+        """Detail of luma (H, W) and chroma (2, H/2, W/2); share to keep of the last (H/2, W/2)."""
         half, grain_half = decimated(luma), decimated(noise)
         scales = [bands(luma, fine=True), bands(half)]
         grains = [bands(noise, fine=True), bands(grain_half)]
@@ -500,7 +341,8 @@ class IntegerPainter:
             size, ratio = np.clip(size, -most, most), np.clip(ratio, -128, 128)
             return np.stack([size, *(halved(size * halved(ratio * d, 6), 8) for d in (c, s))], 1)
 
-        gain, amplitude = steered(found[:3], found[3:6], MAP), steered(found[6:9], found[9:12], DETAIL)
+        gain = steered(found[:3], found[3:6], MAP)
+        amplitude = steered(found[6:9], found[9:12], DETAIL)
         u = 128 - halved(mismatch * 1365, 16)
         trust = halved((np.maximum(u, 0) ** 4 >> 20) * known, 6)
         keep = (halved(205 * np.clip(found[14] + 128, 0, 256), 8) * trust + 1) >> 1

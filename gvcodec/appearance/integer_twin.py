@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance import integer as I
+from gvcodec.appearance.integer_model import log8 as _log8
 from gvcodec.appearance.motion import warp
 from gvcodec.appearance.renderer import FilterBank, RenderState
 from gvcodec.errors import MediaError
@@ -160,7 +161,7 @@ def squeezed(band: Tensor) -> Tensor:
 
 
 def log8(x: Tensor) -> Tensor:
-    return torch.from_numpy(I.log8(x.detach().round().int().cpu().numpy())).to(x)
+    return torch.from_numpy(_log8(x.detach().round().int().cpu().numpy())).to(x)
 
 
 def pooled(x: Tensor, side: int) -> Tensor:

@@ -2,7 +2,8 @@
 
     byte 0      0: paint nothing (output = loop frame), no more bytes. 1: a delta to the base renderer
     byte 1      bit i set: group i of `GROUPS` is present
-    then        one byte for each tensor of the groups present: step of its delta, 2^(−b/4), b in 8…80; 255: delta all zero
+    then        one byte for each tensor of the groups present: step of its delta, 2^(−b/4), b in 8…80; 255: delta all zero;
+                of the integer painter: 2^b in units of its integers, b in 0…20
     then        the deltas / step, integers −127…127, range-coded (`coder`), tensor by tensor
 
 Every way in which bytes can be wrong ends in `DamagedStreamError`.
@@ -74,29 +75,35 @@ def pack(deltas: list[Delta]) -> bytes:
 def unpack(payload: bytes, renderer: Renderer) -> dict[str, Tensor] | None:
     """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
+    shapes = {name: weight.shape for name, weight in renderer.named_parameters()}
+    sizes = {name: shape.numel() for name, shape in shapes.items()}
+    found = read(payload, sizes, range(_LOWEST, _HIGHEST + 1))
+    if found is None:
+        return None
+    return {
+        d.name: torch.from_numpy(d.values).float().mul_(step_of(d.exponent)).reshape(shapes[d.name])
+        for d in found
+    }
+
+
+def read(payload: bytes, sizes: dict[str, int], steps: range) -> list[Delta] | None:
+    """Bytes to deltas of tensors of these sizes; None for the identity. Raises `DamagedStreamError`."""
     if payload == IDENTITY:
         return None
     if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(GROUPS):
         raise DamagedStreamError("tuned weights: unknown kind or group")
     names = [name for i, group in enumerate(GROUPS) if payload[1] >> i & 1 for name in group]
     exponents = payload[2 : 2 + len(names)]
-    if len(exponents) < len(names) or any(
-        e != _EMPTY and not _LOWEST <= e <= _HIGHEST for e in exponents
-    ):
+    if len(exponents) < len(names) or any(e != _EMPTY and e not in steps for e in exponents):
         raise DamagedStreamError("tuned weights: a step is missing or out of range")
     coder = Decoder(payload[2 + len(names) :])
-    weights = dict(renderer.named_parameters())
-    deltas, kind = {}, 0
+    deltas: list[Delta] = []
     for name, exponent in zip(names, exponents, strict=True):
-        shape = weights[name].shape
         if exponent == _EMPTY:
             continue
-        values = [coder.get(kind) for _ in range(shape.numel())]
+        values = [coder.get(len(deltas)) for _ in range(sizes[name])]
         if any(abs(v) > LIMIT for v in values):
             raise DamagedStreamError("tuned weights: a value is out of range")
-        deltas[name] = (
-            torch.tensor(values, dtype=torch.float32).mul_(step_of(exponent)).reshape(shape)
-        )
-        kind += 1
+        deltas.append(Delta(name, np.array(values, np.int64), exponent))
     coder.finish()
     return deltas

@@ -274,8 +274,9 @@ class Renderer(nn.Module):
         """Paint the next frame of a GOP: rendered luma and chroma (not clipped) and the state for the frame after it.
 
         `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state` None). `fresh`: new noise and
-        the pixels to redraw (`texture.fresh`)."""
+        the pixels to redraw (`texture.fresh`). What `condition` has beyond its nine entries is not looked at."""
         b, _, h, w = luma.shape
+        condition = condition[:, :CONDITION]
         noise, redraw = fresh
         if state is None or vectors is None:
             noise = noise.expand(b, 1, h, w)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvcodec.appearance.integer import rate
 from gvcodec.appearance.motion import BLOCK
 from gvcodec.appearance.perceptual.objective import Batch
 from gvcodec.appearance.renderer import condition
@@ -44,21 +45,22 @@ class Cache:
         if not self.entries:
             raise UsageError(f"{folder}: the cache holds no {'held-out' if held_out else 'training'} clips")
         self.device = torch.device(device)
-        self.records = [self._open(folder / f"{entry['name']}.npy") for entry in self.entries]
+        self.records: list[tuple[Tensor, ...]] = [self._open(folder / f"{entry['name']}.npy") for entry in self.entries]
         self.rng = np.random.default_rng(seed)
 
-    def _open(self, path: Path) -> tuple[Tensor, Tensor, Tensor]:
-        """Loop frames (int16), sources (uint8) and vectors of all records of a file."""
+    def _open(self, path: Path) -> tuple[Tensor, ...]:
+        """Loop frames (int16), sources (uint8), vectors and the frames' own entries of the condition of all records of a file."""
         records = np.load(path, mmap_mode="c")  # copy on write: torch wants writable memory
         fields = (records["loop"].view("<i2"), records["source"], records["motion"])
-        return tuple(torch.from_numpy(field).to(self.device) for field in fields)  # type: ignore[return-value]
+        own = np.vectorize(lambda bpp: rate(int(bpp * (1 << 17)), 1 << 10, 1 << 10), otypes=[np.float32])(records["bpp"])
+        return tuple(torch.from_numpy(field).to(self.device) for field in (*fields, own))
 
     def digest(self) -> str:
         """SHA-256 over the index: which material a checkpoint has seen."""
         return hashlib.sha256(json.dumps(self.entries, sort_keys=True).encode()).hexdigest()
 
     def _run(self, entry: int, record: int, size: int, augment: bool) -> tuple[Tensor, ...]:
-        loops, sources, motion = self.records[entry]
+        loops, sources, motion, own = self.records[entry]
         loop, source, vectors = _planes(loops[record], 1023), _planes(sources[record], 1023 / 4), motion[record]
         free = (WINDOW - size) // BLOCK + 1
         top, left = (self.rng.integers(0, free, 2) if augment else np.array([free // 2, free // 2])) * BLOCK
@@ -71,7 +73,7 @@ class Cache:
                 parts[4] = parts[4] * torch.tensor(
                     [-1, 1] if axis == 2 else [1, -1], dtype=torch.int16, device=self.device
                 ).view(1, 2, 1, 1)
-        return tuple(parts)
+        return *parts, own[record]
 
     def batch(self, count: int, size: int, picks: list[tuple[int, int]] | None = None) -> Batch:
         """`count` random augmented crops of `size`², or the middle crops of the records `picks` (entry, record)."""
@@ -86,4 +88,4 @@ class Cache:
         conditions = torch.cat([condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries]).to(self.device)
         classes = torch.tensor([min(e["q"] // 8, 7) for e in entries], device=self.device)
         rates = torch.tensor([e["bpp"] for e in entries], dtype=torch.float32, device=self.device)
-        return Batch((runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes, rates)
+        return Batch((runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes, rates, runs[5])

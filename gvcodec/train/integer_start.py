@@ -19,7 +19,16 @@ from torch import Tensor, nn
 
 from gvcodec.appearance import integer as I
 from gvcodec.appearance.checkpoint import load_checkpoint
-from gvcodec.appearance.integer_twin import _FILL, _NOISE_SCALE, Bands, Block, IntegerRenderer, Layer, Numbers, decimated
+from gvcodec.appearance.integer_twin import (
+    _FILL,
+    _NOISE_SCALE,
+    Bands,
+    Block,
+    IntegerRenderer,
+    Layer,
+    Numbers,
+    decimated,
+)
 from gvcodec.appearance.perceptual.objective import render_run
 from gvcodec.appearance.renderer import BANDS, NOISE_UNIT, SIGNAL_GAIN, Renderer
 from gvcodec.appearance.renderer import CONDITION as FLOAT_CONDITION

@@ -24,6 +24,7 @@ import torch
 
 from gvcodec.appearance import perceptual
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
+from gvcodec.appearance.integer_twin import IntegerRenderer
 from gvcodec.appearance.perceptual.losses import SMALL
 from gvcodec.appearance.perceptual.objective import Objective, crop_rgb, render_run
 from gvcodec.appearance.perceptual.vgg import PerceptualLoss
@@ -37,7 +38,7 @@ from gvcodec.train.settings import read_settings
 class TrainConfig:
     """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock. `initial`: checkpoint whose
     weights a new run begins with, as far as they exist there; `begin_as`: base as which those of the cache are taken at first there;
-    `leader`: whose features the perceptual losses compare, see `perceptual.leading_weights`."""
+    `painter`: "float", or "integer", which begins with the integer painter `initial` (`integer_start` makes one) and its sizes; `leader`: whose features the perceptual losses compare, see `perceptual.leading_weights`."""
 
     cache: str
     out: str
@@ -45,6 +46,7 @@ class TrainConfig:
     depth: int = 6
     style: int = 32
     residual: int = 24
+    painter: str = "float"
     initial: str = ""
     begin_as: str = ""
     leader: str = ""
@@ -60,6 +62,7 @@ class TrainConfig:
     energy: float = 0.03
     temporal: float = 30.0
     guard: float = 0.1
+    contrast: float = 0.0
     validate_minutes: float = 10.0
     validate_samples: int = 16
     threads: int = 0
@@ -76,6 +79,16 @@ def _take_as(renderer: Renderer, bases: set[str], known: str) -> None:
                 block.condition.weight[:, slot(base)] = block.condition.weight[:, slot(known)]
 
 
+def _new(config: TrainConfig) -> Renderer | IntegerRenderer:
+    """What a run begins with. Raises `UsageError`, `MediaError`."""
+    if config.painter == "integer":
+        return IntegerRenderer.load(Path(config.initial)).train().requires_grad_(True)
+    if config.painter != "float":
+        raise UsageError("painter is float or integer")
+    sizes = RendererConfig(**{f.name: getattr(config, f.name) for f in fields(RendererConfig)})
+    return new_renderer(sizes, config.seed)
+
+
 class Trainer:
     """State of a run. `step()` does one update; `save()` writes everything, atomically."""
 
@@ -87,16 +100,15 @@ class Trainer:
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.data = Cache(Path(config.cache), held_out=False, seed=config.seed, device=self.device)
-        sizes = RendererConfig(**{f.name: getattr(config, f.name) for f in fields(RendererConfig)})
-        self.renderer = new_renderer(sizes, config.seed).to(self.device)
-        self.average = new_renderer(sizes, config.seed).to(self.device)
+        self.renderer, self.average = (_new(config).to(self.device) for _ in range(2))
         self.optimizer = torch.optim.AdamW(
             self.renderer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
         )
         leading = perceptual.leading_weights(config.leader)
         loss = None if leading is None else PerceptualLoss(weights=leading[1]).to(self.device)
-        self.cheap = Objective(None, config.pixel, 10 * config.energy, config.temporal, config.guard)
-        self.full = Objective(loss, config.pixel, config.energy, config.temporal, config.guard)
+        shares = {"temporal": config.temporal, "guard": config.guard, "contrast": config.contrast}
+        self.cheap = Objective(None, config.pixel, 10 * config.energy, **shares)
+        self.full = Objective(loss, config.pixel, config.energy, **shares)
         self.class_loss = torch.ones(8, device=self.device)
         self.steps, self.minutes, self.validated = 0, 0.0, -1e9
         self._resume()
@@ -104,11 +116,11 @@ class Trainer:
     def _resume(self) -> None:
         path = self.out / "state.pt"
         if not path.is_file():
-            if self.config.initial:
+            if self.config.initial and self.config.painter == "float":
                 known = load_checkpoint(Path(self.config.initial)).state_dict()
                 for renderer in (self.renderer, self.average):
                     renderer.load_state_dict(known, strict=False)
-                    if self.config.begin_as:
+                    if self.config.begin_as and isinstance(renderer, Renderer):
                         _take_as(renderer, {entry["base"] for entry in self.data.entries}, self.config.begin_as)
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -133,7 +145,11 @@ class Trainer:
         partial = self.out / "state.part"
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
-        save_checkpoint(self.average, self.out / "base.safetensors")
+        target = self.out / "base.safetensors"
+        if isinstance(self.average, IntegerRenderer):
+            self.average.save(target)
+        else:
+            save_checkpoint(self.average, target)
         self.describe()
 
     def describe(self) -> None:

@@ -74,3 +74,30 @@ def fidelity_guard(luma: Tensor, loop: Tensor, source: Tensor, allowed: float) -
     """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be repainted freely."""
     ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, loop))
     return F.relu(10 * torch.log10(ours / base) - allowed)
+
+
+def contrast_guard(luma: Tensor, loop: Tensor, source: Tensor) -> Tensor:
+    """Error that shows, beyond the loop frame's own, `(B,)`: in each of four scales of a pyramid the
+    band's difference to the source over what masks it there, the source's contrast around."""
+    total = luma.new_zeros(luma.shape[0])
+    planes = [luma, loop, source]
+    for _ in range(4):
+        lows = [_binomial(plane) for plane in planes]
+        ours, base, theirs = (plane - low for plane, low in zip(planes, lows, strict=True))
+        contrast = F.avg_pool2d(F.pad(theirs.abs(), (3, 3, 3, 3), mode="replicate"), 7, 1)
+        mask = 1 / (contrast + 4 / 255)
+        seen, allowed = (_root_mean((band - theirs) * mask) for band in (ours, base))
+        total = total + F.relu(seen - allowed)
+        planes = [low[:, :, ::2, ::2] for low in lows]
+    return total
+
+
+def _root_mean(x: Tensor) -> Tensor:
+    """Root of the mean of 16×16 squares, averaged, `(B,)`: a spoilt place is not made up for by good ones."""
+    return torch.sqrt(F.avg_pool2d(x.square(), min(16, *x.shape[2:])) + 1e-6).mean((1, 2, 3))
+
+
+def _binomial(x: Tensor) -> Tensor:
+    row = x.new_tensor([1.0, 4, 6, 4, 1]) / 16
+    x = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), row.view(1, 1, 1, 5))
+    return F.conv2d(x, row.view(1, 1, 5, 1))

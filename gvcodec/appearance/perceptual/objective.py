@@ -10,6 +10,7 @@ from torch import Tensor
 from gvcodec.appearance.perceptual.losses import (
     SMALL,
     band_energy,
+    contrast_guard,
     eight_bits,
     fidelity_guard,
     pixel_loss,
@@ -30,7 +31,7 @@ ALLOWED = 0.3
 @dataclass
 class Batch:
     """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`) in 0…1, `vectors` `(B, T, 2, H/16, W/16)`,
-    `condition` `(B, 9)`, `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
+    `condition` `(B, 9)`, `own` `(B, T)`: each frame's own entry of the condition (`integer.rate`) in 1/256, None = none known, `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
 
     loop: tuple[Tensor, Tensor]
     source: tuple[Tensor, Tensor]
@@ -38,6 +39,13 @@ class Batch:
     condition: Tensor
     rate_class: Tensor
     bpp: Tensor
+    own: Tensor | None = None
+
+    def condition_of(self, frame: int) -> Tensor:
+        """`(B, 9)`, or `(B, 10)` with the frame's own entry."""
+        if self.own is None:
+            return self.condition
+        return torch.cat([self.condition, self.own[:, frame : frame + 1] * (1 / 256)], 1)
 
 
 def middle(x: Tensor, side: int) -> Tensor:
@@ -72,7 +80,7 @@ def render_run(
         noise = fresh(height, width, position + t, device=luma.device)
         vectors = batch.vectors[:, t] if t else None
         with torch.set_grad_enabled(learning and t == frames - 1):
-            *painted, state = renderer.step(luma[:, t], chroma[:, t], vectors, noise, state, batch.condition)
+            *painted, state = renderer.step(luma[:, t], chroma[:, t], vectors, noise, state, batch.condition_of(t))
         out = (painted[0], painted[1])
     assert out is not None
     return out, before
@@ -88,11 +96,13 @@ class Objective:
         energy: float = 0.03,
         temporal: float = 30.0,
         guard: float = 0.1,
+        contrast: float = 0.0,
         colour: Colour = SMALL,
         bit_depth: int = 8,
     ) -> None:
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
+        self.contrast = contrast
 
     def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
@@ -121,6 +131,8 @@ class Objective:
             )
         if self.guard and renderer is not None:
             parts["guard"] = self.guard * fidelity_guard(luma, batch.loop[0][:, -1], source_luma, ALLOWED)
+        if self.contrast and renderer is not None:
+            parts["contrast"] = self.contrast * contrast_guard(luma, batch.loop[0][:, -1], source_luma)
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
             parts["lpips"], parts["dists"] = self.perceptual(

@@ -1,0 +1,192 @@
+"""Numbers of the integer painter (`integer`): layers, conditions, their file, tuned changes.
+
+A file is safetensors with the key `painter` in its metadata. Tensors by name: NAME.weight int8
+(outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16, each
+(outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for tuning.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bases import painted
+from gvcodec.errors import MediaError
+
+Ints = NDArray[np.int32]
+SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
+CONDITION = 2 + len(painted()) + len(SCALES) + 1
+HEADS = 15  # gains, their ratios, amplitudes, their ratios (3 each), tint (2), keep
+ZERO, MIDDLE = 8, 64  # zero points: of activations, and of signals, views and depthwise sums
+
+
+def halved(a: Ints, bits: int | Ints) -> Ints:
+    return (a + (1 << (np.asarray(bits, np.int32) - 1))) >> bits
+
+
+def times(a: Ints, b: Ints | int) -> Ints:
+    return (a * b + 16384) >> 15
+
+
+def log8(a: Ints) -> Ints:
+    """8·log2, roughly: 8·k + the three bits after the first one, k its place; a in 8 … 2^24."""
+    k = np.frexp(a.astype(np.float64))[1].astype(np.int32) - 1
+    return 8 * k + ((a >> (k - 3)) & 7)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`weight` (outputs, inputs, rows, columns) int8, the rest (outputs,) int32; see the module."""
+
+    weight: NDArray[np.int8]
+    bias: Ints
+    multiplier: Ints
+    shift: Ints
+    step: Ints
+
+    def sums(self, a: Ints, stride: int = 1) -> Ints:
+        """(inputs, h, w), zero points taken off → (outputs, h/stride, w/stride)."""
+        outputs, _, side, _ = self.weight.shape
+        _, h, w = a.shape
+        padded = np.pad(a, ((0, 0), (side // 2,) * 2, (side // 2,) * 2))
+        total = np.zeros((outputs, h // stride, w // stride), np.int32) + self.bias[:, None, None]
+        for dy in range(side):
+            for dx in range(side):
+                rows = padded[:, dy : dy + h : stride, dx : dx + w : stride]
+                total += np.tensordot(self.weight[:, :, dy, dx].astype(np.int32), rows, 1)
+        return total
+
+    def scaled(self, sums: Ints) -> Ints:
+        m, s = self.multiplier[:, None, None], self.shift[:, None, None]
+        return halved(np.clip(sums, -(1 << 20), 1 << 20) * m, s)
+
+    def silu(self, sums: Ints) -> Ints:
+        """The activation before it is rounded to its channel's step, in 1/2^14."""
+        v = np.clip(self.scaled(sums), -1023, 1023)
+        return v * np.clip(v + 128, 0, 256)
+
+    def levels(self, value: Ints) -> Ints:
+        """Rounded to 0…127, zero point taken off again."""
+        return np.clip(halved(value, self.step[:, None, None]), -ZERO, 127 - ZERO)
+
+
+def condition(base: str, scale: Fraction, q: int) -> Ints:
+    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's."""
+    x = np.zeros(CONDITION, np.int32)
+    x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
+    x[2 + painted().index(base)] = 256
+    nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
+    x[2 + len(painted()) + nearest] = 256
+    return x
+
+
+def rate(size: int, width: int, height: int) -> int:
+    """A frame's own entry of the condition: `size` bytes of its packet, about -1…1.5 in 1/256.
+    0 where packets do not come in display order (`size` 0)."""
+    if not size:
+        return 0
+    return 8 * int(log8(np.array(8 + min(size * 65536 // (width * height), 1 << 20)))) - 432
+
+
+class Model:
+    """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
+    and .project, view (how style sees the trunk: multiplier and shift only), style, head, gate,
+    enter, middle, leave; `conditions`: (channels, CONDITION) for each block."""
+
+    def __init__(self, layers: dict[str, Layer], conditions: list[Ints]) -> None:
+        self.layers, self.conditions = layers, conditions
+        self.depth = len(conditions)
+
+    @staticmethod
+    def load(path: Path) -> Model:
+        """Raises `MediaError` when the file is missing or is no integer painter."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "np") as file:
+                json.loads((file.metadata() or {})["painter"])
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Model.of(found)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise MediaError(f"{path}: not an integer painter ({error})") from None
+
+    @staticmethod
+    def of(found: dict[str, NDArray[np.generic]]) -> Model:
+        """From tensors by name. Raises `KeyError`, `ValueError` for what does not fit."""
+        conditions: list[Ints] = []
+        while (name := f"blocks.{len(conditions)}.condition") in found:
+            conditions.append(found[name].astype(np.int32))
+        layers = {}
+        for name in (n.removesuffix(".multiplier") for n in found if n.endswith(".multiplier")):
+            m = found[f"{name}.multiplier"].astype(np.int32)
+            none = np.zeros((len(m), 1, 1, 1), np.int8)
+            parts = [found.get(f"{name}.{part}", 0 * m + 10) for part in ("bias", "shift", "step")]
+            bias, shift, step = (np.asarray(p).astype(np.int32) for p in parts)
+            weight = found.get(f"{name}.weight", none).astype(np.int8)
+            layers[name] = Layer(weight, bias, m, shift, step)
+        model = Model(layers, conditions)
+        model.check()
+        return model
+
+    def check(self) -> None:
+        """Raises `ValueError` where a number or a shape is out of what the definition allows."""
+        c = self.layers["style"].weight.shape[1]
+        for name, layer in self.layers.items():
+            n = len(layer.multiplier)
+            if not 1 <= n <= 512 or any(
+                len(p) != n for p in (layer.weight, layer.bias, layer.shift, layer.step)
+            ):
+                raise ValueError(f"{name} has another shape")
+            sides = layer.weight.shape[2:]
+            if layer.weight.shape[1] > 512 or sides not in ((1, 1), (3, 3), (5, 5)):
+                raise ValueError(f"{name} has another shape")
+            for part, low, high in (
+                (layer.bias, -(1 << 28), 1 << 28),
+                (layer.multiplier, 0, 1023),
+                (layer.shift, 1, 30),
+                (layer.step, 7, 14),
+            ):
+                if part.min() < low or part.max() > high:
+                    raise ValueError(f"{name}: a number is out of range")
+        r, s, q = (len(self.layers[n].bias) for n in ("enter", "style", "stem"))
+        wanted = {
+            "stem": (q, 12, 3, 3),
+            "stem2": (c - 16, q, 3, 3),
+            "statistics": (16, 16, 1, 1),
+            "view": (c, 1, 1, 1),
+            "style": (s, c, 1, 1),
+            "head": (HEADS, s, 1, 1),
+            "gate": (r, s, 1, 1),
+            "enter": (r, 16, 3, 3),
+            "middle": (r, r, 3, 3),
+            "leave": (6, r, 3, 3),
+        }
+        for i, table in enumerate(self.conditions):
+            wide = len(self.layers[f"blocks.{i}.expand"].bias)
+            wanted[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)
+            wanted[f"blocks.{i}.expand"] = (wide, c, 1, 1)
+            wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)
+            if table.shape != (c, CONDITION) or np.abs(table).max() > 65536:
+                raise ValueError(f"condition of block {i} is out of range")
+        found = {name: layer.weight.shape for name, layer in self.layers.items()}
+        if found != wanted or self.depth > 64:
+            raise ValueError("layers do not fit together")
+
+    def tuned(self, deltas: dict[str, tuple[NDArray[np.int64], int]]) -> Model:
+        """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift
+        are added, weights are cut to ±127, biases to ±2^28."""
+        layers = dict(self.layers)
+        for name, (values, shift) in deltas.items():
+            layer, part = name.rsplit(".", 1)
+            before = getattr(layers[layer], part)
+            limit = 127 if part == "weight" else 1 << 28
+            moved = before.astype(np.int64) + (values << shift).reshape(before.shape)
+            after = np.clip(moved, -limit, limit)
+            fields = {**vars(layers[layer]), part: after.astype(before.dtype)}
+            layers[layer] = Layer(**fields)
+        return Model(layers, self.conditions)
