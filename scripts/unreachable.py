@@ -25,6 +25,7 @@ ROOTS = (
     "gvcodec.train.cache",
     "gvcodec.train.distil",
     "gvcodec.train.fit",
+    "gvcodec.train.integer_start",
     "gvcodec.train.train_refiner",
     "gvcodec.train.summary",
     "gvcodec.train.token_material",
