@@ -31,7 +31,11 @@ def twin(seed: int = 0, wild: float = 1.0) -> IntegerRenderer:
                 module.weight.copy_(torch.randn_like(module.weight) * 40 * wild)
                 module.bias.copy_(torch.randn_like(module.bias) * 1000 * wild)
             if isinstance(module, Numbers):
-                for part, low, high in (("multiplier", 300, 1024), ("shift", 12, 18), ("step", 9, 13)):
+                for part, low, high in (
+                    ("multiplier", 300, 1024),
+                    ("shift", 12, 18),
+                    ("step", 9, 13),
+                ):
                     setattr(module, part, torch.randint(low, high, module.step.shape).float())
         for block in made.blocks:
             block.condition.copy_(torch.randn_like(block.condition) * 300)
@@ -60,10 +64,14 @@ def test_the_twin_paints_what_the_definition_says() -> None:
     painter.start(integer.condition("av1", Fraction(1), 45), painter.model)
     stream, state = condition("av1", Fraction(1), 45).double(), None
     for t, loop in enumerate(frames(width, height, 3)):
-        vectors = rng.integers(-9, 9, (2, *block_grid(height, width))).astype(np.int16) if t else None
+        vectors = (
+            rng.integers(-9, 9, (2, *block_grid(height, width))).astype(np.int16) if t else None
+        )
         own = integer.rate(300 + t, width, height)
         wanted = painter.paint(loop, vectors, own)
-        luma, chroma = (torch.from_numpy(np.stack(p).astype(float) / 1023)[None] for p in (loop[:1], loop[1:]))
+        luma, chroma = (
+            torch.from_numpy(np.stack(p).astype(float) / 1023)[None] for p in (loop[:1], loop[1:])
+        )
         entries = torch.cat([stream, torch.tensor([[own / 256]]).double()], 1)
         noise, redraw = fresh(height, width, t)
         moved = None if vectors is None else torch.from_numpy(vectors)[None]
@@ -81,7 +89,9 @@ def test_detail_bands_and_maps_fit_16_bits_whatever_the_weights_are() -> None:
     painter.start(integer.condition("av1", Fraction(1), 63), model)
     rng, widest = np.random.default_rng(0), 0
     for t in range(3):
-        y, u, v = (rng.choice([0, 1023], s).astype(np.uint16) for s in ((32, 48), (16, 24), (16, 24)))
+        y, u, v = (
+            rng.choice([0, 1023], s).astype(np.uint16) for s in ((32, 48), (16, 24), (16, 24))
+        )
         vectors = rng.integers(-40, 40, (2, 2, 3)).astype(np.int16) if t else None
         painted = painter.paint((y, u, v), vectors)
         assert all(p.max() <= 1023 for p in painted)
@@ -97,7 +107,11 @@ def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
     again, wanted = IntegerRenderer.load(path).integers(), renderer.integers()
     assert again.keys() == wanted.keys()
     assert all(np.array_equal(again[name], wanted[name]) for name in wanted)
-    for name, value in (("head.shift", 31), ("gate.multiplier", 1024), ("blocks.1.condition", 70000)):
+    for name, value in (
+        ("head.shift", 31),
+        ("gate.multiplier", 1024),
+        ("blocks.1.condition", 70000),
+    ):
         broken = {**wanted, name: np.full_like(wanted[name], value)}
         with pytest.raises(ValueError, match="range"):
             Model.of(broken)

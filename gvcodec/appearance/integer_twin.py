@@ -89,7 +89,9 @@ class Layer(Numbers):
     def sums(self, a: Tensor, stride: int = 1, more: Tensor | None = None) -> Tensor:
         weight, bias = self.whole()
         pad = weight.shape[2] // 2
-        found = F.conv2d(a, weight, None if more is not None else bias, stride, pad, groups=self.groups)
+        found = F.conv2d(
+            a, weight, None if more is not None else bias, stride, pad, groups=self.groups
+        )
         return found if more is None else found + (bias + more)[:, :, None, None]
 
 
@@ -149,7 +151,9 @@ class Bands:
 def decimated(x: Tensor) -> Tensor:
     taps = x.new_tensor((1, 3, 3, 1))
     padded = F.pad(x, (0, 0, 1, 2), mode="replicate")
-    down = halved(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1)), 1)[:, :, : x.shape[2] // 2]
+    down = halved(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1)), 1)[
+        :, :, : x.shape[2] // 2
+    ]
     padded = F.pad(down, (1, 2, 0, 0), mode="replicate")
     return halved(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)), 3)[..., : x.shape[3] // 2]
 
@@ -216,11 +220,20 @@ class IntegerRenderer(nn.Module):
         self.enter, self.middle, self.leave = Layer(16, r, 3), Layer(r, r, 3), Layer(r, 6, 3)
 
     def added(
-        self, luma: Tensor, chroma: Tensor, noise: Tensor, mismatch: Tensor, known: Tensor, condition: Tensor
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        noise: Tensor,
+        mismatch: Tensor,
+        known: Tensor,
+        condition: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`IntegerPainter._added` of a batch; planes in codes, `condition` in 1/256."""
         half, grain_half = decimated(luma), decimated(noise)
-        scales, grains = [Bands(luma, fine=True), Bands(half)], [Bands(noise, fine=True), Bands(grain_half)]
+        scales, grains = (
+            [Bands(luma, fine=True), Bands(half)],
+            [Bands(noise, fine=True), Bands(grain_half)],
+        )
         for found in (scales, grains):
             found.append(Bands(found[1].low, 2))
         blur = halved(_three(chroma), 2)
@@ -237,7 +250,10 @@ class IntegerRenderer(nn.Module):
             beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
         style = self.look(signal, beside, condition)
 
-        found, gates = self.head.scaled(self.head.sums(style)), self.gate.scaled(self.gate.sums(style))
+        found, gates = (
+            self.head.scaled(self.head.sums(style)),
+            self.gate.scaled(self.gate.sums(style)),
+        )
         way = directions(half)
 
         def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
@@ -250,7 +266,9 @@ class IntegerRenderer(nn.Module):
         u = (128 - halved(mismatch * 1365, 16)).clamp(min=0)
         trust = halved(torch.floor(u**4 / (1 << 20)) * known, 6)
         keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * trust, 1)
-        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split((2, 1), 1)
+        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
+            (2, 1), 1
+        )
 
         def painted_scale(i: int) -> Tensor:
             parts = []
@@ -275,7 +293,10 @@ class IntegerRenderer(nn.Module):
     def look(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
         """`IntegerPainter._trunk` of a batch."""
         a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
-        parts = self.stem2.scaled(self.stem2.sums(a, 2)), self.statistics.scaled(self.statistics.sums(statistics))
+        parts = (
+            self.stem2.scaled(self.stem2.sums(a, 2)),
+            self.statistics.scaled(self.statistics.sums(statistics)),
+        )
         x = torch.cat(parts, 1).clamp(-2047, 2047)
         for block in self.blocks:
             x = block(x, condition)
@@ -325,14 +346,20 @@ class IntegerRenderer(nn.Module):
                 found[f"{name}.weight"] = weight.cpu().numpy().astype(np.int8)
                 found[f"{name}.bias"] = bias.cpu().numpy().astype(np.int32)
             if isinstance(module, Numbers):
-                parts = ("multiplier", "shift", "step") if not name.endswith("view") else ("multiplier", "shift")
+                parts = (
+                    ("multiplier", "shift", "step")
+                    if not name.endswith("view")
+                    else ("multiplier", "shift")
+                )
                 for part in parts:
                     found[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
         return found
 
     def save(self, path: Path) -> None:
         """The file of a painter: the integers, and the grids of their parameters (fp32) for tuning."""
-        grids = {n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))}
+        grids = {
+            n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))
+        }
         save_weights({}, path, {"painter": json.dumps(self.sizes)}, self.integers() | grids)
 
     @staticmethod

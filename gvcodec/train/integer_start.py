@@ -104,7 +104,9 @@ def converted(renderer: Renderer, cache: Cache, count: int = 24) -> IntegerRende
     for _ in range(count // 4):
         render_run(renderer, cache.batch(4, 128), 0)
     top, c = ranges.found, renderer.config
-    made = IntegerRenderer({**c.as_dict(), "stem": renderer.stem.out_channels, "wide": 2 * c.channels})
+    made = IntegerRenderer(
+        {**c.as_dict(), "stem": renderer.stem.out_channels, "wide": 2 * c.channels}
+    )
     signal = torch.full((12,), _SIGNAL)
     # Coarse bands, colour, phases: the float renderer has the phases before colour.
     order = [0, 1, 2, 3, 4, 5, 10, 11, 6, 7, 8, 9]
@@ -119,7 +121,13 @@ def converted(renderer: Renderer, cache: Cache, count: int = 24) -> IntegerRende
     _fill(made.statistics, weight, bias, levels, _TRUNK)
     for i, (block, old) in enumerate(zip(made.blocks, renderer.blocks, strict=True)):
         seen = (top[f"blocks.{i}.depthwise"] / 60).clamp(min=1e-4)
-        _fill(block.depthwise, old.depthwise.weight, old.depthwise.bias + old.condition.bias, torch.full((c.channels,), 1 / _TRUNK), 1 / seen)
+        _fill(
+            block.depthwise,
+            old.depthwise.weight,
+            old.depthwise.bias + old.condition.bias,
+            torch.full((c.channels,), 1 / _TRUNK),
+            1 / seen,
+        )
         block.condition[:, :FLOAT_CONDITION].copy_(old.condition.weight)
         steps = _steps(block.expand, top[f"blocks.{i}.expand"])
         _fill(block.expand, old.expand.weight, old.expand.bias, seen, 64)
@@ -143,7 +151,10 @@ def converted(renderer: Renderer, cache: Cache, count: int = 24) -> IntegerRende
     scale[:3], scale[3:6], scale[6:9], scale[9:12] = 8192, 256, unit, 256
     scale[12:14], scale[14] = 8192, 64
     _fill(made.head, weight, bias, style, scale)
-    for row in (*range(3, 6), *range(9, 12)):  # nothing yet; a weight of 1 is to be a tenth of a level
+    for row in (
+        *range(3, 6),
+        *range(9, 12),
+    ):  # nothing yet; a weight of 1 is to be a tenth of a level
         made.head.unit[row] = made.head.grid[row] * style.mean()
         made.head.grid[row] = 0.2 / 127
         made.head.unit[row] = made.head.grid[row] * style.mean()
@@ -169,7 +180,9 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    converted(load_checkpoint(options.renderer), Cache(options.cache, held_out=False)).save(options.out)
+    converted(load_checkpoint(options.renderer), Cache(options.cache, held_out=False)).save(
+        options.out
+    )
 
 
 if __name__ == "__main__":
