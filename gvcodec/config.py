@@ -24,7 +24,8 @@ class EncoderConfig:
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt), "uniform" = equal lambda, "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
     `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2. `shift` (av1, hevc, vvc): how far the source is
-    moved, in steps of 8 bits, so that its painted picture looks better; 0 = off."""
+    moved, in steps of 8 bits, so that its painted picture looks better; 0 = off. `said_q`: the index that the header says instead,
+    which the renderer goes by: that of a whole video of which this is a chunk."""
 
     q: float = 50
     base_q: float | None = None
@@ -44,6 +45,7 @@ class EncoderConfig:
     eye: bool = False
     preset: int | None = None
     shift: float = 0.0
+    said_q: int | None = None
 
     @property
     def tunes(self) -> bool:

@@ -114,7 +114,7 @@ class Encoder(Shared):
             fmt,
             config.base,
             config.scale,
-            round(config.base_q),
+            round(config.base_q) if config.said_q is None else config.said_q,
             start_pts,
             factory.structure_id(config.base),
             appearance,

@@ -46,3 +46,9 @@ class VerificationError(GvcodecError):
     """Decoded frames differ from what the encoder promised (loop hash)."""
 
     exit_code = 5
+
+
+class BatchError(GvcodecError):
+    """Some files of a batch could not be encoded; the others are."""
+
+    exit_code = 6

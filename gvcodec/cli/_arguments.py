@@ -53,7 +53,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-memory",
-        type=_bytes,
+        type=bytes_,
         metavar="BYTES",
         help=f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)",
     )
@@ -184,7 +184,7 @@ def _pixels(text: str) -> int:
     return int(text)
 
 
-def _bytes(text: str) -> int:
+def bytes_(text: str) -> int:
     """A number of bytes, with K, M or G for its powers of 1024."""
     digits = text.rstrip("kKmMgG")
     if not digits.isdecimal() or len(text) - len(digits) > 1:

@@ -34,7 +34,7 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     tune = tuning_seconds(config.tune, config.tune_steps)
     with (
         open_output(options.output, options.overwrite) as output,
-        _reread(options.input) as path,
+        reread(options.input) as path,
         ProgressBar(_plan(options, config), tune) as bar,
     ):
 
@@ -70,7 +70,7 @@ def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
 
 
 @contextlib.contextmanager
-def _reread(path: str) -> Iterator[str]:
+def reread(path: str) -> Iterator[str]:
     """A file that can be read several times: standard input goes to a temporary one first."""
     if path != "-":
         yield path

@@ -23,6 +23,7 @@ from gvcodec.cli._arguments import (
     tuning,
     use_threads,
 )
+from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._rate_control import encode_rated
 from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Encoder
@@ -45,6 +46,24 @@ HELP = "video to gvcodec stream"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="any video, - = y4m (or another streamable file) on standard input")
     parser.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
+    coding_arguments(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=integer(1, 1024),
+        metavar="N",
+        help="code in chunks, so many at a time; the file is the same for every N (one video in one go)",
+    )
+    parser.add_argument("--summary", action="store_true", help="add a summary for search, at most 1 %% of the file")
+    add_embedder(parser)
+    add_threads(parser)
+    add_overwrite(parser)
+
+
+def coding_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to encode, for `batch` too."""
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
@@ -134,18 +153,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
     )
-    parser.add_argument(
-        "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
-    )
     parser.add_argument("--frames", type=integer(1), metavar="N", help="number of frames to encode")
-    parser.add_argument("--summary", action="store_true", help="add a summary for search, at most 1 %% of the file")
-    add_embedder(parser)
-    add_threads(parser)
-    add_overwrite(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    config = EncoderConfig(
+def config_of(options: argparse.Namespace) -> EncoderConfig:
+    """What the options of `coding_arguments` say, but for a budget or target."""
+    return EncoderConfig(
         q=options.q,
         base_q=options.base_q,
         base=options.base,
@@ -156,7 +169,7 @@ def run(options: argparse.Namespace) -> None:
         tune_by=options.tune_by,
         keyint=options.keyint,
         low_delay=options.low_delay,
-        threads=options.threads,
+        threads=getattr(options, "threads", 0),
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
         alloc=options.alloc,
@@ -164,11 +177,20 @@ def run(options: argparse.Namespace) -> None:
         preset=options.preset,
         shift=options.shift,
     )
+
+
+def run(options: argparse.Namespace) -> None:
+    config = config_of(options)
     steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
     if options.resume and (steered or config.maxrate):
         raise UsageError("--resume goes with -q, not with rate control")
     if options.summary and steered:
         raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
+    if options.summary and options.jobs:
+        raise UsageError("--summary goes without --jobs; gvcodec summarize adds one to a finished stream")
+    if options.jobs:
+        encode_in_chunks(options, config)
+        return
     if steered:
         encode_rated(options, config)
         return

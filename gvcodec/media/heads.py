@@ -22,6 +22,8 @@ from gvcodec.errors import DamagedStreamError
 MAX_HEAD = 1 << 20
 #: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows its own subtitles.
 KINDS = {"matroska": {"live": "1"}, "mp4": {"movflags": "empty_moov"}, "mov": {"movflags": "empty_moov"}}
+#: No random numbers, times and versions: the same video makes the same file.
+_EXACT = {"fflags": "bitexact"}
 #: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
@@ -47,7 +49,7 @@ def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
     """Head of a file of this kind with the codec parameters of these streams; empty when it cannot hold them."""
     pipe = _Pipe()
     try:
-        with av.open(pipe, "w", format=kind, options=KINDS[kind]) as container:
+        with av.open(pipe, "w", format=kind, options=KINDS[kind] | _EXACT) as container:
             outputs = [container.add_stream_from_template(stream) for stream in streams]
             container.start_encoding()
             if kind == "matroska":

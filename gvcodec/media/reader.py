@@ -14,11 +14,11 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import av
 
@@ -46,43 +46,74 @@ class Frame:
     pts: int
 
 
-class _StandardInput:
-    """Standard input for FFmpeg. An exception cannot pass through FFmpeg: it ends the input and waits in `stopped`."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Frames from timestamp `begin` up to, but without, `end` (None = the last), in ticks of the file; `shift` goes from all timestamps."""
 
-    def __init__(self) -> None:
+    begin: int
+    end: int | None
+    shift: int = 0
+
+
+class _Pipe:
+    """A stream for FFmpeg. An exception cannot pass through FFmpeg: it ends the input and waits in `stopped`."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
         self.stopped: BaseException | None = None
         self.head = b""
 
     def read(self, size: int) -> bytes:
+        if self.stopped is not None:
+            return b""
         try:
-            data = sys.stdin.buffer.read1(size)
+            data = self._read(size)
             self.head = self.head or data[:_HEAD]
             return data
-        except (OSError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
             self.stopped = error
             return b""
 
 
+class Stream(_Pipe):
+    """One with places to go to."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream.read)
+        self.seek, self.tell = stream.seek, stream.tell
+
+
 class VideoReader:
-    """Frames of the first video stream, from `start` seconds on, at most `frames` of them. "-" reads standard input.
+    """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or those of a `span`, without tracks. "-"
+    reads standard input, an open binary file that can seek is read as one.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
-    (`TrackCopier` of sound and subtitles or None), `metadata`, `start_pts` (timestamp of the first frame).
+    (`TrackCopier` of sound and subtitles or None), `metadata`, `start_pts` (timestamp of the first frame), `shift` (what went
+    from all timestamps).
     """
 
-    def __init__(self, path: str | os.PathLike[str], start: float = 0.0, frames: int | None = None) -> None:
-        self.name = "standard input" if str(path) == "-" else str(path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        start: float = 0.0,
+        frames: int | None = None,
+        span: Span | None = None,
+    ) -> None:
+        name = str(path if isinstance(path, str | os.PathLike) else getattr(path, "name", "input"))
+        self.name = "standard input" if name == "-" else name
         self.notes: list[str] = []
         self.tracks: TrackCopier | None = None
         # A time in decimal digits, not the binary number just above it: a frame at exactly this time counts.
         self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames
+        self._span = span
         self._undecodable = 0
         #: Packets of copied tracks that were met, but whose time has not come.
         self._waiting: list[av.Packet] = []
         #: First bytes of the file.
         self._head = b""
-        self._stdin: _StandardInput | None = None
+        self._pipe: _Pipe | None = None
+        self._only_tracks: Iterator[av.Packet] | None = None
         try:
             self._container = self._open(path)
         finally:
@@ -93,20 +124,21 @@ class VideoReader:
             self._origin = self._stream.start_time or 0
             self._tick = self._stream.time_base or Fraction(1, 90000)
             self._rate = self._frame_rate()
-            self._open_tracks()
+            if span is None:
+                self._open_tracks()
             if start > 0:
                 # A pipe cannot seek; frames before the start are then decoded and dropped.
                 with contextlib.suppress(av.FFmpegError):
                     self._container.seek(self._origin + int(self._start / self._tick), stream=self._stream)
             self._decoded = self._decode()
-            self._first = next(self._decoded, None)
+            self._first = next(self._decoded, None) if span is None else self._first_of(path, span)
             if self._first is None:
                 when = f" after {start:g} s" if start > 0 else ""
                 raise MediaError(f"{self.name}: no video frame could be decoded{when}")
             pts = self._pts_of(self._first, None)
             #: Ticks that go from all timestamps: after a cut, time begins anew.
-            self._shift = pts if start > 0 else 0
-            self.start_pts = pts - self._shift
+            self.shift = pts if start > 0 else span.shift if span else 0
+            self.start_pts = pts - self.shift
             self.format = self._format_of(self._first)
             self.metadata = self._metadata_of(self._first)
             self.expected = self._estimate()
@@ -137,7 +169,7 @@ class VideoReader:
                 )
             last = self._pts_of(frame, last)
             self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)
-            yield Frame(self._rotation.apply(planes_from_frame(frame)), last - self._shift)
+            yield Frame(self._rotation.apply(planes_from_frame(frame)), last - self.shift)
             count += 1
             frame = next(self._decoded, None)
         if frame is None:
@@ -147,22 +179,14 @@ class VideoReader:
         if self._undecodable:
             self.notes.append(f"{counted(self._undecodable, 'damaged packet')} of the source left out")
 
-    def _open(self, path: str | os.PathLike[str]) -> av.container.InputContainer:
+    def _open(self, path: str | os.PathLike[str] | BinaryIO) -> av.container.InputContainer:
         try:
-            if str(path) == "-":
-                self._stdin = _StandardInput()
-                container = av.open(self._stdin, metadata_errors="replace")
-                self._head = self._stdin.head
-                return container
-            if os.path.isdir(path):
-                raise MediaError(f"{self.name}: is a folder, not a video")
-            if os.path.isfile(path) and os.path.getsize(path) == 0:
-                raise MediaError(f"{self.name}: the file is empty")
-            if os.path.isfile(path):
-                with open(path, "rb") as file:
-                    self._head = file.read(_HEAD)
-            # As an absolute path a name with a colon is no protocol to FFmpeg.
-            container = av.open(os.path.abspath(path), metadata_errors="replace")
+            if isinstance(path, str | os.PathLike) and str(path) != "-":
+                container = self._open_file(path)
+            else:
+                self._pipe = _Pipe(sys.stdin.buffer.read1) if isinstance(path, str | os.PathLike) else Stream(path)
+                container = av.open(self._pipe, metadata_errors="replace")
+                self._head = self._pipe.head
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self.name}: {_reason(error)}") from error
         if not container.streams.video:
@@ -171,9 +195,20 @@ class VideoReader:
             raise MediaError(f"{self.name}: holds no video ({kinds} only)")
         return container
 
+    def _open_file(self, path: str | os.PathLike[str]) -> av.container.InputContainer:
+        if os.path.isdir(path):
+            raise MediaError(f"{self.name}: is a folder, not a video")
+        if os.path.isfile(path) and os.path.getsize(path) == 0:
+            raise MediaError(f"{self.name}: the file is empty")
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                self._head = file.read(_HEAD)
+        # As an absolute path a name with a colon is no protocol to FFmpeg.
+        return av.open(os.path.abspath(path), metadata_errors="replace")
+
     def _raise_stopped(self) -> None:
-        if self._stdin is not None and self._stdin.stopped is not None:
-            raise self._stdin.stopped
+        if self._pipe is not None and self._pipe.stopped is not None:
+            raise self._pipe.stopped
 
     def _frame_rate(self) -> Fraction:
         for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
@@ -202,14 +237,42 @@ class VideoReader:
             self.tracks = tracks
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames from the start time on."""
+        """Frames from the start time on, or of the span."""
+        end = None if self._span is None else self._span.end
         for packet in self._demux():
             try:
                 for frame in packet.decode():
-                    if self._start <= 0 or frame.pts is None or (frame.pts - self._origin) * self._tick >= self._start:
+                    if end is not None and frame.pts is not None and frame.pts >= end:
+                        return
+                    if self._begun(frame):
                         yield frame
             except av.FFmpegError:
                 self._undecodable += 1
+
+    def _begun(self, frame: av.VideoFrame) -> bool:
+        if frame.pts is None:
+            return True
+        if self._span is not None:
+            return bool(frame.pts >= self._span.begin)
+        return self._start <= 0 or (frame.pts - self._origin) * self._tick >= self._start
+
+    def _first_of(self, path: str | os.PathLike[str] | BinaryIO, span: Span) -> av.VideoFrame | None:
+        """The first frame of a span, which begins with a keyframe as a rule. Where seeking misses it, or where it cannot be
+        decoded by itself, decoding begins with the file."""
+        if span.begin > self._origin:
+            with contextlib.suppress(av.FFmpegError):
+                self._container.seek(span.begin, stream=self._stream)
+        first = next(self._decoded, None)
+        if first is None or first.pts != span.begin:
+            self._container.close()
+            if not isinstance(path, str | os.PathLike):
+                path.seek(0)
+            self._container = self._open(path)
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_type = "AUTO"
+            self._decoded, self._undecodable = self._decode(), 0
+            first = next(self._decoded, None)
+        return first
 
     def _demux(self) -> Iterator[av.Packet]:
         """Packets of the video; those of copied tracks met on the way wait."""
@@ -231,7 +294,7 @@ class VideoReader:
 
     def _copy_tracks(self, end: Fraction | None) -> None:
         """Hand on the packets of copied tracks that were met and begin before `end` (seconds in the file; None = all)."""
-        begin = self._shift * self._tick
+        begin = self.shift * self._tick
         kept: list[av.Packet] = []
         for packet in self._waiting:
             seconds = packet.pts * packet.time_base
@@ -253,6 +316,29 @@ class VideoReader:
                 pending.discard(packet.stream.index)
                 if not pending:
                     break
+        self._copy_tracks(end)
+
+    def copy_tracks(self, end: Fraction | None) -> None:
+        """Hand on the packets of copied tracks that begin before `end` (seconds in the file; None = all of those that belong to
+        the frames), without decoding. No frames can be read after that."""
+        streams = self.tracks.streams if self.tracks else []
+        if self._only_tracks is None:
+            self._stream.discard = _DISCARD_ALL
+            self._only_tracks = self._container.demux(streams) if streams else iter(())
+        behind = {stream.index for stream in streams if stream.type == "audio"}
+        while behind or end is None:
+            try:
+                packet = next(self._only_tracks, None)
+            except (av.FFmpegError, OSError) as error:
+                self._raise_stopped()
+                raise MediaError(f"{self.name}: reading stopped: {_reason(error)}") from error
+            self._raise_stopped()
+            if packet is None:
+                break
+            if packet.pts is not None:
+                self._waiting.append(packet)
+                if end is not None and packet.pts * packet.time_base >= end:
+                    behind.discard(packet.stream.index)
         self._copy_tracks(end)
 
     def _pts_of(self, frame: av.VideoFrame, last: int | None) -> int:
@@ -302,9 +388,9 @@ class VideoReader:
         """For the frames that are read."""
         found, notes = metadata_of(self._container, frame)
         self.notes += notes
-        begin = self._shift * self._tick
-        end = None if self._limit is None else (self._shift + self.start_pts) * self._tick + self._limit / self._rate
-        return found.during(begin if self._shift else None, end, -begin)
+        begin = self.shift * self._tick
+        end = None if self._limit is None else (self.shift + self.start_pts) * self._tick + self._limit / self._rate
+        return found.during(begin if self.shift else None, end, -begin)
 
     def _estimate(self) -> int | None:
         total = self._stream.frames or None

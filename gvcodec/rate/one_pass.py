@@ -53,7 +53,8 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the file."""
+    """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the file. `base_q`: the structure
+    layer's index."""
 
     format: VideoFormat
     data: bytes
@@ -63,6 +64,7 @@ class Pass:
     psnr_y: float
     tuned: Mapping[int, bytes]
     notes: list[str]
+    base_q: float
 
     @property
     def other_bytes(self) -> int:
@@ -114,4 +116,5 @@ def run(
             encoder.psnr_y,
             encoder.tuned,
             [*source.notes, *encoder.notes],
+            config.settled().base_q or 0.0,
         )

@@ -21,7 +21,7 @@ def cat(
     when they do not fit together."""
     first = readers[0].header
     for reader in readers[1:]:
-        _check_alike(first, reader)
+        check_alike(first, reader)
     splicer = Splicer(output, first, threads, limits)
     end = first.start_pts
     tick = first.format.time_base
@@ -48,7 +48,7 @@ def cat(
     return splicer.writer.frames, notes
 
 
-def _check_alike(first: SequenceHeader, reader: Reader) -> None:
+def check_alike(first: SequenceHeader, reader: Reader) -> None:
     other = reader.header
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):

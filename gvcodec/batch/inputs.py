@@ -1,0 +1,97 @@
+"""What a batch is to encode: files, folders, globs, URIs of these, and manifests.
+
+A manifest is .csv, .jsonl or .parquet. Column `uri` names the video, relative to the manifest; the others are called like options of
+`encode` (`q`, `base`, `keyint`, `size` …) and hold for their row alone; an empty cell says nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gvcodec.batch import store
+from gvcodec.errors import MediaError, UsageError
+
+_MANIFESTS = (".csv", ".jsonl", ".parquet")
+
+
+def find(inputs: Sequence[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """URI or path, options of its row, error in one line; in order, each URI and options once. A name that stands for
+    nothing is an error of its own."""
+    seen: set[str] = set()
+    for name in inputs:
+        for found in _found(name):
+            known = repr(found[:2])
+            if known not in seen:
+                seen.add(known)
+                yield found
+
+
+def _found(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    try:
+        if name.lower().endswith(_MANIFESTS):
+            for row in read_manifest(name):
+                uri = str(row.pop("uri", None) or "")
+                if not uri:
+                    raise UsageError(f"{name}: a row without uri")
+                yield _beside(name, uri), row, ""
+            return
+        paths = store.expand(name)
+    except MediaError as error:
+        yield store.local_path(name), {}, str(error)
+        return
+    if not paths:
+        yield store.local_path(name), {}, f"{name}: no such file"
+    for path in paths:
+        yield path, {}, ""
+
+
+def read_manifest(name: str) -> list[dict[str, Any]]:
+    """Rows without their empty cells. Raises `UsageError` for what is no table."""
+    data = store.read_bytes(store.local_path(name))
+    if data is None:
+        raise UsageError(f"{name}: no such manifest")
+    kind = name.lower().rsplit(".", 1)[-1]
+    try:
+        if kind == "csv":
+            rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+        elif kind == "jsonl":
+            rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
+        else:
+            rows = _parquet(data, name)
+        return [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
+    except (ValueError, csv.Error, AttributeError) as error:
+        raise UsageError(f"{name}: is no table of inputs: {error}".splitlines()[0]) from error
+
+
+def _parquet(data: bytes, name: str) -> list[dict[str, Any]]:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError(f"{name}: reading it needs pyarrow: pip install 'gvcodec[cluster]'") from None
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+    return rows
+
+
+def _beside(manifest: str, uri: str) -> str:
+    """A path of a manifest is relative to it."""
+    if store.is_uri(uri) or uri.startswith(("/", "file://")):
+        return store.local_path(uri)
+    folder = store.local_path(manifest).rsplit("/", 1)[0]
+    return store.joined(folder, uri)
+
+
+def words_of(row: dict[str, Any]) -> list[str]:
+    """The row's options as words of a command line."""
+    words: list[str] = []
+    for name, value in row.items():
+        option = "-q" if name == "q" else "--" + name.replace("_", "-")
+        if isinstance(value, bool) or str(value).lower() in ("true", "false"):
+            words += [option] * (str(value).lower() == "true")
+        else:
+            text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+            words += [f"{option}={text}"] if option != "-q" else [option, text]
+    return words

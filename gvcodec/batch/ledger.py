@@ -1,0 +1,102 @@
+"""What a batch remembers, in `OUT/.batch`, so that it goes on where it was interrupted.
+
+    inputs/NAME.json    an input: its version, plan and key, or the error that it ended with
+    chunks/KEY/N.gvc    a coded chunk; N.json, written after it, its row of the table
+    done/KEY.json       a finished file: its name and rows; its chunks are gone
+
+NAME is made of URI and settings, KEY of content and settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gvcodec.batch import store
+from gvcodec.batch.settings import Settings
+
+_FOLDER = ".batch"
+_LONGEST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An input and what it is to be encoded with, or why it cannot be."""
+
+    uri: str
+    settings: Settings
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        what = json.dumps([self.uri, self.settings.packed()], sort_keys=True)
+        return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+class Ledger:
+    """Of the folder or URI `out`."""
+
+    def __init__(self, out: str) -> None:
+        self.out = out
+
+    def input_path(self, job: Job) -> str:
+        return store.joined(self.out, _FOLDER, "inputs", f"{job.name}.json")
+
+    def chunk_folder(self, key: str) -> str:
+        return store.joined(self.out, _FOLDER, "chunks", key)
+
+    def output_name(self, job: Job, key: str) -> str:
+        """The name of the source, as far as names may be long, and the beginning of the key."""
+        stem = job.uri.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "video"
+        stem = stem.encode()[:_LONGEST].decode(errors="ignore")
+        return f"{stem}-{key[:12]}.gvc"
+
+    def plan(self, job: Job) -> dict[str, Any] | None:
+        """Of an earlier run, if the input has not changed since."""
+        record = store.read_json(self.input_path(job))
+        if not record or "plan" not in record or record["stamp"] != store.stamp(job.uri):
+            return None
+        return dict(record)
+
+    def fail(self, job: Job, error: str) -> None:
+        """The input ended with an error. Its plan stays."""
+        path = self.input_path(job)
+        record = store.read_json(path) or {"uri": job.uri}
+        store.write_json(path, record | {"error": error})
+
+    def done(self, key: str) -> dict[str, Any] | None:
+        """Name and rows of a finished file that is still there."""
+        record = store.read_json(self._done_path(key))
+        if not record or store.size_of(store.joined(self.out, record["output"])) != record["bytes"]:
+            return None
+        return dict(record)
+
+    def finish(self, job: Job, key: str, output: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        record = {"output": output, "bytes": rows[0]["bytes"], "rows": rows}
+        store.write_json(self._done_path(key), record)
+        store.remove_folder(self.chunk_folder(key))
+        return record
+
+    def results(self, key: str) -> dict[str, Any]:
+        """Results of tasks on chunks by their names, of those that are whole."""
+        folder = self.chunk_folder(key)
+        names = [name for name in store.names_in(folder) if name.endswith(".json")]
+        found = {name.removesuffix(".json"): store.read_json(store.joined(folder, name)) for name in names}
+        return {name: result for name, result in found.items() if result is not None}
+
+    def write_jobs(self, jobs: list[Job]) -> None:
+        """What the batch is of, for those who ask how far it is."""
+        listed = [{"uri": job.uri, "name": job.name, "error": job.error} for job in jobs]
+        store.write_json(store.joined(self.out, _FOLDER, "jobs.json"), listed)
+
+    def read_jobs(self) -> list[dict[str, Any]] | None:
+        jobs = store.read_json(store.joined(self.out, _FOLDER, "jobs.json"))
+        return None if jobs is None else list(jobs)
+
+    def input(self, name: str) -> dict[str, Any]:
+        return store.read_json(store.joined(self.out, _FOLDER, "inputs", f"{name}.json")) or {}
+
+    def _done_path(self, key: str) -> str:
+        return store.joined(self.out, _FOLDER, "done", f"{key}.json")

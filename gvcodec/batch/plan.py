@@ -1,0 +1,127 @@
+"""Cuts a video into chunks at keyframes of the source, going by its packets alone: nothing is decoded.
+
+A chunk begins where a decoder can begin, so no frame is decoded for two of them, but for the few that follow
+a chunk's last frame in the file. Encoders set keyframes where scenes begin, earlier than their period asks
+for: of several the one that comes soonest after another is taken, of equal ones the last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import av
+
+from gvcodec.media.reader import Span, Stream, VideoReader
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`frames` from number `first` on; `begin` and `end` are timestamps (see `Span`)."""
+
+    first: int
+    frames: int
+    begin: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`whole`: the timestamps are no help, so that there is one chunk, all of the file. `seconds`: how long the
+    video is. `shift` goes from all timestamps. `cuts`: how many chunks begin with a scene."""
+
+    width: int
+    height: int
+    rate: str
+    seconds: float
+    chunks: tuple[Chunk, ...]
+    shift: int = 0
+    whole: bool = False
+
+    @property
+    def frames(self) -> int:
+        return sum(chunk.frames for chunk in self.chunks)
+
+    def span(self, number: int) -> Span | None:
+        if self.whole:
+            return None
+        chunk = self.chunks[number]
+        return Span(chunk.begin, chunk.end, self.shift)
+
+    def packed(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def unpacked(data: dict[str, Any]) -> Plan:
+        return Plan(**(data | {"chunks": tuple(Chunk(**chunk) for chunk in data["chunks"])}))
+
+
+def make_plan(source: Any, start: float, frames: int | None, length: int) -> Plan:
+    """`source`: what `VideoReader` opens. Chunks have about `length` frames. Raises `MediaError`."""
+    with VideoReader(source, start, frames) as reader:
+        fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
+        expected, tick = reader.expected, fmt.time_base
+    if not isinstance(source, str):
+        source.seek(0)
+    times, keys = _packets(source)
+    size = fmt.width, fmt.height, str(fmt.frame_rate)
+    if times is None or first not in times:
+        count = expected or 1
+        whole = (Chunk(0, count, 0, None),)
+        return Plan(*size, float(count / fmt.frame_rate), whole, whole=True)
+    places = sorted(time for time in times if time >= first)
+    after = places[frames] if frames is not None and frames < len(places) else None
+    places = places[:frames]
+    starts = boundaries([place in keys for place in places], length)
+    ends = [*(places[start] for start in starts[1:]), after]
+    counts = [b - a for a, b in zip(starts, [*starts[1:], len(places)], strict=True)]
+    chunks = tuple(
+        Chunk(start, count, places[start], end)
+        for start, count, end in zip(starts, counts, ends, strict=True)
+    )
+    seconds = (places[-1] - places[0]) * tick + 1 / fmt.frame_rate
+    return Plan(*size, float(seconds), chunks, shift)
+
+
+def boundaries(keys: Sequence[bool], length: int) -> list[int]:
+    """Numbers of the frames that chunks begin with. `keys`: whether a decoder can begin with a frame. Chunks have
+    `length / 2` to `length` frames as far as there are keys for that, the last one up to a quarter more."""
+    places = [number for number, key in enumerate(keys) if key and number]
+    gaps = {b: b - a for a, b in zip([0, *places], places, strict=False)}
+    starts, last = [0], len(keys) - length // 4
+    while len(keys) - starts[-1] > length * 5 // 4:
+        least, most = starts[-1] + (length + 1) // 2, starts[-1] + length
+        inside = [p for p in places if least <= p <= most and p <= last]
+        beyond = next((p for p in places if most < p <= last), None)
+        if inside:
+            starts.append(min(inside, key=lambda p: (gaps[p], -p)))
+        elif beyond is not None:
+            starts.append(beyond)
+        else:
+            break
+    return starts
+
+
+def _packets(source: Any) -> tuple[set[int] | None, set[int]]:
+    """Timestamps of all frames, None where they are missing or repeat themselves, and those of keyframes."""
+    times: set[int] = set()
+    keys: set[int] = set()
+    count = 0
+    pipe = None if isinstance(source, str) else Stream(source)
+    # What cannot be read ends the packets: those before it can be decoded.
+    with contextlib.suppress(av.FFmpegError, OSError), av.open(pipe or os.path.abspath(source)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if not packet.size:
+                continue
+            if packet.pts is None:
+                return None, keys
+            count += 1
+            times.add(packet.pts)
+            if packet.is_keyframe:
+                keys.add(packet.pts)
+    if pipe is not None and pipe.stopped is not None:
+        raise pipe.stopped
+    return (times if len(times) == count else None), keys

@@ -1,0 +1,104 @@
+"""What a video is to be encoded with, as JSON that goes to workers and into names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import gvcodec
+from gvcodec import factory
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.rate.target import Target, require_metric
+
+#: Bytes of a file may change with it: of how chunks are cut, coded and joined.
+_VERSION = 1
+METRICS = ("lpips", "vmaf")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`config`: fields of `EncoderConfig`. `rate`: {} = its q; one of size (bytes of the file), bitrate (bits a
+    second), bpp, and target ([metric, value]). `chunk`: frames. `metrics`: of `METRICS`, for the table."""
+
+    config: dict[str, Any]
+    rate: dict[str, Any] = field(default_factory=dict)
+    start: float = 0.0
+    frames: int | None = None
+    chunk: int = 240
+    metrics: tuple[str, ...] = ()
+    structure: str = ""
+    appearance: str = ""
+    version: str = gvcodec.__version__
+
+    @property
+    def base(self) -> str:
+        return str(self.config["base"])
+
+    def encoder_config(self, threads: int, **others: Any) -> EncoderConfig:
+        scale = self.config["scale"]
+        fields = self.config | {"scale": scale and Fraction(scale), "threads": threads} | others
+        return EncoderConfig(**fields)
+
+    def packed(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def unpacked(data: dict[str, Any]) -> Settings:
+        return Settings(**(data | {"metrics": tuple(data["metrics"])}))
+
+    def key(self, content: str) -> str:
+        """The name of the work on a video of this content."""
+        what = [_VERSION, content, self.packed()]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def make_settings(
+    config: EncoderConfig,
+    rate: dict[str, Any] | None = None,
+    start: float = 0.0,
+    frames: int | None = None,
+    chunk: int = 0,
+    metrics: tuple[str, ...] = (),
+) -> Settings:
+    """What is found on this machine holds for all workers: models, and what leads tuning. `chunk` 0: as far as keyframes may be
+    apart. Raises `UsageError` for what cannot be encoded in chunks, `MissingWeightsError`."""
+    if config.low_delay:
+        raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
+    if config.maxrate:
+        raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
+    if config.tunes and config.tune is not None:
+        raise UsageError("--tune SECONDS depends on the machine: in chunks it takes steps, as in 60steps")
+    if rate and "target" in rate:
+        require_metric(Target(*rate["target"]))
+    if "lpips" in metrics:
+        require_metric(Target("lpips", 1.0))
+    config.settled()
+    appearance, _ = factory.appearance_id(config.base)
+    leader = _leader(config) if appearance else ""
+    known = replace(config, threads=0, tune_by=leader)
+    fields = asdict(known) | {"scale": known.scale and str(known.scale)}
+    structure = factory.structure_id(config.base)
+    return Settings(
+        fields,
+        rate or {},
+        start,
+        frames,
+        chunk or config.keyint or EncoderConfig().keyint,
+        metrics,
+        structure.hex() if structure else "",
+        appearance.hex() if appearance else "",
+    )
+
+
+def _leader(config: EncoderConfig) -> str:
+    """The network that leads tuning, by its name."""
+    if not config.tunes:
+        return config.tune_by
+    from gvcodec.appearance.perceptual import leading_weights
+
+    found = leading_weights(config.tune_by)
+    return found[0] if found else config.tune_by

@@ -1,0 +1,211 @@
+"""What workers do: plan a file, encode a chunk, measure one for rate control, join the chunks. All take and give JSON.
+
+Each writes what it comes to itself, chunks as streams, results as JSON at `keep`, the latter last: where that
+is, everything is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from gvcodec.batch import costs, store
+from gvcodec.batch.plan import Plan, make_plan
+from gvcodec.batch.settings import Settings
+from gvcodec.batch.worker import cpu_seconds
+from gvcodec.bitstream import Reader
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import WrongModelError
+from gvcodec.decoding_limits import UNLIMITED
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.reader import VideoReader
+from gvcodec.rate import one_pass
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.size import encode_to
+from gvcodec.rate.target import Target, encode_for, lpips_of
+from gvcodec.streams.cat import check_alike
+from gvcodec.streams.gops import GopSource, Splicer
+
+_ALL = 1 << 40
+#: Presets that tell which chunks cost more than others.
+_QUICK = {"av1": 8, "vvc": 4}
+
+
+def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
+    """The chunks of a video and the key of the work on it."""
+    chosen = Settings.unpacked(settings)
+    stamp = store.stamp(uri)
+    with store.video_source(uri) as source:
+        found = make_plan(source, chosen.start, chosen.frames, chosen.chunk)
+        side = _side_bytes(source, chosen) if "size" in chosen.rate else 0
+    record = {
+        "uri": uri,
+        "stamp": stamp,
+        "key": chosen.key(store.content_id(uri, stamp)),
+        "plan": found.packed(),
+        "cores": costs.cores_of(found),
+        "memory": costs.memory_of(chosen, found),
+        "side": side,
+    }
+    store.write_json(keep, record)
+    return record
+
+
+def _side_bytes(source: Any, settings: Settings) -> int:
+    """Bytes of copied tracks, about."""
+    if not isinstance(source, str):
+        source.seek(0)
+    with VideoReader(source, settings.start, settings.frames) as video:
+        video.copy_tracks(None)
+        return len(video.tracks.take()) if video.tracks else 0
+
+
+def encode(
+    uri: str,
+    settings: dict[str, Any],
+    plan: dict[str, Any],
+    number: int,
+    cores: int,
+    output: str,
+    keep: str,
+    said_q: int | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `said_q`: what its header says."""
+    began, spent = time.monotonic(), cpu_seconds()
+    chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
+    with store.video_source(uri) as source:
+        opened = _Chunk(source, chosen, cut, number)
+        config = chosen.encoder_config(cores, said_q=said_q)
+        coded = _coded(opened, chosen, config, limit)
+        header = Reader(io.BytesIO(coded.data)).header
+        ids = [identity.hex() if identity else "" for identity in (header.structure_id, header.appearance_id)]
+        if ids != [chosen.structure, chosen.appearance]:
+            raise WrongModelError("this machine has other models than the one that the work was ordered on")
+        row = _measured(coded, opened, chosen)
+    store.write_bytes(output, coded.data)
+    frames = len(coded.frame_bytes)
+    row |= {
+        "first": cut.chunks[number].first,
+        "frames": frames,
+        "bytes": len(coded.data),
+        "bpp": round(8 * len(coded.data) / (frames * cut.width * cut.height), 6),
+        "q": coded.base_q,
+        "tuned": sum(map(len, set(coded.tuned.values()))),
+        "seconds": round(time.monotonic() - began, 3),
+        "cpu": round(cpu_seconds() - spent, 3),
+        "cores": cores,
+        "notes": coded.notes,
+    }
+    store.write_json(keep, row)
+    return row
+
+
+def measure(
+    uri: str,
+    settings: dict[str, Any],
+    plan: dict[str, Any],
+    number: int,
+    cores: int,
+    qs: list[float],
+    keep: str,
+) -> dict[str, Any]:
+    """What a chunk costs at each of these indices of quality, by a fast preset where there is one."""
+    chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
+    sizes = []
+    with store.video_source(uri) as source:
+        opened = _Chunk(source, chosen, cut, number)
+        for q in qs:
+            quick = _QUICK.get(chosen.base, chosen.config["preset"])
+            config = chosen.encoder_config(cores, base_q=q, tune=0.0, preset=quick)
+            coded = one_pass.run(opened, config, "trial", _frames, _ALL)
+            sizes.append(len(coded.data))
+    found = {"sizes": sizes, "frames": len(coded.frame_bytes)}
+    store.write_json(keep, found)
+    return found
+
+
+def join(
+    uri: str, settings: dict[str, Any], plan: dict[str, Any], chunks: list[str], cores: int, output: str
+) -> dict[str, Any]:
+    """The chunks as one stream, with the tracks of the source. Everything is decoded on the way."""
+    chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
+    with (
+        store.video_source(uri) as source,
+        VideoReader(source, chosen.start, chosen.frames) as video,
+        store.write_whole(output) as stream,
+    ):
+        splicer: Splicer | None = None
+        for path in chunks:
+            reader = Reader(io.BytesIO(store.read_bytes(path) or b""), path)
+            if splicer is None:
+                head = reader.header
+                splicer = Splicer(stream, head, cores, UNLIMITED)
+                splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
+            check_alike(head, reader)
+            gops = GopSource(reader.header, reader.packets(), UNLIMITED)
+            for gop in gops:
+                end = (gop.times[-1] + video.shift) * head.format.time_base + 1 / head.format.frame_rate
+                video.copy_tracks(end)
+                splicer.write(gop)
+        assert splicer is not None
+        # A part of the video has its part of the sound.
+        video.copy_tracks(end if chosen.frames is not None else None)
+        splicer.finish(gops.end)
+        tracks = splicer.writer.track_size
+        size, frames = splicer.writer.size, splicer.writer.frames
+    return {
+        "frames": frames,
+        "bytes": size,
+        "bpp": round(8 * (size - tracks) / (frames * cut.width * cut.height), 6),
+        "notes": video.notes,
+    }
+
+
+class _Chunk:
+    """Opens the frames of a chunk, as often as rate control wants; the first one has the metadata of the whole."""
+
+    def __init__(self, source: Any, settings: Settings, plan: Plan, number: int) -> None:
+        self._source, self._settings, self._plan, self._number = source, settings, plan, number
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[VideoReader]:
+        if not isinstance(self._source, str):
+            self._source.seek(0)
+        settings, span = self._settings, self._plan.span(self._number)
+        start, frames = (settings.start, settings.frames) if span is None else (0.0, None)
+        with VideoReader(self._source, start, frames, span) as reader:
+            # They are copied when chunks are joined.
+            reader.tracks = None
+            if self._number:
+                reader.metadata = Metadata()
+            yield reader
+
+
+def _frames(frames: Any, what: str, total: int | None) -> Any:
+    return frames
+
+
+def _coded(opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int | None) -> one_pass.Pass:
+    if "target" in settings.rate:
+        return encode_for(opened, config, Target(*settings.rate["target"]), _frames).coded
+    if limit is not None:
+        return encode_to(opened, config, Budget(size=limit), _frames).coded
+    return one_pass.run(opened, config, "encode", _frames, _ALL)
+
+
+def _measured(coded: one_pass.Pass, opened: _Chunk, settings: Settings) -> dict[str, Any]:
+    """Quality of a chunk."""
+    row: dict[str, Any] = {"psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None}
+    if "lpips" in settings.metrics:
+        extent = one_pass.Extent(coded.format, len(coded.frame_bytes), 0)
+        row["lpips"] = round(lpips_of(coded, opened, extent), 5)
+    if "vmaf" in settings.metrics:
+        from gvcodec.batch.vmaf import vmaf_of
+
+        row["vmaf"] = round(vmaf_of(coded, opened), 3)
+    return row

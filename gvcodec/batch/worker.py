@@ -1,0 +1,78 @@
+"""A worker: a task, a line of JSON, comes on standard input, its outcome goes to standard output.
+
+    python -m gvcodec.batch.worker < task.json
+
+It ends when standard input does, since then nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from importlib import import_module
+
+from gvcodec.batch.engines import Outcome
+from gvcodec.batch.store import ConnectionLostError
+from gvcodec.errors import GvcodecError
+
+
+def perform(packed: str, tries: int = 1) -> Outcome:
+    """Do a task (see `Task.packed`) with as many threads as it has cores."""
+    task = json.loads(packed)
+    module, _, name = task["call"].partition(":")
+    os.environ["OMP_NUM_THREADS"] = str(task["cores"])
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(task["cores"])
+    began, spent = time.monotonic(), cpu_seconds()
+    value, error, again = None, "", False
+    try:
+        value = getattr(import_module(module), name)(**task["arguments"])
+    except ConnectionLostError as lost:
+        error, again = str(lost), True
+    except GvcodecError as failed:
+        error = str(failed)
+    except MemoryError:
+        error = "out of memory"
+    except OSError as failed:
+        error = f"{failed.filename or 'input or output'}: {failed.strerror or failed}"
+        again = isinstance(failed, ConnectionError | TimeoutError)
+    except Exception as failed:  # noqa: BLE001 (one file must not end the work on others)
+        error = f"{type(failed).__name__}: {failed}".splitlines()[0]
+    seconds, cpu = time.monotonic() - began, cpu_seconds() - spent
+    times = round(seconds, 3), round(cpu, 3)
+    return Outcome(value, error, again, False, tries, *times, socket.gethostname())
+
+
+def cpu_seconds() -> float:
+    """Seconds of processor time of this process and of those that it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def main() -> None:
+    # Libraries print to standard output; the outcome goes where it pointed to.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    task = sys.stdin.readline()
+    threading.Thread(target=_watch, daemon=True).start()
+    outcome = perform(task)
+    with open(answer, "w", encoding="utf-8") as stream:
+        stream.write(outcome.packed())
+    # Encoders and their threads need no farewell.
+    os._exit(0)
+
+
+def _watch() -> None:
+    """Whoever started this process is gone when its end of the pipe is."""
+    while os.read(0, 1 << 10):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

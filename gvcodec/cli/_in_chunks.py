@@ -1,0 +1,72 @@
+"""`gvcodec encode --jobs N`: one file, in chunks side by side. `--jobs 1` codes one after the other in this process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from gvcodec.batch.driver import Driver
+from gvcodec.batch.engines import Inline, open_engine
+from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.settings import make_settings
+from gvcodec.batch.watch import Bar
+from gvcodec.bitstream import Reader
+from gvcodec.cli._rate_control import reread
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.file_io import open_output
+from gvcodec.messages import counted, say
+from gvcodec.signals import OnAbort, held
+from gvcodec.streams.info import encode_summary
+
+
+def rate_of(options: argparse.Namespace) -> dict[str, object]:
+    """The budget or target of the options, {} without any."""
+    if options.target is not None:
+        return {"target": [options.target.metric, options.target.value]}
+    budgets = {name: getattr(options, name) for name in ("size", "bitrate", "bpp")}
+    return {name: value for name, value in budgets.items() if value is not None}
+
+
+def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None:
+    """Raises what the first chunk that fails raises."""
+    if options.resume:
+        raise UsageError("--resume goes without --jobs; gvcodec batch goes on where it was interrupted")
+    if config.threads:
+        raise UsageError("--threads goes without --jobs: each job has one core, or more for large pictures")
+    began = time.monotonic()
+    settings = make_settings(config, rate_of(options), options.start, options.frames)
+    with open_output(options.output, options.overwrite) as output, reread(options.input) as path:
+        with held():
+            beside = None if options.output == "-" else Path(options.output).absolute().parent
+            work = tempfile.mkdtemp(prefix=".gvcodec-", dir=beside)
+            undo = OnAbort(partial(shutil.rmtree, work, ignore_errors=True))
+        try:
+            ledger = Ledger(work)
+            job = Job(os.path.abspath(path), settings)
+            engine = Inline() if options.jobs == 1 else open_engine(options.jobs)
+            with engine, Bar(1) as bar:
+                driver = Driver(engine, ledger, bar.heard)
+                driver.run([job])
+            if driver.errors:
+                raise MediaError(driver.errors[job.name])
+            done = ledger.done(ledger.input(job.name)["key"])
+            assert done is not None
+            with open(Path(work, done["output"]), "rb") as joined:
+                fmt = Reader(joined).header.format
+                joined.seek(0)
+                shutil.copyfileobj(joined, output)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            undo.cancel()
+    row = done["rows"][0]
+    for note in row["notes"]:
+        say(note)
+    summary = encode_summary(fmt, row["frames"], row["bytes"], None, row.get("psnr_y") or float("inf"))
+    chunks = counted(len(done["rows"]) - 1, "chunk")
+    say(f"{options.output}: {summary}, {chunks}, {time.monotonic() - began:.1f} s")

@@ -1,0 +1,135 @@
+"""`gvcodec batch INPUT… -o OUT`: many videos to gvcodec streams, in chunks, on many cores and machines."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from gvcodec.batch import inputs, store, table
+from gvcodec.batch.driver import Driver
+from gvcodec.batch.engines import Engine, Inline, open_engine
+from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.settings import METRICS, make_settings
+from gvcodec.batch.watch import Bar
+from gvcodec.cli._arguments import bytes_, integer
+from gvcodec.cli._in_chunks import rate_of
+from gvcodec.cli._standard_streams import out
+from gvcodec.cli.encode import coding_arguments, config_of
+from gvcodec.errors import BatchError, GvcodecError, UsageError
+from gvcodec.messages import counted, say
+
+HELP = "many videos to streams, in chunks, on many cores and machines"
+_RATES = ("base_q", "size", "bitrate", "bpp", "target")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="IN",
+        help="videos, folders, globs, their URIs, or tables of them (.csv, .jsonl, .parquet) with options as columns",
+    )
+    parser.add_argument("-o", dest="output", metavar="OUT", help="folder or URI for streams and tables")
+    parser.add_argument("--status", metavar="OUT", help="say how far a batch is")
+    parser.add_argument("--jobs", type=integer(1, 1 << 20), default=0, metavar="N", help="cores to use (all)")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="tasks go to a Ray cluster: HOST:PORT, auto, or local for one that is started here",
+    )
+    parser.add_argument(
+        "--max-memory", type=bytes_, metavar="BYTES", help="what all tasks here may take together (90 %% of what there is)"
+    )
+    parser.add_argument(
+        "--chunk", type=integer(12, 1 << 20), default=0, metavar="FRAMES", help="length of a chunk (as --keyint)"
+    )
+    parser.add_argument(
+        "--metrics", type=_metrics, default=(), metavar="NAMES", help="for the table, besides PSNR-Y: lpips, vmaf"
+    )
+    coding_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.status is not None:
+        if options.inputs or options.output:
+            raise UsageError("--status goes without inputs and -o")
+        _say_status(options.status)
+        return
+    if not options.inputs or not options.output:
+        raise UsageError("batch needs inputs and -o OUT (or --status OUT)")
+    ledger = Ledger(store.local_path(options.output))
+    jobs = jobs_of(options)
+    with _engine(options, jobs) as engine, Bar(len(jobs)) as bar:
+        driver = Driver(engine, ledger, bar.heard)
+        driver.run(jobs)
+    for job in jobs:
+        if job.name in driver.errors:
+            say(driver.errors[job.name])
+    if driver.errors:
+        failed = f"{len(driver.errors)} of {counted(len(jobs), 'file')} failed"
+        raise BatchError(f"{failed}; {store.joined(options.output, 'batch.csv')} has a row for each")
+    say(f"{options.output}: {table.status_of(ledger).line()}")
+
+
+def jobs_of(options: argparse.Namespace) -> list[Job]:
+    """One for each input. What is wrong with the options of all is raised, with those of a row it is in its job."""
+    usual = _settings(options)
+    jobs = []
+    for uri, row, error in inputs.find(options.inputs):
+        try:
+            jobs.append(Job(uri, _settings(_changed(options, row)) if row else usual, error))
+        except GvcodecError as wrong:
+            jobs.append(Job(uri, usual, f"{uri}: {wrong}"))
+    return jobs
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    return make_settings(
+        config_of(options),
+        rate_of(options),
+        options.start,
+        options.frames,
+        options.chunk,
+        options.metrics,
+    )
+
+
+class _Row(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _changed(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
+    """The options of one row of a table."""
+    parser = _Row(add_help=False, allow_abbrev=False)
+    coding_arguments(parser)
+    changed = copy.copy(options)
+    if {"q", *_RATES} & {name.replace("-", "_") for name in row}:
+        vars(changed).update(dict.fromkeys(_RATES))
+    return parser.parse_args(inputs.words_of(row), changed)
+
+
+def _engine(options: argparse.Namespace, jobs: Sequence[Job]) -> Engine:
+    if any(map(store.in_this_process, [options.output, *(job.uri for job in jobs)])):
+        # Other processes would not see it.
+        return Inline(options.max_memory)
+    return open_engine(options.jobs, options.cluster, options.max_memory)
+
+
+def _say_status(place: str) -> None:
+    ledger = Ledger(store.local_path(place))
+    if ledger.read_jobs() is None:
+        raise UsageError(f"{place}: no batch was begun here")
+    for row in table.rows_of(ledger):
+        if row["status"] == "failed":
+            out(f"failed: {row['error']}")
+    out(table.status_of(ledger).line())
+
+
+def _metrics(text: str) -> tuple[str, ...]:
+    names = tuple(sorted(set(text.split(","))))
+    if not set(names) <= set(METRICS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of {', '.join(METRICS)}")
+    return names
