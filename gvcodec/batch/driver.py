@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gvcodec.batch import table
-from gvcodec.batch.engines import Engine, Outcome, Task
 from gvcodec.batch.flow import Claim, FileFailed, Flow, encode_file
 from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.errors import GvcodecError
 
 #: Seconds between two tables while work goes on.

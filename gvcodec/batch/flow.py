@@ -17,10 +17,9 @@ from typing import Any
 
 from gvcodec.bases import base_of
 from gvcodec.batch import store
-from gvcodec.batch.engines import Task
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import Plan
-from gvcodec.batch.settings import Settings
+from gvcodec.batch.task import Task
 from gvcodec.errors import GvcodecError
 
 _TASKS = "gvcodec.batch.tasks"

@@ -13,7 +13,7 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
-from gvcodec.batch.engines import Outcome, Task
+from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
 from gvcodec.errors import UsageError
 

@@ -78,8 +78,10 @@ def make_settings(
         require_metric(Target("lpips", 1.0))
     config.settled()
     appearance, _ = factory.appearance_id(config.base)
-    leader = _leader(config) if appearance else ""
-    known = replace(config, threads=0, tune_by=leader)
+    if config.tunes and appearance:
+        known = replace(config, threads=0, tune_by=_leader(config))
+    else:
+        known = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
     fields = asdict(known) | {"scale": known.scale and str(known.scale)}
     structure = factory.structure_id(config.base)
     return Settings(
@@ -96,8 +98,6 @@ def make_settings(
 
 def _leader(config: EncoderConfig) -> str:
     """The network that leads tuning, by its name."""
-    if not config.tunes:
-        return config.tune_by
     from gvcodec.appearance.perceptual import leading_weights
 
     found = leading_weights(config.tune_by)

@@ -19,8 +19,8 @@ from gvcodec.batch.settings import Settings
 from gvcodec.batch.worker import cpu_seconds
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
-from gvcodec.errors import WrongModelError
 from gvcodec.decoding_limits import UNLIMITED
+from gvcodec.errors import WrongModelError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate import one_pass
@@ -86,7 +86,7 @@ def encode(
         ids = [identity.hex() if identity else "" for identity in (header.structure_id, header.appearance_id)]
         if ids != [chosen.structure, chosen.appearance]:
             raise WrongModelError("this machine has other models than the one that the work was ordered on")
-        row = _measured(coded, opened, chosen)
+        row = _measured(coded, opened, chosen, cores)
     store.write_bytes(output, coded.data)
     frames = len(coded.frame_bytes)
     row |= {
@@ -162,6 +162,7 @@ def join(
         "frames": frames,
         "bytes": size,
         "bpp": round(8 * (size - tracks) / (frames * cut.width * cut.height), 6),
+        "tracks": [tracks, video.tracks.packets if video.tracks else 0],
         "notes": video.notes,
     }
 
@@ -198,7 +199,7 @@ def _coded(opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int
     return one_pass.run(opened, config, "encode", _frames, _ALL)
 
 
-def _measured(coded: one_pass.Pass, opened: _Chunk, settings: Settings) -> dict[str, Any]:
+def _measured(coded: one_pass.Pass, opened: _Chunk, settings: Settings, cores: int) -> dict[str, Any]:
     """Quality of a chunk."""
     row: dict[str, Any] = {"psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None}
     if "lpips" in settings.metrics:
@@ -207,5 +208,5 @@ def _measured(coded: one_pass.Pass, opened: _Chunk, settings: Settings) -> dict[
     if "vmaf" in settings.metrics:
         from gvcodec.batch.vmaf import vmaf_of
 
-        row["vmaf"] = round(vmaf_of(coded, opened), 3)
+        row["vmaf"] = round(vmaf_of(coded, opened, cores), 3)
     return row

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from gvcodec.batch.engines import Outcome, Task
+from gvcodec.batch.task import Outcome, Task
 
 
 class Bar:

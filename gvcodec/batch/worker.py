@@ -1,6 +1,6 @@
-"""A worker: a task, a line of JSON, comes on standard input, its outcome goes to standard output.
+"""A worker: tasks, a line of JSON each, come on standard input, their outcomes go to standard output.
 
-    python -m gvcodec.batch.worker < task.json
+    python -m gvcodec.batch.worker
 
 It ends when standard input does, since then nobody waits for it.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import resource
 import socket
 import sys
@@ -16,8 +17,8 @@ import threading
 import time
 from importlib import import_module
 
-from gvcodec.batch.engines import Outcome
 from gvcodec.batch.store import ConnectionLostError
+from gvcodec.batch.task import Outcome
 from gvcodec.errors import GvcodecError
 
 
@@ -55,23 +56,21 @@ def cpu_seconds() -> float:
 
 
 def main() -> None:
-    # Libraries print to standard output; the outcome goes where it pointed to.
-    answer = os.dup(1)
+    # Libraries print to standard output; outcomes go where it pointed to.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    task = sys.stdin.readline()
-    threading.Thread(target=_watch, daemon=True).start()
-    outcome = perform(task)
-    with open(answer, "w", encoding="utf-8") as stream:
-        stream.write(outcome.packed())
-    # Encoders and their threads need no farewell.
-    os._exit(0)
+    tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
+    while True:
+        answers.write(perform(tasks.get()).packed() + "\n")
+        answers.flush()
 
 
-def _watch() -> None:
+def _listen(tasks: queue.SimpleQueue[str]) -> None:
     """Whoever started this process is gone when its end of the pipe is."""
-    while os.read(0, 1 << 10):
-        pass
-    os._exit(1)
+    for line in sys.stdin:
+        tasks.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import tempfile
@@ -11,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from gvcodec.batch.driver import Driver
-from gvcodec.batch.engines import Inline, open_engine
+from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import make_settings
 from gvcodec.batch.watch import Bar
 from gvcodec.bitstream import Reader
@@ -67,6 +69,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
     row = done["rows"][0]
     for note in row["notes"]:
         say(note)
-    summary = encode_summary(fmt, row["frames"], row["bytes"], None, row.get("psnr_y") or float("inf"))
+    tracks = tuple(row["tracks"]) if row["tracks"][1] else None
+    summary = encode_summary(fmt, row["frames"], row["bytes"], tracks, row.get("psnr_y") or math.inf)
     chunks = counted(len(done["rows"]) - 1, "chunk")
     say(f"{options.output}: {summary}, {chunks}, {time.monotonic() - began:.1f} s")

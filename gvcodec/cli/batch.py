@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 
 from gvcodec.batch import inputs, store, table
 from gvcodec.batch.driver import Driver
-from gvcodec.batch.engines import Engine, Inline, open_engine
+from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import METRICS, make_settings
+from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import bytes_, integer
 from gvcodec.cli._in_chunks import rate_of

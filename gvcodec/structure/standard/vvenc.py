@@ -30,16 +30,18 @@ _LIBRARY = "libvvenc"
 _PATIENCE = 5
 
 
-def find_ffmpeg() -> str:
-    """The program: $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg`. Raises `UsageError` where none holds VVenC."""
+def find_ffmpeg(kind: str = "encoder", name: str = _LIBRARY) -> str:
+    """The program: $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg`. `kind` is encoder or filter. Raises
+    `UsageError` where none holds VVenC, or what else is named."""
     named = os.environ.get(FFMPEG_VARIABLE)
     for program in [named] if named else [_carried(), shutil.which("ffmpeg")]:
-        if program and _holds_vvenc(program):
+        if program and _holds(program, kind, name):
             return program
+    if named:
+        raise UsageError(f"{named} has no {kind} {name}")
+    what = "H.266 is encoded" if name == _LIBRARY else f"{name} is done"
     raise UsageError(
-        f"{named} has no encoder {_LIBRARY}"
-        if named
-        else f"H.266 is encoded by an ffmpeg with {_LIBRARY}: pip install 'gvcodec[vvc]', or name one in ${FFMPEG_VARIABLE}"
+        f"{what} by an ffmpeg with {name}: pip install 'gvcodec[vvc]', or name one in ${FFMPEG_VARIABLE}"
     )
 
 
@@ -53,12 +55,12 @@ def _carried() -> str | None:
 
 
 @functools.cache
-def _holds_vvenc(program: str) -> bool:
+def _holds(program: str, kind: str, name: str) -> bool:
     try:
-        listed = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
+        listed = subprocess.run([program, "-hide_banner", f"-{kind}s"], capture_output=True, text=True, check=False)
     except OSError:
         return False
-    return f" {_LIBRARY} " in listed.stdout
+    return f" {name} " in listed.stdout
 
 
 class VvcEncoder:
