@@ -1,8 +1,9 @@
-"""What tasks take: cores and memory by base and size of the picture, measured (docs/batch.md) and rounded up.
+"""What tasks take: cores and memory by base and size of the picture, measured (docs/batch.md) and
+rounded up.
 
-They depend on the video and the settings alone, since tuning with another number of threads may add in another
-order. One core for each chunk wastes nothing; a large picture gets more, as it takes the memory of several small ones.
-"""
+They depend on the video and the settings alone, since tuning with another number of threads may add
+in another order. One core for each chunk wastes nothing; a large picture gets more, as it takes the
+memory of several small ones."""
 
 from __future__ import annotations
 

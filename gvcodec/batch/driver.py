@@ -49,7 +49,8 @@ class Driver:
         self._written = time.monotonic()
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Encode all that is not done yet. Errors of single files are in `errors`, and in the table."""
+        """Encode all that is not done yet. Errors of single files are in `errors`, and in the
+        table."""
         self.ledger.write_jobs(list(jobs))
         waiting = deque(jobs)
         while waiting or self._futures or self._ready:
@@ -57,7 +58,9 @@ class Driver:
                 self._advance(self._ready.popleft(), [])
             while waiting and len(self._futures) < _AHEAD * self.engine.cores:
                 job = waiting.popleft()
-                self._advance(_Running(job, encode_file(job, self.ledger, self.engine.memory)), None)
+                self._advance(
+                    _Running(job, encode_file(job, self.ledger, self.engine.memory)), None
+                )
             if self._futures:
                 done, _ = wait(self._futures, return_when=FIRST_COMPLETED)
                 for future in done:

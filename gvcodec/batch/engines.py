@@ -1,7 +1,7 @@
 """Where tasks run: processes of this machine (`local`), or a cluster (`ray_engine`).
 
-    with open_engine(jobs=4) as engine:
-        outcome = engine.submit(Task("gvcodec.batch.tasks:join", {...})).result()
+with open_engine(jobs=4) as engine:
+    outcome = engine.submit(Task("gvcodec.batch.tasks:join", {...})).result()
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from gvcodec.errors import UsageError
 
 
 def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = None) -> Engine:
-    """`jobs`: cores to use, 0 = all; `cluster`: address of a Ray cluster, or "local" for one that is started here; `memory`: bytes that
-    tasks may take together on this machine. Raises `UsageError` where Ray is wanted and not there."""
+    """`jobs`: cores to use, 0 = all; `cluster`: address of a Ray cluster, or "local" for one that
+    is started here; `memory`: bytes that tasks may take together on this machine. Raises
+    `UsageError` where Ray is wanted and not there."""
     if cluster is None:
         return Local(jobs or os.cpu_count() or 1, memory or machine_memory())
     try:

@@ -1,4 +1,5 @@
-"""The way of a file: plan, for rate control a round that measures, chunks, join. A generator that asks for tasks, for nothing else.
+"""The way of a file: plan, for rate control a round that measures, chunks, join. A generator that
+asks for tasks, for nothing else.
 
     flow = encode_file(job, ledger, memory)
     wanted = next(flow)           # [(Task, name), …], or a key to wait for
@@ -28,7 +29,8 @@ _LIGHT = 256 << 20
 _LIGHT_A_PIXEL = 150
 #: Distance of the two qualities at which chunks are measured.
 _APART = 4.0
-#: Bytes that a chunk may take more in the joined file than by itself, and what is kept back of a budget.
+#: Bytes that a chunk may take more in the joined file than by itself, and what is kept back of a
+# budget.
 _JOINT, _KEPT = 24, 0.0005
 
 
@@ -115,7 +117,13 @@ class _Work:
     def _encode(self, number: int, name: str, said_q: int | None, limit: int | None) -> Task:
         output, keep = (store.joined(self.folder, f"{name}.{kind}") for kind in ("gvc", "json"))
         return self._task(
-            "encode", self.memory, number=number, output=output, keep=keep, said_q=said_q, limit=limit
+            "encode",
+            self.memory,
+            number=number,
+            output=output,
+            keep=keep,
+            said_q=said_q,
+            limit=limit,
         )
 
     def _join(self, names: Sequence[str], output: str) -> Task:
@@ -143,7 +151,8 @@ class _Work:
         return max(1, int(whole * (1 - _KEPT)) - _JOINT * len(self.numbers))
 
     def _shares(self, room: int) -> Flow:
-        """An index for the header, and bytes for each chunk: equal quality for all as nearly as two measured points tell."""
+        """An index for the header, and bytes for each chunk: equal quality for all as nearly as two
+        measured points tell."""
         if len(self.numbers) == 1:
             return None, [room]
         plan, base = self.plan, base_of(self.job.settings.base)
@@ -196,14 +205,18 @@ def _usual_index(room: int, plan: Plan, finest: float) -> float:
     return float(round(min(max(40.0 + 10 * math.log(0.045 / bpp), finest), 59.0)))
 
 
-def spread(sizes: Sequence[Sequence[int]], qs: Sequence[float], room: int) -> tuple[float, list[int]]:
-    """The q at which chunks take `room` bytes together, and what each takes there. `sizes`: of each chunk at the
-    two `qs`; between and beyond them log size follows a line."""
+def spread(
+    sizes: Sequence[Sequence[int]], qs: Sequence[float], room: int
+) -> tuple[float, list[int]]:
+    """The q at which chunks take `room` bytes together, and what each takes there. `sizes`: of each
+    chunk at the two `qs`; between and beyond them log size follows a line."""
     slopes = [math.log(fine / coarse) / (qs[1] - qs[0]) for fine, coarse in sizes]
     low, high = -200.0, 300.0
     for _ in range(60):
         q = (low + high) / 2
-        total = sum(size[0] * math.exp(-s * (q - qs[0])) for size, s in zip(sizes, slopes, strict=True))
+        total = sum(
+            size[0] * math.exp(-s * (q - qs[0])) for size, s in zip(sizes, slopes, strict=True)
+        )
         low, high = (q, high) if total > room else (low, q)
     parts = [size[0] * math.exp(-s * (high - qs[0])) for size, s in zip(sizes, slopes, strict=True)]
     whole = sum(parts)

@@ -1,8 +1,8 @@
 """What a batch is to encode: files, folders, globs, URIs of these, and manifests.
 
-A manifest is .csv, .jsonl or .parquet. Column `uri` names the video, relative to the manifest; the others are called like options of
-`encode` (`q`, `base`, `keyint`, `size` …) and hold for their row alone; an empty cell says nothing.
-"""
+A manifest is .csv, .jsonl or .parquet. Column `uri` names the video, relative to the manifest; the
+others are called like options of `encode` (`q`, `base`, `keyint`, `size` …) and hold for their row
+alone; an empty cell says nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _MANIFESTS = (".csv", ".jsonl", ".parquet")
 
 
 def find(inputs: Sequence[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """URI or path, options of its row, error in one line; in order, each URI and options once. A name that stands for
-    nothing is an error of its own."""
+    """URI or path, options of its row, error in one line; in order, each URI and options once. A
+    name that stands for nothing is an error of its own."""
     seen: set[str] = set()
     for name in inputs:
         for found in _found(name):
@@ -57,7 +57,9 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
     kind = name.lower().rsplit(".", 1)[-1]
     try:
         if kind == "csv":
-            rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+            rows = list(
+                csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+            )
         elif kind == "jsonl":
             rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
         else:
@@ -71,7 +73,9 @@ def _parquet(data: bytes, name: str) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise UsageError(f"{name}: reading it needs pyarrow: pip install 'gvcodec[cluster]'") from None
+        raise UsageError(
+            f"{name}: reading it needs pyarrow: pip install 'gvcodec[cluster]'"
+        ) from None
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
     return rows
 
@@ -92,6 +96,8 @@ def words_of(row: dict[str, Any]) -> list[str]:
         if isinstance(value, bool) or str(value).lower() in ("true", "false"):
             words += [option] * (str(value).lower() == "true")
         else:
-            text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+            text = (
+                str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+            )
             words += [f"{option}={text}"] if option != "-q" else [option, text]
     return words

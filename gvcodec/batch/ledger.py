@@ -83,7 +83,10 @@ class Ledger:
         """Results of tasks on chunks by their names, of those that are whole."""
         folder = self.chunk_folder(key)
         names = [name for name in store.names_in(folder) if name.endswith(".json")]
-        found = {name.removesuffix(".json"): store.read_json(store.joined(folder, name)) for name in names}
+        found = {
+            name.removesuffix(".json"): store.read_json(store.joined(folder, name))
+            for name in names
+        }
         return {name: result for name, result in found.items() if result is not None}
 
     def write_jobs(self, jobs: list[Job]) -> None:

@@ -22,14 +22,19 @@ from gvcodec.signals import OnAbort, held
 #: Part of the machine's memory that tasks may take together.
 _SHARE = 0.9
 _CGROUP = "/sys/fs/cgroup/memory.max"
-#: A worker whose task took fewer seconds takes another one: to start it may have taken as long. The memory of the
+#: A worker whose task took fewer seconds takes another one: to start it may have taken as long. The
+# memory of the
 #: others goes back with them.
 _SHORT = 10.0
 
 
 def machine_memory() -> int:
     """Bytes that tasks may take together here."""
-    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
+    most = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if hasattr(os, "sysconf")
+        else 8 << 30
+    )
     with contextlib.suppress(OSError, ValueError), open(_CGROUP) as file:
         most = min(most, int(file.read()))
     return int(_SHARE * most)
@@ -58,14 +63,17 @@ class Inline:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 class Local:
-    """Every task in another process, in the order in which they come, as many at a time as `cores` and `memory` have room for.
-    The processes end with this one, however that ends."""
+    """Every task in another process, in the order in which they come, as many at a time as `cores`
+    and `memory` have room for. The processes end with this one, however that ends."""
 
     def __init__(self, cores: int, memory: int) -> None:
         self.cores, self.memory = cores, memory
@@ -90,7 +98,10 @@ class Local:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         with self._free:
             self._closed = True
@@ -152,7 +163,8 @@ class Local:
 
 
 class _Worker:
-    """A process of `gvcodec.batch.worker` with so many threads. It ends when its standard input does, so with this process too."""
+    """A process of `gvcodec.batch.worker` with so many threads. It ends when its standard input
+    does, so with this process too."""
 
     def __init__(self, threads: int) -> None:
         command = [sys.executable, "-m", "gvcodec.batch.worker"]

@@ -1,9 +1,10 @@
-"""Cuts a video into chunks at keyframes of the source, going by its packets alone: nothing is decoded.
+"""Cuts a video into chunks at keyframes of the source, going by its packets alone: nothing is
+decoded.
 
-A chunk begins where a decoder can begin, so no frame is decoded for two of them, but for the few that follow
-a chunk's last frame in the file. Encoders set keyframes where scenes begin, earlier than their period asks
-for: of several the one that comes soonest after another is taken, of equal ones the last.
-"""
+A chunk begins where a decoder can begin, so no frame is decoded for two of them, but for the few
+that follow a chunk's last frame in the file. Encoders set keyframes where scenes begin, earlier
+than their period asks for: of several the one that comes soonest after another is taken, of equal
+ones the last."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from typing import Any
 
 import av
 
-from gvcodec.media.reader import Span, Stream, VideoReader
+from gvcodec.media.pipes import Stream
+from gvcodec.media.reader import Span, VideoReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`whole`: the timestamps are no help, so that there is one chunk, all of the file. `seconds`: how long the
-    video is. `shift` goes from all timestamps. `cuts`: how many chunks begin with a scene."""
+    """`whole`: the timestamps are no help, so that there is one chunk, all of the file. `seconds`:
+    how long the video is. `shift` goes from all timestamps. `cuts`: how many chunks begin with a
+    scene."""
 
     width: int
     height: int
@@ -60,7 +63,8 @@ class Plan:
 
 
 def make_plan(source: Any, start: float, frames: int | None, length: int) -> Plan:
-    """`source`: what `VideoReader` opens. Chunks have about `length` frames. Raises `MediaError`."""
+    """`source`: what `VideoReader` opens. Chunks have about `length` frames. Raises
+    `MediaError`."""
     with VideoReader(source, start, frames) as reader:
         fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
         expected, tick = reader.expected, fmt.time_base
@@ -87,8 +91,9 @@ def make_plan(source: Any, start: float, frames: int | None, length: int) -> Pla
 
 
 def boundaries(keys: Sequence[bool], length: int) -> list[int]:
-    """Numbers of the frames that chunks begin with. `keys`: whether a decoder can begin with a frame. Chunks have
-    `length / 2` to `length` frames as far as there are keys for that, the last one up to a quarter more."""
+    """Numbers of the frames that chunks begin with. `keys`: whether a decoder can begin with a
+    frame. Chunks have `length / 2` to `length` frames as far as there are keys for that, the last
+    one up to a quarter more."""
     places = [number for number, key in enumerate(keys) if key and number]
     gaps = {b: b - a for a, b in zip([0, *places], places, strict=False)}
     starts, last = [0], len(keys) - length // 4
@@ -106,13 +111,17 @@ def boundaries(keys: Sequence[bool], length: int) -> list[int]:
 
 
 def _packets(source: Any) -> tuple[set[int] | None, set[int]]:
-    """Timestamps of all frames, None where they are missing or repeat themselves, and those of keyframes."""
+    """Timestamps of all frames, None where they are missing or repeat themselves, and those of
+    keyframes."""
     times: set[int] = set()
     keys: set[int] = set()
     count = 0
     pipe = None if isinstance(source, str) else Stream(source)
     # What cannot be read ends the packets: those before it can be decoded.
-    with contextlib.suppress(av.FFmpegError, OSError), av.open(pipe or os.path.abspath(source)) as container:
+    with (
+        contextlib.suppress(av.FFmpegError, OSError),
+        av.open(pipe or os.path.abspath(source)) as container,
+    ):
         for packet in container.demux(container.streams.video[0]):
             if not packet.size:
                 continue

@@ -1,7 +1,8 @@
-"""Tasks on a cluster of Ray: one that runs, named by its address, or one that is started on this machine.
+"""Tasks on a cluster of Ray: one that runs, named by its address, or one that is started on this
+machine.
 
-Ray places tasks by the cores and the memory that they ask for, and begins those anew whose worker or machine is lost.
-"""
+Ray places tasks by the cores and the memory that they ask for, and begins those anew whose worker
+or machine is lost."""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ class _AgainError(Exception):
 
 
 class Cluster:
-    """`address`: `HOST:PORT`, `ray://…`, "auto" for the cluster that this machine is part of, or "local": one of `cores` cores (0 =
-    all) and `memory` bytes is started here and ends with this. Raises `UsageError` where no cluster answers."""
+    """`address`: `HOST:PORT`, `ray://…`, "auto" for the cluster that this machine is part of, or
+    "local": one of `cores` cores (0 = all) and `memory` bytes is started here and ends with this.
+    Raises `UsageError` where no cluster answers."""
 
     def __init__(self, address: str, cores: int = 0, memory: int | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -64,7 +66,10 @@ class Cluster:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         ray.shutdown()
 
@@ -102,5 +107,7 @@ def _settle(future: Future[Outcome], done: Future[Any], tries: int) -> None:
             outcome = Outcome(error=str(cause), again=True, tries=tries)
         else:
             said = type(error).__name__.removesuffix("Error")
-            outcome = Outcome(error=f"the worker died {tries} times ({said})", lost=True, tries=tries)
+            outcome = Outcome(
+                error=f"the worker died {tries} times ({said})", lost=True, tries=tries
+            )
     future.set_result(outcome)

@@ -21,8 +21,9 @@ METRICS = ("lpips", "vmaf")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`config`: fields of `EncoderConfig`. `rate`: {} = its q; one of size (bytes of the file), bitrate (bits a
-    second), bpp, and target ([metric, value]). `chunk`: frames. `metrics`: of `METRICS`, for the table."""
+    """`config`: fields of `EncoderConfig`. `rate`: {} = its q; one of size (bytes of the file),
+    bitrate (bits a second), bpp, and target ([metric, value]). `chunk`: frames. `metrics`: of
+    `METRICS`, for the table."""
 
     config: dict[str, Any]
     rate: dict[str, Any] = field(default_factory=dict)
@@ -64,14 +65,17 @@ def make_settings(
     chunk: int = 0,
     metrics: tuple[str, ...] = (),
 ) -> Settings:
-    """What is found on this machine holds for all workers: models, and what leads tuning. `chunk` 0: as far as keyframes may be
-    apart. Raises `UsageError` for what cannot be encoded in chunks, `MissingWeightsError`."""
+    """What is found on this machine holds for all workers: models, and what leads tuning. `chunk`
+    0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
+    `MissingWeightsError`."""
     if config.low_delay:
         raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
     if config.maxrate:
         raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
     if config.tunes and config.tune is not None:
-        raise UsageError("--tune SECONDS depends on the machine: in chunks it takes steps, as in 60steps")
+        raise UsageError(
+            "--tune SECONDS depends on the machine: in chunks it takes steps, as in 60steps"
+        )
     if rate and "target" in rate:
         require_metric(Target(*rate["target"]))
     if "lpips" in metrics:

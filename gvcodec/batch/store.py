@@ -1,7 +1,8 @@
-"""Files and URIs behind one set of functions, by fsspec: `s3://…`, `gs://…`, `https://…`, `memory://…`, or a path.
+"""Files and URIs behind one set of functions, by fsspec: `s3://…`, `gs://…`, `https://…`,
+`memory://…`, or a path.
 
-What is written appears whole or not at all. An error of a connection is a `ConnectionLostError`, which a task is repeated for.
-"""
+What is written appears whole or not at all. An error of a connection is a `ConnectionLostError`,
+which a task is repeated for."""
 
 from __future__ import annotations
 
@@ -22,7 +23,17 @@ from gvcodec.errors import GvcodecError, MediaError, UsageError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What a store says of a version of a file.
-_STAMPS = ("ETag", "etag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created", "updated")
+_STAMPS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "checksum",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "created",
+    "updated",
+)
 _FOUND_BY_CONTENT = ("ETag", "etag", "md5Hash", "checksum")
 _BLOCK = 1 << 20
 
@@ -69,7 +80,9 @@ def reached(path: str) -> Iterator[None]:
         if not is_uri(path):
             raise
         said = str(error).splitlines()[:1]
-        raise ConnectionLostError(f"{path}: {type(error).__name__}{''.join(': ' + line for line in said)}") from error
+        raise ConnectionLostError(
+            f"{path}: {type(error).__name__}{''.join(': ' + line for line in said)}"
+        ) from error
 
 
 def _system(path: str) -> tuple[Any, str]:
@@ -87,7 +100,9 @@ def stamp(path: str) -> dict[str, Any]:
         system, inside = _system(path)
         system.invalidate_cache()
         found = system.info(inside)
-        return {"size": found.get("size")} | {name: str(found[name]) for name in _STAMPS if found.get(name)}
+        return {"size": found.get("size")} | {
+            name: str(found[name]) for name in _STAMPS if found.get(name)
+        }
 
 
 def content_id(path: str, known: dict[str, Any]) -> str:
@@ -179,8 +194,8 @@ def write_json(path: str, value: Any) -> None:
 
 @contextlib.contextmanager
 def write_whole(path: str) -> Iterator[BinaryIO]:
-    """A binary file to write, which appears under its name, in place of what was there, when the block
-    ends well."""
+    """A binary file to write, which appears under its name, in place of what was there, when the
+    block ends well."""
     if is_uri(path):
         with tempfile.TemporaryFile() as spool:
             yield spool  # type: ignore[misc]
@@ -224,7 +239,9 @@ def names_in(folder: str) -> list[str]:
                 return sorted(os.listdir(folder))
             system, inside = _system(folder)
             system.invalidate_cache()
-            return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in system.ls(inside, detail=False))
+            return sorted(
+                str(path).rstrip("/").rsplit("/", 1)[-1] for path in system.ls(inside, detail=False)
+            )
     except ConnectionLostError:
         raise
     except MediaError:
@@ -232,7 +249,8 @@ def names_in(folder: str) -> list[str]:
 
 
 def expand(path: str) -> list[str]:
-    """The files that a file, folder or glob stands for, in order. A folder: all in it and below, hidden ones left out."""
+    """The files that a file, folder or glob stands for, in order. A folder: all in it and below,
+    hidden ones left out."""
     if is_uri(path):
         return _expand_uri(path)
     path = local_path(path)
@@ -258,4 +276,8 @@ def _expand_uri(path: str) -> list[str]:
             found = system.find(inside)
         else:
             return [path]
-        return sorted(system.unstrip_protocol(name) for name in found if not name.rsplit("/", 1)[-1].startswith("."))
+        return sorted(
+            system.unstrip_protocol(name)
+            for name in found
+            if not name.rsplit("/", 1)[-1].startswith(".")
+        )

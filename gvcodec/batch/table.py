@@ -1,8 +1,9 @@
-"""The table of a batch, a row for each file and each of its chunks: `batch.csv`, and `batch.parquet` where pyarrow is there.
+"""The table of a batch, a row for each file and each of its chunks: `batch.csv`, and
+`batch.parquet` where pyarrow is there.
 
-`chunk` is empty in the row of a file. `status`: done, failed, or open. `seconds` of wall and `cpu` of processor time sum
-up over chunks, `bpp` leaves out sound, `psnr_y` in dB, `lpips` (VGG) and `vmaf` are means over frames; `q` is the base's index.
-"""
+`chunk` is empty in the row of a file. `status`: done, failed, or open. `seconds` of wall and `cpu`
+of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB, `lpips` (VGG) and
+`vmaf` are means over frames; `q` is the base's index."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def rows_of(ledger: Ledger) -> list[dict[str, Any]]:
             found.append({"input": job["uri"], "status": status, "error": error})
             continue
         for row in done["rows"]:
-            found.append(row | {"input": job["uri"], "status": "done", "notes": "; ".join(row["notes"])})
+            found.append(
+                row | {"input": job["uri"], "status": "done", "notes": "; ".join(row["notes"])}
+            )
     return found
 
 
@@ -99,7 +102,9 @@ class Status:
 
     def line(self) -> str:
         parts = [f"{counted(self.done, 'file')} done"]
-        parts += [f"{self.failed} failed"] * (self.failed > 0) + [f"{self.open} open"] * (self.open > 0)
+        parts += [f"{self.failed} failed"] * (self.failed > 0) + [f"{self.open} open"] * (
+            self.open > 0
+        )
         frames = f"{counted(self.frames_done, 'frame')} coded"
         if self.frames_open:
             left = self.cpu / max(1, self.frames_done) * self.frames_open

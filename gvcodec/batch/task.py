@@ -1,8 +1,8 @@
 """What an engine is given, what it gives back, and what an engine is.
 
-A task names a function "module:function" that takes keywords and gives a dict, both of JSON. What it raises comes back in its
-outcome. A worker that dies is replaced and its task tried again, `Task.tries` times in all, as is one that lost its connection.
-"""
+A task names a function "module:function" that takes keywords and gives a dict, both of JSON. What
+it raises comes back in its outcome. A worker that dies is replaced and its task tried again,
+`Task.tries` times in all, as is one that lost its connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any, Protocol, Self
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`call`: "module:function". `cores` it keeps busy, threads that it may start, `memory` in bytes that it takes at most."""
+    """`call`: "module:function". `cores` it keeps busy, threads that it may start, `memory` in
+    bytes that it takes at most."""
 
     call: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -29,8 +30,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`value` of the function, or `error`, a line that says what went wrong. `again`: a repetition may help; `lost`: the worker
-    died. `tries`: how often it was begun. `seconds` of wall and `cpu` of processor time, `host` where."""
+    """`value` of the function, or `error`, a line that says what went wrong. `again`: a repetition
+    may help; `lost`: the worker died. `tries`: how often it was begun. `seconds` of wall and `cpu`
+    of processor time, `host` where."""
 
     value: Any = None
     error: str = ""
@@ -56,5 +58,8 @@ class Engine(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...

@@ -1,8 +1,8 @@
-"""What workers do: plan a file, encode a chunk, measure one for rate control, join the chunks. All take and give JSON.
+"""What workers do: plan a file, encode a chunk, measure one for rate control, join the chunks. All
+take and give JSON.
 
-Each writes what it comes to itself, chunks as streams, results as JSON at `keep`, the latter last: where that
-is, everything is.
-"""
+Each writes what it comes to itself, chunks as streams, results as JSON at `keep`, the latter last:
+where that is, everything is."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def encode(
     said_q: int | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
-    """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `said_q`: what its header says."""
+    """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `said_q`: what its
+    header says."""
     began, spent = time.monotonic(), cpu_seconds()
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
     with store.video_source(uri) as source:
@@ -83,9 +84,14 @@ def encode(
         config = chosen.encoder_config(cores, said_q=said_q)
         coded = _coded(opened, chosen, config, limit)
         header = Reader(io.BytesIO(coded.data)).header
-        ids = [identity.hex() if identity else "" for identity in (header.structure_id, header.appearance_id)]
+        ids = [
+            identity.hex() if identity else ""
+            for identity in (header.structure_id, header.appearance_id)
+        ]
         if ids != [chosen.structure, chosen.appearance]:
-            raise WrongModelError("this machine has other models than the one that the work was ordered on")
+            raise WrongModelError(
+                "this machine has other models than the one that the work was ordered on"
+            )
         row = _measured(coded, opened, chosen, cores)
     store.write_bytes(output, coded.data)
     frames = len(coded.frame_bytes)
@@ -114,7 +120,8 @@ def measure(
     qs: list[float],
     keep: str,
 ) -> dict[str, Any]:
-    """What a chunk costs at each of these indices of quality, by a fast preset where there is one."""
+    """What a chunk costs at each of these indices of quality, by a fast preset where there is
+    one."""
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
     sizes = []
     with store.video_source(uri) as source:
@@ -130,7 +137,12 @@ def measure(
 
 
 def join(
-    uri: str, settings: dict[str, Any], plan: dict[str, Any], chunks: list[str], cores: int, output: str
+    uri: str,
+    settings: dict[str, Any],
+    plan: dict[str, Any],
+    chunks: list[str],
+    cores: int,
+    output: str,
 ) -> dict[str, Any]:
     """The chunks as one stream, with the tracks of the source. Everything is decoded on the way."""
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
@@ -149,7 +161,9 @@ def join(
             check_alike(head, reader)
             gops = GopSource(reader.header, reader.packets(), UNLIMITED)
             for gop in gops:
-                end = (gop.times[-1] + video.shift) * head.format.time_base + 1 / head.format.frame_rate
+                end = (
+                    gop.times[-1] + video.shift
+                ) * head.format.time_base + 1 / head.format.frame_rate
                 video.copy_tracks(end)
                 splicer.write(gop)
         assert splicer is not None
@@ -168,7 +182,8 @@ def join(
 
 
 class _Chunk:
-    """Opens the frames of a chunk, as often as rate control wants; the first one has the metadata of the whole."""
+    """Opens the frames of a chunk, as often as rate control wants; the first one has the metadata
+    of the whole."""
 
     def __init__(self, source: Any, settings: Settings, plan: Plan, number: int) -> None:
         self._source, self._settings, self._plan, self._number = source, settings, plan, number
@@ -191,7 +206,9 @@ def _frames(frames: Any, what: str, total: int | None) -> Any:
     return frames
 
 
-def _coded(opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int | None) -> one_pass.Pass:
+def _coded(
+    opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int | None
+) -> one_pass.Pass:
     if "target" in settings.rate:
         return encode_for(opened, config, Target(*settings.rate["target"]), _frames).coded
     if limit is not None:
@@ -199,9 +216,13 @@ def _coded(opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int
     return one_pass.run(opened, config, "encode", _frames, _ALL)
 
 
-def _measured(coded: one_pass.Pass, opened: _Chunk, settings: Settings, cores: int) -> dict[str, Any]:
+def _measured(
+    coded: one_pass.Pass, opened: _Chunk, settings: Settings, cores: int
+) -> dict[str, Any]:
     """Quality of a chunk."""
-    row: dict[str, Any] = {"psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None}
+    row: dict[str, Any] = {
+        "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None
+    }
     if "lpips" in settings.metrics:
         extent = one_pass.Extent(coded.format, len(coded.frame_bytes), 0)
         row["lpips"] = round(lpips_of(coded, opened, extent), 5)

@@ -1,4 +1,5 @@
-"""VMAF of a coded chunk as `decode` shows it, by an ffmpeg with libvmaf: the one of `imageio-ffmpeg`, or `ffmpeg`."""
+"""VMAF of a coded chunk as `decode` shows it, by an ffmpeg with libvmaf: the one of
+`imageio-ffmpeg`, or `ffmpeg`."""
 
 from __future__ import annotations
 
@@ -27,7 +28,11 @@ def vmaf_of(coded: Pass, open_source: Open, threads: int) -> float:
     program = find_ffmpeg("filter", "libvmaf")
     reader = Reader(io.BytesIO(coded.data))
     decoder = Decoder(reader.header, threads=threads, limits=UNLIMITED)
-    with tempfile.TemporaryDirectory() as folder, open_source() as source, ThreadPoolExecutor(2) as writers:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_source() as source,
+        ThreadPoolExecutor(2) as writers,
+    ):
         pipes = [Path(folder, name) for name in ("decoded", "source")]
         for pipe in pipes:
             os.mkfifo(pipe)

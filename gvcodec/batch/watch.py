@@ -1,4 +1,5 @@
-"""One bar for a whole batch, on a terminal only: frames that are coded, and how long the rest will take."""
+"""One bar for a whole batch, on a terminal only: frames that are coded, and how long the rest will
+take."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from gvcodec.batch.task import Outcome, Task
 
 
 class Bar:
-    """Is told of every task that is done (`heard`). `files`: how many there are; those whose frames are not known yet count as
-    many as the others on average."""
+    """Is told of every task that is done (`heard`). `files`: how many there are; those whose frames
+    are not known yet count as many as the others on average."""
 
     def __init__(self, files: int) -> None:
         self._files = files
@@ -27,7 +28,10 @@ class Bar:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -1,4 +1,5 @@
-"""A worker: tasks, a line of JSON each, come on standard input, their outcomes go to standard output.
+"""A worker: tasks, a line of JSON each, come on standard input, their outcomes go to standard
+output.
 
     python -m gvcodec.batch.worker
 

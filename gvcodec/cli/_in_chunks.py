@@ -1,4 +1,5 @@
-"""`gvcodec encode --jobs N`: one file, in chunks side by side. `--jobs 1` codes one after the other in this process."""
+"""`gvcodec encode --jobs N`: one file, in chunks side by side. `--jobs 1` codes one after the other
+in this process."""
 
 from __future__ import annotations
 
@@ -38,9 +39,13 @@ def rate_of(options: argparse.Namespace) -> dict[str, object]:
 def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None:
     """Raises what the first chunk that fails raises."""
     if options.resume:
-        raise UsageError("--resume goes without --jobs; gvcodec batch goes on where it was interrupted")
+        raise UsageError(
+            "--resume goes without --jobs; gvcodec batch goes on where it was interrupted"
+        )
     if config.threads:
-        raise UsageError("--threads goes without --jobs: each job has one core, or more for large pictures")
+        raise UsageError(
+            "--threads goes without --jobs: each job has one core, or more for large pictures"
+        )
     began = time.monotonic()
     settings = make_settings(config, rate_of(options), options.start, options.frames)
     with open_output(options.output, options.overwrite) as output, reread(options.input) as path:
@@ -70,6 +75,8 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
     for note in row["notes"]:
         say(note)
     tracks = tuple(row["tracks"]) if row["tracks"][1] else None
-    summary = encode_summary(fmt, row["frames"], row["bytes"], tracks, row.get("psnr_y") or math.inf)
+    summary = encode_summary(
+        fmt, row["frames"], row["bytes"], tracks, row.get("psnr_y") or math.inf
+    )
     chunks = counted(len(done["rows"]) - 1, "chunk")
     say(f"{options.output}: {summary}, {chunks}, {time.monotonic() - began:.1f} s")

@@ -1,4 +1,5 @@
-"""`gvcodec batch INPUT… -o OUT`: many videos to gvcodec streams, in chunks, on many cores and machines."""
+"""`gvcodec batch INPUT… -o OUT`: many videos to gvcodec streams, in chunks, on many cores and
+machines."""
 
 from __future__ import annotations
 
@@ -33,22 +34,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IN",
         help="videos, folders, globs, their URIs, or tables of them (.csv, .jsonl, .parquet) with options as columns",
     )
-    parser.add_argument("-o", dest="output", metavar="OUT", help="folder or URI for streams and tables")
+    parser.add_argument(
+        "-o", dest="output", metavar="OUT", help="folder or URI for streams and tables"
+    )
     parser.add_argument("--status", metavar="OUT", help="say how far a batch is")
-    parser.add_argument("--jobs", type=integer(1, 1 << 20), default=0, metavar="N", help="cores to use (all)")
+    parser.add_argument(
+        "--jobs", type=integer(1, 1 << 20), default=0, metavar="N", help="cores to use (all)"
+    )
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",
         help="tasks go to a Ray cluster: HOST:PORT, auto, or local for one that is started here",
     )
     parser.add_argument(
-        "--max-memory", type=bytes_, metavar="BYTES", help="what all tasks here may take together (90 %% of what there is)"
+        "--max-memory",
+        type=bytes_,
+        metavar="BYTES",
+        help="what all tasks here may take together (90 %% of what there is)",
     )
     parser.add_argument(
-        "--chunk", type=integer(12, 1 << 20), default=0, metavar="FRAMES", help="length of a chunk (as --keyint)"
+        "--chunk",
+        type=integer(12, 1 << 20),
+        default=0,
+        metavar="FRAMES",
+        help="length of a chunk (as --keyint)",
     )
     parser.add_argument(
-        "--metrics", type=_metrics, default=(), metavar="NAMES", help="for the table, besides PSNR-Y: lpips, vmaf"
+        "--metrics",
+        type=_metrics,
+        default=(),
+        metavar="NAMES",
+        help="for the table, besides PSNR-Y: lpips, vmaf",
     )
     coding_arguments(parser)
 
@@ -71,12 +87,15 @@ def run(options: argparse.Namespace) -> None:
             say(driver.errors[job.name])
     if driver.errors:
         failed = f"{len(driver.errors)} of {counted(len(jobs), 'file')} failed"
-        raise BatchError(f"{failed}; {store.joined(options.output, 'batch.csv')} has a row for each")
+        raise BatchError(
+            f"{failed}; {store.joined(options.output, 'batch.csv')} has a row for each"
+        )
     say(f"{options.output}: {table.status_of(ledger).line()}")
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:
-    """One for each input. What is wrong with the options of all is raised, with those of a row it is in its job."""
+    """One for each input. What is wrong with the options of all is raised, with those of a row it
+    is in its job."""
     usual = _settings(options)
     jobs = []
     for uri, row, error in inputs.find(options.inputs):

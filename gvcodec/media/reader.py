@@ -4,9 +4,9 @@
         for frame in reader:
             frame.planes, frame.pts
 
-Rotation is applied, frame size has to stay the same, other pixel formats are converted (`gvcodec.media.planes`).
-Everything that is changed or left out stands in `reader.notes`, one line each. Raises `MediaError`.
-"""
+Rotation is applied, frame size has to stay the same, other pixel formats are converted
+(`gvcodec.media.planes`). Everything that is changed or left out stands in `reader.notes`, one line
+each. Raises `MediaError`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -24,6 +24,7 @@ import av
 
 from gvcodec.errors import MediaError
 from gvcodec.media.metadata import Metadata, metadata_of
+from gvcodec.media.pipes import HEAD, Pipe, Stream
 from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
 from gvcodec.media.siting import CENTRE, LEFT, Rotation
 from gvcodec.media.tracks import TrackCopier
@@ -32,7 +33,6 @@ from gvcodec.types import Colour, Planes, VideoFormat
 
 _FULL_RANGE = 2
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
-_HEAD = 256
 _MAX_RATE = 1000
 #: FFmpeg's mark of tracks that nothing is to be read from.
 _DISCARD_ALL = 48
@@ -48,49 +48,22 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Frames from timestamp `begin` up to, but without, `end` (None = the last), in ticks of the file; `shift` goes from all timestamps."""
+    """Frames from timestamp `begin` up to, but without, `end` (None = the last), in ticks of the
+    file; `shift` goes from all timestamps."""
 
     begin: int
     end: int | None
     shift: int = 0
 
 
-class _Pipe:
-    """A stream for FFmpeg. An exception cannot pass through FFmpeg: it ends the input and waits in `stopped`."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self.stopped: BaseException | None = None
-        self.head = b""
-
-    def read(self, size: int) -> bytes:
-        if self.stopped is not None:
-            return b""
-        try:
-            data = self._read(size)
-            self.head = self.head or data[:_HEAD]
-            return data
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
-            self.stopped = error
-            return b""
-
-
-class Stream(_Pipe):
-    """One with places to go to."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream.read)
-        self.seek, self.tell = stream.seek, stream.tell
-
-
 class VideoReader:
-    """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or those of a `span`, without tracks. "-"
-    reads standard input, an open binary file that can seek is read as one.
+    """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or those
+    of a `span`, without tracks. "-" reads standard input, an open binary file that can seek is read
+    as one.
 
-    Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when unknown), `notes`, `tracks`
-    (`TrackCopier` of sound and subtitles or None), `metadata`, `start_pts` (timestamp of the first frame), `shift` (what went
-    from all timestamps).
-    """
+    Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
+    unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
+    `start_pts` (timestamp of the first frame), `shift` (what went from all timestamps)."""
 
     def __init__(
         self,
@@ -103,7 +76,8 @@ class VideoReader:
         self.name = "standard input" if name == "-" else name
         self.notes: list[str] = []
         self.tracks: TrackCopier | None = None
-        # A time in decimal digits, not the binary number just above it: a frame at exactly this time counts.
+        # A time in decimal digits, not the binary number just above it: a frame at exactly this
+        # time counts.
         self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames
         self._span = span
@@ -112,7 +86,7 @@ class VideoReader:
         self._waiting: list[av.Packet] = []
         #: First bytes of the file.
         self._head = b""
-        self._pipe: _Pipe | None = None
+        self._pipe: Pipe | None = None
         self._only_tracks: Iterator[av.Packet] | None = None
         try:
             self._container = self._open(path)
@@ -129,7 +103,9 @@ class VideoReader:
             if start > 0:
                 # A pipe cannot seek; frames before the start are then decoded and dropped.
                 with contextlib.suppress(av.FFmpegError):
-                    self._container.seek(self._origin + int(self._start / self._tick), stream=self._stream)
+                    self._container.seek(
+                        self._origin + int(self._start / self._tick), stream=self._stream
+                    )
             self._decoded = self._decode()
             self._first = next(self._decoded, None) if span is None else self._first_of(path, span)
             if self._first is None:
@@ -150,7 +126,10 @@ class VideoReader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._container.close()
 
@@ -177,14 +156,20 @@ class VideoReader:
         elif self.tracks is not None and last is not None:
             self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
         if self._undecodable:
-            self.notes.append(f"{counted(self._undecodable, 'damaged packet')} of the source left out")
+            self.notes.append(
+                f"{counted(self._undecodable, 'damaged packet')} of the source left out"
+            )
 
     def _open(self, path: str | os.PathLike[str] | BinaryIO) -> av.container.InputContainer:
         try:
             if isinstance(path, str | os.PathLike) and str(path) != "-":
                 container = self._open_file(path)
             else:
-                self._pipe = _Pipe(sys.stdin.buffer.read1) if isinstance(path, str | os.PathLike) else Stream(path)
+                self._pipe = (
+                    Pipe(sys.stdin.buffer.read1)
+                    if isinstance(path, str | os.PathLike)
+                    else Stream(path)
+                )
                 container = av.open(self._pipe, metadata_errors="replace")
                 self._head = self._pipe.head
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -202,7 +187,7 @@ class VideoReader:
             raise MediaError(f"{self.name}: the file is empty")
         if os.path.isfile(path):
             with open(path, "rb") as file:
-                self._head = file.read(_HEAD)
+                self._head = file.read(HEAD)
         # As an absolute path a name with a colon is no protocol to FFmpeg.
         return av.open(os.path.abspath(path), metadata_errors="replace")
 
@@ -217,22 +202,33 @@ class VideoReader:
         return Fraction(25)
 
     def _open_tracks(self) -> None:
-        others = [stream for stream in self._container.streams if stream.index != self._stream.index]
+        others = [
+            stream for stream in self._container.streams if stream.index != self._stream.index
+        ]
         if self._container.chapters():
             # QuickTime keeps the titles of chapters in a track of their own.
-            others = [stream for stream in others if stream.type != "data" or stream.discard != _DISCARD_ALL]
+            others = [
+                stream
+                for stream in others
+                if stream.type != "data" or stream.discard != _DISCARD_ALL
+            ]
         copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
         if len(others) > len(copied):
             kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
-            self.notes.append(f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out")
+            self.notes.append(
+                f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out"
+            )
         if not copied:
             return
         tracks = TrackCopier(copied)
         if tracks.left_out:
             names = ", ".join(
-                stream.codec_context.name if stream.codec_context else stream.type for stream in tracks.left_out
+                stream.codec_context.name if stream.codec_context else stream.type
+                for stream in tracks.left_out
             )
-            self.notes.append(f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied")
+            self.notes.append(
+                f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
+            )
         if tracks.streams:
             self.tracks = tracks
 
@@ -256,9 +252,11 @@ class VideoReader:
             return bool(frame.pts >= self._span.begin)
         return self._start <= 0 or (frame.pts - self._origin) * self._tick >= self._start
 
-    def _first_of(self, path: str | os.PathLike[str] | BinaryIO, span: Span) -> av.VideoFrame | None:
-        """The first frame of a span, which begins with a keyframe as a rule. Where seeking misses it, or where it cannot be
-        decoded by itself, decoding begins with the file."""
+    def _first_of(
+        self, path: str | os.PathLike[str] | BinaryIO, span: Span
+    ) -> av.VideoFrame | None:
+        """The first frame of a span, which begins with a keyframe as a rule. Where seeking misses
+        it, or where it cannot be decoded by itself, decoding begins with the file."""
         if span.begin > self._origin:
             with contextlib.suppress(av.FFmpegError):
                 self._container.seek(span.begin, stream=self._stream)
@@ -293,7 +291,8 @@ class VideoReader:
                 self._waiting.append(packet)
 
     def _copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the packets of copied tracks that were met and begin before `end` (seconds in the file; None = all)."""
+        """Hand on the packets of copied tracks that were met and begin before `end` (seconds in the
+        file; None = all)."""
         begin = self.shift * self._tick
         kept: list[av.Packet] = []
         for packet in self._waiting:
@@ -305,7 +304,8 @@ class VideoReader:
         self._waiting = kept
 
     def _read_tracks(self, end: Fraction) -> None:
-        """The frames ended before the file: read on for the sound and subtitles that belong to them."""
+        """The frames ended before the file: read on for the sound and subtitles that belong to
+        them."""
         streams = self.tracks.streams if self.tracks else []
         # Subtitles are rare: waiting for one after the end would mean to read all of the file.
         pending = {stream.index for stream in streams if stream.type == "audio"}
@@ -319,8 +319,9 @@ class VideoReader:
         self._copy_tracks(end)
 
     def copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the packets of copied tracks that begin before `end` (seconds in the file; None = all of those that belong to
-        the frames), without decoding. No frames can be read after that."""
+        """Hand on the packets of copied tracks that begin before `end` (seconds in the file; None =
+        all of those that belong to the frames), without decoding. No frames can be read after
+        that."""
         streams = self.tracks.streams if self.tracks else []
         if self._only_tracks is None:
             self._stream.discard = _DISCARD_ALL
@@ -342,7 +343,8 @@ class VideoReader:
         self._copy_tracks(end)
 
     def _pts_of(self, frame: av.VideoFrame, last: int | None) -> int:
-        """Timestamp of a frame; strictly increasing, made up from the frame rate where the file has none."""
+        """Timestamp of a frame; strictly increasing, made up from the frame rate where the file has
+        none."""
         step = max(1, round(1 / self._rate / self._tick))
         pts = frame.pts if frame.pts is not None else (last + step if last is not None else 0)
         return pts if last is None or pts > last else last + 1
@@ -365,19 +367,28 @@ class VideoReader:
         matrix = int(frame.colorspace)
         if is_rgb(frame):
             full, matrix = False, rgb_matrix(frame.height)
-            self.notes.append(f"RGB is converted to BT.{709 if matrix == 1 else 601} 4:2:0, limited range")
+            self.notes.append(
+                f"RGB is converted to BT.{709 if matrix == 1 else 601} 4:2:0, limited range"
+            )
         elif "420" not in frame.format.name and frame.format.name not in ("nv12", "p010le"):
             self.notes.append(f"{frame.format.name} is converted to 4:2:0")
         if depth > 10:
             self.notes.append(f"{depth} bits a sample are reduced to 10")
         location = self._rotation.location
         colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, location)
-        return VideoFormat(width, height, self._rate, self._tick, 8 if depth <= 8 else 10, colour, sar)
+        return VideoFormat(
+            width, height, self._rate, self._tick, 8 if depth <= 8 else 10, colour, sar
+        )
 
     def _chroma_location(self, frame: av.VideoFrame) -> int:
-        """Where chroma samples of `Planes` stand. PyAV does not tell it of the source: JPEG and some y4m have them between
-        four luma samples, and so has what swscale makes of full chroma."""
-        if self._stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
+        """Where chroma samples of `Planes` stand. PyAV does not tell it of the source: JPEG and
+        some y4m have them between four luma samples, and so has what swscale makes of full
+        chroma."""
+        if (
+            self._stream.codec_context.name == "mjpeg"
+            or is_rgb(frame)
+            or frame.format.chroma_width(2) == 2
+        ):
             return CENTRE
         if self._container.format.name != "yuv4mpegpipe":
             return LEFT
@@ -389,7 +400,11 @@ class VideoReader:
         found, notes = metadata_of(self._container, frame)
         self.notes += notes
         begin = self.shift * self._tick
-        end = None if self._limit is None else (self.shift + self.start_pts) * self._tick + self._limit / self._rate
+        end = (
+            None
+            if self._limit is None
+            else (self.shift + self.start_pts) * self._tick + self._limit / self._rate
+        )
         return found.during(begin if self.shift else None, end, -begin)
 
     def _estimate(self) -> int | None:
