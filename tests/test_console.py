@@ -100,8 +100,9 @@ def test_usage_is_shown_for_wrong_syntax_only(
 
 def shell(command: str, stream: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A command of a shell, in which `gvcodec` is the command line and `$S` the stream."""
-    known = os.environ | {"S": str(stream), "PY": sys.executable} | environment
+    known = os.environ | {"S": str(stream), "PY": sys.executable}
     known.pop("PYTHONUNBUFFERED", None)
+    known |= environment
     command = command.replace("gvcodec", '"$PY" -m gvcodec')
     done = subprocess.run(
         ["sh", "-c", command], env=known, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
@@ -155,7 +156,7 @@ def test_other_encodings_get_near_characters(stream: Path, tmp_path: Path, encod
 
 def test_every_character_of_messages_has_a_near_one() -> None:
     codecs.register_error("gvcodec", _standard_streams._plain)
-    for path in Path(_standard_streams.__file__).parent.rglob("*.py"):
+    for path in Path(_standard_streams.__file__).parent.parent.rglob("*.py"):
         odd = "".join(character for character in path.read_text() if not character.isascii())
         assert odd.encode("ascii", "gvcodec").isascii()
     assert "3×4…▁█\udcff".encode("ascii", "gvcodec") == b"3x4..._#\\udcff"
@@ -178,3 +179,100 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert not re.search(r"\b1 (\w+ )?(\w+s|passes)\b", said), said
     for words in ("1 frame 64", "1 loop frame", "frame 0,", "1 frame of 1 stream", "1 frame kept", "mean of 1 frame"):
         assert words in said
+
+
+MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("gvcodec --help", 1),
+        ("gvcodec info $S", 1),
+        ("gvcodec verify $S", 1),
+        ("gvcodec decode $S - --fidelity", 1),
+        ("gvcodec cut $S - ", 1),
+        # Damage that comes when frames wait in the buffer, and a source that ends the command.
+        ("head -c -20 $S | gvcodec decode - - --fidelity", 1),
+        ("gvcodec encode /dev/null - --base klt", 1),
+        ("head -c 9 $S | gvcodec info -", 3),
+    ],
+)
+def test_the_exit_code_of_a_full_disk_is_the_same_in_both_modes(
+    stream: Path, command: str, code: int, unbuffered: str
+) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    done = shell(f"{command} >/dev/full", stream, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr.count(b"gvcodec: ")) == (code, 1), done.stderr
+
+
+@MODES
+def test_a_disk_that_fills_up_in_the_last_write_is_noticed(
+    stream: Path, tmp_path: Path, unbuffered: str
+) -> None:
+    """The system takes what there is room for, and says so by a number instead of an error."""
+    code = """
+import resource, sys
+from gvcodec.__main__ import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+sys.exit(run())
+"""
+    whole = stream.with_suffix(".y4m").stat().st_size
+    for room, expected in ((whole, 0), (whole - 3, 1)):
+        with open(tmp_path / "out", "wb") as out:
+            done = subprocess.run(
+                [sys.executable, "-c", code, str(room), "decode", stream, "-", "--fidelity"],
+                stdout=out,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+                timeout=60,
+                check=False,
+            )
+        assert done.returncode == expected, done.stderr
+        assert ((tmp_path / "out").stat().st_size == whole) == (expected == 0)
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        ("MemoryError", 1),
+        ("KeyboardInterrupt", 130),
+        ("BrokenPipeError", 1),
+        ("errors.DamagedStreamError('damaged')", 1),
+        ("errors.LimitError('too much')", 1),
+        ("OSError(28, 'full', 'a.gvc')", 1),
+        ("ValueError", 1),
+    ],
+)
+def test_whatever_ends_a_command_nothing_waits_in_standard_output(
+    raised: str, code: int, unbuffered: str
+) -> None:
+    """Lines that were told before an error are out or dropped: the interpreter has nothing left to fail with."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    program = f"""
+import sys
+from gvcodec import errors
+from gvcodec.cli import info
+def run(options):
+    sys.stdout.write("half a line")
+    raise {raised}
+info.run = run
+from gvcodec.__main__ import run as main
+sys.argv[1:] = ["info", "x"]
+sys.exit(main())
+"""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == code, done.stderr
+    assert b"Exception ignored" not in done.stderr

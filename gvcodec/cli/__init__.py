@@ -78,16 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _written() -> Iterator[None]:
-    """At the end, also when help was asked for, all of standard output is out. After an error that has
-    been told what cannot be written is dropped."""
+    """At the end, whatever it is, nothing waits in standard output: the interpreter would fail with
+    it, and with another exit code. That it cannot be written counts more than what came later."""
     try:
         yield
-    except SystemExit:
-        _standard_streams.finish()
+    except KeyboardInterrupt:
+        # Whoever reads a pipe may have stopped reading.
+        _standard_streams.drop_output()
         raise
-    except (GvcodecError, OSError):
-        with contextlib.suppress(OSError):
-            _standard_streams.finish()
+    except BaseException:
+        _standard_streams.finish()
         raise
     _standard_streams.finish()
 

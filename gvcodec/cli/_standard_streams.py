@@ -16,6 +16,7 @@ _STREAMS = (
     ("stdout", "standard output"),
     ("stderr", "standard error"),
 )
+_STDOUT = 1
 _PLAIN = str.maketrans(
     {
         "×": "x",
@@ -75,6 +76,11 @@ def prepare() -> None:
                 setattr(
                     sys, attribute, io.TextIOWrapper(_Closed(name), "utf-8", write_through=True)
                 )  # type: ignore[type-var]
+    if isinstance(sys.stdout.buffer, io.RawIOBase) and not isinstance(sys.stdout.buffer, _Closed):
+        # Python runs unbuffered. A raw write may end early without an error: a full disk would cut
+        # the last one off unnoticed.
+        encoding = sys.stdout.encoding
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.detach()), encoding)  # type: ignore[arg-type]
     codecs.register_error("gvcodec", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -82,9 +88,9 @@ def prepare() -> None:
 
 
 def out(text: str) -> None:
-    """Lines on standard output. Raises `OSError` that names it."""
+    """Lines on standard output, at once. Raises `OSError` that names it."""
     with _named():
-        print(text)
+        print(text, flush=True)
 
 
 def finish() -> None:
@@ -107,7 +113,7 @@ def _named() -> Iterator[None]:
 
 def drop_output() -> None:
     """What is left in the buffer of standard output must not fail again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
