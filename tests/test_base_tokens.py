@@ -20,11 +20,11 @@ from gvcodec import cli
 from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.reference import clamp
-from gvcodec.structure.tokens import checkpoint, codec, entropy, model, payload
+from gvcodec.structure.tokens import checkpoint, codec, entropy, model, payload, tree
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.token_entropy import network_of
 
-SIZES = model.Sizes(width=32, heads=2, local=1, stages=1, tokens=8, channels=4, memory=2, features=8, filters=16)
+SIZES = model.Sizes(width=32, heads=2, local=1, stages=1, tokens=8, channels=12, memory=2, features=8, filters=16, borders=4)
 FORMAT = VideoFormat(290, 120, Fraction(25), Fraction(1, 25))
 
 
@@ -81,7 +81,7 @@ def test_an_untrained_model_repeats_the_frame_before() -> None:
     net = model.TokenModel(SIZES).eval()
     before = torch.rand(1, 1, 256, 256) - 0.5, torch.rand(1, 2, 128, 128) - 0.5
     done = net.decode(
-        torch.randn(1, 1, 8, 4) * torch.tensor([0, 0, 1, 1]),
+        torch.randn(1, 1, 8, 12) * (torch.arange(12) >= model.STEPS),
         torch.tensor([[8]]),
         net.begin(before),
         torch.tensor([30.0]),
@@ -91,37 +91,76 @@ def test_an_untrained_model_repeats_the_frame_before() -> None:
 
 
 def test_the_tree_of_regions_halves_the_window_again_and_again() -> None:
-    regions = model.tree(32).reshape(32, 16, 16)
+    regions = tree.regions(128).reshape(128, 16, 16)
     assert (regions[0] == 1).all() and (regions[1] == 1).all()
-    for depth, (first, last) in enumerate([(1, 2), (2, 4), (4, 8), (8, 16), (16, 32)]):
-        covered = (regions[first:last] > 0).sum(0)
-        assert (covered == 1).all(), depth
+    for first in (1, 2, 4, 8, 16, 32, 64):
+        assert (regions[first : 2 * first].sum(0) == 1).all(), first
+    right = tree.sides(32, 4)[:, 5, 1:] > 0
+    for node in range(1, 32):
+        inside = regions[node].flatten() > 0
+        assert torch.equal(right[inside, node - 1], regions[2 * node + 1].flatten()[inside] > 0), node
+
+
+def moved_in_parts() -> tuple[torch.Tensor, torch.Tensor]:
+    """A texture whose right half moves by (6, -2), the lower left 64×64 pixels by (-4, 0)."""
+    torch.manual_seed(3)
+    whole = torch.nn.functional.interpolate(torch.rand(1, 1, 80, 80), scale_factor=4) - 0.5
+    before = whole[..., 32:288, 32:288]
+    now = before.clone()
+    now[..., 128:] = whole[..., 30:286, 166:294]
+    now[..., 192:, :64] = whole[..., 224:288, 28:92]
+    return before, now
+
+
+def test_the_tree_finds_motion_in_parts_and_charges_for_it() -> None:
+    before, now = moved_in_parts()
+    found = model.search(now, before, torch.tensor([32.0]), 32)
+    regions = tree.regions(128)
+    motion = 0.5 * (regions.t() @ found.steps[0, 0]).reshape(16, 16, 2)
+    assert (motion[2:-2, 10:-2] == torch.tensor([6.0, -2.0])).all()
+    assert (motion[13:15, 1:3] == torch.tensor([-4.0, 0.0])).all()
+    assert (motion[1:11, 1:7] == 0).all()
+    assert (found.steps != 0).any(-1).sum() < 12
+    dear = tree.choose(now, before, found.vectors, torch.tensor([1e9]), 32)
+    assert not dear.any()
+
+
+def test_decoders_move_by_the_steps_of_tokens() -> None:
+    before, now = moved_in_parts()
+    net = model.TokenModel(dataclasses.replace(SIZES, tokens=32)).eval()
+    state = net.begin((before, torch.zeros(1, 2, 128, 128)))
+    q = torch.tensor([32.0])
+    found = model.search(now, before, q, 32)
+    tokens = net.encode((now, torch.zeros(1, 2, 128, 128)), state, found, q).tokens.round()
+    done = net.decode(tokens, torch.tensor([[32]]), state, q)
+    inner = (..., slice(24, 232), slice(24, 232))
+    assert (done.moved[0] - now)[inner].abs().mean() < 0.2 * (before - now)[inner].abs().mean()
 
 
 @pytest.mark.parametrize("counts", [[8, 8, 8], [0, 8, 0], [3, 0, 7], [1, 1, 0]])
 def test_payloads_come_back(counts: list[int], folder: Path) -> None:
     rng = np.random.default_rng(1)
     network = checkpoint.read_network(folder / checkpoint.NAME)
-    one, other = (payload.Entropy(network, 3, 8, 4) for _ in range(2))
+    one, other = (payload.Entropy(network, 3, 8, 12) for _ in range(2))
     for side in (one, other):
         side.restart(33)
     for _ in range(3):
         number = np.array(counts)
-        tokens = np.round(rng.laplace(0, 3, (3, 8, 4))).astype(np.int32)
-        tokens[np.arange(8)[:, None].repeat(4, 1)[None] >= number[:, None, None]] = 0
+        tokens = np.round(rng.laplace(0, 3, (3, 8, 12))).astype(np.int32)
+        tokens[np.arange(8)[:, None].repeat(12, 1)[None] >= number[:, None, None]] = 0
         found, there = other.decode(one.encode(tokens, number))
         assert np.array_equal(found, tokens) and np.array_equal(there, number)
 
 
 def test_a_frame_of_copies_is_no_bytes(folder: Path) -> None:
-    coder = payload.Entropy(checkpoint.read_network(folder / checkpoint.NAME), 5, 8, 4)
-    assert coder.encode(np.zeros((5, 8, 4), np.int32), np.zeros(5, np.int64)) == b""
+    coder = payload.Entropy(checkpoint.read_network(folder / checkpoint.NAME), 5, 8, 12)
+    assert coder.encode(np.zeros((5, 8, 12), np.int32), np.zeros(5, np.int64)) == b""
     assert not coder.decode(b"")[1].any()
 
 
 def test_any_bytes_decode_or_are_refused(folder: Path) -> None:
     rng = np.random.default_rng(3)
-    coder = payload.Entropy(checkpoint.read_network(folder / checkpoint.NAME), 5, 8, 4)
+    coder = payload.Entropy(checkpoint.read_network(folder / checkpoint.NAME), 5, 8, 12)
     refused = 0
     for _ in range(500):
         try:
@@ -222,17 +261,17 @@ def test_integer_network_agrees_with_its_twin() -> None:
     from gvcodec.entropy import streams
 
     rng = np.random.default_rng(0)
-    values = np.round(rng.laplace(0, 2, (2, 8, 4))).astype(np.int32)
+    values = np.round(rng.laplace(0, 2, (2, 8, 12))).astype(np.int32)
     side = entropy.side(values, np.abs(values) * 16, 20, np.array([8, 5]))
     flat = values.reshape(2, -1)
     scale, mean = (t.detach().numpy() for t in twin(torch.from_numpy(side), torch.from_numpy(flat).float()))
-    before = np.zeros((2, 32, entropy.REACH), np.int32)
-    for step in range(32):
+    before = np.zeros((2, 96, entropy.REACH), np.int32)
+    for step in range(96):
         for back in range(min(step, entropy.REACH)):
             before[:, step, back] = flat[:, step - 1 - back]
     seen = np.clip(before, -64, 63).astype(np.int32) + 64
-    inputs = np.concatenate([side, seen.astype(np.uint8)], -1).reshape(64, -1)
-    out = streams.forward(network_of(twin), inputs).reshape(2, 32, 2)
+    inputs = np.concatenate([side, seen.astype(np.uint8)], -1).reshape(192, -1)
+    out = streams.forward(network_of(twin), inputs).reshape(2, 96, 2)
     assert np.abs(out[..., 0] - scale).max() < 2.0
     assert np.abs(out[..., 1] / 8 - mean).max() < 0.7
     assert clamp(3, 0, 2) == 2

@@ -8,9 +8,10 @@ it, with the integer entropy network; `log.jsonl` has a line every few minutes: 
 
 Windows walk through clips (`token_material.Streams`): the state behind a frame, as the model itself decoded it, is where the next
 step begins, so the model meets its own drift although gradients go through a few frames only. Stages, by window-frames seen:
-motion from our block search as a target fades out over `flow_until`; the price of bits follows a rate that falls from
-`bits_first` to `bits_last` a window (dual ascent), and never rises while zeroing the tokens costs less than a decibel;
-perceptual losses of the small network on sub-crops from `perceptual_from` on.
+motion from our block search as a target, where it gains, fades out over `flow_until`; the price of bits follows a rate that
+falls from `bits_first` to `bits_last` a window (dual ascent), and never rises while zeroing the tokens costs less than a
+decibel; perceptual losses of the small network on sub-crops from `perceptual_from` on. The learning rate falls with the root
+of what was seen, without an end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +38,20 @@ from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, write
-from gvcodec.structure.tokens.model import WINDOW, Decoded, Picture, Sizes, State, TokenModel, search
+from gvcodec.structure.tokens.model import (
+    PATCH,
+    STEPS,
+    WINDOW,
+    Decoded,
+    Found,
+    Picture,
+    Sizes,
+    State,
+    TokenModel,
+    moved_blocks,
+    search,
+    windows_differ,
+)
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.settings import read_settings
 from gvcodec.train.token_entropy import network_of
@@ -46,8 +61,8 @@ from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
 #: The price of bits is this many times higher for every six steps of `q`.
 _OCTAVE = 12.0
-#: Where the price begins, next to nothing: charged from the start, tokens fall silent before they mean anything.
-_FREE = 2e-8
+#: Where the price begins, and the least: about what steps of motion are chosen by. Ten times less than in the end.
+_FREE = 1e-6
 _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 
 
@@ -64,14 +79,15 @@ class Config:
     stages: int = 2
     batch: int = 3
     learning_rate: float = 7e-4
-    average: float = 0.998
+    halved_at: int = 40_000
+    average: float = 0.999
     from_seen: tuple[int, ...] = (0, 20_000, 80_000, 200_000)
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     walks: tuple[int, ...] = (4, 8, 24, 64)
     flow_until: int = 60_000
-    bits_first: float = 900.0
-    bits_last: float = 160.0
-    bits_until: int = 250_000
+    bits_first: float = 260.0
+    bits_last: float = 130.0
+    bits_until: int = 150_000
     perceptual_from: int = 60_000
     perceptual: float = 0.15
     threads: int = 2
@@ -86,6 +102,16 @@ class Slots:
     last: np.ndarray
     level: np.ndarray
     q: Tensor
+
+
+class Frame(NamedTuple):
+    """A frame of all slots: bits of each window (B, N), what was searched, rounded tokens, estimated -ELBO (B, N)."""
+
+    decoded: Decoded
+    bits: Tensor
+    found: Found
+    tokens: Tensor
+    effort: Tensor
 
 
 def price_factor(q: Tensor) -> Tensor:
@@ -112,6 +138,14 @@ def pixel(a: Picture, b: Picture) -> Tensor:
     """Charbonnier of luma and half of chroma, (B,)."""
     luma = ((a[0] - b[0]).square() + 1e-6).sqrt().mean((1, 2, 3))
     return luma + 0.5 * ((a[1] - b[1]).square() + 1e-6).sqrt().mean((1, 2, 3))
+
+
+def flow_error(motion: Tensor, vectors: Tensor, before: Picture, now: Picture) -> Tensor:
+    """How far `motion` (B, 2, H/4, W/4) is from the `vectors` of blocks, counted by what they gain, (B,)."""
+    moved = moved_blocks(before, vectors)[0]
+    still, moving = (F.avg_pool2d((now[0] - x).abs(), PATCH) for x in (before[0], moved))
+    weight = ((still - moving).detach() / 0.02).clamp(0, 1)
+    return ((F.avg_pool2d(motion, 4) - vectors).abs().clamp(max=16) * weight).mean((1, 2, 3)) / 16
 
 
 def psnr(a: Picture, b: Picture) -> Tensor:
@@ -215,15 +249,16 @@ class Trainer:
         drawn = [k if self.rng.random() < 0.5 else round(2 ** (self.rng.random() * math.log2(k))) for _ in range(n)]
         return torch.tensor(drawn, device=self.device).view(-1, 2)
 
-    def frame(self, slots: Slots, now: Picture, counts: Tensor) -> tuple[Decoded, Tensor, Tensor, Tensor]:
-        """One frame of all slots: decoded, bits of each window (B, N), vectors of the block search, rounded tokens."""
+    def frame(self, slots: Slots, now: Picture, counts: Tensor) -> Frame:
+        """One frame of all slots."""
         assert slots.state is not None
         state, q = slots.state, slots.q.to(self.device)
-        found = search(now[0], state.before[0])
+        found = search(now[0], state.before[0], q, self.sizes.tokens)
         with torch.autocast(self.device.type, torch.bfloat16):
-            loose = self.model.encode(now, state, found, q)
+            loose, features = self.model.encode(now, state, found, q)
             rounded = loose + (loose.round() - loose).detach()
-            noisy = loose + torch.rand_like(loose) - 0.5
+            # Steps of motion are rounded always: noise on all levels of the tree would blur what does not move.
+            noisy = torch.cat([rounded[..., :STEPS], loose[..., STEPS:] + torch.rand_like(loose[..., STEPS:]) - 0.5], -1)
             tokens = rounded if self.steps // len(self.slots) % 2 else noisy
             decoded = self.model.decode(tokens, counts, state, q)
         side = np.stack(
@@ -240,32 +275,36 @@ class Trainer:
         for i, one in enumerate(integers):
             slots.level[i] = entropy.remembered(slots.level[i], one)
         slots.last = integers
-        return decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach()
+        effort = self.model.effort(features.detach())
+        return Frame(decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach(), effort)
 
     def step(self) -> dict[str, float]:
         config, slots = self.config, self.slots[self.steps % len(self.slots)]
         length, longest = self._at(config.lengths), self._at(config.walks)
-        rate = config.learning_rate * min(1, (self.steps + 1) / 100)
+        rate = config.learning_rate * min(1, (self.steps + 1) / 100) / math.sqrt(1 + 3 * self.seen / config.halved_at)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         supervised = max(0.0, 1 - self.seen / config.flow_until)
         total, sums = torch.zeros((), device=self.device), {"pixel": 0.0, "bits": 0.0, "priced": 0.0, "flow": 0.0}
+        sums["effort"] = 0.0
         for _ in range(length):
             now, _ = self._frames(slots, longest)
             assert slots.state is not None
             repeat = pixel(slots.state.before, now).detach()
             counts = self._counts()
             began = slots.state
-            decoded, bits, found, rounded = self.frame(slots, now, counts)
+            decoded, bits, found, rounded, effort = self.frame(slots, now, counts)
             off = pixel(decoded.picture, now)
             loss = (off + 0.3 * pixel(decoded.moved, now)) + 0.02 * off / (off.detach() + 0.01)
             if supervised:
-                flow = (F.avg_pool2d(decoded.motion, 4) - found).abs().clamp(max=16).mean((1, 2, 3)) / 16
+                flow = flow_error(decoded.motion, found.vectors, began.before, now)
                 loss = loss + 0.2 * supervised * flow
                 sums["flow"] += float(flow.detach().mean()) / length
             factor = price_factor(slots.q.to(self.device))
             loss = loss + self.price * factor * bits.mean(1)
-            total = total + loss.mean() / length
+            missed = self._effort_error(effort, bits, decoded, now, counts, self.price * factor)
+            total = total + (loss.mean() + 0.01 * missed) / length
+            sums["effort"] += float(missed.detach()) / length
             sums["pixel"] += float((off.detach() / (repeat + 1e-3)).mean()) / length
             sums["bits"] += float(bits.detach().mean()) / length
             sums["priced"] += float((bits.detach().mean(1) * factor.sqrt()).mean()) / length
@@ -290,6 +329,16 @@ class Trainer:
         self.steps += 1
         self.seen += length * config.batch * 2
         return sums | {"loss": float(total.detach()), "price": 1e6 * self.price, "zeroing": self.gain}
+
+    def _effort_error(
+        self, effort: Tensor, bits: Tensor, decoded: Decoded, now: Picture, counts: Tensor, price: Tensor
+    ) -> Tensor:
+        """Mean error of the estimate, log2 of bits, over the windows that keep all tokens."""
+        with torch.no_grad():
+            off = windows_differ(decoded.picture, now)
+            due = torch.log2(bits.float() + off / price[:, None] + 1)
+            whole = (counts == self.sizes.tokens).float()
+        return ((effort - due).abs() * whole).sum() / whole.sum().clamp(min=1)
 
     def _looks(self, shown: Picture, now: Picture) -> Tensor:
         """LPIPS-like and DISTS of the small network on a 128² crop of each picture, mean."""
@@ -333,7 +382,8 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, frames: int = 6, most: int = 8, q: int = 32) -> None:
-        """Held-out clips, the averaged model: PSNR-Y of repetition, of the model and without tokens, and bits a window."""
+        """Held-out clips, the averaged model: PSNR-Y of repetition, of the model, without tokens, of the frame before moved
+        by the tokens, and by searched blocks; bits a window."""
         h, w = _SHAPES[0]
         rows = []
         full = torch.full((1, 2), self.sizes.tokens, device=self.device)
@@ -343,7 +393,7 @@ class Trainer:
             key = self._stack([clip.key(1, top, left, h, w)])
             rows.append(self._walk(clip, key, (top, left), frames, full, quality))
         found = np.array(rows)
-        names = ("repeat", "model", "zeroed", "bits")
+        names = ("repeat", "model", "zeroed", "moved", "searched", "bits")
         self.log({"held_out": {n: round(float(v), 2) for n, v in zip(names, found.mean(0), strict=True)}})
         self.log({"clips": [[round(float(v), 1) for v in row] for row in rows]})
 
@@ -351,18 +401,19 @@ class Trainer:
         self, clip: Clip, key: Picture, at: tuple[int, int], frames: int, full: Tensor, q: Tensor
     ) -> tuple[float, ...]:
         h, w = _SHAPES[0]
-        state, sums = self.mean.begin(key), np.zeros(4)
+        state, sums = self.mean.begin(key), np.zeros(6)
         last = np.zeros((2, self.sizes.tokens, self.sizes.channels), np.int32)
         level = last.copy()
         for number in range(1, frames + 1):
             now = self._stack([clip.frame(KEY_STEP + number, *at, h, w)])
-            found = search(now[0], state.before[0])
-            tokens = self.mean.encode(now, state, found, q).round()
+            found = search(now[0], state.before[0], q, self.sizes.tokens)
+            tokens = self.mean.encode(now, state, found, q).tokens.round()
             side = torch.from_numpy(entropy.side(last, level, int(q), full[0].cpu().numpy())).to(self.device)
             bits = self.mean_twin.bits(side, tokens[0].flatten(1)).sum() / 2
             decoded = self.mean.decode(tokens, full, state, q)
             zeroed = self.mean.decode(tokens * 0, full, state, q)
-            shown = (state.before, decoded.picture, zeroed.picture)
+            blocks = moved_blocks(state.before, found.vectors)
+            shown = (state.before, decoded.picture, zeroed.picture, decoded.moved, blocks)
             sums += [*(float(psnr(p, now)) for p in shown), float(bits)]
             last = tokens[0].int().cpu().numpy()
             level = entropy.remembered(level, last)

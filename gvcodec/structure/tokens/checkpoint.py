@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from gvcodec.structure.tokens.model import TokenModel
 
 NAME = "tokens-1.safetensors"
+#: As `model.STEPS`, here without torch.
+_STEPS = 10
 #: Bounds of what a file may ask for.
 _LIMITS = {"width": 1024, "heads": 32, "local": 16, "stages": 16, "expansion": 8, "tokens": 63, "channels": 64}
-_LIMITS |= {"memory": 64, "features": 256, "filters": 512}
+_LIMITS |= {"memory": 64, "features": 256, "filters": 512, "borders": 64}
 
 
 def find_tokens() -> Path:
@@ -45,6 +47,8 @@ def read_sizes(path: Path) -> tuple[dict[str, int], float]:
         sizes, price = json.loads(metadata["tokens"]), float(metadata["price"])
         if set(sizes) != set(_LIMITS) or not all(type(v) is int and 0 < v <= _LIMITS[k] for k, v in sizes.items()):
             raise ValueError("sizes out of bounds")
+        if sizes["tokens"] < 2 or sizes["tokens"] & sizes["tokens"] - 1 or sizes["channels"] < _STEPS:
+            raise ValueError("tokens that make no tree")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise MediaError(f"{path}: not a model of base tokens ({error})") from None
     return sizes, price

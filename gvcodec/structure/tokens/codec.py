@@ -24,7 +24,7 @@ from gvcodec.structure.scene_cuts import CutFinder
 from gvcodec.structure.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
 from gvcodec.structure.tokens.checkpoint import find_tokens, read_model, read_network, read_sizes
 from gvcodec.structure.tokens.entropy import Integers
-from gvcodec.structure.tokens.model import PEAK, WINDOW, Picture, State, search
+from gvcodec.structure.tokens.model import PEAK, WINDOW, Picture, State, search, windows_differ
 from gvcodec.structure.tokens.payload import LARGEST, Entropy
 from gvcodec.types import Planes, VideoFormat
 
@@ -52,13 +52,6 @@ def to_planes(picture: Picture, height: int, width: int) -> Planes:
     luma, chroma = (((x[0] + 0.5) * PEAK).round().clamp(0, 1023).to(torch.uint16).numpy() for x in picture)
     u, v = (np.ascontiguousarray(p[: half[0], : half[1]]) for p in chroma)
     return np.ascontiguousarray(luma[0, :height, :width]), u, v
-
-
-def windows_differ(a: Picture, b: Picture) -> NDArray[np.float64]:
-    """The distortion that the model was trained with, of each window (N,)."""
-    luma, chroma = (((x - y).square() + 1e-6).sqrt().mean(1, keepdim=True) for x, y in zip(a, b, strict=True))
-    off = F.avg_pool2d(luma, WINDOW) + 0.5 * F.avg_pool2d(chroma, WINDOW // 2)
-    return off.flatten().double().numpy()
 
 
 class _Side:
@@ -163,9 +156,9 @@ class TokenEncoder:
         state, q = side._state, side._entropy.q
         assert state is not None
         now = tuple(x.to(side._device) for x in to_picture(planes))
-        vectors = search(now[0], state.before[0])  # type: ignore[index]
         rate = torch.tensor([float(q)], device=side._device)
-        loose = side._model.encode(now, state, vectors, rate)[0]  # type: ignore[arg-type]
+        found = search(now[0], state.before[0], rate, side._model.sizes.tokens)  # type: ignore[index]
+        loose = side._model.encode(now, state, found, rate).tokens[0]  # type: ignore[arg-type]
         tokens = loose.round().clamp(-LARGEST, LARGEST).int().cpu().numpy()
         counts = self._counts(now, tokens)  # type: ignore[arg-type]
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
@@ -179,7 +172,7 @@ class TokenEncoder:
         assert side._state is not None
         full = np.full(n, tokens.shape[1], np.int64)
         shown = side._show(tokens, full)
-        saved = windows_differ(side._state.before, now) - windows_differ(shown.before, now)
+        saved = (windows_differ(side._state.before, now) - windows_differ(shown.before, now))[0].double().cpu().numpy()
         bits = side._entropy.bits(tokens, full)
         price = side.price * 2 ** ((side._entropy.q - 32) / 12)
         return np.where(saved > price * bits, full, 0)

@@ -10,11 +10,13 @@ K tokens of C integers, M vectors of memory, D the width.
     state     the frame decoded before, its features (short-term buffer), the memory (rewritten by every frame)
 
 Local layers attend within a window, global layers over queries (or tokens) and memory of all windows, with a penalty by
-distance, so that a picture may have more windows than training saw. The way through the tokens is open from the first step:
-queries begin as means over regions (`pool`), patches get the tokens of their regions (`spread`); regions form a binary
-tree, whole window first, so that any number of tokens from the first on means something. The first two channels begin as what
-the motion of a region adds to that of the region around it (`steps_in`, `steps_out`, learned from there): without them the
-first bits of motion took hours to learn. Where nothing moves the output begins as "repeat the frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and entropy model.
+distance, so that a picture may have more windows than training saw. The way through the tokens is open from the first
+step: queries begin as means over regions (`pool`), patches get the tokens of their regions (`spread`); regions form a
+binary tree, whole window first, so that any number of tokens from the first on means something. The first channels begin
+as steps of motion along that tree (`gvcodec.structure.tokens.tree`); the encoder adds to what was searched, and the
+decoder learns where the borders between regions run (`border`, `side`) from what it sees. Where nothing moves the output
+begins as "repeat the frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and
+entropy model.
 
 After: GVC1D (tokens, memory, short-term buffer, one model for all rates). Motion in the decoder is ours.
 """
@@ -30,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec._core import motion_search
+from gvcodec.structure.tokens import tree
 
 WINDOW, PATCH, CELL = 256, 16, 4
 SIDE = WINDOW // PATCH
@@ -38,6 +41,8 @@ PATCHES = SIDE * SIDE
 CELLS = PATCH // CELL
 #: Values of a patch: luma, then two of chroma.
 VALUES = PATCH * PATCH * 3 // 2
+#: Channels of a token that mean motion at first: its own step, and those of four quarters.
+STEPS = 10
 #: 10-bit samples of 8-bit sources end here, so 0…1020 is -0.5…0.5.
 PEAK = 1020
 
@@ -59,6 +64,7 @@ class Sizes:
     memory: int = 8
     features: int = 24
     filters: int = 64
+    borders: int = 8
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,6 +76,13 @@ class State(NamedTuple):
     before: Picture
     features: Tensor  # (B, N, P, D)
     memory: Tensor  # (B, N, M, D)
+
+
+class Encoded(NamedTuple):
+    """Numbers to be rounded (B, N, K, C), and what budgets go by: the mean of a window's patches behind the encoder (B, N, D)."""
+
+    tokens: Tensor
+    features: Tensor
 
 
 class Decoded(NamedTuple):
@@ -135,8 +148,25 @@ def moved_blocks(picture: Picture, vectors: Tensor) -> Picture:
     return out[0], out[1]
 
 
-def search(now: Tensor, before: Tensor) -> Tensor:
-    """Block search of luma (B, 1, H, W) against `before`: (B, 2, H/16, W/16), (dx, dy) in pixels."""
+class Found(NamedTuple):
+    """What was searched: vectors of blocks (B, 2, H/16, W/16), (dx, dy) in pixels, and the steps of `tree` (B, N, 4K, 2)."""
+
+    vectors: Tensor
+    steps: Tensor
+
+
+#: A bit is worth so many sums of absolute differences at q 32, about as in an encoder of that rate.
+_STEP_PRICE = 40.0
+
+
+def search(now: Tensor, before: Tensor, q: Tensor, tokens: int) -> Found:
+    """Motion of luma (B, 1, H, W) against `before`, for `q` (B,)."""
+    vectors = _blocks(now, before)
+    price = _STEP_PRICE * 2 ** ((q.to(now.device).float() - 32) / 12)
+    return Found(vectors, tree.choose(now.detach(), before.detach(), vectors, price, tokens))
+
+
+def _blocks(now: Tensor, before: Tensor) -> Tensor:
     found = []
     for pair in zip(now.detach().cpu(), before.detach().cpu(), strict=True):
         samples = (((x[0] + 0.5) * PEAK).round().clamp(0, 1023).to(torch.uint16).numpy() for x in pair)
@@ -144,22 +174,10 @@ def search(now: Tensor, before: Tensor) -> Tensor:
     return torch.stack(found).to(now.device)
 
 
-def tree(tokens: int) -> Tensor:
-    """Which patches token k stands for at first, (K, P), 0 or 1 + its depth: a binary tree of regions, whole window first."""
-    masks = torch.zeros(tokens, SIDE, SIDE)
-    for k in range(tokens):
-        node, depth = max(k, 1), max(k, 1).bit_length() - 1
-        top, left, h, w = 0, 0, SIDE, SIDE
-        for level in range(depth - 1, -1, -1):
-            second = node >> level & 1
-            if w >= h:
-                w //= 2
-                left += second * w
-            else:
-                h //= 2
-                top += second * h
-        masks[k, top : top + h, left : left + w] = 1 + depth
-    return masks.reshape(tokens, PATCHES)
+def windows_differ(a: Picture, b: Picture) -> Tensor:
+    """Charbonnier of luma and half of chroma, as in training, of each window (B, N)."""
+    luma, chroma = (((x - y).square() + 1e-6).sqrt().mean(1, keepdim=True) for x, y in zip(a, b, strict=True))
+    return (F.avg_pool2d(luma, WINDOW) + 0.5 * F.avg_pool2d(chroma, WINDOW // 2)).flatten(1)
 
 
 def sines(side: int, width: int) -> Tensor:
@@ -190,8 +208,9 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         b, n, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        mask = bias.to(q.dtype) if bias is not None else None
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        # Written out: in bf16 on a processor twice as fast as the fused form with its gradient.
+        like = (q * (d // self.heads) ** -0.5) @ k.transpose(-1, -2)
+        mixed = torch.softmax(like if bias is None else like + bias.to(q.dtype), -1) @ v
         x = x + self.out(mixed.transpose(1, 2).reshape(b, n, d))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
@@ -249,10 +268,12 @@ class Refine(nn.Module):
     def forward(self, picture: Picture, features: Tensor) -> Picture:
         luma, chroma = picture
         quarter = torch.cat([F.pixel_unshuffle(luma, 4), F.pixel_unshuffle(chroma, 2), features], 1)
+        quarter = quarter.contiguous(memory_format=torch.channels_last)
         x = F.gelu(self.enter(quarter))
         x = x + self.deep[1](F.gelu(self.deep[0](x)))
         coarse = self.coarse(x)
         half = torch.cat([F.pixel_unshuffle(luma, 2), chroma, F.pixel_shuffle(x, 2)], 1)
+        half = half.contiguous(memory_format=torch.channels_last)
         fine = self.half2(F.gelu(self.half1(half)))
         residual_luma = F.pixel_shuffle(coarse[:, :16], 4) + F.pixel_shuffle(fine[:, :4], 2)
         return residual_luma, F.pixel_shuffle(coarse[:, 16:], 2) + fine[:, 4:]
@@ -266,27 +287,27 @@ class TokenModel(nn.Module):
         self.sizes = sizes = sizes or Sizes()
         d, k, m = sizes.width, sizes.tokens, sizes.memory
         place = sines(SIDE, d)
-        regions = tree(k)
+        regions = tree.regions(k)
+        depth = torch.tensor([max(node, 1).bit_length() for node in range(k)])[:, None]
         self.place = nn.Parameter(place.clone())
-        pool = 5.0 * (regions > 0)
+        pool = 5.0 * regions
         self.pool = nn.Parameter(pool)
-        member = (regions > 0).float()
-        parent = torch.tensor([0, 0, *(n // 2 for n in range(2, k))])
-        # What a region's motion adds to its parent's; token 1 has the region of token 0, so it adds nothing.
-        self.register_buffer("regions", member, persistent=False)
-        self.register_buffer("parent", parent, persistent=False)
-        self.steps_in = nn.Parameter(torch.full((k, 1), 2.0))
-        self.steps_out = nn.Parameter(0.5 * member.t().contiguous())
-        self.spread = nn.Parameter((torch.where(regions > 0, 4.3 + 0.7 * regions, 0.0)).t().contiguous())
+        self.spread = nn.Parameter((regions * (4.3 + 0.7 * depth)).t().contiguous())
+        self.steps_in = nn.Parameter(torch.ones(k, STEPS))
+        self.steps_out = nn.Parameter(torch.full((k, STEPS), 0.5))  # from half pixels
+        # Two pixels off the border between two regions, a cell belongs to one of them by 73 %.
+        self.register_buffer("sides", (tree.sides(2 * k, CELL) / 2).clamp(-12, 12).flatten(0, 1), persistent=False)
+        self.border, self.side = nn.Linear(d, CELLS * CELLS * sizes.borders), nn.Linear(d, 3 * sizes.borders)
         anchor = F.softmax(pool, 1) @ place
         self.query, self.token = (nn.Parameter(anchor + 0.1 * torch.randn(k, d)) for _ in range(2))
         self.mask = nn.Parameter(0.02 * torch.randn(k, d))
         self.start = nn.Parameter(0.5 * torch.randn(m, d))  # memory of a new GOP
-        self.see, self.vector, self.added = nn.Linear(4 * VALUES, d), nn.Linear(2, d), nn.Linear(2, d)
+        self.see, self.vector, self.added = nn.Linear(4 * VALUES, d), nn.Linear(2, d), nn.Linear(STEPS, d)
         self.recall, self.recall_again = nn.Linear(d, d), nn.Linear(d, d)
         self.rate, self.rate_again = nn.Linear(4, d), nn.Linear(4, d)
         self.encoder = nn.ModuleList(Stage(sizes, False) for _ in range(sizes.stages))
         self.to_tokens = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, sizes.channels))
+        self.to_effort = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 1))
         self.read, self.past = nn.Linear(sizes.channels, d), nn.Linear(VALUES, d)
         self.decoder = nn.ModuleList(Stage(sizes, True) for _ in range(sizes.stages))
         self.norm = nn.LayerNorm(d)
@@ -297,12 +318,13 @@ class TokenModel(nn.Module):
         self.refine = Refine(sizes)
         self.memory_norm, self.memory_gate = nn.LayerNorm(d), nn.Linear(d, d)
         self.memory_value = nn.Linear(d, d)
-        for zero in (self.motion, self.coarse, self.recall, self.recall_again, self.rate, self.rate_again):
+        for zero in (self.motion, self.coarse, self.side, self.recall, self.recall_again, self.rate, self.rate_again):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
         with torch.no_grad():
             self.coarse.bias[24 * cells :] = -4.0
-            self.to_tokens[1].weight[:2], self.to_tokens[1].bias[:2] = 0, 0  # motion as it was found
+            self.to_tokens[1].weight *= 0.4  # most of the other channels begin as zeros, which cost little
+            self.to_tokens[1].weight[:STEPS], self.to_tokens[1].bias[:STEPS] = 0, 0  # motion as it was found
             self.memory_gate.bias.fill_(-1.0)
 
     def begin(self, picture: Picture) -> State:
@@ -318,32 +340,54 @@ class TokenModel(nn.Module):
         x = q.float() / 31.5 - 1
         return torch.stack([x, x * x, (math.pi * x).sin(), (math.pi * x).cos()], -1)[:, None, None]
 
-    def encode(self, picture: Picture, state: State, vectors: Tensor, q: Tensor) -> Tensor:
-        """Numbers to be rounded, (B, N, K, C) float, for `vectors` (B, 2, H/16, W/16) of a block search, `q` (B,)."""
+    def encode(self, picture: Picture, state: State, found: Found, q: Tensor) -> Encoded:
+        """A frame for `q` (B,)."""
         now, before = patches(picture), patches(state.before)
-        found = patches(moved_blocks(state.before, vectors))
-        field = to_windows(vectors, 1) / 8
-        x = self.see(torch.cat([now, before, 4 * (now - before), 4 * (now - found)], -1))
-        x = x + self.vector(field) + self.place + self.recall(state.features)
+        moved = patches(moved_blocks(state.before, found.vectors))
+        x = self.see(torch.cat([now, before, 4 * (now - before), 4 * (now - moved)], -1))
+        x = x + self.vector(to_windows(found.vectors, 1) / 8) + self.place + self.recall(state.features)
         rate = self.rate(self._rate(q))
-        added = self._added_motion(now, before, found, 8 * field)
-        queries = self.query + F.softmax(self.pool, 1) @ x + self.added(added / 8)
+        k, c = self.sizes.tokens, self.sizes.channels
+        steps = self._as_tokens(found.steps)
+        queries = self.query + F.softmax(self.pool, 1) @ x + self.added(steps / 16)
         x = torch.cat([x, queries + rate, state.memory + rate], 2)
         for stage in self.encoder:
             x = stage(x, grid_of(picture))
-        k, c = self.sizes.tokens, self.sizes.channels
         tokens = 2 * self.to_tokens(x[:, :, PATCHES : PATCHES + k]).float()
-        return tokens + F.pad(self.steps_in * added, (0, c - 2))
+        return Encoded(tokens + F.pad(self.steps_in * steps, (0, c - STEPS)), x[:, :, :PATCHES].float().mean(2))
 
-    def _added_motion(self, now: Tensor, before: Tensor, found: Tensor, field: Tensor) -> Tensor:
-        """Motion of each token's region less that of the region around it, (B, N, K, 2) in pixels; a patch counts by what its vector
-        of `field` (B, N, P, 2) gains."""
-        luma = slice(PATCH * PATCH)
-        still, moving = ((now - x)[..., luma].abs().mean(-1, keepdim=True) for x in (before, found))
-        weight = (still - moving - 0.002).clamp(min=0)
-        motion = self.regions @ (weight * field) / (self.regions @ weight + 0.01)
-        added = motion - motion[:, :, self.parent]
-        return torch.cat([motion[:, :, :1], added[:, :, 1:]], 2)
+    def effort(self, features: Tensor) -> Tensor:
+        """Estimate of -ELBO, log2 of bits, (B, N), of windows with `features` (B, N, D): the bits of all tokens and what is left of
+        the distortion over the price of a bit. [InfoTok]"""
+        return 12 + self.to_effort(features).squeeze(-1)
+
+    def _as_tokens(self, steps: Tensor) -> Tensor:
+        """Steps (B, N, 4K, 2) by tokens, (B, N, K, STEPS)."""
+        k = self.sizes.tokens
+        quarters = F.pad(steps[:, :, 2 * k :].unflatten(2, (k // 2, 4)).flatten(3), (0, 0, k // 2, 0))
+        return torch.cat([steps[:, :, :k], quarters], -1)
+
+    def _moves(self, features: Tensor, slots: Tensor, tokens: Tensor) -> Tensor:
+        """Motion of each cell (B, N, P, 16, 2) in pixels by the steps in `tokens`, for patches and tokens as the layers left them.
+
+        A cell goes down the tree, at each node to either side in part: by where it lies and by what it looks like."""
+        k, e = self.sizes.tokens, self.sizes.borders
+        cells = self.border(features).unflatten(-1, (CELLS * CELLS, e)).flatten(2, 3)
+        own, halves = self.side(slots).split((e, 2 * e), -1)
+        nodes = torch.cat([own, halves[:, :, k // 2 :].unflatten(-1, (2, e)).flatten(2, 3)], 2)
+        right = torch.sigmoid(self.sides + (cells @ nodes.transpose(-1, -2)).float())
+        scaled = (self.steps_out * tokens[..., :STEPS]).float()
+        quarters = scaled[:, :, k // 2 :, 2:].unflatten(-1, (4, 2)).flatten(2, 3)
+        part = torch.ones_like(right[..., :1])
+        motion = (scaled[:, :, :1] + scaled[:, :, 1:2])[..., :2].expand(-1, -1, right.shape[2], -1)
+        count = 1
+        while count < 2 * k:
+            goes = right[..., count : 2 * count]
+            part = torch.stack([part * (1 - goes), part * goes], -1).flatten(-2)
+            count *= 2
+            if count < k:
+                motion = motion + part @ scaled[:, :, count : 2 * count, :2]
+        return (motion + part @ quarters).unflatten(2, (PATCHES, CELLS * CELLS))
 
     def decode(self, tokens: Tensor, counts: Tensor, state: State, q: Tensor) -> Decoded:
         """The frame of `tokens` (B, N, K, C), of which the first `counts` (B, N) of a window are known, for `q` (B,)."""
@@ -359,9 +403,8 @@ class TokenModel(nn.Module):
         for stage in self.decoder:
             x = stage(x, grid)
         features = self.norm(x[:, :, :PATCHES])
-        steps = self.steps_out @ (tokens[..., :2] * known)
-        steps = steps[..., None].expand(*steps.shape, CELLS * CELLS).flatten(3)
-        motion = self._cells(8 * self.motion(features) + steps, 2, grid)
+        steps = self._moves(features, self.norm(x[:, :, PATCHES : PATCHES + k]), tokens * known)
+        motion = self._cells(8 * self.motion(features) + steps.transpose(-1, -2).flatten(3), 2, grid)
         coarse = self._cells(self.coarse(features), 25, grid)
         detail = self._cells(self.detail(features), self.sizes.features, grid)
         moved = move(state.before, motion)

@@ -29,7 +29,7 @@ class Twin(nn.Module):
         self.first, self.second = nn.Linear(inputs, hidden[0]), nn.Linear(*hidden)
         self.last = nn.Linear(hidden[1], 2)
         nn.init.normal_(self.last.weight, std=0.01)
-        nn.init.zeros_(self.last.bias)
+        self.last.bias.data = torch.tensor([-0.5, 0.0])  # most integers are zero
 
     def forward(self, side: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Scale index (0…63) and mean of each of `values` (…, S), for `side` (…, S, n) uint8."""
