@@ -60,7 +60,7 @@ class Base:
     `decoder` (header, threads, low_delay, model or None) and gives a `StructureDecoder`; `model` gives the path of the model to
     encode with, which streams then name, "" = there is none. `size` finds the file of a given size (`Search` to `Fitted`).
 
-    `slot`: its number in the renderer's condition, None = no renderer has learned its pictures. `bytes_a_pixel` that decoding
+    `slot`: its number in the renderer's condition, which bases may share, None = no renderer has learned its pictures. `bytes_a_pixel` that decoding
     takes, `torch`: it is decoded by torch. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
     `reduced`: (index above which, scale, how much lower the index is there), coarsest first, which go as far as
     `coarsest_reduced`. `scales`: there are reduced
@@ -196,6 +196,7 @@ for _base in (
         "gvcodec.rate.size_tokens:encode_tokens",
         300,
         "gvcodec.structure.tokens.checkpoint:find_tokens",
+        slot=1,  # painted like av1, which codes its keyframes
         torch=True,
     ),
 ):
@@ -220,8 +221,12 @@ def names() -> tuple[str, ...]:
 
 
 def painted() -> tuple[str, ...]:
-    """Those that renderers know, by their slots."""
-    return tuple(base.name for base in sorted(_BASES.values(), key=lambda b: b.slot or 0) if base.slot is not None)
+    """Those that renderers know, by their slots; of several in one slot the first."""
+    first: dict[int, str] = {}
+    for base in _BASES.values():
+        if base.slot is not None:
+            first.setdefault(base.slot, base.name)
+    return tuple(first[slot] for slot in sorted(first))
 
 
 def named(wire: int) -> str | None:

@@ -12,8 +12,9 @@ from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.cpu_painter import RowPainter
 from gvcodec.appearance.motion import search
 from gvcodec.appearance.payload import unpack
-from gvcodec.appearance.renderer import BASES, condition
+from gvcodec.appearance.renderer import condition
 from gvcodec.appearance.torch_painter import NetworkPainter
+from gvcodec.bases import base_of
 from gvcodec.errors import UsageError
 from gvcodec.sharing import forked
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -49,8 +50,8 @@ class Painter:
         threads: int = 0,
         device: str = "cpu",
     ) -> None:
-        if base not in BASES:
-            raise UsageError(f"unknown base codec {base}")
+        if base_of(base).slot is None:
+            raise UsageError(f"pictures of base {base} are not painted")
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")
         if forked() or not _threads_start():

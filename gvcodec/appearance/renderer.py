@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance.motion import warp
-from gvcodec.bases import painted
+from gvcodec.bases import base_of, painted
 
 BASES = painted()
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
@@ -97,8 +97,11 @@ def analyse(bank: FilterBank, luma: Tensor, chroma: Tensor) -> Analysis:
 
 
 def slot(base: str) -> int:
-    """Place of a base in the condition vector."""
-    return 2 + BASES.index(base)
+    """Place of a base in the condition vector. Raises `ValueError` for one that is not painted."""
+    number = base_of(base).slot
+    if number is None:
+        raise ValueError(f"base {base} is not painted")
+    return 2 + number
 
 
 def condition(base: str, scale: Fraction, q: int) -> Tensor:

@@ -81,14 +81,14 @@ class Config:
     learning_rate: float = 7e-4
     halved_at: int = 40_000
     average: float = 0.999
-    from_seen: tuple[int, ...] = (0, 20_000, 80_000, 200_000)
+    from_seen: tuple[int, ...] = (0, 10_000, 40_000, 120_000)
     lengths: tuple[int, ...] = (1, 2, 3, 4)
-    walks: tuple[int, ...] = (4, 8, 24, 64)
-    flow_until: int = 60_000
+    walks: tuple[int, ...] = (12, 24, 48, 96)
+    flow_until: int = 30_000
     bits_first: float = 260.0
     bits_last: float = 130.0
-    bits_until: int = 150_000
-    perceptual_from: int = 60_000
+    bits_until: int = 60_000
+    perceptual_from: int = 12_000
     perceptual: float = 0.15
     threads: int = 2
 
