@@ -64,7 +64,7 @@ class Base:
     takes, `torch`: it is decoded by torch. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
     `reduced`: (index above which, scale, how much lower the index is there), coarsest first, which go as far as
     `coarsest_reduced`. `scales`: there are reduced
-    sizes, `presets`: so many, `eye`, `steered` (maxrate, budgets of windows): there are these settings."""
+    sizes, `presets`: so many, `eye`, `steered` (maxrate), `alloc` (budgets of windows): there are these settings."""
 
     name: str
     wire: int
@@ -83,6 +83,7 @@ class Base:
     presets: int = 0
     eye: bool = False
     steered: bool = False
+    alloc: bool = False
     standard: Standard | None = None
 
 
@@ -103,6 +104,7 @@ for _base in (
         slot=0,
         q_map=((0, 0), (10, 7.9), (20, 14.3), (30, 19.5), (40, 25.7), (50, 31.7), (57, 36.8), (63, 47.6), (67, 63)),
         steered=True,
+        alloc=True,
     ),
     Base(
         "av1",
@@ -198,6 +200,7 @@ for _base in (
         "gvcodec.structure.tokens.checkpoint:find_tokens",
         slot=1,  # painted like av1, which codes its keyframes
         torch=True,
+        alloc=True,
     ),
 ):
     _BASES[_base.name] = _base

@@ -88,8 +88,10 @@ class Encoder(Shared):
             raise UsageError(f"the {config.base} structure layer has no reduced scale")
         if config.preset is not None and base.standard is None:
             raise UsageError("preset is for av1 and vvc")
-        if not base.steered and (config.maxrate or config.alloc != "uniform"):
-            raise UsageError("maxrate and alloc are for the klt structure layer")
+        if config.maxrate and not base.steered:
+            raise UsageError("maxrate is for the klt structure layer")
+        if config.alloc != "uniform" and not base.alloc:
+            raise UsageError("alloc is for base klt and tokens")
         if (
             config.keyint < 0
             or not 0 <= (config.tune or 0) < math.inf

@@ -20,7 +20,7 @@ from gvcodec import cli
 from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.reference import clamp
-from gvcodec.structure.tokens import checkpoint, codec, entropy, model, payload, tree
+from gvcodec.structure.tokens import budgets, checkpoint, codec, entropy, model, payload, tree
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.token_entropy import network_of
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(2)
     twin = Twin(SIZES)
     torch.nn.init.normal_(twin.last.weight, std=0.3)
-    checkpoint.write(path / checkpoint.NAME, made_up(), network_of(twin), 0.0)
+    checkpoint.write(path / checkpoint.NAME, made_up(), network_of(twin), 0.0, 50000.0)
     return path
 
 
@@ -172,7 +172,7 @@ def test_any_bytes_decode_or_are_refused(folder: Path) -> None:
 
 
 def test_file_decodes_to_what_the_encoder_saw(folder: Path) -> None:
-    data = encode(clip(5), format=FORMAT, base="tokens", q=40, keyint=3)
+    data = encode(clip(5), format=FORMAT, base="tokens", tune=0, q=40, keyint=3)
     kinds = [p.kind for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     assert kinds == [Kind.KEY, Kind.INTER, Kind.INTER, Kind.KEY, Kind.INTER]
     frames = list(decode_planes(data))  # checks the loop hash
@@ -182,14 +182,14 @@ def test_file_decodes_to_what_the_encoder_saw(folder: Path) -> None:
 
 
 def test_same_file_and_integers_on_one_and_two_threads() -> None:
-    one, two = (encode(clip(4), format=FORMAT, base="tokens", q=35, threads=n) for n in (1, 2))
+    one, two = (encode(clip(4), format=FORMAT, base="tokens", tune=0, q=35, threads=n) for n in (1, 2))
     assert one == two
     for threads in (1, 2):
         assert len(list(decode_planes(one, threads=threads))) == 4
 
 
 def test_loop_hash_covers_tokens_not_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encode(clip(3), format=FORMAT, base="tokens", q=35)
+    data = encode(clip(3), format=FORMAT, base="tokens", tune=0, q=35)
     before = codec.to_planes
     monkeypatch.setattr(codec, "to_planes", lambda *a: tuple(np.maximum(p, 1) for p in before(*a)))
     assert len(list(decode_planes(data))) == 3
@@ -198,13 +198,41 @@ def test_loop_hash_covers_tokens_not_floats(monkeypatch: pytest.MonkeyPatch) -> 
 def test_windows_that_do_not_pay_are_exact_copies(folder: Path) -> None:
     sizes = dataclasses.replace(SIZES)
     path = folder / "dear.safetensors"
-    checkpoint.write(path, made_up(), checkpoint.read_network(folder / checkpoint.NAME), 1e3)
+    checkpoint.write(path, made_up(), checkpoint.read_network(folder / checkpoint.NAME), 1e3, 500.0)
     assert sizes == SIZES
     encoder = codec.TokenEncoder(FORMAT, 40, model=path)
     first, second = (encoder.send(planes) for planes in clip(2))
     assert second.packets[0].payload == b""
     assert all(np.array_equal(a, b) for a, b in zip(first.loops[0], second.loops[0], strict=True))
     path.unlink()
+
+
+@pytest.mark.parametrize("alloc", budgets.NAMES)
+def test_budgets_change_bytes_and_decode(alloc: str) -> None:
+    frames = clip(20)
+    data = encode(frames, format=FORMAT, base="tokens", tune=0, q=30, keyint=18, alloc=alloc)
+    assert len(list(decode_planes(data))) == 20
+    if alloc in ("elbo", "uniqueness"):
+        assert data != encode(frames, format=FORMAT, base="tokens", tune=0, q=30, keyint=18)
+
+
+def test_router_gives_in_proportion_within_bounds() -> None:
+    counts = budgets.routed(np.array([2.0, 8.0, 9.0, 10.0, 30.0]), 512.0, 32)
+    assert counts.tolist() == [2, 16, 32, 32, 32]
+
+
+def test_uniqueness_fuses_frames_and_gives_out_exactly_its_share() -> None:
+    rng = np.random.default_rng(7)
+    features = rng.normal(size=(8, 15, 24))
+    features[3] = features[2]
+    unique = budgets.Uniqueness(share=0.5)
+    counts = unique.counts(features, 32)
+    assert not counts[3].any() and counts.sum() == round(0.5 * 15 * 32 * 8)
+    assert counts.max() <= 32 and counts.sum(1).max() <= 2 * 0.5 * 15 * 32
+    moved = features.copy()
+    moved[4:, 6] += 20  # one window becomes another: it is served first there
+    assert unique.counts(moved, 32)[4, 6] == 32
+    assert budgets._spread(np.array([0.9, 0.1, 0.0]), 10, 5).tolist() == [5, 5, 0]
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +242,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(clip(6)):
             writer.write(planes, number)
-    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3"]
+    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--tune", "0"]
     assert cli.main(["encode", *run, "-q", "45", "--resume"]) == 0
     assert cli.main(["verify", str(coded)]) == 0
     assert cli.main(["info", str(coded)]) == 0
@@ -232,16 +260,16 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_other_options_and_missing_models_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for options in ({"scale": Fraction(1, 2)}, {"preset": 3}, {"eye": True}, {"alloc": "elbo"}):
+    for options in ({"scale": Fraction(1, 2)}, {"preset": 3}, {"eye": True}, {"alloc": "any"}):
         with pytest.raises(UsageError):
-            encode(clip(1), format=FORMAT, base="tokens", **options)
-    data = encode(clip(1), format=FORMAT, base="tokens")
+            encode(clip(1), format=FORMAT, base="tokens", tune=0, **options)
+    data = encode(clip(1), format=FORMAT, base="tokens", tune=0)
     monkeypatch.delenv("GVCODEC_MODELS")
     with pytest.raises(WrongModelError):
         list(decode_planes(data))
     monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [folder / "none"])
     with pytest.raises(MediaError, match="no model of base tokens"):
-        encode(clip(1), format=FORMAT, base="tokens")
+        encode(clip(1), format=FORMAT, base="tokens", tune=0)
 
 
 def test_damaged_model_files_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--alloc",
         choices=("uniform", "uniqueness", "elbo", "oracle"),
         default="uniform",
-        help="how bits go to the windows of a frame (klt); uniform: equal lambda (uniform)",
+        help="how bits go to the windows of a frame (klt, tokens)",
     )
     parser.add_argument("--bufsize", type=amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
     parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")

@@ -173,7 +173,7 @@ class Trainer:
             weight_decay=0.01,
         )
         self.steps, self.seen, self.hours = 0, 0, 0.0
-        self.price, self.gain = _FREE, 0.0
+        self.price, self.gain, self.elbo = _FREE, 0.0, 4096.0
         if (self.out / "state.pt").is_file():
             self._resume()
         else:
@@ -201,18 +201,19 @@ class Trainer:
         saved = torch.load(self.out / "state.pt", map_location=self.device, weights_only=True)
         for name in ("model", "mean", "twin", "mean_twin", "optimizer"):
             getattr(self, name).load_state_dict(saved[name])
-        self.steps, self.seen, self.hours, self.price, self.gain = saved["counters"]
+        self.steps, self.seen, self.hours, self.price, self.gain, *rest = saved["counters"]
+        self.elbo = rest[0] if rest else self.elbo
 
     def save(self) -> None:
         """`state.pt`, to go on from, and the averaged model as streams name it."""
         names = ("model", "mean", "twin", "mean_twin", "optimizer")
         state = {name: getattr(self, name).state_dict() for name in names}
         state["sizes"] = self.sizes.as_dict()
-        state["counters"] = [self.steps, self.seen, self.hours, self.price, self.gain]
+        state["counters"] = [self.steps, self.seen, self.hours, self.price, self.gain, self.elbo]
         partial = self.out / "state.part"
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
-        write(self.out / NAME, self.mean, network_of(self.mean_twin), self.price)
+        write(self.out / NAME, self.mean, network_of(self.mean_twin), self.price, self.elbo)
 
     def log(self, entry: dict[str, object]) -> None:
         line = {"seen": self.seen, "steps": self.steps, "processor_hours": round(self.hours, 3)} | entry
@@ -258,7 +259,9 @@ class Trainer:
             loose, features = self.model.encode(now, state, found, q)
             rounded = loose + (loose.round() - loose).detach()
             # Steps of motion are rounded always: noise on all levels of the tree would blur what does not move.
-            noisy = torch.cat([rounded[..., :STEPS], loose[..., STEPS:] + torch.rand_like(loose[..., STEPS:]) - 0.5], -1)
+            noisy = torch.cat(
+                [rounded[..., :STEPS], loose[..., STEPS:] + torch.rand_like(loose[..., STEPS:]) - 0.5], -1
+            )
             tokens = rounded if self.steps // len(self.slots) % 2 else noisy
             decoded = self.model.decode(tokens, counts, state, q)
         side = np.stack(
@@ -338,6 +341,7 @@ class Trainer:
             off = windows_differ(decoded.picture, now)
             due = torch.log2(bits.float() + off / price[:, None] + 1)
             whole = (counts == self.sizes.tokens).float()
+            self.elbo += 0.002 * (float((2**due).mean()) - self.elbo)
         return ((effort - due).abs() * whole).sum() / whole.sum().clamp(min=1)
 
     def _looks(self, shown: Picture, now: Picture) -> Tensor:

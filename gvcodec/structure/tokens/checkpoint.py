@@ -2,12 +2,13 @@
 
 Tensors `model.*` are those of `TokenModel`; `entropy.I.weight` (int8), `.bias` and `.multiplier` (int32) and `.bounds`
 (shift, low, high) those of layer I. Metadata: `tokens` = the sizes as JSON, `price` = what a bit costs at q 32 in units of the
-training loss. The first eight bytes of its SHA-256 stand in every stream.
+training loss, `elbo` = the mean of -ELBO over the training data, bits. The first eight bytes of its SHA-256 stand in every stream.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,21 +38,23 @@ def find_tokens() -> Path:
     raise MediaError(f"{shipped_folders()[0] / NAME}: no model of base tokens here")
 
 
-def read_sizes(path: Path) -> tuple[dict[str, int], float]:
-    """Sizes and the price of a bit. Raises `MediaError`."""
+def read_sizes(path: Path) -> tuple[dict[str, int], float, float]:
+    """Sizes, the price of a bit, the mean of -ELBO. Raises `MediaError`."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
-        sizes, price = json.loads(metadata["tokens"]), float(metadata["price"])
+        sizes, price, elbo = json.loads(metadata["tokens"]), float(metadata["price"]), float(metadata["elbo"])
         if set(sizes) != set(_LIMITS) or not all(type(v) is int and 0 < v <= _LIMITS[k] for k, v in sizes.items()):
             raise ValueError("sizes out of bounds")
         if sizes["tokens"] < 2 or sizes["tokens"] & sizes["tokens"] - 1 or sizes["channels"] < _STEPS:
             raise ValueError("tokens that make no tree")
+        if not (0 <= price < math.inf and 0 < elbo < math.inf):
+            raise ValueError("price or elbo out of bounds")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise MediaError(f"{path}: not a model of base tokens ({error})") from None
-    return sizes, price
+    return sizes, price, elbo
 
 
 def read_network(path: Path) -> list[Layer]:
@@ -81,7 +84,7 @@ def read_model(path: Path) -> TokenModel:
 
     from gvcodec.structure.tokens.model import Sizes, TokenModel
 
-    sizes, _ = read_sizes(path)
+    sizes, *_ = read_sizes(path)
     try:
         with safe_open(path, "pt") as file:
             names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118 (not iterable)
@@ -93,7 +96,7 @@ def read_model(path: Path) -> TokenModel:
     return model.eval().requires_grad_(False)
 
 
-def write(path: Path, model: TokenModel, network: Sequence[Layer], price: float) -> None:
+def write(path: Path, model: TokenModel, network: Sequence[Layer], price: float, elbo: float) -> None:
     """Write a model file, atomically."""
     from gvcodec.models import save_weights
 
@@ -101,7 +104,7 @@ def write(path: Path, model: TokenModel, network: Sequence[Layer], price: float)
     save_weights(
         tensors,
         path,
-        {"tokens": json.dumps(model.sizes.as_dict()), "price": f"{price:.6g}"},
+        {"tokens": json.dumps(model.sizes.as_dict()), "price": f"{price:.6g}", "elbo": f"{elbo:.6g}"},
         {f"entropy.{i}.{part}": value for i, layer in enumerate(network) for part, value in _parts(layer).items()},
     )
 

@@ -8,6 +8,7 @@ Importing this module imports torch.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame, FloatPlanes
 from gvcodec.structure.scene_cuts import CutFinder
 from gvcodec.structure.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
+from gvcodec.structure.tokens import budgets
 from gvcodec.structure.tokens.checkpoint import find_tokens, read_model, read_network, read_sizes
 from gvcodec.structure.tokens.entropy import Integers
 from gvcodec.structure.tokens.model import PEAK, WINDOW, Picture, State, search, windows_differ
@@ -32,6 +34,8 @@ from gvcodec.types import Planes, VideoFormat
 STILL = "av1"
 _STILL_Q = (14.0, 0.7)
 MAX_Q = 63
+#: Frames that `uniqueness` looks at together: two thirds of a second, 48 MiB at 1080p.
+GROUP = 16
 
 
 def to_picture(planes: Planes) -> Picture:
@@ -59,7 +63,8 @@ class _Side:
 
     def __init__(self, fmt: VideoFormat, threads: int, model: Path, device: str = "cpu") -> None:
         self._fmt = fmt
-        sizes, self.price = read_sizes(model)
+        sizes, self.price, self.elbo = read_sizes(model)
+        self.tokens = sizes["tokens"]
         self._model = read_model(model).to(device)
         self._device = torch.device(device)
         if threads:
@@ -114,30 +119,68 @@ def _tidy(state: State) -> State:
 
 
 class TokenEncoder:
-    """Encoder of the plug; every packet leaves with its frame. `q` 0…63; `keyint` frames between keyframes at most, fewer where
+    """Encoder of the plug; packets leave with their frames, with `uniqueness` a group together. `q` 0…63; `keyint` frames between keyframes at most, fewer where
     a scene begins, 0 = only the first. Raises `UsageError`."""
 
     def __init__(
-        self, fmt: VideoFormat, q: float, keyint: int = 0, threads: int = 0, model: Path | None = None
+        self,
+        fmt: VideoFormat,
+        q: float,
+        keyint: int = 0,
+        threads: int = 0,
+        model: Path | None = None,
+        alloc: str = "uniform",
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
+        if alloc not in budgets.NAMES:
+            raise UsageError(f"no allocator {alloc!r}; there are {', '.join(budgets.NAMES)}")
         self._side = _Side(fmt, threads, model or find_tokens())
         self._fmt, self._q, self._keyint, self._threads = fmt, q, keyint, threads
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key = 0
+        self._alloc, self._unique = alloc, budgets.Uniqueness()
+        #: Frames that `uniqueness` looks at together, and the one before them.
+        self._waiting: list[Planes] = []
+        self._source: Planes | None = None
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame."""
         begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
         if force_key or not self._since_key or begins or self._since_key == self._keyint > 0:
             self._since_key = 1
-            return self._key(planes)
+            rest = self.flush()
+            self._source = planes
+            return _joined([rest, self._key(planes)])
         self._since_key += 1
-        return self._inter(planes)
+        if self._alloc != "uniqueness":
+            return self._inter(planes)
+        self._waiting.append(planes)
+        return self.flush() if len(self._waiting) == GROUP else Coded()
 
     def flush(self) -> Coded:
-        return Coded()
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return Coded()
+        side = self._side
+        assert self._source is not None
+        features = np.stack([self._features(a, b) for a, b in itertools.pairwise([self._source, *waiting])])
+        self._source = waiting[-1]
+        numbers = self._unique.counts(features, side.tokens)
+        return _joined([self._inter(planes, given) for planes, given in zip(waiting, numbers, strict=True)])
+
+    @torch.inference_mode()
+    def _features(self, before: Planes, now: Planes) -> NDArray[np.float64]:
+        """(N, D) of a frame after another, both as they came."""
+        side = self._side
+        rate = torch.tensor([float(side._entropy.q)], device=side._device)
+        one, other = ([x.to(side._device) for x in to_picture(planes)] for planes in (before, now))
+        state, picture = side._model.begin((one[0], one[1])), (other[0], other[1])
+        found = search(picture[0], one[0], rate, side.tokens)
+        features: NDArray[np.float64] = (
+            side._model.encode(picture, state, found, rate).features[0].double().cpu().numpy()
+        )
+        return features
 
     def _key(self, planes: Planes) -> Coded:
         first, step = _STILL_Q
@@ -151,31 +194,46 @@ class TokenEncoder:
         return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [loop])
 
     @torch.inference_mode()
-    def _inter(self, planes: Planes) -> Coded:
+    def _inter(self, planes: Planes, given: NDArray[np.int64] | None = None) -> Coded:
+        """Code a frame, `given` tokens a window (N,) at most."""
         side = self._side
         state, q = side._state, side._entropy.q
         assert state is not None
         now = tuple(x.to(side._device) for x in to_picture(planes))
         rate = torch.tensor([float(q)], device=side._device)
-        found = search(now[0], state.before[0], rate, side._model.sizes.tokens)  # type: ignore[index]
-        loose = side._model.encode(now, state, found, rate).tokens[0]  # type: ignore[arg-type]
-        tokens = loose.round().clamp(-LARGEST, LARGEST).int().cpu().numpy()
-        counts = self._counts(now, tokens)  # type: ignore[arg-type]
+        found = search(now[0], state.before[0], rate, side.tokens)
+        encoded = side._model.encode(now, state, found, rate)  # type: ignore[arg-type]
+        tokens = encoded.tokens[0].round().clamp(-LARGEST, LARGEST).int().cpu().numpy()
+        if given is None:
+            given = np.full(len(tokens), side.tokens, np.int64)
+        if self._alloc == "elbo":
+            effort = side._model.effort(encoded.features)[0].double().cpu().numpy()
+            given = budgets.routed(effort, side.elbo, side.tokens)
+        counts = self._counts(now, tokens, given)  # type: ignore[arg-type]
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
         loop = side._take(side._show(tokens, counts), tokens, counts)
         return Coded([CodedFrame(payload, False, q)], [loop])
 
-    def _counts(self, now: Picture, tokens: Integers) -> NDArray[np.int64]:
-        """All tokens, or none where the frame before does as well for its price."""
-        side, n = self._side, len(tokens)
+    def _counts(self, now: Picture, tokens: Integers, given: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What is given, or none where the frame before does as well for its price; `oracle` tries shorter prefixes too."""
+        side = self._side
         assert side._state is not None
-        full = np.full(n, tokens.shape[1], np.int64)
-        shown = side._show(tokens, full)
-        saved = (windows_differ(side._state.before, now) - windows_differ(shown.before, now))[0].double().cpu().numpy()
-        bits = side._entropy.bits(tokens, full)
         price = side.price * 2 ** ((side._entropy.q - 32) / 12)
-        return np.where(saved > price * bits, full, 0)
+        best = windows_differ(side._state.before, now)[0].double().cpu().numpy()
+        chosen = np.zeros(len(tokens), np.int64)
+        shorter = budgets.ladder(side.tokens) if self._alloc == "oracle" else [side.tokens]
+        for most in shorter:
+            counts = np.minimum(given, most)
+            off = windows_differ(side._show(tokens, counts).before, now)[0].double().cpu().numpy()
+            cost = off + price * side._entropy.bits(tokens, counts)
+            pays = (cost < best) & (counts > 0)
+            chosen, best = np.where(pays, counts, chosen), np.where(pays, cost, best)
+        return chosen
+
+
+def _joined(parts: list[Coded]) -> Coded:
+    return Coded([p for part in parts for p in part.packets], [loop for part in parts for loop in part.loops])
 
 
 class TokenDecoder:
@@ -212,7 +270,7 @@ class TokenDecoder:
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
     """As `gvcodec.bases` wants it: `config` is settled."""
     assert config.base_q is not None
-    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads)
+    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads, alloc=config.alloc)
 
 
 def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> TokenDecoder:

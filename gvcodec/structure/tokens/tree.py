@@ -76,7 +76,7 @@ def _candidates(vectors: Tensor, weight: Tensor) -> Tensor:
 
 def _errors(now: Tensor, before: Tensor, candidates: Tensor, at: Tensor) -> Tensor:
     """Sums of absolute differences, 8-bit levels, (n, P, J), of windows whose corners are `at` (n, 3): picture, row, column."""
-    b, h, w = now.shape
+    _, h, w = now.shape
     n, j = candidates.shape[:2]
     right, below = before.roll(-1, 2), before.roll(-1, 1)
     right[:, :, -1], below[:, -1] = before[:, :, -1], before[:, -1]
