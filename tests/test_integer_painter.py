@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gvcodec.appearance import integer
+from gvcodec.appearance.integer_core import CorePainter
 from gvcodec.appearance.integer_model import Model, log8
 from gvcodec.appearance.integer_twin import IntegerRenderer, Layer, Numbers
 from gvcodec.appearance.motion import block_grid
@@ -98,6 +99,31 @@ def test_detail_bands_and_maps_fit_16_bits_whatever_the_weights_are() -> None:
         assert painter.state is not None
         widest = max(widest, int(np.abs(painter.state.detail).max()))
     assert 1000 < widest <= integer.DETAIL
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("size", [(64, 48), (118, 70), (17, 33), (16, 16), (15, 1), (333, 100)], ids=str)
+def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None:
+    """In every form of the loops, on one thread and on three, whatever vectors and weights are."""
+    width, height = size
+    for wild in (1.0, 30.0):
+        model = Model.of(twin(5, wild).integers())
+        stream = integer.condition("av1", Fraction(1, 2), 40)
+        painters = [integer.IntegerPainter(model, height, width)]
+        painters += [CorePainter(height, width, threads) for threads in (1, 3)]
+        for painter in painters:
+            painter.start(stream, model)
+        rng = np.random.default_rng(2)
+        for t, loop in enumerate(frames(width, height, 4)):
+            reach = 32000 if t == 3 else 20
+            grid = block_grid(height, width)
+            vectors = rng.integers(-reach, reach, (2, *grid)).astype(np.int16) if t else None
+            if t == 2:
+                loop = tuple(rng.choice([0, 1023], p.shape).astype(np.uint16) for p in loop)
+            wanted, *found = (painter.paint(loop, vectors, 17 * t) for painter in painters)
+            for planes in found:
+                for plane, (a, b) in enumerate(zip(wanted, planes, strict=True)):
+                    assert np.array_equal(a, b), (wild, t, plane, np.argwhere(a != b)[:5])
 
 
 def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:

@@ -24,6 +24,7 @@ void bind_entropy(nb::module_&);
 void bind_refiner(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_painter(nb::module_&);
+void bind_integer_painter(nb::module_&);
 
 namespace {
 
@@ -132,6 +133,7 @@ NB_MODULE(_core, m) {
   bind_refiner(m);
   bind_streams(m);
   bind_painter(m);
+  bind_integer_painter(m);
   m.def("cpu_forms", &gv::cpu_forms, "What this machine can run the core's loops with: plain, avx2, avx512.");
   m.def("cpu", &gv::cpu_name, "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
   m.def("use_cpu", &gv::use_cpu, "name"_a, "For the whole process; calls that are running may use both forms.");

@@ -154,6 +154,9 @@ class Model:
                 if part.min() < low or part.max() > high:
                     raise ValueError(f"{name}: a number is out of range")
         r, s, q = (len(self.layers[n].bias) for n in ("enter", "style", "stem"))
+        wides = [len(self.layers[f"blocks.{i}.expand"].bias) for i in range(self.depth)]
+        if c <= 16 or any(n % 4 for n in (c, r, s, q, *wides)):
+            raise ValueError("channels come in fours")
         wanted = {
             "stem": (q, 12, 3, 3),
             "stem2": (c - 16, q, 3, 3),
@@ -167,7 +170,7 @@ class Model:
             "leave": (6, r, 3, 3),
         }
         for i, table in enumerate(self.conditions):
-            wide = len(self.layers[f"blocks.{i}.expand"].bias)
+            wide = wides[i]
             wanted[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)
             wanted[f"blocks.{i}.expand"] = (wide, c, 1, 1)
             wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)

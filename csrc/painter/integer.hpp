@@ -1,0 +1,118 @@
+// The integer painter of gvcodec/appearance/integer.py, which is its definition: same samples, row by row. Rows are worked on by
+// any number of threads, each in the same way.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "common/basics.hpp"
+#include "painter/integer_forms.hpp"
+#include "painter/painter.hpp"
+
+namespace gv {
+
+// Numbers of a layer as a file has them: weights by (output, input, row, column).
+struct IntegerLayer {
+  int outputs = 0, inputs = 0, side = 1;
+  std::vector<int8_t> weight;
+  std::vector<int32_t> bias, multiplier, shift, step;
+};
+
+struct IntegerBlock {
+  IntegerLayer depthwise, expand, project;
+  std::vector<int32_t> condition;  // (channels, entries)
+};
+
+struct IntegerLayers {
+  IntegerLayer stem, stem2, statistics, view, style, head, gate, enter, middle, leave;
+  std::vector<IntegerBlock> blocks;
+};
+
+// Rows of samples with room at both sides.
+template <class T>
+struct Rows2 {
+  int channels = 0, height = 0, width = 0, stride = 0;
+  std::vector<T> data;
+
+  Rows2() = default;
+  Rows2(int channels_, int height_, int width_, T fill = 0)
+      : channels(channels_),
+        height(height_),
+        width(width_),
+        stride((width_ + 63) / 64 * 64 + 2 * kRowMargin),
+        data(static_cast<size_t>(channels_) * height_ * stride, fill) {}
+  T* row(int channel, int y) { return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin; }
+  const T* row(int channel, int y) const {
+    return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin;
+  }
+};
+using Samples16 = Rows2<int16_t>;
+using Quads = Rows2<uint32_t>;
+
+class IntegerPainter {
+ public:
+  IntegerPainter(int width, int height, int threads);
+
+  // Forget the past and take these numbers. `entries`: the stream's condition; the last one is each frame's own. Throws
+  // std::invalid_argument for layers that do not fit together.
+  void start(const IntegerLayers& layers, const std::vector<int32_t>& entries);
+
+  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none; `own`: the frame's entry of the condition.
+  void paint(const PaintSource& loop, const int16_t* motion, int own, uint16_t* const* planes);
+
+  int width() const { return width_; }
+  int height() const { return height_; }
+
+ private:
+  struct Block {
+    DotLayer expand, project;
+    std::vector<int8_t> depthwise;
+    std::vector<int32_t> bias, multiplier, shift, condition, entered;  // entered: bias with the condition
+  };
+  struct Frame {
+    Samples16 loop, noise, detail, tint;
+  };
+  struct Strip;
+
+  void load(const PaintSource& loop);
+  void fresh(int corner_y, int corner_x, int by);
+  void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
+  void fetch_block(const int16_t* vector, int corner_y, int corner_x, int by, int bx);
+  const int16_t* drawn(int y, int x) const { return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)]; }
+  void split(int row8);
+  void coarse(int row8, bool third);
+  void directions();
+  void run_stem(int y);
+  void enter_trunk(int row8);
+  void run_block(const Block& b, int row8);
+  void make_maps(int row8);
+  void widen(int map, int y, int16_t* scratch, int16_t* out) const;
+  void first_row(Strip& s, int y);
+  void middle_row(Strip& s, int y);
+  void last_row(Strip& s, int y);
+  void paint_rows(Strip& s, int y, uint16_t* const* planes);
+
+  static constexpr int kTileStride = 512 + 16;
+  int width_, height_, h_, w_, h8_, w8_, threads_;  // of the picture; of half and eighth resolution, padded
+  const IntegerForms* forms_ = nullptr;
+  std::vector<int16_t> tile_, redraw_;  // redraw_: -1 where noise is drawn anew
+  std::vector<int32_t> entries_;
+  DotLayer stem_, stem2_, statistics_, style_, head_, gate_, enter_, middle_, leave_;
+  IntegerLayer view_;
+  std::vector<Block> blocks_;
+  uint32_t position_ = 0;
+  bool known_ = false;
+
+  Frame now_, before_;
+  Samples16 fetched_, fetched_tint_;
+  Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise
+  Samples16 bands_;                         // coarse scales: picture N P Q, noise N P Q, twice
+  Samples16 three_;                         // H, V, D of the coarse scales of the picture
+  Quads signal_;                            // coarse bands and colour (2 quads), phases of N, of noise
+  Rows2<int32_t> slopes_, measures_;        // gradient products in pairs of columns; what the trunk and maps see of blocks
+  Quads quarter_, seen_;
+  Samples16 trunk_, next_, maps_;
+};
+
+}  // namespace gv

@@ -1,0 +1,77 @@
+#include "painter/integer_forms.hpp"
+
+#include "common/cpu.hpp"
+#if GV_FORMS
+#include <immintrin.h>
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own header of AVX-512
+#endif
+#endif
+
+namespace gv {
+
+namespace {
+
+namespace plain {
+#define GV_LANES 0
+#include "painter/integer_lanes.inl"
+#include "painter/integer_loops.inl"
+#undef GV_LANES
+}  // namespace plain
+
+#if GV_FORMS
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,fma")
+#endif
+namespace avx2 {
+#define GV_LANES 1
+#define GV_SRL32(v, n) _mm256_srli_epi32(v, n)
+#define GV_AND(a, b) _mm256_and_si256(a, b)
+#include "painter/integer_lanes.inl"
+#include "painter/integer_loops.inl"
+#undef GV_LANES
+#undef GV_SRL32
+#undef GV_AND
+}  // namespace avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
+#endif
+namespace avx512 {
+#define GV_LANES 2
+#define GV_SRL32(v, n) _mm512_srli_epi32(v, n)
+#define GV_AND(a, b) _mm512_and_si512(a, b)
+#include "painter/integer_lanes.inl"
+#include "painter/integer_loops.inl"
+#undef GV_LANES
+#undef GV_SRL32
+#undef GV_AND
+}  // namespace avx512
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+}  // namespace
+
+const IntegerForms& integer_forms() {
+#if GV_FORMS
+  // AVX-512 without VNNI would gain little over AVX2.
+  static const bool dots = __builtin_cpu_supports("avx512vnni");
+  if (cpu() == Cpu::kAvx512 && dots) return avx512::kForms;
+  if (cpu() != Cpu::kPlain) return avx2::kForms;
+#endif
+  return plain::kForms;
+}
+
+}  // namespace gv

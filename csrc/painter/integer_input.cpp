@@ -1,0 +1,251 @@
+// What the integer painter sees: samples, what moves along from the frame before, bands, measures of blocks.
+#include <cstring>
+
+#include "common/pool.hpp"
+#include "painter/integer_parts.hpp"
+
+namespace gv {
+
+namespace {
+
+uint32_t mixed(uint32_t x) {
+  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) x = (x ^ (x >> 16)) * factor;
+  return x ^ (x >> 15);
+}
+
+}  // namespace
+
+IntegerPainter::IntegerPainter(int width, int height, int threads)
+    : width_(width),
+      height_(height),
+      h_(ceil_div(height, 16) * 8),
+      w_(ceil_div(width, 16) * 8),
+      h8_(h_ / 4),
+      w8_(w_ / 4),
+      threads_(threads),
+      tile_(512 * kTileStride),
+      redraw_(512 * kTileStride),
+      fetched_(1, 2 * h_, 2 * w_),
+      fetched_tint_(2, h_, w_),
+      chroma_(2, h_, w_),
+      colour_(2, h_, w_),
+      half_(2, h_, w_),
+      low_(2, h_, w_),
+      bands_(12, h_, w_),
+      three_(6, h_, w_),
+      signal_(4, h_, w_),
+      slopes_(3, h8_, w_ / 2),
+      measures_(kMeasures, h8_, w8_),
+      seen_(4, h8_, w8_) {
+  for (Frame* f : {&now_, &before_})
+    *f = {Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(2, h_, w_)};
+  for (uint32_t y = 0; y < 512; ++y)
+    for (uint32_t x = 0; x < kTileStride; ++x) {
+      const uint32_t bits = mixed((y * 512 + x % 512) * 0x9E3779B1u);
+      tile_[y * kTileStride + x] = static_cast<int16_t>((bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24) + 2);
+      redraw_[y * kTileStride + x] = bits % 32 ? 0 : -1;
+    }
+}
+
+// The loop frame, padded by repeating its edges.
+void IntegerPainter::load(const PaintSource& loop) {
+  const auto row = [](const uint16_t* from, int given, int16_t* to, int width) {
+    for (int x = 0; x < given; ++x) to[x] = static_cast<int16_t>(from[x]);
+    std::fill(to + given, to + width, to[given - 1]);
+    repeat(to, width, 4);
+  };
+  const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
+  parallel_for(h_, threads_, [&](int y) {
+    for (int full = 2 * y; full < 2 * y + 2; ++full)
+      row(loop.plane[0] + static_cast<size_t>(std::min(full, height_ - 1)) * width_, width_, now_.loop.row(0, full), 2 * w_);
+    for (int c = 0; c < 2; ++c)
+      row(loop.plane[1 + c] + static_cast<size_t>(std::min(y, ch - 1)) * cw, cw, chroma_.row(c, y), w_);
+  });
+}
+
+void IntegerPainter::fresh(int corner_y, int corner_x, int by) {
+  for (int y = 16 * by; y < 16 * by + 16; ++y)
+    for (int x = 0; x < 2 * w_; x += 16) std::memcpy(now_.noise.row(0, y) + x, drawn(y + corner_y, x + corner_x), 32);
+  for (int y = 2 * by; y < 2 * by + 2; ++y)
+    for (const int i : {kMismatch, kKnown}) std::fill_n(measures_.row(i, y), w8_, 0);
+}
+
+void IntegerPainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
+  for (int bx = 0; bx < w8_ / 2; ++bx) fetch_block(motion + (static_cast<size_t>(by) * (w8_ / 2) + bx) * 2, corner_y, corner_x, by, bx);
+}
+
+namespace {
+
+// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn; sums of |difference| by eight.
+GV_SIMD(void, take_row,
+        (const int16_t* loop, const int16_t* moved, const int16_t* noise, const int16_t* inside, const int16_t* drawn,
+         const int16_t* redraw, int16_t* out, int32_t* sums),
+        (loop, moved, noise, inside, drawn, redraw, out, sums)) {
+  int16_t size[16];
+  for (int x = 0; x < 16; ++x) {
+    const int16_t keep = static_cast<int16_t>(inside[x] & ~redraw[x]);
+    out[x] = static_cast<int16_t>((noise[x] & keep) | (drawn[x] & ~keep));
+    const int d = loop[x] - moved[x];
+    size[x] = static_cast<int16_t>(d < 0 ? -d : d);
+  }
+  for (int x = 0; x < 8; ++x) sums[0] += size[x], sums[1] += size[x + 8];
+}
+
+}  // namespace
+
+void IntegerPainter::fetch_block(const int16_t* vector, int corner_y, int corner_x, int by, int bx) {
+  const int dy = vector[0], dx = vector[1], high = 2 * h_, wide = 2 * w_, x0 = 16 * bx, left = x0 + dx;
+  int32_t mismatch[2][2] = {}, known[2][2] = {};
+  for (int y = 16 * by; y < 16 * by + 16; ++y) {
+    const int row = y + dy, r = clamp(row, 0, high - 1), half = (y >> 3) & 1;
+    int16_t edge[3][16], inside[16];
+    const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r), *detail = before_.detail.row(0, r);
+    if (left >= 0 && left + 16 <= wide) {
+      loop += left, noise += left, detail += left;
+      std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
+      known[half][0] += row == r ? 8 : 0;
+      known[half][1] += row == r ? 8 : 0;
+    } else {
+      for (int x = 0; x < 16; ++x) {
+        const int c = clamp(left + x, 0, wide - 1);
+        edge[0][x] = loop[c], edge[1][x] = noise[c], edge[2][x] = detail[c];
+        inside[x] = row == r && c == left + x ? -1 : 0;
+        known[half][x >> 3] -= inside[x];
+      }
+      loop = edge[0], noise = edge[1], detail = edge[2];
+    }
+    const int16_t* from = drawn(y + corner_y, x0 + corner_x);
+    take_row(now_.loop.row(0, y) + x0, loop, noise, inside, from, redraw_.data() + (from - tile_.data()), now_.noise.row(0, y) + x0,
+             mismatch[half]);
+    std::memcpy(fetched_.row(0, y) + x0, detail, 32);
+  }
+  for (int i = 0; i < 4; ++i) {
+    measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] = mismatch[i / 2][i % 2];
+    measures_.row(kKnown, 2 * by + i / 2)[2 * bx + i % 2] = known[i / 2][i % 2];
+  }
+  // Chroma moves by half the vector.
+  const int cy = (dy + 1) >> 1, cx = 8 * bx + ((dx + 1) >> 1);
+  for (int c = 0; c < 2; ++c)
+    for (int y = 8 * by; y < 8 * by + 8; ++y) {
+      const int16_t* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
+      int16_t* out = fetched_tint_.row(c, y) + 8 * bx;
+      if (cx >= 0 && cx + 8 <= w_)
+        std::memcpy(out, from + cx, 16);
+      else
+        for (int x = 0; x < 8; ++x) out[x] = from[clamp(cx + x, 0, w_ - 1)];
+    }
+}
+
+// Fine bands, half resolution and colour of a row of blocks.
+void IntegerPainter::split(int row8) {
+  const int full = 2 * w_;
+  Samples16 line(7, 1, full);
+  std::vector<int16_t> sums(static_cast<size_t>(5) * line.stride);
+  int16_t* sum[5];
+  for (int i = 0; i < 5; ++i) sum[i] = sums.data() + static_cast<size_t>(i) * line.stride;
+  int16_t* scratch = line.row(0, 0);
+  const auto rows_around = [&](const Samples16& plane, int channel, int y, int first, int count, const int16_t** out) {
+    for (int i = 0; i < count; ++i) out[i] = plane.row(channel, clamp(y + first + i, 0, plane.height - 1));
+  };
+  Rows2<int16_t> blurs(2, 1, w_);
+  int16_t* tone[2][2] = {{sum[3], blurs.row(0, 0)}, {sum[4], blurs.row(1, 0)}};
+  const int16_t* r[5];
+  for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
+    for (int field = 0; field < 2; ++field) {
+      const Samples16& plane = field ? now_.noise : now_.loop;
+      int16_t* iso[2] = {line.row(1, 0), line.row(2, 0)};
+      for (int py = 0; py < 2; ++py) {
+        rows_around(plane, 0, 2 * y + py, -2, 5, r);
+        int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
+        forms_->bands(r, 1, true, full, scratch, out, field ? nullptr : sum);
+      }
+      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y));
+      repeat_value(signal_.row(2 + field, y), w_, kMiddleQuad);
+      rows_around(plane, 0, 2 * y, -1, 4, r);
+      forms_->decimate(r, w_, scratch, half_.row(field, y));
+      repeat(half_.row(field, y), w_, 4);
+    }
+    for (int c = 0; c < 2; ++c) {
+      rows_around(chroma_, c, y, -1, 3, r);
+      forms_->colour(r, w_, scratch, colour_.row(c, y), tone[c]);
+    }
+  }
+  for (int i = 0; i < 3; ++i) pool<8>(sum[i], w8_, 1, measures_.row(i, row8));
+  for (int c = 0; c < 2; ++c) {
+    pool<4>(tone[c][0], w8_, 4, measures_.row(9 + c, row8));
+    pool<4>(tone[c][1], w8_, 1, measures_.row(kLevel + 1 + c, row8));
+  }
+}
+
+// Bands of the second or the third scale of a row of blocks; of the third also the signals, of the second gradients.
+void IntegerPainter::coarse(int row8, bool third) {
+  const Samples16& from = third ? low_ : half_;
+  const int step = third ? 2 : 1;
+  Samples16 line(4, 1, w_);
+  Samples16 sums(4, 1, w_);
+  int16_t* sum[3] = {sums.row(0, 0), sums.row(1, 0), sums.row(2, 0)};
+  for (int y = 4 * row8; y < 4 * row8 + 4; ++y)
+    for (int field = 0; field < 2; ++field) {
+      const int16_t* r[5];
+      for (int i = 0; i < 5; ++i) r[i] = from.row(field, clamp(y + step * (i - 2), 0, h_ - 1));
+      int16_t* out[7] = {};
+      for (int i = 0; i < 3; ++i) {
+        if (!field) out[i] = three_.row(3 * third + i, y);
+        out[3 + i] = bands_.row(6 * third + 3 * field + i, y);
+      }
+      if (!third) out[6] = low_.row(field, y);
+      if (third && !field) out[6] = line.row(1, 0);
+      forms_->bands(r, step, false, w_, line.row(0, 0), out, field ? nullptr : sum);
+      if (!third) {
+        repeat(low_.row(field, y), w_, 8);
+        if (!field) {
+          const int16_t* around[3] = {half_.row(0, std::max(y - 1, 0)), half_.row(0, y), half_.row(0, std::min(y + 1, h_ - 1))};
+          int32_t* slope[3] = {slopes_.row(0, row8), slopes_.row(1, row8), slopes_.row(2, row8)};
+          if (y == 4 * row8)
+            for (int32_t* s : slope) std::fill_n(s, slopes_.width, 0);
+          forms_->gradients(around, w_, slope);
+        }
+      } else if (!field) {
+        for (int x = 0; x < w_; ++x) sums.row(3, 0)[x] = static_cast<int16_t>(sums.row(3, 0)[x] + line.row(1, 0)[x]);
+        const int16_t* eight[8] = {};
+        for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
+        for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
+        for (int q = 0; q < 2; ++q) {
+          forms_->squeeze(eight + 4 * q, w_, signal_.row(q, y));
+          repeat_value(signal_.row(q, y), w_, kMiddleQuad);
+        }
+      }
+    }
+  for (int i = 0; i < 3; ++i) pool<4>(sum[i], w8_, 4, measures_.row(3 + 3 * third + i, row8));
+  if (third) pool<4>(sums.row(3, 0), w8_, 1, measures_.row(kLevel, row8));
+}
+
+// The structure tensor of all blocks: c and s.
+void IntegerPainter::directions() {
+  const auto at = [&](int i, int y, int x) {
+    const int32_t* row = slopes_.row(i, clamp(y, 0, h8_ - 1)) + 2 * clamp(x, 0, w8_ - 1);
+    return row[0] + row[1];
+  };
+  parallel_for(h8_, threads_, [&](int y) {
+    std::vector<int32_t> column(3 * (static_cast<size_t>(w8_) + 2));
+    for (int i = 0; i < 3; ++i)
+      for (int x = -1; x <= w8_; ++x)
+        column[static_cast<size_t>(i) * (w8_ + 2) + x + 1] = at(i, y - 1, x) + 2 * at(i, y, x) + at(i, y + 1, x);
+    for (int x = 0; x < w8_; ++x) {
+      int32_t sum[3];
+      for (int i = 0; i < 3; ++i) {
+        const int32_t* c = column.data() + static_cast<size_t>(i) * (w8_ + 2) + x;
+        sum[i] = c[0] + 2 * c[1] + c[2];
+      }
+      const int32_t total = sum[0] + sum[1] + 4096;
+      int shift = 0;
+      while (total >> shift >= 1 << 20) ++shift;
+      const int32_t whole = total >> shift;
+      const auto part = [&](int32_t n) { return (((n + total) >> shift) * 64 + (whole >> 1)) / whole - 64; };
+      measures_.row(kWay, y)[x] = part(sum[0] - sum[1]);
+      measures_.row(kWay + 1, y)[x] = part(2 * sum[2]);
+    }
+  });
+}
+
+}  // namespace gv

@@ -1,0 +1,118 @@
+// One set of instructions as a handful of operations on vectors V. Included by `integer_forms.cpp` once for each form, inside
+// a namespace; GV_LANES is 0 plain (one sample at a time: compilers make vectors of that), 1 AVX2, 2 AVX-512 with VNNI.
+//
+// 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to 65535 may stand in 16-bit
+// lanes, which `srl` then takes as unsigned.
+
+#if GV_LANES == 2
+using V = __m512i;
+constexpr int kWide = 32, kLanes = 16, kColumns = 4;
+inline V ld(const void* p) { return _mm512_loadu_si512(p); }
+inline V ld16(const int16_t* p) { return ld(p); }
+inline V ld32(const void* p) { return ld(p); }
+inline void st16(int16_t* p, V v) { _mm512_storeu_si512(p, v); }
+inline void st32(void* p, V v) { _mm512_storeu_si512(p, v); }
+inline V set16(int v) { return _mm512_set1_epi16(static_cast<short>(v)); }
+inline V set32(int v) { return _mm512_set1_epi32(v); }
+inline V add(V a, V b) { return _mm512_add_epi16(a, b); }
+inline V sub(V a, V b) { return _mm512_sub_epi16(a, b); }
+inline V times(V a, V b) { return _mm512_mulhrs_epi16(a, b); }
+inline V mul(V a, V b) { return _mm512_mullo_epi16(a, b); }
+inline V sll(V a, int n) { return _mm512_sll_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V sra(V a, int n) { return _mm512_sra_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V srl(V a, int n) { return _mm512_srl_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V cut(V a, int low, int high) { return _mm512_max_epi16(_mm512_min_epi16(a, set16(high)), set16(low)); }
+inline V size_of(V a) { return _mm512_abs_epi16(a); }
+inline V either(V a, V b) { return _mm512_or_si512(a, b); }
+inline V add32(V a, V b) { return _mm512_add_epi32(a, b); }
+inline V mul32(V a, V b) { return _mm512_mullo_epi32(a, b); }
+inline V small_mul32(V a, V b) { return _mm512_madd_epi16(a, b); }  // b in 0…32767, a fits 16 bits
+inline V sll32(V a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V sra32(V a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V cut32(V a, int low, int high) { return _mm512_max_epi32(_mm512_min_epi32(a, set32(high)), set32(low)); }
+inline V dot(V sum, V a, V w) { return _mm512_dpbusd_epi32(sum, a, w); }
+inline V madd(V a, V b) { return _mm512_madd_epi16(a, b); }
+inline V widen(const int16_t* p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline void narrow(int16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v)); }
+inline void st_pairs(void* p, V a, V b) {
+  const auto half = [&](int n, __m256i x, __m256i y) {
+    st32(static_cast<uint32_t*>(p) + n * kLanes, either(_mm512_cvtepu16_epi32(x), _mm512_slli_epi32(_mm512_cvtepu16_epi32(y), 16)));
+  };
+  half(0, _mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
+  half(1, _mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
+}
+#elif GV_LANES == 1
+using V = __m256i;
+constexpr int kWide = 16, kLanes = 8, kColumns = 2;
+inline V ld(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline V ld16(const int16_t* p) { return ld(p); }
+inline V ld32(const void* p) { return ld(p); }
+inline void st16(int16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+inline void st32(void* p, V v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+inline V set16(int v) { return _mm256_set1_epi16(static_cast<short>(v)); }
+inline V set32(int v) { return _mm256_set1_epi32(v); }
+inline V add(V a, V b) { return _mm256_add_epi16(a, b); }
+inline V sub(V a, V b) { return _mm256_sub_epi16(a, b); }
+inline V times(V a, V b) { return _mm256_mulhrs_epi16(a, b); }
+inline V mul(V a, V b) { return _mm256_mullo_epi16(a, b); }
+inline V sll(V a, int n) { return _mm256_sll_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V sra(V a, int n) { return _mm256_sra_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V srl(V a, int n) { return _mm256_srl_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V cut(V a, int low, int high) { return _mm256_max_epi16(_mm256_min_epi16(a, set16(high)), set16(low)); }
+inline V size_of(V a) { return _mm256_abs_epi16(a); }
+inline V either(V a, V b) { return _mm256_or_si256(a, b); }
+inline V add32(V a, V b) { return _mm256_add_epi32(a, b); }
+inline V mul32(V a, V b) { return _mm256_mullo_epi32(a, b); }
+inline V small_mul32(V a, V b) { return _mm256_madd_epi16(a, b); }
+inline V sll32(V a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V sra32(V a, int n) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V cut32(V a, int low, int high) { return _mm256_max_epi32(_mm256_min_epi32(a, set32(high)), set32(low)); }
+inline V dot(V sum, V a, V w) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
+}
+inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
+inline V widen(const int16_t* p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline void narrow(int16_t* p, V v) {
+  const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+}
+inline void st_pairs(void* p, V a, V b) {
+  const V low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
+  st32(p, _mm256_permute2x128_si256(low, high, 0x20));
+  st32(static_cast<uint32_t*>(p) + kLanes, _mm256_permute2x128_si256(low, high, 0x31));
+}
+#else
+using V = int32_t;
+constexpr int kWide = 1, kLanes = 1, kColumns = 16;
+inline V ld16(const int16_t* p) { return *p; }
+inline V ld32(const uint32_t* p) { return static_cast<V>(*p); }
+inline V ld32(const int32_t* p) { return *p; }
+inline void st16(int16_t* p, V v) { *p = static_cast<int16_t>(v); }
+inline void st32(uint32_t* p, V v) { *p = static_cast<uint32_t>(v); }
+inline void st32(int32_t* p, V v) { *p = v; }
+inline V set16(int v) { return v; }
+inline V set32(int v) { return v; }
+inline V add(V a, V b) { return a + b; }
+inline V sub(V a, V b) { return a - b; }
+inline V times(V a, V b) { return (a * b + 16384) >> 15; }
+inline V mul(V a, V b) { return a * b; }
+inline V sll(V a, int n) { return a * (1 << n); }
+inline V sra(V a, int n) { return a >> n; }
+inline V srl(V a, int n) { return a >> n; }
+inline V cut(V a, int low, int high) { return a < low ? low : a > high ? high : a; }
+inline V size_of(V a) { return a < 0 ? -a : a; }
+inline V either(V a, V b) { return a | b; }
+inline V add32(V a, V b) { return a + b; }
+inline V mul32(V a, V b) { return a * b; }
+inline V small_mul32(V a, V b) { return a * b; }
+inline V sll32(V a, int n) { return a * (1 << n); }
+inline V sra32(V a, int n) { return a >> n; }
+inline V cut32(V a, int low, int high) { return cut(a, low, high); }
+inline V dot(V sum, V a, V w) {
+  for (int i = 0; i < 32; i += 8) sum += (a >> i & 127) * static_cast<int8_t>(w >> i);
+  return sum;
+}
+inline V widen(const int16_t* p) { return *p; }
+inline void narrow(int16_t* p, V v) { *p = static_cast<int16_t>(v); }
+inline void st_pairs(uint32_t* p, V a, V b) { *p = (static_cast<uint32_t>(a) & 0xffff) | static_cast<uint32_t>(b) << 16; }
+#endif
