@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.bd import RANGE, bd_rate
-from eval.colour import to_rgb
+from eval.colour import Picture, to_rgb
 from eval.experiments.static_tables import SYNTAX, Tables, count_clips, read_clips
 from eval.metrics import network, sample
 from eval.report.tables import markdown
@@ -140,16 +140,21 @@ def distance(clip: Clip, name: str, every: int) -> Metric:
 
     module = network(name, "cpu")
 
-    def picture(planes: Planes) -> torch.Tensor:
-        if clip.raw.depth == 8:
-            planes = tuple(map(to_eight_bits, planes))  # type: ignore[assignment]
-        return torch.from_numpy(to_rgb(planes, clip.matrix, clip.full_range, clip.raw.depth))[None]
+    def tensor(planes: Planes) -> torch.Tensor:
+        return torch.from_numpy(picture(clip, planes))[None]
 
     def measure(source: list[Planes], shown: list[Planes]) -> float:
         with torch.no_grad():
-            return fmean(float(module(picture(shown[i]), picture(source[i]))) for i in sample(len(source), every))
+            return fmean(float(module(tensor(shown[i]), tensor(source[i]))) for i in sample(len(source), every))
 
     return measure
+
+
+def picture(clip: Clip, planes: Planes) -> Picture:
+    """(3, H, W) in [0, 1] of a 10-bit frame, rounded to what the clip has."""
+    if clip.raw.depth == 8:
+        planes = tuple(map(to_eight_bits, planes))  # type: ignore[assignment]
+    return to_rgb(planes, clip.matrix, clip.full_range, clip.raw.depth)
 
 
 def _markdown(clips: list[Clip], qs: Sequence[int], deltas: dict[str, list[float | None]]) -> str:

@@ -8,9 +8,6 @@ from fractions import Fraction
 from gvcodec.bases import COARSEST, base_of, coarsest_q, index_of
 from gvcodec.errors import UsageError
 
-#: Root mean square of a source shift, in steps of 8 bits.
-USUAL_SHIFT = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
@@ -24,7 +21,7 @@ class EncoderConfig:
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt, tokens), "uniform", "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
     `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2. `shift` (av1, hevc, vvc): how far the source is
-    moved, in steps of 8 bits, so that its painted picture looks better; 0 = off. `said_q`: the index that the header says instead,
+    moved so that its painted picture looks better, 1 = as far as usual, 0 = off. `said_q`: the index that the header says instead,
     which the renderer goes by: that of a whole video of which this is a chunk."""
 
     q: float = 50

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.config import USUAL_SHIFT
 from gvcodec.decoding_limits import DEFAULT_MEMORY, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
@@ -151,8 +150,8 @@ def tuning(text: str) -> tuple[float | None, int]:
 
 
 def shift(text: str) -> float:
-    """Steps of 8 bits, 0 = off."""
-    return {"on": USUAL_SHIFT, "off": 0.0}[text] if text in ("on", "off") else number(text)
+    """How far as a factor, 0 = off."""
+    return {"on": 1.0, "off": 0.0}[text] if text in ("on", "off") else number(text)
 
 
 def picture_size(text: str) -> tuple[int, int] | Fraction:

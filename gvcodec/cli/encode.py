@@ -147,8 +147,8 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--shift",
         type=shift,
         default=0.0,
-        metavar="STEPS|on|off",
-        help="code a source moved so that it looks better when painted, by so many steps of 8 bits (off; on = 1)",
+        metavar="on|off|FACTOR",
+        help="code a source moved so that it looks better when painted, or so many times as far (off)",
     )
     parser.add_argument(
         "--start", type=seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
