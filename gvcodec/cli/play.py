@@ -1,0 +1,112 @@
+"""`gvcodec play FILE`: watch a stream in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
+from gvcodec.decoding_limits import held
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.factory import NO_TORCH, can_paint
+from gvcodec.file_io import open_input
+from gvcodec.messages import say
+from gvcodec.models import find_model
+from gvcodec.player.frames import FrameServer
+from gvcodec.player.server import PlayerServer, page_files
+from gvcodec.video import Video
+
+HELP = "watch a stream in the browser"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="FILE", help="stream")
+    parser.add_argument("--no-browser", action="store_true", help="only say the address")
+    parser.add_argument(
+        "--port",
+        type=integer(0, 65535),
+        default=0,
+        metavar="N",
+        help="port of the server (a free one)",
+    )
+    parser.add_argument("--fidelity", action="store_true", help="do not paint")
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where to paint: cpu, cuda, cuda:1 (cpu)"
+    )
+    add_model(parser)
+    add_threads(parser)
+    add_limits(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    with _server(options) as (server, reason):
+        if reason:
+            say(reason)
+        say(f"{options.input}: {server.address} (Ctrl-C ends it)")
+        if not options.no_browser and not webbrowser.open(server.address):
+            say("no browser was found: open the address in one")
+        server.serve_forever()
+
+
+@contextlib.contextmanager
+def served(path: str, arguments_given: Sequence[str] = ()) -> Iterator[PlayerServer]:
+    """The server of `gvcodec play PATH`, which does not serve yet."""
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    with _server(parser.parse_args([path, *arguments_given])) as (server, _):
+        yield server
+
+
+@contextlib.contextmanager
+def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
+    """The server, and what it cannot do."""
+    if options.input == "-":
+        raise UsageError(
+            "the player needs a file that can be read from any place, not standard input"
+        )
+    path = Path(options.input)
+    with open_input(options.input) as source:
+        header = Reader(source, options.input).header
+    video, reason = _video(options, header)
+    facts = {
+        "name": path.name,
+        "decodes": video is not None,
+        "paints": bool(video and video.painted),
+        "reason": reason,
+    }
+    files = page_files() | {"/stream": path}
+    if header.base == "klt" and header.structure_id is not None:
+        model = find_model(
+            header.structure_id, "the model of the klt structure layer", options.model
+        )
+        files[f"/models/{header.structure_id.hex()}.safetensors"] = model
+    painted = bool(video and video.painted)
+    frames = FrameServer(video) if video else None
+    with (
+        held(header, painted, limits_of(options)),
+        PlayerServer(options.port, files, facts, frames) as server,
+    ):
+        yield server, reason
+
+
+def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
+    """What decodes on this machine for the page, and why it does not, or does not paint."""
+    reason = ""
+    paints = header.appearance_id is not None and not options.fidelity
+    if paints and header.appearance_id is not None:
+        try:
+            find_model(header.appearance_id, "the renderer of this stream", options.model)
+            paints, reason = can_paint(), "" if can_paint() else NO_TORCH
+        except WrongModelError as error:
+            paints, reason = False, str(error)
+    chosen = {"threads": options.threads, "models": options.model, "device": options.device}
+    try:
+        return Video(
+            options.input, fidelity=not paints, limits=limits_of(options), **chosen
+        ), reason
+    except DamagedStreamError as error:
+        return None, f"{error}; the page shows what is left of it"

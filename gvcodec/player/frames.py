@@ -1,0 +1,47 @@
+"""Frames for pages that cannot decode or paint themselves.
+
+    u32 frame   u32 parts   parts × planes        parts 1: the loop frame, 2: the painted one behind it
+    u32 size    u32 0       size bytes of UTF-8   an error, the last thing that comes
+
+Planes are Y, U, V as `<u2`, 0…1023, without gaps.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator
+
+from gvcodec.errors import GvcodecError
+from gvcodec.types import Planes
+from gvcodec.video import Video
+
+
+class FrameServer:
+    """Frames of one stream, for one reader at a time: who asks ends what was sent to the one before."""
+
+    def __init__(self, video: Video) -> None:
+        self._video = video
+        self._lock = threading.Lock()
+        self._reader = 0
+
+    def frames(self, first: int, painted: bool) -> Iterator[bytes]:
+        """Pieces of the answer, from frame `first` to the last."""
+        with self._lock:
+            self._reader += 1
+            reader = self._reader
+        try:
+            for number, frame in enumerate(self._video.decoded(first, len(self._video)), first):
+                if reader != self._reader:
+                    return
+                yield struct.pack("<II", number, 1 + painted)
+                yield _bytes(frame.loop)
+                if painted:
+                    yield _bytes(frame.planes)
+        except (GvcodecError, MemoryError) as error:
+            text = (str(error) or "out of memory").encode()
+            yield struct.pack("<II", len(text), 0) + text
+
+
+def _bytes(planes: Planes) -> bytes:
+    return b"".join(plane.astype("<u2", copy=False).tobytes() for plane in planes)

@@ -1,0 +1,196 @@
+"""A server for one stream and its page, on this machine only.
+
+It listens on 127.0.0.1, answers requests that name it so (a page of another site cannot lead here by a name of its own),
+and gives out what is in its list: the files of the player, the stream with range requests, the model that the stream names,
+and frames. No path of a request is ever looked up on the disk.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from gvcodec.errors import MediaError
+from gvcodec.messages import say
+from gvcodec.player.frames import FrameServer
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".wasm": "application/wasm",
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "worker-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_PIECE = 1 << 18
+_MOST_FRAME = 1 << 40
+#: Seconds that a reader may keep the server waiting.
+_PATIENCE = 60.0
+
+
+def page_folder() -> Path:
+    """Where the files of the player are: in the checkout, or in the installed package. Raises `MediaError`."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package.parent / "web", package / "web"):
+        if (folder / "built" / "core.wasm").is_file():
+            return folder
+    raise MediaError("the player is not part of this installation; install gvcodec again")
+
+
+def page_files() -> dict[str, Path]:
+    """Files of the player by the path of a request."""
+    folder = page_folder()
+    files = [
+        path for pattern in ("*.html", "*.css", "*.js", "built/*") for path in folder.glob(pattern)
+    ]
+    named = {
+        "/" + path.relative_to(folder).as_posix(): path for path in files if path.suffix in _TYPES
+    }
+    return named | {"/": folder / "index.html"}
+
+
+class PlayerServer(http.server.ThreadingHTTPServer):
+    """`files` by path, `facts` as `play.json`, `frames` where the machine decodes too. Port 0 takes a free one."""
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        port: int,
+        files: Mapping[str, Path],
+        facts: Mapping[str, Any],
+        frames: FrameServer | None,
+    ) -> None:
+        self.files, self.frames = files, frames
+        self.facts = json.dumps(facts).encode()
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except (OSError, OverflowError) as error:
+            raise MediaError(
+                f"port {port} cannot be used: {getattr(error, 'strerror', None) or error}"
+            ) from error
+        self.hosts = {f"{name}:{self.server_port}" for name in ("127.0.0.1", "localhost")}
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One line; a reader that has gone is nothing to report."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            say(f"a request could not be answered: {type(error).__name__}: {error}")
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: PlayerServer
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "gvcodec", ""
+    timeout = _PATIENCE
+    _RANGE: ClassVar = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+    def do_GET(self) -> None:
+        place = urlsplit(self.path)
+        if self.headers.get("Host", "") not in self.server.hosts:
+            self._say(HTTPStatus.FORBIDDEN, "this server has another name")
+        elif place.path == "/play.json":
+            self._begin(HTTPStatus.OK, "application/json", len(self.server.facts))
+            self._send(self.server.facts)
+        elif place.path == "/native":
+            self._frames(parse_qs(place.query))
+        elif place.path in self.server.files:
+            self._file(self.server.files[place.path])
+        else:
+            self._say(HTTPStatus.NOT_FOUND, "there is no such file")
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nobody reads it."""
+
+    def _frames(self, query: Mapping[str, list[str]]) -> None:
+        if self.server.frames is None:
+            return self._say(HTTPStatus.NOT_FOUND, "this file is not decoded here")
+        given = query.get("from", ["0"])[-1]
+        if not given.isdecimal() or len(given) > len(str(_MOST_FRAME)) or self.command != "GET":
+            return self._say(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
+        self.close_connection = True
+        self._begin(HTTPStatus.OK, "application/octet-stream", None)
+        for piece in self.server.frames.frames(int(given), query.get("painted") == ["1"]):
+            self.wfile.write(piece)
+        return None
+
+    def _file(self, path: Path) -> None:
+        try:
+            with open(path, "rb") as file:
+                size = file.seek(0, 2)
+                first, last = self._range(size)
+                if first > last and size:
+                    return self._say(
+                        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"the file has {size} bytes"
+                    )
+                part = "Range" in self.headers and size > 0
+                status = HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK
+                kind = _TYPES.get(path.suffix, "application/octet-stream")
+                extra = {"Content-Range": f"bytes {first}-{last}/{size}"} if part else {}
+                self._begin(status, kind, last - first + 1, {"Accept-Ranges": "bytes", **extra})
+                file.seek(first)
+                left = last - first + 1
+                while left and self.command == "GET" and (data := file.read(min(left, _PIECE))):
+                    self.wfile.write(data)
+                    left -= len(data)
+                self.close_connection |= left > 0
+        except OSError as error:
+            self.close_connection = True
+            if isinstance(error, ConnectionError | TimeoutError):
+                return None
+            return self._say(HTTPStatus.NOT_FOUND, error.strerror or "cannot be read")
+        return None
+
+    def _range(self, size: int) -> tuple[int, int]:
+        """First and last byte that are asked for; the whole file where nothing is, or what is cannot be read."""
+        found = self._RANGE.fullmatch(self.headers.get("Range", ""))
+        if found is None or not (found[1] or found[2]):
+            return 0, size - 1
+        if not found[1]:
+            return max(0, size - int(found[2])), size - 1
+        return int(found[1]), min(size - 1, int(found[2] or size - 1))
+
+    def _say(self, status: HTTPStatus, text: str) -> None:
+        self._begin(status, "text/plain; charset=utf-8", len(text))
+        self._send(text.encode())
+
+    def _begin(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        size: int | None,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        self.send_response(status)
+        for name, value in {**_HEADERS, "Content-Type": kind, **(extra or {})}.items():
+            self.send_header(name, value)
+        if size is not None:
+            self.send_header("Content-Length", str(size))
+        else:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _send(self, data: bytes) -> None:
+        if self.command == "GET":
+            self.wfile.write(data)

@@ -1,0 +1,324 @@
+"""`gvcodec play`: its server, the page's reading of files (where Node is), and the page in a browser (where Chromium is)."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import moving_texture
+from test_tools import TIMES, made
+
+import gvcodec
+from eval import browser
+from gvcodec.cli import main
+from gvcodec.cli.play import served
+from gvcodec.player.server import PlayerServer, page_files, page_folder
+
+GOLDEN = Path(__file__).parent / "golden"
+needs_browser = pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+
+
+@contextmanager
+def running(path: Path, *options: str) -> Iterator[PlayerServer]:
+    """The server of `gvcodec play PATH`, in a thread."""
+    with served(str(path), [*options]) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def answer(
+    server: PlayerServer, path: str, method: str = "GET", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    data = response.read()
+    connection.close()
+    return response, data
+
+
+def test_server_gives_ranges_of_the_stream() -> None:
+    whole = (GOLDEN / "klt.bin").read_bytes()
+    with running(GOLDEN / "klt.bin") as server:
+        for asked, part in (
+            ("5-9", slice(5, 10)),
+            ("100-", slice(100, None)),
+            ("-7", slice(-7, None)),
+        ):
+            response, data = answer(server, "/stream", Range=f"bytes={asked}")
+            assert (response.status, data) == (206, whole[part])
+        assert answer(server, "/stream", Range="bytes=nonsense")[1] == whole
+        assert answer(server, "/stream", Range=f"bytes={len(whole)}-")[0].status == 416
+        assert answer(server, "/stream", "HEAD")[0].getheader("Content-Length") == str(len(whole))
+        model = f"/models/{gvcodec.open(whole).header.structure_id.hex()}.safetensors"
+        assert answer(server, model)[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../pyproject.toml",
+        "/core/klt.cpp",
+        "/build.sh",
+        "//etc/passwd",
+        "/%2e%2e/README.md",
+        "/models/",
+    ],
+)
+def test_server_gives_nothing_but_its_files(path: str) -> None:
+    with running(GOLDEN / "av1.bin") as server:
+        assert answer(server, path)[0].status == 404
+
+
+def test_server_is_for_this_machine_and_this_name() -> None:
+    with running(GOLDEN / "av1.bin") as server:
+        assert server.server_address[0] == "127.0.0.1"
+        for host in ("example.org", f"example.org:{server.server_port}", "127.0.0.1"):
+            assert answer(server, "/stream", Host=host)[0].status == 403
+        response, _ = answer(server, "/")
+        assert response.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+        assert answer(server, "/stream", "POST")[0].status == 501
+
+
+def test_frames_are_sent_as_they_are_decoded() -> None:
+    with (
+        running(GOLDEN / "hevc.bin", "--fidelity") as server,
+        gvcodec.open(GOLDEN / "hevc.bin", fidelity=True) as video,
+    ):
+        response, data = answer(server, "/native?from=2")
+        frames = [
+            b"".join(plane.tobytes() for plane in frame.loop)
+            for frame in video.decoded(2, len(video))
+        ]
+        size = 8 + len(frames[0])
+        assert data == b"".join(
+            number.to_bytes(4, "little") + b"\1\0\0\0" + frame
+            for number, frame in enumerate(frames, 2)
+        )
+        assert len(data) == size * len(frames) and response.status == 200
+        for wrong in ("x", "-1", "9" * 30):
+            assert answer(server, f"/native?from={wrong}")[0].status == 400
+
+
+def test_what_cannot_be_played_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no.gvc").write_bytes(b"nothing of the kind")
+    with running(GOLDEN / "av1.bin") as server:
+        for arguments, code in (
+            ([str(tmp_path / "no.gvc")], 3),
+            (["-"], 2),
+            ([str(tmp_path / "missing.gvc")], 1),
+            ([str(GOLDEN / "av1.bin"), "--port", str(server.server_port)], 1),
+        ):
+            assert main(["play", "--no-browser", *arguments]) == code
+            assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_player_is_small() -> None:
+    assert sum(path.stat().st_size for path in set(page_files().values())) < 1 << 20
+    assert (page_folder() / "built" / "core.wasm").read_bytes()[:4] == b"\0asm"
+
+
+SCRIPT = """
+import fs from "node:fs";
+const folder = process.argv[2] + "/";
+const { Stream } = await import(folder + "container.js");
+const { Damaged, hex } = await import(folder + "bytes.js");
+const { Hash, KltDecoder, loadCore, samplesOf } = await import(folder + "core.js");
+const wasmBinary = fs.readFileSync(folder + "built/core.wasm");
+const found = [];
+for (const [path, model] of JSON.parse(process.argv[3])) {
+  const data = new Uint8Array(fs.readFileSync(path));
+  const facts = { gops: 0, frames: 0, problem: "", hash: "", times: [] };
+  found.push(facts);
+  try {
+    const stream = await Stream.open({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
+    const { width, height } = stream.header;
+    Object.assign(facts, { gops: stream.gops.length, problem: stream.problem, whole: stream.loopHash });
+    const core = model ? await loadCore({ wasmBinary }) : null;
+    const weights = model ? new Uint8Array(fs.readFileSync(model)).buffer : null;
+    const decoder = model ? new KltDecoder(core, weights, width, height) : null;
+    const hash = model ? new Hash(core) : null;
+    const samples = new Uint16Array(samplesOf(width, height));
+    for (const number of stream.gops.keys()) {
+      const gop = await stream.read(number);
+      facts.problem ||= gop.problem;
+      facts.times.push(...gop.times.slice(0, gop.units.length));
+      facts.frames += gop.units.length;
+      for (const { payload } of model ? gop.units : []) {
+        decoder.decode(payload, samples);
+        hash.take(samples);
+      }
+    }
+    facts.hash = hash ? hex(hash.digest().subarray(0, 8)) : "";
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    facts.problem ||= error.message;
+  }
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[dict[str, object]]:
+    """What the page's modules make of files; klt is decoded where a model is given."""
+    script = tmp_path / "script.mjs"
+    script.write_text(SCRIPT)
+    # Node reads modules of a folder that says so.
+    folder = shutil.copytree(
+        page_folder(), tmp_path / "page", ignore=shutil.ignore_patterns("core")
+    )
+    (folder / "package.json").write_text('{"type": "module"}')
+    files = json.dumps([(str(path), model and str(model)) for path, model in given])
+    command = ["node", str(script), str(folder), files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_node
+def test_page_reads_golden_streams_and_decodes_klt_exactly(tmp_path: Path) -> None:
+    from gvcodec.models import find_model
+
+    given: list[tuple[Path, Path | None]] = []
+    for path in sorted(GOLDEN.glob("*.bin")):
+        with gvcodec.open(path, fidelity=True) as video:
+            identity = video.header.structure_id
+        given.append((path, find_model(identity, "model") if identity else None))
+    for (path, model), facts in zip(given, read_by_page(tmp_path, given), strict=True):
+        with gvcodec.open(path, fidelity=True) as video:
+            assert (facts["frames"], facts["gops"], facts["problem"]) == (
+                len(video),
+                len(video.key_frames),
+                "",
+            )
+        if model:
+            assert facts["hash"] == facts["whole"]
+
+
+@needs_node
+def test_page_has_the_timestamps_of_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "late.gvc"
+    path.write_bytes(made(moving_texture(64, 48, 18), times=TIMES, start=500))
+    (facts,) = read_by_page(tmp_path, [(path, None)])
+    assert facts["times"] == pytest.approx([time / 1000 for time in TIMES], abs=1e-9)
+
+
+@needs_node
+def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path) -> None:
+    whole = (GOLDEN / "klt.bin").read_bytes()
+    given: list[tuple[Path, Path | None]] = []
+    for number in range(0, len(whole), max(1, len(whole) // 120)):
+        for kind, data in (
+            ("cut", whole[:number]),
+            ("turned", whole[:number] + bytes([whole[number] ^ 0x5A]) + whole[number + 1 :]),
+            ("longer", whole[:number] + b"\xff" * 40 + whole[number:]),
+        ):
+            path = tmp_path / f"{kind}{number}.gvc"
+            path.write_bytes(data)
+            given.append((path, None))
+    with gvcodec.open(whole) as video:
+        frames = len(video)
+    for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):
+        assert facts["problem"], path.name
+        assert facts["frames"] <= frames
+
+
+DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
+  Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Callable[[str], browser.Page]]:
+    with browser.Browser() as chromium:
+        yield chromium.open
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["av1", "klt", "hevc"])
+def test_browser_plays_and_shows_exactly_the_frames_of_decode(
+    tab: Callable[[str], browser.Page], name: str
+) -> None:
+    path = GOLDEN / f"{name}.bin"
+    with running(path, "--fidelity") as server, gvcodec.open(path, fidelity=True) as video:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        last = len(video) - 1
+        for number in (last, 0, len(video) // 2):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            (frame,) = video.decoded(number, number + 1)
+            wanted = hashlib.sha256(b"".join(plane.tobytes() for plane in frame.loop)).hexdigest()
+            assert page.run(DIGEST) == wanted
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined")
+        page.run("player.play()")
+        page.until(f"!player.playing && player.shown.frame === {last}")
+        if name != "hevc":
+            page.until("player.verified !== null")
+            assert page.run("player.verified")
+        assert page.run("player.byPage") == (name != "hevc")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_browser_shows_what_is_left_of_a_broken_file(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    whole = made(moving_texture(64, 48, 18))
+    (tmp_path / "cut.gvc").write_bytes(whole[: len(whole) * 2 // 3])
+    with running(tmp_path / "cut.gvc") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        assert "file ends early" in page.run("document.getElementById('notes').textContent")
+        count = page.run("player.frames")
+        assert 5 <= count < 18
+        page.run("player.play()")
+        page.until(f"!player.playing && player.shown.frame === {count - 1}")
+        (frame,) = gvcodec.open(whole, fidelity=True).decoded(count - 1, count)
+        assert (
+            page.run(DIGEST)
+            == hashlib.sha256(b"".join(p.tobytes() for p in frame.loop)).hexdigest()
+        )
+        assert page.errors() == []
+
+
+@needs_browser
+def test_slider_moves_between_painted_and_base(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "a.gvc").write_bytes(made(moving_texture(64, 48, 6)))
+    pixels = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48);
+        gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""
+    with running(tmp_path / "a.gvc") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown?.painted")
+        shown = {}
+        for place in (0, 0.5, 1):
+            page.run(f"document.getElementById('slider').value = {place}")
+            page.run("document.getElementById('slider').dispatchEvent(new Event('input'))")
+            shown[place] = page.run(pixels)
+        assert len(set(shown.values())) == 3
+        page.key("p")
+        page.until("!player.shown.painted && player.wanted === undefined")
+        assert page.run(pixels) == shown[0]
+        assert page.errors() == []

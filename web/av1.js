@@ -1,0 +1,153 @@
+// AV1 by the browser's own decoder (WebCodecs), with the exact samples of its frames.
+
+import { Cursor, Damaged } from "./bytes.js";
+import { samplesOf } from "./core.js";
+
+const SIZED = 2, EXTENDED = 4;
+const DELIMITER = Uint8Array.of(0x12, 0);
+/** Frames in the decoder, and how long nothing may come out of it. */
+const MOST_INSIDE = 12, PATIENCE_MS = 20_000;
+/** Levels 4.0, 5.0, 6.0 by luma samples: what a decoder has to be ready for. */
+const LEVELS = [[2_228_224, "08"], [8_912_896, "12"], [35_651_584, "16"]];
+
+/** Configuration of a decoder for a stream, or why there is none. */
+export async function av1Support(header) {
+  if (typeof VideoDecoder === "undefined") return { reason: "this browser has no WebCodecs (or the page is not from a safe place)" };
+  const [width, height] = codedSize(header);
+  const level = LEVELS.find(([most]) => width * height <= most)?.[1] ?? "16";
+  const config = {
+    codec: `av01.0.${level}M.10`, codedWidth: width, codedHeight: height,
+    hardwareAcceleration: "prefer-software", optimizeForLatency: false,
+  };
+  try {
+    if ((await VideoDecoder.isConfigSupported(config)).supported) return { config };
+  } catch (error) {
+    return { reason: `this browser does not know AV1 (${error.message})` };
+  }
+  return { reason: "this browser does not decode AV1 with 10 bits" };
+}
+
+/** As gvcodec/structure/resample.py pads and scales. */
+export function codedSize({ width, height, scale }) {
+  const multiple = 2 * { 1: 1, 0.75: 4, 0.5: 2 }[scale];
+  return [width, height].map((side) => (Math.ceil(Math.max(side, Math.floor(64 / scale)) / multiple) * multiple) * scale);
+}
+
+/** A temporal unit from the payload of a packet: with a delimiter, and a size for the last OBU. */
+export function temporalUnit(payload) {
+  const cursor = new Cursor(payload, "OBU");
+  const parts = [DELIMITER];
+  while (cursor.left) {
+    const head = cursor.uint(1);
+    const extension = head & EXTENDED ? cursor.take(1) : new Uint8Array();
+    const body = cursor.take(head & SIZED ? cursor.var() : cursor.left);
+    parts.push(Uint8Array.of(head | SIZED), extension, leb128(body.length), body);
+  }
+  if (parts.length === 1) throw new Damaged("empty packet");
+  const unit = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    unit.set(part, at);
+    at += part.length;
+  }
+  return unit;
+}
+
+function leb128(value) {
+  const bytes = [];
+  for (; value >= 0x80; value = Math.floor(value / 128)) bytes.push((value & 0x7f) | 0x80);
+  return Uint8Array.from([...bytes, value]);
+}
+
+export class Av1Decoder {
+  constructor(config, header) {
+    this.config = config;
+    this.header = header;
+    this.size = codedSize(header);
+    this.scratch = new Uint16Array(samplesOf(...this.size));
+  }
+
+  /** Planes of the frames of a GOP one after another, in buffers that `room` gives. Throws `Damaged`. */
+  async *frames(units, room) {
+    const waiting = [];
+    let failure = null, flushed = false, wake = () => {};
+    const change = () => new Promise((resolve) => (wake = resolve));
+    const fail = (error) => {
+      failure ??= error;
+      wake();
+    };
+    const decoder = new VideoDecoder({ output: (frame) => (waiting.push(frame), wake()), error: fail });
+    decoder.addEventListener?.("dequeue", () => wake());
+    let sent = 0, given = 0;
+    try {
+      decoder.configure(this.config);
+      for (;;) {
+        for (; waiting.length && given < units.length; ++given) {
+          if (waiting.length > MOST_INSIDE) throw new Damaged("there are more frames than packets");
+          yield await this.planesOf(waiting.shift(), room());
+        }
+        if (given === units.length) return;
+        for (; sent < units.length && sent - given < MOST_INSIDE && !failure; ++sent) {
+          const type = units[sent].key ? "key" : "delta";
+          decoder.decode(new EncodedVideoChunk({ type, timestamp: sent, data: temporalUnit(units[sent].payload) }));
+          if (sent === units.length - 1) decoder.flush().then(() => ((flushed = true), wake()), fail);
+        }
+        if (failure) throw failure;
+        if (flushed && !waiting.length) throw new Error("frames are missing");
+        if (!waiting.length && !(await inTime(change()))) throw new Error("the decoder does not answer");
+      }
+    } catch (error) {
+      if (error instanceof Damaged) throw error;
+      throw new Damaged(`AV1 cannot be decoded (${error.message})`);
+    } finally {
+      waiting.forEach((frame) => frame.close());
+      if (decoder.state !== "closed") decoder.close();
+    }
+  }
+
+  async planesOf(frame, out) {
+    const { width, height } = this.header;
+    try {
+      const { codedWidth, codedHeight } = frame;
+      const [w, h] = this.size;
+      const { x, y } = frame.visibleRect ?? { x: 0, y: 0 };
+      if (frame.format !== "I420P10") throw new Error(`the browser gives ${frame.format ?? "no"} samples instead of 10 bits`);
+      if (codedWidth < w || codedHeight < h || x || y) throw new Damaged("the picture has another size than the header says");
+      const half = w / 2, chroma = half * (h / 2);
+      const layout = [
+        { offset: 0, stride: 2 * w },
+        { offset: 2 * w * h, stride: 2 * half },
+        { offset: 2 * (w * h + chroma), stride: 2 * half },
+      ];
+      await frame.copyTo(this.scratch, { rect: { x: 0, y: 0, width: w, height: h }, layout });
+    } finally {
+      frame.close();
+    }
+    crop(this.scratch, this.size, out, [width, height]);
+    return out;
+  }
+}
+
+/** Planes of one size to the upper left of them. */
+function crop(from, [w, h], to, [width, height]) {
+  if (w === width && h === height) return to.set(from);
+  let source = 0, target = 0;
+  for (const half of [1, 2, 2]) {
+    const columns = Math.ceil(width / half), rows = Math.ceil(height / half);
+    for (let y = 0; y < rows; ++y) {
+      to.set(from.subarray(source + (y * w) / half, source + (y * w) / half + columns), target);
+      target += columns;
+    }
+    source += (w / half) * (h / half);
+  }
+}
+
+async function inTime(change) {
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS, false)));
+  try {
+    return await Promise.race([change.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,199 @@
+// A worker that opens a stream and decodes it: messages in, messages with frames out.
+//
+// In:   { open: { url | file, native } }, { play: number, token, painted }, { credit: count }, { back: buffer }
+// Out:  { opened }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
+//       { ended: token }, { note }, { verified }, { failed }
+//
+// Frames have the samples of all planes (uint16) in one buffer. So many are sent as there are credits.
+
+import { Av1Decoder, av1Support } from "./av1.js";
+import { Damaged } from "./bytes.js";
+import { Stream } from "./container.js";
+import { KltDecoder, loadCore, samplesOf } from "./core.js";
+import { nativeFrames } from "./native.js";
+import { fetchModel, openSource } from "./source.js";
+
+/** What a page decodes at most: pictures of 4096×2304. */
+const MOST_PIXELS = 4096 * 2304;
+/** Frames that may wait to be hashed; a machine that is slower does not check the hash. */
+const MOST_HASHED = 24;
+
+let stream, decoder, native, current = 0, credits = 0, granted = () => {}, spare = [];
+let hashing = null;
+
+self.onmessage = ({ data }) => {
+  if (data.open) open(data.open).catch(fail);
+  else if (data.credit) (credits += data.credit), granted();
+  else if (data.back) keep(data.back);
+  else if (data.play !== undefined) {
+    current = data.token;
+    credits = data.credits;
+    granted();
+    play(data.play, data.token, data.painted).catch(fail);
+  }
+};
+
+function fail(error) {
+  self.postMessage({ failed: error.message });
+}
+
+const note = (text) => self.postMessage({ note: text });
+
+async function open({ url, file, native: offered }) {
+  stream = await Stream.open(await openSource(file ?? url));
+  native = offered?.decodes;
+  const { header, gops, frames, problem } = stream;
+  let reason = "";
+  if (header.width * header.height > MOST_PIXELS) {
+    throw new Error(`pictures of ${header.width}×${header.height} are too large for a page`);
+  }
+  if (header.base === "klt") {
+    const [core, model] = await Promise.all([loadCore(), fetchModel(header.structureId)]);
+    decoder = new Klt(new KltDecoder(core, model, header.width, header.height));
+  } else if (header.base === "av1" && header.scale === 1) {
+    const { config, reason: why } = await av1Support(header);
+    if (config) decoder = new Av1Decoder(config, header);
+    else reason = why;
+  } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
+  else reason = `pages do not decode ${{ hevc: "H.265", vvc: "H.266", tokens: "base tokens" }[header.base]}`;
+  if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
+  if (problem) note(problem);
+  self.postMessage({
+    opened: {
+      header, frames, reason, byPage: Boolean(decoder), whole: stream.loopHash,
+      gops: gops.map(({ first, frames: count, size }) => ({ first, count, size })),
+    },
+  });
+}
+
+/** A klt decoder in the form of the AV1 one. */
+class Klt {
+  constructor(core) {
+    this.core = core;
+  }
+
+  async *frames(units, room) {
+    for (const { payload, key } of units) {
+      if (!payload.length || Boolean(payload[0] & 0x40) !== key) throw new Damaged("frame type differs from the packet's");
+      const out = room();
+      this.core.decode(payload, out);
+      yield out;
+      await new Promise((resolve) => setTimeout(resolve)); // messages that wait come first
+    }
+  }
+}
+
+const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
+
+async function play(from, token, painted) {
+  if (painted || !decoder) return playNative(from, token, painted);
+  if (from === 0 && stream.loopHash) startHash();
+  else stopHash();
+  for (let number = gopOf(from); number < stream.gops.length; ++number) {
+    const gop = stream.gops[number];
+    const data = await readGop(number);
+    if (token !== current) return;
+    let at = gop.first, began = performance.now();
+    try {
+      for await (const base of decoder.frames(data.units, room)) {
+        const ms = performance.now() - began;
+        if (token !== current) return keep(base.buffer);
+        hashed(base);
+        if (at < from) keep(base.buffer);
+        else await send({ frame: at, token, base, painted: null, ms, ...when(data, gop, at) });
+        if (token !== current) return;
+        ++at;
+        began = performance.now();
+      }
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      note(`frame ${at}: ${error.message}; going on at the next keyframe`);
+      stopHash();
+    }
+  }
+  endHash();
+  self.postMessage({ ended: token });
+}
+
+async function playNative(from, token, painted) {
+  stopHash();
+  let next = from, number = -1, data = null;
+  while (next < stream.frames) {
+    const first = next;
+    for await (const { frame, base, painted: shown, ms } of nativeFrames(stream.header, next, painted, () => token === current)) {
+      if (token !== current) return;
+      if (frame !== next) throw new Error("the server sends another frame");
+      if (number < 0 || frame >= stream.gops[number].first + stream.gops[number].frames) {
+        number = gopOf(frame);
+        data = await readGop(number);
+      }
+      await send({ frame, token, base, painted: shown, ms, ...when(data, stream.gops[number], frame) });
+      ++next;
+    }
+    if (token !== current) return;
+    // The server lets go of a page that stands still for long.
+    if (next === first) throw new Error("the server sends no frames");
+  }
+  self.postMessage({ ended: token });
+}
+
+async function readGop(number) {
+  const data = await stream.read(number);
+  if (data.problem) note(data.problem);
+  self.postMessage({ gop: number, sizes: data.units.map(({ size }) => size), times: data.times });
+  return data;
+}
+
+const when = (data, gop, frame) => ({ time: data.times[frame - gop.first], end: data.times[frame - gop.first + 1] });
+
+async function send(message) {
+  const { token } = message;
+  while (credits <= 0 && token === current) await new Promise((resolve) => (granted = resolve));
+  if (token !== current) return;
+  --credits;
+  self.postMessage(message, [message.base, message.painted].filter(Boolean).map((samples) => samples.buffer));
+}
+
+/** A buffer for a frame: one that came back, or a new one. */
+function room() {
+  const samples = samplesOf(stream.header.width, stream.header.height);
+  return new Uint16Array(spare.pop() ?? new ArrayBuffer(2 * samples));
+}
+
+function keep(buffer) {
+  if (spare.length < 8) spare.push(buffer);
+}
+
+function startHash() {
+  stopHash();
+  const worker = new Worker(new URL("hasher.js", import.meta.url), { type: "module" });
+  hashing = { worker, waiting: 0 };
+  worker.onmessage = ({ data }) => {
+    --hashing.waiting;
+    if (!data.digest) return;
+    const right = data.digest === stream.loopHash;
+    self.postMessage({ verified: right });
+    if (!right) note("decoded frames differ from the encoder's (loop hash)");
+    stopHash();
+  };
+}
+
+function hashed(samples) {
+  if (!hashing) return;
+  if (hashing.waiting > MOST_HASHED) {
+    note("the loop hash is not checked: this machine is too slow for it");
+    return stopHash();
+  }
+  ++hashing.waiting;
+  const copy = samples.slice();
+  hashing.worker.postMessage({ samples: copy }, [copy.buffer]);
+}
+
+function endHash() {
+  hashing?.worker.postMessage({ end: true });
+}
+
+function stopHash() {
+  hashing?.worker.terminate();
+  hashing = null;
+}

@@ -1,0 +1,101 @@
+// Bytes of a file from any place: a File, or a URL whose server answers range requests.
+
+import { Damaged } from "./bytes.js";
+
+/** A server without range requests sends the whole file, which has to fit into this. */
+const MOST_WHOLE = 256 << 20;
+const PATIENCE_MS = 30_000;
+
+export async function openSource(where) {
+  if (where instanceof Blob) return new Local(where);
+  const answer = await request(where, { Range: "bytes=0-65535" });
+  const range = /^bytes 0-\d+\/(\d+)$/.exec(answer.headers.get("Content-Range") ?? "");
+  if (answer.status === 206 && range) {
+    return new Remote(where, Number(range[1]), new Uint8Array(await answer.arrayBuffer()));
+  }
+  if (Number(answer.headers.get("Content-Length")) > MOST_WHOLE) {
+    throw new Error("the server has no range requests, and the file is too large to be fetched as a whole");
+  }
+  return new Local(new Blob([await whole(answer)]));
+}
+
+class Local {
+  constructor(blob) {
+    this.blob = blob;
+    this.size = blob.size;
+  }
+
+  async read(offset, size) {
+    return new Uint8Array(await this.blob.slice(offset, offset + size).arrayBuffer());
+  }
+}
+
+class Remote {
+  constructor(url, size, head) {
+    this.url = url;
+    this.size = size;
+    this.head = head;
+  }
+
+  /** Fewer bytes than asked for at the end of the file only. */
+  async read(offset, size) {
+    const end = Math.min(offset + size, this.size);
+    if (end <= this.head.length) return this.head.slice(offset, end);
+    if (offset >= end) return new Uint8Array();
+    const answer = await request(this.url, { Range: `bytes=${offset}-${end - 1}` });
+    const data = answer.status === 206 ? new Uint8Array(await answer.arrayBuffer()) : new Uint8Array();
+    if (data.length !== end - offset) throw new Damaged("the server did not send the bytes asked for");
+    return data;
+  }
+}
+
+async function request(url, headers = {}) {
+  let answer;
+  try {
+    answer = await fetch(url, { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+  } catch (error) {
+    throw new Error(`${url}: cannot be fetched (${error.message})`);
+  }
+  if (!answer.ok) throw new Error(`${url}: the server answers ${answer.status} ${answer.statusText}`);
+  return answer;
+}
+
+/** The body of an answer, stopped where it is longer than it may be. */
+async function whole(answer) {
+  const parts = [];
+  let size = 0;
+  for (const reader = answer.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return new Blob(parts);
+    parts.push(value);
+    size += value.length;
+    if (size > MOST_WHOLE) {
+      await reader.cancel();
+      throw new Error("the file is too large to be fetched as a whole");
+    }
+  }
+}
+
+/** A model by its id of 16 hex digits, checked against it. */
+export async function fetchModel(id) {
+  const answer = await request(new URL(`models/${id}.safetensors`, import.meta.url));
+  const data = await answer.arrayBuffer();
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", data)).subarray(0, 8);
+  if (id !== Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")) {
+    throw new Error(`model ${id}: the server has another file under this name`);
+  }
+  return data;
+}
+
+/** Tensors of a safetensors file by name: their bytes and shape. */
+export function tensorsOf(data) {
+  const size = Number(new DataView(data).getBigUint64(0, true));
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 8, size)));
+  const entries = Object.entries(head).filter(([name]) => name !== "__metadata__");
+  return Object.fromEntries(
+    entries.map(([name, { dtype, shape, data_offsets: [begin, end] }]) => [
+      name,
+      { dtype, shape, bytes: new Uint8Array(data, 8 + size + begin, end - begin) },
+    ]),
+  );
+}

@@ -1,0 +1,135 @@
+// Shows 10-bit 4:2:0 planes on a canvas by WebGL 2: colour by the stream's tags, the base picture right of the slider.
+
+const VERTEX = `#version 300 es
+void main() {
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0;
+  gl_Position = vec4(corner, 0.0, 1.0);
+}`;
+
+const FRAGMENT = `#version 300 es
+precision highp float;
+precision highp int;
+precision highp usampler2D;
+uniform usampler2D painted[3], base[3];
+uniform ivec2 size;
+uniform float split;
+uniform vec2 place;       // of the first chroma sample, in luma samples
+uniform vec3 offset, gain;
+uniform mat3 matrix;
+out vec4 colour;
+
+float chroma(usampler2D plane, vec2 luma) {
+  ivec2 most = textureSize(plane, 0) - 1;
+  vec2 at = (luma - place) / 2.0;
+  ivec2 low = ivec2(floor(at));
+  vec2 part = at - vec2(low);
+  float a = float(texelFetch(plane, clamp(low, ivec2(0), most), 0).r);
+  float b = float(texelFetch(plane, clamp(low + ivec2(1, 0), ivec2(0), most), 0).r);
+  float c = float(texelFetch(plane, clamp(low + ivec2(0, 1), ivec2(0), most), 0).r);
+  float d = float(texelFetch(plane, clamp(low + ivec2(1, 1), ivec2(0), most), 0).r);
+  return mix(mix(a, b, part.x), mix(c, d, part.x), part.y);
+}
+
+vec3 samples(usampler2D y, usampler2D u, usampler2D v, ivec2 at) {
+  return vec3(float(texelFetch(y, at, 0).r), chroma(u, vec2(at)), chroma(v, vec2(at)));
+}
+
+void main() {
+  ivec2 at = ivec2(gl_FragCoord.x, float(size.y) - gl_FragCoord.y);
+  bool left = gl_FragCoord.x < split;
+  vec3 yuv = left ? samples(painted[0], painted[1], painted[2], at) : samples(base[0], base[1], base[2], at);
+  colour = vec4(clamp(matrix * ((yuv - offset) * gain), 0.0, 1.0), 1.0);
+  if (abs(gl_FragCoord.x - split) < 1.0) colour.rgb = vec3(1.0);
+}`;
+
+/** Weights of red and blue in luma, by CICP matrix. */
+const WEIGHTS = { 1: [0.2126, 0.0722], 4: [0.3, 0.11], 7: [0.212, 0.087], 9: [0.2627, 0.0593], 10: [0.2627, 0.0593] };
+/** As gvcodec/media/siting.py has them. */
+const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
+
+export class View {
+  constructor(canvas, { width, height, sar, colour }) {
+    this.canvas = canvas;
+    this.size = [width, height];
+    [canvas.width, canvas.height] = this.size;
+    this.shape = (width * sar[0]) / (height * sar[1]);
+    const gl = canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false });
+    if (!gl) throw new Error("this browser has no WebGL 2, by which frames are shown");
+    if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error("the picture is too large for WebGL here");
+    this.gl = gl;
+    this.program = compiled(gl);
+    this.textures = Array.from({ length: 6 }, () => gl.createTexture());
+    gl.useProgram(this.program);
+    gl.uniform1iv(this.at("painted"), [0, 1, 2]);
+    gl.uniform1iv(this.at("base"), [3, 4, 5]);
+    gl.uniform2i(this.at("size"), width, height);
+    gl.uniform2fv(this.at("place"), PLACES[colour.location] ?? PLACES[0]);
+    this.setColour(colour, height);
+  }
+
+  at(name) {
+    return this.gl.getUniformLocation(this.program, name);
+  }
+
+  setColour({ matrix, full }, height) {
+    const { gl } = this;
+    const known = matrix === 2 ? (height >= 720 ? 1 : 6) : matrix;
+    const [r, b] = WEIGHTS[known] ?? [0.299, 0.114];
+    const g = 1 - r - b;
+    gl.uniform3fv(this.at("offset"), full ? [0, 512, 512] : [64, 512, 512]);
+    gl.uniform3fv(this.at("gain"), full ? [1 / 1023, 1 / 1023, 1 / 1023] : [1 / 876, 1 / 896, 1 / 896]);
+    const [red, blue] = [2 * (1 - r), 2 * (1 - b)];
+    gl.uniformMatrix3fv(this.at("matrix"), false, [1, 1, 1, 0, (-blue * b) / g, blue, red, (-red * r) / g, 0]);
+  }
+
+  /** As large as fits into its parent, `beside` as wide below it. */
+  fit(beside) {
+    const { clientWidth, clientHeight } = this.canvas.parentElement;
+    const width = Math.min(clientWidth, clientHeight * this.shape);
+    for (const { style } of [this.canvas, beside]) {
+      style.left = `${(clientWidth - width) / 2}px`;
+      style.width = `${width}px`;
+    }
+    this.canvas.style.height = `${width / this.shape}px`;
+    this.canvas.style.top = `${(clientHeight - width / this.shape) / 2}px`;
+  }
+
+  /** `split`: share of the width that shows `painted`, 0…1; without painted planes the base is shown. */
+  show(base, painted, split) {
+    const { gl } = this;
+    this.upload(base, 3);
+    if (painted) this.upload(painted, 0);
+    gl.viewport(0, 0, ...this.size);
+    gl.uniform1f(this.at("split"), painted ? (split >= 1 ? this.size[0] + 9 : split * this.size[0] - 9 * (split <= 0)) : -9);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  upload(samples, first) {
+    const { gl } = this;
+    const [width, height] = this.size;
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 2);
+    let begin = 0;
+    for (let c = 0; c < 3; ++c) {
+      const [w, h] = c ? [Math.ceil(width / 2), Math.ceil(height / 2)] : [width, height];
+      gl.activeTexture(gl.TEXTURE0 + first + c);
+      gl.bindTexture(gl.TEXTURE_2D, this.textures[first + c]);
+      for (const what of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, what, gl.NEAREST);
+      const plane = samples.subarray(begin, (begin += w * h));
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.R16UI, w, h, 0, gl.RED_INTEGER, gl.UNSIGNED_SHORT, plane);
+    }
+  }
+}
+
+function compiled(gl) {
+  const program = gl.createProgram();
+  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+  return program;
+}
