@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     quality = commands.add_parser("quality", help="what q means in every base: the tables of gvcodec.bases")
     _add_clips(quality, 24)
     quality.add_argument("--out", type=Path, default=Path("out/quality"), metavar="DIR", help="what is there is kept")
+    _add_search(commands.add_parser("search", help="what summaries find, by method, rate and question"))
+    _add_condense(commands.add_parser("condense", help="what a network learns from a condensed set"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -80,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
             "settings": _settings,
             "quality": _quality,
             "robustness": _robustness,
+            "search": _search,
+            "condense": _condense,
             "weights": _weights,
         }
         return run[options.command](options)
@@ -89,6 +93,44 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("eval: stopped; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("material", type=Path, help="folder of python -m gvcodec.train.summary_material")
+    parser.add_argument("--manifest", type=Path, required=True, metavar="CSV", help="columns file and source_repo")
+    parser.add_argument("--seeds", type=int, default=5, help="(5)")
+    parser.add_argument("--steps", type=int, default=300, help="of training (300)")
+    parser.add_argument("--ablations", type=int, default=2, help="seeds that train all variants (2)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def _search(options: argparse.Namespace) -> int:
+    from eval.search import run
+
+    return run(options)
+
+
+def _add_condense(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=Path, metavar="DIR", help="photos, of which Motion8 is made")
+    parser.add_argument("--material", type=Path, metavar="DIR", help="of python -m gvcodec.train.summary_material")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="columns file, label, fold, as eval/labels.csv")
+    parser.add_argument("--shares", type=_shares, default=[0.005, 0.01, 0.02, 0.05], help="of the bytes (0.5,1,2,5 %%)")
+    parser.add_argument("--methods", type=lambda text: text.split(";"), metavar="NAME;…", help="(all)")
+    parser.add_argument("--seeds", type=int, default=5, help="of Motion8 (5)")
+    parser.add_argument("--steps", type=int, default=100, help="of training on a condensed set (100)")
+    parser.add_argument("--full", type=int, default=800, help="steps of training on all clips (800)")
+    parser.add_argument("--full-seeds", type=int, default=2, help="seeds that do so (2)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def _shares(text: str) -> list[float]:
+    return [float(part) / 100 for part in text.split(",")]
+
+
+def _condense(options: argparse.Namespace) -> int:
+    from eval.condense import run
+
+    return run(options)
 
 
 def _add_clips(parser: argparse.ArgumentParser, frames: int) -> None:

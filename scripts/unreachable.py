@@ -27,6 +27,7 @@ ROOTS = (
     "gvcodec.train.fit",
     "gvcodec.train.integer_start",
     "gvcodec.train.train_refiner",
+    "gvcodec.train.keyframes",
     "gvcodec.train.summary",
     "gvcodec.train.token_material",
 )

@@ -1,7 +1,7 @@
 """LP-Comp: the patch tokens of a picture become one vector, in causal layers that keep fewer and fewer of the last tokens.
 
 Tokens (N, 16, features) are centred and projected to `WIDTH`; behind layer i of `LAYERS` the last 1 + ⌊7.5 (1 + cos(π i / LAYERS)) + ½⌋ tokens go on: 14, 9,
-3, 1. A linear layer makes `DIM` values of the last one, scaled to a length of √DIM. `Variant` names what the paper's ablations change.
+3, 1. A linear layer makes `DIM` values of the last one and the mean of all (at first only of the mean), scaled to a length of √DIM. `Variant` names what the paper's ablations change.
 Importing this module imports torch.
 """
 
@@ -76,14 +76,21 @@ class LpComp(nn.Module):
         if self.variant.learned:
             self.place = nn.Parameter(0.1 * torch.randn(TOKENS + 1, WIDTH))
             self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
+            self.gate = nn.Parameter(torch.tensor(0.1))
             self.last = nn.Linear(WIDTH, DIM)
+            nn.init.eye_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
 
     def narrow(self, tokens: Tensor) -> Tensor:
         """(N, 16, WIDTH): centred tokens along the directions in which they differ most."""
         return ((tokens.float() - self.centre) / self.spread).clamp(-6, 6) @ self.project
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x, variant = self.narrow(tokens), self.variant
+        return self.compress(self.narrow(tokens))
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Narrow tokens (N, 16, WIDTH) → (N, DIM)."""
+        variant = self.variant
         if not variant.learned:
             return _lengthened(self._averaged(x)[..., :DIM])
         mean = x.mean(1)
@@ -96,7 +103,7 @@ class LpComp(nn.Module):
             if variant.progressive:
                 chosen = self._chosen(x.shape[1], kept_after(number))
                 x, places = x[:, chosen], places[chosen]
-        return _lengthened(self.last(x[:, -1] + mean))
+        return _lengthened(self.last(mean + self.gate * x[:, -1]))
 
     def _averaged(self, x: Tensor) -> Tensor:
         """Without layers: each step averages a token that goes with the next one that stays."""

@@ -26,12 +26,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvcodec.models import model_id, save_weights
-from gvcodec.search.compressor import DIM, WIDTH, LpComp, Variant
+from gvcodec.search.compressor import DIM, TOKENS, WIDTH, LpComp, Variant
 from gvcodec.search.embedders import shipped_network
 from gvcodec.train.summary_material import QUALITIES, STRIDE
 
 TEMPERATURE, POOLED = 0.07, 0.1
-_BATCH, _RATE = 96, 1e-3
+_BATCH, _RATE = 64, 1e-3
 #: Frames of a clip nearer than this are no negatives.
 _APART = 24
 
@@ -74,15 +74,14 @@ def split(clips: Sequence[Clip], seed: int, held_out: int) -> tuple[list[Clip], 
 
 
 def fit_projection(model: LpComp, clips: Sequence[Clip]) -> None:
-    """Centre, spread, and the directions of the largest variance, each divided by the root of its deviation."""
-    tokens = torch.cat([clip.forms[:, ::4].flatten(0, 2).float() for clip in clips])
+    """Centre, spread, and the directions of the largest variance of pooled tokens, each divided by the root of its deviation."""
+    tokens = torch.cat([clip.forms[:, ::6].flatten(0, 2).float() for clip in clips])
     model.centre.copy_(tokens.mean(0))
     model.spread.copy_(tokens.std(0).clamp(min=1e-3))
     unit = ((tokens - model.centre) / model.spread).clamp(-6, 6)
-    if not model.variant.learned:
-        # One vector a picture: its directions count, not those of the parts.
-        unit = unit.view(-1, 16, unit.shape[1]).mean(1)
-    values, vectors = torch.linalg.eigh(unit.T @ unit / len(unit))
+    # One vector a picture: its directions count, not those of the parts.
+    pooled = unit.view(-1, TOKENS, unit.shape[1]).mean(1)
+    values, vectors = torch.linalg.eigh(pooled.T @ pooled / len(pooled))
     order = values.argsort(descending=True)[:WIDTH]
     model.project.copy_(vectors[:, order] / values[order].clamp(min=1e-6) ** 0.25)
     model.project.div_(unit[:4096].matmul(model.project).std())
@@ -97,11 +96,14 @@ def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> LpC
         fit_projection(model, clips)
     if not variant.learned:
         return model.eval()
+    with torch.no_grad():
+        # The projection stays: it is taken once.
+        narrow = [torch.stack([model.narrow(form) for form in clip.forms]) for clip in clips]
     average = {name: value.clone() for name, value in model.state_dict().items()}
     optimiser = torch.optim.AdamW(model.parameters(), _RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps, pct_start=0.1)
     for _ in range(steps):
-        loss = _loss(model, *_batch(clips, rng))
+        loss = _loss(model, *_batch(narrow, rng))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -114,30 +116,31 @@ def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> LpC
     return model.eval()
 
 
-def _batch(clips: Sequence[Clip], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Tokens of frames, of their partners, clip numbers, frame numbers."""
+def _batch(clips: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Narrow tokens of frames, of their partners, clip numbers, frame numbers."""
     which = rng.integers(0, len(clips), _BATCH)
     left, right, places = [], [], []
     for number in which:
-        forms = clips[number].forms
+        forms = clips[number]
         at = int(rng.integers(0, forms.shape[1]))
         near = min(max(at + int(rng.integers(-1, 2)), 0), forms.shape[1] - 1)
         one, other = rng.choice(forms.shape[0], 2, replace=False)
         left.append(forms[one, at])
         right.append(forms[other, near])
         places.append(at * STRIDE)
-    return torch.stack(left).float(), torch.stack(right).float(), torch.from_numpy(which), torch.tensor(places)
+    return torch.stack(left), torch.stack(right), torch.from_numpy(which), torch.tensor(places)
 
 
 def _loss(model: LpComp, left: Tensor, right: Tensor, clip: Tensor, place: Tensor) -> Tensor:
-    both = model(torch.cat([left, right]))
+    tokens = torch.cat([left, right])
+    both = model.compress(tokens)
     a, b = F.normalize(both, dim=1).chunk(2)
     same = (clip[:, None] == clip[None]) & ((place[:, None] - place[None]).abs() < _APART)
     same.fill_diagonal_(False)
     logits = (a @ b.T / TEMPERATURE).masked_fill(same, -math.inf)
     target = torch.arange(len(a))
     contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-    pooled = F.normalize(model.narrow(torch.cat([left, right])).mean(1)[:, :DIM], dim=1) * math.sqrt(DIM)
+    pooled = F.normalize(tokens.mean(1)[:, :DIM], dim=1) * math.sqrt(DIM)
     return contrast + POOLED * F.l1_loss(both, pooled)
 
 

@@ -1,0 +1,212 @@
+"""What a network learns from a condensed set: `python -m eval condense --images DIR --out DIR`, or `--material DIR --labels CSV`.
+
+*Motion8*: photos of 96 × 96 seen through a window of 32 × 32 that goes left, right, up, down, nearer, farther, or turns either way, in 8 frames; the
+frame in the middle is the same in all 8, so the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others to test.
+*Hand labels*: `eval/labels.csv`, six classes of 105 clips, told apart by looking at them; folds by source, each is a seed.
+
+Every method gets the same bytes, a share of those of all clips coded by klt at q 28 with all frames; its clips are decoded from a real stream, and a network is
+trained on them from scratch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.search import interval
+from eval.tools import EvalError, say, write_json
+from gvcodec.condense import choosing
+from gvcodec.condense.choosing import Choice
+from gvcodec.condense.clips import FRAMES, SIDE, Clips
+from gvcodec.condense.coded import encode
+from gvcodec.condense.learning import accuracy, features, fit
+from gvcodec.condense.making import divided
+from gvcodec.condense.networks import Cubes, Pairs
+from gvcodec.condense.pixels import optimised
+from gvcodec.media.reader import VideoReader
+from gvcodec.search.thumbnails import thumbnail
+
+MOTIONS = ("left", "right", "up", "down", "nearer", "farther", "clockwise", "counter-clockwise")
+METHODS = (
+    "ours", "ours, pixels not moved", "random", "uniform", "middle frame", "k-centre", "herding", "whole clips at low q",
+)  # fmt: skip
+_LEARN, _PHOTO = 200, 96
+#: A frame's shift in pixels, gain of scale, turn in radians.
+_STEP, _ZOOM, _TURN = 2.0, 1.07, 0.07
+_FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
+_MOVES = 40
+
+
+def motion8(images: Path) -> tuple[Clips, Clips]:
+    """Clips to learn from and to test by."""
+    paths = sorted(p for p in images.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if len(paths) <= _LEARN:
+        raise EvalError(f"{images}: more than {_LEARN} photos are needed")
+    paths = [paths[n] for n in np.random.default_rng(0).permutation(len(paths))]
+    photos = []
+    for path in paths:
+        with VideoReader(path, frames=1) as reader:
+            planes = next(iter(reader)).planes
+            photos.append(thumbnail(planes, reader.format.colour, _PHOTO))
+    pictures = np.stack([moved(photo, motion) for photo in photos for motion in range(8)])
+    labels, names = np.tile(np.arange(8), len(photos)), tuple(str(n) for n in range(8 * len(photos)))
+    cut = 8 * _LEARN
+    return (
+        Clips(pictures[:cut], labels[:cut], MOTIONS, names[:cut]),
+        Clips(pictures[cut:], labels[cut:], MOTIONS, names[cut:]),
+    )
+
+
+def moved(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
+    """(8, 32, 32, 3): the photo through a window that moves; frame 4 is the middle of the photo in all motions."""
+    out = np.empty((FRAMES, SIDE, SIDE, 3), np.uint8)
+    rows, columns = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    for t in range(FRAMES):
+        n = t - FRAMES // 2
+        sign = 1 if motion % 2 == 0 else -1
+        scale = _ZOOM ** (-sign * n) if motion in (4, 5) else 1.0
+        angle = sign * n * _TURN if motion in (6, 7) else 0.0
+        down, right = (sign * n * _STEP * (motion in pair) for pair in ((2, 3), (0, 1)))
+        y = scale * (np.cos(angle) * rows - np.sin(angle) * columns) + (_PHOTO - 1) / 2 + down
+        x = scale * (np.sin(angle) * rows + np.cos(angle) * columns) + (_PHOTO - 1) / 2 + right
+        out[t] = _sampled(photo, y, x)
+    return out
+
+
+def _sampled(photo: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Bilinear samples."""
+    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    fy, fx = (y - top)[..., None], (x - left)[..., None]
+    above = photo[top, left] * (1 - fx) + photo[top, left + 1] * fx
+    below = photo[top + 1, left] * (1 - fx) + photo[top + 1, left + 1] * fx
+    return np.rint(above * (1 - fy) + below * fy).astype(np.uint8)
+
+
+def hand_labelled(material: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]:
+    """Clips to learn from and to test by, for each fold."""
+    with open(labels, newline="") as file:
+        rows = list(csv.DictReader(file))
+    classes = tuple(sorted({row["label"] for row in rows}))
+    pictures = []
+    for row in rows:
+        with np.load((material / row["file"]).with_suffix(".npz")) as held:
+            small = held["small"]
+        chosen = small[np.linspace(0, len(small) - 1, FRAMES).round().astype(int)].astype(np.uint16)
+        pictures.append(((chosen[:, ::2, ::2] + chosen[:, 1::2, ::2] + chosen[:, ::2, 1::2] + chosen[:, 1::2, 1::2] + 2) >> 2).astype(np.uint8))
+    numbers = np.array([classes.index(row["label"]) for row in rows])
+    every = Clips(np.stack(pictures), numbers, classes, tuple(row["file"] for row in rows))
+    folds = np.array([int(row["fold"]) for row in rows])
+    for fold in range(int(folds.max()) + 1):
+        yield every.only(np.flatnonzero(folds != fold)), every.only(np.flatnonzero(folds == fold))
+
+
+def chosen_by(
+    method: str, learn: Clips, validation: Clips, network: Pairs, seen: NDArray[np.float64], room: int, setting: tuple[int, float], seed: int
+) -> Choice:  # fmt: skip
+    """What a method keeps of the clips. Simple ways have the frames and quality that ours found."""
+    rng = np.random.default_rng(100 + seed)
+    count, q = setting
+    if method.startswith("ours"):
+        choice = choosing.by_gain(learn, validation, network, room, count, q, rng)
+        return optimised(learn, validation, network, choice, room, _MOVES, seed) if method == "ours" else choice
+    if method == "uniform":
+        return choosing.filled(learn, choosing.uniform_order(learn), count, q, room)
+    if method == "k-centre":
+        return choosing.filled(learn, choosing.k_centre_order(learn, seen), count, q, room)
+    if method == "herding":
+        return choosing.filled(learn, choosing.herding_order(learn, seen), count, q, room)
+    order = choosing.random_order(learn, rng)
+    count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(method, setting)
+    return choosing.filled(learn, order, count, q, room)
+
+
+def one_seed(
+    learn: Clips, test: Clips, shares: list[float], methods: tuple[str, ...], seed: int, steps: int, full: int
+) -> list[dict[str, Any]]:
+    """Accuracies of all methods at all shares, and with all clips (`full` steps, 0 = not)."""
+    classes = len(learn.classes)
+    whole = len(encode(list(learn.pictures), _FULL_Q))
+    rest, validation = divided(learn, np.random.default_rng(seed))
+    network = fit(rest.pictures, rest.labels, classes, 4 * steps, seed)
+    assert isinstance(network, Pairs)
+    seen = features(network, rest.pictures)
+    rows = []
+    if full:
+        for name, make in (("Pairs", Pairs), ("Cubes", Cubes)):
+            right = accuracy(fit(learn.pictures, learn.labels, classes, full, seed, make), test.pictures, test.labels)
+            rows.append({"method": "all clips", "network": name, "share": 1.0, "bytes": whole, "accuracy": right, "seed": seed})
+    for share in shares:
+        room = int(share * whole)
+        setting = choosing.settings(rest, validation, network, room, np.random.default_rng(seed))
+        for method in methods:
+            choice = chosen_by(method, rest, validation, network, seen, room, setting, seed)
+            pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
+            networks = [("Pairs", Pairs)]
+            if share == shares[len(shares) // 2] and method in ("ours", "random"):
+                networks.append(("Cubes", Cubes))  # type: ignore[list-item]
+            for name, make in networks:
+                right = accuracy(fit(pictures, labels, classes, steps, seed, make), test.pictures, test.labels)
+                rows.append(
+                    {"method": method, "network": name, "share": share, "bytes": len(choice.stream), "accuracy": right, "seed": seed}
+                    | {"clips": len(labels), "frames": choice.count, "q": choice.q}
+                )
+        say(f"seed {seed}, {100 * share:g} %: " + ", ".join(f"{r['method']} {r['accuracy']:.2f}" for r in rows if r["share"] == share))
+    return rows
+
+
+def table(rows: list[dict[str, Any]], chance: float) -> str:
+    """Markdown: methods by share of bytes."""
+    groups: dict[tuple[str, str, float], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["network"], row["method"], row["share"]].append(row)
+    shares = sorted({row["share"] for row in rows})
+    names = list(dict.fromkeys((row["network"], row["method"]) for row in rows))
+    lines = ["| network | method | " + " | ".join(f"{100 * s:g} %" for s in shares) + " |", "|---|---|" + "---|" * len(shares)]
+    for network, method in sorted(names, key=lambda pair: pair[0] != "Pairs"):
+        cells = [interval([r["accuracy"] for r in groups.get((network, method, s), [])]) for s in shares]
+        lines.append(f"| {network} | {method} | " + " | ".join(cells) + " |")
+    ours = [row for row in rows if row["method"] == "ours" and row["network"] == "Pairs"]
+    kept = ", ".join(
+        f"{100 * s:g} %: {np.mean([r['clips'] for r in ours if r['share'] == s]):.0f} clips of "
+        f"{'/'.join(map(str, sorted({r['frames'] for r in ours if r['share'] == s})))} frames at q "
+        f"{'/'.join(f'{q:g}' for q in sorted({r['q'] for r in ours if r['share'] == s}))}"
+        for s in sorted({r["share"] for r in ours})
+    )
+    seeds = len({row["seed"] for row in rows})
+    whole = [row["bytes"] for row in rows if row["method"] == "all clips"]
+    size = f" All clips take {np.mean(whole):,.0f} bytes." if whole else ""
+    return "\n".join(lines) + f"\n\nAccuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}.{size} Ours keeps, {kept}.\n"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes a JSON a seed, and table.md."""
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.images:
+        learn, test = motion8(options.images)
+        tasks: Iterator[tuple[Clips, Clips]] = ((learn, test) for _ in range(options.seeds))
+    elif options.material and options.labels:
+        tasks = hand_labelled(options.material, options.labels)
+    else:
+        raise EvalError("condense needs --images, or --material and --labels")
+    rows: list[dict[str, Any]] = []
+    chance = 0.0
+    for seed, (learn, test) in enumerate(tasks):
+        chance = float(np.bincount(test.labels).max() / len(test)) if options.labels else 1 / len(learn.classes)
+        kept = options.out / f"seed{seed}.json"
+        if not kept.is_file():
+            full = options.full if seed < options.full_seeds else 0
+            write_json(kept, one_seed(learn, test, options.shares, tuple(options.methods or METHODS), seed, options.steps, full))
+        rows += json.loads(kept.read_text())
+    (options.out / "table.md").write_text(table(rows, chance))
+    print(table(rows, chance))
+    return 0

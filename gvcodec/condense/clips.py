@@ -1,0 +1,93 @@
+"""Labelled clips as small pictures: (N, T, side, side, 3) uint8, evenly spaced over each video. Raises `MediaError`, `UsageError`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.reader import VideoReader
+from gvcodec.search.thumbnails import thumbnail
+
+VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
+#: Frames of a clip, and pixels of their sides.
+FRAMES, SIDE = 8, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """`pictures` (N, T, side, side, 3) uint8, `labels` (N,) numbers of `classes`, `names` of the N."""
+
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def only(self, which: NDArray[np.integer]) -> Clips:
+        return Clips(self.pictures[which], self.labels[which], self.classes, tuple(self.names[n] for n in which))
+
+
+def listed(folder: Path, labels: Path) -> list[tuple[Path, str]]:
+    """Videos and classes of a CSV with columns `file` and `label`."""
+    try:
+        with open(labels, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MediaError(f"{labels}: {getattr(error, 'strerror', None) or error}") from error
+    if not rows or not {"file", "label"} <= rows[0].keys():
+        raise UsageError(f"{labels}: a list of labels has columns file and label")
+    return [(folder / row["file"], row["label"]) for row in rows]
+
+
+def in_folders(folder: Path) -> list[tuple[Path, str]]:
+    """Videos of a folder with a folder for each class, as UCF101 and HMDB51 come."""
+    found = [
+        (path, inner.name)
+        for inner in sorted(folder.iterdir() if folder.is_dir() else [])
+        if inner.is_dir()
+        for path in sorted(inner.rglob("*"))
+        if path.suffix.lower() in VIDEOS
+    ]
+    if not found:
+        raise UsageError(f"{folder}: no folders with videos in it")
+    return found
+
+
+def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = SIDE) -> Clips:
+    """All of them, small."""
+    pairs = list(videos)
+    classes = tuple(sorted({label for _, label in pairs}))
+    if len(classes) < 2:
+        raise UsageError("a data set has at least two classes")
+    pictures = np.stack([pictures_of(path, frames, side) for path, _ in pairs])
+    labels = np.array([classes.index(label) for _, label in pairs])
+    return Clips(pictures, labels, classes, tuple(path.name for path, _ in pairs))
+
+
+def pictures_of(path: Path, frames: int, side: int) -> NDArray[np.uint8]:
+    """(frames, side, side, 3), evenly spaced."""
+    kept: list[NDArray[np.uint8]] = []
+    stride = 1
+    with VideoReader(path) as reader:
+        for number, frame in enumerate(reader):
+            if number % stride:
+                continue
+            kept.append(thumbnail(frame.planes, reader.format.colour, side))
+            if len(kept) == 16 * frames:
+                kept, stride = kept[::2], 2 * stride
+    return np.stack([kept[at] for at in evenly(len(kept), frames)])
+
+
+def evenly(count: int, wanted: int) -> NDArray[np.int64]:
+    """`wanted` places from the first to the last of `count`; the middle one for 1."""
+    if wanted == 1:
+        return np.array([count // 2])
+    return np.rint(np.linspace(0, count - 1, wanted)).astype(np.int64)

@@ -1,0 +1,54 @@
+"""Clips as GOPs of one klt stream. klt has no headers in its frames, so a picture of 32 × 32 takes tens of bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bitstream import Reader, Writer
+from gvcodec.config import EncoderConfig
+from gvcodec.decoder import Decoder
+from gvcodec.encoder import Encoder
+from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.media.siting import CENTRE
+from gvcodec.types import Colour, VideoFormat
+
+Pictures = NDArray[np.uint8]
+
+
+def encode(clips: Sequence[Pictures], q: float) -> bytes:
+    """A stream of clips (K, side, side, 3), which may differ in K; each begins with a keyframe."""
+    height, width = clips[0].shape[1:3]
+    colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE)
+    fmt = VideoFormat(width, height, Fraction(8), Fraction(1, 8), 8, colour)
+    encoder = Encoder(fmt, EncoderConfig(base="klt", base_q=q, keyint=0, tune=0, threads=1))
+    stream = io.BytesIO()
+    writer = Writer(stream, encoder.header)
+    for clip in clips:
+        for number, picture in enumerate(clip):
+            encoder.send_frame(planes_from_rgb(picture), force_key=number == 0)
+    encoder.flush()
+    while (packet := encoder.receive_packet()) is not None:
+        writer.write(packet)
+    writer.finish(encoder.loop_hash)
+    return stream.getvalue()
+
+
+def decode(stream: bytes) -> list[Pictures]:
+    """The clips of a stream. Raises `DamagedStreamError`, `VerificationError`."""
+    reader = Reader(io.BytesIO(stream))
+    gops = reader.gops()
+    decoder = Decoder(reader.header, fidelity=True, threads=1)
+    colour = reader.header.format.colour
+    pictures = [rgb_from_planes(frame.planes, colour) for frame in decoder.frames_of(reader.packets())]
+    decoder.verify(reader.loop_hash)
+    return [np.stack(pictures[gop.first_frame : gop.first_frame + gop.frames]) for gop in gops]
+
+
+def sizes(stream: bytes) -> NDArray[np.int64]:
+    """Bytes of each clip: its GOP and its three bytes or so of the index."""
+    return np.array([gop.size + 3 for gop in Reader(io.BytesIO(stream)).gops()])

@@ -1,0 +1,107 @@
+"""A condensed data set in one file: manifest, stream, and where each clip is in it.
+
+    file = 89 47 56 53  u8 version (1)  var size  zlib of a JSON manifest of this size  u32 CRC-32 of all before  a gvcodec stream
+
+    manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…}}
+
+A clip is a GOP of the stream, K frames evenly spaced over T; the stream's own index leads to them.
+
+    data = CondensedSet("small.gvset")            # for torch.utils.data.DataLoader, too
+    pictures, label = data[3]                     # (T, side, side, 3) uint8, int
+
+Raises `MediaError`, `DamagedStreamError`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bitstream.varint import Cursor, encode_var
+from gvcodec.condense.clips import evenly
+from gvcodec.condense.coded import decode
+from gvcodec.errors import DamagedStreamError, MediaError
+
+MAGIC, VERSION = b"\x89GVS", 1
+_MOST_MANIFEST, _MOST_FRAMES, _MOST_CLIPS = 1 << 24, 1 << 10, 1 << 20
+
+
+def pack(stream: bytes, classes: Sequence[str], labels: Sequence[int], frames: int, info: dict[str, Any]) -> bytes:
+    """All bytes of the file."""
+    manifest = {"classes": list(classes), "labels": [int(n) for n in labels], "frames": frames, "info": info}
+    packed = zlib.compress(json.dumps(manifest, separators=(",", ":")).encode(), 9)
+    head = MAGIC + bytes([VERSION]) + encode_var(len(packed)) + packed
+    return head + zlib.crc32(head).to_bytes(4, "little") + stream
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Manifest and stream."""
+    cursor = Cursor(data, "condensed set")
+    if cursor.take(min(4, len(cursor))) != MAGIC:
+        raise DamagedStreamError("not a condensed set (wrong first bytes)")
+    if (version := cursor.uint(1)) != VERSION:
+        raise DamagedStreamError(f"condensed set of version {version}, this program reads {VERSION}")
+    packed = cursor.take(cursor.var(_MOST_MANIFEST))
+    checked = len(data) - len(cursor)
+    if cursor.uint(4) != zlib.crc32(data[:checked]):
+        raise DamagedStreamError("condensed set: checksum of the manifest differs")
+    try:
+        unzip = zlib.decompressobj()
+        manifest = json.loads(unzip.decompress(packed, _MOST_MANIFEST))
+        classes, labels, frames = manifest["classes"], manifest["labels"], manifest["frames"]
+        good = (
+            all(isinstance(name, str) for name in classes)
+            and all(type(n) is int and 0 <= n < len(classes) for n in labels)
+            and type(frames) is int
+            and 0 < frames <= _MOST_FRAMES
+            and 0 < len(labels) <= _MOST_CLIPS
+        )
+    except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedStreamError(f"condensed set: manifest cannot be read ({error})") from None
+    if not good:
+        raise DamagedStreamError("condensed set: manifest out of range")
+    return manifest, cursor.take(len(cursor))
+
+
+class CondensedSet:
+    """A map-style data set, read at once: `classes`, `info`, `len()`, items (pictures, label). `transform` is called with the
+    pictures."""
+
+    def __init__(self, path: str | Path, transform: Any = None) -> None:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise MediaError(f"{path}: {error.strerror}") from error
+        try:
+            manifest, stream = unpack(data)
+            clips = decode(stream)
+            if len(clips) != len(manifest["labels"]):
+                raise DamagedStreamError(f"{len(clips)} clips for {len(manifest['labels'])} labels")
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{path}: {error}") from error
+        self.classes: tuple[str, ...] = tuple(manifest["classes"])
+        self.labels: list[int] = manifest["labels"]
+        self.info: dict[str, Any] = manifest.get("info", {})
+        self.frames: int = manifest["frames"]
+        self.size = len(data)
+        self._clips, self._transform = clips, transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        pictures = spread(self._clips[index], self.frames)
+        return (self._transform(pictures) if self._transform else pictures), self.labels[index]
+
+
+def spread(clip: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
+    """K pictures as `frames`: each stays until the next one's time is nearer."""
+    places = evenly(frames, len(clip))
+    nearest = np.abs(np.arange(frames)[:, None] - places[None]).argmin(1)
+    return clip[nearest]

@@ -1,0 +1,62 @@
+"""From clips to the bytes of a `.gvset`. Imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gvcodec.condense import gvset
+from gvcodec.condense.choosing import Choice, by_gain, settings, shown
+from gvcodec.condense.clips import Clips
+from gvcodec.condense.learning import Ridge, features, fit
+from gvcodec.condense.networks import Pairs
+from gvcodec.condense.pixels import optimised
+from gvcodec.errors import UsageError
+
+#: Part of the clips that validates, and steps of the network that features come from.
+_VALIDATION, _STEPS = 0.2, 300
+
+
+def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dict[str, Any]]:
+    """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a clip fits."""
+    rng = np.random.default_rng(seed)
+    learn, validation = divided(clips, rng)
+    network = fit(learn.pictures, learn.labels, len(clips.classes), _STEPS, seed)
+    assert isinstance(network, Pairs)
+    # The manifest is as large as a clip or two: what it takes is known only with the labels.
+    room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
+    for _ in range(4):
+        choice = chosen(learn, validation, network, room, steps, seed)
+        labels = learn.labels[choice.clips]
+        info = {"names": len(clips), "q": choice.q, "frames": choice.count}
+        data = gvset.pack(choice.stream, clips.classes, list(map(int, labels)), clips.pictures.shape[1], info)
+        if len(data) <= size:
+            break
+        room -= len(data) - size
+    else:
+        raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
+    ridge = Ridge(features(network, validation.pictures), validation.labels, len(clips.classes))
+    for one, label in zip(features(network, shown(choice.stream, clips.pictures.shape[1])), labels, strict=True):
+        ridge.add(one, int(label))
+    return data, {"labels": labels, "frames": choice.count, "q": choice.q, "accuracy": ridge.accuracy()}
+
+
+def chosen(learn: Clips, validation: Clips, network: Pairs, room: int, steps: int, seed: int) -> Choice:
+    """Frames, quality, clips and pixels."""
+    rng = np.random.default_rng(seed)
+    count, q = settings(learn, validation, network, room, rng)
+    choice = by_gain(learn, validation, network, room, count, q, rng)
+    return optimised(learn, validation, network, choice, room, steps, seed) if steps else choice
+
+
+def divided(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
+    """Clips to choose from, and to validate by: of every class with two clips or more a part, one at least."""
+    held: list[int] = []
+    for label in range(len(clips.classes)):
+        own = rng.permutation(np.flatnonzero(clips.labels == label))
+        held += [int(n) for n in own[: max(1, round(_VALIDATION * len(own)))]] if len(own) > 1 else []
+    if not held:
+        raise UsageError("a data set needs two clips of a class at least")
+    rest = np.setdiff1d(np.arange(len(clips)), held)
+    return clips.only(rest), clips.only(np.array(held))

@@ -1,0 +1,53 @@
+"""Two small classifiers of clips (N, T, side, side, 3) that see the order of frames. Importing this module imports torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_WIDTHS = (16, 32, 32)
+
+
+def prepared(pictures: Tensor) -> Tensor:
+    """(N, T, H, W, 3) 0…255 → (N, T, 3, H, W) about −2…2."""
+    return pictures.movedim(-1, 2).float() / 64 - 2
+
+
+def _block(dims: int, before: int, after: int) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, 3, 2, 1) if dims == 2 else nn.Conv3d(before, after, 3, (1, 2, 2), 1)
+    return nn.Sequential(convolution, nn.GroupNorm(4, after), nn.ReLU())
+
+
+class Pairs(nn.Module):
+    """Convolutions over two frames at a time, the mean over pairs, a linear layer over 4 × 4 places."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        widths = (6, *_WIDTHS)
+        self.body = nn.Sequential(*(_block(2, a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool2d(4))
+        self.head = nn.Linear(16 * _WIDTHS[-1], classes)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """(N, T, H, W, 3) → (N, 512)."""
+        x = prepared(pictures)
+        pairs = torch.cat([x[:, :-1:2], x[:, 1::2] - x[:, :-1:2]], 2)
+        return self.body(pairs.flatten(0, 1)).flatten(1).view(len(x), -1, 16 * _WIDTHS[-1]).mean(1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.features(pictures))
+
+
+class Cubes(nn.Module):
+    """Convolutions over space and time together, the mean over time."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        widths = (3, *_WIDTHS)
+        self.body = nn.Sequential(*(_block(3, a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool3d((1, 4, 4)))
+        self.head = nn.Linear(16 * _WIDTHS[-1], classes)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        return self.body(prepared(pictures).transpose(1, 2)).flatten(1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.features(pictures))
