@@ -77,6 +77,7 @@ class Config:
     width: int = 192
     local: int = 2
     stages: int = 2
+    filters: int = 64
     batch: int = 3
     learning_rate: float = 7e-4
     halved_at: int = 40_000
@@ -163,7 +164,8 @@ class Trainer:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.rng = random.Random(config.seed)
-        self.sizes = Sizes(config.width, max(1, config.width // 32), config.local, config.stages)
+        heads = max(1, config.width // 32)
+        self.sizes = Sizes(config.width, heads, config.local, config.stages, filters=config.filters)
         self.model, self.mean = (TokenModel(self.sizes).to(self.device) for _ in range(2))
         self.twin, self.mean_twin = (Twin(self.sizes).to(self.device) for _ in range(2))
         self.optimizer = torch.optim.AdamW(

@@ -209,27 +209,32 @@ class TokenEncoder:
         if self._alloc == "elbo":
             effort = side._model.effort(encoded.features)[0].double().cpu().numpy()
             given = budgets.routed(effort, side.elbo, side.tokens)
-        counts = self._counts(now, tokens, given)  # type: ignore[arg-type]
+        counts, after = self._counts(now, tokens, given)  # type: ignore[arg-type]
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
-        loop = side._take(side._show(tokens, counts), tokens, counts)
+        loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
         return Coded([CodedFrame(payload, False, q)], [loop])
 
-    def _counts(self, now: Picture, tokens: Integers, given: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What is given, or none where the frame before does as well for its price; `oracle` tries shorter prefixes too."""
+    def _counts(
+        self, now: Picture, tokens: Integers, given: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], State | None]:
+        """What is given, or none where the frame before does as well for its price; `oracle` tries shorter prefixes too.
+        And the state behind that, where it was among what was tried."""
         side = self._side
         assert side._state is not None
         price = side.price * 2 ** ((side._entropy.q - 32) / 12)
         best = windows_differ(side._state.before, now)[0].double().cpu().numpy()
         chosen = np.zeros(len(tokens), np.int64)
         shorter = budgets.ladder(side.tokens) if self._alloc == "oracle" else [side.tokens]
+        tried = []
         for most in shorter:
             counts = np.minimum(given, most)
-            off = windows_differ(side._show(tokens, counts).before, now)[0].double().cpu().numpy()
+            tried.append((counts, side._show(tokens, counts)))
+            off = windows_differ(tried[-1][1].before, now)[0].double().cpu().numpy()
             cost = off + price * side._entropy.bits(tokens, counts)
             pays = (cost < best) & (counts > 0)
             chosen, best = np.where(pays, counts, chosen), np.where(pays, cost, best)
-        return chosen
+        return chosen, next((after for counts, after in tried if np.array_equal(counts, chosen)), None)
 
 
 def _joined(parts: list[Coded]) -> Coded:

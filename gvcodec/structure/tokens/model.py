@@ -208,9 +208,13 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         b, n, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        # Written out: in bf16 on a processor twice as fast as the fused form with its gradient.
-        like = (q * (d // self.heads) ** -0.5) @ k.transpose(-1, -2)
-        mixed = torch.softmax(like if bias is None else like + bias.to(q.dtype), -1) @ v
+        mask = None if bias is None else bias.to(q.dtype)
+        if torch.is_grad_enabled():
+            # Written out: in bf16 on a processor twice as fast as the fused form with its gradient.
+            like = (q * (d // self.heads) ** -0.5) @ k.transpose(-1, -2)
+            mixed = torch.softmax(like if mask is None else like + mask, -1) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.out(mixed.transpose(1, 2).reshape(b, n, d))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
