@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     quality.add_argument("--out", type=Path, default=Path("out/quality"), metavar="DIR", help="what is there is kept")
     _add_search(commands.add_parser("search", help="what summaries find, by method, rate and question"))
     _add_condense(commands.add_parser("condense", help="what a network learns from a condensed set"))
+    _add_token_entropy(commands.add_parser("token-entropy", help="what the entropy model of base tokens is worth"))
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
             "tuning": _tuning,
             "modules": _modules,
             "settings": _settings,
+            "token-entropy": _token_entropy,
             "quality": _quality,
             "robustness": _robustness,
             "search": _search,
@@ -275,6 +277,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--q", type=_integers, default=[36, 44, 52, 60], metavar="Q,…", help="three at least")
     parser.add_argument("--out", type=Path, default=Path("out/settings"), metavar="DIR")
     _add_readme(parser, "settings")
+
+
+def _add_token_entropy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("material", type=Path, metavar="FOLDER", help="made by python -m gvcodec.train.token_material")
+    parser.add_argument("--steps", type=int, default=1500, help="to fit each network (default 1500)")
+    parser.add_argument("--seeds", type=int, default=2, help="networks of each form (default 2)")
+    parser.add_argument("--clips", type=int, default=60, help="most clips to fit with (default 60)")
+    parser.add_argument("--out", type=Path, default=Path("out/token-entropy"), metavar="DIR")
+    _add_readme(parser, "token-entropy")
 
 
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
@@ -536,6 +547,14 @@ def _modules(options: argparse.Namespace) -> int:
     _publish(
         options, {f"{options.base}-modules": measure(_clips(options), options.base, options.rate, every, options.out)}
     )
+    return 0
+
+
+def _token_entropy(options: argparse.Namespace) -> int:
+    from eval.token_entropy import measure
+
+    table = measure(options.material, options.out, options.steps, options.seeds, options.clips)
+    _publish(options, {"token-entropy": table})
     return 0
 
 

@@ -282,6 +282,15 @@ def test_damaged_model_files_are_refused(folder: Path, tmp_path: Path) -> None:
             checkpoint.read_model(path)
 
 
+def test_gradients_of_bits_are_finite_far_from_what_is_expected() -> None:
+    twin = Twin(SIZES)
+    values = torch.tensor([[100.0, -127.0, 0.4, 3.0] * 24], requires_grad=True)
+    last = np.zeros((1, 8, 12), np.int32)
+    side = torch.from_numpy(entropy.side(last, last, 20, np.array([8])))
+    twin.bits(side, values).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in (values, *twin.parameters()))
+
+
 def test_integer_network_agrees_with_its_twin() -> None:
     torch.manual_seed(4)
     twin = Twin(SIZES)
@@ -305,13 +314,11 @@ def test_integer_network_agrees_with_its_twin() -> None:
     assert clamp(3, 0, 2) == 2
 
 
-def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
-    """One step on a made-up clip: weights change, the log is written, the state is resumed."""
+def material(folder: Path) -> None:
+    """A made-up clip as training takes it, to train with and held out."""
     import json
 
-    from gvcodec.train import base_tokens
-
-    stem, h, w = tmp_path / "moving", 256, 512
+    stem, h, w = folder / "moving", 256, 512
     with open(f"{stem}.yuv", "wb") as samples, open(f"{stem}.key", "wb") as keys:
         for number, planes in enumerate(clip(22, w, h)):
             flat = np.concatenate([p.ravel() for p in planes])
@@ -322,7 +329,31 @@ def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
         {"name": "moving", "width": w, "height": h, "frames": 22, "keys": [30] * 3, "held_out": held}
         for held in (False, True)
     ]
-    (tmp_path / "index.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    (folder / "index.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+
+
+def test_rows_of_the_entropy_model_are_written_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    from eval import token_entropy
+
+    material(tmp_path)
+    text = token_entropy.measure(tmp_path, tmp_path / "out", steps=3, seeds=1)
+    assert "no values before" in text and (tmp_path / "out" / "token_entropy.json").is_file()
+    form = token_entropy.FORMS[1]
+    data = token_entropy.Windows(
+        entropy.side(*(np.zeros((2, 8, 12), np.int32),) * 2, 30, np.full(2, 8)), np.ones((2, 96), np.int32)
+    )
+    twin = token_entropy.fitted(form, SIZES, data, 2, 1)
+    assert not twin.first.weight[:, -entropy.REACH :].any() and twin.first.weight.any()
+
+
+def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
+    """One step on a made-up clip: weights change, the log is written, the state is resumed."""
+    import json
+
+    from gvcodec.train import base_tokens
+
+    material(tmp_path)
     config = base_tokens.Config(
         str(tmp_path), str(tmp_path / "out"), width=32, local=1, stages=1, batch=1, perceptual=0.0, threads=1
     )

@@ -319,7 +319,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_([*self.model.parameters(), *self.twin.parameters()], 1.0)
-        if torch.isfinite(norm):
+        sums["left_out"] = float(not torch.isfinite(norm))
+        if not sums["left_out"]:
             self.optimizer.step()
             self._follow()
         if self.steps % 20 < 2:
@@ -389,7 +390,7 @@ class Trainer:
     @torch.no_grad()
     def validate(self, frames: int = 6, most: int = 8, q: int = 32) -> None:
         """Held-out clips, the averaged model: PSNR-Y of repetition, of the model, without tokens, of the frame before moved
-        by the tokens, and by searched blocks; bits a window."""
+        by the tokens and by vectors of blocks, of the model without what its encoder adds to the search; bits a window."""
         h, w = _SHAPES[0]
         rows = []
         full = torch.full((1, 2), self.sizes.tokens, device=self.device)
@@ -399,7 +400,7 @@ class Trainer:
             key = self._stack([clip.key(1, top, left, h, w)])
             rows.append(self._walk(clip, key, (top, left), frames, full, quality))
         found = np.array(rows)
-        names = ("repeat", "model", "zeroed", "moved", "searched", "bits")
+        names = ("repeat", "model", "zeroed", "moved", "blocks", "searched", "bits")
         self.log({"held_out": {n: round(float(v), 2) for n, v in zip(names, found.mean(0), strict=True)}})
         self.log({"clips": [[round(float(v), 1) for v in row] for row in rows]})
 
@@ -407,7 +408,7 @@ class Trainer:
         self, clip: Clip, key: Picture, at: tuple[int, int], frames: int, full: Tensor, q: Tensor
     ) -> tuple[float, ...]:
         h, w = _SHAPES[0]
-        state, sums = self.mean.begin(key), np.zeros(6)
+        state, sums = self.mean.begin(key), np.zeros(7)
         last = np.zeros((2, self.sizes.tokens, self.sizes.channels), np.int32)
         level = last.copy()
         for number in range(1, frames + 1):
@@ -419,7 +420,8 @@ class Trainer:
             decoded = self.mean.decode(tokens, full, state, q)
             zeroed = self.mean.decode(tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
-            shown = (state.before, decoded.picture, zeroed.picture, decoded.moved, blocks)
+            plain = self.mean.decode(self.mean.searched(found).round(), full, state, q)
+            shown = (state.before, decoded.picture, zeroed.picture, decoded.moved, blocks, plain.picture)
             sums += [*(float(psnr(p, now)) for p in shown), float(bits)]
             last = tokens[0].int().cpu().numpy()
             level = entropy.remembered(level, last)

@@ -360,6 +360,10 @@ class TokenModel(nn.Module):
         tokens = 2 * self.to_tokens(x[:, :, PATCHES : PATCHES + k]).float()
         return Encoded(tokens + F.pad(self.steps_in * steps, (0, c - STEPS)), x[:, :, :PATCHES].float().mean(2))
 
+    def searched(self, found: Found) -> Tensor:
+        """Tokens (B, N, K, C) without what the layers of the encoder add."""
+        return F.pad(self.steps_in * self._as_tokens(found.steps), (0, self.sizes.channels - STEPS))
+
     def effort(self, features: Tensor) -> Tensor:
         """Estimate of -ELBO, log2 of bits, (B, N), of windows with `features` (B, N, D): the bits of all tokens and what is left of
         the distortion over the price of a bit. [InfoTok]"""

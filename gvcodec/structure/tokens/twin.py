@@ -45,7 +45,8 @@ class Twin(nn.Module):
         scale, mean = self(side, values)
         b = 2 ** ((scale - USUAL) / 6)
         far = (values - mean).abs()
-        near = 1 - 0.5 * (torch.exp(-(0.5 - far) / b) + torch.exp(-(0.5 + far) / b))
+        inside = far.clamp(max=0.5)  # beyond, the exponentials overflow, and so would gradients that are not used
+        near = 1 - 0.5 * (torch.exp(-(0.5 - inside) / b) + torch.exp(-(0.5 + inside) / b))
         outer = -(far - 0.5) / b + torch.log1p(-torch.exp(-1 / b)) - 0.6931
         inner = torch.log(near.clamp(1e-5))
         return torch.where(far < 0.5, inner, outer.clamp(-60)) * -1.4427
