@@ -86,9 +86,9 @@ class Config:
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     walks: tuple[int, ...] = (12, 24, 48, 96)
     flow_until: int = 30_000
-    bits_first: float = 260.0
+    bits_first: float = 700.0
     bits_last: float = 130.0
-    bits_until: int = 60_000
+    bits_until: int = 100_000
     perceptual_from: int = 12_000
     perceptual: float = 0.15
     threads: int = 2

@@ -18,6 +18,8 @@ from torch import Tensor
 SIDE = 16
 #: Candidates a window, the resting one among them.
 _CANDIDATES = 16
+#: Vectors closer than about this, in half pixels, stand for each other.
+_SPREAD = 0.8
 #: Half pixels: longer vectors are not offered.
 _REACH = 96
 
@@ -60,18 +62,17 @@ def sides(nodes: int, cell: int) -> Tensor:
 
 
 def _candidates(vectors: Tensor, weight: Tensor) -> Tensor:
-    """Of vectors (n, P, 2) in half pixels those whose patches weigh most, (n, J, 2); the first rests."""
-    n = vectors.shape[0]
-    v = vectors.round().clamp(-_REACH, _REACH).long()
-    code = (v[..., 1] + _REACH) * (2 * _REACH + 1) + v[..., 0] + _REACH
-    # Weight of all patches with the same vector; only the first of them stands for it.
-    same = code[:, :, None] == code[:, None, :]
-    total = (same * weight[:, None, :]).sum(-1)
-    earlier = torch.ones_like(same[0], dtype=torch.bool).tril(-1)
-    total = torch.where((same & earlier).any(-1) | (v == 0).all(-1), -1.0, total)
-    best = total.topk(_CANDIDATES - 1, dim=1).indices
-    chosen = v.gather(1, best[..., None].expand(-1, -1, 2))
-    return torch.cat([chosen.new_zeros(n, 1, 2), chosen], 1)
+    """Of vectors (n, P, 2) those that stand for most of the `weight` (n, P), together, (n, J, 2); the first rests."""
+    v = vectors.round().clamp(-_REACH, _REACH)
+    like = torch.exp(-(v[:, :, None] - v[:, None]).square().sum(-1) / (2 * _SPREAD**2))
+    left = weight * (1 - torch.exp(-v.square().sum(-1) / (2 * _SPREAD**2)))
+    chosen = [v.new_zeros(len(v), 2)]
+    for _ in range(_CANDIDATES - 1):
+        best = (like @ left[..., None])[..., 0].argmax(1)
+        row = like.gather(1, best[:, None, None].expand(-1, 1, like.shape[2]))[:, 0]
+        chosen.append(v.gather(1, best[:, None, None].expand(-1, 1, 2))[:, 0])
+        left = left * (1 - row)
+    return torch.stack(chosen, 1).long()
 
 
 def _errors(now: Tensor, before: Tensor, candidates: Tensor, at: Tensor) -> Tensor:
