@@ -180,6 +180,7 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--targets", type=_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
     parser.add_argument("--keyint", default="endless", metavar="endless|2s|N", help="frames between intra frames")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster instead: HOST:PORT, auto or local (docs/batch.md)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where LPIPS and DISTS run")
     parser.add_argument(
         "--anew", action="store_true", help="make the points again that come with the checkout; gives their pictures"
@@ -344,6 +345,8 @@ def _rd(options: argparse.Namespace) -> int:
     resolve(options.codecs, Options(options.presets, ENDLESS, tuple(options.codec_file)))
     _period(options.keyint, 25.0)
     _sources(options)
+    # Workers on other machines know no working folder.
+    options.out = options.out.absolute()
     say(f"results go to {options.out}")
     metrics = _measurable(options.metrics)
     clips = _clips(options, profile)
@@ -356,7 +359,7 @@ def _rd(options: argparse.Namespace) -> int:
         plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
         if profile:
             plan = replace(plan, profile=profile.name, pictures=profile.pictures)
-        failures += run_all(group, codecs, plan, options.jobs)
+        failures += run_all(group, codecs, plan, options.jobs, options.cluster)
     write_json(options.out / "failures.json", failures)
     say("speed and report")
     _rd_speed(options, _largest(clips).name)

@@ -25,13 +25,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eval import measured, pictures
+from eval.cluster import ClusterPool
 from eval.codecs import Codec, ours
 from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, judges, sample
@@ -63,9 +64,12 @@ class Plan:
     profile: str = ""
 
 
-def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
-    """Makes every missing run with `jobs` processes; returns one line for each clip and codec that failed. Raises EvalError
-    when one of the processes is killed."""
+def run_all(
+    clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int, cluster: str | None = None
+) -> list[str]:
+    """Makes every missing run with `jobs` processes, or on a Ray cluster whose machines all see the
+    folder; returns one line for each clip and codec that failed. Raises EvalError when one of the
+    processes is killed."""
     from tqdm import tqdm
 
     shutil.rmtree(plan.out / "tmp", ignore_errors=True)
@@ -74,10 +78,14 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
     failures = []
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
-    pool = ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
+    pool: Executor = (
+        ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
+        if cluster is None
+        else ClusterPool(cluster, plan.threads)
+    )
     total = len(tasks) * len(plan.targets)
     size = f"{len(clips)} clips × {len(codecs)} codecs × {len(plan.targets)} rates"
-    say(f"{size} = {total} points, {jobs} processes")
+    say(f"{size} = {total} points, {f'{jobs} processes' if cluster is None else f'cluster {cluster}'}")
     bar = tqdm(total=total, unit="point", disable=None)
     done_points = 0
 
@@ -107,6 +115,9 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
                 name = waiting.pop(future)
                 try:
                     future.result()
+                    if cluster is not None and not name.endswith(", source"):
+                        # Other machines do not tell how far they are.
+                        tell(name, len(plan.targets))
                 except EvalError as error:
                     failures.append(f"{name}: {error}")
                     bar.write(failures[-1], file=sys.stderr)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gvcodec.batch import table
+from gvcodec.batch.engines import AHEAD
 from gvcodec.batch.flow import Claim, FileFailed, Flow, encode_file
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.task import Engine, Outcome, Task
@@ -17,8 +18,6 @@ from gvcodec.errors import GvcodecError
 
 #: Seconds between two tables while work goes on.
 _TABLE_EVERY = 30.0
-#: Tasks a core that wait to be taken: no core idles while the driver thinks.
-_AHEAD = 2
 
 #: Told of every task that is done.
 Heard = Callable[[Task, Outcome], None]
@@ -56,7 +55,7 @@ class Driver:
         while waiting or self._futures or self._ready:
             while self._ready:
                 self._advance(self._ready.popleft(), [])
-            while waiting and len(self._futures) < _AHEAD * self.engine.cores:
+            while waiting and len(self._futures) < AHEAD * self.engine.cores:
                 job = waiting.popleft()
                 self._advance(
                     _Running(job, encode_file(job, self.ledger, self.engine.memory)), None

@@ -6,13 +6,17 @@ with open_engine(jobs=4) as engine:
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
-from concurrent.futures import wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from gvcodec.batch.local import Local, machine_memory
 from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.errors import UsageError
+
+#: Tasks a core that are asked for at a time: none idles while the next one is thought of.
+AHEAD = 2
 
 
 def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = None) -> Engine:
@@ -28,8 +32,16 @@ def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = 
     return Cluster(cluster, jobs, memory)
 
 
-def results(engine: Engine, tasks: Sequence[Task]) -> list[Outcome]:
-    """Outcomes of all tasks, in their order."""
-    futures = [engine.submit(task) for task in tasks]
-    wait(futures)
-    return [future.result() for future in futures]
+def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
+    """Tasks with their outcomes, in the order in which they are done. The next ones are taken as
+    cores come free."""
+    waiting: dict[Future[Outcome], Task] = {}
+    coming = iter(tasks)
+    while True:
+        for task in itertools.islice(coming, max(0, AHEAD * engine.cores - len(waiting))):
+            waiting[engine.submit(task)] = task
+        if not waiting:
+            return
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield waiting.pop(future), future.result()

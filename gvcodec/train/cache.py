@@ -19,8 +19,10 @@ import json
 import os
 import random
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,8 @@ from numpy.typing import NDArray
 
 from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.bases import base_of
-from gvcodec.errors import MediaError
+from gvcodec.batch.engines import each, open_engine
+from gvcodec.batch.task import Task
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt.codec import KltEncoder
@@ -36,6 +39,8 @@ from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
+#: Bytes that a clip of 1080p takes.
+_MEMORY = 2 << 30
 RECORD = np.dtype(
     [
         ("loop", "<u2", (LENGTH, WINDOW * WINDOW * 3 // 2)),
@@ -127,6 +132,59 @@ def describe_material(data: Path, cache: Path) -> None:
     (cache / "material.json").write_text(json.dumps({"manifest_sha256": digest}))
 
 
+def add_material(
+    clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str
+) -> dict[str, Any]:
+    """The records of one clip in one form, written to the cache; gives its line of the index, or why it
+    is left out. Raises `MediaError`."""
+    torch.set_num_threads(1)
+    path, ratio = Path(clip), Fraction(scale)
+    name = material_name(path, base, q, ratio)
+    source, fmt = read_clip(path, frames)
+    if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
+        return {}
+    loop, sizes = encode_clip(source, fmt, base, q, ratio)
+    standard = base_of(base).standard
+    shown = [0.0] * len(loop) if standard is not None and standard.reordered else sizes
+    records = make_records(source, loop, shown, random.Random(seed))
+    target = Path(cache, f"{name}.npy")
+    partial = target.with_suffix(".part")
+    with open(partial, "wb") as file:
+        np.save(file, records)
+    os.replace(partial, target)
+    return {
+        "name": name,
+        "clip": path.name,
+        "base": base,
+        "q": q,
+        "scale": scale,
+        "bpp": round(sum(sizes) / len(sizes), 5),
+        "held_out": held_out(path.name),
+    }
+
+
+def material_name(clip: Path, base: str, q: int, scale: Fraction) -> str:
+    return f"{clip.stem}-{base}-q{q}-s{scale.denominator}"
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+    """What is not there yet, as long as there is time."""
+    end = time.monotonic() + 60 * options.minutes
+    bases = options.bases.split(",")
+    clips = sorted(options.data.absolute().glob("*.mp4"))
+    there = {path.stem for path in options.cache.glob("*.npy")}
+    for number, (clip, base, q, scale) in enumerate(plan(clips, options.seed)):
+        if time.monotonic() > end:
+            return
+        name = material_name(clip, base, q, scale)
+        if base in bases and name not in there:
+            there.add(name)
+            arguments = {"clip": str(clip), "base": base, "q": q, "scale": str(scale)}
+            arguments |= {"frames": options.frames, "seed": f"{options.seed}-{number}"}
+            arguments |= {"cache": str(options.cache.absolute())}
+            yield Task("gvcodec.train.cache:add_material", arguments, memory=_MEMORY)
+
+
 def main() -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -136,50 +194,19 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bases", default="av1,hevc,klt,vvc", help="kinds of base to add (default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
     options = parser.parse_args()
-    bases = options.bases.split(",")
-    torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
     describe_material(options.data, options.cache)
-    end = time.monotonic() + 60 * options.minutes
-    clips = sorted(options.data.glob("*.mp4"))
-    for number, (clip, base, q, scale) in enumerate(plan(clips, options.seed)):
-        if time.monotonic() > end:
-            break
-        if base not in bases:
-            continue
-        name = f"{clip.stem}-{base}-q{q}-s{scale.denominator}"
-        target = options.cache / f"{name}.npy"
-        if target.exists():
-            continue
-        try:
-            source, fmt = read_clip(clip, options.frames)
-        except MediaError as error:
-            print(f"left out: {error}", flush=True)
-            continue
-        if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
-            continue
-        loop, sizes = encode_clip(source, fmt, base, q, scale)
-        standard = base_of(base).standard
-        shown = [0.0] * len(loop) if standard is not None and standard.reordered else sizes
-        records = make_records(source, loop, shown, random.Random(f"{options.seed}-{number}"))
-        bpp = sum(sizes) / len(sizes)
-        partial = target.with_suffix(".part")
-        with open(partial, "wb") as file:
-            np.save(file, records)
-        os.replace(partial, target)
-        entry = {
-            "name": name,
-            "clip": clip.name,
-            "base": base,
-            "q": q,
-            "scale": str(scale),
-            "bpp": round(bpp, 5),
-            "held_out": held_out(clip.name),
-        }
-        with open(options.cache / "index.jsonl", "a") as index:
-            index.write(json.dumps(entry) + "\n")
-        print(f"{number} {name} {bpp:.4f} bpp", flush=True)
+    with open_engine(options.jobs, options.cluster) as engine:
+        for task, outcome in each(engine, _tasks(options)):
+            if outcome.error:
+                print(f"left out: {task.arguments['clip']}: {outcome.error}", flush=True)
+            elif entry := outcome.value:
+                with open(options.cache / "index.jsonl", "a") as index:
+                    index.write(json.dumps(entry) + "\n")
+                print(f"{entry['name']} {entry['bpp']:.4f} bpp", flush=True)
 
 
 if __name__ == "__main__":
