@@ -12,7 +12,7 @@ import time
 from concurrent.futures import wait
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -203,7 +203,7 @@ class Counted:
         wait([future])
         return future
 
-    def __enter__(self) -> Counted:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -317,11 +317,11 @@ def test_manifests_of_all_kinds(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text(json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True}) + "\n")
     ((uri, row, error),) = inputs.find([str(tmp_path / "m.jsonl")])
     assert (uri, error) == ("s3://b/c.mp4", "") and inputs.words_of(row) == ["--size=5000", "--eye"]
-    pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import table
 
-    rows = pyarrow.table({"uri": ["c.mp4", "d.mp4"], "q": [40.0, None]})
-    pyarrow.parquet.write_table(rows, tmp_path / "m.parquet")
+    rows = table({"uri": ["c.mp4", "d.mp4"], "q": [40.0, None]})
+    parquet.write_table(rows, tmp_path / "m.parquet")
     found = list(inputs.find([str(tmp_path / "m.parquet")]))
     assert [name for name, _, _ in found] == [str(tmp_path / "c.mp4"), str(tmp_path / "d.mp4")]
     assert inputs.words_of(found[0][1]) == ["-q", "40"] and found[1][1] == {}

@@ -1,0 +1,133 @@
+"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters; and the simulation of its task graph."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from conftest import moving_texture
+from test_batch import encode, streams_of, write_video
+
+from eval.batch.simulation import FileTimes, makespan
+from eval.cluster import ClusterPool
+from eval.tools import EvalError
+from gvcodec.batch.engines import each
+from gvcodec.batch.local import Inline, Local
+from gvcodec.batch.task import Task
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, VideoFormat
+
+
+def test_each_gives_every_outcome_with_its_task() -> None:
+    tasks = [Task("gvcodec.messages:counted", {"number": n, "one": "file"}) for n in range(5)]
+    with Inline() as engine:
+        found = {task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))}
+    assert found == {n: "1 file" if n == 1 else f"{n} files" for n in range(5)}
+
+
+def test_memory_and_cores_bound_what_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tasks of most of the memory never run side by side, two small ones do."""
+    tests = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tests, tests.parent))))
+    nap = {"secs": 1.0}
+    for memory, together in ((700, False), (300, True)):
+        with Local(2, 1000) as engine:
+            # A first round starts the workers.
+            list(each(engine, [Task("time:time"), Task("time:time")]))
+            spans = [
+                outcome.value
+                for _, outcome in each(
+                    engine, [Task("test_batch_engines:span", nap, memory=memory) for _ in range(2)]
+                )
+            ]
+        (_, first), (second, _) = sorted(spans)
+        assert (second < first) == together
+
+
+def span(secs: float) -> list[float]:
+    """Begin and end of a nap."""
+    import time
+
+    began = time.time()
+    time.sleep(secs)
+    return [began, time.time()]
+
+
+def test_training_material_is_made_by_workers(tmp_path: Path) -> None:
+    """Each has its line in the index, and is what the function makes here."""
+    pytest.importorskip("torch")
+    from gvcodec.train.cache import add_material
+
+    fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
+    (tmp_path / "data").mkdir()
+    clip = tmp_path / "data" / "v.mp4"
+    with open_writer(clip, fmt) as writer:
+        for pts, planes in enumerate(moving_texture(272, 256, 4)):
+            writer.write(planes, pts)
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "gvcodec.train.cache", "--data", clip.parent, "--cache", cache]
+    options = ["--frames", "4", "--bases", "klt", "--jobs", "2"]
+    subprocess.run([*map(str, command), *options], check=True, capture_output=True)
+    (entry,) = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
+    # The second of the kinds of material, with the first seed.
+    again = {name: entry[name] for name in ("base", "q", "scale")}
+    made = add_material(str(clip), **again, frames=4, seed="1-1", cache=str(tmp_path))
+    assert made == entry
+    name = f"{entry['name']}.npy"
+    assert (cache / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_simulation_of_small_graphs() -> None:
+    file = FileTimes(1.0, [10.0, 10.0], 2.0)
+    assert makespan([file], 1) == pytest.approx(23)
+    assert makespan([file], 2) == pytest.approx(13)
+    assert makespan([file] * 2, 2) == pytest.approx(23)
+    many = [FileTimes(0.1, [10.0] * 40, 1.0)] * 50
+    work = sum(file.work for file in many)
+    for cores in (1, 8, 64):
+        assert work / cores <= makespan(many, cores) < 1.1 * work / cores + 12
+
+
+@pytest.fixture(scope="module")
+def cluster():  # type: ignore[no-untyped-def]
+    """A head without cores and two nodes with one each."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        made.add_node(num_cpus=1, memory=4 << 30)
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from gvcodec.batch.ray_engine import Cluster as Engine
+
+    clips = [write_video(tmp_path / f"{n}.mp4", n) for n in range(3)]
+    (tmp_path / "notes.mp4").write_text("no video")
+    encode(tmp_path / "one", *clips)
+    with Engine(cluster.address) as engine:
+        assert engine.cores == 2
+        hosts = [outcome.value for _, outcome in each(engine, [Task("os:getpid") for _ in range(4)])]
+        assert all(hosts)
+        died = engine.submit(Task("os:_exit", {"status": 1}, tries=2)).result(timeout=120)
+        assert died.lost and "2 times" in died.error
+        driver = encode(tmp_path / "two", *clips, tmp_path / "notes.mp4", engine=engine)
+    assert [error.rpartition(": ")[2] for error in driver.errors.values()] == ["not a video that can be read"]
+    assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_the_evaluation_runs_on_a_cluster(cluster, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with ClusterPool(cluster.address, 1) as pool:
+        pool.submit((tmp_path / "made").write_text, "here").result(timeout=120)
+        with pytest.raises(EvalError, match="No such file"):
+            pool.submit((tmp_path / "no" / "folder").write_text, "here").result(timeout=120)
+    assert (tmp_path / "made").read_text() == "here"
