@@ -64,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     _add_search(commands.add_parser("search", help="what summaries find, by method, rate and question"))
     _add_condense(commands.add_parser("condense", help="what a network learns from a condensed set"))
     _add_token_entropy(commands.add_parser("token-entropy", help="what the entropy model of base tokens is worth"))
+    places = commands.add_parser("keyframes", help="keyframes at scene cuts, proposals, or the path of least cost")
+    places.add_argument("material", type=Path, help="folder of python -m gvcodec.train.summary_material")
+    places.add_argument("--out", type=Path, required=True, metavar="DIR")
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -85,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             "quality": _quality,
             "robustness": _robustness,
             "search": _search,
+            "keyframes": _keyframes,
             "condense": _condense,
             "weights": _weights,
         }
@@ -99,7 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("material", type=Path, help="folder of python -m gvcodec.train.summary_material")
-    parser.add_argument("--manifest", type=Path, required=True, metavar="CSV", help="columns file and source_repo")
+    parser.add_argument("--manifest", type=Path, metavar="CSV", help="columns file and source_repo")
+    parser.add_argument("--hour", action="store_true", help="search in an hour of video instead")
     parser.add_argument("--seeds", type=int, default=5, help="(5)")
     parser.add_argument("--steps", type=int, default=300, help="of training (300)")
     parser.add_argument("--ablations", type=int, default=2, help="seeds that train all variants (2)")
@@ -107,9 +112,10 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(options: argparse.Namespace) -> int:
+    from eval.hour import hour
     from eval.search import run
 
-    return run(options)
+    return hour(options.material, options.out) if options.hour else run(options)
 
 
 def _add_condense(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +139,12 @@ def _condense(options: argparse.Namespace) -> int:
     from eval.condense import run
 
     return run(options)
+
+
+def _keyframes(options: argparse.Namespace) -> int:
+    from eval.keyframes import keyframes
+
+    return keyframes(options.material, options.out)
 
 
 def _add_clips(parser: argparse.ArgumentParser, frames: int) -> None:

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from eval.tools import say, write_json
+from eval.tools import EvalError, say, write_json
 from gvcodec.search.compressor import DIM, LpComp, Variant
 from gvcodec.search.embedders import Small, lengthened
 from gvcodec.search.making import SHARE, STRIDES, Budget
@@ -89,7 +89,6 @@ def join(parts: Sequence[Vectors], frames: Sequence[int], sizes: Sequence[int], 
     return Joined(np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent, sum(sizes) + budget.spent)
 
 
-@torch.inference_mode()
 def by_network(model: LpComp) -> Callable[[torch.Tensor], Vectors]:
     def vectors(tokens: torch.Tensor) -> Vectors:
         with torch.inference_mode():
@@ -196,51 +195,68 @@ def needles(vectors: Callable[[torch.Tensor], Vectors], clips: Sequence[Clip], s
     return found / len(chosen)
 
 
-def evaluate(folder: Path, manifest: Path, seeds: int, steps: int, ablations: int, out: Path) -> list[dict[str, Any]]:
-    """Questions summed up by (method, q, seed). Seeds whose results are in `out` are not done again."""
+def evaluate(
+    folder: Path, manifest: Path, seeds: int, steps: int, ablations: int, out: Path
+) -> list[dict[str, Any]]:
+    """Questions summed up by (method, q, seed). What is in `out` is not done again; variants come behind the main rows."""
     clips = read_material(folder, manifest)
+    out.mkdir(parents=True, exist_ok=True)
+    names = list(LEARNED)
+    jobs = [(seed, "main", names[:2]) for seed in range(seeds)]
+    jobs += [(seed, f"variant{n}", [name]) for seed in range(ablations) for n, name in enumerate(names[2:])]
     everything: list[dict[str, Any]] = []
-    for seed in range(seeds):
-        kept = out / f"seed{seed}.json"
-        if kept.is_file():
-            everything += json.loads(kept.read_text())
-            continue
-        results: list[dict[str, Any]] = []
-        learned, held = split(clips, seed, _HELD)
-        rng = np.random.default_rng(seed)
-        held = [held[n] for n in rng.permutation(len(held))]
-        models = {name: train(learned, variant, seed, 0) for name, variant in FREE.items()}
-        wanted = dict(LEARNED) if seed < ablations else dict(list(LEARNED.items())[:2])
-        for name, variant in wanted.items():
-            say(f"seed {seed}: {name}")
-            models[name] = train(learned, variant, seed, steps)
-        asked = {name: [by_network(model)(c.asked.flatten(0, 1)).reshape(3, 2, DIM) for c in held] for name, model in models.items()}
-        tiny = [thumbnails(clip, folder) for clip in held]
-        at = [clip.asked_at.numpy() for clip in held]
-        for form, q in enumerate(QUALITIES, 1):
-            sizes = [(folder / f"{clip.name}.q{q}.gvc").stat().st_size for clip in held]
-            frames = [STRIDE * clip.forms.shape[1] for clip in held]
-
-            def note(name: str, rows: list[dict[str, Any]], joined: Joined | None, q: int = q, seed: int = seed, into: list[dict[str, Any]] = results, **more: float) -> None:
-                into.append(_summed_up(rows) | {"method": name, "q": q, "seed": seed, **_cost(joined), **more})
-
-            for name, model in models.items():
-                vectors = by_network(model)
-                joined = join([vectors(clip.forms[form]) for clip in held], frames, sizes)
-                many = needles(vectors, held, sizes, np.random.default_rng(seed)) if name in ("LP-Comp", "mean pooling") else np.nan
-                note(name, ask(joined, asked[name], at), joined, needles=many)
-                if name == "LP-Comp":
-                    note("LP-Comp, weights that add up to 1", ask(joined, asked[name], at, summed), joined)
-            joined = join([own for own, _ in tiny], frames, sizes)
-            note("thumbnails of 8 × 8", ask(joined, [own for _, own in tiny], at), joined)
-            note("16 tokens, not compressed", ceiling(models["mean pooling"], held, form), None)
-            noise = [rng.normal(size=(clip.forms.shape[1], DIM)).astype(np.float32) * 3 for clip in held]
-            joined = join(noise, frames, sizes)
-            note("random", ask(joined, [rng.normal(size=(3, 2, DIM)) for _ in held], at), joined)
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(kept, results)
-        everything += results
+    for seed, group, wanted in jobs:
+        kept = out / f"{group}-{seed}.json"
+        if not kept.is_file():
+            say(f"seed {seed}: {', '.join(wanted)}")
+            write_json(kept, one_seed(clips, folder, seed, wanted, steps, group == "main"))
+        everything += json.loads(kept.read_text())
     return everything
+
+
+def one_seed(
+    clips: Sequence[Clip], folder: Path, seed: int, wanted: Sequence[str], steps: int, main: bool
+) -> list[dict[str, Any]]:
+    """Rows of the learned methods that are wanted; `main`: and of all that learn nothing."""
+    learned, held = split(clips, seed, _HELD)
+    rng = np.random.default_rng(seed)
+    held = [held[n] for n in rng.permutation(len(held))]
+    models = {name: train(learned, variant, seed, 0) for name, variant in (FREE if main else {}).items()}
+    models |= {name: train(learned, LEARNED[name], seed, steps) for name in wanted}
+    frames, at = [STRIDE * clip.forms.shape[1] for clip in held], [clip.asked_at.numpy() for clip in held]
+    asked = {
+        name: [by_network(model)(c.asked.flatten(0, 1)).reshape(3, 2, DIM) for c in held] for name, model in models.items()
+    }
+    rows: list[dict[str, Any]] = []
+    for form, q in enumerate(QUALITIES, 1):
+        sizes = [(folder / f"{clip.name}.q{q}.gvc").stat().st_size for clip in held]
+        found: dict[str, tuple[list[dict[str, Any]], Joined | None]] = {}
+        for name, model in models.items():
+            joined = join([by_network(model)(clip.forms[form]) for clip in held], frames, sizes)
+            found[name] = ask(joined, asked[name], at), joined
+            if name == "LP-Comp":
+                found["LP-Comp, weights that add up to 1"] = ask(joined, asked[name], at, summed), joined
+        if main:
+            found |= _unlearned(held, folder, frames, sizes, at, rng)
+            found["16 tokens, not compressed"] = ceiling(models["mean pooling"], held, form), None
+        for name, answered in found.items():
+            row = _summed_up(answered[0]) | {"method": name, "q": q, "seed": seed} | _cost(answered[1])
+            if name in ("LP-Comp", "mean pooling"):
+                row["needles"] = needles(by_network(models[name]), held, sizes, np.random.default_rng(seed))
+            rows.append(row)
+    return rows
+
+
+def _unlearned(
+    held: Sequence[Clip], folder: Path, frames: Sequence[int], sizes: Sequence[int], at: Any, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Thumbnails and noise."""
+    tiny = [thumbnails(clip, folder) for clip in held]
+    joined = join([own for own, _ in tiny], frames, sizes)
+    found: dict[str, Any] = {"thumbnails of 8 × 8": (ask(joined, [own for _, own in tiny], at), joined)}
+    noise = [3 * rng.normal(size=(clip.forms.shape[1], DIM)).astype(np.float32) for clip in held]
+    joined = join(noise, frames, sizes)
+    return found | {"random": (ask(joined, [rng.normal(size=(3, 2, DIM)) for _ in held], at), joined)}
 
 
 def _cost(joined: Joined | None) -> dict[str, float]:
@@ -300,8 +316,10 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Writes seedN.json and table.md."""
+    """Writes a JSON a seed, and table.md."""
     torch.set_num_threads(1)
+    if options.manifest is None:
+        raise EvalError("search needs --manifest: which clips are of one source")
     results = evaluate(options.material, options.manifest, options.seeds, options.steps, options.ablations, options.out)
     (options.out / "table.md").write_text(table(results))
     print(table(results))

@@ -26,7 +26,6 @@ from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.search import embedders, files
 from gvcodec.search.making import SHARE, Budget, Summarizer
 from gvcodec.search.ranking import best, distinct, scores
-from gvcodec.search.sheet import shown_time
 from gvcodec.search.summary import Summary, quantised
 from gvcodec.search.thumbnails import area_mean
 from gvcodec.session import run
@@ -382,10 +381,10 @@ def test_a_sheet_has_a_picture_for_each_moment(tmp_path: Path, scenes: list[Plan
     assert cli.main(["summarize", str(path), "--sheet", str(sheet), "-k", "4"]) == 0
     with av.open(str(sheet)) as container:
         picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    assert picture.shape == (48 + 8, 4 * (64 + 4) + 4, 3)
-    assert picture[8:20, 5:30].max() > 200
+    assert picture.shape[1] == 4 + 4 * ((1280 - 4) // 4)
+    assert picture.shape[0] < 300
     assert cli.main(["summarize", str(path), "--sheet", str(tmp_path / "sheet.jpg")]) == 2
-    assert [shown_time(t) for t in (0, 62.04, 3661.26)] == ["0:00.0", "1:02.0", "1:01:01.3"]
+    assert cli.main(["summarize", str(path), "--sheet", str(sheet)]) == 1
 
 
 def test_area_means_of_odd_sizes() -> None:

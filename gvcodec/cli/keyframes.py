@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, integer, limits_of, use_threads
@@ -26,8 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from gvcodec.condense.keyframes import load, scores_of, select
     from gvcodec.condense.sampling import sampled
-    from gvcodec.media.writer import open_writer
-    from gvcodec.search.sheet import shown_time
+    from gvcodec.file_io import PendingFile
+    from gvcodec.media.planes import rgb_from_planes
+    from gvcodec.media.writer import png
+    from gvcodec.streams.sheet import clock
 
     if options.input == "-":
         raise UsageError("keyframes are chosen from a file, not from a pipe")
@@ -42,8 +43,7 @@ def run(options: argparse.Namespace) -> None:
             raise MediaError(f"{options.folder}: {error.strerror}") from error
         wanted = {found.numbers[place] for place in places}
         for number, planes in found.frames(wanted):
-            fmt = replace(found.format, width=planes[0].shape[1], height=planes[0].shape[0])
-            with open_writer(options.folder / f"frame{number:05d}.png", fmt, overwrite=options.overwrite) as writer:
-                writer.write(planes, 0)
+            with PendingFile(options.folder / f"frame{number:05d}.png", options.overwrite) as pending:
+                pending.temporary.write_bytes(png(rgb_from_planes(planes, found.format.colour)))
     for place in places:
-        out(f"{found.numbers[place]:7}  {shown_time(found.seconds[place])}")
+        out(f"{found.numbers[place]:7}  {clock(found.seconds[place])}")

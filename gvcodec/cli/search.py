@@ -28,8 +28,8 @@ from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.search.files import SummarisedFile, opened, streams_in
 from gvcodec.search.queries import Query
 from gvcodec.search.ranking import Moment, best, scores
-from gvcodec.search.sheet import shown_time
 from gvcodec.search.single import write_gop
+from gvcodec.streams.sheet import clock
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
 
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> None:
         return
     for entry in found:
         out(
-            f"{entry['score']:6.3f}  {shown_time(entry['seconds']):>9}  frame {entry['frame']:<7} {entry['file']}"
+            f"{entry['score']:6.3f}  {clock(entry['seconds']):>9}  frame {entry['frame']:<7} {entry['file']}"
         )
     out(
         f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) of {counted(len(paths), 'file')}"

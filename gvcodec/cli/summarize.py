@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from dataclasses import replace
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import (
@@ -19,15 +18,18 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import PendingFile, open_input, open_output, protected
-from gvcodec.media.writer import open_writer
+from gvcodec.media.writer import png
 from gvcodec.messages import counted, say
 from gvcodec.progress import ProgressBar
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.files import opened
 from gvcodec.search.making import SHARE, summarize
 from gvcodec.search.ranking import distinct
-from gvcodec.search.sheet import contact_sheet
+from gvcodec.streams.sheet import sheet
 from gvcodec.video import open_video
+
+#: Pictures in a row of the sheet, and its pixels.
+_COLUMNS, _WIDTH = 4, 1280
 
 HELP = "add a summary for search to a stream, show its most distinct moments"
 
@@ -107,15 +109,11 @@ def _sheet(options: argparse.Namespace) -> None:
             raise UsageError(f"{path}: has no summary (gvcodec summarize adds one)")
         own = next(iter(file.vectors.values()))
         numbers = [int(own.frames[place]) for place in distinct(own.values, options.k)]
-    with open_video(
-        path, fidelity=True, threads=options.threads, limits=limits_of(options)
-    ) as video:
-        tick = video.header.format.time_base
-        pictures = [frame.planes for n in numbers for frame in video.decoded(n, n + 1)]
-        sheet = contact_sheet(pictures, [float(video.pts_of(n) * tick) for n in numbers])
-        fmt = replace(
-            video.header.format, width=sheet[0].shape[1], height=sheet[0].shape[0], bit_depth=8
-        )
-    with protected([path]), open_writer(options.sheet, fmt, overwrite=options.overwrite) as writer:
-        writer.write(sheet, 0)
+    tiles = min(_COLUMNS, len(numbers)), -(-len(numbers) // _COLUMNS)
+    with (
+        protected([path]),
+        PendingFile(options.sheet, options.overwrite) as pending,
+        open_video(path, fidelity=True, threads=options.threads, limits=limits_of(options)) as video,
+    ):
+        pending.temporary.write_bytes(png(sheet(video, tiles, _WIDTH, numbers)[0]))
     say(f"{options.sheet}: {counted(len(numbers), 'moment')} of {path}")

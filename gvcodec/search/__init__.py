@@ -8,7 +8,7 @@ file.
     files        reads only the index and the summary packets of a file
     queries      what is searched for: a picture, a clip, a time in a file, words
     ranking      which moments fit a query best
-    sheet        the most distinct moments of a video as one picture
+    single       one GOP as a stream of its own
 
 `summary`, `files` and `ranking` need NumPy alone. Papers: XComp (one token a frame), QC-Comp
 (segments chosen by the query).

@@ -8,6 +8,7 @@ tile.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,12 @@ _DOTS = dict(
 _DOT = 2
 
 
-def sheet(video: Video, tiles: tuple[int, int], width: int) -> tuple[NDArray[np.uint8], int]:
+def sheet(
+    video: Video, tiles: tuple[int, int], width: int, numbers: Sequence[int] = ()
+) -> tuple[NDArray[np.uint8], int]:
     """A picture (H, `width` at most, 3) of at most so many columns and rows, and how many frames it
-    shows."""
-    numbers = shown(video, tiles[0] * tiles[1])
+    shows: those of `numbers`, or else some evenly spread over the video."""
+    numbers = numbers or shown(video, tiles[0] * tiles[1])
     columns = min(tiles[0], len(numbers))
     scaler = _scaler(video.header.format, (width - _GAP) // columns - _GAP)
     high, wide = scaler.format.height, scaler.format.width
