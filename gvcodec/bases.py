@@ -223,6 +223,12 @@ def names() -> tuple[str, ...]:
     return tuple(_BASES)
 
 
+def reordered(name: str) -> bool:
+    """Whether packets of a base come in another order than its frames are shown."""
+    standard = base_of(name).standard
+    return standard is not None and standard.reordered
+
+
 def painted() -> tuple[str, ...]:
     """Those that renderers know, by their slots; of several in one slot the first."""
     first: dict[int, str] = {}

@@ -8,6 +8,8 @@ from fractions import Fraction
 from gvcodec.bases import COARSEST, base_of, coarsest_q, index_of
 from gvcodec.errors import UsageError
 
+PAINTERS = ("float", "integer")
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
@@ -16,7 +18,7 @@ class EncoderConfig:
     but with av1 smaller beyond `q` 63, and where it is given av1 ends at 63; `tune_steps`
     steps for fitting the renderer to the video, however long they take; `tune` seconds instead, 0 = off; `tune_parts` how many parts of the renderer
     may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network whose features it compares, "vgg" or "small", "" = the former where its
-    weights are found; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
+    weights are found; `painter` "float", or "integer", whose painted samples are the same on every machine; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
     `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
     decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
     frame (klt, tokens), "uniform", "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
@@ -33,6 +35,7 @@ class EncoderConfig:
     tune_steps: int = 60
     tune_parts: int = 0
     tune_by: str = ""
+    painter: str = "float"
     keyint: int = 240
     low_delay: bool = False
     threads: int = 0

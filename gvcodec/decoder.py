@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec import decoding_limits, factory
+from gvcodec.bases import base_of, reordered
 from gvcodec.bitstream import (
     LOOP_HASH_BYTES,
     Kind,
@@ -108,6 +109,12 @@ class Decoder(Shared):
         self._tracks_held = 0
         self._structure = factory.structure_decoder(header, threads, models, low_delay)
         self._painter = factory.painter(header, threads, models, device) if paints else None
+        exact = self._painter is not None and self._painter.exact and not base_of(header.base).torch
+        #: Painted frames so far, None where their samples are not the same everywhere or the first are left out.
+        self._painted_hash = hashlib.sha256() if exact else None
+        self._painted_wanted: bytes | None = None
+        #: Bytes of packets whose frames were not shown yet, by frame; none where they are in another order.
+        self._sizes: dict[int, int] = {}
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         self._tuned: bytes | None = None
@@ -140,6 +147,14 @@ class Decoder(Shared):
         """Hash of the loop frames so far, as at the end of a stream."""
         return self._hash.digest()[:LOOP_HASH_BYTES]
 
+    @property
+    @in_turn
+    def painted_hash(self) -> bytes | None:
+        """Hash of the painted frames so far, as in a `painted` packet; what that says where it cannot be told."""
+        if self._painted_hash is None or self.concealed:
+            return self._painted_wanted
+        return self._painted_hash.digest()[:LOOP_HASH_BYTES]
+
     @in_turn
     def restart(self, frame: int) -> None:
         """Go on at the GOP whose first frame has this number. Frames not yet received are
@@ -152,6 +167,8 @@ class Decoder(Shared):
         self._sent = self._shown = frame
         self._started = False
         self._tuned = None
+        self._painted_hash = None
+        self._sizes.clear()
 
     @in_turn
     def send_packet(self, packet: Packet) -> None:
@@ -164,6 +181,8 @@ class Decoder(Shared):
             self._take_tracks(packet.payload)
         elif packet.kind is Kind.METADATA:
             self._take_metadata(packet.payload)
+        elif packet.kind is Kind.PAINTED:
+            self._painted_wanted = packet.payload
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise WrongModelError(
                 "the painted picture needs a newer version of gvcodec; --fidelity gives the loop frames"
@@ -178,6 +197,9 @@ class Decoder(Shared):
                 self._started = True
             elif not self._started:
                 raise DamagedStreamError("decoding has to start at a keyframe")
+            if not reordered(self.header.base):
+                self._sizes[self._sent] = len(packet.payload)
+            self._painted_wanted = None
             self._sent += 1
             self._show(self._structure.send(packet.payload, key))
 
@@ -238,6 +260,8 @@ class Decoder(Shared):
         """Raises `VerificationError` when the loop frames differ from the encoder's."""
         if loop_hash is not None and self.loop_hash != loop_hash:
             raise VerificationError("decoded frames differ from the encoder's (loop hash)")
+        if self._painted_wanted not in (None, self.painted_hash):
+            raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
     def _ready(self) -> Iterator[DecodedFrame]:
         while self._frames:
@@ -254,15 +278,20 @@ class Decoder(Shared):
                 if self._painter is not None:
                     self._painter.start_gop(tuned)
             loop = self._loops.popleft()
-            self._last = DecodedFrame(self._painted(loop), self._timing.receive(), loop)
+            painted = self._painted(loop, self._sizes.pop(self._shown, 0))
+            self._last = DecodedFrame(painted, self._timing.receive(), loop)
             self._frames.append(self._last)
             self._shown += 1
 
-    def _painted(self, loop: Planes) -> Planes:
-        if self._painter is None or self._only_check:
+    def _painted(self, loop: Planes, size: int) -> Planes:
+        if self._painter is None or self._only_check and self._painted_hash is None:
             return loop
         try:
-            return self._painter.paint(loop)
+            painted = self._painter.paint(loop, size)
+            if self._painted_hash is not None:
+                for part in hashed(painted):
+                    self._painted_hash.update(part)
+            return painted
         except RuntimeError as error:
             if "allocate memory" not in str(error):
                 raise

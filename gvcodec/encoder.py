@@ -23,9 +23,9 @@ import numpy as np
 
 from gvcodec import factory
 from gvcodec.appearance.tuning_samples import Gop, Reservoir, part_limit
-from gvcodec.bases import base_of
+from gvcodec.bases import base_of, reordered
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.config import EncoderConfig
+from gvcodec.config import PAINTERS, EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.sharing import Shared, in_turn
 from gvcodec.shifted import ShiftedEncoder
@@ -109,7 +109,9 @@ class Encoder(Shared):
         if config.shift and (base.standard is None or config.low_delay):
             raise UsageError("shift is for av1, hevc and vvc, and not for low delay")
         self.notes: list[str] = []
-        appearance, reason = factory.appearance_id(config.base)
+        if config.painter not in PAINTERS:
+            raise UsageError(f"painter is {' or '.join(PAINTERS)}")
+        appearance, reason = factory.appearance_id(config.base, config.painter)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
@@ -140,6 +142,8 @@ class Encoder(Shared):
         self._exact = 0
         self._released = 0
         self._sent = 0
+        #: Bytes of packets whose frames are not released yet, by frame; none where they are in another order.
+        self._sizes: dict[int, int] = {}
         #: Frame packets made so far and bytes of their payloads.
         self.coded_frames = 0
         self.coded_bytes = 0
@@ -254,14 +258,17 @@ class Encoder(Shared):
                 self._gops.append(Gop(self.coded_frames))
             self._gops[-1].size += len(packet.payload)
             self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+            if not reordered(self._config.base):
+                self._sizes[self.coded_frames] = len(packet.payload)
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
             if self._progress is not None:
                 self._progress.coded(self.coded_frames, self.coded_bytes)
         for loop in coded.loops:
             self._measure(loop, self._sources.popleft())
+            size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
-                self._samples.send_loop(self._released, loop)
+                self._samples.send_loop(self._released, loop, size)
             self._released += 1
 
     def _measure(self, loop: Planes, source: Plane) -> None:

@@ -21,6 +21,7 @@ from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.appearance import Painter
+    from gvcodec.appearance.integer_video import IntegerVideo
     from gvcodec.appearance.shift import Critic
     from gvcodec.appearance.tuning_samples import Part
     from gvcodec.config import EncoderConfig
@@ -72,9 +73,9 @@ def can_paint() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def appearance_id(base: str) -> tuple[bytes | None, str]:
+def appearance_id(base: str, painter: str = "float") -> tuple[bytes | None, str]:
     """Eight bytes that name the checkpoint at hand for a base, or None and why nothing can be
-    painted."""
+    painted. `painter`: "float" or "integer"."""
     if base_of(base).slot is None:
         return None, ""  # no renderer has learned its pictures
     if not can_paint():
@@ -82,15 +83,15 @@ def appearance_id(base: str) -> tuple[bytes | None, str]:
     from gvcodec.appearance import checkpoint_id, find_checkpoint
 
     try:
-        return checkpoint_id(find_checkpoint(base=base)), ""
+        return checkpoint_id(find_checkpoint(base=base, painter=painter)), ""
     except MediaError as error:
         return None, f"no appearance layer: {error}"
 
 
 def painter(
     header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu"
-) -> Painter:
-    """The renderer of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch
+) -> Painter | IntegerVideo:
+    """The painter of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch
     is missing or it has appearance tokens, `UsageError` for a device that is not there."""
     if header.appearance_id is None or not can_paint():
         raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
@@ -100,8 +101,23 @@ def painter(
         )
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
     from gvcodec.appearance import Painter
+    from gvcodec.appearance.checkpoint import is_integer
 
+    if is_integer(checkpoint):
+        from gvcodec.appearance.integer_video import IntegerVideo
+
+        count = threads_of(threads)
+        return IntegerVideo(header.format, header.base, header.scale, header.q, checkpoint, count)
     return Painter(header.format, header.base, header.scale, header.q, checkpoint, threads, device)
+
+
+def paints_exactly(header: SequenceHeader) -> bool:
+    """Whether painted samples are the same on every machine: by the integer painter, of integers."""
+    if header.appearance_id is None or base_of(header.base).torch or not can_paint():
+        return False
+    from gvcodec.appearance.checkpoint import is_integer
+
+    return is_integer(find_model(header.appearance_id, "the renderer of this stream"))
 
 
 def critic(fmt: VideoFormat, leader: str) -> tuple[Critic | None, str]:
@@ -148,9 +164,10 @@ def tune(
     done."""
     from gvcodec.appearance import find_checkpoint
     from gvcodec.appearance import tune as fit
+    from gvcodec.appearance.integer_model import rate
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
-    checkpoint = find_checkpoint(base=base)
+    checkpoint = find_checkpoint(base=base, painter=config.painter)
     tuned: dict[int, bytes] = {}
     before: bytes | None = None
     with warnings.catch_warnings(record=True) as raised:
@@ -173,6 +190,7 @@ def tune(
                 groups=config.tune_parts or None,
                 before=before,
                 leader=config.tune_by,
+                own=[[rate(size, fmt.width, fmt.height) for size in run] for run in part.sizes],
             )
             if found is not None:
                 tuned[part.first] = before = found

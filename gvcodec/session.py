@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from gvcodec.bitstream import Packet, Writer
+from gvcodec import factory
+from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
+from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import Limits
 from gvcodec.encoder import Encoder
 from gvcodec.types import Planes
 
@@ -45,11 +48,14 @@ def run(
     packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
     source raise."""
     writer = Writer(output, encoder.header)
+    painted = _Painted(encoder.header) if factory.paints_exactly(encoder.header) else None
 
     def drain(last: bool = False) -> None:
         before = writer.size
         for packet in _packets(encoder, summary, last):
             writer.write(packet)
+            if painted is not None:
+                painted.send(packet)
             if written is not None:
                 written(packet)
         if writer.size > before:
@@ -71,8 +77,33 @@ def run(
         encoder.send_tracks(tracks.take())
     encoder.flush()
     drain(last=True)
+    if painted is not None:
+        writer.write(painted.finish())
     writer.finish(encoder.loop_hash)
     return writer
+
+
+class _Painted:
+    """Decodes and paints what was written, for the `painted` packet at its end."""
+
+    def __init__(self, header: SequenceHeader) -> None:
+        self._decoder = Decoder(header, limits=Limits(max_pixels=1 << 26))
+
+    def send(self, packet: Packet) -> None:
+        if packet.is_frame or packet.kind in (Kind.TUNE, Kind.TIMING):
+            self._decoder.send_packet(packet)
+        self._forget()
+
+    def finish(self) -> Packet:
+        self._decoder.flush()
+        self._forget()
+        painted = self._decoder.painted_hash
+        assert painted is not None
+        return Packet(Kind.PAINTED, painted)
+
+    def _forget(self) -> None:
+        while self._decoder.receive_frame() is not None:
+            pass
 
 
 def _packets(encoder: Encoder, summary: Summary | None, last: bool) -> Iterator[Packet]:

@@ -2,7 +2,8 @@
 one stands in every stream.
 
 `base.safetensors` paints on every base; where a base has a renderer of its own,
-`base-BASE.safetensors`, that is taken.
+`base-BASE.safetensors`, that is taken. The integer painter's are `painter.safetensors` and
+`painter-BASE.safetensors`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gvcodec.models import CHECKPOINT_VARIABLE, model_id, save_weights, shipped_
 if TYPE_CHECKING:
     from torch import nn
 
+    from gvcodec.appearance.integer_twin import IntegerRenderer
     from gvcodec.appearance.renderer import Renderer
 
 #: Sizes that files of renderers without tokens name although they mean nothing.
@@ -26,13 +28,14 @@ _GONE = ("tokens", "token_channels", "token_width", "memory")
 Module = TypeVar("Module", bound="nn.Module")
 
 
-def find_checkpoint(path: Path | None = None, base: str = "") -> Path:
+def find_checkpoint(path: Path | None = None, base: str = "", painter: str = "float") -> Path:
     """The checkpoint to use: `path`, $GVCODEC_CHECKPOINT, or that in `checkpoints/` of the checkout
-    or inside the package, best one for `base`.
+    or inside the package, best one for `base`. `painter`: "float" or "integer".
 
     Raises `MediaError` when there is none."""
     named = path or os.environ.get(CHECKPOINT_VARIABLE)
-    names = [f"base-{base}.safetensors"] * bool(base) + ["base.safetensors"]
+    stem = "painter" if painter == "integer" else "base"
+    names = [f"{stem}-{base}.safetensors"] * bool(base) + [f"{stem}.safetensors"]
     places = (
         [Path(named)]
         if named
@@ -79,6 +82,25 @@ def read_module(
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise MediaError(f"{path}: not {what} ({error})") from None
     return module.eval().requires_grad_(False)
+
+
+def is_integer(path: Path) -> bool:
+    """Whether a file of a painter is one of the integer painter. Raises `MediaError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return "painter" in (file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise MediaError(f"{path}: not a painter ({error})") from None
+
+
+def load_painter(path: Path | None = None) -> Renderer | IntegerRenderer:
+    """The renderer of a file, or the twin of the integer painter. Raises `MediaError`."""
+    from gvcodec.appearance.integer_twin import IntegerRenderer
+
+    found = find_checkpoint(path)
+    return IntegerRenderer.load(found) if is_integer(found) else load_checkpoint(found)
 
 
 def load_checkpoint(path: Path | None = None) -> Renderer:

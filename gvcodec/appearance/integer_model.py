@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bases import painted
+from gvcodec.bases import base_of
 from gvcodec.errors import MediaError
 
 Ints = NDArray[np.int32]
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
-CONDITION = 2 + len(painted()) + len(SCALES) + 1
+SLOTS = 4  # of bases
+CONDITION = 2 + SLOTS + len(SCALES) + 1
 HEADS = 15  # gains, their ratios, amplitudes, their ratios (3 each), tint (2), keep
 ZERO, MIDDLE = 8, 64  # zero points: of activations, and of signals, views and depthwise sums
 
@@ -76,12 +77,16 @@ class Layer:
 
 
 def condition(base: str, scale: Fraction, q: int) -> Ints:
-    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's."""
+    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's. Raises
+    `ValueError` for a base that is not painted."""
     x = np.zeros(CONDITION, np.int32)
     x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
-    x[2 + painted().index(base)] = 256
+    slot = base_of(base).slot
+    if slot is None:
+        raise ValueError(f"base {base} is not painted")
+    x[2 + slot] = 256
     nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
-    x[2 + len(painted()) + nearest] = 256
+    x[2 + SLOTS + nearest] = 256
     return x
 
 

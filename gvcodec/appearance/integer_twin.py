@@ -334,6 +334,15 @@ class IntegerRenderer(nn.Module):
         painted = (luma + halved(detail, 3)) / PEAK, (chroma + halved(tint, 3)) / PEAK
         return *painted, RenderState(luma, noise, detail, tint)
 
+    def grids(self) -> dict[str, Tensor]:
+        """What one whole number of a parameter is worth, by name, to be broadcast."""
+        found: dict[str, Tensor] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                found[f"{name}.weight"] = module.grid.view(-1, 1, 1, 1)
+                found[f"{name}.bias"] = module.unit
+        return found
+
     @torch.no_grad()
     def integers(self) -> dict[str, Any]:
         """What `integer.Model.of` takes."""

@@ -40,6 +40,8 @@ class Painter:
     is torch's name of where to paint. Raises `UsageError` for
     arguments out of range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError` in `start_gop`."""
 
+    exact = False
+
     def __init__(
         self,
         fmt: VideoFormat,
@@ -79,8 +81,8 @@ class Painter:
         self._before = None
 
     @torch.inference_mode()
-    def paint(self, loop: Planes) -> Planes:
-        """The rendered picture of the next loop frame."""
+    def paint(self, loop: Planes, size: int = 0) -> Planes:
+        """The rendered picture of the next loop frame. `size` is for other painters."""
         if loop[0].shape != self._size:
             raise UsageError(
                 f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}"

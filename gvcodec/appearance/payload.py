@@ -12,6 +12,7 @@ Every way in which bytes can be wrong ends in `DamagedStreamError`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from torch import Tensor
 from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.weight_coder import Decoder, Encoder
 from gvcodec.errors import DamagedStreamError
+
+if TYPE_CHECKING:
+    from gvcodec.appearance.integer_twin import IntegerRenderer
 
 IDENTITY = b"\0"
 #: The base renderer, after a change of it.
@@ -37,6 +41,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 )
 LIMIT = 127
 _EMPTY, _LOWEST, _HIGHEST = 255, 8, 80
+STEPS, INTEGER_STEPS = range(_LOWEST, _HIGHEST + 1), range(21)
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,39 @@ def pack(deltas: list[Delta]) -> bytes:
     return head + coder.finish()
 
 
-def unpack(payload: bytes, renderer: Renderer) -> dict[str, Tensor] | None:
+class Steps:
+    """Steps of a renderer's deltas: powers of 2^(1/4), for the integer painter whole numbers of its
+    grid times powers of two."""
+
+    def __init__(self, renderer: Renderer | IntegerRenderer) -> None:
+        self._grids = None if isinstance(renderer, Renderer) else renderer.grids()
+        self.range = STEPS if self._grids is None else INTEGER_STEPS
+
+    def exponent(self, name: str, step: float) -> int:
+        """The byte of the step nearest to `step`."""
+        if self._grids is None:
+            return exponent_for(step)
+        near = round(float(np.log2(max(step, 1e-12) / float(self._grids[name].mean()))))
+        return int(np.clip(near, INTEGER_STEPS[0], INTEGER_STEPS[-1]))
+
+    def unit(self, name: str, exponent: int) -> Tensor | float:
+        """Size of a step, to be broadcast over the tensor."""
+        if self._grids is None:
+            return step_of(exponent)
+        return self._grids[name] * float(2**exponent)
+
+
+def unpack(payload: bytes, renderer: Renderer | IntegerRenderer) -> dict[str, Tensor] | None:
     """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
     shapes = {name: weight.shape for name, weight in renderer.named_parameters()}
-    sizes = {name: shape.numel() for name, shape in shapes.items()}
-    found = read(payload, sizes, range(_LOWEST, _HIGHEST + 1))
+    sizes, steps = {name: shape.numel() for name, shape in shapes.items()}, Steps(renderer)
+    found = read(payload, sizes, steps.range)
     if found is None:
         return None
     return {
-        d.name: torch.from_numpy(d.values).float().mul_(step_of(d.exponent)).reshape(shapes[d.name])
+        d.name: torch.from_numpy(d.values).float().reshape(shapes[d.name])
+        * steps.unit(d.name, d.exponent)
         for d in found
     }
 

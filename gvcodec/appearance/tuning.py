@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 
 from gvcodec.appearance import perceptual
-from gvcodec.appearance.checkpoint import load_checkpoint
+from gvcodec.appearance.checkpoint import load_painter
+from gvcodec.appearance.integer_twin import IntegerRenderer
 from gvcodec.appearance.motion import BLOCK, search
 from gvcodec.appearance.payload import (
     BASE,
@@ -38,9 +39,8 @@ from gvcodec.appearance.payload import (
     LIMIT,
     RATE_SLOPE,
     Delta,
-    exponent_for,
+    Steps,
     pack,
-    step_of,
     unpack,
 )
 from gvcodec.appearance.planes import to_tensors
@@ -68,16 +68,21 @@ _HURRIED_FACTOR = 0.2
 _LOOKS, _LEAST_GAIN = (20, 25), 0.001
 
 Progress = Callable[[str], None]
-Run = tuple[
-    Tensor, Tensor, Tensor, Tensor, Tensor
-]  # loop luma, loop chroma, source luma, source chroma, vectors; T first
+#: Loop luma, loop chroma, source luma, source chroma, vectors, own entries; T first.
+Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+AnyRenderer = Renderer | IntegerRenderer
+#: Weight of the guard that stands for judges with masking, where the integer painter is tuned.
+_CONTRAST = 0.5
 
 
-def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
-    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run."""
+def _prepare(
+    samples: Sequence[list[tuple[Planes, Planes]]], own: Sequence[Sequence[int]] | None = None
+) -> list[Run]:
+    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run. `own`: entries
+    of the condition that belong to the frames."""
     longest = max(len(sample) for sample in samples)
     runs = []
-    for sample in samples:
+    for number, sample in enumerate(samples):
         if len(sample) < longest:  # the last run of a clip may be cut short
             continue
         loops, sources = (
@@ -95,11 +100,12 @@ def _prepare(samples: Sequence[list[tuple[Planes, Planes]]]) -> list[Run]:
             for frames in (loops, sources)
             for k in (0, 1)
         ]
-        runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors)))
+        entries = torch.tensor(own[number] if own else [0] * longest, dtype=torch.float32)
+        runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors), entries))
     return runs
 
 
-def _changed(renderer: Renderer, deltas: dict[str, Tensor]) -> Renderer:
+def _changed(renderer: AnyRenderer, deltas: dict[str, Tensor]) -> AnyRenderer:
     """A renderer with these deltas added."""
     other = copy.deepcopy(renderer)
     with torch.no_grad():
@@ -137,7 +143,7 @@ class _Pool:
             )
             loop, tint, source, source_tint, vectors = (
                 x[:, :, area[0], area[1]][None]
-                for x, area in zip(runs[number], (full, half, full, half, blocks), strict=True)
+                for x, area in zip(runs[number][:5], (full, half, full, half, blocks), strict=True)
             )
             self.crops.append(
                 Batch(
@@ -147,6 +153,7 @@ class _Pool:
                     conditions,
                     torch.zeros(1, dtype=torch.long),
                     torch.zeros(1),
+                    runs[number][5][None],
                 )
             )
 
@@ -165,7 +172,7 @@ class _Pool:
             (planes[2], planes[3]),
             *(
                 torch.cat([getattr(c, name) for c in crops])
-                for name in ("vectors", "condition", "rate_class", "bpp")
+                for name in ("vectors", "condition", "rate_class", "bpp", "own")
             ),
         )
         for n in numbers:
@@ -193,7 +200,7 @@ class Tuner:
 
     def __init__(
         self,
-        base: Renderer,
+        base: AnyRenderer,
         runs: list[Run],
         conditions: Tensor,
         objective: Objective,
@@ -202,7 +209,7 @@ class Tuner:
         seed: int,
     ) -> None:
         """`objective`: see `make_objective`; `groups`: how many of `payload.GROUPS` move."""
-        self.base, self.renderer = base, copy.deepcopy(base)
+        self.base, self.renderer, self.scheme = base, copy.deepcopy(base), Steps(base)
         self.names = [name for group in GROUPS[:groups] for name in group]
         parameters = dict(self.renderer.named_parameters())
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
@@ -251,7 +258,7 @@ class Tuner:
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
     @torch.inference_mode()
-    def judge(self, renderer: Renderer | None) -> float:
+    def judge(self, renderer: AnyRenderer | None) -> float:
         """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a renderer or (None) of the
         loop frames."""
         total = 0.0
@@ -270,7 +277,7 @@ class Tuner:
             for name, w in self.weights.items()
         }
         return {
-            name: exponent_for(factor * 3e-4 / math.sqrt(float(m) + 1e-12))
+            name: self.scheme.exponent(name, factor * 3e-4 / math.sqrt(float(m) + 1e-12))
             for name, m in moments.items()
         }
 
@@ -278,14 +285,13 @@ class Tuner:
         """Round the deltas, leave the rounded ones in the renderer, return the payload."""
         coded = []
         for name, delta in self.deltas().items():
-            values = torch.round(delta / step_of(exponents[name])).clamp(-LIMIT, LIMIT)
+            unit = self.scheme.unit(name, exponents[name])
+            values = torch.round(delta / unit).clamp(-LIMIT, LIMIT)
             coded.append(Delta(name, values.long().flatten().numpy(), exponents[name]))
         self.set_deltas(
             {
-                d.name: torch.from_numpy(d.values)
-                .float()
-                .mul(step_of(d.exponent))
-                .reshape(self.origin[d.name].shape)
+                d.name: torch.from_numpy(d.values).float().reshape(self.origin[d.name].shape)
+                * self.scheme.unit(d.name, d.exponent)
                 for d in coded
             }
         )
@@ -323,6 +329,7 @@ def tune(
     groups: int | None = None,
     before: bytes | None = None,
     leader: str = "",
+    own: Sequence[Sequence[int]] | None = None,
 ) -> bytes | None:
     """Fit the renderer to a video; returns the payload of a `tune` packet, or None where the base
     renderer does as well.
@@ -337,7 +344,8 @@ def tune(
     the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
     `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
     bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
-    without their weights a warning says so and None comes back."""
+    without their weights a warning says so and None comes back. `own`: each sample's frames' own
+    entries of the condition, `integer_model.rate` of their packets."""
     begin = time.monotonic()
     reason, leading = "", None
     if not samples:
@@ -367,11 +375,13 @@ def tune(
             progress(text)
         tell()
 
-    renderer, size = load_checkpoint(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
+    renderer, size = load_painter(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
     objective = make_objective(fmt, leading[1])
+    if isinstance(renderer, IntegerRenderer):
+        objective.contrast = _CONTRAST
     tuner = Tuner(
-        renderer, _prepare(samples), condition(base, scale, q), objective, groups, _RATE, seed
+        renderer, _prepare(samples, own), condition(base, scale, q), objective, groups, _RATE, seed
     )
     say(f"tuning: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
 

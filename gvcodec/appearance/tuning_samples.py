@@ -9,7 +9,7 @@ them lower the loss by 0.9 %, 180 by no more; 20 for each by 1.8, 60 by 2.9 %.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gvcodec.types import Planes, VideoFormat
@@ -37,11 +37,12 @@ class Gop:
 @dataclass(frozen=True, slots=True)
 class Part:
     """Number of the first frame, samples and bytes of GOPs that share tuned weights. A sample: a
-    run of (loop, source)."""
+    run of (loop, source). `sizes`: bytes of the packet of each frame of the samples, 0 = unknown."""
 
     first: int
     samples: list[Sample]
     size: int
+    sizes: list[list[int]] = field(default_factory=list)
 
 
 def part_limit(config: EncoderConfig) -> int:
@@ -71,6 +72,7 @@ class Reservoir:
         self._parts = max(1, min(parts, self._runs // _RUNS))
         self._stride = self.RUN
         self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
+        self._sizes: dict[int, int] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
         if number // self._stride >= self._runs:
@@ -79,8 +81,9 @@ class Reservoir:
         if self._wanted(number):
             self._pairs[number] = (None, planes)
 
-    def send_loop(self, number: int, planes: Planes) -> None:
+    def send_loop(self, number: int, planes: Planes, size: int = 0) -> None:
         if number in self._pairs:
+            self._sizes[number] = size
             self._pairs[number] = (planes, self._pairs[number][1])
 
     def parts(self, gops: Sequence[Gop], frames: int) -> list[Part]:
@@ -93,13 +96,13 @@ class Reservoir:
         parts = []
         for start, end in zip(starts, [*starts[1:], frames], strict=True):
             inside = [
-                run for first, run in runs.items() if start <= first and first + len(run) <= end
+                first for first, run in runs.items() if start <= first and first + len(run) <= end
             ]
             while len(inside) > self._runs_a_part:
                 inside = inside[::2]
-            parts.append(
-                Part(start, inside, sum(gop.size for gop in gops if start <= gop.first < end))
-            )
+            size = sum(gop.size for gop in gops if start <= gop.first < end)
+            sizes = [[self._sizes[n] for n in range(first, first + len(runs[first]))] for first in inside]
+            parts.append(Part(start, [runs[first] for first in inside], size, sizes))
         return parts
 
     def _wanted(self, number: int) -> bool:

@@ -81,7 +81,7 @@ def make_settings(
     if "lpips" in metrics:
         require_metric(Target("lpips", 1.0))
     config.settled()
-    appearance, _ = factory.appearance_id(config.base)
+    appearance, _ = factory.appearance_id(config.base, config.painter)
     if config.tunes and appearance:
         known = replace(config, threads=0, tune_by=_leader(config))
     else:

@@ -49,6 +49,7 @@ that of zlib.
                                 then its title, UTF-8 (any number of chapters);  3 mastering display (SMPTE ST 2086): var x and var y
                                 of red, green, blue, white in 1/50000, var largest and var least luminance in 1/10000 cd/m²;
                                 4 var largest and var mean content light level in cd/m². Others are skipped
+            type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
             A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
             loop frames only.
 
@@ -69,6 +70,8 @@ Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of
 display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens
 these are the keyframes' samples; of other frames the count of tokens of each window (u8), then all
 tokens (s32, zero behind the count), window by window.
+
+Painted hash: the same of all painted frames. A stream that was cut or joined has none.
 
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
 packet. `Salvage` reads it all the same and says what is lost.

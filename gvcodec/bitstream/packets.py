@@ -51,6 +51,7 @@ class Kind(IntEnum):
     SUMMARY = _FIRST_SKIPPABLE
     SCORE = _FIRST_SKIPPABLE + 1
     METADATA = _FIRST_SKIPPABLE + 2
+    PAINTED = _FIRST_SKIPPABLE + 3
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)

@@ -25,7 +25,7 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._rate_control import encode_rated
-from gvcodec.config import EncoderConfig
+from gvcodec.config import PAINTERS, EncoderConfig
 from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
 from gvcodec.file_io import open_output
@@ -117,6 +117,12 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
     )
     parser.add_argument(
+        "--painter",
+        choices=PAINTERS,
+        default=PAINTERS[0],
+        help="what paints: integer gives the same samples on every machine, several times as fast (float)",
+    )
+    parser.add_argument(
         "--tune-by",
         choices=("vgg", "small"),
         default="",
@@ -167,6 +173,7 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         tune_steps=options.tune[1],
         tune_parts=options.tune_parts,
         tune_by=options.tune_by,
+        painter=options.painter,
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=getattr(options, "threads", 0),

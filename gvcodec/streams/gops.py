@@ -105,7 +105,7 @@ class GopSource:
                 gop, broken = Gop(self._count, self._tune, [event], summary=self._summary), False
                 self._summary = None
                 self._timing.start_gop()
-            elif gop is not None and event.kind is not Kind.UNKNOWN:
+            elif gop is not None and event.kind not in (Kind.UNKNOWN, Kind.PAINTED):
                 gop.packets.append(event)
         if gop is not None:
             yield self._finished(gop)

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from gvcodec.appearance.motion import BLOCK, search
-from gvcodec.bases import base_of
+from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.reader import VideoReader
@@ -144,8 +144,7 @@ def add_material(
     if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
         return {}
     loop, sizes = encode_clip(source, fmt, base, q, ratio)
-    standard = base_of(base).standard
-    shown = [0.0] * len(loop) if standard is not None and standard.reordered else sizes
+    shown = [0.0] * len(loop) if reordered(base) else sizes
     records = make_records(source, loop, shown, random.Random(seed))
     target = Path(cache, f"{name}.npy")
     partial = target.with_suffix(".part")
