@@ -322,3 +322,91 @@ def test_slider_moves_between_painted_and_base(
         page.until("!player.shown.painted && player.wanted === undefined")
         assert page.run(pixels) == shown[0]
         assert page.errors() == []
+
+
+PAINT = """
+import fs from "node:fs";
+const [, , folder, model, given, tuned, width, height, q, base] = process.argv;
+const { Painter } = await import(folder + "/painter.js");
+const { loadCore, samplesOf } = await import(folder + "/core.js");
+const header = { width: Number(width), height: Number(height), base, scale: 1, q: Number(q) };
+const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") });
+const painter = new Painter(core, new Uint8Array(fs.readFileSync(model)).buffer, header);
+const payload = fs.readFileSync(tuned);
+painter.startGop(payload.length ? new Uint8Array(payload) : null);
+const loops = new Uint16Array(new Uint8Array(fs.readFileSync(given)).buffer);
+const samples = samplesOf(header.width, header.height), out = new Uint16Array(samples);
+const began = performance.now();
+for (let n = 0; n < loops.length / samples; ++n) {
+  painter.paint(loops.subarray(n * samples, (n + 1) * samples), 1000 * n, out);
+  fs.appendFileSync(given + ".painted", new Uint8Array(out.buffer));
+}
+console.log((loops.length / samples / (performance.now() - began)) * 1000);
+"""
+
+
+def painted_by_page(
+    tmp_path: Path, model: Path, loops: bytes, payload: bytes, *facts: object
+) -> bytes:
+    """Frames that the page's modules paint; `facts`: width, height, q, base."""
+    tmp_path.mkdir(exist_ok=True)
+    for name, data in (("paint.mjs", PAINT.encode()), ("loops", loops), ("tuned", payload)):
+        (tmp_path / name).write_bytes(data)
+    folder = shutil.copytree(
+        page_folder(), tmp_path / "page", ignore=shutil.ignore_patterns("core")
+    )
+    (folder / "package.json").write_text('{"type": "module"}')
+    files = [
+        str(path)
+        for path in (tmp_path / "paint.mjs", folder, model, tmp_path / "loops", tmp_path / "tuned")
+    ]
+    command = ["node", *files, *map(str, facts)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    print("frames/s", done.stdout)
+    return (tmp_path / "loops.painted").read_bytes()
+
+
+@needs_node
+@pytest.mark.parametrize(("width", "height"), [(96, 80), (75, 53)])
+def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -> None:
+    pytest.importorskip("torch")
+    import numpy as np
+    from test_integer_painter import frames, twin
+
+    from gvcodec.appearance import integer
+    from gvcodec.appearance.integer_core import CorePainter
+    from gvcodec.appearance.integer_model import Model
+    from gvcodec.appearance.motion import search
+    from gvcodec.appearance.payload import GROUPS, IDENTITY, Delta, pack
+
+    path = tmp_path / "model.safetensors"
+    twin().save(path)
+    model = Model.load(path)
+    loops = frames(width, height, 3)
+    flat = b"".join(plane.tobytes() for planes in loops for plane in planes)
+    rng = np.random.default_rng(0)
+    deltas = {}
+    for name in (*GROUPS[0], *GROUPS[2]):
+        layer, part = name.rsplit(".", 1)
+        count = getattr(model.layers[layer], part).size
+        deltas[name] = (
+            rng.integers(-20, 21, count) * (rng.random(count) < 0.4),
+            6 if part == "bias" else 1,
+        )
+    payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
+    for given, changed in ((b"", model), (payload, model.tuned(deltas))):
+        painter = CorePainter(height, width, 1)
+        painter.start(integer.condition("av1", 1, 40), changed)
+        wanted, before = b"", None
+        for number, planes in enumerate(loops):
+            vectors = None if before is None else search(planes[0], before).numpy()
+            own = integer.rate(1000 * number, width, height)
+            wanted += b"".join(plane.tobytes() for plane in painter.paint(planes, vectors, own))
+            before = planes[0]
+        folder = tmp_path / ("tuned" if given else "plain")
+        assert painted_by_page(folder, path, flat, given, width, height, 40, "av1") == wanted
+    assert (
+        painted_by_page(tmp_path / "identity", path, flat, IDENTITY, width, height, 40, "av1")
+        == flat
+    )

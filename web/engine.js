@@ -11,6 +11,7 @@ import { Damaged } from "./bytes.js";
 import { Stream } from "./container.js";
 import { KltDecoder, loadCore, samplesOf } from "./core.js";
 import { nativeFrames } from "./native.js";
+import { isIntegerPainter, Painter } from "./painter.js";
 import { fetchModel, openSource } from "./source.js";
 
 /** What a page decodes at most: pictures of 4096×2304. */
@@ -18,7 +19,7 @@ const MOST_PIXELS = 4096 * 2304;
 /** Frames that may wait to be hashed; a machine that is slower does not check the hash. */
 const MOST_HASHED = 24;
 
-let stream, decoder, native, current = 0, credits = 0, granted = () => {}, spare = [];
+let stream, decoder, painter, native, current = 0, credits = 0, granted = () => {}, spare = [];
 let hashing = null;
 
 self.onmessage = ({ data }) => {
@@ -57,13 +58,21 @@ async function open({ url, file, native: offered }) {
   } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
   else reason = `pages do not decode ${{ hevc: "H.265", vvc: "H.266", tokens: "base tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
+  if (decoder && header.appearanceId) await openPainter(header).catch(({ message }) => note(`not painted by the page: ${message}`));
   if (problem) note(problem);
   self.postMessage({
     opened: {
-      header, frames, reason, byPage: Boolean(decoder), whole: stream.loopHash,
+      header, frames, reason, byPage: Boolean(decoder), paintsByPage: Boolean(painter), whole: stream.loopHash,
       gops: gops.map(({ first, frames: count, size }) => ({ first, count, size })),
     },
   });
+}
+
+/** Renderers of integers are painted here; older ones, of floats, on the machine that serves the page. */
+async function openPainter(header) {
+  if (header.tokens) return;
+  const model = await fetchModel(header.appearanceId);
+  if (isIntegerPainter(model)) painter = new Painter(await loadCore(), model, header);
 }
 
 /** A klt decoder in the form of the AV1 one. */
@@ -86,7 +95,7 @@ class Klt {
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
 
 async function play(from, token, painted) {
-  if (painted || !decoder) return playNative(from, token, painted);
+  if (!decoder || (painted && !painter)) return playNative(from, token, painted);
   if (from === 0 && stream.loopHash) startHash();
   else stopHash();
   for (let number = gopOf(from); number < stream.gops.length; ++number) {
@@ -95,12 +104,14 @@ async function play(from, token, painted) {
     if (token !== current) return;
     let at = gop.first, began = performance.now();
     try {
+      if (painted) painter.startGop(await stream.tuneOf(number));
       for await (const base of decoder.frames(data.units, room)) {
-        const ms = performance.now() - began;
         if (token !== current) return keep(base.buffer);
         hashed(base);
-        if (at < from) keep(base.buffer);
-        else await send({ frame: at, token, base, painted: null, ms, ...when(data, gop, at) });
+        const shown = painted ? paint(base, data.units[at - gop.first].size) : null;
+        const ms = performance.now() - began;
+        if (at < from) [base, shown].forEach((samples) => samples && keep(samples.buffer));
+        else await send({ frame: at, token, base, painted: shown, ms, ...when(data, gop, at) });
         if (token !== current) return;
         ++at;
         began = performance.now();
@@ -113,6 +124,12 @@ async function play(from, token, painted) {
   }
   endHash();
   self.postMessage({ ended: token });
+}
+
+function paint(base, size) {
+  const out = room();
+  painter.paint(base, size, out);
+  return out;
 }
 
 async function playNative(from, token, painted) {

@@ -57,14 +57,14 @@ class Player {
     this.fit();
     this.graph = new Graph(element("graph"), this);
     this.ahead = Math.max(2, Math.min(MOST_AHEAD, Math.floor(MOST_BYTES / (width * height * 6))));
-    this.canPaint = Boolean(appearanceId && this.native?.paints);
+    this.canPaint = Boolean(appearanceId && (this.paintsByPage || this.native?.paints));
     this.painted = this.canPaint;
     element("paint").hidden = !this.canPaint;
     element("painted").checked = this.painted;
     element("seek").max = this.frames - 1;
     if (this.reason) this.note(`${this.reason}: gvcodec decodes on this machine and sends the frames`);
     if (appearanceId && !this.canPaint) {
-      this.note(this.native?.reason ?? "painted frames come from `gvcodec play` only: these are the base frames");
+      this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
     }
     this.facts = `${this.native?.name ?? ""} ${width}×${height}, ${this.frames} frames, ${bitDepth} bits, base ${base}`;
     this.go(0);
@@ -201,7 +201,9 @@ class Player {
     element("play").textContent = this.playing ? "pause" : "play";
     element("time").textContent = clock(shown?.time ?? 0);
     const decode = s.decode.length ? (1000 * s.decode.length) / Math.max(1, sum(s.decode)) : 0;
-    const source = this.painted || !this.byPage ? "sent by gvcodec on this machine" : header.base === "av1" ? "WebCodecs" : "WebAssembly";
+    const decoder = header.base === "av1" ? "WebCodecs" : "WebAssembly";
+    const sent = !this.byPage || (this.painted && !this.paintsByPage);
+    const source = sent ? "sent by gvcodec on this machine" : this.painted ? `${decoder}, painted by WebAssembly` : decoder;
     const hash = this.verified === null ? "" : this.verified ? " · loop hash verified" : " · LOOP HASH DIFFERS";
     element("facts").textContent = `${this.facts} · ${this.painted ? "painted" : "base frames"}, ${source}${hash}`;
     element("numbers").textContent =

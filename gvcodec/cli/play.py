@@ -72,25 +72,32 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
     with open_input(options.input) as source:
         header = Reader(source, options.input).header
     video, reason = _video(options, header)
+    painted = bool(video and video.painted)
     facts = {
         "name": path.name,
         "decodes": video is not None,
-        "paints": bool(video and video.painted),
+        "paints": painted,
         "reason": reason,
     }
-    files = page_files() | {"/stream": path}
-    if header.base == "klt" and header.structure_id is not None:
-        model = find_model(
-            header.structure_id, "the model of the klt structure layer", options.model
-        )
-        files[f"/models/{header.structure_id.hex()}.safetensors"] = model
-    painted = bool(video and video.painted)
+    files = page_files() | {"/stream": path} | _models(options, header, painted)
     frames = FrameServer(video) if video else None
     with (
         held(header, painted, limits_of(options)),
         PlayerServer(options.port, files, facts, frames) as server,
     ):
         yield server, reason
+
+
+def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
+    """Models that the page may need, by the path of a request."""
+    wanted = {"the renderer of this stream": header.appearance_id if painted else None}
+    if header.base == "klt":
+        wanted["the model of the klt structure layer"] = header.structure_id
+    return {
+        f"/models/{identity.hex()}.safetensors": find_model(identity, what, options.model)
+        for what, identity in wanted.items()
+        if identity is not None
+    }
 
 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:

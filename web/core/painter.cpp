@@ -1,0 +1,147 @@
+// The integer painter as a page calls it, with the motion that it needs. Samples are those of every other machine.
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "klt/motion.hpp"
+#include "klt/tokens.hpp"
+#include "painter/integer.hpp"
+
+namespace {
+
+std::string error;
+
+// Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/appearance/motion.py.
+constexpr int kLarge = 1'000'000, kPenalty = 64;
+
+// Numbers that a page hands over, one behind the other.
+class Numbers {
+ public:
+  Numbers(const int32_t* begin, uint32_t count) : at_(begin), end_(begin + count) {}
+  int32_t next() { return take(1)[0]; }
+  std::vector<int32_t> some(size_t count) {
+    const int32_t* from = take(count);
+    return std::vector<int32_t>(from, from + count);
+  }
+  gv::IntegerLayer layer() {
+    gv::IntegerLayer l;
+    l.outputs = next(), l.inputs = next(), l.side = next();
+    const std::vector<int32_t> weight = some(static_cast<size_t>(l.outputs) * l.inputs * l.side * l.side);
+    l.weight.assign(weight.begin(), weight.end());
+    for (auto* part : {&l.bias, &l.multiplier, &l.shift, &l.step}) *part = some(static_cast<size_t>(l.outputs));
+    return l;
+  }
+
+ private:
+  const int32_t* take(size_t count) {
+    if (count > static_cast<size_t>(end_ - at_)) throw std::invalid_argument("numbers of a painter are missing");
+    at_ += count;
+    return at_ - count;
+  }
+  const int32_t *at_, *end_;
+};
+
+// Luma as motion is searched in it: padded by repeating the edges.
+gv::Plane padded(const uint16_t* luma, int width, int height) {
+  const auto whole = [](int side) { return (side + 15) / 16 * 16; };
+  gv::Plane p(whole(width), whole(height), gv::kMargin);
+  for (int y = 0; y < p.height; ++y) {
+    const uint16_t* from = luma + static_cast<size_t>(std::min(y, height - 1)) * width;
+    std::copy_n(from, width, p.row(y));
+    std::fill(p.row(y) + width, p.row(y) + p.width, from[width - 1]);
+  }
+  p.extend();
+  return p;
+}
+
+gv::Plane halved(const uint16_t* luma, int width, int height) {
+  const int w = width / 2, h = height / 2;
+  std::vector<uint16_t> small(static_cast<size_t>(w) * h);
+  for (int y = 0; y < h; ++y)
+    for (int x = 0; x < w; ++x) {
+      const uint16_t* at = luma + static_cast<size_t>(2 * y) * width + 2 * x;
+      small[static_cast<size_t>(y) * w + x] = static_cast<uint16_t>((at[0] + at[1] + at[width] + at[width + 1] + 2) >> 2);
+    }
+  return padded(small.data(), w, h);
+}
+
+struct Painter {
+  int width, height;
+  bool half, known = false;
+  gv::IntegerPainter painter;
+  gv::Plane before;
+  Painter(int w, int h) : width(w), height(h), half(w * h >= kLarge), painter(w, h, 1) {}
+
+  // (dy, dx) of the blocks of the picture against the frame before.
+  std::vector<int16_t> motion(const gv::Plane& now) const {
+    const gv::Grid grid{now.width / gv::kBlock, now.height / gv::kBlock};
+    const std::vector<int> penalty(static_cast<size_t>(grid.width) * grid.height, kPenalty);
+    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, true, 1);
+    const int rows = gv::ceil_div(height, gv::kBlock), columns = gv::ceil_div(width, gv::kBlock);
+    std::vector<int16_t> out;
+    for (int y = 0; y < rows; ++y)
+      for (int x = 0; x < columns; ++x) {
+        const int row = std::min(y >> half, field.height - 1), column = std::min(x >> half, field.width - 1);
+        const gv::Mv v = field.mv[static_cast<size_t>(row) * field.width + column];
+        const int round = half ? 1 : 2, bits = half ? 1 : 2;
+        out.push_back(static_cast<int16_t>((v.y + round) >> bits));
+        out.push_back(static_cast<int16_t>((v.x + round) >> bits));
+      }
+    return out;
+  }
+};
+
+}  // namespace
+
+extern "C" {
+
+const char* painter_error() { return error.c_str(); }
+
+Painter* painter_open(int width, int height) try {
+  return new Painter(width, height);
+} catch (const std::exception& e) {
+  error = e.what();
+  return nullptr;
+}
+
+void painter_close(Painter* painter) { delete painter; }
+
+// Forgets the past. `numbers`: blocks, entries of the condition, these; ten layers in the order of `IntegerLayers`; for each block
+// depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
+int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
+  Numbers in(numbers, count);
+  const int blocks = in.next(), entries = in.next();
+  const std::vector<int32_t> stream = in.some(static_cast<size_t>(entries));
+  gv::IntegerLayers l;
+  for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head, &l.gate, &l.enter, &l.middle, &l.leave})
+    *layer = in.layer();
+  for (int n = 0; n < blocks; ++n) {
+    gv::IntegerBlock b{in.layer(), in.layer(), in.layer(), {}};
+    b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
+    l.blocks.push_back(std::move(b));
+  }
+  painter->painter.start(l, stream);
+  painter->known = false;
+  return 1;
+} catch (const std::exception& e) {
+  error = e.what();
+  return 0;
+}
+
+// Paints the next frame; planes one behind the other, `own`: the frame's entry of the condition.
+int painter_paint(Painter* painter, const uint16_t* loop, int own, uint16_t* out) try {
+  Painter& p = *painter;
+  const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
+  gv::Plane now = p.half ? halved(loop, p.width, p.height) : padded(loop, p.width, p.height);
+  const std::vector<int16_t> vectors = p.known ? p.motion(now) : std::vector<int16_t>();
+  uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
+  p.painter.paint({{loop, loop + luma, loop + luma + chroma}, p.width, p.height}, p.known ? vectors.data() : nullptr, own, planes);
+  p.before = std::move(now);
+  p.known = true;
+  return 1;
+} catch (const std::exception& e) {
+  error = e.what();
+  return 0;
+}
+
+}  // extern "C"
