@@ -203,12 +203,43 @@ def dies_at_second_input(connection, data: bytes, flips: int, seed: int, start: 
 FUZZ = Path(__file__).parent / "fuzz"
 
 
-@pytest.mark.parametrize("path", sorted((FUZZ / "stream").iterdir()), ids=lambda path: path.name)
-def test_fuzz_corpus_of_streams(path: Path) -> None:
-    import runpy
+PARTS = ("header", "timing", "metadata", "tracks", "tuned", "summary", "standard", "tokens", "varint")
 
-    target = runpy.run_path(str(FUZZ / "stream_fuzz.py"))
-    target["one_input"](path.read_bytes())
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fuzz programs can be imported."""
+    monkeypatch.syspath_prepend(str(FUZZ))
+
+
+@pytest.mark.parametrize("path", sorted((FUZZ / "stream").iterdir()), ids=lambda path: path.name)
+def test_fuzz_corpus_of_streams(path: Path, programs: None) -> None:
+    from stream_fuzz import one_input
+
+    one_input(path.read_bytes())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_fuzz_corpus_of_parts(part: str, programs: None) -> None:
+    from parts_fuzz import one_input
+
+    inputs = sorted((FUZZ / part).iterdir())
+    assert inputs
+    rng = np.random.default_rng(3)
+    for path in inputs:
+        data = path.read_bytes()
+        one_input(part, data)
+        for _ in range(4):
+            changed = bytearray(data or b"0")
+            changed[int(rng.integers(len(changed)))] = int(rng.integers(256))
+            one_input(part, bytes(changed[: int(rng.integers(len(changed) + 1)) or None]))
+
+
+def test_fuzz_corpora_are_small_and_all_known() -> None:
+    from eval.robustness.fuzz import TARGETS
+
+    assert {folder.name for folder in FUZZ.iterdir() if folder.is_dir()} - {"__pycache__"} == {*TARGETS}
+    assert sum(path.stat().st_size for path in FUZZ.rglob("*") if path.is_file()) < 2 << 20
 
 
 @pytest.mark.parametrize("path", sorted((FUZZ / "klt").iterdir()), ids=lambda path: path.name)

@@ -1,4 +1,5 @@
-"""Runs the fuzz targets of the repository for a while: the klt decoder (libFuzzer, sanitizers) and whole streams (atheris)."""
+"""Runs the fuzz targets of the repository for a while: parts of the core (libFuzzer, sanitizers), parts of streams and
+whole ones (atheris)."""
 
 from __future__ import annotations
 
@@ -15,9 +16,24 @@ from typing import Any
 from eval.tools import EvalError
 
 _ROOT = Path(__file__).parents[2]
+_NATIVE = {
+    "klt": "klt decoder",
+    "encoder": "klt encoder, its streams decoded",
+    "streams": "stream coder, two back-ends",
+    "painter": "painter",
+}
+_PARTS = ("header", "timing", "metadata", "tracks", "tuned", "summary", "standard", "tokens", "varint")
+_PROGRAMS = _ROOT / "tests" / "fuzz"
 _TARGETS = {
-    "klt": ([str(_ROOT / "build" / "fuzz" / "klt_fuzz")], "klt decoder, libFuzzer, ASan and UBSan"),
-    "stream": ([sys.executable, str(_ROOT / "tests" / "fuzz" / "stream_fuzz.py")], "streams, atheris"),
+    **{
+        name: ([str(_ROOT / "build" / "fuzz" / f"{name}_fuzz")], f"{what}, libFuzzer, ASan and UBSan")
+        for name, what in _NATIVE.items()
+    },
+    **{
+        name: ([sys.executable, str(_PROGRAMS / "parts_fuzz.py"), name], f"{name}, atheris")
+        for name in _PARTS
+    },
+    "stream": ([sys.executable, str(_PROGRAMS / "stream_fuzz.py")], "whole streams, sealed, atheris"),
 }
 TARGETS = tuple(_TARGETS)
 _BUILD = "cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DGVCODEC_FUZZ=ON && cmake --build build/fuzz"
@@ -27,9 +43,9 @@ _TIMEOUT, _MEGABYTES = 20, 2048
 def run(name: str, seconds: int) -> dict[str, Any]:
     """Executions, coverage, findings and peak memory of one target. What it finds goes to `tests/faulty` by hand, with a name."""
     command, what = _TARGETS[name]
-    if name == "klt" and not Path(command[0]).exists():
+    if name in _NATIVE and not Path(command[0]).exists():
         raise EvalError(f"{command[0]} is not built: {_BUILD}")
-    if name == "stream" and importlib.util.find_spec("atheris") is None:
+    if name not in _NATIVE and importlib.util.find_spec("atheris") is None:
         raise EvalError("atheris is not installed: pip install atheris")
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus"

@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of the container and of everything above it: `python tests/fuzz/stream_fuzz.py CORPUS [libFuzzer options]`.
 
 Needs atheris (`pip install atheris`). Checksums would stop every mutation at once, so an input is a list of packets that is
-sealed with right ones: u8 base (klt, av1, hevc), then { u8 kind, u16 size, payload }; base 255: a raw stream. Decoding,
+sealed with right ones: u8 base (klt, av1, hevc, vvc), then { u8 kind, u16 size, payload }; base 255: a raw stream. Decoding,
 decoding despite damage, taking apart and searching must end with frames or a `GvcodecError`.
 """
 
@@ -14,27 +14,24 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
-if __name__ == "__main__":
-    import atheris
+from parts_fuzz import instrumented
 
-    with atheris.instrument_imports(include=["gvcodec"]):
-        pass
+with instrumented(__name__):
+    from eval.robustness.mutations import sealed_packets
+    from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
+    from gvcodec.decoder import Decoder
+    from gvcodec.errors import GvcodecError
+    from gvcodec.factory import structure_id
+    from gvcodec.media.tracks import TrackReader
+    from gvcodec.search.files import SummarisedFile
+    from gvcodec.search.ranking import best, scores
+    from gvcodec.streams import info
+    from gvcodec.streams.gops import GopSource
+    from gvcodec.types import VideoFormat
 
-from eval.robustness.mutations import sealed_packets
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
-from gvcodec.decoder import Decoder
-from gvcodec.errors import GvcodecError
-from gvcodec.factory import structure_id
-from gvcodec.media.tracks import TrackReader
-from gvcodec.search.files import SummarisedFile
-from gvcodec.search.ranking import best, scores
-from gvcodec.streams import info
-from gvcodec.streams.gops import GopSource
-from gvcodec.types import VideoFormat
-
-BASES = ("klt", "av1", "hevc")
+BASES = ("klt", "av1", "hevc", "vvc")
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 RAW = 255
 _KINDS = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.SUMMARY)
@@ -45,7 +42,7 @@ def stream_of(data: bytes) -> bytes:
     """The stream that an input stands for."""
     if not data or data[0] == RAW:
         return data[1:]
-    base = BASES[data[0] % 3]
+    base = BASES[data[0] % len(BASES)]
     header = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, structure_id(base))
     packets, at = [], 1
     while at + 3 <= len(data):
@@ -114,5 +111,7 @@ def _search(stream: bytes) -> None:
 
 
 if __name__ == "__main__":
+    import atheris
+
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

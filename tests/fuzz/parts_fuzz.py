@@ -1,0 +1,209 @@
+"""Coverage-guided fuzzing of the parts of a stream, each by itself, without the checksums around it:
+
+    python tests/fuzz/parts_fuzz.py PART CORPUS [libFuzzer options]
+
+PART is one of `PARTS`. Needs atheris (`pip install atheris`). What a part is made of, or a
+`GvcodecError`, must come of any bytes; whatever is made of them must be in its range, and come back
+where it is written again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+
+@contextlib.contextmanager
+def instrumented(module: str) -> Any:
+    """Imports of the package inside are seen by atheris where `module` is the program."""
+    if module != "__main__":
+        yield
+        return
+    import atheris
+
+    with atheris.instrument_imports(include=["gvcodec"]):
+        yield
+
+
+with instrumented(__name__):
+    import numpy as np
+
+    from gvcodec.appearance import payload as weights
+    from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
+    from gvcodec.bases import loaded, standard_of
+    from gvcodec.bitstream import PtsDecoder, SequenceHeader
+    from gvcodec.bitstream.header import MAGIC, VERSION
+    from gvcodec.bitstream.varint import Cursor, encode_var
+    from gvcodec.decoding_limits import Limits
+    from gvcodec.entropy.network import Layer
+    from gvcodec.errors import GvcodecError
+    from gvcodec.media.metadata import Metadata
+    from gvcodec.media.tracks import TrackReader
+    from gvcodec.search.summary import Summary
+    from gvcodec.structure.standard.claims import check
+    from gvcodec.structure.tokens.entropy import REACH, side_count
+    from gvcodec.structure.tokens.payload import LARGEST, Entropy
+    from gvcodec.types import VideoFormat
+
+FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
+STANDARDS = ("av1", "hevc", "vvc")
+WINDOWS, TOKENS, CHANNELS = 5, 3, 4
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """{ u8 size, as many bytes }, the last as long as it is."""
+    found, at = [], 0
+    while at < len(data):
+        found.append(data[at + 1 : at + 1 + data[at]])
+        at += 1 + data[at]
+    return found
+
+
+def header(data: bytes) -> None:
+    """The fields of a sequence header, in their frame and with the right checksum."""
+    head = MAGIC + bytes(VERSION) + encode_var(len(data)) + data
+    sealed = head + zlib.crc32(head).to_bytes(4, "little")
+    made, size = SequenceHeader.read(io.BytesIO(sealed))
+    assert size == len(sealed)
+    assert SequenceHeader.read(io.BytesIO(made.pack()))[0] == made
+
+
+def timing(data: bytes) -> None:
+    """Payloads of `timing`, a GOP and three frames between two."""
+    decoder = PtsDecoder(7, FORMAT.frame_rate, FORMAT.time_base)
+    times = []
+    for number, payload in enumerate(pieces(data)):
+        if number % 3 == 1:
+            decoder.lose()
+        with contextlib.suppress(GvcodecError):
+            decoder.send(payload)
+        decoder.start_gop()
+        times += [decoder.receive() for _ in range(3)]
+    assert all(isinstance(time, int) for time in times)
+
+
+def metadata(data: bytes) -> None:
+    """A payload of `metadata`."""
+    found = Metadata.unpack(data)
+    found.parts()
+    found.during(Fraction(1), Fraction(2), Fraction(-1))
+    assert Metadata.unpack(found.pack()) == found
+
+
+def tracks(data: bytes) -> None:
+    """Payloads of `tracks`: u16 size of the first, then pieces."""
+    size = int.from_bytes(data[:2], "little")
+    reader = TrackReader(data[2 : 2 + size], Limits(max_memory=64 << 20))
+    for payload in pieces(data[2 + size :]):
+        reader.send(payload)
+    for packet in reader.waiting:
+        assert reader.av_packet(packet).size == len(packet.data)
+    reader.drop(before=Fraction(1), since=Fraction(2))
+
+
+def tuned(data: bytes) -> None:
+    """A payload of `tune`: what is read is written the same way again."""
+    found = weights.unpack(data, small_renderer())
+    for name, delta in (found or {}).items():
+        assert delta.isfinite().all(), name
+    sizes = {name: p.numel() for name, p in small_renderer().named_parameters()}
+    deltas = weights.read(data, sizes, range(8, 81))
+    groups = [group for group in weights.GROUPS if {d.name for d in deltas or []} & set(group)]
+    whole = [name for group in groups for name in group]
+    if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):
+        again = weights.read(weights.pack(deltas), sizes, range(8, 81))
+        assert [(d.name, d.exponent) for d in again or []] == [
+            (d.name, d.exponent) for d in deltas
+        ]
+
+
+def summary(data: bytes) -> None:
+    """u8 frames, then a payload of `summary`."""
+    if data:
+        found = Summary.unpack(data[1:], data[0] + 1)
+        again = Summary.unpack(found.pack(), data[0] + 1)
+        assert np.array_equal(found.vectors, again.vectors)
+
+
+def standard(data: bytes) -> None:
+    """u8 base, u8 size / 8, then a frame's payload: what FFmpeg would get of it."""
+    if len(data) < 2:
+        return
+    base, side = STANDARDS[data[0] % 3], 8 * (data[1] + 1)
+    check(base, data[2:], side, side)
+    unit = loaded(standard_of(base).restore)(data[2:])
+    # Size fields of OBUs; start codes of the 127 NAL units that a payload may count.
+    assert len(unit) <= 4 * len(data) + 127 * 4 + 64
+
+
+def tokens(data: bytes) -> None:
+    """u8 q, then payloads of base tokens: two decoders agree, encoders write what they read."""
+    if not data:
+        return
+    one, two, writer = (Entropy(network(), WINDOWS, TOKENS, CHANNELS) for _ in range(3))
+    for coder in (one, two, writer):
+        coder.restart(data[0] % 64)
+    for payload in pieces(data[1:]):
+        found, counts = one.decode(payload)
+        assert np.abs(found).max(initial=0) <= LARGEST
+        assert counts.max() <= TOKENS
+        written = writer.encode(found, counts)
+        same, same_counts = two.decode(written)
+        assert np.array_equal(found, same)
+        assert np.array_equal(counts, same_counts)
+
+
+def varint(data: bytes) -> None:
+    """Numbers of all kinds, one after another."""
+    cursor = Cursor(data, "fuzz")
+    while len(cursor):
+        kind = cursor.uint(1) % 4
+        (cursor.var, cursor.svar, lambda: cursor.take(cursor.var()), lambda: cursor.uint(4))[kind]()
+
+
+@cache
+def small_renderer() -> Renderer:
+    return new_renderer(RendererConfig(channels=20, depth=1, style=4, residual=4))
+
+
+@cache
+def network() -> list[Layer]:
+    """An integer network of two layers with made-up weights."""
+    rng = np.random.default_rng(5)
+    inputs, hidden = side_count(TOKENS, CHANNELS) + REACH, 8
+    layers = []
+    for shape, low, high in (((hidden, inputs), 0, 127), ((2, hidden), -(1 << 31), (1 << 31) - 1)):
+        bias = rng.integers(-900, 900, shape[0]).astype(np.int32)
+        multiplier = rng.integers(100, 800, shape[0]).astype(np.int32)
+        weight = rng.integers(-90, 90, shape).astype(np.int8)
+        layers.append(Layer(weight, bias, multiplier, 12, low, high))
+    return layers
+
+
+PARTS: dict[str, Callable[[bytes], None]] = {
+    part.__name__: part
+    for part in (header, timing, metadata, tracks, tuned, summary, standard, tokens, varint)
+}
+
+
+def one_input(part: str, data: bytes) -> None:
+    """Try a part on an input."""
+    with contextlib.suppress(GvcodecError):
+        PARTS[part](data)
+
+
+if __name__ == "__main__":
+    import atheris
+
+    chosen = sys.argv.pop(1)
+    atheris.Setup(sys.argv, lambda data: one_input(chosen, data))
+    atheris.Fuzz()
