@@ -284,8 +284,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         type=_words,
         default=["preset=4", "preset=3", "preset=1", "tune=0:ac-bias=4", "base=vvc", "base=vvc:preset=1"],
         metavar="NAME=VALUE[:…],…",
-        help="each beside those of the AV1 layer: base=NAME, preset=N, shift=FACTOR, parameters of SVT-AV1",
+        help="each beside those of the AV1 layer: base=NAME, preset=N, shift=FACTOR, steps=N of tuning, parameters of SVT-AV1",
     )
+    parser.add_argument("--anchor", default="", metavar="NAME=VALUE[:…]", help="compare with these settings instead")
     parser.add_argument("--painted", action="store_true", help="compare painted frames, not loop frames")
     parser.add_argument("--q", type=_integers, default=[36, 44, 52, 60], metavar="Q,…", help="three at least")
     parser.add_argument("--out", type=Path, default=Path("out/settings"), metavar="DIR")
@@ -578,7 +579,7 @@ def _settings(options: argparse.Namespace) -> int:
     from eval.settings import EVERY, EVERY_PAINTED, measure
 
     need(name for name in (EVERY_PAINTED if options.painted else EVERY) if name in METRICS)
-    text = measure(_clips(options), options.settings, options.q, options.out, options.painted)
+    text = measure(_clips(options), options.settings, options.q, options.out, options.painted, options.anchor)
     _publish(options, {"settings-painted" if options.painted else "settings": text})
     return 0
 

@@ -57,7 +57,9 @@ class ShiftedEncoder:
         fmt = header.format
         self._strength = config.shift
         presets = base_of(config.base).presets
-        self._trial = replace(config, preset=min(_TRIAL_PRESET, presets - 1) if presets else None, shift=0.0)
+        self._trial = replace(
+            config, preset=min(_TRIAL_PRESET, presets - 1) if presets else None, shift=0.0
+        )
         fitting = _BYTES // (_BYTES_A_PIXEL * fmt.width * fmt.height)
         self._part = max(_LEAST, min(_PART, fitting))
         self._threads = factory.threads_of(config.threads)
@@ -111,7 +113,9 @@ class ShiftedEncoder:
             shown = [shifted(source, shift) for source, shift in zip(sources, total, strict=True)]
         return shown
 
-    def _gradients(self, shown: list[Planes], sources: list[Planes], number: int) -> tuple[list[Map | None], float]:
+    def _gradients(
+        self, shown: list[Planes], sources: list[Planes], number: int
+    ) -> tuple[list[Map | None], float]:
         """Those of one frame in `_EVERY`, other ones in every round, and how far the base frames
         are off (root mean square, steps of 8 bits). Frames are shared among threads, each of which
         works as if it were alone, so that the result does not depend on their number."""
@@ -121,7 +125,9 @@ class ShiftedEncoder:
         with factory.single_torch(), ThreadPoolExecutor(self._threads) as pool:
             jobs: deque[tuple[int, Future[Map]]] = deque()
             for index, (loop, painted) in enumerate(self._painted(shown)):
-                errors.append(float(np.square(loop[0] - sources[index][0].astype(np.float32)).mean()))
+                errors.append(
+                    float(np.square(loop[0] - sources[index][0].astype(np.float32)).mean())
+                )
                 if index in wanted:
                     seed = (self._number + index) * len(_ROUNDS) + number
                     jobs.append((index, pool.submit(self._critic, painted, sources[index], seed)))

@@ -29,3 +29,19 @@ def test_table(tmp_path, capsys, made_weights):
         assert message in capsys.readouterr().err
     assert main([*words, "--q", "44,52", "--out", str(tmp_path)]) == 1
     assert "three or more" in capsys.readouterr().err
+
+
+def test_painted_frames_beside_loop_frames(tmp_path, monkeypatch, made_weights):
+    from eval import settings
+
+    monkeypatch.setattr(settings, "EVERY_PAINTED", {"small": 8, "psnr_y": 1})
+    words = ["settings", "--set", "procedural", "--only", "pan", "--frames", "6", "--q", "44,52,60", "--painted"]
+    words += ["--anchor", "preset=10:loop", "--settings", "preset=10:loop,preset=10:shift=1"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    rows = read_json(tmp_path / "settings.json")["rows"]
+    same, moved = (rows[f"preset=10{more}"][0] for more in (":loop", ":shift=1"))
+    assert same["small"] == pytest.approx(0, abs=1e-6) and same["psnr_y"] == pytest.approx(0, abs=1e-6)
+    assert moved["small"] and moved["time"] > same["time"]
+    points = read_json(tmp_path / "points.json")
+    assert len(points) == 6 and main([*words, "--out", str(tmp_path)]) == 0, "what is there is kept"
+    assert read_json(tmp_path / "points.json") == points

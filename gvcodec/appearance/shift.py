@@ -69,7 +69,9 @@ class Critic:
             assert crop.grad is not None
             upstream[area] = crop.grad
         height, width = painted[0].shape
-        gradient: Map = torch.autograd.grad(picture, luma, upstream)[0][0, 0, :height, :width].numpy()
+        gradient: Map = torch.autograd.grad(picture, luma, upstream)[0][
+            0, 0, :height, :width
+        ].numpy()
         return gradient
 
     @torch.inference_mode()
@@ -105,7 +107,10 @@ class Critic:
             rng.uniform(0, _NOISE),
         )
         views = [x.flip(-1) if flip else x for x in (crop, wanted)]
-        views = [F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) for x in views]
+        views = [
+            F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+            for x in views
+        ]
         noise = torch.from_numpy(rng.standard_normal(views[0].shape, np.float32)) * level
         references = self._loss.reference(views[1] + noise)
         distance, texture = self._loss(views[0] + noise, references)
@@ -125,7 +130,12 @@ def critic_of(fmt: VideoFormat, leader: str) -> Critic | None:
 
 def _parts(begin: int, end: int) -> list[tuple[int, int]]:
     """`begin` … `end` in equal parts of about `_TILE`."""
-    edges = np.linspace(begin, end, max(1, round((end - begin) / _TILE)) + 1).round().astype(int).tolist()
+    edges = (
+        np.linspace(begin, end, max(1, round((end - begin) / _TILE)) + 1)
+        .round()
+        .astype(int)
+        .tolist()
+    )
     return list(itertools.pairwise(edges))
 
 
@@ -141,11 +151,15 @@ def carried(maps: Sequence[Map | None], luma: Sequence[Plane]) -> list[Map]:
         total = before.float() * weight + after.float() * other
         if own is not None:
             total -= _padded(own)
-        found.append((total / (weight + other - alone).clamp(min=0.05))[0, 0, :height, :width].numpy())
+        found.append(
+            (total / (weight + other - alone).clamp(min=0.05))[0, 0, :height, :width].numpy()
+        )
     return found
 
 
-def _swept(order: list[int], maps: Sequence[Map | None], luma: Sequence[Plane]) -> list[tuple[Tensor, Tensor]]:
+def _swept(
+    order: list[int], maps: Sequence[Map | None], luma: Sequence[Plane]
+) -> list[tuple[Tensor, Tensor]]:
     """In this order each frame's average of what was known by then, in half precision, and its
     weight (one for a known frame), both `(1, 1, H, W)`, padded to whole blocks."""
     swept: list[tuple[Tensor, Tensor]] = []
@@ -160,7 +174,9 @@ def _swept(order: list[int], maps: Sequence[Map | None], luma: Sequence[Plane]) 
             past = torch.cat([swept[-1][0].float(), swept[-1][1], _padded(luma[last])], 1)
             fetched, inside = warp(past, vectors)
             off = F.avg_pool2d((fetched[:, 2:] - _padded(luma[number])).abs() / 4, BLOCK)
-            trust = _KEPT * torch.exp(off / -_TRUST).repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
+            trust = _KEPT * torch.exp(off / -_TRUST).repeat_interleave(BLOCK, 2).repeat_interleave(
+                BLOCK, 3
+            )
             share = trust * fetched[:, 1:2] * inside
             value = (value * weight + fetched[:, :1] * share) / (weight + share).clamp(min=1e-6)
             weight = weight + share
@@ -179,7 +195,10 @@ def shaped(maps: Sequence[Map], rms: float) -> list[Map]:
     """Smoothed, at most `_MOST` times `rms`, which is that of all together; zero where there is no
     gradient."""
     box = (_BOX // 2,) * 4
-    smooth = [F.avg_pool2d(F.pad(torch.from_numpy(m)[None, None], box, mode="replicate"), _BOX, 1)[0, 0] for m in maps]
+    smooth = [
+        F.avg_pool2d(F.pad(torch.from_numpy(m)[None, None], box, mode="replicate"), _BOX, 1)[0, 0]
+        for m in maps
+    ]
     size = float(torch.stack([m.double().square().mean() for m in smooth]).mean().sqrt())
     if not size:
         return [np.zeros_like(m) for m in maps]
