@@ -131,3 +131,20 @@ def test_what_cannot_be_shifted_is_coded_as_it_is():
     for settings in ({"base": "klt"}, {"low_delay": True}, {"shift": -1.0}, {"shift": 9.0}):
         with pytest.raises(UsageError, match="shift"):
             Encoder(FORMAT, EncoderConfig(**{"shift": 1.0, **settings}))
+
+
+def test_a_shifted_file_fits_its_size(monkeypatch):
+    """Trials that only look for the quality are not shifted: that would cost several times their time."""
+    from test_rate import fit
+
+    made = []
+
+    class Counted(module.ShiftedEncoder):
+        def __init__(self, config: EncoderConfig, *rest: object) -> None:
+            made.append(config)
+            super().__init__(config, *rest)
+
+    monkeypatch.setattr("gvcodec.encoder.ShiftedEncoder", Counted)
+    config = EncoderConfig(preset=10, tune=0.0, tune_by="small", threads=1, shift=1.0)
+    fitted = fit(_video(9), config, size=1500)
+    assert len(fitted.coded.data) <= 1500 and len(made) == fitted.full_passes

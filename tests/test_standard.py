@@ -18,7 +18,7 @@ from gvcodec.structure import CodedFrame
 from gvcodec.structure.resample import DOWN, UP, Resampler
 from gvcodec.structure.standard import encoders
 from gvcodec.structure.standard.codec import StandardDecoder, StandardEncoder
-from gvcodec.structure.standard.encoders import FOR_THE_EYE, looks_drawn
+from gvcodec.structure.standard.encoders import FOR_THE_EYE, Settings, _av1_options, looks_drawn
 from gvcodec.structure.standard.payloads import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -72,6 +72,23 @@ def test_more_texture_stays_for_the_eye_than_for_psnr() -> None:
         assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True))
         strength[eye] = np.mean([loop[0].std() for loop in loops])
     assert strength[False] < strength[True] < ground.std()
+
+
+def test_bits_for_little_contrast_leave_what_q_means(clip: list[Planes]) -> None:
+    for q in (30, 50):
+        found = {}
+        for params in ((), ("enable-variance-boost=0",)):
+            packets, loops = encode(clip, "av1", q, params=params, preset=10)
+            quality = np.mean([psnr(*pair) for pair in zip(loops, clip, strict=True)])
+            found[params] = b"".join(packet.payload for packet in packets), quality
+        (boosted, own), (plain, other) = found.values()
+        assert boosted != plain and abs(own - other) < 1, q
+    settings = Settings(62.5, params=())
+    assert "crf=64.00" in _av1_options(settings, clip[0][0])["svtav1-params"]
+    screen = np.full((96, 128), 64, np.uint16)
+    screen[20:70:3, 10:110:4] = 940
+    options = _av1_options(settings, screen)["svtav1-params"].split(":")
+    assert "scm=1" in options and not any(word.startswith("enable-variance") for word in options)
 
 
 def test_slower_presets_spend_fewer_bits_for_a_better_picture(clip: list[Planes]) -> None:
