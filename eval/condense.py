@@ -43,7 +43,7 @@ _LEARN, _PHOTO = 200, 96
 #: A frame's shift in pixels, gain of scale, turn in radians.
 _STEP, _ZOOM, _TURN = 2.0, 1.07, 0.07
 _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
-_MOVES = 40
+_MOVES = 24
 
 
 def motion8(images: Path) -> tuple[Clips, Clips]:

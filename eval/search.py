@@ -42,10 +42,10 @@ LEARNED = {
     "LP-Comp, uniform": Variant(kept="uniform"),
     "LP-Comp, local attention": Variant(local=True),
 }
+MEAN = {"mean pooling": Variant(learned=False, progressive=False)}
 FREE = {
-    "mean pooling": Variant(learned=False, progressive=False),
-    "progressive averages, not learned": Variant(learned=False),
-    "progressive averages, uniform": Variant(learned=False, kept="uniform"),
+    "attention, not learned": Variant(learned=False),
+    "attention, not learned, uniform": Variant(learned=False, kept="uniform"),
 }
 
 Vectors = NDArray[np.float32]
@@ -202,8 +202,9 @@ def evaluate(
     clips = read_material(folder, manifest)
     out.mkdir(parents=True, exist_ok=True)
     names = list(LEARNED)
-    jobs = [(seed, "main", names[:2]) for seed in range(seeds)]
-    jobs += [(seed, f"variant{n}", [name]) for seed in range(ablations) for n, name in enumerate(names[2:])]
+    jobs = [(seed, "main", [*MEAN, names[0]]) for seed in range(seeds)]
+    jobs += [(seed, "free", list(FREE)) for seed in range(seeds)]
+    jobs += [(seed, f"variant{n}", [name]) for seed in range(ablations) for n, name in enumerate(names[1:])]
     everything: list[dict[str, Any]] = []
     for seed, group, wanted in jobs:
         kept = out / f"{group}-{seed}.json"
@@ -217,12 +218,11 @@ def evaluate(
 def one_seed(
     clips: Sequence[Clip], folder: Path, seed: int, wanted: Sequence[str], steps: int, main: bool
 ) -> list[dict[str, Any]]:
-    """Rows of the learned methods that are wanted; `main`: and of all that learn nothing."""
+    """Rows of the methods that are wanted; `main`: and of thumbnails, the ceiling and noise."""
     learned, held = split(clips, seed, _HELD)
     rng = np.random.default_rng(seed)
     held = [held[n] for n in rng.permutation(len(held))]
-    models = {name: train(learned, variant, seed, 0) for name, variant in (FREE if main else {}).items()}
-    models |= {name: train(learned, LEARNED[name], seed, steps) for name in wanted}
+    models = {name: train(learned, (LEARNED | MEAN | FREE)[name], seed, steps) for name in wanted}
     frames, at = [STRIDE * clip.forms.shape[1] for clip in held], [clip.asked_at.numpy() for clip in held]
     asked = {
         name: [by_network(model)(c.asked.flatten(0, 1)).reshape(3, 2, DIM) for c in held] for name, model in models.items()

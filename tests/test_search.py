@@ -466,3 +466,25 @@ def test_clip_takes_pictures_and_words(monkeypatch: pytest.MonkeyPatch, tmp_path
     for vectors, count in ((clip.query(pictures), 3), (clip.query("a dog"), 1)):
         assert vectors.shape == (count, 12)
         assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
+
+
+def test_the_corpus_of_the_fuzz_target_holds_summaries_that_are_read() -> None:
+    import runpy
+
+    target = runpy.run_path(str(Path(__file__).parent / "fuzz" / "stream_fuzz.py"))
+    data = (Path(__file__).parent / "fuzz" / "stream" / "summary").read_bytes()
+    file = files.SummarisedFile(io.BytesIO(target["stream_of"](data)), "stream")
+    assert not file.notes and file.vectors[b"embedder"].frames.tolist() == [0, 1, 2, 3, 4]
+    target["one_input"](data)
+
+
+def test_the_player_is_told_the_moments_of_a_summary(tmp_path: Path, scenes: list[Planes]) -> None:
+    from gvcodec.cli.play import served
+
+    for summary in (True, False):
+        path = tmp_path / f"{summary}.gvc"
+        path.write_bytes(made(scenes, summary))
+        with served(str(path), ["--fidelity"]) as server:
+            found = json.loads(server.facts)["moments"]
+        assert found == sorted(found) and bool(found) == summary
+        assert {number // 10 for number in found} == ({0, 1, 2, 3} if summary else set())

@@ -62,6 +62,8 @@ class Player {
     element("paint").hidden = !this.canPaint;
     element("painted").checked = this.painted;
     element("seek").max = this.frames - 1;
+    this.moments = this.native?.moments ?? [];
+    element("moments").replaceChildren(...this.moments.map((number) => new Option("", number)));
     if (this.reason) this.note(`${this.reason}: gvcodec decodes on this machine and sends the frames`);
     if (appearanceId && !this.canPaint) {
       this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
@@ -246,6 +248,7 @@ const keys = {
   "<": (player) => player.setSpeed(-1),
   ">": (player) => player.setSpeed(1),
   p: (player) => player.setPainted(!player.painted),
+  m: (player) => player.go(player.moments.find((number) => number > (player.wanted ?? player.shown.frame)) ?? player.moments[0] ?? 0),
   f: () => fullScreen(),
 };
 for (let tenth = 0; tenth < 10; ++tenth) keys[tenth] = (player) => player.go((player.frames * tenth) / 10);

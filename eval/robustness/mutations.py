@@ -160,8 +160,9 @@ def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> by
         index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([tuned])
         gop_frames, crc, begin, tuned, gops = 0, 0, len(out), False, gops + 1
 
-    for packet in packets:
-        if packet.kind is Kind.KEY and gop_frames:
+    for packet, following in zip(packets, [*packets[1:], None], strict=False):
+        begins = packet.kind is Kind.SUMMARY and following is not None and following.kind is Kind.KEY
+        if (begins or packet.kind is Kind.KEY) and gop_frames:
             close()
         packed = packet.pack()
         out += packed

@@ -18,6 +18,7 @@ from gvcodec.messages import say
 from gvcodec.models import find_model
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
+from gvcodec.search.files import moments
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
@@ -78,6 +79,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "decodes": video is not None,
         "paints": painted,
         "reason": reason,
+        "moments": moments(options.input),
     }
     files = page_files() | {"/stream": path} | _models(options, header, painted)
     frames = FrameServer(video) if video else None

@@ -22,9 +22,8 @@ from gvcodec.media.writer import png
 from gvcodec.messages import counted, say
 from gvcodec.progress import ProgressBar
 from gvcodec.search.embedders import DEFAULT, make
-from gvcodec.search.files import opened
+from gvcodec.search.files import moments, opened
 from gvcodec.search.making import SHARE, summarize
-from gvcodec.search.ranking import distinct
 from gvcodec.streams.sheet import sheet
 from gvcodec.video import open_video
 
@@ -107,8 +106,7 @@ def _sheet(options: argparse.Namespace) -> None:
             say(note)
         if not file.vectors:
             raise UsageError(f"{path}: has no summary (gvcodec summarize adds one)")
-        own = next(iter(file.vectors.values()))
-        numbers = [int(own.frames[place]) for place in distinct(own.values, options.k)]
+    numbers = moments(path, options.k)
     tiles = min(_COLUMNS, len(numbers)), -(-len(numbers) // _COLUMNS)
     with (
         protected([path]),

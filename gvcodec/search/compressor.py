@@ -23,7 +23,7 @@ _NEAR = 4
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """`learned`: False leaves out the layers, tokens that go are averaged into those that stay. `progressive`: False keeps all tokens
+    """`learned`: False has attention without weights, or with `progressive` False too the mean of all tokens. `progressive`: False keeps all tokens
     up to the end. `kept`: the last tokens, or evenly spaced ones. `local`: attention within a row before the last layer. `special`: a
     learned token at the end instead of the last patch."""
 
@@ -92,7 +92,7 @@ class LpComp(nn.Module):
         """Narrow tokens (N, 16, WIDTH) → (N, DIM)."""
         variant = self.variant
         if not variant.learned:
-            return _lengthened(self._averaged(x)[..., :DIM])
+            return _lengthened(self._unlearned(x)[..., :DIM])
         mean = x.mean(1)
         x = x + self.place[:TOKENS]
         if variant.special:
@@ -105,17 +105,15 @@ class LpComp(nn.Module):
                 x, places = x[:, chosen], places[chosen]
         return _lengthened(self.last(mean + self.gate * x[:, -1]))
 
-    def _averaged(self, x: Tensor) -> Tensor:
-        """Without layers: each step averages a token that goes with the next one that stays."""
+    def _unlearned(self, x: Tensor) -> Tensor:
+        """The mean, or the same steps with attention whose weights are the tokens' own likeness."""
         if not self.variant.progressive:
             return x.mean(1)
-        weights = torch.ones(x.shape[1], device=x.device)
         for number in range(1, LAYERS + 1):
-            chosen = self._chosen(x.shape[1], kept_after(number))
-            owner = torch.searchsorted(chosen, torch.arange(x.shape[1], device=x.device))
-            total = torch.zeros(len(chosen), device=x.device).index_add(0, owner, weights)
-            x = torch.zeros(len(x), len(chosen), x.shape[2], device=x.device).index_add(1, owner, x * weights[:, None])
-            x, weights = x / total[:, None], total
+            likeness = x @ x.transpose(1, 2) / math.sqrt(x.shape[2])
+            causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+            x = x + likeness.masked_fill(~causal, -math.inf).softmax(2) @ x
+            x = x[:, self._chosen(x.shape[1], kept_after(number))]
         return x[:, 0]
 
     def _chosen(self, tokens: int, wanted: int) -> Tensor:

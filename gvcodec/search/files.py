@@ -33,8 +33,9 @@ from gvcodec.bitstream.packets import (
     parse_head,
     read_packet,
 )
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.file_io import open_input
+from gvcodec.search.ranking import distinct
 from gvcodec.search.summary import Summary
 
 #: Bytes of a packet that are read to know what it is: of nearly all, and of any.
@@ -227,6 +228,16 @@ def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
     with open_input(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
         yield SummarisedFile(raw, path, cached)  # type: ignore[arg-type]
+
+
+def moments(path: str, count: int = 12) -> list[int]:
+    """Frames of the most distinct moments by the summary, in order; none where there is no summary that can be read."""
+    try:
+        with opened(path) as file:
+            own = next(iter(file.vectors.values()), None)
+    except GvcodecError:
+        return []
+    return [] if own is None else [int(own.frames[place]) for place in distinct(own.values, count)]
 
 
 def streams_in(path: str) -> list[str]:
