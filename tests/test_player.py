@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from eval import browser
 from gvcodec.cli import main
 from gvcodec.cli.play import served
 from gvcodec.player.server import PlayerServer, page_files, page_folder
+from gvcodec.types import VideoFormat
 
 GOLDEN = Path(__file__).parent / "golden"
 needs_browser = pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
@@ -274,7 +276,7 @@ def test_browser_plays_and_shows_exactly_the_frames_of_decode(
         page.until(f"!player.playing && player.shown.frame === {last}")
         if name != "hevc":
             page.until("player.verified !== null")
-            assert page.run("player.verified")
+            assert page.run("player.verified") == {"loop": True}
         assert page.run("player.byPage") == (name != "hevc")
         assert page.errors() == []
 
@@ -299,6 +301,28 @@ def test_browser_shows_what_is_left_of_a_broken_file(
             == hashlib.sha256(b"".join(p.tobytes() for p in frame.loop)).hexdigest()
         )
         assert page.errors() == []
+
+
+@needs_browser
+def test_seeks_that_come_fast_do_not_disturb_each_other(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    # There is one klt decoder: a seek that came while another was decoded mixed their frames.
+    whole = made(moving_texture(64, 48, 18))
+    (tmp_path / "a.gvc").write_bytes(whole)
+    with running(tmp_path / "a.gvc", "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        page.run("""(async () => { for (let n = 0; n < 60; ++n) {
+            player.go((7 * n) % 18); await new Promise((done) => setTimeout(done, n % 4)); } })()""")
+        page.run("player.go(13)")
+        page.until("player.wanted === undefined && player.shown.frame === 13")
+        (frame,) = gvcodec.open(whole, fidelity=True).decoded(13, 14)
+        assert (
+            page.run(DIGEST)
+            == hashlib.sha256(b"".join(p.tobytes() for p in frame.loop)).hexdigest()
+        )
+        assert not any("keyframe" in note for note in page.run("player.errors"))
 
 
 @needs_browser
@@ -410,3 +434,33 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
         painted_by_page(tmp_path / "identity", path, flat, IDENTITY, width, height, 40, "av1")
         == flat
     )
+
+
+@needs_browser
+def test_browser_paints_exactly_and_checks_the_painted_hash(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    clip = moving_texture(96, 80, 12)
+    fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25))
+    data = gvcodec.encode(
+        clip, format=fmt, q=45, tune=0, tune_steps=2, keyint=6, painter="integer", preset=10
+    )
+    path = tmp_path / "a.gvc"
+    path.write_bytes(data)
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address)
+        page.until("window.player?.shown?.painted")
+        assert page.run("player.paintsByPage")
+        for number in (11, 4, 7):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            (frame,) = video.decoded(number, number + 1)
+            wanted = hashlib.sha256(b"".join(plane.tobytes() for plane in frame.planes)).hexdigest()
+            assert page.run(DIGEST.replace("shown.base", "shown.painted")) == wanted
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined")
+        page.run("player.play()")
+        page.until("player.verified !== null")
+        assert page.run("player.verified") == {"loop": True, "painted": True}
+        assert page.errors() == []

@@ -8,6 +8,7 @@ import { timesOf } from "./timing.js";
 const BASES = ["klt", "av1", "hevc", "vvc", "tokens"];
 const INTER = 0, KEY = 1, GOP = 2, EXTENDED = 16;
 const END = EXTENDED, INDEX = EXTENDED + 1, TUNE = EXTENDED + 2, TIMING = EXTENDED + 3, TRACKS = EXTENDED + 4;
+const PAINTED = EXTENDED + 67;
 const END_BYTES = 2 + 12 + 2;
 const MOST_PAYLOAD = 1 << 26;
 const MOST_SIDE = 1 << 20;
@@ -37,12 +38,12 @@ export class Stream {
     return stream;
   }
 
-  /** Packets of a GOP: { tune, tracks, units: [{ key, payload, size }], times (seconds), problem }. */
+  /** Packets of a GOP: { tune, tracks, paintedHash, units: [{ key, payload, size }], times (seconds), problem }. */
   async read(number) {
     const gop = this.gops[number];
     if (gop.size > MOST_GOP) throw new Damaged(`GOP at frame ${gop.first} is too large for a page`);
     const data = await this.source.read(gop.offset, gop.size);
-    const found = { tune: null, tracks: [], units: [], problem: "" };
+    const found = { tune: null, tracks: [], paintedHash: "", units: [], problem: "" };
     const timing = [];
     let crc = 0, closed = gop.open;
     try {
@@ -60,6 +61,7 @@ export class Stream {
         } else if (packet.kind === TUNE) found.tune = packet.payload;
         else if (packet.kind === TIMING) timing.push(packet.payload);
         else if (packet.kind === TRACKS) found.tracks.push(packet.payload);
+        else if (packet.kind === PAINTED) found.paintedHash = hex(packet.payload);
       }
       if (!closed || found.units.length !== gop.frames) throw new Damaged("frames are missing");
     } catch (error) {

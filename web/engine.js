@@ -2,7 +2,7 @@
 //
 // In:   { open: { url | file, native } }, { play: number, token, painted }, { credit: count }, { back: buffer }
 // Out:  { opened }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
-//       { ended: token }, { note }, { verified }, { failed }
+//       { ended: token }, { note }, { verified: { loop, painted } }, { failed }
 //
 // Frames have the samples of all planes (uint16) in one buffer. So many are sent as there are credits.
 
@@ -21,6 +21,8 @@ const MOST_HASHED = 24;
 
 let stream, decoder, painter, native, current = 0, credits = 0, granted = () => {}, spare = [];
 let hashing = null;
+/** What plays: the next one begins where it has ended, for there is one decoder. */
+let running = Promise.resolve();
 
 self.onmessage = ({ data }) => {
   if (data.open) open(data.open).catch(fail);
@@ -30,7 +32,9 @@ self.onmessage = ({ data }) => {
     current = data.token;
     credits = data.credits;
     granted();
-    play(data.play, data.token, data.painted).catch(fail);
+    const { play: from, token, painted } = data;
+    if (!decoder || (painted && !painter)) playNative(from, token, painted).catch(fail);
+    else running = running.then(() => token === current && play(from, token, painted)).catch(fail);
   }
 };
 
@@ -58,7 +62,7 @@ async function open({ url, file, native: offered }) {
   } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
   else reason = `pages do not decode ${{ hevc: "H.265", vvc: "H.266", tokens: "base tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
-  if (decoder && header.appearanceId) await openPainter(header).catch(({ message }) => note(`not painted by the page: ${message}`));
+  if (decoder && header.appearanceId && (!offered || offered.paints)) await openPainter(header).catch(({ message }) => note(`not painted by the page: ${message}`));
   if (problem) note(problem);
   self.postMessage({
     opened: {
@@ -95,20 +99,21 @@ class Klt {
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
 
 async function play(from, token, painted) {
-  if (!decoder || (painted && !painter)) return playNative(from, token, painted);
   if (from === 0 && stream.loopHash) startHash();
   else stopHash();
+  let data = null;
   for (let number = gopOf(from); number < stream.gops.length; ++number) {
     const gop = stream.gops[number];
-    const data = await readGop(number);
+    data = await readGop(number);
     if (token !== current) return;
     let at = gop.first, began = performance.now();
     try {
       if (painted) painter.startGop(await stream.tuneOf(number));
       for await (const base of decoder.frames(data.units, room)) {
         if (token !== current) return keep(base.buffer);
-        hashed(base);
-        const shown = painted ? paint(base, data.units[at - gop.first].size) : null;
+        hashed("loop", base);
+        const shown = painted ? paint(base, data.units[at - gop.first].payload.length) : null;
+        if (shown) hashed("painted", shown);
         const ms = performance.now() - began;
         if (at < from) [base, shown].forEach((samples) => samples && keep(samples.buffer));
         else await send({ frame: at, token, base, painted: shown, ms, ...when(data, gop, at) });
@@ -122,7 +127,7 @@ async function play(from, token, painted) {
       stopHash();
     }
   }
-  endHash();
+  endHash(painted && data?.paintedHash);
   self.postMessage({ ended: token });
 }
 
@@ -185,29 +190,30 @@ function startHash() {
   stopHash();
   const worker = new Worker(new URL("hasher.js", import.meta.url), { type: "module" });
   hashing = { worker, waiting: 0 };
-  worker.onmessage = ({ data }) => {
+  worker.onmessage = ({ data: { right } }) => {
     --hashing.waiting;
-    if (!data.digest) return;
-    const right = data.digest === stream.loopHash;
+    if (!right) return;
     self.postMessage({ verified: right });
-    if (!right) note("decoded frames differ from the encoder's (loop hash)");
+    for (const [name, same] of Object.entries(right)) if (!same) note(`${name} frames differ from the encoder's (${name} hash)`);
     stopHash();
   };
 }
 
-function hashed(samples) {
+function hashed(name, samples) {
   if (!hashing) return;
   if (hashing.waiting > MOST_HASHED) {
-    note("the loop hash is not checked: this machine is too slow for it");
+    note("hashes are not checked: this machine is too slow for it while it plays");
     return stopHash();
   }
   ++hashing.waiting;
   const copy = samples.slice();
-  hashing.worker.postMessage({ samples: copy }, [copy.buffer]);
+  hashing.worker.postMessage({ name, samples: copy }, [copy.buffer]);
 }
 
-function endHash() {
-  hashing?.worker.postMessage({ end: true });
+/** `painted`: that of a stream whose painted samples are the same everywhere, if they were painted. */
+function endHash(painted) {
+  const wanted = { loop: stream.loopHash, ...(painted ? { painted } : {}) };
+  hashing?.worker.postMessage({ wanted });
 }
 
 function stopHash() {

@@ -1,14 +1,18 @@
-// A worker that hashes loop frames beside their decoding: { samples } … { end: true } gives { digest }.
+// A worker that hashes frames beside their decoding: { name, samples } …; { wanted: { name: hash } } asks whether all are these.
 
 import { hex } from "./bytes.js";
 import { Hash, loadCore } from "./core.js";
 
 const core = loadCore();
-let hash = null;
+const hashes = new Map();
 
-self.onmessage = async ({ data }) => {
+self.onmessage = async ({ data: { name, samples, wanted } }) => {
   const loaded = await core;
-  hash ??= new Hash(loaded);
-  if (data.samples) hash.take(data.samples);
-  self.postMessage(data.end ? { digest: hex(hash.digest().subarray(0, 8)) } : { taken: true });
+  if (wanted) {
+    const right = Object.entries(wanted).map(([each, hash]) => [each, hash === hex(hashes.get(each).digest().subarray(0, 8))]);
+    return self.postMessage({ right: Object.fromEntries(right) });
+  }
+  if (!hashes.has(name)) hashes.set(name, new Hash(loaded));
+  hashes.get(name).take(samples);
+  self.postMessage({ taken: true });
 };

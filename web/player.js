@@ -206,7 +206,7 @@ class Player {
     const decoder = header.base === "av1" ? "WebCodecs" : "WebAssembly";
     const sent = !this.byPage || (this.painted && !this.paintsByPage);
     const source = sent ? "sent by gvcodec on this machine" : this.painted ? `${decoder}, painted by WebAssembly` : decoder;
-    const hash = this.verified === null ? "" : this.verified ? " · loop hash verified" : " · LOOP HASH DIFFERS";
+    const hash = Object.entries(this.verified ?? {}).map(([name, same]) => ` · ${name} hash ${same ? "verified" : "DIFFERS"}`).join("");
     element("facts").textContent = `${this.facts} · ${this.painted ? "painted" : "base frames"}, ${source}${hash}`;
     element("numbers").textContent =
       `frame ${at} of ${this.frames} · ${s.times.length} frames/s shown, ${decode.toFixed(0)} decoded · ${s.dropped} dropped · ` +
