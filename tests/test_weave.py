@@ -1,0 +1,111 @@
+"""What painters add to a texture without direction: the integer one no weave of lines, however it is tuned."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from eval.metrics.weave import anisotropy, by_direction, lines
+from gvcodec.appearance import find_checkpoint
+from gvcodec.appearance.checkpoint import load_painter
+from gvcodec.appearance.integer import directions
+from gvcodec.appearance.integer_video import IntegerVideo
+from gvcodec.appearance.painter import Painter
+from gvcodec.appearance.payload import GROUPS, Delta, Steps, pack
+from gvcodec.types import Planes, VideoFormat
+
+SIDE = 192
+FORMAT = VideoFormat(SIDE, SIDE, Fraction(25), Fraction(1, 25))
+
+
+def texture(stretch: int = 1) -> np.ndarray:
+    """Noise of all directions alike, or drawn out `stretch` times along rows."""
+    rng = np.random.default_rng(5)
+    spectrum = np.fft.fft2(rng.normal(0, 1, (SIDE, SIDE)))
+    v, u = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
+    radius = np.hypot(u * stretch, v)
+    plane = np.fft.ifft2(spectrum * (radius > 0.02) / (0.03 + radius)).real
+    return plane / plane.std()
+
+
+def frame(luma: np.ndarray) -> Planes:
+    half = np.full((SIDE // 2, SIDE // 2), 512, np.uint16)
+    return luma.clip(0, 1023).astype(np.uint16), half, half
+
+
+def base(source: np.ndarray) -> Planes:
+    """What a coder leaves of it: blurred, with little contrast."""
+    blurred = source
+    for axis in (0, 1):
+        blurred = sum(np.roll(blurred, s, axis) for s in range(-2, 3)) / 5
+    return frame(500 + 25 * blurred)
+
+
+def added(kind: str, changes: dict[int, float], loop: Planes) -> np.ndarray:
+    """Luma added by a shipped painter after tuning that moves biases of its heads by `changes`."""
+    path = find_checkpoint(base="av1", painter=kind)
+    renderer: Any = load_painter(path)
+    sizes = {name: p.numel() for name, p in renderer.named_parameters()}
+    scheme = Steps(renderer)
+    grid = renderer.grids()["head.bias"] if kind == "integer" else torch.ones(sizes["head.bias"])
+    wanted = torch.zeros(sizes["head.bias"])
+    for number, change in changes.items():
+        wanted[number] = change / grid[number]
+    exponent = 10 if kind == "integer" else 24
+    step = 2**exponent if kind == "integer" else float(scheme.unit("head.bias", exponent))
+    values = (wanted / step).round().clamp(-127, 127).long().numpy()
+    deltas = [Delta(n, values if n == "head.bias" else np.zeros(sizes[n], np.int64), exponent) for n in GROUPS[0]]
+    make = Painter if kind == "float" else IntegerVideo
+    painter = make(FORMAT, "av1", Fraction(1), 50, path, 1)
+    painter.start_gop(pack(deltas))
+    painted = painter.paint(loop)
+    return (painted[0].astype(float) - loop[0])[16:-16, 16:-16]
+
+
+def test_measures_know_a_weave() -> None:
+    plain = texture()
+    assert 0.8 < anisotropy(plain) < 1.25 and 0.6 < lines(plain) < 1.4
+    rng = np.random.default_rng(0)
+    woven = np.repeat(rng.normal(0, 1, (SIDE, SIDE // 8)), 8, 1) + np.repeat(rng.normal(0, 1, (SIDE // 8, SIDE)), 8, 0)
+    assert anisotropy(woven) > 3 and lines(woven) > 3
+    turned = by_direction(texture(6))
+    assert turned.argmax() == len(turned) // 2
+
+
+#: Amplitudes as tuning raises them: of horizontal and vertical bands, or with every ratio at its end.
+FLOAT = {9: 0.5, 10: 0.5, 12: 0.5, 13: 0.5, 15: 0.5, 16: 0.5}
+INTEGER = {6: 0.5, 7: 0.5, 8: 0.5, 9: 9.0, 10: 9.0, 11: 9.0}
+
+
+def test_the_float_painter_weaves_when_tuning_raises_two_bands_of_three() -> None:
+    detail = added("float", FLOAT, base(texture()))
+    assert detail.std() > 4
+    assert anisotropy(detail) > 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_integer_painter_cannot_be_tuned_to_weave(sign: int) -> None:
+    changes = {n: change * (sign if n > 8 else 1) for n, change in INTEGER.items()}
+    detail = added("integer", changes, base(texture()))
+    assert detail.std() > 4
+    assert 0.7 < anisotropy(detail) < 1.45
+    assert 0.6 < lines(detail) < 1.5
+
+
+def test_texture_follows_the_pictures_direction_within_a_bound() -> None:
+    """Drawn-out texture gets drawn-out noise, at most three times the amplitude across it."""
+    loop = base(texture(6))
+    half = 4 * loop[0][::2, ::2].astype(np.int32)
+    c, _ = directions(half)
+    assert c.mean() < -30  # vertical variation
+    along, across, none = (
+        by_direction(added("integer", {**INTEGER, 9: r, 10: r, 11: r}, loop)) for r in (9.0, -9.0, 0.0)
+    )
+    ratio = [float(d[4] / d[0]) for d in (along, across, none)]
+    assert ratio[0] > 2 * ratio[2] > 4 * ratio[1]
+    assert ratio[0] < 9 * ratio[2] * 1.5 and ratio[1] > ratio[2] / 9 / 1.5
