@@ -72,7 +72,7 @@ def test_measures_know_a_weave() -> None:
     assert 0.8 < anisotropy(plain) < 1.25 and 0.6 < lines(plain) < 1.4
     rng = np.random.default_rng(0)
     woven = np.repeat(rng.normal(0, 1, (SIDE, SIDE // 8)), 8, 1) + np.repeat(rng.normal(0, 1, (SIDE // 8, SIDE)), 8, 0)
-    assert anisotropy(woven) > 3 and lines(woven) > 3
+    assert anisotropy(woven) > 3 and lines(woven) > 2
     turned = by_direction(texture(6))
     assert turned.argmax() == len(turned) // 2
 

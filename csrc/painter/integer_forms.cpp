@@ -8,15 +8,31 @@
 #endif
 #endif
 
+// Set by hand in tests of that form.
+#if defined(__wasm_simd128__) && defined(__SSE4_1__)
+#define GV_WASM_SIMD
+#endif
+#if defined(GV_WASM_SIMD)
+#include <smmintrin.h>
+#endif
+
 namespace gv {
 
 namespace {
 
 namespace plain {
+#if defined(GV_WASM_SIMD)
+#define GV_LANES 3
+#define GV_SRL32(v, n) _mm_srli_epi32(v, n)
+#define GV_AND(a, b) _mm_and_si128(a, b)
+#else
 #define GV_LANES 0
+#endif
 #include "painter/integer_lanes.inl"
 #include "painter/integer_loops.inl"
 #undef GV_LANES
+#undef GV_SRL32
+#undef GV_AND
 }  // namespace plain
 
 #if GV_FORMS

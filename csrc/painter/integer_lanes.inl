@@ -1,5 +1,6 @@
 // One set of instructions as a handful of operations on vectors V. Included by `integer_forms.cpp` once for each form, inside
-// a namespace; GV_LANES is 0 plain (one sample at a time: compilers make vectors of that), 1 AVX2, 2 AVX-512 with VNNI.
+// a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, 2 AVX-512 with VNNI, 3 SSE4.1, which
+// emscripten translates for WebAssembly (-msimd128 -msse4.1) and which then stands in for plain.
 //
 // 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to 65535 may stand in 16-bit
 // lanes, which `srl` then takes as unsigned.
@@ -80,6 +81,45 @@ inline void st_pairs(void* p, V a, V b) {
   const V low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
   st32(p, _mm256_permute2x128_si256(low, high, 0x20));
   st32(static_cast<uint32_t*>(p) + kLanes, _mm256_permute2x128_si256(low, high, 0x31));
+}
+#elif GV_LANES == 3
+using V = __m128i;
+constexpr int kWide = 8, kLanes = 4, kColumns = 2;
+inline V ld(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+inline V ld16(const int16_t* p) { return ld(p); }
+inline V ld32(const void* p) { return ld(p); }
+inline void st16(int16_t* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
+inline void st32(void* p, V v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
+inline V set16(int v) { return _mm_set1_epi16(static_cast<short>(v)); }
+inline V set32(int v) { return _mm_set1_epi32(v); }
+inline V add(V a, V b) { return _mm_add_epi16(a, b); }
+inline V sub(V a, V b) { return _mm_sub_epi16(a, b); }
+inline V times(V a, V b) { return _mm_mulhrs_epi16(a, b); }
+inline V mul(V a, V b) { return _mm_mullo_epi16(a, b); }
+inline V sll(V a, int n) { return _mm_sll_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V sra(V a, int n) { return _mm_sra_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V srl(V a, int n) { return _mm_srl_epi16(a, _mm_cvtsi32_si128(n)); }
+inline V cut(V a, int low, int high) { return _mm_max_epi16(_mm_min_epi16(a, set16(high)), set16(low)); }
+inline V size_of(V a) { return _mm_abs_epi16(a); }
+inline V either(V a, V b) { return _mm_or_si128(a, b); }
+inline V add32(V a, V b) { return _mm_add_epi32(a, b); }
+inline V mul32(V a, V b) { return _mm_mullo_epi32(a, b); }
+inline V small_mul32(V a, V b) { return _mm_madd_epi16(a, b); }
+inline V sll32(V a, int n) { return _mm_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V sra32(V a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V cut32(V a, int low, int high) { return _mm_max_epi32(_mm_min_epi32(a, set32(high)), set32(low)); }
+// Bytes 0, 2 and 1, 3 of each lane as pairs of int16: WebAssembly has no product of bytes.
+inline V dot(V sum, V a, V w) {
+  const V odd = _mm_madd_epi16(_mm_srli_epi16(a, 8), _mm_srai_epi16(w, 8));
+  const V even = _mm_madd_epi16(_mm_and_si128(a, set16(255)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
+  return add32(sum, add32(even, odd));
+}
+inline V madd(V a, V b) { return _mm_madd_epi16(a, b); }
+inline V widen(const int16_t* p) { return _mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
+inline void narrow(int16_t* p, V v) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v)); }
+inline void st_pairs(void* p, V a, V b) {
+  st32(p, _mm_unpacklo_epi16(a, b));
+  st32(static_cast<uint32_t*>(p) + kLanes, _mm_unpackhi_epi16(a, b));
 }
 #else
 using V = int32_t;

@@ -231,6 +231,13 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
     const V v = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scratch + x - 1)));
     st16(out + 4 * x, between(_mm256_shuffle_epi8(v, from), _mm256_shuffle_epi8(v, next), parts));
   }
+#elif GV_LANES == 3
+  const V from = _mm_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5), next = _mm_add_epi8(from, _mm_set1_epi8(2));
+  const V parts = _mm_setr_epi16(0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000);
+  for (int x = 0; x < width8; x += 2) {
+    const V v = ld(scratch + x - 1);
+    st16(out + 4 * x, between(_mm_shuffle_epi8(v, from), _mm_shuffle_epi8(v, next), parts));
+  }
 #else
   static constexpr int kShare[4] = {5, 7, 1, 3};
   for (int x = 0; x < width8; ++x)
