@@ -1,99 +1,266 @@
-"""Whole videos in memory: frames to the bytes of a file and back.
+"""Whole videos: frames or files to gvcodec and back, in memory or in files.
 
-    data = gvcodec.encode(frames, frame_rate=30, q=40)        # frames: (H, W, 3) uint8 RGB, or Planes
-    for image in gvcodec.decode(data): ...                    # (H, W, 3) uint8 RGB
+>>> import numpy as np, gvcodec
+>>> frames = np.zeros((3, 48, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]
+>>> data = gvcodec.encode(frames, frame_rate=25, base="klt", tune=0)
+>>> [image.shape for image in gvcodec.decode(data)]
+[(48, 64, 3), (48, 64, 3), (48, 64, 3)]
+>>> next(gvcodec.decode(data, output="torch", dimension_order="NCHW", start=2)).shape
+torch.Size([3, 48, 64])
 
-Frame by frame: `Encoder` and `Decoder`; files: `gvcodec.media.reader` and `gvcodec.media.writer`.
+`encode_file` and `decode_file` do it with video files, `VideoEncoder(frames).to_file(path)` writes
+frames to a stream. Frame by frame: `Encoder` and `Decoder`; at random: `gvcodec.open`.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bitstream import Reader
-from gvcodec.config import EncoderConfig
+from gvcodec.bitstream import Reader, Writer
+from gvcodec.config import EncoderConfig, EncoderOptions
 from gvcodec.decoder import Decoder
 from gvcodec.decoding_limits import DEFAULT, Limits
 from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
+from gvcodec.file_io import Borrowed, Readable, open_input, open_output, protected
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.session import run
 from gvcodec.types import Colour, Planes, VideoFormat
 
+if TYPE_CHECKING:
+    import torch
+
+    Image = NDArray[np.uint8] | torch.Tensor
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What `encode_file` and `VideoEncoder.to_file` wrote: `size` in bytes, `notes` a line each."""
+
+    frames: int
+    size: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What `decode_file` wrote; `notes` in words, `losses` a line each (with `ignore_errors`)."""
+
+    frames: int
+    notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+
+
+class VideoEncoder:
+    """Frames to be written as a stream: `VideoEncoder(frames, frame_rate=25).to_file("a.gvc", q=40)`.
+
+    `frames`, `frame_rate` and `format` as for `encode`. An iterator can be written once, arrays and
+    lists as often as wanted.
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[Image | Planes],
+        *,
+        frame_rate: Fraction | float = 30,
+        format: VideoFormat | None = None,
+    ) -> None:
+        self._frames = frames
+        self._frame_rate = Fraction(frame_rate).limit_denominator(1_000_000)
+        self._format = format
+
+    def __repr__(self) -> str:
+        shape = getattr(self._frames, "shape", None)
+        what = f"frames {tuple(shape)}" if shape is not None else type(self._frames).__name__
+        return f"VideoEncoder({what}, frame_rate={float(self._frame_rate):g})"
+
+    def to_file(
+        self,
+        output: str | os.PathLike[str] | BinaryIO,
+        *,
+        overwrite: bool = False,
+        config: EncoderConfig | None = None,
+        **options: Unpack[EncoderOptions],
+    ) -> Encoded:
+        """Write the stream to a path, complete or not at all, or to an open binary file. Raises
+        `UsageError`, `MediaError`."""
+        settings = _config(config, options)
+        if not isinstance(output, str | os.PathLike):
+            return self._run(output, settings)
+        with open_output(os.fspath(output), overwrite) as stream:
+            return self._run(stream, settings)
+
+    def to_bytes(
+        self, *, config: EncoderConfig | None = None, **options: Unpack[EncoderOptions]
+    ) -> bytes:
+        """The stream as bytes. Raises `UsageError`."""
+        stream = io.BytesIO()
+        self._run(stream, _config(config, options))
+        return stream.getvalue()
+
+    def _run(self, stream: BinaryIO, config: EncoderConfig) -> Encoded:
+        remaining = iter(self._frames)
+        first = next(remaining, None)
+        if first is None:
+            raise UsageError("there is no frame to encode")
+        first = _array(first)
+        encoder = Encoder(self._format or _format_of(first, self._frame_rate), config)
+        frames = itertools.chain([first], remaining)
+        writer = run(encoder, stream, ((_planes_of(frame), None) for frame in frames))
+        return _told(writer, encoder)
+
 
 def encode(
-    frames: Iterable[NDArray[np.uint8] | Planes],
+    frames: Iterable[Image | Planes],
     *,
     frame_rate: Fraction | float = 30,
     format: VideoFormat | None = None,
     config: EncoderConfig | None = None,
-    **options: object,
+    **options: Unpack[EncoderOptions],
 ) -> bytes:
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 
-    `frames`: RGB arrays (H, W, 3) uint8, or `Planes`. `format` describes `Planes` (default: 8 bits,
+    `frames`: RGB uint8, NumPy arrays (H, W, 3) or torch tensors (H, W, 3) or (3, H, W) on any
+    device, or an array of N of these, or `Planes`. `format` describes `Planes` (default: 8 bits,
     colour not specified). Either `config`, or fields of `EncoderConfig` by name (`q=40, base="av1",
     tune=0`). Raises `UsageError`.
     """
-    if config is not None and options:
-        raise UsageError("give either config or its fields")
-    try:
-        config = config or EncoderConfig(**options)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise UsageError(str(error)) from None
-    remaining = iter(frames)
-    first = next(remaining, None)
-    if first is None:
-        raise UsageError("there is no frame to encode")
-    encoder = Encoder(
-        format or _format_of(first, Fraction(frame_rate).limit_denominator(1_000_000)), config
+    made = VideoEncoder(frames, frame_rate=frame_rate, format=format)
+    return made.to_bytes(config=config, **options)
+
+
+def encode_file(
+    source: str | os.PathLike[str] | BinaryIO,
+    output: str | os.PathLike[str] | BinaryIO,
+    *,
+    start: float = 0.0,
+    frames: int | None = None,
+    overwrite: bool = False,
+    config: EncoderConfig | None = None,
+    **options: Unpack[EncoderOptions],
+) -> Encoded:
+    """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
+
+    `source` and `output` are paths or open binary files, that of `source` can seek. From `start`
+    seconds on, at most `frames`. Raises `UsageError`, `MediaError`.
+    """
+    from gvcodec.media.reader import VideoReader
+    from gvcodec.media.tracks import CHUNK
+
+    settings = _config(config, options)
+    if not isinstance(output, str | os.PathLike):
+        with VideoReader(source, start, frames) as reader:
+            encoder = Encoder(reader.format, settings, reader.start_pts)
+            chunk = 0 if settings.low_delay else CHUNK
+            given = ((frame.planes, frame.pts) for frame in reader)
+            writer = run(encoder, output, given, reader.metadata.pack(), reader.tracks, chunk)
+            told = _told(writer, encoder)
+        return Encoded(told.frames, told.size, (*reader.notes, *told.notes))
+    named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
+    with protected(named), open_output(os.fspath(output), overwrite) as stream:
+        return encode_file(source, stream, start=start, frames=frames, config=settings)
+
+
+def decode_file(
+    source: str | os.PathLike[str] | Readable,
+    output: str | os.PathLike[str] | BinaryIO,
+    *,
+    fidelity: bool = False,
+    start: float = 0.0,
+    frames: int | None = None,
+    crf: float | None = None,
+    lossless: bool = False,
+    ignore_errors: bool = False,
+    overwrite: bool = False,
+    threads: int = 0,
+    models: Sequence[str | Path] = (),
+    device: str | torch.device = "cpu",
+    limits: Limits = DEFAULT,
+) -> Decoded:
+    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .y4m or images like
+    frame%05d.png by the name of `output`; an open binary file gets y4m.
+
+    `source` is a path or an open binary file. With `ignore_errors` frames that are lost are shown
+    by those before them. Raises `LimitError`, `MediaError`, `DamagedStreamError`,
+    `WrongModelError`, `VerificationError`, `UsageError`.
+    """
+    from gvcodec.streams.to_video import Request, to_video
+
+    request = Request(
+        os.fspath(source) if isinstance(source, str | os.PathLike) else source,
+        os.fspath(output) if isinstance(output, str | os.PathLike) else output,
+        fidelity=fidelity,
+        start=start,
+        frames=frames,
+        crf=crf,
+        lossless=lossless,
+        ignore_errors=ignore_errors,
+        overwrite=overwrite,
+        threads=threads,
+        models=models,
+        device=str(device),
+        limits=limits,
     )
-    stream = io.BytesIO()
-    run(
-        encoder,
-        stream,
-        ((_planes_of(frame), None) for frame in itertools.chain([first], remaining)),
-    )
-    return stream.getvalue()
+    with protected([request.input] if isinstance(request.input, str) else []):
+        done = to_video(request)
+    return Decoded(done.frames, tuple(done.summary), tuple(done.losses))
 
 
 def decode(
-    data: bytes | bytearray | memoryview,
+    data: Source,
     *,
     fidelity: bool = False,
     start: int = 0,
     threads: int = 0,
+    output: Literal["numpy", "torch"] = "numpy",
+    device: str | torch.device = "cpu",
+    dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
     limits: Limits = DEFAULT,
-) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a gvcodec file as RGB arrays (H, W, 3) uint8, from frame `start` on.
+) -> Iterator[Image]:
+    """Frames of a gvcodec file as RGB (H, W, 3) or (3, H, W) uint8, from frame `start` on.
 
-    `data`: bytes, or anything that holds bytes. From 0 on the loop hash is checked at the end.
-    `limits`: what the stream may ask for. Raises `LimitError`, `DamagedStreamError`,
-    `WrongModelError`, `VerificationError`.
+    `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`,
+    where painting is done too. From 0 on the loop hash is checked at the end. `limits`: what the
+    stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`,
+    `VerificationError`, `UsageError`.
     """
-    decoded = decode_planes(data, fidelity=fidelity, start=start, threads=threads, limits=limits)
-    colour = Reader(io.BytesIO(data)).header.format.colour
-    return (rgb_from_planes(planes, colour) for planes in decoded)
+    if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
+        raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+    stream = _opened(data)
+    colour = Reader(stream).header.format.colour
+    stream.seek(0)
+    decoded = decode_planes(
+        stream, fidelity=fidelity, start=start, threads=threads, device=device, limits=limits
+    )
+    shown = (rgb_from_planes(planes, colour) for planes in decoded)
+    return (_given(image, output, str(device), dimension_order == "NCHW") for image in shown)
 
 
 def decode_planes(
-    data: bytes | bytearray | memoryview,
+    data: Source,
     *,
     fidelity: bool = False,
     start: int = 0,
     threads: int = 0,
+    device: str | torch.device = "cpu",
     limits: Limits = DEFAULT,
 ) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
-    reader = Reader(io.BytesIO(data))
-    decoder = Decoder(reader.header, fidelity, threads, limits=limits)
+    reader = Reader(_opened(data))
+    decoder = Decoder(reader.header, fidelity, threads, device=str(device), limits=limits)
     number, packets = (0, reader.packets()) if start <= 0 else reader.seek(start)
     for frame in decoder.frames_of(packets):
         decoder.tracks.clear()
@@ -104,7 +271,51 @@ def decode_planes(
         decoder.verify(reader.loop_hash)
 
 
-def _planes_of(frame: NDArray[np.uint8] | Planes) -> Planes:
+def _opened(data: Source) -> BinaryIO:
+    """A stream to read. What has a name is read at once: it is as small as videos get."""
+    if isinstance(data, bytes | bytearray | memoryview):
+        return io.BytesIO(data)
+    if isinstance(data, str | os.PathLike):
+        with open_input(os.fspath(data)) as found:
+            return io.BytesIO(found.read())
+    return io.BufferedReader(Borrowed(data))
+
+
+def _told(writer: Writer, encoder: Encoder) -> Encoded:
+    return Encoded(writer.frames, writer.size, tuple(encoder.notes))
+
+
+def _config(config: EncoderConfig | None, options: EncoderOptions) -> EncoderConfig:
+    if config is not None and options:
+        raise UsageError("give either config or its fields")
+    try:
+        return config or EncoderConfig(**options)
+    except TypeError as error:
+        raise UsageError(str(error)) from None
+
+
+def _given(image: NDArray[np.uint8], output: str, device: str, channels_first: bool) -> Image:
+    if channels_first:
+        image = np.ascontiguousarray(image.transpose(2, 0, 1))
+    if output == "numpy":
+        return image
+    import torch
+
+    return torch.from_numpy(image).to(device)
+
+
+def _array(frame: Any) -> NDArray[np.uint8] | Planes:
+    """Tensors as arrays, channels last."""
+    if not type(frame).__module__.startswith("torch"):
+        return frame  # type: ignore[no-any-return]
+    array = frame.detach().cpu().numpy()
+    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
+        array = array.transpose(1, 2, 0)
+    return np.ascontiguousarray(array)
+
+
+def _planes_of(given: Image | Planes) -> Planes:
+    frame = _array(given)
     if not isinstance(frame, np.ndarray):
         return frame
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:

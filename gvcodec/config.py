@@ -4,11 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypedDict
 
 from gvcodec.bases import COARSEST, base_of, coarsest_q, index_of
 from gvcodec.errors import UsageError
 
 PAINTERS = ("float", "integer")
+
+
+class EncoderOptions(TypedDict, total=False):
+    """Fields of `EncoderConfig` by name, for type checkers."""
+
+    q: float
+    base_q: float | None
+    base: str
+    scale: Fraction | None
+    tune: float | None
+    tune_steps: int
+    tune_parts: int
+    tune_by: str
+    painter: str
+    keyint: int
+    low_delay: bool
+    threads: int
+    maxrate: float
+    bufsize: float
+    alloc: str
+    eye: bool
+    preset: int | None
+    shift: float
+    said_q: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ class Frame:
     pts_seconds: float
     duration_seconds: float
 
+    def __repr__(self) -> str:
+        times = f"pts_seconds={self.pts_seconds:g}, duration_seconds={self.duration_seconds:g}"
+        return f"Frame(data={_shown(self.data)}, {times})"
+
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
@@ -76,6 +80,15 @@ class FrameBatch:
 
     def __len__(self) -> int:
         return len(self.pts_seconds)
+
+    def __repr__(self) -> str:
+        shown = [_shown(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
+        return "FrameBatch(data={}, pts_seconds={}, duration_seconds={})".format(*shown)
+
+
+def _shown(array: Array | NDArray[np.float64]) -> str:
+    """Type and shape."""
+    return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"
 
 
 class Video(Shared):
@@ -137,6 +150,11 @@ class Video(Shared):
 
     def __len__(self) -> int:
         return self._starts[-1] + self._gops[-1].frames
+
+    def __repr__(self) -> str:
+        fmt = self.header.format
+        what = f"{len(self)} frames ({fmt.height}, {fmt.width}, 3), {float(fmt.frame_rate):g}/s"
+        return f"Video({self.name}: {what}, base {self.header.base}, painted={self.painted})"
 
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))

@@ -1,0 +1,316 @@
+"""A stream to a video file, images or a pipe, with its sound and metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.decoder import DecodedFrame, Decoder
+from gvcodec.decoding_limits import DEFAULT, Limits, held
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.factory import NO_TORCH, can_paint
+from gvcodec.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.planes import Scaler
+from gvcodec.media.tracks import TrackReader
+from gvcodec.media.writer import (
+    VideoWriter,
+    Y4mWriter,
+    open_writer,
+    takes_tracks,
+    visually_lossless,
+)
+from gvcodec.messages import counted
+from gvcodec.progress import ProgressBar
+from gvcodec.streams.excerpt import Piece, indexed
+from gvcodec.types import VideoFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be decoded, where to, and how; as the options of `gvcodec decode` say it.
+
+    `input` may be an open binary file, `output` one that gets y4m. `hold`: the system holds this
+    process to the limit of memory meanwhile.
+    """
+
+    input: str | Readable
+    output: str | BinaryIO
+    fidelity: bool = False
+    crf: float | None = None
+    lossless: bool = False
+    start: float = 0.0
+    frames: int | None = None
+    scale: tuple[int, int] | Fraction | None = None
+    low_delay: bool = False
+    follow: float | None = None
+    ignore_errors: bool = False
+    overwrite: bool = False
+    threads: int = 0
+    models: Sequence[str | Path] = ()
+    device: str = "cpu"
+    limits: Limits = DEFAULT
+    hold: bool = False
+
+    @property
+    def name(self) -> str:
+        """How messages call the input."""
+        if isinstance(self.input, str):
+            return shown_name(self.input)
+        name = getattr(self.input, "name", None)
+        return name if isinstance(name, str) else "stream"
+
+    @property
+    def target(self) -> str:
+        """How messages call the output, "-" a file object."""
+        return self.output if isinstance(self.output, str) else "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """`frames` written, in words in `summary`; `losses`: a line each."""
+
+    frames: int
+    summary: list[str]
+    losses: list[str]
+
+
+def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
+    """Decode a stream to a video. Raises what `Decoder`, `Reader` and `open_writer` raise."""
+    with contextlib.ExitStack() as stack:
+        video = _opened(options, stack)
+        decoder, tracks, fmt = video.decoder, video.tracks, video.reader.header.format
+        scaler = Scaler(fmt, options.scale) if options.scale else None
+        shown = scaler.format if scaler else fmt
+        keeps = takes_tracks(options.target)
+        crf = None if options.lossless else options.crf
+        if crf is None and not options.lossless:
+            crf = visually_lossless(options.target, shown)
+        writer = stack.enter_context(
+            _writer(options, shown, crf, tracks if keeps else None, video.metadata)
+        )
+        written = left_out = 0
+        end = Fraction(0)
+        if bar:
+            bar.begin("decode", video.count)
+        for frame in video.frames:
+            video.hand_on_tracks()
+            if tracks and not keeps:
+                left_out += len(tracks.waiting)
+                tracks.waiting.clear()
+            planes = scaler.apply(frame.planes) if scaler else frame.planes
+            writer.write(planes, frame.pts - video.shift)
+            written += 1
+            if bar:
+                bar.coded(written, 0)
+            end = (frame.pts - video.shift) * fmt.time_base + 1 / fmt.frame_rate
+        if tracks and keeps and video.rest is not None:
+            # Packets of sound may stand behind the frames that they belong to.
+            for packet in video.rest:
+                decoder.tracks += [packet.payload] if packet.kind is Kind.TRACKS else []
+                video.hand_on_tracks()
+                tracks.drop(since=end)
+        video.hand_on_tracks()
+    left_out += len(tracks.waiting) if tracks and not keeps else 0
+    summary = [f"{counted(written, f'{video.kind} frame')} {shown.width}×{shown.height}"]
+    summary += [_outcome(decoder, video.whole), *writer.notes]
+    if video.metadata and not keeps:
+        summary.append(
+            f"{', '.join(video.metadata.parts())} left out: {options.target} cannot hold them"
+        )
+    if left_out:
+        summary.append(
+            f"{counted(left_out, 'audio packet')} left out: {options.target} cannot hold them"
+        )
+    return Done(written, summary, decoder.losses)
+
+
+def _writer(
+    options: Request,
+    fmt: VideoFormat,
+    crf: float | None,
+    tracks: TrackReader | None,
+    metadata: Metadata,
+) -> VideoWriter:
+    if not isinstance(options.output, str):
+        return Y4mWriter(options.output, fmt, None)
+    return open_writer(
+        options.output,
+        fmt,
+        crf=crf,
+        overwrite=options.overwrite,
+        tracks=tracks,
+        metadata=metadata,
+        threads=options.threads,
+    )
+
+
+@dataclass(slots=True)
+class _Input:
+    """A stream in decoding.
+
+    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "loop",
+    `shift`: ticks that go from all timestamps, `whole`: the loop hash is checked, `rest`: what is
+    not read once `frames` came to their end, None for nothing.
+    """
+
+    reader: Reader | Salvage
+    decoder: Decoder
+    kind: str
+    frames: Iterator[DecodedFrame] = field(default_factory=lambda: iter(()))
+    count: int | None = None
+    tracks: TrackReader | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    shift: int = 0
+    whole: bool = True
+    rest: Iterator[Packet] | None = None
+
+    def hand_on_tracks(self) -> None:
+        """Payloads of `tracks` packets go on to their reader."""
+        with _despite(self.decoder, self.reader):
+            while self.decoder.tracks:
+                payload = self.decoder.tracks.popleft()
+                if self.tracks is not None:
+                    self.tracks.send(payload)
+
+
+def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
+    """The stream, and the frames of it that are wanted; the first one is decoded."""
+    if isinstance(options.input, str):
+        source = stack.enter_context(open_input(options.input, options.follow))
+    else:
+        source = io.BufferedReader(Borrowed(options.input))
+    name = options.name
+    reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
+    header = reader.header
+    painted = header.appearance_id is not None and not options.fidelity
+    if painted and not can_paint():
+        raise WrongModelError(f"{name}: {NO_TORCH} (--fidelity gives the loop frames)")
+    most = options.limits
+    decoder = Decoder(
+        header,
+        not painted,
+        options.threads,
+        options.models,
+        options.low_delay,
+        options.device,
+        most,
+    )
+    if options.hold:
+        stack.enter_context(held(header, painted, most))
+    video = _Input(reader, decoder, "painted" if painted else "loop")
+    piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
+    seeks = (
+        isinstance(reader, Reader)
+        and isinstance(options.input, str)
+        and options.input != "-"
+        and options.follow is None
+        and source.seekable()
+    )
+    if piece and seeks and isinstance(reader, Reader) and isinstance(options.input, str):
+        found = indexed(piece, options.input, reader, decoder, takes_tracks(options.target), most)
+        first = next(found.frames, None)
+        video.frames, video.count, video.tracks, video.whole = (
+            found.frames,
+            found.count,
+            found.tracks,
+            False,
+        )
+        video.metadata = found.metadata
+    else:
+        video.count = sum(gop.frames for gop in reader.gops()) if seeks else None
+        first = _read_on(video, piece, most)
+        video.metadata = Metadata.unpack(decoder.metadata)
+    if piece and first is None:
+        raise UsageError(
+            f"{name}: no frame is shown {float(piece.start):g} s after the first one or later"
+        )
+    if piece and first is not None:
+        begin = first.pts * header.format.time_base if piece.start else None
+        length = None if piece.frames is None else piece.frames / header.format.frame_rate
+        end = None if length is None else (begin or Fraction(0)) + length
+        video.shift = first.pts if piece.start else 0
+        video.metadata = video.metadata.during(begin, end, -(begin or Fraction(0)))
+    video.frames = chain([first] if first else [], video.frames)
+    return video
+
+
+def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:
+    """Read a stream from its start to the first frame of the piece, which is given back; None when
+    there is none."""
+    decoder, reader = video.decoder, video.reader
+    tick, start = reader.header.format.time_base, reader.header.start_pts
+    packets = reader.packets() if isinstance(reader, Reader) else iter(())
+    every = _frames(decoder, reader, packets)
+    first = next(every, None)
+    # What describes the tracks stands before the first frame.
+    with _despite(decoder, reader):
+        video.tracks = TrackReader(decoder.tracks.popleft(), most) if decoder.tracks else None
+    while piece.start and first is not None and (first.pts - start) * tick < piece.start:
+        video.hand_on_tracks()
+        if video.tracks:
+            video.tracks.drop(before=first.pts * tick)
+        first = next(every, None)
+    if piece.start and video.tracks and first is not None:
+        video.tracks.keep(first.pts * tick, None)
+    video.frames = every
+    if piece.frames is not None:
+        # Damage behind the piece is told, too; otherwise a pipe is not waited for.
+        rest = every if isinstance(reader, Salvage) else iter(())
+        video.frames = _first_of(every, piece.frames - 1, rest)
+        video.whole, video.rest = isinstance(reader, Salvage), packets
+    return first
+
+
+def _first_of(
+    frames: Iterator[DecodedFrame], count: int, rest: Iterator[DecodedFrame]
+) -> Iterator[DecodedFrame]:
+    """So many frames; `rest` is decoded for nothing then."""
+    yield from islice(frames, count)
+    deque(rest, 0)
+
+
+def _frames(
+    decoder: Decoder, reader: Reader | Salvage, packets: Iterator[Packet]
+) -> Iterator[DecodedFrame]:
+    """All frames of a stream, or what is left of it; errors say where. Raises `VerificationError`
+    at the end of a whole one."""
+    if isinstance(reader, Salvage):
+        yield from decoder.frames_despite(reader)
+        return
+    try:
+        yield from decoder.frames_of(packets)
+    except DamagedStreamError as error:
+        raise reader.named(error) from error
+    decoder.verify(reader.loop_hash)
+
+
+@contextlib.contextmanager
+def _despite(decoder: Decoder, reader: Reader | Salvage) -> Iterator[None]:
+    """Damage to what goes beside the frames counts as a loss when it is to be ignored."""
+    try:
+        yield
+    except DamagedStreamError as error:
+        if isinstance(reader, Reader):
+            raise reader.named(error) from error
+        decoder.losses.append(str(error))
+
+
+def _outcome(decoder: Decoder, whole: bool) -> str:
+    """Whether the frames are the encoder's."""
+    if not decoder.losses:
+        return "loop hash verified" if whole else "checksums verified"
+    shown = sum(count for _, count in decoder.concealed)
+    places = ", ".join(
+        f"{first}…{first + count - 1}" if count > 1 else f"{first}"
+        for first, count in decoder.concealed
+    )
+    return f"damaged: {counted(shown, 'frame')} concealed" + (f" ({places})" if places else "")
