@@ -130,11 +130,10 @@ def chosen_by(
 
 
 def one_seed(
-    learn: Clips, test: Clips, shares: list[float], methods: tuple[str, ...], seed: int, steps: int, full: int
-) -> list[dict[str, Any]]:
-    """Accuracies of all methods at all shares, and with all clips (`full` steps, 0 = not)."""
+    learn: Clips, test: Clips, whole: int, shares: list[float], methods: tuple[str, ...], seed: int, steps: int, full: int
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Accuracies of all methods at all shares of `whole` bytes, and with all clips (`full` steps, 0 = not)."""
     classes = len(learn.classes)
-    whole = len(encode(list(learn.pictures), _FULL_Q))
     rest, validation = divided(learn, np.random.default_rng(seed))
     network = fit(rest.pictures, rest.labels, classes, 4 * steps, seed)
     assert isinstance(network, Pairs)
@@ -187,6 +186,18 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
     return "\n".join(lines) + f"\n\nAccuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}.{size} Ours keeps, {kept}.\n"
 
 
+class _Size:
+    """Bytes of all clips of a set, measured once."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Clips | None, int] = (None, 0)
+
+    def __call__(self, clips: Clips) -> int:
+        if self._known[0] is not clips:
+            self._known = clips, len(encode(list(clips.pictures), _FULL_Q))
+        return self._known[1]
+
+
 def run(options: argparse.Namespace) -> int:
     """Writes a JSON a seed, and table.md."""
     torch.set_num_threads(1)
@@ -200,12 +211,13 @@ def run(options: argparse.Namespace) -> int:
         raise EvalError("condense needs --images, or --material and --labels")
     rows: list[dict[str, Any]] = []
     chance = 0.0
+    size = _Size()
     for seed, (learn, test) in enumerate(tasks):
         chance = float(np.bincount(test.labels).max() / len(test)) if options.labels else 1 / len(learn.classes)
         kept = options.out / f"seed{seed}.json"
         if not kept.is_file():
             full = options.full if seed < options.full_seeds else 0
-            write_json(kept, one_seed(learn, test, options.shares, tuple(options.methods or METHODS), seed, options.steps, full))
+            write_json(kept, one_seed(learn, test, size(learn), options.shares, tuple(options.methods or METHODS), seed, options.steps, full))
         rows += json.loads(kept.read_text())
     (options.out / "table.md").write_text(table(rows, chance))
     print(table(rows, chance))
