@@ -14,7 +14,8 @@ import argparse
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ _LEARN, _PHOTO = 200, 96
 _STEP, _ZOOM, _TURN = 2.0, 1.07, 0.07
 _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
 _MOVES = 24
+NETWORKS = {"Pairs": Pairs, "Cubes": Cubes}
 
 
 def motion8(images: Path) -> tuple[Clips, Clips]:
@@ -129,37 +131,42 @@ def chosen_by(
     return choosing.filled(learn, order, count, q, room)
 
 
-def one_seed(
-    learn: Clips, test: Clips, whole: int, shares: list[float], methods: tuple[str, ...], seed: int, steps: int, full: int
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Accuracies of all methods at all shares of `whole` bytes, and with all clips (`full` steps, 0 = not)."""
-    classes = len(learn.classes)
-    rest, validation = divided(learn, np.random.default_rng(seed))
-    network = fit(rest.pictures, rest.labels, classes, 4 * steps, seed)
-    assert isinstance(network, Pairs)
-    seen = features(network, rest.pictures)
+def with_all(learn: Clips, test: Clips, whole: int, seed: int, steps: int) -> list[dict[str, Any]]:
+    """Accuracies of both networks with all clips."""
     rows = []
-    if full:
-        for name, make in (("Pairs", Pairs), ("Cubes", Cubes)):
-            right = accuracy(fit(learn.pictures, learn.labels, classes, full, seed, make), test.pictures, test.labels)
-            rows.append({"method": "all clips", "network": name, "share": 1.0, "bytes": whole, "accuracy": right, "seed": seed})
-    for share in shares:
-        room = int(share * whole)
-        setting = choosing.settings(rest, validation, network, room, np.random.default_rng(seed))
-        for method in methods:
-            choice = chosen_by(method, rest, validation, network, seen, room, setting, seed)
-            pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
-            networks = [("Pairs", Pairs)]
-            if share == shares[len(shares) // 2] and method in ("ours", "random"):
-                networks.append(("Cubes", Cubes))  # type: ignore[list-item]
-            for name, make in networks:
-                right = accuracy(fit(pictures, labels, classes, steps, seed, make), test.pictures, test.labels)
-                rows.append(
-                    {"method": method, "network": name, "share": share, "bytes": len(choice.stream), "accuracy": right, "seed": seed}
-                    | {"clips": len(labels), "frames": choice.count, "q": choice.q}
-                )
-        say(f"seed {seed}, {100 * share:g} %: " + ", ".join(f"{r['method']} {r['accuracy']:.2f}" for r in rows if r["share"] == share))
+    for name, make in NETWORKS.items():
+        network = fit(learn.pictures, learn.labels, len(learn.classes), steps, seed, make)
+        right = accuracy(network, test.pictures, test.labels)
+        rows.append({"method": "all clips", "network": name, "share": 1.0, "bytes": whole, "accuracy": right, "seed": seed})
     return rows
+
+
+class Trial:
+    """One seed: `rest` to choose from, `validation`, a network for features."""
+
+    def __init__(self, learn: Clips, test: Clips, seed: int, steps: int) -> None:
+        self.test, self.seed, self.steps = test, seed, steps
+        self.classes = len(learn.classes)
+        self.rest, self.validation = divided(learn, np.random.default_rng(seed))
+        network = fit(self.rest.pictures, self.rest.labels, self.classes, 4 * steps, seed)
+        assert isinstance(network, Pairs)
+        self.network, self.seen = network, features(network, self.rest.pictures)
+
+    def at(self, share: float, room: int, methods: tuple[str, ...], transfer: bool) -> list[dict[str, Any]]:
+        """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network too."""
+        rest, seed = self.rest, self.seed
+        setting = choosing.settings(rest, self.validation, self.network, room, np.random.default_rng(seed))
+        rows = []
+        for method in methods:
+            choice = chosen_by(method, rest, self.validation, self.network, self.seen, room, setting, seed)
+            pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
+            told = {"share": share, "bytes": len(choice.stream), "clips": len(labels), "frames": choice.count, "q": choice.q}
+            for name in list(NETWORKS)[: 1 + (transfer and method in ("ours", "random"))]:
+                network = fit(pictures, labels, self.classes, self.steps, seed, NETWORKS[name])
+                right = accuracy(network, self.test.pictures, self.test.labels)
+                rows.append({"method": method, "network": name, "accuracy": right, "seed": seed} | told)
+        say(f"seed {seed}, {100 * share:g} %: " + ", ".join(f"{row['method']} {row['accuracy']:.2f}" for row in rows))
+        return rows
 
 
 def table(rows: list[dict[str, Any]], chance: float) -> str:
@@ -199,7 +206,7 @@ class _Size:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Writes a JSON a seed, and table.md."""
+    """Writes a JSON for each seed and share, and table.md; what is there is kept."""
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.images:
@@ -214,11 +221,25 @@ def run(options: argparse.Namespace) -> int:
     size = _Size()
     for seed, (learn, test) in enumerate(tasks):
         chance = float(np.bincount(test.labels).max() / len(test)) if options.labels else 1 / len(learn.classes)
-        kept = options.out / f"seed{seed}.json"
-        if not kept.is_file():
-            full = options.full if seed < options.full_seeds else 0
-            write_json(kept, one_seed(learn, test, size(learn), options.shares, tuple(options.methods or METHODS), seed, options.steps, full))
-        rows += json.loads(kept.read_text())
+        if seed < options.full_seeds:
+            rows += _kept(options.out / f"all-{seed}.json", partial(with_all, learn, test, size(learn), seed, options.full))
+        trial: Trial | None = None
+        for share in options.shares:
+            path = options.out / f"seed{seed}-{100 * share:g}.json"
+            if not path.is_file():
+                trial = trial or Trial(learn, test, seed, options.steps)
+                methods = tuple(options.methods or METHODS)
+                transfer = share == options.shares[len(options.shares) // 2]
+                write_json(path, trial.at(share, int(share * size(learn)), methods, transfer))
+            rows += json.loads(path.read_text())
     (options.out / "table.md").write_text(table(rows, chance))
     print(table(rows, chance))
     return 0
+
+
+def _kept(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What the file holds, made now if it is not there."""
+    if not path.is_file():
+        write_json(path, make())
+    found: list[dict[str, Any]] = json.loads(path.read_text())
+    return found

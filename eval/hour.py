@@ -16,7 +16,9 @@ from eval.tools import run, say, write_json
 from gvcodec.search.files import opened
 from gvcodec.search.ranking import best, scores
 
-_FRAMES, _ASKED, _Q = 90_000, 20, 60
+_FRAMES, _ASKED, _Q = 90_000, 10, 60
+#: Of the clips every so many are taken.
+_EVERY = 5
 
 
 def made(material: Path, folder: Path) -> Path:
@@ -26,7 +28,7 @@ def made(material: Path, folder: Path) -> Path:
         return hour
     folder.mkdir(parents=True, exist_ok=True)
     gvcodec = [sys.executable, "-m", "gvcodec"]
-    parts = sorted(map(str, material.glob(f"*.q{_Q}.gvc")))
+    parts = sorted(map(str, material.glob(f"*.q{_Q}.gvc")))[::_EVERY]
     joined, again = folder / "joined.gvc", folder / "part.gvc"
     run([*gvcodec, "cat", *parts, "-o", str(joined), "-y", "--threads", "1"])
     run([*gvcodec, "summarize", str(joined), "--threads", "1"])
@@ -49,7 +51,7 @@ def measured(hour: Path, material: Path) -> dict[str, Any]:
         began = time.perf_counter()
         best(scores(own.values[:1], own.values, own.frames), own.frames, 5)
         ranking = time.perf_counter() - began
-    names = sorted(p.name.removesuffix(f".q{_Q}.gvc") for p in material.glob(f"*.q{_Q}.gvc"))
+    names = sorted(p.name.removesuffix(f".q{_Q}.gvc") for p in material.glob(f"*.q{_Q}.gvc"))[::_EVERY]
     with opened(str(hour)) as file:
         length = file.frames
     lengths = []
