@@ -394,11 +394,13 @@ def test_area_means_of_odd_sizes() -> None:
     assert area_mean(plane, 10, 14).shape == (10, 14)
 
 
-def test_rate_control_and_summary_are_told_apart(tmp_path: Path) -> None:
+def test_what_does_not_go_with_a_summary_is_told(tmp_path: Path) -> None:
     source = tmp_path / "in.y4m"
     source.write_bytes(b"YUV4MPEG2 W16 H16 F25:1\nFRAME\n" + bytes(384))
-    command = ["encode", str(source), str(tmp_path / "o.gvc"), "--summary", "--size", "9k"]
-    assert cli.main(command) == 2
+    command = ["encode", str(source), str(tmp_path / "o.gvc")]
+    for more in (["--summary", "--size", "9k"], ["--summary", "--low-delay"], ["--embedder", "toy"]):
+        assert cli.main([*command, *more]) == 2
+    assert not (tmp_path / "o.gvc").exists()
 
 
 def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:

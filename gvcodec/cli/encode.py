@@ -193,6 +193,10 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("--resume goes with -q, not with rate control")
     if options.summary and steered:
         raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
+    if options.summary and options.low_delay:
+        raise UsageError("--summary waits for the end of each GOP, --low-delay for nothing")
+    if options.embedder and not options.summary:
+        raise UsageError("--embedder goes with --summary")
     if options.summary and options.jobs:
         raise UsageError("--summary goes without --jobs; gvcodec summarize adds one to a finished stream")
     if options.jobs:
