@@ -120,6 +120,8 @@ class Driver:
 
     def _end(self, running: _Running, error: str) -> None:
         if error:
+            if running.job.uri not in error:
+                error = f"{running.job.uri}: {error}"
             self.errors[running.job.name] = error
             self.ledger.fail(running.job, error)
         followers = self._claimed.pop(running.claims, deque())

@@ -32,6 +32,8 @@ _APART = 4.0
 #: Bytes that a chunk may take more in the joined file than by itself, and what is kept back of a
 # budget.
 _JOINT, _KEPT = 24, 0.0005
+#: Rounds of sharing out bytes; the second one is for files that came out larger than their parts.
+_ROUNDS = 3
 
 
 class FileFailed(GvcodecError):
@@ -84,17 +86,38 @@ class _Work:
 
     def flow(self) -> Flow:
         rate = self.job.settings.rate
-        said_q, limits = None, [None] * len(self.numbers)
-        if "target" in rate and len(self.numbers) > 1:
-            said_q = yield from self._usual_q()
-        elif rate and "target" not in rate:
-            said_q, limits = yield from self._shares(self._room())
+        if rate and "target" not in rate:
+            rows, joined = yield from self._within(self._allowed())
+        else:
+            said_q = None
+            if rate and len(self.numbers) > 1:
+                said_q = yield from self._usual_q()
+            rows, joined = yield from self._coded(said_q, [None] * len(self.numbers))
+        output = self.ledger.output_name(self.job, self.key)
+        return self.ledger.finish(self.job, self.key, output, self._rows(joined, rows, output))
+
+    def _within(self, allowed: int) -> Flow:
+        """Rows of the chunks and of the file that has so many bytes at most."""
+        room = allowed - int(_KEPT * allowed) - _JOINT * len(self.numbers)
+        for _ in range(_ROUNDS):
+            said_q, limits = yield from self._shares(max(1, room))
+            rows, joined = yield from self._coded(said_q, limits, allowed)
+            if joined["excess"] <= 0:
+                return rows, joined
+            room -= joined["excess"] + _JOINT
+        raise FileFailed(
+            f"{self.job.uri}: no file of {allowed} bytes was found in {_ROUNDS} rounds"
+        )
+
+    def _coded(
+        self, said_q: int | None, limits: Sequence[int | None], allowed: int | None = None
+    ) -> Flow:
+        """Rows of the chunks, coded anew where they are missing, and of the joined file."""
         names = [f"{n:05d}" if limits[n] is None else f"{n:05d}-{limits[n]}" for n in self.numbers]
         tasks = [self._encode(n, names[n], said_q, limits[n]) for n in self.numbers]
         rows = yield from self._results(names, tasks)
-        output = self.ledger.output_name(self.job, self.key)
-        (joined,) = yield [self._join(names, output)]
-        return self.ledger.finish(self.job, self.key, output, self._rows(joined, rows, output))
+        (joined,) = yield [self._join(names, allowed)]
+        return rows, joined
 
     def _results(self, names: Sequence[str], tasks: Sequence[Task]) -> Flow:
         """Of these tasks, those of earlier runs too."""
@@ -126,11 +149,11 @@ class _Work:
             limit=limit,
         )
 
-    def _join(self, names: Sequence[str], output: str) -> Task:
+    def _join(self, names: Sequence[str], allowed: int | None) -> Task:
         chunks = [store.joined(self.folder, f"{name}.gvc") for name in names]
         memory = _LIGHT + _LIGHT_A_PIXEL * self.plan.width * self.plan.height
-        whole = store.joined(self.ledger.out, output)
-        return self._task("join", memory, chunks=chunks, output=whole)
+        whole = store.joined(self.ledger.out, self.ledger.output_name(self.job, self.key))
+        return self._task("join", memory, chunks=chunks, output=whole, allowed=allowed)
 
     def _usual_q(self) -> Flow:
         """The index that meets the target in the middle of the video: what the header says."""
@@ -139,16 +162,14 @@ class _Work:
         (row,) = yield from self._results([name], [self._encode(middle, name, None, None)])
         return round(row["q"])
 
-    def _room(self) -> int:
-        """Bytes that the chunks may have together."""
+    def _allowed(self) -> int:
+        """Bytes that the file may have without its copied tracks."""
         plan, rate = self.plan, self.job.settings.rate
         if "size" in rate:
-            whole = rate["size"] - self.record["side"]
-        elif "bitrate" in rate:
-            whole = rate["bitrate"] * plan.seconds / 8
-        else:
-            whole = rate["bpp"] * plan.frames * plan.width * plan.height / 8
-        return max(1, int(whole * (1 - _KEPT)) - _JOINT * len(self.numbers))
+            return int(rate["size"]) - int(self.record["side"])
+        if "bitrate" in rate:
+            return int(rate["bitrate"] * plan.seconds / 8)
+        return int(rate["bpp"] * plan.frames * plan.width * plan.height / 8)
 
     def _shares(self, room: int) -> Flow:
         """An index for the header, and bytes for each chunk: equal quality for all as nearly as two

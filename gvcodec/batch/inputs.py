@@ -18,14 +18,16 @@ from gvcodec.errors import MediaError, UsageError
 _MANIFESTS = (".csv", ".jsonl", ".parquet")
 
 
-def find(inputs: Sequence[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
+def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that stands for nothing is an error of its own."""
+    name that stands for nothing is an error of its own. What lies in the folder `out` is no
+    input."""
     seen: set[str] = set()
     for name in inputs:
         for found in _found(name):
             known = repr(found[:2])
-            if known not in seen:
+            inside = out and found[0].startswith(out.rstrip("/") + "/")
+            if known not in seen and not inside:
                 seen.add(known)
                 yield found
 

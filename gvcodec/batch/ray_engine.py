@@ -107,7 +107,5 @@ def _settle(future: Future[Outcome], done: Future[Any], tries: int) -> None:
             outcome = Outcome(error=str(cause), again=True, tries=tries)
         else:
             said = type(error).__name__.removesuffix("Error")
-            outcome = Outcome(
-                error=f"the worker died {tries} times ({said})", lost=True, tries=tries
-            )
+            outcome = Outcome(error=f"lost in {tries} tries ({said})", lost=True, tries=tries)
     future.set_result(outcome)

@@ -11,7 +11,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from gvcodec.batch import costs, store
 from gvcodec.batch.plan import Plan, make_plan
@@ -143,42 +143,62 @@ def join(
     chunks: list[str],
     cores: int,
     output: str,
+    allowed: int | None = None,
 ) -> dict[str, Any]:
-    """The chunks as one stream, with the tracks of the source. Everything is decoded on the way."""
+    """The chunks as one stream, with the tracks of the source. Everything is decoded on the way. A
+    stream that has more than `allowed` bytes besides its tracks does not appear; its `excess` is
+    told."""
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
     with (
         store.video_source(uri) as source,
         VideoReader(source, chosen.start, chosen.frames) as video,
-        store.write_whole(output) as stream,
     ):
-        splicer: Splicer | None = None
-        for path in chunks:
-            reader = Reader(io.BytesIO(store.read_bytes(path) or b""), path)
-            if splicer is None:
-                head = reader.header
-                splicer = Splicer(stream, head, cores, UNLIMITED)
-                splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
-            check_alike(head, reader)
-            gops = GopSource(reader.header, reader.packets(), UNLIMITED)
-            for gop in gops:
-                end = (
-                    gop.times[-1] + video.shift
-                ) * head.format.time_base + 1 / head.format.frame_rate
-                video.copy_tracks(end)
-                splicer.write(gop)
-        assert splicer is not None
-        # A part of the video has its part of the sound.
-        video.copy_tracks(end if chosen.frames is not None else None)
-        splicer.finish(gops.end)
-        tracks = splicer.writer.track_size
-        size, frames = splicer.writer.size, splicer.writer.frames
+        try:
+            with store.write_whole(output) as stream:
+                splicer = _spliced(chunks, video, stream, cores, chosen.frames is not None)
+                size, tracks = splicer.writer.size, splicer.writer.track_size
+                excess = 0 if allowed is None else size - tracks - allowed
+                if excess > 0:
+                    raise _TooLargeError
+        except _TooLargeError:
+            return {"excess": excess}
+    frames = splicer.writer.frames
     return {
         "frames": frames,
         "bytes": size,
         "bpp": round(8 * (size - tracks) / (frames * cut.width * cut.height), 6),
         "tracks": [tracks, video.tracks.packets if video.tracks else 0],
+        "excess": 0,
         "notes": video.notes,
     }
+
+
+class _TooLargeError(Exception):
+    """What was written is dropped."""
+
+
+def _spliced(
+    chunks: list[str], video: VideoReader, stream: BinaryIO, threads: int, partial: bool
+) -> Splicer:
+    """`partial`: the video is a part of its file, and has that part of the sound."""
+    splicer: Splicer | None = None
+    for path in chunks:
+        reader = Reader(io.BytesIO(store.read_bytes(path) or b""), path)
+        if splicer is None:
+            head = reader.header
+            splicer = Splicer(stream, head, threads, UNLIMITED)
+            splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
+        check_alike(head, reader)
+        gops = GopSource(reader.header, reader.packets(), UNLIMITED)
+        for gop in gops:
+            last = (gop.times[-1] + video.shift) * head.format.time_base
+            end = last + 1 / head.format.frame_rate
+            video.copy_tracks(end)
+            splicer.write(gop)
+    assert splicer is not None
+    video.copy_tracks(end if partial else None)
+    splicer.finish(gops.end)
+    return splicer
 
 
 class _Chunk:

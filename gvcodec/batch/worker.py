@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import resource
 import socket
 import sys
 import threading
@@ -21,6 +20,9 @@ from importlib import import_module
 from gvcodec.batch.store import ConnectionLostError
 from gvcodec.batch.task import Outcome
 from gvcodec.errors import GvcodecError
+
+#: Seconds that a store that stopped answering is given.
+_MOMENT = 1.0
 
 
 def perform(packed: str, tries: int = 1) -> Outcome:
@@ -35,6 +37,8 @@ def perform(packed: str, tries: int = 1) -> Outcome:
     try:
         value = getattr(import_module(module), name)(**task["arguments"])
     except ConnectionLostError as lost:
+        # Whoever tries again finds that a moment has passed.
+        time.sleep(_MOMENT)
         error, again = str(lost), True
     except GvcodecError as failed:
         error = str(failed)
@@ -51,9 +55,8 @@ def perform(packed: str, tries: int = 1) -> Outcome:
 
 
 def cpu_seconds() -> float:
-    """Seconds of processor time of this process and of those that it has waited for."""
-    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+    """Of processor time of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="IN",
-        help="videos, folders, globs, their URIs, or tables of them (.csv, .jsonl, .parquet) with options as columns",
+        help="videos, folders, globs, URIs, or tables of these (.csv, .jsonl, .parquet)",
     )
     parser.add_argument(
         "-o", dest="output", metavar="OUT", help="folder or URI for streams and tables"
@@ -98,7 +98,7 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     is in its job."""
     usual = _settings(options)
     jobs = []
-    for uri, row, error in inputs.find(options.inputs):
+    for uri, row, error in inputs.find(options.inputs, store.local_path(options.output)):
         try:
             jobs.append(Job(uri, _settings(_changed(options, row)) if row else usual, error))
         except GvcodecError as wrong:
