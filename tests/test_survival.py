@@ -362,3 +362,57 @@ def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
         # Where its size or length is wrong, the next GOP is part of the damage.
         assert right.count(False) <= (5 if bit == 0 or 2 <= bit < 8 else 0), bit
         assert all(frame.concealed for frame, good in zip(frames, right, strict=True) if not good)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system holds processes on Linux only")
+@pytest.mark.parametrize("command", ["extract", "inspect"])
+def test_the_system_holds_extract_and_inspect_too(
+    tmp_path: Path, clip: list[Planes], command: str
+) -> None:
+    """What takes more memory than the limit, behind all checks, is out of memory."""
+    base = "klt" if command == "inspect" else "av1"
+    data = gvcodec.encode(clip[:3], base=base, tune=0, threads=1)
+    (tmp_path / "a.gvc").write_bytes(data)
+    works = {"extract": "extract", "inspect": "mean_frame"}[command]
+    program = (
+        f"import sys, numpy; from gvcodec import cli; from gvcodec.cli import {command} as command; "
+        f"command.{works} = lambda *_: numpy.ones(1 << 30, numpy.uint8); sys.exit(cli.main(sys.argv[1:]))"
+    )
+    arguments = [command, tmp_path / "a.gvc", *[tmp_path / "a.mkv"] * (command == "extract")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "--max-memory", "100M"],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (1, b"gvcodec: out of memory\n")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [bytes(range(200, 240)), b"\0\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x80"],
+    ids=["noise", "far", "cut"],
+)
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, place: int) -> None:
+    """A `timing` packet of garbage with the right checksum: frames stay, at the times that they have without it."""
+    from eval.robustness.mutations import sealed_packets
+    from eval.robustness.streams import streams
+    from gvcodec.streams.repair import repair
+
+    data = streams()["av1"]
+    reader = Reader(io.BytesIO(data))
+    packets = list(reader.packets())
+    packets.insert(place, Packet(Kind.TIMING, garbage))
+    assert reader.loop_hash is not None
+    damaged = sealed_packets(reader.header.pack(), packets, reader.loop_hash)
+    output = io.BytesIO()
+    found = repair(Salvage(io.BytesIO(damaged), "a.gvc"), output, threads=1)
+    assert found.lost == 0
+    assert any("timing" in line for line in found.losses)
+    whole, mended = gvcodec.open(data, fidelity=True), gvcodec.open(output.getvalue(), fidelity=True)
+    assert len(mended) == len(whole) == found.kept
+    assert [mended.pts_of(n) for n in range(len(whole) + 1)] == [
+        whole.pts_of(n) for n in range(len(whole) + 1)
+    ]
+    list(gvcodec.decode(output.getvalue(), fidelity=True))

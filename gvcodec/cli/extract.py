@@ -6,6 +6,7 @@ import argparse
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
+from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError
 from gvcodec.file_io import open_input, shown_name
 from gvcodec.messages import counted, say
@@ -28,7 +29,8 @@ def run(options: argparse.Namespace) -> None:
         reader = Reader(source, shown_name(options.input))
         try:
             most = limits_of(options)
-            frames, left_out = extract(reader, options.output, options.overwrite, most)
+            with held(reader.header, False, most):
+                frames, left_out = extract(reader, options.output, options.overwrite, most)
         except DamagedStreamError as error:
             raise reader.named(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""

@@ -7,7 +7,7 @@ made by decoding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
@@ -49,12 +49,18 @@ class Gop:
 
 class GopSource:
     """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP
-    was given. `end`: when the last frame ends, in ticks, once all were given."""
+    was given. `end`: when the last frame ends, in ticks, once all were given. `forgive` is told of
+    timestamps that cannot be read, which then count as lost."""
 
     def __init__(
-        self, header: SequenceHeader, events: Iterable[Packet | Loss], limits: Limits = DEFAULT
+        self,
+        header: SequenceHeader,
+        events: Iterable[Packet | Loss],
+        limits: Limits = DEFAULT,
+        forgive: Callable[[str], None] | None = None,
     ) -> None:
         self._events = events
+        self._forgive = forgive
         self._most = limits.side_memory
         self._held = 0
         fmt = header.format
@@ -94,7 +100,7 @@ class GopSource:
             elif event.kind is Kind.SUMMARY:
                 self._summary = event.payload
             elif event.kind is Kind.TIMING:
-                self._timing.send(event.payload)
+                self._read_timing(event.payload)
             elif event.kind is Kind.METADATA:
                 self.metadata = self.metadata or event.payload
             elif event.kind is Kind.TRACKS:
@@ -109,10 +115,31 @@ class GopSource:
                 gop.packets.append(event)
         if gop is not None:
             yield self._finished(gop)
-        self.end = self._timing.receive()
+        self.end = self._times(1)[0]
+
+    def _read_timing(self, payload: bytes) -> None:
+        try:
+            self._timing.send(payload)
+        except DamagedStreamError as error:
+            if self._forgive is None:
+                raise
+            self._forgive(str(error))
+            self._timing.lose()
+
+    def _times(self, frames: int) -> list[int]:
+        """When the next frames are shown."""
+        try:
+            return [self._timing.receive() for _ in range(frames)]
+        except DamagedStreamError as error:
+            if self._forgive is None:
+                raise
+            self._forgive(str(error))
+            # Nothing that was said of them is believed: they come when they are expected.
+            self._timing.restart(self._count)
+            return [self._timing.receive() for _ in range(frames)]
 
     def _finished(self, gop: Gop) -> Gop:
-        gop.times = [self._timing.receive() for _ in range(gop.frames)]
+        gop.times = self._times(gop.frames)
         self._count += gop.frames
         self._skip(gop.lost)
         gop.tracks, self._tracks = self._tracks, []
@@ -126,8 +153,7 @@ class GopSource:
             raise LimitError(f"a GOP takes more than {self._most >> 20} MiB (--max-memory)")
 
     def _skip(self, frames: int) -> None:
-        for _ in range(frames):
-            self._timing.receive()
+        self._times(frames)
         self._count += frames
 
 

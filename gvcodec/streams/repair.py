@@ -74,7 +74,7 @@ def repair(
                 result.note(event.reason)
             yield event
 
-    source = GopSource(salvage.header, noted(), limits)
+    source = GopSource(salvage.header, noted(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits)
     tracks: TrackReader | None = None
     for gop in source:
