@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.report.tables import markdown
-from eval.robustness import fuzz, load, mutations, trials
+from eval.robustness import attacks, fuzz, load, mutations, trials
 from eval.robustness.streams import streams
 from eval.tools import write_json
 
-PARTS = ("trials", "fuzz", "load")
+PARTS = ("trials", "fuzz", "load", "attacks")
 
 
 def measure(folder: Path, parts: list[str], flips: int, fuzz_seconds: int, say: Callable[[str], None]) -> list[str]:
@@ -28,6 +28,9 @@ def measure(folder: Path, parts: list[str], flips: int, fuzz_seconds: int, say: 
     if "load" in parts:
         for name, part in load.PARTS.items():
             _once(folder / f"load-{name}.json", say, part)
+    if "attacks" in parts:
+        for name, part in attacks.PARTS.items():
+            _once(folder / f"attacks-{name}.json", say, part)
     return [
         line for part in _found(folder, "trials") for tally in part["tallies"].values() for line in tally["findings"]
     ]
@@ -39,6 +42,9 @@ def to_markdown(folder: Path) -> str:
     loads = {path.stem.removeprefix("load-"): json.loads(path.read_text()) for path in folder.glob("load-*.json")}
     if loads:
         found.append("\n".join(f"* {line}" for line in _load_lines(loads)))
+    attacked = {path.stem.removeprefix("attacks-"): json.loads(path.read_text()) for path in folder.glob("attacks-*.json")}
+    if attacked:
+        found.append("\n".join(f"* {line}" for line in attacks.lines(attacked)))
     return "\n\n".join(found)
 
 

@@ -1,0 +1,159 @@
+"""Signals at random moments, and many threads that read one video: what must end, and what must be right."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gvcodec
+from gvcodec import demo
+from gvcodec.media.planes import planes_from_rgb
+from gvcodec.media.writer import open_writer
+
+_GVCODEC = [sys.executable, "-m", "gvcodec"]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: What is interrupted; SOURCE, STREAM and OUT are files.
+MODES = {
+    "encode av1": "encode SOURCE OUT --base av1 --tune off --preset 2",
+    "encode vvc": "encode SOURCE OUT --base vvc --tune off",
+    "encode klt": "encode SOURCE OUT --base klt --tune off",
+    "encode av1, tuned": "encode SOURCE OUT --preset 8 --tune 30",
+    "rate control": "encode SOURCE OUT --base klt --tune off --size 8k",
+    "decode": "decode STREAM OUT.mkv",
+}
+#: Seconds after the start: loading takes one or two.
+_LATEST = 6.0
+_PATIENCE = 60.0
+
+
+def signals(mode: str, times: int = 50, seed: int = 1) -> dict[str, Any]:
+    """Interrupt a command at so many random moments: longest time to its end, and what was left."""
+    rng = random.Random(seed)
+    found: dict[str, Any] = {
+        "mode": mode, "tried": 0, "ended before": 0, "longest": 0.0, "leftovers": 0, "hangs": 0, "codes": 0,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        places = _inputs(folder)
+        outputs = folder / "out"
+        outputs.mkdir()
+        places["OUT"] = outputs / "o"
+        words = [_placed(word, places) for word in MODES[mode].split()]
+        for _ in range(times):
+            process = subprocess.Popen([*_GVCODEC, *words], stderr=subprocess.PIPE)
+            time.sleep(rng.uniform(0.3, _LATEST))
+            number = rng.choice(_SIGNALS)
+            process.send_signal(number)
+            began = time.monotonic()
+            try:
+                said = process.communicate(timeout=_PATIENCE)[1]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                found["hangs"] += 1
+                continue
+            found["tried"] += 1
+            if process.returncode == 0:
+                found["ended before"] += 1
+            else:
+                found["longest"] = round(max(found["longest"], time.monotonic() - began), 2)
+                right = process.returncode in (128 + number, -number) and b"Traceback" not in said
+                found["codes"] += not right
+                found["leftovers"] += len(list(outputs.iterdir()))
+            for path in outputs.iterdir():
+                path.unlink()
+    return found
+
+
+def reads(base: str, painted: bool, count: int = 10_000, threads: int = 8) -> dict[str, Any]:
+    """So many random reads by threads that share a video, each compared with sequential decoding."""
+    images = [image[:96, :160] for image in demo.frames(12)]
+    options: dict[str, Any] = {"base": base, "tune": 0, "keyint": 4, "threads": 1, "q": 55}
+    data = gvcodec.encode(images, frame_rate=24, **options)
+    wanted = list(gvcodec.decode(data, fidelity=not painted))
+    video = gvcodec.open(data, fidelity=not painted)
+    wrong: list[int] = []
+    errors: list[str] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(count // threads):
+            # A few steps on from a random frame: a thread that only jumps would meet no other.
+            first = rng.randrange(len(wanted))
+            try:
+                if not np.array_equal(video[first], wanted[first]):
+                    wrong.append(first)
+            except Exception as error:  # noqa: BLE001
+                errors.append(repr(error))
+
+    began = time.monotonic()
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return {
+        "base": base,
+        "painted": painted and video.painted,
+        "reads": count // threads * threads,
+        "threads": threads,
+        "wrong": len(wrong),
+        "errors": errors[:3],
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+def _inputs(folder: Path) -> dict[str, Path]:
+    """A video that takes seconds in every mode, and its stream."""
+    source, stream = folder / "in.y4m", folder / "in.gvc"
+    with open_writer(source, demo.clip_format()) as writer:
+        images = list(demo.frames(24))
+        for number in range(240):
+            writer.write(planes_from_rgb(images[number % 24]), number)
+    gvcodec.encode_file(source, stream, tune=0, preset=10, q=55)
+    return {"SOURCE": source, "STREAM": stream}
+
+
+def _placed(word: str, places: dict[str, Path]) -> str:
+    name, _, suffix = word.partition(".")
+    return f"{places[name]}{'.' * bool(suffix)}{suffix}" if name in places else word
+
+
+def _all_reads() -> dict[str, Any]:
+    return {"rows": [reads(base, painted) for base in ("av1", "hevc", "vvc", "klt") for painted in (False, True)]}
+
+
+def _all_signals() -> dict[str, Any]:
+    return {"rows": [signals(mode) for mode in MODES]}
+
+
+#: Parts of the evaluation by name.
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {"reads": _all_reads, "signals": _all_signals}
+
+
+def lines(found: dict[str, dict[str, Any]]) -> list[str]:
+    """What was measured, in words."""
+    told = []
+    for row in found.get("reads", {}).get("rows", []):
+        what = "painted" if row["painted"] else "base frames"
+        told.append(
+            f"{row['reads']} random reads of {row['base']}, {what}, by {row['threads']} threads: "
+            f"{row['wrong']} wrong, {len(row['errors'])} errors."
+        )
+    for row in found.get("signals", {}).get("rows", []):
+        told.append(
+            f"{row['mode']}: {row['tried']} signals at random moments, longest {row['longest']:.2f} s to its end, "
+            f"{row['leftovers']} files left, {row['hangs']} hangs, {row['codes']} wrong exit codes "
+            f"({row['ended before']} had ended before)."
+        )
+    return told
