@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gvcodec.appearance.shift import Critic, Map
 
 #: Frames of a part at most, and bytes that its frames, their shifts and gradients may take.
-_PART, _LEAST, _BYTES = 32, 8, 400_000_000
-_BYTES_A_PIXEL = 20
+_PART, _LEAST, _BYTES = 32, 8, 600_000_000
+_BYTES_A_PIXEL = 30
 _LEAD = 8
 #: Root mean square of each round's shift over that of the coding error; the second round sees what the first one did. The
 #: finer a video is coded, the less room there is: what gains at 35 dB costs more than it brings at 40.

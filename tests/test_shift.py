@@ -70,6 +70,16 @@ def test_the_same_seed_gives_the_same_gradient():
     assert not np.array_equal(critic(*pair, 7), critic(*pair, 8))
 
 
+def test_odd_sizes_have_gradients_too():
+    odd = replace(FORMAT, width=101, height=85)
+    critic, _ = factory.critic(odd, "small")
+    luma = [_texture(seed, 85, 101) for seed in (7, 8)]
+    pair = [(y, *(np.full((43, 51), 512, np.uint16),) * 2) for y in luma]
+    gradient = critic(*pair, 1)
+    assert gradient.shape == (85, 101) and np.isfinite(gradient).all() and gradient[40:80].any()
+    assert carried([gradient, None], luma)[1].shape == (85, 101)
+
+
 def test_gradients_move_with_the_picture():
     frames = [planes[0] for planes in _video(4)]
     spot = np.zeros((HEIGHT, WIDTH), np.float32)
