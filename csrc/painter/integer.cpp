@@ -66,7 +66,8 @@ int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 // 8·log2: see the definition.
 int32_t log8(int32_t v) {
   int place = 3;
-  while (v >> (place + 1)) ++place;
+  for (int n = 16; n; n /= 2)
+    if (v >> (place + n)) place += n;
   return 8 * place + (v >> (place - 3) & 7);
 }
 

@@ -31,7 +31,11 @@ inline V small_mul32(V a, V b) { return _mm512_madd_epi16(a, b); }  // b in 0…
 inline V sll32(V a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V sra32(V a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V cut32(V a, int low, int high) { return _mm512_max_epi32(_mm512_min_epi32(a, set32(high)), set32(low)); }
-inline V dot(V sum, V a, V w) { return _mm512_dpbusd_epi32(sum, a, w); }
+// As text: GCC 12 copies the sums about in registers around the intrinsic, for half of the time.
+inline V dot(V sum, V a, V w) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
+  return sum;
+}
 inline V madd(V a, V b) { return _mm512_madd_epi16(a, b); }
 inline V widen(const int16_t* p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline void narrow(int16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v)); }
