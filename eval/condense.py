@@ -1,12 +1,14 @@
-"""What a network learns from a condensed set: `python -m eval condense --images DIR --out DIR`, or `--material DIR --labels CSV`.
+"""What a network learns from a condensed set: `python -m eval condense --images DIR --out DIR`, or
+`--material DIR --labels CSV`.
 
-*Motion8*: photos of 96 × 96 seen through a window of 32 × 32 that goes left, right, up, down, nearer, farther, or turns either way, in 8 frames; the
-frame in the middle is the same in all 8, so the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others to test.
-*Hand labels*: `eval/labels.csv`, six classes of 105 clips, told apart by looking at them; folds by source, each is a seed.
+*Motion8*: photos of 96 × 96 seen through a window of 32 × 32 that goes left, right, up, down,
+nearer, farther, or turns either way, in 8 frames; the frame in the middle is the same in all 8, so
+the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others
+to test. *Hand labels*: `eval/labels.csv`, six classes of 105 clips, told apart by looking at them;
+folds by source, each is a seed.
 
-Every method gets the same bytes, a share of those of all clips coded by klt at q 28 with all frames; its clips are decoded from a real stream, and a network is
-trained on them from scratch.
-"""
+Every method gets the same bytes, a share of those of all clips coded by klt at q 28 with all
+frames; its clips are decoded from a real stream, and a network is trained on them from scratch."""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ from gvcodec.search.thumbnails import thumbnail
 
 MOTIONS = ("left", "right", "up", "down", "nearer", "farther", "clockwise", "counter-clockwise")
 METHODS = (
-    "ours", "ours, pixels not moved", "random", "uniform", "middle frame", "k-centre", "herding", "whole clips at low q",
+    "ours", "ours, pixels not moved", "random", "uniform", "middle frame", "k-centre", "herding",
+    "whole clips at low q",
 )  # fmt: skip
 _LEARN, _PHOTO = 200, 96
 #: A frame's shift in pixels, gain of scale, turn in radians.
@@ -60,7 +63,10 @@ def motion8(images: Path) -> tuple[Clips, Clips]:
             planes = next(iter(reader)).planes
             photos.append(thumbnail(planes, reader.format.colour, _PHOTO))
     pictures = np.stack([moved(photo, motion) for photo in photos for motion in range(8)])
-    labels, names = np.tile(np.arange(8), len(photos)), tuple(str(n) for n in range(8 * len(photos)))
+    labels, names = (
+        np.tile(np.arange(8), len(photos)),
+        tuple(str(n) for n in range(8 * len(photos))),
+    )
     cut = 8 * _LEARN
     return (
         Clips(pictures[:cut], labels[:cut], MOTIONS, names[:cut]),
@@ -69,7 +75,8 @@ def motion8(images: Path) -> tuple[Clips, Clips]:
 
 
 def moved(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
-    """(8, 32, 32, 3): the photo through a window that moves; frame 4 is the middle of the photo in all motions."""
+    """(8, 32, 32, 3): the photo through a window that moves; frame 4 is the middle of the photo in
+    all motions."""
     out = np.empty((FRAMES, SIDE, SIDE, 3), np.uint8)
     rows, columns = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     for t in range(FRAMES):
@@ -84,7 +91,9 @@ def moved(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
     return out
 
 
-def _sampled(photo: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _sampled(
+    photo: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]
+) -> NDArray[np.uint8]:
     """Bilinear samples."""
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
     fy, fx = (y - top)[..., None], (x - left)[..., None]
@@ -103,7 +112,18 @@ def hand_labelled(material: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]
         with np.load((material / row["file"]).with_suffix(".npz")) as held:
             small = held["small"]
         chosen = small[np.linspace(0, len(small) - 1, FRAMES).round().astype(int)].astype(np.uint16)
-        pictures.append(((chosen[:, ::2, ::2] + chosen[:, 1::2, ::2] + chosen[:, ::2, 1::2] + chosen[:, 1::2, 1::2] + 2) >> 2).astype(np.uint8))
+        pictures.append(
+            (
+                (
+                    chosen[:, ::2, ::2]
+                    + chosen[:, 1::2, ::2]
+                    + chosen[:, ::2, 1::2]
+                    + chosen[:, 1::2, 1::2]
+                    + 2
+                )
+                >> 2
+            ).astype(np.uint8)
+        )
     numbers = np.array([classes.index(row["label"]) for row in rows])
     every = Clips(np.stack(pictures), numbers, classes, tuple(row["file"] for row in rows))
     folds = np.array([int(row["fold"]) for row in rows])
@@ -112,14 +132,19 @@ def hand_labelled(material: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]
 
 
 def chosen_by(
-    method: str, learn: Clips, validation: Clips, network: Pairs, seen: NDArray[np.float64], room: int, setting: tuple[int, float], seed: int
+    method: str, learn: Clips, validation: Clips, network: Pairs, seen: NDArray[np.float64],
+    room: int, setting: tuple[int, float], seed: int,
 ) -> Choice:  # fmt: skip
     """What a method keeps of the clips. Simple ways have the frames and quality that ours found."""
     rng = np.random.default_rng(100 + seed)
     count, q = setting
     if method.startswith("ours"):
         choice = choosing.by_gain(learn, validation, network, room, count, q, rng)
-        return optimised(learn, validation, network, choice, room, _MOVES, seed) if method == "ours" else choice
+        return (
+            optimised(learn, validation, network, choice, room, _MOVES, seed)
+            if method == "ours"
+            else choice
+        )
     if method == "uniform":
         return choosing.filled(learn, choosing.uniform_order(learn), count, q, room)
     if method == "k-centre":
@@ -127,7 +152,9 @@ def chosen_by(
     if method == "herding":
         return choosing.filled(learn, choosing.herding_order(learn, seen), count, q, room)
     order = choosing.random_order(learn, rng)
-    count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(method, setting)
+    count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(
+        method, setting
+    )
     return choosing.filled(learn, order, count, q, room)
 
 
@@ -137,7 +164,16 @@ def with_all(learn: Clips, test: Clips, whole: int, seed: int, steps: int) -> li
     for name, make in NETWORKS.items():
         network = fit(learn.pictures, learn.labels, len(learn.classes), steps, seed, make)
         right = accuracy(network, test.pictures, test.labels)
-        rows.append({"method": "all clips", "network": name, "share": 1.0, "bytes": whole, "accuracy": right, "seed": seed})
+        rows.append(
+            {
+                "method": "all clips",
+                "network": name,
+                "share": 1.0,
+                "bytes": whole,
+                "accuracy": right,
+                "seed": seed,
+            }
+        )
     return rows
 
 
@@ -152,20 +188,38 @@ class Trial:
         assert isinstance(network, Pairs)
         self.network, self.seen = network, features(network, self.rest.pictures)
 
-    def at(self, share: float, room: int, methods: tuple[str, ...], transfer: bool) -> list[dict[str, Any]]:
-        """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network too."""
+    def at(
+        self, share: float, room: int, methods: tuple[str, ...], transfer: bool
+    ) -> list[dict[str, Any]]:
+        """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network
+        too."""
         rest, seed = self.rest, self.seed
-        setting = choosing.settings(rest, self.validation, self.network, room, np.random.default_rng(seed))
+        setting = choosing.settings(
+            rest, self.validation, self.network, room, np.random.default_rng(seed)
+        )
         rows = []
         for method in methods:
-            choice = chosen_by(method, rest, self.validation, self.network, self.seen, room, setting, seed)
+            choice = chosen_by(
+                method, rest, self.validation, self.network, self.seen, room, setting, seed
+            )
             pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
-            told = {"share": share, "bytes": len(choice.stream), "clips": len(labels), "frames": choice.count, "q": choice.q}
+            told = {
+                "share": share,
+                "bytes": len(choice.stream),
+                "clips": len(labels),
+                "frames": choice.count,
+                "q": choice.q,
+            }
             for name in list(NETWORKS)[: 1 + (transfer and method in ("ours", "random"))]:
                 network = fit(pictures, labels, self.classes, self.steps, seed, NETWORKS[name])
                 right = accuracy(network, self.test.pictures, self.test.labels)
-                rows.append({"method": method, "network": name, "accuracy": right, "seed": seed} | told)
-        say(f"seed {seed}, {100 * share:g} %: " + ", ".join(f"{row['method']} {row['accuracy']:.2f}" for row in rows))
+                rows.append(
+                    {"method": method, "network": name, "accuracy": right, "seed": seed} | told
+                )
+        say(
+            f"seed {seed}, {100 * share:g} %: "
+            + ", ".join(f"{row['method']} {row['accuracy']:.2f}" for row in rows)
+        )
         return rows
 
 
@@ -176,9 +230,14 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
         groups[row["network"], row["method"], row["share"]].append(row)
     shares = sorted({row["share"] for row in rows})
     names = list(dict.fromkeys((row["network"], row["method"]) for row in rows))
-    lines = ["| network | method | " + " | ".join(f"{100 * s:g} %" for s in shares) + " |", "|---|---|" + "---|" * len(shares)]
+    lines = [
+        "| network | method | " + " | ".join(f"{100 * s:g} %" for s in shares) + " |",
+        "|---|---|" + "---|" * len(shares),
+    ]
     for network, method in sorted(names, key=lambda pair: pair[0] != "Pairs"):
-        cells = [interval([r["accuracy"] for r in groups.get((network, method, s), [])]) for s in shares]
+        cells = [
+            interval([r["accuracy"] for r in groups.get((network, method, s), [])]) for s in shares
+        ]
         lines.append(f"| {network} | {method} | " + " | ".join(cells) + " |")
     ours = [row for row in rows if row["method"] == "ours" and row["network"] == "Pairs"]
     kept = ", ".join(
@@ -190,7 +249,11 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
     seeds = len({row["seed"] for row in rows})
     whole = [row["bytes"] for row in rows if row["method"] == "all clips"]
     size = f" All clips take {np.mean(whole):,.0f} bytes." if whole else ""
-    return "\n".join(lines) + f"\n\nAccuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}.{size} Ours keeps, {kept}.\n"
+    return (
+        "\n".join(lines)
+        + f"\n\nAccuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}."
+        + f"{size} Ours keeps, {kept}.\n"
+    )
 
 
 class _Size:
@@ -220,9 +283,16 @@ def run(options: argparse.Namespace) -> int:
     chance = 0.0
     size = _Size()
     for seed, (learn, test) in enumerate(tasks):
-        chance = float(np.bincount(test.labels).max() / len(test)) if options.labels else 1 / len(learn.classes)
+        chance = (
+            float(np.bincount(test.labels).max() / len(test))
+            if options.labels
+            else 1 / len(learn.classes)
+        )
         if seed < options.full_seeds:
-            rows += _kept(options.out / f"all-{seed}.json", partial(with_all, learn, test, size(learn), seed, options.full))
+            rows += _kept(
+                options.out / f"all-{seed}.json",
+                partial(with_all, learn, test, size(learn), seed, options.full),
+            )
         trial: Trial | None = None
         for share in options.shares:
             path = options.out / f"seed{seed}-{100 * share:g}.json"

@@ -1,9 +1,10 @@
 """Where should keyframes stand: `python -m eval keyframes MATERIAL --out DIR`.
 
-Sequences of 64 frames of 320 × 180, joined from pieces of clips (decoded at q 30), are coded by AV1 (preset 10, nothing painted) at four qualities with
-keyframes at: the first frame only; scene cuts, as `encode` finds them; the first frame and the frames that `gvcodec keyframes` chooses; the nodes of the path
-of least cost over every eighth frame (bytes + distortion, each segment coded by itself). BD-rates in PSNR-Y against the first.
-"""
+Sequences of 64 frames of 320 × 180, joined from pieces of clips (decoded at q 30), are coded by AV1
+(preset 10, nothing painted) at four qualities with keyframes at: the first frame only; scene cuts,
+as `encode` finds them; the first frame and the frames that `gvcodec keyframes` chooses; the nodes
+of the path of least cost over every eighth frame (bytes + distortion, each segment coded by
+itself). BD-rates in PSNR-Y against the first."""
 
 from __future__ import annotations
 
@@ -53,10 +54,14 @@ def coded(frames: list[Planes], q: float, keys: set[int] | None) -> tuple[int, f
     stream = io.BytesIO()
     send = encoder.send_frame
     numbers = iter(range(len(frames)))
-    encoder.send_frame = lambda planes, pts=None: send(planes, pts, bool(keys) and next(numbers) in keys)  # type: ignore[method-assign]
+    encoder.send_frame = lambda planes, pts=None: send(
+        planes, pts, bool(keys) and next(numbers) in keys
+    )  # type: ignore[method-assign]
     run(encoder, stream, ((planes, None) for planes in frames))
     error = 0.0
-    for source, planes in zip(frames, decode_planes(stream.getvalue(), fidelity=True, threads=1), strict=True):
+    for source, planes in zip(
+        frames, decode_planes(stream.getvalue(), fidelity=True, threads=1), strict=True
+    ):
         error += float(np.square(source[0].astype(np.float64) - planes[0]).mean())
     return len(stream.getvalue()), error / len(frames)
 
@@ -87,13 +92,17 @@ def one(frames: list[Planes]) -> dict[str, Any]:
     found = scores_of(chooser, pictures)
     fixed: dict[str, set[int] | None] = {"first frame only": {0}, "scene cuts": None}
     fixed |= {f"{count} proposals": {0, *select(found, count)} for count in (1, 2, 4)}
-    rows: dict[str, Any] = {name: {"keys": sorted(keys or ()), "points": []} for name, keys in fixed.items()}
+    rows: dict[str, Any] = {
+        name: {"keys": sorted(keys or ()), "points": []} for name, keys in fixed.items()
+    }
     rows["oracle"] = {"keys": [], "points": []}
     alone = [coded(frames, q, {0}) for q in _QUALITIES]
     slopes = [(a[0] - b[0]) / max(b[1] - a[1], 1e-9) / len(frames) for a, b in pairwise(alone)]
     for number, q in enumerate(_QUALITIES):
         for name, keys in fixed.items():
-            rows[name]["points"].append(alone[number] if name == "first frame only" else coded(frames, q, keys))
+            rows[name]["points"].append(
+                alone[number] if name == "first frame only" else coded(frames, q, keys)
+            )
         keys = cheapest(frames, q, slopes[min(number, len(slopes) - 1)])
         rows["oracle"]["keys"].append(sorted(keys))
         rows["oracle"]["points"].append(coded(frames, q, keys))
@@ -115,9 +124,17 @@ def keyframes(material: Path, out: Path) -> int:
 
 def table(every: list[dict[str, Any]]) -> str:
     names = [name for name in every[0] if name not in ("pieces", "first frame only")]
-    lines = ["| keyframes at | " + " | ".join("+".join(map(str, rows["pieces"])) for rows in every) + " | mean |", "|---|" + "---|" * (len(every) + 1)]
+    lines = [
+        "| keyframes at | "
+        + " | ".join("+".join(map(str, rows["pieces"])) for rows in every)
+        + " | mean |",
+        "|---|" + "---|" * (len(every) + 1),
+    ]
     for name in names:
-        deltas = [bd_rate(_curve(rows["first frame only"]), _curve(rows[name]), True, ALL_RATES).percent for rows in every]
+        deltas = [
+            bd_rate(_curve(rows["first frame only"]), _curve(rows[name]), True, ALL_RATES).percent
+            for rows in every
+        ]
         known = [delta for delta in deltas if delta is not None]
         cells = ["no overlap" if delta is None else f"{delta:+.1f}" for delta in deltas]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {np.mean(known):+.1f} |")
@@ -126,4 +143,7 @@ def table(every: list[dict[str, Any]]) -> str:
 
 def _curve(row: dict[str, Any]) -> list[tuple[float, float]]:
     pixels = 320 * 180 * _FRAMES
-    return [(8 * size / pixels, 10 * np.log10(1023**2 / max(error, 1e-9))) for size, error in row["points"]]
+    return [
+        (8 * size / pixels, 10 * np.log10(1023**2 / max(error, 1e-9)))
+        for size, error in row["points"]
+    ]

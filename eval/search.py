@@ -1,10 +1,12 @@
-"""Does a summary find what it should: `python -m eval search MATERIAL --manifest manifest.csv --out DIR`.
+"""Does a summary find what it should: `python -m eval search MATERIAL --manifest manifest.csv --out
+DIR`.
 
-MATERIAL is made by `python -m gvcodec.train.summary_material`. For every seed about 60 clips are held out by source, the networks learn from the
-others, and the held-out clips are joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames between those that have
-vectors: as they are, cropped, and mirrored and coded anew by x264. Every method gets one hundredth of the bytes of the streams, spent by
-`gvcodec.search.making.Budget`; what is searched is what was unpacked from the packets.
-"""
+MATERIAL is made by `python -m gvcodec.train.summary_material`. For every seed about 60 clips are
+held out by source, the networks learn from the others, and the held-out clips are joined in random
+order, a GOP each, as `gvcodec cat` would. Questions are frames between those that have vectors: as
+they are, cropped, and mirrored and coded anew by x264. Every method gets one hundredth of the bytes
+of the streams, spent by `gvcodec.search.making.Budget`; what is searched is what was unpacked from
+the packets."""
 
 from __future__ import annotations
 
@@ -62,7 +64,8 @@ class _Named:
 
 @dataclass
 class Joined:
-    """Vectors (N, dim) with their frame numbers (N,) in the joined file; `starts` of the clips and `frames` of all; bytes of summaries and streams."""
+    """Vectors (N, dim) with their frame numbers (N,) in the joined file; `starts` of the clips and
+    `frames` of all; bytes of summaries and streams."""
 
     values: Vectors
     frames: NDArray[np.int64]
@@ -75,9 +78,13 @@ class Joined:
         return int(np.searchsorted(self.starts, frame, "right")) - 1
 
 
-def join(parts: Sequence[Vectors], frames: Sequence[int], sizes: Sequence[int], share: float = SHARE) -> Joined:
-    """Clips one after another, their vectors (STRIDE frames apart) as they come back from packets."""
-    budget = Budget(_Named(parts[0].shape[1]), [s for s in STRIDES if s >= STRIDE], share)  # type: ignore[arg-type]
+def join(
+    parts: Sequence[Vectors], frames: Sequence[int], sizes: Sequence[int], share: float = SHARE
+) -> Joined:
+    """Clips one after another, their vectors (STRIDE frames apart) as they come back from
+    packets."""
+    named: Any = _Named(parts[0].shape[1])
+    budget = Budget(named, [stride for stride in STRIDES if stride >= STRIDE], share)
     values, numbers, at = [], [], 0
     for vectors, count, size in zip(parts, frames, sizes, strict=True):
         packet = budget.packet(quantised(vectors, Small.step), STRIDE, size)
@@ -86,7 +93,14 @@ def join(parts: Sequence[Vectors], frames: Sequence[int], sizes: Sequence[int], 
         numbers.append(at + summary.stride * np.arange(len(summary.vectors)))
         at += count
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    return Joined(np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent, sum(sizes) + budget.spent)
+    return Joined(
+        np.concatenate(values),
+        np.concatenate(numbers),
+        starts,
+        at,
+        budget.spent,
+        sum(sizes) + budget.spent,
+    )
 
 
 def by_network(model: LpComp) -> Callable[[torch.Tensor], Vectors]:
@@ -124,7 +138,9 @@ def answers(found: Sequence[Any], joined: Joined, clip: int, frame: int) -> dict
     }
 
 
-def ask(joined: Joined, asked: Sequence[Vectors], at: Sequence[NDArray[np.int64]], score: Any = scores) -> list[dict[str, Any]]:
+def ask(
+    joined: Joined, asked: Sequence[Vectors], at: Sequence[NDArray[np.int64]], score: Any = scores
+) -> list[dict[str, Any]]:
     """All questions, (kind, 2, dim) of each clip."""
     rows = []
     for clip, (questions, numbers) in enumerate(zip(asked, at, strict=True)):
@@ -136,7 +152,8 @@ def ask(joined: Joined, asked: Sequence[Vectors], at: Sequence[NDArray[np.int64]
 
 
 def summed(query: Vectors, values: Vectors, frames: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The paper's form: softmax over a segment, whose parts add up to 1, times the largest cosine."""
+    """The paper's form: softmax over a segment, whose parts add up to 1, times the largest
+    cosine."""
     total = np.zeros(len(values))
     q, z = query[0], values
     cosines = z @ q / np.maximum(np.linalg.norm(z, axis=1) * np.linalg.norm(q), 1e-9)
@@ -156,7 +173,9 @@ class _Ceiling:
     def __init__(self, model: LpComp, clips: Sequence[Clip], form: int) -> None:
         self._model = model
         with torch.inference_mode():
-            self._held = torch.cat([F.normalize(model.narrow(clip.forms[form]), dim=2) for clip in clips])
+            self._held = torch.cat(
+                [F.normalize(model.narrow(clip.forms[form]), dim=2) for clip in clips]
+            )
 
     def __call__(self, question: torch.Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
@@ -167,28 +186,47 @@ class _Ceiling:
 def ceiling(model: LpComp, clips: Sequence[Clip], form: int) -> list[dict[str, Any]]:
     frames = [STRIDE * clip.forms.shape[1] for clip in clips]
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    numbers = np.concatenate([s + STRIDE * np.arange(c.forms.shape[1]) for s, c in zip(starts, clips, strict=True)])
+    numbers = np.concatenate(
+        [s + STRIDE * np.arange(c.forms.shape[1]) for s, c in zip(starts, clips, strict=True)]
+    )
     joined = Joined(np.empty((0, 0), np.float32), numbers, starts, sum(frames), 0, 0)
     score, rows = _Ceiling(model, clips, form), []
     for place, clip in enumerate(clips):
         for kind, pair in zip(ASKED, clip.asked, strict=True):
             for question, frame in zip(pair, clip.asked_at.tolist(), strict=True):
-                rows.append({"kind": kind} | answers(best(score(question), numbers, 5), joined, place, frame))
+                rows.append(
+                    {"kind": kind}
+                    | answers(best(score(question), numbers, 5), joined, place, frame)
+                )
     return rows
 
 
-def needles(vectors: Callable[[torch.Tensor], Vectors], clips: Sequence[Clip], sizes: Sequence[int], rng: np.random.Generator) -> float:
-    """Three differently cropped copies of a clip hidden in the joined file: how many of them the first three moments are."""
+def needles(
+    vectors: Callable[[torch.Tensor], Vectors],
+    clips: Sequence[Clip],
+    sizes: Sequence[int],
+    rng: np.random.Generator,
+) -> float:
+    """Three differently cropped copies of a clip hidden in the joined file: how many of them the
+    first three moments are."""
     found = 0.0
+    plain = [vectors(clip.forms[-4]) for clip in clips]
     chosen = rng.choice(len(clips), 10, replace=False)
     for target in chosen:
-        others = [n for n in range(len(clips)) if n != target]
-        parts = [(clips[n].forms[-4], sizes[n]) for n in others]
+        parts = [
+            (own, size, False)
+            for n, (own, size) in enumerate(zip(plain, sizes, strict=True))
+            if n != target
+        ]
         for copy in range(3):
-            parts.insert(int(rng.integers(0, len(parts) + 1)), (clips[target].forms[-1 - copy], sizes[target]))
-        frames = [STRIDE * len(tokens) for tokens, _ in parts]
-        copies = {n for n, (tokens, _) in enumerate(parts) if any(torch.equal(tokens, f) for f in clips[target].forms[-3:])}
-        joined = join([vectors(tokens) for tokens, _ in parts], frames, [size for _, size in parts])
+            cropped = vectors(clips[target].forms[-1 - copy])
+            parts.insert(int(rng.integers(0, len(parts) + 1)), (cropped, sizes[target], True))
+        joined = join(
+            [own for own, _, _ in parts],
+            [STRIDE * len(own) for own, _, _ in parts],
+            [size for _, size, _ in parts],
+        )
+        copies = {n for n, (_, _, cropped) in enumerate(parts) if cropped}
         query = vectors(clips[target].asked[0, :1])
         moments = best(scores(query, joined.values, joined.frames), joined.frames, 3)
         found += len({joined.clip_of(m.frame) for m in moments} & copies) / 3
@@ -198,13 +236,18 @@ def needles(vectors: Callable[[torch.Tensor], Vectors], clips: Sequence[Clip], s
 def evaluate(
     folder: Path, manifest: Path, seeds: int, steps: int, ablations: int, out: Path
 ) -> list[dict[str, Any]]:
-    """Questions summed up by (method, q, seed). What is in `out` is not done again; variants come behind the main rows."""
+    """Questions summed up by (method, q, seed). What is in `out` is not done again; variants come
+    behind the main rows."""
     clips = read_material(folder, manifest)
     out.mkdir(parents=True, exist_ok=True)
     names = list(LEARNED)
     jobs = [(seed, "main", [*MEAN, names[0]]) for seed in range(seeds)]
     jobs += [(seed, "free", list(FREE)) for seed in range(seeds)]
-    jobs += [(seed, f"variant{n}", [name]) for seed in range(ablations) for n, name in enumerate(names[1:])]
+    jobs += [
+        (seed, f"variant{n}", [name])
+        for seed in range(ablations)
+        for n, name in enumerate(names[1:])
+    ]
     everything: list[dict[str, Any]] = []
     for seed, group, wanted in jobs:
         kept = out / f"{group}-{seed}.json"
@@ -223,9 +266,13 @@ def one_seed(
     rng = np.random.default_rng(seed)
     held = [held[n] for n in rng.permutation(len(held))]
     models = {name: train(learned, (LEARNED | MEAN | FREE)[name], seed, steps) for name in wanted}
-    frames, at = [STRIDE * clip.forms.shape[1] for clip in held], [clip.asked_at.numpy() for clip in held]
+    frames, at = (
+        [STRIDE * clip.forms.shape[1] for clip in held],
+        [clip.asked_at.numpy() for clip in held],
+    )
     asked = {
-        name: [by_network(model)(c.asked.flatten(0, 1)).reshape(3, 2, DIM) for c in held] for name, model in models.items()
+        name: [by_network(model)(c.asked.flatten(0, 1)).reshape(3, 2, DIM) for c in held]
+        for name, model in models.items()
     }
     rows: list[dict[str, Any]] = []
     for form, q in enumerate(QUALITIES, 1):
@@ -235,34 +282,56 @@ def one_seed(
             joined = join([by_network(model)(clip.forms[form]) for clip in held], frames, sizes)
             found[name] = ask(joined, asked[name], at), joined
             if name == "LP-Comp":
-                found["LP-Comp, weights that add up to 1"] = ask(joined, asked[name], at, summed), joined
+                found["LP-Comp, weights that add up to 1"] = (
+                    ask(joined, asked[name], at, summed),
+                    joined,
+                )
         if main:
             found |= _unlearned(held, folder, frames, sizes, at, rng)
             found["16 tokens, not compressed"] = ceiling(models["mean pooling"], held, form), None
         for name, answered in found.items():
-            row = _summed_up(answered[0]) | {"method": name, "q": q, "seed": seed} | _cost(answered[1])
+            row = (
+                _summed_up(answered[0])
+                | {"method": name, "q": q, "seed": seed}
+                | _cost(answered[1])
+            )
             if name in ("LP-Comp", "mean pooling"):
-                row["needles"] = needles(by_network(models[name]), held, sizes, np.random.default_rng(seed))
+                row["needles"] = needles(
+                    by_network(models[name]), held, sizes, np.random.default_rng(seed)
+                )
             rows.append(row)
     return rows
 
 
 def _unlearned(
-    held: Sequence[Clip], folder: Path, frames: Sequence[int], sizes: Sequence[int], at: Any, rng: np.random.Generator
+    held: Sequence[Clip],
+    folder: Path,
+    frames: Sequence[int],
+    sizes: Sequence[int],
+    at: Any,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Thumbnails and noise."""
     tiny = [thumbnails(clip, folder) for clip in held]
     joined = join([own for own, _ in tiny], frames, sizes)
-    found: dict[str, Any] = {"thumbnails of 8 × 8": (ask(joined, [own for _, own in tiny], at), joined)}
+    found: dict[str, Any] = {
+        "thumbnails of 8 × 8": (ask(joined, [own for _, own in tiny], at), joined)
+    }
     noise = [3 * rng.normal(size=(clip.forms.shape[1], DIM)).astype(np.float32) for clip in held]
     joined = join(noise, frames, sizes)
-    return found | {"random": (ask(joined, [rng.normal(size=(3, 2, DIM)) for _ in held], at), joined)}
+    return found | {
+        "random": (ask(joined, [rng.normal(size=(3, 2, DIM)) for _ in held], at), joined)
+    }
 
 
 def _cost(joined: Joined | None) -> dict[str, float]:
     if joined is None:
         return {}
-    return {"share": joined.spent / joined.size, "vectors": len(joined.values), "frames": joined.total}
+    return {
+        "share": joined.spent / joined.size,
+        "vectors": len(joined.values),
+        "frames": joined.total,
+    }
 
 
 def _summed_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -270,9 +339,14 @@ def _summed_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("recall@1", "recall@5"):
         found[key] = float(np.mean([row[key] for row in rows]))
         for kind in ASKED:
-            found[f"{key} {kind}"] = float(np.mean([row[key] for row in rows if row["kind"] == kind]))
+            found[f"{key} {kind}"] = float(
+                np.mean([row[key] for row in rows if row["kind"] == kind])
+            )
     found["seconds"] = float(np.nanmedian([row["seconds"] for row in rows] or [np.nan]))
-    found["thirds"] = [float(np.mean([r["recall@1"] for r in rows if r["third"] == n] or [np.nan])) for n in range(3)]
+    found["thirds"] = [
+        float(np.mean([r["recall@1"] for r in rows if r["third"] == n] or [np.nan]))
+        for n in range(3)
+    ]
     return found
 
 
@@ -281,7 +355,9 @@ def interval(values: Sequence[float], scale: float = 100, digits: int = 1) -> st
     good = np.array([value for value in values if not math.isnan(value)]) * scale
     if not len(good):
         return ""
-    half = _T.get(len(good), 2.78) * good.std(ddof=1) / np.sqrt(len(good)) if len(good) > 1 else np.nan
+    half = (
+        _T.get(len(good), 2.78) * good.std(ddof=1) / np.sqrt(len(good)) if len(good) > 1 else np.nan
+    )
     return f"{good.mean():.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
 
 
@@ -294,20 +370,25 @@ def table(results: list[dict[str, Any]]) -> str:
     for q in sorted({q for q, _ in groups}):
         lines += [
             f"\n**q {q}**\n",
-            "| method | seeds | Recall@1 | Recall@5 | frame | crop | mirrored recoding | s off | % of bytes | begin / middle / end | 3 needles |",
+            "| method | seeds | Recall@1 | Recall@5 | " + " | ".join(ASKED) + " | s off "
+            "| % of bytes | begin / middle / end | 3 needles |",
             "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for (own, name), rows in groups.items():
             if own != q:
                 continue
-            thirds = " / ".join(f"{100 * np.nanmean([r['thirds'][n] for r in rows]):.0f}" for n in range(3))
+            thirds = " / ".join(
+                f"{100 * np.nanmean([r['thirds'][n] for r in rows]):.0f}" for n in range(3)
+            )
             cells = [
                 name,
                 str(len(rows)),
                 *(interval([r[key] for r in rows]) for key in ("recall@1", "recall@5")),
                 *(f"{100 * np.mean([r[f'recall@1 {kind}'] for r in rows]):.1f}" for kind in ASKED),
                 f"{np.nanmean([r['seconds'] for r in rows]):.2f}",
-                f"{100 * np.mean([r['share'] for r in rows]):.2f}" if "share" in rows[0] else "no limit",
+                f"{100 * np.mean([r['share'] for r in rows]):.2f}"
+                if "share" in rows[0]
+                else "no limit",
                 thirds,
                 interval([r.get("needles", np.nan) for r in rows], digits=0),
             ]
@@ -320,7 +401,14 @@ def run(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     if options.manifest is None:
         raise EvalError("search needs --manifest: which clips are of one source")
-    results = evaluate(options.material, options.manifest, options.seeds, options.steps, options.ablations, options.out)
+    results = evaluate(
+        options.material,
+        options.manifest,
+        options.seeds,
+        options.steps,
+        options.ablations,
+        options.out,
+    )
     (options.out / "table.md").write_text(table(results))
     print(table(results))
     return 0

@@ -42,7 +42,9 @@ def test_clips_of_a_stream_come_back_and_bytes_are_real() -> None:
 def made(tmp_path: Path, labels: list[int] | None = None) -> Path:
     clips = [clip[evenly(8, 4)] for clip in moving(3, 1).pictures]
     path = tmp_path / "a.gvset"
-    path.write_bytes(gvset.pack(encode(clips, 30), ["a", "b", "c"], labels or [2, 0, 1], 8, {"note": 1}))
+    path.write_bytes(
+        gvset.pack(encode(clips, 30), ["a", "b", "c"], labels or [2, 0, 1], 8, {"note": 1})
+    )
     return path
 
 
@@ -66,9 +68,15 @@ def test_the_reader_works_with_a_data_loader(tmp_path: Path) -> None:
 def test_the_reader_loads_neither_torch_nor_training(tmp_path: Path) -> None:
     code = (
         "import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]; "
-        "bad = [n for n in sys.modules if n == 'torch' or n.startswith('gvcodec.train')]; sys.exit(str(bad) if bad else 0)"
+        "bad = [n for n in sys.modules if n == 'torch' or n.startswith('gvcodec.train')]; "
+        "sys.exit(str(bad) if bad else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(made(tmp_path))], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(made(tmp_path))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -86,7 +94,14 @@ def test_damaged_and_hostile_sets_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DamagedStreamError):
             CondensedSet(path)
     stream = gvset.unpack(good)[1]
-    for labels, frames in (([0, 1], 8), ([0, 1, 9], 8), ([0, 1, -1], 8), ([0, 1, 2], 0), ([], 8), ([0, 1, 2], 1 << 30)):
+    for labels, frames in (
+        ([0, 1], 8),
+        ([0, 1, 9], 8),
+        ([0, 1, -1], 8),
+        ([0, 1, 2], 0),
+        ([], 8),
+        ([0, 1, 2], 1 << 30),
+    ):
         path.write_bytes(gvset.pack(stream, ["a", "b", "c"], labels, frames, {}))
         with pytest.raises(DamagedStreamError, match="bad.gvset"):
             CondensedSet(path)
@@ -119,7 +134,9 @@ def test_rank_one_updates_are_those_of_the_whole_regression() -> None:
         assert ridge.loss() == pytest.approx(expected)
     wanted = np.eye(3)[y] - 1 / 3
     weights = np.linalg.solve(x.T @ x + _RIDGE * np.eye(6), x.T @ wanted)
-    assert ridge.loss() == pytest.approx(np.square(seen @ weights - (np.eye(3)[labels] - 1 / 3)).mean())
+    assert ridge.loss() == pytest.approx(
+        np.square(seen @ weights - (np.eye(3)[labels] - 1 / 3)).mean()
+    )
 
 
 def test_what_is_chosen_fits_and_has_every_class() -> None:
@@ -141,7 +158,15 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
         assert len(set(order)) == len(order) == 60
         assert {int(clips.labels[n]) for n in order[:3]} == {0, 1, 2}
         choice = choosing.filled(clips, order, 4, 40, 2500)
-        assert len(choice.stream) <= 2500 < len(encode(choosing.thinned(clips.only(np.array(order[: len(choice.clips) + 2])), 4), 40))
+        assert (
+            len(choice.stream)
+            <= 2500
+            < len(
+                encode(
+                    choosing.thinned(clips.only(np.array(order[: len(choice.clips) + 2])), 4), 40
+                )
+            )
+        )
     choice = choosing.by_gain(clips, validation, network, 2500, 4, 40, rng)
     assert len(choice.stream) <= 2500
     assert {int(n) for n in clips.labels[choice.clips]} == {0, 1, 2}
@@ -158,7 +183,9 @@ def test_moved_pixels_are_kept_only_where_validation_gains() -> None:
     labels = clips.labels[choice.clips]
     moved = pixels.optimised(clips, validation, network, choice, 1200, 12, 0)
     assert len(moved.stream) <= 1200 and np.array_equal(moved.clips, choice.clips)
-    before, after = (pixels._loss(clips, validation, network, c.stream, labels) for c in (choice, moved))
+    before, after = (
+        pixels._loss(clips, validation, network, c.stream, labels) for c in (choice, moved)
+    )
     assert after < before or moved.stream == choice.stream
 
 
@@ -176,7 +203,11 @@ def videos(folder: Path) -> None:
             stream.width = stream.height = 64
             for t in range(10):
                 picture = np.roll(base, t * (1, -1)[number % 2], 0)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")))
+                container.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")
+                    )
+                )
             container.mux(stream.encode(None))
 
 
@@ -190,21 +221,72 @@ def test_condense_from_the_command_line(
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6
-    command = ["condense", "--data", str(tmp_path / "data"), str(out), "--size", "1500", "--steps", "2", "--threads", "1"]
+    command = [
+        "condense",
+        "--data",
+        str(tmp_path / "data"),
+        str(out),
+        "--size",
+        "1500",
+        "--steps",
+        "2",
+        "--threads",
+        "1",
+    ]
     assert cli.main(command) == 0
     data = CondensedSet(out)
-    assert out.stat().st_size <= 1500 and data.classes == ("down", "up") and data[0][0].shape == (8, 32, 32, 3)
+    assert (
+        out.stat().st_size <= 1500
+        and data.classes == ("down", "up")
+        and data[0][0].shape == (8, 32, 32, 3)
+    )
     assert "validation accuracy" in capsys.readouterr().err
     assert cli.main(command) == 1  # exists
     labels = tmp_path / "labels.csv"
-    labels.write_text("file,label\n" + "".join(f"{d}/{n}.mp4,{d}\n" for n, d in ((0, "up"), (1, "down"), (2, "up"), (3, "down"))))
+    labels.write_text(
+        "file,label\n"
+        + "".join(f"{d}/{n}.mp4,{d}\n" for n, d in ((0, "up"), (1, "down"), (2, "up"), (3, "down")))
+    )
     other = tmp_path / "other.gvset"
-    assert cli.main(["condense", str(tmp_path / "data"), str(labels), str(other), "--size", "1k", "--steps", "0"]) == 0
+    assert (
+        cli.main(
+            [
+                "condense",
+                str(tmp_path / "data"),
+                str(labels),
+                str(other),
+                "--size",
+                "1k",
+                "--steps",
+                "0",
+            ]
+        )
+        == 0
+    )
     assert cli.main(["condense", str(tmp_path / "data"), str(other), "--size", "1k"]) == 2
-    assert cli.main(["condense", str(tmp_path / "data"), str(labels), str(tmp_path / "c"), "--size", "150", "--steps", "0"]) == 2
+    assert (
+        cli.main(
+            [
+                "condense",
+                str(tmp_path / "data"),
+                str(labels),
+                str(tmp_path / "c"),
+                "--size",
+                "150",
+                "--steps",
+                "0",
+            ]
+        )
+        == 2
+    )
     assert not (tmp_path / "c").exists()
     labels.write_text("name\n1\n")
-    assert cli.main(["condense", str(tmp_path / "data"), str(labels), str(tmp_path / "d"), "--size", "1k"]) == 2
+    assert (
+        cli.main(
+            ["condense", str(tmp_path / "data"), str(labels), str(tmp_path / "d"), "--size", "1k"]
+        )
+        == 2
+    )
 
 
 def test_frames_are_evenly_spaced_over_a_video(tmp_path: Path) -> None:

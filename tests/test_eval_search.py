@@ -18,7 +18,8 @@ FEATURES = 100
 
 
 def clips(count: int) -> list[Clip]:
-    """Clips whose tokens are a direction of their own and noise; forms and questions differ by noise only."""
+    """Clips whose tokens are a direction of their own and noise; forms and questions differ by
+    noise only."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> torch.Tensor:
@@ -28,7 +29,15 @@ def clips(count: int) -> list[Clip]:
     for number in range(count):
         own = 2 * torch.randn(1, FEATURES, generator=generator)
         forms, asked = own + noise(7, 6), own + noise(3, 2)
-        found.append(Clip(f"{number}", f"source {number // 2}", forms.half(), asked.half(), torch.tensor([1, 9])))
+        found.append(
+            Clip(
+                f"{number}",
+                f"source {number // 2}",
+                forms.half(),
+                asked.half(),
+                torch.tensor([1, 9]),
+            )
+        )
     return found
 
 
@@ -47,7 +56,16 @@ def test_later_tokens_do_not_reach_earlier_ones() -> None:
     assert torch.equal(a[:, :-1], b[:, :-1]) and not torch.equal(a[:, -1], b[:, -1])
 
 
-@pytest.mark.parametrize("variant", [Variant(learned=False), Variant(learned=False, kept="uniform"), Variant(), Variant(progressive=False, special=True), Variant(local=True, kept="uniform")])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        Variant(learned=False),
+        Variant(learned=False, kept="uniform"),
+        Variant(),
+        Variant(progressive=False, special=True),
+        Variant(local=True, kept="uniform"),
+    ],
+)
 def test_every_variant_gives_vectors_of_one_length(variant: Variant) -> None:
     model = train(clips(4), variant, 0, 2)
     with torch.inference_mode():
@@ -74,7 +92,10 @@ def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> Non
     at = [clip.asked_at.numpy() for clip in every]
     for score in (None, summed):
         rows = ask(joined, asked, at, score) if score else ask(joined, asked, at)
-        assert np.mean([row["recall@1"] for row in rows]) == 1.0 and max(row["seconds"] for row in rows) < 1
+        assert (
+            np.mean([row["recall@1"] for row in rows]) == 1.0
+            and max(row["seconds"] for row in rows) < 1
+        )
     rng = np.random.default_rng(0)
     rows = ask(joined, [rng.normal(size=(3, 2, 64)) for _ in every], at)
     assert np.mean([row["recall@1"] for row in rows]) < 0.4

@@ -67,14 +67,23 @@ def test_the_shipped_network_scores_frames_and_another_file_is_refused(tmp_path:
         load(other)
 
 
-def test_keyframes_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keyframes_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stream = tmp_path / "a.gvc"
     frames = [*make_clip(64, 48, 12, 1), *make_clip(64, 48, 12, 5)]
     stream.write_bytes(gvcodec.encode(frames, frame_rate=10, base="klt", base_q=30, tune=0))
-    assert cli.main(["keyframes", str(stream), "-k", "3", "-o", str(tmp_path / "out"), "--threads", "1"]) == 0
+    assert (
+        cli.main(
+            ["keyframes", str(stream), "-k", "3", "-o", str(tmp_path / "out"), "--threads", "1"]
+        )
+        == 0
+    )
     numbers = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
     assert len(numbers) == 3 and numbers == sorted(numbers)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"frame{n:05d}.png" for n in numbers]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        f"frame{n:05d}.png" for n in numbers
+    ]
     assert cli.main(["keyframes", str(stream), "-k", "3", "-o", str(tmp_path / "out")]) == 1
     assert cli.main(["keyframes", str(tmp_path / "none.gvc")]) == 1
     assert cli.main(["keyframes", "-"]) == 2

@@ -48,7 +48,11 @@ class Toy:
         return embedders.lengthened(flat - flat.mean(1, keepdims=True) + 1e-3)
 
     def query(self, asked: Any) -> Any:
-        return np.eye(1, 48, dtype=np.float32) if isinstance(asked, str) else self.compress(self.frames(asked))
+        return (
+            np.eye(1, 48, dtype=np.float32)
+            if isinstance(asked, str)
+            else self.compress(self.frames(asked))
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +69,15 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def scenes() -> list[Planes]:
     """Four scenes of ten frames, very different."""
     found = [make_clip(64, 48, 10, seed) for seed in (1, 5, 9)]
-    found.append([tuple(1023 - plane for plane in planes) for planes in found[0]])  # type: ignore[misc]
+    found.append([(1023 - y, 1023 - u, 1023 - v) for y, u, v in found[0]])
     return [planes for scene in found for planes in scene]
 
 
 def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
     stream = io.BytesIO()
-    encoder = Encoder(FORMAT, EncoderConfig(base_q=30, base="klt", keyint=keyint, tune=0, threads=1))
+    encoder = Encoder(
+        FORMAT, EncoderConfig(base_q=30, base="klt", keyint=keyint, tune=0, threads=1)
+    )
     maker = Summarizer(Toy(), FORMAT.colour) if summary else None
     run(encoder, stream, ((planes, None) for planes in scenes), summary=maker)
     return stream.getvalue()
@@ -108,8 +114,16 @@ def test_what_is_not_a_number_becomes_zero() -> None:
     assert quantised(values, 8).tolist() == [[0, 127, -127, 127, 2]]
 
 
-def head(version: int = 1, dim: int = 4, stride: int = 1, step: int = 8, leak: int = 8, first: int = 30) -> bytes:
-    return bytes([version]) + ID + encode_var(dim) + encode_var(stride) + bytes([step, leak, first, 30])
+def head(
+    version: int = 1, dim: int = 4, stride: int = 1, step: int = 8, leak: int = 8, first: int = 30
+) -> bytes:
+    return (
+        bytes([version])
+        + ID
+        + encode_var(dim)
+        + encode_var(stride)
+        + bytes([step, leak, first, 30])
+    )
 
 
 HOSTILE = {
@@ -154,7 +168,9 @@ def test_random_payloads_end_well() -> None:
 
 def test_every_gop_begins_with_its_summary_and_frames_stay(scenes: list[Planes]) -> None:
     plain, summarised = made(scenes, summary=False), made(scenes)
-    assert [p.payload for p in packets_of(plain) if p.is_frame] == [p.payload for p in packets_of(summarised) if p.is_frame]
+    assert [p.payload for p in packets_of(plain) if p.is_frame] == [
+        p.payload for p in packets_of(summarised) if p.is_frame
+    ]
     reader = Reader(io.BytesIO(summarised))
     for gop in reader.gops():
         first = next(reader.packets_of(gop))
@@ -212,7 +228,10 @@ def test_cut_cat_and_repair_keep_summaries(tmp_path: Path, scenes: list[Planes])
     assert cli.main(["repair", str(tmp_path / "damaged.gvc"), str(tmp_path / "mended.gvc")]) == 0
     mended = tmp_path / "mended.gvc"
     assert payloads(mended.read_bytes()) == [wanted[0], *wanted[2:]]
-    begins = [next(Reader(io.BytesIO(mended.read_bytes())).packets_of(g)).kind for g in Reader(io.BytesIO(mended.read_bytes())).gops()]
+    begins = [
+        next(Reader(io.BytesIO(mended.read_bytes())).packets_of(g)).kind
+        for g in Reader(io.BytesIO(mended.read_bytes())).gops()
+    ]
     assert [kind is Kind.SUMMARY for kind in begins] == [True, False, True, True]
 
 
@@ -227,7 +246,9 @@ def test_a_damaged_summary_does_not_move_to_another_gop(scenes: list[Planes]) ->
     assert found == [True, True, False, True]
 
 
-def test_summarize_in_place_keeps_frames_and_replaces_summaries(tmp_path: Path, scenes: list[Planes]) -> None:
+def test_summarize_in_place_keeps_frames_and_replaces_summaries(
+    tmp_path: Path, scenes: list[Planes]
+) -> None:
     path = tmp_path / "a.gvc"
     plain = made(scenes, summary=False)
     path.write_bytes(plain)
@@ -244,7 +265,10 @@ def test_search_finds_the_scene_and_reads_little(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
-    assert cli.main(["search", f"{path}@0.96", str(path), "--embedder", "toy", "--json", "-k", "1"]) == 0
+    assert (
+        cli.main(["search", f"{path}@0.96", str(path), "--embedder", "toy", "--json", "-k", "1"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["moments"][0]["gop"] == [20, 10]
     assert found["moments"][0]["seconds"] == found["moments"][0]["frame"] / 25
@@ -306,7 +330,10 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(
     plain = made(scenes, summary=False)
     good = payloads(made(scenes))
     stream = io.BytesIO()
-    writer, keys = Writer(stream, Reader(io.BytesIO(plain)).header), iter([HOSTILE["leak"], *good[1:]])
+    writer, keys = (
+        Writer(stream, Reader(io.BytesIO(plain)).header),
+        iter([HOSTILE["leak"], *good[1:]]),
+    )
     for packet in packets_of(plain):
         if packet.kind is Kind.KEY:
             writer.write(Packet(Kind.SUMMARY, next(keys)))
@@ -320,7 +347,9 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(
     assert json.loads(said.out)["moments"][0]["gop"] == [20, 10]
 
 
-def test_a_folder_is_read_once(tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_read_once(
+    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for number in range(3):
@@ -398,7 +427,11 @@ def test_what_does_not_go_with_a_summary_is_told(tmp_path: Path) -> None:
     source = tmp_path / "in.y4m"
     source.write_bytes(b"YUV4MPEG2 W16 H16 F25:1\nFRAME\n" + bytes(384))
     command = ["encode", str(source), str(tmp_path / "o.gvc")]
-    for more in (["--summary", "--size", "9k"], ["--summary", "--low-delay"], ["--embedder", "toy"]):
+    for more in (
+        ["--summary", "--size", "9k"],
+        ["--summary", "--low-delay"],
+        ["--embedder", "toy"],
+    ):
         assert cli.main([*command, *more]) == 2
     assert not (tmp_path / "o.gvc").exists()
 
@@ -430,7 +463,9 @@ def test_a_checkpoint_for_another_network_is_refused(tmp_path: Path) -> None:
         embedders.make(f"small:{other}")
 
 
-def test_clip_without_its_package_or_weights_is_exit_4(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_clip_without_its_package_or_weights_is_exit_4(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(WrongModelError, match="open_clip_torch is not installed"):
         embedders.make("clip:ViT-B-32:/nowhere")
@@ -458,7 +493,9 @@ def test_clip_takes_pictures_and_words(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert (model, pretrained) == ("tiny", str(weights))
         return Model(), None, None
 
-    fake = types.SimpleNamespace(get_tokenizer=lambda _: lambda words: words, create_model_and_transforms=create)
+    fake = types.SimpleNamespace(
+        get_tokenizer=lambda _: lambda words: words, create_model_and_transforms=create
+    )
     monkeypatch.setitem(sys.modules, "open_clip", fake)
     weights = tmp_path / "weights.bin"
     weights.write_bytes(b"weights")

@@ -16,11 +16,39 @@ HELP = "condense a folder of labelled clips to a small set for training (.gvset)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", metavar="[DIR LABELS] OUT", help="videos, CSV with columns file and label, .gvset to write")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="instead of DIR and LABELS: a folder of videos for each class")
-    parser.add_argument("--size", type=amount, required=True, metavar="BYTES", help="largest size of OUT: 500k, 64Ki")
-    parser.add_argument("--steps", type=integer(0, 100000), default=60, metavar="N", help="of moving pixels, 0 = none (60)")
-    parser.add_argument("--seed", type=integer(0), default=0, metavar="N", help="draws validation clips and candidates (0)")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="[DIR LABELS] OUT",
+        help="videos, CSV with columns file and label, .gvset to write",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="instead of DIR and LABELS: a folder of videos for each class",
+    )
+    parser.add_argument(
+        "--size",
+        type=amount,
+        required=True,
+        metavar="BYTES",
+        help="largest size of OUT: 500k, 64Ki",
+    )
+    parser.add_argument(
+        "--steps",
+        type=integer(0, 100000),
+        default=60,
+        metavar="N",
+        help="of moving pixels, 0 = none (60)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=integer(0),
+        default=0,
+        metavar="N",
+        help="draws validation clips and candidates (0)",
+    )
     add_threads(parser)
     add_overwrite(parser)
 
@@ -34,14 +62,24 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("condense DIR LABELS OUT, or condense --data DIR OUT")
     use_threads(options.threads)
     with PendingFile(output, options.overwrite) as pending:
-        videos = reading.in_folders(options.data) if options.data else reading.listed(Path(given[0]), Path(given[1]))
+        videos = (
+            reading.in_folders(options.data)
+            if options.data
+            else reading.listed(Path(given[0]), Path(given[1]))
+        )
         clips = reading.read(videos)
         data, told = condense(clips, int(options.size), options.steps, options.seed)
         pending.temporary.write_bytes(data)
     kept = np.bincount(told["labels"], minlength=len(clips.classes))
-    per_class = ", ".join(f"{name} {count}" for name, count in zip(clips.classes, kept, strict=True))
+    per_class = ", ".join(
+        f"{name} {count}" for name, count in zip(clips.classes, kept, strict=True)
+    )
     say(
-        f"{output}: {len(data)} bytes, {counted(len(told['labels']), 'clip')} of {len(clips)} ({per_class}), "
+        f"{output}: {len(data)} bytes, "
+        f"{counted(len(told['labels']), 'clip')} of {len(clips)} ({per_class}), "
         f"{counted(told['frames'], 'frame')} each, q {told['q']:g}"
     )
-    say(f"validation accuracy of a ridge regression on features: {100 * told['accuracy']:.1f} % (chance {100 / len(clips.classes):.1f} %)")
+    say(
+        f"validation accuracy of a ridge regression on features: "
+        f"{100 * told['accuracy']:.1f} % (chance {100 / len(clips.classes):.1f} %)"
+    )

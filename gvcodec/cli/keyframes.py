@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, integer, limits_of, use_threads
+from gvcodec.cli._arguments import (
+    add_limits,
+    add_overwrite,
+    add_threads,
+    integer,
+    limits_of,
+    use_threads,
+)
 from gvcodec.cli._standard_streams import out
 from gvcodec.errors import MediaError, UsageError
 
@@ -14,9 +21,15 @@ HELP = "choose the frames that say most of a video"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="stream or any video")
-    parser.add_argument("-k", type=integer(1, 256), default=8, metavar="N", help="frames to choose (8)")
-    parser.add_argument("-o", dest="folder", type=Path, metavar="DIR", help="write them there as frame00042.png …")
-    parser.add_argument("--model", type=Path, metavar="PATH", help="another checkpoint of the network")
+    parser.add_argument(
+        "-k", type=integer(1, 256), default=8, metavar="N", help="frames to choose (8)"
+    )
+    parser.add_argument(
+        "-o", dest="folder", type=Path, metavar="DIR", help="write them there as frame00042.png …"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="PATH", help="another checkpoint of the network"
+    )
     add_overwrite(parser)
     add_threads(parser)
     add_limits(parser)
@@ -43,7 +56,9 @@ def run(options: argparse.Namespace) -> None:
             raise MediaError(f"{options.folder}: {error.strerror}") from error
         wanted = {found.numbers[place] for place in places}
         for number, planes in found.frames(wanted):
-            with PendingFile(options.folder / f"frame{number:05d}.png", options.overwrite) as pending:
+            with PendingFile(
+                options.folder / f"frame{number:05d}.png", options.overwrite
+            ) as pending:
                 pending.temporary.write_bytes(png(rgb_from_planes(planes, found.format.colour)))
     for place in places:
         out(f"{found.numbers[place]:7}  {clock(found.seconds[place])}")

@@ -116,10 +116,12 @@ def run(options: argparse.Namespace) -> None:
         return
     for entry in found:
         out(
-            f"{entry['score']:6.3f}  {clock(entry['seconds']):>9}  frame {entry['frame']:<7} {entry['file']}"
+            f"{entry['score']:6.3f}  {clock(entry['seconds']):>9}  "
+            f"frame {entry['frame']:<7} {entry['file']}"
         )
     out(
-        f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) of {counted(len(paths), 'file')}"
+        f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) "
+        f"of {counted(len(paths), 'file')}"
     )
 
 
@@ -163,7 +165,8 @@ class _Asked:
     def _unknown(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
         return WrongModelError(
-            f"{file.name}: its summary was made by embedder {names}, which is not at hand (--embedder)"
+            f"{file.name}: its summary was made by embedder {names}, "
+            "which is not at hand (--embedder)"
         )
 
 

@@ -91,7 +91,8 @@ def _summarize(options: argparse.Namespace) -> None:
             raise reader.named(error) from error
     share = 100 * spent / size
     say(
-        f"{options.output or options.file}: {counted(frames, 'frame')}, summary of {spent:,} bytes, {share:.2f} % of the file"
+        f"{options.output or options.file}: {counted(frames, 'frame')}, "
+        f"summary of {spent:,} bytes, {share:.2f} % of the file"
     )
     if share > 100 * SHARE and not options.stride:
         say("one vector for each GOP takes more than 1 % of a file as small as this")
@@ -111,7 +112,9 @@ def _sheet(options: argparse.Namespace) -> None:
     with (
         protected([path]),
         PendingFile(options.sheet, options.overwrite) as pending,
-        open_video(path, fidelity=True, threads=options.threads, limits=limits_of(options)) as video,
+        open_video(
+            path, fidelity=True, threads=options.threads, limits=limits_of(options)
+        ) as video,
     ):
         pending.temporary.write_bytes(png(sheet(video, tiles, _WIDTH, numbers)[0]))
     say(f"{options.sheet}: {counted(len(numbers), 'moment')} of {path}")

@@ -1,8 +1,9 @@
-"""Which clips of a data set are kept, how many frames of each, at which quality, within so many bytes.
+"""Which clips of a data set are kept, how many frames of each, at which quality, within so many
+bytes.
 
-`by_gain` is what `gvcodec condense` does: frames and quality are tried on random clips, then clips are added one by one, each time that one which takes
-most off the validation loss of a ridge regression a byte. The other ways are what it is compared with. Imports torch.
-"""
+`by_gain` is what `gvcodec condense` does: frames and quality are tried on random clips, then clips
+are added one by one, each time that one which takes most off the validation loss of a ridge
+regression a byte. The other ways are what it is compared with. Imports torch."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def uniform_order(clips: Clips) -> list[int]:
 
 
 def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
-    """By class: each time the clip that brings the mean of the chosen ones nearest to the mean of all."""
+    """By class: each time the clip that brings the mean of the chosen ones nearest to the mean of
+    all."""
     order = []
     for label in range(len(clips.classes)):
         own = np.flatnonzero(clips.labels == label)
@@ -110,7 +112,9 @@ def k_centre_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
     return in_turns(clips.labels, np.array(order), len(clips.classes))
 
 
-def settings(clips: Clips, validation: Clips, network: Pairs, room: int, rng: np.random.Generator) -> tuple[int, float]:
+def settings(
+    clips: Clips, validation: Clips, network: Pairs, room: int, rng: np.random.Generator
+) -> tuple[int, float]:
     """Frames of a clip and quality whose random clips make the best regression in so many bytes."""
     seen = features(network, validation.pictures)
     best, chosen = np.inf, (clips.pictures.shape[1], QUALITIES[1])
@@ -128,7 +132,13 @@ def settings(clips: Clips, validation: Clips, network: Pairs, room: int, rng: np
 
 
 def by_gain(
-    clips: Clips, validation: Clips, network: Pairs, room: int, count: int, q: float, rng: np.random.Generator
+    clips: Clips,
+    validation: Clips,
+    network: Pairs,
+    room: int,
+    count: int,
+    q: float,
+    rng: np.random.Generator,
 ) -> Choice:
     """Clips added one by one, by validation gain a byte, of a pool drawn at random."""
     pool = np.array(random_order(clips, rng))

@@ -1,4 +1,5 @@
-"""Labelled clips as small pictures: (N, T, side, side, 3) uint8, evenly spaced over each video. Raises `MediaError`, `UsageError`."""
+"""Labelled clips as small pictures: (N, T, side, side, 3) uint8, evenly spaced over each video.
+Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ FRAMES, SIDE = 8, 32
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """`pictures` (N, T, side, side, 3) uint8, `labels` (N,) numbers of `classes`, `names` of the N."""
+    """`pictures` (N, T, side, side, 3) uint8, `labels` (N,) numbers of `classes`, `names` of the
+    N."""
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -32,7 +34,12 @@ class Clips:
         return len(self.labels)
 
     def only(self, which: NDArray[np.integer]) -> Clips:
-        return Clips(self.pictures[which], self.labels[which], self.classes, tuple(self.names[n] for n in which))
+        return Clips(
+            self.pictures[which],
+            self.labels[which],
+            self.classes,
+            tuple(self.names[n] for n in which),
+        )
 
 
 def listed(folder: Path, labels: Path) -> list[tuple[Path, str]]:

@@ -1,4 +1,5 @@
-"""Clips as GOPs of one klt stream. klt has no headers in its frames, so a picture of 32 × 32 takes tens of bytes."""
+"""Clips as GOPs of one klt stream. klt has no headers in its frames, so a picture of 32 × 32 takes
+tens of bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def decode(stream: bytes) -> list[Pictures]:
     gops = reader.gops()
     decoder = Decoder(reader.header, fidelity=True, threads=1)
     colour = reader.header.format.colour
-    pictures = [rgb_from_planes(frame.planes, colour) for frame in decoder.frames_of(reader.packets())]
+    pictures = [
+        rgb_from_planes(frame.planes, colour) for frame in decoder.frames_of(reader.packets())
+    ]
     decoder.verify(reader.loop_hash)
     return [np.stack(pictures[gop.first_frame : gop.first_frame + gop.frames]) for gop in gops]
 

@@ -1,6 +1,7 @@
 """A condensed data set in one file: manifest, stream, and where each clip is in it.
 
-    file = 89 47 56 53  u8 version (1)  var size  zlib of a JSON manifest of this size  u32 CRC-32 of all before  a gvcodec stream
+    file = 89 47 56 53  u8 version (1)  var size  zlib of a JSON manifest of this size  u32 CRC-32
+        of all before  a gvcodec stream
 
     manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…}}
 
@@ -32,9 +33,16 @@ MAGIC, VERSION = b"\x89GVS", 1
 _MOST_MANIFEST, _MOST_FRAMES, _MOST_CLIPS = 1 << 24, 1 << 10, 1 << 20
 
 
-def pack(stream: bytes, classes: Sequence[str], labels: Sequence[int], frames: int, info: dict[str, Any]) -> bytes:
+def pack(
+    stream: bytes, classes: Sequence[str], labels: Sequence[int], frames: int, info: dict[str, Any]
+) -> bytes:
     """All bytes of the file."""
-    manifest = {"classes": list(classes), "labels": [int(n) for n in labels], "frames": frames, "info": info}
+    manifest = {
+        "classes": list(classes),
+        "labels": [int(n) for n in labels],
+        "frames": frames,
+        "info": info,
+    }
     packed = zlib.compress(json.dumps(manifest, separators=(",", ":")).encode(), 9)
     head = MAGIC + bytes([VERSION]) + encode_var(len(packed)) + packed
     return head + zlib.crc32(head).to_bytes(4, "little") + stream
@@ -46,7 +54,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
     if cursor.take(min(4, len(cursor))) != MAGIC:
         raise DamagedStreamError("not a condensed set (wrong first bytes)")
     if (version := cursor.uint(1)) != VERSION:
-        raise DamagedStreamError(f"condensed set of version {version}, this program reads {VERSION}")
+        raise DamagedStreamError(
+            f"condensed set of version {version}, this program reads {VERSION}"
+        )
     packed = cursor.take(cursor.var(_MOST_MANIFEST))
     checked = len(data) - len(cursor)
     if cursor.uint(4) != zlib.crc32(data[:checked]):
@@ -70,8 +80,8 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 class CondensedSet:
-    """A map-style data set, read at once: `classes`, `info`, `len()`, items (pictures, label). `transform` is called with the
-    pictures."""
+    """A map-style data set, read at once: `classes`, `info`, `len()`, items (pictures, label).
+    `transform` is called with the pictures."""
 
     def __init__(self, path: str | Path, transform: Any = None) -> None:
         try:

@@ -1,8 +1,9 @@
-"""Which frames of a video say most for their bytes: a small network, straight-through Gumbel top-K (VideoCompressa).
+"""Which frames of a video say most for their bytes: a small network, straight-through Gumbel top-K
+(VideoCompressa).
 
-Three convolutions on pictures of 64 × 64, one over time, a score a frame. `select` takes the best K; in training `drawn` draws K frames with a
-gradient. Trained by `gvcodec.train.keyframes` with a classifier and the bytes of the frames. Importing this module imports torch.
-"""
+Three convolutions on pictures of 64 × 64, one over time, a score a frame. `select` takes the best
+K; in training `drawn` draws K frames with a gradient. Trained by `gvcodec.train.keyframes` with a
+classifier and the bytes of the frames. Importing this module imports torch."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class Chooser(nn.Module):
 
 
 def drawn(scores: Tensor, count: int, temperature: float) -> Tensor:
-    """(N, T) weights of 0 and 1, `count` ones in a row, drawn without replacement by Gumbel noise; gradients are those of softmaxes."""
+    """(N, T) weights of 0 and 1, `count` ones in a row, drawn without replacement by Gumbel noise;
+    gradients are those of softmaxes."""
     noise = -torch.log(-torch.log(torch.rand_like(scores).clamp(1e-9, 1 - 1e-7)))
     left = (scores + noise) / temperature
     soft = torch.zeros_like(scores)
@@ -59,7 +61,8 @@ def drawn(scores: Tensor, count: int, temperature: float) -> Tensor:
 
 
 def select(scores: NDArray[np.floating], count: int) -> list[int]:
-    """Places of the `count` best frames in order, no two nearer than a quarter of an even spacing while others are left."""
+    """Places of the `count` best frames in order, no two nearer than a quarter of an even spacing
+    while others are left."""
     apart = max(1, len(scores) // (4 * count))
     left = np.array(scores, np.float64)
     chosen: list[int] = []
@@ -82,12 +85,18 @@ def scores_of(chooser: Chooser, pictures: NDArray[np.uint8]) -> NDArray[np.float
 
 def load(path: Path | None = None) -> Chooser:
     """The shipped network, or that of a file. Raises `WrongModelError`."""
-    found = path or next((f / CHECKPOINT for f in shipped_folders() if (f / CHECKPOINT).is_file()), None)
+    found = path or next(
+        (f / CHECKPOINT for f in shipped_folders() if (f / CHECKPOINT).is_file()), None
+    )
     if found is None:
-        raise WrongModelError(f"{CHECKPOINT} is not at hand; looked in {', '.join(map(str, shipped_folders()))}")
+        raise WrongModelError(
+            f"{CHECKPOINT} is not at hand; looked in {', '.join(map(str, shipped_folders()))}"
+        )
     chooser = Chooser()
     try:
         chooser.load_state_dict({name: tensor.float() for name, tensor in load_file(found).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise WrongModelError(f"{found}: not a checkpoint of the keyframe network ({str(error).splitlines()[0]})") from None
+        raise WrongModelError(
+            f"{found}: not a checkpoint of the keyframe network ({str(error).splitlines()[0]})"
+        ) from None
     return chooser.eval()

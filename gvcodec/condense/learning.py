@@ -1,4 +1,5 @@
-"""Training of classifiers, accuracy, and a ridge regression on features in place of training where speed counts. Imports torch."""
+"""Training of classifiers, accuracy, and a ridge regression on features in place of training where
+speed counts. Imports torch."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def fit(
     pictures: NDArray[np.uint8], labels: NDArray[np.int64], classes: int, steps: int, seed: int,
     make: Callable[[int], nn.Module] = Pairs,
 ) -> nn.Module:  # fmt: skip
-    """A network trained on clips (N, T, side, side, 3). Pictures are shifted by up to two pixels and their brightness varies."""
+    """A network trained on clips (N, T, side, side, 3). Pictures are shifted by up to two pixels
+    and their brightness varies."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = make(classes)
@@ -47,12 +49,15 @@ def accuracy(network: nn.Module, pictures: NDArray[np.uint8], labels: NDArray[np
 @torch.inference_mode()
 def features(network: Pairs, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(N, features), unit length."""
-    found = torch.cat([F.normalize(network.features(torch.from_numpy(part)), dim=1) for part in _parts(pictures)])
+    found = torch.cat(
+        [F.normalize(network.features(torch.from_numpy(part)), dim=1) for part in _parts(pictures)]
+    )
     return found.double().numpy()
 
 
 class Ridge:
-    """Least squares from features to classes, clip by clip: `gain` says what each candidate would add on validation clips."""
+    """Least squares from features to classes, clip by clip: `gain` says what each candidate would
+    add on validation clips."""
 
     def __init__(self, seen: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> None:
         """`seen`: features (N, F) of validation clips."""
@@ -64,7 +69,9 @@ class Ridge:
     def loss(self) -> float:
         return float(np.square(self._seen @ self._inverse @ self._right - self._wanted).mean())
 
-    def losses_with(self, candidates: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    def losses_with(
+        self, candidates: NDArray[np.float64], labels: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Validation loss if one of these (M, F) were added: rank-one updates, all at once."""
         wanted = np.eye(self._classes)[labels] - 1 / self._classes
         weights = self._inverse @ self._right
@@ -85,10 +92,12 @@ class Ridge:
         self._right += np.outer(candidate, np.eye(self._classes)[label] - 1 / self._classes)
 
     def accuracy(self) -> float:
-        return float((np.argmax(self._seen @ self._inverse @ self._right, 1) == np.argmax(self._wanted, 1)).mean())
+        return float(
+            (
+                np.argmax(self._seen @ self._inverse @ self._right, 1) == np.argmax(self._wanted, 1)
+            ).mean()
+        )
 
 
 def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [pictures[at : at + 128] for at in range(0, len(pictures), 128)]
-
-

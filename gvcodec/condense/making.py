@@ -19,7 +19,8 @@ _VALIDATION, _STEPS = 0.2, 300
 
 
 def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dict[str, Any]]:
-    """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a clip fits."""
+    """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a
+    clip fits."""
     rng = np.random.default_rng(seed)
     learn, validation = divided(clips, rng)
     network = fit(learn.pictures, learn.labels, len(clips.classes), _STEPS, seed)
@@ -30,19 +31,30 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
         choice = chosen(learn, validation, network, room, steps, seed)
         labels = learn.labels[choice.clips]
         info = {"names": len(clips), "q": choice.q, "frames": choice.count}
-        data = gvset.pack(choice.stream, clips.classes, list(map(int, labels)), clips.pictures.shape[1], info)
+        data = gvset.pack(
+            choice.stream, clips.classes, list(map(int, labels)), clips.pictures.shape[1], info
+        )
         if len(data) <= size:
             break
         room -= len(data) - size
     else:
         raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
     ridge = Ridge(features(network, validation.pictures), validation.labels, len(clips.classes))
-    for one, label in zip(features(network, shown(choice.stream, clips.pictures.shape[1])), labels, strict=True):
+    for one, label in zip(
+        features(network, shown(choice.stream, clips.pictures.shape[1])), labels, strict=True
+    ):
         ridge.add(one, int(label))
-    return data, {"labels": labels, "frames": choice.count, "q": choice.q, "accuracy": ridge.accuracy()}
+    return data, {
+        "labels": labels,
+        "frames": choice.count,
+        "q": choice.q,
+        "accuracy": ridge.accuracy(),
+    }
 
 
-def chosen(learn: Clips, validation: Clips, network: Pairs, room: int, steps: int, seed: int) -> Choice:
+def chosen(
+    learn: Clips, validation: Clips, network: Pairs, room: int, steps: int, seed: int
+) -> Choice:
     """Frames, quality, clips and pixels."""
     rng = np.random.default_rng(seed)
     count, q = settings(learn, validation, network, room, rng)
@@ -51,11 +63,14 @@ def chosen(learn: Clips, validation: Clips, network: Pairs, room: int, steps: in
 
 
 def divided(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
-    """Clips to choose from, and to validate by: of every class with two clips or more a part, one at least."""
+    """Clips to choose from, and to validate by: of every class with two clips or more a part, one
+    at least."""
     held: list[int] = []
     for label in range(len(clips.classes)):
         own = rng.permutation(np.flatnonzero(clips.labels == label))
-        held += [int(n) for n in own[: max(1, round(_VALIDATION * len(own)))]] if len(own) > 1 else []
+        held += (
+            [int(n) for n in own[: max(1, round(_VALIDATION * len(own)))]] if len(own) > 1 else []
+        )
     if not held:
         raise UsageError("a data set needs two clips of a class at least")
     rest = np.setdiff1d(np.arange(len(clips)), held)

@@ -1,4 +1,5 @@
-"""Two small classifiers of clips (N, T, side, side, 3) that see the order of frames. Importing this module imports torch."""
+"""Two small classifiers of clips (N, T, side, side, 3) that see the order of frames. Importing this
+module imports torch."""
 
 from __future__ import annotations
 
@@ -14,17 +15,25 @@ def prepared(pictures: Tensor) -> Tensor:
 
 
 def _block(dims: int, before: int, after: int) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, 3, 2, 1) if dims == 2 else nn.Conv3d(before, after, 3, (1, 2, 2), 1)
+    convolution = (
+        nn.Conv2d(before, after, 3, 2, 1)
+        if dims == 2
+        else nn.Conv3d(before, after, 3, (1, 2, 2), 1)
+    )
     return nn.Sequential(convolution, nn.GroupNorm(4, after), nn.ReLU())
 
 
 class Pairs(nn.Module):
-    """Convolutions over two frames at a time, the mean over pairs, a linear layer over 4 × 4 places."""
+    """Convolutions over two frames at a time, the mean over pairs, a linear layer over 4 × 4
+    places."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         widths = (6, *_WIDTHS)
-        self.body = nn.Sequential(*(_block(2, a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool2d(4))
+        self.body = nn.Sequential(
+            *(_block(2, a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
+            nn.AdaptiveAvgPool2d(4),
+        )
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -43,7 +52,10 @@ class Cubes(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         widths = (3, *_WIDTHS)
-        self.body = nn.Sequential(*(_block(3, a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool3d((1, 4, 4)))
+        self.body = nn.Sequential(
+            *(_block(3, a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
+            nn.AdaptiveAvgPool3d((1, 4, 4)),
+        )
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 
     def features(self, pictures: Tensor) -> Tensor:

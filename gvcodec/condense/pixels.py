@@ -1,8 +1,9 @@
-"""Stored pixels moved for the task before they are encoded: what is decoded should move features as whole classes do. Imports torch.
+"""Stored pixels moved for the task before they are encoded: what is decoded should move features as
+whole classes do. Imports torch.
 
-Distribution matching (Zhao and Bilen, WACV 2023): under networks drawn at random, and the trained one, mean features of the decoded clips of a class come near
-those of the data set's. Gradients go straight through the codec, whose error is taken anew every few steps; bytes are real ones.
-"""
+Distribution matching (Zhao and Bilen, WACV 2023): under networks drawn at random, and the trained
+one, mean features of the decoded clips of a class come near those of the data set's. Gradients go
+straight through the codec, whose error is taken anew every few steps; bytes are real ones."""
 
 from __future__ import annotations
 
@@ -24,8 +25,17 @@ _RATE, _ANEW, _REAL = 4.0, 10, 16
 _PARTS = (1.0, 0.5, 0.25)
 
 
-def optimised(clips: Clips, validation: Clips, network: Pairs, choice: Choice, room: int, steps: int, seed: int) -> Choice:
-    """The same clips with pixels that teach more, or the choice as it is where the ridge's validation loss does not fall."""
+def optimised(
+    clips: Clips,
+    validation: Clips,
+    network: Pairs,
+    choice: Choice,
+    room: int,
+    steps: int,
+    seed: int,
+) -> Choice:
+    """The same clips with pixels that teach more, or the choice as it is where the ridge's
+    validation loss does not fall."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     labels, frames = clips.labels[choice.clips], clips.pictures.shape[1]
@@ -39,7 +49,9 @@ def optimised(clips: Clips, validation: Clips, network: Pairs, choice: Choice, r
             now = moved.detach().numpy()
             error = torch.from_numpy(np.stack(decode(encode(list(_bytes(now)), choice.q))) - now)
         seen = (moved + error)[:, index]
-        loss = _mismatch(network if step % 2 else Pairs(len(clips.classes)), seen, labels, clips, rng)
+        loss = _mismatch(
+            network if step % 2 else Pairs(len(clips.classes)), seen, labels, clips, rng
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -54,7 +66,9 @@ def optimised(clips: Clips, validation: Clips, network: Pairs, choice: Choice, r
     return choice
 
 
-def _mismatch(network: Pairs, seen: Tensor, labels: NDArray[np.int64], clips: Clips, rng: np.random.Generator) -> Tensor:
+def _mismatch(
+    network: Pairs, seen: Tensor, labels: NDArray[np.int64], clips: Clips, rng: np.random.Generator
+) -> Tensor:
     """Squared distances of mean features, class by class."""
     ours = network.features(seen)
     loss = ours.new_zeros(())
@@ -66,9 +80,13 @@ def _mismatch(network: Pairs, seen: Tensor, labels: NDArray[np.int64], clips: Cl
     return loss
 
 
-def _loss(clips: Clips, validation: Clips, network: Pairs, stream: bytes, labels: NDArray[np.int64]) -> float:
+def _loss(
+    clips: Clips, validation: Clips, network: Pairs, stream: bytes, labels: NDArray[np.int64]
+) -> float:
     ridge = Ridge(features(network, validation.pictures), validation.labels, len(clips.classes))
-    for one, label in zip(features(network, shown(stream, clips.pictures.shape[1])), labels, strict=True):
+    for one, label in zip(
+        features(network, shown(stream, clips.pictures.shape[1])), labels, strict=True
+    ):
         ridge.add(one, int(label))
     return ridge.loss()
 

@@ -1,4 +1,5 @@
-"""Small pictures of a stream or video, evenly spaced, with the numbers and times of their frames."""
+"""Small pictures of a stream or video, evenly spaced, with the numbers and times of their
+frames."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def _all(path: str, limits: Limits) -> tuple[VideoFormat, Iterator[tuple[int, Pl
     """Format, and number, planes, timestamp of every frame."""
     if path.lower().endswith(STREAMS):
         video = open_video(path, fidelity=True, limits=limits)
-        return video.header.format, ((n, f.planes, f.pts) for n, f in enumerate(video.decoded(0, len(video))))
+        return video.header.format, (
+            (n, f.planes, f.pts) for n, f in enumerate(video.decoded(0, len(video)))
+        )
     with VideoReader(path) as reader:
         fmt = reader.format
     return fmt, _read(path)

@@ -1,7 +1,8 @@
 """Video that is found without being decoded: one small vector for every few frames, inside the
 file.
 
-    summary      the payload of a `summary` packet: vectors as temporal differences through the stream coder
+    summary      the payload of a `summary` packet: vectors as temporal differences through the
+        stream coder
     embedders    what turns pictures into vectors, a plug-in named by eight bytes
     compressor   LP-Comp: the 16 patch tokens of a picture become one vector
     making       summary packets for a stream, while it is encoded or later

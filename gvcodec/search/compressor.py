@@ -1,9 +1,10 @@
-"""LP-Comp: the patch tokens of a picture become one vector, in causal layers that keep fewer and fewer of the last tokens.
+"""LP-Comp: the patch tokens of a picture become one vector, in causal layers that keep fewer and
+fewer of the last tokens.
 
-Tokens (N, 16, features) are centred and projected to `WIDTH`; behind layer i of `LAYERS` the last 1 + ⌊7.5 (1 + cos(π i / LAYERS)) + ½⌋ tokens go on: 14, 9,
-3, 1. A linear layer makes `DIM` values of the last one and the mean of all (at first only of the mean), scaled to a length of √DIM. `Variant` names what the paper's ablations change.
-Importing this module imports torch.
-"""
+Tokens (N, 16, features) are centred and projected to `WIDTH`; behind layer i of `LAYERS` the last 1
++ ⌊7.5 (1 + cos(π i / LAYERS)) + ½⌋ tokens go on: 14, 9, 3, 1. A linear layer makes `DIM` values of
+the last one and the mean of all (at first only of the mean), scaled to a length of √DIM. `Variant`
+names what the paper's ablations change. Importing this module imports torch."""
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ _NEAR = 4
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """`learned`: False has attention without weights, or with `progressive` False too the mean of all tokens. `progressive`: False keeps all tokens
-    up to the end. `kept`: the last tokens, or evenly spaced ones. `local`: attention within a row before the last layer. `special`: a
-    learned token at the end instead of the last patch."""
+    """`learned`: False has attention without weights, or with `progressive` False too the mean of
+    all tokens. `progressive`: False keeps all tokens up to the end. `kept`: the last tokens, or
+    evenly spaced ones. `local`: attention within a row before the last layer. `special`: a learned
+    token at the end instead of the last patch."""
 
     learned: bool = True
     progressive: bool = True
@@ -120,7 +122,11 @@ class LpComp(nn.Module):
         """Which tokens go on, the last one always."""
         if self.variant.kept == "suffix":
             return torch.arange(max(0, tokens - wanted), tokens)
-        return torch.linspace(tokens - 1, 0, min(wanted, tokens)).round().long().flip(0) if wanted > 1 else torch.tensor([tokens - 1])
+        return (
+            torch.linspace(tokens - 1, 0, min(wanted, tokens)).round().long().flip(0)
+            if wanted > 1
+            else torch.tensor([tokens - 1])
+        )
 
 
 def _lengthened(x: Tensor) -> Tensor:

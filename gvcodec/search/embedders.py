@@ -1,7 +1,9 @@
 """What turns pictures into vectors. A plug-in is an `Embedder`; files name it by eight bytes.
 
-    small   the shipped small perceptual network and LP-Comp: pictures and clips as queries, no download
-    clip    a CLIP model of open_clip_torch (extra `clip`), weights by path: `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
+    small   the shipped small perceptual network and LP-Comp: pictures and clips as queries, no
+        download
+    clip    a CLIP model of open_clip_torch (extra `clip`), weights by path:
+        `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
 `register` adds a maker of another one. Networks are imported when an embedder is made, torch with
 them. Raises `WrongModelError` (exit code 4) where a file or a package is not at hand, `UsageError`
@@ -77,7 +79,7 @@ class Small:
         try:
             with safe_open(path, "pt") as file:
                 weights, said = (
-                    {key: file.get_tensor(key).float() for key in file.keys()},  # noqa: SIM118 (not iterable)
+                    {key: file.get_tensor(key).float() for key in file.keys()},  # noqa: SIM118
                     file.metadata() or {},
                 )
             self._compressor = LpComp(
@@ -102,7 +104,8 @@ class Small:
     def query(self, asked: Pictures | str) -> Vectors:
         if isinstance(asked, str):
             raise UsageError(
-                "embedder small takes pictures, not words; summaries made with --embedder clip:MODEL:WEIGHTS take both"
+                "embedder small takes pictures, not words; "
+                "summaries made with --embedder clip:MODEL:WEIGHTS take both"
             )
         return self.compress(self.frames(asked))
 

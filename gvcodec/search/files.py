@@ -231,7 +231,8 @@ def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
 
 
 def moments(path: str, count: int = 12) -> list[int]:
-    """Frames of the most distinct moments by the summary, in order; none where there is no summary that can be read."""
+    """Frames of the most distinct moments by the summary, in order; none where there is no summary
+    that can be read."""
     try:
         with opened(path) as file:
             own = next(iter(file.vectors.values()), None)

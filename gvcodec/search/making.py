@@ -154,7 +154,8 @@ def summarize(
     for entry in entries:
         if entry.size > limits.side_memory:
             raise LimitError(
-                f"{reader.name}: a GOP takes more than {limits.side_memory >> 20} MiB (--max-memory)"
+                f"{reader.name}: a GOP takes more than "
+                f"{limits.side_memory >> 20} MiB (--max-memory)"
             )
         packets = [packet for packet in reader.packets_of(entry) if packet.kind is not Kind.SUMMARY]
         size = sum(len(packet.payload) for packet in packets)

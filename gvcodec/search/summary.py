@@ -1,6 +1,7 @@
 """The payload of a `summary` packet: one vector of small integers for every few frames of a GOP.
 
-    payload = u8 version (1)  8 bytes embedder id  var dim  var stride  u8 step  u8 leak  u8 first  u8 later  rANS packet
+    payload = u8 version (1)  8 bytes embedder id  var dim  var stride  u8 step  u8 leak  u8 first
+        u8 later  rANS packet
 
 Vector n belongs to frame n · stride of the GOP, in display order; there are ceil(frames / stride)
 of them. Their integers stand for integer · 2^(-step / 8). The packet holds, vector by vector, the

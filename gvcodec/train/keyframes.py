@@ -1,10 +1,11 @@
-"""Trains the network that chooses keyframes (`gvcodec.condense.keyframes`), together with a classifier and the bytes of the frames.
+"""Trains the network that chooses keyframes (`gvcodec.condense.keyframes`), together with a
+classifier and the bytes of the frames.
 
     python -m gvcodec.train.keyframes FOLDER LABELS --out checkpoints/keyframes-1.safetensors
 
-FOLDER is that of `gvcodec.train.summary_material`, LABELS a CSV with columns file, label, fold. Bytes are those of a frame alone, coded by klt. Clips
-of fold `--held-out` are left out and say how good the classifier is on the chosen frames, and on frames drawn at random.
-"""
+FOLDER is that of `gvcodec.train.summary_material`, LABELS a CSV with columns file, label, fold.
+Bytes are those of a frame alone, coded by klt. Clips of fold `--held-out` are left out and say how
+good the classifier is on the chosen frames, and on frames drawn at random."""
 
 from __future__ import annotations
 
@@ -31,8 +32,11 @@ COUNTS = (1, 2, 4, 8)
 _BATCH, _RATE, _HOT, _COLD, _PRICE, _Q = 6, 2e-3, 2.0, 0.3, 0.1, 40
 
 
-def read(folder: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Pictures (N, FRAMES, 64, 64, 3), classes, folds, and bytes of each frame (N, FRAMES) over their mean in its clip."""
+def read(
+    folder: Path, labels: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Pictures (N, FRAMES, 64, 64, 3), classes, folds, and bytes of each frame (N, FRAMES) over
+    their mean in its clip."""
     with open(labels, newline="") as file:
         rows = list(csv.DictReader(file))
     classes = sorted({row["label"] for row in rows})
@@ -44,7 +48,12 @@ def read(folder: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int6
         cost = sizes(encode([picture[None] for picture in pictures[-1]], _Q)).astype(np.float32)
         bytes_of.append(cost / cost.mean())
     numbers = [classes.index(row["label"]) for row in rows]
-    return np.stack(pictures), np.array(numbers), np.array([int(row["fold"]) for row in rows]), np.stack(bytes_of)
+    return (
+        np.stack(pictures),
+        np.array(numbers),
+        np.array([int(row["fold"]) for row in rows]),
+        np.stack(bytes_of),
+    )
 
 
 def main() -> None:
@@ -62,7 +71,9 @@ def main() -> None:
     pictures, labels, folds, cost = read(options.folder, options.labels)
     learn = np.flatnonzero(folds != options.held_out)
     chooser, head = Chooser(), nn.Linear(32, int(labels.max()) + 1)
-    optimiser = torch.optim.AdamW([*chooser.parameters(), *head.parameters()], _RATE, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(
+        [*chooser.parameters(), *head.parameters()], _RATE, weight_decay=0.02
+    )
     for step in range(options.steps):
         which = rng.choice(learn, _BATCH)
         temperature = _HOT * (_COLD / _HOT) ** (step / options.steps)
@@ -75,17 +86,33 @@ def main() -> None:
         loss.backward()
         optimiser.step()
     held = np.flatnonzero(folds == options.held_out)
-    found = {"steps": options.steps, "clips": len(learn), "held_out_clips": len(held), "classes": int(labels.max()) + 1}
+    found = {
+        "steps": options.steps,
+        "clips": len(learn),
+        "held_out_clips": len(held),
+        "classes": int(labels.max()) + 1,
+    }
     found |= judged(chooser.eval(), head, pictures[held], labels[held], cost[held], rng)
     save_weights(dict(chooser.state_dict()), options.out)
-    card = {"sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(), "parameters": sum(p.numel() for p in chooser.parameters())}
+    card = {
+        "sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
+        "parameters": sum(p.numel() for p in chooser.parameters()),
+    }
     options.out.with_suffix(".json").write_text(json.dumps(card | found, indent=1) + "\n")
     print(json.dumps(found))
 
 
 @torch.inference_mode()
-def judged(chooser: Chooser, head: nn.Module, pictures: Any, labels: Any, cost: Any, rng: np.random.Generator) -> dict[str, Any]:
-    """Accuracy and bytes (of a mean frame) with chosen frames, evenly spaced ones, and random ones, by K."""
+def judged(
+    chooser: Chooser,
+    head: nn.Module,
+    pictures: Any,
+    labels: Any,
+    cost: Any,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Accuracy and bytes (of a mean frame) with chosen frames, evenly spaced ones, and random ones,
+    by K."""
     features, scores = chooser(torch.from_numpy(pictures))
     found: dict[str, Any] = {}
     for count in COUNTS:
@@ -98,7 +125,10 @@ def judged(chooser: Chooser, head: nn.Module, pictures: Any, labels: Any, cost: 
             means = torch.stack([row[p].mean(0) for row, p in zip(features, places, strict=True)])
             right = (head(means).argmax(1).numpy() == labels).mean()
             paid = np.mean([row[p].mean() for row, p in zip(cost, places, strict=True)])
-            found[f"{name} {count}"] = {"accuracy": round(float(right), 3), "bytes": round(float(paid), 3)}
+            found[f"{name} {count}"] = {
+                "accuracy": round(float(right), 3),
+                "bytes": round(float(paid), 3),
+            }
     return found
 
 

@@ -1,11 +1,13 @@
 """Trains LP-Comp, the compressor of summaries (`gvcodec.search.compressor`).
 
-    python -m gvcodec.train.summary FOLDER --manifest manifest.csv --out checkpoints/summary-1.safetensors
+    python -m gvcodec.train.summary FOLDER --manifest manifest.csv --out
+        checkpoints/summary-1.safetensors
 
-FOLDER is that of `gvcodec.train.summary_material`. A pair is two frames of a clip at most 5 frames apart (the sampled ones next to each other), of two of its forms: source, coded at some quality, cropped
-and mirrored. InfoNCE (temperature .07) over the batch, where other frames of the same clip at a distance do not count, and L1 to the mean of the centred tokens.
-Held-out clips are told by their source, of which the manifest's column `source_repo` speaks.
-"""
+FOLDER is that of `gvcodec.train.summary_material`. A pair is two frames of a clip at most 5 frames
+apart (the sampled ones next to each other), of two of its forms: source, coded at some quality,
+cropped and mirrored. InfoNCE (temperature .07) over the batch, where other frames of the same clip
+at a distance do not count, and L1 to the mean of the centred tokens. Held-out clips are told by
+their source, of which the manifest's column `source_repo` speaks."""
 
 from __future__ import annotations
 
@@ -54,9 +56,13 @@ def read_material(folder: Path, manifest: Path) -> list[Clip]:
     clips = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as held:
-            forms = np.concatenate([held["source"][None], *(held[f"q{q}"][None] for q in QUALITIES), held["crops"]])
+            forms = np.concatenate(
+                [held["source"][None], *(held[f"q{q}"][None] for q in QUALITIES), held["crops"]]
+            )
             asked, at = held["asked"], held["asked_at"]
-        clips.append(Clip(path.stem, sources[path.stem], *(torch.from_numpy(x) for x in (forms, asked, at))))
+        clips.append(
+            Clip(path.stem, sources[path.stem], *(torch.from_numpy(x) for x in (forms, asked, at)))
+        )
     return clips
 
 
@@ -74,7 +80,8 @@ def split(clips: Sequence[Clip], seed: int, held_out: int) -> tuple[list[Clip], 
 
 
 def fit_projection(model: LpComp, clips: Sequence[Clip]) -> None:
-    """Centre, spread, and the directions of the largest variance of pooled tokens, each divided by the root of its deviation."""
+    """Centre, spread, and the directions of the largest variance of pooled tokens, each divided by
+    the root of its deviation."""
     tokens = torch.cat([clip.forms[:, ::6].flatten(0, 2).float() for clip in clips])
     model.centre.copy_(tokens.mean(0))
     model.spread.copy_(tokens.std(0).clamp(min=1e-3))
@@ -116,7 +123,9 @@ def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> LpC
     return model.eval()
 
 
-def _batch(clips: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _batch(
+    clips: Sequence[Tensor], rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Narrow tokens of frames, of their partners, clip numbers, frame numbers."""
     which = rng.integers(0, len(clips), _BATCH)
     left, right, places = [], [], []
@@ -150,7 +159,8 @@ def recall(model: LpComp, clips: Sequence[Clip], form: int = 2) -> float:
     held = torch.cat([F.normalize(model(clip.forms[form]), dim=1) for clip in clips])
     owner = torch.cat([torch.full((clip.forms.shape[1],), n) for n, clip in enumerate(clips)])
     right = [
-        owner[(F.normalize(model(clip.asked.flatten(0, 1)), dim=1) @ held.T).argmax(1)] == n for n, clip in enumerate(clips)
+        owner[(F.normalize(model(clip.asked.flatten(0, 1)), dim=1) @ held.T).argmax(1)] == n
+        for n, clip in enumerate(clips)
     ]
     return float(torch.cat(right).float().mean())
 
@@ -158,7 +168,11 @@ def recall(model: LpComp, clips: Sequence[Clip], form: int = 2) -> float:
 def save(model: LpComp, path: Path, card: dict[str, Any]) -> None:
     """Checkpoint and model card."""
     network = model_id(shipped_network()).hex()
-    save_weights(dict(model.state_dict()), path, {"network": network, "variant": json.dumps(asdict(model.variant))})
+    save_weights(
+        dict(model.state_dict()),
+        path,
+        {"network": network, "variant": json.dumps(asdict(model.variant))},
+    )
     card = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "network": network} | card
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
 
@@ -188,7 +202,9 @@ def main() -> None:
         "held_out_clips": [clip.name for clip in kept],
         "manifest_sha256": hashlib.sha256(options.manifest.read_bytes()).hexdigest(),
         "recall_at_1_of_held_out": round(recall(model, kept), 4),
-        "recall_at_1_without_learning": round(recall(train(learned, Variant(learned=False), 0, 0), kept), 4),
+        "recall_at_1_without_learning": round(
+            recall(train(learned, Variant(learned=False), 0, 0), kept), 4
+        ),
     }
     save(model, options.out, found)
     print(json.dumps(found))
