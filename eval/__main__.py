@@ -70,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
+    _add_loop(commands.add_parser("loop", help="a clip, gvcodec, x265 and SVT-AV1 at equal bytes, as a looping picture"))
     options = parser.parse_args(arguments)
     try:
         run = {
@@ -91,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
             "keyframes": _keyframes,
             "condense": _condense,
             "weights": _weights,
+            "loop": _loop,
         }
         return run[options.command](options)
     except EvalError as error:
@@ -99,6 +101,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("eval: stopped; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _add_loop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", type=Path, metavar="OUT.webp")
+    parser.add_argument("--video", type=Path, help="another clip, 48 frames of it (that of gvcodec.demo)")
+    parser.add_argument("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
+    parser.add_argument("--tune-steps", type=int, default=60, help="(60)")
+
+
+def _loop(options: argparse.Namespace) -> int:
+    from eval import loop
+
+    print("\n".join(loop.make(options.output, options.video, options.q, options.tune_steps)))
+    return 0
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
