@@ -26,7 +26,10 @@ _PEERS = {
     "x265, preset slow": ("libx265", {"preset": "slow", "x265-params": "log-level=none:keyint=-1"}),
     "SVT-AV1, preset 4": ("libsvtav1", {"preset": "4", "svtav1-params": "keyint=-1"}),
 }
-_FINEST, _COARSEST, _STEPS = 10.0, 51.0, 6
+#: Ends of the CRF scale: x265's coarsest is 51.
+_FINEST, _COARSEST, _STEPS = 10.0, {"libx265": 51.0, "libsvtav1": 63.0}, 7
+#: So much more than ours a peer may have.
+_SLACK = 1.02
 _LABEL = 18
 _MOST_BYTES = 1_000_000
 
@@ -55,14 +58,17 @@ def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Fr
     return sum(p.size for p in packets), shown
 
 
-def nearest(coded: Callable[[float], tuple[int, Frames]], size: int) -> tuple[int, Frames]:
-    """What has the most bytes that are not more than `size` by 2 %, by bisection of CRF; the coarsest where there is nothing."""
-    low, high = _FINEST, _COARSEST
+def nearest(
+    coded: Callable[[float], tuple[int, Frames]], size: int, coarsest: float
+) -> tuple[int, Frames]:
+    """What has the most bytes that are not more than `size` by `_SLACK`, by bisection of CRF; the
+    coarsest where there is nothing."""
+    low, high = _FINEST, coarsest
     best = coded(high)
     for _ in range(_STEPS):
         middle = (low + high) / 2
         found = coded(middle)
-        if found[0] <= 1.02 * size:
+        if found[0] <= _SLACK * size:
             best, high = max(best, found, key=lambda pair: pair[0]), middle
         else:
             low = middle
@@ -96,7 +102,10 @@ def make(output: Path, video: Path | None, q: float, tune_steps: int) -> list[st
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
     for name in _PEERS:
-        size, shown = nearest(lambda crf, n=name: peer(n, frames, rate, crf), len(data))
+        coarsest = _COARSEST[_PEERS[name][0]]
+        size, shown = nearest(lambda crf, n=name: peer(n, frames, rate, crf), len(data), coarsest)
+        if size > _SLACK * len(data):
+            raise EvalError(f"{name}: {size} bytes at its coarsest, gvcodec has {len(data)}: a finer -q compares")
         if len(shown) != len(frames):
             raise EvalError(f"{name}: {len(shown)} of {len(frames)} frames")
         panels.append((f"{name}: {size:,} bytes", shown))

@@ -12,6 +12,7 @@ Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torch")
 
 from eval import loop
+from eval.tools import EvalError
 from gvcodec import demo
 
 FRAMES = [image[:96, :128] for image in demo.frames(5)]
@@ -28,9 +29,9 @@ def test_a_peer_is_coarser_at_a_higher_crf(name: str) -> None:
 
 
 def test_the_nearest_is_the_largest_that_fits() -> None:
-    size, _ = loop.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000)
+    size, _ = loop.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000, 51)
     assert 5900 < size <= 6120
-    assert loop.nearest(lambda crf: (9000, []), 100)[0] == 9000
+    assert loop.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
 
 
 def test_the_picture_has_every_panel_and_moves(
@@ -38,6 +39,7 @@ def test_the_picture_has_every_panel_and_moves(
 ) -> None:
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
     monkeypatch.setattr(loop, "_STEPS", 2)
+    monkeypatch.setattr(loop, "_SLACK", 9)
     told = loop.make(tmp_path / "a.webp", None, 60, 0)
     assert [line.split(":")[0].split(",")[0] for line in told[:4]] == [
         "source", "gvcodec", "x265", "SVT-AV1",
@@ -45,3 +47,13 @@ def test_the_picture_has_every_panel_and_moves(
     with Image.open(tmp_path / "a.webp") as picture:
         assert (picture.n_frames, picture.size) == (5, (2 * 128 + 4, 2 * (96 + 18)))
     assert (tmp_path / "a.webp").stat().st_size < 1_000_000
+
+
+def test_a_peer_that_has_no_such_bytes_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
+    monkeypatch.setattr(loop, "peer", lambda *_: (10**6, FRAMES))
+    with pytest.raises(EvalError, match="at its coarsest"):
+        loop.make(tmp_path / "a.webp", None, 60, 0)
+    assert not list(tmp_path.iterdir())
