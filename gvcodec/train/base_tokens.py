@@ -104,6 +104,14 @@ class Slots:
     level: np.ndarray
     q: Tensor
 
+    def remember(self, tokens: Tensor, pays: Tensor) -> None:
+        """After a frame of whole numbers (B, N, K, C): windows that are copies leave what is known of them as it is."""
+        kept = pays.cpu().numpy()[:, :, None, None]
+        for i, one in enumerate(tokens.int().cpu().numpy()):
+            level = entropy.remembered(self.level[i], one)
+            self.level[i] = np.where(kept[i], level, self.level[i])
+            self.last[i] = np.where(kept[i], one, self.last[i])
+
 
 class Frame(NamedTuple):
     """A frame of all slots: bits of each window (B, N), what was searched, rounded tokens, estimated -ELBO (B, N)."""
@@ -128,6 +136,23 @@ def chosen(mask: Tensor, one: State, other: State) -> State:
 
     before = pick(one.before[0], other.before[0]), pick(one.before[1], other.before[1])
     return State(before, pick(one.features, other.features), pick(one.memory, other.memory))
+
+
+def with_copies(before: State, after: State, now: Picture, cost: Tensor) -> tuple[State, Tensor]:
+    """The state as it goes on in a stream, where windows whose tokens do not pay their `cost` (B, N) are copies, and which pay.
+    Without copies walks drift as no stream does."""
+    with torch.no_grad():
+        pays = windows_differ(after.before, now) + cost < windows_differ(before.before, now)
+        rows, columns = (side // WINDOW for side in now[0].shape[2:])
+        mask = pays.view(-1, 1, rows, columns).float()
+    pictures = tuple(
+        torch.where(F.interpolate(mask, scale_factor=WINDOW // part) > 0, a, b)
+        for a, b, part in zip(after.before, before.before, (1, 2), strict=True)
+    )
+    there = pays[..., None, None]
+    features = torch.where(there, after.features, torch.zeros_like(after.features))
+    state = State(pictures, features, torch.where(there, after.memory, before.memory))  # type: ignore[arg-type]
+    return state, pays
 
 
 def detached(state: State) -> State:
@@ -276,12 +301,8 @@ class Trainer:
         )
         bits = self.twin.bits(torch.from_numpy(side).to(self.device), tokens.flatten(2)).unflatten(-1, tokens.shape[2:])
         known = torch.arange(self.sizes.tokens, device=self.device) < counts[..., None]
-        integers = (loose.detach().round() * known[..., None]).int().cpu().numpy()
-        for i, one in enumerate(integers):
-            slots.level[i] = entropy.remembered(slots.level[i], one)
-        slots.last = integers
         effort = self.model.effort(features.detach())
-        return Frame(decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach(), effort)
+        return Frame(decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach() * known[..., None], effort)
 
     def step(self) -> dict[str, float]:
         config, slots = self.config, self.slots[self.steps % len(self.slots)]
@@ -291,7 +312,7 @@ class Trainer:
             group["lr"] = rate
         supervised = max(0.0, 1 - self.seen / config.flow_until)
         total, sums = torch.zeros((), device=self.device), {"pixel": 0.0, "bits": 0.0, "priced": 0.0, "flow": 0.0}
-        sums["effort"] = 0.0
+        sums |= {"effort": 0.0, "copies": 0.0}
         for _ in range(length):
             now, _ = self._frames(slots, longest)
             assert slots.state is not None
@@ -313,7 +334,9 @@ class Trainer:
             sums["pixel"] += float((off.detach() / (repeat + 1e-3)).mean()) / length
             sums["bits"] += float(bits.detach().mean()) / length
             sums["priced"] += float((bits.detach().mean(1) * factor.sqrt()).mean()) / length
-            slots.state = decoded.state
+            slots.state, pays = with_copies(began, decoded.state, now, self.price * factor[:, None] * bits.detach())
+            slots.remember(rounded, pays)
+            sums["copies"] += float((~pays).float().mean()) / length
         if self.loss is not None and self.seen >= config.perceptual_from and self.steps % 4 < 2:
             total = total + config.perceptual * self._looks(decoded.picture, now)
         self.optimizer.zero_grad(set_to_none=True)
@@ -416,16 +439,18 @@ class Trainer:
             found = search(now[0], state.before[0], q, self.sizes.tokens)
             tokens = self.mean.encode(now, state, found, q).tokens.round()
             side = torch.from_numpy(entropy.side(last, level, int(q), full[0].cpu().numpy())).to(self.device)
-            bits = self.mean_twin.bits(side, tokens[0].flatten(1)).sum() / 2
+            bits = self.mean_twin.bits(side, tokens[0].flatten(1)).sum(1)
             decoded = self.mean.decode(tokens, full, state, q)
             zeroed = self.mean.decode(tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
             plain = self.mean.decode(self.mean.searched(found).round(), full, state, q)
-            shown = (state.before, decoded.picture, zeroed.picture, decoded.moved, blocks, plain.picture)
-            sums += [*(float(psnr(p, now)) for p in shown), float(bits)]
-            last = tokens[0].int().cpu().numpy()
-            level = entropy.remembered(level, last)
-            state = decoded.state
+            after, pays = with_copies(state, decoded.state, now, self.price * price_factor(q) * bits[None])
+            shown = (state.before, after.before, zeroed.picture, decoded.moved, blocks, plain.picture)
+            sums += [*(float(psnr(p, now)) for p in shown), float((bits * pays[0]).mean())]
+            kept, whole = pays[0].cpu().numpy()[:, None, None], tokens[0].int().cpu().numpy()
+            level = np.where(kept, entropy.remembered(level, whole), level)
+            last = np.where(kept, whole, last)
+            state = after
         return tuple(sums / frames)
 
 
