@@ -68,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     places.add_argument("material", type=Path, help="folder of python -m gvcodec.train.summary_material")
     places.add_argument("--out", type=Path, required=True, metavar="DIR")
     _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
+    _add_player(commands.add_parser("player", help="the page of gvcodec play in a headless Chromium"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
     _add_loop(commands.add_parser("loop", help="a clip, gvcodec, x265 and SVT-AV1 at equal bytes, as a looping picture"))
@@ -91,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
             "search": _search,
             "keyframes": _keyframes,
             "condense": _condense,
+            "player": _player,
             "weights": _weights,
             "loop": _loop,
         }
@@ -115,6 +117,11 @@ def _loop(options: argparse.Namespace) -> int:
 
     print("\n".join(loop.make(options.output, options.video, options.q, options.tune_steps)))
     return 0
+
+
+def _add_player(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="streams")
+    parser.add_argument("--out", type=Path, default=Path("out/player"), metavar="DIR", help="where to write (out/player)")
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -643,6 +650,13 @@ def _keep(options: argparse.Namespace) -> int:
     from eval.measured import keep
 
     print(keep(options.dir))
+    return 0
+
+
+def _player(options: argparse.Namespace) -> int:
+    from eval.player import run
+
+    run(options.files, options.out)
     return 0
 
 

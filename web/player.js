@@ -68,6 +68,11 @@ class Player {
     if (appearanceId && !this.canPaint) {
       this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
     }
+    // A machine that paints for the page takes seconds to begin: until then the base is there.
+    if (this.painted && this.byPage && !this.paintsByPage) {
+      this.painted = false;
+      this.onfirst = () => this.setPainted(true);
+    }
     this.facts = `${this.native?.name ?? ""} ${width}×${height}, ${this.frames} frames, ${bitDepth} bits, base ${base}`;
     this.go(0);
   }
@@ -99,6 +104,8 @@ class Player {
       this.seekMs = now - this.since;
       this.show(this.queue.shift(), now);
       this.clock = { time: this.shown.time, at: now };
+      this.onfirst?.();
+      this.onfirst = null;
     } else if (this.playing && this.wanted === undefined && this.shown) this.advance(now);
     if (this.graph) this.status(now);
   }
@@ -130,7 +137,6 @@ class Player {
     ++this.statistics.shown;
     this.statistics.times.push(now);
     element("seek").value = frame.frame;
-    this.onshow?.(frame);
   }
 
   draw() {

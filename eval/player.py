@@ -1,0 +1,157 @@
+"""The player in a headless Chromium: does it show what `decode` gives, how soon, how fast.
+
+    python -m eval player FILE … --out DIR
+
+For each stream: time from opening the page to the first frame, three seeks compared with the decoder sample by
+sample (loop frames, and painted ones where the page paints), playing to the end with both hashes, the slider, the console. A
+copy without its last third has to show what is whole. `DIR` gets player.json and a picture of each page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from eval.browser import Browser, Page, found
+from eval.tools import EvalError, say, write_json
+from gvcodec.cli.play import served
+from gvcodec.types import Planes
+from gvcodec.video import Video
+
+_DIGEST = """crypto.subtle.digest("SHA-256", player.shown.%s).then((data) =>
+  Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
+_SETTLED = "player.wanted === undefined && player.shown.frame === %d"
+#: Seconds that a page may take for anything.
+_PATIENCE = 300.0
+
+
+def run(files: Sequence[Path], out: Path) -> None:
+    """Facts about each stream to `out`/player.json. Raises `EvalError` without a Chromium."""
+    if found() is None:
+        raise EvalError("no Chromium: apt-get install chromium, or name one in $GVCODEC_CHROMIUM")
+    out.mkdir(parents=True, exist_ok=True)
+    streams = []
+    with Browser() as browser:
+        for path in files:
+            facts = measured(browser, path, out / f"{path.stem}.png")
+            streams.append(facts)
+            say("  ".join(f"{name} {value}" for name, value in facts.items()))
+    write_json(out / "player.json", {"processors": os.cpu_count(), "streams": streams})
+
+
+def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
+    """What the page does with one stream."""
+    with page_of(browser, path) as page, Video(path) as video:
+        page.until("window.player?.shown || window.player?.failed", _PATIENCE)
+        by_page, paints = page.run("[player.byPage, player.paintsByPage]")
+        facts = {
+            "name": path.name,
+            "size": f"{video.header.format.width}×{video.header.format.height}",
+            "frames": len(video),
+            "base": video.header.base,
+            "first frame, ms": round(page.run("player.statistics.firstMs")),
+            "decoded by page": by_page,
+            "painted by page": paints,
+        }
+        last = len(video) - 1
+        for painted in (False, True) if paints else (False,):
+            what = "painted" if painted else "base"
+            page.run(f"player.setPainted({str(painted).lower()})")
+            facts[f"exact seeks, {what}"] = sum(
+                exact(page, video, n, painted) for n in (last // 3, last, 1)
+            )
+            facts |= {f"{name}, {what}": value for name, value in played(page, last).items()}
+        facts["slider"] = slides(page) if video.painted else "-"
+        page.screenshot(picture)
+        facts["console"] = page.errors()
+        facts["notes"] = page.run("player.errors")
+    facts["of two thirds, shown"] = broken(browser, path)
+    return facts
+
+
+def exact(page: Page, video: Video, number: int, painted: bool) -> bool:
+    """Whether the page shows frame `number` as the decoder gives it."""
+    page.run(f"player.go({number})")
+    page.until(
+        f"{_SETTLED % number} && Boolean(player.shown.painted) === {str(painted).lower()}",
+        _PATIENCE,
+    )
+    (frame,) = video.decoded(number, number + 1)
+    shown: bool = page.run(_DIGEST % ("painted" if painted else "base")) == _digest(
+        frame.planes if painted else frame.loop
+    )
+    return shown
+
+
+def played(page: Page, last: int) -> dict[str, Any]:
+    """From the first frame to the last at the fastest speed: frames a second, hashes."""
+    page.run("player.go(0)")
+    page.until(_SETTLED % 0, _PATIENCE)
+    page.run(
+        "document.getElementById('speed').selectedIndex = document.getElementById('speed').options.length - 1"
+    )
+    began = time.monotonic()
+    page.run("player.play()")
+    page.until(f"!player.playing && player.shown.frame === {last}", _PATIENCE)
+    seconds = time.monotonic() - began
+    if page.run("Boolean(player.byPage && player.whole)"):
+        page.until(
+            "player.verified !== null || player.errors.some((note) => note.includes('hashes are not'))",
+            _PATIENCE,
+        )
+    return {"frames/s": round(last / seconds, 1), "hashes": page.run("player.verified")}
+
+
+def slides(page: Page) -> bool:
+    """Whether three places of the slider give three pictures."""
+    page.run("player.setPainted(true)")
+    page.until("player.wanted === undefined && player.shown.painted", _PATIENCE)
+    pictures = set()
+    for place in (0, 0.5, 1):
+        page.run(f"document.getElementById('slider').value = {place}")
+        page.run("document.getElementById('slider').dispatchEvent(new Event('input'))")
+        pictures.add(page.call("Page.captureScreenshot")["data"])
+    page.run("document.getElementById('slider').value = 0.5; player.draw()")
+    return len(pictures) == 3
+
+
+def broken(browser: Browser, path: Path) -> str:
+    """What the page says and shows of the first two thirds of a file."""
+    data = path.read_bytes()
+    with TemporaryDirectory() as folder:
+        cut = Path(folder) / path.name
+        cut.write_bytes(data[: len(data) * 2 // 3])
+        with page_of(browser, cut, "--fidelity") as page:
+            page.until("window.player?.shown || window.player?.failed", _PATIENCE)
+            if page.run("Boolean(player.failed)"):
+                return str(page.run("player.failed"))
+            last = page.run("player.frames - 1")
+            page.run("player.play()")
+            page.until(f"!player.playing && player.shown.frame === {last}", _PATIENCE)
+            return f"{last + 1} frames; {page.run('player.errors')[0]}"
+
+
+@contextmanager
+def page_of(browser: Browser, path: Path, *options: str) -> Iterator[Page]:
+    """The page of `gvcodec play PATH`."""
+    with served(str(path), options) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        page = browser.open(server.address)
+        try:
+            yield page
+        finally:
+            page.call("Page.navigate", {"url": "about:blank"})
+            server.shutdown()
+            thread.join()
+
+
+def _digest(planes: Planes) -> str:
+    return hashlib.sha256(b"".join(plane.tobytes() for plane in planes)).hexdigest()
