@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def make_clips(folder: Path, count: int, seconds: float = 2.0, size: str = "320x
 
 def in_one_process(clips: Sequence[Path], out: Path, settings: Settings) -> dict[str, str]:
     """Hashes of the streams by their names: chunk after chunk, file after file, in this process."""
+    # What an earlier version made has other names.
+    shutil.rmtree(out, ignore_errors=True)
     with Inline() as engine:
         driver = Driver(engine, Ledger(str(out)))
         driver.run([Job(str(clip.absolute()), settings) for clip in clips])
