@@ -29,7 +29,7 @@ from gvcodec.models import save_weights
 #: Frames of a clip, evenly spaced.
 FRAMES = 16
 COUNTS = (1, 2, 4, 8)
-_BATCH, _RATE, _HOT, _COLD, _PRICE, _Q = 6, 2e-3, 2.0, 0.3, 0.1, 40
+_BATCH, _RATE, _HOT, _COLD, _PRICE, _Q = 6, 5e-3, 2.0, 0.3, 0.1, 40
 
 
 def read(
