@@ -18,7 +18,7 @@ from clips import make_clip
 from conftest import planes_equal
 
 import gvcodec
-from gvcodec import bases
+from gvcodec import _core, bases
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame
@@ -106,18 +106,22 @@ def test_a_command_is_one_file(tmp_path: Path) -> None:
     """A file in a copy of `gvcodec/cli` is a command, in the help and when it is called."""
     package = tmp_path / "gvcodec"
     shutil.copytree(ROOT / "gvcodec", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(str(_core.__file__), package)  # an editable install has it elsewhere
     (package / "cli" / "mirror.py").write_text(
         'HELP = "pictures the wrong way round"\n'
         'def arguments(parser): parser.add_argument("input")\n'
         'def run(options): print(options.input[::-1])\n'
     )
 
+    rest = [place for place in sys.path if place and Path(place).resolve() != ROOT]
+
     def ours(*arguments: str) -> str:
         program = (
-            f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gvcodec.__main__ as m; "
+            f"import sys; sys.path[:0] = {[str(tmp_path), *rest]!r}; import gvcodec.__main__ as m; "
             f"assert m.__file__.startswith({str(tmp_path)!r}); sys.exit(m.run())"
         )
-        given = [sys.executable, "-c", program, *arguments]
+        # Without site an editable install does not lead back to the checkout.
+        given = [sys.executable, "-S", "-c", program, *arguments]
         return subprocess.run(
             given, check=True, cwd=tmp_path, capture_output=True, text=True
         ).stdout

@@ -57,7 +57,7 @@ def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     from gvcodec.cli import main
 
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(rated, "_reread", lambda path: pytest.fail("the input is read"))
+    monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))
     assert main(["encode", source, str(tmp_path / "out.bin"), "--target", "lpips=0.2"]) == 4
     told = capsys.readouterr().err
     assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told

@@ -207,7 +207,8 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
 def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [({0: b"weights" * 100}, ""), ({}, "tuning does not pay")]
-    monkeypatch.setattr(factory, "appearance_id", lambda base: (b"12345678", ""))
+    monkeypatch.setattr(factory, "appearance_id", lambda *given: (b"12345678", ""))
+    monkeypatch.setattr(factory, "paints_exactly", lambda *given: False)
     monkeypatch.setattr(factory, "tune", lambda *given: answers.pop(0))
     config = dataclasses.replace(KLT, base=base, tune=1.0)
     least = 6000 * (0.99 if base == "klt" else 0.97)  # so small an AV1 stream has coarse steps
