@@ -81,7 +81,7 @@ def test_an_untrained_model_repeats_the_frame_before() -> None:
     net = model.TokenModel(SIZES).eval()
     before = torch.rand(1, 1, 256, 256) - 0.5, torch.rand(1, 2, 128, 128) - 0.5
     done = net.decode(
-        torch.randn(1, 1, 8, 12) * (torch.arange(12) >= model.STEPS),
+        torch.randn(1, 1, 8, 12) * (torch.arange(12) >= model.STEPS) * (torch.arange(8) < 4)[:, None],
         torch.tensor([[8]]),
         net.begin(before),
         torch.tensor([30.0]),
@@ -123,6 +123,39 @@ def test_the_tree_finds_motion_in_parts_and_charges_for_it() -> None:
     assert (found.steps != 0).any(-1).sum() < 12
     dear = tree.choose(now, before, found.vectors, torch.tensor([1e9]), 32)
     assert not dear.any()
+
+
+@pytest.mark.parametrize("tokens", [8, 32])
+def test_leaves_are_the_regions_of_the_last_tokens(tokens: int) -> None:
+    torch.manual_seed(6)
+    picture = torch.rand(2, 1, 512, 256), torch.rand(2, 2, 256, 128)
+    cells = model.leaf_cells(picture, tokens)
+    assert cells.shape == (2, 2, tokens // 2, model.LEAF)
+    for number in range(tokens // 2):
+        top, left, size, _ = tree.rectangle(tokens // 2 + number, 256)
+        part = picture[0][1:, :, 256 + top : 256 + top + size, left : left + size]
+        small = torch.nn.functional.avg_pool2d(part, size // model.LEAF_SIDE)
+        assert torch.allclose(cells[1, 1, number, : model.LEAF_SIDE**2], small.flatten())
+    flat = torch.full((1, 1, 256, 256), 0.25), torch.full((1, 2, 128, 128), -0.5)
+    again = model.from_leaves(model.leaf_cells(flat, tokens), (1, 1))
+    assert all(torch.allclose(a, b) for a, b in zip(flat, again, strict=True))
+
+
+def test_what_motion_leaves_goes_through_the_linear_map() -> None:
+    net = model.TokenModel(dataclasses.replace(SIZES, tokens=32)).eval()
+    with torch.no_grad():
+        even = torch.zeros(2, model.LEAF)
+        even[0, : model.LEAF_SIDE**2] = 1 / model.LEAF_SIDE
+        even[1, model.LEAF_SIDE**2 :] = 1 / model.LEAF_SIDE
+        net.to_rest.data, net.from_rest.data = even, even.clone()
+    before = torch.zeros(1, 1, 256, 256), torch.zeros(1, 2, 128, 128)
+    now = before[0].clone(), before[1]
+    now[0][..., 64:128, 64:128] = 0.1
+    state, q = net.begin(before), torch.tensor([20.0])
+    tokens = net.searched(now, state, model.search(now[0], before[0], q, 32), q).round()
+    assert (tokens != 0).sum() == 1
+    shown = net.decode(tokens, torch.tensor([[32]]), state, q).picture[0]
+    assert (shown - now[0])[..., 70:122, 70:122].abs().mean() < 0.02
 
 
 def test_decoders_move_by_the_steps_of_tokens() -> None:

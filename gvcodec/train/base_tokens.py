@@ -39,6 +39,7 @@ from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, write
 from gvcodec.structure.tokens.model import (
+    LEAF,
     PATCH,
     STEPS,
     WINDOW,
@@ -48,6 +49,7 @@ from gvcodec.structure.tokens.model import (
     Sizes,
     State,
     TokenModel,
+    leaf_cells,
     moved_blocks,
     search,
     windows_differ,
@@ -61,8 +63,9 @@ from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
 #: The price of bits is this many times higher for every six steps of `q`.
 _OCTAVE = 12.0
-#: Where the price begins, and the least: about what steps of motion are chosen by. Ten times less than in the end.
-_FREE = 1e-6
+#: Where the price begins, and the least: about what steps of motion are chosen by. And the most: bits of steps do not follow the
+#: price, so it would rise without an end.
+_FREE, _DEAR = 4e-6, 1e-5
 _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 
 
@@ -86,9 +89,9 @@ class Config:
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     walks: tuple[int, ...] = (12, 24, 48, 96)
     flow_until: int = 30_000
-    bits_first: float = 700.0
-    bits_last: float = 130.0
-    bits_until: int = 100_000
+    bits_first: float = 400.0
+    bits_last: float = 150.0
+    bits_until: int = 60_000
     perceptual_from: int = 12_000
     perceptual: float = 0.15
     threads: int = 2
@@ -179,6 +182,30 @@ def psnr(a: Picture, b: Picture) -> Tensor:
     return -10 * torch.log10((a[0] - b[0]).square().mean((1, 2, 3)) + 1e-7)
 
 
+@torch.no_grad()
+def components(model: TokenModel, clips: Sequence[Clip], seed: int, walks: int = 60, frames: int = 4) -> Tensor:
+    """Principal components of what steps of motion leave of leaves, each leaf at unit energy, (channels - STEPS, LEAF): of short
+    walks behind keyframes through random clips."""
+    rng, device = random.Random(seed), model.place.device
+    h, w = _SHAPES[0]
+    total = torch.zeros(LEAF, LEAF, device=device)
+    q = torch.full((1,), 32.0, device=device)
+    for clip in rng.choices([c for c in clips if c.height >= h and c.width >= w] or clips, k=walks):
+        h, w = min(h, clip.height // WINDOW * WINDOW), min(w, clip.width // WINDOW * WINDOW)
+        number = rng.randrange((clip.frames - 2) // KEY_STEP + 1)
+        top, left = rng.randrange((clip.height - h) // 2 + 1) * 2, rng.randrange((clip.width - w) // 2 + 1) * 2
+        before = tuple(x.to(device) for x in clip.key(number, top, left, h, w))
+        for frame in range(number * KEY_STEP + 1, min(number * KEY_STEP + 1 + frames, clip.frames)):
+            now = tuple(x.to(device) for x in clip.frame(frame, top, left, h, w))
+            found = search(now[0], before[0], q, model.sizes.tokens)
+            before = model.steps_alone(before, found)  # type: ignore[arg-type]
+            rest = leaf_cells((now[0] - before[0], now[1] - before[1]), model.sizes.tokens).reshape(-1, LEAF)
+            rest = rest / (rest.square().mean(1, keepdim=True) + 1e-5).sqrt()
+            total += rest.t() @ rest
+    vectors = torch.linalg.eigh(total).eigenvectors
+    return vectors[:, -model.to_rest.shape[0] :].flip(1).t().contiguous()
+
+
 class Trainer:
     """State of a run. `step()` is one update, `save()` writes everything."""
 
@@ -203,9 +230,6 @@ class Trainer:
         self.price, self.gain, self.elbo = _FREE, 0.0, 4096.0
         if (self.out / "state.pt").is_file():
             self._resume()
-        else:
-            self.mean.load_state_dict(self.model.state_dict())
-            self.mean_twin.load_state_dict(self.twin.state_dict())
         material = Path(config.material)
         self.slots = []
         for number, shape in enumerate(_SHAPES):
@@ -218,6 +242,11 @@ class Trainer:
         self.held = open_clips(material, True, _SHAPES[0])
         if not self.slots or not self.held:
             raise UsageError(f"{material}: no clips of 512×256 to train with, or none that are held out")
+        if not (self.out / "state.pt").is_file():
+            basis = components(self.model, [clip for slot in self.slots for clip in slot.streams.clips], config.seed)
+            self.model.to_rest.data, self.model.from_rest.data = basis.clone(), basis.clone()
+            self.mean.load_state_dict(self.model.state_dict())
+            self.mean_twin.load_state_dict(self.twin.state_dict())
         self.loss = self._perceptual()
 
     def _perceptual(self) -> PerceptualLoss | None:
@@ -408,7 +437,7 @@ class Trainer:
         due = c.bits_first * (c.bits_last / c.bits_first) ** min(1, self.seen / c.bits_until)
         pull = 0.01 * max(-1.0, min(1.0, bits / due - 1))
         if pull < 0 or self.gain > 1:
-            self.price = min(1e-3, max(_FREE, self.price * math.exp(pull)))
+            self.price = min(_DEAR, max(_FREE, self.price * math.exp(pull)))
 
     @torch.no_grad()
     def validate(self, frames: int = 6, most: int = 8, q: int = 32) -> None:
@@ -443,7 +472,7 @@ class Trainer:
             decoded = self.mean.decode(tokens, full, state, q)
             zeroed = self.mean.decode(tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
-            plain = self.mean.decode(self.mean.searched(found).round(), full, state, q)
+            plain = self.mean.decode(self.mean.searched(now, state, found, q).round(), full, state, q)
             after, pays = with_copies(state, decoded.state, now, self.price * price_factor(q) * bits[None])
             shown = (state.before, after.before, zeroed.picture, decoded.moved, blocks, plain.picture)
             sums += [*(float(psnr(p, now)) for p in shown), float((bits * pays[0]).mean())]

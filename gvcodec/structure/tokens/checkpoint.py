@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gvcodec.structure.tokens.model import TokenModel
 
 NAME = "tokens-1.safetensors"
+#: Numbers of tokens whose smallest regions are squares.
+_TREES = (2, 8, 32)
 #: As `model.STEPS`, here without torch.
 _STEPS = 10
 #: Bounds of what a file may ask for.
@@ -48,7 +50,7 @@ def read_sizes(path: Path) -> tuple[dict[str, int], float, float]:
         sizes, price, elbo = json.loads(metadata["tokens"]), float(metadata["price"]), float(metadata["elbo"])
         if set(sizes) != set(_LIMITS) or not all(type(v) is int and 0 < v <= _LIMITS[k] for k, v in sizes.items()):
             raise ValueError("sizes out of bounds")
-        if sizes["tokens"] < 2 or sizes["tokens"] & sizes["tokens"] - 1 or sizes["channels"] < _STEPS:
+        if sizes["tokens"] not in _TREES or sizes["channels"] <= _STEPS:
             raise ValueError("tokens that make no tree")
         if not (0 <= price < math.inf and 0 < elbo < math.inf):
             raise ValueError("price or elbo out of bounds")

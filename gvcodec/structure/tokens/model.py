@@ -14,8 +14,9 @@ distance, so that a picture may have more windows than training saw. The way thr
 step: queries begin as means over regions (`pool`), patches get the tokens of their regions (`spread`); regions form a
 binary tree, whole window first, so that any number of tokens from the first on means something. The first channels begin
 as steps of motion along that tree (`gvcodec.structure.tokens.tree`); the encoder adds to what was searched, and the
-decoder learns where the borders between regions run (`border`, `side`) from what it sees. Where nothing moves the output
-begins as "repeat the frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and
+decoder learns where the borders between regions run (`border`, `side`) from what it sees. What motion leaves of the smallest
+regions goes through a linear map to the other channels of the last K/2 tokens (`to_rest`, `from_rest`), which begins as principal
+components of training data (`gvcodec.train.base_tokens`). Where nothing moves the output begins as "repeat the frame before". One model serves all rates: `q`, 0 (best) … 63, goes into encoder, decoder and
 entropy model.
 
 After: GVC1D (tokens, memory, short-term buffer, one model for all rates). Motion in the decoder is ours.
@@ -43,6 +44,9 @@ CELLS = PATCH // CELL
 VALUES = PATCH * PATCH * 3 // 2
 #: Channels of a token that mean motion at first: its own step, and those of four quarters.
 STEPS = 10
+#: Cells along a leaf of the tree (4×4 pixels for 32 tokens), and values of a leaf made small: luma, two of chroma.
+LEAF_SIDE = 16
+LEAF = LEAF_SIDE * LEAF_SIDE * 3 // 2
 #: 10-bit samples of 8-bit sources end here, so 0…1020 is -0.5…0.5.
 PEAK = 1020
 
@@ -108,6 +112,33 @@ def from_windows(x: Tensor, channels: int, side: int, grid: tuple[int, int]) -> 
     b = x.shape[0]
     x = x.reshape(b, rows, cols, SIDE, SIDE, channels, side, side)
     return x.permute(0, 5, 1, 3, 6, 2, 4, 7).reshape(b, channels, rows * SIDE * side, cols * SIDE * side)
+
+
+def leaf_cells(picture: Picture, tokens: int) -> Tensor:
+    """The regions of the last K/2 of K = `tokens`, made small: (B, N, K/2, LEAF)."""
+    side, order = tree.leaves(tokens)
+    parts = []
+    for plane, cells in zip(picture, (LEAF_SIDE, LEAF_SIDE // 2), strict=True):
+        b, c = plane.shape[:2]
+        small = F.avg_pool2d(plane, WINDOW // side // LEAF_SIDE)
+        rows, cols = grid_of(picture)
+        x = small.reshape(b, c, rows, side, cells, cols, side, cells).permute(0, 2, 5, 3, 6, 1, 4, 7)
+        parts.append(x.reshape(b, rows * cols, side * side, c * cells * cells)[:, :, order])
+    return torch.cat(parts, -1)
+
+
+def from_leaves(leaves: Tensor, grid: tuple[int, int]) -> Picture:
+    """The inverse, interpolated: (B, N, K/2, LEAF) to a picture."""
+    side, order = tree.leaves(2 * leaves.shape[2])
+    back = torch.tensor(order).argsort()
+    luma, chroma = leaves[:, :, back].split((LEAF_SIDE**2, LEAF_SIDE**2 // 2), -1)
+    out = []
+    for part, c, cells in ((luma, 1, LEAF_SIDE), (chroma, 2, LEAF_SIDE // 2)):
+        x = part.reshape(part.shape[0], *grid, side, side, c, cells, cells).permute(0, 5, 1, 3, 6, 2, 4, 7)
+        small = x.reshape(part.shape[0], c, grid[0] * side * cells, grid[1] * side * cells)
+        scale = WINDOW // side // LEAF_SIDE
+        out.append(F.interpolate(small, scale_factor=scale, mode="bilinear", align_corners=False))
+    return out[0], out[1]
 
 
 def patches(picture: Picture) -> Tensor:
@@ -311,6 +342,10 @@ class TokenModel(nn.Module):
         self.rate, self.rate_again = nn.Linear(4, d), nn.Linear(4, d)
         self.encoder = nn.ModuleList(Stage(sizes, False) for _ in range(sizes.stages))
         self.to_tokens = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, sizes.channels))
+        # What motion leaves of a leaf: a few numbers by a linear map, which begins as the principal components of training data.
+        rest = sizes.channels - STEPS
+        basis = torch.linalg.qr(torch.randn(LEAF, rest)).Q.t().contiguous()
+        self.to_rest, self.from_rest = nn.Parameter(basis), nn.Parameter(basis.clone())
         self.to_effort = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 1))
         self.read, self.past = nn.Linear(sizes.channels, d), nn.Linear(VALUES, d)
         self.decoder = nn.ModuleList(Stage(sizes, True) for _ in range(sizes.stages))
@@ -351,18 +386,33 @@ class TokenModel(nn.Module):
         x = self.see(torch.cat([now, before, 4 * (now - before), 4 * (now - moved)], -1))
         x = x + self.vector(to_windows(found.vectors, 1) / 8) + self.place + self.recall(state.features)
         rate = self.rate(self._rate(q))
-        k, c = self.sizes.tokens, self.sizes.channels
+        k = self.sizes.tokens
         steps = self._as_tokens(found.steps)
         queries = self.query + F.softmax(self.pool, 1) @ x + self.added(steps / 16)
         x = torch.cat([x, queries + rate, state.memory + rate], 2)
         for stage in self.encoder:
             x = stage(x, grid_of(picture))
         tokens = 2 * self.to_tokens(x[:, :, PATCHES : PATCHES + k]).float()
-        return Encoded(tokens + F.pad(self.steps_in * steps, (0, c - STEPS)), x[:, :, :PATCHES].float().mean(2))
+        return Encoded(tokens + self.searched(picture, state, found, q), x[:, :, :PATCHES].float().mean(2))
 
-    def searched(self, found: Found) -> Tensor:
-        """Tokens (B, N, K, C) without what the layers of the encoder add."""
-        return F.pad(self.steps_in * self._as_tokens(found.steps), (0, self.sizes.channels - STEPS))
+    def searched(self, picture: Picture, state: State, found: Found, q: Tensor) -> Tensor:
+        """Tokens (B, N, K, C) without what the layers of the encoder add: steps, and what they leave of leaves."""
+        k = self.sizes.tokens
+        moved = self.steps_alone(state.before, found)
+        left = picture[0] - moved[0], picture[1] - moved[1]
+        rest = leaf_cells(left, k) @ self.to_rest.t() / self._rest_step(q)
+        return torch.cat([self.steps_in * self._as_tokens(found.steps), F.pad(rest, (0, 0, k // 2, 0))], -1)
+
+    def steps_alone(self, before: Picture, found: Found) -> Picture:
+        """`before`, moved by the steps as they were found, with borders of two cells."""
+        motion = from_windows(tree.motion_of(found.steps, self.sizes.tokens), 2, 1, grid_of(before))
+        motion = motion.repeat_interleave(CELLS, 2).repeat_interleave(CELLS, 3)
+        return move(before, F.avg_pool2d(F.pad(motion, (1, 1, 1, 1), mode="replicate"), 3, 1))
+
+    @staticmethod
+    def _rest_step(q: Tensor) -> Tensor:
+        """What one of an integer means, (B, 1, 1, 1): at q 32 a mean of 3 levels of 255 over a leaf."""
+        return (16 * 3 / 255) * 2 ** ((q.float() - 32) / 24)[:, None, None, None]
 
     def effort(self, features: Tensor) -> Tensor:
         """Estimate of -ELBO, log2 of bits, (B, N), of windows with `features` (B, N, D): the bits of all tokens and what is left of
@@ -420,6 +470,8 @@ class TokenModel(nn.Module):
         blend = [F.interpolate(shows, size=plane.shape[2:], mode="bilinear", align_corners=False) for plane in moved]
         drawn = F.pixel_shuffle(coarse[:, :16], 4), F.pixel_shuffle(coarse[:, 16:24], 2)
         mixed = tuple(m + b * (d - m) for m, b, d in zip(moved, blend, drawn, strict=True))
+        rest = (tokens * known)[:, :, k // 2 :, STEPS:].float() * self._rest_step(q) @ self.from_rest.float()
+        mixed = tuple(m + r for m, r in zip(mixed, from_leaves(rest, grid), strict=True))
         residual = self.refine(mixed, detail)  # type: ignore[arg-type]
         result = mixed[0] + residual[0].float(), mixed[1] + residual[1].float()
         out = self.memory_norm(x[:, :, PATCHES + k :])

@@ -80,9 +80,7 @@ class Entropy:
         packets = [cursor.take(cursor.var()) for _ in rows[:-1]] + [cursor.take(len(cursor))]
         side = entropy.side(self._last, self._level, self.q, counts)
         steps = self._steps(rows, counts)
-        values, whole = streams.decode_predicted(
-            self._network, self._joined(side, rows, counts), packets, steps
-        )
+        values, whole = streams.decode_predicted(self._network, self._joined(side, rows, counts), packets, steps)
         if not whole.all() or np.abs(values).max(initial=0) > LARGEST:
             raise DamagedStreamError("tokens that no encoder makes")
         found = np.zeros((windows, tokens * channels), np.int32)
@@ -100,9 +98,7 @@ class Entropy:
         """About what each window takes, (N,)."""
         side = entropy.side(self._last, self._level, self.q, counts)
         values = tokens.reshape(len(tokens), -1)
-        packets = streams.encode_predicted(
-            self._network, side, values, (counts * tokens.shape[2]).astype(np.int32)
-        )
+        packets = streams.encode_predicted(self._network, side, values, (counts * tokens.shape[2]).astype(np.int32))
         return np.array([8.0 * len(packet) for packet in packets])
 
     def _remember(self, tokens: Integers, counts: NDArray[np.int64]) -> None:
@@ -138,18 +134,14 @@ class Entropy:
             raise DamagedStreamError("impossible counts of tokens")
         if kind == _SAME:
             return np.full(windows, n, np.int64)
-        bits = np.unpackbits(
-            np.frombuffer(cursor.take(-(-windows // 8)), np.uint8), bitorder="little"
-        )
+        bits = np.unpackbits(np.frombuffer(cursor.take(-(-windows // 8)), np.uint8), bitorder="little")
         if bits[windows:].any() or not bits[:windows].any():
             raise DamagedStreamError("impossible counts of tokens")
         return bits[:windows].astype(np.int64) * n
 
     def _count_tables(self) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
         windows = self._shape[0]
-        return np.full((1, windows), _COUNT_SCALE, np.uint8), np.full(
-            (1, windows), _COUNT_MEAN, np.int16
-        )
+        return np.full((1, windows), _COUNT_SCALE, np.uint8), np.full((1, windows), _COUNT_MEAN, np.int16)
 
     @staticmethod
     def _rows(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -46,6 +46,14 @@ def regions(nodes: int) -> Tensor:
     return masks.reshape(nodes, SIDE * SIDE)
 
 
+def leaves(tokens: int) -> tuple[int, list[int]]:
+    """Regions of the last K/2 of K = `tokens`, which are squares for 2, 8 and 32: how many lie side by side, and where each is as
+    those are counted row by row."""
+    found = [rectangle(node, SIDE) for node in range(tokens // 2, tokens)]
+    size = found[0][2]
+    return SIDE // size, [top // size * (SIDE // size) + left // size for top, left, _, _ in found]
+
+
 def sides(nodes: int, cell: int) -> Tensor:
     """On which side of the line that cuts a node's region a cell lies: distance in pixels of the cells' centres, (P, (16 /
     cell)², nodes), above 0 where the right or lower part is."""
@@ -144,6 +152,11 @@ def choose(now: Tensor, before: Tensor, vectors: Tensor, price: Tensor, tokens: 
         first = count * children
         steps[:, first : 2 * first] = vector(chosen) - vector(parent)
     return steps.reshape(b, grid_rows * grid_cols, 4 * tokens, 2)
+
+
+def motion_of(steps: Tensor, tokens: int) -> Tensor:
+    """Motion of each patch in pixels, (B, N, P, 2), where borders of regions are hard."""
+    return 0.5 * (regions(4 * tokens).to(steps.device).t() @ steps)
 
 
 def _halvings(count: int) -> list[int]:
