@@ -23,7 +23,8 @@ from eval.tools import EvalError, write_json, write_text
 from gvcodec.entropy import streams
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import find_tokens, read_model
-from gvcodec.structure.tokens.model import WINDOW, Picture, Sizes, search
+from gvcodec.structure.tokens.model import WINDOW, Sizes, search
+from gvcodec.structure.tokens.payload import LARGEST
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.token_entropy import network_of
 from gvcodec.train.token_material import KEY_STEP, Clip, open_clips
@@ -80,15 +81,15 @@ def coded(clips: Sequence[Clip], seed: int) -> Windows:
         number = rng.randrange(max(1, (clip.frames - _FRAMES) // KEY_STEP))
         q = rng.randrange(64)
         rate, full = torch.tensor([float(q)]), torch.full((1, 2), k)
-        state = model.begin(_batch(clip.key(number, top, left, h, w)))
+        state = model.begin(clip.key(number, top, left, h, w))
         last = np.zeros((2, k, c), np.int32)
         level = last.copy()
         for frame in range(1, min(_FRAMES, clip.frames - number * KEY_STEP)):
-            now = _batch(clip.frame(number * KEY_STEP + frame, top, left, h, w))
+            now = clip.frame(number * KEY_STEP + frame, top, left, h, w)
             found = search(now[0], state.before[0], rate, k)
             tokens = model.encode(now, state, found, rate).tokens.round()
             side = entropy.side(last, level, q, np.full(2, k))
-            last = tokens[0].clamp(-127, 127).int().numpy()
+            last = tokens[0].clamp(-LARGEST, LARGEST).int().numpy()
             sides.append(side)
             values.append(last.reshape(2, -1))
             level = entropy.remembered(level, last)
@@ -96,10 +97,6 @@ def coded(clips: Sequence[Clip], seed: int) -> Windows:
     if not sides:
         raise EvalError("no clips of 512×256 in this material")
     return Windows(np.concatenate(sides), np.concatenate(values))
-
-
-def _batch(picture: Picture) -> Picture:
-    return picture[0], picture[1]
 
 
 def fitted(form: Form, sizes: Sizes, data: Windows, steps: int, seed: int) -> Twin:

@@ -51,8 +51,10 @@ from gvcodec.structure.tokens.model import (
     TokenModel,
     leaf_cells,
     moved_blocks,
+    price_factor,
     search,
     windows_differ,
+    with_copies,
 )
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.settings import read_settings
@@ -61,8 +63,6 @@ from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 
 #: Two windows side by side, or one above the other: what global layers need at least.
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
-#: The price of bits is this many times higher for every six steps of `q`.
-_OCTAVE = 12.0
 #: Where the price begins, and the least: about what steps of motion are chosen by. And the most: bits of steps do not follow the
 #: price, so it would rise without an end.
 _FREE, _DEAR = 4e-6, 1e-5
@@ -107,9 +107,9 @@ class Slots:
     level: np.ndarray
     q: Tensor
 
-    def remember(self, tokens: Tensor, pays: Tensor) -> None:
+    def remember(self, tokens: Tensor, there: Tensor) -> None:
         """After a frame of whole numbers (B, N, K, C): windows that are copies leave what is known of them as it is."""
-        kept = pays.cpu().numpy()[:, :, None, None]
+        kept = there.cpu().numpy()[:, :, None, None]
         for i, one in enumerate(tokens.int().cpu().numpy()):
             level = entropy.remembered(self.level[i], one)
             self.level[i] = np.where(kept[i], level, self.level[i])
@@ -126,11 +126,6 @@ class Frame(NamedTuple):
     effort: Tensor
 
 
-def price_factor(q: Tensor) -> Tensor:
-    """How much bits cost at `q`, 1 at 32."""
-    return 2 ** ((q.float() - 32) / _OCTAVE)
-
-
 def chosen(mask: Tensor, one: State, other: State) -> State:
     """State by state: `one` where the mask (B,) is set."""
 
@@ -141,21 +136,10 @@ def chosen(mask: Tensor, one: State, other: State) -> State:
     return State(before, pick(one.features, other.features), pick(one.memory, other.memory))
 
 
-def with_copies(before: State, after: State, now: Picture, cost: Tensor) -> tuple[State, Tensor]:
-    """The state as it goes on in a stream, where windows whose tokens do not pay their `cost` (B, N) are copies, and which pay.
-    Without copies walks drift as no stream does."""
+def pays(before: State, after: State, now: Picture, cost: Tensor) -> Tensor:
+    """Which windows (B, N) have tokens that pay their `cost` (B, N): the others go on as copies, as in streams."""
     with torch.no_grad():
-        pays = windows_differ(after.before, now) + cost < windows_differ(before.before, now)
-        rows, columns = (side // WINDOW for side in now[0].shape[2:])
-        mask = pays.view(-1, 1, rows, columns).float()
-    pictures = tuple(
-        torch.where(F.interpolate(mask, scale_factor=WINDOW // part) > 0, a, b)
-        for a, b, part in zip(after.before, before.before, (1, 2), strict=True)
-    )
-    there = pays[..., None, None]
-    features = torch.where(there, after.features, torch.zeros_like(after.features))
-    state = State(pictures, features, torch.where(there, after.memory, before.memory))  # type: ignore[arg-type]
-    return state, pays
+        return windows_differ(after.before, now) + cost < windows_differ(before.before, now)
 
 
 def detached(state: State) -> State:
@@ -363,9 +347,10 @@ class Trainer:
             sums["pixel"] += float((off.detach() / (repeat + 1e-3)).mean()) / length
             sums["bits"] += float(bits.detach().mean()) / length
             sums["priced"] += float((bits.detach().mean(1) * factor.sqrt()).mean()) / length
-            slots.state, pays = with_copies(began, decoded.state, now, self.price * factor[:, None] * bits.detach())
-            slots.remember(rounded, pays)
-            sums["copies"] += float((~pays).float().mean()) / length
+            there = pays(began, decoded.state, now, self.price * factor[:, None] * bits.detach())
+            slots.state = with_copies(decoded.state, began, there)
+            slots.remember(rounded, there)
+            sums["copies"] += float((~there).float().mean()) / length
         if self.loss is not None and self.seen >= config.perceptual_from and self.steps % 4 < 2:
             total = total + config.perceptual * self._looks(decoded.picture, now)
         self.optimizer.zero_grad(set_to_none=True)
@@ -473,10 +458,11 @@ class Trainer:
             zeroed = self.mean.decode(tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
             plain = self.mean.decode(self.mean.searched(now, state, found, q).round(), full, state, q)
-            after, pays = with_copies(state, decoded.state, now, self.price * price_factor(q) * bits[None])
+            there = pays(state, decoded.state, now, self.price * price_factor(q) * bits[None])
+            after = with_copies(decoded.state, state, there)
             shown = (state.before, after.before, zeroed.picture, decoded.moved, blocks, plain.picture)
-            sums += [*(float(psnr(p, now)) for p in shown), float((bits * pays[0]).mean())]
-            kept, whole = pays[0].cpu().numpy()[:, None, None], tokens[0].int().cpu().numpy()
+            sums += [*(float(psnr(p, now)) for p in shown), float((bits * there[0]).mean())]
+            kept, whole = there[0].cpu().numpy()[:, None, None], tokens[0].int().cpu().numpy()
             level = np.where(kept, entropy.remembered(level, whole), level)
             last = np.where(kept, whole, last)
             state = after

@@ -26,7 +26,16 @@ from gvcodec.structure.standard.codec import MIN_GOP, StandardDecoder, StandardE
 from gvcodec.structure.tokens import budgets
 from gvcodec.structure.tokens.checkpoint import find_tokens, read_model, read_network, read_sizes
 from gvcodec.structure.tokens.entropy import Integers
-from gvcodec.structure.tokens.model import PEAK, WINDOW, Picture, State, search, windows_differ
+from gvcodec.structure.tokens.model import (
+    PEAK,
+    WINDOW,
+    Picture,
+    State,
+    price_factor,
+    search,
+    windows_differ,
+    with_copies,
+)
 from gvcodec.structure.tokens.payload import LARGEST, Entropy
 from gvcodec.types import Planes, VideoFormat
 
@@ -90,18 +99,7 @@ class _Side:
         after = self._model.decode(values, there, state, q).state
         if bool((there > 0).all()):
             return _tidy(after)
-        mask = there > 0
-        rows, columns = (-(-side // WINDOW) for side in (self._fmt.height, self._fmt.width))
-        pixels = mask.view(1, 1, rows, columns).float()
-        before = tuple(
-            torch.where(F.interpolate(pixels, scale_factor=WINDOW // part) > 0, new, old)
-            for new, old, part in zip(after.before, state.before, (1, 2), strict=True)
-        )
-        features, memory = (
-            torch.where(mask[..., None, None], new, old)
-            for new, old in ((after.features, torch.zeros_like(state.features)), (after.memory, state.memory))
-        )
-        return _tidy(State(before, features, memory))  # type: ignore[arg-type]
+        return _tidy(with_copies(after, state, there > 0))
 
     def _take(self, state: State, tokens: Integers, counts: NDArray[np.int64]) -> Planes:
         """Go on from `state`; the frame as planes."""
@@ -222,7 +220,7 @@ class TokenEncoder:
         And the state behind that, where it was among what was tried."""
         side = self._side
         assert side._state is not None
-        price = side.price * 2 ** ((side._entropy.q - 32) / 12)
+        price = side.price * float(price_factor(torch.tensor(side._entropy.q)))
         best = windows_differ(side._state.before, now)[0].double().cpu().numpy()
         chosen = np.zeros(len(tokens), np.int64)
         shorter = budgets.ladder(side.tokens) if self._alloc == "oracle" else [side.tokens]

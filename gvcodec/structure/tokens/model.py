@@ -82,6 +82,20 @@ class State(NamedTuple):
     memory: Tensor  # (B, N, M, D)
 
 
+def with_copies(after: State, before: State, there: Tensor) -> State:
+    """The state after a frame, `before` where a window is a copy: `there` (B, N) says which are not. Copies have no features."""
+    rows, columns = grid_of(before.before)
+    mask = there.view(-1, 1, rows, columns).float()
+    pictures = tuple(
+        torch.where(F.interpolate(mask, scale_factor=WINDOW // part) > 0, new, old)
+        for new, old, part in zip(after.before, before.before, (1, 2), strict=True)
+    )
+    there = there[..., None, None]
+    features = torch.where(there, after.features, torch.zeros_like(after.features))
+    memory = torch.where(there, after.memory, before.memory)
+    return State(pictures, features, memory)  # type: ignore[arg-type]
+
+
 class Encoded(NamedTuple):
     """Numbers to be rounded (B, N, K, C), and what budgets go by: the mean of a window's patches behind the encoder (B, N, D)."""
 
@@ -179,6 +193,15 @@ def moved_blocks(picture: Picture, vectors: Tensor) -> Picture:
     return out[0], out[1]
 
 
+#: The price of bits doubles with so many steps of `q`.
+_OCTAVE = 12.0
+
+
+def price_factor(q: Tensor) -> Tensor:
+    """How much a bit costs at `q`, 1 at 32."""
+    return 2 ** ((q.float() - 32) / _OCTAVE)
+
+
 class Found(NamedTuple):
     """What was searched: vectors of blocks (B, 2, H/16, W/16), (dx, dy) in pixels, and the steps of `tree` (B, N, 4K, 2)."""
 
@@ -193,7 +216,7 @@ _STEP_PRICE = 40.0
 def search(now: Tensor, before: Tensor, q: Tensor, tokens: int) -> Found:
     """Motion of luma (B, 1, H, W) against `before`, for `q` (B,)."""
     vectors = _blocks(now, before)
-    price = _STEP_PRICE * 2 ** ((q.to(now.device).float() - 32) / 12)
+    price = _STEP_PRICE * price_factor(q.to(now.device))
     return Found(vectors, tree.choose(now.detach(), before.detach(), vectors, price, tokens))
 
 

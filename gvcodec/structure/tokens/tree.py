@@ -11,6 +11,8 @@ leaves first. Only encoders use it, so it need not be the same on every machine.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,8 @@ def rectangle(node: int, side: int) -> tuple[int, int, int, int]:
     return top, left, h, w
 
 
+@cache
+@torch.inference_mode(False)
 def regions(nodes: int) -> Tensor:
     """Patches of each node, (nodes, SIDE²), 0 or 1; node 0 is like node 1."""
     masks = torch.zeros(nodes, SIDE, SIDE)
