@@ -14,8 +14,9 @@ import pytest
 
 from eval.robustness.mutations import _EXTREMES, _header, _header_fields, sealed_packets
 from eval.robustness.streams import streams
-from gvcodec.bitstream import Kind, Packet, Reader
-from gvcodec.bitstream.varint import encode_var
+from gvcodec import cli
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream.varint import encode_svar, encode_var
 
 MEGABYTE = 1 << 20
 LIMIT = 128 << 20
@@ -132,3 +133,27 @@ def test_peak_memory_is_within_the_bound_for_any_input(tmp_path: Path) -> None:
         assert took <= LIMIT + PROGRAM, (what, took >> 20, said)
         assert code in (0, 1, 2, 3, 4, 5), (what, code, said)
     assert sum(code == 0 for code, *_ in found.values()) > 10
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
+    data = streams()["rich"]
+    reader, output, frames = Reader(io.BytesIO(data)), io.BytesIO(), 0
+    writer = Writer(output, reader.header)
+    for packet in reader.packets():
+        if packet.kind is not Kind.TRACKS or not frames:
+            writer.write(packet)
+        if packet.is_frame:
+            # As many as fit; of track 0, at the time of the frame, no duration, no bytes.
+            at = b"\1\0" + encode_svar(320 * frames) + b"\0\0"
+            writer.write(Packet(Kind.TRACKS, at + b"\0\0\0\0" * 11_000))
+            frames += 1
+    writer.finish(reader.loop_hash)
+    (tmp_path / "a.gvc").write_bytes(output.getvalue())
+    words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
+    assert cli.main([*words, "--max-memory", "80M"]) == 1
+    assert "sound and subtitles take more than 20 MiB" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -34,13 +36,16 @@ MODES = {
 #: Seconds after the start: loading takes one or two.
 _LATEST = 6.0
 _PATIENCE = 60.0
+#: Seconds from the signal to the end of the processes that the command had started.
+_LATEST_HELPER = 2.0
 
 
 def signals(mode: str, times: int = 50, seed: int = 1) -> dict[str, Any]:
     """Interrupt a command at so many random moments: longest time to its end, and what was left."""
     rng = random.Random(seed)
     found: dict[str, Any] = {
-        "mode": mode, "tried": 0, "ended before": 0, "longest": 0.0, "leftovers": 0, "hangs": 0, "codes": 0,
+        "mode": mode, "tried": 0, "ended before": 0, "longest": 0.0, "leftovers": 0, "processes": 0,
+        "hangs": 0, "codes": 0, "load": 0.0,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -50,28 +55,57 @@ def signals(mode: str, times: int = 50, seed: int = 1) -> dict[str, Any]:
         places["OUT"] = outputs / "o"
         words = [_placed(word, places) for word in MODES[mode].split()]
         for _ in range(times):
-            process = subprocess.Popen([*_GVCODEC, *words], stderr=subprocess.PIPE)
-            time.sleep(rng.uniform(0.3, _LATEST))
-            number = rng.choice(_SIGNALS)
-            process.send_signal(number)
-            began = time.monotonic()
-            try:
-                said = process.communicate(timeout=_PATIENCE)[1]
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                found["hangs"] += 1
-                continue
-            found["tried"] += 1
-            if process.returncode == 0:
-                found["ended before"] += 1
-            else:
-                found["longest"] = round(max(found["longest"], time.monotonic() - began), 2)
-                right = process.returncode in (128 + number, -number) and b"Traceback" not in said
-                found["codes"] += not right
-                found["leftovers"] += len(list(outputs.iterdir()))
-            for path in outputs.iterdir():
-                path.unlink()
+            _interrupt(words, rng.uniform(0.3, _LATEST), rng.choice(_SIGNALS), outputs, found)
+            found["load"] = max(found["load"], round(os.getloadavg()[0], 1))
+    return found
+
+
+def _interrupt(words: list[str], moment: float, number: int, outputs: Path, found: dict[str, Any]) -> None:
+    """One command in a session of its own; temporary files are to go to `outputs` as well."""
+    process = subprocess.Popen(
+        [*_GVCODEC, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(outputs)},
+        start_new_session=True,
+        # A shell ignores SIGINT for what runs in its background, and children do as well.
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in _SIGNALS],  # noqa: PLW1509
+    )
+    time.sleep(moment)
+    process.send_signal(number)
+    began = time.monotonic()
+    found["tried"] += 1
+    try:
+        said = process.communicate(timeout=_PATIENCE)[1]
+    except subprocess.TimeoutExpired:
+        found["hangs"] += 1
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    else:
+        if process.returncode == 0:
+            found["ended before"] += 1
+        else:
+            found["longest"] = round(max(found["longest"], time.monotonic() - began), 2)
+            right = process.returncode in (128 + number, -number) and b"Traceback" not in said
+            found["codes"] += not right
+            found["leftovers"] += len(list(outputs.iterdir()))
+        while (left := _session(process.pid)) and time.monotonic() - began < _LATEST_HELPER:
+            time.sleep(0.05)
+        found["processes"] += len(left)
+        for helper in left:
+            os.kill(helper, signal.SIGKILL)
+    for path in outputs.iterdir():
+        path.unlink()
+
+
+def _session(leader: int) -> list[int]:
+    """Processes of a session that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            words = path.read_text().rpartition(")")[2].split()
+            if int(words[3]) == leader and words[0] != "Z":
+                found.append(int(path.parent.name))
     return found
 
 
@@ -153,7 +187,7 @@ def lines(found: dict[str, dict[str, Any]]) -> list[str]:
     for row in found.get("signals", {}).get("rows", []):
         told.append(
             f"{row['mode']}: {row['tried']} signals at random moments, longest {row['longest']:.2f} s to its end, "
-            f"{row['leftovers']} files left, {row['hangs']} hangs, {row['codes']} wrong exit codes "
-            f"({row['ended before']} had ended before)."
+            f"{row['leftovers']} files and {row['processes']} processes left, {row['hangs']} hangs, "
+            f"{row['codes']} wrong exit codes ({row['ended before']} had ended before); load {row['load']} at most."
         )
     return told

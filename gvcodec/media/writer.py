@@ -16,7 +16,8 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -254,7 +255,7 @@ class MuxWriter:
         with self._pending, _reported(self._pending.path):
             try:
                 if value is None:
-                    self._container.mux(self._video.encode(None))
+                    self._mux(self._video.encode(None))
                     self._mux_tracks(None)
             finally:
                 self._container.close()
@@ -272,8 +273,7 @@ class MuxWriter:
             colour.transfer,
         )
         with _reported(self._pending.path):
-            self._container.mux(self._video.encode(frame))
-            self._mux_tracks(pts)
+            self._mux(self._video.encode(frame))
 
     def _add_video(self, crf: float | None, metadata: Metadata, threads: int) -> av.VideoStream:
         fmt = self._fmt
@@ -317,16 +317,20 @@ class MuxWriter:
                 )
         return outputs
 
-    def _mux_tracks(self, pts: int | None) -> None:
-        """Packets up to the time of the frame, all of them at the end: keeps the file
-        interleaved."""
+    def _mux(self, packets: Sequence[av.Packet]) -> None:
+        """Coded frames, and before each the tracks up to its time: FFmpeg would keep what is ahead
+        of the encoder, without a bound."""
+        for packet in packets:
+            assert packet.dts is not None
+            self._mux_tracks(packet.dts * packet.time_base)
+            self._container.mux(packet)
+
+    def _mux_tracks(self, until: Fraction | None) -> None:
+        """Packets up to a time in seconds, all of them at the end: keeps the file interleaved."""
         waiting = self._tracks.waiting if self._tracks else deque()
         while self._tracks and waiting:
             first = waiting[0]
-            if (
-                pts is not None
-                and first.pts * self._tracks.ticks[first.track] > pts * self._fmt.time_base
-            ):
+            if until is not None and first.pts * self._tracks.ticks[first.track] > until:
                 return
             waiting.popleft()
             if first.track in self._outputs:
