@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     places = commands.add_parser("keyframes", help="keyframes at scene cuts, proposals, or the path of least cost")
     places.add_argument("material", type=Path, help="folder of python -m gvcodec.train.summary_material")
     places.add_argument("--out", type=Path, required=True, metavar="DIR")
-    _add_robustness(commands.add_parser("robustness", help="damaged and made-up streams, fuzzing, heavy load"))
+    _add_robustness(commands.add_parser("robustness", help="hostile streams, signals, threads, fuzzing, heavy load"))
     _add_player(commands.add_parser("player", help="the page of gvcodec play in a headless Chromium"))
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
@@ -326,7 +326,7 @@ def _add_token_entropy(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
-    parts = ["trials", "fuzz", "load"]
+    parts = ["trials", "fuzz", "load", "attacks"]
     parser.add_argument("--parts", type=_words, default=parts, metavar="NAME,…", help=f"of {', '.join(parts)}")
     parser.add_argument("--flips", type=int, default=10000, help="random bit flips (default 10000)")
     parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S", help="of each fuzz target (default 300)")

@@ -16,6 +16,7 @@ import pytest
 from conftest import moving_texture
 
 import gvcodec
+from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
 from gvcodec import cli, decoding_limits
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
@@ -33,74 +34,6 @@ from gvcodec.structure.standard.payloads import restore_av1
 def plain() -> bytes:
     """Four frames in two GOPs."""
     return gvcodec.encode(moving_texture(64, 48, 4), base="klt", keyint=2, tune=0, q=40)
-
-
-def with_packets(stream: bytes, *before: Packet) -> bytes:
-    """The stream with packets in front, every checksum right."""
-    reader = Reader(io.BytesIO(stream))
-    packets = list(reader.packets())
-    output = io.BytesIO()
-    writer = Writer(output, reader.header)
-    for packet in [*before, *packets]:
-        writer.write(packet)
-    writer.finish(reader.loop_hash)
-    return output.getvalue()
-
-
-def tracks_payload(head: bytes, count: int = 1) -> bytes:
-    ticks = (encode_var(1) + encode_var(1000)) * count
-    return encode_var(count) + ticks + encode_var(len(head)) + head
-
-
-def audio_stream(codec: str = "ac3") -> av.AudioStream:
-    container = av.open(io.BytesIO(), "w", format="matroska")
-    return container.add_stream(codec, rate=48000)
-
-
-def picture_head() -> bytes:
-    """A Matroska file with a large picture in a few bytes."""
-    data = io.BytesIO()
-    with av.open(data, "w", format="matroska") as container:
-        stream = container.add_stream("mjpeg", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 4000, 4000, "yuvj420p"
-        container.mux([*stream.encode(av.VideoFrame(4000, 4000, "yuvj420p")), *stream.encode(None)])
-    return data.getvalue()
-
-
-def packed_head() -> bytes:
-    """A Matroska head whose codec parameters are said to be packed by zlib."""
-    head = make_head("matroska", [audio_stream()])
-    # TrackEntry (64 bytes) gets ContentEncodings { ContentEncoding { ContentCompression } }.
-    at = head.index(b"\xae\xc0") if b"\xae\xc0" in head else head.index(b"\xae")
-    size = head[at + 1] & 0x7F
-    packed = bytes.fromhex("6d808762408450348100")
-    tracks = head.index(bytes.fromhex("1654ae6b")) + 4
-    longer = bytearray(head[: at + 2 + size] + packed + head[at + 2 + size :])
-    longer[at + 1] += len(packed)
-    longer[tracks] += len(packed)
-    return bytes(longer)
-
-
-def counting_head() -> bytes:
-    """An MP4 head with 2^27 samples of one byte: FFmpeg would make a table of 3 GB of them."""
-    head = bytearray(make_head("mp4", [audio_stream("libmp3lame")]))
-    at = head.index(b"stsz") + 8
-    head[at : at + 8] = (1).to_bytes(4) + (1 << 27).to_bytes(4)
-    return bytes(head)
-
-
-SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 239.1.2.3\r\nt=0 0\r\nm=audio 40004 RTP/AVP 0\r\n"
-HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nforeign.wav\n#EXT-X-ENDLIST\n"
-HEADS = {
-    "sdp": lambda: SDP,
-    "ffconcat": lambda: b"ffconcat version 1.0\nfile foreign.wav\n",
-    "hls": lambda: HLS,
-    "picture": picture_head,
-    "packed": packed_head,
-    "samples": counting_head,
-    "empty": lambda: b"",
-    "garbage": lambda: b"\x1a\x45\xdf\xa3" + bytes(range(256)),
-}
 
 
 @pytest.mark.parametrize("kind", HEADS)

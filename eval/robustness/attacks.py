@@ -1,4 +1,5 @@
-"""Signals at random moments, and many threads that read one video: what must end, and what must be right."""
+"""Hostile files through all commands, signals at random moments, many threads that read one video: what must end, what must
+be right, and what nobody may touch."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import gvcodec
+from eval.robustness import commands
 from gvcodec import demo
 from gvcodec.media.planes import planes_from_rgb
 from gvcodec.media.writer import open_writer
@@ -33,6 +35,8 @@ MODES = {
     "rate control": "encode SOURCE OUT --base klt --tune off --size 8k",
     "decode": "decode STREAM OUT.mkv",
 }
+#: Of each stream, through every command.
+_MUTATIONS = 60
 #: Seconds after the start: loading takes one or two.
 _LATEST = 6.0
 _PATIENCE = 60.0
@@ -171,13 +175,21 @@ def _all_signals() -> dict[str, Any]:
     return {"rows": [signals(mode) for mode in MODES]}
 
 
+def _all_commands() -> dict[str, Any]:
+    return commands.summary(commands.tried(commands.inputs(_MUTATIONS)))
+
+
 #: Parts of the evaluation by name.
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {"reads": _all_reads, "signals": _all_signals}
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "commands": _all_commands,
+    "reads": _all_reads,
+    "signals": _all_signals,
+}
 
 
 def lines(found: dict[str, dict[str, Any]]) -> list[str]:
     """What was measured, in words."""
-    told = []
+    told = commands.lines(found["commands"]) if "commands" in found else []
     for row in found.get("reads", {}).get("rows", []):
         what = "painted" if row["painted"] else "base frames"
         told.append(

@@ -23,8 +23,9 @@ DAMAGE = ("truncated", "bit flipped", "bytes overwritten", "bytes removed", "byt
 MADE_UP = ("header field at its extreme", "packet size wrong", "payload made up", "packets moved")
 
 #: Values of a variable-length field: around every bound that the format has.
-_EXTREMES = (0, 1, 2, 15, 16, 63, 64, 255, 16383, 16384, 16385, 1 << 26, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1)
+EXTREMES = (0, 1, 2, 15, 16, 63, 64, 255, 16383, 16384, 16385, 1 << 26, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1)
 _BYTES = (*range(10), 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 254, 255)
+_BESIDE = (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
 _FIELDS = ("width", "height", "rate_num", "rate_den", "tick_num", "tick_den", "pts")
 
 
@@ -67,22 +68,22 @@ def made_up(data: bytes, seed: int) -> Iterator[Mutation]:
 
 def _headers(data: bytes) -> Iterator[Mutation]:
     header, packets = _parts(data)
-    fields = _header_fields(header)
+    fields = header_fields(header)
     for number, _ in enumerate(fields):
         wide = number in range(1, 8) or number in (12, 13)
-        for value in _EXTREMES if wide else _BYTES:
+        for value in EXTREMES if wide else _BYTES:
             changed = list(fields)
             changed[number] = encode_var(value) if wide else bytes([value])
             name = _FIELDS[number - 1] if 0 < number < 8 else f"field {number}"
             yield Mutation(
-                "header field at its extreme", f"{name} {value}", _header(b"".join(changed)) + b"".join(packets)
+                "header field at its extreme", f"{name} {value}", header_of(b"".join(changed)) + b"".join(packets)
             )
     body = b"".join(fields)
     for size in (0, 1, len(body) - 1, len(body) + 1, 256, 257, 1 << 30, (1 << 63) - 1):
-        yield Mutation("header field at its extreme", f"size {size}", _header(body, size) + b"".join(packets))
+        yield Mutation("header field at its extreme", f"size {size}", header_of(body, size) + b"".join(packets))
     for version in ((0, 0), (0, 1), (0, 3), (1, 2), (255, 255)):
         yield Mutation(
-            "header field at its extreme", f"version {version}", _header(body, version=version) + b"".join(packets)
+            "header field at its extreme", f"version {version}", header_of(body, version=version) + b"".join(packets)
         )
 
 
@@ -160,9 +161,9 @@ def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> by
         index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([tuned])
         gop_frames, crc, begin, tuned, gops = 0, 0, len(out), False, gops + 1
 
-    for packet, following in zip(packets, [*packets[1:], None], strict=False):
-        begins = packet.kind is Kind.SUMMARY and following is not None and following.kind is Kind.KEY
-        if (begins or packet.kind is Kind.KEY) and gop_frames:
+    begin_at = _begins(packets)
+    for number, packet in enumerate(packets):
+        if number in begin_at and gop_frames:
             close()
         packed = packet.pack()
         out += packed
@@ -173,6 +174,18 @@ def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> by
     packed = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
     out += packed + Packet(Kind.END, loop_hash + len(packed).to_bytes(4, "little")).pack()
     return bytes(out)
+
+
+def _begins(packets: list[Packet]) -> set[int]:
+    """Packets that GOPs begin with: a keyframe, or what stands before it and is no frame."""
+    found, last = set(), False
+    for number, packet in reversed(list(enumerate(packets))):
+        begins = packet.kind is Kind.KEY or (last and packet.kind in _BESIDE)
+        if begins and packet.kind is not Kind.KEY:
+            found.discard(number + 1)
+        found |= {number} if begins else set()
+        last = begins
+    return found
 
 
 def _parts(data: bytes) -> tuple[bytes, list[bytes]]:
@@ -186,7 +199,7 @@ def _parts(data: bytes) -> tuple[bytes, list[bytes]]:
     return data[:size], packets
 
 
-def _header_fields(header: bytes) -> list[bytes]:
+def header_fields(header: bytes) -> list[bytes]:
     """The fields of a header as they are coded, flags first."""
     body = header[len(MAGIC) + 3 : -4]
     widths = ["u8", *["var"] * 7, *["u8"] * 4, *["var"] * 2, *["u8"] * 3]
@@ -200,6 +213,6 @@ def _header_fields(header: bytes) -> list[bytes]:
     return [*fields, body[at:]] if at < len(body) else fields
 
 
-def _header(body: bytes, size: int | None = None, version: tuple[int, int] = VERSION) -> bytes:
+def header_of(body: bytes, size: int | None = None, version: tuple[int, int] = VERSION) -> bytes:
     head = MAGIC + bytes(version) + encode_var(len(body) if size is None else size) + body
     return head + zlib.crc32(head).to_bytes(4, "little")

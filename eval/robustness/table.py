@@ -31,9 +31,10 @@ def measure(folder: Path, parts: list[str], flips: int, fuzz_seconds: int, say: 
     if "attacks" in parts:
         for name, part in attacks.PARTS.items():
             _once(folder / f"attacks-{name}.json", say, part)
-    return [
+    findings = [
         line for part in _found(folder, "trials") for tally in part["tallies"].values() for line in tally["findings"]
     ]
+    return findings + [line for part in _found(folder, "attacks") for line in part.get("findings", [])]
 
 
 def to_markdown(folder: Path) -> str:

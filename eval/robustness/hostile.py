@@ -1,0 +1,133 @@
+"""Streams that are right by every checksum and made to hurt: heads of `tracks` that open files and sockets, and bombs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import av
+import numpy as np
+
+from eval.robustness.mutations import EXTREMES, header_fields, header_of, sealed_packets
+from eval.robustness.streams import streams
+from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.media.heads import make_head
+
+#: A file that some heads name; nobody may open it.
+FOREIGN = "foreign.wav"
+MEGABYTE = 1 << 20
+
+
+def tracks_payload(head: bytes, count: int = 1) -> bytes:
+    ticks = (encode_var(1) + encode_var(1000)) * count
+    return encode_var(count) + ticks + encode_var(len(head)) + head
+
+
+def audio_stream(codec: str = "ac3") -> av.AudioStream:
+    container = av.open(io.BytesIO(), "w", format="matroska")
+    return container.add_stream(codec, rate=48000)
+
+
+def picture_head() -> bytes:
+    """A Matroska file with a large picture in a few bytes."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="matroska") as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 4000, 4000, "yuvj420p"
+        container.mux([*stream.encode(av.VideoFrame(4000, 4000, "yuvj420p")), *stream.encode(None)])
+    return data.getvalue()
+
+
+def packed_head() -> bytes:
+    """A Matroska head whose codec parameters are said to be packed by zlib."""
+    head = make_head("matroska", [audio_stream()])
+    # TrackEntry (64 bytes) gets ContentEncodings { ContentEncoding { ContentCompression } }.
+    at = head.index(b"\xae\xc0") if b"\xae\xc0" in head else head.index(b"\xae")
+    size = head[at + 1] & 0x7F
+    packed = bytes.fromhex("6d808762408450348100")
+    tracks = head.index(bytes.fromhex("1654ae6b")) + 4
+    longer = bytearray(head[: at + 2 + size] + packed + head[at + 2 + size :])
+    longer[at + 1] += len(packed)
+    longer[tracks] += len(packed)
+    return bytes(longer)
+
+
+def counting_head() -> bytes:
+    """An MP4 head with 2^27 samples of one byte: FFmpeg would make a table of 3 GB of them."""
+    head = bytearray(make_head("mp4", [audio_stream("libmp3lame")]))
+    at = head.index(b"stsz") + 8
+    head[at : at + 8] = (1).to_bytes(4) + (1 << 27).to_bytes(4)
+    return bytes(head)
+
+
+SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 239.1.2.3\r\nt=0 0\r\nm=audio 40004 RTP/AVP 0\r\n"
+HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nforeign.wav\n#EXT-X-ENDLIST\n"
+HEADS: dict[str, Callable[[], bytes]] = {
+    "sdp": lambda: SDP,
+    "ffconcat": lambda: b"ffconcat version 1.0\nfile foreign.wav\n",
+    "hls": lambda: HLS,
+    "picture": picture_head,
+    "packed": packed_head,
+    "samples": counting_head,
+    "empty": lambda: b"",
+    "garbage": lambda: b"\x1a\x45\xdf\xa3" + bytes(range(256)),
+}
+
+
+def with_packets(stream: bytes, *before: Packet) -> bytes:
+    """The stream with packets in front, every checksum right."""
+    reader = Reader(io.BytesIO(stream))
+    packets = [*before, *reader.packets()]
+    return sealed_packets(reader.header.pack(), packets, reader.loop_hash or b"")
+
+
+def openers() -> dict[str, bytes]:
+    """Streams whose `tracks` ask for sockets, other files, or a lot of memory."""
+    plain = streams()["klt"]
+    payloads = {kind: tracks_payload(head()) for kind, head in HEADS.items()}
+    return {
+        f"head {kind}": with_packets(plain, Packet(Kind.TRACKS, payload))
+        for kind, payload in payloads.items()
+    }
+
+
+def bombs(seed: int) -> dict[str, bytes]:
+    """Streams of up to a megabyte that try to be expensive, right by all checksums."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, bytes] = {}
+    for name in ("av1", "rich"):
+        data = streams()[name]
+        reader = Reader(io.BytesIO(data))
+        packets = list(reader.packets())
+        header = reader.header.pack()
+        fields = header_fields(header)
+        for field in (1, 4):
+            changed = list(fields)
+            changed[field] = encode_var(int(rng.choice(EXTREMES)))
+            found[f"{name}-header-{field}"] = sealed_packets(
+                header_of(b"".join(changed)), packets, bytes(8)
+            )
+        many = MEGABYTE // 16 // (sum(len(p.payload) + 5 for p in packets) + 1)
+        found[f"{name}-repeated"] = sealed_packets(header, packets * many, bytes(8))
+        noise = Packet(Kind.KEY, rng.bytes(MEGABYTE - 4096))
+        found[f"{name}-noise"] = sealed_packets(header, [noise, *packets], bytes(8))
+        found[f"{name}-empty"] = sealed_packets(header, [Packet(Kind.INTER, b"")] * 9000, bytes(8))
+    reader = Reader(io.BytesIO(streams()["rich"]))
+    rich, head = list(reader.packets()), reader.header.pack()
+    nothing = b"\0\0\0\0"  # track 0, at the same time, for no time, of no bytes
+    times = b"".join(encode_var(0) + encode_var(2) for _ in range(MEGABYTE // 4))
+    for what, kind, payload in (
+        ("tracks-nothing", Kind.TRACKS, nothing * (MEGABYTE // 4 - 2000)),
+        ("tracks-in-pieces", Kind.TRACKS, nothing * 1000),
+        ("timing", Kind.TIMING, times[:MEGABYTE - 8000]),
+        ("metadata", Kind.METADATA, b"\2\2\0\0" * (MEGABYTE // 4 - 2000)),
+        ("tune", Kind.TUNE, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
+        ("summary", Kind.SUMMARY, b"\1" + bytes(8) + encode_var(4096) + b"\1" + bytes(MEGABYTE - 8000)),
+    ):  # fmt: skip
+        count = 200 if what.endswith("pieces") else 1
+        first = next(i for i, p in enumerate(rich) if p.is_frame)
+        changed = [*rich[:first], *[Packet(kind, payload)] * count, *rich[first:]]
+        found[what] = sealed_packets(head, changed, reader.loop_hash or b"")
+    assert max(map(len, found.values())) <= MEGABYTE + (1 << 18)
+    return found

@@ -1,0 +1,95 @@
+"""Does everything that the command line does with streams to the files of a folder, one after another, in one process:
+
+    python -m eval.robustness.worker FOLDER LIMIT FIRST
+
+Inputs are FOLDER/in-*, in the order of their names, from number FIRST on. A line of JSON for each command: what it was, its
+exit code or the exception that got out, seconds, peak of memory over what was in use before, what it said, what it left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gvcodec import cli
+
+COMMANDS = (
+    ("decode", "IN", "out.y4m", "--fidelity"),
+    ("decode", "IN", "out.mkv", "--fidelity"),
+    ("decode", "IN", "out.y4m", "--fidelity", "--ignore-errors"),
+    ("verify", "IN", "--fidelity"),
+    ("cut", "IN", "out.gvc"),
+    ("cat", "IN", "IN", "-o", "out.gvc"),
+    ("repair", "IN", "out.gvc"),
+    ("index", "IN", "out.gvc"),
+    ("extract", "IN", "out.mkv"),
+    ("inspect", "IN"),
+)
+
+
+def done(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -> dict[str, Any]:
+    """What came of a command."""
+    named = [outputs / word for word in words if word.startswith("out.")]
+    given = [str(path) if w == "IN" else str(outputs / w) if w.startswith("out.") else w for w in words]
+    given += ["--max-memory", str(limit)] + ["--threads", "1"] * (words[0] != "extract")
+    _forget_peak()
+    before, began = _status("VmRSS"), time.monotonic()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            code: int | str = cli.main(given)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException as error:  # noqa: BLE001 (what gets out is the finding)
+            code = f"{type(error).__name__}: {error}"
+    found = {
+        "input": path.name.removeprefix("in-"),
+        "command": " ".join(words),
+        "code": code,
+        "seconds": round(time.monotonic() - began, 2),
+        "took": _status("VmHWM") - before,
+        "said": said.getvalue()[-300:],
+        "lines": said.getvalue().count("\n"),
+        "output": next((_digest(one) for one in named if one.exists()), None),
+        "others": sorted(one.name for one in outputs.iterdir() if one not in named),
+    }
+    for one in outputs.iterdir():
+        one.unlink()
+    return found
+
+
+def all_of(folder: Path, limit: int, first: int) -> Iterator[dict[str, Any]]:
+    outputs = folder / "outputs"
+    outputs.mkdir(exist_ok=True)
+    for path in sorted(folder.glob("in-*"))[first:]:
+        for words in COMMANDS:
+            yield done(path, outputs, words, limit)
+
+
+def _digest(path: Path) -> str:
+    """Of samples alone where they are: what a y4m says of them is in its first line."""
+    data = path.read_bytes()
+    return hashlib.sha256(data[data.find(b"\n") + 1 :] if path.suffix == ".y4m" else data).hexdigest()
+
+
+def _status(key: str) -> int:
+    """Bytes that the system counts for this process; 0 where it tells nothing."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        return int(next(line for line in file if line.startswith(key)).split()[1]) << 10
+    return 0
+
+
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+if __name__ == "__main__":
+    for row in all_of(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
+        print(json.dumps(row), flush=True)

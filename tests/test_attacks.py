@@ -1,0 +1,96 @@
+"""The attacks of `python -m eval robustness`: a few of each find nothing, and what they look for they find."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval.robustness import attacks, commands, hostile
+
+#: A command line that does what no command may, by the name of its input.
+BAD = """
+import os, socket, time
+from pathlib import Path
+from gvcodec.cli import inspect
+
+def run(options):
+    name = Path(options.input).name
+    if "traceback" in name:
+        raise ValueError("made up")
+    if "crash" in name:
+        os.abort()
+    if "hang" in name:
+        time.sleep(600)
+    if "socket" in name:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    if "foreign" in name:
+        open("foreign.wav", "rb").close()
+    if "leftover" in name:
+        Path(os.environ["TMPDIR"], "left").write_bytes(b"x")
+    if "quiet" in name:
+        raise SystemExit(3)
+
+inspect.run = run
+"""
+
+
+def test_a_few_files_through_all_commands() -> None:
+    files = hostile.openers() | dict(list(commands.inputs(1).items())[-3:])
+    found = commands.summary(commands.tried(files))
+    assert found["findings"] == []
+    assert found["tried"] == 10 * len(files)
+    assert 3 < len(files) < found["codes"]["3"]
+    assert found["peak_bytes"] <= found["limit"]
+    (line,) = attacks.lines({"commands": found})
+    assert "0 crashes, 0 hangs, 0 tracebacks, 0 silent changes, 0 leftovers" in line
+
+
+def test_files_through_all_commands_notice_what_they_look_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BAD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    data = hostile.with_packets(hostile.streams()["klt"])
+    kinds = ("traceback", "crash", "socket", "foreign", "leftover", "quiet", "hang")
+    found = commands.tried({f"a {kind}": data for kind in kinds}, patience=12)
+    # What passes although it was damaged, and what only one of the two refuses.
+    row = {name: 0 for name in ("code", "took", "seconds")} | {
+        "said": "", "others": [], "output": None
+    }  # fmt: skip
+    decode, verify = "decode IN out.y4m --fidelity", "verify IN --fidelity"
+    found["rows"] += [
+        row | {"input": "b damage 1", "command": decode},
+        row | {"input": "c", "command": decode, "code": 3, "said": "x", "output": "half"},
+        row | {"input": "c", "command": verify},
+    ]
+    counts = commands.summary(found)
+    wanted = {"crashes": 1, "hangs": 1, "tracebacks": 1, "silent": 3, "leftovers": 2}
+    if shutil.which("strace"):
+        wanted |= {"sockets": 1, "foreign": 1}
+    assert {name: counts[name] for name in wanted} == wanted, counts["findings"]
+    assert len(counts["findings"]) == sum(wanted.values())
+
+
+@pytest.mark.parametrize("mode", ["encode klt", "decode"])
+def test_a_few_signals(mode: str) -> None:
+    found = attacks.signals(mode, times=2, seed=3)
+    assert found["tried"] == 2
+    assert not any(found[name] for name in ("hangs", "leftovers", "processes", "codes")), found
+    assert mode in attacks.lines({"signals": {"rows": [found]}})[0]
+
+
+@pytest.mark.parametrize("base", ["klt", "av1"])
+def test_a_few_reads(base: str) -> None:
+    found = attacks.reads(base, painted=False, count=80, threads=4)
+    assert (found["reads"], found["wrong"], found["errors"]) == (80, 0, [])
+    assert base in attacks.lines({"reads": {"rows": [found]}})[0]
+
+
+def test_reads_notice_wrong_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gvcodec.video import Video
+
+    right = Video.__getitem__
+    monkeypatch.setattr(Video, "__getitem__", lambda video, n: right(video, (n + 1) % len(video)))
+    assert attacks.reads("klt", painted=False, count=8, threads=2)["wrong"] == 8
