@@ -334,15 +334,16 @@ def test_integer_network_agrees_with_its_twin() -> None:
     values = np.round(rng.laplace(0, 2, (2, 8, 12))).astype(np.int32)
     side = entropy.side(values, np.abs(values) * 16, 20, np.array([8, 5]))
     flat = values.reshape(2, -1)
-    scale, mean = (t.detach().numpy() for t in twin(torch.from_numpy(side), torch.from_numpy(flat).float()))
+    scale, mean, inflation = (t.detach().numpy() for t in twin(torch.from_numpy(side), torch.from_numpy(flat).float()))
     before = np.zeros((2, 96, entropy.REACH), np.int32)
     for step in range(96):
         for back in range(min(step, entropy.REACH)):
             before[:, step, back] = flat[:, step - 1 - back]
     seen = np.clip(before, -64, 63).astype(np.int32) + 64
     inputs = np.concatenate([side, seen.astype(np.uint8)], -1).reshape(192, -1)
-    out = streams.forward(network_of(twin), inputs).reshape(2, 96, 2)
+    out = streams.forward(network_of(twin), inputs).reshape(2, 96, 3)
     assert np.abs(out[..., 0] - scale).max() < 2.0
+    assert np.abs(np.clip(out[..., 2], 0, 127) - inflation).max() < 4.0
     assert np.abs(out[..., 1] / 8 - mean).max() < 0.7
     assert clamp(3, 0, 2) == 2
 
@@ -398,6 +399,6 @@ def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
     trainer.save()
     again = base_tokens.Trainer(config)
     assert (again.steps, again.seen) == (1, 2)
-    assert checkpoint.read_sizes(tmp_path / "out" / checkpoint.NAME)[1] == pytest.approx(trainer.price, rel=1e-3)
+    assert checkpoint.read_sizes(tmp_path / "out" / checkpoint.NAME)[1] == pytest.approx(model.PRICE, rel=1e-3)
     line = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
     assert line["held_out"]["repeat"] > 0

@@ -120,7 +120,8 @@ def make_predicted(rng: np.random.Generator, count: int, steps: int) -> tuple[li
     """A predicting network, side information, values of which a few are far off, counts."""
     side_count, history = int(rng.integers(0, 6)), int(rng.integers(0, 4))
     inputs = max(1, side_count + history)
-    layers = backends.predictor(rng, [inputs, int(rng.integers(1, 40)), int(rng.integers(1, 40))])
+    sizes = [inputs, int(rng.integers(1, 40)), int(rng.integers(1, 40))]
+    layers = backends.predictor(rng, sizes, int(rng.integers(2, 4)))
     if rng.random() < 0.3:  # scales and means that no table is made for
         layers[-1] = layers[-1]._replace(multiplier=layers[-1].multiplier * 50, low=-(2**31), high=2**31 - 1)
     side = rng.integers(0, 128, (count, steps, side_count)).astype(np.uint8)
@@ -168,6 +169,22 @@ def test_predicted_tables_pay() -> None:
     assert sum(map(len, exact)) < 0.5 * sum(map(len, halves))
 
 
+def test_zero_inflation_pays_for_values_that_are_zero_or_far_from_it() -> None:
+    rng = np.random.default_rng(6)
+    values = np.where(rng.random((8, 400)) < 0.85, 0, rng.integers(-20, 21, (8, 400))).astype(np.int32)
+    side = np.zeros((*values.shape, 0), np.uint8)
+
+    def size(*outputs: int) -> int:
+        none = np.zeros((len(outputs), 1), np.int8)
+        ones = np.ones(len(outputs), np.int32)
+        layer = Layer(none, 2 * np.array(outputs, np.int32), ones, 1, -512, 511)
+        return sum(map(len, streams.encode_predicted([layer], side, values)))
+
+    plain = min(size(scale, 0) for scale in range(20, 60, 2))
+    assert size(50, 0, 0) == size(50, 0)
+    assert size(50, 0, 22) < 0.85 * plain
+
+
 @pytest.mark.skipif(MISSING is None, reason="there is a device")
 def test_without_a_device_it_is_said() -> None:
     with pytest.raises(UsageError, match="built without CUDA|no CUDA device"):
@@ -191,7 +208,9 @@ def test_batches_that_cannot_be_are_refused() -> None:
         "values are": lambda: streams.encode(good, good - 1, good),
         "streams and steps": lambda: streams.encode(good[0], good, good),
         "incompatible": lambda: streams.encode(good, good[0], good),
-        "two outputs": lambda: streams.encode_predicted(make_layers(np.random.default_rng(0), [4, 3]), side, good),
+        "two or three outputs": lambda: streams.encode_predicted(
+            make_layers(np.random.default_rng(0), [4, 5]), side, good
+        ),
         "more side": lambda: streams.encode_predicted(network, np.zeros((2, 3, 5), np.uint8), good),
         "another shape": lambda: streams.encode_predicted(network, side[:, :2], good),
     }

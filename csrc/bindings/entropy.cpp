@@ -98,7 +98,7 @@ void bind_entropy(nb::module_& m) {
           check_models(scale, mean);
           if (values.shape(0) != scale.shape(0)) throw nb::value_error("as many values as scales");
           gv::RansEncoder coder;
-          for (size_t i = 0; i < values.shape(0); ++i) gv::encode_integer(coder, scale(i), mean(i), values(i));
+          for (size_t i = 0; i < values.shape(0); ++i) gv::encode_integer(coder, {scale(i), mean(i)}, values(i));
           return to_bytes(coder.finish());
         },
         "values"_a, "scale"_a, "mean"_a,
@@ -109,7 +109,7 @@ void bind_entropy(nb::module_& m) {
           check_models(scale, mean);
           gv::RansDecoder coder(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
           std::vector<int32_t> values(scale.shape(0));
-          for (size_t i = 0; i < values.size(); ++i) values[i] = gv::decode_integer(coder, scale(i), mean(i));
+          for (size_t i = 0; i < values.size(); ++i) values[i] = gv::decode_integer(coder, {scale(i), mean(i)});
           const size_t count = values.size();
           return nb::make_tuple(to_numpy(std::move(values), {count}), coder.finished());
         },

@@ -58,7 +58,7 @@ void check_scales(const In<uint8_t, 2>& scale) {
 }
 
 void check_predictor(const gv::IntegerNetwork& network, const In<uint8_t, 3>& side) {
-  check(network.outputs() == gv::kPredictedOutputs, "a predicting network has two outputs");
+  check(network.outputs() == gv::kFewestOutputs || network.outputs() == gv::kMostOutputs, "a predicting network has two or three outputs");
   check(side.shape(2) <= static_cast<size_t>(network.inputs()), "more side information than inputs");
 }
 

@@ -78,7 +78,7 @@ class DeviceBackend final : public StreamBackend {
     const Buffer<int32_t> device_values(values, cells);
     const Buffer<uint8_t> device_scale(scale, cells);
     const Buffer<int16_t> device_mean(mean, cells);
-    return code(batch, device_values, device_scale, device_mean);
+    return code(batch, device_values, device_scale.get(), device_mean.get(), nullptr);
   }
 
   void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean, int32_t* values, uint8_t* whole) override {
@@ -102,8 +102,10 @@ class DeviceBackend final : public StreamBackend {
     const Buffer<uint8_t> device_side(side, cells * side_count);
     Buffer<uint8_t> scale(cells);
     Buffer<int16_t> mean(cells);
-    run(net, PredictedRows{device_side.get(), device_values.get(), scale.get(), mean.get(), side_count, batch.steps}, cells);
-    return code(batch, device_values, scale, mean);
+    const std::vector<uint8_t> none(cells);
+    Buffer<uint8_t> inflation(none.data(), cells);
+    run(net, PredictedRows{device_side.get(), device_values.get(), scale.get(), mean.get(), inflation.get(), side_count, batch.steps}, cells);
+    return code(batch, device_values, scale.get(), mean.get(), inflation.get());
   }
 
   void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets, const uint8_t* side, int side_count,
@@ -118,7 +120,7 @@ class DeviceBackend final : public StreamBackend {
     const PredictedDecodeKernel kernel{streams.tables,    streams.batch, net.view(), {bytes.get(), start.get()},
                                        device_side.get(), side_count,    out.get(),  flags.get()};
     const int threads = std::min(256, ceil_div(network.widest(), 32) * 32);
-    Machine::launch(kernel, batch.streams, threads, 2 * static_cast<size_t>(net.view().stride) + kPredictedOutputs);
+    Machine::launch(kernel, batch.streams, threads, 2 * static_cast<size_t>(net.view().stride) + kMostOutputs);
     out.read(values);
     flags.read(whole);
   }
@@ -146,10 +148,10 @@ class DeviceBackend final : public StreamBackend {
     Machine::launch(kernel, blocks, 128, 2 * kRowsOfBlock * static_cast<size_t>(net.view().stride));
   }
 
-  static Packets code(const Batch& batch, const Buffer<int32_t>& values, const Buffer<uint8_t>& scale, const Buffer<int16_t>& mean) {
+  static Packets code(const Batch& batch, const Buffer<int32_t>& values, const uint8_t* scale, const int16_t* mean, const uint8_t* inflation) {
     const Streams streams(batch);
     Buffer<uint64_t> size(static_cast<size_t>(batch.streams));
-    EncodeKernel kernel{streams.tables, streams.batch, values.get(), scale.get(), mean.get(), size.get(), nullptr, nullptr};
+    EncodeKernel kernel{streams.tables, streams.batch, values.get(), scale, mean, inflation, size.get(), nullptr, nullptr};
     const int blocks = ceil_div(batch.streams, kStreamsOfBlock);
     Machine::launch(kernel, blocks, kStreamsOfBlock, 0);
     std::vector<uint64_t> sizes(static_cast<size_t>(batch.streams));

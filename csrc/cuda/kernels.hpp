@@ -75,6 +75,7 @@ struct PredictedRows {
   const int32_t* values;
   uint8_t* scale;
   int16_t* mean;
+  uint8_t* inflation;  // zeros at first
   int32_t side_count, steps;
   GV_DEVICE uint8_t load(size_t row, int i) const {
     const int step = static_cast<int>(row % steps);
@@ -83,8 +84,10 @@ struct PredictedRows {
   GV_DEVICE void store(size_t row, int o, int32_t value) const {
     if (o == 0)
       scale[row] = static_cast<uint8_t>(predicted_scale(value));
-    else
+    else if (o == 1)
       mean[row] = static_cast<int16_t>(predicted_mean(value));
+    else
+      inflation[row] = static_cast<uint8_t>(predicted_inflation(value));
   }
 };
 
@@ -140,6 +143,7 @@ struct EncodeKernel {
   const int32_t* values;
   const uint8_t* scale;
   const int16_t* mean;
+  const uint8_t* inflation;  // or null
   uint64_t* size;
   uint8_t* bytes;
   const uint64_t* start;
@@ -166,7 +170,7 @@ struct EncodeKernel {
     for (int i = batch.counts[s]; i-- > 0;) {
       const size_t at = batch.at(s, i);
       SymbolList list;
-      put_integer(list, tables, scale[at], mean[at], values[at]);
+      put_integer(list, tables, {scale[at], mean[at], inflation == nullptr ? 0 : inflation[at]}, values[at]);
       while (list.count > 0) {
         const uint32_t symbol = list.symbol[--list.count];
         rans_push(x, symbol >> 16, (symbol & 0xffff) + 1, emit);
@@ -200,14 +204,14 @@ struct DecodeKernel {
       RansDecoder coder = packets.reader(s);
       for (int i = 0; i < batch.steps; ++i) {
         const size_t at = batch.at(s, i);
-        values[at] = i < batch.counts[s] ? get_integer(coder, tables, scale[at], mean[at]) : 0;
+        values[at] = i < batch.counts[s] ? get_integer(coder, tables, {scale[at], mean[at]}) : 0;
       }
       whole[s] = coder.finished();
     });
   }
 };
 
-// A stream a block: its threads run the network of a step together, one of them decodes. Shared: 2 × stride + kPredictedOutputs words.
+// A stream a block: its threads run the network of a step together, one of them decodes. Shared: 2 × stride + kMostOutputs words.
 struct PredictedDecodeKernel {
   LaplaceTables tables;
   Batch batch;
@@ -230,7 +234,7 @@ struct PredictedDecodeKernel {
       const uint8_t* known = side + batch.at(s, step) * side_count;
       group.each(net.inputs, [&](int i) { reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, row, step, i); });
       run_network<1>(group, net, now, next, 1, [&](int, int o, int32_t value) { model[o] = value; });
-      group.one([&] { row[step] = get_integer(coder, tables, predicted_scale(model[0]), predicted_mean(model[1])); });
+      group.one([&] { row[step] = get_integer(coder, tables, predicted(model, net.outputs)); });
     }
     group.one([&] { whole[s] = coder.finished(); });
   }

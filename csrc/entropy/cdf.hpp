@@ -4,6 +4,9 @@
 // distances of the value from the mean, nearest first (0, 1, -1, 2, -2 …), up to a radius beyond which a scale's tail
 // is lighter than 1/512; the last symbol is an escape, followed by an exp-Golomb code of what is left. Tables are made
 // by integer arithmetic alone, so they are the same on every machine. Every int32 can be coded with every table.
+//
+// Zero inflation: of a table's probability only about 2^(-i / 8) stays where it was, the rest goes to the value zero. So a value that
+// is mostly zero and far from it otherwise has a fitting table too.
 #pragma once
 
 #include "entropy/rans.hpp"
@@ -12,6 +15,7 @@ namespace gv {
 
 constexpr int kScales = 64;
 constexpr int kMeanSteps = 8;
+constexpr int kInflations = 128;
 constexpr int kLongestPrefix = 33;  // of an exp-Golomb code
 // Range coder symbols of one integer at most: its own, prefix, and the rest in groups of eight bits (its order is 7 at most).
 constexpr int kSymbolsOfInteger = 1 + kLongestPrefix + (kLongestPrefix + 7 + 7) / 8;
@@ -39,6 +43,36 @@ struct LaplaceTables {
 // Made at the first call.
 const LaplaceTables& laplace_tables();
 
+// A table: scale < kScales, mean in eighths, inflation < kInflations.
+struct TableChoice {
+  int scale = 0, mean = 0, inflation = 0;
+};
+
+// The edges of a chosen table, inflated.
+struct ChosenEdges {
+  const uint32_t* edge;
+  int centre;       // the integer nearest to the mean
+  int zero;         // symbol of the value zero
+  uint32_t kept;    // of 2^16
+  uint32_t moved;   // what the symbol of zero has more
+
+  GV_BOTH ChosenEdges(const LaplaceTables& tables, const TableChoice& choice) {
+    const int symbols = tables.scale[choice.scale].symbols;
+    centre = (choice.mean + 4) >> 3;
+    edge = tables.edge(choice.scale, choice.mean - 8 * centre + 4);
+    const int64_t index = centre < 0 ? -2 * static_cast<int64_t>(centre) - 1 : 2 * static_cast<int64_t>(centre);
+    zero = index < symbols - 1 ? static_cast<int>(index) : symbols - 1;
+    kept = static_cast<uint32_t>((16 - (choice.inflation & 7)) << 12) >> (choice.inflation >> 3);
+    const uint32_t free = kProbOne - static_cast<uint32_t>(symbols);  // each symbol keeps at least 1
+    moved = free - (free * kept >> 16);
+  }
+
+  GV_BOTH uint32_t operator()(int s) const {
+    const uint32_t least = static_cast<uint32_t>(s);
+    return least + ((edge[s] - least) * kept >> 16) + (s > zero ? moved : 0);
+  }
+};
+
 template <class Coder>
 GV_BOTH inline void put_raw(Coder& coder, int bits, uint64_t value) {
   while (bits > 0) {
@@ -61,17 +95,16 @@ GV_BOTH inline uint64_t get_raw(Coder& coder, int bits) {
   return value;
 }
 
-// Puts at most kSymbolsOfInteger symbols. scale < kScales; `coder` has RansEncoder's put().
+// Puts at most kSymbolsOfInteger symbols. `coder` has RansEncoder's put().
 template <class Coder>
-GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables, int scale, int mean, int32_t value) {
-  const ScaleTables& t = tables.scale[scale];
-  const int centre = (mean + 4) >> 3;  // the integer nearest to the mean
-  const uint32_t* edge = tables.edge(scale, mean - 8 * centre + 4);
-  const int64_t distance = static_cast<int64_t>(value) - centre;
+GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables, const TableChoice& choice, int32_t value) {
+  const ScaleTables& t = tables.scale[choice.scale];
+  const ChosenEdges edge(tables, choice);
+  const int64_t distance = static_cast<int64_t>(value) - edge.centre;
   const uint64_t index = static_cast<uint64_t>(distance > 0 ? 2 * distance - 1 : -2 * distance);
   const uint64_t escape = static_cast<uint64_t>(t.symbols) - 1;
-  const size_t s = static_cast<size_t>(index < escape ? index : escape);
-  coder.put(edge[s], edge[s + 1] - edge[s]);
+  const int s = static_cast<int>(index < escape ? index : escape);
+  coder.put(edge(s), edge(s + 1) - edge(s));
   if (index < escape) return;
   const uint64_t rest = index - escape + (uint64_t{1} << t.golomb);
   int bits = t.golomb;
@@ -82,17 +115,16 @@ GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables, int s
 
 // Any bytes decode to some value; what lies beyond int32 is clamped. `coder` has RansDecoder's peek() and advance().
 template <class Coder>
-GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables, int scale, int mean) {
-  const ScaleTables& t = tables.scale[scale];
-  const int centre = (mean + 4) >> 3;
-  const uint32_t* edge = tables.edge(scale, mean - 8 * centre + 4);
+GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables, const TableChoice& choice) {
+  const ScaleTables& t = tables.scale[choice.scale];
+  const ChosenEdges edge(tables, choice);
   const uint32_t point = coder.peek();
-  int s = 0;  // the symbol with edge[s] <= point < edge[s + 1]
+  int s = 0;  // the symbol with edge(s) <= point < edge(s + 1)
   for (int end = t.symbols; end - s > 1;) {
     const int middle = (s + end) / 2;
-    (edge[middle] <= point ? s : end) = middle;
+    (edge(middle) <= point ? s : end) = middle;
   }
-  coder.advance(edge[s], edge[s + 1] - edge[s]);
+  coder.advance(edge(s), edge(s + 1) - edge(s));
   uint64_t index = static_cast<uint64_t>(s);
   if (s + 1 == t.symbols) {
     int bits = t.golomb;
@@ -100,15 +132,15 @@ GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables, in
     index += (uint64_t{1} << bits | get_raw(coder, bits)) - (uint64_t{1} << t.golomb);
   }
   const int64_t distance = index & 1 ? static_cast<int64_t>(index / 2) + 1 : -static_cast<int64_t>(index / 2);
-  return static_cast<int32_t>(clamp<int64_t>(centre + distance, INT32_MIN, INT32_MAX));
+  return static_cast<int32_t>(clamp<int64_t>(edge.centre + distance, INT32_MIN, INT32_MAX));
 }
 
-inline void encode_integer(RansEncoder& coder, int scale, int mean, int32_t value) {
-  put_integer(coder, laplace_tables(), scale, mean, value);
+inline void encode_integer(RansEncoder& coder, const TableChoice& choice, int32_t value) {
+  put_integer(coder, laplace_tables(), choice, value);
 }
 
-inline int32_t decode_integer(RansDecoder& coder, int scale, int mean) {
-  return get_integer(coder, laplace_tables(), scale, mean);
+inline int32_t decode_integer(RansDecoder& coder, const TableChoice& choice) {
+  return get_integer(coder, laplace_tables(), choice);
 }
 
 }  // namespace gv

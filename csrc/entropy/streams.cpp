@@ -13,7 +13,7 @@ class CpuBackend final : public StreamBackend {
       RansEncoder coder;
       for (int i = 0; i < batch.counts[s]; ++i) {
         const size_t at = batch.at(s, i);
-        encode_integer(coder, scale[at], mean[at], values[at]);
+        encode_integer(coder, {scale[at], mean[at]}, values[at]);
       }
       append(packets, coder.finish());
     }
@@ -26,16 +26,16 @@ class CpuBackend final : public StreamBackend {
       RansDecoder coder = reader(packets, s);
       for (int i = 0; i < batch.counts[s]; ++i) {
         const size_t at = batch.at(s, i);
-        values[at] = decode_integer(coder, scale[at], mean[at]);
+        values[at] = decode_integer(coder, {scale[at], mean[at]});
       }
       whole[s] = coder.finished();
     }
   }
 
   Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side, int side_count, const int32_t* values) override {
-    const int inputs = network.inputs();
+    const int inputs = network.inputs(), outputs = network.outputs();
     std::vector<uint8_t> contexts(static_cast<size_t>(batch.steps) * inputs);
-    std::vector<int32_t> models(static_cast<size_t>(batch.steps) * kPredictedOutputs);
+    std::vector<int32_t> models(static_cast<size_t>(batch.steps) * outputs);
     Packets packets;
     for (int s = 0; s < batch.streams; ++s) {
       const int32_t* row = values + batch.at(s, 0);
@@ -43,7 +43,7 @@ class CpuBackend final : public StreamBackend {
         gather(side + batch.at(s, i) * side_count, side_count, row, i, inputs, contexts.data() + static_cast<size_t>(i) * inputs);
       network.forward(contexts.data(), batch.counts[s], models.data());
       RansEncoder coder;
-      for (int i = 0; i < batch.counts[s]; ++i) encode_integer(coder, predicted_scale(models[2 * i]), predicted_mean(models[2 * i + 1]), row[i]);
+      for (int i = 0; i < batch.counts[s]; ++i) encode_integer(coder, predicted(&models[static_cast<size_t>(i) * outputs], outputs), row[i]);
       append(packets, coder.finish());
     }
     return packets;
@@ -55,9 +55,9 @@ class CpuBackend final : public StreamBackend {
     std::fill_n(values, batch.at(batch.streams, 0), 0);
     std::vector<RansDecoder> coders;
     for (int s = 0; s < batch.streams; ++s) coders.push_back(reader(packets, s));
-    const int inputs = network.inputs();
+    const int inputs = network.inputs(), outputs = network.outputs();
     std::vector<uint8_t> contexts(static_cast<size_t>(batch.streams) * inputs);
-    std::vector<int32_t> models(static_cast<size_t>(batch.streams) * kPredictedOutputs);
+    std::vector<int32_t> models(static_cast<size_t>(batch.streams) * outputs);
     std::vector<int> active;
     for (int i = 0; i < batch.steps; ++i) {
       active.clear();
@@ -70,8 +70,8 @@ class CpuBackend final : public StreamBackend {
       network.forward(contexts.data(), static_cast<int>(active.size()), models.data());
       const int32_t* model = models.data();
       for (const int s : active) {
-        values[batch.at(s, i)] = decode_integer(coders[s], predicted_scale(model[0]), predicted_mean(model[1]));
-        model += kPredictedOutputs;
+        values[batch.at(s, i)] = decode_integer(coders[s], predicted(model, outputs));
+        model += outputs;
       }
     }
     for (int s = 0; s < batch.streams; ++s) whole[s] = coders[s].finished();

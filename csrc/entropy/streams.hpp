@@ -23,9 +23,9 @@ struct Packets {
   std::vector<uint64_t> start{0};
 };
 
-// A predicting network has the outputs (scale index, mean in eighths), both clamped, and these inputs: `side` activations of the
+// A predicting network has the outputs (scale index, mean in eighths, zero inflation or not), clamped, and these inputs: `side` activations of the
 // step, then the values before it, latest first, as activations around 64 (before the first value: 64).
-constexpr int kPredictedOutputs = 2;
+constexpr int kFewestOutputs = 2, kMostOutputs = 3;
 GV_BOTH inline uint8_t value_activation(int32_t value) { return static_cast<uint8_t>(clamp(value, -64, 63) + 64); }
 GV_BOTH inline uint8_t known_activation(uint8_t side) { return side < kMaxActivation ? side : static_cast<uint8_t>(kMaxActivation); }
 GV_BOTH inline uint8_t context(const uint8_t* side, int side_count, const int32_t* values, int step, int input) {
@@ -35,6 +35,10 @@ GV_BOTH inline uint8_t context(const uint8_t* side, int side_count, const int32_
 }
 GV_BOTH inline int predicted_scale(int32_t output) { return clamp(output, 0, kScales - 1); }
 GV_BOTH inline int predicted_mean(int32_t output) { return clamp(output, INT16_MIN, INT16_MAX); }
+GV_BOTH inline int predicted_inflation(int32_t output) { return clamp(output, 0, kInflations - 1); }
+GV_BOTH inline TableChoice predicted(const int32_t* output, int outputs) {
+  return {predicted_scale(output[0]), predicted_mean(output[1]), outputs < kMostOutputs ? 0 : predicted_inflation(output[2])};
+}
 
 // Arrays are dense, rows first: values, scale and mean (streams, steps), side (streams, steps, side_count), whole (streams).
 class StreamBackend {
@@ -45,7 +49,7 @@ class StreamBackend {
   virtual Packets encode(const Batch& batch, const int32_t* values, const uint8_t* scale, const int16_t* mean) = 0;
   // Values behind counts[s] become 0.
   virtual void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean, int32_t* values, uint8_t* whole) = 0;
-  // side_count <= network.inputs(), network.outputs() == kPredictedOutputs.
+  // side_count <= network.inputs(), network.outputs() is kFewestOutputs…kMostOutputs.
   virtual Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side, int side_count,
                                    const int32_t* values) = 0;
   virtual void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets, const uint8_t* side, int side_count,

@@ -14,7 +14,8 @@ namespace {
 gv::IntegerNetwork network(gvfuzz::Bytes& in, int inputs) {
   std::vector<gv::DenseLayer> layers;
   const int hidden = in.below(6) + 1;
-  for (const auto& [from, to, last] : {std::tuple{inputs, hidden, false}, std::tuple{hidden, gv::kPredictedOutputs, true}}) {
+  const int outputs = gv::kFewestOutputs + in.below(2);
+  for (const auto& [from, to, last] : {std::tuple{inputs, hidden, false}, std::tuple{hidden, outputs, true}}) {
     gv::DenseLayer layer;
     layer.inputs = from;
     layer.outputs = to;

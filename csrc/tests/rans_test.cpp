@@ -45,11 +45,11 @@ void integers(Random& random) {
       if (i == 0) value = INT32_MAX;
       if (i == 1) value = INT32_MIN;
       coded.push_back({mean, value});
-      gv::encode_integer(encoder, scale, mean, value);
+      gv::encode_integer(encoder, {scale, mean}, value);
     }
     const std::vector<uint8_t> bytes = encoder.finish();
     gv::RansDecoder decoder(bytes.data(), bytes.size());
-    for (const auto& [mean, value] : coded) EXPECT(gv::decode_integer(decoder, scale, mean) == value);
+    for (const auto& [mean, value] : coded) EXPECT(gv::decode_integer(decoder, {scale, mean}) == value);
     EXPECT(decoder.finished());
   }
 }
@@ -59,7 +59,7 @@ void arbitrary_bytes(Random& random) {
     std::vector<uint8_t> bytes(static_cast<size_t>(uniform(random, 0, 40)));
     for (uint8_t& b : bytes) b = static_cast<uint8_t>(turn % 5 == 0 ? 255 : uniform(random, 0, 255));
     gv::RansDecoder decoder(bytes.data(), bytes.size());
-    for (int i = 0; i < 200; ++i) gv::decode_integer(decoder, turn % gv::kScales, uniform(random, -32768, 32767));
+    for (int i = 0; i < 200; ++i) gv::decode_integer(decoder, {turn % gv::kScales, uniform(random, -32768, 32767), turn % gv::kInflations});
   }
 }
 

@@ -149,7 +149,7 @@ void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int st
     EXPECT(!good || b == sent);
   });
 
-  const gv::IntegerNetwork network = random_network(random, {c.side_count + uniform(random, 1, 6), uniform(random, 1, 50), 2});
+  const gv::IntegerNetwork network = random_network(random, {c.side_count + uniform(random, 1, 6), uniform(random, 1, 50), uniform(random, gv::kFewestOutputs, gv::kMostOutputs)});
   const gv::Packets predicted = kernels.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
   const gv::Packets also = plain.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
   EXPECT(predicted.bytes == also.bytes && predicted.start == also.start);

@@ -29,19 +29,20 @@ _HIDDEN = (64, 64)
 Run = Callable[[streams.Backend], Any]
 
 
-def predictor(rng: np.random.Generator, sizes: Sequence[int]) -> list[Layer]:
-    """A random network of these layers and two outputs, most of which are scales and means that tables are made for."""
+def predictor(rng: np.random.Generator, sizes: Sequence[int], outputs: int = 3) -> list[Layer]:
+    """A random network of these layers and 2 or 3 `outputs`, most of which are scales, means and inflations that tables are made for."""
     layers = []
-    for inputs, outputs in pairwise(sizes):
-        weight = rng.integers(-128, 128, (outputs, inputs)).astype(np.int8)
-        bias = rng.integers(-2000, 2000, outputs).astype(np.int32)
+    for inputs, count in pairwise(sizes):
+        weight = rng.integers(-128, 128, (count, inputs)).astype(np.int8)
+        bias = rng.integers(-2000, 2000, count).astype(np.int32)
         # About 60 for a sum of its usual size.
-        multiplier = np.full(outputs, int(60 * 2**16 / (5000 * inputs**0.5)) + 1, np.int32)
+        multiplier = np.full(count, int(60 * 2**16 / (5000 * inputs**0.5)) + 1, np.int32)
         layers.append(Layer(weight, bias, multiplier, 16))
-    weight = rng.integers(-128, 128, (2, sizes[-1])).astype(np.int8)
+    weight = rng.integers(-128, 128, (outputs, sizes[-1])).astype(np.int8)
     spread = 4000 * sizes[-1] ** 0.5
-    multiplier = (np.array([20, 60]) * 2**16 / spread).astype(np.int32) + 1
-    layers.append(Layer(weight, np.array([30 * spread / 20, 0], np.int32), multiplier, 16, -(2**15), 2**15 - 1))
+    multiplier = (np.array([20, 60, 20])[:outputs] * 2**16 / spread).astype(np.int32) + 1
+    bias = np.array([30 * spread / 20, 0, spread], np.int32)[:outputs]
+    layers.append(Layer(weight, bias, multiplier, 16, -(2**15), 2**15 - 1))
     return layers
 
 

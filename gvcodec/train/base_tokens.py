@@ -8,10 +8,8 @@ it, with the integer entropy network; `log.jsonl` has a line every few minutes: 
 
 Windows walk through clips (`token_material.Streams`): the state behind a frame, as the model itself decoded it, is where the next
 step begins, so the model meets its own drift although gradients go through a few frames only. Stages, by window-frames seen:
-motion from our block search as a target, where it gains, fades out over `flow_until`; the price of bits follows a rate that
-falls from `bits_first` to `bits_last` a window (dual ascent), and never rises while zeroing the tokens costs less than a
-decibel; perceptual losses of the small network on sub-crops from `perceptual_from` on. The learning rate falls with the root
-of what was seen, without an end.
+motion from our block search as a target, where it gains, fades out over `flow_until`; perceptual losses of the small network
+on sub-crops from `perceptual_from` on. The learning rate falls with the root of what was seen, without an end.
 """
 
 from __future__ import annotations
@@ -38,10 +36,11 @@ from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, write
+from gvcodec.structure.tokens.entropy import STEPS
 from gvcodec.structure.tokens.model import (
     LEAF,
     PATCH,
-    STEPS,
+    PRICE,
     WINDOW,
     Decoded,
     Found,
@@ -63,9 +62,6 @@ from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 
 #: Two windows side by side, or one above the other: what global layers need at least.
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
-#: Where the price begins, and the least: about what steps of motion are chosen by. And the most: bits of steps do not follow the
-#: price, so it would rise without an end.
-_FREE, _DEAR = 4e-6, 1e-5
 _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 
 
@@ -89,9 +85,6 @@ class Config:
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     walks: tuple[int, ...] = (12, 24, 48, 96)
     flow_until: int = 30_000
-    bits_first: float = 400.0
-    bits_last: float = 150.0
-    bits_until: int = 60_000
     perceptual_from: int = 12_000
     perceptual: float = 0.15
     threads: int = 2
@@ -211,7 +204,7 @@ class Trainer:
             weight_decay=0.01,
         )
         self.steps, self.seen, self.hours = 0, 0, 0.0
-        self.price, self.gain, self.elbo = _FREE, 0.0, 4096.0
+        self.gain, self.elbo = 0.0, 4096.0
         if (self.out / "state.pt").is_file():
             self._resume()
         material = Path(config.material)
@@ -241,19 +234,18 @@ class Trainer:
         saved = torch.load(self.out / "state.pt", map_location=self.device, weights_only=True)
         for name in ("model", "mean", "twin", "mean_twin", "optimizer"):
             getattr(self, name).load_state_dict(saved[name])
-        self.steps, self.seen, self.hours, self.price, self.gain, *rest = saved["counters"]
-        self.elbo = rest[0] if rest else self.elbo
+        self.steps, self.seen, self.hours, self.gain, self.elbo = saved["counters"]
 
     def save(self) -> None:
         """`state.pt`, to go on from, and the averaged model as streams name it."""
         names = ("model", "mean", "twin", "mean_twin", "optimizer")
         state = {name: getattr(self, name).state_dict() for name in names}
         state["sizes"] = self.sizes.as_dict()
-        state["counters"] = [self.steps, self.seen, self.hours, self.price, self.gain, self.elbo]
+        state["counters"] = [self.steps, self.seen, self.hours, self.gain, self.elbo]
         partial = self.out / "state.part"
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
-        write(self.out / NAME, self.mean, network_of(self.mean_twin), self.price, self.elbo)
+        write(self.out / NAME, self.mean, network_of(self.mean_twin), PRICE, self.elbo)
 
     def log(self, entry: dict[str, object]) -> None:
         line = {"seen": self.seen, "steps": self.steps, "processor_hours": round(self.hours, 3)} | entry
@@ -324,7 +316,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         supervised = max(0.0, 1 - self.seen / config.flow_until)
-        total, sums = torch.zeros((), device=self.device), {"pixel": 0.0, "bits": 0.0, "priced": 0.0, "flow": 0.0}
+        total, sums = torch.zeros((), device=self.device), {"pixel": 0.0, "bits": 0.0, "flow": 0.0}
         sums |= {"effort": 0.0, "copies": 0.0}
         for _ in range(length):
             now, _ = self._frames(slots, longest)
@@ -339,15 +331,14 @@ class Trainer:
                 flow = flow_error(decoded.motion, found.vectors, began.before, now)
                 loss = loss + 0.2 * supervised * flow
                 sums["flow"] += float(flow.detach().mean()) / length
-            factor = price_factor(slots.q.to(self.device))
-            loss = loss + self.price * factor * bits.mean(1)
-            missed = self._effort_error(effort, bits, decoded, now, counts, self.price * factor)
+            price = PRICE * price_factor(slots.q.to(self.device))
+            loss = loss + price * bits.mean(1)
+            missed = self._effort_error(effort, bits, decoded, now, counts, price)
             total = total + (loss.mean() + 0.01 * missed) / length
             sums["effort"] += float(missed.detach()) / length
             sums["pixel"] += float((off.detach() / (repeat + 1e-3)).mean()) / length
             sums["bits"] += float(bits.detach().mean()) / length
-            sums["priced"] += float((bits.detach().mean(1) * factor.sqrt()).mean()) / length
-            there = pays(began, decoded.state, now, self.price * factor[:, None] * bits.detach())
+            there = pays(began, decoded.state, now, price[:, None] * bits.detach())
             slots.state = with_copies(decoded.state, began, there)
             slots.remember(rounded, there)
             sums["copies"] += float((~there).float().mean()) / length
@@ -368,10 +359,9 @@ class Trainer:
                 None,
                 Streams(slots.streams.clips, config.batch, slots.streams.size, self.steps),
             )
-        self._price(sums["priced"])
         self.steps += 1
         self.seen += length * config.batch * 2
-        return sums | {"loss": float(total.detach()), "price": 1e6 * self.price, "zeroing": self.gain}
+        return sums | {"loss": float(total.detach()), "zeroing": self.gain}
 
     def _effort_error(
         self, effort: Tensor, bits: Tensor, decoded: Decoded, now: Picture, counts: Tensor, price: Tensor
@@ -416,14 +406,6 @@ class Trainer:
         gain = float((psnr(given, now) - psnr(zeroed, now)).mean())
         self.gain += 0.1 * (gain - self.gain)
 
-    def _price(self, bits: float) -> None:
-        """Dual ascent towards the rate that is due."""
-        c = self.config
-        due = c.bits_first * (c.bits_last / c.bits_first) ** min(1, self.seen / c.bits_until)
-        pull = 0.01 * max(-1.0, min(1.0, bits / due - 1))
-        if pull < 0 or self.gain > 1:
-            self.price = min(_DEAR, max(_FREE, self.price * math.exp(pull)))
-
     @torch.no_grad()
     def validate(self, frames: int = 6, most: int = 8, q: int = 32) -> None:
         """Held-out clips, the averaged model: PSNR-Y of repetition, of the model, without tokens, of the frame before moved
@@ -458,7 +440,7 @@ class Trainer:
             zeroed = self.mean.decode(tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
             plain = self.mean.decode(self.mean.searched(now, state, found, q).round(), full, state, q)
-            there = pays(state, decoded.state, now, self.price * price_factor(q) * bits[None])
+            there = pays(state, decoded.state, now, PRICE * price_factor(q) * bits[None])
             after = with_copies(decoded.state, state, there)
             shown = (state.before, after.before, zeroed.picture, decoded.moved, blocks, plain.picture)
             sums += [*(float(psnr(p, now)) for p in shown), float((bits * there[0]).mean())]

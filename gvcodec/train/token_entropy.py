@@ -2,7 +2,7 @@
 output.
 
 Activations of the twin are 0…1 for 0…127 there, its outputs the scale index and the mean (eighths
-there) of a Laplace table.
+there) of a Laplace table, and how much its zero is inflated.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import numpy as np
 from torch import nn
 
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
-from gvcodec.structure.tokens.twin import MEAN_RANGE, SCALE_RANGE, USUAL, Twin
+from gvcodec.structure.tokens.twin import INFLATION_RANGE, MEAN_RANGE, SCALE_RANGE, USUAL, Twin
 
 #: Of the requantisation: multipliers have up to so many bits.
 _SHIFT = 24
 
 
-def quantised(
-    layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0
-) -> Layer:
+def quantised(layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0) -> Layer:
     """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers; activations below
     0 and above 127 are cut."""
     weight, bias = (t.detach().double().cpu().numpy() for t in (layer.weight, layer.bias))
@@ -38,8 +36,8 @@ def quantised(
 
 def network_of(twin: Twin) -> list[Layer]:
     """The integer network of a twin."""
-    gain = np.array([SCALE_RANGE, 8 * MEAN_RANGE]) / MAX_ACTIVATION
-    last = quantised(twin.last, gain, np.array([USUAL, 0.0]) / MAX_ACTIVATION)
+    gain = np.array([SCALE_RANGE, 8 * MEAN_RANGE, INFLATION_RANGE]) / MAX_ACTIVATION
+    last = quantised(twin.last, gain, np.array([USUAL, 0.0, 0.0]) / MAX_ACTIVATION)
     return [
         quantised(twin.first),
         quantised(twin.second),

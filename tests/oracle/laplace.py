@@ -2,7 +2,7 @@
 
 Scale i (0…63) means a mean absolute deviation of 64 · 2^((i - 63) / 6); the mean comes in eighths. Symbols of a table
 are the distances from the integer nearest to the mean, 0, 1, -1, 2, -2 …, and an escape that an exp-Golomb code of the
-rest follows. Only integer arithmetic makes the tables. Speed: tests and tools only; the codec uses `_core.cdf_encode`.
+rest follows. Zero inflation i (0…127) leaves about 2^(-i / 8) of the probability, the rest goes to the value zero. Only integer arithmetic makes the tables. Speed: tests and tools only; the codec uses `_core.cdf_encode`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 
 from gvcodec.entropy.reference import PROB_ONE, RansDecoder, RansEncoder, clamp
 
-SCALES = 64
+SCALES, INFLATIONS = 64, 128
 _ONE = 1 << 32
 _LONGEST_PREFIX = 33
 # 2^32 · exp(-1 / (8 b)) of the six widest scales b; six steps down b is halved, so the value is squared.
@@ -66,13 +66,19 @@ def _distance(index: int) -> int:
     return index // 2 + 1 if index & 1 else -(index // 2)
 
 
-def _model(scale: int, mean: int) -> tuple[int, Table]:
+def _model(scale: int, mean: int, inflation: int) -> tuple[int, Table]:
     centre = (mean + 4) >> 3
-    return centre, table(scale, mean - 8 * centre)
+    plain = table(scale, mean - 8 * centre)
+    zero = min(-2 * centre - 1 if centre < 0 else 2 * centre, plain.escape)
+    kept = (16 - inflation % 8 << 12) >> inflation // 8
+    free = PROB_ONE - plain.escape - 1
+    moved = free - (free * kept >> 16)
+    edges = (s + ((edge - s) * kept >> 16) + (moved if s > zero else 0) for s, edge in enumerate(plain.edges))
+    return centre, Table(tuple(edges), plain.golomb)
 
 
-def encode_integer(coder: RansEncoder, scale: int, mean: int, value: int) -> None:
-    centre, model = _model(scale, mean)
+def encode_integer(coder: RansEncoder, scale: int, mean: int, value: int, inflation: int = 0) -> None:
+    centre, model = _model(scale, mean, inflation)
     distance = value - centre
     index = 2 * distance - 1 if distance > 0 else -2 * distance
     s = min(index, model.escape)
@@ -92,9 +98,9 @@ def encode_integer(coder: RansEncoder, scale: int, mean: int, value: int) -> Non
         bits -= n
 
 
-def decode_integer(coder: RansDecoder, scale: int, mean: int) -> int:
+def decode_integer(coder: RansDecoder, scale: int, mean: int, inflation: int = 0) -> int:
     """Any bytes decode to some value; what lies beyond int32 is clamped."""
-    centre, model = _model(scale, mean)
+    centre, model = _model(scale, mean, inflation)
     index = bisect_right(model.edges, coder.peek()) - 1
     coder.advance(model.edges[index], model.edges[index + 1] - model.edges[index])
     if index == model.escape:

@@ -9,23 +9,25 @@ from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer, forward
 from gvcodec.entropy.reference import RansDecoder, RansEncoder, clamp
-from oracle.laplace import SCALES, decode_integer, encode_integer
+from oracle.laplace import INFLATIONS, SCALES, decode_integer, encode_integer
 
 
-def predict(layers: Sequence[Layer], side: NDArray[np.uint8], before: Sequence[int]) -> tuple[int, int]:
-    """Scale index and mean of a step with the side information (n,), behind the values `before`."""
+def predict(layers: Sequence[Layer], side: NDArray[np.uint8], before: Sequence[int]) -> tuple[int, int, int]:
+    """Scale index, mean and zero inflation of a step with the side information (n,), behind the values `before`."""
     history = len(layers[0].weight[0]) - len(side)
     latest = [*reversed(before[-history:]), *[0] * history][:history] if history else []
     inputs = [*side.tolist(), *(clamp(value, -64, 63) + 64 for value in latest)]
-    scale, mean = forward(layers, np.array([inputs], np.uint8))[0].tolist()
-    return clamp(scale, 0, SCALES - 1), clamp(mean, -(1 << 15), (1 << 15) - 1)
+    scale, mean, *rest = forward(layers, np.array([inputs], np.uint8))[0].tolist()
+    inflation = clamp(rest[0], 0, INFLATIONS - 1) if rest else 0
+    return clamp(scale, 0, SCALES - 1), clamp(mean, -(1 << 15), (1 << 15) - 1), inflation
 
 
 def encode_stream(layers: Sequence[Layer], side: NDArray[np.uint8], values: Sequence[int]) -> bytes:
     """The packet of `values`; `side` (steps, n) has a row for each of them."""
     coder = RansEncoder()
     for step, value in enumerate(values):
-        encode_integer(coder, *predict(layers, side[step], values[:step]), value)
+        scale, mean, inflation = predict(layers, side[step], values[:step])
+        encode_integer(coder, scale, mean, value, inflation)
     return coder.finish()
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import MediaError
 from gvcodec.models import shipped_folders
+from gvcodec.structure.tokens.entropy import STEPS
 
 if TYPE_CHECKING:
     from gvcodec.structure.tokens.model import TokenModel
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 NAME = "tokens-1.safetensors"
 #: Numbers of tokens whose smallest regions are squares.
 _TREES = (2, 8, 32)
-#: As `model.STEPS`, here without torch.
-_STEPS = 10
 #: Bounds of what a file may ask for.
 _LIMITS = {"width": 1024, "heads": 32, "local": 16, "stages": 16, "expansion": 8, "tokens": 63, "channels": 64}
 _LIMITS |= {"memory": 64, "features": 256, "filters": 512, "borders": 64}
@@ -50,7 +49,7 @@ def read_sizes(path: Path) -> tuple[dict[str, int], float, float]:
         sizes, price, elbo = json.loads(metadata["tokens"]), float(metadata["price"]), float(metadata["elbo"])
         if set(sizes) != set(_LIMITS) or not all(type(v) is int and 0 < v <= _LIMITS[k] for k, v in sizes.items()):
             raise ValueError("sizes out of bounds")
-        if sizes["tokens"] not in _TREES or sizes["channels"] <= _STEPS:
+        if sizes["tokens"] not in _TREES or sizes["channels"] <= STEPS:
             raise ValueError("tokens that make no tree")
         if not (0 <= price < math.inf and 0 < elbo < math.inf):
             raise ValueError("price or elbo out of bounds")

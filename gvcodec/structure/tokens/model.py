@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from gvcodec._core import motion_search
 from gvcodec.structure.tokens import tree
+from gvcodec.structure.tokens.entropy import STEPS
 
 WINDOW, PATCH, CELL = 256, 16, 4
 SIDE = WINDOW // PATCH
@@ -42,8 +43,6 @@ PATCHES = SIDE * SIDE
 CELLS = PATCH // CELL
 #: Values of a patch: luma, then two of chroma.
 VALUES = PATCH * PATCH * 3 // 2
-#: Channels of a token that mean motion at first: its own step, and those of four quarters.
-STEPS = 10
 #: Cells along a leaf of the tree (4×4 pixels for 32 tokens), and values of a leaf made small: luma, two of chroma.
 LEAF_SIDE = 16
 LEAF = LEAF_SIDE * LEAF_SIDE * 3 // 2
@@ -209,8 +208,9 @@ class Found(NamedTuple):
     steps: Tensor
 
 
-#: A bit is worth so many sums of absolute differences at q 32, about as in an encoder of that rate.
-_STEP_PRICE = 40.0
+#: What a bit costs at q 32, in means of a window's differences (`windows_differ`), and in sums of absolute differences, 8-bit levels.
+PRICE = 5e-6
+_STEP_PRICE = PRICE * 255 * WINDOW**2
 
 
 def search(now: Tensor, before: Tensor, q: Tensor, tokens: int) -> Found:

@@ -111,9 +111,9 @@ def _errors(now: Tensor, before: Tensor, candidates: Tensor, at: Tensor) -> Tens
 
 
 def _bits(steps: Tensor) -> Tensor:
-    """About what a step (…, 2) costs."""
+    """About what a step (…, 2) costs, as the entropy network came to code it."""
     size = steps.abs().float()
-    return torch.where(size > 0, 3 + 2 * (size + 0.5).log2(), 0.15).sum(-1)
+    return torch.where(size > 0, 5.3 + 0.75 * (size + 0.5).log2(), 0.25).sum(-1)
 
 
 def choose(now: Tensor, before: Tensor, vectors: Tensor, price: Tensor, tokens: int) -> Tensor:
