@@ -37,6 +37,7 @@ from gvcodec.bitstream import (
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.structure import hashed
+from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Decoder(Shared):
     where its methods raise `UsageError`.
     """
 
+    @usual_torch()
     def __init__(
         self,
         header: SequenceHeader,

@@ -30,6 +30,7 @@ from gvcodec.errors import UsageError
 from gvcodec.sharing import Shared, in_turn
 from gvcodec.shifted import ShiftedEncoder
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
+from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _PEAK = 1023
@@ -62,6 +63,7 @@ class Encoder(Shared):
     Calls of several threads are made in turn. It does not follow into a child process made by `fork`.
     """
 
+    @usual_torch()
     def __init__(
         self,
         fmt: VideoFormat,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from gvcodec.errors import UsageError
+from gvcodec.torch_settings import usual_torch
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -27,6 +28,7 @@ _S = TypeVar("_S", bound="Shared")
 
 class Shared:
     """One thread at a time is in the methods that are marked `in_turn`; these may call each other.
+    What the program has set in torch does not reach them.
 
     In a child process they raise `UsageError`, unless the class `follows` into it.
     """
@@ -69,7 +71,7 @@ _forked = False
 def in_turn(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:
     @functools.wraps(method)
     def call(self: _S, *args: _P.args, **options: _P.kwargs) -> _R:
-        with self._turn:
+        with self._turn, usual_torch():
             return method(self, *args, **options)
 
     return call
@@ -84,7 +86,7 @@ def steps_in_turn(
     def call(self: _S, *args: _P.args, **options: _P.kwargs) -> Iterator[_R]:
         items = method(self, *args, **options)
         while True:
-            with self._turn:
+            with self._turn, usual_torch():
                 try:
                     item = next(items)
                 except StopIteration:

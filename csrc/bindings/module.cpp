@@ -119,6 +119,8 @@ void raise(const char* name, const char* what) {
 }  // namespace
 
 NB_MODULE(_core, m) {
+  // Objects of ours that live until the interpreter ends are no fault; the end of a worker is quiet.
+  nb::set_leak_warnings(false);
   m.doc() = "C++ core of gvcodec: range coder, entropy model, transform, motion, the KLT structure layer.";
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
     try {

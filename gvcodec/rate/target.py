@@ -25,6 +25,7 @@ from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
+from gvcodec.torch_settings import usual_torch
 
 if TYPE_CHECKING:
     from gvcodec.appearance.perceptual import Lpips
@@ -135,6 +136,7 @@ def encode_for(
     return dataclasses.replace(best, passes=number)
 
 
+@usual_torch()
 def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
     """LPIPS-VGG between decoded frames, painted where the file has an appearance layer, and the
     source, on a few frames."""
