@@ -91,10 +91,11 @@ GV_INLINE float exponential(float x) {
   p = p * f + 2.4022651e-1f;
   p = p * f + 6.9314718e-1f;
   p = p * f + 1.f;
-  int32_t bits, power;
+  // Unsigned: what is not a number overflows.
+  uint32_t bits, power;
   std::memcpy(&bits, &shifted, sizeof bits);
   std::memcpy(&power, &p, sizeof power);
-  power += static_cast<int32_t>(static_cast<uint32_t>(bits) << 23);
+  power += bits << 23;
   std::memcpy(&p, &power, sizeof p);
   return p;
 }
