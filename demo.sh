@@ -3,7 +3,10 @@
 
 given=()
 [ $# -eq 0 ] || given=("$(realpath -m -- "$1")")
-EXTRAS=appearance
+EXTRAS=demo
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 say "encoding and decoding"
-exec "$venv/bin/python" -m gvcodec.demo "${given[@]}"
+"$venv/bin/python" -m gvcodec.demo "${given[@]}"
+say "coding the same with x265 and SVT-AV1, at equal bytes"
+"$venv/bin/python" -m eval panels out/demo.png --source "${given[0]:-out/demo.y4m}" --stream out/demo.bin --decoded out/demo.mkv
+say "the picture is out/demo.png"

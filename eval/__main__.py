@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     made = commands.add_parser("weights", help="make the weight files of LPIPS and DISTS from the original packages")
     made.add_argument("dir", type=Path, nargs="?", default=Path.home() / ".cache/gvcodec/metrics", metavar="DIR")
     _add_loop(commands.add_parser("loop", help="a clip, gvcodec, x265 and SVT-AV1 at equal bytes, as a looping picture"))
+    _add_panels(commands.add_parser("panels", help="one frame of a clip, gvcodec, x265 and SVT-AV1 at equal bytes"))
     options = parser.parse_args(arguments)
     try:
         run = {
@@ -95,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
             "player": _player,
             "weights": _weights,
             "loop": _loop,
+            "panels": _panels,
         }
         return run[options.command](options)
     except EvalError as error:
@@ -116,6 +118,20 @@ def _loop(options: argparse.Namespace) -> int:
     from eval import loop
 
     print("\n".join(loop.make(options.output, options.video, options.q, options.tune_steps)))
+    return 0
+
+
+def _add_panels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", type=Path, metavar="OUT.png")
+    parser.add_argument("--source", type=Path, required=True, metavar="VIDEO")
+    parser.add_argument("--stream", type=Path, required=True, metavar="FILE", help="what gvcodec made of it")
+    parser.add_argument("--decoded", type=Path, required=True, metavar="VIDEO", help="the stream, decoded")
+
+
+def _panels(options: argparse.Namespace) -> int:
+    from eval import panels
+
+    print("\n".join(panels.make(options.output, options.source, options.stream, options.decoded)))
     return 0
 
 

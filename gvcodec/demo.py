@@ -6,8 +6,8 @@ perspective, a drifting balloon, shadows of clouds.
 
     python -m gvcodec.demo [VIDEO] [--out DIR]
 
-encodes the clip (or VIDEO), decodes it in a second process, prints size, ratio, bpp and PSNR and
-saves source and decoded picture side by side.
+encodes the clip (or VIDEO), decodes it in a second process and prints size, ratio, bpp and PSNR.
+`demo.sh` then has `python -m eval panels` put a frame of it beside those of other codecs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import GvcodecError, MediaError
-from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.media.planes import planes_from_rgb, rgb_matrix
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
-from gvcodec.media.writer import open_writer, png
+from gvcodec.media.writer import open_writer
 from gvcodec.messages import counted
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import Colour, VideoFormat
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
 RATE = Fraction(24)
@@ -220,9 +220,7 @@ def _run(video: str | None, out: Path) -> None:
     _gvcodec("decode", stream, painted, "-y", "--lossless")
     _gvcodec("decode", stream, loop, "-y", "--lossless", "--fidelity")
     facts = json.loads(_gvcodec("info", stream, "--json"))
-    middle, psnr_painted = _compare(source, painted, facts["frames"] // 2)
-    psnr_loop = _compare(source, loop, 0)[1]
-    (out / "demo.png").write_bytes(png(rgb_from_planes(middle, clip_format().colour)))
+    psnr_painted, psnr_loop = (_psnr(source, decoded) for decoded in (painted, loop))
     raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
     print(
         f"source          {facts['width']}×{facts['height']}, {counted(facts['frames'], 'frame')}, {raw} bytes as raw 8-bit 4:2:0"
@@ -241,7 +239,6 @@ def _run(video: str | None, out: Path) -> None:
     print(
         f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded ({painted})"
     )
-    print(f"side by side    {out / 'demo.png'} (source, decoded)")
 
 
 def _gvcodec(*arguments: object) -> str:
@@ -257,21 +254,16 @@ def _gvcodec(*arguments: object) -> str:
     return done.stdout
 
 
-def _compare(source: str, decoded: Path, number: int) -> tuple[Planes, float]:
-    """Source and decoded frame `number` side by side (in the demo clip's colours), and mean PSNR-Y
-    in dB over all frames."""
+def _psnr(source: str, decoded: Path) -> float:
+    """Mean PSNR-Y in dB over all frames."""
     values: list[float] = []
-    pair: NDArray[np.uint8] | None = None
     with VideoReader(source) as left, VideoReader(decoded) as right:
-        for index, (a, b) in enumerate(zip(left, right, strict=False)):
+        for a, b in zip(left, right, strict=False):
             mse = float(np.mean((a.planes[0].astype(float) - b.planes[0]) ** 2))
             values.append(10 * np.log10(_PEAK**2 / max(mse, 1e-3)))
-            if index == number:
-                both = [rgb_from_planes(f.planes, left.format.colour) for f in (a, b)]
-                pair = np.concatenate(both, axis=1)
-    if pair is None:
-        raise MediaError(f"{decoded}: holds no frame {number}")
-    return planes_from_rgb(pair), float(np.mean(values))
+    if not values:
+        raise MediaError(f"{decoded}: holds no frame")
+    return float(np.mean(values))
 
 
 if __name__ == "__main__":
