@@ -19,8 +19,7 @@ from tqdm import tqdm
 from eval.codecs import ENDLESS, Codec, Options, resolve
 from eval.encoding import encode
 from eval.metrics import METRICS, looked_at
-from eval.report import png, standalone
-from eval.report.svg import OWN_COLOURS, Series, chart
+from eval.report.plot import OWN_COLOURS, Chart, Series
 from eval.report.tables import markdown
 from eval.runs import Plan, make_run, rate_search
 from eval.tools import EvalError, read_json, write_bytes, write_json, write_text
@@ -177,6 +176,7 @@ def _draw(path: Path, title: str, label: str, points: list[tuple[float, list[dic
         )
         for name, colour in zip(JUDGED, OWN_COLOURS, strict=False)
     ]
-    picture = standalone(chart(title, series, label, "change against loop frames at equal bytes / %", legend=True))
-    write_text(path.with_suffix(".svg"), picture + "\n")
-    write_bytes(path.with_suffix(".png"), png(picture))
+    effect = "change against loop frames at equal bytes / %"
+    chart = Chart(title, series, label, effect, legend=True)
+    write_text(path.with_suffix(".svg"), chart.svg() + "\n")
+    write_bytes(path.with_suffix(".png"), chart.png())

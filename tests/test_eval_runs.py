@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
 from eval.report import card, figures, page
-from eval.report.data import Results
+from eval.report.data import Results, plain
+from eval.report.plot import Chart, Series
 from eval.runs import Plan, _curve_key
 from eval.tools import EvalError, ffmpeg_version
 
@@ -229,12 +231,36 @@ def test_report_is_made_from_jsons_alone(results):
     assert "| against |" in short.read_text() and "results:begin" not in short.read_text()
     short.write_text("<!-- summary:begin --><!-- summary:end -->")
     run_eval("report", copy, "--readme", short)
-    assert "| against |" in short.read_text() and "fidelity" not in short.read_text()
+    assert "| against |" in short.read_text()
+    assert not re.search("fidelity|base frames", short.read_text())
     short.write_text("no marks")
     assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1).stderr
     assert short.read_text() == "no marks"
     run_eval("report", copy, "--charts", results / "charts")
     assert [p.name for p in (results / "charts").iterdir()] == ["psnr_y.svg"]
+
+
+def test_names_of_rows_are_words():
+    assert plain("gvcodec base vvc tune 60steps, rendered") == (
+        "gvcodec, H.266 base (60 steps of tuning), painted"
+    )
+    assert plain("gvcodec tune off, fidelity") == "gvcodec, AV1 base (tune off), base frames"
+    assert plain("gvcodec base klt tune off base-q") == "gvcodec, klt base (tune off base-q)"
+    assert plain("x265 low delay") == "x265 low delay"
+
+
+def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
+    ours = Series("a<b", "ours & theirs", [(0.01, 1), (0.02, 5)], "#d7263d", "6 4", "diamond")
+    chart = Chart("A > B", [ours], "x", "y", True, (0.01, 0.02), legend=True)
+    text = chart.svg()
+    assert text == chart.svg() and chart.png() == chart.png()
+    tree = ElementTree.fromstring(text)
+    space = "{http://www.w3.org/2000/svg}"
+    groups = [g for g in tree.iter(f"{space}g") if g.get("class") == "series"]
+    assert {g.get("data-key") for g in groups} == {"a<b"}
+    notes = [t.text for g in groups for t in g.iter(f"{space}title")]
+    assert notes == ["ours & theirs\n0.01: 1", "ours & theirs\n0.02: 5"]
+    assert "no points" in Chart("A", [], "x", "y").svg()
 
 
 def test_published_points_have_axes_of_their_own():
@@ -332,7 +358,7 @@ window.addEventListener("load", () => {
   result.sizes = pictures.map((picture) => picture.naturalWidth);
   const visible = [...document.querySelectorAll("[data-chart]")].filter((f) => !f.hidden);
   result.charts = visible.length;
-  result.lines = visible[0].querySelectorAll("polyline").length;
+  result.lines = visible[0].querySelectorAll(".series").length;
   document.querySelector('[data-metric="flicker"]').click();
   result.metric = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden).dataset.chart;
   const before = document.getElementById("over").style.clipPath, slider = document.getElementById("slider");

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eval.report import blind, card, figures, page, tables
 from eval.report.data import load
-from eval.tools import EvalError, fill_marks, write_bytes, write_text
+from eval.tools import fill_marks, write_bytes, write_text
 
 
 def make(
@@ -28,11 +28,11 @@ def make(
     write_text(folder / "tables" / "points.csv", tables.points_csv(results))
     write_text(folder / "tables" / "bd.csv", tables.bd_csv(results))
     for metric in results.metrics:
-        picture = standalone(figures.rd_chart(results, metric, legend=True))
-        write_text(folder / "figures" / f"{metric.name}.svg", picture + "\n")
-        write_bytes(folder / "figures" / f"{metric.name}.png", png(picture))
+        chart = figures.rd(results, metric, legend=True)
+        write_text(folder / "figures" / f"{metric.name}.svg", picture := chart.svg() + "\n")
+        write_bytes(folder / "figures" / f"{metric.name}.png", chart.png())
         if charts is not None and metric.name in tables.HEADLINE:
-            write_text(charts / f"{metric.name}.svg", picture + "\n")
+            write_text(charts / f"{metric.name}.svg", picture)
     write_text(folder / "report.html", page.page(results))
     if unnamed := blind.page(results, seed):
         write_text(folder / "blind.html", unnamed)
@@ -48,23 +48,3 @@ def make(
     if checkpoint is not None:
         card.describe(results, checkpoint)
     return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"
-
-
-def standalone(svg: str) -> str:
-    """A chart with the few styles that the page otherwise gives it, and a white ground."""
-    style = "<style>.ink{fill:#1c2330}.faint{fill:#6b7485}.grid{stroke:#dfe3ea}</style><rect width='100%' height='100%' fill='#fff'/>"
-    head, rest = svg.split(">", 1)
-    return f"{head}>{style}{rest}"
-
-
-def png(svg: str) -> bytes:
-    """A chart at twice its nominal size, with a typeface that comes along (machines may have none)."""
-    try:
-        import matplotlib
-        import resvg_py
-    except ImportError:
-        raise EvalError("resvg-py and matplotlib are not installed: pip install 'gvcodec[eval]'") from None
-    typeface = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return resvg_py.svg_to_bytes(
-        svg_string=svg, zoom=2, skip_system_fonts=True, font_files=[str(typeface)], sans_serif_family="DejaVu Sans"
-    )

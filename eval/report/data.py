@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,25 @@ from eval.tools import EvalError, read_json
 
 #: Clips with fewer frames are shown, but not averaged: their one intra frame would dominate.
 HEADLINE_FRAMES = 48
+
+
+#: What gvcodec's two outputs and its bases are called where people read of them.
+OUTPUTS = {"rendered": "painted", "fidelity": "base frames"}
+_BASES = {"av1": "AV1", "hevc": "H.265", "vvc": "H.266"}
+
+
+def plain(label: str) -> str:
+    """A row's name in words: "gvcodec base vvc tune 60steps, rendered" is "gvcodec, H.266 base (60
+    steps of tuning), painted". Other codecs' stay."""
+    if label.split(",")[0].split()[:1] != ["gvcodec"]:
+        return label
+    settings, _, output = label.removeprefix("gvcodec").partition(", ")
+    base = re.search(r" base (\w+)", settings)
+    rest = settings.replace(base[0], "", 1) if base else settings
+    rest = re.sub(r"tune (\d+)steps", r"\1 steps of tuning", rest).strip()
+    name = base[1] if base else "av1"
+    words = f"gvcodec, {_BASES.get(name, name)} base" + (f" ({rest})" if rest else "")
+    return f"{words}, {OUTPUTS.get(output, output)}" if output else words
 
 
 @dataclass
@@ -98,7 +118,7 @@ def load(folder: Path) -> Results:
                 results.source_change[curve["clip"]["name"]] = curve["change"]
             continue
         clip, row = curve["clip"], curve["codec"]["name"]
-        results.rows[row] = curve["codec"]
+        results.rows[row] = curve["codec"] | {"label": plain(curve["codec"]["label"])}
         profiles.add(curve.get("profile", ""))
         points: dict[float, dict[str, Any] | None] = {}
         for target, point in curve["targets"].items():

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from eval.metrics import Metric
-from eval.report.data import Results
+from eval.report.data import OUTPUTS, Results
+from eval.report.plot import Chart, Series, styles
 from eval.report.published import anchors
-from eval.report.svg import Series, chart, styles
 
 RATE_TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 MEAN = "mean"
 
 
 def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> str:
+    """`rd` as SVG text."""
+    return rd(results, metric, clip, legend).svg()
+
+
+def rd(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> Chart:
     """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on every headline clip, and what the profile's
     paper prints for these clips."""
     look = styles(results.rows)
@@ -29,7 +34,7 @@ def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = 
         series.append(Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes))
     where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
     title = f"{metric.marked}, {where}"
-    return chart(title, series, "bits per pixel", _label(metric), log_x=True, x_ticks=RATE_TICKS, legend=legend)
+    return Chart(title, series, "bits per pixel", _label(metric), True, RATE_TICKS, legend=legend)
 
 
 def published_chart(metric: Metric) -> str:
@@ -39,7 +44,8 @@ def published_chart(metric: Metric) -> str:
         notes = [f"published, HEVC Class B\n{x:.4f} bpp: {y}" for x, y in points]
         series.append(Series("published", name, points, "#9a9a9a", "2 4", "hollow", notes))
     title = f"{metric.label} as papers print it: other clips (HEVC Class B), other machines"
-    return chart(title, series, "bits per pixel", _label(metric), log_x=True, x_ticks=RATE_TICKS) if series else ""
+    chart = Chart(title, series, "bits per pixel", _label(metric), True, RATE_TICKS)
+    return chart.svg() if series else ""
 
 
 def _label(metric: Metric) -> str:
@@ -61,9 +67,9 @@ def bits_chart(results: Results, clip: str, target: float) -> str:
         seen.add(stream)
         points = [(float(i), 8.0 * size) for i, size in enumerate(run["frame_bytes"])]
         colour, dash, _ = look[row]
-        label = codec["label"].removesuffix(f", {codec['output']}") if codec["output"] else codec["label"]
+        label = codec["label"].removesuffix(f", {OUTPUTS.get(codec['output'])}")
         series.append(
             Series(row, label, points, colour, dash, "none", [f"frame {i:.0f}: {b:.0f} bits" for i, b in points])
         )
     title = f"{clip}, ≈ {target} bpp"
-    return chart(title, series, "frame in coding order", "bits", log_y=True)
+    return Chart(title, series, "frame in coding order", "bits", log_y=True).svg()

@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.report import blind, figures, tables
 from eval.report.data import Results
-from eval.report.svg import styles
+from eval.report.plot import styles
 from eval.report.visual import shots
 
 _UNNAMED = " The same pictures in pairs without names, for an unbiased eye: <code>blind.html</code> beside this page."
