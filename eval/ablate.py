@@ -1,10 +1,11 @@
 """What each tool of the klt structure layer is worth: BD-rate in PSNR-Y of leaving it out.
 
-The middle of every clip is coded at a few q with all tools, then without one tool at a time; positive = bits that the tool
-saves. Rate is that of the packets, PSNR-Y that of decoded frames; AQ, which is not made for PSNR, is also judged by
-LPIPS-VGG on some frames. Two rows are of another kind: without deblocking no
-decoder exists, so the encoder's own loop frames count; static tables (`eval.experiments.static_tables`) are ideal code lengths
-for the packets of the low-delay encoder, against the real bytes of these.
+The middle of every clip is coded at a few q with all tools, then without one tool at a time;
+positive = bits that the tool saves. Rate is that of the packets, PSNR-Y that of decoded frames; AQ,
+which is not made for PSNR, is also judged by LPIPS-VGG on some frames. Two rows are of another
+kind: without deblocking no decoder exists, so the encoder's own loop frames count; static tables
+(`eval.experiments.static_tables`) are ideal code lengths for the packets of the low-delay encoder,
+against the real bytes of these.
 """
 
 from __future__ import annotations
@@ -69,15 +70,23 @@ def middle(clip: Clip) -> list[Planes]:
 
 
 def curve(
-    frames: list[Planes], tools: KltTools, qs: Sequence[int], *metrics: Metric, model: Path | None = None
+    frames: list[Planes],
+    tools: KltTools,
+    qs: Sequence[int],
+    *metrics: Metric,
+    model: Path | None = None,
 ) -> list[Curve]:
-    """(bpp, quality) for each q, for each metric; `model`: another than the one that is encoded with."""
+    """(bpp, quality) for each q, for each metric; `model`: another than the one that is encoded
+    with."""
     height, width = frames[0][0].shape
     points: list[Curve] = [[] for _ in metrics]
     for q in qs:
         encoder = KltEncoder(width, height, q, scene_cut=False, threads=1, tools=tools, model=model)
         coded = [*(encoder.send(planes) for planes in frames), encoder.flush()]
-        packets, shown = [p for c in coded for p in c.packets], [loop for c in coded for loop in c.loops]
+        packets, shown = (
+            [p for c in coded for p in c.packets],
+            [loop for c in coded for loop in c.loops],
+        )
         if tools.deblock:
             decoder = KltDecoder(width, height, threads=1, model=model)
             shown = [decoder.send(p.payload, p.keyframe)[0] for p in packets]
@@ -87,7 +96,9 @@ def curve(
     return points
 
 
-def static_delta(frames: list[Planes], trained: dict[int, dict[tuple[int, bool], Tables]]) -> float | None:
+def static_delta(
+    frames: list[Planes], trained: dict[int, dict[tuple[int, bool], Tables]]
+) -> float | None:
     """BD-rate of static tables against the real bytes of the low-delay encoder."""
     height, width = frames[0][0].shape
     (plain,) = curve(frames, KltTools(), list(trained), psnr_y)
@@ -99,7 +110,8 @@ def static_delta(frames: list[Planes], trained: dict[int, dict[tuple[int, bool],
 
 
 def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) -> str:
-    """Measures, writes `ablation.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
+    """Measures, writes `ablation.json` and `.md` below `out`; returns the Markdown. Raises
+    EvalError."""
     from gvcodec.appearance.perceptual import find_weights
 
     paths = sorted(train.glob("*.mp4"))[::EVERY]
@@ -108,7 +120,9 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
     if len(qs) < 3:
         raise EvalError("--q: three or more are needed for a BD-rate")
     trained = {q: count_clips(read_clips(paths, TRAIN_FRAMES, *SIZE), q) for q in qs}
-    deltas: dict[str, list[float | None]] = {name: [] for name in (*WITHOUT, AQ_VGG, NETWORK, STATIC)}
+    deltas: dict[str, list[float | None]] = {
+        name: [] for name in (*WITHOUT, AQ_VGG, NETWORK, STATIC)
+    }
     for clip in tqdm(clips, unit="clip", disable=None):
         frames = middle(clip)
         vgg = [distance(clip, "lpips_vgg", VGG_EVERY)] if find_weights() else []
@@ -122,7 +136,10 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
         (test,) = curve(frames, ALL, qs, psnr_y, model=model_path().with_name("klt-1.safetensors"))
         deltas[NETWORK].append(bd_rate(anchor, test, True).percent)
         deltas[STATIC].append(static_delta(frames, trained))
-    write_json(out / "ablation.json", {"clips": [c.describe() for c in clips], "q": list(qs), "percent": deltas})
+    write_json(
+        out / "ablation.json",
+        {"clips": [c.describe() for c in clips], "q": list(qs), "percent": deltas},
+    )
     text = _markdown(clips, qs, deltas)
     write_text(out / "ablation.md", text + "\n")
     return text
@@ -130,12 +147,16 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
 
 def psnr_y(source: list[Planes], shown: list[Planes]) -> float:
     """Mean over the frames, dB."""
-    errors = [float(np.mean((a[0].astype(np.float64) - b[0]) ** 2)) for a, b in zip(source, shown, strict=True)]
+    errors = [
+        float(np.mean((a[0].astype(np.float64) - b[0]) ** 2))
+        for a, b in zip(source, shown, strict=True)
+    ]
     return fmean(10 * np.log10(1023**2 / max(error, 1e-3)) for error in errors)
 
 
 def distance(clip: Clip, name: str, every: int) -> Metric:
-    """LPIPS or DISTS of 10-bit frames, rounded to what the clip has, mean over one frame in `every`. Raises EvalError where its weights are missing."""
+    """LPIPS or DISTS of 10-bit frames, rounded to what the clip has, mean over one frame in
+    `every`. Raises EvalError where its weights are missing."""
     import torch
 
     module = network(name, "cpu")
@@ -145,7 +166,10 @@ def distance(clip: Clip, name: str, every: int) -> Metric:
 
     def measure(source: list[Planes], shown: list[Planes]) -> float:
         with torch.no_grad():
-            return fmean(float(module(tensor(shown[i]), tensor(source[i]))) for i in sample(len(source), every))
+            return fmean(
+                float(module(tensor(shown[i]), tensor(source[i])))
+                for i in sample(len(source), every)
+            )
 
     return measure
 
@@ -168,10 +192,14 @@ def _markdown(clips: list[Clip], qs: Sequence[int], deltas: dict[str, list[float
     header = ["bits more without", "mean", *(clip.name for clip in clips)]
     frames = sorted({clip.raw.frames for clip in clips})
     note = (
-        f"BD-rate in PSNR-Y over {RANGE[0]}–{RANGE[1]} bpp, q {', '.join(map(str, qs))}, middle {SIZE[0]}×{SIZE[1]} of the first "
-        f"{' to '.join(map(str, dict.fromkeys((frames[0], frames[-1]))))} frames, one key frame, bytes of the packets, PSNR-Y of "
-        "decoded frames (without deblocking, which no decoder goes without, of the encoder's). Static tables: ideal code length "
+        f"BD-rate in PSNR-Y over {RANGE[0]}–{RANGE[1]} bpp, q {', '.join(map(str, qs))}, middle "
+        f"{SIZE[0]}×{SIZE[1]} of the first "
+        f"{' to '.join(map(str, dict.fromkeys((frames[0], frames[-1]))))} frames, one key frame, "
+        f"bytes of the packets, PSNR-Y of "
+        "decoded frames (without deblocking, which no decoder goes without, of the encoder's). "
+        "Static tables: ideal code length "
         "with tables from training clips, against real bytes, low delay. "
-        f"† One frame in {VGG_EVERY}; AQ's strength was chosen by it, on training clips.{stand_in(clips)}"
+        f"† One frame in {VGG_EVERY}; AQ's strength was chosen by it, on training "
+        f"clips.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"

@@ -1,8 +1,9 @@
 """Bjøntegaard delta rate inside the project's rate range, with its uncertainty over sequences.
 
-Curves are points (bpp, metric). Each is cut to 0.005…0.08 bpp by Akima interpolation of the metric over log rate, made
-strictly monotone (a point that costs more and is no better is left out), and compared by package `bjontegaard` (Akima)
-over the metric range both have in common. Negative = the test codec needs fewer bits.
+Curves are points (bpp, metric). Each is cut to 0.005…0.08 bpp by Akima interpolation of the metric
+over log rate, made strictly monotone (a point that costs more and is no better is left out), and
+compared by package `bjontegaard` (Akima) over the metric range both have in common. Negative = the
+test codec needs fewer bits.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ Curve = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Delta:
-    """BD-rate in percent, or None where the curves share no quality; `overlap` is the shared part of the quality both
-    cover together (0…1)."""
+    """BD-rate in percent, or None where the curves share no quality; `overlap` is the shared part
+    of the quality both cover together (0…1)."""
 
     percent: float | None
     overlap: float
 
 
-def clip_curve(curve: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE) -> list[tuple[float, float]]:
-    """The curve inside `limits` (bpp) as (log10 bpp, quality), quality rising strictly; distances are negated."""
+def clip_curve(
+    curve: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE
+) -> list[tuple[float, float]]:
+    """The curve inside `limits` (bpp) as (log10 bpp, quality), quality rising strictly; distances
+    are negated."""
     sign = 1.0 if higher_is_better else -1.0
     by_rate = dict(sorted((math.log10(bpp), sign * value) for bpp, value in curve))
     points = list(by_rate.items())
@@ -41,7 +45,9 @@ def clip_curve(curve: Curve, higher_is_better: bool, limits: tuple[float, float]
     inside = [p for p in points if low <= p[0] <= high]
     if len(points) >= 2:
         for edge in (math.log10(limits[0]), math.log10(limits[1])):
-            if points[0][0] < edge < points[-1][0] and not any(abs(p[0] - edge) < math.log10(_SLACK) for p in inside):
+            if points[0][0] < edge < points[-1][0] and not any(
+                abs(p[0] - edge) < math.log10(_SLACK) for p in inside
+            ):
                 inside.append((edge, _interpolate(points, edge)))
     rising: list[tuple[float, float]] = []
     for rate, quality in sorted(inside):
@@ -59,7 +65,9 @@ def _interpolate(points: list[tuple[float, float]], at: float) -> float:
     return float(Akima1DInterpolator(rates, qualities)(at))
 
 
-def bd_rate(anchor: Curve, test: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE) -> Delta:
+def bd_rate(
+    anchor: Curve, test: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE
+) -> Delta:
     """BD-rate of `test` against `anchor` in percent."""
     try:
         import bjontegaard
@@ -81,7 +89,8 @@ def bd_rate(anchor: Curve, test: Curve, higher_is_better: bool, limits: tuple[fl
 
 
 def bootstrap(values: Sequence[float], draws: int = 10000) -> tuple[float, float] | None:
-    """95 % percentile interval of the mean over sequences (seed fixed), None for fewer than three."""
+    """95 % percentile interval of the mean over sequences (seed fixed), None for fewer than
+    three."""
     if len(values) < 3:
         return None
     data = np.asarray(values)

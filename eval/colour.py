@@ -1,7 +1,8 @@
 """Planar 4:2:0 to RGB in [0, 1] and back, by a clip's own matrix and range.
 
-Chroma is brought to full resolution by linear interpolation at its real position (H.264/H.265 default siting: on even
-luma columns, midway between luma rows). RGB is clipped to [0, 1] and not rounded.
+Chroma is brought to full resolution by linear interpolation at its real position (H.264/H.265
+default siting: on even luma columns, midway between luma rows). RGB is clipped to [0, 1] and not
+rounded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 Picture = NDArray[np.float32]
 
 #: Matrix coefficients as in H.273: name for ffmpeg, K_r, K_b.
-MATRICES = {1: ("bt709", 0.2126, 0.0722), 6: ("smpte170m", 0.299, 0.114), 9: ("bt2020nc", 0.2627, 0.0593)}
+MATRICES = {
+    1: ("bt709", 0.2126, 0.0722),
+    6: ("smpte170m", 0.299, 0.114),
+    9: ("bt2020nc", 0.2627, 0.0593),
+}
 
 
 def upsample_chroma(plane: NDArray[Any], height: int, width: int) -> Picture:
@@ -42,23 +47,32 @@ def to_rgb(planes: Planes, matrix: int, full_range: bool, depth: int) -> Picture
 
 
 def to_planes(rgb: Picture, matrix: int, full_range: bool) -> Planes:
-    """(3, H, W) in [0, 1] → 8-bit 4:2:0 planes; chroma is filtered to its position before it is thinned out."""
+    """(3, H, W) in [0, 1] → 8-bit 4:2:0 planes; chroma is filtered to its position before it is
+    thinned out."""
     _, kr, kb = MATRICES[matrix]
     r, g, b = rgb
     y = kr * r + (1 - kr - kb) * g + kb * b
     luma_zero, luma_span, chroma_zero, chroma_span = _levels(full_range, 8)
     halves = []
     for difference in ((b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))):
-        even = np.pad(difference, ((0, difference.shape[0] % 2), (0, difference.shape[1] % 2)), mode="edge")
+        even = np.pad(
+            difference, ((0, difference.shape[0] % 2), (0, difference.shape[1] % 2)), mode="edge"
+        )
         rows = (even[::2] + even[1::2]) / 2
         left, right = np.pad(rows, ((0, 0), (1, 0)), mode="edge")[:, :-1:2], rows[:, 1::2]
         halves.append(0.25 * left + 0.5 * rows[:, ::2] + 0.25 * right)
     chroma = [chroma_zero + chroma_span * h for h in halves]
-    planes = [np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in (luma_zero + luma_span * y, *chroma)]
+    planes = [
+        np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in (luma_zero + luma_span * y, *chroma)
+    ]
     return planes[0], planes[1], planes[2]
 
 
 def _levels(full_range: bool, depth: int) -> tuple[int, int, int, int]:
     """(black, black to white, neutral chroma, span of chroma) in code values."""
     peak, unit = (1 << depth) - 1, 1 << (depth - 8)
-    return (0, peak, 128 * unit, peak) if full_range else (16 * unit, 219 * unit, 128 * unit, 224 * unit)
+    return (
+        (0, peak, 128 * unit, peak)
+        if full_range
+        else (16 * unit, 219 * unit, 128 * unit, 224 * unit)
+    )

@@ -16,7 +16,8 @@ from eval.video import Clip, RawVideo, decoded_raw
 
 @dataclass(frozen=True)
 class Encoded:
-    """A written stream: its size is the rate. `frame_bytes` are in coding order, empty where not known."""
+    """A written stream: its size is the rate. `frame_bytes` are in coding order, empty where not
+    known."""
 
     stream: Path
     size: int
@@ -29,8 +30,8 @@ class Encoded:
 
 
 def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = False) -> Encoded:
-    """The stream of `clip` at `q`, from `folder` when it is there already. Raises EvalError, also for a stream of a standard
-    with more intra frames than the conditions allow."""
+    """The stream of `clip` at `q`, from `folder` when it is there already. Raises EvalError, also
+    for a stream of a standard with more intra frames than the conditions allow."""
     template = codec.quicker if searching and codec.quicker else codec.encode
     stem = f"{clip.name}-{codec.name}-{q}-{digest([clip.sha256, codec.identity(template)])}"
     stream, record = folder / f"{stem}.{codec.extension}", folder / f"{stem}.json"
@@ -46,16 +47,22 @@ def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = Fal
             temporary.replace(stream)
         finally:
             temporary.unlink(missing_ok=True)
-        known = {"size": stream.stat().st_size, "seconds": round(seconds, 3), "frame_bytes": _frames(codec, stream)}
+        known = {
+            "size": stream.stat().st_size,
+            "seconds": round(seconds, 3),
+            "frame_bytes": _frames(codec, stream),
+        }
         write_json(record, known)
     words = codec.command(template, clip, q=q, stream=stream)
     shown = shlex.join(Path(w).name if w.startswith("/") else w for w in words)
     return Encoded(stream, known["size"], known["seconds"], shown, known["frame_bytes"])
 
 
-def decode(codec: Codec, output: str, encoded: Encoded, clip: Clip, folder: Path) -> tuple[RawVideo, float]:
-    """Decodes into `folder` by a separate process; (samples at the clip's bit depth, wall seconds). Raises
-    EvalError when it fails or gives another size or number of frames."""
+def decode(
+    codec: Codec, output: str, encoded: Encoded, clip: Clip, folder: Path
+) -> tuple[RawVideo, float]:
+    """Decodes into `folder` by a separate process; (samples at the clip's bit depth, wall seconds).
+    Raises EvalError when it fails or gives another size or number of frames."""
     y4m, raw = folder / "decoded.y4m", folder / "decoded.yuv"
     y4m.unlink(missing_ok=True)
     command = codec.command(codec.outputs[output], clip, stream=encoded.stream, output=y4m)
@@ -68,13 +75,17 @@ def decode(codec: Codec, output: str, encoded: Encoded, clip: Clip, folder: Path
 
 
 def _check_intra(codec: Codec, stream: Path) -> None:
-    """Where only the first frame is to be intra, a second one costs its codec bytes that the others do not pay."""
+    """Where only the first frame is to be intra, a second one costs its codec bytes that the others
+    do not pay."""
     if codec.elementary is None or codec.keyint != ENDLESS:
         return
     found = intra_frames(stream.read_bytes(), codec.elementary)
     if found != [0]:
         listed = ", ".join(map(str, found[:8])) + " …" * (len(found) > 8)
-        raise EvalError(f"{codec.name}: intra frames {listed or 'none'} (coding order) instead of only the first")
+        raise EvalError(
+            f"{codec.name}: intra frames {listed or 'none'} (coding order) instead of only the "
+            f"first"
+        )
 
 
 def _frames(codec: Codec, stream: Path) -> list[int]:

@@ -1,8 +1,10 @@
-"""Which frames of an elementary stream are coded without reference to others, read from its headers.
+"""Which frames of an elementary stream are coded without reference to others, read from its
+headers.
 
-Pictures are counted in coding order, a slice or tile group belonging to the picture it stands in. Only as much of each
-standard's syntax is read as leads to the type of a picture: the slice headers of H.264 and H.265, the picture headers of
-H.266 (where an intra picture allows no inter slices), the frame headers of AV1.
+Pictures are counted in coding order, a slice or tile group belonging to the picture it stands in.
+Only as much of each standard's syntax is read as leads to the type of a picture: the slice headers
+of H.264 and H.265, the picture headers of H.266 (where an intra picture allows no inter slices),
+the frame headers of AV1.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ class _Bits:
 
 
 def intra_frames(data: bytes, form: str) -> list[int]:
-    """Numbers of the intra pictures of a stream in `form` ("h264", "hevc", "vvc" or "obu"). Raises EvalError for a stream
-    without any picture."""
+    """Numbers of the intra pictures of a stream in `form` ("h264", "hevc", "vvc" or "obu"). Raises
+    EvalError for a stream without any picture."""
     pictures = list(_READERS[form](data))
     if not pictures:
         raise EvalError(f"no picture in a stream of {form}")
@@ -45,7 +47,8 @@ def intra_frames(data: bytes, form: str) -> list[int]:
 
 
 def _units(data: bytes) -> Iterator[bytes]:
-    """NAL units of an Annex B stream, their first bytes, without the bytes that keep start codes apart."""
+    """NAL units of an Annex B stream, their first bytes, without the bytes that keep start codes
+    apart."""
     for match in _START.finditer(data):
         head = data[match.end() : match.end() + _HEAD]
         yield head.split(b"\x00\x00\x01", 1)[0].replace(b"\x00\x00\x03", b"\x00\x00")
@@ -66,7 +69,8 @@ def _h264(data: bytes) -> Iterator[bool]:
 
 
 def _hevc(data: bytes) -> Iterator[bool]:
-    """The first slice segment of a picture tells: of x265's pictures with several, all are of one type."""
+    """The first slice segment of a picture tells: of x265's pictures with several, all are of one
+    type."""
     extra = 0
     for unit in _units(data):
         kind = unit[0] >> 1 & 63 if unit else -1
@@ -94,7 +98,8 @@ def _vvc(data: bytes) -> Iterator[bool]:
 
 
 def _av1(data: bytes) -> Iterator[bool]:
-    """Open bitstream units with sizes. Frames shown again are no new pictures; types 0 and 2 are intra."""
+    """Open bitstream units with sizes. Frames shown again are no new pictures; types 0 and 2 are
+    intra."""
     at = 0
     while at < len(data):
         kind, extended, sized = data[at] >> 3 & 15, data[at] >> 2 & 1, data[at] >> 1 & 1
@@ -113,4 +118,9 @@ def _av1(data: bytes) -> Iterator[bool]:
         at += size
 
 
-_READERS: dict[str, Callable[[bytes], Iterator[bool]]] = {"h264": _h264, "hevc": _hevc, "vvc": _vvc, "obu": _av1}
+_READERS: dict[str, Callable[[bytes], Iterator[bool]]] = {
+    "h264": _h264,
+    "hevc": _hevc,
+    "vvc": _vvc,
+    "obu": _av1,
+}

@@ -1,4 +1,5 @@
-"""`python -m eval loop OUT.webp`: a clip, ours, x265 and SVT-AV1 at equal bytes, side by side, again and again.
+"""`python -m eval loop OUT.webp`: a clip, ours, x265 and SVT-AV1 at equal bytes, side by side,
+again and again.
 
 Needs no clip from elsewhere: without `--video` it is the one that `gvcodec.demo` draws.
 """
@@ -46,7 +47,10 @@ def make(output: Path, video: Path | None, q: float, tune_steps: int) -> list[st
     else:
         with av.open(str(video)) as container:
             rate = container.streams.video[0].average_rate or Fraction(25)
-            frames = [f.to_ndarray(format="rgb24") for _, f in zip(range(48), container.decode(video=0), strict=False)]
+            frames = [
+                f.to_ndarray(format="rgb24")
+                for _, f in zip(range(48), container.decode(video=0), strict=False)
+            ]
     data = gvcodec.encode(frames, frame_rate=rate, q=q, tune=None, tune_steps=tune_steps, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]

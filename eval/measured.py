@@ -1,9 +1,10 @@
 """Measured points that come with the checkout, so that nobody spends hours on making them again.
 
-`eval/measured/CLIP.json.gz` holds the curves and runs of every codec that was kept for that clip: numbers, no pictures. A
-curve of another codec is taken from there only when its key is that of the one to be made: same samples of the source, same commands
-and version of the encoder, same targets and same sampling of the metrics. gvcodec's own are always measured anew; they are kept for
-those who want more than the tables (`restore`).
+`eval/measured/CLIP.json.gz` holds the curves and runs of every codec that was kept for that clip:
+numbers, no pictures. A curve of another codec is taken from there only when its key is that of the
+one to be made: same samples of the source, same commands and version of the encoder, same targets
+and same sampling of the metrics. gvcodec's own are always measured anew; they are kept for those
+who want more than the tables (`restore`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _SOURCE = "source"  # what tables say of the clip itself
 
 
 def take(clip: str, codec: str, key: str, out: Path) -> bool:
-    """Writes the curves of `codec` on `clip` and their runs into the output folder, if they are there under `key`. Runs
-    that the output folder has already stay, with their pictures."""
+    """Writes the curves of `codec` on `clip` and their runs into the output folder, if they are
+    there under `key`. Runs that the output folder has already stay, with their pictures."""
     entry = next((e for e in _read(clip) if e["codec"] == codec and e["key"] == key), None)
     if entry is None:
         return False
@@ -31,8 +32,8 @@ def take(clip: str, codec: str, key: str, out: Path) -> bool:
 
 
 def restore(out: Path, codecs: Collection[str]) -> str:
-    """Puts the curves and runs of these codecs on all clips into an output folder, whatever version made them; returns a line
-    that says so. Raises EvalError for a codec that was not kept."""
+    """Puts the curves and runs of these codecs on all clips into an output folder, whatever version
+    made them; returns a line that says so. Raises EvalError for a codec that was not kept."""
     found = []
     for path in sorted(FOLDER.glob("*.json.gz")):
         for entry in _read(path.name.removesuffix(".json.gz")):
@@ -53,14 +54,20 @@ def _put(entry: dict[str, Any], out: Path) -> None:
 
 
 def keep(out: Path) -> str:
-    """Puts all curves of an output folder into `FOLDER`; returns a line that says so. Raises EvalError."""
+    """Puts all curves of an output folder into `FOLDER`; returns a line that says so. Raises
+    EvalError."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted((out / "curves").glob("*.json")):
         curve = read_json(path)
         if curve is None:
             continue
         if "made_by" not in curve:
-            entry = {"codec": _SOURCE, "key": curve["key"], "curves": {path.name: curve | {"crops": []}}, "runs": {}}
+            entry = {
+                "codec": _SOURCE,
+                "key": curve["key"],
+                "curves": {path.name: curve | {"crops": []}},
+                "runs": {},
+            }
             found.setdefault(curve["clip"]["name"], {})[_SOURCE] = entry
             continue
         empty = {"codec": curve["made_by"], "key": curve["key"], "curves": {}, "runs": {}}

@@ -1,7 +1,7 @@
 """What each part of the renderer gives: `python -m eval modules`.
 
-Every clip is coded at the q nearest to one rate and painted by the base renderer without tuning, once as it is and once with the
-output of one part set to zero. The bytes are the same in all rows.
+Every clip is coded at the q nearest to one rate and painted by the base renderer without tuning,
+once as it is and once with the output of one part set to zero. The bytes are the same in all rows.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ PARTS: dict[str, Callable[[Renderer], None]] = {
 
 
 def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int], out: Path) -> str:
-    """Encodes, measures, writes `modules.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
+    """Encodes, measures, writes `modules.json` and `.md` below `out`; returns the Markdown. Raises
+    EvalError."""
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     plan = Plan(out, (), every)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
@@ -78,13 +79,16 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
             tqdm.write(f"{clip.name} does not reach {rate} bpp")
             continue
         for name, codec in codecs.items():
-            run = make_run(clip, codec, "rendered", q, encode(codec, clip, q, out / "streams"), [], plan)
+            run = make_run(
+                clip, codec, "rendered", q, encode(codec, clip, q, out / "streams"), [], plan
+            )
             metrics = read_json(out / "runs" / run)["metrics"]
             found[name].append({metric: metrics[metric]["mean"] for metric in metrics})
     if not found["nothing"]:
         raise EvalError(f"no clip reaches {rate} bpp")
     write_json(
-        out / "modules.json", {"clips": [c.describe() for c in clips], "base": base, "rate": rate, "rows": found}
+        out / "modules.json",
+        {"clips": [c.describe() for c in clips], "base": base, "rate": rate, "rows": found},
     )
     text = _markdown(found, clips, base, rate, every)
     write_text(out / "modules.md", text + "\n")
@@ -119,20 +123,39 @@ def _codec(base: str, checkpoint: Path) -> Codec:
 
 
 def _markdown(
-    found: dict[str, list[dict[str, float]]], clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
+    found: dict[str, list[dict[str, float]]],
+    clips: Sequence[Clip],
+    base: str,
+    rate: float,
+    every: dict[str, int],
 ) -> str:
     whole = found["nothing"]
     rows = []
     for name, values in found.items():
-        changes = {n: [100 * (v[n] / w[n] - 1) for v, w in zip(values, whole, strict=True)] for n in JUDGED}
+        changes = {
+            n: [100 * (v[n] / w[n] - 1) for v, w in zip(values, whole, strict=True)] for n in JUDGED
+        }
         psnr = fmean(v["psnr_y"] - w["psnr_y"] for v, w in zip(values, whole, strict=True))
         cells = [f"{fmean(changes[n]):+.1f} %" for n in JUDGED] + [f"{psnr:+.2f} dB"]
-        rows.append([name, *cells, ", ".join(f"{min(changes[n]):+.1f} … {max(changes[n]):+.1f} %" for n in JUDGED[:2])])
-    header = ["set to zero", *(METRICS[n].marked for n in JUDGED), "PSNR-Y", "range over clips (LPIPS-Alex, DISTS)"]
+        rows.append(
+            [
+                name,
+                *cells,
+                ", ".join(f"{min(changes[n]):+.1f} … {max(changes[n]):+.1f} %" for n in JUDGED[:2]),
+            ]
+        )
+    header = [
+        "set to zero",
+        *(METRICS[n].marked for n in JUDGED),
+        "PSNR-Y",
+        "range over clips (LPIPS-Alex, DISTS)",
+    ]
     sampled = looked_at({n: every[n] for n in JUDGED})
     note = (
-        f"Painted output without tuning, base {base}, about {rate} bpp, change against the whole renderer at equal bytes, mean of "
-        f"{len(whole)} clips ({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames. A part is worth what its row loses. "
+        f"Painted output without tuning, base {base}, about {rate} bpp, change against the whole "
+        f"renderer at equal bytes, mean of "
+        f"{len(whole)} clips ({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} "
+        f"frames. A part is worth what its row loses. "
         f"{sampled}. † A loss of training; LPIPS-Alex and flicker are held out.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"

@@ -1,8 +1,9 @@
-"""Test sets of the papers: names, sizes and frame rates of their clips, and how to find these in a folder of the user's.
+"""Test sets of the papers: names, sizes and frame rates of their clips, and how to find these in a
+folder of the user's.
 
 None of them can be shipped. Files are found by the beginning of their names, as
-`BasketballDrive_1920x1080_50_420_8bit.yuv` or `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`; so are folders of PNGs. Of
-several files that fit the first by name is taken.
+`BasketballDrive_1920x1080_50_420_8bit.yuv` or `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`; so are
+folders of PNGs. Of several files that fit the first by name is taken.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ NAMED: dict[str, dict[str, Fraction | None]] = {
         "ParkScene": Fraction(24),
     },
     "uvg": dict.fromkeys(
-        ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide"), Fraction(120)
+        ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide"),
+        Fraction(120),
     ),
     "mcl-jcv": {f"videoSRC{n:02}": None for n in range(1, 31)},
 }
@@ -33,13 +35,16 @@ NAMED: dict[str, dict[str, Fraction | None]] = {
 _ALSO = {"Kimono1": ("Kimono",), "ReadySteadyGo": ("ReadySetGo",)}
 
 
-def named_sources(set_name: str, folder: Path | None, only: Iterable[str], png_rate: Fraction) -> list[Source]:
-    """The clips of a set out of `folder`, those whose names hold a word of `only` (none = all). Raises EvalError that
-    lists every missing or wrong file."""
+def named_sources(
+    set_name: str, folder: Path | None, only: Iterable[str], png_rate: Fraction
+) -> list[Source]:
+    """The clips of a set out of `folder`, those whose names hold a word of `only` (none = all).
+    Raises EvalError that lists every missing or wrong file."""
     members = NAMED[set_name]
     if folder is None:
         raise EvalError(
-            f"--set {set_name} needs --sequences DIR with {', '.join(members)} (1920x1080, .yuv, .y4m or PNGs)"
+            f"--set {set_name} needs --sequences DIR with {', '.join(members)} (1920x1080, .yuv, "
+            f".y4m or PNGs)"
         )
     paths, sources, problems = videos_of(folder), [], []
     for name in (n for n in members if matches(n, only)):
@@ -58,7 +63,9 @@ def named_sources(set_name: str, folder: Path | None, only: Iterable[str], png_r
     return sources
 
 
-def _fitting(path: Path, name: str, set_name: str, rate: Fraction | None, png_rate: Fraction) -> Source | str:
+def _fitting(
+    path: Path, name: str, set_name: str, rate: Fraction | None, png_rate: Fraction
+) -> Source | str:
     """The source of one file under the name of its clip, or what is wrong with it."""
     try:
         source = source_of(path, set_name, rate or png_rate)

@@ -1,6 +1,8 @@
-"""`python -m eval panels OUT.png`: one frame of a clip, ours, x265 and SVT-AV1 at equal bytes, each with a part enlarged.
+"""`python -m eval panels OUT.png`: one frame of a clip, ours, x265 and SVT-AV1 at equal bytes, each
+with a part enlarged.
 
-What `python -m eval loop` moves stands still here. The command reads what `./demo.sh` has coded, and codes nothing but the peers.
+What `python -m eval loop` moves stands still here. The command reads what `./demo.sh` has coded,
+and codes nothing but the peers.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Fr
     library, options = PEERS[name]
     height, width = frames[0].shape[:2]
     encoder = av.CodecContext.create(library, "w")
-    encoder.width, encoder.height, encoder.framerate, encoder.time_base = width, height, rate, 1 / rate
+    encoder.width, encoder.height, encoder.framerate, encoder.time_base = (
+        width,
+        height,
+        rate,
+        1 / rate,
+    )
     encoder.pix_fmt = "yuv420p10le"
     encoder.thread_count = 1
     encoder.options = options | {"crf": f"{crf:.2f}" if library == "libx265" else str(round(crf))}
@@ -53,7 +60,9 @@ def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Fr
     for number, image in enumerate([*frames, None]):
         frame = None
         if image is not None:
-            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p10le", dst_colorspace="itu709")
+            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
+                format="yuv420p10le", dst_colorspace="itu709"
+            )
             frame.pts = number
         packets += encoder.encode(frame)
     decoder = av.CodecContext.create({"libx265": "hevc"}.get(library, "libdav1d"), "r")
@@ -108,7 +117,8 @@ def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, 
 
 
 def make(output: Path, source: Path, stream: Path, decoded: Path) -> list[str]:
-    """Write the picture of the middle frame; a line for each panel. Raises EvalError, GvcodecError."""
+    """Write the picture of the middle frame; a line for each panel. Raises EvalError,
+    GvcodecError."""
     frames, rate = _frames(source)
     ours, _ = _frames(decoded)
     if len(ours) != len(frames) or not frames:

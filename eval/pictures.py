@@ -1,7 +1,8 @@
-"""Crops for the visual comparison, and maps of where bits went, stored in the runs' JSONs as WebP in base64.
+"""Crops for the visual comparison, and maps of where bits went, stored in the runs' JSONs as WebP
+in base64.
 
-A crop is at most 480×320 luma samples at native resolution, where the source frame has most detail; its place depends on
-the source alone, so every codec shows the same spot.
+A crop is at most 480×320 luma samples at native resolution, where the source frame has most detail;
+its place depends on the source alone, so every codec shows the same spot.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _WIDEST = 960
 
 
 def crop_box(clip: Clip, index: int) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the most detailed crop of a source frame, in steps of 32; even numbers."""
+    """(top, left, height, width) of the most detailed crop of a source frame, in steps of 32; even
+    numbers."""
     luma = clip.raw.planes(index)[0].astype(np.float32)
     height, width = min(HEIGHT, luma.shape[0]), min(WIDTH, luma.shape[1])
     detail = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]
@@ -31,22 +33,29 @@ def crop_box(clip: Clip, index: int) -> tuple[int, int, int, int]:
     best, place = -1.0, (0, 0)
     for top in range(0, luma.shape[0] - height + 1, _STEP):
         for left in range(0, luma.shape[1] - width + 1, _STEP):
-            bottom, right = min(top + height, total.shape[0] - 1), min(left + width, total.shape[1] - 1)
-            score = float(total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left])
+            bottom, right = (
+                min(top + height, total.shape[0] - 1),
+                min(left + width, total.shape[1] - 1),
+            )
+            score = float(
+                total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+            )
             if score > best:
                 best, place = score, (top, left)
     return (*place, height, width)
 
 
 def crop(video: RawVideo, clip: Clip, index: int) -> dict[str, Any]:
-    """One crop of `video` (the clip's own samples or a decode of them): frame, box and WebP data."""
+    """One crop of `video` (the clip's own samples or a decode of them): frame, box and WebP
+    data."""
     top, left, height, width = crop_box(clip, index)
     rgb = clip.rgb(video.planes(index))[:, top : top + height, left : left + width]
     return {"frame": index, "box": [top, left, height, width], "webp": _webp(rgb)}
 
 
 def heatmap(stream: Path, clip: Clip) -> str | None:
-    """Bits and tokens of the windows of a `klt` stream over its first picture, as `gvcodec inspect --heatmap` draws them; None for another one."""
+    """Bits and tokens of the windows of a `klt` stream over its first picture, as `gvcodec inspect
+    --heatmap` draws them; None for another one."""
     from gvcodec.bitstream import Reader
     from gvcodec.media.planes import to_eight_bits
     from gvcodec.streams.heatmap import heatmap as draw

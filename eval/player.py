@@ -2,9 +2,10 @@
 
     python -m eval player FILE … --out DIR
 
-For each stream: time from opening the page to the first frame, three seeks compared with the decoder sample by
-sample (loop frames, and painted ones where the page paints), playing to the end with both hashes, the slider, the console. A
-copy without its last third has to show what is whole. `DIR` gets player.json and a picture of each page.
+For each stream: time from opening the page to the first frame, three seeks compared with the
+decoder sample by sample (loop frames, and painted ones where the page paints), playing to the end
+with both hashes, the slider, the console. A copy without its last third has to show what is whole.
+`DIR` gets player.json and a picture of each page.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def played(page: Page, last: int) -> dict[str, Any]:
     page.run("player.go(0)")
     page.until(_SETTLED % 0, _PATIENCE)
     page.run(
-        "document.getElementById('speed').selectedIndex = document.getElementById('speed').options.length - 1"
+        "document.getElementById('speed').selectedIndex = "
+        "document.getElementById('speed').options.length - 1"
     )
     began = time.monotonic()
     page.run("player.play()")
@@ -103,7 +105,8 @@ def played(page: Page, last: int) -> dict[str, Any]:
     seconds = time.monotonic() - began
     if page.run("Boolean(player.byPage && player.whole)"):
         page.until(
-            "player.verified !== null || player.errors.some((note) => note.includes('hashes are not'))",
+            "player.verified !== null || player.errors.some((note) => note.includes('hashes are "
+            "not'))",
             _PATIENCE,
         )
     return {"frames/s": round(last / seconds, 1), "hashes": page.run("player.verified")}

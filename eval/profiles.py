@@ -1,8 +1,10 @@
-"""Profiles of `rd`: the test conditions of two papers, frame for frame, and what these papers print.
+"""Profiles of `rd`: the test conditions of two papers, frame for frame, and what these papers
+print.
 
-`gvc1d`: first 96 frames, one intra frame, low delay, every frame measured. `gvc-rt`: frames 0, 4, … 252 taken as 30
-frames a second, every frame measured, LPIPS-Alex of inputs scaled to [-1, 1], as it is everywhere in this evaluation.
-A clip with fewer frames is refused. BD-rates go over all rates that two curves share.
+`gvc1d`: first 96 frames, one intra frame, low delay, every frame measured. `gvc-rt`: frames 0, 4, …
+252 taken as 30 frames a second, every frame measured, LPIPS-Alex of inputs scaled to [-1, 1], as it
+is everywhere in this evaluation. A clip with fewer frames is refused. BD-rates go over all rates
+that two curves share.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from eval.tools import EvalError
 
 @dataclass(frozen=True)
 class Profile:
-    """`frames` of every clip, one in `step` of the source, shown at `fps` (None = its own); `targets` in bpp, of which
-    `pictures` keep crops; `published`: what the papers print for the clips of `set_name`, bpp, LPIPS-Alex and DISTS."""
+    """`frames` of every clip, one in `step` of the source, shown at `fps` (None = its own);
+    `targets` in bpp, of which `pictures` keep crops; `published`: what the papers print for the
+    clips of `set_name`, bpp, LPIPS-Alex and DISTS."""
 
     name: str
     frames: int
@@ -35,17 +38,25 @@ class Profile:
         return source.thinned(self.step, self.fps) if self.fps is not None else source
 
     def low_delay(self, words: Iterable[str]) -> list[str]:
-        """The words of `--codecs` in their low-delay form. Raises EvalError for one that has none."""
+        """The words of `--codecs` in their low-delay form. Raises EvalError for one that has
+        none."""
         return [self._low_delay(word) for word in words]
 
     def _low_delay(self, word: str) -> str:
         if word.removesuffix("-ra") in peers.PEERS and word.endswith("-ra"):
-            raise EvalError(f"--profile {self.name} is low delay: {word.removesuffix('-ra')}-ld instead of {word}")
+            raise EvalError(
+                f"--profile {self.name} is low delay: {word.removesuffix('-ra')}-ld instead of "
+                f"{word}"
+            )
         if word in peers.PEERS:
             return f"{word}-ld"
         head, *options = word.split(":")
         based = any(o == f"base={base}" for o in options for base in ours.IN_ORDER)
-        return f"{word}:low-delay" if head == "gvcodec" and not based and "low-delay" not in options else word
+        return (
+            f"{word}:low-delay"
+            if head == "gvcodec" and not based and "low-delay" not in options
+            else word
+        )
 
 
 PROFILES = {
@@ -58,7 +69,14 @@ PROFILES = {
             (0.004, 0.0057),
             "hevc-b",
             # Computed from the paper's saving of 60.4 % (LPIPS) over GLC-Video.
-            {"GVC1D": [(0.0029, 0.162, None), (0.0041, 0.146, None), (0.0057, 0.138, None), (0.0074, 0.135, None)]},
+            {
+                "GVC1D": [
+                    (0.0029, 0.162, None),
+                    (0.0041, 0.146, None),
+                    (0.0057, 0.138, None),
+                    (0.0074, 0.135, None),
+                ]
+            },
         ),
         Profile(
             "gvc-rt",

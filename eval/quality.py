@@ -2,9 +2,10 @@
 
     python -m eval quality --sequences TRAIN --only surf,traffic,…
 
-The middle of every clip, at most `WIDTH` × `HEIGHT`, is coded by AV1 at the q of `SCALE` and by the other layers at the indices
-of `OWN`, with one key frame and nothing tuned. For each q the index with AV1's PSNR-Y is read off a layer's points (straight
-lines; a clip counts where it lies between two of them) and averaged over the clips. Both ends of the scale stay ends.
+The middle of every clip, at most `WIDTH` × `HEIGHT`, is coded by AV1 at the q of `SCALE` and by the
+other layers at the indices of `OWN`, with one key frame and nothing tuned. For each q the index
+with AV1's PSNR-Y is read off a layer's points (straight lines; a clip counts where it lies between
+two of them) and averaged over the clips. Both ends of the scale stay ends.
 """
 
 from __future__ import annotations
@@ -29,16 +30,22 @@ from gvcodec.types import Planes, VideoFormat
 WIDTH, HEIGHT = 416, 240
 #: q at which the scale is tied to the other layers.
 SCALE = (10, 20, 30, 40, 50, 57, 63)
-OWN = {"klt": (2, 12, 22, 32, 42, 52), "hevc": (2, 12, 22, 32, 42, 52), "vvc": (2, 12, 22, 32, 42, 52, 63)}
+OWN = {
+    "klt": (2, 12, 22, 32, 42, 52),
+    "hevc": (2, 12, 22, 32, 42, 52),
+    "vvc": (2, 12, 22, 32, 42, 52, 63),
+}
 _END = 63
 
 
 def measure(clips: Sequence[Clip], out: Path) -> str:
-    """Measures what is not in `quality.json` below `out` yet, writes the tables there and returns them as Markdown. Raises EvalError
-    where too few clips tell an index."""
+    """Measures what is not in `quality.json` below `out` yet, writes the tables there and returns
+    them as Markdown. Raises EvalError where too few clips tell an index."""
     path = out / "quality.json"
     known: dict[str, float] = read_json(path) or {}
-    wanted = [("av1", q) for q in SCALE] + [(base, i) for base, indices in OWN.items() for i in indices]
+    wanted = [("av1", q) for q in SCALE] + [
+        (base, i) for base, indices in OWN.items() for i in indices
+    ]
     for clip in tqdm(clips, unit="clip", disable=None):
         frames = None
         for base, index in wanted:
@@ -67,9 +74,12 @@ def psnr_y(frames: Sequence[Planes], base: str, index: float) -> float:
     return encoder.psnr_y
 
 
-def indices(curves: dict[str, dict[str, list[tuple[int, float]]]], base: str) -> list[tuple[float, float]]:
-    """(q, index) of a layer: ends, and between them the mean index over clips with AV1's PSNR-Y, rising. `curves[clip][base]` are
-    (index, dB). Raises EvalError for a q that fewer than half of the clips reach."""
+def indices(
+    curves: dict[str, dict[str, list[tuple[int, float]]]], base: str
+) -> list[tuple[float, float]]:
+    """(q, index) of a layer: ends, and between them the mean index over clips with AV1's PSNR-Y,
+    rising. `curves[clip][base]` are (index, dB). Raises EvalError for a q that fewer than half of
+    the clips reach."""
     found: list[tuple[float, float]] = [(0.0, 0.0)]
     for q in SCALE:
         same = []
@@ -85,17 +95,27 @@ def indices(curves: dict[str, dict[str, list[tuple[int, float]]]], base: str) ->
 
 
 def to_markdown(curves: dict[str, dict[str, list[tuple[int, float]]]]) -> str:
-    """Tables for `gvcodec.bases`, and how far PSNR-Y lies from AV1's by them and by those in use."""
+    """Tables for `gvcodec.bases`, and how far PSNR-Y lies from AV1's by them and by those in
+    use."""
     rows = []
     for base in OWN:
         table = indices(curves, base)
         by_q = dict(table)
-        errors = {name: _errors(curves, base, f) for name, f in (("new", by_q.__getitem__), ("used", _used(base)))}
+        errors = {
+            name: _errors(curves, base, f)
+            for name, f in (("new", by_q.__getitem__), ("used", _used(base)))
+        }
         rows.append(
-            [base, ", ".join(f"({q:g}, {i:g})" for q, i in table), *(f"{errors[n]:.2f} dB" for n in ("new", "used"))]
+            [
+                base,
+                ", ".join(f"({q:g}, {i:g})" for q, i in table),
+                *(f"{errors[n]:.2f} dB" for n in ("new", "used")),
+            ]
         )
     header = ["base", "(q, index)", "mean distance from AV1's PSNR-Y by it", "by the table in use"]
-    return markdown(header, rows) + f"\n\nMean of {len(curves)} clips, q {', '.join(map(str, SCALE))}."
+    return (
+        markdown(header, rows) + f"\n\nMean of {len(curves)} clips, q {', '.join(map(str, SCALE))}."
+    )
 
 
 def _used(base: str):  # type: ignore[no-untyped-def]

@@ -1,8 +1,9 @@
 """Finding the quality number at which a codec reaches a target rate.
 
-Rate falls as the quality number rises, nearly exponentially: the search brackets the target, guesses inside the bracket by
-linear interpolation of log rate, and halves the bracket whenever a guess did not shrink it by half (so it never takes
-more steps than plain bisection plus one). Every encode is remembered, so neighbouring targets share them.
+Rate falls as the quality number rises, nearly exponentially: the search brackets the target,
+guesses inside the bracket by linear interpolation of log rate, and halves the bracket whenever a
+guess did not shrink it by half (so it never takes more steps than plain bisection plus one). Every
+encode is remembered, so neighbouring targets share them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 TARGETS = (0.005, 0.01, 0.02, 0.04, 0.08)
-#: A rate this near (in natural logarithm) is taken without looking for a nearer one: half a step of most quality numbers.
+#: A rate this near (in natural logarithm) is taken without looking for a nearer one: half a step of
+#: most quality numbers.
 CLOSE = 0.07
 #: A codec whose range of quality numbers ends farther than this from a target does not reach it.
 REACH = math.log(1.3)
@@ -22,7 +24,8 @@ _SLOPE = -math.log(2) / 6
 
 @dataclass
 class Search:
-    """Search over integers `low`…`high` of a rate function that falls; `rate(q)` in bpp is called once a value."""
+    """Search over integers `low`…`high` of a rate function that falls; `rate(q)` in bpp is called
+    once a value."""
 
     rate: Callable[[int], float]
     low: int
@@ -31,14 +34,18 @@ class Search:
     known: dict[int, float] = field(default_factory=dict)
 
     def __call__(self, target: float) -> tuple[int, bool]:
-        """(q whose rate is nearest to `target` in the logarithm, whether that is near enough to count)."""
+        """(q whose rate is nearest to `target` in the logarithm, whether that is near enough to
+        count)."""
         previous_width, halve = self.high - self.low + 2, False
         while True:
             nearest = self._nearest(target)
             if nearest is not None and self._distance(nearest, target) < CLOSE:
                 break
             above = max((q for q, r in self.known.items() if r >= target), default=self.low - 1)
-            below = min((q for q, r in self.known.items() if r < target and q > above), default=self.high + 1)
+            below = min(
+                (q for q, r in self.known.items() if r < target and q > above),
+                default=self.high + 1,
+            )
             if below - above <= 1:
                 break
             width = below - above
@@ -69,6 +76,8 @@ class Search:
         inside = [p for p in (above, below) if p in self.known]
         pair = inside if len(inside) == 2 else points[:2]
         if len(pair) == 2:
-            measured = (math.log(self.known[pair[1]]) - math.log(self.known[pair[0]])) / (pair[1] - pair[0])
+            measured = (math.log(self.known[pair[1]]) - math.log(self.known[pair[0]])) / (
+                pair[1] - pair[0]
+            )
             slope = measured if measured < -1e-3 else _SLOPE
         return round(q + (math.log(target) - math.log(self.known[q])) / slope)

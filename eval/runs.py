@@ -1,4 +1,5 @@
-"""Rate–distortion runs: every clip with every codec at every target rate, resumable, several at a time.
+"""Rate–distortion runs: every clip with every codec at every target rate, resumable, several at a
+time.
 
 Everything lies below the output folder:
 
@@ -6,9 +7,9 @@ Everything lies below the output folder:
     runs/      one JSON a measured stream and output  curves/    which runs make up the curve of a clip and a row
     tmp/       decoded videos while they are measured
 
-A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what has the right key is
-not made again. So does a curve's; what `eval.measured` holds under that key is taken from there. Tables and report read
-`curves/` and `runs/` only.
+A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what
+has the right key is not made again. So does a curve's; what `eval.measured` holds under that key is
+taken from there. Tables and report read `curves/` and `runs/` only.
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ def run_all(
     )
     total = len(tasks) * len(plan.targets)
     size = f"{len(clips)} clips × {len(codecs)} codecs × {len(plan.targets)} rates"
-    say(f"{size} = {total} points, {f'{jobs} processes' if cluster is None else f'cluster {cluster}'}")
+    say(
+        f"{size} = {total} points, "
+        f"{f'{jobs} processes' if cluster is None else f'cluster {cluster}'}"
+    )
     bar = tqdm(total=total, unit="point", disable=None)
     done_points = 0
 
@@ -123,7 +127,8 @@ def run_all(
                     bar.write(failures[-1], file=sys.stderr)
                 except BrokenProcessPool:
                     raise EvalError(
-                        "a process of the run was killed, perhaps for want of memory: take fewer --jobs; the same command goes on where it was"
+                        "a process of the run was killed, perhaps for want of memory: take fewer "
+                        "--jobs; the same command goes on where it was"
                     ) from None
         with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
             while done_points < total:
@@ -160,7 +165,11 @@ def _report(text: str, points: int = 0) -> None:
 
 def rate_search(codec: Codec, clip: Clip, streams: Path) -> Search:
     """The search for rates of a codec on a clip; its encodes are kept in `streams`."""
-    return Search(lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip), *codec.q_range, codec.q_guess)
+    return Search(
+        lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip),
+        *codec.q_range,
+        codec.q_guess,
+    )
 
 
 def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
@@ -190,35 +199,67 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
             for target in targets:
                 points[output][str(target)]["run"] = run
         _report(f"{name}: q {q} measured, {encoded.bpp(clip):.4f} bpp", len(targets))
-    head = {"key": _curve_key(clip, codec, plan), "clip": clip.name, "made_by": codec.name, "profile": plan.profile}
+    head = {
+        "key": _curve_key(clip, codec, plan),
+        "clip": clip.name,
+        "made_by": codec.name,
+        "profile": plan.profile,
+    }
     for output in codec.outputs:
         curve = head | {"codec": describe(codec, output), "targets": points[output]}
         write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
 
 
 def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
-    commands = [codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)]
-    parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs), sorted(plan.targets), dict(plan.every)]
+    commands = [
+        codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)
+    ]
+    parts = [
+        SCHEMA,
+        clip.sha256,
+        commands,
+        dict(codec.outputs),
+        sorted(plan.targets),
+        dict(plan.every),
+    ]
     return digest(parts)
 
 
 def _take_kept(clip: Clip, codec: Codec, plan: Plan) -> bool:
-    """Puts the points that come with the checkout into the output folder, if there are any. They may lack the judges
-    (`--anew` measures these), unless points that have them were made here."""
+    """Puts the points that come with the checkout into the output folder, if there are any. They
+    may lack the judges (`--anew` measures these), unless points that have them were made here."""
     key = _curve_key(clip, codec, plan)
     if measured.take(clip.name, codec.name, key, plan.out):
         return True
     curve = plan.out / "curves" / f"{clip.name}__{codec.row(next(iter(codec.outputs)))}.json"
     if (read_json(curve) or {}).get("key") == key:
         return False
-    fewer = replace(plan, every={name: n for name, n in plan.every.items() if name not in judges.PACKAGES})
+    fewer = replace(
+        plan, every={name: n for name, n in plan.every.items() if name not in judges.PACKAGES}
+    )
     return measured.take(clip.name, codec.name, _curve_key(clip, codec, fewer), plan.out)
 
 
-def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, targets: list[float], plan: Plan) -> str:
+def make_run(
+    clip: Clip,
+    codec: Codec,
+    output: str,
+    q: int,
+    encoded: Encoded,
+    targets: list[float],
+    plan: Plan,
+) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
     shows = _shown_frames(clip, plan) if set(targets) & set(plan.pictures) else []
-    identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q, dict(plan.every), shows]
+    identity = [
+        SCHEMA,
+        clip.sha256,
+        codec.identity(codec.encode),
+        codec.outputs[output],
+        q,
+        dict(plan.every),
+        shows,
+    ]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name
     known = read_json(path)
@@ -244,14 +285,18 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, ta
         "metrics": measured,
         "versions": versions(),
         "crops": crops,
-        "heatmap": pictures.heatmap(encoded.stream, clip) if shows and codec.family == "gvcodec" else None,
+        "heatmap": pictures.heatmap(encoded.stream, clip)
+        if shows and codec.family == "gvcodec"
+        else None,
     }
     write_json(path, result)
     return name
 
 
 @functools.lru_cache(maxsize=1)
-def _measurer(clip: Clip, every: tuple[tuple[str, int], ...], device: str, threads: int) -> Measurer:
+def _measurer(
+    clip: Clip, every: tuple[tuple[str, int], ...], device: str, threads: int
+) -> Measurer:
     if any(name in METRICS and METRICS[name].every > 1 for name, _ in every):
         import torch
 
@@ -260,7 +305,8 @@ def _measurer(clip: Clip, every: tuple[tuple[str, int], ...], device: str, threa
 
 
 def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
-    """Frames whose crops are kept: those LPIPS-Alex looks at (so the worst of them can be shown), at most 24."""
+    """Frames whose crops are kept: those LPIPS-Alex looks at (so the worst of them can be shown),
+    at most 24."""
     every = max(plan.every.get("lpips_alex", 4), -(-clip.raw.frames // 24))
     return sample(clip.raw.frames, every)
 
@@ -268,7 +314,11 @@ def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
 def _make_source_pictures(clip: Clip, plan: Plan) -> None:
     path = plan.out / "curves" / f"{clip.name}__source.json"
     shows = _shown_frames(clip, plan)
-    pairs = [i for i in sample(clip.raw.frames, 4 * plan.every["flicker"]) if i] if "flicker" in plan.every else []
+    pairs = (
+        [i for i in sample(clip.raw.frames, 4 * plan.every["flicker"]) if i]
+        if "flicker" in plan.every
+        else []
+    )
     key = digest([SCHEMA, clip.sha256, shows, pairs])
     known = read_json(path)
     if known is None or known["key"] != key:
@@ -284,7 +334,16 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
-    for package in ("gvcodec", "torch", "numpy", "imageio-ffmpeg", "bjontegaard", "av", "ssimulacra2", "cvvdp"):
+    for package in (
+        "gvcodec",
+        "torch",
+        "numpy",
+        "imageio-ffmpeg",
+        "bjontegaard",
+        "av",
+        "ssimulacra2",
+        "cvvdp",
+    ):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -1,11 +1,14 @@
 """Which clips a run uses: named sets, any folder, or procedural clips that need no file.
 
-* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names (`eval.named_sets`). Names, sizes
+* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names
+  (`eval.named_sets`). Names, sizes
   and frame rates are checked, and what is missing is said precisely.
-* `devtest`: the project's own development clips, in `devtest/` of the folder named by `$GVCODEC_DATA` or in that of
+* `devtest`: the project's own development clips, in `devtest/` of the folder named by
+  `$GVCODEC_DATA` or in that of
   `--sequences`; a stand-in for the published test sets, and every table made from them says so.
 * `procedural`: three small clips computed here.
-* a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and every folder of
+* a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and
+  every folder of
   numbered PNGs. What cannot be read is named and left out.
 """
 
@@ -51,7 +54,13 @@ class Source:
 
     def prepare(self, frames: int, folder: Path) -> Clip:
         return prepare(
-            self.name, self.identity, self.open, frames, folder, set_name=self.set_name, stand_in=self.stand_in
+            self.name,
+            self.identity,
+            self.open,
+            frames,
+            folder,
+            set_name=self.set_name,
+            stand_in=self.stand_in,
         )
 
     def thinned(self, step: int, fps: Fraction) -> Source:
@@ -64,13 +73,20 @@ class Source:
         return replace(self, identity=[self.identity, step, str(fps)], open=opened)
 
 
-def source_of(path: Path, set_name: str, png_rate: Fraction = PNG_RATE, stand_in: bool = False) -> Source:
+def source_of(
+    path: Path, set_name: str, png_rate: Fraction = PNG_RATE, stand_in: bool = False
+) -> Source:
     """A source for one file or one folder of PNGs. Raises EvalError."""
-    return png_source(path, set_name, png_rate, stand_in) if path.is_dir() else file_source(path, set_name, stand_in)
+    return (
+        png_source(path, set_name, png_rate, stand_in)
+        if path.is_dir()
+        else file_source(path, set_name, stand_in)
+    )
 
 
 def file_source(path: Path, set_name: str, stand_in: bool = False) -> Source:
-    """A source for one file; a raw file's name must tell its size and frame rate. Raises EvalError."""
+    """A source for one file; a raw file's name must tell its size and frame rate. Raises
+    EvalError."""
     identity = [path.name, path.stat().st_size, path.stat().st_mtime_ns]
     if path.suffix.lower() != ".yuv":
         return Source(path.stem, identity, lambda: open_video(path), set_name, stand_in)
@@ -79,7 +95,13 @@ def file_source(path: Path, set_name: str, stand_in: bool = False) -> Source:
         raise EvalError(f"{path}: a raw file is named NAME_WxH_FPS.yuv or NAME_WxH_FPS_10bit.yuv")
     width, height, fps = int(match["w"]), int(match["h"]), known_rate(match["fps"])
     depth = int(match["depth"] or 8)
-    return Source(match["name"], identity, lambda: open_raw(path, width, height, fps, depth), set_name, stand_in)
+    return Source(
+        match["name"],
+        identity,
+        lambda: open_raw(path, width, height, fps, depth),
+        set_name,
+        stand_in,
+    )
 
 
 def known_rate(text: str) -> Fraction:
@@ -90,13 +112,19 @@ def known_rate(text: str) -> Fraction:
 
 
 def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = False) -> Source:
-    """A source for a folder of numbered PNGs of 8 bits, turned into 4:2:0. Raises EvalError when a number is missing."""
+    """A source for a folder of numbered PNGs of 8 bits, turned into 4:2:0. Raises EvalError when a
+    number is missing."""
     numbered = {int(m["number"]): p for p in folder.iterdir() if (m := _NUMBERED.fullmatch(p.name))}
     first, last = min(numbered), max(numbered)
     if gaps := [n for n in range(first, last) if n not in numbered]:
         raise EvalError(f"{folder}: PNG {gaps[0]} is missing between {first} and {last}")
     paths = [numbered[n] for n in sorted(numbered)]
-    identity = ["png", folder.name, str(fps), [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths]]
+    identity = [
+        "png",
+        folder.name,
+        str(fps),
+        [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths],
+    ]
     return Source(folder.name, identity, lambda: open_pngs(paths, fps), set_name, stand_in)
 
 
@@ -109,8 +137,8 @@ def _has_pngs(path: Path) -> bool:
 
 
 def videos_of(folder: Path) -> list[Path]:
-    """Every video file and folder of PNGs in a folder, by name; the folder itself if the PNGs lie in it. Raises EvalError when there is
-    none."""
+    """Every video file and folder of PNGs in a folder, by name; the folder itself if the PNGs lie
+    in it. Raises EvalError when there is none."""
     if not folder.is_dir():
         raise EvalError(f"{folder}: no such folder")
     paths = sorted(p for p in folder.iterdir() if _is_video(p) or _has_pngs(p))
@@ -120,9 +148,11 @@ def videos_of(folder: Path) -> list[Path]:
     return paths
 
 
-def folder_sources(folder: Path, set_name: str, stand_in: bool = False, png_rate: Fraction = PNG_RATE) -> list[Source]:
-    """Every video of a folder, by name; those whose names do not do are said and left out. Raises EvalError when there
-    is none."""
+def folder_sources(
+    folder: Path, set_name: str, stand_in: bool = False, png_rate: Fraction = PNG_RATE
+) -> list[Source]:
+    """Every video of a folder, by name; those whose names do not do are said and left out. Raises
+    EvalError when there is none."""
     sources, left_out = [], []
     for path in videos_of(folder):
         try:
@@ -134,25 +164,33 @@ def folder_sources(folder: Path, set_name: str, stand_in: bool = False, png_rate
     if not sources:
         raise EvalError("; ".join(left_out))
     twice = {name for name, n in Counter(source.name for _, source in sources).items() if n > 1}
-    return [replace(source, name=path.stem) if source.name in twice else source for path, source in sources]
+    return [
+        replace(source, name=path.stem) if source.name in twice else source
+        for path, source in sources
+    ]
 
 
 def devtest_folder() -> Path:
     """`devtest/` of $GVCODEC_DATA. Raises EvalError where that is not set."""
     named = os.environ.get(DATA_VARIABLE)
     if not named:
-        raise EvalError(f"--set devtest needs --sequences DIR, or the folder above devtest/ in ${DATA_VARIABLE}")
+        raise EvalError(
+            f"--set devtest needs --sequences DIR, or the folder above devtest/ in ${DATA_VARIABLE}"
+        )
     return Path(named) / "devtest"
 
 
 def procedural_sources() -> list[Source]:
     kinds = ("pan", "zoom", "noise")
-    return [Source(f"procedural-{k}", [k, 1], lambda k=k: procedural(k), "procedural", True) for k in kinds]
+    return [
+        Source(f"procedural-{k}", [k, 1], lambda k=k: procedural(k), "procedural", True)
+        for k in kinds
+    ]
 
 
 def procedural(kind: str, width: int = 320, height: int = 192, count: int = 96) -> Frames:
-    """A clip computed from cosines and seeded noise: a textured plane that pans or zooms past a moving disc, or a
-    still one under fresh noise. 8 bit, 25 frames a second."""
+    """A clip computed from cosines and seeded noise: a textured plane that pans or zooms past a
+    moving disc, or a still one under fresh noise. 8 bit, 25 frames a second."""
 
     def frames() -> Iterator[Planes]:
         rng = np.random.default_rng(7)
@@ -160,10 +198,13 @@ def procedural(kind: str, width: int = 320, height: int = 192, count: int = 96) 
         phases, strength = rng.uniform(0, 2 * np.pi, 24), 26 / (1 + 40 * np.hypot(*waves.T))
         y, x = np.mgrid[0:height, 0:width].astype(np.float64)
         for t in range(count):
-            scale, shift = (1 + 0.004 * t, 0.0) if kind == "zoom" else (1.0, 1.7 * t if kind == "pan" else 0.0)
+            scale, shift = (
+                (1 + 0.004 * t, 0.0) if kind == "zoom" else (1.0, 1.7 * t if kind == "pan" else 0.0)
+            )
             u, v = (x - width / 2) / scale + shift, (y - height / 2) / scale + 0.3 * shift
             luma = 120 + sum(
-                s * np.cos(a * u + b * v + p) for (a, b), p, s in zip(waves, phases, strength, strict=True)
+                s * np.cos(a * u + b * v + p)
+                for (a, b), p, s in zip(waves, phases, strength, strict=True)
             )
             centre = width * (0.3 + 0.4 * t / count), height * 0.5
             disc = np.clip(height / 6 - np.hypot(x - centre[0], y - centre[1]), 0, 1)
@@ -183,9 +224,11 @@ def matches(name: str, only: Iterable[str]) -> bool:
     return not (words := list(only)) or any(word in name for word in words)
 
 
-def select(set_name: str | None, folder: Path | None, only: list[str], png_rate: Fraction = PNG_RATE) -> list[Source]:
-    """The sources a command line asks for; `only` keeps those whose name contains one of its words, `png_rate` is that
-    of PNGs. Raises EvalError."""
+def select(
+    set_name: str | None, folder: Path | None, only: list[str], png_rate: Fraction = PNG_RATE
+) -> list[Source]:
+    """The sources a command line asks for; `only` keeps those whose name contains one of its words,
+    `png_rate` is that of PNGs. Raises EvalError."""
     if set_name == "devtest":
         sources = folder_sources(folder or devtest_folder(), "devtest", stand_in=True)
     elif set_name == "procedural":

@@ -1,9 +1,12 @@
-"""What settings of the standard layers are worth beside those of the AV1 layer: `python -m eval settings`.
+"""What settings of the standard layers are worth beside those of the AV1 layer: `python -m eval
+settings`.
 
-Every clip is coded at a few q with the AV1 layer's own settings and with each of others, `NAME=VALUE` joined by colons: `base=NAME` for
-another layer, `preset=N`, `shift=FACTOR`, and options as SVT-AV1 takes them. Compared are loop frames, or with `--painted` what
-the renderer makes of them, tuned where a setting says `steps=N`, by bits at equal quality and by processor
-time. `--anchor` names other settings to compare with; `loop` among them means its loop frames, and the bytes of its packets alone.
+Every clip is coded at a few q with the AV1 layer's own settings and with each of others,
+`NAME=VALUE` joined by colons: `base=NAME` for another layer, `preset=N`, `shift=FACTOR`, and
+options as SVT-AV1 takes them. Compared are loop frames, or with `--painted` what the renderer makes
+of them, tuned where a setting says `steps=N`, by bits at equal quality and by processor time.
+`--anchor` names other settings to compare with; `loop` among them means its loop frames, and the
+bytes of its packets alone.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ from gvcodec.types import Planes, VideoFormat
 
 #: One frame in how many each metric looks at; LPIPS-Alex is held out and has no part in a choice.
 EVERY = {"psnr_y": 1, "lpips_vgg": 16, "dists": 16}
-#: Painted frames are judged by what leads tuning where nobody has other weights, and by metrics that have no part in a choice.
+#: Painted frames are judged by what leads tuning where nobody has other weights, and by metrics
+#: that have no part in a choice.
 EVERY_PAINTED = {"small": 4, "lpips_alex": 4, "ssimulacra2": 8, "cvvdp": 4, "psnr_y": 1}
 _RECORDS = METRICS | {"small": MetricRecord("small", "small network", "", False, 4, trained=True)}
 #: What a setting may say beside options of SVT-AV1.
@@ -70,8 +74,18 @@ def measure(
                 for name, own, other in zip(every, usual, curves, strict=True)
             }
             found[setting].append(deltas | {"time": seconds / usual_seconds})
-    write_json(out / "settings.json", {"clips": [c.describe() for c in clips], "q": list(qs), "rows": found})
-    text = _markdown(clips, qs, found, every, f"`{anchor}`" if anchor else "the AV1 layer with its own settings", painted)
+    write_json(
+        out / "settings.json",
+        {"clips": [c.describe() for c in clips], "q": list(qs), "rows": found},
+    )
+    text = _markdown(
+        clips,
+        qs,
+        found,
+        every,
+        f"`{anchor}`" if anchor else "the AV1 layer with its own settings",
+        painted,
+    )
     write_text(out / "settings.md", text + "\n")
     return text
 
@@ -86,7 +100,10 @@ def _metric(clip: Clip, name: str, every: int) -> Metric:
     judge = _small_network() if name == "small" else judges.ssimulacra2
 
     def measure(source: list[Planes], shown: list[Planes]) -> float:
-        return fmean(judge(picture(clip, shown[i]), picture(clip, source[i])) for i in sample(len(source), every))
+        return fmean(
+            judge(picture(clip, shown[i]), picture(clip, source[i]))
+            for i in sample(len(source), every)
+        )
 
     return measure
 
@@ -96,7 +113,10 @@ def _colorvideovdp(clip: Clip, every: int) -> Metric:
 
     def measure(source: list[Planes], shown: list[Planes]) -> float:
         return judges.cvvdp(
-            lambda i: (picture(clip, shown[i]), picture(clip, source[i])), looked, float(clip.fps), "cpu"
+            lambda i: (picture(clip, shown[i]), picture(clip, source[i])),
+            looked,
+            float(clip.fps),
+            "cpu",
         )
 
     return measure
@@ -131,7 +151,8 @@ def _coded(
     painted: bool,
     out: Path,
 ) -> Measured:
-    """Points that were measured before are in `points.json`: a run that was stopped goes on there."""
+    """Points that were measured before are in `points.json`: a run that was stopped goes on
+    there."""
     words = [word for word in setting.split(":") if word]
     own = dict(word.split("=", 1) for word in words if word.startswith(_OWN))
     params = [word for word in words if not word.startswith(_OWN) and word != _LOOP]
@@ -202,8 +223,11 @@ def _markdown(
         rows.append([f"`{setting}`", *cells, f"×{fmean(v['time'] or 0 for v in values):.2f}"])
     header = ["layer with", *(_RECORDS[name].marked for name in every), "processor time"]
     note = (
-        f"{'Painted' if painted else 'Loop'} frames, bits more at equal quality than {anchor} (BD-rate over {RANGE[0]}–{RANGE[1]} bpp, "
-        f"q {', '.join(map(str, qs))}), mean of {len(clips)} clips ({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames. "
-        f"{looked_at({name: n for name, n in every.items() if name in METRICS})}. † A loss of training.{stand_in(clips)}"
+        f"{'Painted' if painted else 'Loop'} frames, bits more at equal quality than {anchor} "
+        f"(BD-rate over {RANGE[0]}–{RANGE[1]} bpp, "
+        f"q {', '.join(map(str, qs))}), mean of {len(clips)} clips "
+        f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames. "
+        f"{looked_at({name: n for name, n in every.items() if name in METRICS})}. † A loss of "
+        f"training.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"

@@ -1,8 +1,10 @@
-"""Does `--size` hold? Every clip at four sizes that span a factor of twenty: `python -m eval sizes`.
+"""Does `--size` hold? Every clip at four sizes that span a factor of twenty: `python -m eval
+sizes`.
 
-Each file is made as `gvcodec encode --size` makes it, written, and decoded in full, which checks the loop hash. The largest size is that of a
-file at `TOP_Q`; a size that is refused is replaced by one just above the smallest that the refusal names. Its loop frames can be compared
-with those of the largest file of one whole q that is not larger.
+Each file is made as `gvcodec encode --size` makes it, written, and decoded in full, which checks
+the loop hash. The largest size is that of a file at `TOP_Q`; a size that is refused is replaced by
+one just above the smallest that the refusal names. Its loop frames can be compared with those of
+the largest file of one whole q that is not larger.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class _Ladder:
     def at(self, q: int) -> Pass:
         if q not in self.known:
             config = dataclasses.replace(self.config, base_q=q)
-            self.known[q] = run(lambda: VideoReader(self.clip.file), config, "", _unwatched, self.frames)
+            self.known[q] = run(
+                lambda: VideoReader(self.clip.file), config, "", _unwatched, self.frames
+            )
         return self.known[q]
 
     def largest(self, limit: int) -> Pass | None:
@@ -70,7 +74,8 @@ class _Ladder:
 
 
 def measure(clips: Sequence[Clip], base: str, threads: int, quality: bool, out: Path) -> str:
-    """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown. `quality` compares with files of one q."""
+    """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown. `quality`
+    compares with files of one q."""
     config = EncoderConfig(base_q=TOP_Q[base], base=base, tune=0, keyint=0, threads=threads)
     rows: list[dict[str, Any]] = []
     for clip in tqdm(clips, unit="clip", disable=None):
@@ -86,7 +91,9 @@ def measure(clips: Sequence[Clip], base: str, threads: int, quality: bool, out: 
     return text
 
 
-def _point(clip: Clip, config: EncoderConfig, wanted: int, out: Path, ladder: _Ladder | None) -> dict[str, Any]:
+def _point(
+    clip: Clip, config: EncoderConfig, wanted: int, out: Path, ladder: _Ladder | None
+) -> dict[str, Any]:
     refused = None
     try:
         fitted = _fit(clip, config, wanted)
@@ -115,15 +122,21 @@ def _point(clip: Clip, config: EncoderConfig, wanted: int, out: Path, ladder: _L
 
 
 def _against_one_q(ladder: _Ladder, fitted: Pass, limit: int) -> dict[str, float]:
-    """PSNR-Y won, in dB, and LPIPS-VGG over that of the largest file of one q that fits; empty where none does."""
+    """PSNR-Y won, in dB, and LPIPS-VGG over that of the largest file of one q that fits; empty
+    where none does."""
     other = ladder.largest(limit)
     if other is None:
         return {}
     judge = distance(ladder.clip, JUDGE, _EVERY)
     here, there = (
-        judge(ladder.source, list(api.decode_planes(p.data, fidelity=True, threads=1))) for p in (fitted, other)
+        judge(ladder.source, list(api.decode_planes(p.data, fidelity=True, threads=1)))
+        for p in (fitted, other)
     )
-    return {"other_bytes": len(other.data), "psnr_won": fitted.psnr_y - other.psnr_y, "lpips_ratio": here / there}
+    return {
+        "other_bytes": len(other.data),
+        "psnr_won": fitted.psnr_y - other.psnr_y,
+        "lpips_ratio": here / there,
+    }
 
 
 def _fit(clip: Clip, config: EncoderConfig, size: int) -> Fitted:
@@ -142,7 +155,14 @@ def to_markdown(rows: list[dict[str, Any]], base: str) -> str:
         note = f" (for {_grouped(row['refused'])}, refused)" if row["refused"] else ""
         used = f"{100 * row['bytes'] / row['wanted']:.2f} %"
         wanted, written = _grouped(row["wanted"]) + note, _grouped(row["bytes"])
-        line = [row["clip"], f"{row['seconds']:.2f}", wanted, written, used, str(row["full_passes"])]
+        line = [
+            row["clip"],
+            f"{row['seconds']:.2f}",
+            wanted,
+            written,
+            used,
+            str(row["full_passes"]),
+        ]
         if "other_bytes" in row:
             line += [f"{row['psnr_won']:+.2f} dB", f"{100 * (row['lpips_ratio'] - 1):+.1f} %"]
         elif compared:
@@ -155,16 +175,24 @@ def to_markdown(rows: list[dict[str, Any]], base: str) -> str:
     most = max(row["full_passes"] for row in rows)
     header = ["clip of devtest (stand-in)", "seconds", "--size", "bytes", "used", "full encodes"]
     note = (
-        f"`--base {base} --tune off`, one keyframe: {over} of {len(rows)} files over their size, {enough} use 99 % or more, least used "
-        f"{100 * least:.2f} %; {quick} took three full encodes or fewer, none more than {most}. Every file was decoded."
+        f"`--base {base} --tune off`, one keyframe: {over} of {len(rows)} files over their size, "
+        f"{enough} use 99 % or more, least used "
+        f"{100 * least:.2f} %; {quick} took three full encodes or fewer, none more than {most}. "
+        f"Every file was decoded."
     )
     if compared:
         header += ["PSNR-Y", METRICS[JUDGE].marked]
-        worse = sum(row["psnr_won"] < 0 for row in compared), sum(row["lpips_ratio"] > 1 for row in compared)
+        worse = (
+            sum(row["psnr_won"] < 0 for row in compared),
+            sum(row["lpips_ratio"] > 1 for row in compared),
+        )
         note += (
-            f" Quality is that of loop frames against the largest file of one whole q of at most that size: PSNR-Y "
-            f"{fmean(row['psnr_won'] for row in compared):+.2f} dB (worse in {worse[0]} of {len(compared)}), {METRICS[JUDGE].marked} "
-            f"{100 * (fmean(row['lpips_ratio'] for row in compared) - 1):+.1f} % (worse in {worse[1]}). {looked_at({JUDGE: _EVERY})}. "
+            f" Quality is that of loop frames against the largest file of one whole q of at most "
+            f"that size: PSNR-Y "
+            f"{fmean(row['psnr_won'] for row in compared):+.2f} dB (worse in {worse[0]} of "
+            f"{len(compared)}), {METRICS[JUDGE].marked} "
+            f"{100 * (fmean(row['lpips_ratio'] for row in compared) - 1):+.1f} % (worse in "
+            f"{worse[1]}). {looked_at({JUDGE: _EVERY})}. "
             "† A loss of training."
         )
     return f"{markdown(header, lines)}\n\n{note}"

@@ -1,8 +1,9 @@
 """Speed of encoders and decoders, interleaved with peers in one script because machines are noisy.
 
-Every round runs every codec once, so that a slow moment of the machine hits all; a ratio is taken within its round, and
-the median over rounds is shown. Reading the lossless source and writing raw frames are part of every time. Where
-gvcodec's own time goes is read from one profiled run of each of its commands, what memory a command takes from one run more.
+Every round runs every codec once, so that a slow moment of the machine hits all; a ratio is taken
+within its round, and the median over rounds is shown. Reading the lossless source and writing raw
+frames are part of every time. Where gvcodec's own time goes is read from one profiled run of each
+of its commands, what memory a command takes from one run more.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from eval.video import Clip
 #: Peers beside gvcodec: name → (preset, quality number).
 PEERS = {"x264": (("-preset", "medium"), 34), "x265": (("-preset", "medium"), 34)}
 _LINES = 8
-#: A program that runs its arguments and prints the memory (KiB) that the largest process among them and their children held.
+#: A program that runs its arguments and prints the memory (KiB) that the largest process among them
+#: and their children held.
 _WATCHED = """import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
@@ -45,7 +47,9 @@ def _key(clip: Clip, words: list[str]) -> str:
     return digest([clip.sha256, words, content_version()])
 
 
-def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out: Path) -> dict[str, Any]:
+def measure(
+    clip: Clip, words: list[str], q: int, rounds: int, threads: int, out: Path
+) -> dict[str, Any]:
     """Times of all codecs; written to `speed/CLIP.json` and `.md` below `out`. Raises EvalError."""
     options = Options(threads=threads)
     codecs = [(codec, q) for codec in resolve(words, options) if codec.family == "gvcodec"]
@@ -57,7 +61,11 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
         for _ in tqdm(range(rounds), unit="round", disable=None):
             for codec, quality in codecs:
                 _round(codec, quality, clip, folder, times)
-        memory = {s: _peak(c) for codec, quality in codecs for s, c in _commands(codec, quality, clip, folder).items()}
+        memory = {
+            s: _peak(c)
+            for codec, quality in codecs
+            for s, c in _commands(codec, quality, clip, folder).items()
+        }
         for codec, quality in codecs:
             if codec.family == "gvcodec":
                 profiles |= _profiles(codec, quality, clip, folder)
@@ -77,12 +85,17 @@ def measure(clip: Clip, words: list[str], q: int, rounds: int, threads: int, out
         "threads": threads,
         "cores": os.cpu_count(),
         "q": q,
-        "peers": {peer: f"{' '.join(preset)} -crf {crf}, no B-frames" for peer, (preset, crf) in PEERS.items()},
+        "peers": {
+            peer: f"{' '.join(preset)} -crf {crf}, no B-frames"
+            for peer, (preset, crf) in PEERS.items()
+        },
         "steps": steps,
         "profiles": profiles,
     }
     write_json(out / "speed" / f"{clip.name}.json", result)
-    write_text(out / "speed" / f"{clip.name}.md", f"{to_markdown(result)}\n\n{profile_markdown(result)}\n")
+    write_text(
+        out / "speed" / f"{clip.name}.md", f"{to_markdown(result)}\n\n{profile_markdown(result)}\n"
+    )
     return result
 
 
@@ -91,7 +104,9 @@ def _commands(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[
     stream, output = folder / f"{codec.name}.{codec.extension}", folder / "out.y4m"
     found = {f"{codec.name} encode": codec.command(codec.encode, clip, q=q, stream=stream)}
     for name, template in codec.outputs.items():
-        found[f"{codec.row(name)} decode"] = codec.command(template, clip, stream=stream, output=output)
+        found[f"{codec.row(name)} decode"] = codec.command(
+            template, clip, stream=stream, output=output
+        )
     return found
 
 
@@ -107,7 +122,8 @@ def _peak(command: list[str]) -> int:
 
 
 def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
-    """Median over rounds of (peer's time / this step's time): how many times as fast as the peer it is."""
+    """Median over rounds of (peer's time / this step's time): how many times as fast as the peer it
+    is."""
     other = times[f"{peer}-ld {step.rsplit(' ', 1)[1]}"]
     return statistics.median(theirs / mine for mine, theirs in zip(times[step], other, strict=True))
 
@@ -115,7 +131,9 @@ def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
 def _profiles(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[dict[str, Any]]]:
     log, found = folder / "profile", {}
     names = ["encode", *(f"decode, {name}" for name in codec.outputs)]
-    for name, (python, *rest) in zip(names, _commands(codec, q, clip, folder).values(), strict=True):
+    for name, (python, *rest) in zip(
+        names, _commands(codec, q, clip, folder).values(), strict=True
+    ):
         run([python, "-m", "cProfile", "-o", str(log), *rest])
         found[f"{codec.label} {name}"] = _top(log)
     return found
@@ -126,13 +144,21 @@ def _top(log: Path) -> list[dict[str, Any]]:
     stats: Any = pstats.Stats(str(log))
     total = stats.total_tt or 1.0
     entries = sorted(stats.stats.items(), key=lambda item: -item[1][2])[:_LINES]
-    return [{"where": _function_name(key), "share": round(values[2] / total, 4)} for key, values in entries]
+    return [
+        {"where": _function_name(key), "share": round(values[2] / total, 4)}
+        for key, values in entries
+    ]
 
 
 def _function_name(key: tuple[str, int, str]) -> str:
     path, line, name = key
     if path == "~":  # not Python: what a C function calls itself, without its address
-        return name.split(" at 0x")[0].strip("<>{}").replace("built-in method ", "").replace("method ", "")
+        return (
+            name.split(" at 0x")[0]
+            .strip("<>{}")
+            .replace("built-in method ", "")
+            .replace("method ", "")
+        )
     parts = Path(path).parts
     return "/".join(parts[-2:]) + f":{line} {name}"
 
@@ -151,14 +177,21 @@ def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str
     ]
     clip = result["clip"]
     note = (
-        f"{clip['name']}, {clip['width']}×{clip['height']}, {clip['frames']} frames, q {result['q']}, "
-        f"{result['threads']} threads on {result['cores']} cores, median of {result['rounds']} interleaved rounds; "
+        f"{clip['name']}, {clip['width']}×{clip['height']}, {clip['frames']} frames, q "
+        f"{result['q']}, "
+        f"{result['threads']} threads on {result['cores']} cores, median of {result['rounds']} "
+        f"interleaved rounds; "
         + "; ".join(f"{peer}: {text}" for peer, text in result["peers"].items())
-        + ". Start of the program, reading of the lossless source and writing of raw frames included. Memory: most that the largest process held."
+        + ". Start of the program, reading of the lossless source and writing of raw frames "
+        "included. Memory: most that the largest process held."
     )
     profile = []
     for step, lines in result["profiles"].items():
-        shares = ", ".join(f"{line['where']} {100 * line['share']:.0f} %" for line in lines if line["share"] >= 0.01)
+        shares = ", ".join(
+            f"{line['where']} {100 * line['share']:.0f} %"
+            for line in lines
+            if line["share"] >= 0.01
+        )
         profile.append(f"Own time, {step}: {shares}.")
     return header, rows, note, profile
 

@@ -1,4 +1,5 @@
-"""Small things every part of the evaluation needs: running commands, whole files, hashing, the ffmpeg binary."""
+"""Small things every part of the evaluation needs: running commands, whole files, hashing, the
+ffmpeg binary."""
 
 from __future__ import annotations
 
@@ -44,15 +45,25 @@ def ffmpeg_version() -> str:
 @functools.cache
 def ffmpeg_has(kind: str, name: str) -> bool:
     """Whether ffmpeg lists `name` among its `kind` ("filters" or "encoders")."""
-    text = subprocess.run([ffmpeg(), "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=True).stdout
-    return any(len(words) > 1 and words[1] == name for words in (line.split() for line in text.splitlines()))
+    text = subprocess.run(
+        [ffmpeg(), "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=True
+    ).stdout
+    return any(
+        len(words) > 1 and words[1] == name
+        for words in (line.split() for line in text.splitlines())
+    )
 
 
 def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
-    """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises EvalError with the last
-    line of stderr when it fails."""
+    """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises
+    EvalError with the last line of stderr when it fails."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "SVT_LOG": "1"}
-    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+    quiet: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+        "errors": "replace",
+    }
     start = time.perf_counter()
     try:
         done = subprocess.run(command, env=env, timeout=timeout, check=False, **quiet)
@@ -68,8 +79,9 @@ def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
 
 
 def keep_memory() -> None:
-    """Asks the C library (glibc; others ignore it) not to hand freed memory back to the system: maps of networks are
-    hundreds of megabytes, and fetching their pages again took half of DISTS' time."""
+    """Asks the C library (glibc; others ignore it) not to hand freed memory back to the system:
+    maps of networks are hundreds of megabytes, and fetching their pages again took half of DISTS'
+    time."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
         m_trim_threshold, m_mmap_max = -1, -4
@@ -108,8 +120,9 @@ def digest(value: Any) -> str:
 
 
 def fill_marks(path: Path, texts: Mapping[str, str]) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file, for each name whose marks are there.
-    Raises EvalError where none are, or where a begin has no end."""
+    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file,
+    for each name whose marks are there. Raises EvalError where none are, or where a begin has no
+    end."""
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -1,8 +1,10 @@
-"""What per-video tuning gains with its time and with the part of the renderer that is sent: `python -m eval tuning`.
+"""What per-video tuning gains with its time and with the part of the renderer that is sent: `python
+-m eval tuning`.
 
-Every clip is coded at the q nearest to one rate, without tuning and with several amounts of it. Painted output is compared with the
-loop frames at equal bytes: those of the same q, brought to the size of the tuned file by a second file one q finer (linear in the
-logarithm of the size). So the weights sent are paid for.
+Every clip is coded at the q nearest to one rate, without tuning and with several amounts of it.
+Painted output is compared with the loop frames at equal bytes: those of the same q, brought to the
+size of the tuned file by a second file one q finer (linear in the logarithm of the size). So the
+weights sent are paid for.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ JUDGED = ("lpips_alex", "dists")
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of tuning: the words of `--tune`, `--tune-parts` and `--tune-by` (0 and "" = the default)."""
+    """One way of tuning: the words of `--tune`, `--tune-parts` and `--tune-by` (0 and "" = the
+    default)."""
 
     tune: str
     parts: int = 0
@@ -55,8 +58,9 @@ def measure(
     every: dict[str, int],
     out: Path,
 ) -> str:
-    """Encodes, measures, writes `tuning.json`, `.md` and two charts below `out`; returns the Markdown. The parts are compared at the
-    last of `tunes`, the `leaders` (of `--tune-by`) at all of them. Raises EvalError."""
+    """Encodes, measures, writes `tuning.json`, `.md` and two charts below `out`; returns the
+    Markdown. The parts are compared at the last of `tunes`, the `leaders` (of `--tune-by`) at all
+    of them. Raises EvalError."""
     if len({t.endswith("steps") for t in tunes}) != 1:
         raise EvalError("--tunes: seconds or steps, not both")
     settings = [Setting("off"), *map(Setting, tunes)]
@@ -82,13 +86,20 @@ def measure(
             "clips": [c.describe() for c in clips],
             "base": base,
             "rate": rate,
-            "gains": [{"tune": s.tune, "parts": s.parts, "by": s.by, "clips": g} for s, g in gains.items()],
+            "gains": [
+                {"tune": s.tune, "parts": s.parts, "by": s.by, "clips": g} for s, g in gains.items()
+            ],
         },
     )
     text = _markdown(gains, clips, base, rate, every)
     write_text(out / "tuning.md", text + "\n")
     unit = "steps" if tunes[0].endswith("steps") else "seconds"
-    _draw(out / "tuning-time", f"Gain of tuning by {unit}", unit, [(s.amount, gains[s]) for s in settings])
+    _draw(
+        out / "tuning-time",
+        f"Gain of tuning by {unit}",
+        unit,
+        [(s.amount, gains[s]) for s in settings],
+    )
     _draw(
         out / "tuning-bytes",
         "Gain of tuning by bytes sent",
@@ -108,7 +119,8 @@ def _run(clip: Clip, codec: Codec, output: str, q: int, plan: Plan) -> dict[str,
 
 
 def _gain(run: dict[str, Any], anchors: list[dict[str, Any]]) -> dict[str, float]:
-    """Change in per cent (in dB for PSNR) against loop frames at the bytes of the run, and the bytes that tuning added."""
+    """Change in per cent (in dB for PSNR) against loop frames at the bytes of the run, and the
+    bytes that tuning added."""
     same, finer = anchors
     share = math.log(run["bytes"] / same["bytes"]) / math.log(finer["bytes"] / same["bytes"])
     gain: dict[str, float] = {
@@ -118,12 +130,20 @@ def _gain(run: dict[str, Any], anchors: list[dict[str, Any]]) -> dict[str, float
     for name, values in run["metrics"].items():
         here, there = (anchor["metrics"][name]["mean"] for anchor in anchors)
         wanted = here + share * (there - here)
-        gain[name] = values["mean"] - wanted if name.startswith("psnr") else 100 * (values["mean"] / wanted - 1)
+        gain[name] = (
+            values["mean"] - wanted
+            if name.startswith("psnr")
+            else 100 * (values["mean"] / wanted - 1)
+        )
     return gain
 
 
 def _markdown(
-    gains: dict[Setting, list[dict[str, float]]], clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
+    gains: dict[Setting, list[dict[str, float]]],
+    clips: Sequence[Clip],
+    base: str,
+    rate: float,
+    every: dict[str, int],
 ) -> str:
     rows = []
     for setting, found in gains.items():
@@ -159,14 +179,18 @@ def _markdown(
     ]
     sampled = looked_at({n: every[n] for n in JUDGED})
     note = (
-        f"Painted output against the loop frames at equal bytes, base {base}, about {rate} bpp, mean of {len(next(iter(gains.values())))} clips "
-        f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames, one thread. Bytes: what tuning adds to the file. {sampled}. "
+        f"Painted output against the loop frames at equal bytes, base {base}, about {rate} bpp, "
+        f"mean of {len(next(iter(gains.values())))} clips "
+        f"({', '.join(c.name for c in clips)}), first {clips[0].raw.frames} frames, one thread. "
+        f"Bytes: what tuning adds to the file. {sampled}. "
         f"† A loss of tuning; LPIPS-Alex is held out.{stand_in(clips)}"
     )
     return f"{markdown(header, rows)}\n\n{note}"
 
 
-def _draw(path: Path, title: str, label: str, points: list[tuple[float, list[dict[str, float]]]]) -> None:
+def _draw(
+    path: Path, title: str, label: str, points: list[tuple[float, list[dict[str, float]]]]
+) -> None:
     series = [
         Series(
             name,

@@ -1,7 +1,8 @@
 """Source clips and decoded videos as raw planar files.
 
-A clip is prepared once: its first frames go into `NAME.yuv` (planar 4:2:0, 8 bit or 10 bit little endian, what every
-metric compares with) and, losslessly, into `NAME.mkv` (FFV1 with colour tags, what every encoder reads).
+A clip is prepared once: its first frames go into `NAME.yuv` (planar 4:2:0, 8 bit or 10 bit little
+endian, what every metric compares with) and, losslessly, into `NAME.mkv` (FFV1 with colour tags,
+what every encoder reads).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _SAME_MATRIX = {5: 6}
 
 @dataclass(frozen=True)
 class RawVideo:
-    """A planar 4:2:0 file: `frames` frames of Y (H, W), U and V (⌈H/2⌉, ⌈W/2⌉) without gaps, 8 bit or 16-bit words."""
+    """A planar 4:2:0 file: `frames` frames of Y (H, W), U and V (⌈H/2⌉, ⌈W/2⌉) without gaps, 8 bit
+    or 16-bit words."""
 
     path: Path
     width: int
@@ -44,11 +46,15 @@ class RawVideo:
 
     def planes(self, index: int) -> Planes:
         dtype = np.dtype("u1" if self.depth == 8 else "<u2")
-        data = np.fromfile(self.path, dtype, self.frame_samples, offset=index * self.frame_samples * dtype.itemsize)
+        data = np.fromfile(
+            self.path, dtype, self.frame_samples, offset=index * self.frame_samples * dtype.itemsize
+        )
         if data.size != self.frame_samples:
             raise EvalError(f"{self.path.name}: frame {index} is cut off")
         parts = np.split(data, np.cumsum([h * w for h, w in self.plane_shapes])[:-1])
-        y, u, v = (part.reshape(shape) for part, shape in zip(parts, self.plane_shapes, strict=True))
+        y, u, v = (
+            part.reshape(shape) for part, shape in zip(parts, self.plane_shapes, strict=True)
+        )
         return y, u, v
 
     def __iter__(self) -> Iterator[Planes]:
@@ -57,7 +63,8 @@ class RawVideo:
 
 @dataclass(frozen=True)
 class Clip:
-    """A prepared source: its raw samples, the lossless file for encoders and what is known about it."""
+    """A prepared source: its raw samples, the lossless file for encoders and what is known about
+    it."""
 
     name: str
     raw: RawVideo
@@ -97,12 +104,17 @@ class Clip:
 
 def stand_in(clips: Sequence[Clip]) -> str:
     """The sentence that tables of the devtest clips owe their readers; empty for others."""
-    return " The devtest clips are a stand-in for HEVC Class B and UVG." if any(c.stand_in for c in clips) else ""
+    return (
+        " The devtest clips are a stand-in for HEVC Class B and UVG."
+        if any(c.stand_in for c in clips)
+        else ""
+    )
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames in memory or being read: samples as they stand, plus format. `matrix` 2 = not stated."""
+    """Frames in memory or being read: samples as they stand, plus format. `matrix` 2 = not
+    stated."""
 
     planes: Iterator[Planes]
     width: int
@@ -114,8 +126,8 @@ class Frames:
 
 
 def open_video(path: Path) -> Frames:
-    """Frames of anything PyAV reads; 4:2:0 with 8 or 10 bits is taken as it is, the rest is converted to 4:2:0.
-    Raises EvalError."""
+    """Frames of anything PyAV reads; 4:2:0 with 8 or 10 bits is taken as it is, the rest is
+    converted to 4:2:0. Raises EvalError."""
     import av
 
     try:
@@ -158,17 +170,21 @@ def _frame_planes(frame: Any, depth: int) -> Planes:
 
 
 def open_raw(path: Path, width: int, height: int, fps: Fraction, depth: int) -> Frames:
-    """Frames of a headerless planar 4:2:0 file. Raises EvalError when its size is not a number of whole frames."""
+    """Frames of a headerless planar 4:2:0 file. Raises EvalError when its size is not a number of
+    whole frames."""
     frame_bytes = RawVideo(path, width, height, 0, depth).frame_samples * (1 if depth == 8 else 2)
     count, rest = divmod(path.stat().st_size, frame_bytes)
     if rest or not count:
-        raise EvalError(f"{path}: {path.stat().st_size} bytes are no whole {width}x{height} {depth}-bit 4:2:0 frames")
+        raise EvalError(
+            f"{path}: {path.stat().st_size} bytes are no whole {width}x{height} {depth}-bit 4:2:0 "
+            f"frames"
+        )
     return Frames(iter(RawVideo(path, width, height, count, depth)), width, height, fps, depth)
 
 
 def open_pngs(paths: Sequence[Path], fps: Fraction) -> Frames:
-    """Frames of pictures of one size: RGB of 8 bits, turned into 4:2:0 of 8 bits by the matrix that players assume
-    for the size, limited range. Raises EvalError."""
+    """Frames of pictures of one size: RGB of 8 bits, turned into 4:2:0 of 8 bits by the matrix that
+    players assume for the size, limited range. Raises EvalError."""
     from PIL import Image
 
     def read(path: Path) -> NDArray[np.uint8]:
@@ -187,22 +203,31 @@ def open_pngs(paths: Sequence[Path], fps: Fraction) -> Frames:
         for path in paths:
             rgb = read(path)
             if rgb.shape[:2] != (height, width):
-                raise EvalError(f"{path}: {rgb.shape[1]}x{rgb.shape[0]} instead of {width}x{height}")
-            yield to_planes(rgb.transpose(2, 0, 1).astype(np.float32) / 255, matrix, full_range=False)
+                raise EvalError(
+                    f"{path}: {rgb.shape[1]}x{rgb.shape[0]} instead of {width}x{height}"
+                )
+            yield to_planes(
+                rgb.transpose(2, 0, 1).astype(np.float32) / 255, matrix, full_range=False
+            )
 
     return Frames(planes(), width, height, fps, 8, matrix)
 
 
-def prepare(name: str, identity: Any, open_frames: Any, count: int, folder: Path, **marks: Any) -> Clip:
-    """Writes the first `count` frames (0 = all) of `open_frames()` into `folder` once; `identity` is whatever tells
-    one source from another (path, size, date). `marks` are Clip's set_name and stand_in."""
+def prepare(
+    name: str, identity: Any, open_frames: Any, count: int, folder: Path, **marks: Any
+) -> Clip:
+    """Writes the first `count` frames (0 = all) of `open_frames()` into `folder` once; `identity`
+    is whatever tells one source from another (path, size, date). `marks` are Clip's set_name and
+    stand_in."""
     stem = f"{name}-{digest([identity, count])}"
     meta_path = folder / f"{stem}.json"
     meta = read_json(meta_path)
     if meta is None:
         meta = _write_clip(open_frames(), count, folder / stem, name)
         write_json(meta_path, meta)
-    raw = RawVideo(folder / f"{stem}.yuv", *(meta[k] for k in ("width", "height", "frames", "depth")))
+    raw = RawVideo(
+        folder / f"{stem}.yuv", *(meta[k] for k in ("width", "height", "frames", "depth"))
+    )
     keys = {"matrix": meta["matrix"], "full_range": meta["full_range"], "sha256": meta["sha256"]}
     return Clip(name, raw, folder / f"{stem}.mkv", Fraction(meta["fps"]), **keys, **marks)
 
@@ -245,15 +270,49 @@ def _assumed_matrix(width: int, height: int) -> int:
 
 
 def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:
-    tags = ["-color_range", "pc" if meta["full_range"] else "tv", "-colorspace", MATRICES[meta["matrix"]][0]]
+    tags = [
+        "-color_range",
+        "pc" if meta["full_range"] else "tv",
+        "-colorspace",
+        MATRICES[meta["matrix"]][0],
+    ]
     pixel_format = "yuv420p" if meta["depth"] == 8 else "yuv420p10le"
     size = f"{meta['width']}x{meta['height']}"
-    source = ["-f", "rawvideo", "-pix_fmt", pixel_format, "-s", size, "-r", meta["fps"], *tags, "-i", str(raw)]
-    run([ffmpeg(), "-v", "error", "-y", *source, "-c:v", "ffv1", "-level", "3", "-g", "1", *tags, str(out)])
+    source = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        pixel_format,
+        "-s",
+        size,
+        "-r",
+        meta["fps"],
+        *tags,
+        "-i",
+        str(raw),
+    ]
+    run(
+        [
+            ffmpeg(),
+            "-v",
+            "error",
+            "-y",
+            *source,
+            "-c:v",
+            "ffv1",
+            "-level",
+            "3",
+            "-g",
+            "1",
+            *tags,
+            str(out),
+        ]
+    )
 
 
 def read_y4m(path: Path) -> tuple[Frames, int]:
-    """Frames of a 4:2:0 .y4m file as it stands (no conversion of any kind), and their number. Raises EvalError."""
+    """Frames of a 4:2:0 .y4m file as it stands (no conversion of any kind), and their number.
+    Raises EvalError."""
     with open(path, "rb") as file:
         line = file.readline(512)
     header = line.decode("latin-1").split()
@@ -280,19 +339,26 @@ def read_y4m(path: Path) -> tuple[Frames, int]:
                     raise EvalError(f"{path}: frame {index} has no plain FRAME line")
                 flat = np.frombuffer(file.read(frame_bytes), dtype)
                 parts = np.split(flat, np.cumsum([h * w for h, w in raw.plane_shapes])[:-1])
-                y, u, v = (part.reshape(shape) for part, shape in zip(parts, raw.plane_shapes, strict=True))
+                y, u, v = (
+                    part.reshape(shape) for part, shape in zip(parts, raw.plane_shapes, strict=True)
+                )
                 yield y, u, v
 
-    return Frames(planes(), raw.width, raw.height, Fraction(fields["F"].replace(":", "/")), depth), count
+    return Frames(
+        planes(), raw.width, raw.height, Fraction(fields["F"].replace(":", "/")), depth
+    ), count
 
 
 def decoded_raw(decoded: Path, clip: Clip, out: Path) -> RawVideo:
-    """Brings a decoder's .y4m to the clip's bit depth (rounding to nearest, no dither) as a raw file. Raises EvalError
-    when size or number of frames is not the clip's."""
+    """Brings a decoder's .y4m to the clip's bit depth (rounding to nearest, no dither) as a raw
+    file. Raises EvalError when size or number of frames is not the clip's."""
     frames, count = read_y4m(decoded)
     if (frames.width, frames.height, count) != (clip.raw.width, clip.raw.height, clip.raw.frames):
         got, want = f"{frames.width}x{frames.height}, {count} frames", clip.describe()
-        raise EvalError(f"decoder gave {got} instead of {want['width']}x{want['height']}, {want['frames']} frames")
+        raise EvalError(
+            f"decoder gave {got} instead of {want['width']}x{want['height']}, {want['frames']} "
+            f"frames"
+        )
     with open(out, "wb") as file:
         for planes in frames.planes:
             for plane in planes:

@@ -1,8 +1,9 @@
 """Makes the weight files of LPIPS and DISTS from the packages they were published with.
 
-Needs the extra `metrics`: `torchvision` (features, downloads its ImageNet weights), `lpips` (LPIPS v0.1) and `DISTS-pytorch`. Features of VGG16
-are rounded to fp16 (values of the metrics change by less than 1e-4), the rest stays fp32. `gvcodec.appearance.perceptual.find_weights`
-tells where the files are looked for.
+Needs the extra `metrics`: `torchvision` (features, downloads its ImageNet weights), `lpips` (LPIPS
+v0.1) and `DISTS-pytorch`. Features of VGG16 are rounded to fp16 (values of the metrics change by
+less than 1e-4), the rest stays fp32. `gvcodec.appearance.perceptual.find_weights` tells where the
+files are looked for.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def export(folder: Path) -> list[Path]:
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.submodule_search_locations:
             raise EvalError(f"{name} is not installed ({_REMEDY})")
-        return torch.load(Path(spec.submodule_search_locations[0]) / file, map_location="cpu", weights_only=True)
+        return torch.load(
+            Path(spec.submodule_search_locations[0]) / file, map_location="cpu", weights_only=True
+        )
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -38,7 +41,11 @@ def export(folder: Path) -> list[Path]:
         tensors |= _features(model, half=network == "vgg")
         path = folder / f"lpips_{network}.safetensors"
         temporary = path.with_suffix(".tmp")
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, metadata={"format": "pt"})
+        save_file(
+            {key: tensor.contiguous() for key, tensor in tensors.items()},
+            temporary,
+            metadata={"format": "pt"},
+        )
         temporary.replace(path)
         written.append(path)
     return written

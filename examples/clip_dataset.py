@@ -1,6 +1,8 @@
-"""Random clips out of many gvcodec streams for training in PyTorch: `python examples/clip_dataset.py A.bin B.bin …`
+"""Random clips out of many gvcodec streams for training in PyTorch: `python
+examples/clip_dataset.py A.bin B.bin …`
 
-A stream is a good way to keep training video: small, and any clip of it is decoded from its own keyframe on.
+A stream is a good way to keep training video: small, and any clip of it is decoded from its own
+keyframe on.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import gvcodec
 
 
 class ClipDataset(Dataset[torch.Tensor]):
-    """Item i is a random clip `(T, 3, H, W)` uint8 of stream i. Streams are opened by the worker that reads them."""
+    """Item i is a random clip `(T, 3, H, W)` uint8 of stream i. Streams are opened by the worker
+    that reads them."""
 
     def __init__(self, paths: Sequence[str | Path], frames: int = 8, step: int = 1) -> None:
         self._paths = list(paths)
@@ -28,7 +31,9 @@ class ClipDataset(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         if index not in self._videos:
-            self._videos[index] = gvcodec.open(self._paths[index], output="torch", dimension_order="NCHW")
+            self._videos[index] = gvcodec.open(
+                self._paths[index], output="torch", dimension_order="NCHW"
+            )
         video = self._videos[index]
         span = (self._frames - 1) * self._step + 1
         begin = int(torch.randint(max(1, len(video) - span + 1), ()))

@@ -65,7 +65,8 @@ class Decoded:
 
 
 class VideoEncoder:
-    """Frames to be written as a stream: `VideoEncoder(frames, frame_rate=25).to_file("a.gvc", q=40)`.
+    """Frames to be written as a stream: `VideoEncoder(frames, frame_rate=25).to_file("a.gvc",
+    q=40)`.
 
     `frames`, `frame_rate` and `format` as for `encode`. An iterator can be written once, arrays and
     lists as often as wanted.

@@ -1,14 +1,17 @@
 """One record for each structure layer ("base"): everything about it that other modules ask for.
 
-Encoders and decoders are named as "module:function" and imported on first use; this module imports nothing but errors. A new
-base is a record here and the module with its encoder and decoder; `register` adds one from outside.
+Encoders and decoders are named as "module:function" and imported on first use; this module imports
+nothing but errors. A new base is a record here and the module with its encoder and decoder;
+`register` adds one from outside.
 
-One scale of quality serves all bases: equal `q` gives about equal PSNR-Y. It is that of AV1, the CRF of SVT-AV1, 0 (best) … 63,
-going on to 67 where AV1's picture gets smaller. Every other base has an index of its own, 0 … 63, which is what a stream's
-header holds and what renderers are conditioned on. The tables `q_map` are measured (`python -m eval quality`): at each `q` below
-AV1 codes six training clips (24 frames, 416×240), and the index at which the base has the same PSNR-Y is averaged. By them PSNR-Y
-is off by 0.6 (klt), 0.5 (hevc) and 1.1 dB (vvc) on average over clips and q; taken as an index, q was off by 4.2, 3.4 and 1.8.
-Beyond 63 they lead to the base's coarsest index. `tokens` keeps its own.
+One scale of quality serves all bases: equal `q` gives about equal PSNR-Y. It is that of AV1, the
+CRF of SVT-AV1, 0 (best) … 63, going on to 67 where AV1's picture gets smaller. Every other base has
+an index of its own, 0 … 63, which is what a stream's header holds and what renderers are
+conditioned on. The tables `q_map` are measured (`python -m eval quality`): at each `q` below AV1
+codes six training clips (24 frames, 416×240), and the index at which the base has the same PSNR-Y
+is averaged. By them PSNR-Y is off by 0.6 (klt), 0.5 (hevc) and 1.1 dB (vvc) on average over clips
+and q; taken as an index, q was off by 4.2, 3.4 and 1.8. Beyond 63 they lead to the base's coarsest
+index. `tokens` keeps its own.
 """
 
 from __future__ import annotations
@@ -29,15 +32,18 @@ _Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What is so of standard bitstreams alone. `strip` and `restore` turn access units into payloads and back, `check` refuses
-    payloads that claim more than one picture of the size; `decoder` and `raw` are FFmpeg's names of decoder and raw format.
+    """What is so of standard bitstreams alone. `strip` and `restore` turn access units into
+    payloads and back, `check` refuses payloads that claim more than one picture of the size;
+    `decoder` and `raw` are FFmpeg's names of decoder and raw format.
 
-    `reordered`: packets come in decode order, `key_first`: the keyframe is the first of its GOP in display order too,
-    `holds_back`: the decoder keeps frames of a GOP while it works on the next, `low_delay`: the encoder has a form of it. For files of a given size: `grain`, the steps of
-    the index (0 = none), `trials`, `quick_excess`, the natural log of the frames' bytes at the full preset over those at the fast
-    one (mean of training clips), `trim_slope`, the fall of log rate by a `trim` of 1, and `trims`, the least, the usual
-    and the most. For more, up to twice as much, quality moves instead. At equal rate PSNR-Y gains up to a per cent of rate
-    from a trim of -0.5 and loses two to four from one of 0.5 (AV1, two training clips)."""
+    `reordered`: packets come in decode order, `key_first`: the keyframe is the first of its GOP in
+    display order too, `holds_back`: the decoder keeps frames of a GOP while it works on the next,
+    `low_delay`: the encoder has a form of it. For files of a given size: `grain`, the steps of the
+    index (0 = none), `trials`, `quick_excess`, the natural log of the frames' bytes at the full
+    preset over those at the fast one (mean of training clips), `trim_slope`, the fall of log rate
+    by a `trim` of 1, and `trims`, the least, the usual and the most. For more, up to twice as much,
+    quality moves instead. At equal rate PSNR-Y gains up to a per cent of rate from a trim of -0.5
+    and loses two to four from one of 0.5 (AV1, two training clips)."""
 
     decoder: str
     raw: str
@@ -56,15 +62,17 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`wire`: the number in stream headers. `encoder` takes (format, settled `EncoderConfig`) and gives a `StructureEncoder`,
-    `decoder` (header, threads, low_delay, model or None) and gives a `StructureDecoder`; `model` gives the path of the model to
-    encode with, which streams then name, "" = there is none. `size` finds the file of a given size (`Search` to `Fitted`).
+    """`wire`: the number in stream headers. `encoder` takes (format, settled `EncoderConfig`) and
+    gives a `StructureEncoder`, `decoder` (header, threads, low_delay, model or None) and gives a
+    `StructureDecoder`; `model` gives the path of the model to encode with, which streams then name,
+    "" = there is none. `size` finds the file of a given size (`Search` to `Fitted`).
 
-    `slot`: its number in the renderer's condition, which bases may share, None = no renderer has learned its pictures. `bytes_a_pixel` that decoding
-    takes, `torch`: it is decoded by torch. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
-    `reduced`: (index above which, scale, how much lower the index is there), coarsest first, which go as far as
-    `coarsest_reduced`. `scales`: there are reduced
-    sizes, `presets`: so many, `eye`, `steered` (maxrate), `alloc` (budgets of windows): there are these settings."""
+    `slot`: its number in the renderer's condition, which bases may share, None = no renderer has
+    learned its pictures. `bytes_a_pixel` that decoding takes, `torch`: it is decoded by torch.
+    `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same. `reduced`:
+    (index above which, scale, how much lower the index is there), coarsest first, which go as far
+    as `coarsest_reduced`. `scales`: there are reduced sizes, `presets`: so many, `eye`, `steered`
+    (maxrate), `alloc` (budgets of windows): there are these settings."""
 
     name: str
     wire: int
@@ -89,8 +97,9 @@ class Base:
 
 _UNITS, _STANDARD = "gvcodec.structure.standard.payloads", "gvcodec.structure.standard.codec"
 _FITTED = "gvcodec.rate.size_standard:encode_standard"
-#: In the order of their numbers. Bytes a pixel are measured at 720p with up to 16 threads (klt 25, av1 77, hevc 36; at 1080p 118
-#: for vvc) and rounded up, for hevc to the 16 reference frames that a stream may ask for.
+#: In the order of their numbers. Bytes a pixel are measured at 720p with up to 16 threads (klt 25,
+#: av1 77, hevc 36; at 1080p 118 for vvc) and rounded up, for hevc to the 16 reference frames that a
+#: stream may ask for.
 _BASES: dict[str, Base] = {}
 for _base in (
     Base(
@@ -102,7 +111,17 @@ for _base in (
         40,
         "gvcodec.structure.klt.codec:model_path",
         slot=0,
-        q_map=((0, 0), (10, 7.9), (20, 14.3), (30, 19.5), (40, 25.7), (50, 31.7), (57, 36.8), (63, 47.6), (67, 63)),
+        q_map=(
+            (0, 0),
+            (10, 7.9),
+            (20, 14.3),
+            (30, 19.5),
+            (40, 25.7),
+            (50, 31.7),
+            (57, 36.8),
+            (63, 47.6),
+            (67, 63),
+        ),
         steered=True,
         alloc=True,
     ),
@@ -145,7 +164,17 @@ for _base in (
         _FITTED,
         120,
         slot=2,
-        q_map=((0, 0), (10, 14.4), (20, 21), (30, 25.7), (40, 30.8), (50, 35.7), (57, 39.9), (63, 48.9), (67, 63)),
+        q_map=(
+            (0, 0),
+            (10, 14.4),
+            (20, 21),
+            (30, 25.7),
+            (40, 30.8),
+            (50, 35.7),
+            (57, 39.9),
+            (63, 48.9),
+            (67, 63),
+        ),
         scales=True,
         standard=Standard(
             decoder="hevc",
@@ -171,7 +200,17 @@ for _base in (
         _FITTED,
         140,
         slot=3,
-        q_map=((0, 0), (10, 10.3), (20, 18.4), (30, 25.4), (40, 34), (50, 41.2), (57, 47.6), (63, 59.7), (67, 63)),
+        q_map=(
+            (0, 0),
+            (10, 10.3),
+            (20, 18.4),
+            (30, 25.4),
+            (40, 34),
+            (50, 41.2),
+            (57, 47.6),
+            (63, 59.7),
+            (67, 63),
+        ),
         scales=True,
         presets=5,
         standard=Standard(

@@ -38,25 +38,31 @@ class EncoderOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 67, between two whole numbers too, about the same PSNR-Y in every base; `base_q` the structure
-    layer's own index instead, 0 … 63 (av1 … 67); `base` "klt", "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1,
-    but with av1 smaller beyond `q` 63, and where it is given av1 ends at 63; `tune_steps`
-    steps for fitting the renderer to the video, however long they take; `tune` seconds instead, 0 = off; `tune_parts` how many parts of the renderer
-    may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network whose features it compares, "vgg" or "small", "" = the former where its
-    weights are found; `painter` "float", or "integer", whose painted samples are the same on every machine; `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the first;
-    `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality falls where a
-    decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how bits go to the windows of a
-    frame (klt, tokens), "uniform", "uniqueness", "elbo" or "oracle". `eye` makes av1 decide for the eye instead of PSNR,
-    `preset` is that of SVT-AV1 (av1), 0 slowest … 10, or of VVenC (vvc), 0 … 4, None = 2. `shift` (av1, hevc, vvc): how far the source is
-    moved so that its painted picture looks better, 1 = as far as usual, 0 = off. `said_q`: the index that the header says instead,
-    which the renderer goes by: that of a whole video of which this is a chunk."""
+    """How to encode. `q` 0 (best) … 67, between two whole numbers too, about the same PSNR-Y in
+    every base; `base_q` the structure layer's own index instead, 0 … 63 (av1 … 67); `base` "klt",
+    "av1", "hevc" or "vvc"; `scale` 1, 3/4 or 1/2 (not klt), None = 1, but with av1 smaller beyond
+    `q` 63, and where it is given av1 ends at 63; `tune_steps` steps for fitting the renderer to the
+    video, however long they take; `tune` seconds instead, 0 = off; `tune_parts` how many parts of
+    the renderer may change, 1 … 4, 0 = as the size of the stream allows; `tune_by` the network
+    whose features it compares, "vgg" or "small", "" = the former where its weights are found;
+    `painter` "float", or "integer", whose painted samples are the same on every machine; `keyint`
+    frames between keyframes at most, since a scene begins with one, 0 = only the first; `low_delay`
+    no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality
+    falls where a decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how
+    bits go to the windows of a frame (klt, tokens), "uniform", "uniqueness", "elbo" or "oracle".
+    `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
+    … 10, or of VVenC (vvc), 0 … 4, None = 2. `shift` (av1, hevc, vvc): how far the source is moved
+    so that its painted picture looks better, 1 = as far as usual, 0 = off. `said_q`: the index that
+    the header says instead, which the renderer goes by: that of a whole video of which this is a
+    chunk."""
 
     q: float = 50
     base_q: float | None = None
     base: str = "av1"
     scale: Fraction | None = None
     tune: float | None = None
-    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (eval/results.md); about 45 seconds of one core.
+    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (eval/results.md); about 45
+    #: seconds of one core.
     tune_steps: int = 60
     tune_parts: int = 0
     tune_by: str = ""
@@ -84,7 +90,8 @@ class EncoderConfig:
         return base.coarsest_reduced if base.reduced and self.scale is None else COARSEST
 
     def settled(self) -> EncoderConfig:
-        """The same with a scale and the structure layer's index that belongs to it. Raises `UsageError`."""
+        """The same with a scale and the structure layer's index that belongs to it. Raises
+        `UsageError`."""
         name, value, coarsest = "base_q", self.base_q, self.coarsest
         if value is None:
             name, value, coarsest = "q", self.q, coarsest_q(self.base, coarsest)

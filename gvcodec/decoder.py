@@ -112,10 +112,12 @@ class Decoder(Shared):
         self._structure = factory.structure_decoder(header, threads, models, low_delay)
         self._painter = factory.painter(header, threads, models, device) if paints else None
         exact = self._painter is not None and self._painter.exact and not base_of(header.base).torch
-        #: Painted frames so far, None where their samples are not the same everywhere or the first are left out.
+        #: Painted frames so far, None where their samples are not the same everywhere or the first
+        #: are left out.
         self._painted_hash = hashlib.sha256() if exact else None
         self._painted_wanted: bytes | None = None
-        #: Bytes of packets whose frames were not shown yet, by frame; none where they are in another order.
+        #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
+        #: another order.
         self._sizes: dict[int, int] = {}
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
@@ -152,7 +154,8 @@ class Decoder(Shared):
     @property
     @in_turn
     def painted_hash(self) -> bytes | None:
-        """Hash of the painted frames so far, as in a `painted` packet; what that says where it cannot be told."""
+        """Hash of the painted frames so far, as in a `painted` packet; what that says where it
+        cannot be told."""
         if self._painted_hash is None or self.concealed:
             return self._painted_wanted
         return self._painted_hash.digest()[:LOOP_HASH_BYTES]
@@ -187,7 +190,8 @@ class Decoder(Shared):
             self._painted_wanted = packet.payload
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise WrongModelError(
-                "the painted picture needs a newer version of gvcodec; --fidelity gives the loop frames"
+                "the painted picture needs a newer version of gvcodec; --fidelity gives the loop "
+                "frames"
             )
         elif packet.is_frame:
             key = packet.kind is Kind.KEY
@@ -317,7 +321,8 @@ class Decoder(Shared):
         )
         if self._tracks_held > self._limits.side_memory:
             raise LimitError(
-                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB (--max-memory)"
+                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB "
+                f"(--max-memory)"
             )
         self.tracks.append(payload)
 

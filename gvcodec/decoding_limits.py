@@ -94,7 +94,8 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
         most = DEFAULT_MEMORY
     if most is not None and (needed := memory_for(header, painted)) > most:
         raise LimitError(
-            f"{size} take about {needed >> 20} MiB, more than {most >> 20} (--max-memory {(needed >> 20) + 1}M allows it)"
+            f"{size} take about {needed >> 20} MiB, more than {most >> 20} (--max-memory "
+            f"{(needed >> 20) + 1}M allows it)"
         )
 
 

@@ -223,21 +223,26 @@ def _run(video: str | None, out: Path) -> None:
     psnr_painted, psnr_loop = (_psnr(source, decoded) for decoded in (painted, loop))
     raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
     print(
-        f"source          {facts['width']}×{facts['height']}, {counted(facts['frames'], 'frame')}, {raw} bytes as raw 8-bit 4:2:0"
+        f"source          {facts['width']}×{facts['height']}, "
+        f"{counted(facts['frames'], 'frame')}, {raw} bytes as raw 8-bit 4:2:0"
     )
     if video is not None:
         size = Path(video).stat().st_size
         print(
-            f"source file     {size} bytes, {size / facts['file_bytes']:.1f} times as large as the stream"
+            f"source file     {size} bytes, {size / facts['file_bytes']:.1f} times as large as "
+            f"the stream"
         )
     print(
-        f"stream          {facts['file_bytes']} bytes, ratio {raw / facts['video_bytes']:.0f} : 1 ({stream})"
+        f"stream          {facts['file_bytes']} bytes, ratio {raw / facts['video_bytes']:.0f} : 1 "
+        f"({stream})"
     )
     print(
-        f"rate            {facts['bpp']:.5f} bpp, {facts['kbps']:.1f} kb/s (base {facts['base']}, q {facts['q']})"
+        f"rate            {facts['bpp']:.5f} bpp, {facts['kbps']:.1f} kb/s (base {facts['base']}, "
+        f"q {facts['q']})"
     )
     print(
-        f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded ({painted})"
+        f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded "
+        f"({painted})"
     )
 
 

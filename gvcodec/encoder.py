@@ -7,7 +7,8 @@
     encoder.flush()
     while (packet := encoder.receive_packet()) is not None: ...
 
-The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with `encoder.loop_hash`.
+The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with
+`encoder.loop_hash`.
 """
 
 from __future__ import annotations
@@ -56,11 +57,13 @@ class Progress(Protocol):
 
 
 class Encoder(Shared):
-    """One video. With tuning every packet waits for `flush`, since tuned weights come before what they are for.
+    """One video. With tuning every packet waits for `flush`, since tuned weights come before what
+    they are for.
 
-    Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out), after `flush`:
-    `loop_hash` (8 bytes) and `psnr_y` (dB, mean over the loop frames; infinite when all are exact).
-    Calls of several threads are made in turn. It does not follow into a child process made by `fork`.
+    Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
+    after `flush`: `loop_hash` (8 bytes) and `psnr_y` (dB, mean over the loop frames; infinite when
+    all are exact). Calls of several threads are made in turn. It does not follow into a child
+    process made by `fork`.
     """
 
     @usual_torch()
@@ -72,12 +75,14 @@ class Encoder(Shared):
         progress: Progress | None = None,
         structure: StructureEncoder | None = None,
         tuned: Mapping[int, bytes] | None = None,
-        wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder] | None = None,
+        wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder]
+        | None = None,
     ) -> None:
-        """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control gives `structure`,
-        an encoder of the same base that it steers, and `tuned`, what tuning came to in an earlier pass (tuned weights by the
-        frame from which on they are in force). `wrap` takes a
-        maker of the structure encoder and gives the one to use (see `gvcodec.streams.resume`). Raises `UsageError`."""
+        """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control
+        gives `structure`, an encoder of the same base that it steers, and `tuned`, what tuning came
+        to in an earlier pass (tuned weights by the frame from which on they are in force). `wrap`
+        takes a maker of the structure encoder and gives the one to use (see
+        `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
         factory.check_settings()
         config = config or EncoderConfig()
@@ -144,15 +149,19 @@ class Encoder(Shared):
         self._exact = 0
         self._released = 0
         self._sent = 0
-        #: Bytes of packets whose frames are not released yet, by frame; none where they are in another order.
+        #: Bytes of packets whose frames are not released yet, by frame; none where they are in
+        #: another order.
         self._sizes: dict[int, int] = {}
         #: Frame packets made so far and bytes of their payloads.
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
 
-    def _maker(self, appearance: bytes | None, structure: StructureEncoder | None) -> Callable[[], StructureEncoder]:
-        """What makes the structure encoder, of a shifted source where that is wanted and possible."""
+    def _maker(
+        self, appearance: bytes | None, structure: StructureEncoder | None
+    ) -> Callable[[], StructureEncoder]:
+        """What makes the structure encoder, of a shifted source where that is wanted and
+        possible."""
         fmt, config = self.header.format, self._config
         plain = partial(factory.structure_encoder, fmt, config)
         if not config.shift or appearance is None:
@@ -170,7 +179,8 @@ class Encoder(Shared):
 
     @in_turn
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
-        """Take the next frame in display order; without `pts` it keeps the rate. Raises `UsageError` for another size."""
+        """Take the next frame in display order; without `pts` it keeps the rate. Raises
+        `UsageError` for another size."""
         fmt = self.header.format
         height, width = fmt.height, fmt.width
         chroma = ((height + 1) // 2, (width + 1) // 2)
@@ -178,14 +188,21 @@ class Encoder(Shared):
             raise UsageError("the encoder has been flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
             raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
-        if any(plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > _PEAK for plane in planes):
+        if any(
+            plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > _PEAK
+            for plane in planes
+        ):
             raise UsageError(f"frame {self._sent}: samples are integers 0…{_PEAK}")
         if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
-            raise UsageError(f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}")
+            raise UsageError(
+                f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}"
+            )
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
         self._timing.send(self._timing.predicted() if pts is None else pts)
-        self._sources.append(y if fmt.bit_depth == 10 else (y >> 2).astype(np.uint8))  # eight bits are kept as such
+        self._sources.append(
+            y if fmt.bit_depth == 10 else (y >> 2).astype(np.uint8)
+        )  # eight bits are kept as such
         if self._samples is not None:
             self._samples.send_source(self._sent, planes)
         self._sent += 1
@@ -193,7 +210,8 @@ class Encoder(Shared):
 
     @in_turn
     def send_metadata(self, data: bytes) -> None:
-        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first frame."""
+        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
+        frame."""
         if data:
             self._packets.append(Packet(Kind.METADATA, data))
 
@@ -205,7 +223,8 @@ class Encoder(Shared):
 
     @in_turn
     def flush(self) -> None:
-        """No more frames: releases all packets, tunes first if asked to. Raises `UsageError` without any frame."""
+        """No more frames: releases all packets, tunes first if asked to. Raises `UsageError`
+        without any frame."""
         if not self._sent:
             raise UsageError("there is no frame to encode")
         if isinstance(self._structure, Drains):
@@ -243,7 +262,8 @@ class Encoder(Shared):
         return packet
 
     def _tuned_for(self, first: int) -> Packet | None:
-        """The weights for the GOP whose first frame has this number, unless they are in force already."""
+        """The weights for the GOP whose first frame has this number, unless they are in force
+        already."""
         wanted = self.tuned.get(max((frame for frame in self.tuned if frame <= first), default=-1))
         if wanted is None or wanted == self._in_force:
             return None
@@ -259,7 +279,9 @@ class Encoder(Shared):
             if packet.keyframe:
                 self._gops.append(Gop(self.coded_frames))
             self._gops[-1].size += len(packet.payload)
-            self._packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+            self._packets.append(
+                Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
+            )
             if not reordered(self._config.base):
                 self._sizes[self.coded_frames] = len(packet.payload)
             self.coded_frames += 1

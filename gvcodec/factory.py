@@ -97,7 +97,8 @@ def painter(
         raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
     if header.tokens:
         raise WrongModelError(
-            "the stream has appearance tokens, which this version does not paint; --fidelity gives the loop frames"
+            "the stream has appearance tokens, which this version does not paint; --fidelity "
+            "gives the loop frames"
         )
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
     from gvcodec.appearance import Painter
@@ -112,7 +113,8 @@ def painter(
 
 
 def paints_exactly(header: SequenceHeader) -> bool:
-    """Whether painted samples are the same on every machine: by the integer painter, of integers."""
+    """Whether painted samples are the same on every machine: by the integer painter, of
+    integers."""
     if header.appearance_id is None or base_of(header.base).torch or not can_paint():
         return False
     from gvcodec.appearance.checkpoint import is_integer

@@ -199,7 +199,8 @@ class Borrowed(io.RawIOBase):
             callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None))
         ):
             raise UsageError(
-                f"a stream is a path, bytes, or an object with read and seek, not {type(source).__name__}"
+                f"a stream is a path, bytes, or an object with read and seek, not "
+                f"{type(source).__name__}"
             )
         self._source = source
 

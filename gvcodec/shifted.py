@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 _PART, _LEAST, _BYTES = 32, 8, 600_000_000
 _BYTES_A_PIXEL = 30
 _LEAD = 8
-#: Root mean square of each round's shift over that of the coding error; the second round sees what the first one did. The
-#: finer a video is coded, the less room there is: what gains at 35 dB costs more than it brings at 40.
+#: Root mean square of each round's shift over that of the coding error; the second round sees what
+#: the first one did. The finer a video is coded, the less room there is: what gains at 35 dB costs
+#: more than it brings at 40.
 _ROUNDS = (0.14, 0.10)
 #: One frame in so many gets gradients of its own.
 _EVERY = 2

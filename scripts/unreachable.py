@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Lists package modules that nothing shipped imports: neither the library, nor the command line, nor training.
+"""Lists package modules that nothing shipped imports: neither the library, nor the command line,
+nor training.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"gvcodec.structure.klt.codec:KltEncoder"`, counts as imported too: that is how the package
-imports on first use.
+What is written as a string, as in `"gvcodec.structure.klt.codec:KltEncoder"`, counts as imported
+too: that is how the package imports on first use.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in known else node.module for name in names]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts
+        ):
             names = [match.group() for match in _NAMED.finditer(node.value)]
         yield from (name for name in names if name in known)
 
@@ -64,7 +67,10 @@ def unreachable(root: Path = ROOT) -> list[str]:
     known = modules(root)
     reached: set[str] = set()
     # The command line finds its commands by their names.
-    waiting = [*ROOTS, *(name for name in known if re.fullmatch(rf"{PACKAGE}\.cli\.[a-z]\w*", name))]
+    waiting = [
+        *ROOTS,
+        *(name for name in known if re.fullmatch(rf"{PACKAGE}\.cli\.[a-z]\w*", name)),
+    ]
     while waiting:
         name = waiting.pop()
         if name not in reached:

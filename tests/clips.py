@@ -1,4 +1,5 @@
-"""Small clips for the tests, made by arithmetic: texture that moves, a patch that moves another way, changing light."""
+"""Small clips for the tests, made by arithmetic: texture that moves, a patch that moves another
+way, changing light."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
     return (total - total.min()) / np.ptp(total)
 
 
-def make_clip(width: int, height: int, frames: int, seed: int = 0, cut: int | None = None) -> list[Planes]:
+def make_clip(
+    width: int, height: int, frames: int, seed: int = 0, cut: int | None = None
+) -> list[Planes]:
     """`frames` frames of 10-bit planes; from frame `cut` on another, brighter scene."""
     clip = []
     for t in range(frames):
@@ -58,7 +61,8 @@ def make_clip(width: int, height: int, frames: int, seed: int = 0, cut: int | No
 
 
 def save_first_model(folder: Path) -> Path:
-    """The model that fitting starts from (cosine transforms, entropy state that has learned nothing) as a file."""
+    """The model that fitting starts from (cosine transforms, entropy state that has learned
+    nothing) as a file."""
     from safetensors.numpy import save_file
 
     from gvcodec.train.fit import first_model

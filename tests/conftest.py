@@ -14,7 +14,8 @@ from gvcodec.types import Planes
 
 
 def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[Planes]:
-    """10-bit 4:2:0 frames of smooth texture that pans by (3, 1) samples a frame (values are multiples of four)."""
+    """10-bit 4:2:0 frames of smooth texture that pans by (3, 1) samples a frame (values are
+    multiples of four)."""
     rng = np.random.default_rng(seed)
     margin = 3 * frames + 8
     field = rng.normal(size=(height + margin, width + margin))
@@ -65,7 +66,8 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Metrics are taken with the weights of `weights_folder`, here and in programs started from here."""
+    """Metrics are taken with the weights of `weights_folder`, here and in programs started from
+    here."""
     from eval.metrics import network
     from gvcodec.appearance.perceptual import WEIGHTS_VARIABLE
 

@@ -33,11 +33,15 @@ def outcomes(
     return frames
 
 
-def fare_alike(payloads: list[bytes], keyframes: list[bool], width: int, height: int, model: Path | None = None) -> int:
+def fare_alike(
+    payloads: list[bytes], keyframes: list[bool], width: int, height: int, model: Path | None = None
+) -> int:
     """Both decoders refuse, or both give the same frames; how many were refused."""
     core, python = KltDecoder(width, height, 1, model), ReferenceDecoder(width, height, model)
     refused = 0
-    for a, b in zip(outcomes(core, payloads, keyframes), outcomes(python, payloads, keyframes), strict=True):
+    for a, b in zip(
+        outcomes(core, payloads, keyframes), outcomes(python, payloads, keyframes), strict=True
+    ):
         assert (a is None) == (b is None)
         assert a is None or b is None or planes_equal(a, b)
         refused += a is None

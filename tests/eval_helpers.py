@@ -14,7 +14,14 @@ WIDTH, HEIGHT = 176, 144
 
 
 def small_clip(folder: Path, frames: int = 8, kind: str = "pan"):
-    return prepare(f"small-{kind}", [kind], lambda: procedural(kind, WIDTH, HEIGHT, frames), 0, folder, set_name="test")
+    return prepare(
+        f"small-{kind}",
+        [kind],
+        lambda: procedural(kind, WIDTH, HEIGHT, frames),
+        0,
+        folder,
+        set_name="test",
+    )
 
 
 def quick_x264():
@@ -24,7 +31,9 @@ def quick_x264():
 def altered(clip, path: Path, change) -> RawVideo:
     """A decoded video made by `change(list of frames) -> list of frames`."""
     frames = change([clip.raw.planes(i) for i in range(clip.raw.frames)])
-    path.write_bytes(b"".join(np.ascontiguousarray(p).tobytes() for planes in frames for p in planes))
+    path.write_bytes(
+        b"".join(np.ascontiguousarray(p).tobytes() for planes in frames for p in planes)
+    )
     return RawVideo(path, clip.raw.width, clip.raw.height, len(frames), clip.raw.depth)
 
 

@@ -1,4 +1,5 @@
-"""Budgets of windows: the oracle is never worse than equal lambda, routers share what they should, nothing leaves a trace."""
+"""Budgets of windows: the oracle is never worse than equal lambda, routers share what they should,
+nothing leaves a trace."""
 
 from __future__ import annotations
 
@@ -24,7 +25,15 @@ from gvcodec.allocation.uniqueness import (
     shares,
     window_features,
 )
-from gvcodec.allocation.windows import Allocator, Outcome, Trial, WindowBudgets, Windows, errors, grid
+from gvcodec.allocation.windows import (
+    Allocator,
+    Outcome,
+    Trial,
+    WindowBudgets,
+    Windows,
+    errors,
+    grid,
+)
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
@@ -71,7 +80,10 @@ def test_trials_leave_no_trace_and_tell_the_truth() -> None:
         assert np.array_equal(recorder.plain[-1].squared_error, recorder.outcomes[-1].squared_error)
         # The coder's overhead is below three bytes and 0.3 %; one byte is the head.
         assert -8 <= 8 * (len(b.packets[0].payload) - 1) - bits.sum() <= 24 + 0.003 * bits.sum()
-        squared = sum(float(np.sum((s.astype(float) - c) ** 2)) for s, c in zip(planes, b.loops[0], strict=True))
+        squared = sum(
+            float(np.sum((s.astype(float) - c) ** 2))
+            for s, c in zip(planes, b.loops[0], strict=True)
+        )
         assert recorder.outcomes[-1].squared_error.sum() == pytest.approx(squared)
 
 
@@ -83,7 +95,8 @@ def test_the_oracle_is_never_worse_on_a_single_frame(q: int) -> None:
     coder = open_encoder(fmt, q, 0, True, 1, regions=WindowBudgets(recorder))
     coder.send(planes)
     uniform, oracle = recorder.plain[0], recorder.outcomes[0]
-    # Windows share the state of the entropy model and the edges between them: what was measured apart adds up nearly.
+    # Windows share the state of the entropy model and the edges between them: what was measured
+    # apart adds up nearly.
     assert oracle.bits.sum() <= 1.003 * uniform.bits.sum()
     assert oracle.squared_error.sum() <= 1.003 * uniform.squared_error.sum()
 
@@ -103,20 +116,28 @@ def test_open_loop_choice_is_best_on_the_hull(seed: int, windows: int) -> None:
 
 
 def test_one_slope_for_all_frames() -> None:
-    """The second of two frames gets the bits: an error there is worth eight of the first's, or a bit costs an eighth."""
+    """The second of two frames gets the bits: an error there is worth eight of the first's, or a
+    bit costs an eighth."""
     planes = make_clip(*SIZE, 1, seed=4)[0]
     ladder, shape = np.array(LADDER), grid(planes[0])
     for weight, price in ((8.0, 1.0), (1.0, 1 / 8)):
         asked: list[Windows] = []
 
-        def trial(multipliers: Windows, price: float = 1.0, asked: list[Windows] = asked) -> Outcome:
+        def trial(
+            multipliers: Windows, price: float = 1.0, asked: list[Windows] = asked
+        ) -> Outcome:
             asked.append(multipliers)
             bits, error = 100 / np.sqrt(multipliers), 50 * np.sqrt(multipliers)
             return Outcome(bits, error, error, price)
 
         survey = Survey()
         assert survey.multipliers(planes, np.ones(shape), trial) is None
-        assert survey.multipliers(planes, np.full(shape, weight), functools.partial(trial, price=price)) is None
+        assert (
+            survey.multipliers(
+                planes, np.full(shape, weight), functools.partial(trial, price=price)
+            )
+            is None
+        )
         assert [m[0, 0] for m in asked] == [*ladder, *ladder]
         planned = survey.planned()
         first, second = (planned.multipliers(planes, np.ones(shape), trial) for _ in range(2))
@@ -131,7 +152,9 @@ def test_a_survey_changes_nothing_and_its_plan_for_one_frame_is_the_oracles() ->
     for planes in clip:
         assert surveyed.send(planes).packets == plain.send(planes).packets
     encoder(WindowBudgets(survey_of_one)).send(clip[0])
-    one, other = (encoder(WindowBudgets(a)).send(clip[0]).packets for a in (survey_of_one.planned(), Oracle()))
+    one, other = (
+        encoder(WindowBudgets(a)).send(clip[0]).packets for a in (survey_of_one.planned(), Oracle())
+    )
     assert one == other
     planned = survey.planned()
     coder = encoder(WindowBudgets(planned))
@@ -144,7 +167,9 @@ def test_hull() -> None:
     bits, error = np.array([10.0, 5.0, 20.0, 15.0, 30.0]), np.array([50.0, 100.0, 40.0, 20.0, 20.0])
     assert lower_hull(bits, error) == [1, 0, 3]
     two = best_within(
-        np.array([[10.0, 10.0], [20.0, 20.0], [0.0, 0.0]]), np.array([[9.0, 9.0], [8.5, 1.0], [10.0, 20.0]]), 0
+        np.array([[10.0, 10.0], [20.0, 20.0], [0.0, 0.0]]),
+        np.array([[9.0, 9.0], [8.5, 1.0], [10.0, 20.0]]),
+        0,
     )
     assert two.tolist() == [2, 1]  # the second window's bits are worth much more
 
@@ -161,7 +186,9 @@ def test_uniqueness() -> None:
     features = window_features(luma)
     assert features.shape[0] == 3 and np.allclose((features * features).sum(1), 1)
     share = shares(features)
-    assert share.sum() == pytest.approx(3) and share[2] > share[0] == pytest.approx(share[1], rel=2e-3)
+    assert share.sum() == pytest.approx(3) and share[2] > share[0] == pytest.approx(
+        share[1], rel=2e-3
+    )
     taken = independent(features, 1e-3)
     assert taken[2] and taken.sum() == 2
     assert independent(features, 2.0).sum() == 1
@@ -170,20 +197,33 @@ def test_uniqueness() -> None:
 def test_fusion_skips_what_resembles_its_leader() -> None:
     rng = np.random.default_rng(0)
     still = make_clip(*SIZE, 1, seed=5)[0]
-    noisy = [tuple(np.clip(p + rng.normal(0, 8, p.shape), 0, 1023).astype(np.uint16) for p in still) for _ in range(6)]
-    coder = encoder(WindowBudgets(Uniqueness(UniquenessOptions(fusion=0.002, allocation=0, group=4))), q=8)
+    noisy = [
+        tuple(np.clip(p + rng.normal(0, 8, p.shape), 0, 1023).astype(np.uint16) for p in still)
+        for _ in range(6)
+    ]
+    coder = encoder(
+        WindowBudgets(Uniqueness(UniquenessOptions(fusion=0.002, allocation=0, group=4))), q=8
+    )
     sizes = [len(coder.send(planes).packets[0].payload) for planes in noisy]
     assert max(sizes[1:4]) < sizes[4] / 20  # the fifth leads a group again
 
 
 def test_a_frozen_scene_with_noise_costs_next_to_nothing() -> None:
-    """Noise of two steps of 255: at most 0.0003 bits a pixel and six bytes for each repeated frame."""
+    """Noise of two steps of 255: at most 0.0003 bits a pixel and six bytes for each repeated
+    frame."""
     rng = np.random.default_rng(0)
     still = make_clip(352, 288, 1, seed=5)[0]
-    clip = [tuple(np.clip(p + rng.normal(0, 8, p.shape), 0, 1023).astype(np.uint16) for p in still) for _ in range(20)]
+    clip = [
+        tuple(np.clip(p + rng.normal(0, 8, p.shape), 0, 1023).astype(np.uint16) for p in still)
+        for _ in range(20)
+    ]
     for low_delay in (False, True):
-        data = api.encode(clip, base="klt", tune=0, keyint=0, threads=1, base_q=40, low_delay=low_delay)
-        sizes = [len(packet.pack()) for packet in Reader(io.BytesIO(data)).packets() if packet.is_frame]
+        data = api.encode(
+            clip, base="klt", tune=0, keyint=0, threads=1, base_q=40, low_delay=low_delay
+        )
+        sizes = [
+            len(packet.pack()) for packet in Reader(io.BytesIO(data)).packets() if packet.is_frame
+        ]
         assert sum(sizes[1:]) <= (len(clip) - 1) * (0.0003 * 352 * 288 / 8 + 6)
 
 
@@ -193,22 +233,31 @@ def test_errors_by_window() -> None:
     assert squared.shape == absolute.shape == (2, 2)
     window = [p[: 256 >> (n > 0), 256 >> (n > 0) :].astype(float) for n, p in enumerate(source)]
     coded = [p[: 256 >> (n > 0), 256 >> (n > 0) :] for n, p in enumerate(loop)]
-    assert squared[0, 1] == pytest.approx(sum(float(((a - b) ** 2).sum()) for a, b in zip(window, coded, strict=True)))
+    assert squared[0, 1] == pytest.approx(
+        sum(float(((a - b) ** 2).sum()) for a, b in zip(window, coded, strict=True))
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_allocator_makes_a_stream(name: str) -> None:
     clip = make_clip(*SIZE, 3, seed=7)
-    data = api.encode(clip, config=EncoderConfig(base="klt", tune=0, threads=1, base_q=44, alloc=name))
+    data = api.encode(
+        clip, config=EncoderConfig(base="klt", tune=0, threads=1, base_q=44, alloc=name)
+    )
     assert len(list(api.decode_planes(data, fidelity=True))) == 3
 
 
 def test_controls_and_refusals() -> None:
     clip = make_clip(*SIZE, 3, seed=7)
     seen = [window_features(p[0]) for p in clip]
-    right = [Uniqueness().multipliers(p, np.ones((2, 2)), lambda m: pytest.fail("no trial")) for p in clip]
+    right = [
+        Uniqueness().multipliers(p, np.ones((2, 2)), lambda m: pytest.fail("no trial"))
+        for p in clip
+    ]
     delayed, shuffled = Delayed(Uniqueness(), 1), Shuffled(Uniqueness())
-    late = [delayed.multipliers(p, np.ones((2, 2)), lambda m: pytest.fail("no trial")) for p in clip]
+    late = [
+        delayed.multipliers(p, np.ones((2, 2)), lambda m: pytest.fail("no trial")) for p in clip
+    ]
     assert late[0] is None and np.array_equal(late[1], right[0]) and len(seen) == 3
     mixed = shuffled.multipliers(clip[0], np.ones((2, 2)), lambda m: pytest.fail("no trial"))
     assert np.array_equal(np.sort(mixed, None), np.sort(right[0], None))

@@ -21,7 +21,10 @@ FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
 
 def pictures(count: int = 8) -> list[np.ndarray]:
     x, y = np.meshgrid(np.arange(72), np.arange(56))
-    return [np.stack([128 + 80 * np.sin((x + n) / 9), 2 * y, 90 + x], -1).astype(np.uint8) for n in range(count)]
+    return [
+        np.stack([128 + 80 * np.sin((x + n) / 9), 2 * y, 90 + x], -1).astype(np.uint8)
+        for n in range(count)
+    ]
 
 
 def test_rgb_goes_in_and_comes_back() -> None:
@@ -150,7 +153,8 @@ def test_damage_and_other_models_are_refused(clip: list[Planes]) -> None:
 
 def test_import_loads_nothing_heavy_and_no_torch_at_all() -> None:
     code = (
-        "import sys; import gvcodec, gvcodec.cli; print(sorted({'torch', 'av', 'numpy'} & set(sys.modules)));"
+        "import sys; import gvcodec, gvcodec.cli; print(sorted({'torch', 'av', 'numpy'} & "
+        "set(sys.modules)));"
         "gvcodec.encode; gvcodec.Decoder; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

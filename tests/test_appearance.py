@@ -59,14 +59,18 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.safetensors" for name in ("new", "lively")}
 
 
-def paint(checkpoint: Path, frames: int = 4, tuned: bytes | None = None, threads: int = 1) -> list[Planes]:
+def paint(
+    checkpoint: Path, frames: int = 4, tuned: bytes | None = None, threads: int = 1
+) -> list[Planes]:
     painter = Painter(video_format(), "av1", Fraction(1), 40, checkpoint, threads)
     painter.start_gop(tuned)
     return [painter.paint(picture(3 * t)) for t in range(frames)]
 
 
 def equal(a: list[Planes], b: list[Planes]) -> bool:
-    return all(np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True))
+    return all(
+        np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True)
+    )
 
 
 def test_new_renderer_is_identity(checkpoints):
@@ -86,7 +90,10 @@ def test_painting_is_reproducible_and_starts_anew_with_each_gop(checkpoints):
 
 def test_threads_do_not_change_the_picture_beyond_rounding(checkpoints):
     before = torch.get_num_threads()
-    one, two = paint(checkpoints["lively"], 6, threads=1), paint(checkpoints["lively"], 6, threads=2)
+    one, two = (
+        paint(checkpoints["lively"], 6, threads=1),
+        paint(checkpoints["lively"], 6, threads=2),
+    )
     torch.set_num_threads(before)
     error = np.mean([(a[0].astype(float) - b[0]) ** 2 for a, b in zip(one, two, strict=True)])
     assert error < 1023**2 / 10**4.5
@@ -107,7 +114,9 @@ def test_condition_matters(checkpoints):
     assert len({p.tobytes() for p in pictures}) == 4
 
 
-@pytest.mark.parametrize("arguments", [("vp9", Fraction(1), 40), ("av1", Fraction(1), 64), ("av1", Fraction(1), -1)])
+@pytest.mark.parametrize(
+    "arguments", [("vp9", Fraction(1), 40), ("av1", Fraction(1), 64), ("av1", Fraction(1), -1)]
+)
 def test_painter_refuses_arguments(checkpoints, arguments):
     with pytest.raises(UsageError):
         Painter(video_format(), *arguments, checkpoint=checkpoints["new"])
@@ -156,7 +165,9 @@ def test_bands_add_up_to_the_picture():
     assert torch.allclose((high + low)[..., 4:-4, 4:-4], x[..., 4:-4, 4:-4], atol=1e-6)
     taps = torch.tensor([1.0, 3, 3, 1]) / 8
     half = torch.nn.functional.conv2d(x, torch.outer(taps, taps)[None, None], stride=2, padding=1)
-    assert torch.allclose((coarse.sum(1, keepdim=True) + rest)[..., 8:-8, 8:-8], half[..., 8:-8, 8:-8], atol=1e-6)
+    assert torch.allclose(
+        (coarse.sum(1, keepdim=True) + rest)[..., 8:-8, 8:-8], half[..., 8:-8, 8:-8], atol=1e-6
+    )
 
 
 def test_noise_is_white_and_the_same_everywhere():
@@ -166,15 +177,22 @@ def test_noise_is_white_and_the_same_everywhere():
     assert float(spectrum.max() / spectrum.min()) < 2
     assert abs(float(redraw.float().mean()) * REFRESH - 1) < 0.2
     assert not torch.equal(fresh(256, 256, 6)[0], noise)
-    digest = hashlib.sha256((noise * 147.8 + 510).round().to(torch.int16).numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(
+        (noise * 147.8 + 510).round().to(torch.int16).numpy().tobytes()
+    ).hexdigest()
     assert digest[:16] == "fa62e43f52fee6cc"
 
 
 def test_motion_is_found_and_followed():
     rng = np.random.default_rng(0)
     texture = rng.integers(300, 700, (100, 130)).astype(np.uint16)
-    smooth = ((texture[:-1, :-1] + texture[1:, :-1] + texture[:-1, 1:] + texture[1:, 1:]) >> 2).astype(np.uint16)
-    before, after = np.ascontiguousarray(smooth[10:74, 10:106]), np.ascontiguousarray(smooth[7:71, 15:111])
+    smooth = (
+        (texture[:-1, :-1] + texture[1:, :-1] + texture[:-1, 1:] + texture[1:, 1:]) >> 2
+    ).astype(np.uint16)
+    before, after = (
+        np.ascontiguousarray(smooth[10:74, 10:106]),
+        np.ascontiguousarray(smooth[7:71, 15:111]),
+    )
     vectors = search(after, before)
     assert vectors.shape == (2, 4, 6)
     assert vectors[:, 1:-1, 1:-1].flatten(1).float().median(1).values.tolist() == [-3, 5]
@@ -184,7 +202,8 @@ def test_motion_is_found_and_followed():
 
 
 def test_no_lattice_in_flat_areas(checkpoints):
-    """Whatever the weights, a slow gradient must not come out with a pattern of the sampling grids (2, 4, 8 pixels)."""
+    """Whatever the weights, a slow gradient must not come out with a pattern of the sampling grids
+    (2, 4, 8 pixels)."""
     y, x = np.mgrid[0:128, 0:128]
     flat = (400 + x + y // 2).astype(np.uint16)
     chroma = np.full((64, 64), 512, np.uint16)
@@ -204,10 +223,15 @@ def test_no_lattice_in_flat_areas(checkpoints):
             for line in (64 // period, 64 - 64 // period):
                 for axis in (total[line], total[:, line]):
                     neighbours = [np.roll(total, s, 0)[line].mean() for s in (-3, 3)]
-                    assert axis.mean() < 4 * max(max(neighbours), 1e-3 * total.mean()), (path, period)
+                    assert axis.mean() < 4 * max(max(neighbours), 1e-3 * total.mean()), (
+                        path,
+                        period,
+                    )
 
 
-values = st.lists(st.tuples(st.integers(-30000, 30000) | st.integers(-3, 3), st.integers(0, 4)), max_size=300)
+values = st.lists(
+    st.tuples(st.integers(-30000, 30000) | st.integers(-3, 3), st.integers(0, 4)), max_size=300
+)
 
 
 @given(values)
@@ -234,7 +258,12 @@ def some_deltas(groups: tuple[int, ...], scale: float = 3.0) -> list[Delta]:
     weights, rng = dict(new_renderer().named_parameters()), np.random.default_rng(0)
     names = [name for i in groups for name in GROUPS[i]]
     return [
-        Delta(n, np.round(rng.normal(0, scale, weights[n].numel())).clip(-127, 127).astype(np.int64), 40) for n in names
+        Delta(
+            n,
+            np.round(rng.normal(0, scale, weights[n].numel())).clip(-127, 127).astype(np.int64),
+            40,
+        )
+        for n in names
     ]
 
 
@@ -244,7 +273,9 @@ def test_payload_round_trip(groups):
     got = unpack(pack(deltas), renderer)
     assert set(got) == {d.name for d in deltas}
     for delta in deltas:
-        assert np.array_equal(got[delta.name].flatten().numpy(), (delta.values * step_of(40)).astype(np.float32))
+        assert np.array_equal(
+            got[delta.name].flatten().numpy(), (delta.values * step_of(40)).astype(np.float32)
+        )
     assert unpack(IDENTITY, renderer) is None
     assert unpack(pack([Delta(d.name, d.values * 0, 40) for d in deltas]), renderer) == {}
 
@@ -261,7 +292,8 @@ def test_tuned_weights_paint_and_do_not_stay(checkpoints):
 
 @settings(max_examples=300)
 @given(
-    st.binary(max_size=80) | st.binary(max_size=60).map(lambda tail: bytes([1, 3, 40, 40, 40, 255, 40, 40, 40]) + tail)
+    st.binary(max_size=80)
+    | st.binary(max_size=60).map(lambda tail: bytes([1, 3, 40, 40, 40, 255, 40, 40, 40]) + tail)
 )
 def test_any_payload_is_read_or_refused(payload):
     try:
@@ -276,7 +308,15 @@ RENDERER = new_renderer()
 
 def test_cut_and_extended_payloads_are_refused():
     payload = pack(some_deltas((0, 1)))
-    for damaged in (payload[:-8], payload + b"\1", payload[:5], b"", b"\2", bytes([1, 16]) + payload[2:], b"\0\0"):
+    for damaged in (
+        payload[:-8],
+        payload + b"\1",
+        payload[:5],
+        b"",
+        b"\2",
+        bytes([1, 16]) + payload[2:],
+        b"\0\0",
+    ):
         with pytest.raises(DamagedStreamError):
             unpack(damaged, RENDERER)
 
@@ -290,7 +330,10 @@ def test_tuning_is_told_how_long_and_how_much(monkeypatch):
     calls = []
     monkeypatch.setattr(appearance, "tune", lambda *a, **k: calls.append((a, k)) or b"tuned")
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
-    for config in (EncoderConfig(tune=5.0), EncoderConfig(tune_steps=7, tune_parts=3, tune_by="small")):
+    for config in (
+        EncoderConfig(tune=5.0),
+        EncoderConfig(tune_steps=7, tune_parts=3, tune_by="small"),
+    ):
         assert factory.tune([Part(0, [], 1000)], header, config, None) == ({0: b"tuned"}, "")
     (first, plain), (_, steered) = calls
     assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
@@ -321,7 +364,9 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     said: list[str] = []
     config = EncoderConfig(tune_steps=130)
     assert factory.tune(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
-    assert given == [(0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))]
+    assert given == [
+        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))
+    ]
     assert said[3] == "tuning: part 4 of 4, from frame 300"
 
 
@@ -330,7 +375,8 @@ LOOKS = 4, 6
 
 
 def moving(frames=2, side=48, blur=False):
-    """Runs of (loop, source) of a texture that moves; `blur`: loop frames without its finest part."""
+    """Runs of (loop, source) of a texture that moves; `blur`: loop frames without its finest
+    part."""
     rng = np.random.default_rng(5)
     wide = rng.integers(200, 800, (side + 40, side + 40)).astype(np.uint16)
     chroma = np.full((side // 2, side // 2), 512, np.uint16)
@@ -340,8 +386,18 @@ def moving(frames=2, side=48, blur=False):
         for t in range(frames):
             y, x = 4 * run + t, 2 * t
             source = np.ascontiguousarray(wide[y : y + side, x : x + side])
-            mean = sum(wide[y + i : y + i + side, x + j : x + j + side] for i in (0, 1) for j in (0, 1)) // 4
-            pairs.append(((mean.astype(np.uint16) if blur else source, chroma, chroma), (source, chroma, chroma)))
+            mean = (
+                sum(
+                    wide[y + i : y + i + side, x + j : x + j + side] for i in (0, 1) for j in (0, 1)
+                )
+                // 4
+            )
+            pairs.append(
+                (
+                    (mean.astype(np.uint16) if blur else source, chroma, chroma),
+                    (source, chroma, chroma),
+                )
+            )
         runs.append(pairs)
     return runs
 
@@ -353,14 +409,24 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
     for name, value in {"_LOOKS": LOOKS, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
         monkeypatch.setattr(tuning, name, value)
     taken, said, update = [], [], tuning.Tuner.update
-    monkeypatch.setattr(tuning.Tuner, "update", lambda self, *a: taken.append(1) or update(self, *a))
+    monkeypatch.setattr(
+        tuning.Tuner, "update", lambda self, *a: taken.append(1) or update(self, *a)
+    )
     arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, 0.0, checkpoint)
-    return tuning.tune(*arguments, progress=said.append, steps=steps, leader="small"), len(taken), said
+    return (
+        tuning.tune(*arguments, progress=said.append, steps=steps, leader="small"),
+        len(taken),
+        said,
+    )
 
 
 def test_tuning_stops_early_when_it_does_not_pay(monkeypatch):
     payload, steps, said = fitted(monkeypatch, moving(), 12)
-    assert steps == LOOKS[-1] and "tuning: no gain after 6 steps" in said and payload in (None, IDENTITY)
+    assert (
+        steps == LOOKS[-1]
+        and "tuning: no gain after 6 steps" in said
+        and payload in (None, IDENTITY)
+    )
 
 
 def test_tuning_goes_on_while_it_pays(monkeypatch, checkpoints):

@@ -110,7 +110,7 @@ def test_a_command_is_one_file(tmp_path: Path) -> None:
     (package / "cli" / "mirror.py").write_text(
         'HELP = "pictures the wrong way round"\n'
         'def arguments(parser): parser.add_argument("input")\n'
-        'def run(options): print(options.input[::-1])\n'
+        "def run(options): print(options.input[::-1])\n"
     )
 
     rest = [place for place in sys.path if place and Path(place).resolve() != ROOT]
@@ -140,10 +140,12 @@ def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     def lint() -> subprocess.CompletedProcess[str]:
-        # Without site no .pth file counts: an editable install would show the checkout in place of the copy.
+        # Without site no .pth file counts: an editable install would show the checkout in place of
+        # the copy.
         packages = [path for path in sys.path if path.endswith("site-packages")]
         program = (
-            f"import sys; sys.path[:0] = ['.', *{packages!r}]; from importlinter.cli import lint_imports; "
+            f"import sys; sys.path[:0] = ['.', *{packages!r}]; from importlinter.cli import "
+            f"lint_imports; "
             "sys.exit(lint_imports(no_cache=True))"
         )
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

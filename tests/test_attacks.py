@@ -1,4 +1,5 @@
-"""The attacks of `python -m eval robustness`: a few of each find nothing, and what they look for they find."""
+"""The attacks of `python -m eval robustness`: a few of each find nothing, and what they look for
+they find."""
 
 from __future__ import annotations
 

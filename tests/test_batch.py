@@ -1,4 +1,5 @@
-"""Batch encoding: chunks hold every frame once, any engine writes the same bytes, work goes on where it was, a bad file costs nobody else."""
+"""Batch encoding: chunks hold every frame once, any engine writes the same bytes, work goes on
+where it was, a bad file costs nobody else."""
 
 from __future__ import annotations
 
@@ -36,16 +37,24 @@ from gvcodec.media.reader import VideoReader
 FRAMES, SIDE = 60, 96
 
 
-def write_video(path: Path, seed: int = 1, frames: int = FRAMES, codec: str = "libx264", sound: bool = False) -> Path:
+def write_video(
+    path: Path, seed: int = 1, frames: int = FRAMES, codec: str = "libx264", sound: bool = False
+) -> Path:
     """A pan with a cut in its middle, a keyframe every ten frames, B frames."""
     half = frames // 2
-    clip = moving_texture(SIDE, SIDE, half, seed) + moving_texture(SIDE, SIDE, frames - half, seed + 50)
+    clip = moving_texture(SIDE, SIDE, half, seed) + moving_texture(
+        SIDE, SIDE, frames - half, seed + 50
+    )
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
         stream.options = {"g": "10", "bf": "2", "preset": "ultrafast"} if codec == "libx264" else {}
-        audio = container.add_stream("pcm_s16le" if path.suffix == ".mkv" else "aac", rate=48000) if sound else None
+        audio = (
+            container.add_stream("pcm_s16le" if path.suffix == ".mkv" else "aac", rate=48000)
+            if sound
+            else None
+        )
         for number, planes in enumerate(clip):
             frame = frame_from_planes(planes, 10).reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 25)
@@ -53,7 +62,11 @@ def write_video(path: Path, seed: int = 1, frames: int = FRAMES, codec: str = "l
             if audio is not None:
                 wave = np.sin(np.arange(1920) / 20)[None].repeat(2, 0).astype(np.float32)
                 piece = av.AudioFrame.from_ndarray(wave, "fltp", "stereo")
-                piece.sample_rate, piece.pts, piece.time_base = 48000, 1920 * number, Fraction(1, 48000)
+                piece.sample_rate, piece.pts, piece.time_base = (
+                    48000,
+                    1920 * number,
+                    Fraction(1, 48000),
+                )
                 container.mux(audio.encode(piece))
         container.mux(stream.encode(None))
         if audio is not None:
@@ -74,7 +87,9 @@ def quick(**others: Any) -> Settings:
     return make_settings(EncoderConfig(**fields), chunk=others.pop("chunk", 20), **others)
 
 
-def encode(out: Path | str, *paths: Path | str, settings: Settings | None = None, engine: Any = None) -> Driver:
+def encode(
+    out: Path | str, *paths: Path | str, settings: Settings | None = None, engine: Any = None
+) -> Driver:
     jobs = [Job(str(path), settings or quick()) for path in paths]
     with engine or Inline() as running:
         driver = Driver(running, Ledger(str(out)))
@@ -106,8 +121,14 @@ def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".y4m"])
 @pytest.mark.parametrize(("start", "frames"), [(0.0, None), (0.5, 40)])
-def test_chunks_hold_every_frame_once(tmp_path: Path, suffix: str, start: float, frames: int | None) -> None:
-    path = str(write_video(tmp_path / f"in{suffix}", codec="wrapped_avframe" if suffix == ".y4m" else "libx264"))
+def test_chunks_hold_every_frame_once(
+    tmp_path: Path, suffix: str, start: float, frames: int | None
+) -> None:
+    path = str(
+        write_video(
+            tmp_path / f"in{suffix}", codec="wrapped_avframe" if suffix == ".y4m" else "libx264"
+        )
+    )
     plan = make_plan(path, start, frames, 20)
     with VideoReader(path, start, frames) as reader:
         whole = list(reader)
@@ -129,7 +150,15 @@ def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_pat
     assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
     name = next(name for name in streams_of(tmp_path / "one") if name.startswith("a-"))
     decoded = tmp_path / "back.mp4"
-    command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "one" / name, decoded, "--fidelity"]
+    command = [
+        sys.executable,
+        "-m",
+        "gvcodec",
+        "decode",
+        tmp_path / "one" / name,
+        decoded,
+        "--fidelity",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     sound = []
     for path in (videos / "a.mp4", decoded):
@@ -145,7 +174,9 @@ def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path: Path) -> No
         out = tmp_path / f"{jobs}.gvc"
         words = ["--jobs", jobs, "--keyint", "20", "--tune", "off", "--preset", "10"]
         done = subprocess.run(
-            [sys.executable, "-m", "gvcodec", "encode", videos / "b.mkv", out, *words], check=True, capture_output=True
+            [sys.executable, "-m", "gvcodec", "encode", videos / "b.mkv", out, *words],
+            check=True,
+            capture_output=True,
         )
         assert b"chunks" in done.stderr
         made.append(out.read_bytes())
@@ -168,7 +199,12 @@ def test_a_folder_of_odd_files(tmp_path: Path) -> None:
     whole = (folder / "x" / "clip.mp4").read_bytes()
     (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
     words = [folder, "-o", out, "--preset", "10", "--tune", "off", "--chunk", "20", "--jobs", "2"]
-    done = subprocess.run([sys.executable, "-m", "gvcodec", "batch", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "gvcodec", "batch", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 6 and "Traceback" not in done.stderr
     assert "3 of 7 files failed" in done.stderr.splitlines()[-1]
     rows = [row for row in table_of(out) if not row["chunk"]]
@@ -177,7 +213,9 @@ def test_a_folder_of_odd_files(tmp_path: Path) -> None:
     assert failed == {"notes.txt", "empty.mp4", "cut off.mp4"}
     assert all(row["error"] for row in rows if row["status"] == "failed")
     outputs = {row["output"] for row in rows if row["status"] == "done"}
-    assert outputs == set(streams_of(out)) and len(outputs) == 3  # the copy needs no stream of its own
+    assert (
+        outputs == set(streams_of(out)) and len(outputs) == 3
+    )  # the copy needs no stream of its own
     assert any(name.startswith("naïve 映画 🎬-") for name in outputs)
     assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
 
@@ -210,7 +248,9 @@ class Counted:
         return
 
 
-def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp_path: Path) -> None:
+def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(
+    videos: Path, tmp_path: Path
+) -> None:
     encode(tmp_path / "whole", videos / "b.mkv")
     with pytest.raises(KeyboardInterrupt):
         encode(tmp_path / "out", videos / "b.mkv", engine=Counted(1))
@@ -232,10 +272,26 @@ def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path: Path) -> None:
     encode(tmp_path / "whole", videos / "a.mp4", videos / "b.mkv")
     out = tmp_path / "out"
-    words = [videos, "-o", out, "--preset", "10", "--tune", "off", "-q", "45", "--chunk", "20", "--jobs", "2"]
+    words = [
+        videos,
+        "-o",
+        out,
+        "--preset",
+        "10",
+        "--tune",
+        "off",
+        "-q",
+        "45",
+        "--chunk",
+        "20",
+        "--jobs",
+        "2",
+    ]
     for seconds in (1.5, 3.0, None):
         process = subprocess.Popen(
-            [sys.executable, "-m", "gvcodec", "batch", *words], stderr=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", "gvcodec", "batch", *words],
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         if seconds is not None:
             time.sleep(seconds)
@@ -243,13 +299,17 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path
         process.communicate(timeout=120)
     assert process.returncode == 0
     assert streams_of(out) == streams_of(tmp_path / "whole")
-    assert not list(out.rglob("*.part")) or all(path.name.startswith(".") for path in out.rglob("*.part"))
+    assert not list(out.rglob("*.part")) or all(
+        path.name.startswith(".") for path in out.rglob("*.part")
+    )
     assert {row["status"] for row in table_of(out)} == {"done"}
 
 
 def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
     with Local(1, 8 << 30) as engine:
-        outcome: Outcome = engine.submit(Task("os:_exit", {"status": 3}, tries=2)).result(timeout=60)
+        outcome: Outcome = engine.submit(Task("os:_exit", {"status": 3}, tries=2)).result(
+            timeout=60
+        )
         assert outcome.lost and outcome.tries == 2 and "exit code 3" in outcome.error
         killed = engine.submit(Task("os:abort", {}, tries=1)).result(timeout=60)
         assert killed.lost and "signal 6" in killed.error
@@ -257,7 +317,9 @@ def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
 
 def test_bad_input_is_not_tried_again() -> None:
     with Inline() as engine:
-        outcome = engine.submit(Task("gvcodec.batch.store:stamp", {"path": "/no/such/file"})).result()
+        outcome = engine.submit(
+            Task("gvcodec.batch.store:stamp", {"path": "/no/such/file"})
+        ).result()
     assert outcome.tries == 1 and outcome.error == "/no/such/file: No such file or directory"
 
 
@@ -275,8 +337,11 @@ def test_memory_as_input_and_output(videos: Path) -> None:
     memory.rm("/in", recursive=True)
 
 
-def test_a_lost_connection_is_waited_out(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading breaks off in the middle of the video: the task is tried again, and the frames are all there."""
+def test_a_lost_connection_is_waited_out(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading breaks off in the middle of the video: the task is tried again, and the frames are
+    all there."""
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
@@ -304,17 +369,40 @@ def test_a_lost_connection_is_waited_out(videos: Path, tmp_path: Path, monkeypat
 def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path: Path) -> None:
     lines = ["uri,q,preset,keyint", "a.mp4,40,,20", "b.mkv,,9,", "b.mkv,99,,"]
     (videos / "list.csv").write_text("\n".join(lines))
-    words = [videos / "list.csv", "-o", tmp_path, "--tune", "off", "--preset", "10", "-q", "60", "--jobs", "1"]
-    done = subprocess.run([sys.executable, "-m", "gvcodec", "batch", *words], capture_output=True, text=True, check=False)
+    words = [
+        videos / "list.csv",
+        "-o",
+        tmp_path,
+        "--tune",
+        "off",
+        "--preset",
+        "10",
+        "-q",
+        "60",
+        "--jobs",
+        "1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "gvcodec", "batch", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 6
     assert "'99' is not an integer, 0…67" in done.stderr
     rows = [row for row in table_of(tmp_path) if not row["chunk"]]
-    assert [(row["status"], row["q"]) for row in rows] == [("done", "40.0"), ("done", "60.0"), ("failed", "")]
+    assert [(row["status"], row["q"]) for row in rows] == [
+        ("done", "40.0"),
+        ("done", "60.0"),
+        ("failed", ""),
+    ]
     (videos / "list.csv").unlink()
 
 
 def test_manifests_of_all_kinds(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text(json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True}) + "\n")
+    (tmp_path / "m.jsonl").write_text(
+        json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True}) + "\n"
+    )
     ((uri, row, error),) = inputs.find([str(tmp_path / "m.jsonl")])
     assert (uri, error) == ("s3://b/c.mp4", "") and inputs.words_of(row) == ["--size=5000", "--eye"]
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -329,7 +417,11 @@ def test_manifests_of_all_kinds(tmp_path: Path) -> None:
 
 def test_a_size_holds_over_chunks(videos: Path, tmp_path: Path) -> None:
     wanted = 30_000
-    driver = encode(tmp_path, videos / "b.mkv", settings=quick(rate={"size": wanted}, config={"base": "hevc", "preset": None}))
+    driver = encode(
+        tmp_path,
+        videos / "b.mkv",
+        settings=quick(rate={"size": wanted}, config={"base": "hevc", "preset": None}),
+    )
     assert not driver.errors
     (stream,) = streams_of(tmp_path).values()
     assert 0.9 * wanted < len(stream) <= wanted
@@ -358,7 +450,12 @@ def test_the_table_has_all_columns_in_both_forms(videos: Path, tmp_path: Path) -
 
 
 def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path: Path) -> None:
-    for words in (["--low-delay"], ["--tune", "30"], ["--base", "klt", "--maxrate", "100k"], ["--frobnicate"]):
+    for words in (
+        ["--low-delay"],
+        ["--tune", "30"],
+        ["--base", "klt", "--maxrate", "100k"],
+        ["--frobnicate"],
+    ):
         command = [sys.executable, "-m", "gvcodec", "batch", videos, "-o", tmp_path / "out", *words]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 2
     assert not os.path.exists(tmp_path / "out")

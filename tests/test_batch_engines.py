@@ -1,4 +1,5 @@
-"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters; and the simulation of its task graph."""
+"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters; and the
+simulation of its task graph."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from gvcodec.types import Colour, VideoFormat
 def test_each_gives_every_outcome_with_its_task() -> None:
     tasks = [Task("gvcodec.messages:counted", {"number": n, "one": "file"}) for n in range(5)]
     with Inline() as engine:
-        found = {task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))}
+        found = {
+            task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))
+        }
     assert found == {n: "1 file" if n == 1 else f"{n} files" for n in range(5)}
 
 
@@ -115,12 +118,16 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path: Path) -
     encode(tmp_path / "one", *clips)
     with Engine(cluster.address) as engine:
         assert engine.cores == 2
-        hosts = [outcome.value for _, outcome in each(engine, [Task("os:getpid") for _ in range(4)])]
+        hosts = [
+            outcome.value for _, outcome in each(engine, [Task("os:getpid") for _ in range(4)])
+        ]
         assert all(hosts)
         died = engine.submit(Task("os:_exit", {"status": 1}, tries=2)).result(timeout=120)
         assert died.lost and "2 tries" in died.error
         driver = encode(tmp_path / "two", *clips, tmp_path / "notes.mp4", engine=engine)
-    assert [error.rpartition(": ")[2] for error in driver.errors.values()] == ["not a video that can be read"]
+    assert [error.rpartition(": ")[2] for error in driver.errors.values()] == [
+        "not a video that can be read"
+    ]
     assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
 
 

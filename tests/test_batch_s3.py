@@ -24,7 +24,8 @@ server = pytest.importorskip("moto.server")
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, int]]:
-    """A file system with a bucket "films", and the port of its server; programs started from here find it too."""
+    """A file system with a bucket "films", and the port of its server; programs started from here
+    find it too."""
     import s3fs
 
     running = server.ThreadedMotoServer("127.0.0.1", port=0)
@@ -47,7 +48,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, int]]:
 
 
 class Interrupter:
-    """Hands on connections to a port, and breaks off those that have brought `most` bytes, `times` times."""
+    """Hands on connections to a port, and breaks off those that have brought `most` bytes, `times`
+    times."""
 
     def __init__(self, port: int, most: int, times: int) -> None:
         self._port, self._most, self.left = port, most, times
@@ -80,7 +82,9 @@ class Interrupter:
 def run(*words: object, fails: int = 0) -> str:
     command = [sys.executable, "-m", "gvcodec", "batch", *map(str, words)]
     options = ["--preset", "10", "--tune", "off", "--chunk", "20", "--jobs", "2"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == fails, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr

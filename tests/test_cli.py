@@ -1,4 +1,5 @@
-"""The command line as a user meets it, each call in its own process: files, pipes, exit codes, one line for every error."""
+"""The command line as a user meets it, each call in its own process: files, pipes, exit codes, one
+line for every error."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from gvcodec.types import Colour, Planes, VideoFormat
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 
 
-def gvcodec(*arguments: object, data: bytes | None = None, fails: int = 0) -> subprocess.CompletedProcess[bytes]:
+def gvcodec(
+    *arguments: object, data: bytes | None = None, fails: int = 0
+) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "gvcodec", *map(str, arguments)]
     done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
     message = done.stderr.decode()
@@ -65,8 +68,12 @@ def frames_of(path: Path) -> list[Planes]:
 
 
 @pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
-def test_a_file_goes_there_and_back(folder: Path, tmp_path: Path, clip: list[Planes], base: str) -> None:
-    done = gvcodec("decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless")
+def test_a_file_goes_there_and_back(
+    folder: Path, tmp_path: Path, clip: list[Planes], base: str
+) -> None:
+    done = gvcodec(
+        "decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless"
+    )
     assert b"20 loop frames 96\xc3\x9780, loop hash verified" in done.stderr
     found = frames_of(tmp_path / "out.mkv")
     assert len(found) == 20
@@ -79,7 +86,9 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
     y4m = gvcodec("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes()).stdout
     assert y4m == (tmp_path / "a.y4m").read_bytes()
     source = gvcodec("decode", folder / "av1.bin", "-", "--fidelity").stdout
-    (tmp_path / "b.bin").write_bytes(gvcodec("encode", "-", "-", "--tune", "off", data=source).stdout)
+    (tmp_path / "b.bin").write_bytes(
+        gvcodec("encode", "-", "-", "--tune", "off", data=source).stdout
+    )
     gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", "--tune", "off")
     assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
     gvcodec("decode", "-", tmp_path / "d.mp4", "--fidelity", data=(tmp_path / "b.bin").read_bytes())
@@ -88,8 +97,18 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
 
 def test_info_tells_what_the_file_holds(folder: Path) -> None:
     facts = json.loads(gvcodec("info", folder / "av1.bin", "--json").stdout)
-    assert (facts["width"], facts["height"], facts["frames"], facts["frame_rate"]) == (96, 80, 20, "25")
-    assert (facts["base"], facts["q"], facts["keyframes"], facts["matrix"]) == ("av1", 20, [0, 8, 16], 1)
+    assert (facts["width"], facts["height"], facts["frames"], facts["frame_rate"]) == (
+        96,
+        80,
+        20,
+        "25",
+    )
+    assert (facts["base"], facts["q"], facts["keyframes"], facts["matrix"]) == (
+        "av1",
+        20,
+        [0, 8, 16],
+        1,
+    )
     assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
     assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
     assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
@@ -102,8 +121,13 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
     gvcodec("decode", folder / f"{base}.bin", tmp_path / "loop.mp4", "--fidelity", "--lossless")
     with VideoReader(tmp_path / f"base.{suffix}") as reader:
         found = list(reader)
-    eight_bits = [tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found]
-    assert all(planes_equal(a, b) for a, b in zip(eight_bits, frames_of(tmp_path / "loop.mp4"), strict=True))
+    eight_bits = [
+        tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found
+    ]
+    assert all(
+        planes_equal(a, b)
+        for a, b in zip(eight_bits, frames_of(tmp_path / "loop.mp4"), strict=True)
+    )
     assert [round(25 * frame.pts * reader.format.time_base) for frame in found] == list(range(20))
 
 
@@ -111,7 +135,9 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
 def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) -> None:
     colour = Colour(9, 16, 9, True)
     fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
-    (tmp_path / "a.bin").write_bytes(api.encode(moving_texture(96, 80, 3), format=fmt, base=base, tune=0))
+    (tmp_path / "a.bin").write_bytes(
+        api.encode(moving_texture(96, 80, 3), format=fmt, base=base, tune=0)
+    )
     gvcodec("extract", tmp_path / "a.bin", tmp_path / "a.mkv")
     with VideoReader(tmp_path / "a.mkv") as reader:
         assert replace(reader.format.colour, chroma_location=0) == colour
@@ -142,8 +168,23 @@ def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
 
 def test_threads_do_not_change_the_result(folder: Path, tmp_path: Path) -> None:
     for threads in (1, 2):
-        gvcodec("decode", folder / "av1.bin", tmp_path / f"{threads}.y4m", "--fidelity", "--threads", threads)
-        gvcodec("encode", folder / "in.mp4", tmp_path / f"{threads}.bin", "--tune", "off", "--threads", threads)
+        gvcodec(
+            "decode",
+            folder / "av1.bin",
+            tmp_path / f"{threads}.y4m",
+            "--fidelity",
+            "--threads",
+            threads,
+        )
+        gvcodec(
+            "encode",
+            folder / "in.mp4",
+            tmp_path / f"{threads}.bin",
+            "--tune",
+            "off",
+            "--threads",
+            threads,
+        )
     assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
     assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
 
@@ -222,14 +263,26 @@ def test_painting_needs_the_checkpoint_of_the_stream(
     assert str(Path(__file__).parents[1] / "checkpoints") in message
     gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", "--fidelity")
     monkeypatch.setenv("GVCODEC_CHECKPOINT", str(tmp_path / "none"))
-    # The variable is one place among others: the checkpoint that the stream names is found by its hash.
+    # The variable is one place among others: the checkpoint that the stream names is found by its
+    # hash.
     assert b"20 painted frames" in gvcodec("decode", folder / "av1.bin", tmp_path / "q.mkv").stderr
     gvcodec("encode", folder / "in.mp4", tmp_path / "plain.bin", "--frames", 3)
-    assert json.loads(gvcodec("info", tmp_path / "plain.bin", "--json").stdout)["appearance_id"] is None
+    assert (
+        json.loads(gvcodec("info", tmp_path / "plain.bin", "--json").stdout)["appearance_id"]
+        is None
+    )
 
 
 def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
-    command = [sys.executable, "-m", "gvcodec", "decode", str(folder / "av1.bin"), "-", "--fidelity"]
+    command = [
+        sys.executable,
+        "-m",
+        "gvcodec",
+        "decode",
+        str(folder / "av1.bin"),
+        "-",
+        "--fidelity",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(10)
         process.stdout.close()
@@ -240,7 +293,16 @@ def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
-    command = [sys.executable, "-m", "gvcodec", "encode", "-", str(tmp_path / "o.bin"), "--tune", "off"]
+    command = [
+        sys.executable,
+        "-m",
+        "gvcodec",
+        "encode",
+        "-",
+        str(tmp_path / "o.bin"),
+        "--tune",
+        "off",
+    ]
     # A shell's background job, as continuous integration may be, hands on that SIGINT is ignored.
     with subprocess.Popen(
         command,
@@ -248,7 +310,9 @@ def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
     ) as process:
-        process.stdin.write(b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420mpeg2\n" + 3 * (b"FRAME\n" + bytes(64 * 96)))
+        process.stdin.write(
+            b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420mpeg2\n" + 3 * (b"FRAME\n" + bytes(64 * 96))
+        )
         process.stdin.flush()
         for _ in range(2400):
             if list(tmp_path.iterdir()):
@@ -283,6 +347,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 command.run = info
 sys.exit(cli.main(["info", "x.bin"]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
     assert (done.returncode, done.stdout) == (130, "still here\ncleared up\n")
     assert done.stderr == "gvcodec: interrupted\n"

@@ -1,4 +1,5 @@
-"""What the command line says, and to whom: odd values, closed standard streams, other encodings, one and many."""
+"""What the command line says, and to whom: odd values, closed standard streams, other encodings,
+one and many."""
 
 from __future__ import annotations
 
@@ -68,7 +69,9 @@ def test_a_value_out_of_reach_is_one_line(
     places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
     arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
     arguments = [f"{a}.y4m" if w == "OUT.y4m" else a for a, w in zip(arguments, words, strict=True)]
-    arguments = [f"{a}.none" if w == "SOURCE.none" else a for a, w in zip(arguments, words, strict=True)]
+    arguments = [
+        f"{a}.none" if w == "SOURCE.none" else a for a, w in zip(arguments, words, strict=True)
+    ]
     assert run(*arguments) == code
     said = capsys.readouterr().err
     assert said.startswith("gvcodec: ")
@@ -105,7 +108,12 @@ def shell(command: str, stream: Path, **environment: str) -> subprocess.Complete
     known |= environment
     command = command.replace("gvcodec", '"$PY" -m gvcodec')
     done = subprocess.run(
-        ["sh", "-c", command], env=known, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+        ["sh", "-c", command],
+        env=known,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert b"Traceback" not in done.stderr + done.stdout
     assert b"Exception" not in done.stderr + done.stdout
@@ -119,7 +127,10 @@ FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
     ("command", "message"),
     [
         ("gvcodec info $S >&-", b"gvcodec: standard output: is closed\n"),
-        ("gvcodec decode $S - --fidelity >&-", b"gvcodec: standard output: cannot be written: is closed\n"),
+        (
+            "gvcodec decode $S - --fidelity >&-",
+            b"gvcodec: standard output: cannot be written: is closed\n",
+        ),
         ("gvcodec info - <&-", b"gvcodec: standard input: is closed\n"),
         ("gvcodec encode - o.gvc <&-", b"gvcodec: standard input: is closed\n"),
         ("gvcodec info $S >/dev/full", FULL),
@@ -136,8 +147,11 @@ def test_a_closed_or_full_standard_stream_is_no_success(
     assert not list(tmp_path.iterdir())
 
 
-def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tmp_path: Path) -> None:
-    """A message to standard error must not end up in the output, nor in the video on standard output."""
+def test_files_do_not_take_the_place_of_closed_standard_streams(
+    stream: Path, tmp_path: Path
+) -> None:
+    """A message to standard error must not end up in the output, nor in the video on standard
+    output."""
     shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
     assert (tmp_path / "o.gvc").read_bytes() == stream.read_bytes()
     done = shell("gvcodec decode $S - --fidelity 2>&-", stream)
@@ -177,7 +191,14 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run("verify", stream, "--source", source)
     said = "".join(capsys.readouterr())
     assert not re.search(r"\b1 (\w+ )?(\w+s|passes)\b", said), said
-    for words in ("1 frame 64", "1 loop frame", "frame 0,", "1 frame of 1 stream", "1 frame kept", "mean of 1 frame"):
+    for words in (
+        "1 frame 64",
+        "1 loop frame",
+        "frame 0,",
+        "1 frame of 1 stream",
+        "1 frame kept",
+        "mean of 1 frame",
+    ):
         assert words in said
 
 
@@ -250,7 +271,8 @@ sys.exit(run())
 def test_whatever_ends_a_command_nothing_waits_in_standard_output(
     raised: str, code: int, unbuffered: str
 ) -> None:
-    """Lines that were told before an error are out or dropped: the interpreter has nothing left to fail with."""
+    """Lines that were told before an error are out or dropped: the interpreter has nothing left to
+    fail with."""
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
     program = f"""

@@ -36,7 +36,10 @@ def read(data: bytes) -> tuple[Reader, list[Packet]]:
 
 
 def gop(frames: int, size: int = 20) -> list[Packet]:
-    return [Packet(Kind.INTER if number else Kind.KEY, bytes([number]) * size) for number in range(frames)]
+    return [
+        Packet(Kind.INTER if number else Kind.KEY, bytes([number]) * size)
+        for number in range(frames)
+    ]
 
 
 @given(st.integers(0, (1 << 63) - 1), st.integers(-(1 << 62), (1 << 62) - 1))
@@ -69,7 +72,9 @@ def test_integers_have_one_form(data: bytes) -> None:
     pts=st.integers(-(1 << 40), 1 << 40),
     ids=st.tuples(*[st.none() | st.binary(min_size=8, max_size=8)] * 2),
 )
-def test_header_comes_back(width, height, rate, tick, ten, colour, sar, base, scale, q, pts, ids) -> None:
+def test_header_comes_back(
+    width, height, rate, tick, ten, colour, sar, base, scale, q, pts, ids
+) -> None:
     fmt = VideoFormat(width, height, rate, tick, 10 if ten else 8, colour, sar)
     header = SequenceHeader(fmt, base, scale, q, pts, *ids)
     data = header.pack()
@@ -78,7 +83,13 @@ def test_header_comes_back(width, height, rate, tick, ten, colour, sar, base, sc
 
 @pytest.mark.parametrize(
     "change",
-    [{"width": 0}, {"width": 16385}, {"width": 16384, "height": 16384}, {"frame_rate": Fraction(0)}, {"bit_depth": 12}],
+    [
+        {"width": 0},
+        {"width": 16385},
+        {"width": 16384, "height": 16384},
+        {"frame_rate": Fraction(0)},
+        {"bit_depth": 12},
+    ],
 )
 def test_header_refuses_what_it_cannot_hold(change: dict) -> None:
     from dataclasses import replace
@@ -107,7 +118,9 @@ def test_fixed_overhead_is_at_most_96_bytes() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 62, 4095, 4096, 100_000, (1 << 19) - 1])
 def test_framing_of_an_inter_packet_is_at_most_5_bytes(size: int) -> None:
-    assert len(Packet(Kind.INTER, bytes(size)).pack()) - size <= (3 if size < 32 else 4 if size < 4096 else 5)
+    assert len(Packet(Kind.INTER, bytes(size)).pack()) - size <= (
+        3 if size < 32 else 4 if size < 4096 else 5
+    )
 
 
 def test_index_lists_gops_and_seek_finds_the_tune_in_force() -> None:
@@ -158,7 +171,10 @@ def test_a_pipe_is_read_without_the_index() -> None:
 
 
 def sample() -> bytes:
-    return write(HEADER, [Packet(Kind.TUNE, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)])
+    return write(
+        HEADER,
+        [Packet(Kind.TUNE, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)],
+    )
 
 
 def test_every_changed_byte_is_noticed() -> None:
@@ -183,7 +199,11 @@ def test_every_cut_is_noticed_and_bytes_after_the_end_too() -> None:
 def test_a_lost_doubled_or_swapped_packet_is_noticed() -> None:
     packed = [packet.pack() for packet in gop(5)]
     data = write(HEADER, gop(5))
-    for other in (packed[:2] + packed[3:], packed[:3] + packed[2:], [packed[0], packed[2], packed[1], *packed[3:]]):
+    for other in (
+        packed[:2] + packed[3:],
+        packed[:3] + packed[2:],
+        [packed[0], packed[2], packed[1], *packed[3:]],
+    ):
         with pytest.raises(DamagedStreamError, match="GOP"):
             read(data.replace(b"".join(packed), b"".join(other)))
 
@@ -193,7 +213,8 @@ def test_errors_name_file_packet_and_time() -> None:
     at = bytes(data).index(b"\x61" * 20)
     data[at] ^= 1
     with pytest.raises(
-        DamagedStreamError, match=r"^x.bin: packet 97: checksum differs \(file is damaged after 0:03.2\)$"
+        DamagedStreamError,
+        match=r"^x.bin: packet 97: checksum differs \(file is damaged after 0:03.2\)$",
     ):
         read(bytes(data))
 
@@ -224,7 +245,9 @@ def test_any_bytes_are_refused_in_order(noise: bytes, with_header: bool) -> None
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=20)), max_size=12))
-def test_wellformed_packets_in_any_order_are_read_or_refused(parts: list[tuple[int, bytes]]) -> None:
+def test_wellformed_packets_in_any_order_are_read_or_refused(
+    parts: list[tuple[int, bytes]],
+) -> None:
     kinds = (Kind.KEY, Kind.INTER, Kind.GOP, Kind.INDEX)
     data = HEADER.pack() + b"".join(Packet(kinds[kind], payload).pack() for kind, payload in parts)
     with pytest.raises(DamagedStreamError):
@@ -248,10 +271,13 @@ def test_timestamps_come_back(steps: list[int], batch: int) -> None:
 
 
 @given(
-    st.lists(st.sampled_from([1001, 1001, 1002, 5000]), min_size=8, max_size=40), st.integers(1, 9), st.integers(0, 6)
+    st.lists(st.sampled_from([1001, 1001, 1002, 5000]), min_size=8, max_size=40),
+    st.integers(1, 9),
+    st.integers(0, 6),
 )
 def test_timestamps_come_back_from_any_gop_on(steps: list[int], keyint: int, ahead: int) -> None:
-    """Frames are sent some ahead of their packets; decoding starts with each GOP in turn, with its `timing` packets only."""
+    """Frames are sent some ahead of their packets; decoding starts with each GOP in turn, with its
+    `timing` packets only."""
     times = [sum(steps[: number + 1]) for number in range(len(steps))]
     rate, tick = Fraction(30000, 1001), Fraction(1, 30000)
     encoder = PtsEncoder(times[0], rate, tick)

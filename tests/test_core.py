@@ -38,8 +38,12 @@ def test_search_finds_a_whole_shift(seed: int, dx: int, dy: int) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.integers(16, 90), st.integers(16, 70), st.sampled_from([1, 64, 500]))
-def test_reported_satd_is_that_of_the_vector(seed: int, width: int, height: int, penalty: int) -> None:
+@given(
+    st.integers(0, 10_000), st.integers(16, 90), st.integers(16, 70), st.sampled_from([1, 64, 500])
+)
+def test_reported_satd_is_that_of_the_vector(
+    seed: int, width: int, height: int, penalty: int
+) -> None:
     first, second = (clip[0] for clip in make_clip(width, height, 2, seed))
     motion, satd = _core.motion_search(second, first, penalty)
     padding = ((0, -height % 16), (0, -width % 16))

@@ -1,4 +1,5 @@
-"""The renderer as decoders run it against the network as it is trained, in float and in double; threads; a long decode."""
+"""The renderer as decoders run it against the network as it is trained, in float and in double;
+threads; a long decode."""
 
 from __future__ import annotations
 
@@ -30,11 +31,17 @@ PEAK = 1023
 
 def psnr(a: list[Planes], b: list[Planes]) -> float:
     """dB over all samples of all planes."""
-    errors = [np.mean((p.astype(float) - q) ** 2) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True)]
+    errors = [
+        np.mean((p.astype(float) - q) ** 2)
+        for x, y in zip(a, b, strict=True)
+        for p, q in zip(x, y, strict=True)
+    ]
     return float(10 * np.log10(PEAK**2 / max(np.mean(errors), 1e-12)))
 
 
-def network_of(renderer: Renderer, device: str = "cpu", half: torch.dtype | None = None) -> NetworkPainter:
+def network_of(
+    renderer: Renderer, device: str = "cpu", half: torch.dtype | None = None
+) -> NetworkPainter:
     """`Renderer.step` from planes to planes, in the dtype of the renderer's parameters."""
     painter = NetworkPainter(renderer, device, half)
     painter.start(CONDITION)
@@ -48,7 +55,9 @@ def rows(renderer: Renderer, loop: Planes, threads: int = 1) -> RowPainter:
 
 
 @pytest.mark.usefixtures("form")
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 20), (162, 24, 100), (216, 6, 48), (64, 21, 15)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (7, 3, 20), (162, 24, 100), (216, 6, 48), (64, 21, 15)]
+)
 def test_sums_of_rows(shape: tuple[int, int, int]) -> None:
     inputs, outputs, width = shape
     rng = np.random.default_rng(0)
@@ -69,7 +78,9 @@ def test_rows_paint_what_the_network_paints(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     for t, loop in enumerate(loops):
         # Frame 3 follows vectors that lead everywhere, out of the picture too.
-        wild = torch.from_numpy(rng.integers(-90, 90, (2, *block_grid(*loop[0].shape))).astype(np.int16))
+        wild = torch.from_numpy(
+            rng.integers(-90, 90, (2, *block_grid(*loop[0].shape))).astype(np.int16)
+        )
         vectors = None if t == 0 else wild if t == 3 else search(loop[0], loops[t - 1][0])
         wanted, got = network.step(loop, vectors), core.step(loop, vectors)
         assert psnr([wanted], [loop]) < 55
@@ -103,7 +114,8 @@ WIDTH, HEIGHT, FRAMES = 112, 80, 96
 
 
 def clip() -> list[Planes]:
-    """A textured plane that drifts, a bright ball that flies across it, and a slow fade towards the end."""
+    """A textured plane that drifts, a bright ball that flies across it, and a slow fade towards the
+    end."""
     rng = np.random.default_rng(0)
     ground = rng.normal(0, 1, (HEIGHT + FRAMES, WIDTH + FRAMES))
     for axis in (0, 1):
@@ -114,14 +126,18 @@ def clip() -> list[Planes]:
         luma = 450 + 500 * ground[t // 2 : t // 2 + HEIGHT, t : t + WIDTH]
         luma[(y - 40 - 25 * np.sin(t / 9)) ** 2 + (x - 3 * t % (WIDTH + 30) + 15) ** 2 < 150] = 850
         luma = luma * (1 - 0.3 * max(0, t - 60) / 36)
-        chroma = 512 + 60 * np.sin((x[::2, ::2] + t) / 11), 512 + 60 * np.cos((y[::2, ::2] - t) / 13)
+        chroma = (
+            512 + 60 * np.sin((x[::2, ::2] + t) / 11),
+            512 + 60 * np.cos((y[::2, ::2] - t) / 13),
+        )
         frames.append(tuple(p.clip(0, PEAK).astype(np.uint16) for p in (luma, *chroma)))
     return frames
 
 
 @pytest.fixture(scope="module")
 def decoded() -> dict[int, list[gvcodec.decoder.DecodedFrame]]:
-    """Frames of a klt stream of the clip, a GOP of 96 frames, decoded with one and with two threads."""
+    """Frames of a klt stream of the clip, a GOP of 96 frames, decoded with one and with two
+    threads."""
     fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
     encoder = gvcodec.Encoder(fmt, EncoderConfig(base_q=Q, base="klt", tune=0, keyint=0, threads=1))
     for planes in clip():
@@ -149,7 +165,8 @@ def test_pictures_do_not_depend_on_threads(decoded) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_arithmetic_does_not_drift(decoded, dtype: torch.dtype) -> None:
-    """After 96 frames that lean on each other the network in another arithmetic still paints the same picture."""
+    """After 96 frames that lean on each other the network in another arithmetic still paints the
+    same picture."""
     loops = [frame.loop for frame in decoded[1]]
     network = network_of(load_checkpoint().to(dtype))
     far = []
@@ -162,14 +179,22 @@ def test_arithmetic_does_not_drift(decoded, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize(
     "device",
-    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))],
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+        ),
+    ],
 )
 def test_half_precision_paints_the_same_picture(decoded, device: str) -> None:
-    """45 dB after 96 frames, as is asked of two back-ends; on a processor with bfloat16, which is coarser than the float16 of CUDA."""
+    """45 dB after 96 frames, as is asked of two back-ends; on a processor with bfloat16, which is
+    coarser than the float16 of CUDA."""
     frames = decoded[1]
     network = network_of(load_checkpoint(), device, torch.bfloat16 if device == "cpu" else None)
     for t, frame in enumerate(frames):
-        got = network.step(frame.loop, None if t == 0 else search(frame.loop[0], frames[t - 1].loop[0]))
+        got = network.step(
+            frame.loop, None if t == 0 else search(frame.loop[0], frames[t - 1].loop[0])
+        )
     assert psnr([got], [frames[-1].planes]) > 45
     assert psnr([got], [frames[-1].planes]) > psnr([frames[-1].loop], [frames[-1].planes]) + 3
 

@@ -1,4 +1,5 @@
-"""Stream coder and integer network as CUDA code: the same bytes as C++ and Python, on a device where one is, else run on the processor."""
+"""Stream coder and integer network as CUDA code: the same bytes as C++ and Python, on a device
+where one is, else run on the processor."""
 
 from __future__ import annotations
 
@@ -53,7 +54,16 @@ def damaged(rng: np.random.Generator, packets: list[bytes]) -> list[bytes]:
         if flipped:
             flipped[int(rng.integers(len(flipped)))] ^= 1 << int(rng.integers(8))
         cut = packet[: int(rng.integers(0, len(packet) + 1))]
-        kinds = [packet, made_up, bytes(flipped), cut, packet + made_up, b"\xff" * len(packet), packets[0], b""]
+        kinds = [
+            packet,
+            made_up,
+            bytes(flipped),
+            cut,
+            packet + made_up,
+            b"\xff" * len(packet),
+            packets[0],
+            b"",
+        ]
         out.append(kinds[int(rng.integers(len(kinds)))])
     return out
 
@@ -62,7 +72,10 @@ def damaged(rng: np.random.Generator, packets: list[bytes]) -> list[bytes]:
 def test_network_equals_reference(backend: streams.Backend) -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        sizes, rows = rng.integers(1, 70, int(rng.integers(2, 6))).tolist(), int(rng.integers(0, 40))
+        sizes, rows = (
+            rng.integers(1, 70, int(rng.integers(2, 6))).tolist(),
+            int(rng.integers(0, 40)),
+        )
         layers = make_layers(rng, sizes)
         x = rng.integers(0, 256, (rows, sizes[0])).astype(np.uint8)  # above 127 counts as 127
         found = streams.forward(layers, x, backend)
@@ -79,8 +92,14 @@ def test_network_at_its_extremes(backend: streams.Backend) -> None:
             weights = np.full((2, n), weight, np.int8)
             layer = Layer(weights, np.full(2, bias, np.int32), multiplier, 31, -(2**31), 2**31 - 1)
             assert (streams.forward([layer], x, backend) == forward([layer], x)).all()
-    halves = Layer(np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), np.ones(2, np.int32), 1, -100, 100)
-    assert streams.forward([halves], [[1], [3], [4]], backend).tolist() == [[1, 0], [2, -1], [2, -2]]
+    halves = Layer(
+        np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), np.ones(2, np.int32), 1, -100, 100
+    )
+    assert streams.forward([halves], [[1], [3], [4]], backend).tolist() == [
+        [1, 0],
+        [2, -1],
+        [2, -2],
+    ]
 
 
 @on_each
@@ -98,7 +117,9 @@ def test_streams_equal_reference_and_come_back(backend: streams.Backend) -> None
         assert packets == streams.encode(values, scale, mean, counts)
         for s in range(0, len(packets), 29):
             n = counts[s]
-            assert packets[s] == reference_packet(*(part[s, :n].tolist() for part in (values, scale, mean)))
+            assert packets[s] == reference_packet(
+                *(part[s, :n].tolist() for part in (values, scale, mean))
+            )
         found, whole = streams.decode(packets, scale, mean, counts, backend)
         assert whole.all() and (found == behind(values, counts)).all()
 
@@ -116,14 +137,18 @@ def test_damage_is_decoded_alike(backend: streams.Backend) -> None:
         assert not streams.decode(longer, scale, mean, counts, backend)[1].any()
 
 
-def make_predicted(rng: np.random.Generator, count: int, steps: int) -> tuple[list[Layer], NDArray[np.generic], ...]:
+def make_predicted(
+    rng: np.random.Generator, count: int, steps: int
+) -> tuple[list[Layer], NDArray[np.generic], ...]:
     """A predicting network, side information, values of which a few are far off, counts."""
     side_count, history = int(rng.integers(0, 6)), int(rng.integers(0, 4))
     inputs = max(1, side_count + history)
     sizes = [inputs, int(rng.integers(1, 40)), int(rng.integers(1, 40))]
     layers = backends.predictor(rng, sizes, int(rng.integers(2, 4)))
     if rng.random() < 0.3:  # scales and means that no table is made for
-        layers[-1] = layers[-1]._replace(multiplier=layers[-1].multiplier * 50, low=-(2**31), high=2**31 - 1)
+        layers[-1] = layers[-1]._replace(
+            multiplier=layers[-1].multiplier * 50, low=-(2**31), high=2**31 - 1
+        )
     side = rng.integers(0, 128, (count, steps, side_count)).astype(np.uint8)
     values = np.round(rng.laplace(0, 6, (count, steps))).astype(np.int32)
     values[rng.random(values.shape) < 0.03] = rng.integers(-(2**31), 2**31)
@@ -155,23 +180,36 @@ def test_damaged_predicted_streams_are_decoded_alike(backend: streams.Backend) -
         expected, expected_whole = streams.decode_predicted(layers, side, packets, counts)
         assert (found == expected).all() and (whole == expected_whole).all()
         values_of_first, whole_of_first = decode_stream(layers, side[0], packets[0], int(counts[0]))
-        assert found[0, : counts[0]].tolist() == values_of_first and bool(whole[0]) == whole_of_first
+        assert (
+            found[0, : counts[0]].tolist() == values_of_first and bool(whole[0]) == whole_of_first
+        )
 
 
 def test_predicted_tables_pay() -> None:
     """A stream that repeats itself costs less when the network sees what was before."""
     level = np.repeat(np.random.default_rng(5).integers(-40, 40, (8, 16)), 16, 1).astype(np.int32)
     side = np.zeros((*level.shape, 0), np.uint8)
-    last = Layer(np.array([[0], [1]], np.int8), np.array([8, -64], np.int32), np.array([1, 8], np.int32), 1, -512, 511)
+    last = Layer(
+        np.array([[0], [1]], np.int8),
+        np.array([8, -64], np.int32),
+        np.array([1, 8], np.int32),
+        1,
+        -512,
+        511,
+    )
     # Scale (8 · 1 + 1) >> 1 = 4; mean 4 · (activation - 64): half the value before, in eighths.
     halves = streams.encode_predicted([last], side, level)
-    exact = streams.encode_predicted([last._replace(multiplier=np.array([1, 16], np.int32))], side, level)
+    exact = streams.encode_predicted(
+        [last._replace(multiplier=np.array([1, 16], np.int32))], side, level
+    )
     assert sum(map(len, exact)) < 0.5 * sum(map(len, halves))
 
 
 def test_zero_inflation_pays_for_values_that_are_zero_or_far_from_it() -> None:
     rng = np.random.default_rng(6)
-    values = np.where(rng.random((8, 400)) < 0.85, 0, rng.integers(-20, 21, (8, 400))).astype(np.int32)
+    values = np.where(rng.random((8, 400)) < 0.85, 0, rng.integers(-20, 21, (8, 400))).astype(
+        np.int32
+    )
     side = np.zeros((*values.shape, 0), np.uint8)
 
     def size(*outputs: int) -> int:
@@ -188,7 +226,9 @@ def test_zero_inflation_pays_for_values_that_are_zero_or_far_from_it() -> None:
 @pytest.mark.skipif(MISSING is None, reason="there is a device")
 def test_without_a_device_it_is_said() -> None:
     with pytest.raises(UsageError, match="built without CUDA|no CUDA device"):
-        streams.forward(make_layers(np.random.default_rng(0), [2, 2]), np.zeros((1, 2), np.uint8), "cuda")
+        streams.forward(
+            make_layers(np.random.default_rng(0), [2, 2]), np.zeros((1, 2), np.uint8), "cuda"
+        )
     assert _core.cuda_device() == ""
 
 

@@ -1,4 +1,5 @@
-"""`gvcodec decode`: files that play everywhere, exit codes, what is written when something is missing."""
+"""`gvcodec decode`: files that play everywhere, exit codes, what is written when something is
+missing."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> byte
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
-def finished(encoder: gvcodec.Encoder, frames: list[Planes], after_key: Packet | None = None) -> bytes:
+def finished(
+    encoder: gvcodec.Encoder, frames: list[Planes], after_key: Packet | None = None
+) -> bytes:
     """The stream of these frames, with a packet put in after each keyframe."""
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
@@ -69,7 +72,13 @@ def finished(encoder: gvcodec.Encoder, frames: list[Planes], after_key: Packet |
     [(8, "avc1", "High", "yuv420p"), (10, "hvc1", "Main 10", "yuv420p10le")],
 )
 def test_the_default_file_plays_everywhere(
-    tmp_path: Path, frames: list[Planes], suffix: str, depth: int, tag: str, profile: str, pix_fmt: str
+    tmp_path: Path,
+    frames: list[Planes],
+    suffix: str,
+    depth: int,
+    tag: str,
+    profile: str,
+    pix_fmt: str,
 ) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(frames, form(depth)))
     out, exact = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
@@ -101,7 +110,9 @@ def test_lossless_is_exact_and_excludes_crf(tmp_path: Path, frames: list[Planes]
         run("decode", tmp_path / "a.bin", tmp_path / "b.mp4", "--lossless", "--crf", 20)
 
 
-@pytest.mark.parametrize(("suffix", "depth", "exact"), [("mp4", 8, False), ("mkv", 8, False), ("mkv", 10, True)])
+@pytest.mark.parametrize(
+    ("suffix", "depth", "exact"), [("mp4", 8, False), ("mkv", 8, False), ("mkv", 10, True)]
+)
 def test_odd_sizes_keep_their_size(tmp_path: Path, suffix: str, depth: int, exact: bool) -> None:
     frames, fmt = make_clip(95, 79, 4, seed=2), form(depth, 95, 79)
     path = tmp_path / f"a.{suffix}"
@@ -116,7 +127,10 @@ def test_odd_sizes_keep_their_size(tmp_path: Path, suffix: str, depth: int, exac
 
 
 def test_without_torch_painting_is_refused_and_fidelity_is_not(
-    tmp_path: Path, frames: list[Planes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    frames: list[Planes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("torch")
     (tmp_path / "a.bin").write_bytes(stream_of(frames[:3], form()))
@@ -136,11 +150,25 @@ def limited(size: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("name", ["a.y4m", "a.png", "a.mkv", "a.mp4"])
-def test_a_full_disk_is_named_with_the_file(tmp_path: Path, frames: list[Planes], name: str) -> None:
+def test_a_full_disk_is_named_with_the_file(
+    tmp_path: Path, frames: list[Planes], name: str
+) -> None:
     """The limit on the size of a file stands for the end of the disk."""
-    (tmp_path / "a.bin").write_bytes(stream_of(frames[:1] if name.endswith("png") else frames, form()))
-    command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "a.bin", tmp_path / name, "--fidelity"]
-    done = subprocess.run(command, preexec_fn=limited(8192), capture_output=True, text=True, check=False)
+    (tmp_path / "a.bin").write_bytes(
+        stream_of(frames[:1] if name.endswith("png") else frames, form())
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "gvcodec",
+        "decode",
+        tmp_path / "a.bin",
+        tmp_path / name,
+        "--fidelity",
+    ]
+    done = subprocess.run(
+        command, preexec_fn=limited(8192), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.startswith(f"gvcodec: {tmp_path / name}: cannot be written: ")
     assert done.stderr.count("\n") == 1
@@ -180,11 +208,18 @@ def test_usage_is_for_wrong_syntax_only(
     with pytest.raises(SystemExit, match="2"):
         cli.main(arguments)
     told = capsys.readouterr().err
-    assert told.startswith("usage: ") if usage else told.startswith("gvcodec: -") and told.count("\n") == 1
+    assert (
+        told.startswith("usage: ")
+        if usage
+        else told.startswith("gvcodec: -") and told.count("\n") == 1
+    )
 
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
-HDR = Metadata(mastering=(34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50), light=(1000, 400))
+HDR = Metadata(
+    mastering=(34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50),
+    light=(1000, 400),
+)
 
 
 def hdr_source(path: Path, frames: list[Planes]) -> None:
@@ -199,7 +234,9 @@ def hdr_source(path: Path, frames: list[Planes]) -> None:
                 for n, name in enumerate(("up", "and down"))
             ]
         )  # fmt: skip
-        stream = container.add_stream("libx265", rate=25, options={"x265-params": params, "preset": "ultrafast"})
+        stream = container.add_stream(
+            "libx265", rate=25, options={"x265-params": params, "preset": "ultrafast"}
+        )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p10le"
         stream.codec_context.color_trc = 16
         for number, planes in enumerate(frames):
@@ -218,17 +255,32 @@ def metadata_in(path: Path) -> tuple[Metadata, list[str]]:
 def hdr_stream(tmp_path_factory: pytest.TempPathFactory, frames: list[Planes]) -> Path:
     folder = tmp_path_factory.mktemp("hdr")
     hdr_source(folder / "in.mp4", frames)
-    run("encode", folder / "in.mp4", folder / "a.bin", "--base", "klt", "--tune", "off", "--keyint", 5)
+    run(
+        "encode",
+        folder / "in.mp4",
+        folder / "a.bin",
+        "--base",
+        "klt",
+        "--tune",
+        "off",
+        "--keyint",
+        5,
+    )
     return folder / "a.bin"
 
 
 WHOLE = Metadata(
-    "Höhenflug", (Chapter(0, 200_000, "up"), Chapter(200_000, 400_000, "and down")), HDR.mastering, HDR.light
+    "Höhenflug",
+    (Chapter(0, 200_000, "up"), Chapter(200_000, 400_000, "and down")),
+    HDR.mastering,
+    HDR.light,
 )
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "exact.mp4"])
-def test_title_chapters_and_hdr_metadata_survive(hdr_stream: Path, tmp_path: Path, name: str) -> None:
+def test_title_chapters_and_hdr_metadata_survive(
+    hdr_stream: Path, tmp_path: Path, name: str
+) -> None:
     found, notes = metadata_in(hdr_stream.with_name("in.mp4"))
     assert (found, notes) == (WHOLE, [])
     lossless = ["--lossless"] if name == "exact.mp4" else []
@@ -250,16 +302,24 @@ def test_what_an_output_cannot_hold_is_named(
     assert "title, chapters, HDR metadata left out" in capsys.readouterr().err
 
 
-def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pieces_keep_their_chapters(
+    hdr_stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("cut", hdr_stream, tmp_path / "a.bin", "--to", 0.2)
     run("cut", hdr_stream, tmp_path / "b.bin", "--from", 0.2)
     run("repair", hdr_stream, tmp_path / "r.bin")
     run("index", hdr_stream, tmp_path / "i.bin")
-    assert (tmp_path / "r.bin").read_bytes() == (tmp_path / "i.bin").read_bytes() == hdr_stream.read_bytes()
+    assert (
+        (tmp_path / "r.bin").read_bytes()
+        == (tmp_path / "i.bin").read_bytes()
+        == hdr_stream.read_bytes()
+    )
 
     def told(path: Path) -> Metadata:
         with open(path, "rb") as stream:
-            packets = [packet for packet in Reader(stream).packets() if packet.kind is Kind.METADATA]
+            packets = [
+                packet for packet in Reader(stream).packets() if packet.kind is Kind.METADATA
+            ]
         return Metadata.unpack(packets[0].payload)
 
     assert told(tmp_path / "a.bin") == replace(WHOLE, chapters=WHOLE.chapters[:1])
@@ -272,12 +332,19 @@ def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path: Path, capsys: py
 
 def test_a_piece_of_the_source_has_its_own_chapters(hdr_stream: Path) -> None:
     with VideoReader(hdr_stream.with_name("in.mp4"), start=0.12, frames=3) as reader:
-        assert reader.metadata.chapters == (Chapter(0, 80_000, "up"), Chapter(80_000, 120_000, "and down"))
+        assert reader.metadata.chapters == (
+            Chapter(0, 80_000, "up"),
+            Chapter(80_000, 120_000, "and down"),
+        )
 
 
-def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_names_colour_chapters_and_light(
+    hdr_stream: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("info", hdr_stream)
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
+    lines = dict(
+        line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line
+    )
     assert lines["transfer"] == "smpte2084"
     assert lines["primaries"] == "unspecified"
     assert lines["title"] == "Höhenflug"
@@ -287,13 +354,19 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys: pytest.C
     assert (facts["transfer"], facts["content_light"]) == (16, [1000, 400])
 
 
-def test_streams_without_metadata_have_no_packet_for_it(tmp_path: Path, frames: list[Planes]) -> None:
+def test_streams_without_metadata_have_no_packet_for_it(
+    tmp_path: Path, frames: list[Planes]
+) -> None:
     with open_writer(tmp_path / "a.mkv", form()) as writer:
         for number, planes in enumerate(frames[:3]):
             writer.write(planes, 512 * number)
     run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--base", "klt", "--tune", "off")
     with open(tmp_path / "a.bin", "rb") as stream:
-        assert {packet.kind for packet in Reader(stream).packets()} <= {Kind.KEY, Kind.INTER, Kind.TIMING}
+        assert {packet.kind for packet in Reader(stream).packets()} <= {
+            Kind.KEY,
+            Kind.INTER,
+            Kind.TIMING,
+        }
 
 
 @pytest.mark.parametrize(
@@ -310,14 +383,21 @@ def test_streams_without_metadata_have_no_packet_for_it(tmp_path: Path, frames: 
     ],
 )
 def test_hostile_metadata_is_refused(
-    tmp_path: Path, frames: list[Planes], payload: bytes, what: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    frames: list[Planes],
+    payload: bytes,
+    what: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
     encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=40, base="klt", tune=0, threads=1))
     encoder.send_metadata(payload)
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
-    for command in (("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity"), ("info", tmp_path / "a.bin")):
+    for command in (
+        ("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity"),
+        ("info", tmp_path / "a.bin"),
+    ):
         assert cli.main([str(word) for word in command]) == 3
         told = capsys.readouterr().err
         assert "a.bin: " in told and what in told and told.count("\n") == 1
@@ -336,7 +416,9 @@ def test_unknown_fields_of_metadata_are_skipped() -> None:
 def test_an_extracted_base_has_title_and_chapters(
     tmp_path: Path, frames: list[Planes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    encoder = gvcodec.Encoder(form(10), gvcodec.EncoderConfig(q=40, base="av1", tune=0, threads=1, preset=10))
+    encoder = gvcodec.Encoder(
+        form(10), gvcodec.EncoderConfig(q=40, base="av1", tune=0, threads=1, preset=10)
+    )
     encoder.send_metadata(WHOLE.pack())
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
     run("extract", tmp_path / "a.bin", tmp_path / "a.mp4")

@@ -22,7 +22,9 @@ def network(widths=WIDTHS, seed=0):
     for stage, (part, width) in enumerate(zip(perceptual._VGG, widths, strict=True)):
         for index, _, _ in part:
             spread = (2 / (9 * below)) ** 0.5
-            weights[f"features.{index}.weight"] = spread * torch.randn(width, below, 3, 3, generator=generator)
+            weights[f"features.{index}.weight"] = spread * torch.randn(
+                width, below, 3, 3, generator=generator
+            )
             weights[f"features.{index}.bias"] = 0.1 * torch.randn(width, generator=generator)
             below = width
         weights[f"lin{stage}.weight"] = torch.rand(1, width, 1, 1, generator=generator)
@@ -33,14 +35,18 @@ def network(widths=WIDTHS, seed=0):
 
 def pairs(teacher, count=16, side=48, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    source = torch.nn.functional.avg_pool2d(torch.rand(count, 3, side + 2, side + 2, generator=generator), 3, 1)
+    source = torch.nn.functional.avg_pool2d(
+        torch.rand(count, 3, side + 2, side + 2, generator=generator), 3, 1
+    )
     painted = torch.nn.functional.avg_pool2d(source, 3, 1, 1, count_include_pad=False)
     painted = (painted + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
     source, painted = source.half().float(), painted.half().float().requires_grad_(True)
     loss = PerceptualLoss(integer=False, weights=teacher)
     distances = torch.stack(loss(painted, loss.reference(source)), 1)
     (gradient,) = torch.autograd.grad(distances.sum(), painted)
-    return Pairs(*(x.detach().half() for x in (painted, source, distances, gradient / distil._GRADIENT_UNIT)))
+    return Pairs(
+        *(x.detach().half() for x in (painted, source, distances, gradient / distil._GRADIENT_UNIT))
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +65,12 @@ def test_a_student_as_wide_as_its_teacher_becomes_it():
 def test_a_narrow_student_learns_from_gradients(tmp_path):
     teacher = network()
     material, held = pairs(teacher), pairs(teacher, 8, seed=2)
-    start = network((4, 5, 6, 6, 2), seed=5)  # the closed form leaves too little to learn from so few pictures
-    end, steps = refine(start, material, 1, lambda step, minutes, weights: None, rate=0.02, steps=40)
+    start = network(
+        (4, 5, 6, 6, 2), seed=5
+    )  # the closed form leaves too little to learn from so few pictures
+    end, steps = refine(
+        start, material, 1, lambda step, minutes, weights: None, rate=0.02, steps=40
+    )
     before, after = agreement(start, held), agreement(end, held)
     assert steps == 40 and after["pixels"] > before["pixels"] + 0.05
     assert after["gains8"] > before["gains8"] + 0.2 and after["gains32"] > before["gains32"] + 0.05
@@ -75,11 +85,15 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
     painted, source, _, _ = held.take([0, 1])
     distances = torch.stack(exact(painted, exact.reference(source)))
     assert float(distances.min()) > 0
-    assert torch.allclose(torch.stack(exact(source, exact.reference(source))), torch.zeros(2, 2), atol=1e-5)
+    assert torch.allclose(
+        torch.stack(exact(source, exact.reference(source))), torch.zeros(2, 2), atol=1e-5
+    )
 
 
 def test_pivots_leave_out_what_others_tell():
     base = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
-    columns = torch.stack([base[:, 0], base[:, 0] * 0.9, 3 * base[:, 1], base[:, 2], base[:, 1] + base[:, 0]], 1)
+    columns = torch.stack(
+        [base[:, 0], base[:, 0] * 0.9, 3 * base[:, 1], base[:, 2], base[:, 1] + base[:, 0]], 1
+    )
     chosen = distil.pivots(torch.cov(columns.T), 3)
     assert chosen[0] == 2 and len({0, 1, 4} & set(chosen)) == 1 and 3 in chosen

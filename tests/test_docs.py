@@ -11,7 +11,11 @@ import pytest
 from gvcodec.bitstream import Kind, Reader
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("eval/*.md")] if p.is_file()]
+PAGES = [
+    p
+    for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("eval/*.md")]
+    if p.is_file()
+]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -36,10 +40,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_dissected_file_is_one() -> None:
     block = re.search(r"```hex\n(.*?)```", (ROOT / "docs/format.md").read_text(), re.DOTALL)
     assert block
-    lines = [re.match(r"(?:[0-9a-f]{2} )*[0-9a-f]{2}(?=  |$)", line) for line in block[1].splitlines()]
+    lines = [
+        re.match(r"(?:[0-9a-f]{2} )*[0-9a-f]{2}(?=  |$)", line) for line in block[1].splitlines()
+    ]
     data = bytes.fromhex(" ".join(match[0] for match in lines if match))
     reader = Reader(io.BytesIO(data))
-    assert reader.header.format.width == 16 and reader.header.base == "klt" and reader.header.q == 20
+    assert (
+        reader.header.format.width == 16 and reader.header.base == "klt" and reader.header.q == 20
+    )
     packets = list(reader.packets())
     assert [p.kind for p in packets if p.is_frame] == [Kind.KEY, Kind.INTER]
     assert len(data) == 87 and reader.loop_hash == bytes.fromhex("ab789a698f3c4520")

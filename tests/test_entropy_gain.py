@@ -1,4 +1,5 @@
-"""The adaptive entropy model against static tables: the measure itself, and what it says about clips of the test set."""
+"""The adaptive entropy model against static tables: the measure itself, and what it says about
+clips of the test set."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def test_tokens_and_decisions_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(t.frames for t in found.values()) == 6
     for tables in found.values():
         assert isinstance(tables, Spy)
-        # Tables made of the very symbols they code: no more than what the adaptive model, which knew nothing, paid.
+        # Tables made of the very symbols they code: no more than what the adaptive model, which
+        # knew nothing, paid.
         assert tables.cost(tables, SYNTAX) < 1.1 * tables.real_bytes
 
 

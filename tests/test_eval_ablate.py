@@ -30,14 +30,19 @@ def test_table(tmp_path):
     train.mkdir()
     with pytest.raises(EvalError, match="no .mp4"):
         make_ablation([clip], [30, 40, 50], train, tmp_path)
-    with open_writer(train / "one.mp4", VideoFormat(96, 80, Fraction(25), Fraction(1, 25))) as writer:
+    with open_writer(
+        train / "one.mp4", VideoFormat(96, 80, Fraction(25), Fraction(1, 25))
+    ) as writer:
         for number, planes in enumerate(make_clip(96, 80, 3, seed=1)):
             writer.write(planes, number)
     with pytest.raises(EvalError, match="three or more"):
         make_ablation([clip], [30, 40], train, tmp_path)
     text = make_ablation([clip], [36, 46, 56], train, tmp_path)
     lines = text.split("\n")
-    assert "small-pan" in lines[0] and len([line for line in lines if line.startswith("| ")]) == 2 + len(WITHOUT) + 3
+    assert (
+        "small-pan" in lines[0]
+        and len([line for line in lines if line.startswith("| ")]) == 2 + len(WITHOUT) + 3
+    )
     # Tables made from three frames of something else are no match.
     saved = read_json(tmp_path / "ablation.json")["percent"]
     assert saved[STATIC][0] > 20 and saved["RDOQ"][0] is not None

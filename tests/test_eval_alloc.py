@@ -23,15 +23,34 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_alloc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arms = {"uniform": lambda: None, "oracle": Oracle, "one slope": Survey, "twice uniform": lambda: None}
+    arms = {
+        "uniform": lambda: None,
+        "oracle": Oracle,
+        "one slope": Survey,
+        "twice uniform": lambda: None,
+    }
     monkeypatch.setattr(alloc, "ARMS", arms)
-    command = ["alloc", "--sequences", str(folder / "videos"), "--frames", "3", "--metrics", "psnr_y"]
+    command = [
+        "alloc",
+        "--sequences",
+        str(folder / "videos"),
+        "--frames",
+        "3",
+        "--metrics",
+        "psnr_y",
+    ]
     command += ["--q", "30,38,46,54", "--out", str(folder / "out")]
     assert main(command) == 0
     result = json.loads((folder / "out" / "alloc.json").read_text())
     assert len(result["rows"]) == 16
-    same = [[r["bytes"] for r in result["rows"] if r["arm"] == arm] for arm in ("uniform", "twice uniform")]
-    seconds = [sum(r["seconds"] for r in result["rows"] if r["arm"] == arm) for arm in ("uniform", "one slope")]
+    same = [
+        [r["bytes"] for r in result["rows"] if r["arm"] == arm]
+        for arm in ("uniform", "twice uniform")
+    ]
+    seconds = [
+        sum(r["seconds"] for r in result["rows"] if r["arm"] == arm)
+        for arm in ("uniform", "one slope")
+    ]
     assert seconds[1] > 2 * seconds[0]  # trials, and a second encode
     assert same[0] == same[1] == sorted(same[0], reverse=True)
     text = (folder / "out" / "alloc.md").read_text()
@@ -49,7 +68,15 @@ def test_alloc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "STEPS", 2)
-    command = ["sizes", "--sequences", str(folder / "videos"), "--out", str(folder / "out"), "--threads", "1"]
+    command = [
+        "sizes",
+        "--sequences",
+        str(folder / "videos"),
+        "--out",
+        str(folder / "out"),
+        "--threads",
+        "1",
+    ]
     assert main(command) == 0
     rows = json.loads((folder / "out" / "sizes-klt.json").read_text())["rows"]
     # A frame of the smaller file has about fifteen bytes: one of them is three per cent.

@@ -1,4 +1,5 @@
-"""The blind page: pairs of equal bytes, sides drawn by a seed, no name before the end, answers in a JSON file."""
+"""The blind page: pairs of equal bytes, sides drawn by a seed, no name before the end, answers in a
+JSON file."""
 
 import base64
 import io
@@ -17,7 +18,10 @@ from PIL import Image
 from eval.report import blind
 from eval.report.data import Results
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
+)
 LABELS = {"gvcodec-rendered": "our painted", "gvcodec-fidelity": "our loop", "x265-ld": "x265 low"}
 
 
@@ -32,13 +36,23 @@ def results(clips=8, peer_bpp=0.0103):
     found = Results()
     for row, label in LABELS.items():
         output = row.rpartition("-")[2] if "gvcodec" in row else ""
-        found.rows[row] = {"label": label, "family": row.split("-")[0], "output": output, "delay": "low"}
+        found.rows[row] = {
+            "label": label,
+            "family": row.split("-")[0],
+            "output": output,
+            "delay": "low",
+        }
     for number in range(clips):
         name = f"clip{number}"
         found.clips[name] = {"frames": 8, "set": "test", "stand_in": False}
         found.source_crops[name] = [{"frame": i, "webp": picture(255)} for i in (1, 5)]
         found.runs[name] = {
-            row: {0.01: {"bpp": bpp, "crops": [{"frame": i, "webp": picture(40 * k + 40)} for i in (1, 5)]}}
+            row: {
+                0.01: {
+                    "bpp": bpp,
+                    "crops": [{"frame": i, "webp": picture(40 * k + 40)} for i in (1, 5)],
+                }
+            }
             for k, (row, bpp) in enumerate(zip(LABELS, (0.01, 0.01, peer_bpp), strict=True))
         }
     return found
@@ -53,7 +67,9 @@ def test_pairs_are_of_equal_bytes_and_drawn_by_the_seed():
     assert [pair["clip"] for pair in drawn] != sorted(pair["clip"] for pair in drawn)
     assert {pair["frame"] for pair in drawn} == {1, 5}
     far = blind.pairs(results(peer_bpp=0.0125), 1)
-    assert len(far) == 8 and all("x265-ld" not in (pair["a"]["row"], pair["b"]["row"]) for pair in far)
+    assert len(far) == 8 and all(
+        "x265-ld" not in (pair["a"]["row"], pair["b"]["row"]) for pair in far
+    )
     assert len(blind.pairs(results(clips=40), 1)) == blind.MOST
 
 
@@ -97,10 +113,20 @@ window.addEventListener("load", async () => {
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
 def test_the_page_asks_and_stores_in_a_browser(tmp_path):
     text = blind.page(results(clips=2), 3)
-    collect = "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
+    collect = (
+        "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
+    )
     probed = tmp_path / "blind.html"
-    probed.write_text(text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'chromium'}"]
+    probed.write_text(
+        text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1)
+    )
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'chromium'}",
+    ]
     command += ["--virtual-time-budget=10000", "--dump-dom", probed.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     probe = re.search(r'data-probe="([^"]*)"', done.stdout)
@@ -108,11 +134,21 @@ def test_the_page_asks_and_stores_in_a_browser(tmp_path):
     result = json.loads(probe[1].replace("&quot;", '"').replace("&lt;", "<").replace("&amp;", "&"))
     drawn = blind.pairs(results(clips=2), 3)
     assert result["errors"] == []
-    assert "1 of 4" in result["start"]["text"] and not any(v in result["start"]["text"] for v in LABELS.values())
-    assert result["held"]["a"].endswith(picture(255)) and result["released"] == result["start"] == result["back"]
+    assert "1 of 4" in result["start"]["text"] and not any(
+        v in result["start"]["text"] for v in LABELS.values()
+    )
+    assert (
+        result["held"]["a"].endswith(picture(255))
+        and result["released"] == result["start"] == result["back"]
+    )
     saved = result["saved"]
-    assert [given["answer"] for given in saved["answers"]] == ["a", "b", "equal", "b"] and saved["seed"] == 3
-    sides = [pair["a"]["row"] if k == "a" else pair["b"]["row"] for pair, k in zip(drawn, "ab-b", strict=True)]
+    assert [given["answer"] for given in saved["answers"]] == ["a", "b", "equal", "b"] and saved[
+        "seed"
+    ] == 3
+    sides = [
+        pair["a"]["row"] if k == "a" else pair["b"]["row"]
+        for pair, k in zip(drawn, "ab-b", strict=True)
+    ]
     assert [given["better"] for given in saved["answers"]] == [*sides[:2], None, sides[3]]
     assert sum(t["first_better"] + t["equal"] + t["second_better"] for t in saved["totals"]) == 4
     assert all(label in result["end"]["text"] for label in LABELS.values())

@@ -1,4 +1,5 @@
-"""Sources arrive unchanged: raw names, depth, range, matrix, sets, and clear words where something is missing."""
+"""Sources arrive unchanged: raw names, depth, range, matrix, sets, and clear words where something
+is missing."""
 
 from fractions import Fraction
 
@@ -18,7 +19,11 @@ from eval.video import decoded_raw, open_video, prepare
 
 def random_planes(width, height, depth, seed=0):
     rng, top = np.random.default_rng(seed), 1 << depth
-    shapes = (height, width), ((height + 1) // 2, (width + 1) // 2), ((height + 1) // 2, (width + 1) // 2)
+    shapes = (
+        (height, width),
+        ((height + 1) // 2, (width + 1) // 2),
+        ((height + 1) // 2, (width + 1) // 2),
+    )
     return tuple(rng.integers(0, top, s).astype(np.uint8 if depth == 8 else "<u2") for s in shapes)
 
 
@@ -30,7 +35,10 @@ def test_lossless_file_and_y4m_hold_the_same_samples(tmp_path, depth, full_range
     again = open_video(clip.file)
     assert (again.depth, again.full_range, again.matrix) == (depth, full_range, 1)
     for got, raw, want in zip(again.planes, clip.raw, planes, strict=True):
-        assert all(np.array_equal(a, b) and np.array_equal(c, b) for a, b, c in zip(got, want, raw, strict=True))
+        assert all(
+            np.array_equal(a, b) and np.array_equal(c, b)
+            for a, b, c in zip(got, want, raw, strict=True)
+        )
     run([ffmpeg(), "-v", "error", "-i", str(clip.file), "-strict", "-1", str(tmp_path / "x.y4m")])
     decoded = decoded_raw(tmp_path / "x.y4m", clip, tmp_path / "x.yuv")
     assert decoded.path.read_bytes() == clip.raw.path.read_bytes()
@@ -41,7 +49,10 @@ def test_ten_bit_decodes_are_rounded_to_the_source(tmp_path):
     with open(tmp_path / "ten.y4m", "wb") as out:
         out.write(b"YUV4MPEG2 W176 H144 F25:1 Ip C420p10 XYSCSS=420P10\nFRAME\n")
         out.writelines((plane.astype("<u2") * 4 + 1).tobytes() for plane in clip.raw.planes(0))
-    assert decoded_raw(tmp_path / "ten.y4m", clip, tmp_path / "o").path.read_bytes() == clip.raw.path.read_bytes()
+    assert (
+        decoded_raw(tmp_path / "ten.y4m", clip, tmp_path / "o").path.read_bytes()
+        == clip.raw.path.read_bytes()
+    )
 
 
 def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
@@ -88,4 +99,6 @@ def test_colours_survive_the_way_back(matrix, full_range):
 
 def test_grey_levels_are_the_standards():
     grey = [np.full(s, v, np.uint8) for s, v in (((4, 4), 235), ((2, 2), 128), ((2, 2), 128))]
-    assert to_rgb(grey, 1, False, 8).max() == pytest.approx(1) and to_rgb(grey, 1, False, 8).min() == pytest.approx(1)
+    assert to_rgb(grey, 1, False, 8).max() == pytest.approx(1) and to_rgb(
+        grey, 1, False, 8
+    ).min() == pytest.approx(1)

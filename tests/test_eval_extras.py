@@ -1,4 +1,5 @@
-"""Parts of the evaluation that lean on packages seldom installed, tried with stand-ins for those packages."""
+"""Parts of the evaluation that lean on packages seldom installed, tried with stand-ins for those
+packages."""
 
 import importlib
 import sys
@@ -68,12 +69,23 @@ def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatc
         (stand_ins / name / "__init__.py").write_text("")
     (stand_ins / "torchvision" / "__init__.py").write_text(TORCHVISION)
     for name in ("alex", "vgg"):
-        torch.save({"lin0.model.1.weight": torch.ones(1, 4, 1, 1)}, stand_ins / f"lpips/weights/v0.1/{name}.pth")
-    torch.save({"alpha": torch.ones(3), "beta": torch.ones(3)}, stand_ins / "DISTS_pytorch/weights.pt")
+        torch.save(
+            {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)},
+            stand_ins / f"lpips/weights/v0.1/{name}.pth",
+        )
+    torch.save(
+        {"alpha": torch.ones(3), "beta": torch.ones(3)}, stand_ins / "DISTS_pytorch/weights.pt"
+    )
     weights.export(tmp_path / "made")
     alex, vgg = (load_file(tmp_path / "made" / f"lpips_{n}.safetensors") for n in ("alex", "vgg"))
-    assert set(alex) == {"lin0.weight", "features.0.weight"} and set(vgg) == set(alex) | {"alpha", "beta"}
-    assert alex["features.0.weight"].dtype == torch.float32 and vgg["features.0.weight"].dtype == torch.float16
+    assert set(alex) == {"lin0.weight", "features.0.weight"} and set(vgg) == set(alex) | {
+        "alpha",
+        "beta",
+    }
+    assert (
+        alex["features.0.weight"].dtype == torch.float32
+        and vgg["features.0.weight"].dtype == torch.float16
+    )
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path / "made"))
     assert perceptual.find_weights() == tmp_path / "made"
 
@@ -82,7 +94,9 @@ def test_a_torchvision_that_does_not_fit_is_said_in_a_line(stand_ins, tmp_path):
     for name in ("lpips/weights/v0.1", "torchvision"):
         (stand_ins / name).mkdir(parents=True)
     (stand_ins / "lpips/__init__.py").write_text("")
-    (stand_ins / "torchvision/__init__.py").write_text("raise RuntimeError('no operator nms\\nmore')")
+    (stand_ins / "torchvision/__init__.py").write_text(
+        "raise RuntimeError('no operator nms\\nmore')"
+    )
     torch.save({"lin0.model.1.weight": torch.ones(1)}, stand_ins / "lpips/weights/v0.1/alex.pth")
     with pytest.raises(EvalError, match="torchvision does not fit .*: no operator nms$"):
         weights.export(tmp_path)
@@ -130,9 +144,14 @@ def test_painting_is_compared_within_files():
         means = {"lpips_alex": lpips, "dists": 0.1, "psnr_y": 30 + lpips, "flicker": flicker}
         return {"bpp": 0.0203, "metrics": {name: {"mean": mean} for name, mean in means.items()}}
 
-    rows = {f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")}
+    rows = {
+        f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
+    }
     rows["x265-ld"] = {"label": "x265", "output": ""}
-    runs = {"gvcodec-fidelity": {0.02: run(0.2, 0.1)}, "gvcodec-rendered": {0.02: run(0.15, 0.3), 0.04: run(0.1, 0.3)}}
+    runs = {
+        "gvcodec-fidelity": {0.02: run(0.2, 0.1)},
+        "gvcodec-rendered": {0.02: run(0.15, 0.3), 0.04: run(0.1, 0.3)},
+    }
     results = Results({"a": {"frames": 48}}, rows, {"a": runs}, source_change={"a": 2.0})
     _, lines = painting_table(results)
     assert lines == [["a", "0.0203", "-25.0 %", "+0.0 %", "-0.05 dB", "15.0 %", "5.0 %"]]
@@ -168,10 +187,14 @@ def test_what_painting_saves_is_a_rate_within_files():
             for t in rates
         }
 
-    rows = {f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")}
+    rows = {
+        f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
+    }
     rows["x265-ld"] = {"label": "x265", "output": ""}
     saved = {"a": 1.25, "b": 1.0}
-    runs = {c: {"gvcodec-fidelity": curve(1.0), "gvcodec-rendered": curve(f)} for c, f in saved.items()}
+    runs = {
+        c: {"gvcodec-fidelity": curve(1.0), "gvcodec-rendered": curve(f)} for c, f in saved.items()
+    }
     clips = {c: {"frames": 48, "set": "toy", "stand_in": False} for c in saved}
     header, (line,) = own_table(Results(clips, rows, runs))
     assert header[0].endswith("toy") and len(header) == len(line) == 5

@@ -39,7 +39,9 @@ def test_a_rate_is_searched_for_without_tuning_and_with_the_fastest_preset(word)
 def test_one_file_gives_two_rows(tmp_path, base):
     clip = small_clip(tmp_path, frames=3)
     codec = resolve([f"gvcodec:base={base}:tune=off"], Options())[0]
-    assert [codec.row(o) for o in codec.outputs] == [f"gvcodec-{base}-tuneoff-{o}" for o in ("fidelity", "rendered")]
+    assert [codec.row(o) for o in codec.outputs] == [
+        f"gvcodec-{base}-tuneoff-{o}" for o in ("fidelity", "rendered")
+    ]
     encoded = encode(codec, clip, 40, tmp_path / "streams")
     assert encoded.size == encoded.stream.stat().st_size
     assert len(encoded.frame_bytes) == 3 and 0 < sum(encoded.frame_bytes) < encoded.size
@@ -53,7 +55,9 @@ def test_one_file_gives_two_rows(tmp_path, base):
         assert picture.size == (clip.raw.width, clip.raw.height + 30), "with its legend"
         run = {"bpp": 0.02, "heatmap": drawn}
         results = Results(
-            {clip.name: clip.describe()}, {}, {clip.name: {"x": {0.02: {"bpp": 0.02}}, "klt": {0.02: run, 0.04: None}}}
+            {clip.name: clip.describe()},
+            {},
+            {clip.name: {"x": {0.02: {"bpp": 0.02}}, "klt": {0.02: run, 0.04: None}}},
         )
         (figure,) = _heatmaps(results)
         assert drawn in figure and "0.0200 bpp" in figure
@@ -81,9 +85,13 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
     steps = result["steps"]
     assert steps["x264-ld encode"]["ratio"]["x264"] == 1
     for step, peer in (("encode", "x265-ld encode"), ("decode", "x265-ld decode")):
-        ours = next(v for name, v in steps.items() if name.startswith("gvcodec") and name.endswith(step))
+        ours = next(
+            v for name, v in steps.items() if name.startswith("gvcodec") and name.endswith(step)
+        )
         expected = steps[peer]["seconds"][0] / ours["seconds"][0]
-        assert ours["ratio"]["x265"] == pytest.approx(expected) and ours["fps"] == pytest.approx(2 / ours["seconds"][0])
+        assert ours["ratio"]["x265"] == pytest.approx(expected) and ours["fps"] == pytest.approx(
+            2 / ours["seconds"][0]
+        )
     assert len(result["profiles"]) == 2 and all(
         0 < sum(x["share"] for x in p) <= 1 for p in result["profiles"].values()
     )

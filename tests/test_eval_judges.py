@@ -37,14 +37,17 @@ def noisy(strength):
     def change(frames):
         rng = np.random.default_rng(3)
         return [
-            tuple(np.clip(p + rng.normal(0, strength, p.shape), 0, 255).astype(np.uint8) for p in f) for f in frames
+            tuple(np.clip(p + rng.normal(0, strength, p.shape), 0, 255).astype(np.uint8) for p in f)
+            for f in frames
         ]
 
     return change
 
 
 def blurred(strength):
-    return lambda frames: [tuple(scipy_ndimage.gaussian_filter(p, strength) for p in f) for f in frames]
+    return lambda frames: [
+        tuple(scipy_ndimage.gaussian_filter(p, strength) for p in f) for f in frames
+    ]
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in JUDGES])
@@ -52,7 +55,10 @@ def blurred(strength):
 def test_more_damage_is_worse_and_equal_is_best(clip, tmp_path, name, damage):
     measure = Measurer(clip, {name: 1})
     versions = [lambda frames: frames, *(damage(s) for s in (1.5, 3, 6))]
-    values = [measure(altered(clip, tmp_path / f"{i}.yuv", v))[name]["mean"] for i, v in enumerate(versions)]
+    values = [
+        measure(altered(clip, tmp_path / f"{i}.yuv", v))[name]["mean"]
+        for i, v in enumerate(versions)
+    ]
     assert values[0] == pytest.approx(100 if name == "ssimulacra2" else 10)
     assert all(better > worse for better, worse in itertools.pairwise(values)), values
 
@@ -96,17 +102,28 @@ def test_the_blur_is_gaussian():
 
 def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatch):
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n in ("ssimulacra2", "pycvvdp") else found(n))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n in ("ssimulacra2", "pycvvdp") else found(n)
+    )
     lacking = missing(DEFAULT)
     assert set(JUDGES) <= set(lacking) and "psnr_y" not in lacking
     lines = told({name: lacking[name] for name in JUDGES})
-    assert "SSIMULACRA2 cannot be measured: ssimulacra2 is not installed (pip install ssimulacra2)" in lines
-    with pytest.raises(EvalError, match=r"ColorVideoVDP cannot be measured: cvvdp is not installed"):
+    assert (
+        "SSIMULACRA2 cannot be measured: ssimulacra2 is not installed (pip install ssimulacra2)"
+        in lines
+    )
+    with pytest.raises(
+        EvalError, match=r"ColorVideoVDP cannot be measured: cvvdp is not installed"
+    ):
         need(["cvvdp"])
 
 
 def test_a_video_is_judged_by_its_middle():
-    assert middle(96, 4) == list(range(36, 60)) and middle(5, 1) == [0, 1, 2, 3, 4] and middle(1, 4) == [0]
+    assert (
+        middle(96, 4) == list(range(36, 60))
+        and middle(5, 1) == [0, 1, 2, 3, 4]
+        and middle(1, 4) == [0]
+    )
     assert looked_at({"cvvdp": 4, "dists": 16}) == (
         "ColorVideoVDP on the middle 1/4 of the frames, DISTS on one frame in 16"
     )
@@ -115,20 +132,29 @@ def test_a_video_is_judged_by_its_middle():
 def test_they_are_held_out_and_compared_by_difference():
     """A score may be negative: per cent of it would say nothing."""
     assert not any(METRICS[name].trained for name in JUDGES)
-    before, after = ({"metrics": {"ssimulacra2": {"mean": v}, "cvvdp": {"mean": v}}} for v in (-20.0, -21.5))
+    before, after = (
+        {"metrics": {"ssimulacra2": {"mean": v}, "cvvdp": {"mean": v}}} for v in (-20.0, -21.5)
+    )
     assert _painted_change([before, after], METRICS["ssimulacra2"]) == "-1.5"
     assert _painted_change([before, after], METRICS["cvvdp"]) == "-1.500 JOD"
 
 
-def test_kept_points_without_them_are_taken_unless_better_ones_were_made(clip, tmp_path, monkeypatch):
+def test_kept_points_without_them_are_taken_unless_better_ones_were_made(
+    clip, tmp_path, monkeypatch
+):
     """Installing a package does not cost hours of encoding; `--anew` is there for that."""
     monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
     codec = Codec("x", "X", ("enc",), {"": ("dec",)}, (0, 9), 5, "bin", "low", "x", "1")
-    kept, wanted = (Plan(tmp_path / "out", (0.02,), every) for every in ({"psnr_y": 1}, {"psnr_y": 1, "cvvdp": 4}))
+    kept, wanted = (
+        Plan(tmp_path / "out", (0.02,), every)
+        for every in ({"psnr_y": 1}, {"psnr_y": 1, "cvvdp": 4})
+    )
     name = f"{clip.name}__x.json"
     entry = {"codec": "x", "key": _curve_key(clip, codec, kept), "runs": {}}
     measured._write(clip.name, [entry | {"curves": {name: {"key": entry["key"]}}}])
-    assert _take_kept(clip, codec, wanted) and not _take_kept(clip, codec, Plan(tmp_path, (0.02,), {"psnr_y": 2}))
+    assert _take_kept(clip, codec, wanted) and not _take_kept(
+        clip, codec, Plan(tmp_path, (0.02,), {"psnr_y": 2})
+    )
     path = tmp_path / "out/curves" / name
     assert read_json(path)["key"] == entry["key"]
     write_json(path, {"key": _curve_key(clip, codec, wanted)})

@@ -1,4 +1,5 @@
-"""The looping picture: peers at the bytes of ours, panels under their names, small enough for a page."""
+"""The looping picture: peers at the bytes of ours, panels under their names, small enough for a
+page."""
 
 from __future__ import annotations
 

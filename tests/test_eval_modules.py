@@ -1,4 +1,5 @@
-"""`python -m eval modules`: every part of the renderer can be taken away, and without all of them it paints nothing."""
+"""`python -m eval modules`: every part of the renderer can be taken away, and without all of them
+it paints nothing."""
 
 from fractions import Fraction
 
@@ -43,8 +44,14 @@ def test_parts_are_all_there_is():
 def test_every_base_has_its_own_renderer(tmp_path, monkeypatch):
     monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
     known = [load_checkpoint(find_checkpoint(base=base)).head.bias for base in ("av1", "vvc")]
-    found = [load_checkpoint(_checkpoint("nothing", base, tmp_path)).head.bias for base in ("av1", "vvc")]
-    assert torch.equal(found[0], known[0]) and torch.equal(found[1], known[1]) and not torch.equal(*known)
+    found = [
+        load_checkpoint(_checkpoint("nothing", base, tmp_path)).head.bias for base in ("av1", "vvc")
+    ]
+    assert (
+        torch.equal(found[0], known[0])
+        and torch.equal(found[1], known[1])
+        and not torch.equal(*known)
+    )
 
 
 def test_table(tmp_path, capsys, made_weights):

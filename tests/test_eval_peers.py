@@ -1,4 +1,5 @@
-"""Every peer writes a stream that a separate process decodes, in both forms, and so does a codec from a TOML file."""
+"""Every peer writes a stream that a separate process decodes, in both forms, and so does a codec
+from a TOML file."""
 
 from dataclasses import replace
 
@@ -30,10 +31,16 @@ def clip(folder):
 @pytest.mark.parametrize("name", PEERS)
 def test_both_forms(name, clip, folder):
     low, random = resolve([name], Options("fast"))
-    assert (low.name, low.delay, random.name, random.delay) == (f"{name}-ld", "low", f"{name}-ra", "random")
+    assert (low.name, low.delay, random.name, random.delay) == (
+        f"{name}-ld",
+        "low",
+        f"{name}-ra",
+        "random",
+    )
     for codec in (low, random):
         encoded = encode(codec, clip, 35, folder / "streams")
-        # AV1 hides frames of a hierarchy in packets with others; every coded frame is there all the same.
+        # AV1 hides frames of a hierarchy in packets with others; every coded frame is there all the
+        # same.
         assert 0 < len(encoded.frame_bytes) <= 10 and sum(encoded.frame_bytes) == encoded.size
         decoded, _ = decode(codec, "", encoded, clip, folder)
         assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["worst"] > 25
@@ -43,17 +50,22 @@ def test_both_forms(name, clip, folder):
 def test_intra_period_reaches_the_encoder(clip, folder):
     sizes = []
     for keyint in (9999, 2):
-        encoded = encode(resolve(["x264-ld"], Options("fast", keyint))[0], clip, 35, folder / "streams")
+        encoded = encode(
+            resolve(["x264-ld"], Options("fast", keyint))[0], clip, 35, folder / "streams"
+        )
         sizes.append(encoded.frame_bytes[2])
     assert sizes[1] > 3 * sizes[0]
 
 
 @pytest.fixture(scope="module")
 def cut(clip, folder):
-    """Ten frames, of which the last five are turned upside down and inverted: a scene of its own."""
+    """Ten frames, of which the last five are turned upside down and inverted: a scene of its
+    own."""
     frames = [clip.raw.planes(i) for i in range(10)]
     frames[5:] = [tuple(255 - plane[::-1] for plane in planes) for planes in frames[5:]]
-    return prepare("cut", ["cut"], lambda: frames_of(frames, WIDTH, HEIGHT), 0, folder, set_name="test")
+    return prepare(
+        "cut", ["cut"], lambda: frames_of(frames, WIDTH, HEIGHT), 0, folder, set_name="test"
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in PEERS if not n.startswith("svtav1-")])
@@ -69,13 +81,17 @@ def test_one_intra_frame_where_the_conditions_say_so(name, cut, folder):
 def test_a_second_intra_frame_is_refused(clip, folder):
     for name in ("x264-ra", "x265-ra", "svtav1-ld"):
         codec = resolve([name], Options("fast"))[0]
-        often = tuple(word.replace("{keyint}", "5").replace("scenecut=0", "min-keyint=1") for word in codec.encode)
+        often = tuple(
+            word.replace("{keyint}", "5").replace("scenecut=0", "min-keyint=1")
+            for word in codec.encode
+        )
         with pytest.raises(EvalError, match=f"{name}: intra frames 0, 5 "):
             encode(replace(codec, encode=often), clip, 35, folder / "streams")
 
 
 def test_vvenc_does_not_take_its_own_second(folder):
-    """ffmpeg's `-g` does not reach it: at 25 frames a second it coded an intra frame every second."""
+    """ffmpeg's `-g` does not reach it: at 25 frames a second it coded an intra frame every
+    second."""
     long = small_clip(folder, frames=48, kind="zoom")
     for codec in resolve(["vvenc"], Options("fast")):
         data = encode(codec, long, 40, folder / "streams").stream.read_bytes()
@@ -87,7 +103,8 @@ def test_vvenc_does_not_take_its_own_second(folder):
 
 def test_templates(tmp_path, clip):
     (tmp_path / "a.toml").write_text(
-        '[codec.mpeg2]\nencode = "{ffmpeg} -v error -i {input} -c:v mpeg2video -qscale:v {q} -f mpeg2video {stream}"\n'
+        '[codec.mpeg2]\nencode = "{ffmpeg} -v error -i {input} -c:v mpeg2video -qscale:v {q} -f '
+        'mpeg2video {stream}"\n'
         'decode = "{ffmpeg} -v error -i {stream} -f yuv4mpegpipe {output}"\nq = [2, 31]\n'
     )
     codec = resolve(["mpeg2"], Options(templates=(tmp_path / "a.toml",)))[0]
@@ -98,7 +115,11 @@ def test_templates(tmp_path, clip):
 
 def test_an_encoder_that_writes_nothing_fails(tmp_path, clip):
     script = "import sys; open(sys.argv[1], 'w')"
-    codec = replace(resolve(["x264-ld"], Options())[0], encode=("{python}", "-c", script, "{stream}"), elementary=None)
+    codec = replace(
+        resolve(["x264-ld"], Options())[0],
+        encode=("{python}", "-c", script, "{stream}"),
+        elementary=None,
+    )
     with pytest.raises(EvalError, match="wrote no stream"):
         encode(codec, clip, 1, tmp_path / "streams")
     assert not list((tmp_path / "streams").iterdir())

@@ -1,4 +1,5 @@
-"""LPIPS and DISTS equal the values that the original packages give (reference.json beside the weight files)."""
+"""LPIPS and DISTS equal the values that the original packages give (reference.json beside the
+weight files)."""
 
 import hashlib
 import json
@@ -14,7 +15,11 @@ from gvcodec.appearance import perceptual
 FOLDER = perceptual.find_weights()
 needs_weights = pytest.mark.skipif(FOLDER is None, reason="metric weight files not found")
 REFERENCE = FOLDER / "reference.json" if FOLDER else None
-ENTRIES = json.loads(REFERENCE.read_text()) if REFERENCE and REFERENCE.is_file() else {"synthetic": [], "images": []}
+ENTRIES = (
+    json.loads(REFERENCE.read_text())
+    if REFERENCE and REFERENCE.is_file()
+    else {"synthetic": [], "images": []}
+)
 TOLERANCE = 1e-4
 
 
@@ -25,10 +30,13 @@ def zigzag(v, period):
 
 
 def synthetic_pair(seed, height, width, kind):
-    """The reference file's pair: gradients, stripes, noise and six rectangles; then one distortion of them.
-    Two (H, W, 3) uint8 pictures; the order of draws is part of the definition."""
+    """The reference file's pair: gradients, stripes, noise and six rectangles; then one distortion
+    of them. Two (H, W, 3) uint8 pictures; the order of draws is part of the definition."""
     rng = np.random.default_rng(seed)
-    rows, columns = np.arange(height, dtype=np.int64)[:, None], np.arange(width, dtype=np.int64)[None]
+    rows, columns = (
+        np.arange(height, dtype=np.int64)[:, None],
+        np.arange(width, dtype=np.int64)[None],
+    )
     channels = []
     for _ in range(3):
         slope_x, slope_y, phase = rng.integers(-9, 10), rng.integers(-9, 10), rng.integers(0, 4096)
@@ -61,7 +69,10 @@ def distort(picture, kind, rng, seed):
         return np.roll(picture, shift=(2, 3), axis=(0, 1))
     if kind == "blur":
         padded = np.pad(picture, ((2, 2), (2, 2), (0, 0)), mode="edge")
-        return np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(0, 1)).sum((-1, -2)) // 25
+        return (
+            np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(0, 1)).sum((-1, -2))
+            // 25
+        )
     if kind == "block":
         result = picture.copy()
         for top in range(0, height, 8):
@@ -80,11 +91,17 @@ def to_tensor(picture):
 
 @pytest.fixture(scope="module")
 def metrics():
-    return {"lpips_alex": perceptual.lpips("alex"), "lpips_vgg": perceptual.lpips("vgg"), "dists": perceptual.dists()}
+    return {
+        "lpips_alex": perceptual.lpips("alex"),
+        "lpips_vgg": perceptual.lpips("vgg"),
+        "dists": perceptual.dists(),
+    }
 
 
 def check(metrics, pair, entry):
-    assert [hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest() for p in pair] == entry["sha256"]
+    assert [hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest() for p in pair] == entry[
+        "sha256"
+    ]
     with torch.no_grad():
         for name, metric in metrics.items():
             value = metric(to_tensor(pair[0]), to_tensor(pair[1])).item()
@@ -94,13 +111,19 @@ def check(metrics, pair, entry):
 @needs_weights
 @pytest.mark.parametrize("entry", ENTRIES["synthetic"], ids=lambda e: e["name"])
 def test_equals_reference_on_synthetic_pairs(metrics, entry):
-    check(metrics, synthetic_pair(entry["seed"], entry["height"], entry["width"], entry["kind"]), entry)
+    check(
+        metrics,
+        synthetic_pair(entry["seed"], entry["height"], entry["width"], entry["kind"]),
+        entry,
+    )
 
 
 @needs_weights
 @pytest.mark.parametrize("entry", ENTRIES["images"], ids=lambda e: e["name"])
 def test_equals_reference_on_the_authors_images(metrics, entry):
-    pair = [np.array(Image.open(FOLDER / "images" / name).convert("RGB")) for name in entry["files"]]
+    pair = [
+        np.array(Image.open(FOLDER / "images" / name).convert("RGB")) for name in entry["files"]
+    ]
     check(metrics, pair, entry)
 
 

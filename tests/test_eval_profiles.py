@@ -1,4 +1,5 @@
-"""Profiles of papers take the papers' frames, rates and forms; their sets and file names are known; odd files are left out."""
+"""Profiles of papers take the papers' frames, rates and forms; their sets and file names are known;
+odd files are left out."""
 
 import json
 from fractions import Fraction
@@ -45,7 +46,14 @@ def counting(path, frames, width=32, height=16):
 
 
 def options(folder, out, **more):
-    given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless", "every": {}}
+    given = {
+        "set": None,
+        "only": [],
+        "png_rate": Fraction(25),
+        "frames": 0,
+        "keyint": "endless",
+        "every": {},
+    }
     return SimpleNamespace(**given | {"sequences": folder, "out": out} | more)
 
 
@@ -79,8 +87,15 @@ def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
     clips = _clips(options(tmp_path, tmp_path / "out"))
     assert [clip.name for clip in clips] == ["good"]
     told = capsys.readouterr().err
-    for words in ("notes.yuv: a raw file is named", "broken.mp4: cannot be read", "no whole 32x16", "PNG 2 is missing"):
-        assert sum(words in line and line.endswith("; left out") for line in told.splitlines()) == 1, words
+    for words in (
+        "notes.yuv: a raw file is named",
+        "broken.mp4: cannot be read",
+        "no whole 32x16",
+        "PNG 2 is missing",
+    ):
+        assert (
+            sum(words in line and line.endswith("; left out") for line in told.splitlines()) == 1
+        ), words
     with pytest.raises(EvalError, match=r"broken\.mp4: cannot be read"):
         _clips(options(tmp_path, tmp_path / "out", only=["broken"]))
 
@@ -100,7 +115,12 @@ def test_a_folder_of_numbered_pngs_is_a_clip(tmp_path):
     sources = select(None, tmp_path, [], Fraction(30000, 1001))
     assert [source.name for source in sources] == ["a", "b"]
     clip = sources[0].prepare(0, tmp_path / "out")
-    assert (clip.raw.width, clip.raw.height, clip.raw.frames, clip.fps) == (34, 18, 3, Fraction(30000, 1001))
+    assert (clip.raw.width, clip.raw.height, clip.raw.frames, clip.fps) == (
+        34,
+        18,
+        3,
+        Fraction(30000, 1001),
+    )
     for planes, colour in zip(clip.raw, colours, strict=True):
         assert np.abs(255 * clip.rgb(planes).mean((1, 2)) - colour).max() < 3
     assert [source.name for source in select(None, tmp_path / "b", [])] == ["b"]
@@ -122,8 +142,12 @@ def test_uvg_is_found_by_its_names(tmp_path):
     (tmp_path / "ReadMe.yuv").write_bytes(b"x")
     sources = select("uvg", tmp_path, [])
     assert [source.name for source in sources] == list(NAMED["uvg"]) and len(sources) == 7
-    assert {(s.open().width, s.open().fps, s.set_name) for s in sources} == {(1920, Fraction(120), "uvg")}
-    (tmp_path / "Jockey_1920x1080_120fps_420_8bit_YUV.yuv").rename(tmp_path / "Jockey_1920x1080_30.yuv")
+    assert {(s.open().width, s.open().fps, s.set_name) for s in sources} == {
+        (1920, Fraction(120), "uvg")
+    }
+    (tmp_path / "Jockey_1920x1080_120fps_420_8bit_YUV.yuv").rename(
+        tmp_path / "Jockey_1920x1080_30.yuv"
+    )
     with pytest.raises(EvalError, match=r"Jockey is 1920x1080 at 30 instead of 1920x1080 at 120"):
         select("uvg", tmp_path, [])
     assert [source.name for source in select("uvg", tmp_path, ["Honey"])] == ["HoneyBee"]
@@ -132,7 +156,9 @@ def test_uvg_is_found_by_its_names(tmp_path):
 def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
     for number in range(1, 31):
         sparse(tmp_path / f"videoSRC{number:02}_1920x1080_{24 + number % 7}.yuv")
-    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == [f"videoSRC{n:02}" for n in range(1, 31)]
+    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == [
+        f"videoSRC{n:02}" for n in range(1, 31)
+    ]
     (tmp_path / "videoSRC30_1920x1080_26.yuv").unlink()
     with pytest.raises(EvalError, match="videoSRC30 is missing"):
         select("mcl-jcv", tmp_path, [])
@@ -141,7 +167,9 @@ def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
 def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
     counting(tmp_path / "long_32x16_50.yuv", 100)
     counting(tmp_path / "short_32x16_50.yuv", 95)
-    given = options(tmp_path, tmp_path / "out", frames=96, profile="gvc1d", codecs=["gvcodec", "x265"])
+    given = options(
+        tmp_path, tmp_path / "out", frames=96, profile="gvc1d", codecs=["gvcodec", "x265"]
+    )
     given.targets = (0.005, 0.01, 0.02, 0.04, 0.08)
     profile = _profile(given)
     (clip,) = _clips(given, profile)
@@ -156,7 +184,9 @@ def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
 def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path):
     counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 253)
     (clip,) = _clips(options(tmp_path, tmp_path / "out", frames=64), PROFILES["gvc-rt"])
-    assert [int(planes[0][0, 0]) for planes in clip.raw] == list(range(0, 253, 4)) and clip.fps == 30
+    assert [int(planes[0][0, 0]) for planes in clip.raw] == list(
+        range(0, 253, 4)
+    ) and clip.fps == 30
     (whole,) = _clips(options(tmp_path, tmp_path / "out", frames=64))
     assert whole.sha256 != clip.sha256 and whole.fps == 120
     counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 252)
@@ -184,7 +214,9 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
     second = [tuple(255 - p for p in planes) for planes in procedural("noise", 96, 64, 16).planes]
     clip = prepare("cut", ["cut"], lambda: frames_of(first + second, 96, 64), 0, tmp_path)
     for keyint, keys in ((ENDLESS, 1), (ENDLESS - 1, 2)):
-        codec = resolve([f"gvcodec:tune=off:base={base}:output=fidelity"], Options(keyint=keyint))[0]
+        codec = resolve([f"gvcodec:tune=off:base={base}:output=fidelity"], Options(keyint=keyint))[
+            0
+        ]
         with open(encode(codec, clip, 40, tmp_path / "streams").stream, "rb") as file:
             kinds = [packet.kind for packet in Reader(file).packets() if packet.is_frame]
         assert (kinds.count(Kind.KEY), len(kinds)) == (keys, 40)
@@ -192,8 +224,15 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
 
 def test_tokens_are_a_base_of_the_codec_word():
     codec = resolve(["gvcodec:base=tokens:tune=off"], Options())[0]
-    parsed = parser().parse_args(["1" if word.startswith("{") else word for word in codec.encode[3:]])
-    assert (codec.name, codec.delay, parsed.base, codec.q_range) == ("gvcodec-tokens-tuneoff", "low", "tokens", (0, 63))
+    parsed = parser().parse_args(
+        ["1" if word.startswith("{") else word for word in codec.encode[3:]]
+    )
+    assert (codec.name, codec.delay, parsed.base, codec.q_range) == (
+        "gvcodec-tokens-tuneoff",
+        "low",
+        "tokens",
+        (0, 63),
+    )
     assert list(codec.outputs) == ["fidelity", "rendered"] and "tokens" in IN_ORDER
     for word, wrong in (
         ("base=token", "base is klt"),
@@ -220,16 +259,30 @@ def test_what_a_profile_forbids_is_said(tmp_path, capsys, words, message):
 def test_a_profile_runs_and_its_report_says_so(tmp_path):
     counting(tmp_path / "one_160x96_120.yuv", 253, 160, 96)
     (tmp_path / "grey.toml").write_text(GREY)
-    words = ["rd", "--sequences", tmp_path, "--profile", "gvc-rt", "--codecs", "grey", "--metrics", "psnr_y"]
+    words = [
+        "rd",
+        "--sequences",
+        tmp_path,
+        "--profile",
+        "gvc-rt",
+        "--codecs",
+        "grey",
+        "--metrics",
+        "psnr_y",
+    ]
     words += ["--codec-file", tmp_path / "grey.toml", "--jobs", 1, "--out", tmp_path / "out"]
     assert main([*map(str, words)]) == 0
     curve = json.loads((tmp_path / "out/curves/one__grey.json").read_text())
     assert curve["profile"] == "gvc-rt" and list(curve["targets"]) == ["0.0293", "0.0105", "0.0035"]
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
-    assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 and run["clip"]["fps"] == "30" for run in runs)
+    assert all(
+        len(run["metrics"]["psnr_y"]["values"]) == 64 and run["clip"]["fps"] == "30" for run in runs
+    )
     assert any(run["crops"] for run in runs)
     text = (tmp_path / "out/tables/results.md").read_text()
-    assert "Conditions of profile gvc-rt: 64 frames, one in 4 taken as 30 a second, low delay" in text
+    assert (
+        "Conditions of profile gvc-rt: 64 frames, one in 4 taken as 30 a second, low delay" in text
+    )
     assert "over all rates that two curves share" in (tmp_path / "out/report.html").read_text()
 
 
@@ -237,7 +290,9 @@ def results_of(set_name, clips, profile):
     clip = {"frames": 96, "set": set_name, "stand_in": False}
     run = {"bpp": 0.004, "metrics": {"lpips_alex": {"mean": 0.2}, "dists": {"mean": 0.1}}}
     rows = {"ours": {"label": "ours", "family": "x264", "output": "", "delay": "low"}}
-    results = Results(dict.fromkeys(clips, clip), rows, {name: {"ours": {0.004: run}} for name in clips})
+    results = Results(
+        dict.fromkeys(clips, clip), rows, {name: {"ours": {0.004: run}} for name in clips}
+    )
     results.profile = PROFILES.get(profile)
     return results
 
@@ -247,7 +302,9 @@ def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone()
     uvg = results_of("uvg", NAMED["uvg"], "gvc-rt")
     for metric in (alex, dists):
         assert "GVC-RT (published)" in figures.rd_chart(uvg, metric, legend=True)
-    assert "published" not in figures.rd_chart(uvg, METRICS["psnr_y"]) + figures.rd_chart(uvg, alex, "Beauty")
+    assert "published" not in figures.rd_chart(uvg, METRICS["psnr_y"]) + figures.rd_chart(
+        uvg, alex, "Beauty"
+    )
     hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
     assert "GVC1D (published)" in figures.rd_chart(hevc, alex, legend=True)
     assert hevc.published("dists") == {}
@@ -267,7 +324,9 @@ def test_bd_rates_of_a_profile_go_over_all_rates():
     runs = {}
     for row, factor in (("ours", 1), ("double", 2)):
         points = [(0.003, 0.2), (0.004, 0.18), (0.0046, 0.17)]
-        runs[row] = {b: {"bpp": factor * b, "metrics": {"lpips_alex": {"mean": v}}} for b, v in points}
+        runs[row] = {
+            b: {"bpp": factor * b, "metrics": {"lpips_alex": {"mean": v}}} for b, v in points
+        }
     results.runs = {"a": runs}
     delta = tables.clip_deltas(results, "ours", "double", METRICS["lpips_alex"])["a"]
     assert delta.percent == pytest.approx(100, abs=0.5)

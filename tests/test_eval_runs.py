@@ -1,4 +1,5 @@
-"""`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and the page works."""
+"""`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and
+the page works."""
 
 import io
 import json
@@ -31,7 +32,10 @@ from eval.runs import Plan, _curve_key
 from eval.tools import EvalError, ffmpeg_version
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
+)
 #: What commands are made with where only their words matter.
 FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
 #: A codec whose stream has the size q asks for and whose picture is grey, in two templates.
@@ -61,8 +65,25 @@ def results(tmp_path_factory):
 
 
 def words(folder, out):
-    words = ["rd", "--set", "procedural", "--only", "pan", "--frames", 4, "--codecs", "x264-ld,x265-ld,grey"]
-    words += ["--codec-file", folder / "grey.toml", "--presets", "fast", "--metrics", "psnr_y,flicker"]
+    words = [
+        "rd",
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        4,
+        "--codecs",
+        "x264-ld,x265-ld,grey",
+    ]
+    words += [
+        "--codec-file",
+        folder / "grey.toml",
+        "--presets",
+        "fast",
+        "--metrics",
+        "psnr_y,flicker",
+    ]
     return [*map(str, words), "--targets", "0.02,0.04,0.08,0.16", "--jobs", "1", "--out", str(out)]
 
 
@@ -71,7 +92,9 @@ def rd(folder, **more):
 
 
 def tables(out):
-    return {p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]}
+    return {
+        p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]
+    }
 
 
 def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
@@ -91,7 +114,11 @@ def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
     # --anew makes them, and the pictures that were not kept.
     made = words(results, tmp_path / "out")
     made[made.index("--codecs") + 1] = "x264-ld"
-    name = next(p for p in sorted((results / "out/runs").glob("*x264*")) if json.loads(p.read_text())["crops"]).name
+    name = next(
+        p
+        for p in sorted((results / "out/runs").glob("*x264*"))
+        if json.loads(p.read_text())["crops"]
+    ).name
     kept = json.loads((tmp_path / "out/runs" / name).read_text())
     assert main([*made, "--anew"]) == 0
     again = json.loads((tmp_path / "out/runs" / name).read_text())
@@ -110,7 +137,8 @@ def kept_peers():
 
 
 def test_kept_peers_were_made_by_the_commands_that_hold():
-    """Else `rd` would make them anew for hours, and tables would show what the conditions no longer allow."""
+    """Else `rd` would make them anew for hours, and tables would show what the conditions no longer
+    allow."""
     made = next(iter(next(kept_peers())[1]["runs"].values()))
     if ffmpeg_version() != made["versions"]["ffmpeg"]:
         pytest.skip(f"kept points are those of ffmpeg {made['versions']['ffmpeg']}")
@@ -143,7 +171,8 @@ def test_tables_come_from_kept_points_alone(results, tmp_path, monkeypatch):
     assert tables(kept) == tables(results / "out")
     source = next((results / "out/curves").glob("*__source.json"))
     pictures, without = (
-        json.loads((folder / "curves" / source.name).read_text()) for folder in (results / "out", kept)
+        json.loads((folder / "curves" / source.name).read_text())
+        for folder in (results / "out", kept)
     )
     assert pictures["crops"] and not without["crops"] and without["change"] == pictures["change"]
     # Pictures that a folder has already stay there.
@@ -159,7 +188,8 @@ def test_runs_resume_and_repeat_exactly(results):
     picture = np.asarray(Image.open(io.BytesIO(first["psnr_y.png"])).convert("L"))
     assert picture.shape[1] > 1000 and (picture[:60] < 100).any(), "the title is there"
     streams = {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()}
-    # As after a kill: some runs and curves are missing, one is cut in half, a temporary file is left over.
+    # As after a kill: some runs and curves are missing, one is cut in half, a temporary file is
+    # left over.
     runs = sorted((out / "runs").iterdir())
     runs[0].unlink()
     runs[1].write_text(runs[1].read_text()[:100])
@@ -177,9 +207,15 @@ def no_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path / "none"))
 
 
-def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(results, tmp_path, no_weights):
+def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
+    results, tmp_path, no_weights
+):
     given = words(results, tmp_path / "out")
-    for name, value in (("--codecs", "x264-ld,grey"), ("--targets", "0.04,0.08"), ("--frames", "2")):
+    for name, value in (
+        ("--codecs", "x264-ld,grey"),
+        ("--targets", "0.04,0.08"),
+        ("--frames", "2"),
+    ):
         given[given.index(name) + 1] = value
     at = given.index("--metrics")
     told = run_eval(*given[:at], *given[at + 2 :]).stderr
@@ -193,7 +229,10 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(results,
     assert "| VMAF | XPSNR | Flicker |" in text
     for shown in (page, text):
         assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", shown)
-    assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["shots"][0]["score"] is None
+    assert (
+        json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["shots"][0]["score"]
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,9 +304,14 @@ def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
 
 def test_published_points_have_axes_of_their_own():
     """They belong to other clips: what was measured is drawn without them."""
-    clip, codec = {"frames": 48, "set": "a", "stand_in": False}, {"label": "ours", "family": "x264", "output": ""}
+    clip, codec = (
+        {"frames": 48, "set": "a", "stand_in": False},
+        {"label": "ours", "family": "x264", "output": ""},
+    )
     run = {"bpp": 0.02, "metrics": {"lpips_alex": {"mean": 0.5}, "psnr_y": {"mean": 30}}}
-    results = Results({"pan": clip}, {"ours": codec | {"delay": "low"}}, {"pan": {"ours": {0.02: run}}})
+    results = Results(
+        {"pan": clip}, {"ours": codec | {"delay": "low"}}, {"pan": {"ours": {0.02: run}}}
+    )
     charts = page._charts(results)
     mean = charts.split('data-chart="lpips_alex|mean"')[1].split("</figure>")[0]
     measured_here, from_papers = mean.split("</svg>")[:2]
@@ -279,16 +323,27 @@ def test_published_points_have_axes_of_their_own():
 
 
 def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
-    clip, run = {"frames": 2, "set": "a", "stand_in": False}, {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
+    clip, run = (
+        {"frames": 2, "set": "a", "stand_in": False},
+        {"q": 40, "bpp": 0.01, "clip": {"frames": 2}},
+    )
     run |= {"stream": {"appearance_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
-    results = Results({"pan": clip}, {}, {"pan": {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}})
+    results = Results(
+        {"pan": clip},
+        {},
+        {"pan": {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}},
+    )
     path = tmp_path / "base.json"
     with pytest.raises(EvalError, match="does not describe a checkpoint"):
         card.describe(results, path)
     path.write_text(json.dumps({"sha256": "ab" * 32, "steps": 7}))
     card.describe(results, path)
     point = {"clip": "pan", "frames": 2, "row": "ours", "q": 40, "bpp": 0.01, "dists": 0.25}
-    assert json.loads(path.read_text()) == {"sha256": "ab" * 32, "steps": 7, "rd": {"clips": "a", "points": [point]}}
+    assert json.loads(path.read_text()) == {
+        "sha256": "ab" * 32,
+        "steps": 7,
+        "rd": {"clips": "a", "points": [point]},
+    }
     path.write_text(json.dumps({"sha256": "cd" * 32}))
     with pytest.raises(EvalError, match="no stream"):
         card.describe(results, path)
@@ -306,7 +361,9 @@ def test_runs_say_how_they_were_made(results):
 
 
 def test_a_failing_codec_does_not_stop_the_others(results):
-    (results / "bad.toml").write_text('[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n')
+    (results / "bad.toml").write_text(
+        '[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n'
+    )
     words = [
         "rd",
         "--set",
@@ -320,7 +377,16 @@ def test_a_failing_codec_does_not_stop_the_others(results):
         "--presets",
         "fast",
     ]
-    words += ["--codec-file", results / "bad.toml", "--metrics", "psnr_y", "--targets", "0.08", "--jobs", 1]
+    words += [
+        "--codec-file",
+        results / "bad.toml",
+        "--metrics",
+        "psnr_y",
+        "--targets",
+        "0.08",
+        "--jobs",
+        1,
+    ]
     done = run_eval(*words, "--out", results / "bad", code=1)
     assert "bad: exit code 1" in done.stderr
     assert "x264" in (results / "bad" / "tables" / "points.csv").read_text()
@@ -377,9 +443,13 @@ window.addEventListener("load", () => {
 def test_page_works_in_a_browser(results):
     text = (results / "out" / "report.html").read_text()
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
-    collect = "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
+    collect = (
+        "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
+    )
     probed = results / "probed.html"
-    probed.write_text(text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1))
+    probed.write_text(
+        text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1)
+    )
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     profile = f"--user-data-dir={results / 'chromium'}"
     command = [CHROMIUM, *options, profile, "--dump-dom", probed.as_uri()]
@@ -398,20 +468,52 @@ def test_page_works_in_a_browser(results):
 
 def test_a_killed_worker_is_said_in_one_line(tmp_path):
     (tmp_path / "deadly.toml").write_text(
-        "[codec.deadly]\nencode = \"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'\nq = [0, 9]\n"
+        "[codec.deadly]\nencode = \"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'\nq "
+        "= [0, 9]\n"
     )
-    where = ["--set", "procedural", "--only", "pan", "--frames", "2", "--metrics", "psnr_y", "--jobs", "1"]
-    where += ["--codec-file", tmp_path / "deadly.toml", "--codecs", "deadly", "--out", tmp_path / "out"]
+    where = [
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        "2",
+        "--metrics",
+        "psnr_y",
+        "--jobs",
+        "1",
+    ]
+    where += [
+        "--codec-file",
+        tmp_path / "deadly.toml",
+        "--codecs",
+        "deadly",
+        "--out",
+        tmp_path / "out",
+    ]
     assert "fewer --jobs" in run_eval("rd", *where, code=1).stderr
     assert not (tmp_path / "out" / "tmp").exists()
 
 
 def test_workers_end_with_a_call_that_is_killed(tmp_path):
     (tmp_path / "slow.toml").write_text(
-        f'[codec.slow]\nencode = "{{python}} -c \'import os, time; open(\\"{tmp_path}/pid\\", \\"w\\").write(str(os.getppid())); time.sleep(90)\' {{stream}} {{q}}"\n'
+        f'[codec.slow]\nencode = "{{python}} -c \'import os, time; open(\\"{tmp_path}/pid\\", '
+        f'\\"w\\").write(str(os.getppid())); time.sleep(90)\' {{stream}} {{q}}"\n'
         'decode = "true {stream} {output}"\nq = [0, 9]\n'
     )
-    words = ["rd", "--set", "procedural", "--only", "pan", "--frames", 4, "--codecs", "slow", "--metrics", "psnr_y"]
+    words = [
+        "rd",
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        4,
+        "--codecs",
+        "slow",
+        "--metrics",
+        "psnr_y",
+    ]
     words += ["--codec-file", tmp_path / "slow.toml", "--jobs", 1, "--out", tmp_path / "out"]
     call = subprocess.Popen([sys.executable, "-m", "eval", *map(str, words)], cwd=ROOT)
     try:
@@ -419,7 +521,12 @@ def test_workers_end_with_a_call_that_is_killed(tmp_path):
     finally:
         call.kill()
         call.wait()
-    wait_for(lambda: not Path("/proc", worker).exists() or b"zombie" in Path("/proc", worker, "status").read_bytes())
+    wait_for(
+        lambda: (
+            not Path("/proc", worker).exists()
+            or b"zombie" in Path("/proc", worker, "status").read_bytes()
+        )
+    )
 
 
 def wait_for(found):

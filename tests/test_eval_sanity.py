@@ -1,4 +1,5 @@
-"""The evaluation says what everybody knows: coarser is smaller and worse, identical is perfect, grey is worst."""
+"""The evaluation says what everybody knows: coarser is smaller and worse, identical is perfect,
+grey is worst."""
 
 import json
 import subprocess
@@ -19,7 +20,9 @@ from eval.metrics.filters import ffmpeg_psnr_y
 from eval.tools import ffmpeg
 
 #: Every metric that can be measured here, the networks on two frames.
-EVERY = {name: 4 if name in ("lpips_alex", "dists") else 1 for name in METRICS if name != "lpips_vgg"}
+EVERY = {
+    name: 4 if name in ("lpips_alex", "dists") else 1 for name in METRICS if name != "lpips_vgg"
+}
 EVERY = {name: n for name, n in EVERY.items() if name not in missing(EVERY)}
 
 
@@ -65,11 +68,19 @@ def test_identical_video_is_perfect(clip, measure):
             name, 100.0 if METRICS[name].higher_is_better else 0.0
         )
         assert result["mean"] == pytest.approx(perfect, abs=1e-6), name
-        assert result["worst"] == pytest.approx(result["mean"], abs=25 if name == "vmaf" else 1e-6), name
+        assert result["worst"] == pytest.approx(
+            result["mean"], abs=25 if name == "vmaf" else 1e-6
+        ), name
 
 
 def test_grey_ranks_last(clip, measure, coded, folder):
-    grey = measure(altered(clip, folder / "grey", lambda frames: [[np.full_like(p, 128) for p in f] for f in frames]))
+    grey = measure(
+        altered(
+            clip,
+            folder / "grey",
+            lambda frames: [[np.full_like(p, 128) for p in f] for f in frames],
+        )
+    )
     for name in set(EVERY) - {"flicker"}:  # a still picture does not flicker
         worse = (lambda a, b: a < b) if METRICS[name].higher_is_better else (lambda a, b: a > b)
         assert worse(grey[name]["mean"], coded[40][1][name]["mean"]), name
@@ -82,12 +93,24 @@ def test_swapped_frames_are_noticed(clip, measure, folder):
     swapped = measure(altered(clip, folder / "swapped", swap))
     assert swapped["psnr_y"]["worst"] < 30 and swapped["psnr_y"]["worst_frame"] in (2, 5)
     assert swapped["flicker"]["mean"] > 1
-    assert [v == 100 for v in swapped["psnr_y"]["values"]] == [True, True, False, True, True, False, True, True]
+    assert [v == 100 for v in swapped["psnr_y"]["values"]] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_flicker_sees_pumping_and_forgives_smoothing(clip, measure, folder):
     def pump(frames):
-        return [[(p if i % 2 else np.minimum(p, 249) + 6).astype(np.uint8) for p in f] for i, f in enumerate(frames)]
+        return [
+            [(p if i % 2 else np.minimum(p, 249) + 6).astype(np.uint8) for p in f]
+            for i, f in enumerate(frames)
+        ]
 
     def brighter(frames):
         return [[(np.minimum(p, 249) + 6).astype(np.uint8) for p in f] for f in frames]
@@ -102,7 +125,21 @@ def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
     stream = next((folder / "streams").glob("*x264-ld-32-*.h264"))
     log = folder / "vmaf.json"
     filter_ = f"[0:v][1:v]libvmaf=log_fmt=json:log_path={log}"
-    command = [ffmpeg(), "-v", "error", "-r", "25", "-i", stream, "-r", "25", "-i", clip.file, "-lavfi", filter_]
+    command = [
+        ffmpeg(),
+        "-v",
+        "error",
+        "-r",
+        "25",
+        "-i",
+        stream,
+        "-r",
+        "25",
+        "-i",
+        clip.file,
+        "-lavfi",
+        filter_,
+    ]
     subprocess.run([*map(str, command), "-f", "null", "-"], check=True)
     direct = [f["metrics"]["vmaf"] for f in json.loads(log.read_text())["frames"]]
     assert measured["vmaf"]["values"] == pytest.approx(direct, abs=0.05)
@@ -111,13 +148,19 @@ def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
 def test_bd_rate_of_known_curves():
     curve = [(0.005, 0.30), (0.01, 0.25), (0.02, 0.20), (0.04, 0.15), (0.08, 0.10)]
     assert bd_rate(curve, curve, False).percent == pytest.approx(0, abs=1e-9)
-    assert bd_rate(curve, [(2 * r, v) for r, v in curve], False).percent == pytest.approx(100, abs=0.1)
-    assert bd_rate(curve, [(r / 2, v) for r, v in curve], False).percent == pytest.approx(-50, abs=0.1)
-    assert bd_rate(curve, [(r, v / 10) for r, v in curve], False).percent is None
-    assert bd_rate(curve, [(r / 100, v) for r, v in curve], False).percent is None  # outside 0.005…0.08 bpp
-    assert bd_rate([(r, -v) for r, v in curve], [(2 * r, -v) for r, v in curve], True).percent == pytest.approx(
-        100, 0.01
+    assert bd_rate(curve, [(2 * r, v) for r, v in curve], False).percent == pytest.approx(
+        100, abs=0.1
     )
+    assert bd_rate(curve, [(r / 2, v) for r, v in curve], False).percent == pytest.approx(
+        -50, abs=0.1
+    )
+    assert bd_rate(curve, [(r, v / 10) for r, v in curve], False).percent is None
+    assert (
+        bd_rate(curve, [(r / 100, v) for r, v in curve], False).percent is None
+    )  # outside 0.005…0.08 bpp
+    assert bd_rate(
+        [(r, -v) for r, v in curve], [(2 * r, -v) for r, v in curve], True
+    ).percent == pytest.approx(100, 0.01)
 
 
 def test_bootstrap_interval_holds_the_mean():

@@ -1,4 +1,5 @@
-"""`python -m eval settings`: the layer's own preset costs nothing, a quick one costs bits and saves time."""
+"""`python -m eval settings`: the layer's own preset costs nothing, a quick one costs bits and saves
+time."""
 
 import pytest
 
@@ -12,12 +13,26 @@ from gvcodec.structure.standard.encoders import USUAL_PRESET
 
 def test_table(tmp_path, capsys, made_weights):
     settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0", "base=vvc:preset=4"]
-    words = ["settings", "--set", "procedural", "--only", "pan", "--frames", "17", "--q", "44,52,60"]
+    words = [
+        "settings",
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        "17",
+        "--q",
+        "44,52,60",
+    ]
     assert main([*words, "--settings", ",".join(settings), "--out", str(tmp_path)]) == 0
     same, quick, other = (read_json(tmp_path / "settings.json")["rows"][s][0] for s in settings)
-    assert same["psnr_y"] == pytest.approx(0, abs=1e-6) and same["dists"] == pytest.approx(0, abs=1e-6)
+    assert same["psnr_y"] == pytest.approx(0, abs=1e-6) and same["dists"] == pytest.approx(
+        0, abs=1e-6
+    )
     assert quick["psnr_y"] > 1 and quick["time"] < 1
-    assert other["psnr_y"] != quick["psnr_y"] and other["time"] > 0.01, "VVenC is a process of its own"
+    assert other["psnr_y"] != quick["psnr_y"] and other["time"] > 0.01, (
+        "VVenC is a process of its own"
+    )
     assert f"| `{settings[0]}` | +0.0 % | +0.0 % | +0.0 % |" in capsys.readouterr().out
     for wrong, message in (
         ("preset=fast", "a preset is a number"),
@@ -35,12 +50,25 @@ def test_painted_frames_beside_loop_frames(tmp_path, monkeypatch, made_weights):
     from eval import settings
 
     monkeypatch.setattr(settings, "EVERY_PAINTED", {"small": 8, "psnr_y": 1})
-    words = ["settings", "--set", "procedural", "--only", "pan", "--frames", "6", "--q", "44,52,60", "--painted"]
+    words = [
+        "settings",
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        "6",
+        "--q",
+        "44,52,60",
+        "--painted",
+    ]
     words += ["--anchor", "preset=10:loop", "--settings", "preset=10:loop,preset=10:shift=1"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     rows = read_json(tmp_path / "settings.json")["rows"]
     same, moved = (rows[f"preset=10{more}"][0] for more in (":loop", ":shift=1"))
-    assert same["small"] == pytest.approx(0, abs=1e-6) and same["psnr_y"] == pytest.approx(0, abs=1e-6)
+    assert same["small"] == pytest.approx(0, abs=1e-6) and same["psnr_y"] == pytest.approx(
+        0, abs=1e-6
+    )
     assert moved["small"] and moved["time"] > same["time"]
     points = read_json(tmp_path / "points.json")
     assert len(points) == 6 and main([*words, "--out", str(tmp_path)]) == 0, "what is there is kept"

@@ -12,7 +12,19 @@ from eval.tools import read_json
 def test_table(tmp_path, capsys, monkeypatch, made_weights):
     monkeypatch.setattr(sizes, "STEPS", 2)
     monkeypatch.setattr(sizes, "SPAN", 3.0)
-    words = ["sizes", "--set", "procedural", "--only", "pan", "--frames", "25", "--base", "av1", "--threads", "1"]
+    words = [
+        "sizes",
+        "--set",
+        "procedural",
+        "--only",
+        "pan",
+        "--frames",
+        "25",
+        "--base",
+        "av1",
+        "--threads",
+        "1",
+    ]
     assert main([*words, "--quality", "--out", str(tmp_path)]) == 0
     rows = read_json(tmp_path / "sizes-av1.json")["rows"]
     assert len(rows) == 2 and rows[0]["wanted"] == pytest.approx(3 * rows[1]["wanted"], rel=0.01)

@@ -1,4 +1,5 @@
-"""`gvcodec decode --start --frames --scale`: pieces are those of the whole, and pictures of another size look the same."""
+"""`gvcodec decode --start --frames --scale`: pieces are those of the whole, and pictures of another
+size look the same."""
 
 from __future__ import annotations
 
@@ -29,14 +30,17 @@ TICK = Fraction(1, 1000)
 
 @pytest.fixture(scope="module", params=["klt", "av1", "hevc"])
 def piecewise(request: pytest.FixtureRequest) -> bytes:
-    """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of it."""
+    """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of
+    it."""
     return made(moving_texture(64, 48, 18), request.param, TIMES, tracks=sound())
 
 
 def shown(path: Path) -> tuple[list[Planes], list[Fraction]]:
     with VideoReader(path) as reader:
         frames = list(reader)
-        return [frame.planes for frame in frames], [frame.pts * reader.format.time_base for frame in frames]
+        return [frame.planes for frame in frames], [
+            frame.pts * reader.format.time_base for frame in frames
+        ]
 
 
 def sounds(path: Path) -> list[tuple[Fraction, bytes]]:
@@ -55,22 +59,37 @@ def from_pipe(data: bytes, *arguments: object) -> None:
     subprocess.run(command, input=data, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)])
-def test_a_piece_is_that_of_the_whole(tmp_path: Path, piecewise: bytes, first: int, count: int | None) -> None:
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)]
+)
+def test_a_piece_is_that_of_the_whole(
+    tmp_path: Path, piecewise: bytes, first: int, count: int | None
+) -> None:
     whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
     wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
     begin = times[0] * TICK if first else 0
     (tmp_path / "a.bin").write_bytes(piecewise)
     start = float((TIMES[first] - TIMES[0]) * TICK)
-    words = ["--fidelity", "--lossless", "--start", f"{start:.6f}", *(["--frames", count] if count else [])]
+    words = [
+        "--fidelity",
+        "--lossless",
+        "--start",
+        f"{start:.6f}",
+        *(["--frames", count] if count else []),
+    ]
     run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
     from_pipe(piecewise, tmp_path / "b.mkv", *words)
     for name in ("a.mkv", "b.mkv"):
         found, at = shown(tmp_path / name)
         assert len(found) == len(wanted)
-        assert all(planes_equal(a, b) for a, b in zip(map(eight_bits, found), map(eight_bits, wanted), strict=True))
+        assert all(
+            planes_equal(a, b)
+            for a, b in zip(map(eight_bits, found), map(eight_bits, wanted), strict=True)
+        )
         # Matroska counts milliseconds.
-        assert all(abs(a - (b * TICK - begin)) <= Fraction(1, 1000) for a, b in zip(at, times, strict=True))
+        assert all(
+            abs(a - (b * TICK - begin)) <= Fraction(1, 1000) for a, b in zip(at, times, strict=True)
+        )
 
 
 def test_only_the_gops_of_a_piece_are_decoded(
@@ -86,7 +105,16 @@ def test_only_the_gops_of_a_piece_are_decoded(
 
     monkeypatch.setattr(Decoder, "send_packet", counting)
     start = float((TIMES[11] - TIMES[0]) * TICK)
-    run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", "--start", start, "--frames", 2)
+    run(
+        "decode",
+        tmp_path / "a.bin",
+        tmp_path / "a.y4m",
+        "--fidelity",
+        "--start",
+        start,
+        "--frames",
+        2,
+    )
     assert sum(packet.is_frame for packet in sent) <= 5
 
 
@@ -102,7 +130,9 @@ def test_a_piece_has_its_sound(tmp_path: Path, pipe: bool) -> None:
     else:
         (tmp_path / "a.bin").write_bytes(data)
         run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
-    wanted = [packet for packet in contents(data)[2] if begin <= packet.pts * Fraction(1, 8000) < end]
+    wanted = [
+        packet for packet in contents(data)[2] if begin <= packet.pts * Fraction(1, 8000) < end
+    ]
     found = sounds(tmp_path / "a.mkv")
     assert len(wanted) > 3
     assert [data for _, data in found] == [packet.data for packet in wanted]
@@ -113,7 +143,17 @@ def test_a_piece_has_its_sound(tmp_path: Path, pipe: bool) -> None:
 def test_a_piece_that_is_not_there_is_refused(tmp_path: Path, piecewise: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise)
     for source in (tmp_path / "a.bin", "-"):
-        command = [sys.executable, "-m", "gvcodec", "decode", source, tmp_path / "a.mkv", "--fidelity", "--start", "99"]
+        command = [
+            sys.executable,
+            "-m",
+            "gvcodec",
+            "decode",
+            source,
+            tmp_path / "a.mkv",
+            "--fidelity",
+            "--start",
+            "99",
+        ]
         done = subprocess.run(command, input=piecewise, capture_output=True, check=False)
         assert done.returncode == 2
         assert b"no frame is shown 99 s" in done.stderr and done.stderr.count(b"\n") == 1
@@ -138,8 +178,12 @@ def test_a_piece_of_a_damaged_stream(tmp_path: Path, piecewise: bytes) -> None:
     assert len(shown(tmp_path / "a.y4m")[0]) == 3
 
 
-@pytest.mark.parametrize(("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))])
-def test_pictures_are_written_in_another_size(tmp_path: Path, scale: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))]
+)
+def test_pictures_are_written_in_another_size(
+    tmp_path: Path, scale: str, size: tuple[int, int]
+) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3), form()))
     run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--scale", scale)
     with VideoReader(tmp_path / "a.mp4") as reader:
@@ -174,9 +218,17 @@ def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
 
 
 @pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x5", "640x", "big", "99999x99999"])
-def test_impossible_sizes_are_refused(tmp_path: Path, scale: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_sizes_are_refused(
+    tmp_path: Path, scale: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
-    words = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.mp4"), "--fidelity", f"--scale={scale}"]
+    words = [
+        "decode",
+        str(tmp_path / "a.bin"),
+        str(tmp_path / "a.mp4"),
+        "--fidelity",
+        f"--scale={scale}",
+    ]
     try:
         code = cli.main(words)
     except SystemExit as error:

@@ -1,4 +1,5 @@
-"""What happens to files: inputs stay, outputs appear whole or not at all, links, pipes, devices and odd names."""
+"""What happens to files: inputs stay, outputs appear whole or not at all, links, pipes, devices and
+odd names."""
 
 from __future__ import annotations
 
@@ -52,9 +53,17 @@ def copied(made: Path, name: str, folder: Path, as_name: str = "") -> Path:
 
 COMMANDS = {
     "encode": ("in.mp4", "a.gvc", lambda i, o: ("encode", i, o, *ENCODE)),
-    "encode to a size": ("in.mp4", "a.gvc", lambda i, o: ("encode", i, o, *ENCODE[:4], "--size", "9k")),
+    "encode to a size": (
+        "in.mp4",
+        "a.gvc",
+        lambda i, o: ("encode", i, o, *ENCODE[:4], "--size", "9k"),
+    ),
     "decode": ("klt.gvc", "a.y4m", lambda i, o: ("decode", i, o, "--fidelity")),
-    "decode to pictures": ("klt.gvc", "a0.png", lambda i, o: ("decode", i, o.with_name("a%d.png"), "--fidelity")),
+    "decode to pictures": (
+        "klt.gvc",
+        "a0.png",
+        lambda i, o: ("decode", i, o.with_name("a%d.png"), "--fidelity"),
+    ),
     "cut": ("klt.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
     "cat": ("klt.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
     "index": ("klt.gvc", "a.gvc", lambda i, o: ("index", i, o)),
@@ -101,7 +110,9 @@ def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path: Pat
     source = copied(made, "klt.gvc", tmp_path)
     command = [sys.executable, "-m", "gvcodec", "cut", str(source), "-"]
     with open(source, "ab") as stream:
-        done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(
+            command, stdout=stream, stderr=subprocess.PIPE, timeout=60, check=False
+        )
     assert (done.returncode, source.read_bytes()) == (1, (made / "klt.gvc").read_bytes())
     assert b"standard output: is the input" in done.stderr
 
@@ -148,7 +159,9 @@ def test_the_null_device_is_written_to(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_a_full_disk_is_named(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_named(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     link = tmp_path / "full.y4m"
     link.symlink_to("/dev/full")
     for output, arguments in (
@@ -161,7 +174,9 @@ def test_a_full_disk_is_named(made: Path, tmp_path: Path, capsys: pytest.Capture
         assert said == f"gvcodec: {output}: cannot be written: {os.strerror(errno.ENOSPC)}\n"
 
 
-def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_is_not_named_like_a_video(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("encode", made / "in.mp4", tmp_path / "out.mp4", *ENCODE, code=2)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -174,7 +189,10 @@ def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path: Path, capsys: 
 
 def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    with pytest.raises(MediaError, match=r"a: has appeared meanwhile"), PendingFile(path, False) as pending:
+    with (
+        pytest.raises(MediaError, match=r"a: has appeared meanwhile"),
+        PendingFile(path, False) as pending,
+    ):
         pending.temporary.write_bytes(b"new")
         path.write_bytes(b"foreign")
     assert path.read_bytes() == b"foreign"
@@ -235,7 +253,10 @@ def test_names_with_colons_and_very_long_ones(
 def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
-    with protected([str(path), str(tmp_path / "none")]), pytest.raises(MediaError, match="is the input"):
+    with (
+        protected([str(path), str(tmp_path / "none")]),
+        pytest.raises(MediaError, match="is the input"),
+    ):
         PendingFile(path, True)
     assert not file_io._inputs
     with PendingFile(path, True):
@@ -245,7 +266,8 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
 
 @pytest.fixture
 def journal(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in `whole.gvc`."""
+    """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in
+    `whole.gvc`."""
     monkeypatch.setattr(Journal, "done", lambda self: None)
     run("encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE, "--keyint", 2, "--resume")
     monkeypatch.undo()
@@ -285,7 +307,9 @@ def test_a_journal_is_checked_whole_before_it_is_used(
     assert "2 frames are coded already" in capsys.readouterr().err
 
 
-def test_a_journal_is_no_link(made: Path, journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_is_no_link(
+    made: Path, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     foreign = journal.with_name("foreign")
     journal.rename(foreign)
     before = foreign.read_bytes()

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = ("gvcodec/**/*.py", "eval/**/*.py", "tests/**/*.py", "scripts/*", "*.sh", ".ci/*", "checkpoints/*.toml")
+CODE = (
+    "gvcodec/**/*.py",
+    "eval/**/*.py",
+    "tests/**/*.py",
+    "scripts/*",
+    "*.sh",
+    ".ci/*",
+    "checkpoints/*.toml",
+)
 
 
 def test_nothing_beside_the_checkout_is_a_default() -> None:
@@ -36,7 +44,9 @@ def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
     assert perceptual.find_weights() is None  # a set variable is the only place
 
 
-def test_devtest_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devtest_is_where_the_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from eval.sequences import DATA_VARIABLE, select
     from eval.tools import EvalError
 

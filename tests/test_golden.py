@@ -1,4 +1,5 @@
-"""Streams that must decode to the same loop frames for ever (the hash is in the file), and streams that must be refused."""
+"""Streams that must decode to the same loop frames for ever (the hash is in the file), and streams
+that must be refused."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def test_golden_streams_decode(path: Path, threads: int) -> None:
 
 
 @pytest.mark.usefixtures("form")
-@pytest.mark.parametrize("path", [path for path in GOLDEN if "klt" in path.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in GOLDEN if "klt" in path.stem], ids=lambda path: path.stem
+)
 def test_golden_streams_decode_in_every_form(path: Path) -> None:
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 

@@ -1,4 +1,5 @@
-"""`gvcodec inspect`: bits and tokens add up to the stream, pictures keep their size, other streams are refused."""
+"""`gvcodec inspect`: bits and tokens add up to the stream, pictures keep their size, other streams
+are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +15,15 @@ from test_cli import gvcodec
 from gvcodec import api
 from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
-from gvcodec.streams.heatmap import WindowFrame, _width, _write, heatmap, heatmap_format, mean_frame, windows_of
+from gvcodec.streams.heatmap import (
+    WindowFrame,
+    _width,
+    _write,
+    heatmap,
+    heatmap_format,
+    mean_frame,
+    windows_of,
+)
 from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(512, 300, Fraction(25), Fraction(1, 25))
@@ -55,7 +64,9 @@ def glyphs(text: str) -> np.ndarray:
     return luma
 
 
-@pytest.mark.parametrize(("width", "height"), [(600, 270), (512, 300), (520, 513), (40, 30), (20, 10)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(600, 270), (512, 300), (520, 513), (40, 30), (20, 10)]
+)
 def test_every_window_has_its_whole_numbers(width: int, height: int) -> None:
     """Also where the last row or column is smaller than they are."""
     half = (height + 1) // 2, (width + 1) // 2
@@ -64,7 +75,10 @@ def test_every_window_has_its_whole_numbers(width: int, height: int) -> None:
     bits = np.arange(1000, 1000 + shape[0] * shape[1]).reshape(shape)
     planes = heatmap(WindowFrame(grey, bits.astype(float), bits - 900))
     y = planes[0]
-    assert [plane.shape for plane in planes] == [(height + 30, width), *[((height + 31) // 2, half[1])] * 2]
+    assert [plane.shape for plane in planes] == [
+        (height + 30, width),
+        *[((height + 31) // 2, half[1])] * 2,
+    ]
     for (row, column), count in np.ndenumerate(bits):
         for line, number in enumerate((count, count - 900)):
             wanted = glyphs(str(number))
@@ -86,7 +100,10 @@ def test_command_line(tmp_path: Path) -> None:
     for name, count in (("a.png", 1), ("a.mkv", 3)):
         with VideoReader(tmp_path / name) as reader:
             frames = list(reader)
-        assert len(frames) == count and frames[0].planes[0].shape == (heatmap_format(FORMAT).height - 220, 96)
+        assert len(frames) == count and frames[0].planes[0].shape == (
+            heatmap_format(FORMAT).height - 220,
+            96,
+        )
     assert b"only klt streams have windows" in gvcodec("inspect", other, fails=2).stderr
     (tmp_path / "c.bin").write_bytes(stream.read_bytes()[:-30])
     gvcodec("inspect", tmp_path / "c.bin", "--heatmap", tmp_path / "c.mkv", fails=3)

@@ -1,4 +1,5 @@
-"""Streams that are right in every checksum and made to hurt: nothing foreign is opened, and memory stays within its budget."""
+"""Streams that are right in every checksum and made to hurt: nothing foreign is opened, and memory
+stays within its budget."""
 
 from __future__ import annotations
 
@@ -43,13 +44,16 @@ def test_only_heads_of_sound_are_opened(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "codec"), [("matroska", "libopus"), ("matroska", "pcm_s16le"), ("mp4", "libmp3lame"), ("mov", "ac3")]
+    ("kind", "codec"),
+    [("matroska", "libopus"), ("matroska", "pcm_s16le"), ("mp4", "libmp3lame"), ("mov", "ac3")],
 )
 def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
     head = make_head(kind, [audio_stream(codec)])
     found = open_head(head)
     assert [(stream.type, stream.rate) for stream in found.streams] == [("audio", 48000)]
-    assert found.streams[0].codec_context.codec.canonical_name == av.Codec(codec, "w").canonical_name
+    assert (
+        found.streams[0].codec_context.codec.canonical_name == av.Codec(codec, "w").canonical_name
+    )
     for size in range(0, len(head) - 24, 7):
         with pytest.raises(DamagedStreamError):
             open_head(head[:size] + b"\0" * 9)
@@ -59,18 +63,29 @@ def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
 @pytest.mark.parametrize(
     ("command", "kind"), [("decode", "sdp"), ("cut", "ffconcat"), ("cat", "hls"), ("repair", "sdp")]
 )
-def test_no_socket_and_no_foreign_file_is_opened(plain: bytes, tmp_path: Path, command: str, kind: str) -> None:
+def test_no_socket_and_no_foreign_file_is_opened(
+    plain: bytes, tmp_path: Path, command: str, kind: str
+) -> None:
     with av.open(str(tmp_path / "foreign.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
-    (tmp_path / "a.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, tracks_payload(HEADS[kind]()))))
+    (tmp_path / "a.bin").write_bytes(
+        with_packets(plain, Packet(Kind.TRACKS, tracks_payload(HEADS[kind]())))
+    )
     output = ["-o", "o.bin"] if command == "cat" else ["o.mkv" if command == "decode" else "o.bin"]
     trace = ["strace", "-f", "-qq", "-o", "trace.txt", "-e", "trace=network,open,openat"]
     program = [sys.executable, "-m", "gvcodec", command, "a.bin", *output, "--threads", "1"]
     done = subprocess.run(
-        [*trace, *program], cwd=tmp_path, env=path_to_package(), capture_output=True, timeout=100, check=False
+        [*trace, *program],
+        cwd=tmp_path,
+        env=path_to_package(),
+        capture_output=True,
+        timeout=100,
+        check=False,
     )
     calls = (tmp_path / "trace.txt").read_text()
     assert "a.bin" in calls
@@ -102,11 +117,14 @@ def stream_of(header: SequenceHeader, packets: list[Packet]) -> bytes:
 def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(monkeypatch) -> None:
     data = gvcodec.encode(moving_texture(64, 48, 2), base="av1", tune=0, q=40, low_delay=True)
     key, *others = frame_payloads(data)
-    # The last OBU of a payload has no size; here it is given one, and a thousand `show_existing_frame` follow.
+    # The last OBU of a payload has no size; here it is given one, and a thousand
+    # `show_existing_frame` follow.
     unit = restore_av1(key.payload)[2:]
     bomb = Packet(Kind.KEY, unit + b"\x1a\x01\x80" * 1000)
     header = Reader(io.BytesIO(data)).header
-    monkeypatch.setattr("gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(
+        "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
+    )
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         list(gvcodec.decode_planes(stream_of(header, [bomb, *others]), fidelity=True))
 
@@ -115,10 +133,14 @@ def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(m
 def test_pictures_larger_than_the_header_says_are_refused(base: str) -> None:
     """Before memory is taken for them."""
     small, large = (
-        gvcodec.encode(moving_texture(*size, 1), base=base, tune=0, q=40) for size in ((64, 64), (512, 512))
+        gvcodec.encode(moving_texture(*size, 1), base=base, tune=0, q=40)
+        for size in ((64, 64), (512, 512))
     )
     data = stream_of(Reader(io.BytesIO(small)).header, frame_payloads(large))
-    with pytest.raises(DamagedStreamError, match="512×512, the header promises 64×64" if base != "av1" else "cannot"):
+    with pytest.raises(
+        DamagedStreamError,
+        match="512×512, the header promises 64×64" if base != "av1" else "cannot",
+    ):
         list(gvcodec.decode_planes(data, fidelity=True))
 
 
@@ -128,7 +150,11 @@ def test_a_second_bitstream_behind_a_start_code_is_refused(base: str) -> None:
     (key,) = frame_payloads(data)
     hidden = Packet(Kind.KEY, key.payload + b"\0\0\1" + key.payload)
     with pytest.raises(DamagedStreamError, match="start code"):
-        list(gvcodec.decode_planes(stream_of(Reader(io.BytesIO(data)).header, [hidden]), fidelity=True))
+        list(
+            gvcodec.decode_planes(
+                stream_of(Reader(io.BytesIO(data)).header, [hidden]), fidelity=True
+            )
+        )
 
 
 def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
@@ -142,18 +168,31 @@ def huge(stream: bytes) -> bytes:
     """64 megapixels in about ninety bytes."""
     header = Reader(io.BytesIO(stream)).header
     format = replace(header.format, width=8192, height=8192)
-    return stream_of(replace(header, format=format, appearance_id=None), [Packet(Kind.KEY, b"\x40")])
+    return stream_of(
+        replace(header, format=format, appearance_id=None), [Packet(Kind.KEY, b"\x40")]
+    )
 
 
-@pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "index", "repair", "inspect", "extract"])
+@pytest.mark.parametrize(
+    "command", ["decode", "verify", "cut", "cat", "index", "repair", "inspect", "extract"]
+)
 def test_a_small_file_does_not_take_much_memory_by_default(
     plain: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    stream = plain if command != "extract" else gvcodec.encode(moving_texture(64, 48, 1), base="av1", tune=0)
+    stream = (
+        plain
+        if command != "extract"
+        else gvcodec.encode(moving_texture(64, 48, 1), base="av1", tune=0)
+    )
     data = huge(stream)
     assert len(data) < 120
     (tmp_path / "a.bin").write_bytes(data)
-    output = {"verify": [], "inspect": [], "cat": ["-o", tmp_path / "o.bin"], "extract": [tmp_path / "o.mp4"]}
+    output = {
+        "verify": [],
+        "inspect": [],
+        "cat": ["-o", tmp_path / "o.bin"],
+        "extract": [tmp_path / "o.mp4"],
+    }
     arguments = [
         command,
         tmp_path / "a.bin",
@@ -192,7 +231,10 @@ def test_the_hold_on_memory_ends_with_its_block(plain: bytes) -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with decoding_limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)), pytest.raises(MemoryError):
+    with (
+        decoding_limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)),
+        pytest.raises(MemoryError),
+    ):
         np.ones(1 << 27)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
@@ -215,13 +257,17 @@ def test_what_a_stream_piles_up_is_bounded(plain: bytes) -> None:
     decoder.send_packet(Packet(Kind.TRACKS, head))
     with pytest.raises(LimitError, match="sound"):
         for _ in range(30):
-            decoder.send_packet(Packet(Kind.TRACKS, encode_var(0) + b"\0\0" + encode_var(1 << 20) + bytes(1 << 20)))
+            decoder.send_packet(
+                Packet(Kind.TRACKS, encode_var(0) + b"\0\0" + encode_var(1 << 20) + bytes(1 << 20))
+            )
     frames = [Packet(Kind.KEY, b"\x40"), *[Packet(Kind.INTER, b"\0")] * 2000]
     with pytest.raises(LimitError, match="a GOP"):
         list(GopSource(header, frames, few))
 
 
-@pytest.mark.parametrize("kind", ["nothing", "tracks", "later tracks", "tune", "timing", "metadata"])
+@pytest.mark.parametrize(
+    "kind", ["nothing", "tracks", "later tracks", "tune", "timing", "metadata"]
+)
 def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path: Path, kind: str) -> None:
     head = tracks_payload(make_head("matroska", [audio_stream()]))
     before = {
@@ -246,7 +292,11 @@ def test_reading_behind_damage_takes_time_that_grows_with_the_file(
 ) -> None:
     """Made-up sizes make each packet look at all that follows."""
     gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
-    unit = {"claims": claim + gop, "gops": gop + claim, "keys": Packet(Kind.KEY, b"\x40").pack() + claim + gop}[attack]
+    unit = {
+        "claims": claim + gop,
+        "gops": gop + claim,
+        "keys": Packet(Kind.KEY, b"\x40").pack() + claim + gop,
+    }[attack]
     monkeypatch.setattr(recovery, "_FREE_LOOKS", 1 << 27)
     looked = []
     for size in (1 << 14, 1 << 16):
@@ -318,7 +368,9 @@ def test_streams_are_read_from_anything_that_holds_bytes(plain: bytes, kind: typ
 def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
     frame = moving_texture(64, 48, 1)[0]
     integers = tuple(plane.astype(np.int64) for plane in frame)
-    assert gvcodec.encode([integers], base="klt", tune=0) == gvcodec.encode([frame], base="klt", tune=0)
+    assert gvcodec.encode([integers], base="klt", tune=0) == gvcodec.encode(
+        [frame], base="klt", tune=0
+    )
     for wrong in (
         tuple(plane.astype(np.float32) for plane in frame),
         tuple(plane.astype(np.int64) - 2000 for plane in frame),
@@ -327,7 +379,9 @@ def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match="samples are integers 0…1023"):
             gvcodec.encode([wrong], base="klt", tune=0)
-    encoder = gvcodec.Encoder(Reader(io.BytesIO(gvcodec.encode([frame], base="klt", tune=0))).header.format)
+    encoder = gvcodec.Encoder(
+        Reader(io.BytesIO(gvcodec.encode([frame], base="klt", tune=0))).header.format
+    )
     for pts in (1 << 62, -(1 << 70), 0.5, "1"):
         with pytest.raises(UsageError, match="timestamp"):
             encoder.send_frame(frame, pts)
@@ -342,7 +396,9 @@ def test_the_core_refuses_steps_outside_its_table() -> None:
             _core.quantiser_step(q, level)
 
 
-@pytest.mark.parametrize("sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"memory": "8"}'])
+@pytest.mark.parametrize(
+    "sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"memory": "8"}']
+)
 def test_a_renderer_of_absurd_size_is_not_made(tmp_path: Path, sizes: str) -> None:
     pytest.importorskip("torch")
     import torch

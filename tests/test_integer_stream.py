@@ -1,4 +1,5 @@
-"""Streams of the integer painter: the painted hash at their end, on every form of the loops and number of threads; golden samples."""
+"""Streams of the integer painter: the painted hash at their end, on every form of the loops and
+number of threads; golden samples."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def golden_model() -> Model:
 def golden_clip() -> list[Any]:
     """Blocks of noise that move, from integers alone."""
     rng = np.random.default_rng(7)
-    ground = rng.integers(100, 900, (40, 60)).repeat(3, 0).repeat(3, 1) + rng.integers(-40, 41, (120, 180))
+    ground = rng.integers(100, 900, (40, 60)).repeat(3, 0).repeat(3, 1) + rng.integers(
+        -40, 41, (120, 180)
+    )
     found = []
     for t in range(3):
         y = ground[t : t + 70, 2 * t : 2 * t + 117].astype(np.uint16)
@@ -97,7 +100,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def encoded(count: int = 6, keyint: int = 3, **settings: Any) -> bytes:
-    config = EncoderConfig(base_q=30, base="klt", painter="integer", keyint=keyint, threads=1, tune=0.0)
+    config = EncoderConfig(
+        base_q=30, base="klt", painter="integer", keyint=keyint, threads=1, tune=0.0
+    )
     encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
     out = io.BytesIO()
     run(encoder, out, ((planes, None) for planes in frames(WIDTH, HEIGHT, count)))
@@ -187,7 +192,15 @@ def model_path() -> str:
 def test_tuned_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:
     renderer, numbers = IntegerRenderer.load(model), Model.load(model)
     rng = np.random.default_rng(0)
-    names = ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias", "head.weight")
+    names = (
+        "head.bias",
+        "gate.bias",
+        "style.bias",
+        "leave.bias",
+        "middle.bias",
+        "enter.bias",
+        "head.weight",
+    )
     sizes = {name: parameter.numel() for name, parameter in renderer.named_parameters()}
     steps = {"head.weight": 3}
     payload = pack([Delta(n, rng.integers(-127, 128, sizes[n]), steps.get(n, 4)) for n in names])
@@ -220,5 +233,3 @@ def test_tuning_gives_weights_that_a_stream_carries() -> None:
     assert kinds.count(Kind.PAINTED) == 1
     assert kinds[0] is Kind.TUNE
     decoded(data)
-
-

@@ -14,7 +14,11 @@ from gvcodec.entropy.network import Layer, forward
 
 @pytest.mark.usefixtures("form")
 @settings(max_examples=80, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 70), min_size=2, max_size=5), st.integers(0, 11))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(1, 70), min_size=2, max_size=5),
+    st.integers(0, 11),
+)
 def test_core_equals_reference(seed: int, sizes: list[int], rows: int) -> None:
     rng = np.random.default_rng(seed)
     layers = make_layers(rng, sizes)
@@ -39,7 +43,9 @@ def test_extremes() -> None:
 
 
 def test_halves_are_rounded_up() -> None:
-    layer = Layer(np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), np.ones(2, np.int32), 1, -100, 100)
+    layer = Layer(
+        np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), np.ones(2, np.int32), 1, -100, 100
+    )
     out = _core.intnet_forward([layer], np.array([[1], [3], [4]], np.uint8))
     assert out.tolist() == [[1, 0], [2, -1], [2, -2]]
 

@@ -1,4 +1,5 @@
-"""The klt structure plug: equal loops on both sides, key frames, quality, refusals, and a stream that must decode forever."""
+"""The klt structure plug: equal loops on both sides, key frames, quality, refusals, and a stream
+that must decode forever."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from gvcodec.train.fit import first_model
 from gvcodec.types import Planes
 
 
-def encode(clip: list[Planes], q: int, **options: int | bool) -> tuple[list[CodedFrame], list[Planes]]:
+def encode(
+    clip: list[Planes], q: int, **options: int | bool
+) -> tuple[list[CodedFrame], list[Planes]]:
     height, width = clip[0][0].shape
     encoder = KltEncoder(width, height, q, **options)  # type: ignore[arg-type]
     packets, loops = [], []
@@ -35,18 +38,27 @@ def encode(clip: list[Planes], q: int, **options: int | bool) -> tuple[list[Code
 
 def decode(packets: list[CodedFrame], width: int, height: int, threads: int = 1) -> list[Planes]:
     decoder = KltDecoder(width, height, threads=threads)
-    return [frame for p in packets for frame in decoder.send(p.payload, p.keyframe)] + decoder.flush()
+    return [
+        frame for p in packets for frame in decoder.send(p.payload, p.keyframe)
+    ] + decoder.flush()
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 70), st.integers(0, 63), st.integers(1, 5), st.integers(0, 5))
-def test_loops_are_equal_at_any_size(width: int, height: int, q: int, frames: int, keyint: int) -> None:
+@given(
+    st.integers(1, 90), st.integers(1, 70), st.integers(0, 63), st.integers(1, 5), st.integers(0, 5)
+)
+def test_loops_are_equal_at_any_size(
+    width: int, height: int, q: int, frames: int, keyint: int
+) -> None:
     packets, loops = encode(make_clip(width, height, frames, seed=q), q, keyint=keyint, threads=1)
     decoded = decode(packets, width, height)
     assert len(decoded) == frames
     assert all(same(a, b) for a, b in zip(decoded, loops, strict=True))
     for y, u, v in decoded:
-        assert y.shape == (height, width) and u.shape == v.shape == ((height + 1) // 2, (width + 1) // 2)
+        assert y.shape == (height, width) and u.shape == v.shape == (
+            (height + 1) // 2,
+            (width + 1) // 2,
+        )
         assert y.dtype == np.uint16 and max(int(p.max()) for p in (y, u, v)) <= 1023
 
 
@@ -131,7 +143,11 @@ def test_lambda_map_moves_quality_between_regions() -> None:
     clip = make_clip(160, 96, 5, seed=12)
 
     def run(left: float | None, right: float = 1.0) -> tuple[int, float, float]:
-        scales = None if left is None else np.repeat(np.array([[left] * 5 + [right] * 5], np.float32), 6, axis=0)
+        scales = (
+            None
+            if left is None
+            else np.repeat(np.array([[left] * 5 + [right] * 5], np.float32), 6, axis=0)
+        )
         encoder, decoder, halves, size = KltEncoder(160, 96, 34), KltDecoder(160, 96), [], 0
         for planes in clip:
             coded = encoder.send(planes, lambda_map=scales)

@@ -1,4 +1,5 @@
-"""Look-ahead of the klt layer: what it finds in a clip, the delay it makes, that it pays, and that nothing else changes."""
+"""Look-ahead of the klt layer: what it finds in a clip, the delay it makes, that it pays, and that
+nothing else changes."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from gvcodec.types import Planes, VideoFormat
 NOISE = 100.0
 
 
-def encode(clip: list[Planes], q: int, depth: int, **options: int) -> tuple[list[CodedFrame], list[Planes]]:
+def encode(
+    clip: list[Planes], q: int, depth: int, **options: int
+) -> tuple[list[CodedFrame], list[Planes]]:
     height, width = clip[0][0].shape
     encoder = KltEncoder(width, height, q, tools=KltTools(lookahead=depth), threads=1, **options)
     coded = [*(encoder.send(planes) for planes in clip), encoder.flush()]
@@ -58,7 +61,8 @@ def test_importance_counts_the_frames_that_a_block_lives_on_in() -> None:
 def test_importance_follows_motion() -> None:
     wide = np.round(texture(3, 96, 300) * 900 + 60).astype(np.uint16)
     grey = np.full((48, 64), 512, np.uint16)
-    # The picture moves to the left by 16 samples a frame: what stands on the left is gone in the next one.
+    # The picture moves to the left by 16 samples a frame: what stands on the left is gone in the
+    # next one.
     clip: list[Planes] = [(wide[:, 16 * t : 16 * t + 128].copy(), grey, grey) for t in range(5)]
     rows = importance(clip)[1:-1].mean(0)
     assert rows[0] < 2 and rows[5] > 4
@@ -90,7 +94,10 @@ def test_key_frames_come_where_they_should() -> None:
     packets, _ = encode(clip, 40, 5, keyint=4)
     assert [i for i, p in enumerate(packets) if p.keyframe] == [0, 4, 8]
     encoder = KltEncoder(48, 32, 40, tools=KltTools(lookahead=5))
-    coded = [*(encoder.send(planes, force_key=i == 3) for i, planes in enumerate(clip)), encoder.flush()]
+    coded = [
+        *(encoder.send(planes, force_key=i == 3) for i, planes in enumerate(clip)),
+        encoder.flush(),
+    ]
     assert [p.keyframe for c in coded for p in c.packets] == [i in (0, 3) for i in range(9)]
 
 

@@ -36,7 +36,9 @@ def picture(path: Path) -> np.ndarray:
 def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str]) -> None:
     out = tmp_path / "a.png"
     with gvcodec.open(stream, fidelity=True) as video:
-        number = 7 if which[0] == "-n" else video.played_at(0.3 + video.metadata.begin_stream_seconds)
+        number = (
+            7 if which[0] == "-n" else video.played_at(0.3 + video.metadata.begin_stream_seconds)
+        )
         wanted = video[number]
     assert main(["frame", str(stream), *which, "--fidelity", str(out)]) == 0
     assert np.array_equal(picture(out), wanted)
@@ -52,16 +54,24 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_no_file(
-    stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+    stream: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
 ) -> None:
-    given = [text.replace("FILE", str(stream)).replace("OUT", str(tmp_path / "o")) for text in arguments]
+    given = [
+        text.replace("FILE", str(stream)).replace("OUT", str(tmp_path / "o")) for text in arguments
+    ]
     assert main(given) == UsageError.exit_code
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_sheet_shows_keyframes_and_the_middle_of_parts_without_one(stream: Path, tmp_path: Path) -> None:
+def test_sheet_shows_keyframes_and_the_middle_of_parts_without_one(
+    stream: Path, tmp_path: Path
+) -> None:
     with gvcodec.open(stream, fidelity=True) as video:
         assert video.key_frames == [0, 5, 10, 15]
         assert shown(video, 3) == [5, 10, 15]
@@ -69,17 +79,28 @@ def test_sheet_shows_keyframes_and_the_middle_of_parts_without_one(stream: Path,
         assert shown(video, 1) == [10]
         assert shown(video, 100) == list(range(18))
     out = tmp_path / "s.png"
-    assert main(["sheet", str(stream), str(out), "--tiles", "3x2", "--width", "640", "--fidelity"]) == 0
+    assert (
+        main(["sheet", str(stream), str(out), "--tiles", "3x2", "--width", "640", "--fidelity"])
+        == 0
+    )
     sheet = picture(out)
     assert sheet.shape[1] in range(620, 641) and sheet[0, 0, 0] == 24
     assert len(np.unique(sheet[20:60, 20:60])) > 20
 
 
-def test_sheet_reads_only_the_gops_it_needs(stream: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sheet_reads_only_the_gops_it_needs(
+    stream: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     sent = []
     send = gvcodec.Decoder.send_packet
-    monkeypatch.setattr(gvcodec.Decoder, "send_packet", lambda self, packet: (sent.append(packet.kind), send(self, packet)))
-    assert main(["sheet", str(stream), str(tmp_path / "s.png"), "--tiles", "1x1", "--fidelity"]) == 0
+    monkeypatch.setattr(
+        gvcodec.Decoder,
+        "send_packet",
+        lambda self, packet: (sent.append(packet.kind), send(self, packet)),
+    )
+    assert (
+        main(["sheet", str(stream), str(tmp_path / "s.png"), "--tiles", "1x1", "--fidelity"]) == 0
+    )
     frames = [kind for kind in sent if kind in (0, 1)]
     assert len(frames) <= 1
 

@@ -1,4 +1,5 @@
-"""Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be read is refused in words."""
+"""Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be
+read is refused in words."""
 
 from __future__ import annotations
 
@@ -22,29 +23,45 @@ BT709 = Colour(1, 1, 1)
 
 
 def form(width: int, height: int, depth: int = 8, **changes: object) -> VideoFormat:
-    return VideoFormat(width, height, Fraction(25), Fraction(1, 1000), depth, **{"colour": BT709, **changes})
+    return VideoFormat(
+        width, height, Fraction(25), Fraction(1, 1000), depth, **{"colour": BT709, **changes}
+    )
 
 
 def crop(clip: list[Planes], width: int, height: int) -> list[Planes]:
     half = ((height + 1) // 2, (width + 1) // 2)
-    return [(y[:height, :width], u[: half[0], : half[1]], v[: half[0], : half[1]]) for y, u, v in clip]
+    return [
+        (y[:height, :width], u[: half[0], : half[1]], v[: half[0], : half[1]]) for y, u, v in clip
+    ]
 
 
-def save(path: Path | str, fmt: VideoFormat, clip: list[Planes], times: list[int] | None = None, **options: object):
+def save(
+    path: Path | str,
+    fmt: VideoFormat,
+    clip: list[Planes],
+    times: list[int] | None = None,
+    **options: object,
+):
     with open_writer(path, fmt, **options) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, times[number] if times else 40 * number)
     return writer
 
 
-def encode_with_pyav(path: Path, codec: str, pix_fmt: str, images: list[np.ndarray], **options: str) -> None:
+def encode_with_pyav(
+    path: Path, codec: str, pix_fmt: str, images: list[np.ndarray], **options: str
+) -> None:
     """A file with the given pixel format, frames made from RGB."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pix_fmt
         for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)))
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)
+                )
+            )
         container.mux(stream.encode(None))
 
 
@@ -79,7 +96,9 @@ def test_written_video_is_read_back_exactly(
     if name.endswith("4m"):
         return
     assert reader.format.colour == BT709
-    assert [frame.pts * reader.format.time_base for frame in found] == [Fraction(n, 25) for n in range(5)]
+    assert [frame.pts * reader.format.time_base for frame in found] == [
+        Fraction(n, 25) for n in range(5)
+    ]
 
 
 def test_timestamps_and_aspect_ratio_survive(tmp_path: Path, clip: list[Planes]) -> None:
@@ -142,7 +161,9 @@ def test_outputs_appear_whole_or_not_at_all(tmp_path: Path, clip: list[Planes]) 
         ("mjpeg", "yuvj420p", ""),
     ],
 )
-def test_other_pixel_formats_are_converted(tmp_path: Path, codec: str, pix_fmt: str, note: str) -> None:
+def test_other_pixel_formats_are_converted(
+    tmp_path: Path, codec: str, pix_fmt: str, note: str
+) -> None:
     pictures = images()
     encode_with_pyav(tmp_path / "a.mkv", codec, pix_fmt, pictures)
     with VideoReader(tmp_path / "a.mkv") as reader:
@@ -152,7 +173,8 @@ def test_other_pixel_formats_are_converted(tmp_path: Path, codec: str, pix_fmt: 
     for frame, picture in zip(frames, pictures, strict=True):
         found = rgb_from_planes(frame.planes, reader.format.colour).astype(int)
         if pix_fmt.startswith("gray"):
-            # swscale made the picture with full range, tagged as such or not: compare up to an affine change.
+            # swscale made the picture with full range, tagged as such or not: compare up to an
+            # affine change.
             luma = picture @ np.array([0.299, 0.587, 0.114])
             assert np.corrcoef(luma.ravel(), frame.planes[0].ravel())[0, 1] > 0.999
             assert all(np.all(plane == 512) for plane in frame.planes[1:])
@@ -177,7 +199,10 @@ def test_rgb_comes_back() -> None:
 
 def test_rotation_is_applied(tmp_path: Path, clip: list[Planes]) -> None:
     save(tmp_path / "a.mp4", form(96, 80, sar=Fraction(4, 3)), clip[:2])
-    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "r.mp4"), "w") as target:
+    with (
+        av.open(str(tmp_path / "a.mp4")) as source,
+        av.open(str(tmp_path / "r.mp4"), "w") as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         stream.set_display_rotation(90)
         for packet in source.demux():
@@ -186,16 +211,25 @@ def test_rotation_is_applied(tmp_path: Path, clip: list[Planes]) -> None:
                 target.mux(packet)
     with VideoReader(tmp_path / "r.mp4") as reader:
         frame = next(iter(reader))
-    assert (reader.format.width, reader.format.height, reader.format.sar) == (80, 96, Fraction(3, 4))
+    assert (reader.format.width, reader.format.height, reader.format.sar) == (
+        80,
+        96,
+        Fraction(3, 4),
+    )
     assert "rotated" in reader.notes[0]
-    assert any(planes_equal(frame.planes, tuple(np.rot90(plane, turn) for plane in clip[0])) for turn in (1, 3))
+    assert any(
+        planes_equal(frame.planes, tuple(np.rot90(plane, turn) for plane in clip[0]))
+        for turn in (1, 3)
+    )
 
 
 def test_start_and_frames(tmp_path: Path, clip: list[Planes]) -> None:
     save(tmp_path / "a.mp4", form(96, 80), clip)
     with VideoReader(tmp_path / "a.mp4", start=0.2, frames=4) as reader:
         frames = list(reader)
-    assert [frame.pts * reader.format.time_base for frame in frames] == [Fraction(n, 25) for n in range(4)]
+    assert [frame.pts * reader.format.time_base for frame in frames] == [
+        Fraction(n, 25) for n in range(4)
+    ]
     assert planes_equal(frames[0].planes, clip[5])
     with pytest.raises(MediaError, match="after 9 s"):
         VideoReader(tmp_path / "a.mp4", start=9)
@@ -226,7 +260,11 @@ def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
 
 def packets_of(path: Path) -> list[tuple[int, bytes]]:
     with av.open(str(path)) as container:
-        return [(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.pts is not None]
+        return [
+            (packet.pts, bytes(packet))
+            for packet in container.demux(audio=0)
+            if packet.pts is not None
+        ]
 
 
 def test_audio_packets_are_copied_exactly(tmp_path: Path, clip: list[Planes]) -> None:
@@ -239,7 +277,11 @@ def test_audio_packets_are_copied_exactly(tmp_path: Path, clip: list[Planes]) ->
     found = [(packet.pts, packet.data) for packet in TrackReader(data).waiting]
     assert found == before
     writer = save(
-        tmp_path / "b.mp4", reader.format, [f.planes for f in frames], [f.pts for f in frames], tracks=TrackReader(data)
+        tmp_path / "b.mp4",
+        reader.format,
+        [f.planes for f in frames],
+        [f.pts for f in frames],
+        tracks=TrackReader(data),
     )
     assert not writer.notes
     assert packets_of(tmp_path / "b.mp4") == before
@@ -263,7 +305,9 @@ def test_audio_is_cut_with_the_video(tmp_path: Path, clip: list[Planes]) -> None
         ("none.mp4", None, "No such file"),
     ],
 )
-def test_unreadable_input_is_refused(tmp_path: Path, name: str, content: bytes | None, what: str) -> None:
+def test_unreadable_input_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, what: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(MediaError, match=what):
@@ -275,7 +319,9 @@ def test_folders_sound_and_changing_sizes_are_refused(tmp_path: Path, clip: list
         VideoReader(tmp_path)
     with av.open(str(tmp_path / "a.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
     with pytest.raises(MediaError, match="no video"):
@@ -310,4 +356,6 @@ def test_frames_without_timestamps_get_the_nominal_rate(tmp_path: Path, clip: li
 def test_lossy_source_is_read_as_it_is(tmp_path: Path, clip: list[Planes]) -> None:
     with_audio(tmp_path / "a.mp4", clip)
     with VideoReader(tmp_path / "a.mp4") as reader:
-        assert min(psnr(frame.planes, planes) for frame, planes in zip(reader, clip, strict=True)) > 30
+        assert (
+            min(psnr(frame.planes, planes) for frame, planes in zip(reader, clip, strict=True)) > 30
+        )

@@ -18,6 +18,7 @@ LIMIT = 128 << 20
 #: What the bound does not cover: libraries that are loaded, and the file itself, read as a whole.
 PROGRAM = 96 << 20
 
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="no /proc")
 def test_peak_memory_is_within_the_bound_for_any_input() -> None:
     found = commands.tried(hostile.bombs(1), LIMIT)

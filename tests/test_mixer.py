@@ -1,4 +1,5 @@
-"""Adaptive mixing: core = reference, integer for integer; what it must learn; that it survives anything."""
+"""Adaptive mixing: core = reference, integer for integer; what it must learn; that it survives
+anything."""
 
 from __future__ import annotations
 
@@ -13,14 +14,18 @@ from gvcodec.entropy import reference as ref
 SLOTS, SETS = 40, 3
 
 
-def reference_encode(bits: list[int], contexts: list[list[int]], sets: list[int], slots: int, set_count: int) -> bytes:
+def reference_encode(
+    bits: list[int], contexts: list[list[int]], sets: list[int], slots: int, set_count: int
+) -> bytes:
     coder = ref.BitEncoder(ref.MixState.blank(slots, set_count))
     for bit, c, s in zip(bits, contexts, sets, strict=True):
         coder.bit(c, s, bit)
     return coder.finish()
 
 
-def core_encode(bits: list[int], contexts: list[list[int]], sets: list[int], slots: int, set_count: int) -> bytes:
+def core_encode(
+    bits: list[int], contexts: list[list[int]], sets: list[int], slots: int, set_count: int
+) -> bytes:
     return _core.mix_encode(
         np.array(bits, np.uint8),
         np.array(contexts, np.uint32).reshape(len(bits), len(contexts[0]) if contexts else 0),
@@ -31,8 +36,12 @@ def core_encode(bits: list[int], contexts: list[list[int]], sets: list[int], slo
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.integers(1, ref.MAX_INPUTS), st.floats(0, 1))
-def test_core_equals_reference_and_round_trips(seed: int, count: int, inputs: int, bias: float) -> None:
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 400), st.integers(1, ref.MAX_INPUTS), st.floats(0, 1)
+)
+def test_core_equals_reference_and_round_trips(
+    seed: int, count: int, inputs: int, bias: float
+) -> None:
     rng = np.random.default_rng(seed)
     contexts = rng.integers(0, SLOTS, (count, inputs)).tolist()
     sets = rng.integers(0, SETS, count).tolist()
@@ -47,7 +56,8 @@ def test_core_equals_reference_and_round_trips(seed: int, count: int, inputs: in
 
 @pytest.mark.parametrize("bit", [0, 1])
 def test_extremes_stay_equal(bit: int) -> None:
-    # Thousands of equal outcomes in one slot named six times: everything runs into its limit; then the opposite.
+    # Thousands of equal outcomes in one slot named six times: everything runs into its limit; then
+    # the opposite.
     bits = [bit] * 3000 + [1 - bit] * 300
     contexts = [[0] * ref.MAX_INPUTS] * len(bits)
     data = core_encode(bits, contexts, [0] * len(bits), 1, 1)
@@ -72,14 +82,25 @@ def test_learns_which_context_matters() -> None:
     contexts = np.stack([rng.integers(0, 8, 8000), 8 + rng.integers(0, 8, 8000)], 1)
     probability = 0.02 + 0.96 * (contexts[:, 0] % 2)
     bits = (rng.random(8000) < probability).astype(int)
-    entropy = float(-(probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability)).sum()) / 8
+    entropy = (
+        float(
+            -(
+                probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability)
+            ).sum()
+        )
+        / 8
+    )
     size = len(core_encode(bits.tolist(), contexts.tolist(), [0] * 8000, 16, 1))
     assert size < entropy * 1.15
 
 
 def test_log_odds_and_back() -> None:
     probabilities = [ref.squash(x) for x in range(-2047, 2048)]
-    assert probabilities == sorted(probabilities) and 32 <= probabilities[0] and probabilities[-1] <= 65504
+    assert (
+        probabilities == sorted(probabilities)
+        and 32 <= probabilities[0]
+        and probabilities[-1] <= 65504
+    )
     assert all(abs(ref.squash(ref.stretch(p)) - p) <= 160 for p in range(0, 65536, 7))
     exact = 65536 / (1 + np.exp(-np.arange(-2047, 2048) / 256))
     assert np.abs(np.array(probabilities) - exact).max() < 300

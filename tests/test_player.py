@@ -1,4 +1,5 @@
-"""`gvcodec play`: its server, the page's reading of files (where Node is), and the page in a browser (where Chromium is)."""
+"""`gvcodec play`: its server, the page's reading of files (where Node is), and the page in a
+browser (where Chromium is)."""
 
 from __future__ import annotations
 

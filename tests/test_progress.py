@@ -1,4 +1,5 @@
-"""The progress bar counts coded frames and steps of tuning, never goes back, and is full only at the end."""
+"""The progress bar counts coded frames and steps of tuning, never goes back, and is full only at
+the end."""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ class Terminal(io.StringIO):
 
     def shown(self) -> list[tuple[str, int]]:
         """What the bar said: stage and per cent."""
-        return [(what, int(share)) for what, share in re.findall(r"(\w[\w ]*?) +(\d+)%\|", self.getvalue())]
+        return [
+            (what, int(share))
+            for what, share in re.findall(r"(\w[\w ]*?) +(\d+)%\|", self.getvalue())
+        ]
 
 
 @pytest.fixture
@@ -118,7 +122,9 @@ def test_passes_share_one_bar() -> None:
     assert max(off[20:]) < 0.5
 
 
-def test_the_bar_counts_coded_frames_not_those_fed(source: Path, tmp_path: Path, terminal: Terminal) -> None:
+def test_the_bar_counts_coded_frames_not_those_fed(
+    source: Path, tmp_path: Path, terminal: Terminal
+) -> None:
     """SVT-AV1 takes all thirty frames before it gives the last ones."""
     told: list[tuple[int, int]] = []
     take = encoder.Encoder.send_frame
@@ -138,11 +144,21 @@ def test_the_bar_counts_coded_frames_not_those_fed(source: Path, tmp_path: Path,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder.Encoder, "send_frame", send_frame)
         patch.setattr(ProgressBar, "coded", watched)
-        arguments = ["encode", str(source), str(tmp_path / "a.gvc"), "--tune", "off", "--preset", "10"]
+        arguments = [
+            "encode",
+            str(source),
+            str(tmp_path / "a.gvc"),
+            "--tune",
+            "off",
+            "--preset",
+            "10",
+        ]
         assert cli.main(arguments) == 0
     assert [frames for _, frames in told] == list(range(1, 31))
     assert told[0][0] > 5
-    assert len([frames for fed, frames in told if fed == 30]) > 5  # one by one while the encoder is flushed
+    assert (
+        len([frames for fed, frames in told if fed == 30]) > 5
+    )  # one by one while the encoder is flushed
     assert_honest(terminal)
 
 
@@ -156,7 +172,11 @@ def assert_honest(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
 def test_one_bar_over_all_phases(
-    source: Path, tmp_path: Path, terminal: Terminal, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    tmp_path: Path,
+    terminal: Terminal,
+    options: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("torch")
     from gvcodec.appearance import tuning
@@ -172,7 +192,10 @@ def test_one_bar_over_all_phases(
 
 
 def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
-    assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"]) == 0
+    assert (
+        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"])
+        == 0
+    )
     terminal.truncate(0)
     assert cli.main(["decode", str(tmp_path / "a.gvc"), str(tmp_path / "a.y4m"), "--fidelity"]) == 0
     assert_honest(terminal)
@@ -182,7 +205,10 @@ def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) ->
 def test_without_a_terminal_there_is_no_bar(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"]) == 0
+    assert (
+        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"])
+        == 0
+    )
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "%" not in said

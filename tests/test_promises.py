@@ -1,4 +1,5 @@
-"""What SECURITY.md and the documentation promise in figures, and what a program around the library may have set."""
+"""What SECURITY.md and the documentation promise in figures, and what a program around the library
+may have set."""
 
 from __future__ import annotations
 

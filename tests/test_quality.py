@@ -1,4 +1,5 @@
-"""One scale of q for all bases: equal q, about equal PSNR-Y; the header keeps the layer's own index."""
+"""One scale of q for all bases: equal q, about equal PSNR-Y; the header keeps the layer's own
+index."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
 
 def psnr_y(base: str, **quality: float) -> float:
-    config = gvcodec.EncoderConfig(base=base, tune=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality)  # type: ignore[arg-type]
+    config = gvcodec.EncoderConfig(
+        base=base, tune=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
+    )  # type: ignore[arg-type]
     encoder = gvcodec.Encoder(FORMAT, config)
     for planes in make_clip(208, 160, 8, seed=4):
         encoder.send_frame(planes)
@@ -41,7 +44,9 @@ def test_the_scale_is_whole_and_rises(base: str) -> None:
 @pytest.mark.parametrize(("base", "index"), [("av1", 67), ("tokens", 63)])
 def test_other_layers_keep_their_index(base: str, index: int) -> None:
     assert coarsest_q(base, index) == index
-    assert [index_of(base, q) for q in range(index + 1)] == [q_of(base, i) for i in range(index + 1)]
+    assert [index_of(base, q) for q in range(index + 1)] == [
+        q_of(base, i) for i in range(index + 1)
+    ]
     assert index_of(base, 45.25) == 45.25
 
 

@@ -1,4 +1,5 @@
-"""Range coder: core = reference, byte for byte; cost against the ideal code length; an independent coder's verdict."""
+"""Range coder: core = reference, byte for byte; cost against the ideal code length; an independent
+coder's verdict."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ Array = NDArray[np.uint32]
 def make_tables(rng: np.random.Generator, tables: int, symbols: int, skew: float) -> Array:
     """Random CDF tables (tables, symbols + 1), 0 … 2^16, each symbol at least 1."""
     weights = rng.random((tables, symbols)) ** skew + 1e-9
-    freq = 1 + np.floor(weights / weights.sum(1, keepdims=True) * (65536 - symbols)).astype(np.int64)
+    freq = 1 + np.floor(weights / weights.sum(1, keepdims=True) * (65536 - symbols)).astype(
+        np.int64
+    )
     freq[np.arange(tables), freq.argmax(1)] += 65536 - freq.sum(1)
     return np.concatenate([np.zeros((tables, 1), np.int64), freq.cumsum(1)], 1).astype(np.uint32)
 
@@ -53,7 +56,9 @@ def reference_encode_short(start: Array, freq: Array) -> tuple[bytes, bool]:
     return coder.finish_short()
 
 
-def reference_decode(data: bytes, cdf: Array, which: Array, trimmed: bool = False) -> tuple[list[int], bool]:
+def reference_decode(
+    data: bytes, cdf: Array, which: Array, trimmed: bool = False
+) -> tuple[list[int], bool]:
     coder = RansDecoder(data, trimmed)
     out = []
     for t in which.tolist():
@@ -72,7 +77,9 @@ def reference_decode(data: bytes, cdf: Array, which: Array, trimmed: bool = Fals
     st.integers(1, 20),
     st.sampled_from([0.0, 1.0, 8.0, 40.0]),
 )
-def test_core_equals_reference_and_round_trips(seed: int, count: int, tables: int, symbols: int, skew: float) -> None:
+def test_core_equals_reference_and_round_trips(
+    seed: int, count: int, tables: int, symbols: int, skew: float
+) -> None:
     rng = np.random.default_rng(seed)
     cdf = make_tables(rng, tables, symbols, skew)
     which = rng.integers(0, tables, count).astype(np.uint32)
@@ -139,7 +146,10 @@ def test_constriction_agrees_about_the_information(count: int, skew: float) -> N
     start, freq = spans(cdf, which, symbols.astype(np.int64))
     ours = len(_core.rans_encode(start, freq))
 
-    models = [constriction.stream.model.Categorical(np.diff(row.astype(float)) / 65536, perfect=True) for row in cdf]
+    models = [
+        constriction.stream.model.Categorical(np.diff(row.astype(float)) / 65536, perfect=True)
+        for row in cdf
+    ]
     queue, stack = constriction.stream.queue.RangeEncoder(), constriction.stream.stack.AnsCoder()
     for t, model in enumerate(models):
         queue.encode(symbols[which == t], model)
@@ -188,7 +198,10 @@ values = st.one_of(st.integers(-20, 20), st.integers(-600, 600), st.integers(-(2
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(
-        st.tuples(values, st.sampled_from([0, 7, 15, 22, 30, 44, 63]), st.integers(-(2**15), 2**15 - 1)), max_size=40
+        st.tuples(
+            values, st.sampled_from([0, 7, 15, 22, 30, 44, 63]), st.integers(-(2**15), 2**15 - 1)
+        ),
+        max_size=40,
     )
 )
 def test_integers_core_equals_reference(items: list[tuple[int, int, int]]) -> None:
@@ -206,10 +219,14 @@ def test_integers_core_equals_reference(items: list[tuple[int, int, int]]) -> No
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.binary(max_size=80), st.lists(st.sampled_from([0, 20, 40, 63]), max_size=40), st.integers(-(2**15), 2**15 - 1)
+    st.binary(max_size=80),
+    st.lists(st.sampled_from([0, 20, 40, 63]), max_size=40),
+    st.integers(-(2**15), 2**15 - 1),
 )
 def test_any_bytes_decode_to_some_integers(data: bytes, scales: list[int], mean: int) -> None:
-    decoded, whole = _core.cdf_decode(data, np.array(scales, np.uint8), np.full(len(scales), mean, np.int16))
+    decoded, whole = _core.cdf_decode(
+        data, np.array(scales, np.uint8), np.full(len(scales), mean, np.int16)
+    )
     coder = RansDecoder(data)
     assert decoded.tolist() == [laplace.decode_integer(coder, s, mean) for s in scales]
     assert whole == coder.finished()
@@ -223,12 +240,18 @@ def test_integers_cost_their_entropy(scale: int) -> None:
     value = np.round(mean / 8 + rng.laplace(0, deviation, mean.size)).astype(np.int32)
     probability = laplace_probability(value - mean / 8, deviation)
     data = _core.cdf_encode(value, np.full(mean.size, scale, np.uint8), mean)
-    assert len(data) <= -np.log2(probability).sum() / 8 * 1.004 + 3  # tables end at 1/512 and hold 16 bits
+    assert (
+        len(data) <= -np.log2(probability).sum() / 8 * 1.004 + 3
+    )  # tables end at 1/512 and hold 16 bits
 
 
 def laplace_probability(distance: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
     def below(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(x < 0, np.exp(np.minimum(x, 0) / deviation) / 2, 1 - np.exp(-np.maximum(x, 0) / deviation) / 2)
+        return np.where(
+            x < 0,
+            np.exp(np.minimum(x, 0) / deviation) / 2,
+            1 - np.exp(-np.maximum(x, 0) / deviation) / 2,
+        )
 
     return below(distance + 0.5) - below(distance - 0.5)
 
@@ -252,6 +275,8 @@ def test_most_packets_of_decisions_can_be_trimmed() -> None:
             np.where(bits, one, 65536 - one).astype(np.uint32),
         )
         short, trimmed = _core.rans_encode_short(start, freq)
-        lengths.append((len(_core.rans_encode(start, freq)), len(short), trimmed, ideal_bytes(freq)))
+        lengths.append(
+            (len(_core.rans_encode(start, freq)), len(short), trimmed, ideal_bytes(freq))
+        )
     whole, shorter, trimmed, ideal = np.array(lengths, float).mean(0)
     assert trimmed > 0.9 and shorter < whole - 0.9 and shorter < ideal + 1.2

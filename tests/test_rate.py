@@ -1,4 +1,5 @@
-"""Rate control: files that fit a budget in real bytes, use it, and are no worse than files of constant quality."""
+"""Rate control: files that fit a budget in real bytes, use it, and are no worse than files of
+constant quality."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> Fitted:
 
 
 def constant(planes: list[Planes], q: int) -> Pass:
-    return run(opener(planes), dataclasses.replace(KLT, base_q=q), "constant", unwatched, len(planes))
+    return run(
+        opener(planes), dataclasses.replace(KLT, base_q=q), "constant", unwatched, len(planes)
+    )
 
 
 def test_amounts() -> None:
@@ -101,9 +104,11 @@ def test_budgets() -> None:
     st.sampled_from([0.0, 0.1, 0.3]),
     st.floats(4, 9),
 )
-def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: float, size: float) -> None:
-    """Against an encoder whose rate falls otherwise than forecast, with noise: nearly all used, and over only where even the
-    coarsest last frame does not fit (then a file is made once more)."""
+def test_pace_fits(
+    seed: int, frames: int, slope: float, ratio: float, noise: float, size: float
+) -> None:
+    """Against an encoder whose rate falls otherwise than forecast, with noise: nearly all used, and
+    over only where even the coarsest last frame does not fit (then a file is made once more)."""
     rng = random.Random(seed)
     truth = [math.exp(size + rng.gauss(0, 0.5)) * (10 if n == 0 else 1) for n in range(frames)]
     profile = [9 + int(t * math.exp(rng.gauss(0, noise))) for t in truth]
@@ -120,7 +125,8 @@ def test_pace_fits(seed: int, frames: int, slope: float, ratio: float, noise: fl
 
 
 def test_a_rate_that_leaps_is_closed_in_on() -> None:
-    """An encoder that answers to a trim in leaps: once the slope has nothing new to say, the leap is halved."""
+    """An encoder that answers to a trim in leaps: once the slope has nothing new to say, the leap
+    is halved."""
     config, goal = EncoderConfig(base="av1", tune=0), math.log(1000)
 
     def coded(q: float, trim: float) -> float:
@@ -157,11 +163,16 @@ def test_an_undone_frame_leaves_no_trace() -> None:
             return 60.0
 
     clip = make_clip(96, 80, 6, seed=5)
-    plain, undone = KltEncoder(96, 80, 30, threads=1), KltEncoder(96, 80, 30, threads=1, pace=Twice(60.0))
+    plain, undone = (
+        KltEncoder(96, 80, 30, threads=1),
+        KltEncoder(96, 80, 30, threads=1, pace=Twice(60.0)),
+    )
     assert [plain.send(p).packets for p in clip] == [undone.send(p).packets for p in clip]
 
 
-@pytest.mark.parametrize(("bpp", "keyint", "seed"), [(0.012, 0, 1), (0.3, 10, 3), (1.5, 0, 4), (0.1, 12, 5)])
+@pytest.mark.parametrize(
+    ("bpp", "keyint", "seed"), [(0.012, 0, 1), (0.3, 10, 3), (1.5, 0, 4), (0.1, 12, 5)]
+)
 def test_klt_file_fits(bpp: float, keyint: int, seed: int) -> None:
     clip = make_clip(208, 160, 26, seed=seed, cut=15 if seed == 4 else None)
     fitted = fit(clip, dataclasses.replace(KLT, keyint=keyint), bpp=bpp)
@@ -178,7 +189,8 @@ def test_no_worse_than_constant_quality() -> None:
     fitted = fit(clip, KLT, bpp=0.1)
     q = Reader(io.BytesIO(fitted.coded.data)).header.q
     q = next(q for q in range(q - 1, 64) if len(constant(clip, q).data) <= fitted.limit)
-    # Every change of one frame shakes those after it, by some hundredths of a decibel in a clip as small as this.
+    # Every change of one frame shakes those after it, by some hundredths of a decibel in a clip as
+    # small as this.
     assert fitted.coded.psnr_y >= constant(clip, q).psnr_y - 0.05
 
 
@@ -243,7 +255,9 @@ def test_command_line(tmp_path: Path) -> None:
     gvcodec("decode", stream, tmp_path / "out.mkv", "--fidelity")
     stream.unlink()
     done = gvcodec("encode", source, stream, "--bpp", "0.0005", *common, fails=2)
-    assert done.stderr.decode().startswith("gvcodec: 14 bytes are not enough: the smallest possible size is ")
+    assert done.stderr.decode().startswith(
+        "gvcodec: 14 bytes are not enough: the smallest possible size is "
+    )
     assert not stream.exists()
     gvcodec("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, fails=2)
 
@@ -262,10 +276,14 @@ def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
     assert 0.99 * 6000 <= reader.size - reader.track_size <= 6000 + 0.002 * reader.track_size
 
 
-@pytest.mark.parametrize(("maxrate", "seconds", "keyint"), [(60_000, 0.5, 0), (150_000, 0.2, 12), (25_000, 2.0, 10)])
+@pytest.mark.parametrize(
+    ("maxrate", "seconds", "keyint"), [(60_000, 0.5, 0), (150_000, 0.2, 12), (25_000, 2.0, 10)]
+)
 def test_a_buffer_never_runs_dry(maxrate: float, seconds: float, keyint: int) -> None:
     clip = make_clip(128, 96, 40, seed=2, cut=23)
-    config = dataclasses.replace(KLT, base_q=10, keyint=keyint, maxrate=maxrate, bufsize=seconds * maxrate)
+    config = dataclasses.replace(
+        KLT, base_q=10, keyint=keyint, maxrate=maxrate, bufsize=seconds * maxrate
+    )
     free = api.encode(clip, frame_rate=25, config=dataclasses.replace(config, maxrate=0, bufsize=0))
     data = api.encode(clip, frame_rate=25, config=config)
     assert len(data) < len(free)
@@ -275,7 +293,9 @@ def test_a_buffer_never_runs_dry(maxrate: float, seconds: float, keyint: int) ->
             if frames:
                 fullness = min(config.bufsize, fullness + maxrate / 25)
             frames += 1
-        fullness -= 8 * len(packet.pack()) + (8 * 7 if packet.kind.name == "KEY" and frames > 1 else 0)
+        fullness -= 8 * len(packet.pack()) + (
+            8 * 7 if packet.kind.name == "KEY" and frames > 1 else 0
+        )
         assert fullness >= 0, f"frame {frames - 1}"
         used += len(packet.pack())
     assert frames == len(clip)
@@ -290,7 +310,12 @@ def test_a_buffer_that_is_never_short_changes_nothing() -> None:
     assert api.encode(clip, config=limited) == api.encode(clip, config=config)
     with pytest.raises(UsageError, match=r"frame 0 has \d+ bytes at least"):
         api.encode(clip, config=dataclasses.replace(config, maxrate=1500, bufsize=60))
-    for wrong in ({"bufsize": 10}, {"maxrate": -1}, {"maxrate": 9000, "bufsize": 100}, {"maxrate": 9e5, "base": "av1"}):
+    for wrong in (
+        {"bufsize": 10},
+        {"maxrate": -1},
+        {"maxrate": 9000, "bufsize": 100},
+        {"maxrate": 9e5, "base": "av1"},
+    ):
         with pytest.raises(UsageError):
             api.encode(clip, config=dataclasses.replace(config, **wrong))
 
@@ -300,9 +325,14 @@ def test_target_is_met_by_no_more_than_needed(base: str) -> None:
     clip = make_clip(128, 96, 12, seed=6)
     config = dataclasses.replace(KLT, base=base)
     reached = encode_for(opener(clip), config, parse_target("psnr=33.3"), unwatched)
-    measured = [psnr(a, b) for a, b in zip(clip, api.decode_planes(reached.coded.data, fidelity=True), strict=True)]
+    measured = [
+        psnr(a, b)
+        for a, b in zip(clip, api.decode_planes(reached.coded.data, fidelity=True), strict=True)
+    ]
     assert 33.3 <= sum(measured) / len(measured) == pytest.approx(reached.value)
-    coarser = run(opener(clip), dataclasses.replace(config, base_q=reached.base_q + 1), "", unwatched, 12)
+    coarser = run(
+        opener(clip), dataclasses.replace(config, base_q=reached.base_q + 1), "", unwatched, 12
+    )
     assert coarser.psnr_y < 33.3
 
 
@@ -324,14 +354,28 @@ def test_targets_out_of_reach() -> None:
 
 def test_qualities_beyond_63_are_coded_smaller() -> None:
     config = EncoderConfig(base="av1")
-    assert config.coarsest == 67 and EncoderConfig(base="klt").coarsest == EncoderConfig(base="hevc").coarsest == 63
+    assert (
+        config.coarsest == 67
+        and EncoderConfig(base="klt").coarsest == EncoderConfig(base="hevc").coarsest == 63
+    )
     assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
     settled = [dataclasses.replace(config, q=q).settled() for q in (0, 63, 64, 65, 67)]
-    wanted = [(1, 0), (1, 63), (Fraction(3, 4), 62.5), (Fraction(1, 2), 61.25), (Fraction(1, 2), 63)]
+    wanted = [
+        (1, 0),
+        (1, 63),
+        (Fraction(3, 4), 62.5),
+        (Fraction(1, 2), 61.25),
+        (Fraction(1, 2), 63),
+    ]
     assert [(c.scale, c.base_q) for c in settled] == wanted
     assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).settled().base_q == 50
     assert all(one.settled() == one for one in settled)
-    for wrong in ({"base_q": 64}, {"q": 68}, {"base": "av1", "q": 64, "scale": Fraction(1)}, {"q": math.nan}):
+    for wrong in (
+        {"base_q": 64},
+        {"q": 68},
+        {"base": "av1", "q": 64, "scale": Fraction(1)},
+        {"q": math.nan},
+    ):
         with pytest.raises(UsageError, match="q is 0…6[37] here, not"):
             run(opener(make_clip(64, 48, 1)), dataclasses.replace(KLT, **wrong), "", unwatched, 1)
 

@@ -1,4 +1,5 @@
-"""The klt layer's Python reference against the C++ core: whole decoder and its parts, integer for integer."""
+"""The klt layer's Python reference against the C++ core: whole decoder and its parts, integer for
+integer."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from gvcodec.structure.klt import reference_contexts, reference_loop
 from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, load_model
 from gvcodec.types import Planes
 
-#: Payloads, which of them are key frames, and their model: hypothesis takes no fixtures of a module.
+#: Payloads, which of them are key frames, and their model: hypothesis takes no fixtures of a
+#: module.
 STREAM: list[tuple[list[bytes], list[bool], Path]] = []
 
 
@@ -48,7 +50,9 @@ def test_numbering_fits_the_core() -> None:
         (32, 32, 2, 0),
     ],
 )
-def test_decoder_equals_the_core(width: int, height: int, frames: int, q: int, klt_model: Path) -> None:
+def test_decoder_equals_the_core(
+    width: int, height: int, frames: int, q: int, klt_model: Path
+) -> None:
     encoder = KltEncoder(width, height, q, threads=1, model=klt_model)
     core = KltDecoder(width, height, threads=1, model=klt_model)
     python = ReferenceDecoder(width, height, klt_model)
@@ -65,7 +69,10 @@ def test_decoder_equals_the_core_with_the_model_that_ships() -> None:
 def noisy(clip: list[Planes], strength: int) -> list[Planes]:
     rng = np.random.default_rng(4)
     return [
-        tuple(np.clip(p + rng.integers(-strength, strength + 1, p.shape), 0, 1023).astype(np.uint16) for p in planes)
+        tuple(
+            np.clip(p + rng.integers(-strength, strength + 1, p.shape), 0, 1023).astype(np.uint16)
+            for p in planes
+        )
         for planes in clip
     ]  # type: ignore[misc]
 
@@ -73,7 +80,9 @@ def noisy(clip: list[Planes], strength: int) -> list[Planes]:
 @pytest.mark.parametrize("shipped", [False, True])
 def test_golden_frames(shipped: bool, klt_model: Path) -> None:
     clip = make_clip(96, 64, 4, seed=2)
-    still = [clip[0]] * 4 + clip[1:] + [clip[0]] * 5  # what was covered comes back; noise asks for averaging
+    still = (
+        [clip[0]] * 4 + clip[1:] + [clip[0]] * 5
+    )  # what was covered comes back; noise asks for averaging
     model = None if shipped else klt_model
     encoder, core, python = (
         KltEncoder(96, 64, 20, 0, False, 1, model),
@@ -87,7 +96,13 @@ def test_golden_frames(shipped: bool, klt_model: Path) -> None:
         sources |= set(python.tokens.motion[..., 4].ravel().tolist())
         flags.append((python.tokens.golden_age, python.tokens.becomes_golden))
     assert sources == {1, 2, 3}
-    assert flags == [(0, True), *((n, n == 8) for n in range(1, 9)), (1, False), (2, False), (3, False)]
+    assert flags == [
+        (0, True),
+        *((n, n == 8) for n in range(1, 9)),
+        (1, False),
+        (2, False),
+        (3, False),
+    ]
 
 
 def test_a_new_key_frame_forgets(klt_model: Path) -> None:
@@ -114,7 +129,9 @@ def test_damaged_frames_fare_alike(frame: int, position: int, value: int) -> Non
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 63))
 def test_made_up_frames_fare_alike(data: bytes, q: int) -> None:
-    fare_alike([bytes([q | 0x40]) + data, bytes([q]) + data[::-1]], [True, False], 48, 32, STREAM[0][2])
+    fare_alike(
+        [bytes([q | 0x40]) + data, bytes([q]) + data[::-1]], [True, False], 48, 32, STREAM[0][2]
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -126,13 +143,16 @@ def stream(klt_model: Path) -> None:
 
 @pytest.mark.parametrize("name", ["klt", "klt-1", "klt-0.2"])
 def test_golden_stream(name: str) -> None:
-    """The file's own loop hash, without the core; and the tokens that the core reads are the reference's."""
+    """The file's own loop hash, without the core; and the tokens that the core reads are the
+    reference's."""
     with (Path(__file__).parent / "golden" / f"{name}.bin").open("rb") as file:
         reader = Reader(file)
         assert reader.header.structure_id is not None
         model = find_model(reader.header.structure_id, "the model")
         python = ReferenceDecoder(reader.header.format.width, reader.header.format.height, model)
-        core = _core.KltDecoder(load_model(model), reader.header.format.width, reader.header.format.height)
+        core = _core.KltDecoder(
+            load_model(model), reader.header.format.width, reader.header.format.height
+        )
         digest = hashlib.sha256()
         for packet in reader.packets():
             if not packet.is_frame:
@@ -180,7 +200,8 @@ def test_every_fraction_of_a_sample() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(0, 63), st.sampled_from([8, 16]), st.integers(1, 400))
 def test_deblocking(seed: int, q: int, size: int, contrast: int) -> None:
     rng = np.random.default_rng(seed)
-    # Blocks of one level each with noise on them: some edges meet the long filter, some the short one, some neither.
+    # Blocks of one level each with noise on them: some edges meet the long filter, some the short
+    # one, some neither.
     levels = rng.integers(0, contrast + 1, (3, 4)).repeat(size, 0).repeat(size, 1)
     source = np.clip(300 + levels + rng.integers(-3, 4, levels.shape), 0, 1023).astype(np.uint16)
     across, down = np.ones((3, 3), bool), np.ones((2, 4), bool)
@@ -197,7 +218,10 @@ def test_transform(seed: int, count: int, size: int) -> None:
     expected = reference_loop.klt_inverse(basis, coefficients.astype(np.int64))
     assert (_core.klt_inverse(basis, coefficients) == expected).all()
     residual = rng.integers(-1023, 1024, 384).astype(np.int16)
-    assert (_core.klt_forward(basis, residual) == reference_loop.klt_forward(basis, residual.astype(np.int64))).all()
+    assert (
+        _core.klt_forward(basis, residual)
+        == reference_loop.klt_forward(basis, residual.astype(np.int64))
+    ).all()
 
 
 def test_quantiser() -> None:

@@ -1,4 +1,5 @@
-"""The entropy model's network: core = reference with any weights, what models are refused, and that it is worth its time."""
+"""The entropy model's network: core = reference with any weights, what models are refused, and that
+it is worth its time."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def extreme(folder: Path, seed: int) -> Path:
         changes[f"{kind}_row"] = rng.choice([-(1 << 24), 0, 1 << 24], (288, 32)).astype(np.int32)
         changes[f"{kind}_multiplier"] = rng.integers(0, 8192, 32).astype(np.int32)
         changes[f"{kind}_out"] = rng.integers(-128, 128, 32).astype(np.int8)
-        changes[f"{kind}_scale"] = np.array([rng.integers(8, 24), -(1 << 30), -(2**31), 30], np.int32)
+        changes[f"{kind}_scale"] = np.array(
+            [rng.integers(8, 24), -(1 << 30), -(2**31), 30], np.int32
+        )
     return changed(folder, **changes)
 
 
@@ -50,7 +53,9 @@ def compare(width: int, height: int, frames: int, q: int, model: Path, keyint: i
     for planes in make_clip(width, height, frames, seed=q):
         coded = encoder.send(planes)
         follow(coded, core, python)
-        assert core.window_bits().sum() == pytest.approx(8 * len(coded.packets[0].payload) - 8, abs=24, rel=0.01)
+        assert core.window_bits().sum() == pytest.approx(
+            8 * len(coded.packets[0].payload) - 8, abs=24, rel=0.01
+        )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,8 @@ def test_core_equals_reference_with_extreme_weights(tmp_path: Path, seed: int) -
 
 
 def test_memory_where_only_the_golden_frame_is_used() -> None:
-    """A picture drifts on, and every other frame is covered with noise: clean ones come from the golden frame, far away."""
+    """A picture drifts on, and every other frame is covered with noise: clean ones come from the
+    golden frame, far away."""
     width, height = 112, 48
     rng = np.random.default_rng(3)
     ground = rng.normal(0, 1, (height, width + 64))
@@ -96,7 +102,9 @@ def test_memory_where_only_the_golden_frame_is_used() -> None:
         follow(encoder.send((luma, grey, grey)), core, python)
         assert python.tokens is not None
         motion = python.tokens.motion
-        furthest = max(furthest, int(np.abs(motion[motion[..., 4] == GOLDEN][:, 2:4]).max(initial=0)))
+        furthest = max(
+            furthest, int(np.abs(motion[motion[..., 4] == GOLDEN][:, 2:4]).max(initial=0))
+        )
     assert furthest > 64  # a block
 
 
@@ -109,7 +117,9 @@ def test_number_of_threads_changes_nothing() -> None:
     payloads = []
     for threads in (1, 3):
         encoder = KltEncoder(300, 280, 40, threads=threads)
-        payloads.append([encoder.send(planes).packets[0].payload for planes in make_clip(300, 280, 3, seed=4)])
+        payloads.append(
+            [encoder.send(planes).packets[0].payload for planes in make_clip(300, 280, 3, seed=4)]
+        )
     assert payloads[0] == payloads[1]
 
 

@@ -1,4 +1,5 @@
-"""Damaged files through the command line: a clear error and exit code 3, in bounded time and memory, whatever byte is hit."""
+"""Damaged files through the command line: a clear error and exit code 3, in bounded time and
+memory, whatever byte is hit."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ TWO_GIGABYTES = 2 << 30
 @pytest.fixture(scope="module", params=["klt", "av1", "hevc", "vvc"])
 def stream(request) -> bytes:
     """Eight frames in two GOPs."""
-    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, tune=0, base_q=40)
+    return gvcodec.encode(
+        moving_texture(64, 48, 8), base=request.param, keyint=4, tune=0, base_q=40
+    )
 
 
 def decode_all(data: bytes) -> list[Planes]:
@@ -46,7 +49,16 @@ def test_any_flipped_byte_is_refused(stream: bytes) -> None:
 
 
 def test_any_cut_is_refused(stream: bytes) -> None:
-    for size in (0, 3, 20, len(stream) // 3, len(stream) // 2, len(stream) - 17, len(stream) - 16, len(stream) - 1):
+    for size in (
+        0,
+        3,
+        20,
+        len(stream) // 3,
+        len(stream) // 2,
+        len(stream) - 17,
+        len(stream) - 16,
+        len(stream) - 1,
+    ):
         with pytest.raises(DamagedStreamError):
             decode_all(stream[:size])
 
@@ -77,8 +89,8 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
             packets[number] = Packet(packets[number].kind, bytes(data[:cut]))
             return packets
 
-        # Other pictures of the right size are possible; then the loop hash tells. The quality of a frame without tokens is of
-        # no consequence.
+        # Other pictures of the right size are possible; then the loop hash tells. The quality of a
+        # frame without tokens is of no consequence.
         try:
             found = decode_all(rebuilt(stream, change))
         except GvcodecError:
@@ -114,7 +126,9 @@ def limited() -> None:
 
 
 @pytest.mark.parametrize("subcommand", ["decode", "info", "extract"])
-def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path: Path, subcommand: str) -> None:
+def test_command_line_stays_small_and_says_where(
+    stream: bytes, tmp_path: Path, subcommand: str
+) -> None:
     rng = np.random.default_rng(11)
     for number in range(3):
         damaged = bytearray(stream)
@@ -123,7 +137,9 @@ def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path: Path, 
         path.write_bytes(damaged)
         target = [] if subcommand == "info" else [str(tmp_path / "o.mp4")]
         command = [sys.executable, "-m", "gvcodec", subcommand, str(path), *target]
-        done = subprocess.run(command, capture_output=True, timeout=100, preexec_fn=limited, check=False)
+        done = subprocess.run(
+            command, capture_output=True, timeout=100, preexec_fn=limited, check=False
+        )
         message = done.stderr.decode()
         if subcommand == "extract" and b"klt" in done.stderr:
             assert done.returncode == 2
@@ -137,13 +153,17 @@ def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path: Path, 
 
 
 def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
-    """Some of the inputs of `python -m eval robustness`, in this process: no crash, no silent corruption."""
+    """Some of the inputs of `python -m eval robustness`, in this process: no crash, no silent
+    corruption."""
     from eval.robustness import mutations, trials
     from eval.robustness.streams import streams
 
     for name, data in streams().items():
         reader = Reader(io.BytesIO(data))
-        original = [frame.planes for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())]
+        original = [
+            frame.planes
+            for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())
+        ]
         seen = set()
         for number, mutation in enumerate(trials.inputs(data, 100, 5)):
             # Every kind at least once, and one in 61 of all.
@@ -151,7 +171,12 @@ def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
                 continue
             seen.add(mutation.kind)
             for outcome in trials.outcomes_of(mutation, original):
-                assert outcome in ("whole", "refused", "concealed"), (name, mutation.kind, mutation.what, outcome)
+                assert outcome in ("whole", "refused", "concealed"), (
+                    name,
+                    mutation.kind,
+                    mutation.what,
+                    outcome,
+                )
         assert seen == {*mutations.DAMAGE, *mutations.MADE_UP}
 
 
@@ -163,13 +188,19 @@ def test_trials_notice_what_they_look_for(monkeypatch: pytest.MonkeyPatch) -> No
 
     data = rich()
     reader = Reader(io.BytesIO(data))
-    original = [frame.planes for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())]
+    original = [
+        frame.planes
+        for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())
+    ]
     whole = Mutation("bit flipped", "not at all", data)
     assert trials.outcomes_of(whole, original) == ("whole", "whole")
     other = [tuple(plane + 1 for plane in planes) for planes in original]
     assert trials.outcomes_of(whole, other) == ("silent", "silent")
     monkeypatch.setattr(gvcodec.Decoder, "flush", lambda self: 1 // 0)
-    assert trials.outcomes_of(whole, original)[0] == "crash: ZeroDivisionError: integer division or modulo by zero"
+    assert (
+        trials.outcomes_of(whole, original)[0]
+        == "crash: ZeroDivisionError: integer division or modulo by zero"
+    )
 
 
 @pytest.mark.slow
@@ -181,7 +212,11 @@ def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch: pytest.Monke
     monkeypatch.setattr(trials, "_work", dies_at_second_input)
     monkeypatch.setattr(trials, "inputs", three_inputs)
     found = [outcomes for _, _, outcomes, _ in trials.watched(rich(), 0, 0)]
-    assert found == [("whole", "whole"), *[("crash: the process ended with -9",) * 2], ("whole", "whole")]
+    assert found == [
+        ("whole", "whole"),
+        *[("crash: the process ended with -9",) * 2],
+        ("whole", "whole"),
+    ]
 
 
 def three_inputs(data: bytes, flips: int, seed: int):
@@ -203,7 +238,17 @@ def dies_at_second_input(connection, data: bytes, flips: int, seed: int, start: 
 FUZZ = Path(__file__).parent / "fuzz"
 
 
-PARTS = ("header", "timing", "metadata", "tracks", "tuned", "summary", "standard", "tokens", "varint")
+PARTS = (
+    "header",
+    "timing",
+    "metadata",
+    "tracks",
+    "tuned",
+    "summary",
+    "standard",
+    "tokens",
+    "varint",
+)
 
 
 @pytest.fixture
@@ -238,7 +283,9 @@ def test_fuzz_corpus_of_parts(part: str, programs: None) -> None:
 def test_fuzz_corpora_are_small_and_all_known() -> None:
     from eval.robustness.fuzz import TARGETS
 
-    assert {folder.name for folder in FUZZ.iterdir() if folder.is_dir()} - {"__pycache__"} == {*TARGETS}
+    assert {folder.name for folder in FUZZ.iterdir() if folder.is_dir()} - {"__pycache__"} == {
+        *TARGETS
+    }
     assert sum(path.stat().st_size for path in FUZZ.rglob("*") if path.is_file()) < 2 << 20
 
 

@@ -31,7 +31,8 @@ def test_noise_and_rest_are_no_cuts() -> None:
     still = make_clip(208, 160, 1, seed=2) * 6
     assert found(still) == [0]
     grained = [
-        (np.clip(y + rng.normal(0, 8, y.shape), 0, 1023).astype(np.uint16), u, v) for y, u, v in make_clip(208, 160, 6)
+        (np.clip(y + rng.normal(0, 8, y.shape), 0, 1023).astype(np.uint16), u, v)
+        for y, u, v in make_clip(208, 160, 6)
     ]
     assert found(grained) == [0]
     black = [tuple(np.full_like(plane, 64) for plane in still[0])] * 6
@@ -40,13 +41,19 @@ def test_noise_and_rest_are_no_cuts() -> None:
 
 @pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
 def test_a_scene_begins_with_a_keyframe(base: str) -> None:
-    clip = [*make_clip(208, 160, 15, seed=3), *make_clip(208, 160, 6, seed=4), *make_clip(208, 160, 14, seed=5)]
+    clip = [
+        *make_clip(208, 160, 15, seed=3),
+        *make_clip(208, 160, 6, seed=4),
+        *make_clip(208, 160, 14, seed=5),
+    ]
     fmt = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
     def keys(keyint: int) -> list[int]:
         encoder = StandardEncoder(fmt, base, 50, keyint, threads=1, quick=True)
         coded = [*(encoder.send(planes) for planes in clip), encoder.flush()]
-        return [n for n, packet in enumerate(p for c in coded for p in c.packets) if packet.keyframe]
+        return [
+            n for n, packet in enumerate(p for c in coded for p in c.packets) if packet.keyframe
+        ]
 
     assert keys(100) == [0, 15], "six frames later there is none yet"
     assert keys(18) == [0, 15, 33], "the distance counts from the last one"

@@ -1,4 +1,5 @@
-"""Source shift: gradients that lower the loss, their way along motion, and the encoder that is given a shifted source."""
+"""Source shift: gradients that lower the loss, their way along motion, and the encoder that is
+given a shifted source."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -56,10 +57,14 @@ def test_a_step_against_the_gradient_lowers_the_loss_on_other_crops():
     critic, reason = factory.critic(FORMAT, "small")
     assert critic is not None and not reason
     source = _planes(_texture(3))
-    blurred = _planes(sum(np.roll(source[0], n, 1).astype(np.float32) / 5 for n in range(-2, 3)).astype(np.uint16))
+    blurred = _planes(
+        sum(np.roll(source[0], n, 1).astype(np.float32) / 5 for n in range(-2, 3)).astype(np.uint16)
+    )
     move = shaped([critic(blurred, source, 0)], 2.0)[0]
     with torch.no_grad():
-        losses = [float(critic.loss(shifted(blurred, k * move), source, 99)) for k in (0.0, 1.0, -1.0)]
+        losses = [
+            float(critic.loss(shifted(blurred, k * move), source, 99)) for k in (0.0, 1.0, -1.0)
+        ]
     assert losses[1] < losses[0] < losses[2]
 
 
@@ -86,12 +91,17 @@ def test_gradients_move_with_the_picture():
     spot[32:48, 48:64] = 1
     maps = carried([spot, None, None, None], frames)
     for number in (1, 2, 3):  # the texture moves two samples to the left with every frame
-        row, column = (np.average(n, weights=maps[number].clip(0)) for n in np.mgrid[:HEIGHT, :WIDTH])
+        row, column = (
+            np.average(n, weights=maps[number].clip(0)) for n in np.mgrid[:HEIGHT, :WIDTH]
+        )
         assert abs(row - 39.5) < 2 and abs(column - (55.5 - 2 * number)) < 2
 
 
 def test_nothing_is_carried_over_a_cut():
-    dark, bright = np.full((HEIGHT, WIDTH), 100, np.uint16), np.full((HEIGHT, WIDTH), 900, np.uint16)
+    dark, bright = (
+        np.full((HEIGHT, WIDTH), 100, np.uint16),
+        np.full((HEIGHT, WIDTH), 900, np.uint16),
+    )
     ones = np.ones((HEIGHT, WIDTH), np.float32)
     maps = carried([ones, None, None], [dark, dark, bright])
     assert maps[1].mean() > 0.9 and abs(maps[2]).max() < 1e-3
@@ -118,8 +128,12 @@ def test_shift_changes_the_stream_and_its_quality_is_that_of_the_source():
     assert data != plain and not encoder.notes
     loops = list(decode_planes(data, fidelity=True))  # raises where the loop hash is another
     assert len(loops) == len(frames)
-    errors = [np.mean(np.square(a[0].astype(float) - b[0])) for a, b in zip(loops, frames, strict=True)]
-    assert encoder.psnr_y == pytest.approx(float(np.mean(10 * np.log10(1023**2 / np.array(errors)))), abs=0.01)
+    errors = [
+        np.mean(np.square(a[0].astype(float) - b[0])) for a, b in zip(loops, frames, strict=True)
+    ]
+    assert encoder.psnr_y == pytest.approx(
+        float(np.mean(10 * np.log10(1023**2 / np.array(errors)))), abs=0.01
+    )
 
 
 def test_shifted_streams_do_not_depend_on_threads():
@@ -144,7 +158,8 @@ def test_what_cannot_be_shifted_is_coded_as_it_is():
 
 
 def test_a_shifted_file_fits_its_size(monkeypatch):
-    """Trials that only look for the quality are not shifted: that would cost several times their time."""
+    """Trials that only look for the quality are not shifted: that would cost several times their
+    time."""
     from test_rate import fit
 
     made = []

@@ -1,4 +1,5 @@
-"""SIGINT, SIGTERM and SIGHUP end every command soon, with their exit codes, and leave nothing half made."""
+"""SIGINT, SIGTERM and SIGHUP end every command soon, with their exit codes, and leave nothing half
+made."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
-#: Seconds until the end; two are promised, and without the promise these jobs go on for a minute and more.
+#: Seconds until the end; two are promised, and without the promise these jobs go on for a minute
+#: and more.
 SOON = 10.0
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -117,7 +119,10 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job
     if job == "tuning":
         pytest.importorskip("torch")
     number = random.choice(ALL)
-    process = begun([sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]], tmp_path)
+    process = begun(
+        [sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]],
+        tmp_path,
+    )
     moment = random.uniform(0, 6 if job == "tuning" else 3)
     print(f"{number!r} after {moment:.2f} s")
     time.sleep(moment)
@@ -128,7 +133,9 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job
 
 
 def test_a_signal_ends_a_decode_at_any_moment(stream: Path, tmp_path: Path) -> None:
-    process = begun([sys.executable, "-m", "gvcodec", "decode", stream, tmp_path / "o.mp4"], tmp_path)
+    process = begun(
+        [sys.executable, "-m", "gvcodec", "decode", stream, tmp_path / "o.mp4"], tmp_path
+    )
     time.sleep(random.uniform(0, 1))
     if process.poll() == 0:
         pytest.skip("the machine was faster than the signal")
@@ -150,19 +157,25 @@ def run(options):
 info.run = run
 cli.main()
 """
-LIBRARY = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)  # minutes in C, with other threads running'
+LIBRARY = (
+    'hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)  # minutes in C, with other threads running'
+)
 
 
 @pytest.mark.parametrize("number", ALL)
 def test_a_signal_does_not_wait_for_a_library(tmp_path: Path, number: int) -> None:
-    process = begun([sys.executable, "-c", STUCK.format(work=LIBRARY), "info", tmp_path / "o"], tmp_path)
+    process = begun(
+        [sys.executable, "-c", STUCK.format(work=LIBRARY), "info", tmp_path / "o"], tmp_path
+    )
     ended(process, number)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_second_signal_does_not_wait_for_the_first(tmp_path: Path) -> None:
     work = "import time\n        try: time.sleep(60)\n        finally: time.sleep(60)"
-    code = STUCK.format(work=work).replace("def run", "from gvcodec import signals; signals._GRACE = 60\ndef run")
+    code = STUCK.format(work=work).replace(
+        "def run", "from gvcodec import signals; signals._GRACE = 60\ndef run"
+    )
     process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,5 @@
-"""Standard bitstreams as structure layer: exact loop frames, closed GOPs, any size, payloads that restore."""
+"""Standard bitstreams as structure layer: exact loop frames, closed GOPs, any size, payloads that
+restore."""
 
 from __future__ import annotations
 
@@ -19,7 +20,14 @@ from gvcodec.structure.resample import DOWN, UP, Resampler
 from gvcodec.structure.standard import encoders
 from gvcodec.structure.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.structure.standard.encoders import FOR_THE_EYE, Settings, _av1_options, looks_drawn
-from gvcodec.structure.standard.payloads import restore_av1, restore_hevc, restore_vvc, strip_av1, strip_hevc, strip_vvc
+from gvcodec.structure.standard.payloads import (
+    restore_av1,
+    restore_hevc,
+    restore_vvc,
+    strip_av1,
+    strip_hevc,
+    strip_vvc,
+)
 from gvcodec.types import Colour, Planes, VideoFormat
 
 FULL = Fraction(1)
@@ -34,12 +42,21 @@ def encode(
 ) -> tuple[list[CodedFrame], list[Planes]]:
     height, width = clip[0][0].shape
     encoder = StandardEncoder(form(width, height), codec, q, **options)
-    parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)] + [encoder.flush()]
-    return [packet for part in parts for packet in part.packets], [loop for part in parts for loop in part.loops]
+    parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)] + [
+        encoder.flush()
+    ]
+    return [packet for part in parts for packet in part.packets], [
+        loop for part in parts for loop in part.loops
+    ]
 
 
 def decode(
-    packets: list[CodedFrame], width: int, height: int, codec: str, scale: Fraction = FULL, threads: int = 0
+    packets: list[CodedFrame],
+    width: int,
+    height: int,
+    codec: str,
+    scale: Fraction = FULL,
+    threads: int = 0,
 ) -> list[Planes]:
     decoder = StandardDecoder(form(width, height), codec, scale, threads)
     loops = [loop for packet in packets for loop in decoder.send(packet.payload, packet.keyframe)]
@@ -47,7 +64,8 @@ def decode(
 
 
 @pytest.mark.parametrize(
-    ("codec", "low_delay"), [("av1", False), ("av1", True), ("hevc", False), ("hevc", True), ("vvc", False)]
+    ("codec", "low_delay"),
+    [("av1", False), ("av1", True), ("hevc", False), ("hevc", True), ("vvc", False)],
 )
 @pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
 def test_decoder_gives_the_loop_frames_of_the_encoder(
@@ -69,7 +87,9 @@ def test_more_texture_stays_for_the_eye_than_for_psnr() -> None:
     strength = {}
     for eye in (False, True):
         packets, loops = encode(clip, "av1", 60, params=FOR_THE_EYE if eye else ())
-        assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True))
+        assert all(
+            planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True)
+        )
         strength[eye] = np.mean([loop[0].std() for loop in loops])
     assert strength[False] < strength[True] < ground.std()
 
@@ -97,9 +117,13 @@ def test_slower_presets_spend_fewer_bits_for_a_better_picture(clip: list[Planes]
         packets, loops = encode(clip, "av1", 50, preset=preset)
         size[preset] = sum(len(packet.payload) for packet in packets)
         quality[preset] = np.mean([psnr(*pair) for pair in zip(loops, clip, strict=True)])
-    assert quality[2] - quality[10] > 6 * np.log2(size[2] / size[10])  # a doubling is worth less than 6 dB
+    assert quality[2] - quality[10] > 6 * np.log2(
+        size[2] / size[10]
+    )  # a doubling is worth less than 6 dB
     for codec, preset in (("av1", 11), ("hevc", 2), ("vvc", 5)):
-        with pytest.raises(UsageError, match="preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4"):
+        with pytest.raises(
+            UsageError, match="preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4"
+        ):
             encode(clip, codec, preset=preset)
 
 
@@ -110,7 +134,9 @@ def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
     assert keys == [0, 8, 13]
     for start, end in zip(keys, [*keys[1:], len(packets)], strict=True):
         found = decode(packets[start:end], 96, 80, codec)
-        assert all(planes_equal(left, right) for left, right in zip(found, loops[start:end], strict=True))
+        assert all(
+            planes_equal(left, right) for left, right in zip(found, loops[start:end], strict=True)
+        )
 
 
 @pytest.mark.parametrize("codec", ["av1", "hevc"])
@@ -122,25 +148,37 @@ def test_low_delay_releases_every_frame_at_once(clip: list[Planes], codec: str) 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (97, 81), (130, 20)])
 @pytest.mark.parametrize(
     ("codec", "scale"),
-    [("av1", FULL), ("hevc", FULL), ("vvc", FULL), ("av1", Fraction(3, 4)), ("hevc", Fraction(1, 2))],
+    [
+        ("av1", FULL),
+        ("hevc", FULL),
+        ("vvc", FULL),
+        ("av1", Fraction(3, 4)),
+        ("hevc", Fraction(1, 2)),
+    ],
 )
 def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     clip = moving_texture(*size, 3)
     packets, loops = encode(clip, codec, 10, scale=scale)
     assert [plane.shape for plane in loops[0]] == [plane.shape for plane in clip[0]]
-    assert all(planes_equal(a, b) for a, b in zip(decode(packets, *size, codec, scale), loops, strict=True))
+    assert all(
+        planes_equal(a, b) for a, b in zip(decode(packets, *size, codec, scale), loops, strict=True)
+    )
     assert psnr(loops[0], clip[0]) > 22
 
 
 @pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
 def test_q_orders_the_rate(clip: list[Planes], codec: str) -> None:
-    sizes = [sum(len(packet.payload) for packet in encode(clip, codec, q)[0]) for q in (0, 20, 40, 63)]
+    sizes = [
+        sum(len(packet.payload) for packet in encode(clip, codec, q)[0]) for q in (0, 20, 40, 63)
+    ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 4 * sizes[-1]
 
 
 @pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
-def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(clip: list[Planes], codec: str) -> None:
+def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(
+    clip: list[Planes], codec: str
+) -> None:
     packets, _ = encode(clip[:6], codec)
     rng = np.random.default_rng(5)
     for _ in range(40):
@@ -158,7 +196,8 @@ def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(clip: 
 
 @pytest.mark.parametrize("codec", ["av1", "hevc", "vvc"])
 @pytest.mark.parametrize(
-    "payload", [b"", b"\x80", b"\xff\xff\xff", b"\x32\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x01"]
+    "payload",
+    [b"", b"\x80", b"\xff\xff\xff", b"\x32\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x01"],
 )
 def test_made_up_payloads_are_refused(codec: str, payload: bytes) -> None:
     with pytest.raises(DamagedStreamError):
@@ -182,10 +221,12 @@ def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> 
     packets, _ = encode(clip[:8], "av1", 20)
     code = (
         "import sys, pickle; from fractions import Fraction\n"
-        "from gvcodec.structure.standard.codec import StandardDecoder; from gvcodec.types import VideoFormat\n"
+        "from gvcodec.structure.standard.codec import StandardDecoder; from gvcodec.types import "
+        "VideoFormat\n"
         "payloads = pickle.load(sys.stdin.buffer)\n"
         "for _ in range(100):\n"
-        "    decoder = StandardDecoder(VideoFormat(96, 80, Fraction(30), Fraction(1, 30)), 'av1', threads=2)\n"
+        "    decoder = StandardDecoder(VideoFormat(96, 80, Fraction(30), Fraction(1, 30)), 'av1', "
+        "threads=2)\n"
         "    for payload in payloads: decoder.send(payload, True)\n"
     )
     data = pickle.dumps([packet.payload for packet in packets])
@@ -216,7 +257,9 @@ def obu(kind: int, body: bytes, sized: bool = True) -> bytes:
     return bytes([kind << 3 | 2 * sized]) + (bytes([len(body)]) if sized else b"") + body
 
 
-@given(st.lists(st.tuples(st.sampled_from([1, 3, 6]), st.binary(max_size=100)), min_size=1, max_size=5))
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 3, 6]), st.binary(max_size=100)), min_size=1, max_size=5)
+)
 def test_temporal_units_are_restored(units: list[tuple[int, bytes]]) -> None:
     whole = b"\x12\x00" + b"".join(obu(kind, body) for kind, body in units)
     payload = strip_av1(whole[:2] + obu(15, b"padding") + whole[2:])
@@ -226,7 +269,9 @@ def test_temporal_units_are_restored(units: list[tuple[int, bytes]]) -> None:
 
 @given(
     st.lists(
-        st.binary(min_size=3, max_size=50).filter(lambda nal: b"\0\0" not in nal and nal[-1]), min_size=1, max_size=6
+        st.binary(min_size=3, max_size=50).filter(lambda nal: b"\0\0" not in nal and nal[-1]),
+        min_size=1,
+        max_size=6,
     )
 )
 def test_access_units_are_restored(bodies: list[bytes]) -> None:
@@ -240,9 +285,9 @@ def test_access_units_are_restored(bodies: list[bytes]) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([1, 8, 15, 16, 17, 31]), st.binary(min_size=3, max_size=50)).filter(
-            lambda nal: b"\0\0" not in nal[1] and nal[1][-1]
-        ),
+        st.tuples(
+            st.sampled_from([1, 8, 15, 16, 17, 31]), st.binary(min_size=3, max_size=50)
+        ).filter(lambda nal: b"\0\0" not in nal[1] and nal[1][-1]),
         min_size=1,
         max_size=6,
     )
@@ -266,7 +311,8 @@ def test_restoring_any_bytes_ends(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "lobes"), [(Fraction(1, 2), 3), (Fraction(3, 4), 3), (Fraction(2), 4), (Fraction(4, 3), 4)]
+    ("scale", "lobes"),
+    [(Fraction(1, 2), 3), (Fraction(3, 4), 3), (Fraction(2), 4), (Fraction(4, 3), 4)],
 )
 def test_taps_are_those_of_the_documented_window(scale: Fraction, lobes: int) -> None:
     kernel = DOWN[scale] if scale < 1 else UP[1 / scale]
@@ -287,7 +333,9 @@ def test_taps_are_those_of_the_documented_window(scale: Fraction, lobes: int) ->
     st.sampled_from([FULL, Fraction(3, 4), Fraction(1, 2)]),
     st.integers(0, 1023),
 )
-def test_flat_pictures_stay_flat_at_any_size(width: int, height: int, scale: Fraction, level: int) -> None:
+def test_flat_pictures_stay_flat_at_any_size(
+    width: int, height: int, scale: Fraction, level: int
+) -> None:
     shapes = [(height, width)] + 2 * [((height + 1) // 2, (width + 1) // 2)]
     planes = tuple(np.full(shape, level, np.uint16) for shape in shapes)
     resampler = Resampler(width, height, scale)
@@ -319,7 +367,9 @@ def test_screens_are_told_from_pictures(clip: list[Planes]) -> None:
 
 
 @pytest.mark.parametrize("drawn", [False, True])
-def test_both_ways_of_searching_decode(drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]) -> None:
+def test_both_ways_of_searching_decode(
+    drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]
+) -> None:
     monkeypatch.setattr(encoders, "looks_drawn", lambda luma: drawn)
     packets, loops = encode(clip[:4], "av1")
     found = decode(packets, 96, 80, "av1")

@@ -1,4 +1,5 @@
-"""What a decoder makes of damaged, live and growing streams, and what is left of an encoder that was killed."""
+"""What a decoder makes of damaged, live and growing streams, and what is left of an encoder that
+was killed."""
 
 from __future__ import annotations
 
@@ -60,7 +61,11 @@ def test_a_lost_frame_costs_the_rest_of_its_gop(clip: list[Planes], base: str, w
     whole = list(gvcodec.decode_planes(data, fidelity=True))
     begin, size = place_of(data, 7)
     if what == "payload":
-        damaged = data[: begin + size // 2] + bytes([data[begin + size // 2] ^ 4]) + data[begin + size // 2 + 1 :]
+        damaged = (
+            data[: begin + size // 2]
+            + bytes([data[begin + size // 2] ^ 4])
+            + data[begin + size // 2 + 1 :]
+        )
     elif what == "size":
         damaged = data[:begin] + bytes([data[begin] ^ 0x40]) + data[begin + 1 :]
     else:
@@ -80,7 +85,9 @@ def test_a_lost_frame_costs_the_rest_of_its_gop(clip: list[Planes], base: str, w
         first, count = decoder.concealed[0]
         assert first + count == 10
         assert first == 7 if base not in ("hevc", "vvc") else 5 <= first <= 7
-        assert all(planes_equal(frames[number].planes, whole[first - 1]) for number in range(first, 10))
+        assert all(
+            planes_equal(frames[number].planes, whole[first - 1]) for number in range(first, 10)
+        )
 
 
 def test_a_lost_start_is_grey_and_a_lost_end_is_told(clip: list[Planes]) -> None:
@@ -102,7 +109,9 @@ def test_damage_beside_the_frames_costs_no_frame(clip: list[Planes]) -> None:
     damaged = bytearray(data)
     damaged[places[6]] ^= 1
     frames, decoder = despite(bytes(damaged))
-    assert all(planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True))
+    assert all(
+        planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True)
+    )
     assert decoder.losses
     assert not decoder.concealed
     tracks = TrackReader(decoder.tracks.popleft())
@@ -120,7 +129,13 @@ def test_command_line_says_what_is_concealed(
     (tmp_path / "a.bin").write_bytes(data)
     assert cli.main(["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.mkv"), "--fidelity"]) == 3
     capsys.readouterr()
-    arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.mkv"), "--fidelity", "--ignore-errors"]
+    arguments = [
+        "decode",
+        str(tmp_path / "a.bin"),
+        str(tmp_path / "a.mkv"),
+        "--fidelity",
+        "--ignore-errors",
+    ]
     assert cli.main(arguments) == 3
     told = capsys.readouterr().err
     assert "checksum differs" in told
@@ -137,15 +152,33 @@ def test_command_line_says_what_is_concealed(
     assert "tracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc"))])
+@pytest.mark.parametrize(
+    "base", ["klt", *(pytest.param(base, marks=pytest.mark.slow) for base in ("av1", "hevc"))]
+)
 def test_a_live_stream_is_decoded_frame_by_frame(tmp_path: Path, base: str) -> None:
     """encode - - | decode - -: a frame comes out before the next one goes in."""
-    encode = [sys.executable, "-m", "gvcodec", "encode", "-", "-", "--base", base, "--low-delay", "--tune", "off"]
+    encode = [
+        sys.executable,
+        "-m",
+        "gvcodec",
+        "encode",
+        "-",
+        "-",
+        "--base",
+        base,
+        "--low-delay",
+        "--tune",
+        "off",
+    ]
     decode = [sys.executable, "-m", "gvcodec", "decode", "-", "-", "--fidelity", "--low-delay"]
     size = 64 * 48 * 3 // 2
     with (
-        subprocess.Popen(encode, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as encoder,
-        subprocess.Popen(decode, stdin=encoder.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as decoder,
+        subprocess.Popen(
+            encode, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as encoder,
+        subprocess.Popen(
+            decode, stdin=encoder.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as decoder,
     ):
         encoder.stdin.write(b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420mpeg2\n")
         got = 0
@@ -172,7 +205,9 @@ def test_a_live_stream_is_decoded_frame_by_frame(tmp_path: Path, base: str) -> N
         assert encoder.wait(60) == decoder.wait(60) == 0
 
 
-def test_a_growing_file_is_followed(tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_growing_file_is_followed(
+    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
+) -> None:
     data = made(clip)
     path = tmp_path / "a.bin"
     path.write_bytes(data[:100])
@@ -189,14 +224,19 @@ def test_a_growing_file_is_followed(tmp_path: Path, clip: list[Planes], capsys: 
     writer.join()
     assert "18 loop frames" in capsys.readouterr().err
     path.write_bytes(data[:-20])
-    assert cli.main(["decode", str(path), str(tmp_path / "c.y4m"), "--fidelity", "--follow", "0.1"]) == 3
+    assert (
+        cli.main(["decode", str(path), str(tmp_path / "c.y4m"), "--fidelity", "--follow", "0.1"])
+        == 3
+    )
 
 
 def packed(packet: Packet, strange: bytes, pack: Callable[[Packet], bytes]) -> bytes:
     return strange if packet.payload == b"strange" else pack(packet)
 
 
-def test_unknown_packets_are_skipped(tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_packets_are_skipped(
+    tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import binascii
 
     from gvcodec.bitstream.varint import encode_var
@@ -225,11 +265,15 @@ def test_unknown_packets_are_skipped(tmp_path: Path, clip: list[Planes], monkeyp
                 list(gvcodec.decode_planes(stream.getvalue()))
 
 
-def test_models_are_looked_for_by_hash(tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_looked_for_by_hash(
+    tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     header = Reader(io.BytesIO(made(clip[:2]))).header
     shipped = ROOT / "checkpoints" / "klt-2.safetensors"
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "nothing"])
-    with pytest.raises(WrongModelError, match=f"{header.structure_id.hex()} is not at hand; looked in .*nothing"):
+    with pytest.raises(
+        WrongModelError, match=f"{header.structure_id.hex()} is not at hand; looked in .*nothing"
+    ):
         Decoder(header, fidelity=True)
     (tmp_path / "models").mkdir()
     shutil.copy(shipped, tmp_path / "models" / "any name.safetensors")
@@ -257,10 +301,15 @@ def test_nothing_in_the_package_unpickles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "what"), [(["--max-pixels", "3071"], "3071 pixels"), (["--max-memory", "32M"], "--max-memory")]
+    ("options", "what"),
+    [(["--max-pixels", "3071"], "3071 pixels"), (["--max-memory", "32M"], "--max-memory")],
 )
 def test_limits_refuse_before_anything_is_allocated(
-    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str], options: list[str], what: str
+    tmp_path: Path,
+    clip: list[Planes],
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    what: str,
 ) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
     arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m"), "--fidelity"]
@@ -271,7 +320,8 @@ def test_limits_refuse_before_anything_is_allocated(
 
 
 def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path: Path, clip: list[Planes]) -> None:
-    """16 megapixels in 60 bytes: refused by the limit; the limit also holds when the estimate does not."""
+    """16 megapixels in 60 bytes: refused by the limit; the limit also holds when the estimate does
+    not."""
     reader = Reader(io.BytesIO(made(clip[:1])))
     huge = replace(reader.header, format=replace(reader.header.format, width=4096, height=4096))
     stream = io.BytesIO()
@@ -280,11 +330,22 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path: Path, clip: li
     writer.finish(bytes(8))
     (tmp_path / "a.bin").write_bytes(stream.getvalue())
     limited = (
-        "from gvcodec import cli, decoding_limits; import sys; decoding_limits.check = lambda *_: None; "
+        "from gvcodec import cli, decoding_limits; import sys; decoding_limits.check = lambda *_: "
+        "None; "
         "sys.exit(cli.main(sys.argv[1:]))"
     )
-    arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m"), "--max-memory", "100M", "--threads", "1"]
-    done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, check=False, timeout=120)
+    arguments = [
+        "decode",
+        str(tmp_path / "a.bin"),
+        str(tmp_path / "a.y4m"),
+        "--max-memory",
+        "100M",
+        "--threads",
+        "1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *arguments], capture_output=True, check=False, timeout=120
+    )
     assert done.returncode == 1, done.stderr
     assert done.stderr == b"gvcodec: out of memory\n"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
@@ -296,7 +357,10 @@ def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path: Path, base: str) -
     source = tmp_path / "in.y4m"
     shape = b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420mpeg2\n"
     source.write_bytes(
-        shape + b"".join(b"FRAME\n" + bytes([40 + 3 * n]) * 3072 + bytes([128]) * 1536 for n in range(frames))
+        shape
+        + b"".join(
+            b"FRAME\n" + bytes([40 + 3 * n]) * 3072 + bytes([128]) * 1536 for n in range(frames)
+        )
     )
     output = tmp_path / "o.bin"
     common = ["--base", base, "--keyint", "10", "--tune", "off", "--threads", "1"]
@@ -358,7 +422,9 @@ def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
         frames, decoder = despite(bytes(damaged))
         assert decoder.losses
         assert [frame.pts for frame in frames] == TIMES or bit < 8
-        right = [planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True)]
+        right = [
+            planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True)
+        ]
         # Where its size or length is wrong, the next GOP is part of the damage.
         assert right.count(False) <= (5 if bit == 0 or 2 <= bit < 8 else 0), bit
         assert all(frame.concealed for frame, good in zip(frames, right, strict=True) if not good)
@@ -375,8 +441,10 @@ def test_the_system_holds_extract_and_inspect_too(
     (tmp_path / "a.gvc").write_bytes(data)
     works = {"extract": "extract", "inspect": "mean_frame"}[command]
     program = (
-        f"import sys, numpy; from gvcodec import cli; from gvcodec.cli import {command} as command; "
-        f"command.{works} = lambda *_: numpy.ones(1 << 30, numpy.uint8); sys.exit(cli.main(sys.argv[1:]))"
+        f"import sys, numpy; from gvcodec import cli; from gvcodec.cli import {command} as "
+        f"command; "
+        f"command.{works} = lambda *_: numpy.ones(1 << 30, numpy.uint8); "
+        f"sys.exit(cli.main(sys.argv[1:]))"
     )
     arguments = [command, tmp_path / "a.gvc", *[tmp_path / "a.mkv"] * (command == "extract")]
     done = subprocess.run(
@@ -395,7 +463,8 @@ def test_the_system_holds_extract_and_inspect_too(
 )
 @pytest.mark.parametrize("place", [0, 1, 4])
 def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, place: int) -> None:
-    """A `timing` packet of garbage with the right checksum: frames stay, at the times that they have without it."""
+    """A `timing` packet of garbage with the right checksum: frames stay, at the times that they
+    have without it."""
     from eval.robustness.mutations import sealed_packets
     from eval.robustness.streams import streams
     from gvcodec.streams.repair import repair
@@ -410,7 +479,10 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
     found = repair(Salvage(io.BytesIO(damaged), "a.gvc"), output, threads=1)
     assert found.lost == 0
     assert any("timing" in line for line in found.losses)
-    whole, mended = gvcodec.open(data, fidelity=True), gvcodec.open(output.getvalue(), fidelity=True)
+    whole, mended = (
+        gvcodec.open(data, fidelity=True),
+        gvcodec.open(output.getvalue(), fidelity=True),
+    )
     assert len(mended) == len(whole) == found.kept
     assert [mended.pts_of(n) for n in range(len(whole) + 1)] == [
         whole.pts_of(n) for n in range(len(whole) + 1)

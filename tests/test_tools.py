@@ -1,4 +1,5 @@
-"""Streams in pieces: cut, cat, index, repair, info, verify. Coded frames are never touched, pixels stay the same."""
+"""Streams in pieces: cut, cat, index, repair, info, verify. Coded frames are never touched, pixels
+stay the same."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ from gvcodec.types import Planes, VideoFormat
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
 #: A frame is late, one is dropped, one comes early; keyframes at 0, 5, 10, 15.
 TIMES = [
-    40 * number + (13 if number > 6 else 0) + (40 if number > 11 else 0) - (5 if number == 10 else 0)
+    40 * number
+    + (13 if number > 6 else 0)
+    + (40 if number > 11 else 0)
+    - (5 if number == 10 else 0)
     for number in range(18)
 ]
 
@@ -50,8 +54,11 @@ def made(
     tracks: TrackCopier | None = None,
     start: int = 0,
 ) -> bytes:
-    """A stream of `clip` with a keyframe every five frames, timestamps, `tune` payloads by frame and 10 ms of sound each 10 ms."""
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(base_q=30, base=base, keyint=5, tune=0, threads=1), start)
+    """A stream of `clip` with a keyframe every five frames, timestamps, `tune` payloads by frame
+    and 10 ms of sound each 10 ms."""
+    encoder = gvcodec.Encoder(
+        FORMAT, gvcodec.EncoderConfig(base_q=30, base=base, keyint=5, tune=0, threads=1), start
+    )
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     frames = 0
@@ -96,7 +103,11 @@ def contents(data: bytes) -> tuple[list[Packet], list[int], list[TrackPacket]]:
         for payload in decoder.tracks:
             tracks.send(payload)
         sounds = list(tracks.waiting)
-    return [packet for packet in packets if packet.is_frame or packet.kind is Kind.TUNE], times, sounds
+    return (
+        [packet for packet in packets if packet.is_frame or packet.kind is Kind.TUNE],
+        times,
+        sounds,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +128,12 @@ def test_cut_and_cat_give_the_file_back(tmp_path: Path, clip: list[Planes], base
     assert all(planes_equal(a, b) for a, b in zip(piece, whole[5:15], strict=True))
 
 
-def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path: Path, clip: list[Planes]) -> None:
-    original = made(clip, times=TIMES, tunes={0: b"first", 10: b"second"}, tracks=sound(), start=7000)
+def test_irregular_times_sound_and_tunes_survive_cut_and_cat(
+    tmp_path: Path, clip: list[Planes]
+) -> None:
+    original = made(
+        clip, times=TIMES, tunes={0: b"first", 10: b"second"}, tracks=sound(), start=7000
+    )
     (tmp_path / "a.bin").write_bytes(original)
     cuts = [0.0, 0.2, (TIMES[10] + 1) / 1000, 9.0]
     pieces = []
@@ -130,7 +145,9 @@ def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path: Path, cli
     assert times == [7000 + time for time in TIMES]
     _, middle, middle_sounds = contents(pieces[1].read_bytes())
     assert middle == [time - TIMES[5] for time in TIMES[5:10]]
-    assert [packet.pts for packet in middle_sounds] == list(range(0, 8 * (TIMES[10] - TIMES[5]), 80))
+    assert [packet.pts for packet in middle_sounds] == list(
+        range(0, 8 * (TIMES[10] - TIMES[5]), 80)
+    )
     assert contents(pieces[2].read_bytes())[0][0] == Packet(Kind.TUNE, b"second")
     run("cat", *pieces, "-o", tmp_path / "b.bin")
     assert contents((tmp_path / "b.bin").read_bytes()) == (packets, times, sounds)
@@ -164,17 +181,32 @@ def test_what_does_not_fit_together_is_refused(
     tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
-    (tmp_path / "b.bin").write_bytes(gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="klt", tune=0))
+    (tmp_path / "b.bin").write_bytes(
+        gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="klt", tune=0)
+    )
     (tmp_path / "c.bin").write_bytes(made(clip[:3], tracks=sound()))
     for other, what in (("b.bin", "q 31, not 30"), ("c.bin", "tracks")):
-        assert cli.main(["cat", str(tmp_path / "a.bin"), str(tmp_path / other), "-o", str(tmp_path / "o.bin")]) == 2
+        assert (
+            cli.main(
+                [
+                    "cat",
+                    str(tmp_path / "a.bin"),
+                    str(tmp_path / other),
+                    "-o",
+                    str(tmp_path / "o.bin"),
+                ]
+            )
+            == 2
+        )
         assert what in capsys.readouterr().err
     assert cli.main(["cut", str(tmp_path / "a.bin"), str(tmp_path / "o.bin"), "--from", "9"]) == 2
     assert cli.main(["cut", str(tmp_path / "a.bin"), str(tmp_path / "a.bin")]) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "b.bin", "c.bin"]
 
 
-def test_tools_work_on_pipes(tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tools_work_on_pipes(
+    tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = made(clip)
     (tmp_path / "a.bin").write_bytes(data)
 
@@ -185,7 +217,9 @@ def test_tools_work_on_pipes(tmp_path: Path, clip: list[Planes], monkeypatch: py
 
         output = Output()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
-        monkeypatch.setattr(sys, "stdout", type("Out", (), {"buffer": output, "isatty": output.isatty})())
+        monkeypatch.setattr(
+            sys, "stdout", type("Out", (), {"buffer": output, "isatty": output.isatty})()
+        )
         assert cli.main([str(argument) for argument in arguments]) == 0
         return output.getvalue()
 
@@ -211,7 +245,9 @@ def test_a_lost_footer_is_written_anew(tmp_path: Path, clip: list[Planes], base:
 
 
 @pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
-def test_repair_keeps_every_frame_before_the_cut(tmp_path: Path, clip: list[Planes], base: str) -> None:
+def test_repair_keeps_every_frame_before_the_cut(
+    tmp_path: Path, clip: list[Planes], base: str
+) -> None:
     data = made(clip, base, TIMES, tracks=sound())
     reader = Reader(io.BytesIO(data))
     ends = []
@@ -228,7 +264,8 @@ def test_repair_keeps_every_frame_before_the_cut(tmp_path: Path, clip: list[Plan
         repaired = (tmp_path / "b.bin").read_bytes()
         kept = list(gvcodec.decode_planes(repaired, fidelity=True))
         arrived = sum(end <= size for end in ends)
-        # Packets of H.265 and H.266 are not in display order: their last GOP may lose what came before a missing frame.
+        # Packets of H.265 and H.266 are not in display order: their last GOP may lose what came
+        # before a missing frame.
         closed = sum(gop.frames for gop in gops if gop.offset + gop.size <= size)
         assert closed <= len(kept) <= arrived
         assert base in ("hevc", "vvc") or len(kept) == arrived
@@ -258,7 +295,11 @@ def test_info_shows_packets_budget_and_graph(
     found = json.loads(capsys.readouterr().out)
     assert [entry["frame"] for entry in found["packets"] if "frame" in entry] == list(range(18))
     assert found["packet_bytes"]["tracks"] > 18 * 4 * 160
-    assert sum(found["packet_bytes"].values()) + found["framing_bytes"] == len(data) == found["file_bytes"]
+    assert (
+        sum(found["packet_bytes"].values()) + found["framing_bytes"]
+        == len(data)
+        == found["file_bytes"]
+    )
     for entry in found["packets"]:
         if entry["type"] == "key":
             head = data[entry["offset"] : entry["offset"] + 1]
@@ -276,7 +317,17 @@ def test_verify_measures_against_the_source(
     with open_writer(tmp_path / "in.mkv", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 40 * number)
-    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--tune", "off", "--base", "klt", "--base-q", 30)
+    run(
+        "encode",
+        tmp_path / "in.mkv",
+        tmp_path / "a.bin",
+        "--tune",
+        "off",
+        "--base",
+        "klt",
+        "--base-q",
+        30,
+    )
     told = capsys.readouterr().err
     run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
     out = capsys.readouterr().out
@@ -284,9 +335,13 @@ def test_verify_measures_against_the_source(
     assert "18 frames" in out
     with VideoReader(tmp_path / "in.mkv") as reader:
         assert reader.expected == 18
-    with open_writer(tmp_path / "other.mkv", VideoFormat(32, 48, Fraction(25), Fraction(1, 1000))) as writer:
+    with open_writer(
+        tmp_path / "other.mkv", VideoFormat(32, 48, Fraction(25), Fraction(1, 1000))
+    ) as writer:
         writer.write(tuple(plane[:, : plane.shape[1] // 2] for plane in clip[0]), 0)
-    assert cli.main(["verify", str(tmp_path / "a.bin"), "--source", str(tmp_path / "other.mkv")]) == 2
+    assert (
+        cli.main(["verify", str(tmp_path / "a.bin"), "--source", str(tmp_path / "other.mkv")]) == 2
+    )
     damaged = bytearray((tmp_path / "a.bin").read_bytes())
     damaged[-4] ^= 1
     (tmp_path / "b.bin").write_bytes(damaged)

@@ -39,10 +39,13 @@ def some_weights(request):
 
 
 def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
-    """Sources (a textured picture that moves one pixel a frame) and "loop frames" (the same, blurred)."""
+    """Sources (a textured picture that moves one pixel a frame) and "loop frames" (the same,
+    blurred)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0 : side + frames]
-    texture = 500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
+    texture = (
+        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
+    )
     blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
     flat = np.full((side // 2, side // 2), 512, np.uint16)
 
@@ -80,16 +83,30 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
-    values = {"size": 128, "batch": 2, "start_batch": 2, "channels": 32, "depth": 2, "validate_samples": 2}
+    values = {
+        "size": 128,
+        "batch": 2,
+        "start_batch": 2,
+        "channels": 32,
+        "depth": 2,
+        "validate_samples": 2,
+    }
     values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
     return TrainConfig(str(cache), str(out), **values)
 
 
 def test_batches_hold_runs_with_sources_and_motion(cache):
     batch = Cache(cache, held_out=False).batch(4, 128)
-    assert batch.loop[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (4, LENGTH, 2, 64, 64)
+    assert batch.loop[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (
+        4,
+        LENGTH,
+        2,
+        64,
+        64,
+    )
     assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, 9)
-    # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is told.
+    # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is
+    # told.
     before, now = batch.source[0][:, 0], batch.source[0][:, 1]
     assert float(temporal_loss(now, before, now, now, batch.vectors[:, 1] * 0).mean()) > 0.02
     inner = temporal_loss(now, before, now * 0, now * 0, batch.vectors[:, 1])
@@ -106,7 +123,11 @@ def test_colour_conversion_of_known_values():
     grey = torch.full((1, 2, 2, 2), 512 / 1023)
     assert torch.allclose(to_rgb(luma, grey, Colour(matrix=1)), torch.ones(1, 3, 4, 4), atol=1e-5)
     red = torch.tensor([[250, 409, 960]]).float() / 1023  # BT.709 limited-range red
-    rgb = to_rgb(red[:, :1, None, None].expand(1, 1, 4, 4), red[:, 1:, None, None].expand(1, 2, 2, 2), Colour(matrix=1))
+    rgb = to_rgb(
+        red[:, :1, None, None].expand(1, 1, 4, 4),
+        red[:, 1:, None, None].expand(1, 2, 2, 2),
+        Colour(matrix=1),
+    )
     assert torch.allclose(rgb[0, :, 1, 1], torch.tensor([1.0, 0, 0]), atol=4e-3)
 
 
@@ -114,7 +135,9 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 
     generator = torch.Generator().manual_seed(0)
-    source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[..., :64, :96]
+    source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[
+        ..., :64, :96
+    ]
     other = (source + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
     wanted, exact = perceptual.dists(), PerceptualLoss(integer=False)
     a, b = other.clone().requires_grad_(), other.clone().requires_grad_()
@@ -139,22 +162,30 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     batched, e = PerceptualLoss(integer=False, batched=True), other.clone().requires_grad_()
     pair = batched(e, batched.reference(source))
     (pair[0] + pair[1]).sum().backward()
-    assert torch.allclose(pair[1], score, atol=1e-4) and torch.allclose(pair[0], distance, rtol=0.01)
+    assert torch.allclose(pair[1], score, atol=1e-4) and torch.allclose(
+        pair[0], distance, rtol=0.01
+    )
     assert torch.allclose(e.grad, c.grad + b.grad, atol=0.02 * float(c.grad.abs().max()))
 
     fast = PerceptualLoss()
     d = other.clone().requires_grad_()
     quick = fast(d, fast.reference(source))
     (quick[0] + quick[1]).sum().backward()
-    assert torch.allclose(quick[1], score, atol=0.01) and torch.allclose(quick[0], distance, rtol=0.1)
+    assert torch.allclose(quick[1], score, atol=0.01) and torch.allclose(
+        quick[0], distance, rtol=0.1
+    )
     together = c.grad + b.grad
-    assert float(torch.nn.functional.cosine_similarity(d.grad.flatten(), together.flatten(), 0)) > 0.8
+    assert (
+        float(torch.nn.functional.cosine_similarity(d.grad.flatten(), together.flatten(), 0)) > 0.8
+    )
 
 
 @pytest.mark.parametrize("start_minutes", [1e9, 0.0])
 def test_training_lowers_the_loss(cache, tmp_path, start_minutes, some_weights):
     torch.manual_seed(0)
-    trainer = Trainer(config(cache, tmp_path, start_minutes=start_minutes, learning_rate=5e-3, threads=1))
+    trainer = Trainer(
+        config(cache, tmp_path, start_minutes=start_minutes, learning_rate=5e-3, threads=1)
+    )
     losses = [trainer.step()["total"] for _ in range(20)]
     assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
 
@@ -174,7 +205,8 @@ def test_training_resumes_where_it_stopped(cache, tmp_path):
 def test_main_stops_in_time_or_at_a_signal_with_a_checkpoint(cache, tmp_path):
     path = tmp_path / "train.toml"
     path.write_text(
-        f'cache = "{cache}"\nout = "{tmp_path}"\nsize = 128\nstart_batch = 1\nvalidate_samples = 1\nchannels = 32\ndepth = 1\n'
+        f'cache = "{cache}"\nout = "{tmp_path}"\nsize = 128\nstart_batch = 1\nvalidate_samples = '
+        f"1\nchannels = 32\ndepth = 1\n"
     )
     before = signal.getsignal(signal.SIGTERM)
     checkpoint = main(path, minutes=0.02)
@@ -182,7 +214,9 @@ def test_main_stops_in_time_or_at_a_signal_with_a_checkpoint(cache, tmp_path):
     assert load_checkpoint(checkpoint).config.channels == 32
     description = json.loads((tmp_path / "base.json").read_text())
     assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
-    assert any("config" in json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert any(
+        "config" in json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +237,9 @@ def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
 FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
 
 
-def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(tmp_path, monkeypatch, some_weights):
+def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(
+    tmp_path, monkeypatch, some_weights
+):
     monkeypatch.setattr(tuning, "_POOL", 6)
     monkeypatch.setattr(tuning, "_VALIDATION", 3)
     monkeypatch.setattr(tuning, "_BATCH", 2)
@@ -265,7 +301,9 @@ def test_the_small_network_sees_what_vgg_sees():
     fast = PerceptualLoss(weights=leading[1])
     cosines = []
     for run in samples()[:2]:
-        loop, source = (torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1])
+        loop, source = (
+            torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1]
+        )
         gradients: list[torch.Tensor] = []
         one, other = (torch.stack(loss(loop, loss.reference(source))) for loss in (small, fast))
         assert torch.allclose(one, other, rtol=0.1, atol=0.005)
@@ -285,7 +323,9 @@ def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned, s
     save_checkpoint(new_renderer(), tmp_path / "base.safetensors")
 
     def cut(planes: Planes) -> Planes:
-        return planes[0][:height, :width], *(p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:])
+        return planes[0][:height, :width], *(
+            p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:]
+        )
 
     small = [[(cut(loop), cut(source)) for loop, source in run] for run in samples()]
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
@@ -311,11 +351,16 @@ def test_ten_minutes_of_training_lower_lpips_on_held_out_clips(tmp_path):
     from unittest import mock
 
     with mock.patch.object(
-        sys, "argv", ["cache", "--data", str(data), "--cache", str(tmp_path / "cache"), "--minutes", "6"]
+        sys,
+        "argv",
+        ["cache", "--data", str(data), "--cache", str(tmp_path / "cache"), "--minutes", "6"],
     ):
         material.main()
     path = tmp_path / "train.toml"
-    path.write_text(f'cache = "{tmp_path / "cache"}"\nout = "{tmp_path}"\nstart_minutes = 4\nplan_minutes = 10\n')
+    path.write_text(
+        f'cache = "{tmp_path / "cache"}"\nout = "{tmp_path}"\nstart_minutes = 4\nplan_minutes = '
+        f"10\n"
+    )
     main(path, minutes=10)
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["validation"]
     assert last["rendered_lpips_vgg"] < 0.97 * last["loop_lpips_vgg"]
@@ -326,7 +371,9 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
     codes = torch.arange(1024).reshape(32, 32)
     plane = ((codes + 0.3) / 1023).requires_grad_(True)
     shown = eight_bits(plane)
-    assert np.array_equal((shown.detach() * 1023 / 4).round().numpy(), to_eight_bits(codes.numpy().astype(np.uint16)))
+    assert np.array_equal(
+        (shown.detach() * 1023 / 4).round().numpy(), to_eight_bits(codes.numpy().astype(np.uint16))
+    )
     shown.sum().backward()
     assert torch.equal(plane.grad, torch.ones(32, 32))
     planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
@@ -354,8 +401,13 @@ def test_material_for_a_small_perceptual_network(cache):
     leading = perceptual.leading_weights("small")
     assert leading is not None
     teacher = PerceptualLoss(weights=leading[1])
-    pairs, again = (make_pairs([Cache(cache, held_out=False)], teacher, 3, seed=1) for _ in range(2))
+    pairs, again = (
+        make_pairs([Cache(cache, held_out=False)], teacher, 3, seed=1) for _ in range(2)
+    )
     assert len(pairs) == 3 and pairs.painted.shape == pairs.gradient.shape == (3, 3, 128, 128)
     assert all(map(torch.equal, vars(pairs).values(), vars(again).values()))
-    assert float(pairs.distances.min()) > 0 and float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
+    assert (
+        float(pairs.distances.min()) > 0
+        and float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
+    )
     assert not torch.equal(pairs.painted[0], pairs.painted[1])

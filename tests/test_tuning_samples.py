@@ -72,19 +72,29 @@ def test_large_pictures_take_fewer_parts(width: int, height: int) -> None:
     pairs = max(6, Reservoir.MAX_BYTES_TOGETHER // (2 * 2 * width * height * 3 // 2))
     assert len(reservoir._pairs) <= pairs
     parts = reservoir.parts([Gop(first) for first in range(0, 20_000, 100)], 20_000)
-    assert len(parts) == {720: 6, 1080: 2, 4320: 1}[height] and all(len(part.samples) > 1 for part in parts)
+    assert len(parts) == {720: 6, 1080: 2, 4320: 1}[height] and all(
+        len(part.samples) > 1 for part in parts
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "limit"),
-    [({"tune": 60.0}, 2), ({"tune": 5.0}, 1), ({"tune_steps": 90}, 3), ({"tune_steps": 29}, 1), ({}, 2)],
+    [
+        ({"tune": 60.0}, 2),
+        ({"tune": 5.0}, 1),
+        ({"tune_steps": 90}, 3),
+        ({"tune_steps": 29}, 1),
+        ({}, 2),
+    ],
 )
 def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> None:
     assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
 
 
 def stream(clip: list[Planes], tuned: dict[int, bytes] | None = None) -> bytes:
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(base="klt", keyint=50, tune=90), tuned=tuned)
+    encoder = gvcodec.Encoder(
+        FORMAT, gvcodec.EncoderConfig(base="klt", keyint=50, tune=90), tuned=tuned
+    )
     file = io.BytesIO()
     writer = Writer(file, encoder.header)
 
@@ -124,4 +134,6 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
         frame += packet.is_frame
     assert found == {0: b"\0", 150: b"\1\0"}, "nothing is sent twice in a row"
     everything = list(gvcodec.decode_planes(data, fidelity=True))
-    assert planes_equal(everything[160], next(gvcodec.decode_planes(data, fidelity=True, start=160)))
+    assert planes_equal(
+        everything[160], next(gvcodec.decode_planes(data, fidelity=True, start=160))
+    )

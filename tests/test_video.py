@@ -1,4 +1,5 @@
-"""Random access: any frame in any order is that of sequential decoding, with its time, in NumPy and torch."""
+"""Random access: any frame in any order is that of sequential decoding, with its time, in NumPy and
+torch."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def clip() -> list[Planes]:
 
 
 @pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
-def test_every_frame_in_any_order_is_that_of_sequential_decoding(tmp_path: Path, clip: list[Planes], base: str) -> None:
+def test_every_frame_in_any_order_is_that_of_sequential_decoding(
+    tmp_path: Path, clip: list[Planes], base: str
+) -> None:
     data = made(clip, base)
     (tmp_path / "a.bin").write_bytes(data)
     whole = np.stack(list(gvcodec.decode(data, fidelity=True)))
@@ -62,7 +65,9 @@ def test_frames_come_with_their_times(clip: list[Planes]) -> None:
     video = gvcodec.open(data, fidelity=True)
     batch = video.get_frames_at([11, 0, 12])
     assert np.array_equal(batch.data, whole[[11, 0, 12]])
-    assert batch.pts_seconds == pytest.approx([(500 + TIMES[number]) / 1000 for number in (11, 0, 12)], abs=1e-9)
+    assert batch.pts_seconds == pytest.approx(
+        [(500 + TIMES[number]) / 1000 for number in (11, 0, 12)], abs=1e-9
+    )
     assert batch.duration_seconds == pytest.approx(
         [(TIMES[number + 1] - TIMES[number]) / 1000 for number in (11, 0, 12)], abs=1e-9
     )
@@ -74,7 +79,10 @@ def test_frames_come_with_their_times(clip: list[Planes]) -> None:
     assert len(video.get_frames_in_range(2, 9, 3)) == 3
     facts = video.metadata
     assert (facts.num_frames, facts.width, facts.height, facts.codec) == (18, 64, 48, "gvcodec/klt")
-    assert (facts.begin_stream_seconds, facts.end_stream_seconds) == (0.5, pytest.approx(0.54 + TIMES[-1] / 1000))
+    assert (facts.begin_stream_seconds, facts.end_stream_seconds) == (
+        0.5,
+        pytest.approx(0.54 + TIMES[-1] / 1000),
+    )
     for seconds in (0.49, facts.end_stream_seconds):
         with pytest.raises(IndexError, match="nothing plays"):
             video.get_frame_played_at(seconds)
@@ -126,5 +134,7 @@ def test_example_of_a_dataset(tmp_path: Path, clip: list[Planes]) -> None:
     example = Path(__file__).parents[1] / "examples" / "clip_dataset.py"
     clips = runpy.run_path(str(example))["ClipDataset"](paths, frames=4, step=2)
     assert (len(clips), clips[1].shape, clips[1].dtype) == (2, (4, 3, 48, 64), torch.uint8)
-    done = subprocess.run([sys.executable, example, *paths], capture_output=True, timeout=120, check=True, text=True)
+    done = subprocess.run(
+        [sys.executable, example, *paths], capture_output=True, timeout=120, check=True, text=True
+    )
     assert done.stdout == "(2, 8, 3, 48, 64) torch.uint8\n"

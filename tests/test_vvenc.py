@@ -1,4 +1,5 @@
-"""VVenC through a program: found or asked for, its schedule, what happens when it fails or is given up."""
+"""VVenC through a program: found or asked for, its schedule, what happens when it fails or is given
+up."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     packets = [packet for part in parts for packet in part.packets]
     loops = [loop for part in parts for loop in part.loops]
     assert [number for number, packet in enumerate(packets) if packet.keyframe] == [0, 70]
-    assert all(planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "vvc"), loops, strict=True))
+    assert all(
+        planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "vvc"), loops, strict=True)
+    )
 
 
 def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,12 +63,20 @@ def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 def test_colour_tags_convert_nothing(clip: list[Planes]) -> None:
     found = []
     # The last is HDR, for which VVenC decides otherwise.
-    for colour in (Colour(), Colour(1, 1, 1), Colour(6, 6, 6), Colour(1, 1, 1, True), Colour(9, 16, 9)):
+    for colour in (
+        Colour(),
+        Colour(1, 1, 1),
+        Colour(6, 6, 6),
+        Colour(1, 1, 1, True),
+        Colour(9, 16, 9),
+    ):
         fmt = VideoFormat(96, 80, Fraction(30), Fraction(1, 30), colour=colour)
         encoder = StandardEncoder(fmt, "vvc", 20)
         parts = [encoder.send(planes) for planes in clip[:3]] + [encoder.flush()]
         found.append([loop for part in parts for loop in part.loops])
-    assert all(planes_equal(*pair) for other in found[1:-1] for pair in zip(found[0], other, strict=True))
+    assert all(
+        planes_equal(*pair) for other in found[1:-1] for pair in zip(found[0], other, strict=True)
+    )
     assert abs(psnr(found[-1][0], clip[0]) - psnr(found[0][0], clip[0])) < 1
 
 

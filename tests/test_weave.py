@@ -1,4 +1,5 @@
-"""What painters add to a texture without direction: the integer one no weave of lines, however it is tuned."""
+"""What painters add to a texture without direction: the integer one no weave of lines, however it
+is tuned."""
 
 from __future__ import annotations
 
@@ -59,7 +60,10 @@ def added(kind: str, changes: dict[int, float], loop: Planes) -> np.ndarray:
     exponent = 10 if kind == "integer" else 24
     step = 2**exponent if kind == "integer" else float(scheme.unit("head.bias", exponent))
     values = (wanted / step).round().clamp(-127, 127).long().numpy()
-    deltas = [Delta(n, values if n == "head.bias" else np.zeros(sizes[n], np.int64), exponent) for n in GROUPS[0]]
+    deltas = [
+        Delta(n, values if n == "head.bias" else np.zeros(sizes[n], np.int64), exponent)
+        for n in GROUPS[0]
+    ]
     make = Painter if kind == "float" else IntegerVideo
     painter = make(FORMAT, "av1", Fraction(1), 50, path, 1)
     painter.start_gop(pack(deltas))
@@ -71,13 +75,16 @@ def test_measures_know_a_weave() -> None:
     plain = texture()
     assert 0.8 < anisotropy(plain) < 1.25 and 0.6 < lines(plain) < 1.4
     rng = np.random.default_rng(0)
-    woven = np.repeat(rng.normal(0, 1, (SIDE, SIDE // 8)), 8, 1) + np.repeat(rng.normal(0, 1, (SIDE // 8, SIDE)), 8, 0)
+    woven = np.repeat(rng.normal(0, 1, (SIDE, SIDE // 8)), 8, 1) + np.repeat(
+        rng.normal(0, 1, (SIDE // 8, SIDE)), 8, 0
+    )
     assert anisotropy(woven) > 3 and lines(woven) > 2
     turned = by_direction(texture(6))
     assert turned.argmax() == len(turned) // 2
 
 
-#: Amplitudes as tuning raises them: of horizontal and vertical bands, or with every ratio at its end.
+#: Amplitudes as tuning raises them: of horizontal and vertical bands, or with every ratio at its
+#: end.
 FLOAT = {9: 0.5, 10: 0.5, 12: 0.5, 13: 0.5, 15: 0.5, 16: 0.5}
 INTEGER = {6: 0.5, 7: 0.5, 8: 0.5, 9: 9.0, 10: 9.0, 11: 9.0}
 
@@ -104,7 +111,8 @@ def test_texture_follows_the_pictures_direction_within_a_bound() -> None:
     c, _ = directions(half)
     assert c.mean() < -30  # vertical variation
     along, across, none = (
-        by_direction(added("integer", {**INTEGER, 9: r, 10: r, 11: r}, loop)) for r in (9.0, -9.0, 0.0)
+        by_direction(added("integer", {**INTEGER, 9: r, 10: r, 11: r}, loop))
+        for r in (9.0, -9.0, 0.0)
     )
     ratio = [float(d[4] / d[0]) for d in (along, across, none)]
     assert ratio[0] > 2 * ratio[2] > 4 * ratio[1]

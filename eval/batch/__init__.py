@@ -4,4 +4,4 @@ JSON.
 `kills`: workers, machines and the driver of a Ray cluster end at random moments; what comes out has
 to be what one process makes. `speed`: two cores against one, interleaved. `costs`: core-seconds and
 memory by base and preset. `scaling`: simulation of the task graph from measured times, checked
-against two real cores. """
+against two real cores."""

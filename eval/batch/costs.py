@@ -2,7 +2,7 @@
 comes of it for a library.
 
 Every figure is a chunk of `frames` frames encoded by a worker of its own. Processor time is
-counted, not wall time: it stays nearly the same on a busy machine. """
+counted, not wall time: it stays nearly the same on a busy machine."""
 
 from __future__ import annotations
 

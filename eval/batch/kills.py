@@ -3,7 +3,7 @@ nodes with a core each.
 
 Every run of the batch is let finish after its kills (the driver is started again), and its streams
 and table are compared with what one process makes. Streams that are there right after a kill have
-to be whole: none may differ from the final one. """
+to be whole: none may differ from the final one."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 against both.
 
 `one`: `encode --jobs 1`, chunk after chunk in one process with one thread. `plain`: `encode` as it
-is, one process with all cores. `two`: `encode --jobs 2`. """
+is, one process with all cores. `two`: `encode --jobs 2`."""
 
 from __future__ import annotations
 

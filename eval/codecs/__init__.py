@@ -1,4 +1,5 @@
-"""Codecs as command templates: one command writes the stream, one (in another process) turns it into a .y4m file.
+"""Codecs as command templates: one command writes the stream, one (in another process) turns it
+into a .y4m file.
 
 A template is a list of words in which these names are filled in:
 
@@ -29,9 +30,10 @@ ENDLESS = 9999
 class Codec:
     """One row of the tables (or several, when a stream has several `outputs`).
 
-    `delay` is "low" (decoding order = display order), "random" (frames are reordered) or "intra". `quicker` replaces
-    `encode` while a rate is searched for, where the real command is slow and gives nearly the same size. `version`
-    is whatever, when it changes, makes old results worthless."""
+    `delay` is "low" (decoding order = display order), "random" (frames are reordered) or "intra".
+    `quicker` replaces `encode` while a rate is searched for, where the real command is slow and
+    gives nearly the same size. `version` is whatever, when it changes, makes old results
+    worthless."""
 
     name: str
     label: str
@@ -80,8 +82,8 @@ class Codec:
 
 @dataclass(frozen=True)
 class Options:
-    """What `--codecs` words are resolved with: preset table of the peers, intra period, TOML files of more codecs, and
-    threads of every codec (one, where bytes must not depend on the machine)."""
+    """What `--codecs` words are resolved with: preset table of the peers, intra period, TOML files
+    of more codecs, and threads of every codec (one, where bytes must not depend on the machine)."""
 
     presets: str = "conditions"
     keyint: int = ENDLESS
@@ -90,8 +92,8 @@ class Options:
 
 
 def resolve(words: list[str], options: Options) -> list[Codec]:
-    """Codecs for the words of `--codecs`, in order. A peer's bare name stands for its low-delay and its random-access
-    form. Raises EvalError for unknown words."""
+    """Codecs for the words of `--codecs`, in order. A peer's bare name stands for its low-delay and
+    its random-access form. Raises EvalError for unknown words."""
     from eval.codecs import external, ours, peers, zoo
 
     extra = external.load(options)

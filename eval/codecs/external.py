@@ -42,7 +42,9 @@ def _codec(path: Path, name: str, table: dict[str, Any], options: Options) -> Co
     except KeyError as error:
         raise EvalError(f"{path}: codec.{name} lacks {error}") from None
     except (TypeError, ValueError):
-        raise EvalError(f"{path}: codec.{name}: q is [smallest, largest]; encode and decode are texts") from None
+        raise EvalError(
+            f"{path}: codec.{name}: q is [smallest, largest]; encode and decode are texts"
+        ) from None
     return Codec(
         name,
         str(table.get("label", name)),

@@ -1,8 +1,12 @@
-"""gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output of the same file.
+"""gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output
+of the same file.
 
-The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`, `gvcodec:base=tokens`; what is not given is the
-program's own default; `parts=` is `--tune-parts`, `by=` is `--tune-by`, `eye`, `preset=` and `shift=` are `--eye`,
-`--preset` and `--shift`; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is encoded with it.
+The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`,
+`gvcodec:base=tokens`; what is not given is the program's own default; `parts=` is `--tune-parts`,
+`by=` is `--tune-by`, `eye`, `preset=` and `shift=` are `--eye`, `--preset` and `--shift`; with
+`base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered`
+keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is
+encoded with it.
 """
 
 from __future__ import annotations
@@ -35,17 +39,33 @@ def content_version() -> str:
     for top in _CONTENT:
         for path in sorted((_ROOT / top).rglob("*")):
             if path.suffix in _SUFFIXES and not _BESIDE & set(path.parts):
-                sha.update(str(path.relative_to(_ROOT)).encode() + hashlib.sha256(path.read_bytes()).digest())
+                sha.update(
+                    str(path.relative_to(_ROOT)).encode()
+                    + hashlib.sha256(path.read_bytes()).digest()
+                )
     return sha.hexdigest()[:16]
 
 
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    known = {"base", "scale", "tune", "parts", "by", "low-delay", "eye", "preset", "shift", "base-q", "output"}
+    known = {
+        "base",
+        "scale",
+        "tune",
+        "parts",
+        "by",
+        "low-delay",
+        "eye",
+        "preset",
+        "shift",
+        "base-q",
+        "output",
+    }
     if unknown := set(given) - known:
         raise EvalError(
-            f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+            f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are "
+            f"{', '.join(sorted(known))}"
         )
     _check_base(word, given)
     outputs = {"fidelity": ("--fidelity",), "rendered": ()}
@@ -80,7 +100,9 @@ def gvcodec(word: str, options: Options) -> Codec:
     )
     shown = [(k, v) for k, v in given.items() if k not in ("output", "base-q")]
     return Codec(
-        "-".join(["gvcodec", *(f"tune{v}" if k == "tune" else v or k for k, v in shown)]).replace("/", "_"),
+        "-".join(["gvcodec", *(f"tune{v}" if k == "tune" else v or k for k, v in shown)]).replace(
+            "/", "_"
+        ),
         " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in shown)]),
         (*encode, *words, *tuned),
         {
@@ -110,7 +132,8 @@ def _check_base(word: str, given: dict[str, str]) -> None:
 
 
 def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The command by which a rate is searched for, if it is another: without tuning, and VVenC by its fastest preset."""
+    """The command by which a rate is searched for, if it is another: without tuning, and VVenC by
+    its fastest preset."""
     fast = ("--preset", "4") if given.get("base") == "vvc" else ()
     return (*encode, *fast, "--tune", "off") if fast or given.get("tune") != "off" else None
 
@@ -130,11 +153,17 @@ def frame_bytes(stream: Path) -> list[int]:
     from gvcodec.bitstream.reader import Reader
 
     with open(stream, "rb") as file:
-        return [len(packet.pack()) for packet in Reader(file, stream.name).packets() if packet.is_frame]
+        return [
+            len(packet.pack()) for packet in Reader(file, stream.name).packets() if packet.is_frame
+        ]
 
 
 def stream_facts(stream: Path) -> dict[str, Any]:
-    """What `gvcodec info` tells of a stream that a table must know: base, scale, model ids (None = no such layer)."""
+    """What `gvcodec info` tells of a stream that a table must know: base, scale, model ids (None =
+    no such layer)."""
     _, text = run([sys.executable, "-m", "gvcodec", "info", str(stream), "--json"])
     info = json.loads(text)
-    return {key: info.get(key) for key in ("base", "base_scale", "structure_id", "appearance_id", "packet_bytes")}
+    return {
+        key: info.get(key)
+        for key in ("base", "base_scale", "structure_id", "appearance_id", "packet_bytes")
+    }

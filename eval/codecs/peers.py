@@ -1,9 +1,11 @@
-"""Real encoders through the ffmpeg of `imageio-ffmpeg`, each in a low-delay and a random-access form.
+"""Real encoders through the ffmpeg of `imageio-ffmpeg`, each in a low-delay and a random-access
+form.
 
-Low delay means: decoding order is display order (no B-frames or the encoder's own low-delay structure); encoders may
-still look ahead, which makes them stronger. Every encoder runs with one thread, so that bytes do not depend on the
-machine. Streams are elementary and without SEI texts. Where only the first frame is to be intra, encoders that would
-place another at a scene cut are told not to; `eval.intra` checks what came out.
+Low delay means: decoding order is display order (no B-frames or the encoder's own low-delay
+structure); encoders may still look ahead, which makes them stronger. Every encoder runs with one
+thread, so that bytes do not depend on the machine. Streams are elementary and without SEI texts.
+Where only the first frame is to be intra, encoders that would place another at a scene cut are told
+not to; `eval.intra` checks what came out.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from eval.tools import EvalError, ffmpeg_has, ffmpeg_version
 
 @dataclass(frozen=True)
 class Peer:
-    """One encoder library: words common to both forms, words of each form, presets by table name. `single` goes in for
-    `{single}` where only the first frame is to be intra, and `{period}` is the encoder's own intra period. `quicker`: rates
-    are searched for with the fast preset, whose size at the same quality number differs by a few per cent only."""
+    """One encoder library: words common to both forms, words of each form, presets by table name.
+    `single` goes in for `{single}` where only the first frame is to be intra, and `{period}` is the
+    encoder's own intra period. `quicker`: rates are searched for with the fast preset, whose size
+    at the same quality number differs by a few per cent only."""
 
     label: str
     library: str
@@ -33,12 +36,22 @@ class Peer:
     quicker: bool = False
 
 
-_H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}", "-bsf:v", "filter_units=remove_types=6")
+_H264 = (
+    "-threads",
+    "{threads}",
+    "-crf",
+    "{q}",
+    "-g",
+    "{keyint}",
+    "-bsf:v",
+    "filter_units=remove_types=6",
+)
 _X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}{single}"
-#: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with any, libvvenc gives
-#: nothing at all where the video ends before its first frame is out.
+#: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with
+#: any, libvvenc gives nothing at all where the video ends before its first frame is out.
 _VVENC = "threads=0:intraperiod={period}"
-#: A period that no clip reaches: a multiple of every GOP size, by which VVenC lays out its hierarchy.
+#: A period that no clip reaches: a multiple of every GOP size, by which VVenC lays out its
+#: hierarchy.
 _NEVER = 1 << 20
 
 
@@ -113,8 +126,20 @@ PEERS = {
     ),
 }
 _FORMS = {"ld": ("low", "low delay"), "ra": ("random", "random access")}
-#: Elementary streams carry no frame rate that matters here: decode what is there, in order, without conversion.
-_DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "{threads}", "-i", "{stream}", "-fps_mode", "passthrough")
+#: Elementary streams carry no frame rate that matters here: decode what is there, in order, without
+#: conversion.
+_DECODE = (
+    "{ffmpeg}",
+    "-v",
+    "error",
+    "-y",
+    "-threads",
+    "{threads}",
+    "-i",
+    "{stream}",
+    "-fps_mode",
+    "passthrough",
+)
 _TO_Y4M = ("-f", "yuv4mpegpipe", "-strict", "-1", "{output}")
 
 
@@ -131,10 +156,13 @@ def find(word: str, options: Options) -> list[Codec]:
 
 
 def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None = None) -> Codec:
-    """One peer in one form; `preset` overrides that of the table. Raises EvalError when ffmpeg lacks the encoder."""
+    """One peer in one form; `preset` overrides that of the table. Raises EvalError when ffmpeg
+    lacks the encoder."""
     peer, (delay, delay_label) = PEERS[name], _FORMS[form]
     if not ffmpeg_has("encoders", peer.library):
-        raise EvalError(f"{name}: this ffmpeg has no encoder {peer.library}; install imageio-ffmpeg==0.8.1")
+        raise EvalError(
+            f"{name}: this ffmpeg has no encoder {peer.library}; install imageio-ffmpeg==0.8.1"
+        )
     preset = preset or peer.presets[options.presets]
     single, period = (peer.single, _NEVER) if options.keyint == ENDLESS else ("", options.keyint)
     words = [

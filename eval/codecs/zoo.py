@@ -1,11 +1,14 @@
-"""CompressAI's image models as intra peers: every frame coded by itself, through a file, in processes of their own.
+"""CompressAI's image models as intra peers: every frame coded by itself, through a file, in
+processes of their own.
 
-The word is `compressai:MODEL`, with MODEL one of CompressAI's image models (bmshj2018-hyperprior, mbt2018-mean,
-cheng2020-anchor …; needs the extra `compressai`). Weights are used where they already lie in torch's cache; nothing is downloaded
-here. As rate must fall when q rises, q stands for quality 9 − q.
+The word is `compressai:MODEL`, with MODEL one of CompressAI's image models (bmshj2018-hyperprior,
+mbt2018-mean, cheng2020-anchor …; needs the extra `compressai`). Weights are used where they already
+lie in torch's cache; nothing is downloaded here. As rate must fall when q rises, q stands for
+quality 9 − q.
 
-File: magic, quality, matrix, range, width, height, frames; then for every frame the shape of its latent and its strings.
-Run as `python -m eval.codecs.zoo encode MODEL Q IN OUT` or `decode MODEL IN OUT`.
+File: magic, quality, matrix, range, width, height, frames; then for every frame the shape of its
+latent and its strings. Run as `python -m eval.codecs.zoo encode MODEL Q IN OUT` or `decode MODEL IN
+OUT`.
 """
 
 from __future__ import annotations
@@ -51,14 +54,17 @@ def compressai(word: str, options: Options) -> Codec:
 
 
 def present_qualities(model: str) -> list[int]:
-    """Qualities of a model (MSE-trained) whose weights lie in torch's cache. Raises EvalError when there are none."""
+    """Qualities of a model (MSE-trained) whose weights lie in torch's cache. Raises EvalError when
+    there are none."""
     if importlib.util.find_spec("compressai") is None:
         raise EvalError("compressai is not installed: pip install 'gvcodec[compressai]'")
     import torch
     from compressai.zoo.image import model_urls
 
     if model not in model_urls:
-        raise EvalError(f"compressai has no image model {model!r}; there are {', '.join(model_urls)}")
+        raise EvalError(
+            f"compressai has no image model {model!r}; there are {', '.join(model_urls)}"
+        )
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     urls = model_urls[model]["mse"]
     found = [quality for quality, url in urls.items() if (cache / url.rsplit("/", 1)[1]).is_file()]
@@ -90,7 +96,16 @@ def encode(model: str, q: int, source: Path, stream: Path) -> None:
         parts += [struct.pack("<I", len(s)) + s for s in strings]
         count += 1
     rate = frames.fps.numerator, frames.fps.denominator
-    head = (_MAGIC, 9 - q, matrix, int(frames.full_range), frames.width, frames.height, count, *rate)
+    head = (
+        _MAGIC,
+        9 - q,
+        matrix,
+        int(frames.full_range),
+        frames.width,
+        frames.height,
+        count,
+        *rate,
+    )
     stream.write_bytes(_HEADER.pack(*head) + b"".join(parts))
 
 
@@ -104,7 +119,9 @@ def decode(model: str, stream: Path, output: Path) -> None:
     network, at = _load(model, quality), _HEADER.size
     with open(output, "wb") as out:
         fps = Fraction(*rate)
-        out.write(f"YUV4MPEG2 W{width} H{height} F{fps.numerator}:{fps.denominator} Ip A1:1 C420mpeg2\n".encode())
+        out.write(
+            f"YUV4MPEG2 W{width} H{height} F{fps.numerator}:{fps.denominator} Ip A1:1 C420mpeg2\n".encode()
+        )
         for _ in range(count):
             rows, columns, number = struct.unpack_from("<HHB", data, at)
             at, strings = at + 5, []
@@ -113,8 +130,13 @@ def decode(model: str, stream: Path, output: Path) -> None:
                 strings.append([data[at + 4 : at + 4 + size]])
                 at += 4 + size
             with torch.inference_mode():
-                rgb = network.decompress(strings, (rows, columns))["x_hat"][0, :, :height, :width].numpy()
-            out.write(b"FRAME\n" + b"".join(p.tobytes() for p in to_planes(np.clip(rgb, 0, 1), matrix, bool(full))))
+                rgb = network.decompress(strings, (rows, columns))["x_hat"][
+                    0, :, :height, :width
+                ].numpy()
+            out.write(
+                b"FRAME\n"
+                + b"".join(p.tobytes() for p in to_planes(np.clip(rgb, 0, 1), matrix, bool(full)))
+            )
 
 
 if __name__ == "__main__":

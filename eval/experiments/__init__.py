@@ -1,1 +1,2 @@
-"""Measurements made once, whose conclusions stand in checkpoints/LOG.md and eval/results.md; the package needs none of them."""
+"""Measurements made once, whose conclusions stand in checkpoints/LOG.md and eval/results.md; the
+package needs none of them."""

@@ -1,10 +1,11 @@
-"""Holds a back-end of `gvcodec.entropy.streams` against the processor: equal results, and how many times as fast.
+"""Holds a back-end of `gvcodec.entropy.streams` against the processor: equal results, and how many
+times as fast.
 
     python -m eval.experiments.backends [--backend cuda] [--streams 8192]
 
-Prints a row for each operation: its size, whether every byte and value is the same, and time on one core of the processor over that
-of the back-end, as the median of interleaved rounds, copies to the device and back included. Exit code 1 when anything differs, 2
-without such a back-end.
+Prints a row for each operation: its size, whether every byte and value is the same, and time on one
+core of the processor over that of the back-end, as the median of interleaved rounds, copies to the
+device and back included. Exit code 1 when anything differs, 2 without such a back-end.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ Run = Callable[[streams.Backend], Any]
 
 
 def predictor(rng: np.random.Generator, sizes: Sequence[int], outputs: int = 3) -> list[Layer]:
-    """A random network of these layers and 2 or 3 `outputs`, most of which are scales, means and inflations that tables are made for."""
+    """A random network of these layers and 2 or 3 `outputs`, most of which are scales, means and
+    inflations that tables are made for."""
     layers = []
     for inputs, count in pairwise(sizes):
         weight = rng.integers(-128, 128, (count, inputs)).astype(np.int8)
@@ -53,7 +55,9 @@ def operations(count: int) -> dict[str, Run]:
     shape = count, _STEPS
     scale = rng.integers(20, 50, shape).astype(np.uint8)
     mean = rng.integers(-400, 400, shape).astype(np.int16)
-    values = np.round(mean / 8 + rng.laplace(0, 64 * 2 ** ((scale.astype(float) - 63) / 6))).astype(np.int32)
+    values = np.round(mean / 8 + rng.laplace(0, 64 * 2 ** ((scale.astype(float) - 63) / 6))).astype(
+        np.int32
+    )
     side = rng.integers(0, 128, (*shape, _SIDE)).astype(np.uint8)
     rows = rng.integers(0, 128, (count * _STEPS, _SIDE + _HISTORY)).astype(np.uint8)
     packets = streams.encode(values, scale, mean)
@@ -63,8 +67,12 @@ def operations(count: int) -> dict[str, Run]:
         f"network, {len(rows)} rows": lambda backend: streams.forward(network, rows, backend),
         f"encode, {batch}": lambda backend: streams.encode(values, scale, mean, None, backend),
         f"decode, {batch}": lambda backend: streams.decode(packets, scale, mean, None, backend),
-        f"encode predicted, {batch}": lambda backend: streams.encode_predicted(network, side, values, None, backend),
-        f"decode predicted, {batch}": lambda backend: streams.decode_predicted(network, side, predicted, None, backend),
+        f"encode predicted, {batch}": lambda backend: streams.encode_predicted(
+            network, side, values, None, backend
+        ),
+        f"decode predicted, {batch}": lambda backend: streams.decode_predicted(
+            network, side, predicted, None, backend
+        ),
     }
 
 
@@ -72,7 +80,8 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, np.ndarray):
         return np.array_equal(left, right)
     return len(left) == len(right) and all(
-        np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in zip(left, right, strict=True)
+        np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+        for a, b in zip(left, right, strict=True)
     )
 
 
@@ -91,7 +100,9 @@ def compare(run: Run, backend: streams.Backend, rounds: int) -> tuple[bool, floa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Hold a back-end of the stream coder against the processor.")
+    parser = argparse.ArgumentParser(
+        description="Hold a back-end of the stream coder against the processor."
+    )
     parser.add_argument("--backend", choices=("cuda", "emulated"), default="cuda")
     parser.add_argument("--streams", type=int, default=8192, help="streams of a batch")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved measurements")

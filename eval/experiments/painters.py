@@ -1,9 +1,11 @@
-"""The integer painter beside the float one, on the same base frames, hence at equal bytes but for tuned weights.
+"""The integer painter beside the float one, on the same base frames, hence at equal bytes but for
+tuned weights.
 
     python -m eval.experiments.painters CLIP… --q 44 56 --frames 16 --steps 0 40 --out FILE.json
 
-Each clip's middle is coded once by av1; both painters paint it untuned and tuned (led by the small network). Held out:
-LPIPS-Alex, SSIMULACRA2, ColorVideoVDP. What is painted is rounded to eight bits first.
+Each clip's middle is coded once by av1; both painters paint it untuned and tuned (led by the small
+network). Held out: LPIPS-Alex, SSIMULACRA2, ColorVideoVDP. What is painted is rounded to eight bits
+first.
 """
 
 from __future__ import annotations
@@ -76,12 +78,18 @@ class _Judge:
         return found
 
 
-def measure(clip: Path, q: int, frames: int, size: tuple[int, int], steps: list[int], preset: int) -> dict[str, Any]:
+def measure(
+    clip: Path, q: int, frames: int, size: tuple[int, int], steps: list[int], preset: int
+) -> dict[str, Any]:
     with VideoReader(clip, frames=frames) as reader:
         sources, given = [frame.planes for frame in reader], reader.format
-    width, height = (min(n, m) // 16 * 16 for n, m in zip(size, (given.width, given.height), strict=True))
+    width, height = (
+        min(n, m) // 16 * 16 for n, m in zip(size, (given.width, given.height), strict=True)
+    )
     sources = [_middle(planes, width, height) for planes in sources]
-    fmt = VideoFormat(width, height, given.frame_rate, given.time_base, given.bit_depth, given.colour, given.sar)
+    fmt = VideoFormat(
+        width, height, given.frame_rate, given.time_base, given.bit_depth, given.colour, given.sar
+    )
     encoder = StandardEncoder(fmt, "av1", q, threads=1, preset=preset)
     loops: list[Planes] = []
     sizes: list[int] = []
@@ -89,7 +97,13 @@ def measure(clip: Path, q: int, frames: int, size: tuple[int, int], steps: list[
         loops += coded.loops
         sizes += [len(packet.payload) for packet in coded.packets]
     judge, total = _Judge(sources, fmt), sum(sizes)
-    found: dict[str, Any] = {"clip": clip.stem, "q": q, "size": [width, height], "frames": len(loops), "bytes": total}
+    found: dict[str, Any] = {
+        "clip": clip.stem,
+        "q": q,
+        "size": [width, height],
+        "frames": len(loops),
+        "bytes": total,
+    }
     found["bpp"] = 8 * total / (len(loops) * width * height)
     found["base"] = judge(loops)
     runs = list(range(0, len(loops) - 2, 3))
@@ -107,7 +121,12 @@ def measure(clip: Path, q: int, frames: int, size: tuple[int, int], steps: list[
         painter.start_gop(payload)
         painted = [painter.paint(loop, n) for loop, n in zip(loops, sizes, strict=True)]
         found[f"{kind} {count}"] = {**judge(painted), "tuned_bytes": len(payload or b"")}
-        print(json.dumps({"clip": clip.stem, "q": q, "way": f"{kind} {count}", **found[f"{kind} {count}"]}), flush=True)
+        print(
+            json.dumps(
+                {"clip": clip.stem, "q": q, "way": f"{kind} {count}", **found[f"{kind} {count}"]}
+            ),
+            flush=True,
+        )
     return found
 
 
@@ -116,7 +135,9 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--q", type=int, nargs="+", default=[44, 56])
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--size", type=int, nargs=2, default=[640, 352], help="of the middle that is taken")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=[640, 352], help="of the middle that is taken"
+    )
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 40])
     parser.add_argument("--preset", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
@@ -124,8 +145,12 @@ def main() -> None:
     torch.set_num_threads(1)
     found = []
     for clip, q in itertools.product(options.clips, options.q):
-        found.append(measure(clip, q, options.frames, tuple(options.size), options.steps, options.preset))
-        print(json.dumps({"clip": clip.stem, "q": q, "way": "base", **found[-1]["base"]}), flush=True)
+        found.append(
+            measure(clip, q, options.frames, tuple(options.size), options.steps, options.preset)
+        )
+        print(
+            json.dumps({"clip": clip.stem, "q": q, "way": "base", **found[-1]["base"]}), flush=True
+        )
         options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 

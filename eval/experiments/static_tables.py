@@ -1,12 +1,14 @@
-"""Measures what the adaptive entropy model is worth: its real bytes against static tables for the same symbols.
+"""Measures what the adaptive entropy model is worth: its real bytes against static tables for the
+same symbols.
 
     python -m eval.experiments.static_tables --data DIR --test DIR
 
-Static tables are made from the training clips, for every q and frame type apart, and are as good as such tables get.
-Two rivals: `channels` codes each channel of each token by the table of its pyramid level and channel; `syntax` has the
-same empty-subtree flags and last indices as the real packets, each coded by the table of its level, and tables by level
-and channel only for what these leave open. Both have tables for the motion decisions. Their cost on a test clip is the
-ideal code length of what its packets hold, without coder overhead; bits that are coded plainly and the header byte of
+Static tables are made from the training clips, for every q and frame type apart, and are as good as
+such tables get. Two rivals: `channels` codes each channel of each token by the table of its pyramid
+level and channel; `syntax` has the same empty-subtree flags and last indices as the real packets,
+each coded by the table of its level, and tables by level and channel only for what these leave
+open. Both have tables for the motion decisions. Their cost on a test clip is the ideal code length
+of what its packets hold, without coder overhead; bits that are coded plainly and the header byte of
 a frame count for all.
 """
 
@@ -70,16 +72,25 @@ class Tables:
             channels = value.shape[-1]
             ends = last.ravel()[last.ravel() >= 0]
             coded = value.reshape(-1, channels)[last.ravel() >= 0].astype(np.int64)
-            self._count(f"last.{level}", np.bincount(ends, minlength=channels)[None].astype(np.float64))
+            self._count(
+                f"last.{level}", np.bincount(ends, minlength=channels)[None].astype(np.float64)
+            )
             before_last = np.arange(channels) < ends[:, None]
             zero = (before_last & (coded == 0)).sum(0)
-            self._count(f"sig.{level}", np.stack([zero, before_last.sum(0) - zero], 1).astype(np.float64))
+            self._count(
+                f"sig.{level}", np.stack([zero, before_last.sum(0) - zero], 1).astype(np.float64)
+            )
             magnitude = np.minimum(np.abs(coded), LARGEST)
             histogram = np.stack([(magnitude == m).sum(0) for m in range(1, LARGEST + 1)], 1)
             self._count(f"magnitude.{level}", histogram.astype(np.float64))
             zeros = last.size - histogram.sum(1, keepdims=True)
-            self._count(f"channel.{level}", np.concatenate([zeros, histogram], 1).astype(np.float64))
-            self._count(f"sign.{level}", np.stack([(coded > 0).sum(0), (coded < 0).sum(0)], 1).astype(np.float64))
+            self._count(
+                f"channel.{level}", np.concatenate([zeros, histogram], 1).astype(np.float64)
+            )
+            self._count(
+                f"sign.{level}",
+                np.stack([(coded > 0).sum(0), (coded < 0).sum(0)], 1).astype(np.float64),
+            )
         self.plain_bits += plain
         self.real_bytes += len(payload)
         self.frames += 1
@@ -106,7 +117,10 @@ def count_clips(clips: Iterable[list[Planes]], q: int) -> dict[tuple[int, bool],
     found: dict[tuple[int, bool], Tables] = defaultdict(Tables)
     for clip in clips:
         height, width = clip[0][0].shape
-        encoder, decoder = KltEncoder(width, height, q, threads=1), _core.KltDecoder(load_model(), width, height)
+        encoder, decoder = (
+            KltEncoder(width, height, q, threads=1),
+            _core.KltDecoder(load_model(), width, height),
+        )
         for planes in clip:
             packet = encoder.send(planes).packets[0]
             decoder.decode(packet.payload)
@@ -130,13 +144,23 @@ def main() -> None:
     parser.add_argument("--train-frames", type=int, default=12)
     parser.add_argument("--frames", type=int, default=48, help="frames of a test clip")
     parser.add_argument(
-        "--size", type=int, nargs=2, default=[416, 240], help="central part of the frames that is coded"
+        "--size",
+        type=int,
+        nargs=2,
+        default=[416, 240],
+        help="central part of the frames that is coded",
     )
     arguments = parser.parse_args()
     width, height = arguments.size
-    training, tests = sorted(arguments.data.glob("*.mp4"))[:: arguments.every], sorted(arguments.test.glob("*.mp4"))
+    training, tests = (
+        sorted(arguments.data.glob("*.mp4"))[:: arguments.every],
+        sorted(arguments.test.glob("*.mp4")),
+    )
     print(f"{len(training)} training clips of {arguments.train_frames} frames, {width}x{height}")
-    print(f"{'clip':34}  q  frames  real bytes  channels    saved    syntax    saved  (in key, inter frames)")
+    print(
+        f"{'clip':34}  q  frames  real bytes  channels    saved    syntax    saved  (in key, "
+        f"inter frames)"
+    )
     for q in arguments.q:
         trained = count_clips(read_clips(training, arguments.train_frames, width, height), q)
         for path in tests:
@@ -149,9 +173,11 @@ def main() -> None:
                 syntax[column] += tables.cost(trained[kind], SYNTAX)
             key, inter = 100 * (1 - real / syntax)
             print(
-                f"{path.stem:34} {q:2} {sum(t.frames for t in tested.values()):7} {real.sum():11.0f}"
+                f"{path.stem:34} {q:2} {sum(t.frames for t in tested.values()):7} "
+                f"{real.sum():11.0f}"
                 f" {channels.sum():9.0f} {100 * (1 - real.sum() / channels.sum()):6.1f} %"
-                f" {syntax.sum():9.0f} {100 * (1 - real.sum() / syntax.sum()):6.1f} %  ({key:.1f}, {inter:.1f})",
+                f" {syntax.sum():9.0f} {100 * (1 - real.sum() / syntax.sum()):6.1f} %  "
+                f"({key:.1f}, {inter:.1f})",
                 flush=True,
             )
 

@@ -1,4 +1,5 @@
-"""Allocators that must not help, for `python -m eval alloc`: the budgets of another, in the wrong place or at the wrong time."""
+"""Allocators that must not help, for `python -m eval alloc`: the budgets of another, in the wrong
+place or at the wrong time."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """All metrics of a decoded video against its source, per frame.
 
-A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst frame and 5th percentile
-(of quality: for a distance the value that 95 % of frames stay below). On a CPU the costly ones look at some frames
-only: LPIPS-Alex at one frame in 4, MS-SSIM at one in 8, DISTS, LPIPS-VGG and SSIMULACRA2 at one in 16. The frame within each group is a fixed
-pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets the sampling. ColorVideoVDP gives one value for a video:
-on a CPU for its middle quarter.
+A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst
+frame and 5th percentile (of quality: for a distance the value that 95 % of frames stay below). On a
+CPU the costly ones look at some frames only: LPIPS-Alex at one frame in 4, MS-SSIM at one in 8,
+DISTS, LPIPS-VGG and SSIMULACRA2 at one in 16. The frame within each group is a fixed pseudo-random
+one, the same for every codec, so that no codec's quality hierarchy meets the sampling.
+ColorVideoVDP gives one value for a video: on a CPU for its middle quarter.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _KEPT = 4 << 30
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the tables. `every`: one frame in so many on a CPU. `trained`: a loss of gvcodec's training."""
+    """A column of the tables. `every`: one frame in so many on a CPU. `trained`: a loss of
+    gvcodec's training."""
 
     name: str
     label: str
@@ -73,20 +75,26 @@ DEFAULT = tuple(name for name in METRICS if name != "lpips_vgg")
 
 
 def sample(frames: int, every: int) -> list[int]:
-    """One frame out of each group of `every`, at positions that wander by the golden ratio; at least one frame."""
-    chosen = [g * every + int((g + 1) * 0.6180339887498949 % 1 * every) for g in range(-(-frames // every))]
+    """One frame out of each group of `every`, at positions that wander by the golden ratio; at
+    least one frame."""
+    chosen = [
+        g * every + int((g + 1) * 0.6180339887498949 % 1 * every)
+        for g in range(-(-frames // every))
+    ]
     return [i for i in chosen if i < frames] or [frames - 1]
 
 
 def middle(frames: int, every: int) -> list[int]:
-    """The middle one-in-`every` of a video without gaps, for metrics that see motion; at least one frame."""
+    """The middle one-in-`every` of a video without gaps, for metrics that see motion; at least one
+    frame."""
     length = -(-frames // every)
     start = (frames - length) // 2
     return list(range(start, start + length))
 
 
 def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> dict[str, int]:
-    """One frame in how many, for each metric: `every` (by name, "" = all) over the rule for the machine at hand."""
+    """One frame in how many, for each metric: `every` (by name, "" = all) over the rule for the
+    machine at hand."""
     unknown = set(every) - set(METRICS) - {""}
     if unknown:
         raise EvalError(f"--every: no metric {', '.join(sorted(unknown))}")
@@ -95,30 +103,37 @@ def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> di
 
 
 def missing(names: Iterable[str]) -> dict[str, str]:
-    """Of these metrics those that cannot be measured here: why, and what helps. Loads no weights."""
+    """Of these metrics those that cannot be measured here: why, and what helps. Loads no
+    weights."""
     found = {}
     for name in names:
         if name in NETWORKS and (reason := _without_weights()):
             found[name] = reason
         if name in filters.FILTERS and not ffmpeg_has("filters", filters.FILTERS[name]):
-            found[name] = f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
+            found[name] = (
+                f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
+            )
         if name in judges.PACKAGES and (reason := judges.without_package(name)):
             found[name] = reason
     return found
 
 
 def need(names: Iterable[str]) -> None:
-    """Raises EvalError that says which of these metrics cannot be measured here, before any work is done."""
+    """Raises EvalError that says which of these metrics cannot be measured here, before any work is
+    done."""
     if lacking := missing(names):
         raise EvalError("; ".join(told(lacking)))
 
 
 def told(lacking: Mapping[str, str]) -> list[str]:
-    """What is missing, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights …"."""
+    """What is missing, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights
+    …"."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in lacking.items():
         by_reason.setdefault(reason, []).append(METRICS[name].label)
-    return [f"{', '.join(labels)} cannot be measured: {reason}" for reason, labels in by_reason.items()]
+    return [
+        f"{', '.join(labels)} cannot be measured: {reason}" for reason, labels in by_reason.items()
+    ]
 
 
 def _without_weights() -> str:
@@ -137,7 +152,9 @@ def looked_at(every: Mapping[str, int]) -> str:
     """What tables say of the metrics that see some frames only: "DISTS on one frame in 16"."""
     part = {"cvvdp": "the middle 1/{} of the frames"}
     return ", ".join(
-        f"{METRICS[name].label} on {part.get(name, 'one frame in {}').format(n)}" for name, n in every.items() if n > 1
+        f"{METRICS[name].label} on {part.get(name, 'one frame in {}').format(n)}"
+        for name, n in every.items()
+        if n > 1
     )
 
 
@@ -163,7 +180,9 @@ def network(name: str, device: str) -> Any:
 
     keep_memory()
     try:
-        module = perceptual.dists() if name == "dists" else perceptual.lpips(name.removeprefix("lpips_"))
+        module = (
+            perceptual.dists() if name == "dists" else perceptual.lpips(name.removeprefix("lpips_"))
+        )
     except perceptual.MissingWeightsError as error:
         raise EvalError(str(error)) from None
     return module.to(device, memory_format=torch.channels_last)
@@ -175,12 +194,16 @@ def _network_input(picture: NDArray[np.float32], device: str) -> torch.Tensor:
     x = torch.from_numpy(picture)[None].to(device, memory_format=torch.channels_last)
     # Pictures below 32 pixels do not survive the pooling steps: repeat their edge.
     short = [max(0, 32 - s) for s in x.shape[2:]]
-    return torch.nn.functional.pad(x, (0, short[1], 0, short[0]), mode="replicate") if any(short) else x
+    return (
+        torch.nn.functional.pad(x, (0, short[1], 0, short[0]), mode="replicate")
+        if any(short)
+        else x
+    )
 
 
 class Measurer:
-    """Metrics of one clip for any number of decoded versions; what depends on the source alone (motion vectors, maps
-    of the networks) is made once, the maps up to `_KEPT` bytes."""
+    """Metrics of one clip for any number of decoded versions; what depends on the source alone
+    (motion vectors, maps of the networks) is made once, the maps up to `_KEPT` bytes."""
 
     def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:
         self.clip, self.every, self.device = clip, dict(every), device
@@ -193,7 +216,9 @@ class Measurer:
         if "cvvdp" in frames:
             frames["cvvdp"] = middle(self.clip.raw.frames, self.every["cvvdp"])
         if "flicker" in frames:
-            frames["flicker"] = [i for i in frames["flicker"] if i > 0] or [self.clip.raw.frames - 1]
+            frames["flicker"] = [i for i in frames["flicker"] if i > 0] or [
+                self.clip.raw.frames - 1
+            ]
         values: dict[str, list[float]] = {name: [] for name in frames}
         for name, whole in (("vmaf", filters.vmaf), ("xpsnr", filters.xpsnr)):
             if name in frames:
@@ -232,7 +257,9 @@ class Measurer:
 
         net = network(name, self.device)
         with torch.inference_mode():
-            maps = self._maps.get((name, pair.index)) or list(net.maps(_network_input(pair.rgb[1], self.device)))
+            maps = self._maps.get((name, pair.index)) or list(
+                net.maps(_network_input(pair.rgb[1], self.device))
+            )
             size = sum(m.numel() * m.element_size() for m in maps)
             if (name, pair.index) not in self._maps and self._kept + size <= _KEPT:
                 self._maps[name, pair.index] = maps

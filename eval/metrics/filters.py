@@ -16,14 +16,36 @@ FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
 
 def _input(video: RawVideo) -> list[str]:
     pixel_format = "yuv420p" if video.depth == 8 else "yuv420p10le"
-    return ["-f", "rawvideo", "-pix_fmt", pixel_format, "-s", f"{video.width}x{video.height}", "-i", str(video.path)]
+    return [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        pixel_format,
+        "-s",
+        f"{video.width}x{video.height}",
+        "-i",
+        str(video.path),
+    ]
 
 
 def _filter(decoded: RawVideo, source: RawVideo, text: str) -> None:
     name = text.split("=")[0]
     if not ffmpeg_has("filters", name):
-        raise EvalError(f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out")
-    command = [ffmpeg(), "-v", "error", *_input(decoded), *_input(source), "-lavfi", text, "-f", "null", "-"]
+        raise EvalError(
+            f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out"
+        )
+    command = [
+        ffmpeg(),
+        "-v",
+        "error",
+        *_input(decoded),
+        *_input(source),
+        "-lavfi",
+        text,
+        "-f",
+        "null",
+        "-",
+    ]
     run(command)
 
 
@@ -47,7 +69,8 @@ def xpsnr(decoded: RawVideo, source: RawVideo) -> list[float]:
 
 
 def ffmpeg_psnr_y(decoded: RawVideo, source: RawVideo) -> list[float]:
-    """PSNR of luma of every frame by ffmpeg's own filter: what `pixel.psnr_planes` is checked against."""
+    """PSNR of luma of every frame by ffmpeg's own filter: what `pixel.psnr_planes` is checked
+    against."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "psnr.txt"
         _filter(decoded, source, f"psnr=stats_file={log}")

@@ -1,11 +1,14 @@
-"""Motion-compensated flicker: how much more a decoded video changes from frame to frame than its source does.
+"""Motion-compensated flicker: how much more a decoded video changes from frame to frame than its
+source does.
 
-Motion is found once on the source luma (16×16 blocks, whole pels, hierarchical search) and applied to both videos:
+Motion is found once on the source luma (16×16 blocks, whole pels, hierarchical search) and applied
+to both videos:
 
     flicker(t) = mean over blocks of max(0, D_decoded − D_source),   D = mean |frame_t − compensated frame_(t−1)|
 
-in 8-bit code values. Identical videos give 0; noise that is drawn afresh, pumping and popping give more. A decoded
-video that changes less than its source (smoothing) is not rewarded: that is why the difference is cut off block by block.
+in 8-bit code values. Identical videos give 0; noise that is drawn afresh, pumping and popping give
+more. A decoded video that changes less than its source (smoothing) is not rewarded: that is why the
+difference is cut off block by block.
 """
 
 from __future__ import annotations
@@ -31,7 +34,11 @@ class MotionField:
         for level in reversed(range(_LEVELS)):
             shape = _block_grid(pyramid[level][1].shape, BLOCK >> level)
             reach = 4 if vectors is None else 1
-            start = np.zeros((*shape, 2), np.int64) if vectors is None else 2 * vectors[: shape[0], : shape[1]]
+            start = (
+                np.zeros((*shape, 2), np.int64)
+                if vectors is None
+                else 2 * vectors[: shape[0], : shape[1]]
+            )
             vectors = _refine(*pyramid[level], start, BLOCK >> level, reach)
         assert vectors is not None
         self.vectors = vectors
@@ -68,7 +75,10 @@ def _positions(shape: tuple[int, ...], vectors: Plane, block: int) -> tuple[Plan
 
 def _refine(previous: Plane, current: Plane, start: Plane, block: int, reach: int) -> Plane:
     best, best_cost = start, np.full(start.shape[:2], np.inf)
-    steps = sorted(np.ndindex(2 * reach + 1, 2 * reach + 1), key=lambda s: (s[0] - reach) ** 2 + (s[1] - reach) ** 2)
+    steps = sorted(
+        np.ndindex(2 * reach + 1, 2 * reach + 1),
+        key=lambda s: (s[0] - reach) ** 2 + (s[1] - reach) ** 2,
+    )
     for step in steps:
         candidate = start + (np.array(step) - reach)
         rows, columns = _positions(current.shape, candidate, block)
@@ -88,12 +98,17 @@ def _change(field: MotionField, pair: tuple[Plane, Plane], depth: int) -> Plane:
     return _block_means(np.abs(now.astype(np.float32) - moved), BLOCK) / (1 << (depth - 8))
 
 
-def flicker(field: MotionField, decoded: tuple[Plane, Plane], source: tuple[Plane, Plane], depth: int) -> float:
+def flicker(
+    field: MotionField, decoded: tuple[Plane, Plane], source: tuple[Plane, Plane], depth: int
+) -> float:
     """Excess change of `decoded` = (frame before, frame) over `source`, in 8-bit code values."""
-    return float(np.maximum(0, _change(field, decoded, depth) - _change(field, source, depth)).mean())
+    return float(
+        np.maximum(0, _change(field, decoded, depth) - _change(field, source, depth)).mean()
+    )
 
 
 def own_change(frames: list[tuple[Plane, Plane]], depth: int) -> float:
-    """What flicker is the excess over: mean motion-compensated change of source luma `(frame before, frame)`, in 8-bit code values."""
+    """What flicker is the excess over: mean motion-compensated change of source luma `(frame
+    before, frame)`, in 8-bit code values."""
     changes = [float(_change(MotionField(*pair), pair, depth).mean()) for pair in frames]
     return sum(changes) / len(changes) if changes else 0.0

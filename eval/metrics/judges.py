@@ -1,9 +1,10 @@
-"""SSIMULACRA2 and ColorVideoVDP: metrics that no part of gvcodec knows, from the packages `ssimulacra2` and `cvvdp`.
+"""SSIMULACRA2 and ColorVideoVDP: metrics that no part of gvcodec knows, from the packages
+`ssimulacra2` and `cvvdp`.
 
 Both are installed with the extra `metrics`, need no weights and no network, and are imported when
 they are used. SSIMULACRA2 looks at a frame rounded to 8 bits a channel: 100 = equal, below 0 = very
-poor. ColorVideoVDP looks at a video: JOD, 10 = no visible difference, one less = three of four people
-see which is worse.
+poor. ColorVideoVDP looks at a video: JOD, 10 = no visible difference, one less = three of four
+people see which is worse.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ Pair = tuple[Picture, Picture]
 
 
 def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device: str) -> float:
-    """JOD of a video: `pair(i)` gives frame i decoded and of the source, (3, H, W) in [0, 1]; `frames` without gaps."""
+    """JOD of a video: `pair(i)` gives frame i decoded and of the source, (3, H, W) in [0, 1];
+    `frames` without gaps."""
     import torch
 
     metric, video_source = _colorvideovdp(device)
@@ -89,7 +91,8 @@ def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device
 
 @functools.cache
 def _colorvideovdp(device: str) -> tuple[Any, Any]:
-    """(metric, base class of its sources). Raises EvalError where the package cannot be imported."""
+    """(metric, base class of its sources). Raises EvalError where the package cannot be
+    imported."""
     import torch
 
     # The package imports torchvision for a blur (and one class of a variant that is not used here),
@@ -118,7 +121,8 @@ def _colorvideovdp(device: str) -> tuple[Any, Any]:
 
 
 class GaussianBlur:
-    """Blur of (…, H, W) by `size` odd taps of standard deviation `sigma`, borders mirrored; H, W above size // 2."""
+    """Blur of (…, H, W) by `size` odd taps of standard deviation `sigma`, borders mirrored; H, W
+    above size // 2."""
 
     def __init__(self, size: int, sigma: float) -> None:
         taps = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)

@@ -28,9 +28,9 @@ def psnr_planes(decoded: Planes, source: Planes, depth: int) -> tuple[float, flo
 
 
 def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
-    """Multi-scale SSIM of two (3, H, W) pictures in [0, 1], mean of the channels (Wang, Simoncelli, Bovik 2003:
-    Gaussian window of 11 with σ = 1.5, five scales). Pictures too small for five scales use as many as fit, weights
-    renormalised."""
+    """Multi-scale SSIM of two (3, H, W) pictures in [0, 1], mean of the channels (Wang, Simoncelli,
+    Bovik 2003: Gaussian window of 11 with σ = 1.5, five scales). Pictures too small for five scales
+    use as many as fit, weights renormalised."""
     import torch
     import torch.nn.functional as F
 
@@ -43,7 +43,9 @@ def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
             size = x.shape[axis] - 10
             total = x.narrow(axis, 5, size) * float(taps[5])
             for k in range(5):
-                total.add_(x.narrow(axis, k, size) + x.narrow(axis, 10 - k, size), alpha=float(taps[k]))
+                total.add_(
+                    x.narrow(axis, k, size) + x.narrow(axis, 10 - k, size), alpha=float(taps[k])
+                )
             x = total
         return x
 
@@ -56,8 +58,11 @@ def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
         var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
         contrast = (2 * (blur(x * y) - mean_x * mean_y) + 0.03**2) / (var_x + var_y + 0.03**2)
         if scale == scales - 1:
-            contrast = contrast * (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+            contrast = (
+                contrast * (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+            )
         result = result * contrast.mean((1, 2, 3)).clamp(min=0) ** float(weight)
-        # Odd sizes get a border of zeros, as in the implementation that published figures come from (pytorch-msssim).
+        # Odd sizes get a border of zeros, as in the implementation that published figures come from
+        # (pytorch-msssim).
         x, y = (F.avg_pool2d(p, 2, padding=[s % 2 for s in p.shape[2:]]) for p in (x, y))
     return float(result.mean())

@@ -1,6 +1,8 @@
-"""Does added detail form a woven pattern? Energy of a plane by direction, and energy of horizontal and vertical lines.
+"""Does added detail form a woven pattern? Energy of a plane by direction, and energy of horizontal
+and vertical lines.
 
-A plane is (H, W), any unit; its mean is taken off. Texture of nature has some direction of its own: compare with the source.
+A plane is (H, W), any unit; its mean is taken off. Texture of nature has some direction of its own:
+compare with the source.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SECTORS = 8
-_LOW, _HIGH = 0.08, 0.42  # cycles a sample: above what is brightness, below where sampling has directions of its own
+_LOW, _HIGH = (
+    0.08,
+    0.42,
+)  # cycles a sample: above what is brightness, below where sampling has directions of its own
 _RUN = 8
 
 
 def by_direction(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean power of `SECTORS` directions of waves, the first around horizontal variation, counterclockwise."""
+    """Mean power of `SECTORS` directions of waves, the first around horizontal variation,
+    counterclockwise."""
     h, w = plane.shape
     window = np.hanning(h)[:, None] * np.hanning(w)
     power = np.abs(np.fft.fft2((plane - plane.mean()) * window)) ** 2
@@ -26,14 +32,16 @@ def by_direction(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def anisotropy(plane: NDArray[np.float64]) -> float:
-    """Power along the axes over power along the diagonals: 1 for what has no direction, far above for a weave."""
+    """Power along the axes over power along the diagonals: 1 for what has no direction, far above
+    for a weave."""
     found = by_direction(plane)
     quarter = SECTORS // 4
     return float((found[0] + found[2 * quarter]) / (found[quarter] + found[3 * quarter]))
 
 
 def lines(plane: NDArray[np.float64]) -> float:
-    """Power of means along runs of samples in rows and columns over that of runs on diagonals, steps of a sample each."""
+    """Power of means along runs of samples in rows and columns over that of runs on diagonals,
+    steps of a sample each."""
     x = plane - plane.mean()
     n = _RUN
 

@@ -1,6 +1,7 @@
 """Makes the report of an output folder, from its JSONs alone.
 
-`report.html` is one self-contained page, `blind.html` another, for judging pairs without names; `tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG and one PNG for each metric.
+`report.html` is one self-contained page, `blind.html` another, for judging pairs without names;
+`tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG and one PNG for each metric.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ def make(
     charts: Path | None = None,
     seed: int = 1,
 ) -> str:
-    """Writes the report and returns a line that says where; its tables also to files with marks for them (`headline`, `results`), points
-    to the description of a `checkpoint`, the charts of the headline's metrics to the folder `charts`; `seed` draws sides and order of the blind page. Raises EvalError when there is nothing to report."""
+    """Writes the report and returns a line that says where; its tables also to files with marks for
+    them (`headline`, `results`), points to the description of a `checkpoint`, the charts of the
+    headline's metrics to the folder `charts`; `seed` draws sides and order of the blind page.
+    Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
     write_text(folder / "tables" / "results.md", text + "\n")

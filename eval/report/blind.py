@@ -1,7 +1,8 @@
-"""A page for judging by eye: pairs of pictures of equal bytes without names, sides and order drawn by a seed.
+"""A page for judging by eye: pairs of pictures of equal bytes without names, sides and order drawn
+by a seed.
 
-gvcodec's leading row meets every other row on every clip. Keys 1 and 2 say which picture is better, 0 that they
-are equal. Names are shown and stored (as a JSON file) at the end only.
+gvcodec's leading row meets every other row on every clip. Keys 1 and 2 say which picture is better,
+0 that they are equal. Names are shown and stored (as a JSON file) at the end only.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ MOST = 60
 
 
 def pairs(results: Results, seed: int) -> list[dict[str, Any]]:
-    """The pairs in their order: {clip, frame, target, source, a, b}; the source is WebP in base64, a and b are
-    {row, label, bpp, webp}."""
+    """The pairs in their order: {clip, frame, target, source, a, b}; the source is WebP in base64,
+    a and b are {row, label, bpp, webp}."""
     rng, leader, found = random.Random(seed), leading_row(results), []
     for clip in results.clips:
         for other in (row for row in results.rows if row != leader):
@@ -34,8 +35,11 @@ def pairs(results: Results, seed: int) -> list[dict[str, Any]]:
     return found[:MOST]
 
 
-def _pair(results: Results, clip: str, leader: str, other: str, rng: random.Random) -> dict[str, Any] | None:
-    """One frame of a clip by two rows, at the lowest rate at which both have pictures of equal bytes."""
+def _pair(
+    results: Results, clip: str, leader: str, other: str, rng: random.Random
+) -> dict[str, Any] | None:
+    """One frame of a clip by two rows, at the lowest rate at which both have pictures of equal
+    bytes."""
     source = {crop["frame"]: crop["webp"] for crop in results.source_crops.get(clip, [])}
     for target in results.targets:
         runs = [results.runs[clip].get(row, {}).get(target) for row in (leader, other)]
@@ -47,7 +51,12 @@ def _pair(results: Results, clip: str, leader: str, other: str, rng: random.Rand
         if frames := sorted(set(source) & set(crops[0]) & set(crops[1])):
             frame = rng.choice(frames)
             sides = [
-                {"row": row, "label": results.rows[row]["label"], "bpp": run["bpp"], "webp": crop[frame]}  # type: ignore[index]
+                {
+                    "row": row,
+                    "label": results.rows[row]["label"],
+                    "bpp": run["bpp"],
+                    "webp": crop[frame],
+                }  # type: ignore[index]
                 for row, run, crop in zip((leader, other), runs, crops, strict=True)
             ]
             rng.shuffle(sides)

@@ -1,4 +1,5 @@
-"""Rates and qualities that a checkpoint reached, for the description beside it (`checkpoints/base.json`)."""
+"""Rates and qualities that a checkpoint reached, for the description beside it
+(`checkpoints/base.json`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _ID_DIGITS = 16
 
 
 def describe(results: Results, path: Path) -> None:
-    """Puts all points that the checkpoint of `path` made into it, under `rd`. Raises EvalError when there are none."""
+    """Puts all points that the checkpoint of `path` made into it, under `rd`. Raises EvalError when
+    there are none."""
     card = read_json(path)
     if not isinstance(card, dict) or "sha256" not in card:
         raise EvalError(f"{path} does not describe a checkpoint")
@@ -21,10 +23,24 @@ def describe(results: Results, path: Path) -> None:
     points: list[dict[str, Any]] = []
     for clip, rows in results.runs.items():
         for row, runs in rows.items():
-            made = {run["q"]: run for run in runs.values() if run and run["stream"].get("appearance_id") == identity}
+            made = {
+                run["q"]: run
+                for run in runs.values()
+                if run and run["stream"].get("appearance_id") == identity
+            }
             points += [
-                {"clip": clip, "frames": run["clip"]["frames"], "row": row, "q": q, "bpp": round(run["bpp"], 5)}
-                | {name: round(run["metrics"][name]["mean"], 4) for name in JUDGED if name in run["metrics"]}
+                {
+                    "clip": clip,
+                    "frames": run["clip"]["frames"],
+                    "row": row,
+                    "q": q,
+                    "bpp": round(run["bpp"], 5),
+                }
+                | {
+                    name: round(run["metrics"][name]["mean"], 4)
+                    for name in JUDGED
+                    if name in run["metrics"]
+                }
                 for q, run in sorted(made.items())
             ]
     if not points:

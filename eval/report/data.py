@@ -38,7 +38,8 @@ def plain(label: str) -> str:
 
 @dataclass
 class Results:
-    """`runs[clip][row][target]` is a run's JSON, or None where the row does not reach that rate on that clip."""
+    """`runs[clip][row][target]` is a run's JSON, or None where the row does not reach that rate on
+    that clip."""
 
     clips: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -53,7 +54,9 @@ class Results:
 
     @property
     def targets(self) -> list[float]:
-        return sorted({t for rows in self.runs.values() for points in rows.values() for t in points})
+        return sorted(
+            {t for rows in self.runs.values() for points in rows.values() for t in points}
+        )
 
     @property
     def metrics(self) -> list[Metric]:
@@ -69,7 +72,9 @@ class Results:
     @property
     def where(self) -> str:
         """The clips in a word or two, for titles: "devtest (stand-in)"."""
-        names = sorted({c["set"] + (" (stand-in)" if c["stand_in"] else "") for c in self.clips.values()})
+        names = sorted(
+            {c["set"] + (" (stand-in)" if c["stand_in"] else "") for c in self.clips.values()}
+        )
         return ", ".join(names)
 
     @property
@@ -78,31 +83,47 @@ class Results:
         return ALL_RATES if self.profile else RANGE
 
     def published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
-        """What the profile's paper prints, as name → (bpp, value): only where the clips are the paper's, all of
-        them and no other, taken as the paper takes them."""
+        """What the profile's paper prints, as name → (bpp, value): only where the clips are the
+        paper's, all of them and no other, taken as the paper takes them."""
         from eval.named_sets import NAMED
 
-        if self.profile is None or {c["set"] for c in self.clips.values()} != {self.profile.set_name}:
+        if self.profile is None or {c["set"] for c in self.clips.values()} != {
+            self.profile.set_name
+        }:
             return {}
         complete = set(self.clips) == set(NAMED[self.profile.set_name])
         return columns(self.profile.published, metric) if complete else {}
 
     def all_runs(self) -> list[dict[str, Any]]:
-        return [r for rows in self.runs.values() for points in rows.values() for r in points.values() if r]
+        return [
+            r
+            for rows in self.runs.values()
+            for points in rows.values()
+            for r in points.values()
+            if r
+        ]
 
     def curve(self, clip: str, row: str, metric: str) -> list[tuple[float, float]]:
         """(bpp, mean of the metric) of every distinct stream, by rate."""
         points = self.runs.get(clip, {}).get(row, {})
-        measured = {(r["bpp"], r["metrics"][metric]["mean"]) for r in points.values() if r and metric in r["metrics"]}
+        measured = {
+            (r["bpp"], r["metrics"][metric]["mean"])
+            for r in points.values()
+            if r and metric in r["metrics"]
+        }
         return sorted(measured)
 
-    def mean_point(self, row: str, target: float, metric: str, clips: list[str]) -> tuple[float, float] | None:
+    def mean_point(
+        self, row: str, target: float, metric: str, clips: list[str]
+    ) -> tuple[float, float] | None:
         """Mean bpp and mean metric over `clips`, None when one of them has no such run."""
         found = [self.runs.get(c, {}).get(row, {}).get(target) for c in clips]
         if not found or any(r is None or metric not in r["metrics"] for r in found):
             return None
         runs = [r for r in found if r]
-        return sum(r["bpp"] for r in runs) / len(runs), sum(r["metrics"][metric]["mean"] for r in runs) / len(runs)
+        return sum(r["bpp"] for r in runs) / len(runs), sum(
+            r["metrics"][metric]["mean"] for r in runs
+        ) / len(runs)
 
 
 def load(folder: Path) -> Results:
@@ -128,16 +149,30 @@ def load(folder: Path) -> Results:
                 results.clips[clip] = run["clip"]
         results.runs.setdefault(clip, {})[row] = points
     if not results.clips:
-        raise EvalError(f"{folder}: no results in it; make some with `python -m eval rd --out {folder} …`")
+        raise EvalError(
+            f"{folder}: no results in it; make some with `python -m eval rd --out {folder} …`"
+        )
     results.clips = dict(sorted(results.clips.items()))
     results.profile = PROFILES.get(profiles.pop()) if len(profiles) == 1 else None
     results.rows = dict(sorted(results.rows.items(), key=_row_order))
-    results.speed = [s for s in (read_json(p) for p in sorted((folder / "speed").glob("*.json"))) if s]
+    results.speed = [
+        s for s in (read_json(p) for p in sorted((folder / "speed").glob("*.json"))) if s
+    ]
     results.failures = read_json(folder / "failures.json") or []
     return results
 
 
-_FAMILIES = ("gvcodec", "x264", "x265", "svtav1", "svtav1-slow", "svtav1-vq", "svtav1-grain", "aom", "vvenc")
+_FAMILIES = (
+    "gvcodec",
+    "x264",
+    "x265",
+    "svtav1",
+    "svtav1-slow",
+    "svtav1-vq",
+    "svtav1-grain",
+    "aom",
+    "vvenc",
+)
 
 
 def _row_order(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:

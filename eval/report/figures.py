@@ -1,4 +1,5 @@
-"""The report's charts: rate–distortion curves (one clip or the mean over clips) and bits per frame."""
+"""The report's charts: rate–distortion curves (one clip or the mean over clips) and bits per
+frame."""
 
 from __future__ import annotations
 
@@ -17,13 +18,15 @@ def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = 
 
 
 def rd(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> Chart:
-    """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on every headline clip, and what the profile's
-    paper prints for these clips."""
+    """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on
+    every headline clip, and what the profile's paper prints for these clips."""
     look = styles(results.rows)
     series = []
     for row, codec in results.rows.items():
         if clip == MEAN:
-            found = [results.mean_point(row, t, metric.name, results.headline) for t in results.targets]
+            found = [
+                results.mean_point(row, t, metric.name, results.headline) for t in results.targets
+            ]
             points = sorted({p for p in found if p})
         else:
             points = results.curve(clip, row, metric.name)
@@ -31,14 +34,17 @@ def rd(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False)
         series.append(Series(row, codec["label"], points, *look[row], notes))
     for name, points in results.published(metric.name).items() if clip == MEAN else ():
         notes = [f"published, the same clips, another machine\n{x:.4f} bpp: {y}" for x, y in points]
-        series.append(Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes))
+        series.append(
+            Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes)
+        )
     where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
     title = f"{metric.marked}, {where}"
     return Chart(title, series, "bits per pixel", _label(metric), True, RATE_TICKS, legend=legend)
 
 
 def published_chart(metric: Metric) -> str:
-    """Points read off papers, on axes of their own: their clips are others than those measured here. "" where there are none."""
+    """Points read off papers, on axes of their own: their clips are others than those measured
+    here. "" where there are none."""
     series = []
     for name, points in anchors(metric.name).items():
         notes = [f"published, HEVC Class B\n{x:.4f} bpp: {y}" for x, y in points]
@@ -56,7 +62,8 @@ def _label(metric: Metric) -> str:
 
 
 def bits_chart(results: Results, clip: str, target: float) -> str:
-    """Bits of every frame in coding order, for streams near one rate. gvcodec's two outputs are one stream."""
+    """Bits of every frame in coding order, for streams near one rate. gvcodec's two outputs are one
+    stream."""
     look = styles(results.rows)
     series, seen = [], set()
     for row, codec in results.rows.items():
@@ -69,7 +76,15 @@ def bits_chart(results: Results, clip: str, target: float) -> str:
         colour, dash, _ = look[row]
         label = codec["label"].removesuffix(f", {OUTPUTS.get(codec['output'])}")
         series.append(
-            Series(row, label, points, colour, dash, "none", [f"frame {i:.0f}: {b:.0f} bits" for i, b in points])
+            Series(
+                row,
+                label,
+                points,
+                colour,
+                dash,
+                "none",
+                [f"frame {i:.0f}: {b:.0f} bits" for i, b in points],
+            )
         )
     title = f"{clip}, ≈ {target} bpp"
     return Chart(title, series, "frame in coding order", "bits", log_y=True).svg()

@@ -13,25 +13,34 @@ from eval.report.data import Results
 from eval.report.plot import styles
 from eval.report.visual import shots
 
-_UNNAMED = " The same pictures in pairs without names, for an unbiased eye: <code>blind.html</code> beside this page."
+_UNNAMED = (
+    " The same pictures in pairs without names, for an unbiased eye: "
+    "<code>blind.html</code> beside this page."
+)
 _HERE = Path(__file__).resolve().parent
 
 
 def page(results: Results) -> str:
     """The whole HTML text."""
-    parts = {name: (_HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")}
+    parts = {
+        name: (_HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")
+    }
     return Template(parts["html"]).substitute(
         css=parts["css"],
         js=parts["js"],
         title=escape(f"gvcodec: rate–distortion on {results.where}"),
         notes="".join(f"<li>{escape(note)}</li>" for note in tables.notes(results)),
-        limits="over all rates that two curves share" if results.profile else "inside 0.005–0.08 bpp",
+        limits="over all rates that two curves share"
+        if results.profile
+        else "inside 0.005–0.08 bpp",
         bd=_bd(results),
         legend=_legend(results),
         order=_order(results),
         unnamed=_UNNAMED if blind.pairs(results, seed=1) else "",
         metric_buttons=_buttons("metric", [(m.name, m.marked) for m in results.metrics]),
-        clip_options=_options([(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]),
+        clip_options=_options(
+            [(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]
+        ),
         charts=_charts(results),
         means=_means(results),
         painting=_painting(results),
@@ -39,13 +48,17 @@ def page(results: Results) -> str:
         bits=_bits(results),
         speed=_speed(results),
         runs=_runs(results),
-        data=json.dumps({"shots": shots(results), "rows": _row_data(results)}).replace("</", "<\\/"),
+        data=json.dumps({"shots": shots(results), "rows": _row_data(results)}).replace(
+            "</", "<\\/"
+        ),
     )
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -59,25 +72,32 @@ def _cell(text: str) -> str:
 
 
 def _buttons(group: str, items: list[tuple[str, str]]) -> str:
-    return "".join(f'<button data-{group}="{escape(key)}">{escape(label)}</button>' for key, label in items)
+    return "".join(
+        f'<button data-{group}="{escape(key)}">{escape(label)}</button>' for key, label in items
+    )
 
 
 def _options(items: list[tuple[str, str]]) -> str:
-    return "".join(f'<option value="{escape(key)}">{escape(label)}</option>' for key, label in items)
+    return "".join(
+        f'<option value="{escape(key)}">{escape(label)}</option>' for key, label in items
+    )
 
 
 def _bd(results: Results) -> str:
     blocks = []
     for anchor in tables.anchors(results):
         label = results.rows[anchor]["label"]
-        blocks.append(f"<h3>against {escape(label)}</h3>" + table(*tables.bd_table(results, anchor)))
+        blocks.append(
+            f"<h3>against {escape(label)}</h3>" + table(*tables.bd_table(results, anchor))
+        )
     return "".join(blocks)
 
 
 def _row_data(results: Results) -> dict[str, dict[str, str]]:
     look = styles(results.rows)
     return {
-        row: {"label": c["label"], "colour": look[row][0], "family": c["family"]} for row, c in results.rows.items()
+        row: {"label": c["label"], "colour": look[row][0], "family": c["family"]}
+        for row, c in results.rows.items()
     }
 
 
@@ -85,7 +105,9 @@ def _legend(results: Results) -> str:
     items = []
     for row, (colour, dash, _) in styles(results.rows).items():
         line = f'<svg width="26" height="8"><path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>'
-        items.append(f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>')
+        items.append(
+            f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>'
+        )
     return "".join(items)
 
 
@@ -101,7 +123,9 @@ def _charts(results: Results) -> str:
         for clip in (figures.MEAN, *results.clips):
             svg = figures.rd_chart(results, metric, clip)
             svg += figures.published_chart(metric) if clip == figures.MEAN else ""
-            blocks.append(f'<figure data-chart="{metric.name}|{escape(clip)}" hidden>{svg}</figure>')
+            blocks.append(
+                f'<figure data-chart="{metric.name}|{escape(clip)}" hidden>{svg}</figure>'
+            )
     return "".join(blocks)
 
 
@@ -110,7 +134,10 @@ def _means(results: Results) -> str:
     for target in results.targets:
         header, rows, clips = tables.means_table(results, target)
         text = f"{len(clips)} of {len(results.headline)} clips, those that all codecs with values here reach"
-        blocks.append(f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>" + (table(header, rows) if clips else ""))
+        blocks.append(
+            f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>"
+            + (table(header, rows) if clips else "")
+        )
     return "".join(blocks)
 
 
@@ -126,14 +153,21 @@ def _painting(results: Results) -> str:
 
 def _clip_bd(results: Results) -> str:
     anchor = tables.anchors(results)[0]
-    blocks = [f"<p>against {escape(results.rows[anchor]['label'])}; * = the curves share less than a quarter.</p>"]
+    blocks = [
+        (
+            f"<p>against {escape(results.rows[anchor]['label'])}; * = the curves share less than a "
+            f"quarter.</p>"
+        )
+    ]
     blocks += [table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics]
     return "".join(blocks)
 
 
 def _bits(results: Results) -> str:
     target = min(results.targets, key=lambda t: abs(t - 0.02))
-    charts = (f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips)
+    charts = (
+        f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips
+    )
     return f'<div class="grid2">{"".join(charts)}{"".join(_heatmaps(results))}</div>'
 
 
@@ -141,10 +175,17 @@ def _heatmaps(results: Results) -> list[str]:
     """Of each clip where the bits of its first file with windows went, at the lowest rate."""
     found = []
     for clip in results.clips:
-        runs = [run for points in results.runs[clip].values() for _, run in sorted(points.items()) if run]
+        runs = [
+            run
+            for points in results.runs[clip].values()
+            for _, run in sorted(points.items())
+            if run
+        ]
         if drawn := [run for run in runs if run.get("heatmap")]:
             text = f"{clip}, {drawn[0]['bpp']:.4f} bpp: bits and tokens of the windows of klt, mean over frames"
-            picture = f'<img src="data:image/webp;base64,{drawn[0]["heatmap"]}" alt="{escape(text)}">'
+            picture = (
+                f'<img src="data:image/webp;base64,{drawn[0]["heatmap"]}" alt="{escape(text)}">'
+            )
             found.append(f"<figure>{picture}<figcaption>{escape(text)}</figcaption></figure>")
     return found
 

@@ -1,4 +1,5 @@
-"""Line charts by matplotlib: SVG text for the page and for files, PNG for those who cannot show SVG."""
+"""Line charts by matplotlib: SVG text for the page and for files, PNG for those who cannot show
+SVG."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
 OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 _LONG_LABEL = 26  # does not fit into a third of the width
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "hollow": "D", "none": "o"}
-#: No date, and names of parts that depend on their content alone: the same points give the same text.
+#: No date, and names of parts that depend on their content alone: the same points give the same
+#: text.
 _SETTINGS = {
     "svg.hashsalt": "gvcodec",
     "svg.fonttype": "none",
@@ -53,7 +55,8 @@ _GROUP = "series "
 @dataclass(frozen=True)
 class Series:
     """One line: points (x, y), colour, dashes, and a marker "circle", "square", "diamond", "hollow"
-    (named beside its first point, not in the legend) or "none". `notes` are tooltips, one a point."""
+    (named beside its first point, not in the legend) or "none". `notes` are tooltips, one a
+    point."""
 
     key: str
     label: str
@@ -89,7 +92,9 @@ class Chart:
         with _settings():
             _drawn(self).savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         text = stream.getvalue()
-        text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg ") :], flags=re.DOTALL)
+        text = re.sub(
+            r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg ") :], flags=re.DOTALL
+        )
         head = f'<svg class="chart" role="img" aria-label="{escape(self.title)}"'
         text = re.sub(r'<svg |width="[\d.]+pt" |height="[\d.]+pt" ', "", text, count=3)
         text = re.sub(
@@ -109,7 +114,9 @@ class Chart:
         """At twice its nominal size."""
         stream = io.BytesIO()
         with _settings():
-            _drawn(self).savefig(stream, format="png", dpi=2 * _PER_INCH, metadata={"Software": None})
+            _drawn(self).savefig(
+                stream, format="png", dpi=2 * _PER_INCH, metadata={"Software": None}
+            )
         return stream.getvalue()
 
 

@@ -1,7 +1,8 @@
-"""Points read off published papers, drawn as labelled anchors: HEVC Class B, other machines and test scripts than ours.
+"""Points read off published papers, drawn as labelled anchors: HEVC Class B, other machines and
+test scripts than ours.
 
-They have axes of their own, apart from what was measured. Only under a profile (`eval.profiles`) and on its paper's own clips a
-paper's points stand beside the measured ones.
+They have axes of their own, apart from what was measured. Only under a profile (`eval.profiles`)
+and on its paper's own clips a paper's points stand beside the measured ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,10 +32,15 @@ def anchors(metric: str) -> dict[str, list[tuple[float, float]]]:
     return columns(PUBLISHED, metric)
 
 
-def columns(table: Mapping[str, Sequence[Point]], metric: str) -> dict[str, list[tuple[float, float]]]:
+def columns(
+    table: Mapping[str, Sequence[Point]], metric: str
+) -> dict[str, list[tuple[float, float]]]:
     """Name → [(bpp, value)] of one metric, names without a value left out."""
     column = {"lpips_alex": 1, "dists": 2}.get(metric)
     if column is None:
         return {}
-    found = {name: [(p[0], p[column]) for p in points if p[column] is not None] for name, points in table.items()}
+    found = {
+        name: [(p[0], p[column]) for p in points if p[column] is not None]
+        for name, points in table.items()
+    }
     return {name: points for name, points in found.items() if points}

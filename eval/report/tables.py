@@ -1,4 +1,5 @@
-"""Tables of the report: BD-rates with intervals, means at each rate, every point; as plain data, markdown and CSV."""
+"""Tables of the report: BD-rates with intervals, means at each rate, every point; as plain data,
+markdown and CSV."""
 
 from __future__ import annotations
 
@@ -16,14 +17,16 @@ from eval.report.data import HEADLINE_FRAMES, Results
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
 _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
-#: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and what painting costs.
+#: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and
+#: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
 MARKS = "† a loss of gvcodec's training or tuning; the other metrics are held out."
 
 
 @dataclass(frozen=True)
 class Overall:
-    """Mean BD-rate over the headline clips that have one, its bootstrap interval, and how many have one."""
+    """Mean BD-rate over the headline clips that have one, its bootstrap interval, and how many have
+    one."""
 
     percent: float | None
     interval: tuple[float, float] | None
@@ -46,7 +49,8 @@ def delta_text(delta: Delta) -> str:
 
 
 def anchors(results: Results) -> list[str]:
-    """Rows the others are compared with: x265 low delay, SVT-AV1 and VVenC random access where present."""
+    """Rows the others are compared with: x265 low delay, SVT-AV1 and VVenC random access where
+    present."""
     peers = [r for r, codec in results.rows.items() if codec["family"] != "gvcodec"]
     wanted = [r for r in ("x265-ld", "svtav1-ra", "vvenc-ra") if r in peers]
     return wanted or peers[:1] or list(results.rows)[:1]
@@ -90,21 +94,30 @@ def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str]
     for row, codec in results.rows.items():
         if row != anchor:
             deltas = clip_deltas(results, anchor, row, metric)
-            rows.append([codec["label"], *(delta_text(deltas[c]) if c in deltas else "–" for c in results.clips)])
+            rows.append(
+                [
+                    codec["label"],
+                    *(delta_text(deltas[c]) if c in deltas else "–" for c in results.clips),
+                ]
+            )
     return header, rows
 
 
 def common_clips(results: Results, target: float) -> list[str]:
     """Headline clips on which every row that reaches `target` on at least half of them does so."""
     reach = {
-        row: {c for c in results.headline if results.runs.get(c, {}).get(row, {}).get(target)} for row in results.rows
+        row: {c for c in results.headline if results.runs.get(c, {}).get(row, {}).get(target)}
+        for row in results.rows
     }
-    enough = [clips for clips in reach.values() if 2 * len(clips) >= len(results.headline) and clips]
+    enough = [
+        clips for clips in reach.values() if 2 * len(clips) >= len(results.headline) and clips
+    ]
     return [c for c in results.headline if enough and all(c in clips for clips in enough)]
 
 
 def means_table(results: Results, target: float) -> tuple[list[str], list[list[str]], list[str]]:
-    """(header, rows, clips averaged): every metric's mean at one rate, over the clips the codecs have in common."""
+    """(header, rows, clips averaged): every metric's mean at one rate, over the clips the codecs
+    have in common."""
     clips = common_clips(results, target)
     header = [f"≈ {target} bpp, {results.where}", "bpp", *(m.marked for m in results.metrics)]
     rows = []
@@ -114,7 +127,10 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
         if first is None:
             rows.append([codec["label"], "not reached", *("–" for _ in results.metrics)])
             continue
-        cells = [f"{p[1]:.{m.digits}f}" if p else "–" for p, m in zip(points, results.metrics, strict=True)]
+        cells = [
+            f"{p[1]:.{m.digits}f}" if p else "–"
+            for p, m in zip(points, results.metrics, strict=True)
+        ]
         rows.append([codec["label"], f"{first[0]:.4f}", *cells])
     return header, rows, clips
 
@@ -127,8 +143,8 @@ def _painted(results: Results) -> list[tuple[str, str]]:
 
 
 def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): BD-rate of what is painted against the loop frames of the same files, overall and on the clip that gains least. Empty
-    without both outputs."""
+    """(header, rows): BD-rate of what is painted against the loop frames of the same files, overall
+    and on the clip that gains least. Empty without both outputs."""
     metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
         f"BD-rate against own loop frames, {results.where}",
@@ -139,7 +155,9 @@ def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
         cells = [results.rows[row]["label"]]
         for metric in metrics:
             deltas = clip_deltas(results, plain, row, metric)
-            known = [deltas[c] for c in results.headline if c in deltas and deltas[c].percent is not None]
+            known = [
+                deltas[c] for c in results.headline if c in deltas and deltas[c].percent is not None
+            ]
             worst = max(known, key=lambda d: d.percent or 0.0, default=None)
             cells += [overall(results, deltas).text(), delta_text(worst) if worst else "–"]
         rows.append(cells)
@@ -154,8 +172,8 @@ PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
 def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """(header, rows): rendered against fidelity output of the same files, so at equal bytes; change
-    of the metrics it is judged by, and flicker of both in per cent of the source's own change, as far as
-    they were measured. Empty without both outputs."""
+    of the metrics it is judged by, and flicker of both in per cent of the source's own change, as
+    far as they were measured. Empty without both outputs."""
     judged = [m for m in results.metrics if m.name in PAINTING]
     steady = any(m.name == "flicker" for m in results.metrics)
     header = ["the same files, painted", "bpp", *(m.marked for m in judged)]
@@ -175,7 +193,8 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 
 def _painted_change(runs: list[Any], metric: Metric) -> str:
-    """From a file's fidelity to its rendered run: decibels, points, JOD, or per cent of a distance."""
+    """From a file's fidelity to its rendered run: decibels, points, JOD, or per cent of a
+    distance."""
     before, after = (run["metrics"].get(metric.name, {}).get("mean") for run in runs)
     if before is None or after is None:
         return "–"
@@ -187,7 +206,9 @@ def _painted_change(runs: list[Any], metric: Metric) -> str:
 def _unsteadiness(runs: list[Any], change: float | None) -> list[str]:
     """Flicker of a file's rendered and fidelity run in per cent of the source's own change."""
     values = [run["metrics"].get("flicker", {}).get("mean") for run in reversed(runs)]
-    return [f"{100 * value / change:.1f} %" if change and value is not None else "–" for value in values]
+    return [
+        f"{100 * value / change:.1f} %" if change and value is not None else "–" for value in values
+    ]
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -196,7 +217,8 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def notes(results: Results) -> list[str]:
-    """Sentences that stand with every table: what the clips are, how metrics are sampled, which presets."""
+    """Sentences that stand with every table: what the clips are, how metrics are sampled, which
+    presets."""
     run = results.all_runs()[0]
     headline = results.headline
     frames = sorted({results.clips[c]["frames"] for c in headline})
@@ -206,35 +228,60 @@ def notes(results: Results) -> list[str]:
         found.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
     if any(c["stand_in"] for c in results.clips.values()):
         name = next(c["set"] for c in results.clips.values() if c["stand_in"])
-        found.append(f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with published tables.")
-    if absent := [METRICS[name].label for name in HEADLINE if name not in {m.name for m in results.metrics}]:
+        found.append(
+            f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with "
+            f"published tables."
+        )
+    if absent := [
+        METRICS[name].label for name in HEADLINE if name not in {m.name for m in results.metrics}
+    ]:
         found.append(f"Not measured: {', '.join(absent)}.")
     if results.profile:
         shown = f"{results.profile.frames} frames" + (
-            f", one in {results.profile.step} taken as {results.profile.fps} a second" if results.profile.fps else ""
+            f", one in {results.profile.step} taken as {results.profile.fps} a second"
+            if results.profile.fps
+            else ""
         )
         found.append(
-            f"Conditions of profile {results.profile.name}: {shown}, low delay, BD-rates over all common rates."
+            f"Conditions of profile {results.profile.name}: {shown}, low delay, BD-rates over all "
+            f"common rates."
         )
     if sampled := looked_at(run["every"]):
         found.append(f"{sampled}; the same frames for every codec.")
-    keyints = sorted({codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"})
+    keyints = sorted(
+        {codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"}
+    )
     periods = ", ".join(map(str, keyints))
-    found.append("Only the first frame is intra." if keyints == [ENDLESS] else f"Intra period {periods} frames.")
+    found.append(
+        "Only the first frame is intra."
+        if keyints == [ENDLESS]
+        else f"Intra period {periods} frames."
+    )
     if any(codec["family"] == "gvcodec" for codec in results.rows.values()):
-        found.append("gvcodec's rate is its whole file; the peers' that of their elementary stream.")
+        found.append(
+            "gvcodec's rate is its whole file; the peers' that of their elementary stream."
+        )
     ours = [r for r in results.all_runs() if r["codec"]["output"] == "rendered"]
     if ours and not any(r["stream"].get("appearance_id") for r in ours):
-        found.append("These gvcodec streams carry no appearance layer: rendered is the same as fidelity.")
-    presets = {c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
+        found.append(
+            "These gvcodec streams carry no appearance layer: rendered is the same as fidelity."
+        )
+    presets = {
+        c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})
+    }
     if presets:
-        families = {c["family"]: c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})}
+        families = {
+            c["family"]: c["notes"]["preset"]
+            for c in results.rows.values()
+            if "preset" in c.get("notes", {})
+        }
         found.append("Presets: " + ", ".join(f"{f} {p}" for f, p in families.items()) + ".")
     return [*found, MARKS]
 
 
 def summary_markdown(results: Results) -> str:
-    """What the README shows of the headline: painted frames against the first two anchors, and the notes that it needs."""
+    """What the README shows of the headline: painted frames against the first two anchors, and the
+    notes that it needs."""
     wanted = ("Averages", "The ", "Presets", MARKS)
     short = " ".join(note for note in notes(results) if note.startswith(wanted))
     return f"{_headline_table(results, anchors(results)[:2], 'rendered')}\n\n{short} {_BRACKETS}"
@@ -258,28 +305,43 @@ def _headline_table(results: Results, against: list[str], output: str = "") -> s
 
 
 def results_markdown(results: Results) -> str:
-    """All tables of the report but those of single clips: overall BD-rates and the means at each rate, with what they mean."""
+    """All tables of the report but those of single clips: overall BD-rates and the means at each
+    rate, with what they mean."""
     parts = []
     for anchor in anchors(results):
-        parts += [f"**BD-rate against {results.rows[anchor]['label']}** (95 % bootstrap interval over clips):"]
+        parts += [
+            (
+                f"**BD-rate against {results.rows[anchor]['label']}** (95 % bootstrap interval over "
+                f"clips):"
+            )
+        ]
         parts += [markdown(*bd_table(results, anchor))]
     for target in results.targets:
         header, rows, clips = means_table(results, target)
         if clips:
-            parts += [f"**Means at about {target} bpp** ({len(clips)} clips that all listed codecs reach):"]
+            parts += [
+                (
+                    f"**Means at about {target} bpp** ({len(clips)} clips that all listed codecs "
+                    f"reach):"
+                )
+            ]
             parts += [markdown(header, [row for row in rows if row[1] != "not reached"])]
     header, rows = painting_table(results)
     if rows:
         parts += ["**What painting saves**:", markdown(*own_table(results))]
         parts += [
-            "**What painting does** (both outputs of the same files; flicker in per cent of the source's own change from frame to frame):"
+            (
+                "**What painting does** (both outputs of the same files; flicker in per cent of the "
+                "source's own change from frame to frame):"
+            )
         ]
         parts += [markdown(header, rows)]
     return "\n\n".join([*parts, " ".join(notes(results))])
 
 
 def points_csv(results: Results) -> str:
-    """Every measured point: clip, row, target, q, bytes, bpp, and mean, worst and 5th percentile of metrics."""
+    """Every measured point: clip, row, target, q, bytes, bpp, and mean, worst and 5th percentile of
+    metrics."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [f"{m.name}_{part}" for m in results.metrics for part in ("mean", "worst", "p5")]
@@ -310,9 +372,17 @@ def bd_csv(results: Results) -> str:
                 deltas = clip_deltas(results, anchor, row, metric)
                 for clip, delta in deltas.items():
                     percent = "no overlap" if delta.percent is None else round(delta.percent, 2)
-                    writer.writerow([anchor, row, metric.name, clip, percent, "", "", round(delta.overlap, 3)])
+                    writer.writerow(
+                        [anchor, row, metric.name, clip, percent, "", "", round(delta.overlap, 3)]
+                    )
                 total = overall(results, deltas)
                 interval = [round(v, 2) for v in total.interval] if total.interval else ["", ""]
-                mean = round(total.percent, 2) if total.percent is not None else "no overlap" if deltas else ""
+                mean = (
+                    round(total.percent, 2)
+                    if total.percent is not None
+                    else "no overlap"
+                    if deltas
+                    else ""
+                )
                 writer.writerow([anchor, row, metric.name, "overall", mean, *interval, ""])
     return out.getvalue()

@@ -1,5 +1,5 @@
-"""Hostile files through all commands, signals at random moments, many threads that read one video: what must end, what must
-be right, and what nobody may touch."""
+"""Hostile files through all commands, signals at random moments, many threads that read one video:
+what must end, what must be right, and what nobody may touch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def signals(mode: str, times: int = 50, seed: int = 1) -> dict[str, Any]:
     return found
 
 
-def _interrupt(words: list[str], moment: float, number: int, outputs: Path, found: dict[str, Any]) -> None:
+def _interrupt(
+    words: list[str], moment: float, number: int, outputs: Path, found: dict[str, Any]
+) -> None:
     """One command in a session of its own; temporary files are to go to `outputs` as well."""
     process = subprocess.Popen(
         [*_GVCODEC, *words],
@@ -114,7 +116,8 @@ def _session(leader: int) -> list[int]:
 
 
 def reads(base: str, painted: bool, count: int = 10_000, threads: int = 8) -> dict[str, Any]:
-    """So many random reads by threads that share a video, each compared with sequential decoding."""
+    """So many random reads by threads that share a video, each compared with sequential
+    decoding."""
     images = [image[:96, :160] for image in demo.frames(12)]
     options: dict[str, Any] = {"base": base, "tune": 0, "keyint": 4, "threads": 1, "q": 55}
     data = gvcodec.encode(images, frame_rate=24, **options)
@@ -168,7 +171,13 @@ def _placed(word: str, places: dict[str, Path]) -> str:
 
 
 def _all_reads() -> dict[str, Any]:
-    return {"rows": [reads(base, painted) for base in ("av1", "hevc", "vvc", "klt") for painted in (False, True)]}
+    return {
+        "rows": [
+            reads(base, painted)
+            for base in ("av1", "hevc", "vvc", "klt")
+            for painted in (False, True)
+        ]
+    }
 
 
 def _all_signals() -> dict[str, Any]:
@@ -198,8 +207,11 @@ def lines(found: dict[str, dict[str, Any]]) -> list[str]:
         )
     for row in found.get("signals", {}).get("rows", []):
         told.append(
-            f"{row['mode']}: {row['tried']} signals at random moments, longest {row['longest']:.2f} s to its end, "
-            f"{row['leftovers']} files and {row['processes']} processes left, {row['hangs']} hangs, "
-            f"{row['codes']} wrong exit codes ({row['ended before']} had ended before); load {row['load']} at most."
+            f"{row['mode']}: {row['tried']} signals at random moments, longest "
+            f"{row['longest']:.2f} s to its end, "
+            f"{row['leftovers']} files and {row['processes']} processes left, {row['hangs']} "
+            f"hangs, "
+            f"{row['codes']} wrong exit codes ({row['ended before']} had ended before); load "
+            f"{row['load']} at most."
         )
     return told

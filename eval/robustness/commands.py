@@ -1,7 +1,8 @@
 """The whole command line against hostile files: what ends badly, what is left, what is opened.
 
-`tried` gives the files to a process (`worker`) that runs every command with each of them, under strace where that is
-installed; a process that dies or hangs is a finding, and another one goes on behind it.
+`tried` gives the files to a process (`worker`) that runs every command with each of them, under
+strace where that is installed; a process that dies or hangs is a finding, and another one goes on
+behind it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ LIMIT = 128 << 20
 _ROOT = Path(__file__).parents[2]
 _TRACE = ["strace", "-f", "-qq", "-e", "trace=network,open,openat"]
 #: Where programs and libraries live, and what the system tells about itself.
-_OURS = (*{sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), str(_ROOT)}, "/usr/lib", "/lib", "/proc", "/sys")
+_OURS = (
+    *{sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), str(_ROOT)},
+    "/usr/lib",
+    "/lib",
+    "/proc",
+    "/sys",
+)
 #: Commands that give what they could save, with an exit code that says so.
 _SAVES = ("--ignore-errors", "repair")
 #: The first file is a good one: what it makes a process open is no finding.
@@ -44,15 +51,20 @@ def inputs(count: int, seed: int = 1) -> dict[str, bytes]:
     found = hostile.openers() | hostile.bombs(seed)
     for name, data in streams().items():
         every = list(trials.inputs(data, count, seed))
-        chosen = np.random.default_rng(seed).choice(len(every), min(count, len(every)), replace=False)
+        chosen = np.random.default_rng(seed).choice(
+            len(every), min(count, len(every)), replace=False
+        )
         for number in sorted(chosen):
             kind = "damage" if every[number].kind in mutations.DAMAGE else "made up"
             found[f"{name} {kind} {number}"] = every[number].data
     return found
 
 
-def tried(files: Mapping[str, bytes], limit: int = LIMIT, patience: float = 120.0) -> dict[str, Any]:
-    """Rows of `worker` about all files, and what was opened: `crashes`, `hangs`, `sockets`, `foreign`."""
+def tried(
+    files: Mapping[str, bytes], limit: int = LIMIT, patience: float = 120.0
+) -> dict[str, Any]:
+    """Rows of `worker` about all files, and what was opened: `crashes`, `hangs`, `sockets`,
+    `foreign`."""
     found: dict[str, Any] = {"rows": [], "crashes": [], "hangs": [], "sockets": [], "foreign": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -77,8 +89,12 @@ def tried(files: Mapping[str, bytes], limit: int = LIMIT, patience: float = 120.
 def summary(found: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
     """Counts of what went wrong, and a line for each."""
     rows = [row for row in found["rows"] if _FIRST not in row["input"]]
-    wrong: dict[str, list[str]] = {name: found[name] for name in ("crashes", "hangs", "sockets", "foreign")}
-    named = [(f"{row['input']}, {row['command']}: {row['code']} {row['said']}", row) for row in rows]
+    wrong: dict[str, list[str]] = {
+        name: found[name] for name in ("crashes", "hangs", "sockets", "foreign")
+    }
+    named = [
+        (f"{row['input']}, {row['command']}: {row['code']} {row['said']}", row) for row in rows
+    ]
     wrong["tracebacks"] = [
         line for line, row in named if isinstance(row["code"], str) or "Traceback" in row["said"]
     ]
@@ -100,12 +116,18 @@ def summary(found: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The summary in words."""
-    opened = f"{found['sockets']} sockets, {found['foreign']} foreign files" if found["traced"] else "not traced"
+    opened = (
+        f"{found['sockets']} sockets, {found['foreign']} foreign files"
+        if found["traced"]
+        else "not traced"
+    )
     return [
-        f"{found['files']} hostile files through {len(worker.COMMANDS)} commands each: {found['tried']} tried, "
+        f"{found['files']} hostile files through {len(worker.COMMANDS)} commands each: "
+        f"{found['tried']} tried, "
         + ", ".join(f"{found[name]} {name}" for name in ("crashes", "hangs", "tracebacks"))
         + f", {found['silent']} silent changes, {found['leftovers']} leftovers, {opened}; "
-        f"longest {found['longest']:.1f} s, peak memory {found['peak_bytes'] >> 20} MiB beside the program "
+        f"longest {found['longest']:.1f} s, peak memory {found['peak_bytes'] >> 20} MiB beside "
+        f"the program "
         f"(limit {found['limit'] >> 20} MiB)."
     ]
 
@@ -154,7 +176,8 @@ def _ends(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _changed(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Damaged streams that pass with other samples, and streams that `verify` passes and `decode` refuses."""
+    """Damaged streams that pass with other samples, and streams that `verify` passes and `decode`
+    refuses."""
     decode, _, _, verify = (" ".join(words) for words in worker.COMMANDS[:4])
     outcomes = {(row["input"], row["command"]): row for row in rows}
     for (name, command), row in outcomes.items():
@@ -166,7 +189,11 @@ def _changed(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _half_made(row: dict[str, Any]) -> bool:
-    return row["output"] is not None and row["code"] != 0 and not any(word in row["command"] for word in _SAVES)
+    return (
+        row["output"] is not None
+        and row["code"] != 0
+        and not any(word in row["command"] for word in _SAVES)
+    )
 
 
 def _looked_at(folder: Path) -> tuple[list[str], list[str]]:

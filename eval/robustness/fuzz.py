@@ -1,5 +1,5 @@
-"""Runs the fuzz targets of the repository for a while: parts of the core (libFuzzer, sanitizers), parts of streams and
-whole ones (atheris)."""
+"""Runs the fuzz targets of the repository for a while: parts of the core (libFuzzer, sanitizers),
+parts of streams and whole ones (atheris)."""
 
 from __future__ import annotations
 
@@ -22,26 +22,46 @@ _NATIVE = {
     "streams": "stream coder, two back-ends",
     "painter": "painter",
 }
-_PARTS = ("header", "timing", "metadata", "tracks", "tuned", "summary", "standard", "tokens", "varint")
+_PARTS = (
+    "header",
+    "timing",
+    "metadata",
+    "tracks",
+    "tuned",
+    "summary",
+    "standard",
+    "tokens",
+    "varint",
+)
 _PROGRAMS = _ROOT / "tests" / "fuzz"
 _TARGETS = {
     **{
-        name: ([str(_ROOT / "build" / "fuzz" / f"{name}_fuzz")], f"{what}, libFuzzer, ASan and UBSan")
+        name: (
+            [str(_ROOT / "build" / "fuzz" / f"{name}_fuzz")],
+            f"{what}, libFuzzer, ASan and UBSan",
+        )
         for name, what in _NATIVE.items()
     },
     **{
         name: ([sys.executable, str(_PROGRAMS / "parts_fuzz.py"), name], f"{name}, atheris")
         for name in _PARTS
     },
-    "stream": ([sys.executable, str(_PROGRAMS / "stream_fuzz.py")], "whole streams, sealed, atheris"),
+    "stream": (
+        [sys.executable, str(_PROGRAMS / "stream_fuzz.py")],
+        "whole streams, sealed, atheris",
+    ),
 }
 TARGETS = tuple(_TARGETS)
-_BUILD = "cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DGVCODEC_FUZZ=ON && cmake --build build/fuzz"
+_BUILD = (
+    "cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ "
+    "-DCMAKE_BUILD_TYPE=None -DGVCODEC_FUZZ=ON && cmake --build build/fuzz"
+)
 _TIMEOUT, _MEGABYTES = 20, 2048
 
 
 def run(name: str, seconds: int) -> dict[str, Any]:
-    """Executions, coverage, findings and peak memory of one target. What it finds goes to `tests/faulty` by hand, with a name."""
+    """Executions, coverage, findings and peak memory of one target. What it finds goes to
+    `tests/faulty` by hand, with a name."""
     command, what = _TARGETS[name]
     if name in _NATIVE and not Path(command[0]).exists():
         raise EvalError(f"{command[0]} is not built: {_BUILD}")
@@ -51,9 +71,20 @@ def run(name: str, seconds: int) -> dict[str, Any]:
         corpus = Path(folder) / "corpus"
         shutil.copytree(_ROOT / "tests" / "fuzz" / name, corpus)
         began = time.monotonic()
-        limits = [f"-max_total_time={seconds}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MEGABYTES}", "-max_len=6000"]
+        limits = [
+            f"-max_total_time={seconds}",
+            f"-timeout={_TIMEOUT}",
+            f"-rss_limit_mb={_MEGABYTES}",
+            "-max_len=6000",
+        ]
         options = [*limits, f"-artifact_prefix={folder}/", "-print_final_stats=1"]
-        done = subprocess.run([*command, str(corpus), *options], capture_output=True, text=True, check=False, cwd=_ROOT)
+        done = subprocess.run(
+            [*command, str(corpus), *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=_ROOT,
+        )
         return summary(what, done.stderr, time.monotonic() - began)
 
 
@@ -73,7 +104,9 @@ def summary(what: str, log: str, seconds: float) -> dict[str, Any]:
         "hangs": len(re.findall(r"libFuzzer: timeout", log)),
         "crashes": len(
             re.findall(
-                r"SUMMARY: \w*Sanitizer|libFuzzer: (?:deadly|fuzz target exited|out-of-memory)|Uncaught Python", log
+                r"SUMMARY: \w*Sanitizer|libFuzzer: (?:deadly|fuzz target "
+                r"exited|out-of-memory)|Uncaught Python",
+                log,
             )
         ),
     }

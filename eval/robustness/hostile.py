@@ -1,4 +1,5 @@
-"""Streams that are right by every checksum and made to hurt: heads of `tracks` that open files and sockets, and bombs."""
+"""Streams that are right by every checksum and made to hurt: heads of `tracks` that open files and
+sockets, and bombs."""
 
 from __future__ import annotations
 
@@ -61,7 +62,10 @@ def counting_head() -> bytes:
     return bytes(head)
 
 
-SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 239.1.2.3\r\nt=0 0\r\nm=audio 40004 RTP/AVP 0\r\n"
+SDP = (
+    b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 239.1.2.3\r\n"
+    b"t=0 0\r\nm=audio 40004 RTP/AVP 0\r\n"
+)
 HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nforeign.wav\n#EXT-X-ENDLIST\n"
 HEADS: dict[str, Callable[[], bytes]] = {
     "sdp": lambda: SDP,

@@ -1,4 +1,5 @@
-"""Heavy load through the command line: an hour of video, eight encoders side by side, encoders that are killed."""
+"""Heavy load through the command line: an hour of video, eight encoders side by side, encoders that
+are killed."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ _SETTINGS = ["--base", "klt", "--tune", "off", "--threads", "1", "--base-q", "40
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of a process in MiB: when a tenth of the work was done, the median, and the highest after that."""
+    """Resident memory of a process in MiB: when a tenth of the work was done, the median, and the
+    highest after that."""
 
     frames: int
     early: float
@@ -43,9 +45,12 @@ def y4m(frames: int) -> Iterator[bytes]:
 
 
 def long_video(folder: Path, frames: int = HOUR) -> tuple[Memory, Memory, int]:
-    """Encode so many frames from a pipe and decode them to one: memory of both, size of the stream."""
+    """Encode so many frames from a pipe and decode them to one: memory of both, size of the
+    stream."""
     stream = folder / "long.bin"
-    encoder = subprocess.Popen([*_GVCODEC, "encode", "-", str(stream), *_SETTINGS], stdin=subprocess.PIPE)
+    encoder = subprocess.Popen(
+        [*_GVCODEC, "encode", "-", str(stream), *_SETTINGS], stdin=subprocess.PIPE
+    )
     assert encoder.stdin is not None
     feeder = threading.Thread(target=_feed, args=(encoder.stdin, y4m(frames)))
     feeder.start()
@@ -53,7 +58,9 @@ def long_video(folder: Path, frames: int = HOUR) -> tuple[Memory, Memory, int]:
     feeder.join()
     with open(stream, "rb") as source:
         decoder = subprocess.Popen(
-            [*_GVCODEC, "decode", "-", "-", "--fidelity", "--threads", "1"], stdin=source, stdout=subprocess.DEVNULL
+            [*_GVCODEC, "decode", "-", "-", "--fidelity", "--threads", "1"],
+            stdin=source,
+            stdout=subprocess.DEVNULL,
         )
         decoding = _watched(decoder, frames)
     return encoding, decoding, stream.stat().st_size
@@ -66,7 +73,8 @@ def side_by_side(folder: Path, count: int) -> int:
 
     def started(name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*_GVCODEC, "encode", str(source), str(folder / name), *_SETTINGS], stderr=subprocess.DEVNULL
+            [*_GVCODEC, "encode", str(source), str(folder / name), *_SETTINGS],
+            stderr=subprocess.DEVNULL,
         )
 
     if started("alone.bin").wait() != 0:
@@ -74,12 +82,15 @@ def side_by_side(folder: Path, count: int) -> int:
     together = [started(f"{number}.bin") for number in range(count)]
     ended = [process.wait() for process in together]
     alone = (folder / "alone.bin").read_bytes()
-    return sum(not code and (folder / f"{n}.bin").read_bytes() == alone for n, code in enumerate(ended))
+    return sum(
+        not code and (folder / f"{n}.bin").read_bytes() == alone for n, code in enumerate(ended)
+    )
 
 
 @dataclass
 class Kills:
-    """What 100 kills left: outputs that were absent, complete, or broken; resumed encodes that were not the same stream."""
+    """What 100 kills left: outputs that were absent, complete, or broken; resumed encodes that were
+    not the same stream."""
 
     tried: int = 0
     absent: int = 0
@@ -94,7 +105,16 @@ def killed(folder: Path, times: int = 100, seed: int = 1) -> Kills:
     """Kill an encoder at random moments, look at the output, go on with `--resume`."""
     source, output = folder / "killed.y4m", folder / "killed.bin"
     source.write_bytes(b"".join(y4m(400)))
-    command = [*_GVCODEC, "encode", str(source), str(output), *_SETTINGS, "--keyint", "25", "--resume"]
+    command = [
+        *_GVCODEC,
+        "encode",
+        str(source),
+        str(output),
+        *_SETTINGS,
+        "--keyint",
+        "25",
+        "--resume",
+    ]
     began = time.monotonic()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     whole_time, whole = time.monotonic() - began, output.read_bytes()
@@ -128,7 +148,12 @@ def killed(folder: Path, times: int = 100, seed: int = 1) -> Kills:
 def _hour() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         encoding, decoding, size = long_video(Path(name))
-    return {"frames": HOUR, "encoding": asdict(encoding), "decoding": asdict(decoding), "stream_bytes": size}
+    return {
+        "frames": HOUR,
+        "encoding": asdict(encoding),
+        "decoding": asdict(decoding),
+        "stream_bytes": size,
+    }
 
 
 def _beside() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Damaged and made-up variants of a stream: `(kind, what was done, bytes)`.
 
-Damage is what happens to files: bits flip, bytes are overwritten, vanish or come in between, the end is missing. Made-up streams are
-right by all checksums and wrong by what they say: header fields at their extremes, wrong sizes, strange payloads and orders.
+Damage is what happens to files: bits flip, bytes are overwritten, vanish or come in between, the
+end is missing. Made-up streams are right by all checksums and wrong by what they say: header fields
+at their extremes, wrong sizes, strange payloads and orders.
 """
 
 from __future__ import annotations
@@ -23,7 +24,24 @@ DAMAGE = ("truncated", "bit flipped", "bytes overwritten", "bytes removed", "byt
 MADE_UP = ("header field at its extreme", "packet size wrong", "payload made up", "packets moved")
 
 #: Values of a variable-length field: around every bound that the format has.
-EXTREMES = (0, 1, 2, 15, 16, 63, 64, 255, 16383, 16384, 16385, 1 << 26, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1)
+EXTREMES = (
+    0,
+    1,
+    2,
+    15,
+    16,
+    63,
+    64,
+    255,
+    16383,
+    16384,
+    16385,
+    1 << 26,
+    (1 << 31) - 1,
+    1 << 31,
+    1 << 40,
+    (1 << 63) - 1,
+)
 _BYTES = (*range(10), 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 254, 255)
 _BESIDE = (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
 _FIELDS = ("width", "height", "rate_num", "rate_den", "tick_num", "tick_den", "pts")
@@ -54,13 +72,18 @@ def damages(data: bytes, count: int, seed: int) -> Iterator[Mutation]:
             continue
         at, size = int(rng.integers(len(data))), int(rng.integers(1, 64))
         noise = rng.bytes(size)
-        yield Mutation("bytes overwritten", f"{size} at {at}", data[:at] + noise[: len(data) - at] + data[at + size :])
+        yield Mutation(
+            "bytes overwritten",
+            f"{size} at {at}",
+            data[:at] + noise[: len(data) - at] + data[at + size :],
+        )
         yield Mutation("bytes removed", f"{size} at {at}", data[:at] + data[at + size :])
         yield Mutation("bytes inserted", f"{size} at {at}", data[:at] + noise + data[at:])
 
 
 def made_up(data: bytes, seed: int) -> Iterator[Mutation]:
-    """Every header field at its extremes, every packet with wrong sizes and strange payloads, packets in another order."""
+    """Every header field at its extremes, every packet with wrong sizes and strange payloads,
+    packets in another order."""
     yield from _headers(data)
     yield from _sizes(data)
     yield from _payloads(data, seed)
@@ -76,33 +99,57 @@ def _headers(data: bytes) -> Iterator[Mutation]:
             changed[number] = encode_var(value) if wide else bytes([value])
             name = _FIELDS[number - 1] if 0 < number < 8 else f"field {number}"
             yield Mutation(
-                "header field at its extreme", f"{name} {value}", header_of(b"".join(changed)) + b"".join(packets)
+                "header field at its extreme",
+                f"{name} {value}",
+                header_of(b"".join(changed)) + b"".join(packets),
             )
     body = b"".join(fields)
     for size in (0, 1, len(body) - 1, len(body) + 1, 256, 257, 1 << 30, (1 << 63) - 1):
-        yield Mutation("header field at its extreme", f"size {size}", header_of(body, size) + b"".join(packets))
+        yield Mutation(
+            "header field at its extreme", f"size {size}", header_of(body, size) + b"".join(packets)
+        )
     for version in ((0, 0), (0, 1), (0, 3), (1, 2), (255, 255)):
         yield Mutation(
-            "header field at its extreme", f"version {version}", header_of(body, version=version) + b"".join(packets)
+            "header field at its extreme",
+            f"version {version}",
+            header_of(body, version=version) + b"".join(packets),
         )
 
 
 def _sizes(data: bytes) -> Iterator[Mutation]:
-    """Each packet with another size in its head; checksum of the packet as it was, and right for the bytes it then covers."""
+    """Each packet with another size in its head; checksum of the packet as it was, and right for
+    the bytes it then covers."""
     header, packets = _parts(data)
     for number, packet in enumerate(packets):
         length = next(n for n, byte in enumerate(packet) if byte < 0x80) + 1
         head = int.from_bytes(packet[:1], "little") & 3
         size = len(packet) - length - (head == 3) - 2
-        for wrong in {0, 1, size - 1, size + 1, 2 * size, 4096, 1 << 20, 1 << 26, (1 << 26) + 1, 1 << 60}:
+        for wrong in {
+            0,
+            1,
+            size - 1,
+            size + 1,
+            2 * size,
+            4096,
+            1 << 20,
+            1 << 26,
+            (1 << 26) + 1,
+            1 << 60,
+        }:
             if wrong < 0 or wrong == size:
                 continue
             before, after = header + b"".join(packets[:number]), b"".join(packets[number + 1 :])
             claimed = encode_var(wrong << 2 | head) + packet[length:]
-            yield Mutation("packet size wrong", f"packet {number}: {wrong}", before + claimed + after)
-            covered = (claimed[:-2] + after)[: len(encode_var(wrong << 2)) + (head == 3) + min(wrong, 1 << 16)]
+            yield Mutation(
+                "packet size wrong", f"packet {number}: {wrong}", before + claimed + after
+            )
+            covered = (claimed[:-2] + after)[
+                : len(encode_var(wrong << 2)) + (head == 3) + min(wrong, 1 << 16)
+            ]
             sealed = covered + binascii.crc_hqx(covered, 0xFFFF).to_bytes(2, "little")
-            yield Mutation("packet size wrong", f"packet {number}: {wrong}, sealed", before + sealed + after)
+            yield Mutation(
+                "packet size wrong", f"packet {number}: {wrong}, sealed", before + sealed + after
+            )
     over = encode_var((1 << 63) - 1) + b"\xff" * MAX_BYTES
     yield Mutation("packet size wrong", "endless number", header + over)
 
@@ -117,15 +164,21 @@ def _payloads(data: bytes, seed: int) -> Iterator[Mutation]:
             noisy[int(rng.integers(len(noisy)))] = int(rng.integers(256))
         half = payload[: len(payload) // 2]
         for what, other in (
-            ("empty", b""), ("zeros", bytes(len(payload))), ("ones", b"\xff" * len(payload)), ("half", half),
-            ("double", payload * 2), ("noise", rng.bytes(len(payload) or 9)), ("three bytes changed", bytes(noisy)),
+            ("empty", b""), ("zeros", bytes(len(payload))),
+            ("ones", b"\xff" * len(payload)), ("half", half),
+            ("double", payload * 2), ("noise", rng.bytes(len(payload) or 9)),
+            ("three bytes changed", bytes(noisy)),
         ):  # fmt: skip
             changed = [*packets[:number], Packet(packet.kind, other), *packets[number + 1 :]]
-            yield Mutation("payload made up", f"packet {number}: {what}", sealed_stream(data, changed))
+            yield Mutation(
+                "payload made up", f"packet {number}: {what}", sealed_stream(data, changed)
+            )
         for kind in Kind:
             if kind not in (packet.kind, Kind.UNKNOWN, Kind.INDEX, Kind.END, Kind.GOP):
                 changed = [*packets[:number], Packet(kind, payload), *packets[number + 1 :]]
-                yield Mutation("payload made up", f"packet {number}: {kind.name}", sealed_stream(data, changed))
+                yield Mutation(
+                    "payload made up", f"packet {number}: {kind.name}", sealed_stream(data, changed)
+                )
         other_place = int(rng.integers(len(packets)))
         moved = packets[:number] + packets[number + 1 :]
         for what, changed in (
@@ -133,12 +186,23 @@ def _payloads(data: bytes, seed: int) -> Iterator[Mutation]:
             ("twice", [*packets[:number], packet, *packets[number:]]),
             (f"moved to {other_place}", [*moved[:other_place], packet, *moved[other_place:]]),
         ):
-            yield Mutation("packets moved", f"packet {number}: {what}", sealed_stream(data, changed))
+            yield Mutation(
+                "packets moved", f"packet {number}: {what}", sealed_stream(data, changed)
+            )
     for late in ((1 << 62) - 1, -(1 << 62), 1 << 50):
         timing = encode_var(0) + encode_var(late << 1 if late >= 0 else ~(late << 1))
-        for payload in (timing, timing * 4, timing * 20000, encode_var(0) * 2 + encode_var(1 << 40) + timing[1:]):
+        for payload in (
+            timing,
+            timing * 4,
+            timing * 20000,
+            encode_var(0) * 2 + encode_var(1 << 40) + timing[1:],
+        ):
             changed = [Packet(Kind.TIMING, payload), *packets]
-            yield Mutation("payload made up", f"timing {late}, {len(payload)} bytes", sealed_stream(data, changed))
+            yield Mutation(
+                "payload made up",
+                f"timing {late}, {len(payload)} bytes",
+                sealed_stream(data, changed),
+            )
 
 
 def sealed_stream(data: bytes, packets: list[Packet]) -> bytes:

@@ -1,4 +1,5 @@
-"""Small streams that hold one of everything, to be damaged: the golden ones, and one with sound, tunes and odd timestamps."""
+"""Small streams that hold one of everything, to be damaged: the golden ones, and one with sound,
+tunes and odd timestamps."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ _GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 
 def streams() -> dict[str, bytes]:
     """Name and bytes of each."""
-    return {path.stem: _renewed(path.read_bytes()) for path in sorted(_GOLDEN.glob("*.bin"))} | {"rich": rich()}
+    return {path.stem: _renewed(path.read_bytes()) for path in sorted(_GOLDEN.glob("*.bin"))} | {
+        "rich": rich()
+    }
 
 
 def _renewed(data: bytes) -> bytes:
@@ -37,7 +40,10 @@ def _renewed(data: bytes) -> bytes:
 def rich() -> bytes:
     """Nine frames of 40×24 in three GOPs of klt with sound, two tunes and a frame that is late."""
     fmt = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
-    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base_q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1))
+    encoder = gvcodec.Encoder(
+        fmt,
+        gvcodec.EncoderConfig(base_q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1),
+    )
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     tracks = sound()

@@ -1,4 +1,5 @@
-"""Runs the parts of the robustness evaluation, keeps each result as JSON, and makes the table out of those."""
+"""Runs the parts of the robustness evaluation, keeps each result as JSON, and makes the table out
+of those."""
 
 from __future__ import annotations
 
@@ -16,12 +17,18 @@ from eval.tools import write_json
 PARTS = ("trials", "fuzz", "load", "attacks")
 
 
-def measure(folder: Path, parts: list[str], flips: int, fuzz_seconds: int, say: Callable[[str], None]) -> list[str]:
+def measure(
+    folder: Path, parts: list[str], flips: int, fuzz_seconds: int, say: Callable[[str], None]
+) -> list[str]:
     """Measure what is not in `folder` yet; lines about everything that went wrong."""
     if "trials" in parts:
         inputs = streams()
         for name, data in inputs.items():
-            _once(folder / f"trials-{name}.json", say, lambda n=name, d=data: _trial(n, d, flips // len(inputs)))
+            _once(
+                folder / f"trials-{name}.json",
+                say,
+                lambda n=name, d=data: _trial(n, d, flips // len(inputs)),
+            )
     if "fuzz" in parts:
         for name in fuzz.TARGETS:
             _once(folder / f"fuzz-{name}.json", say, lambda n=name: fuzz.run(n, fuzz_seconds))
@@ -32,18 +39,29 @@ def measure(folder: Path, parts: list[str], flips: int, fuzz_seconds: int, say: 
         for name, part in attacks.PARTS.items():
             _once(folder / f"attacks-{name}.json", say, part)
     findings = [
-        line for part in _found(folder, "trials") for tally in part["tallies"].values() for line in tally["findings"]
+        line
+        for part in _found(folder, "trials")
+        for tally in part["tallies"].values()
+        for line in tally["findings"]
     ]
-    return findings + [line for part in _found(folder, "attacks") for line in part.get("findings", [])]
+    return findings + [
+        line for part in _found(folder, "attacks") for line in part.get("findings", [])
+    ]
 
 
 def to_markdown(folder: Path) -> str:
     """The tables of all that was measured."""
     found = [_trials_table(_found(folder, "trials"), _found(folder, "fuzz"))]
-    loads = {path.stem.removeprefix("load-"): json.loads(path.read_text()) for path in folder.glob("load-*.json")}
+    loads = {
+        path.stem.removeprefix("load-"): json.loads(path.read_text())
+        for path in folder.glob("load-*.json")
+    }
     if loads:
         found.append("\n".join(f"* {line}" for line in _load_lines(loads)))
-    attacked = {path.stem.removeprefix("attacks-"): json.loads(path.read_text()) for path in folder.glob("attacks-*.json")}
+    attacked = {
+        path.stem.removeprefix("attacks-"): json.loads(path.read_text())
+        for path in folder.glob("attacks-*.json")
+    }
     if attacked:
         found.append("\n".join(f"* {line}" for line in attacks.lines(attacked)))
     return "\n\n".join(found)
@@ -57,7 +75,10 @@ def _once(path: Path, say: Callable[[str], None], make: Callable[[], dict[str, A
 
 def _trial(name: str, data: bytes, flips: int) -> dict[str, Any]:
     tallies, peak = trials.run(name, data, flips)
-    found = {kind: {"outcomes": dict(tally.outcomes), "findings": tally.findings} for kind, tally in tallies.items()}
+    found = {
+        kind: {"outcomes": dict(tally.outcomes), "findings": tally.findings}
+        for kind, tally in tallies.items()
+    }
     return {"stream": name, "bytes": len(data), "peak_bytes": peak, "tallies": found}
 
 
@@ -80,7 +101,9 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
     rows, total = [], Counter[str]()
     peak = max((part["peak_bytes"] for part in parts), default=0)
     for kind in (*mutations.DAMAGE, *mutations.MADE_UP):
-        outcomes = sum((Counter(part["tallies"][kind]["outcomes"]) for part in parts), Counter[str]())
+        outcomes = sum(
+            (Counter(part["tallies"][kind]["outcomes"]) for part in parts), Counter[str]()
+        )
         total += outcomes
         rows.append(_row(kind, outcomes, peak))
     rows.append(_row("**all**", total, peak))
@@ -88,20 +111,36 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
         mebibytes = f"{part['peak_bytes'] >> 20} MiB"
         tried = f"{part['what']}, {part['seconds']} s"
         rows.append(
-            [tried, _number(part["inputs"]), "", "", "", str(part["crashes"]), str(part["hangs"]), "", mebibytes]
+            [
+                tried,
+                _number(part["inputs"]),
+                "",
+                "",
+                "",
+                str(part["crashes"]),
+                str(part["hangs"]),
+                "",
+                mebibytes,
+            ]
         )
     names = ", ".join(f"{part['stream']} ({part['bytes']} bytes)" for part in parts)
     note = (
-        f"Streams of 9 or 10 small frames: {names}. Every input is decoded twice, strictly and with `--ignore-errors`. Refused: a "
-        "typed error. Concealed: what is missing or doubtful was reported, all other frames are right. Whole: all frames are right (the "
-        "change did not matter to them). Silent corruption: a wrong frame that nothing was said about; for streams made up with "
+        f"Streams of 9 or 10 small frames: {names}. Every input is decoded twice, strictly and "
+        f"with `--ignore-errors`. Refused: a "
+        "typed error. Concealed: what is missing or doubtful was reported, all other frames are "
+        "right. Whole: all frames are right (the "
+        "change did not matter to them). Silent corruption: a wrong frame that nothing was said "
+        "about; for streams made up with "
         "right checksums strict decoding answers for that with the loop hash."
     )
     return markdown(header, rows) + "\n\n" + note
 
 
 def _row(kind: str, outcomes: Counter[str], peak: int) -> list[str]:
-    columns = [_number(outcomes[name]) for name in ("refused", "concealed", "whole", "crash", "hang", "silent")]
+    columns = [
+        _number(outcomes[name])
+        for name in ("refused", "concealed", "whole", "crash", "hang", "silent")
+    ]
     return [kind, _number(outcomes.total() // 2), *columns, f"{peak >> 20} MiB"]
 
 
@@ -113,21 +152,26 @@ def _load_lines(found: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     if hour := found.get("hour"):
         sides = "; ".join(
-            f"{side} {memory['early']:.0f} MiB after a tenth, {memory['highest']:.0f} MiB at most after that"
+            f"{side} {memory['early']:.0f} MiB after a tenth, {memory['highest']:.0f} MiB at most "
+            f"after that"
             for side, memory in (("encoder", hour["encoding"]), ("decoder", hour["decoding"]))
         )
         minutes = hour["frames"] / load.RATE / 60
         lines.append(
-            f"{minutes:.0f} minutes of video ({hour['frames']} frames of {load.WIDTH}×{load.HEIGHT}, klt) through pipes: {sides}."
+            f"{minutes:.0f} minutes of video ({hour['frames']} frames of "
+            f"{load.WIDTH}×{load.HEIGHT}, klt) through pipes: {sides}."
         )
     if beside := found.get("beside"):
         lines.append(
-            f"{beside['encoders']} encoders at once: {beside['same']} of {beside['encoders']} streams as of one alone."
+            f"{beside['encoders']} encoders at once: {beside['same']} of {beside['encoders']} "
+            f"streams as of one alone."
         )
     if kills := found.get("kills"):
         lines.append(
-            f"`kill -9` at {kills['tried']} random moments: output absent {kills['absent']}, complete {kills['complete']}, "
+            f"`kill -9` at {kills['tried']} random moments: output absent {kills['absent']}, "
+            f"complete {kills['complete']}, "
             f"broken {kills['broken']}; {kills['resumed']} of the absent ones were resumed with "
-            f"{kills['frames_kept'] / max(1, kills['resumed']):.0f} frames already coded on average, {kills['different']} ended in other bytes."
+            f"{kills['frames_kept'] / max(1, kills['resumed']):.0f} frames already coded on "
+            f"average, {kills['different']} ended in other bytes."
         )
     return lines

@@ -1,8 +1,10 @@
-"""Decodes mutations of streams, strictly and with `--ignore-errors`, in a process that a watchdog looks after.
+"""Decodes mutations of streams, strictly and with `--ignore-errors`, in a process that a watchdog
+looks after.
 
-Each trial ends in one of `OUTCOMES`. Strict decoding has to give the frames of the original or a typed error. Decoding
-despite damage may give other frames only where it says so: a frame that differs unreported is silent corruption. That cannot be
-asked of streams that are made up with right checksums: there the loop hash speaks for strict decoding only.
+Each trial ends in one of `OUTCOMES`. Strict decoding has to give the frames of the original or a
+typed error. Decoding despite damage may give other frames only where it says so: a frame that
+differs unreported is silent corruption. That cannot be asked of streams that are made up with right
+checksums: there the loop hash speaks for strict decoding only.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
 
 OUTCOMES = ("whole", "refused", "concealed", "silent", "crash", "hang")
-#: Seconds for one small stream. A picture as large as the header may claim takes longer, but is refused by `MAX_PIXELS`.
+#: Seconds for one small stream. A picture as large as the header may claim takes longer, but is
+#: refused by `MAX_PIXELS`.
 PATIENCE = 20.0
 MAX_PIXELS = 1 << 20
 
@@ -54,12 +57,15 @@ def strict(data: bytes, original: list[Planes]) -> str:
     decoder = Decoder(reader.header, fidelity=True, threads=1)
     found = [frame.planes for frame in decoder.frames_of(reader.packets())]
     decoder.verify(reader.loop_hash)
-    same = len(found) == len(original) and all(_equal(a, b) for a, b in zip(found, original, strict=True))
+    same = len(found) == len(original) and all(
+        _equal(a, b) for a, b in zip(found, original, strict=True)
+    )
     return "whole" if same else "silent"
 
 
 def tolerant(data: bytes, original: list[Planes], judged: bool) -> str:
-    """Outcome of decoding that goes on behind damage; `judged`: frames that differ have to be reported."""
+    """Outcome of decoding that goes on behind damage; `judged`: frames that differ have to be
+    reported."""
     salvage = Salvage(io.BytesIO(data))
     if _too_large(salvage.header):
         return "refused"
@@ -80,7 +86,8 @@ def tolerant(data: bytes, original: list[Planes], judged: bool) -> str:
 
 
 def outcomes_of(mutation: Mutation, original: list[Planes]) -> tuple[str, str]:
-    """Outcomes of strict and tolerant decoding; an exception that is no `GvcodecError` is a crash."""
+    """Outcomes of strict and tolerant decoding; an exception that is no `GvcodecError` is a
+    crash."""
 
     def outcome(decode: Callable[[], str]) -> str:
         try:
@@ -91,11 +98,14 @@ def outcomes_of(mutation: Mutation, original: list[Planes]) -> tuple[str, str]:
             return f"crash: {type(error).__name__}: {error}"
 
     judged = mutation.kind in mutations.DAMAGE
-    return outcome(lambda: strict(mutation.data, original)), outcome(lambda: tolerant(mutation.data, original, judged))
+    return outcome(lambda: strict(mutation.data, original)), outcome(
+        lambda: tolerant(mutation.data, original, judged)
+    )
 
 
 def run(name: str, data: bytes, flips: int) -> tuple[dict[str, Tally], int]:
-    """Tally by kind of mutation of one stream, and the peak memory of the decoding process in bytes."""
+    """Tally by kind of mutation of one stream, and the peak memory of the decoding process in
+    bytes."""
     tallies: dict[str, Tally] = {kind: Tally() for kind in (*mutations.DAMAGE, *mutations.MADE_UP)}
     peak = 0
     for kind, what, (first, second), memory in watched(data, flips, zlib.crc32(name.encode())):
@@ -109,12 +119,15 @@ def run(name: str, data: bytes, flips: int) -> tuple[dict[str, Tally], int]:
 
 
 def watched(data: bytes, flips: int, seed: int) -> Iterator[tuple[str, str, tuple[str, str], int]]:
-    """(kind, what, outcomes, peak memory) of every mutation; the process is started anew after a crash or hang."""
+    """(kind, what, outcomes, peak memory) of every mutation; the process is started anew after a
+    crash or hang."""
     context = multiprocessing.get_context("spawn")
     start, total = 0, sum(1 for _ in inputs(data, flips, seed))
     while start < total:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(theirs, data, flips, seed, start), daemon=True)
+        process = context.Process(
+            target=_work, args=(theirs, data, flips, seed, start), daemon=True
+        )
         process.start()
         theirs.close()
         dead = ""
@@ -141,7 +154,9 @@ def watched(data: bytes, flips: int, seed: int) -> Iterator[tuple[str, str, tupl
 def _work(connection: Connection, data: bytes, flips: int, seed: int, start: int) -> None:
     """The decoding process: outcomes of all mutations from `start` on."""
     reader = Reader(io.BytesIO(data))
-    original = [frame.planes for frame in Decoder(reader.header, True, 1).frames_of(reader.packets())]
+    original = [
+        frame.planes for frame in Decoder(reader.header, True, 1).frames_of(reader.packets())
+    ]
     for number, mutation in enumerate(inputs(data, flips, seed)):
         if number >= start:
             outcomes = outcomes_of(mutation, original)
@@ -150,7 +165,8 @@ def _work(connection: Connection, data: bytes, flips: int, seed: int, start: int
 
 
 def _too_large(header: SequenceHeader) -> bool:
-    """Headers may claim pictures of 64 megapixels; what the limits refuse is not allocated here either."""
+    """Headers may claim pictures of 64 megapixels; what the limits refuse is not allocated here
+    either."""
     return header.format.width * header.format.height > MAX_PIXELS
 
 

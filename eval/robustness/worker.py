@@ -1,9 +1,11 @@
-"""Does everything that the command line does with streams to the files of a folder, one after another, in one process:
+"""Does everything that the command line does with streams to the files of a folder, one after
+another, in one process:
 
     python -m eval.robustness.worker FOLDER LIMIT FIRST
 
-Inputs are FOLDER/in-*, in the order of their names, from number FIRST on. A line of JSON for each command: what it was, its
-exit code or the exception that got out, seconds, peak of memory over what was in use before, what it said, what it left.
+Inputs are FOLDER/in-*, in the order of their names, from number FIRST on. A line of JSON for each
+command: what it was, its exit code or the exception that got out, seconds, peak of memory over what
+was in use before, what it said, what it left.
 """
 
 from __future__ import annotations
@@ -37,11 +39,16 @@ COMMANDS = (
 def done(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What came of a command."""
     named = [outputs / word for word in words if word.startswith("out.")]
-    given = [str(path) if w == "IN" else str(outputs / w) if w.startswith("out.") else w for w in words]
+    given = [
+        str(path) if w == "IN" else str(outputs / w) if w.startswith("out.") else w for w in words
+    ]
     given += ["--max-memory", str(limit)] + ["--threads", "1"] * (words[0] != "extract")
     _forget_peak()
     before, began = _status("VmRSS"), time.monotonic()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as said,
+    ):
         try:
             code: int | str = cli.main(given)
         except SystemExit as end:
@@ -75,7 +82,9 @@ def all_of(folder: Path, limit: int, first: int) -> Iterator[dict[str, Any]]:
 def _digest(path: Path) -> str:
     """Of samples alone where they are: what a y4m says of them is in its first line."""
     data = path.read_bytes()
-    return hashlib.sha256(data[data.find(b"\n") + 1 :] if path.suffix == ".y4m" else data).hexdigest()
+    return hashlib.sha256(
+        data[data.find(b"\n") + 1 :] if path.suffix == ".y4m" else data
+    ).hexdigest()
 
 
 def _status(key: str) -> int:

@@ -43,7 +43,8 @@ class BufferPace:
         self._quality, self._size, self._income = quality, bufsize, maxrate / fps
         if bufsize < self._income:
             raise UsageError(
-                "the buffer has to hold what comes in during a frame: bufsize is below maxrate / frame rate"
+                "the buffer has to hold what comes in during a frame: bufsize is below maxrate / "
+                "frame rate"
             )
         #: Bits in the buffer before the next frame is taken out.
         self.fullness = bufsize
@@ -77,7 +78,8 @@ class BufferPace:
         if bits > self.fullness:
             if self._value >= Q_COARSEST:
                 raise UsageError(
-                    f"frame {self._number} has {math.ceil(bits / 8)} bytes at least, the buffer {int(self.fullness / 8)}"
+                    f"frame {self._number} has {math.ceil(bits / 8)} bytes at least, the buffer "
+                    f"{int(self.fullness / 8)}"
                 )
             self._value = min(
                 Q_COARSEST, self._value + 1 + math.log(bits / max(1.0, self.fullness)) / SLOPE

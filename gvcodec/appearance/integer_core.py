@@ -1,4 +1,5 @@
-"""The integer painter as decoders run it: `integer.IntegerPainter` in the C++ core, the same samples on any number of threads."""
+"""The integer painter as decoders run it: `integer.IntegerPainter` in the C++ core, the same
+samples on any number of threads."""
 
 from __future__ import annotations
 
@@ -9,7 +10,18 @@ from gvcodec._core import IntegerFramePainter
 from gvcodec.appearance.integer_model import Ints, Layer, Model
 from gvcodec.types import Planes
 
-_NAMES = ("stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "middle", "leave")
+_NAMES = (
+    "stem",
+    "stem2",
+    "statistics",
+    "view",
+    "style",
+    "head",
+    "gate",
+    "enter",
+    "middle",
+    "leave",
+)
 _Numbers = tuple[NDArray[np.int8], Ints, Ints, Ints, Ints]
 
 

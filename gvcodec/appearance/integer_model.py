@@ -1,8 +1,9 @@
 """Numbers of the integer painter (`integer`): layers, conditions, their file, tuned changes.
 
 A file is safetensors with the key `painter` in its metadata. Tensors by name: NAME.weight int8
-(outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16, each
-(outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for tuning.
+(outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16,
+each (outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for
+tuning.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class Layer:
 
 
 def condition(base: str, scale: Fraction, q: int) -> Ints:
-    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's. Raises
-    `ValueError` for a base that is not painted."""
+    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's.
+    Raises `ValueError` for a base that is not painted."""
     x = np.zeros(CONDITION, np.int32)
     x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
     slot = base_of(base).slot

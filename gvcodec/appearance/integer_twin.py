@@ -1,7 +1,8 @@
-"""The integer painter in torch, for training and tuning: `gvcodec.appearance.integer` with gradients.
+"""The integer painter in torch, for training and tuning: `gvcodec.appearance.integer` with
+gradients.
 
-Every value is an integer of the definition held in floats; rounding and cutting to whole numbers let
-gradients pass as if they did nothing. In double precision what comes out is exactly the
+Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
+let gradients pass as if they did nothing. In double precision what comes out is exactly the
 definition's, in single precision it may differ by one in rare samples. Parameters are floats: a
 weight is `round(parameter / grid)`, with one grid for each output, so that learning rates mean what
 they mean for the float renderer. Interface and units of planes are those of `Renderer.step`.
@@ -204,7 +205,8 @@ def directions(half: Tensor) -> Tensor:
 
 
 class IntegerRenderer(nn.Module):
-    """See the module. Sizes: `channels` of the trunk, blocks, `style`, `residual`, `stem`, `wide`."""
+    """See the module. Sizes: `channels` of the trunk, blocks, `style`, `residual`, `stem`,
+    `wide`."""
 
     def __init__(self, sizes: dict[str, int]) -> None:
         super().__init__()
@@ -365,7 +367,8 @@ class IntegerRenderer(nn.Module):
         return found
 
     def save(self, path: Path) -> None:
-        """The file of a painter: the integers, and the grids of their parameters (fp32) for tuning."""
+        """The file of a painter: the integers, and the grids of their parameters (fp32) for
+        tuning."""
         grids = {
             n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))
         }

@@ -1,4 +1,5 @@
-"""Painting of decoded loop frames by the integer painter: a stream's condition, tuned weights, motion."""
+"""Painting of decoded loop frames by the integer painter: a stream's condition, tuned weights,
+motion."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class IntegerVideo:
         self._before = None
 
     def paint(self, loop: Planes, size: int = 0) -> Planes:
-        """The painted picture of the next loop frame. `size`: bytes of its own packet, 0 = unknown."""
+        """The painted picture of the next loop frame. `size`: bytes of its own packet, 0 =
+        unknown."""
         height, width = self._size
         if loop[0].shape != self._size:
             found = loop[0].shape

@@ -1,4 +1,5 @@
-"""Painting of decoded loop frames, frame by frame. State is fixed in size and begins anew with each GOP."""
+"""Painting of decoded loop frames, frame by frame. State is fixed in size and begins anew with each
+GOP."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from gvcodec.types import Plane, Planes, VideoFormat
 
 
 def _threads_start() -> bool:
-    """Whether another thread can be started. OpenMP, which torch works with, ends the process where not."""
+    """Whether another thread can be started. OpenMP, which torch works with, ends the process where
+    not."""
     try:
         threading.Thread(target=int).start()
     except RuntimeError:
@@ -36,9 +38,10 @@ class Painter:
         painter.start_gop(tuned)          # payload of the `tune` packet, or None
         picture = painter.paint(loop)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 takes as many as torch does; `device`
-    is torch's name of where to paint. Raises `UsageError` for
-    arguments out of range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError` in `start_gop`."""
+    `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 takes as many as
+    torch does; `device` is torch's name of where to paint. Raises `UsageError` for arguments out of
+    range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError`
+    in `start_gop`."""
 
     exact = False
 
@@ -76,7 +79,9 @@ class Painter:
         deltas = {} if tuned is None else unpack(tuned, self._renderer)
         self._identity = deltas is None
         for name, parameter in self._renderer.named_parameters():
-            parameter.copy_(self._base[name] + deltas[name] if deltas and name in deltas else self._base[name])
+            parameter.copy_(
+                self._base[name] + deltas[name] if deltas and name in deltas else self._base[name]
+            )
         self._frames.start(self._condition)
         self._before = None
 
@@ -85,7 +90,8 @@ class Painter:
         """The rendered picture of the next loop frame. `size` is for other painters."""
         if loop[0].shape != self._size:
             raise UsageError(
-                f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of {self._size[1]}×{self._size[0]}"
+                f"a frame of {loop[0].shape[1]}×{loop[0].shape[0]} in a video of "
+                f"{self._size[1]}×{self._size[0]}"
             )
         if self._identity:
             return loop

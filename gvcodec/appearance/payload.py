@@ -115,7 +115,8 @@ def unpack(payload: bytes, renderer: Renderer | IntegerRenderer) -> dict[str, Te
 
 
 def read(payload: bytes, sizes: dict[str, int], steps: range) -> list[Delta] | None:
-    """Bytes to deltas of tensors of these sizes; None for the identity. Raises `DamagedStreamError`."""
+    """Bytes to deltas of tensors of these sizes; None for the identity. Raises
+    `DamagedStreamError`."""
     if payload == IDENTITY:
         return None
     if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(GROUPS):

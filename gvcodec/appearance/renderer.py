@@ -1,20 +1,27 @@
-"""The renderer: paints a loop frame so that it looks like the source. Float, out of the coding loop, identity at initialisation.
+"""The renderer: paints a loop frame so that it looks like the source. Float, out of the coding
+loop, identity at initialisation.
 
-Planes are float 0…1 (10-bit code / 1023): luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, H and W multiples of 16. All work is
-done at half resolution or below, luma as four interleaved channels:
+Planes are float 0…1 (10-bit code / 1023): luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, H and W
+multiples of 16. All work is done at half resolution or below, luma as four interleaved channels:
 
-* luma is split by fixed filters into nine sub-bands (three scales × horizontal, vertical, diagonal), which add up to it again;
-* a trunk at 1/8 resolution sees band energies, the picture and the condition (q, base codec, base scale) and predicts for each 8×8
-  block what the heads turn into: a gain for each band (sharpen what is there), an amplitude of noise for each band (texture that
-  the base lost), a gating of the residual branch, and the share of detail that is kept from the frame before;
-* the residual branch is three small convolutions on bands and noise; its four luma channels are interleaved and then low-passed
+* luma is split by fixed filters into nine sub-bands (three scales × horizontal, vertical,
+  diagonal), which add up to it again;
+* a trunk at 1/8 resolution sees band energies, the picture and the condition (q, base codec, base
+  scale) and predicts for each 8×8
+  block what the heads turn into: a gain for each band (sharpen what is there), an amplitude of
+  noise for each band (texture that the base lost), a gating of the residual branch, and the share
+  of detail that is kept from the frame before;
+* the residual branch is three small convolutions on bands and noise; its four luma channels are
+  interleaved and then low-passed
   with a zero at the sampling lattice, so no fixed 2-pixel pattern can come out;
-* what was added to the frame before is carried along by motion where the loop frames agree (the short-term buffer).
+* what was added to the frame before is carried along by motion where the loop frames agree (the
+  short-term buffer).
 
 Maps predicted per block are interpolated linearly, so blocks leave no borders.
 
-This is the definition, for training and for every device. Decoders run it through `gvcodec.appearance.cpu_painter`, whose C++ form
-(csrc/painter/painter.cpp) has to follow when something changes here other than parameters and sizes; tests compare the two.
+This is the definition, for training and for every device. Decoders run it through
+`gvcodec.appearance.cpu_painter`, whose C++ form (csrc/painter/painter.cpp) has to follow when
+something changes here other than parameters and sizes; tests compare the two.
 """
 
 from __future__ import annotations
@@ -37,7 +44,9 @@ CONDITION = 2 + len(BASES) + len(SCALES)
 _MOST_BLOCKS, _MOST_CHANNELS = 64, 512
 NOISE_UNIT = 4 / 255  # amplitude of noise for a head output of 1
 SIGNAL_GAIN = 16.0  # brings band samples (hundredths) to the order of 1
-_TRUST_SCALE = 6 / 255  # mean difference of motion-compensated loop frames at which trust has dropped to 1/e
+_TRUST_SCALE = (
+    6 / 255
+)  # mean difference of motion-compensated loop frames at which trust has dropped to 1/e
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,10 @@ class RendererConfig:
     def __post_init__(self) -> None:
         """Raises `ValueError`: the sizes may come from a file that was made up."""
         for entry in fields(self):
-            value, most = getattr(self, entry.name), _MOST_BLOCKS if entry.name == "depth" else _MOST_CHANNELS
+            value, most = (
+                getattr(self, entry.name),
+                _MOST_BLOCKS if entry.name == "depth" else _MOST_CHANNELS,
+            )
             if type(value) is not int or not 0 <= value <= most:
                 raise ValueError(f"{entry.name} of {value!r}, it is 0…{most}")
 
@@ -73,8 +85,9 @@ class RenderState:
 
 @dataclass
 class Analysis:
-    """A picture in the form that networks read: bands of luma and high-passed chroma `(B, 12, H/2, W/2)`, their log energies
-    `(B, 11, H/8, W/8)`, the low-passed picture `(B, 3, H/8, W/8)`; besides, the bands themselves."""
+    """A picture in the form that networks read: bands of luma and high-passed chroma `(B, 12, H/2,
+    W/2)`, their log energies `(B, 11, H/8, W/8)`, the low-passed picture `(B, 3, H/8, W/8)`;
+    besides, the bands themselves."""
 
     signal: Tensor
     energy: Tensor
@@ -119,18 +132,22 @@ def _outer(vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 def _interleaved(kernel: Tensor) -> Tensor:
-    """A `(5, 5)` filter at full resolution as a 3×3 convolution from and to four interleaved channels: `(4, 4, 3, 3)`."""
+    """A `(5, 5)` filter at full resolution as a 3×3 convolution from and to four interleaved
+    channels: `(4, 4, 3, 3)`."""
     weight = torch.zeros(4, 4, 3, 3)
     for out in range(4):
         for dy in range(-2, 3):
             for dx in range(-2, 3):
                 row, col = out // 2 + dy, out % 2 + dx
-                weight[out, (row % 2) * 2 + col % 2, row // 2 + 1, col // 2 + 1] += kernel[dy + 2, dx + 2]
+                weight[out, (row % 2) * 2 + col % 2, row // 2 + 1, col // 2 + 1] += kernel[
+                    dy + 2, dx + 2
+                ]
     return weight
 
 
 def _decimation() -> Tensor:
-    """[1 3 3 1]⊗[1 3 3 1] / 64 with decimation by two, as a convolution of the interleaved channels: `(1, 4, 3, 3)`."""
+    """[1 3 3 1]⊗[1 3 3 1] / 64 with decimation by two, as a convolution of the interleaved
+    channels: `(1, 4, 3, 3)`."""
     taps = torch.tensor([1.0, 3, 3, 1]) / 8
     weight = torch.zeros(1, 4, 3, 3)
     for y in range(4):
@@ -141,13 +158,15 @@ def _decimation() -> Tensor:
 
 
 def _interpolation() -> Tensor:
-    """Linear interpolation from half resolution to the four interleaved channels: `(4, 1, 3, 3)`."""
+    """Linear interpolation from half resolution to the four interleaved channels: `(4, 1, 3,
+    3)`."""
     taps = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
     return torch.stack([_outer(taps[p // 2], taps[p % 2]) for p in range(4)])[:, None]
 
 
 class FilterBank(nn.Module):
-    """Fixed filters: luma to nine bands and back. `fine`: bands 0–2 at full resolution, 4 interleaved channels each."""
+    """Fixed filters: luma to nine bands and back. `fine`: bands 0–2 at full resolution, 4
+    interleaved channels each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +174,9 @@ class FilterBank(nn.Module):
         high = -low
         high[2] += 1
         three = [_outer(low, high), _outer(high, low), _outer(high, high)]
-        self.register_buffer("fine", torch.cat([_interleaved(k) for k in three] + [_decimation()]), persistent=False)
+        self.register_buffer(
+            "fine", torch.cat([_interleaved(k) for k in three] + [_decimation()]), persistent=False
+        )
         coarse = torch.stack([*three, _outer(low, low)])[:, None]
         self.register_buffer("coarse", coarse, persistent=False)
         self.register_buffer("up", _interpolation(), persistent=False)
@@ -165,21 +186,29 @@ class FilterBank(nn.Module):
         with torch.no_grad():
             noise = torch.randn(1, 4, 256, 256, generator=torch.Generator().manual_seed(0))
             fine, coarse_bands, _ = self.forward(noise)
-        self.register_buffer("fine_unit", 1 / fine.unflatten(1, (3, 4)).sum(1).std(), persistent=False)
-        deviation = [fine[:, 4 * b : 4 * b + 4].std() for b in range(3)] + [coarse_bands[:, b].std() for b in range(6)]
+        self.register_buffer(
+            "fine_unit", 1 / fine.unflatten(1, (3, 4)).sum(1).std(), persistent=False
+        )
+        deviation = [fine[:, 4 * b : 4 * b + 4].std() for b in range(3)] + [
+            coarse_bands[:, b].std() for b in range(6)
+        ]
         self.register_buffer("unit", 1 / torch.stack(deviation), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Interleaved luma `(B, 4, h, w)` → fine bands `(B, 12, h, w)`, coarse bands `(B, 6, h, w)`, what is left `(B, 1, h, w)`."""
+        """Interleaved luma `(B, 4, h, w)` → fine bands `(B, 12, h, w)`, coarse bands `(B, 6, h,
+        w)`, what is left `(B, 1, h, w)`."""
         bands = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.fine)
         half = bands[:, 12:]
         second = F.conv2d(F.pad(half, (2, 2, 2, 2), mode="replicate"), self.coarse)
-        third = F.conv2d(F.pad(second[:, 3:], (4, 4, 4, 4), mode="replicate"), self.coarse, dilation=2)
+        third = F.conv2d(
+            F.pad(second[:, 3:], (4, 4, 4, 4), mode="replicate"), self.coarse, dilation=2
+        )
         return bands[:, :12], torch.cat([second[:, :3], third[:, :3]], 1), third[:, 3:]
 
 
 class Block(nn.Module):
-    """Depthwise 5×5, then a two-layer perceptron per position, added to the input; the condition enters as a bias."""
+    """Depthwise 5×5, then a two-layer perceptron per position, added to the input; the condition
+    enters as a bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -195,7 +224,8 @@ class Block(nn.Module):
 
 
 class Renderer(nn.Module):
-    """See the module's text. About 0.13 M parameters and 5 kMAC a luma pixel at the standard size."""
+    """See the module's text. About 0.13 M parameters and 5 kMAC a luma pixel at the standard
+    size."""
 
     def __init__(self, config: RendererConfig = RendererConfig()) -> None:
         super().__init__()
@@ -228,14 +258,18 @@ class Renderer(nn.Module):
         """Detail to add: luma `(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, and the share
         `(B, 1, H/2, W/2)` to keep from the frame before.
 
-        `mismatch` `(B, 1, H/8, W/8)`: mean difference to the motion-compensated loop frame before; `known`: 1 where there is one.
-        `condition` `(B, 9)` from `condition()`."""
+        `mismatch` `(B, 1, H/8, W/8)`: mean difference to the motion-compensated loop frame before;
+        `known`: 1 where there is one. `condition` `(B, 9)` from `condition()`."""
         picture = analyse(self.bank, luma, chroma)
         fine, coarse, signal = picture.fine, picture.coarse, picture.signal
         noise_fine, noise_coarse, _ = self.bank(F.pixel_unshuffle(noise, 2))
         unit = self.bank.unit.view(1, BANDS, 1, 1)
         noise_sum = torch.cat(
-            [noise_fine.unflatten(1, (3, 4)).sum(1) * self.bank.fine_unit, noise_coarse[:, [0, 3]] * unit[:, [3, 6]]], 1
+            [
+                noise_fine.unflatten(1, (3, 4)).sum(1) * self.bank.fine_unit,
+                noise_coarse[:, [0, 3]] * unit[:, [3, 6]],
+            ],
+            1,
         )
         past = torch.cat([torch.log2(mismatch * 255 + 0.1) * 0.25 * known, known], 1)
         statistics = self.statistics(torch.cat([picture.energy, picture.level, past], 1))
@@ -256,11 +290,15 @@ class Renderer(nn.Module):
         residual = self.leave(F.silu(self.middle(hidden))) * (1 / SIGNAL_GAIN)
         half = (gain[:, 3:] * coarse + amplitude[:, 3:] * noise_coarse).sum(1, keepdim=True)
         added = F.conv2d(F.pad(half, (1, 1, 1, 1), mode="replicate"), self.bank.up)
-        added = added + F.conv2d(F.pad(residual[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft)
+        added = added + F.conv2d(
+            F.pad(residual[:, :4], (1, 1, 1, 1), mode="replicate"), self.bank.soft
+        )
         for band in range(3):
             part = slice(4 * band, 4 * band + 4)
             added = (
-                added + gain[:, band : band + 1] * fine[:, part] + amplitude[:, band : band + 1] * noise_fine[:, part]
+                added
+                + gain[:, band : band + 1] * fine[:, part]
+                + amplitude[:, band : band + 1] * noise_fine[:, part]
             )
         colour = tint * picture.colour + residual[:, 4:]
         return F.pixel_shuffle(added, 2), colour, 0.8 * torch.sigmoid(keep - 1)
@@ -274,10 +312,12 @@ class Renderer(nn.Module):
         state: RenderState | None,
         condition: Tensor,
     ) -> tuple[Tensor, Tensor, RenderState]:
-        """Paint the next frame of a GOP: rendered luma and chroma (not clipped) and the state for the frame after it.
+        """Paint the next frame of a GOP: rendered luma and chroma (not clipped) and the state for
+        the frame after it.
 
-        `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state` None). `fresh`: new noise and
-        the pixels to redraw (`texture.fresh`). What `condition` has beyond its nine entries is not looked at."""
+        `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state`
+        None). `fresh`: new noise and the pixels to redraw (`texture.fresh`). What `condition` has
+        beyond its nine entries is not looked at."""
         b, _, h, w = luma.shape
         condition = condition[:, :CONDITION]
         noise, redraw = fresh
@@ -294,7 +334,9 @@ class Renderer(nn.Module):
             added, tint, keep = self.forward(luma, chroma, noise, mismatch, known, condition)
             trust = known * torch.exp(mismatch * (-1 / _TRUST_SCALE))
             keep = keep * F.interpolate(trust, scale_factor=4, mode="bilinear", align_corners=False)
-            added = torch.lerp(added, fetched[:, 2:3], keep.repeat_interleave(2, 2).repeat_interleave(2, 3))
+            added = torch.lerp(
+                added, fetched[:, 2:3], keep.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            )
             tint = torch.lerp(tint, fetched_chroma, keep)
         return luma + added, chroma + tint, RenderState(luma, noise, added, tint)
 

@@ -423,7 +423,8 @@ def tune(
         tuned = tuner.judge(tuner.renderer)
         candidates.append((cost(tuned, payload), payload))
         say(
-            f"tuning: {counted(tuner.steps, 'step')}, {tuned:.4f}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"
+            f"tuning: {counted(tuner.steps, 'step')}, {tuned:.4f}, {len(payload)} bytes, "
+            f"{time.monotonic() - begin:.0f} s"
         )
     return min(candidates, key=lambda c: c[0])[1]
 

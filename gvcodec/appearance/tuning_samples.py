@@ -37,7 +37,8 @@ class Gop:
 @dataclass(frozen=True, slots=True)
 class Part:
     """Number of the first frame, samples and bytes of GOPs that share tuned weights. A sample: a
-    run of (loop, source). `sizes`: bytes of the packet of each frame of the samples, 0 = unknown."""
+    run of (loop, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
+    unknown."""
 
     first: int
     samples: list[Sample]
@@ -101,7 +102,9 @@ class Reservoir:
             while len(inside) > self._runs_a_part:
                 inside = inside[::2]
             size = sum(gop.size for gop in gops if start <= gop.first < end)
-            sizes = [[self._sizes[n] for n in range(first, first + len(runs[first]))] for first in inside]
+            sizes = [
+                [self._sizes[n] for n in range(first, first + len(runs[first]))] for first in inside
+            ]
             parts.append(Part(start, [runs[first] for first in inside], size, sizes))
         return parts
 

@@ -8,7 +8,8 @@ trailing zero byte. `svar` is a `var` holding a zigzag-coded signed number (0, -
 that of zlib.
 
     file    = header { packet }                      the last packet is `end`, nothing follows it
-    header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields  u32 CRC-32 of all bytes before it
+    header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields  u32 CRC-32 of all
+    bytes before it
     fields  = u8 flags                               1: structure model id follows, 2: appearance id follows,
                                                      4: reserved, there are `tokens` packets
               var width  var height                  1…16384 each, at most 2^26 luma samples together
@@ -23,35 +24,41 @@ that of zlib.
               u8 q                                   quality index, 0…63
               [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
 
-    packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload  u16 CRC-16 of all bytes before it
+    packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload  u16 CRC-16 of
+    all bytes before it
     kind 0  inter     structure layer, one frame; needs earlier packets of its GOP
     kind 1  key       structure layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
                       [var frames in the file up to here]
     kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
             type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 tuned }; size: bytes from the first
-                                packet of this GOP to the first of the next; a GOP begins after the `gop` before it;
-                                tuned: 1 when a `tune` stands before its `key`. The tune in force is that of the nearest
-                                tuned GOP at or before the one to be decoded.
+                                packet of this GOP to the first of the next; a GOP begins after the
+                                `gop` before it; tuned: 1 when a `tune` stands before its `key`. The
+                                tune in force is that of the nearest tuned GOP at or before the one
+                                to be decoded.
             type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
-                                many, then the next one is `late` ticks later than predicted. late = 0 means: forget what
-                                was named; var frame  svar time follow, frame number `frame` is shown at start + time
+                                many, then the next one is `late` ticks later than predicted. late =
+                                0 means: forget what was named; var frame  svar time follow, frame
+                                number `frame` is shown at start + time
             type 4    tracks    next bytes of: var count  { var tick_num  var tick_den } for each track  var size  Matroska
-                                or MP4 file of this size with the tracks' codec parameters, its packets void, then
-                                { var track  svar pts - pts before  var duration  var size  packet } copied from the source;
-                                a lone var track = count sets all "pts before" to 0
+                                or MP4 file of this size with the tracks' codec parameters, its
+                                packets void, then { var track  svar pts - pts before  var duration
+                                var size  packet } copied from the source; a lone var track = count
+                                sets all "pts before" to 0
             type 5    tokens    reserved: appearance tokens, as experiments wrote them; loop frames do without
             type 64   summary   one vector for every few frames, for search (payload: gvcodec.search.summary); first packet of its GOP
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
-                                1 title, UTF-8;  2 chapter: svar begin  var duration, in microseconds on the clock of the timestamps,
-                                then its title, UTF-8 (any number of chapters);  3 mastering display (SMPTE ST 2086): var x and var y
-                                of red, green, blue, white in 1/50000, var largest and var least luminance in 1/10000 cd/m²;
-                                4 var largest and var mean content light level in cd/m². Others are skipped
+                                1 title, UTF-8;  2 chapter: svar begin  var duration, in
+                                microseconds on the clock of the timestamps, then its title, UTF-8
+                                (any number of chapters);  3 mastering display (SMPTE ST 2086): var
+                                x and var y of red, green, blue, white in 1/50000, var largest and
+                                var least luminance in 1/10000 cd/m²; 4 var largest and var mean
+                                content light level in cd/m². Others are skipped
             type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
-            A reader skips types that it does not know. Those below 64 change the painted picture: without them there are
-            loop frames only.
+            A reader skips types that it does not know. Those below 64 change the painted picture:
+            without them there are loop frames only.
 
 Sizes of payloads: at most 2^26 bytes, `summary`, `tune`, `timing`, `tokens` and `gop` 2^20,
 `metadata` 2^16.

@@ -57,7 +57,8 @@ class SequenceHeader:
             and fmt.width * fmt.height <= MAX_PIXELS
         ):
             raise UsageError(
-                f"a picture of {fmt.width}×{fmt.height} is outside the limits (side 1…{MAX_SIDE}, {MAX_PIXELS} pixels)"
+                f"a picture of {fmt.width}×{fmt.height} is outside the limits (side 1…{MAX_SIDE}, "
+                f"{MAX_PIXELS} pixels)"
             )
         for name, ratio in (
             ("frame rate", fmt.frame_rate),
@@ -124,7 +125,8 @@ class SequenceHeader:
         if version not in READABLE:
             found = ".".join(map(str, version))
             raise DamagedStreamError(
-                f"format version {found}, this program reads up to {TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}"
+                f"format version {found}, this program reads up to "
+                f"{TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}"
             )
         return _parse_fields(body), len(whole) + len(crc)
 

@@ -1,16 +1,18 @@
 """Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them.
 
-Each module of this folder whose name begins with a letter is a command of that name; nothing else has to know it:
+Each module of this folder whose name begins with a letter is a command of that name; nothing else
+has to know it:
 
     HELP = "the line in `gvcodec --help`"
     def arguments(parser: argparse.ArgumentParser) -> None: ...     # options: `_arguments` has those that many share
     def run(options: argparse.Namespace) -> None: ...               # what it does; errors are raised
 
-Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it reads.
+Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it
+reads.
 
-Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not at hand,
-5 decoded frames differ from the encoder's, 6 some files of a batch failed; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on
-standard error.
+Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not
+at hand, 5 decoded frames differ from the encoder's, 6 some files of a batch failed; 130, 143 and
+129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -38,12 +40,15 @@ _FIRST = ("encode", "decode")
 def commands() -> list[str]:
     """Names of all commands."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"]
-    return sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+    return sorted(
+        names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
-    # OpenMP threads that spin while they wait make torch many times slower on a machine that has other work.
+    # OpenMP threads that spin while they wait make torch many times slower on a machine that has
+    # other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with _written() if arguments is None else contextlib.nullcontext():
@@ -71,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code
     except OSError as error:
-        print(f"gvcodec: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"gvcodec: {error.filename or 'input or output'}: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return GvcodecError.exit_code
     return 0
 
@@ -99,7 +107,8 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the value of an argument; usage comes where arguments are missing or unknown."""
+    """Says in one line what is wrong with the value of an argument; usage comes where arguments are
+    missing or unknown."""
 
     def _get_value(self, action: argparse.Action, text: str) -> Any:
         try:
@@ -126,7 +135,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of these arguments: with the one command that they name, since only its module is loaded, or with all."""
+    """The parser of these arguments: with the one command that they name, since only its module is
+    loaded, or with all."""
     made = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
     made.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
     places = made.add_subparsers(dest="command", required=True, metavar="COMMAND")

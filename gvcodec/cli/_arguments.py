@@ -1,4 +1,5 @@
-"""What commands share: types of arguments, options that several have, and streams opened for them."""
+"""What commands share: types of arguments, options that several have, and streams opened for
+them."""
 
 from __future__ import annotations
 
@@ -38,17 +39,26 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", action="append", default=[], metavar="PATH", help="model file or folder of models (may be repeated)"
+        "--model",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="model file or folder of models (may be repeated)",
     )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)")
+    parser.add_argument(
+        "--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)"
+    )
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--max-pixels", type=_pixels, metavar="N", help="refuse larger pictures (what the memory has room for)"
+        "--max-pixels",
+        type=_pixels,
+        metavar="N",
+        help="refuse larger pictures (what the memory has room for)",
     )
     parser.add_argument(
         "--max-memory",
@@ -60,7 +70,9 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 def add_embedder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--embedder", metavar="NAME", help="small, or clip:MODEL:WEIGHTS of open_clip_torch, for words too (small)"
+        "--embedder",
+        metavar="NAME",
+        help="small, or clip:MODEL:WEIGHTS of open_clip_torch, for words too (small)",
     )
 
 
@@ -101,7 +113,9 @@ class integer:
     def __call__(self, text: str) -> int:
         value = int(text) if text.lstrip("-").isdecimal() else None
         if value is None or not self._low <= value <= self._high:
-            bounds = f"{self._low} or more" if self._high == 1 << 31 else f"{self._low}…{self._high}"
+            bounds = (
+                f"{self._low} or more" if self._high == 1 << 31 else f"{self._low}…{self._high}"
+            )
             raise argparse.ArgumentTypeError(f"{text!r} is not an integer, {bounds}")
         return value
 
@@ -122,7 +136,9 @@ def amount(text: str) -> float:
     try:
         return parse_amount(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount, as in 1500, 250k, 1.5M or 64Ki") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an amount, as in 1500, 250k, 1.5M or 64Ki"
+        ) from None
 
 
 def target(text: str) -> object:
@@ -131,7 +147,9 @@ def target(text: str) -> object:
     try:
         return parse_target(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not psnr=DECIBEL or lpips=DISTANCE") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not psnr=DECIBEL or lpips=DISTANCE"
+        ) from None
 
 
 def seconds(text: str) -> float:
@@ -192,18 +210,24 @@ def bytes_(text: str) -> int:
 
 
 def exact(seconds: float) -> Fraction:
-    """A time in decimal digits, not the binary number beside it: a frame at exactly this time counts."""
+    """A time in decimal digits, not the binary number beside it: a frame at exactly this time
+    counts."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
 @contextlib.contextmanager
 def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    with open_input(options.input) as source, open_output(options.output, options.overwrite) as output:
+    with (
+        open_input(options.input) as source,
+        open_output(options.output, options.overwrite) as output,
+    ):
         try:
             yield source, output
         except DamagedStreamError as error:
             name = shown_name(options.input)
-            raise error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}") from error
+            raise (
+                error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}")
+            ) from error
 
 
 @contextlib.contextmanager
@@ -221,10 +245,15 @@ def opened_video(options: argparse.Namespace) -> Iterator[Video]:
     from gvcodec.video import Video
 
     if options.input == "-":
-        raise UsageError("a picture needs a file that can be read from any place, not standard input")
+        raise UsageError(
+            "a picture needs a file that can be read from any place, not standard input"
+        )
     most = limits_of(options)
     chosen = {"threads": options.threads, "models": options.model, "limits": most}
-    with Video(options.input, fidelity=options.fidelity, **chosen) as video, held(video.header, video.painted, most):
+    with (
+        Video(options.input, fidelity=options.fidelity, **chosen) as video,
+        held(video.header, video.painted, most),
+    ):
         yield video
 
 

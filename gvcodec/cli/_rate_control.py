@@ -1,4 +1,5 @@
-"""`gvcodec encode --size | --bitrate | --bpp | --target`: several passes over the input, one file."""
+"""`gvcodec encode --size | --bitrate | --bpp | --target`: several passes over the input, one
+file."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ from gvcodec.streams.info import encode_summary
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
-    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that is
-    not enough, and `MissingWeightsError` before anything is read."""
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
+    is not enough, and `MissingWeightsError` before anything is read."""
     began = time.monotonic()
     if options.target is not None:
         require_metric(options.target)
@@ -55,8 +56,13 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     for note in coded.notes:
         say(note)
     audio = (coded.track_bytes, coded.track_packets) if coded.track_packets else None
-    summary = encode_summary(coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y)
-    say(f"{options.output}: {summary}, {result}, {counted(passes, 'pass', 'passes')}, {time.monotonic() - began:.1f} s")
+    summary = encode_summary(
+        coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y
+    )
+    say(
+        f"{options.output}: {summary}, {result}, {counted(passes, 'pass', 'passes')}, "
+        f"{time.monotonic() - began:.1f} s"
+    )
 
 
 def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:

@@ -44,19 +44,28 @@ HELP = "video to gvcodec stream"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN", help="any video, - = y4m (or another streamable file) on standard input")
+    parser.add_argument(
+        "input",
+        metavar="IN",
+        help="any video, - = y4m (or another streamable file) on standard input",
+    )
     parser.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
     coding_arguments(parser)
     parser.add_argument(
-        "--resume", action="store_true", help="keep what is coded in OUT.part, and go on from there if it exists"
+        "--resume",
+        action="store_true",
+        help="keep what is coded in OUT.part, and go on from there if it exists",
     )
     parser.add_argument(
         "--jobs",
         type=integer(1, 1024),
         metavar="N",
-        help="code in chunks, so many at a time; the file is the same for every N (one video in one go)",
+        help="code in chunks, so many at a time; the file is the same for every N (one video in "
+        "one go)",
     )
-    parser.add_argument("--summary", action="store_true", help="add a summary for search, at most 1 %% of the file")
+    parser.add_argument(
+        "--summary", action="store_true", help="add a summary for search, at most 1 %% of the file"
+    )
     add_embedder(parser)
     add_threads(parser)
     add_overwrite(parser)
@@ -70,7 +79,8 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         type=integer(0, 67),
         default=50,
         metavar="N",
-        help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 (50)",
+        help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 "
+        "(50)",
     )
     rate.add_argument(
         "--base-q",
@@ -78,14 +88,24 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="quality by the structure layer's own index, 0 best … 63 (av1 … 67)",
     )
-    rate.add_argument("--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki")
-    rate.add_argument("--bitrate", type=amount, metavar="BITS", help="largest bitrate without audio, as in 300k")
+    rate.add_argument(
+        "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"
+    )
+    rate.add_argument(
+        "--bitrate", type=amount, metavar="BITS", help="largest bitrate without audio, as in 300k"
+    )
     rate.add_argument("--bpp", type=amount, metavar="BITS", help="most bits a pixel, without audio")
     rate.add_argument(
-        "--target", type=target, metavar="METRIC=VALUE", help="smallest file with psnr=DECIBEL or lpips=DISTANCE (VGG)"
+        "--target",
+        type=target,
+        metavar="METRIC=VALUE",
+        help="smallest file with psnr=DECIBEL or lpips=DISTANCE (VGG)",
     )
     parser.add_argument(
-        "--maxrate", type=amount, metavar="BITS", help="with -q: most bits a second through a decoder's buffer (klt)"
+        "--maxrate",
+        type=amount,
+        metavar="BITS",
+        help="with -q: most bits a second through a decoder's buffer (klt)",
     )
     parser.add_argument(
         "--alloc",
@@ -93,7 +113,12 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         default="uniform",
         help="how bits go to the windows of a frame (klt, tokens)",
     )
-    parser.add_argument("--bufsize", type=amount, metavar="BITS", help="size of that buffer (one second of --maxrate)")
+    parser.add_argument(
+        "--bufsize",
+        type=amount,
+        metavar="BITS",
+        help="size of that buffer (one second of --maxrate)",
+    )
     parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
     parser.add_argument(
         "--base-scale",
@@ -107,7 +132,8 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         type=tuning,
         default="60steps",
         metavar="Nsteps|SECONDS|off",
-        help="steps of fitting the renderer to the video, or time for it, whose file depends on the machine (60steps)",
+        help="steps of fitting the renderer to the video, or time for it, whose file depends on "
+        "the machine (60steps)",
     )
     parser.add_argument(
         "--tune-parts",
@@ -120,13 +146,15 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--painter",
         choices=PAINTERS,
         default=PAINTERS[0],
-        help="what paints: integer gives the same samples on every machine, several times as fast (float)",
+        help="what paints: integer gives the same samples on every machine, several times as fast "
+        "(float)",
     )
     parser.add_argument(
         "--tune-by",
         choices=("vgg", "small"),
         default="",
-        help="network whose features tell how it looks: VGG16, or a small one that comes along (vgg where its weights are found)",
+        help="network whose features tell how it looks: VGG16, or a small one that comes along "
+        "(vgg where its weights are found)",
     )
     parser.add_argument(
         "--keyint",
@@ -136,13 +164,16 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames between keyframes at most, a new scene has one too; 0 = only the first (240)",
     )
     parser.add_argument(
-        "--low-delay", action="store_true", help="no B frames and no look-ahead: every packet leaves with its frame"
+        "--low-delay",
+        action="store_true",
+        help="no B frames and no look-ahead: every packet leaves with its frame",
     )
     parser.add_argument(
         "--preset",
         type=integer(0, 10),
         metavar="N",
-        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a tenth more bits (2); of VVenC (vvc): 0 … 4 (2)",
+        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a "
+        "tenth more bits (2); of VVenC (vvc): 0 … 4 (2)",
     )
     parser.add_argument(
         "--eye",
@@ -154,10 +185,15 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         type=shift,
         default=0.0,
         metavar="on|off|FACTOR",
-        help="code a source moved so that it looks better when painted, or so many times as far (off)",
+        help="code a source moved so that it looks better when painted, or so many times as far "
+        "(off)",
     )
     parser.add_argument(
-        "--start", type=seconds, default=0.0, metavar="T", help="seconds to leave out at the beginning"
+        "--start",
+        type=seconds,
+        default=0.0,
+        metavar="T",
+        help="seconds to leave out at the beginning",
     )
     parser.add_argument("--frames", type=integer(1), metavar="N", help="number of frames to encode")
 
@@ -188,7 +224,9 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
 
 def run(options: argparse.Namespace) -> None:
     config = config_of(options)
-    steered = any(v is not None for v in (options.size, options.bitrate, options.bpp, options.target))
+    steered = any(
+        v is not None for v in (options.size, options.bitrate, options.bpp, options.target)
+    )
     if options.resume and (steered or config.maxrate):
         raise UsageError("--resume goes with -q, not with rate control")
     if options.summary and steered:
@@ -198,7 +236,9 @@ def run(options: argparse.Namespace) -> None:
     if options.embedder and not options.summary:
         raise UsageError("--embedder goes with --summary")
     if options.summary and options.jobs:
-        raise UsageError("--summary goes without --jobs; gvcodec summarize adds one to a finished stream")
+        raise UsageError(
+            "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
+        )
     if options.jobs:
         encode_in_chunks(options, config)
         return
@@ -217,11 +257,16 @@ def run(options: argparse.Namespace) -> None:
         bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
-            say(f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded already")
+            say(
+                f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded "
+                f"already"
+            )
         frames = ((frame.planes, frame.pts) for frame in bar(reader, "encode", reader.expected))
         chunk = 0 if config.low_delay else CHUNK
         summary = _summarizer(options, reader.format) if options.summary else None
-        writer = encode(encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk, summary=summary)
+        writer = encode(
+            encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk, summary=summary
+        )
     if journal:
         journal.done()
     for note in (*reader.notes, *encoder.notes):
@@ -235,7 +280,13 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
     """Where coded frames are kept until the output is complete."""
     source = "" if options.input == "-" else os.path.abspath(options.input)
     status = os.stat(source) if source and os.path.exists(source) else None
-    video = (source, status and status.st_size, status and status.st_mtime_ns, options.start, options.frames)
+    video = (
+        source,
+        status and status.st_size,
+        status and status.st_mtime_ns,
+        options.start,
+        options.frames,
+    )
     settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
     return Journal(options.output, (video, settings), options.threads)
 

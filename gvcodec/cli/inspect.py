@@ -12,7 +12,15 @@ from gvcodec.decoding_limits import held
 from gvcodec.file_io import open_input, shown_name
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.messages import counted, say
-from gvcodec.streams.heatmap import LEGEND, WindowFrame, heatmap, heatmap_format, mean_frame, table, windows_of
+from gvcodec.streams.heatmap import (
+    LEGEND,
+    WindowFrame,
+    heatmap,
+    heatmap_format,
+    mean_frame,
+    table,
+    windows_of,
+)
 from gvcodec.types import VideoFormat
 
 HELP = "bits and tokens of the windows of a klt stream"

@@ -20,14 +20,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config",
         type=Path,
-        help='TOML file (keys: gvcodec.train.loop.TrainConfig, for model = "tokens" gvcodec.train.base_tokens.Config)',
+        help='TOML file (keys: gvcodec.train.loop.TrainConfig, for model = "tokens" '
+        "gvcodec.train.base_tokens.Config)",
     )
     parser.add_argument(
         "--minutes", type=float, default=60.0, help="stop after this time (default 60)"
     )
     parser.add_argument(
         "--cache",
-        help="folder of material: python -m gvcodec.train.cache, for tokens gvcodec.train.token_material (overrides the file)",
+        help="folder of material: python -m gvcodec.train.cache, for tokens "
+        "gvcodec.train.token_material (overrides the file)",
     )
     parser.add_argument("--out", help="folder for checkpoint, log and sheets (overrides the file)")
 

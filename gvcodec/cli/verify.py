@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> None:
             found = verify(reader, decoder, video)
     name = shown_name(options.input)
     out(
-        f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash {decoder.loop_hash.hex()} are right"
+        f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash "
+        f"{decoder.loop_hash.hex()} are right"
     )
     if video is not None and found.compared != found.frames:
         out(f"{video.name}: {counted(found.compared, 'frame')} compared")

@@ -7,8 +7,8 @@ the core). Its scale index and mean are given, or a network of `gvcodec.entropy.
 them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
 stream that went before: its inputs behind the n are those values, latest first, as `clip(value,
 -64, 63) + 64`; its outputs are scale index, mean in eighths and, where there is a third, zero
-inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value zero),
-clipped to what tables there are.
+inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value
+zero), clipped to what tables there are.
 
 `backend` is where the work is done: "cpu", "cuda", or "emulated", which is the code of the CUDA
 device run on the processor, slowly. Arrays are NumPy's throughout. Any bytes decode to some values;
@@ -45,9 +45,13 @@ def cuda_missing() -> str | None:
     return None
 
 
-def forward(layers: Sequence[Layer], activations: ArrayLike, backend: Backend = "cpu") -> NDArray[np.int32]:
+def forward(
+    layers: Sequence[Layer], activations: ArrayLike, backend: Backend = "cpu"
+) -> NDArray[np.int32]:
     """The network's outputs (rows, outputs) for activations (rows, inputs), 0…127."""
-    result: NDArray[np.int32] = _call(_core.intnet_forward, list(layers), _array(activations, np.uint8), backend)
+    result: NDArray[np.int32] = _call(
+        _core.intnet_forward, list(layers), _array(activations, np.uint8), backend
+    )
     return result
 
 

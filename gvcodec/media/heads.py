@@ -1,8 +1,10 @@
-"""Heads of Matroska and MP4 files that hold the codec parameters of copied tracks: made here, and opened with distrust.
+"""Heads of Matroska and MP4 files that hold the codec parameters of copied tracks: made here, and
+opened with distrust.
 
-What is opened comes out of a stranger's stream. FFmpeg is told the format, opens no file, address or decoder of its own accord, and
-sees only heads whose structure was walked through before: those of `make_head` have no packed codec parameters, no
-attachments and no table of samples, all of which can take thousands of times their own size.
+What is opened comes out of a stranger's stream. FFmpeg is told the format, opens no file, address
+or decoder of its own accord, and sees only heads whose structure was walked through before: those
+of `make_head` have no packed codec parameters, no attachments and no table of samples, all of which
+can take thousands of times their own size.
 """
 
 from __future__ import annotations
@@ -20,8 +22,13 @@ from gvcodec.errors import DamagedStreamError
 
 #: Most bytes of a head. Ordinary ones have less than a thousand a track.
 MAX_HEAD = 1 << 20
-#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows its own subtitles.
-KINDS = {"matroska": {"live": "1"}, "mp4": {"movflags": "empty_moov"}, "mov": {"movflags": "empty_moov"}}
+#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows
+#: its own subtitles.
+KINDS = {
+    "matroska": {"live": "1"},
+    "mp4": {"movflags": "empty_moov"},
+    "mov": {"movflags": "empty_moov"},
+}
 #: No random numbers, times and versions: the same video makes the same file.
 _EXACT = {"fflags": "bitexact"}
 #: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
@@ -46,7 +53,8 @@ _COUNT_AT = {b"stts": 4, b"stsc": 4, b"stco": 4, b"co64": 4, b"stsz": 8}
 
 
 def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
-    """Head of a file of this kind with the codec parameters of these streams; empty when it cannot hold them."""
+    """Head of a file of this kind with the codec parameters of these streams; empty when it cannot
+    hold them."""
     pipe = _Pipe()
     try:
         with av.open(pipe, "w", format=kind, options=KINDS[kind] | _EXACT) as container:
@@ -64,10 +72,12 @@ def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
 
 
 def open_head(head: bytes) -> InputContainer:
-    """The container whose streams are templates for output streams. Raises `DamagedStreamError` for anything but a head of sound and
-    subtitles."""
+    """The container whose streams are templates for output streams. Raises `DamagedStreamError` for
+    anything but a head of sound and subtitles."""
     if len(head) > MAX_HEAD:
-        raise DamagedStreamError(f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}")
+        raise DamagedStreamError(
+            f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}"
+        )
     if head[:4] == _EBML.to_bytes(4):
         kind = "matroska"
         _check_matroska(head)
@@ -76,7 +86,9 @@ def open_head(head: bytes) -> InputContainer:
         head = _until_fragments(head)
         _check_mp4(head)
     else:
-        raise DamagedStreamError("tracks: codec parameters are not the head of a Matroska or MP4 file")
+        raise DamagedStreamError(
+            "tracks: codec parameters are not the head of a Matroska or MP4 file"
+        )
     try:
         container = av.open(io.BytesIO(head), "r", format=kind, container_options=_NOTHING_ELSE)
     except MemoryError:
@@ -85,7 +97,9 @@ def open_head(head: bytes) -> InputContainer:
         raise DamagedStreamError("tracks: codec parameters cannot be read") from error
     if others := {stream.type for stream in container.streams} - {"audio", "subtitle"}:
         container.close()
-        raise DamagedStreamError(f"tracks: {', '.join(sorted(others))} is neither sound nor subtitles")
+        raise DamagedStreamError(
+            f"tracks: {', '.join(sorted(others))} is neither sound nor subtitles"
+        )
     return container
 
 
@@ -145,7 +159,8 @@ def _ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
 
 
 def _until_fragments(head: bytes) -> bytes:
-    """An MP4 file without its fragments: muxers of some subtitles end even an empty file with one, and FFmpeg need not see it."""
+    """An MP4 file without its fragments: muxers of some subtitles end even an empty file with one,
+    and FFmpeg need not see it."""
     cursor = Cursor(head, "tracks: codec parameters")
     while len(cursor):
         at = len(head) - len(cursor)

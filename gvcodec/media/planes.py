@@ -59,7 +59,8 @@ class Scaler:
         width, height = wanted
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
             raise UsageError(
-                f"a picture of {width}×{height} is outside the limits (side {MAX_SIDE}, {MAX_PIXELS} pixels)"
+                f"a picture of {width}×{height} is outside the limits (side {MAX_SIDE}, "
+                f"{MAX_PIXELS} pixels)"
             )
         sar = fmt.sar * Fraction(fmt.width * height, fmt.height * width)
         if abs(sar / fmt.sar - 1) < _ROUNDED:

@@ -144,7 +144,8 @@ class VideoReader:
         while frame is not None and (self._limit is None or count < self._limit):
             if (frame.width, frame.height) != size:
                 raise MediaError(
-                    f"{self.name}: frame {count} is {frame.width}×{frame.height}, the video began as {size[0]}×{size[1]}"
+                    f"{self.name}: frame {count} is {frame.width}×{frame.height}, the video began "
+                    f"as {size[0]}×{size[1]}"
                 )
             last = self._pts_of(frame, last)
             self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)

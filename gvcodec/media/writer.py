@@ -282,7 +282,8 @@ class MuxWriter:
             self.notes.append(f"HDR metadata left out, {codec} has none here")
         if fmt.sar != 1 and codec == "ffv1":
             self.notes.append(
-                f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 has none"
+                f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 "
+                f"has none"
             )
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
         context = stream.codec_context

@@ -18,7 +18,8 @@ from gvcodec.video import Video
 
 
 class FrameServer:
-    """Frames of one stream, for one reader at a time: who asks ends what was sent to the one before."""
+    """Frames of one stream, for one reader at a time: who asks ends what was sent to the one
+    before."""
 
     def __init__(self, video: Video) -> None:
         self._video = video

@@ -1,8 +1,9 @@
 """A server for one stream and its page, on this machine only.
 
-It listens on 127.0.0.1, answers requests that name it so (a page of another site cannot lead here by a name of its own),
-and gives out what is in its list: the files of the player, the stream with range requests, the model that the stream names,
-and frames. No path of a request is ever looked up on the disk.
+It listens on 127.0.0.1, answers requests that name it so (a page of another site cannot lead here
+by a name of its own), and gives out what is in its list: the files of the player, the stream with
+range requests, the model that the stream names, and frames. No path of a request is ever looked up
+on the disk.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _TYPES = {
     ".wasm": "application/wasm",
 }
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
+    "style-src 'self'; "
     "worker-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -44,7 +46,8 @@ _PATIENCE = 60.0
 
 
 def page_folder() -> Path:
-    """Where the files of the player are: in the checkout, or in the installed package. Raises `MediaError`."""
+    """Where the files of the player are: in the checkout, or in the installed package. Raises
+    `MediaError`."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package.parent / "web", package / "web"):
         if (folder / "built" / "core.wasm").is_file():
@@ -65,7 +68,8 @@ def page_files() -> dict[str, Path]:
 
 
 class PlayerServer(http.server.ThreadingHTTPServer):
-    """`files` by path, `facts` as `play.json`, `frames` where the machine decodes too. Port 0 takes a free one."""
+    """`files` by path, `facts` as `play.json`, `frames` where the machine decodes too. Port 0 takes
+    a free one."""
 
     daemon_threads = True
 
@@ -163,7 +167,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     def _range(self, size: int) -> tuple[int, int]:
-        """First and last byte that are asked for; the whole file where nothing is, or what is cannot be read."""
+        """First and last byte that are asked for; the whole file where nothing is, or what is
+        cannot be read."""
         found = self._RANGE.fullmatch(self.headers.get("Range", ""))
         if found is None or not (found[1] or found[2]):
             return 0, size - 1

@@ -1,4 +1,5 @@
-"""One encoder run over a video, to a file in memory, with what rate control wants to know about it."""
+"""One encoder run over a video, to a file in memory, with what rate control wants to know about
+it."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ Open = Callable[[], AbstractContextManager[Source]]
 class Watch(Protocol):
     """Shows that frames go by: gives back the frames it gets. `total` is their number."""
 
-    def __call__(self, frames: Iterable[Frame], what: str, total: int | None) -> Iterable[Frame]: ...
+    def __call__(
+        self, frames: Iterable[Frame], what: str, total: int | None
+    ) -> Iterable[Frame]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the file. `base_q`: the structure
-    layer's index."""
+    """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
+    file. `base_q`: the structure layer's index."""
 
     format: VideoFormat
     data: bytes
@@ -95,7 +98,8 @@ def run(
     tuned: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Pass:
-    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the encoder raises."""
+    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the
+    encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
@@ -105,8 +109,13 @@ def run(
             if packet.is_frame:
                 sizes.append(len(packet.pack()))
 
-        pieces = ((frame.planes, frame.pts) for frame in watch(itertools.islice(source, frames), what, frames))
-        writer = session.run(encoder, stream, pieces, source.metadata.pack(), source.tracks, CHUNK, written)
+        pieces = (
+            (frame.planes, frame.pts)
+            for frame in watch(itertools.islice(source, frames), what, frames)
+        )
+        writer = session.run(
+            encoder, stream, pieces, source.metadata.pack(), source.tracks, CHUNK, written
+        )
         return Pass(
             source.format,
             stream.getvalue(),

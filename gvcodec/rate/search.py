@@ -62,5 +62,6 @@ class Search:
 
     def too_small(self, smallest: Pass) -> UsageError:
         return UsageError(
-            f"{self.limit} bytes are not enough: the smallest possible size is {len(smallest.data)} bytes"
+            f"{self.limit} bytes are not enough: the smallest possible size is "
+            f"{len(smallest.data)} bytes"
         )

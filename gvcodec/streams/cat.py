@@ -1,4 +1,5 @@
-"""Joins streams of one format, without encoding anything again: pixels stay equal, painted ones too."""
+"""Joins streams of one format, without encoding anything again: pixels stay equal, painted ones
+too."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from gvcodec.streams.spliced_tracks import SplicedTracks
 def cat(
     readers: Sequence[Reader], output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
 ) -> tuple[int, list[str]]:
-    """Write streams one after another, return the number of frames and what is left out, a line each. Raises `UsageError`
-    when they do not fit together."""
+    """Write streams one after another, return the number of frames and what is left out, a line
+    each. Raises `UsageError` when they do not fit together."""
     first = readers[0].header
     for reader in readers[1:]:
         check_alike(first, reader)
@@ -40,7 +41,9 @@ def cat(
                 splicer.write(gop, shift)
             if reader is not readers[0] and (lost := Metadata.unpack(source.metadata)):
                 # It belongs to the start of the file, which may be on its way already.
-                notes.append(f"{reader.name}: {', '.join(lost.parts())} left out, the first stream's hold")
+                notes.append(
+                    f"{reader.name}: {', '.join(lost.parts())} left out, the first stream's hold"
+                )
         except DamagedStreamError as error:
             raise reader.named(error) from error
         end = source.end + shift
@@ -56,7 +59,10 @@ def check_alike(first: SequenceHeader, reader: Reader) -> None:
                 continue
             left, right = getattr(mine, entry.name), getattr(theirs, entry.name)
             if left != right:
-                shown = tuple(value.hex() if isinstance(value, bytes) else value for value in (left, right))
+                shown = tuple(
+                    value.hex() if isinstance(value, bytes) else value for value in (left, right)
+                )
                 raise UsageError(
-                    f"{reader.name} does not fit: {part}{entry.name.replace('_', ' ')} {shown[1]}, not {shown[0]}"
+                    f"{reader.name} does not fit: {part}{entry.name.replace('_', ' ')} "
+                    f"{shown[1]}, not {shown[0]}"
                 )

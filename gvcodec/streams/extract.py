@@ -40,7 +40,8 @@ def extract(
     standard = base_of(header.base).standard
     if standard is None:
         raise UsageError(
-            f"the structure layer {header.base} is no standard bitstream, there is nothing to extract"
+            f"the structure layer {header.base} is no standard bitstream, there is nothing to "
+            f"extract"
         )
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:

@@ -176,5 +176,6 @@ def encode_summary(
     psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
     return (
         f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "
-        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, {kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
+        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, "
+        f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
     )

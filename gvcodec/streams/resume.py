@@ -94,7 +94,8 @@ class Journal:
                 found = stream.read(_DIGEST_BYTES)
                 if len(found) == _DIGEST_BYTES and found != digest:
                     raise UsageError(
-                        f"{self.path} belongs to another video or other settings; remove it to begin anew"
+                        f"{self.path} belongs to another video or other settings; remove it to "
+                        f"begin anew"
                     )
                 with contextlib.suppress(DamagedStreamError):
                     salvage = Salvage(stream, str(self.path))

@@ -1,12 +1,16 @@
-"""Training material on disk: short runs of loop frames (what a base codec decodes) with their sources.
+"""Training material on disk: short runs of loop frames (what a base codec decodes) with their
+sources.
 
-One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record array with `RUNS` runs of
-`LENGTH` consecutive frames in windows of `WINDOW` luma pixels, and one line in `index.jsonl`:
-`{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields, 4:2:0 with the planes flattened one after the other:
-`loop` (LENGTH, 1.5·WINDOW²) uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros),
-`bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display order.
+One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record
+array with `RUNS` runs of `LENGTH` consecutive frames in windows of `WINDOW` luma pixels, and one
+line in `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields,
+4:2:0 with the planes flattened one after the other: `loop` (LENGTH, 1.5·WINDOW²) uint16 10-bit,
+`source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros),
+`bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display
+order.
 
-`material.json` names the data set: `{"manifest_sha256"}` of the manifest that stands beside the folder of clips.
+`material.json` names the data set: `{"manifest_sha256"}` of the manifest that stands beside the
+folder of clips.
 
 q is gvcodec's 0…63. Run as `python -m gvcodec.train.cache --help`.
 """
@@ -52,7 +56,8 @@ RECORD = np.dtype(
 
 
 def held_out(clip: str) -> bool:
-    """True for the training clips (about one in thirteen, by hash of the name) that are kept for validation."""
+    """True for the training clips (about one in thirteen, by hash of the name) that are kept for
+    validation."""
     return hashlib.sha256(clip.encode()).digest()[0] % 13 == 0
 
 
@@ -60,7 +65,9 @@ def _window(planes: Planes, top: int, left: int) -> NDArray[np.uint16]:
     """The three planes of a window, flattened one after the other."""
     half, row, col = WINDOW // 2, top // 2, left // 2
     luma = planes[0][top : top + WINDOW, left : left + WINDOW]
-    return np.concatenate([luma.ravel(), *(p[row : row + half, col : col + half].ravel() for p in planes[1:])])
+    return np.concatenate(
+        [luma.ravel(), *(p[row : row + half, col : col + half].ravel() for p in planes[1:])]
+    )
 
 
 def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
@@ -72,7 +79,8 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
 def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
 ) -> tuple[list[Planes], list[float]]:
-    """Loop frames of one clip in one structure layer, random access, one keyframe, and bpp of the packets in their order."""
+    """Loop frames of one clip in one structure layer, random access, one keyframe, and bpp of the
+    packets in their order."""
     encoder: StructureEncoder = (
         KltEncoder(fmt.width, fmt.height, q, threads=1)
         if base == "klt"
@@ -88,25 +96,32 @@ def encode_clip(
 def make_records(
     source: list[Planes], loop: list[Planes], sizes: list[float], rng: random.Random
 ) -> NDArray[np.void]:
-    """`RUNS` random windows (on the block grid) and starting times from one coded clip. `sizes`: bpp of each frame."""
+    """`RUNS` random windows (on the block grid) and starting times from one coded clip. `sizes`:
+    bpp of each frame."""
     height, width = source[0][0].shape
     records = np.zeros(RUNS, RECORD)
     for record in records:
         start = rng.randrange(len(loop) - LENGTH + 1)
         top = rng.randrange((height - WINDOW) // BLOCK + 1) * BLOCK
         left = rng.randrange((width - WINDOW) // BLOCK + 1) * BLOCK
-        rows, cols = slice(top // BLOCK, (top + WINDOW) // BLOCK), slice(left // BLOCK, (left + WINDOW) // BLOCK)
+        rows, cols = (
+            slice(top // BLOCK, (top + WINDOW) // BLOCK),
+            slice(left // BLOCK, (left + WINDOW) // BLOCK),
+        )
         for k in range(LENGTH):
             record["loop"][k] = _window(loop[start + k], top, left)
             record["bpp"][k] = sizes[start + k]
             record["source"][k] = np.minimum((_window(source[start + k], top, left) + 2) >> 2, 255)
             if k:
-                record["motion"][k] = search(loop[start + k][0], loop[start + k - 1][0]).numpy()[:, rows, cols]
+                record["motion"][k] = search(loop[start + k][0], loop[start + k - 1][0]).numpy()[
+                    :, rows, cols
+                ]
     return records
 
 
 def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
-    """Every clip with every kind of base, in an order that mixes them: a stopped run still has all kinds and rates."""
+    """Every clip with every kind of base, in an order that mixes them: a stopped run still has all
+    kinds and rates."""
     rng = random.Random(seed)
     kinds = [
         ("av1", 30, 46, 1),
@@ -135,8 +150,8 @@ def describe_material(data: Path, cache: Path) -> None:
 def add_material(
     clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str
 ) -> dict[str, Any]:
-    """The records of one clip in one form, written to the cache; gives its line of the index, or why it
-    is left out. Raises `MediaError`."""
+    """The records of one clip in one form, written to the cache; gives its line of the index, or
+    why it is left out. Raises `MediaError`."""
     torch.set_num_threads(1)
     path, ratio = Path(clip), Fraction(scale)
     name = material_name(path, base, q, ratio)
@@ -188,11 +203,15 @@ def main() -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips")
-    parser.add_argument("--cache", type=Path, required=True, help="folder to write, outside the checkout")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="folder to write, outside the checkout"
+    )
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bases", default="av1,hevc,klt,vvc", help="kinds of base to add (default %(default)s)")
+    parser.add_argument(
+        "--bases", default="av1,hevc,klt,vvc", help="kinds of base to add (default %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
     options = parser.parse_args()

@@ -88,7 +88,8 @@ def _fill(layer: Layer, weight: Tensor, bias: Tensor, steps: Tensor, out: Tensor
 
 
 def _noise_units() -> Tensor:
-    """One over the deviation of N in each scale of noise of variance 1, in quarter codes over 4·147.8."""
+    """One over the deviation of N in each scale of noise of variance 1, in quarter codes over
+    4·147.8."""
     noise = fresh(512, 512, 0)[0] * _NOISE_SCALE + 512
     noise = noise.round()
     second = Bands(decimated(noise))
@@ -163,7 +164,8 @@ def converted(renderer: Renderer, cache: Cache, count: int = 24) -> IntegerRende
     _fill(made.gate, renderer.gate.weight, renderer.gate.bias, style, 256)
 
     weight = renderer.enter.weight[:, [*order, 12, 13, 14, 15]]
-    # Phases of the fine noise band are inputs 12 … 15 of the float renderer, coarse noise is left out.
+    # Phases of the fine noise band are inputs 12 … 15 of the float renderer, coarse noise is left
+    # out.
     grain = 1 / (4 * _NOISE_SCALE * I.GRAIN / 32768 / float(renderer.bank.fine_unit))
     steps = torch.cat([signal, torch.full((4,), grain)])
     hidden = _steps(made.enter, top["enter"])

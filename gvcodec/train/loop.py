@@ -1,11 +1,14 @@
-"""Training of the base renderer, as a starting point for per-video tuning: one process, one code path for CPU and GPU.
+"""Training of the base renderer, as a starting point for per-video tuning: one process, one code
+path for CPU and GPU.
 
     main(Path("train.toml"), minutes=60)
 
-stops after the given minutes or at SIGTERM/SIGINT with everything saved, and goes on from there when called again. Written to the
-configured folder: `state.pt` (everything needed to resume), `base.safetensors` (averaged weights, fp16, with the renderer's
-configuration), `log.jsonl` (one line every few steps, one for each validation) and `sheet-*.png` (source | loop | rendered).
-A run begins with a cheap stage without perceptual losses (pixels and band energies), which teaches the trunk what texture belongs where.
+stops after the given minutes or at SIGTERM/SIGINT with everything saved, and goes on from there
+when called again. Written to the configured folder: `state.pt` (everything needed to resume),
+`base.safetensors` (averaged weights, fp16, with the renderer's configuration), `log.jsonl` (one
+line every few steps, one for each validation) and `sheet-*.png` (source | loop | rendered). A run
+begins with a cheap stage without perceptual losses (pixels and band energies), which teaches the
+trunk what texture belongs where.
 """
 
 from __future__ import annotations
@@ -36,9 +39,12 @@ from gvcodec.train.settings import read_settings
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the clock. `initial`: checkpoint whose
-    weights a new run begins with, as far as they exist there; `begin_as`: base as which those of the cache are taken at first there;
-    `painter`: "float", or "integer", which begins with the integer painter `initial` (`integer_start` makes one) and its sizes; `leader`: whose features the perceptual losses compare, see `perceptual.leading_weights`."""
+    """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the
+    clock. `initial`: checkpoint whose weights a new run begins with, as far as they exist there;
+    `begin_as`: base as which those of the cache are taken at first there; `painter`: "float", or
+    "integer", which begins with the integer painter `initial` (`integer_start` makes one) and its
+    sizes; `leader`: whose features the perceptual losses compare, see
+    `perceptual.leading_weights`."""
 
     cache: str
     out: str
@@ -102,7 +108,10 @@ class Trainer:
         self.data = Cache(Path(config.cache), held_out=False, seed=config.seed, device=self.device)
         self.renderer, self.average = (_new(config).to(self.device) for _ in range(2))
         self.optimizer = torch.optim.AdamW(
-            self.renderer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
+            self.renderer.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=1e-4,
         )
         leading = perceptual.leading_weights(config.leader)
         loss = None if leading is None else PerceptualLoss(weights=leading[1]).to(self.device)
@@ -121,14 +130,22 @@ class Trainer:
                 for renderer in (self.renderer, self.average):
                     renderer.load_state_dict(known, strict=False)
                     if self.config.begin_as and isinstance(renderer, Renderer):
-                        _take_as(renderer, {entry["base"] for entry in self.data.entries}, self.config.begin_as)
+                        _take_as(
+                            renderer,
+                            {entry["base"] for entry in self.data.entries},
+                            self.config.begin_as,
+                        )
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.renderer.load_state_dict(saved["renderer"])
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.class_loss = saved["class_loss"].to(self.device)
-        self.steps, self.minutes, self.validated = saved["steps"], saved["minutes"], saved["validated"]
+        self.steps, self.minutes, self.validated = (
+            saved["steps"],
+            saved["minutes"],
+            saved["validated"],
+        )
         self.data.rng = np.random.default_rng((self.config.seed, self.steps))
 
     def save(self) -> None:
@@ -153,7 +170,8 @@ class Trainer:
         self.describe()
 
     def describe(self) -> None:
-        """Write `base.json`: how the checkpoint beside it was made, and its numbers on held-out clips over time."""
+        """Write `base.json`: how the checkpoint beside it was made, and its numbers on held-out
+        clips over time."""
         material = Path(self.config.cache) / "material.json"
         lines = (
             [json.loads(line) for line in (self.out / "log.jsonl").read_text().splitlines()]
@@ -171,9 +189,12 @@ class Trainer:
             },
             "steps": self.steps,
             "minutes": round(self.minutes, 1),
-            "device": f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}",
+            "device": f"{self.device} ({torch.get_num_threads()} threads), torch "
+            f"{torch.__version__}",
             "curve": [
-                {"step": e["step"], "minutes": e["minutes"], **e["validation"]} for e in lines if "validation" in e
+                {"step": e["step"], "minutes": e["minutes"], **e["validation"]}
+                for e in lines
+                if "validation" in e
             ],
         }
         (self.out / "base.json").write_text(json.dumps(description, indent=1) + "\n")
@@ -197,9 +218,12 @@ class Trainer:
             group["lr"] = rate * min(1.0, (self.steps + 1) / 50)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             parts = (self.cheap if start else self.full)(self.renderer, batch, 3 * self.steps)
-        # Rates span a hundredfold: a sample counts relative to what samples of its rate cost on average.
+        # Rates span a hundredfold: a sample counts relative to what samples of its rate cost on
+        # average.
         with torch.no_grad():
-            self.class_loss[batch.rate_class] += 0.05 * (parts["total"] - self.class_loss[batch.rate_class])
+            self.class_loss[batch.rate_class] += 0.05 * (
+                parts["total"] - self.class_loss[batch.rate_class]
+            )
         loss = (parts["total"] / self.class_loss[batch.rate_class].clamp(min=1e-3)).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -213,15 +237,19 @@ class Trainer:
         return {name: float(value.detach().mean()) for name, value in parts.items()}
 
     def validate(self) -> None:
-        """LPIPS-VGG, DISTS and PSNR (luma) of loop and rendered frames of held-out clips, and a sheet of crops."""
+        """LPIPS-VGG, DISTS and PSNR (luma) of loop and rendered frames of held-out clips, and a
+        sheet of crops."""
         if not perceptual.find_weights():
             return
         held_out = Cache(Path(self.config.cache), held_out=True, device=self.device)
         stride = max(1, len(held_out.entries) // self.config.validate_samples)
-        picks = [(e, e % len(held_out.records[e][0])) for e in range(0, len(held_out.entries), stride)][
-            : self.config.validate_samples
-        ]
-        metrics = {"lpips_vgg": perceptual.lpips("vgg").to(self.device), "dists": perceptual.dists().to(self.device)}
+        picks = [
+            (e, e % len(held_out.records[e][0])) for e in range(0, len(held_out.entries), stride)
+        ][: self.config.validate_samples]
+        metrics = {
+            "lpips_vgg": perceptual.lpips("vgg").to(self.device),
+            "dists": perceptual.dists().to(self.device),
+        }
         totals: dict[str, list[float]] = {}
         rows = []
         with torch.inference_mode():
@@ -243,23 +271,37 @@ class Trainer:
                     error = float((planes[0] - source[0]).square().mean())
                     totals.setdefault(f"{name}_psnr", []).append(-10 * math.log10(error + 1e-10))
                 rows.append(torch.cat(row, 3)[0])
-        self.log({"validation": {name: round(float(np.mean(values)), 4) for name, values in totals.items()}})
+        self.log(
+            {
+                "validation": {
+                    name: round(float(np.mean(values)), 4) for name, values in totals.items()
+                }
+            }
+        )
         from PIL import Image
 
         sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         Image.fromarray(sheet).save(self.out / f"sheet-{self.steps:06d}.png")
 
 
-def main(config_path: Path, minutes: float, out: str | None = None, cache: str | None = None) -> Path:
-    """Train for `minutes`; `out` and `cache` override the configuration. Returns the path of the checkpoint."""
+def main(
+    config_path: Path, minutes: float, out: str | None = None, cache: str | None = None
+) -> Path:
+    """Train for `minutes`; `out` and `cache` override the configuration. Returns the path of the
+    checkpoint."""
     config = read_settings(config_path, TrainConfig)
-    config = TrainConfig(**{**asdict(config), **({"out": out} if out else {}), **({"cache": cache} if cache else {})})
+    config = TrainConfig(
+        **{**asdict(config), **({"out": out} if out else {}), **({"cache": cache} if cache else {})}
+    )
     trainer = Trainer(config)
     stopped = []
     before = {
-        s: signal.signal(s, lambda number, frame: stopped.append(number)) for s in (signal.SIGTERM, signal.SIGINT)
+        s: signal.signal(s, lambda number, frame: stopped.append(number))
+        for s in (signal.SIGTERM, signal.SIGINT)
     }
-    trainer.log({"material": trainer.data.digest(), "device": str(trainer.device), "config": asdict(config)})
+    trainer.log(
+        {"material": trainer.data.digest(), "device": str(trainer.device), "config": asdict(config)}
+    )
     begin, saved, shown = time.monotonic(), time.monotonic(), time.monotonic()
     sums: dict[str, list[float]] = {}
     try:
@@ -274,7 +316,9 @@ def main(config_path: Path, minutes: float, out: str | None = None, cache: str |
                 trainer.log(
                     {
                         "loss": means,
-                        "steps_per_second": round(len(sums["total"]) / (time.monotonic() - shown), 2),
+                        "steps_per_second": round(
+                            len(sums["total"]) / (time.monotonic() - shown), 2
+                        ),
                         "eta_minutes": round(left, 1),
                     }
                 )

@@ -17,7 +17,9 @@ from gvcodec.structure.tokens.twin import INFLATION_RANGE, MEAN_RANGE, SCALE_RAN
 _SHIFT = 24
 
 
-def quantised(layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0) -> Layer:
+def quantised(
+    layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0
+) -> Layer:
     """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers; activations below
     0 and above 127 are cut."""
     weight, bias = (t.detach().double().cpu().numpy() for t in (layer.weight, layer.bias))

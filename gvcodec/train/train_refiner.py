@@ -273,7 +273,8 @@ def train(questions: Questions, held_out: Questions, seconds: float, seed: int) 
         if spent - shown > seconds / 8:
             shown = spent
             print(
-                f"{spent:.0f} s, step {step}: held-out bits {100 * validate(network, held_out) - 100:+.2f} %",
+                f"{spent:.0f} s, step {step}: held-out bits "
+                f"{100 * validate(network, held_out) - 100:+.2f} %",
                 flush=True,
             )
     return network
@@ -367,7 +368,8 @@ def main() -> None:
     tensors |= quantised(network)
     save_file(tensors, arguments.out)
     print(
-        f"{arguments.out}: {arguments.out.stat().st_size} bytes; held-out bits {100 * validate(network, tests) - 100:+.3f} % (float),"
+        f"{arguments.out}: {arguments.out.stat().st_size} bytes; held-out bits "
+        f"{100 * validate(network, tests) - 100:+.3f} % (float),"
     )
     print(f"{100 * validate_integers(tensors, tests) - 100:+.3f} % (integers)")
 

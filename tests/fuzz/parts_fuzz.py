@@ -1,4 +1,5 @@
-"""Coverage-guided fuzzing of the parts of a stream, each by itself, without the checksums around it:
+"""Coverage-guided fuzzing of the parts of a stream, each by itself, without the checksums around
+it:
 
     python tests/fuzz/parts_fuzz.py PART CORPUS [libFuzzer options]
 
@@ -121,9 +122,7 @@ def tuned(data: bytes) -> None:
     whole = [name for group in groups for name in group]
     if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):
         again = weights.read(weights.pack(deltas), sizes, range(8, 81))
-        assert [(d.name, d.exponent) for d in again or []] == [
-            (d.name, d.exponent) for d in deltas
-        ]
+        assert [(d.name, d.exponent) for d in again or []] == [(d.name, d.exponent) for d in deltas]
 
 
 def summary(data: bytes) -> None:

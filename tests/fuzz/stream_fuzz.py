@@ -1,8 +1,10 @@
-"""Coverage-guided fuzzing of the container and of everything above it: `python tests/fuzz/stream_fuzz.py CORPUS [libFuzzer options]`.
+"""Coverage-guided fuzzing of the container and of everything above it: `python
+tests/fuzz/stream_fuzz.py CORPUS [libFuzzer options]`.
 
-Needs atheris (`pip install atheris`). Checksums would stop every mutation at once, so an input is a list of packets that is
-sealed with right ones: u8 base (klt, av1, hevc, vvc), then { u8 kind, u16 size, payload }; base 255: a raw stream. Decoding,
-decoding despite damage, taking apart and searching must end with frames or a `GvcodecError`.
+Needs atheris (`pip install atheris`). Checksums would stop every mutation at once, so an input is a
+list of packets that is sealed with right ones: u8 base (klt, av1, hevc, vvc), then { u8 kind, u16
+size, payload }; base 255: a raw stream. Decoding, decoding despite damage, taking apart and
+searching must end with frames or a `GvcodecError`.
 """
 
 from __future__ import annotations
@@ -57,7 +59,11 @@ def input_of(stream: bytes) -> bytes:
     reader = Reader(io.BytesIO(stream))
     parts = [bytes([BASES.index(reader.header.base)])]
     for packet in reader.packets():
-        parts.append(bytes([_KINDS.index(packet.kind)]) + len(packet.payload).to_bytes(2, "little") + packet.payload)
+        parts.append(
+            bytes([_KINDS.index(packet.kind)])
+            + len(packet.payload).to_bytes(2, "little")
+            + packet.payload
+        )
     return b"".join(parts)
 
 

@@ -1,9 +1,10 @@
 """Makes the golden streams anew: `python tests/golden/make.py klt av1 hevc vvc` (any of them).
 
-`klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames, `klt-1.bin` before its entropy model had a network.
+`klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames, `klt-1.bin` before its entropy
+model had a network.
 
-A golden stream must decode for as long as its format version is read; making one anew is for a change of the format, with
-the reason in the commit.
+A golden stream must decode for as long as its format version is read; making one anew is for a
+change of the format, with the reason in the commit.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ CASES = {
 def main(names: list[str]) -> None:
     fmt = VideoFormat(75, 53, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
     for name in names:
-        data = gvcodec.encode(moving_texture(75, 53, 10), format=fmt, keyint=6, tune=0, **CASES[name])
+        data = gvcodec.encode(
+            moving_texture(75, 53, 10), format=fmt, keyint=6, tune=0, **CASES[name]
+        )
         (FOLDER / f"{name}.bin").write_bytes(data)
         print(f"{name}.bin: {len(data)} bytes")
 

@@ -1,4 +1,5 @@
-"""Losses for training and tuning the renderer that need no network, on planes in 0…1. The perceptual one is in `vgg`.
+"""Losses for training and tuning the renderer that need no network, on planes in 0…1. The
+perceptual one is in `vgg`.
 
 LPIPS-Alex, VMAF and flicker appear in neither: they are kept for judging.
 """
@@ -28,9 +29,14 @@ def known_colour(colour: Colour, height: int) -> Colour:
 
 
 def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
-    """Planes `(B, 1, H, W)` and `(B, 2, H/2, W/2)` to RGB `(B, 3, H, W)`. `colour`: see `known_colour`."""
+    """Planes `(B, 1, H, W)` and `(B, 2, H/2, W/2)` to RGB `(B, 3, H, W)`. `colour`: see
+    `known_colour`."""
     kr, kb = _KR_KB[colour.matrix]
-    u, v = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False).sub(512 / 1023).unbind(1)
+    u, v = (
+        F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+        .sub(512 / 1023)
+        .unbind(1)
+    )
     y = luma[:, 0]
     if not colour.full_range:
         y, u, v = (y - 64 / 1023) * (1023 / 876), u * (1023 / 896), v * (1023 / 896)
@@ -40,15 +46,18 @@ def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
 
 
 def eight_bits(plane: Tensor) -> Tensor:
-    """What a viewer of 8-bit video gets: 10-bit samples in 0…1 rounded as the decoder rounds them. Gradients pass as if it did nothing.
+    """What a viewer of 8-bit video gets: 10-bit samples in 0…1 rounded as the decoder rounds them.
+    Gradients pass as if it did nothing.
 
-    To LPIPS and DISTS the steps that are left in smooth areas are texture: unrounded, such areas are far from an 8-bit source."""
+    To LPIPS and DISTS the steps that are left in smooth areas are texture: unrounded, such areas
+    are far from an 8-bit source."""
     rounded = torch.floor(plane.detach() * (1023 / 4) + 0.5).clamp(0, 255) * (4 / 1023)
     return plane + (rounded - plane).detach()
 
 
 def band_energy(bank: FilterBank, luma: Tensor) -> Tensor:
-    """log2 of the mean square of the nine luma bands in 16×16 blocks, `(B, 9, H/16, W/16)`, in steps of amplitude."""
+    """log2 of the mean square of the nine luma bands in 16×16 blocks, `(B, 9, H/16, W/16)`, in
+    steps of amplitude."""
     fine, coarse, _ = bank(F.pixel_unshuffle(luma, 2))
     power = torch.cat([fine.square().unflatten(1, (3, 4)).mean(2), coarse.square()], 1)
     return 0.5 * torch.log2(F.avg_pool2d(power, 8) * 255**2 + 0.05)
@@ -58,11 +67,15 @@ def pixel_loss(luma: Tensor, chroma: Tensor, source_luma: Tensor, source_chroma:
     """L1 of the planes and of their 4×4 means (colour and brightness must not drift), `(B,)`."""
     difference, tint = luma - source_luma, chroma - source_chroma
     plain = difference.abs().mean((1, 2, 3)) + 0.5 * tint.abs().mean((1, 2, 3))
-    low = F.avg_pool2d(difference, 4).abs().mean((1, 2, 3)) + 0.5 * F.avg_pool2d(tint, 4).abs().mean((1, 2, 3))
+    low = F.avg_pool2d(difference, 4).abs().mean((1, 2, 3)) + 0.5 * F.avg_pool2d(
+        tint, 4
+    ).abs().mean((1, 2, 3))
     return plain + low
 
 
-def temporal_loss(luma: Tensor, before: Tensor, source: Tensor, source_before: Tensor, vectors: Tensor) -> Tensor:
+def temporal_loss(
+    luma: Tensor, before: Tensor, source: Tensor, source_before: Tensor, vectors: Tensor
+) -> Tensor:
     """Motion-compensated frame difference of the rendered luma beyond the source's own, `(B,)`."""
     fetched, inside = warp(torch.cat([before, source_before], 1), vectors)
     ours, theirs = (luma - fetched[:, :1]).abs(), (source - fetched[:, 1:]).abs()
@@ -71,14 +84,15 @@ def temporal_loss(luma: Tensor, before: Tensor, source: Tensor, source_before: T
 
 
 def fidelity_guard(luma: Tensor, loop: Tensor, source: Tensor, allowed: float) -> Tensor:
-    """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be repainted freely."""
+    """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be
+    repainted freely."""
     ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, loop))
     return F.relu(10 * torch.log10(ours / base) - allowed)
 
 
 def contrast_guard(luma: Tensor, loop: Tensor, source: Tensor) -> Tensor:
-    """Error that shows, beyond the loop frame's own, `(B,)`: in each of four scales of a pyramid the
-    band's difference to the source over what masks it there, the source's contrast around."""
+    """Error that shows, beyond the loop frame's own, `(B,)`: in each of four scales of a pyramid
+    the band's difference to the source over what masks it there, the source's contrast around."""
     total = luma.new_zeros(luma.shape[0])
     planes = [luma, loop, source]
     for _ in range(4):
@@ -93,7 +107,8 @@ def contrast_guard(luma: Tensor, loop: Tensor, source: Tensor) -> Tensor:
 
 
 def _root_mean(x: Tensor) -> Tensor:
-    """Root of the mean of 16×16 squares, averaged, `(B,)`: a spoilt place is not made up for by good ones."""
+    """Root of the mean of 16×16 squares, averaged, `(B,)`: a spoilt place is not made up for by
+    good ones."""
     return torch.sqrt(F.avg_pool2d(x.square(), min(16, *x.shape[2:])) + 1e-6).mean((1, 2, 3))
 
 

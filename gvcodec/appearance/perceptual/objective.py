@@ -1,4 +1,5 @@
-"""What a batch of crops costs: the renderer's run over a few frames and the loss of its last frame. Used by training and tuning."""
+"""What a batch of crops costs: the renderer's run over a few frames and the loss of its last frame.
+Used by training and tuning."""
 
 from __future__ import annotations
 
@@ -30,8 +31,10 @@ ALLOWED = 0.3
 
 @dataclass
 class Batch:
-    """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`) in 0…1, `vectors` `(B, T, 2, H/16, W/16)`,
-    `condition` `(B, 9)`, `own` `(B, T)`: each frame's own entry of the condition (`integer.rate`) in 1/256, None = none known, `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
+    """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`)
+    in 0…1, `vectors` `(B, T, 2, H/16, W/16)`, `condition` `(B, 9)`, `own` `(B, T)`: each frame's
+    own entry of the condition (`integer.rate`) in 1/256, None = none known, `rate_class` `(B,)`
+    int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
 
     loop: tuple[Tensor, Tensor]
     source: tuple[Tensor, Tensor]
@@ -62,13 +65,16 @@ def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour) -> Tensor:
 
 def shown_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> Tensor:
     """The same of painted planes as they are given out."""
-    return crop_rgb((eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour)
+    return crop_rgb(
+        (eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour
+    )
 
 
 def render_run(
     renderer: Renderer, batch: Batch, position: int
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-    """Render all frames of a batch. Gradients flow through the last one only. `position` seeds the noise.
+    """Render all frames of a batch. Gradients flow through the last one only. `position` seeds the
+    noise.
 
     Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
     luma, chroma = batch.loop
@@ -80,14 +86,17 @@ def render_run(
         noise = fresh(height, width, position + t, device=luma.device)
         vectors = batch.vectors[:, t] if t else None
         with torch.set_grad_enabled(learning and t == frames - 1):
-            *painted, state = renderer.step(luma[:, t], chroma[:, t], vectors, noise, state, batch.condition_of(t))
+            *painted, state = renderer.step(
+                luma[:, t], chroma[:, t], vectors, noise, state, batch.condition_of(t)
+            )
         out = (painted[0], painted[1])
     assert out is not None
     return out, before
 
 
 class Objective:
-    """Weighted losses per sample. Without `perceptual`, only pixels, band energies and steadiness count (the cheap start)."""
+    """Weighted losses per sample. Without `perceptual`, only pixels, band energies and steadiness
+    count (the cheap start)."""
 
     def __init__(
         self,
@@ -107,12 +116,19 @@ class Objective:
     def reference(self, batch: Batch) -> list[Reference]:
         """VGG maps of the source's last frames."""
         assert self.perceptual is not None
-        return self.perceptual.reference(crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour))
+        return self.perceptual.reference(
+            crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour)
+        )
 
     def __call__(
-        self, renderer: Renderer | None, batch: Batch, position: int, references: list[Reference] | None = None
+        self,
+        renderer: Renderer | None,
+        batch: Batch,
+        position: int,
+        references: list[Reference] | None = None,
     ) -> dict[str, Tensor]:
-        """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a renderer: of the loop frames."""
+        """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a renderer:
+        of the loop frames."""
         if renderer is None:
             frames = batch.loop[0].shape[1]
             luma, chroma = batch.loop[0][:, -1], batch.loop[1][:, -1]
@@ -130,9 +146,13 @@ class Objective:
                 luma, before, source_luma, source_before, batch.vectors[:, -1]
             )
         if self.guard and renderer is not None:
-            parts["guard"] = self.guard * fidelity_guard(luma, batch.loop[0][:, -1], source_luma, ALLOWED)
+            parts["guard"] = self.guard * fidelity_guard(
+                luma, batch.loop[0][:, -1], source_luma, ALLOWED
+            )
         if self.contrast and renderer is not None:
-            parts["contrast"] = self.contrast * contrast_guard(luma, batch.loop[0][:, -1], source_luma)
+            parts["contrast"] = self.contrast * contrast_guard(
+                luma, batch.loop[0][:, -1], source_luma
+            )
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
             parts["lpips"], parts["dists"] = self.perceptual(

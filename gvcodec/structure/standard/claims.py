@@ -36,7 +36,8 @@ def check(codec: str, payload: bytes, width: int, height: int) -> None:
         size = _size_in(codec, nal)
         if size and (size[0] > most[0] or size[1] > most[1]):
             raise DamagedStreamError(
-                f"the structure layer holds pictures of {size[0]}×{size[1]}, the header promises {width}×{height}"
+                f"the structure layer holds pictures of {size[0]}×{size[1]}, the header promises "
+                f"{width}×{height}"
             )
 
 

@@ -38,7 +38,8 @@ _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
 FOR_THE_EYE = ("tune=0", "ac-bias=4", "enable-variance-boost=0")
 #: More bits where little contrast hides nothing. On three training clips, painted, it saves 6 % of
 #: the bytes at equal loss of the small network, 5 % at equal LPIPS-Alex, costs 3 % at equal PSNR-Y,
-#: and no time. PSNR-Y, and with it what `q` means, stays the same with a CRF that is so much higher.
+#: and no time. PSNR-Y, and with it what `q` means, stays the same with a CRF that is so much
+#: higher.
 _BOOST, _NO_BOOST = ("enable-variance-boost=1", "variance-boost-strength=1"), FOR_THE_EYE[-1]
 _BOOST_CRF = 1.5
 #: FFmpeg's own option ends there, as q does.
@@ -164,7 +165,8 @@ class LibraryEncoder(Shared):
         except (av.FFmpegError, ValueError) as error:
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
-                f"{_LIBRARIES[self._codec]} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
+                f"{_LIBRARIES[self._codec]} does not code {size} pictures: "
+                f"{getattr(error, 'strerror', None) or error}"
             ) from error
 
 

@@ -1,7 +1,9 @@
-"""VVenC, an encoder of H.266, through a program `ffmpeg` that holds it (PyAV's own FFmpeg decodes H.266 but has no encoder).
+"""VVenC, an encoder of H.266, through a program `ffmpeg` that holds it (PyAV's own FFmpeg decodes
+H.266 but has no encoder).
 
-Every GOP is coded by a process of its own, so keyframes come where they are wanted and nothing reaches across them. Access units leave on
-a fixed schedule, a number of frames after they were sent, so what a caller gets does not depend on the speed of the machine.
+Every GOP is coded by a process of its own, so keyframes come where they are wanted and nothing
+reaches across them. Access units leave on a fixed schedule, a number of frames after they were
+sent, so what a caller gets does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from gvcodec.signals import OnAbort, held
 from gvcodec.types import Colour, Planes
 
 FFMPEG_VARIABLE = "GVCODEC_FFMPEG"
-#: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after that.
+#: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after
+#: that.
 _DELAY = 64
 _LIBRARY = "libvvenc"
 #: Seconds that the program has to say what is wrong.
@@ -31,8 +34,8 @@ _PATIENCE = 5
 
 
 def find_ffmpeg(kind: str = "encoder", name: str = _LIBRARY) -> str:
-    """The program: $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg`. `kind` is encoder or filter. Raises
-    `UsageError` where none holds VVenC, or what else is named."""
+    """The program: $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg`. `kind` is
+    encoder or filter. Raises `UsageError` where none holds VVenC, or what else is named."""
     named = os.environ.get(FFMPEG_VARIABLE)
     for program in [named] if named else [_carried(), shutil.which("ffmpeg")]:
         if program and _holds(program, kind, name):
@@ -41,7 +44,8 @@ def find_ffmpeg(kind: str = "encoder", name: str = _LIBRARY) -> str:
         raise UsageError(f"{named} has no {kind} {name}")
     what = "H.266 is encoded" if name == _LIBRARY else f"{name} is done"
     raise UsageError(
-        f"{what} by an ffmpeg with {name}: pip install 'gvcodec[vvc]', or name one in ${FFMPEG_VARIABLE}"
+        f"{what} by an ffmpeg with {name}: pip install 'gvcodec[vvc]', or name one in "
+        f"${FFMPEG_VARIABLE}"
     )
 
 
@@ -57,15 +61,17 @@ def _carried() -> str | None:
 @functools.cache
 def _holds(program: str, kind: str, name: str) -> bool:
     try:
-        listed = subprocess.run([program, "-hide_banner", f"-{kind}s"], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            [program, "-hide_banner", f"-{kind}s"], capture_output=True, text=True, check=False
+        )
     except OSError:
         return False
     return f" {name} " in listed.stdout
 
 
 class VvcEncoder:
-    """Planes in, access units in Annex B form out, in decode order, each with whether it is a keyframe: the first of a GOP,
-    shown after up to 31 others that need it.
+    """Planes in, access units in Annex B form out, in decode order, each with whether it is a
+    keyframe: the first of a GOP, shown after up to 31 others that need it.
 
         encoder = VvcEncoder(width, height, rate, colour, words)
         units = encoder.encode(planes, key=True)
@@ -73,14 +79,26 @@ class VvcEncoder:
 
     `words`: options of `libvvenc` for ffmpeg. Raises `MediaError` when the program fails."""
 
-    def __init__(self, width: int, height: int, rate: Fraction, colour: Colour, words: Sequence[str]) -> None:
+    def __init__(
+        self, width: int, height: int, rate: Fraction, colour: Colour, words: Sequence[str]
+    ) -> None:
         tags = zip(
             ("color_range", "colorspace", "color_primaries", "color_trc"),
             (2 if colour.full_range else 1, colour.matrix, colour.primaries, colour.transfer),
             strict=True,
         )
         self._command = [
-            *(find_ffmpeg(), "-v", "error", "-probesize", "32", "-analyzeduration", "0", "-f", "rawvideo"),
+            *(
+                find_ffmpeg(),
+                "-v",
+                "error",
+                "-probesize",
+                "32",
+                "-analyzeduration",
+                "0",
+                "-f",
+                "rawvideo",
+            ),
             *("-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}", "-r", str(rate)),
             # Tags of the input: as tags of the output they would make ffmpeg convert.
             *(word for name, code in tags for word in (f"-{name}", str(code))),
@@ -123,7 +141,9 @@ class _Gop:
         self._units: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._said = bytearray()
         self._threads = [
-            threading.Thread(target=_collect, args=(self._process.stdout, self._units), daemon=True),
+            threading.Thread(
+                target=_collect, args=(self._process.stdout, self._units), daemon=True
+            ),
             threading.Thread(target=_listen, args=(self._process.stderr, self._said), daemon=True),
         ]
         for thread in self._threads:
