@@ -8,6 +8,7 @@ and codes nothing but the peers.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -45,6 +46,7 @@ _FRAME = (215, 38, 61)
 def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Frames]:
     """Bytes of the packets at a CRF, and decoded frames."""
     library, options = PEERS[name]
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone
     height, width = frames[0].shape[:2]
     encoder = av.CodecContext.create(library, "w")
     encoder.width, encoder.height, encoder.framerate, encoder.time_base = (

@@ -13,7 +13,7 @@ from gvcodec.train.settings import read_toml
 _TRAINERS = {"renderer": "gvcodec.train.loop", "tokens": "gvcodec.train.base_tokens"}
 
 
-HELP = "train the renderer"
+HELP = "train the renderer or the model of base tokens"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
