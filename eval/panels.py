@@ -7,6 +7,7 @@ and codes nothing but the peers.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ PEERS = {
 }
 #: Ends of the CRF scale: x265's coarsest is 51.
 _FINEST, _COARSEST, _STEPS = 10.0, {"libx265": 51.0, "libsvtav1": 63.0}, 7
+#: What CRF is rounded to: SVT-AV1's is whole here.
+_UNITS = {"libx265": 0.01, "libsvtav1": 1.0}
 #: Bytes halve about every so many steps of CRF: the first guess.
 _HALVES = 6.0
 #: So much more than ours a peer may have, and so much less where the search ends.
@@ -84,12 +87,12 @@ def nearest(
     best = coded(high)
     last, slope = (high, best[0]), -1 / _HALVES
     for _ in range(_STEPS):
+        if _NEAR * size <= best[0] <= SLACK * size:
+            break
         guess = last[0] + math.log2(size / last[1]) / slope
         crf = guess if low < guess < high else (low + high) / 2
-        if best[0] > SLACK * size or best[0] >= _NEAR * size or high - low < 0.1:
-            break
         found = coded(crf)
-        if found[1:] and found[0] != last[1]:
+        if found[0] != last[1] and crf != last[0]:
             slope = min(-0.02, math.log2(found[0] / last[1]) / (crf - last[0]))
         last = (crf, found[0])
         if found[0] <= SLACK * size:
@@ -104,8 +107,12 @@ def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, 
     has more at its coarsest, or loses frames."""
 
     def one(name: str) -> tuple[int, Frames]:
-        coarsest = _COARSEST[PEERS[name][0]]
-        found, shown = nearest(lambda crf: peer(name, frames, rate, crf), size, coarsest)
+        library = PEERS[name][0]
+        coded = functools.cache(lambda crf: peer(name, frames, rate, crf))
+        unit = _UNITS[library]
+        found, shown = nearest(
+            lambda crf: coded(round(crf / unit) * unit), size, _COARSEST[library]
+        )
         if found > SLACK * size:
             raise EvalError(
                 f"{name}: {found} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
