@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import io
 import os
@@ -167,3 +168,13 @@ def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
         broken.returncode == 1
         and "gvcodec.errors is not allowed to import gvcodec.encoder" in broken.stdout
     )
+
+
+def test_types_are_shipped_and_name_what_the_core_has() -> None:
+    """`gvcodec/_core.pyi` is written by nanobind: docs/developing.md says how."""
+    assert (ROOT / "gvcodec/py.typed").is_file()
+    stub = ast.parse((ROOT / "gvcodec/_core.pyi").read_text(encoding="utf-8"))
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    told = {node.name for node in stub.body if isinstance(node, kinds)}
+    told |= {n.target.id for n in stub.body if isinstance(n, ast.AnnAssign)}
+    assert told == {name for name in dir(_core) if not name.startswith("_")}
