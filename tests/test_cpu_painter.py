@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec._core import combine_rows
 from test_appearance import lively, picture
 
 import gvcodec
 from gvcodec import EncoderConfig
+from gvcodec._core import combine_rows
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.cpu_painter import RowPainter
 from gvcodec.appearance.motion import block_grid, search
