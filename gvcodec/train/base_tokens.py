@@ -125,8 +125,17 @@ def chosen(mask: Tensor, one: State, other: State) -> State:
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
 
-    before = pick(one.before[0], other.before[0]), pick(one.before[1], other.before[1])
-    return State(before, pick(one.features, other.features), pick(one.memory, other.memory))
+    def both(a: Picture, b: Picture) -> Picture:
+        return pick(a[0], b[0]), pick(a[1], b[1])
+
+    return State(
+        both(one.before, other.before),
+        pick(one.features, other.features),
+        pick(one.memory, other.memory),
+        both(one.key, other.key),
+        pick(one.places, other.places),
+        both(one.added, other.added),
+    )
 
 
 def pays(before: State, after: State, now: Picture, cost: Tensor) -> Tensor:
@@ -137,7 +146,8 @@ def pays(before: State, after: State, now: Picture, cost: Tensor) -> Tensor:
 
 def detached(state: State) -> State:
     before = state.before[0].detach().clamp(-0.6, 0.6), state.before[1].detach().clamp(-0.6, 0.6)
-    return State(before, state.features.detach(), state.memory.detach())
+    added = state.added[0].detach(), state.added[1].detach()
+    return State(before, state.features.detach(), state.memory.detach(), state.key, state.places.detach(), added)
 
 
 def pixel(a: Picture, b: Picture) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
@@ -111,9 +112,17 @@ class _Side:
 
 def _tidy(state: State) -> State:
     """Pictures a little beyond black and white at most; whatever a hostile stream makes of the network stays finite."""
-    before = tuple(torch.nan_to_num(x).clamp(-0.6, 0.6) for x in state.before)
-    features, memory = (torch.nan_to_num(x).clamp(-1e4, 1e4) for x in (state.features, state.memory))
-    return State(before, features, memory)  # type: ignore[arg-type]
+
+    def within(x: Tensor, most: float) -> Tensor:
+        return torch.nan_to_num(x).clamp(-most, most)
+
+    return state._replace(
+        before=(within(state.before[0], 0.6), within(state.before[1], 0.6)),
+        features=within(state.features, 1e4),
+        memory=within(state.memory, 1e4),
+        places=within(state.places, 1e5),
+        added=(within(state.added[0], 2), within(state.added[1], 2)),
+    )
 
 
 class TokenEncoder:

@@ -7,7 +7,8 @@ K tokens of C integers, M vectors of memory, D the width.
     encoder   patches of [frame | frame before | differences] ⊕ K queries ⊕ memory → K × C numbers, rounded: the tokens
     decoder   patches of the frame before ⊕ tokens (mask tokens behind the count) ⊕ memory
               → motion on a 4-pixel grid, a coarse picture and how much of it shows, features → warp, blend, convolutions
-    state     the frame decoded before, its features (short-term buffer), the memory (rewritten by every frame)
+    state     the frame decoded before as samples of the keyframe, where they came from, and what was added; its features
+              (short-term buffer); the memory (rewritten by every frame)
 
 Local layers attend within a window, global layers over queries (or tokens) and memory of all windows, with a penalty by
 distance, so that a picture may have more windows than training saw. The way through the tokens is open from the first
@@ -79,20 +80,29 @@ class State(NamedTuple):
     before: Picture
     features: Tensor  # (B, N, P, D)
     memory: Tensor  # (B, N, M, D)
+    key: Picture  # the keyframe
+    places: Tensor  # (B, 2, H, W): how far from a sample its origin lies in the keyframe, (dx, dy) in luma pixels
+    added: Picture  # `before` less what comes from the keyframe
 
 
 def with_copies(after: State, before: State, there: Tensor) -> State:
     """The state after a frame, `before` where a window is a copy: `there` (B, N) says which are not. Copies have no features."""
     rows, columns = grid_of(before.before)
     mask = there.view(-1, 1, rows, columns).float()
-    pictures = tuple(
-        torch.where(F.interpolate(mask, scale_factor=WINDOW // part) > 0, new, old)
-        for new, old, part in zip(after.before, before.before, (1, 2), strict=True)
-    )
+    fine, half = (F.interpolate(mask, scale_factor=WINDOW // part) > 0 for part in (1, 2))
+
+    def pick(new: Picture, old: Picture) -> Picture:
+        return torch.where(fine, new[0], old[0]), torch.where(half, new[1], old[1])
+
     there = there[..., None, None]
-    features = torch.where(there, after.features, torch.zeros_like(after.features))
-    memory = torch.where(there, after.memory, before.memory)
-    return State(pictures, features, memory)  # type: ignore[arg-type]
+    return State(
+        pick(after.before, before.before),
+        torch.where(there, after.features, torch.zeros_like(after.features)),
+        torch.where(there, after.memory, before.memory),
+        before.key,
+        torch.where(fine, after.places, before.places),
+        pick(after.added, before.added),
+    )
 
 
 class Encoded(NamedTuple):
@@ -164,18 +174,33 @@ def grid_of(picture: Picture) -> tuple[int, int]:
     return picture[0].shape[2] // WINDOW, picture[0].shape[3] // WINDOW
 
 
-def move(picture: Picture, motion: Tensor) -> Picture:
-    """Fetch each sample at its place + `motion` (B, 2, H/4, W/4), (dx, dy) in luma pixels; edges are repeated."""
-    out = []
-    for plane, scale in zip(picture, (1.0, 0.5), strict=True):
-        h, w = plane.shape[2:]
-        field = F.interpolate(motion, size=(h, w), mode="bilinear", align_corners=False) * scale
-        rows = torch.arange(h, device=plane.device, dtype=field.dtype).view(1, h, 1)
-        cols = torch.arange(w, device=plane.device, dtype=field.dtype)
-        x, y = (2 * (cols + field[:, 0]) + 1) / w - 1, (2 * (rows + field[:, 1]) + 1) / h - 1
-        at = torch.stack([x.expand_as(field[:, 0]), y.expand_as(field[:, 0])], -1)
-        out.append(F.grid_sample(plane, at, mode="bicubic", padding_mode="border", align_corners=False))
-    return out[0], out[1]
+def move(picture: Picture, motion: Tensor, mode: str = "bicubic") -> Picture:
+    """Fetch each sample at its place + `motion` (B, 2, H/4, W/4) or (B, 2, H, W), (dx, dy) in luma pixels; edges are repeated."""
+    luma, chroma = picture
+    half = F.interpolate(motion, size=chroma.shape[2:], mode="bilinear", align_corners=False) * 0.5
+    return _fetched(luma, _whole(motion, luma), mode), _fetched(chroma, half, mode)
+
+
+def _whole(motion: Tensor, plane: Tensor) -> Tensor:
+    return F.interpolate(motion, size=plane.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _fetched(plane: Tensor, field: Tensor, mode: str) -> Tensor:
+    h, w = plane.shape[2:]
+    rows = torch.arange(h, device=plane.device, dtype=field.dtype).view(1, h, 1)
+    cols = torch.arange(w, device=plane.device, dtype=field.dtype)
+    x, y = (2 * (cols + field[:, 0]) + 1) / w - 1, (2 * (rows + field[:, 1]) + 1) / h - 1
+    at = torch.stack([x.expand_as(field[:, 0]), y.expand_as(field[:, 0])], -1)
+    return F.grid_sample(plane, at, mode=mode, padding_mode="border", align_corners=False)
+
+
+def follow(state: State, motion: Tensor) -> tuple[Picture, Tensor, Picture]:
+    """The frame before, moved by `motion` (B, 2, H/4, W/4): what comes from the keyframe, its places there, what was added since.
+
+    However many frames ago the keyframe was, its samples are interpolated once, so they stay sharp."""
+    field = _whole(motion, state.places)
+    places = field + _fetched(state.places, field, "bilinear")
+    return move(state.key, places), places, move(state.added, motion, "bilinear")
 
 
 def moved_blocks(picture: Picture, vectors: Tensor) -> Picture:
@@ -394,7 +419,9 @@ class TokenModel(nn.Module):
         rows, cols = grid_of(picture)
         b, n, d = picture[0].shape[0], rows * cols, self.sizes.width
         features = picture[0].new_zeros(b, n, PATCHES, d)
-        return State(picture, features, self.start.expand(b, n, -1, -1))
+        places = torch.zeros_like(picture[0]).expand(-1, 2, -1, -1)
+        added = torch.zeros_like(picture[0]), torch.zeros_like(picture[1])
+        return State(picture, features, self.start.expand(b, n, -1, -1), picture, places, added)
 
     @staticmethod
     def _rate(q: Tensor) -> Tensor:
@@ -488,7 +515,8 @@ class TokenModel(nn.Module):
         motion = self._cells(8 * self.motion(features) + steps.transpose(-1, -2).flatten(3), 2, grid)
         coarse = self._cells(self.coarse(features), 25, grid)
         detail = self._cells(self.detail(features), self.sizes.features, grid)
-        moved = move(state.before, motion)
+        first, places, added = follow(state, motion)
+        moved = first[0] + added[0], first[1] + added[1]
         shows = torch.sigmoid(coarse[:, 24:])
         blend = [F.interpolate(shows, size=plane.shape[2:], mode="bilinear", align_corners=False) for plane in moved]
         drawn = F.pixel_shuffle(coarse[:, :16], 4), F.pixel_shuffle(coarse[:, 16:24], 2)
@@ -500,7 +528,9 @@ class TokenModel(nn.Module):
         out = self.memory_norm(x[:, :, PATCHES + k :])
         gate = torch.sigmoid(self.memory_gate(out))
         memory = state.memory + gate * (self.memory_value(out) - state.memory)
-        return Decoded(result, State(result, features.float(), memory.float()), motion, moved)
+        added = result[0] - first[0], result[1] - first[1]
+        after = State(result, features.float(), memory.float(), state.key, places, added)
+        return Decoded(result, after, motion, moved)
 
     def _cells(self, x: Tensor, channels: int, grid: tuple[int, int]) -> Tensor:
         """(B, N, P, channels·16) to (B, channels, H/4, W/4)"""
