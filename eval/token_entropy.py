@@ -53,8 +53,9 @@ class Form:
     def hidden(self, tokens: int, channels: int) -> list[int]:
         """Numbers of the inputs that are cut off: `entropy.side`, then the values before."""
         first = tokens + channels
-        cut = [] if self.frame_before else [first, first + 2, first + 3]
-        cut += [] if self.memory else [first + 1]
+        rest = first + channels
+        cut = [] if self.frame_before else [*range(first, rest), *(rest + i for i in entropy.FRAME_BEFORE)]
+        cut += [] if self.memory else [rest + i for i in entropy.MEMORY]
         count = entropy.side_count(tokens, channels)
         return cut if self.values_before else [*cut, *range(count, count + entropy.REACH)]
 

@@ -40,9 +40,10 @@ from gvcodec.structure.tokens.model import (
 from gvcodec.structure.tokens.payload import LARGEST, Entropy
 from gvcodec.types import Planes, VideoFormat
 
-#: What codes keyframes, and its quality for a quality of the tokens: (at q 0, a step of q).
+#: What codes keyframes, and its quality for a quality of the tokens: (at q 0, a step of q). Its samples
+#: are what later frames show, so it gets most of the bytes.
 STILL = "av1"
-_STILL_Q = (14.0, 0.7)
+_STILL_Q = (-7.0, 1.1)
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 48 MiB at 1080p.
 GROUP = 16
@@ -192,7 +193,7 @@ class TokenEncoder:
     def _key(self, planes: Planes) -> Coded:
         first, step = _STILL_Q
         fmt = dataclasses.replace(self._fmt, frame_rate=Fraction(25))
-        encoder = StandardEncoder(fmt, STILL, min(63.0, first + step * self._q), threads=self._threads, low_delay=True)
+        encoder = StandardEncoder(fmt, STILL, min(63.0, max(0.0, first + step * self._q)), threads=self._threads, low_delay=True)
         coded = encoder.send(planes)
         rest = encoder.flush()
         (packet,), (loop,) = coded.packets + rest.packets, coded.loops + rest.loops

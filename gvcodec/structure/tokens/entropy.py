@@ -19,6 +19,8 @@ REACH = 16
 STEPS = 10
 #: Inputs besides those that tell channel and token, and the token in the frame before.
 _OTHERS = 13
+#: Which of them tell of the frame before, and which of the memory.
+FRAME_BEFORE, MEMORY = (0, 2, 3, 7, 12), (1, 6, 8, 9, 10, 11)
 #: Weight of a new frame in the memory is 1 / 2^_DECAY; magnitudes count up to _LARGE, in steps of 1
 #: / _UNIT.
 _DECAY, _LARGE, _UNIT = 2, 31, 32
