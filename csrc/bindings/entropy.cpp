@@ -1,4 +1,5 @@
-// Python bindings of the parts of the entropy model: range coder, adaptive mixing, integers by CDF tables.
+// Python bindings of the parts of the entropy model: range coder, adaptive mixing, integers by CDF
+// tables.
 #include "bindings/arrays.hpp"
 #include "entropy/cdf.hpp"
 #include "entropy/mixer.hpp"
@@ -18,13 +19,16 @@ gv::RansEncoder to_coder(const In<uint32_t, 1>& start, const In<uint32_t, 1>& fr
   if (start.shape(0) != freq.shape(0)) throw nb::value_error("as many starts as frequencies");
   gv::RansEncoder coder;
   for (size_t i = 0; i < start.shape(0); ++i) {
-    if (freq(i) < 1 || freq(i) > gv::kProbOne || start(i) > gv::kProbOne - freq(i)) throw nb::value_error("symbol outside 2^16");
+    if (freq(i) < 1 || freq(i) > gv::kProbOne || start(i) > gv::kProbOne - freq(i))
+      throw nb::value_error("symbol outside 2^16");
     coder.put(start(i), freq(i));
   }
   return coder;
 }
 
-nb::bytes rans_encode(const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq) { return to_bytes(to_coder(start, freq).finish()); }
+nb::bytes rans_encode(const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq) {
+  return to_bytes(to_coder(start, freq).finish());
+}
 
 nb::tuple rans_encode_short(const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq) {
   bool trimmed = false;
@@ -32,7 +36,8 @@ nb::tuple rans_encode_short(const In<uint32_t, 1>& start, const In<uint32_t, 1>&
   return nb::make_tuple(to_bytes(bytes), trimmed);
 }
 
-nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint32_t, 1>& which, bool trimmed) {
+nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint32_t, 1>& which,
+                      bool trimmed) {
   const size_t edges = cdf.shape(1);
   for (size_t t = 0; t < cdf.shape(0); ++t) {
     bool good = edges >= 2 && cdf(t, 0) == 0 && cdf(t, edges - 1) == gv::kProbOne;
@@ -53,9 +58,10 @@ nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint3
   return nb::make_tuple(to_numpy(std::move(symbols), {count}), coder.finished());
 }
 
-nb::bytes mix_encode(const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts, const In<uint32_t, 1>& sets, uint32_t slot_count,
-                     uint32_t set_count) {
-  if (contexts.shape(0) != bits.shape(0) || sets.shape(0) != bits.shape(0) || contexts.shape(1) > gv::kMaxInputs)
+nb::bytes mix_encode(const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts,
+                     const In<uint32_t, 1>& sets, uint32_t slot_count, uint32_t set_count) {
+  if (contexts.shape(0) != bits.shape(0) || sets.shape(0) != bits.shape(0) ||
+      contexts.shape(1) > gv::kMaxInputs)
     throw nb::value_error("contexts of another shape");
   gv::MixState state(slot_count, set_count);
   gv::BitEncoder coder(state);
@@ -76,44 +82,56 @@ nb::bytes mix_encode(const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts
 
 void bind_entropy(nb::module_& m) {
   m.attr("SCALES") = gv::kScales;
-  m.def("rans_encode", &rans_encode, "start"_a, "freq"_a, "Codes symbols that occupy [start, start + freq) of 2^16.");
-  m.def("rans_encode_short", &rans_encode_short, "start"_a, "freq"_a,
-        "The same, a byte shorter if that can be. Returns (bytes, trimmed): a decoder has to know.");
+  m.def("rans_encode", &rans_encode, "start"_a, "freq"_a,
+        "Codes symbols that occupy [start, start + freq) of 2^16.");
+  m.def(
+      "rans_encode_short", &rans_encode_short, "start"_a, "freq"_a,
+      "The same, a byte shorter if that can be. Returns (bytes, trimmed): a decoder has to know.");
   m.def("rans_decode", &rans_decode, "data"_a, "cdf"_a, "which"_a, "trimmed"_a = false,
-        "Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns (symbols, whole).");
+        "Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns "
+        "(symbols, whole).");
   m.def("mix_encode", &mix_encode, "bits"_a, "contexts"_a, "sets"_a, "slot_count"_a, "set_count"_a,
         "Codes binary decisions with adaptive mixing, from the blank state.");
-  m.def("cdf_table",
-        [](int scale, int mean) {
-          if (scale < 0 || scale >= gv::kScales) throw nb::value_error("scale is 0…63");
-          const gv::LaplaceTables& tables = gv::laplace_tables();
-          const uint32_t* edge = tables.edge(scale, (mean + 4) & 7);
-          const size_t count = static_cast<size_t>(tables.scale[scale].symbols) + 1;
-          return to_numpy(std::vector<uint32_t>(edge, edge + count), {count});
-        },
-        "scale"_a, "mean"_a = 0,
-        "Edges 0 … 2^16 (uint32) of a table's symbols: distances 0, 1, -1, 2 … from the integer nearest to the mean, then the escape.");
-  m.def("cdf_encode",
-        [](const In<int32_t, 1>& values, const In<uint8_t, 1>& scale, const In<int16_t, 1>& mean) {
-          check_models(scale, mean);
-          if (values.shape(0) != scale.shape(0)) throw nb::value_error("as many values as scales");
-          gv::RansEncoder coder;
-          for (size_t i = 0; i < values.shape(0); ++i) gv::encode_integer(coder, {scale(i), mean(i)}, values(i));
-          return to_bytes(coder.finish());
-        },
-        "values"_a, "scale"_a, "mean"_a,
-        "Codes integers (int32), each by the Laplace table of its scale index (uint8, 0…63: mean absolute deviation\n"
-        "64 · 2^((i - 63) / 6)) and mean (int16, in eighths). Any value can be coded with any table.");
-  m.def("cdf_decode",
-        [](nb::bytes data, const In<uint8_t, 1>& scale, const In<int16_t, 1>& mean) {
-          check_models(scale, mean);
-          gv::RansDecoder coder(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
-          std::vector<int32_t> values(scale.shape(0));
-          for (size_t i = 0; i < values.size(); ++i) values[i] = gv::decode_integer(coder, {scale(i), mean(i)});
-          const size_t count = values.size();
-          return nb::make_tuple(to_numpy(std::move(values), {count}), coder.finished());
-        },
-        "data"_a, "scale"_a, "mean"_a,
-        "Inverse of cdf_encode: (values, whole). `whole` is false when the bytes do not end with the last value; any bytes\n"
-        "decode to some values.");
+  m.def(
+      "cdf_table",
+      [](int scale, int mean) {
+        if (scale < 0 || scale >= gv::kScales) throw nb::value_error("scale is 0…63");
+        const gv::LaplaceTables& tables = gv::laplace_tables();
+        const uint32_t* edge = tables.edge(scale, (mean + 4) & 7);
+        const size_t count = static_cast<size_t>(tables.scale[scale].symbols) + 1;
+        return to_numpy(std::vector<uint32_t>(edge, edge + count), {count});
+      },
+      "scale"_a, "mean"_a = 0,
+      "Edges 0 … 2^16 (uint32) of a table's symbols: distances 0, 1, -1, 2 … from the integer "
+      "nearest to the mean, then the escape.");
+  m.def(
+      "cdf_encode",
+      [](const In<int32_t, 1>& values, const In<uint8_t, 1>& scale, const In<int16_t, 1>& mean) {
+        check_models(scale, mean);
+        if (values.shape(0) != scale.shape(0)) throw nb::value_error("as many values as scales");
+        gv::RansEncoder coder;
+        for (size_t i = 0; i < values.shape(0); ++i)
+          gv::encode_integer(coder, {scale(i), mean(i)}, values(i));
+        return to_bytes(coder.finish());
+      },
+      "values"_a, "scale"_a, "mean"_a,
+      "Codes integers (int32), each by the Laplace table of its scale index (uint8, 0…63: mean "
+      "absolute deviation\n"
+      "64 · 2^((i - 63) / 6)) and mean (int16, in eighths). Any value can be coded with any "
+      "table.");
+  m.def(
+      "cdf_decode",
+      [](nb::bytes data, const In<uint8_t, 1>& scale, const In<int16_t, 1>& mean) {
+        check_models(scale, mean);
+        gv::RansDecoder coder(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
+        std::vector<int32_t> values(scale.shape(0));
+        for (size_t i = 0; i < values.size(); ++i)
+          values[i] = gv::decode_integer(coder, {scale(i), mean(i)});
+        const size_t count = values.size();
+        return nb::make_tuple(to_numpy(std::move(values), {count}), coder.finished());
+      },
+      "data"_a, "scale"_a, "mean"_a,
+      "Inverse of cdf_encode: (values, whole). `whole` is false when the bytes do not end with the "
+      "last value; any bytes\n"
+      "decode to some values.");
 }

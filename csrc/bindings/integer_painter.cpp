@@ -28,13 +28,15 @@ gv::IntegerLayer to_layer(const Layer& given) {
   const auto& [weight, bias, multiplier, shift, step] = given;
   gv::IntegerLayer l;
   for (size_t i = 0; i < 4; ++i)
-    if (weight.shape(i) < 1 || weight.shape(i) > 512) throw nb::value_error("a layer of another shape");
+    if (weight.shape(i) < 1 || weight.shape(i) > 512)
+      throw nb::value_error("a layer of another shape");
   if (weight.shape(2) != weight.shape(3)) throw nb::value_error("a layer of another shape");
   l.outputs = static_cast<int>(weight.shape(0));
   l.inputs = static_cast<int>(weight.shape(1));
   l.side = static_cast<int>(weight.shape(2));
   l.weight = copied(weight);
-  l.bias = copied(bias), l.multiplier = copied(multiplier), l.shift = copied(shift), l.step = copied(step);
+  l.bias = copied(bias), l.multiplier = copied(multiplier), l.shift = copied(shift),
+  l.step = copied(step);
   return l;
 }
 
@@ -42,14 +44,16 @@ class IntegerFrames {
  public:
   IntegerFrames(int width, int height, int threads) : painter_(width, height, threads) {}
 
-  void start(const std::vector<Layer>& layers, const std::vector<Block>& blocks, const Numbers& entries) {
+  void start(const std::vector<Layer>& layers, const std::vector<Block>& blocks,
+             const Numbers& entries) {
     if (layers.size() != 10) throw nb::value_error("ten layers beside the blocks");
     gv::IntegerLayers l;
     gv::IntegerLayer* const places[] = {&l.stem, &l.stem2, &l.statistics, &l.view,   &l.style,
                                         &l.head, &l.gate,  &l.enter,      &l.middle, &l.leave};
     for (size_t i = 0; i < 10; ++i) *places[i] = to_layer(layers[i]);
     for (const auto& [depthwise, expand, project, condition] : blocks)
-      l.blocks.push_back({to_layer(depthwise), to_layer(expand), to_layer(project), copied(condition)});
+      l.blocks.push_back(
+          {to_layer(depthwise), to_layer(expand), to_layer(project), copied(condition)});
     const Turn turn(mutex_);
     try {
       painter_.start(l, copied(entries));
@@ -59,24 +63,31 @@ class IntegerFrames {
     started_ = true;
   }
 
-  nb::tuple paint(const Samples& y, const Samples& u, const Samples& v, const std::optional<In<int16_t, 3>>& motion, int own) {
+  nb::tuple paint(const Samples& y, const Samples& u, const Samples& v,
+                  const std::optional<In<int16_t, 3>>& motion, int own) {
     const Turn turn(mutex_);
     if (!started_) throw nb::value_error("paint comes after start");
-    if (own < -2048 || own > 2048) throw nb::value_error("an entry of the condition is out of range");
-    const size_t width = static_cast<size_t>(painter_.width()), height = static_cast<size_t>(painter_.height());
+    if (own < -2048 || own > 2048)
+      throw nb::value_error("an entry of the condition is out of range");
+    const size_t width = static_cast<size_t>(painter_.width()),
+                 height = static_cast<size_t>(painter_.height());
     const size_t cw = (width + 1) / 2, ch = (height + 1) / 2;
-    if (y.shape(0) != height || y.shape(1) != width || u.shape(0) != ch || u.shape(1) != cw || v.shape(0) != ch || v.shape(1) != cw)
+    if (y.shape(0) != height || y.shape(1) != width || u.shape(0) != ch || u.shape(1) != cw ||
+        v.shape(0) != ch || v.shape(1) != cw)
       throw nb::value_error("planes do not fit the picture size");
-    if (motion && (motion->shape(0) != (height + 15) / 16 || motion->shape(1) != (width + 15) / 16 || motion->shape(2) != 2))
+    if (motion && (motion->shape(0) != (height + 15) / 16 ||
+                   motion->shape(1) != (width + 15) / 16 || motion->shape(2) != 2))
       throw nb::value_error("one vector for each 16×16 block");
     std::vector<uint16_t> a(width * height), b(cw * ch), c(cw * ch);
     uint16_t* const planes[3] = {a.data(), b.data(), c.data()};
     {
       nb::gil_scoped_release unlocked;
-      const gv::PaintSource loop{{y.data(), u.data(), v.data()}, painter_.width(), painter_.height()};
+      const gv::PaintSource loop{
+          {y.data(), u.data(), v.data()}, painter_.width(), painter_.height()};
       painter_.paint(loop, motion ? motion->data() : nullptr, own, planes);
     }
-    return nb::make_tuple(to_numpy(std::move(a), {height, width}), to_numpy(std::move(b), {ch, cw}), to_numpy(std::move(c), {ch, cw}));
+    return nb::make_tuple(to_numpy(std::move(a), {height, width}), to_numpy(std::move(b), {ch, cw}),
+                          to_numpy(std::move(c), {ch, cw}));
   }
 
  private:
@@ -88,16 +99,24 @@ class IntegerFrames {
 }  // namespace
 
 void bind_integer_painter(nb::module_& m) {
-  nb::class_<IntegerFrames>(m, "IntegerFramePainter", "The integer painter as decoders run it; gvcodec.appearance.integer defines it.")
-      .def("__init__",
-           [](IntegerFrames* self, int width, int height, int threads) {
-             if (width < 1 || height < 1 || width > 16384 || height > 16384) throw nb::value_error("picture size out of range");
-             new (self) IntegerFrames(width, height, threads);
-           },
-           "width"_a, "height"_a, "threads"_a = 1)
+  nb::class_<IntegerFrames>(
+      m, "IntegerFramePainter",
+      "The integer painter as decoders run it; gvcodec.appearance.integer defines it.")
+      .def(
+          "__init__",
+          [](IntegerFrames* self, int width, int height, int threads) {
+            if (width < 1 || height < 1 || width > 16384 || height > 16384)
+              throw nb::value_error("picture size out of range");
+            new (self) IntegerFrames(width, height, threads);
+          },
+          "width"_a, "height"_a, "threads"_a = 1)
       .def("start", &IntegerFrames::start, "layers"_a, "blocks"_a, "entries"_a,
-           "Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, multiplier, shift, step int32); `layers`: stem, "
-           "stem2, statistics, view, style, head, gate, enter, middle, leave; a block: (depthwise, expand, project, condition int32).")
-      .def("paint", &IntegerFrames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "own"_a = 0,
-           "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.");
+           "Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, "
+           "multiplier, shift, step int32); `layers`: stem, "
+           "stem2, statistics, view, style, head, gate, enter, middle, leave; a block: (depthwise, "
+           "expand, project, condition int32).")
+      .def("paint", &IntegerFrames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(),
+           "own"_a = 0,
+           "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "
+           "blocks against the frame before.");
 }

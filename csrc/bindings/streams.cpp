@@ -2,9 +2,9 @@
 #include <nanobind/stl/string.h>
 
 #include "bindings/network.hpp"
-#include "entropy/streams.hpp"
 #include "cuda/device.hpp"
 #include "cuda/emulated.hpp"
+#include "entropy/streams.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -44,7 +44,9 @@ template <class Array>
 gv::Batch to_batch(const Array& cells, const In<int32_t, 1>& counts) {
   check(cells.shape(0) <= INT32_MAX && cells.shape(1) <= INT32_MAX, "a batch of impossible size");
   check(counts.shape(0) == cells.shape(0), "as many counts as streams");
-  for (size_t s = 0; s < counts.shape(0); ++s) check(counts(s) >= 0 && counts(s) <= static_cast<int64_t>(cells.shape(1)), "counts are 0…steps");
+  for (size_t s = 0; s < counts.shape(0); ++s)
+    check(counts(s) >= 0 && counts(s) <= static_cast<int64_t>(cells.shape(1)),
+          "counts are 0…steps");
   return {static_cast<int>(cells.shape(0)), static_cast<int>(cells.shape(1)), counts.data()};
 }
 
@@ -54,12 +56,16 @@ void check_shape(const Left& left, const Right& right, const char* what) {
 }
 
 void check_scales(const In<uint8_t, 2>& scale) {
-  check(std::all_of(scale.data(), scale.data() + scale.size(), [](uint8_t s) { return s < gv::kScales; }), "scale is 0…63");
+  check(std::all_of(scale.data(), scale.data() + scale.size(),
+                    [](uint8_t s) { return s < gv::kScales; }),
+        "scale is 0…63");
 }
 
 void check_predictor(const gv::IntegerNetwork& network, const In<uint8_t, 3>& side) {
-  check(network.outputs() == gv::kFewestOutputs || network.outputs() == gv::kMostOutputs, "a predicting network has two or three outputs");
-  check(side.shape(2) <= static_cast<size_t>(network.inputs()), "more side information than inputs");
+  check(network.outputs() == gv::kFewestOutputs || network.outputs() == gv::kMostOutputs,
+        "a predicting network has two or three outputs");
+  check(side.shape(2) <= static_cast<size_t>(network.inputs()),
+        "more side information than inputs");
 }
 
 gv::Packets to_packets(const std::vector<nb::bytes>& list, const gv::Batch& batch) {
@@ -76,7 +82,8 @@ gv::Packets to_packets(const std::vector<nb::bytes>& list, const gv::Batch& batc
 nb::list to_list(const gv::Packets& packets) {
   nb::list list;
   for (size_t s = 0; s + 1 < packets.start.size(); ++s)
-    list.append(nb::bytes(reinterpret_cast<const char*>(packets.bytes.data()) + packets.start[s], packets.start[s + 1] - packets.start[s]));
+    list.append(nb::bytes(reinterpret_cast<const char*>(packets.bytes.data()) + packets.start[s],
+                          packets.start[s + 1] - packets.start[s]));
   return list;
 }
 
@@ -84,17 +91,22 @@ struct Decoded {
   std::vector<int32_t> values;
   std::vector<uint8_t> whole;
 
-  explicit Decoded(const gv::Batch& batch) : values(batch.at(batch.streams, 0)), whole(static_cast<size_t>(batch.streams)) {}
+  explicit Decoded(const gv::Batch& batch)
+      : values(batch.at(batch.streams, 0)), whole(static_cast<size_t>(batch.streams)) {}
   nb::tuple to_tuple(const gv::Batch& batch) && {
-    const size_t streams = static_cast<size_t>(batch.streams), steps = static_cast<size_t>(batch.steps);
-    return nb::make_tuple(to_numpy(std::move(values), {streams, steps}), to_numpy(std::move(whole), {streams}));
+    const size_t streams = static_cast<size_t>(batch.streams),
+                 steps = static_cast<size_t>(batch.steps);
+    return nb::make_tuple(to_numpy(std::move(values), {streams, steps}),
+                          to_numpy(std::move(whole), {streams}));
   }
 };
 
-Out<int32_t> forward(const std::vector<Layer>& layers, const In<uint8_t, 2>& activations, const std::string& backend) {
+Out<int32_t> forward(const std::vector<Layer>& layers, const In<uint8_t, 2>& activations,
+                     const std::string& backend) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::IntegerNetwork network = to_network(layers);
-  check(activations.shape(1) == static_cast<size_t>(network.inputs()), "activations do not fit the first layer");
+  check(activations.shape(1) == static_cast<size_t>(network.inputs()),
+        "activations do not fit the first layer");
   check(activations.shape(0) <= INT32_MAX, "a batch of impossible size");
   const size_t rows = activations.shape(0), outputs = static_cast<size_t>(network.outputs());
   std::vector<int32_t> out(rows * outputs);
@@ -105,7 +117,8 @@ Out<int32_t> forward(const std::vector<Layer>& layers, const In<uint8_t, 2>& act
   return to_numpy(std::move(out), {rows, outputs});
 }
 
-nb::list encode(const In<int32_t, 2>& values, const In<uint8_t, 2>& scale, const In<int16_t, 2>& mean, const In<int32_t, 1>& counts,
+nb::list encode(const In<int32_t, 2>& values, const In<uint8_t, 2>& scale,
+                const In<int16_t, 2>& mean, const In<int32_t, 1>& counts,
                 const std::string& backend) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::Batch batch = to_batch(values, counts);
@@ -120,7 +133,8 @@ nb::list encode(const In<int32_t, 2>& values, const In<uint8_t, 2>& scale, const
   return to_list(packets);
 }
 
-nb::tuple decode(const std::vector<nb::bytes>& list, const In<uint8_t, 2>& scale, const In<int16_t, 2>& mean, const In<int32_t, 1>& counts,
+nb::tuple decode(const std::vector<nb::bytes>& list, const In<uint8_t, 2>& scale,
+                 const In<int16_t, 2>& mean, const In<int32_t, 1>& counts,
                  const std::string& backend) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::Batch batch = to_batch(scale, counts);
@@ -135,7 +149,8 @@ nb::tuple decode(const std::vector<nb::bytes>& list, const In<uint8_t, 2>& scale
   return std::move(out).to_tuple(batch);
 }
 
-nb::list encode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>& side, const In<int32_t, 2>& values, const In<int32_t, 1>& counts,
+nb::list encode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>& side,
+                          const In<int32_t, 2>& values, const In<int32_t, 1>& counts,
                           const std::string& backend) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::IntegerNetwork network = to_network(layers);
@@ -145,13 +160,15 @@ nb::list encode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>
   gv::Packets packets;
   {
     nb::gil_scoped_release unlocked;
-    packets = machine.encode_predicted(batch, network, side.data(), static_cast<int>(side.shape(2)), values.data());
+    packets = machine.encode_predicted(batch, network, side.data(), static_cast<int>(side.shape(2)),
+                                       values.data());
   }
   return to_list(packets);
 }
 
-nb::tuple decode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>& side, const std::vector<nb::bytes>& list,
-                           const In<int32_t, 1>& counts, const std::string& backend) {
+nb::tuple decode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>& side,
+                           const std::vector<nb::bytes>& list, const In<int32_t, 1>& counts,
+                           const std::string& backend) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::IntegerNetwork network = to_network(layers);
   const gv::Batch batch = to_batch(side, counts);
@@ -160,7 +177,8 @@ nb::tuple decode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3
   Decoded out(batch);
   {
     nb::gil_scoped_release unlocked;
-    machine.decode_predicted(batch, network, packets, side.data(), static_cast<int>(side.shape(2)), out.values.data(), out.whole.data());
+    machine.decode_predicted(batch, network, packets, side.data(), static_cast<int>(side.shape(2)),
+                             out.values.data(), out.whole.data());
   }
   return std::move(out).to_tuple(batch);
 }
@@ -169,16 +187,22 @@ nb::tuple decode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3
 
 void bind_streams(nb::module_& m) {
   m.attr("CUDA") = kBuiltWithCuda;
-  m.def("cuda_device", &cuda_device, "Name of the CUDA device in use; empty without one, or in a build without CUDA.");
+  m.def("cuda_device", &cuda_device,
+        "Name of the CUDA device in use; empty without one, or in a build without CUDA.");
   m.def("intnet_forward", &forward, "layers"_a, "activations"_a, "backend"_a = "cpu",
-        "Integer network: activations (rows, inputs) uint8 0…127 through layers (weight int8 (out, in), bias int32 (out),\n"
+        "Integer network: activations (rows, inputs) uint8 0…127 through layers (weight int8 (out, "
+        "in), bias int32 (out),\n"
         "multiplier int32 (out), shift, low, high) to int32 (rows, out).");
   m.def("streams_encode", &encode, "values"_a, "scale"_a, "mean"_a, "counts"_a, "backend"_a,
-        "Codes each row of values (streams, steps) as cdf_encode, the first counts[s] of it. Returns the packets.");
+        "Codes each row of values (streams, steps) as cdf_encode, the first counts[s] of it. "
+        "Returns the packets.");
   m.def("streams_decode", &decode, "packets"_a, "scale"_a, "mean"_a, "counts"_a, "backend"_a,
-        "Inverse of streams_encode: values (streams, steps), 0 behind the counts, and whether each packet was whole, uint8 (streams).");
-  m.def("streams_encode_predicted", &encode_predicted, "layers"_a, "side"_a, "values"_a, "counts"_a, "backend"_a,
-        "As streams_encode, with tables that an integer network predicts from side (streams, steps, n) and the values before.");
-  m.def("streams_decode_predicted", &decode_predicted, "layers"_a, "side"_a, "packets"_a, "counts"_a, "backend"_a,
-        "Inverse of streams_encode_predicted; returns as streams_decode.");
+        "Inverse of streams_encode: values (streams, steps), 0 behind the counts, and whether each "
+        "packet was whole, uint8 (streams).");
+  m.def("streams_encode_predicted", &encode_predicted, "layers"_a, "side"_a, "values"_a, "counts"_a,
+        "backend"_a,
+        "As streams_encode, with tables that an integer network predicts from side (streams, "
+        "steps, n) and the values before.");
+  m.def("streams_decode_predicted", &decode_predicted, "layers"_a, "side"_a, "packets"_a,
+        "counts"_a, "backend"_a, "Inverse of streams_encode_predicted; returns as streams_decode.");
 }

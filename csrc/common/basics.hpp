@@ -10,8 +10,8 @@
 
 #include "common/cpu.hpp"
 
-// Functions that CUDA devices run as well; plain functions to every other compiler. What calls only these is marked GV_DEVICE:
-// to nvcc it exists on the device alone.
+// Functions that CUDA devices run as well; plain functions to every other compiler. What calls only
+// these is marked GV_DEVICE: to nvcc it exists on the device alone.
 #if defined(__CUDACC__)
 #define GV_BOTH __host__ __device__
 #define GV_DEVICE __device__
@@ -36,7 +36,8 @@ inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 constexpr int kMaxSample = 1023;  // 10 bits inside
 
-// One component of a frame with a margin on each side, so that motion compensation reads without tests.
+// One component of a frame with a margin on each side, so that motion compensation reads without
+// tests.
 struct Plane {
   int width = 0, height = 0, margin = 0, stride = 0;
   std::vector<uint16_t> data;
@@ -46,7 +47,9 @@ struct Plane {
     data.assign(static_cast<size_t>(stride) * (h + 2 * m), 0);
   }
   uint16_t* row(int y) { return data.data() + static_cast<size_t>(y + margin) * stride + margin; }
-  const uint16_t* row(int y) const { return data.data() + static_cast<size_t>(y + margin) * stride + margin; }
+  const uint16_t* row(int y) const {
+    return data.data() + static_cast<size_t>(y + margin) * stride + margin;
+  }
 
   // Fills the margin by repeating the edge samples.
   void extend() {

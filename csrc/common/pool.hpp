@@ -1,9 +1,9 @@
 // One standing pool of threads for every parallel loop of the process.
 //
-// The caller of a loop works on it too, so a loop ends even where no thread can be started. A thread
-// is started when a loop asks for one and none is free; it waits between loops and ends with the
-// process. Loops may be nested and may be called by many threads at once. A child made by fork()
-// starts a pool of its own.
+// The caller of a loop works on it too, so a loop ends even where no thread can be started. A
+// thread is started when a loop asks for one and none is free; it waits between loops and ends with
+// the process. Loops may be nested and may be called by many threads at once. A child made by
+// fork() starts a pool of its own.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +22,8 @@ int pool_size();
 // count in full where memory is limited, and 8 MiB each are usual. Nothing happens without glibc.
 void use_small_stacks();
 
-// Lets up to `helpers` threads of the pool call `work` while the caller does. Returns when all calls
-// have ended. `work` must not throw.
+// Lets up to `helpers` threads of the pool call `work` while the caller does. Returns when all
+// calls have ended. `work` must not throw.
 void run_with_helpers(int helpers, const std::function<void()>& work);
 
 // Calls fn(i) for i in [0, count) on up to `threads` threads. The calls must be independent of each

@@ -1,8 +1,12 @@
-// The stream coder on a machine that runs the kernels: sizes, copies in and out, launches. Machine is CUDA or its emulation.
+// The stream coder on a machine that runs the kernels: sizes, copies in and out, launches. Machine
+// is CUDA or its emulation.
 //
-//   Machine::Buffer<T>(n)                    room for n values      Machine::Buffer<T>(from, n)   with a copy of those values
-//   buffer.get()                             its address there      buffer.read(to)               copies all of it back
-//   Machine::launch(kernel, blocks, threads, words)                 `words` of 32 bits are shared by the threads of a block
+//   Machine::Buffer<T>(n)           room for n values
+//   Machine::Buffer<T>(from, n)     with a copy of those values
+//   buffer.get()                    its address there
+//   buffer.read(to)                 copies all of it back
+//   Machine::launch(kernel, blocks, threads, words)
+//                                   `words` of 32 bits are shared by the threads of a block
 #pragma once
 
 #include <string>
@@ -18,7 +22,9 @@ class DeviceNetwork {
 
  public:
   explicit DeviceNetwork(const IntegerNetwork& network) {
-    if (network.widest() > kWidestLayer) throw std::invalid_argument("a CUDA block has room for layers up to " + std::to_string(kWidestLayer) + " wide");
+    if (network.widest() > kWidestLayer)
+      throw std::invalid_argument("a CUDA block has room for layers up to " +
+                                  std::to_string(kWidestLayer) + " wide");
     std::vector<uint32_t> weights;
     std::vector<int32_t> vectors;  // biases and multipliers
     for (const DenseLayer& layer : network.layers()) {
@@ -27,7 +33,8 @@ class DeviceNetwork {
         for (int o = 0; o < layer.outputs; ++o) {
           const int16_t* w = layer.weight.data() + static_cast<size_t>(o) * n;
           uint32_t word = 0;
-          for (size_t k = 0; k < 4 && first + k < n; ++k) word |= static_cast<uint32_t>(w[first + k] & 255) << (8 * k);
+          for (size_t k = 0; k < 4 && first + k < n; ++k)
+            word |= static_cast<uint32_t>(w[first + k] & 255) << (8 * k);
           weights.push_back(word);
         }
       vectors.insert(vectors.end(), layer.bias.begin(), layer.bias.end());
@@ -41,12 +48,14 @@ class DeviceNetwork {
     const int32_t* vector = vectors_.get();
     for (const DenseLayer& layer : network.layers()) {
       const int words = ceil_div(layer.inputs, 4);
-      views.push_back({layer.inputs, layer.outputs, layer.shift, layer.low, layer.high, words, weight, vector, vector + layer.outputs});
+      views.push_back({layer.inputs, layer.outputs, layer.shift, layer.low, layer.high, words,
+                       weight, vector, vector + layer.outputs});
       weight += static_cast<size_t>(words) * layer.outputs;
       vector += 2 * static_cast<size_t>(layer.outputs);
     }
     layers_ = Buffer<LayerView>(views.data(), views.size());
-    view_ = {layers_.get(), static_cast<int32_t>(views.size()), network.inputs(), network.outputs(), ceil_div(network.widest(), 4)};
+    view_ = {layers_.get(), static_cast<int32_t>(views.size()), network.inputs(), network.outputs(),
+             ceil_div(network.widest(), 4)};
   }
 
   const NetworkView& view() const { return view_; }
@@ -73,7 +82,8 @@ class DeviceBackend final : public StreamBackend {
     to.read(out);
   }
 
-  Packets encode(const Batch& batch, const int32_t* values, const uint8_t* scale, const int16_t* mean) override {
+  Packets encode(const Batch& batch, const int32_t* values, const uint8_t* scale,
+                 const int16_t* mean) override {
     const size_t cells = batch.at(batch.streams, 0);
     const Buffer<int32_t> device_values(values, cells);
     const Buffer<uint8_t> device_scale(scale, cells);
@@ -81,21 +91,26 @@ class DeviceBackend final : public StreamBackend {
     return code(batch, device_values, device_scale.get(), device_mean.get(), nullptr);
   }
 
-  void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean, int32_t* values, uint8_t* whole) override {
+  void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean,
+              int32_t* values, uint8_t* whole) override {
     const size_t cells = batch.at(batch.streams, 0);
     const Streams streams(batch);
-    const Buffer<uint8_t> bytes(packets.bytes.data(), packets.bytes.size()), device_scale(scale, cells);
+    const Buffer<uint8_t> bytes(packets.bytes.data(), packets.bytes.size()),
+        device_scale(scale, cells);
     const Buffer<uint64_t> start(packets.start.data(), packets.start.size());
     const Buffer<int16_t> device_mean(mean, cells);
     Buffer<int32_t> out(cells);
     Buffer<uint8_t> flags(static_cast<size_t>(batch.streams));
-    const DecodeKernel kernel{streams.tables, streams.batch, {bytes.get(), start.get()}, device_scale.get(), device_mean.get(), out.get(), flags.get()};
+    const DecodeKernel kernel{streams.tables,     streams.batch,     {bytes.get(), start.get()},
+                              device_scale.get(), device_mean.get(), out.get(),
+                              flags.get()};
     Machine::launch(kernel, ceil_div(batch.streams, kStreamsOfBlock), kStreamsOfBlock, 0);
     out.read(values);
     flags.read(whole);
   }
 
-  Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side, int side_count, const int32_t* values) override {
+  Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side,
+                           int side_count, const int32_t* values) override {
     const size_t cells = batch.at(batch.streams, 0);
     const DeviceNetwork<Machine> net(network);
     const Buffer<int32_t> device_values(values, cells);
@@ -104,23 +119,30 @@ class DeviceBackend final : public StreamBackend {
     Buffer<int16_t> mean(cells);
     const std::vector<uint8_t> none(cells);
     Buffer<uint8_t> inflation(none.data(), cells);
-    run(net, PredictedRows{device_side.get(), device_values.get(), scale.get(), mean.get(), inflation.get(), side_count, batch.steps}, cells);
+    run(net,
+        PredictedRows{device_side.get(), device_values.get(), scale.get(), mean.get(),
+                      inflation.get(), side_count, batch.steps},
+        cells);
     return code(batch, device_values, scale.get(), mean.get(), inflation.get());
   }
 
-  void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets, const uint8_t* side, int side_count,
-                        int32_t* values, uint8_t* whole) override {
+  void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets,
+                        const uint8_t* side, int side_count, int32_t* values,
+                        uint8_t* whole) override {
     const size_t cells = batch.at(batch.streams, 0);
     const Streams streams(batch);
     const DeviceNetwork<Machine> net(network);
-    const Buffer<uint8_t> bytes(packets.bytes.data(), packets.bytes.size()), device_side(side, cells * side_count);
+    const Buffer<uint8_t> bytes(packets.bytes.data(), packets.bytes.size()),
+        device_side(side, cells * side_count);
     const Buffer<uint64_t> start(packets.start.data(), packets.start.size());
     Buffer<int32_t> out(cells);
     Buffer<uint8_t> flags(static_cast<size_t>(batch.streams));
-    const PredictedDecodeKernel kernel{streams.tables,    streams.batch, net.view(), {bytes.get(), start.get()},
-                                       device_side.get(), side_count,    out.get(),  flags.get()};
+    const PredictedDecodeKernel kernel{
+        streams.tables,    streams.batch, net.view(), {bytes.get(), start.get()},
+        device_side.get(), side_count,    out.get(),  flags.get()};
     const int threads = std::min(256, ceil_div(network.widest(), 32) * 32);
-    Machine::launch(kernel, batch.streams, threads, 2 * static_cast<size_t>(net.view().stride) + kMostOutputs);
+    Machine::launch(kernel, batch.streams, threads,
+                    2 * static_cast<size_t>(net.view().stride) + kMostOutputs);
     out.read(values);
     flags.read(whole);
   }
@@ -148,10 +170,12 @@ class DeviceBackend final : public StreamBackend {
     Machine::launch(kernel, blocks, 128, 2 * kRowsOfBlock * static_cast<size_t>(net.view().stride));
   }
 
-  static Packets code(const Batch& batch, const Buffer<int32_t>& values, const uint8_t* scale, const int16_t* mean, const uint8_t* inflation) {
+  static Packets code(const Batch& batch, const Buffer<int32_t>& values, const uint8_t* scale,
+                      const int16_t* mean, const uint8_t* inflation) {
     const Streams streams(batch);
     Buffer<uint64_t> size(static_cast<size_t>(batch.streams));
-    EncodeKernel kernel{streams.tables, streams.batch, values.get(), scale, mean, inflation, size.get(), nullptr, nullptr};
+    EncodeKernel kernel{streams.tables, streams.batch, values.get(), scale,  mean,
+                        inflation,      size.get(),    nullptr,      nullptr};
     const int blocks = ceil_div(batch.streams, kStreamsOfBlock);
     Machine::launch(kernel, blocks, kStreamsOfBlock, 0);
     std::vector<uint64_t> sizes(static_cast<size_t>(batch.streams));

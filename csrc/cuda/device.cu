@@ -8,7 +8,8 @@ namespace gv::cuda {
 namespace {
 
 void check(cudaError_t status) {
-  if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
+  if (status != cudaSuccess)
+    throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
 }
 
 // The threads of a block.
@@ -76,7 +77,8 @@ struct Device {
 std::string device_name() {
   int device = 0;
   cudaDeviceProp properties;
-  if (cudaGetDevice(&device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess) {
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaGetDeviceProperties(&properties, device) != cudaSuccess) {
     cudaGetLastError();  // it is no error of a later call
     return {};
   }

@@ -1,8 +1,9 @@
-// Kernels of the stream coder and the integer network, written for a group of threads: a CUDA block (device.cu), or a loop on the
-// processor (emulated.cpp) that runs the very same functions.
+// Kernels of the stream coder and the integer network, written for a group of threads: a CUDA block
+// (device.cu), or a loop on the processor (emulated.cpp) that runs the very same functions.
 //
-// A kernel is called once a block: kernel(group, block, shared). `group.each(n, fn)` calls fn(0)…fn(n - 1) in any order and
-// lets all threads meet afterwards, `group.one(fn)` calls fn() in one thread. Arithmetic that chooses bits comes from csrc/core.
+// A kernel is called once a block: kernel(group, block, shared). `group.each(n, fn)` calls
+// fn(0)…fn(n - 1) in any order and lets all threads meet afterwards, `group.one(fn)` calls fn() in
+// one thread. Arithmetic that chooses bits comes from csrc/core.
 #pragma once
 
 #include "entropy/streams.hpp"
@@ -11,8 +12,9 @@ namespace gv::cuda {
 
 struct LayerView {
   int32_t inputs = 0, outputs = 0, shift = 1, low = 0, high = 0;
-  int32_t words = 0;                // inputs in fours, rounded up
-  const uint32_t* weight = nullptr;  // words × outputs: four s8 each, the first one lowest; those beyond the inputs are 0
+  int32_t words = 0;                 // inputs in fours, rounded up
+  const uint32_t* weight = nullptr;  // words × outputs: four s8 each, the first one lowest; those
+                                     // beyond the inputs are 0
   const int32_t* bias = nullptr;
   const int32_t* multiplier = nullptr;
 };
@@ -28,15 +30,18 @@ GV_DEVICE inline int32_t dot4(uint32_t a, uint32_t b, int32_t sum) {
 #if defined(__CUDA_ARCH__)
   return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
 #else
-  for (int k = 0; k < 32; k += 8) sum += static_cast<int8_t>(a >> k & 255) * static_cast<int8_t>(b >> k & 255);
+  for (int k = 0; k < 32; k += 8)
+    sum += static_cast<int8_t>(a >> k & 255) * static_cast<int8_t>(b >> k & 255);
   return sum;
 #endif
 }
 
-// Runs the network for `rows` rows (a multiple of kTile, which share one reading of the weights) of u8 activations that lie in `now`,
-// `stride` words apart; `next` has as much room. Calls store(row, output, value). Bytes behind a layer's outputs meet weights of 0.
+// Runs the network for `rows` rows (a multiple of kTile, which share one reading of the weights) of
+// u8 activations that lie in `now`, `stride` words apart; `next` has as much room. Calls store(row,
+// output, value). Bytes behind a layer's outputs meet weights of 0.
 template <int kTile, class Group, class Store>
-GV_DEVICE void run_network(const Group& group, const NetworkView& net, uint32_t* now, uint32_t* next, int rows, const Store& store) {
+GV_DEVICE void run_network(const Group& group, const NetworkView& net, uint32_t* now,
+                           uint32_t* next, int rows, const Store& store) {
   for (int l = 0; l < net.count; ++l) {
     const LayerView layer = net.layers[l];
     const bool final = l + 1 == net.count;
@@ -45,14 +50,16 @@ GV_DEVICE void run_network(const Group& group, const NetworkView& net, uint32_t*
       int32_t sums[kTile] = {};
       for (int w = 0; w < layer.words; ++w) {
         const uint32_t weight = layer.weight[static_cast<size_t>(w) * layer.outputs + o];
-        for (int r = 0; r < kTile; ++r) sums[r] = dot4(weight, now[(first + r) * net.stride + w], sums[r]);
+        for (int r = 0; r < kTile; ++r)
+          sums[r] = dot4(weight, now[(first + r) * net.stride + w], sums[r]);
       }
       for (int r = 0; r < kTile; ++r) {
-        const int32_t value = requantise(sums[r] + layer.bias[o], layer.multiplier[o], layer.shift, layer.low, layer.high);
-        if (final)
-          store(first + r, o, value);
+        const int32_t value = requantise(sums[r] + layer.bias[o], layer.multiplier[o], layer.shift,
+                                         layer.low, layer.high);
+        if (final) store(first + r, o, value);
         else
-          reinterpret_cast<uint8_t*>(next + (first + r) * net.stride)[o] = static_cast<uint8_t>(value);
+          reinterpret_cast<uint8_t*>(next + (first + r) * net.stride)[o] =
+              static_cast<uint8_t>(value);
       }
     });
     uint32_t* const swapped = now;
@@ -82,12 +89,9 @@ struct PredictedRows {
     return context(side + row * side_count, side_count, values + (row - step), step, i);
   }
   GV_DEVICE void store(size_t row, int o, int32_t value) const {
-    if (o == 0)
-      scale[row] = static_cast<uint8_t>(predicted_scale(value));
-    else if (o == 1)
-      mean[row] = static_cast<int16_t>(predicted_mean(value));
-    else
-      inflation[row] = static_cast<uint8_t>(predicted_inflation(value));
+    if (o == 0) scale[row] = static_cast<uint8_t>(predicted_scale(value));
+    else if (o == 1) mean[row] = static_cast<int16_t>(predicted_mean(value));
+    else inflation[row] = static_cast<uint8_t>(predicted_inflation(value));
   }
 };
 
@@ -108,11 +112,13 @@ struct NetworkKernel {
     const int count = rows - first < kRowsOfBlock ? static_cast<int>(rows - first) : kRowsOfBlock;
     group.each(kRowsOfBlock * net.inputs, [&](int item) {
       const int r = item / net.inputs, i = item % net.inputs;
-      reinterpret_cast<uint8_t*>(shared + r * net.stride)[i] = r < count ? io.load(first + r, i) : 0;
+      reinterpret_cast<uint8_t*>(shared + r * net.stride)[i] =
+          r < count ? io.load(first + r, i) : 0;
     });
-    run_network<kRowsOfTile>(group, net, shared, shared + kRowsOfBlock * net.stride, kRowsOfBlock, [&](int r, int o, int32_t value) {
-      if (r < count) io.store(first + r, o, value);
-    });
+    run_network<kRowsOfTile>(group, net, shared, shared + kRowsOfBlock * net.stride, kRowsOfBlock,
+                             [&](int r, int o, int32_t value) {
+                               if (r < count) io.store(first + r, o, value);
+                             });
   }
 };
 
@@ -135,8 +141,8 @@ struct ByteWriter {
 
 constexpr int kStreamsOfBlock = 64;
 
-// A stream a thread, from its last integer to its first. Without `bytes` it only measures `size`; with them the packet is written
-// up to start[s + 1].
+// A stream a thread, from its last integer to its first. Without `bytes` it only measures `size`;
+// with them the packet is written up to start[s + 1].
 struct EncodeKernel {
   LaplaceTables tables;
   Batch batch;
@@ -170,7 +176,8 @@ struct EncodeKernel {
     for (int i = batch.counts[s]; i-- > 0;) {
       const size_t at = batch.at(s, i);
       SymbolList list;
-      put_integer(list, tables, {scale[at], mean[at], inflation == nullptr ? 0 : inflation[at]}, values[at]);
+      put_integer(list, tables, {scale[at], mean[at], inflation == nullptr ? 0 : inflation[at]},
+                  values[at]);
       while (list.count > 0) {
         const uint32_t symbol = list.symbol[--list.count];
         rans_push(x, symbol >> 16, (symbol & 0xffff) + 1, emit);
@@ -183,7 +190,9 @@ struct EncodeKernel {
 struct PacketsView {
   const uint8_t* bytes;
   const uint64_t* start;
-  GV_DEVICE RansDecoder reader(int s) const { return {bytes + start[s], static_cast<size_t>(start[s + 1] - start[s])}; }
+  GV_DEVICE RansDecoder reader(int s) const {
+    return {bytes + start[s], static_cast<size_t>(start[s + 1] - start[s])};
+  }
 };
 
 // A stream a thread.
@@ -211,7 +220,8 @@ struct DecodeKernel {
   }
 };
 
-// A stream a block: its threads run the network of a step together, one of them decodes. Shared: 2 × stride + kMostOutputs words.
+// A stream a block: its threads run the network of a step together, one of them decodes. Shared: 2
+// × stride + kMostOutputs words.
 struct PredictedDecodeKernel {
   LaplaceTables tables;
   Batch batch;
@@ -232,8 +242,11 @@ struct PredictedDecodeKernel {
     RansDecoder coder = packets.reader(s);  // every thread has one; that of group.one() counts
     for (int step = 0; step < count; ++step) {
       const uint8_t* known = side + batch.at(s, step) * side_count;
-      group.each(net.inputs, [&](int i) { reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, row, step, i); });
-      run_network<1>(group, net, now, next, 1, [&](int, int o, int32_t value) { model[o] = value; });
+      group.each(net.inputs, [&](int i) {
+        reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, row, step, i);
+      });
+      run_network<1>(group, net, now, next, 1,
+                     [&](int, int o, int32_t value) { model[o] = value; });
       group.one([&] { row[step] = get_integer(coder, tables, predicted(model, net.outputs)); });
     }
     group.one([&] { whole[s] = coder.finished(); });

@@ -5,8 +5,10 @@ namespace {
 
 constexpr uint64_t kOne = uint64_t{1} << 32;
 
-// 2^32 · exp(-1 / (8 b)) of the six widest scales b; six steps down b is halved, so the value is squared.
-constexpr uint64_t kDecay[6] = {4280046474, 4281671832, 4283120382, 4284411306, 4285561716, 4286586875};
+// 2^32 · exp(-1 / (8 b)) of the six widest scales b; six steps down b is halved, so the value is
+// squared.
+constexpr uint64_t kDecay[6] = {4280046474, 4281671832, 4283120382,
+                                4284411306, 4285561716, 4286586875};
 
 // Appends the tables of a scale to `edges`.
 ScaleTables make_tables(int scale, std::vector<uint32_t>& edges) {
@@ -17,7 +19,8 @@ ScaleTables make_tables(int scale, std::vector<uint32_t>& edges) {
   t.first = static_cast<uint32_t>(edges.size());
   std::vector<uint64_t> tail{kOne};  // 2^32 · exp(-n / (8 b))
   auto extend_to = [&](int n) {
-    while (static_cast<int>(tail.size()) <= n) tail.push_back((tail.back() * decay + kOne / 2) >> 32);
+    while (static_cast<int>(tail.size()) <= n)
+      tail.push_back((tail.back() * decay + kOne / 2) >> 32);
   };
   t.radius = 2;
   for (extend_to(8 * t.radius); tail[8 * t.radius] > kOne >> 9; extend_to(8 * t.radius)) ++t.radius;
@@ -29,7 +32,8 @@ ScaleTables make_tables(int scale, std::vector<uint32_t>& edges) {
   auto below = [&](int n) { return n < 0 ? tail[-n] : 2 * kOne - tail[n]; };
   for (int f = 0; f < kMeanSteps; ++f) {
     std::vector<uint32_t> edge(static_cast<size_t>(t.symbols) + 1);
-    const uint64_t spread = kProbOne - static_cast<uint64_t>(t.symbols);  // each symbol has at least 1
+    const uint64_t spread =
+        kProbOne - static_cast<uint64_t>(t.symbols);  // each symbol has at least 1
     auto frequency = [&](uint64_t p) { return 1 + static_cast<uint32_t>(p * spread >> 33); };
     uint32_t sum = 0;
     for (int s = 0; s + 1 < t.symbols; ++s) {

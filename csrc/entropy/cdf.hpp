@@ -1,12 +1,15 @@
-// Integers coded by 16-bit CDF tables: 64 discretised Laplace distributions, chosen by (scale index, mean in 1/8 step).
+// Integers coded by 16-bit CDF tables: 64 discretised Laplace distributions, chosen by (scale
+// index, mean in 1/8 step).
 //
-// Scale i stands for a mean absolute deviation of 64 · 2^((i - 63) / 6), that is 0.044…64. A table's symbols are the
-// distances of the value from the mean, nearest first (0, 1, -1, 2, -2 …), up to a radius beyond which a scale's tail
-// is lighter than 1/512; the last symbol is an escape, followed by an exp-Golomb code of what is left. Tables are made
-// by integer arithmetic alone, so they are the same on every machine. Every int32 can be coded with every table.
+// Scale i stands for a mean absolute deviation of 64 · 2^((i - 63) / 6), that is 0.044…64. A
+// table's symbols are the distances of the value from the mean, nearest first (0, 1, -1, 2, -2 …),
+// up to a radius beyond which a scale's tail is lighter than 1/512; the last symbol is an escape,
+// followed by an exp-Golomb code of what is left. Tables are made by integer arithmetic alone, so
+// they are the same on every machine. Every int32 can be coded with every table.
 //
-// Zero inflation: of a table's probability only about 2^(-i / 8) stays where it was, the rest goes to the value zero. So a value that
-// is mostly zero and far from it otherwise has a fitting table too.
+// Zero inflation: of a table's probability only about 2^(-i / 8) stays where it was, the rest goes
+// to the value zero. So a value that is mostly zero and far from it otherwise has a fitting table
+// too.
 #pragma once
 
 #include "entropy/rans.hpp"
@@ -17,14 +20,16 @@ constexpr int kScales = 64;
 constexpr int kMeanSteps = 8;
 constexpr int kInflations = 128;
 constexpr int kLongestPrefix = 33;  // of an exp-Golomb code
-// Range coder symbols of one integer at most: its own, prefix, and the rest in groups of eight bits (its order is 7 at most).
+// Range coder symbols of one integer at most: its own, prefix, and the rest in groups of eight bits
+// (its order is 7 at most).
 constexpr int kSymbolsOfInteger = 1 + kLongestPrefix + (kLongestPrefix + 7 + 7) / 8;
 
 struct ScaleTables {
   int32_t radius = 0;   // distances -radius…radius have symbols of their own
   int32_t golomb = 0;   // order of the exp-Golomb code after an escape
   int32_t symbols = 0;  // 2 · radius + 1, and the escape
-  uint32_t first = 0;   // where its tables begin in LaplaceTables::edges: kMeanSteps of symbols + 1 edges each
+  uint32_t first =
+      0;  // where its tables begin in LaplaceTables::edges: kMeanSteps of symbols + 1 edges each
 };
 
 // A view of all tables, wherever they lie.
@@ -33,7 +38,8 @@ struct LaplaceTables {
   const uint32_t* edges = nullptr;
   uint32_t edge_count = 0;
 
-  // edge[s]…edge[s + 1]: what symbol s occupies of 2^16 when the mean lies step - 4 eighths above the centre.
+  // edge[s]…edge[s + 1]: what symbol s occupies of 2^16 when the mean lies step - 4 eighths above
+  // the centre.
   GV_BOTH const uint32_t* edge(int scale_index, int step) const {
     const ScaleTables& t = scale[scale_index];
     return edges + t.first + static_cast<size_t>(step) * static_cast<size_t>(t.symbols + 1);
@@ -51,19 +57,21 @@ struct TableChoice {
 // The edges of a chosen table, inflated.
 struct ChosenEdges {
   const uint32_t* edge;
-  int centre;       // the integer nearest to the mean
-  int zero;         // symbol of the value zero
-  uint32_t kept;    // of 2^16
-  uint32_t moved;   // what the symbol of zero has more
+  int centre;      // the integer nearest to the mean
+  int zero;        // symbol of the value zero
+  uint32_t kept;   // of 2^16
+  uint32_t moved;  // what the symbol of zero has more
 
   GV_BOTH ChosenEdges(const LaplaceTables& tables, const TableChoice& choice) {
     const int symbols = tables.scale[choice.scale].symbols;
     centre = (choice.mean + 4) >> 3;
     edge = tables.edge(choice.scale, choice.mean - 8 * centre + 4);
-    const int64_t index = centre < 0 ? -2 * static_cast<int64_t>(centre) - 1 : 2 * static_cast<int64_t>(centre);
+    const int64_t index =
+        centre < 0 ? -2 * static_cast<int64_t>(centre) - 1 : 2 * static_cast<int64_t>(centre);
     zero = index < symbols - 1 ? static_cast<int>(index) : symbols - 1;
     kept = static_cast<uint32_t>((16 - (choice.inflation & 7)) << 12) >> (choice.inflation >> 3);
-    const uint32_t free = kProbOne - static_cast<uint32_t>(symbols);  // each symbol keeps at least 1
+    const uint32_t free =
+        kProbOne - static_cast<uint32_t>(symbols);  // each symbol keeps at least 1
     moved = free - (free * kept >> 16);
   }
 
@@ -78,7 +86,8 @@ GV_BOTH inline void put_raw(Coder& coder, int bits, uint64_t value) {
   while (bits > 0) {
     const int n = bits < 8 ? bits : 8;
     bits -= n;
-    coder.put(static_cast<uint32_t>(value >> bits & ((1u << n) - 1)) << (kProbBits - n), kProbOne >> n);
+    coder.put(static_cast<uint32_t>(value >> bits & ((1u << n) - 1)) << (kProbBits - n),
+              kProbOne >> n);
   }
 }
 
@@ -97,7 +106,8 @@ GV_BOTH inline uint64_t get_raw(Coder& coder, int bits) {
 
 // Puts at most kSymbolsOfInteger symbols. `coder` has RansEncoder's put().
 template <class Coder>
-GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables, const TableChoice& choice, int32_t value) {
+GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables,
+                                const TableChoice& choice, int32_t value) {
   const ScaleTables& t = tables.scale[choice.scale];
   const ChosenEdges edge(tables, choice);
   const int64_t distance = static_cast<int64_t>(value) - edge.centre;
@@ -113,9 +123,11 @@ GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables, const
   put_raw(coder, bits, rest & ((uint64_t{1} << bits) - 1));
 }
 
-// Any bytes decode to some value; what lies beyond int32 is clamped. `coder` has RansDecoder's peek() and advance().
+// Any bytes decode to some value; what lies beyond int32 is clamped. `coder` has RansDecoder's
+// peek() and advance().
 template <class Coder>
-GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables, const TableChoice& choice) {
+GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables,
+                                   const TableChoice& choice) {
   const ScaleTables& t = tables.scale[choice.scale];
   const ChosenEdges edge(tables, choice);
   const uint32_t point = coder.peek();
@@ -131,7 +143,8 @@ GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables, co
     while (bits < t.golomb + kLongestPrefix && get_raw(coder, 1)) ++bits;
     index += (uint64_t{1} << bits | get_raw(coder, bits)) - (uint64_t{1} << t.golomb);
   }
-  const int64_t distance = index & 1 ? static_cast<int64_t>(index / 2) + 1 : -static_cast<int64_t>(index / 2);
+  const int64_t distance =
+      index & 1 ? static_cast<int64_t>(index / 2) + 1 : -static_cast<int64_t>(index / 2);
   return static_cast<int32_t>(clamp<int64_t>(edge.centre + distance, INT32_MIN, INT32_MAX));
 }
 

@@ -1,4 +1,5 @@
-// The counting form of the binary coder (see mixer.hpp): how often each context saw a 0 and a 1. For measuring.
+// The counting form of the binary coder (see mixer.hpp): how often each context saw a 0 and a 1.
+// For measuring.
 #pragma once
 
 #include "entropy/mixer.hpp"

@@ -5,16 +5,18 @@
 namespace gv {
 namespace {
 
-// 65536 / (1 + exp(-i/2)) for i = -16…16: the logistic function at every 128th of its argument in 1/256.
-constexpr int kLogistic[33] = {22,    36,    60,    98,    162,   267,   439,   720,   1179,  1921,  3108,
-                               4971,  7812,  11955, 17625, 24743, 32768, 40793, 47911, 53581, 57724, 60565,
-                               62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514};
+// 65536 / (1 + exp(-i/2)) for i = -16…16: the logistic function at every 128th of its argument in
+// 1/256.
+constexpr int kLogistic[33] = {22,    36,    60,    98,    162,   267,   439,   720,   1179,
+                               1921,  3108,  4971,  7812,  11955, 17625, 24743, 32768, 40793,
+                               47911, 53581, 57724, 60565, 62428, 63615, 64357, 64816, 65097,
+                               65269, 65374, 65438, 65476, 65500, 65514};
 
 struct Tables {
-  std::array<uint16_t, 4096> squash;   // index x + 2048
-  std::array<int16_t, 4096> stretch;   // index p >> 4
-  std::array<uint16_t, kCountLimit + 1> rate;        // 65536 / (n + 1.6), index n
-  std::array<int16_t, kCountLimit + 1> confidence;   // 256 n / (n + 2)
+  std::array<uint16_t, 4096> squash;                // index x + 2048
+  std::array<int16_t, 4096> stretch;                // index p >> 4
+  std::array<uint16_t, kCountLimit + 1> rate;       // 65536 / (n + 1.6), index n
+  std::array<int16_t, kCountLimit + 1> confidence;  // 256 n / (n + 2)
 
   Tables() {
     for (int i = 0; i < 4096; ++i) {
@@ -71,7 +73,8 @@ void Mixer::update(const Contexts& c, int bit) {
     learn(w[i], x_[i]);
     Slot& s = state_.slots[c.slot[i]];
     const int32_t target = bit ? 65535 : 0;
-    s.p = static_cast<uint16_t>(s.p + (((target - s.p) * static_cast<int64_t>(kTables.rate[s.n])) >> 16));
+    s.p = static_cast<uint16_t>(s.p +
+                                (((target - s.p) * static_cast<int64_t>(kTables.rate[s.n])) >> 16));
     if (s.n < kCountLimit) ++s.n;
   }
 }

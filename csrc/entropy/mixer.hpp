@@ -1,16 +1,18 @@
-// Entropy model: the probability of a binary decision by adaptive mixing of counts (M. Mahoney's logistic mixing).
+// Entropy model: the probability of a binary decision by adaptive mixing of counts (M. Mahoney's
+// logistic mixing).
 //
-// Each decision names a few contexts. A context is a slot with a 16-bit probability of "1" and a confidence count; the
-// slots' log odds are mixed by a small weight vector that is chosen by the kind of decision. Slots and weights learn
-// after every decision. Everything is integer arithmetic on decoded integers: encoder and decoder agree on every
-// machine. Initial slots and weights come from the model file and are restored at each keyframe.
+// Each decision names a few contexts. A context is a slot with a 16-bit probability of "1" and a
+// confidence count; the slots' log odds are mixed by a small weight vector that is chosen by the
+// kind of decision. Slots and weights learn after every decision. Everything is integer arithmetic
+// on decoded integers: encoder and decoder agree on every machine. Initial slots and weights come
+// from the model file and are restored at each keyframe.
 #pragma once
 
 #include "entropy/rans.hpp"
 
 namespace gv {
 
-constexpr int kMaxInputs = 6;        // contexts of one decision at most
+constexpr int kMaxInputs = 6;             // contexts of one decision at most
 constexpr int kWeights = kMaxInputs + 1;  // plus a constant input
 constexpr int kCountLimit = 127;
 constexpr int32_t kWeightLimit = 1 << 20;  // weights stay inside ± this
@@ -35,7 +37,8 @@ struct MixState {
 
 class Refiner;
 
-// What a decision tells the refiner, which corrects the mixed log odds when these are known (see refiner.hpp).
+// What a decision tells the refiner, which corrects the mixed log odds when these are known (see
+// refiner.hpp).
 struct Refinement {
   Refiner* refiner = nullptr;
   int kind = 0, row = 0;
@@ -69,17 +72,16 @@ class Mixer {
   uint32_t mixed_ = 0;  // probability without refinement: what slots and weights learn from
 };
 
-// Three forms of one interface: `int bit(contexts, value)` returns the decision, `raw` codes equiprobable bits.
+// Three forms of one interface: `int bit(contexts, value)` returns the decision, `raw` codes
+// equiprobable bits.
 class BitEncoder {
  public:
   explicit BitEncoder(MixState& state) : mixer_(state) {}
   static constexpr bool kDecodes = false;
   int bit(const Contexts& c, int value) {
     const uint32_t p = mixer_.predict(c);
-    if (value)
-      rans_.put(kProbOne - p, p);
-    else
-      rans_.put(0, kProbOne - p);
+    if (value) rans_.put(kProbOne - p, p);
+    else rans_.put(0, kProbOne - p);
     mixer_.update(c, value);
     return value;
   }
@@ -99,15 +101,14 @@ class BitEncoder {
 
 class BitDecoder {
  public:
-  BitDecoder(MixState& state, const uint8_t* data, size_t size, bool trimmed = false) : mixer_(state), rans_(data, size, trimmed) {}
+  BitDecoder(MixState& state, const uint8_t* data, size_t size, bool trimmed = false)
+      : mixer_(state), rans_(data, size, trimmed) {}
   static constexpr bool kDecodes = true;
   int bit(const Contexts& c, int) {
     const uint32_t p = mixer_.predict(c);
     const int value = rans_.peek() >= kProbOne - p;
-    if (value)
-      rans_.advance(kProbOne - p, p);
-    else
-      rans_.advance(0, kProbOne - p);
+    if (value) rans_.advance(kProbOne - p, p);
+    else rans_.advance(0, kProbOne - p);
     mixer_.update(c, value);
     return value;
   }

@@ -1,12 +1,14 @@
 // Range coder: byte-wise rANS with 16-bit probabilities (J. Duda, arXiv:1311.2540).
 //
-// Invariants: the state x is below 2^31 always; once a byte was emitted, 2^23 <= x. The encoder starts at x = 0, so a
-// short packet carries no idle state: symbols that start at 0 (the likely ones, by convention) are free until the
-// first other symbol. Overhead against the ideal code length is below 3 bytes + 0.3 %. The decoder ends at x = 0 with
-// all bytes read exactly when the packet is whole, which `finished()` checks.
+// Invariants: the state x is below 2^31 always; once a byte was emitted, 2^23 <= x. The encoder
+// starts at x = 0, so a short packet carries no idle state: symbols that start at 0 (the likely
+// ones, by convention) are free until the first other symbol. Overhead against the ideal code
+// length is below 3 bytes + 0.3 %. The decoder ends at x = 0 with all bytes read exactly when the
+// packet is whole, which `finished()` checks.
 //
-// A trimmed packet is a byte shorter: its last byte is a zero that is not sent. The encoder looks for a start below kStarts
-// that makes it so; what that costs lies below what the first symbols waste. The decoder ends at that start.
+// A trimmed packet is a byte shorter: its last byte is a zero that is not sent. The encoder looks
+// for a start below kStarts that makes it so; what that costs lies below what the first symbols
+// waste. The decoder ends at that start.
 #pragma once
 
 #include "common/basics.hpp"
@@ -18,7 +20,8 @@ constexpr uint32_t kProbOne = 1u << kProbBits;
 constexpr uint32_t kRansLow = 1u << 23;
 constexpr uint32_t kStarts = 1024;
 
-// Puts the symbol [start, start + freq) before all those that the state x holds; `emit` takes bytes, last byte of the packet first.
+// Puts the symbol [start, start + freq) before all those that the state x holds; `emit` takes
+// bytes, last byte of the packet first.
 template <class Emit>
 GV_BOTH inline void rans_push(uint32_t& x, uint32_t start, uint32_t freq, Emit&& emit) {
   const uint64_t limit = static_cast<uint64_t>(kRansLow >> kProbBits << 8) * freq;

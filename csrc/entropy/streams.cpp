@@ -5,9 +5,12 @@ namespace {
 
 class CpuBackend final : public StreamBackend {
  public:
-  void forward(const IntegerNetwork& network, const uint8_t* in, int rows, int32_t* out) override { network.forward(in, rows, out); }
+  void forward(const IntegerNetwork& network, const uint8_t* in, int rows, int32_t* out) override {
+    network.forward(in, rows, out);
+  }
 
-  Packets encode(const Batch& batch, const int32_t* values, const uint8_t* scale, const int16_t* mean) override {
+  Packets encode(const Batch& batch, const int32_t* values, const uint8_t* scale,
+                 const int16_t* mean) override {
     Packets packets;
     for (int s = 0; s < batch.streams; ++s) {
       RansEncoder coder;
@@ -20,7 +23,8 @@ class CpuBackend final : public StreamBackend {
     return packets;
   }
 
-  void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean, int32_t* values, uint8_t* whole) override {
+  void decode(const Batch& batch, const Packets& packets, const uint8_t* scale, const int16_t* mean,
+              int32_t* values, uint8_t* whole) override {
     std::fill_n(values, batch.at(batch.streams, 0), 0);
     for (int s = 0; s < batch.streams; ++s) {
       RansDecoder coder = reader(packets, s);
@@ -32,7 +36,8 @@ class CpuBackend final : public StreamBackend {
     }
   }
 
-  Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side, int side_count, const int32_t* values) override {
+  Packets encode_predicted(const Batch& batch, const IntegerNetwork& network, const uint8_t* side,
+                           int side_count, const int32_t* values) override {
     const int inputs = network.inputs(), outputs = network.outputs();
     std::vector<uint8_t> contexts(static_cast<size_t>(batch.steps) * inputs);
     std::vector<int32_t> models(static_cast<size_t>(batch.steps) * outputs);
@@ -40,18 +45,22 @@ class CpuBackend final : public StreamBackend {
     for (int s = 0; s < batch.streams; ++s) {
       const int32_t* row = values + batch.at(s, 0);
       for (int i = 0; i < batch.counts[s]; ++i)
-        gather(side + batch.at(s, i) * side_count, side_count, row, i, inputs, contexts.data() + static_cast<size_t>(i) * inputs);
+        gather(side + batch.at(s, i) * side_count, side_count, row, i, inputs,
+               contexts.data() + static_cast<size_t>(i) * inputs);
       network.forward(contexts.data(), batch.counts[s], models.data());
       RansEncoder coder;
-      for (int i = 0; i < batch.counts[s]; ++i) encode_integer(coder, predicted(&models[static_cast<size_t>(i) * outputs], outputs), row[i]);
+      for (int i = 0; i < batch.counts[s]; ++i)
+        encode_integer(coder, predicted(&models[static_cast<size_t>(i) * outputs], outputs),
+                       row[i]);
       append(packets, coder.finish());
     }
     return packets;
   }
 
   // Step by step, so that the network serves all streams at once.
-  void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets, const uint8_t* side, int side_count,
-                        int32_t* values, uint8_t* whole) override {
+  void decode_predicted(const Batch& batch, const IntegerNetwork& network, const Packets& packets,
+                        const uint8_t* side, int side_count, int32_t* values,
+                        uint8_t* whole) override {
     std::fill_n(values, batch.at(batch.streams, 0), 0);
     std::vector<RansDecoder> coders;
     for (int s = 0; s < batch.streams; ++s) coders.push_back(reader(packets, s));
@@ -64,7 +73,8 @@ class CpuBackend final : public StreamBackend {
       for (int s = 0; s < batch.streams; ++s) {
         if (i >= batch.counts[s]) continue;
         uint8_t* to = contexts.data() + active.size() * inputs;
-        gather(side + batch.at(s, i) * side_count, side_count, values + batch.at(s, 0), i, inputs, to);
+        gather(side + batch.at(s, i) * side_count, side_count, values + batch.at(s, 0), i, inputs,
+               to);
         active.push_back(s);
       }
       network.forward(contexts.data(), static_cast<int>(active.size()), models.data());
@@ -83,9 +93,11 @@ class CpuBackend final : public StreamBackend {
     packets.start.push_back(packets.bytes.size());
   }
   static RansDecoder reader(const Packets& packets, int s) {
-    return {packets.bytes.data() + packets.start[s], static_cast<size_t>(packets.start[s + 1] - packets.start[s])};
+    return {packets.bytes.data() + packets.start[s],
+            static_cast<size_t>(packets.start[s + 1] - packets.start[s])};
   }
-  static void gather(const uint8_t* side, int side_count, const int32_t* values, int step, int inputs, uint8_t* to) {
+  static void gather(const uint8_t* side, int side_count, const int32_t* values, int step,
+                     int inputs, uint8_t* to) {
     for (int k = 0; k < inputs; ++k) to[k] = context(side, side_count, values, step, k);
   }
 };

@@ -1,7 +1,7 @@
 // Fuzzing of the klt encoder: build/fuzz/encoder_fuzz CORPUS.
 //
-// An input chooses size, tools and quality, then draws pictures: runs of samples that may be as wild
-// as it likes. What the encoder writes must decode to the encoder's own loop frames.
+// An input chooses size, tools and quality, then draws pictures: runs of samples that may be as
+// wild as it likes. What the encoder writes must decode to the encoder's own loop frames.
 #include "fuzz/bytes.hpp"
 #include "tests/check.hpp"
 
@@ -25,7 +25,8 @@ gv::Picture drawn(gvfuzz::Bytes& in, int width, int height, const gv::Picture& b
           step = in.byte();
         }
         value = static_cast<uint16_t>(value + step);
-        const int sx = gv::clamp(x + dx, 0, plane.width - 1), sy = gv::clamp(y + dy, 0, plane.height - 1);
+        const int sx = gv::clamp(x + dx, 0, plane.width - 1),
+                  sy = gv::clamp(y + dy, 0, plane.height - 1);
         const int base = moved ? before.plane[c].row(sy)[sx] + value % 16 : value;
         plane.row(y)[x] = static_cast<uint16_t>(gv::clamp(base, 0, gv::kMaxSample));
       }
@@ -57,14 +58,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const uint8_t how = in.byte();
     std::vector<float> lambda;
     if (how & 8)
-      for (int i = 0; i < gv::ceil_div(width, 16) * gv::ceil_div(height, 16); ++i) lambda.push_back(in.value<float>());
+      for (int i = 0; i < gv::ceil_div(width, 16) * gv::ceil_div(height, 16); ++i)
+        lambda.push_back(in.value<float>());
     const gv::Picture source = drawn(in, width, height, before);
     if (how & 16) {
       encoder.save();
       encoder.encode(source, key_q, q, t == 0, true, lambda, false);
       encoder.restore();
     }
-    const gv::FrameReport report = encoder.encode(source, q, key_q, t == 0 || how & 1, how & 2, lambda, how & 4);
+    const gv::FrameReport report =
+        encoder.encode(source, q, key_q, t == 0 || how & 1, how & 2, lambda, how & 4);
     decoder.decode(report.payload.data(), report.payload.size());
     gvfuzz::require(gvtest::equal(encoder.loop(), decoder.loop()));
     before = source;

@@ -1,8 +1,8 @@
 // Fuzzing of the klt decoder: build/fuzz/klt_fuzz CORPUS.
 //
-// An input is a clip: width - 1, height - 1, then { u16 size, size bytes of one frame }. Every frame
-// either decodes to samples in range or is refused with DamagedStream; anything else (sanitizer,
-// other exception, time, memory) is a finding.
+// An input is a clip: width - 1, height - 1, then { u16 size, size bytes of one frame }. Every
+// frame either decodes to samples in range or is refused with DamagedStream; anything else
+// (sanitizer, other exception, time, memory) is a finding.
 #include "fuzz/bytes.hpp"
 #include "tests/check.hpp"
 

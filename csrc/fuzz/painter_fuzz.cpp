@@ -1,7 +1,7 @@
 // Fuzzing of the painter: build/fuzz/painter_fuzz CORPUS.
 //
-// An input chooses size and parameters, any floats among them, then loop frames and motion that leads
-// anywhere. Pictures have samples in range, the same on two threads as on one.
+// An input chooses size and parameters, any floats among them, then loop frames and motion that
+// leads anywhere. Pictures have samples in range, the same on two threads as on one.
 #include <memory>
 
 #include "fuzz/bytes.hpp"
@@ -13,7 +13,8 @@ namespace {
 // renderer of its bytes would be thousands.
 class Parameters {
  public:
-  explicit Parameters(gvfuzz::Bytes& in) : in_(in), seed_(in.value<uint32_t>() | 1), wild_(in.byte() & 1) {}
+  explicit Parameters(gvfuzz::Bytes& in)
+      : in_(in), seed_(in.value<uint32_t>() | 1), wild_(in.byte() & 1) {}
   float next() {
     seed_ = seed_ * 1664525u + 1013904223u;
     if (wild_ && seed_ >> 24 == 0) return in_.value<float>();
@@ -69,7 +70,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   gvfuzz::Bytes in(data, size);
   const int width = in.below(40) + 1, height = in.below(40) + 1;
   const int cw = (width + 1) / 2, ch = (height + 1) / 2;
-  const size_t sizes[3] = {static_cast<size_t>(width) * height, static_cast<size_t>(cw) * ch, static_cast<size_t>(cw) * ch};
+  const size_t sizes[3] = {static_cast<size_t>(width) * height, static_cast<size_t>(cw) * ch,
+                           static_cast<size_t>(cw) * ch};
   Parameters p(in);
   const int painters = in.below(16) ? 1 : 2;  // threads take turns slowly under sanitizers
   const gv::NoiseTile noise = tile(p);
@@ -82,9 +84,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (int c = 0; c < 3; ++c) {
       uint16_t value = in.value<uint16_t>();
       const uint8_t step = in.byte();
-      for (size_t i = 0; i < sizes[c]; ++i) loop[c].push_back(static_cast<uint16_t>((value = static_cast<uint16_t>(value + step)) & gv::kMaxSample));
+      for (size_t i = 0; i < sizes[c]; ++i)
+        loop[c].push_back(
+            static_cast<uint16_t>((value = static_cast<uint16_t>(value + step)) & gv::kMaxSample));
     }
-    std::vector<int16_t> motion(static_cast<size_t>(gv::ceil_div(width, 16)) * gv::ceil_div(height, 16) * 2);
+    std::vector<int16_t> motion(static_cast<size_t>(gv::ceil_div(width, 16)) *
+                                gv::ceil_div(height, 16) * 2);
     for (int16_t& v : motion) v = in.value<int16_t>();
     const bool moves = t && in.byte() & 1;
     const int corner_y = in.value<uint16_t>(), corner_x = in.value<uint16_t>();
@@ -95,7 +100,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         painted[i][c].assign(sizes[c], 0xffff);
         planes[c] = painted[i][c].data();
       }
-      painter.begin({{loop[0].data(), loop[1].data(), loop[2].data()}, width, height}, moves ? motion.data() : nullptr, corner_y, corner_x);
+      painter.begin({{loop[0].data(), loop[1].data(), loop[2].data()}, width, height},
+                    moves ? motion.data() : nullptr, corner_y, corner_x);
       painter.run_blocks(0, painter.blocks());
       painter.finish(planes);
     }

@@ -1,8 +1,8 @@
 // Fuzzing of the stream coder (base tokens, summaries): build/fuzz/streams_fuzz CORPUS.
 //
-// An input is a batch: how many streams and steps, tables or a network that predicts them, then either
-// packets of any bytes or values. Packets decode on every back-end to the same values; what is made of
-// values decodes to those, whole.
+// An input is a batch: how many streams and steps, tables or a network that predicts them, then
+// either packets of any bytes or values. Packets decode on every back-end to the same values; what
+// is made of values decodes to those, whole.
 #include <tuple>
 
 #include "cuda/emulated.hpp"
@@ -15,7 +15,8 @@ gv::IntegerNetwork network(gvfuzz::Bytes& in, int inputs) {
   std::vector<gv::DenseLayer> layers;
   const int hidden = in.below(6) + 1;
   const int outputs = gv::kFewestOutputs + in.below(2);
-  for (const auto& [from, to, last] : {std::tuple{inputs, hidden, false}, std::tuple{hidden, outputs, true}}) {
+  for (const auto& [from, to, last] :
+       {std::tuple{inputs, hidden, false}, std::tuple{hidden, outputs, true}}) {
     gv::DenseLayer layer;
     layer.inputs = from;
     layer.outputs = to;
@@ -60,10 +61,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       for (int t = 0; t < counts[s]; ++t) {
         const int bits = in.below(32);
         const int64_t size = in.value<uint32_t>() >> bits;
-        values[batch.at(s, t)] = static_cast<int32_t>(gv::clamp<int64_t>(in.byte() & 1 ? -size : size, INT32_MIN, INT32_MAX));
+        values[batch.at(s, t)] = static_cast<int32_t>(
+            gv::clamp<int64_t>(in.byte() & 1 ? -size : size, INT32_MIN, INT32_MAX));
       }
-    packets = predicted ? machines[0]->encode_predicted(batch, net, side.data(), sides, values.data())
-                        : machines[0]->encode(batch, values.data(), scale.data(), mean.data());
+    packets = predicted
+                  ? machines[0]->encode_predicted(batch, net, side.data(), sides, values.data())
+                  : machines[0]->encode(batch, values.data(), scale.data(), mean.data());
   } else {
     for (int s = 0; s < batch.streams; ++s) {
       const std::vector<uint8_t> packet = in.take(in.below(40));
@@ -77,9 +80,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     found[i].assign(cells, -1);
     whole[i].assign(static_cast<size_t>(batch.streams), 2);
     if (predicted)
-      machines[i]->decode_predicted(batch, net, packets, side.data(), sides, found[i].data(), whole[i].data());
+      machines[i]->decode_predicted(batch, net, packets, side.data(), sides, found[i].data(),
+                                    whole[i].data());
     else
-      machines[i]->decode(batch, packets, scale.data(), mean.data(), found[i].data(), whole[i].data());
+      machines[i]->decode(batch, packets, scale.data(), mean.data(), found[i].data(),
+                          whole[i].data());
   }
   gvfuzz::require(found[0] == found[1] && whole[0] == whole[1]);
   if (made) {

@@ -24,7 +24,8 @@ inline int small(int v) { return std::min(2, std::abs(v)); }
 
 constexpr int kGroupCount = 17;
 // Groups of the last index: first index and number of extra bits.
-constexpr int kGroupFirst[kGroupCount] = {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
+constexpr int kGroupFirst[kGroupCount] = {0,  1,  2,  3,  4,  6,   8,   12, 16,
+                                          24, 32, 48, 64, 96, 128, 192, 256};
 constexpr int kGroupBits[kGroupCount] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7};
 inline int last_group(int last) {
   int g = kGroupCount - 1;
@@ -32,10 +33,13 @@ inline int last_group(int last) {
   return g;
 }
 // Bucket of a token's last index as a context, -1 = no token.
-inline uint32_t group6(int last) { return last < 0 ? 0 : std::min(5u, 1 + static_cast<uint32_t>(last_group(last)) / 3); }
+inline uint32_t group6(int last) {
+  return last < 0 ? 0 : std::min(5u, 1 + static_cast<uint32_t>(last_group(last)) / 3);
+}
 // Bucket of a predicted coefficient, by eighths of the step.
 inline uint32_t ratio8(int predicted, int step) {
-  const int ratio = static_cast<int>(std::min<uint64_t>(1 << 20, 8 * static_cast<uint64_t>(std::abs(predicted)) / static_cast<uint64_t>(step)));
+  const int ratio = static_cast<int>(std::min<uint64_t>(
+      1 << 20, 8 * static_cast<uint64_t>(std::abs(predicted)) / static_cast<uint64_t>(step)));
   static constexpr int kEdge[7] = {1, 2, 4, 7, 12, 20, 40};
   uint32_t b = 0;
   while (b < 7 && ratio >= kEdge[b]) ++b;

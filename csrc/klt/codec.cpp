@@ -1,7 +1,7 @@
 #include "klt/codec.hpp"
 
-#include "klt/deblock.hpp"
 #include "common/pool.hpp"
+#include "klt/deblock.hpp"
 
 namespace gv {
 namespace {
@@ -11,11 +11,11 @@ int chroma_size(int luma) { return luma / 2; }
 GV_SIMD(void, add_rows,
         (const uint16_t* prediction, const int16_t* residual, int width, uint16_t* out),
         (prediction, residual, width, out)) {
-  for (int x = 0; x < width; ++x) out[x] = static_cast<uint16_t>(clamp(prediction[x] + residual[x], 0, kMaxSample));
+  for (int x = 0; x < width; ++x)
+    out[x] = static_cast<uint16_t>(clamp(prediction[x] + residual[x], 0, kMaxSample));
 }
 
-GV_SIMD(void, blend_rows,
-        (const int16_t* near, const int16_t* far, int n, int16_t* out),
+GV_SIMD(void, blend_rows, (const int16_t* near, const int16_t* far, int n, int16_t* out),
         (near, far, n, out)) {
   for (int x = 0; x < n; ++x) out[x] = static_cast<int16_t>((3 * near[x] + far[x] + 2) >> 2);
 }
@@ -25,7 +25,8 @@ std::vector<int16_t> twice(const std::vector<int16_t>& in, int n) {
   std::vector<int16_t> out(static_cast<size_t>(n) * n * 4), row(static_cast<size_t>(n));
   for (int y = 0; y < 2 * n; ++y) {
     const int i = y >> 1, other = clamp(y & 1 ? i + 1 : i - 1, 0, n - 1);
-    blend_rows(in.data() + static_cast<size_t>(i) * n, in.data() + static_cast<size_t>(other) * n, n, row.data());
+    blend_rows(in.data() + static_cast<size_t>(i) * n, in.data() + static_cast<size_t>(other) * n,
+               n, row.data());
     int16_t* o = out.data() + static_cast<size_t>(y) * 2 * n;
     for (int x = 0; x < n; ++x) {
       const int left = row[std::max(x - 1, 0)], right = row[std::min(x + 1, n - 1)];
@@ -66,7 +67,8 @@ void Residual::add(int x, int y, const int16_t* block) {
     const int n = c == 0 ? 16 : 8;
     int16_t* dst = data[c].data() + static_cast<size_t>(y) * n * width[c] + x * n;
     for (int j = 0; j < n; ++j, dst += width[c], block += n)
-      for (int i = 0; i < n; ++i) dst[i] = static_cast<int16_t>(clamp(dst[i] + block[i], -4096, 4096));
+      for (int i = 0; i < n; ++i)
+        dst[i] = static_cast<int16_t>(clamp(dst[i] + block[i], -4096, 4096));
   }
 }
 
@@ -84,7 +86,15 @@ Expanded::Expanded(const int16_t* block, int level) {
 }
 
 LoopState::LoopState(const Model& m, int w, int h, int t)
-    : model(m), width(w), height(h), threads(t), mix(m.initial), now(w, h), before(w, h), loop(w, h), prediction(w, h),
+    : model(m),
+      width(w),
+      height(h),
+      threads(t),
+      mix(m.initial),
+      now(w, h),
+      before(w, h),
+      loop(w, h),
+      prediction(w, h),
       residual_(now.blocks_wide, now.blocks_high) {}
 
 void LoopState::begin_frame(bool key, bool has_golden) {
@@ -97,12 +107,14 @@ void LoopState::begin_frame(bool key, bool has_golden) {
     return;
   }
   now.has_golden = before.has_golden;
-  if (now.has_golden) now.golden_age = before.becomes_golden ? 1 : std::min(before.golden_age + 1, kOldest);
+  if (now.has_golden)
+    now.golden_age = before.becomes_golden ? 1 : std::min(before.golden_age + 1, kOldest);
 }
 
 void LoopState::predict(bool key) {
   if (key) {
-    for (Plane& p : prediction.plane) std::fill(p.data.begin(), p.data.end(), static_cast<uint16_t>(512));
+    for (Plane& p : prediction.plane)
+      std::fill(p.data.begin(), p.data.end(), static_cast<uint16_t>(512));
     return;
   }
   parallel_for(now.blocks_high, threads, [&](int by) {
@@ -111,8 +123,8 @@ void LoopState::predict(bool key) {
       for (int c = 0; c < 3; ++c) {
         const int size = c == 0 ? 16 : 8;
         Plane& p = prediction.plane[c];
-        compensate(loop.plane[c], golden ? golden->plane[c] : loop.plane[c], bx * size, by * size, motion, c > 0,
-                   p.row(by * size) + bx * size, p.stride);
+        compensate(loop.plane[c], golden ? golden->plane[c] : loop.plane[c], bx * size, by * size,
+                   motion, c > 0, p.row(by * size) + bx * size, p.stride);
       }
     }
   });
@@ -140,9 +152,11 @@ void LoopState::add_coarse(int wx, int wy, int q, bool key, Residual& full) cons
         for (int c = 0; c < 3; ++c) {
           const int side = (c == 0 ? 16 : 8) << l, w = std::min(side, full.width[c] - x * side);
           for (int j = 0; j < std::min(side, full.height[c] - y * side); ++j) {
-            int16_t* row = full.data[c].data() + static_cast<size_t>(y * side + j) * full.width[c] + x * side;
+            int16_t* row =
+                full.data[c].data() + static_cast<size_t>(y * side + j) * full.width[c] + x * side;
             const int16_t* in = token.data[c].data() + static_cast<size_t>(j) * side;
-            for (int i = 0; i < w; ++i) row[i] = static_cast<int16_t>(clamp(row[i] + in[i], -4096, 4096));
+            for (int i = 0; i < w; ++i)
+              row[i] = static_cast<int16_t>(clamp(row[i] + in[i], -4096, 4096));
           }
         }
       }
@@ -166,7 +180,8 @@ void LoopState::reconstruct(int q, bool key) {
     for (int c = 0; c < 3; ++c) {
       const int size = c == 0 ? 16 : 8;
       for (int y = by * size; y < (by + 1) * size; ++y)
-        add_rows(prediction.plane[c].row(y), full.data[c].data() + static_cast<size_t>(y) * full.width[c], full.width[c],
+        add_rows(prediction.plane[c].row(y),
+                 full.data[c].data() + static_cast<size_t>(y) * full.width[c], full.width[c],
                  loop.plane[c].row(y));
     }
   });
@@ -189,11 +204,13 @@ void LoopState::deblock(int q, bool key) {
     Plane& p = loop.plane[c];
     parallel_for(h, threads, [&](int by) {
       for (int bx = 1; bx < w; ++bx)
-        if (active(by * w + bx - 1, by * w + bx)) deblock_edge(p.row(by * size) + bx * size, 1, p.stride, size, limits);
+        if (active(by * w + bx - 1, by * w + bx))
+          deblock_edge(p.row(by * size) + bx * size, 1, p.stride, size, limits);
     });
     parallel_for(w, threads, [&](int bx) {
       for (int by = 1; by < h; ++by)
-        if (active((by - 1) * w + bx, by * w + bx)) deblock_edge(p.row(by * size) + bx * size, p.stride, 1, size, limits);
+        if (active((by - 1) * w + bx, by * w + bx))
+          deblock_edge(p.row(by * size) + bx * size, p.stride, 1, size, limits);
     });
   }
 }
@@ -215,7 +232,9 @@ void KltDecoder::decode(const uint8_t* data, size_t size) {
   began_ = state_.mix;
   key_ = key;
   BitDecoder coder(state_.mix, data + 1, size - 1, !key && data[0] & 0x80);
-  code_frame(coder, state_.model, state_.prediction, state_.now, state_.before, q_, key, [] {}, [&] { state_.predict(key); });
+  code_frame(
+      coder, state_.model, state_.prediction, state_.now, state_.before, q_, key, [] {},
+      [&] { state_.predict(key); });
   if (!coder.finished()) throw DamagedStream("frame does not end where it should");
   state_.reconstruct(q_, key);
   started_ = true;
@@ -227,7 +246,9 @@ std::vector<float> KltDecoder::window_bits() const {
   BitEncoder coder(mix);
   FrameTokens now = state_.now;
   std::vector<size_t> ends;
-  code_frame(coder, state_.model, state_.prediction, now, state_.before, q_, key_, [&] { ends.push_back(coder.count()); }, [] {});
+  code_frame(
+      coder, state_.model, state_.prediction, now, state_.before, q_, key_,
+      [&] { ends.push_back(coder.count()); }, [] {});
   return of_windows(coder.bits(ends), now);
 }
 

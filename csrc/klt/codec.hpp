@@ -1,8 +1,9 @@
 // KLT structure layer: one frame in, one payload out, and back; both sides keep equal loop frames.
 //
-// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a golden frame; in
-// others, the rANS bytes are trimmed), then the rANS bytes of syntax.hpp. Key frames predict mid-grey, restore the model's
-// initial state and forget all that was decoded before.
+// Payload of a frame: one byte (bits 0-5: q, bit 6: key frame, bit 7: in key frames, the GOP has a
+// golden frame; in others, the rANS bytes are trimmed), then the rANS bytes of syntax.hpp. Key
+// frames predict mid-grey, restore the model's initial state and forget all that was decoded
+// before.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,9 @@ struct Model {
 struct Picture {
   std::array<Plane, 3> plane;
   Picture() = default;
-  Picture(int width, int height);  // of the picture before padding; planes are multiples of 16 / 8 with margins
+  Picture(
+      int width,
+      int height);  // of the picture before padding; planes are multiples of 16 / 8 with margins
   void extend() {
     for (Plane& p : plane) p.extend();
   }
@@ -40,8 +43,8 @@ struct Residual {
   void clear();
 };
 
-// A coarse token's samples at full size: each component doubled `level` times (bilinear, weights 3/4 and 1/4; the
-// region's own edges are repeated, so that nothing leaks into its neighbours).
+// A coarse token's samples at full size: each component doubled `level` times (bilinear, weights
+// 3/4 and 1/4; the region's own edges are repeated, so that nothing leaks into its neighbours).
 struct Expanded {
   std::array<std::vector<int16_t>, 3> data;  // sides 16 << level and 8 << level
   Expanded(const int16_t* block, int level);
@@ -57,13 +60,14 @@ class LoopState {
   bool deblocks = true;
   MixState mix;
   FrameTokens now, before;
-  Picture loop;        // last reconstructed frame with margins
+  Picture loop;                           // last reconstructed frame with margins
   std::shared_ptr<const Picture> golden;  // null in GOPs without one
-  Picture prediction;  // of the current frame
+  Picture prediction;                     // of the current frame
 
-  void begin_frame(bool key, bool has_golden);  // resets at key frames, swaps tokens; has_golden: of the GOP that a key frame starts
-  void predict(bool key);                // prediction from loop, golden and now.motion
-  void reconstruct(int q, bool key);     // loop = deblocked(prediction + tokens), golden with it
+  void begin_frame(bool key, bool has_golden);  // resets at key frames, swaps tokens; has_golden:
+                                                // of the GOP that a key frame starts
+  void predict(bool key);                       // prediction from loop, golden and now.motion
+  void reconstruct(int q, bool key);  // loop = deblocked(prediction + tokens), golden with it
   // Adds what the tokens of levels 4…1 describe in window (wx, wy).
   void add_coarse(int wx, int wy, int q, bool key, Residual& full) const;
   // Dequantises and transforms one token back to samples.
@@ -74,10 +78,11 @@ class LoopState {
   void deblock(int q, bool key);
 };
 
-// Codes or decodes the tokens `now` of a frame in the way that the model wants: see FrameSyntax::code.
+// Codes or decodes the tokens `now` of a frame in the way that the model wants: see
+// FrameSyntax::code.
 template <class Coder, class Done, class Moved>
-void code_frame(Coder& coder, const Model& model, const Picture& prediction, FrameTokens& now, const FrameTokens& before, int q, bool key,
-                Done done, Moved moved) {
+void code_frame(Coder& coder, const Model& model, const Picture& prediction, FrameTokens& now,
+                const FrameTokens& before, int q, bool key, Done done, Moved moved) {
   if (model.refiner.empty()) {
     FrameSyntax<Coder>(coder, now, before, q, key).code(done, moved);
     return;
@@ -91,11 +96,13 @@ std::vector<float> of_windows(std::vector<float> pieces, const FrameTokens& toke
 
 class KltDecoder {
  public:
-  KltDecoder(const Model& model, int width, int height, int threads) : state_(model, width, height, threads) {}
+  KltDecoder(const Model& model, int width, int height, int threads)
+      : state_(model, width, height, threads) {}
   // Raises DamagedStream; the state is unusable until the next key frame then.
   void decode(const uint8_t* data, size_t size);
   const Picture& loop() const { return state_.loop; }
-  // Code length of each window of the last frame, row by row: its tokens are coded again from where it began.
+  // Code length of each window of the last frame, row by row: its tokens are coded again from where
+  // it began.
   std::vector<float> window_bits() const;
   const FrameTokens& tokens() const { return state_.now; }
   const FrameTokens& tokens_before() const { return state_.before; }

@@ -9,8 +9,7 @@
 namespace gv {
 namespace {
 
-GV_SIMD(void, subtract_rows,
-        (const uint16_t* a, const uint16_t* b, int width, int16_t* out),
+GV_SIMD(void, subtract_rows, (const uint16_t* a, const uint16_t* b, int width, int16_t* out),
         (a, b, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = static_cast<int16_t>(a[x] - b[x]);
 }
@@ -24,17 +23,21 @@ GV_SIMD(uint64_t, variance16, (const uint16_t* a, int stride), (a, stride)) {
 }
 
 // Of a variance (10-bit samples); that of sensor noise and less is all the same.
-float activity(uint64_t variance) { return std::log2(16.f + static_cast<float>(variance) / 65536.f); }
+float activity(uint64_t variance) {
+  return std::log2(16.f + static_cast<float>(variance) / 65536.f);
+}
 
 }  // namespace
 
 KltEncoder::KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools)
-    : state_(model, width, height, threads), tools_(tools), target_(state_.now.blocks_wide, state_.now.blocks_high) {
+    : state_(model, width, height, threads),
+      tools_(tools),
+      target_(state_.now.blocks_wide, state_.now.blocks_high) {
   state_.deblocks = tools.deblock;
 }
 
-FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map,
-                               bool golden) {
+FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key, bool scene_cut,
+                               const std::vector<float>& lambda_map, bool golden) {
   FrameReport report;
   weigh(source, lambda_map);
   if (!key) {
@@ -56,18 +59,23 @@ FrameReport KltEncoder::encode(const Picture& source, int q, int key_q, bool key
 
   BitEncoder coder(state_.mix);
   std::vector<size_t> ends;
-  code_frame(coder, state_.model, state_.prediction, state_.now, state_.before, q, key, [&] { ends.push_back(coder.count()); }, [] {});
+  code_frame(
+      coder, state_.model, state_.prediction, state_.now, state_.before, q, key,
+      [&] { ends.push_back(coder.count()); }, [] {});
   report.window_bits = of_windows(coder.bits(ends), state_.now);
   bool flag = state_.now.has_golden;  // bit 7
   report.payload = key || !flag ? coder.finish() : coder.finish_short(flag);
-  report.payload.insert(report.payload.begin(), static_cast<uint8_t>(q | (key ? 0x40 : 0) | (flag ? 0x80 : 0)));
+  report.payload.insert(report.payload.begin(),
+                        static_cast<uint8_t>(q | (key ? 0x40 : 0) | (flag ? 0x80 : 0)));
   report.key = key;
   state_.reconstruct(q, key);
   follow_golden();
   return report;
 }
 
-void KltEncoder::save() { saved_ = {state_.mix, state_.now, state_.before, state_.loop, state_.golden, to_golden_}; }
+void KltEncoder::save() {
+  saved_ = {state_.mix, state_.now, state_.before, state_.loop, state_.golden, to_golden_};
+}
 
 void KltEncoder::restore() {
   state_.mix = saved_.mix;
@@ -84,14 +92,18 @@ void KltEncoder::weigh(const Picture& source, const std::vector<float>& lambda_m
   if (tools_.aq != 0) {
     const Plane& luma = source.plane[0];
     parallel_for(h, state_.threads, [&](int y) {
-      for (int x = 0; x < w; ++x) weight_[static_cast<size_t>(y) * w + x] = activity(variance16(luma.row(y * 16) + x * 16, luma.stride));
+      for (int x = 0; x < w; ++x)
+        weight_[static_cast<size_t>(y) * w + x] =
+            activity(variance16(luma.row(y * 16) + x * 16, luma.stride));
     });
-    const float mean = std::accumulate(weight_.begin(), weight_.end(), 0.f) / static_cast<float>(weight_.size());
+    const float mean =
+        std::accumulate(weight_.begin(), weight_.end(), 0.f) / static_cast<float>(weight_.size());
     // lambda grows as the square of the step, which grows by 2^(1/9) a q.
     const float slope = static_cast<float>(tools_.aq) * 2 / 9;
     for (float& v : weight_) v = clamp(std::exp2(slope * (mean - v)), 1.f / 8, 8.f);
   }
-  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b) weight_[b] /= clamp(lambda_map[b], 1.f / 64, 64.f);
+  for (size_t b = 0; b < std::min(weight_.size(), lambda_map.size()); ++b)
+    weight_[b] /= clamp(lambda_map[b], 1.f / 64, 64.f);
   for (float& v : weight_) v = clamp(v, 1.f / 64, 64.f);
 }
 
@@ -105,7 +117,8 @@ void KltEncoder::choose_tokens(const Picture& source, int q, bool key) {
     });
   const Grid g = state_.now.windows();
   parallel_for(g.width * g.height, state_.threads, [&](int i) {
-    WindowTokens(state_, target_, weight_, tools_, costs, fine, q, key).choose(i % g.width, i / g.width);
+    WindowTokens(state_, target_, weight_, tools_, costs, fine, q, key)
+        .choose(i % g.width, i / g.width);
   });
 }
 

@@ -1,7 +1,7 @@
 // Encoder of the KLT structure layer: motion search and quadtree, rate-distortion optimised tokens.
 //
-// Decisions may use floating point (they select what is written, not how it is read); the result does not depend on
-// the number of threads.
+// Decisions may use floating point (they select what is written, not how it is read); the result
+// does not depend on the number of threads.
 #pragma once
 
 #include "klt/codec.hpp"
@@ -9,15 +9,16 @@
 namespace gv {
 
 struct EncoderTools {
-  double lambda = 0.10;        // Lagrange multiplier of a bit in units of the squared quantiser step
-  double aq = 0.5;             // a block of twice the variance is coarser by so many q, in effect (by its multiplier)
-  bool coarse_tokens = true;   // levels 4…1
-  bool quadtree = true;        // motion of larger regions
-  bool merge = true;           // tries the vectors of neighbours
-  bool fractions = true;       // vectors in quarter samples, else in whole ones
-  bool golden = true;          // prediction from a second frame
-  bool rdoq = true;            // else plain dead-zone rounding
-  bool deblock = true;         // for measuring only: decoders always do
+  double lambda = 0.10;  // Lagrange multiplier of a bit in units of the squared quantiser step
+  double aq =
+      0.5;  // a block of twice the variance is coarser by so many q, in effect (by its multiplier)
+  bool coarse_tokens = true;  // levels 4…1
+  bool quadtree = true;       // motion of larger regions
+  bool merge = true;          // tries the vectors of neighbours
+  bool fractions = true;      // vectors in quarter samples, else in whole ones
+  bool golden = true;         // prediction from a second frame
+  bool rdoq = true;           // else plain dead-zone rounding
+  bool deblock = true;        // for measuring only: decoders always do
 };
 
 struct FrameReport {
@@ -30,15 +31,16 @@ class KltEncoder {
  public:
   KltEncoder(const Model& model, int width, int height, int threads, EncoderTools tools);
 
-  // Encodes one frame. `source` holds padded planes. A frame that has nothing in common with the last one becomes a
-  // key frame by itself when `scene_cut` is set; then key_q is its quality. `lambda_map` multiplies the Lagrange
-  // multiplier of each 16×16 luma block, row by row; empty = 1 everywhere. Values are clamped to 1/64…64.
-  // `golden`: later frames may predict from this one until another takes its place.
-  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut, const std::vector<float>& lambda_map = {},
-                     bool golden = false);
+  // Encodes one frame. `source` holds padded planes. A frame that has nothing in common with the
+  // last one becomes a key frame by itself when `scene_cut` is set; then key_q is its quality.
+  // `lambda_map` multiplies the Lagrange multiplier of each 16×16 luma block, row by row; empty = 1
+  // everywhere. Values are clamped to 1/64…64. `golden`: later frames may predict from this one
+  // until another takes its place.
+  FrameReport encode(const Picture& source, int q, int key_q, bool key, bool scene_cut,
+                     const std::vector<float>& lambda_map = {}, bool golden = false);
 
-  // Undo: `save` before a frame, `restore` after it, and it was never encoded. Needed by rate control, whose last frames
-  // have to fit to the byte.
+  // Undo: `save` before a frame, `restore` after it, and it was never encoded. Needed by rate
+  // control, whose last frames have to fit to the byte.
   void save();
   void restore();
 

@@ -1,8 +1,8 @@
 // The encoder's motion decisions: search, quadtree by rate and distortion, merging.
 #include <cmath>
 
-#include "klt/encoder.hpp"
 #include "common/pool.hpp"
+#include "klt/encoder.hpp"
 
 namespace gv {
 namespace {
@@ -51,7 +51,9 @@ void KltEncoder::follow_golden() {
     for (int x = 0; x < now.blocks_wide; ++x) {
       const size_t at = static_cast<size_t>(y) * now.blocks_wide + x;
       const Motion& m = now.motion[at];
-      next[at] = m.from & kFromGolden ? m.golden : further(m.last, to_golden_, x, y, now.blocks_wide, now.blocks_high);
+      next[at] = m.from & kFromGolden
+                     ? m.golden
+                     : further(m.last, to_golden_, x, y, now.blocks_wide, now.blocks_high);
     }
   to_golden_.swap(next);
 }
@@ -63,7 +65,8 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   const Plane& ref = state_.loop.plane[0];
   const bool second = now.golden_age > 1;
   const Plane& golden = second ? state_.golden->plane[0] : ref;
-  const int bit_cost = std::max(1, quantiser_step(q, 0) * 17 / (100 << kCoefBits));  // SATD of a bit
+  const int bit_cost =
+      std::max(1, quantiser_step(q, 0) * 17 / (100 << kCoefBits));  // SATD of a bit
   // Squared errors weigh `weight_`, so absolute ones weigh its root (in 1/256).
   std::vector<uint64_t> root(weight_.size());
   std::vector<int> search_lambda(weight_.size());
@@ -73,7 +76,8 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   }
   std::vector<Mv> seeds;
   for (const Motion& m : state_.before.motion) seeds.push_back(m.last);
-  const MotionField field = search_motion(luma, ref, seeds, search_lambda, tools_.fractions, state_.threads);
+  const MotionField field =
+      search_motion(luma, ref, seeds, search_lambda, tools_.fractions, state_.threads);
 
   if (scene_cut) {
     uint64_t moved = 0, anew = 0;
@@ -86,14 +90,18 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   }
 
   MotionField other;
-  if (second) other = search_motion(luma, golden, golden_seeds(field), search_lambda, tools_.fractions, state_.threads, true);
+  if (second)
+    other = search_motion(luma, golden, golden_seeds(field), search_lambda, tools_.fractions,
+                          state_.threads, true);
 
   // From here on SATD is weighted.
   auto region_satd = [&](int x, int y, int size, const Motion& m, uint64_t limit) {
     uint64_t sum = 0;
     for (int j = y; j < std::min(y + size, h) && sum < limit; ++j)
       for (int i = x; i < std::min(x + size, w); ++i)
-        sum += satd_moved(luma.row(j * 16) + i * 16, luma.stride, ref, golden, i * 16, j * 16, m) * root[static_cast<size_t>(j) * w + i] >> 8;
+        sum += satd_moved(luma.row(j * 16) + i * 16, luma.stride, ref, golden, i * 16, j * 16, m) *
+                   root[static_cast<size_t>(j) * w + i] >>
+               8;
     return sum;
   };
 
@@ -116,7 +124,8 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
             return f.mv[at] == left ? 0 : mv_bits(f.mv[at].x - left.x, f.mv[at].y - left.y);
           };
           auto consider = [&](const Motion& m, uint64_t raw_satd, int spent) {
-            const uint64_t satd = raw_satd * root[at] >> 8, cost = satd + static_cast<uint64_t>(spent) * bit_cost;
+            const uint64_t satd = raw_satd * root[at] >> 8,
+                           cost = satd + static_cast<uint64_t>(spent) * bit_cost;
             if (cost < node.cost) node = {cost, satd, m, false, m.from != kFromLast};
           };
           node.cost = UINT64_MAX;
@@ -124,7 +133,9 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
           if (second) {
             consider({{}, other.mv[at], kFromGolden}, other.satd[at], 2 + kFromBits + bits(other));
             const Motion both{field.mv[at], other.mv[at], kFromBoth};
-            consider(both, satd_moved(luma.row(ny * 16) + nx * 16, luma.stride, ref, golden, nx * 16, ny * 16, both),
+            consider(both,
+                     satd_moved(luma.row(ny * 16) + nx * 16, luma.stride, ref, golden, nx * 16,
+                                ny * 16, both),
                      2 + kFromBits + bits(field) + bits(other));
           }
           continue;
@@ -146,20 +157,24 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
         for (const Node& n : child) candidates.add(n.motion);
         for (int i = 0; i < candidates.count; ++i) {
           uint64_t satd = 0;
-          const bool known = candidates.count == 1 && std::none_of(child.begin(), child.end(), [](const Node& n) { return n.split; });
+          const bool known =
+              candidates.count == 1 &&
+              std::none_of(child.begin(), child.end(), [](const Node& n) { return n.split; });
           if (known)
             for (const Node& n : child) satd += n.satd;
-          else
-            satd = region_satd(nx << l, ny << l, 1 << l, candidates.motion[i], node.cost);
+          else satd = region_satd(nx << l, ny << l, 1 << l, candidates.motion[i], node.cost);
           const uint64_t cost = satd + 6 * static_cast<uint64_t>(bit_cost);
-          if (cost < node.cost) node = {cost, satd, candidates.motion[i], false, candidates.motion[i].from != kFromLast};
+          if (cost < node.cost)
+            node = {cost, satd, candidates.motion[i], false,
+                    candidates.motion[i].from != kFromLast};
         }
       }
     });
   }
 
   // The chosen regions in coding order, now with their real candidates.
-  now.uses_golden = std::any_of(tree[kTop].begin(), tree[kTop].end(), [](const Node& n) { return n.golden; });
+  now.uses_golden =
+      std::any_of(tree[kTop].begin(), tree[kTop].end(), [](const Node& n) { return n.golden; });
   auto settle = [&](auto&& self, int l, int nx, int ny) -> void {
     const int size = 1 << l, x = nx << l, y = ny << l;
     if (x >= w || y >= h) return;
@@ -171,13 +186,16 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
     const MergeList list = merge_candidates(now, state_.before, x, y, size, now.uses_golden);
     Motion motion = node.motion;
     int bits = 3;
-    const Mv last = list.nearest(&Motion::last, kFromLast).first, gold = list.nearest(&Motion::golden, kFromGolden).first;
+    const Mv last = list.nearest(&Motion::last, kFromLast).first,
+             gold = list.nearest(&Motion::golden, kFromGolden).first;
     if (motion.from & kFromLast) bits += mv_bits(motion.last.x - last.x, motion.last.y - last.y);
-    if (motion.from & kFromGolden) bits += kFromBits + mv_bits(motion.golden.x - gold.x, motion.golden.y - gold.y);
+    if (motion.from & kFromGolden)
+      bits += kFromBits + mv_bits(motion.golden.x - gold.x, motion.golden.y - gold.y);
     uint64_t best = node.satd + static_cast<uint64_t>(bits) * bit_cost;
     for (int i = 0; i < list.count && tools_.merge; ++i) {
       const uint64_t index_bits = static_cast<uint64_t>(1 + i) * bit_cost;
-      const uint64_t satd = list.motion[i] == node.motion ? node.satd : region_satd(x, y, size, list.motion[i], best);
+      const uint64_t satd =
+          list.motion[i] == node.motion ? node.satd : region_satd(x, y, size, list.motion[i], best);
       if (satd + index_bits < best) best = satd + index_bits, motion = list.motion[i];
     }
     for (int j = y; j < std::min(y + size, h); ++j)

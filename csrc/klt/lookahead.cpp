@@ -11,20 +11,21 @@ constexpr int kPenalty = 64;  // of a vector bit in the half-size search, 1/16 o
 
 // Mean of 2×2 samples, sides rounded up to whole blocks by repeating the edge.
 Plane half_size(const Plane& p, int threads) {
-  Plane out(ceil_div(p.width / 2, kBlock) * kBlock, ceil_div(p.height / 2, kBlock) * kBlock, kMargin);
+  Plane out(ceil_div(p.width / 2, kBlock) * kBlock, ceil_div(p.height / 2, kBlock) * kBlock,
+            kMargin);
   parallel_for(out.height, threads, [&](int y) {
     const int from = 2 * std::min(y, p.height / 2 - 1);
     const uint16_t *a = p.row(from), *b = p.row(from + 1);
     uint16_t* o = out.row(y);
-    for (int x = 0; x < p.width / 2; ++x) o[x] = static_cast<uint16_t>((a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1] + 2) >> 2);
+    for (int x = 0; x < p.width / 2; ++x)
+      o[x] = static_cast<uint16_t>((a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1] + 2) >> 2);
     std::fill(o + p.width / 2, o + out.width, o[p.width / 2 - 1]);
   });
   out.extend();
   return out;
 }
 
-GV_SIMD(uint32_t, squares16,
-        (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
+GV_SIMD(uint32_t, squares16, (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
         (a, stride_a, b, stride_b)) {
   uint32_t sum = 0;
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
@@ -46,7 +47,8 @@ void Lookahead::push(const Plane& luma) {
   step.error.assign(static_cast<size_t>(wide_) * high_, 0.f);
   if (!half_.data.empty()) {
     const size_t blocks = static_cast<size_t>(half.width / kBlock) * (half.height / kBlock);
-    const MotionField field = search_motion(half, half_, half_mv_, std::vector<int>(blocks, kPenalty), true, threads_);
+    const MotionField field =
+        search_motion(half, half_, half_mv_, std::vector<int>(blocks, kPenalty), true, threads_);
     step.mv.resize(step.error.size());
     parallel_for(high_, threads_, [&](int by) {
       alignas(64) uint16_t moved[256];
@@ -56,7 +58,9 @@ void Lookahead::push(const Plane& luma) {
         step.mv[at] = {static_cast<int16_t>(clamp(2 * found.x, -kMvLimit, kMvLimit)),
                        static_cast<int16_t>(clamp(2 * found.y, -kMvLimit, kMvLimit))};
         compensate_luma(luma_, bx * 16, by * 16, step.mv[at], moved, 16);
-        step.error[at] = static_cast<float>(squares16(luma.row(by * 16) + bx * 16, luma.stride, moved, 16)) / 256.f;
+        step.error[at] =
+            static_cast<float>(squares16(luma.row(by * 16) + bx * 16, luma.stride, moved, 16)) /
+            256.f;
       }
     });
     half_mv_ = field.mv;
@@ -82,7 +86,8 @@ std::vector<float> Lookahead::importance(double noise, size_t frames) const {
       const float fx = x - static_cast<float>(ix), fy = y - static_cast<float>(iy);
       for (int i = 0; i < 4; ++i) {
         const int px = clamp(ix + (i & 1), 0, wide_ - 1), py = clamp(iy + (i >> 1), 0, high_ - 1);
-        before[static_cast<size_t>(py) * wide_ + px] += share * (i & 1 ? fx : 1 - fx) * (i >> 1 ? fy : 1 - fy);
+        before[static_cast<size_t>(py) * wide_ + px] +=
+            share * (i & 1 ? fx : 1 - fx) * (i >> 1 ? fy : 1 - fy);
       }
     }
     sum.swap(before);

@@ -11,14 +11,18 @@ constexpr int16_t kLumaTaps[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},
                                      {-1, 4, -10, 58, 17, -5, 1, 0},
                                      {-1, 4, -11, 40, 40, -11, 4, -1},
                                      {0, 1, -5, 17, 58, -10, 4, -1}};
-constexpr int16_t kChromaTaps[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2},  {-4, 54, 16, -2}, {-6, 46, 28, -4},
-                                       {-4, 36, 36, -4}, {-4, 28, 46, -6},  {-2, 16, 54, -4}, {-2, 10, 58, -2}};
+constexpr int16_t kChromaTaps[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2}, {-4, 54, 16, -2},
+                                       {-6, 46, 28, -4}, {-4, 36, 36, -4}, {-4, 28, 46, -6},
+                                       {-2, 16, 54, -4}, {-2, 10, 58, -2}};
 
-// Both passes skip the filter where the fraction is zero: (64 x) >> 2 = x << 4 and (64 t + 512) >> 10 = (t + 8) >> 4.
+// Both passes skip the filter where the fraction is zero: (64 x) >> 2 = x << 4 and (64 t + 512) >>
+// 10 = (t + 8) >> 4.
 
-// First pass: (size + taps - 1) rows of `size` samples, 14-bit signed. `src` points at the first tap.
+// First pass: (size + taps - 1) rows of `size` samples, 14-bit signed. `src` points at the first
+// tap.
 template <int kTaps, int kSize>
-GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, bool filter, int16_t* mid) {
+GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, bool filter,
+                          int16_t* mid) {
   for (int y = 0; y < kSize + kTaps - 1; ++y, src += stride, mid += kSize) {
     if (!filter) {
       for (int x = 0; x < kSize; ++x) mid[x] = static_cast<int16_t>(src[x + kTaps / 2 - 1] << 4);
@@ -33,11 +37,13 @@ GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, 
 }
 
 template <int kTaps, int kSize>
-GV_INLINE void vertical(const int16_t* mid, const int16_t* taps, bool filter, uint16_t* out, int stride) {
+GV_INLINE void vertical(const int16_t* mid, const int16_t* taps, bool filter, uint16_t* out,
+                        int stride) {
   for (int y = 0; y < kSize; ++y, mid += kSize, out += stride) {
     if (!filter) {
       const int16_t* row = mid + (kTaps / 2 - 1) * kSize;
-      for (int x = 0; x < kSize; ++x) out[x] = static_cast<uint16_t>(clamp((row[x] + 8) >> 4, 0, kMaxSample));
+      for (int x = 0; x < kSize; ++x)
+        out[x] = static_cast<uint16_t>(clamp((row[x] + 8) >> 4, 0, kMaxSample));
       continue;
     }
     for (int x = 0; x < kSize; ++x) {
@@ -96,14 +102,14 @@ class Tried {
   int count_ = 0;
 };
 
-constexpr int kRange = kReach / 4;        // of the coarse search, to each side
+constexpr int kRange = kReach / 4;  // of the coarse search, to each side
 constexpr int kPositions = 2 * kRange + 1;
-constexpr int kLanes = 48;                // kPositions, rounded up to whole vectors
+constexpr int kLanes = 48;  // kPositions, rounded up to whole vectors
 
 // SAD of an 8×8 block at kLanes neighbouring positions; at most 64 · 1023, which fits 16 bits.
 GV_SIMD(void, sad8_lanes,
-        (const uint16_t* block, int block_stride, const uint16_t* ref, int ref_stride, uint16_t*
-         sums),
+        (const uint16_t* block, int block_stride, const uint16_t* ref, int ref_stride,
+         uint16_t* sums),
         (block, block_stride, ref, ref_stride, sums)) {
   uint16_t sum[kLanes] = {};
   for (int y = 0; y < 8; ++y, block += block_stride, ref += ref_stride)
@@ -135,9 +141,11 @@ Plane quarter(const Plane& p) {
   return out;
 }
 
-// Full search of ±64 samples around zero at quarter size, 8×8 windows (32×32 luma around the block).
+// Full search of ±64 samples around zero at quarter size, 8×8 windows (32×32 luma around the
+// block).
 Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
-  const int x = clamp(bx * 4 - 2, 0, std::max(0, cur.width - 8)), y = clamp(by * 4 - 2, 0, std::max(0, cur.height - 8));
+  const int x = clamp(bx * 4 - 2, 0, std::max(0, cur.width - 8)),
+            y = clamp(by * 4 - 2, 0, std::max(0, cur.height - 8));
   const uint16_t* block = cur.row(y) + x;
   uint32_t best = UINT32_MAX;
   Mv mv;
@@ -149,7 +157,8 @@ Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
       const int dx = i - kRange;
       if (x + dx < -kRange || x + dx + 8 > ref.width + kRange) continue;
       const uint32_t cost = sums[i] + 4u * static_cast<uint32_t>(std::abs(dx) + std::abs(dy));
-      if (cost < best) best = cost, mv = {static_cast<int16_t>(dx * 16), static_cast<int16_t>(dy * 16)};
+      if (cost < best)
+        best = cost, mv = {static_cast<int16_t>(dx * 16), static_cast<int16_t>(dy * 16)};
     }
   }
   return mv;
@@ -159,30 +168,26 @@ Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
 
 void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride) {
   const uint16_t* src = luma_source(ref, x, y, mv);
-  if (((mv.x | mv.y) & 3) == 0)
-    copy_block<16>(src, ref.stride, out, stride);
-  else
-    interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, out, stride);
+  if (((mv.x | mv.y) & 3) == 0) copy_block<16>(src, ref.stride, out, stride);
+  else interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, out, stride);
 }
 
 void compensate_chroma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride) {
   const int px = clamp(x + (mv.x >> 3), -kReach / 2, ref.width + kReach / 2 - 8);
   const int py = clamp(y + (mv.y >> 3), -kReach / 2, ref.height + kReach / 2 - 8);
   const uint16_t* src = ref.row(py) + px;
-  if (((mv.x | mv.y) & 7) == 0)
-    copy_block<8>(src, ref.stride, out, stride);
-  else
-    interpolate_chroma(src, ref.stride, mv.x & 7, mv.y & 7, out, stride);
+  if (((mv.x | mv.y) & 7) == 0) copy_block<8>(src, ref.stride, out, stride);
+  else interpolate_chroma(src, ref.stride, mv.x & 7, mv.y & 7, out, stride);
 }
 
-GV_SIMD(void, blend,
-        (const uint16_t* other, int size, uint16_t* out, int stride),
+GV_SIMD(void, blend, (const uint16_t* other, int size, uint16_t* out, int stride),
         (other, size, out, stride)) {
   for (int y = 0; y < size; ++y, other += size, out += stride)
     for (int x = 0; x < size; ++x) out[x] = static_cast<uint16_t>((out[x] + other[x] + 1) >> 1);
 }
 
-void compensate(const Plane& last, const Plane& golden, int x, int y, const Motion& motion, bool chroma, uint16_t* out, int stride) {
+void compensate(const Plane& last, const Plane& golden, int x, int y, const Motion& motion,
+                bool chroma, uint16_t* out, int stride) {
   auto* part = chroma ? compensate_chroma : compensate_luma;
   if (motion.from == kFromGolden) return part(golden, x, y, motion.golden, out, stride);
   part(last, x, y, motion.last, out, stride);
@@ -198,12 +203,12 @@ bool moved_apart(const Motion& a, const Motion& b) {
   return a.from != b.from || apart(a.last, b.last) || apart(a.golden, b.golden);
 }
 
-GV_SIMD(uint32_t, sad16,
-        (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
+GV_SIMD(uint32_t, sad16, (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
         (a, stride_a, b, stride_b)) {
   uint16_t column[16] = {};  // at most 16 · 1023
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b)
-    for (int x = 0; x < 16; ++x) column[x] = static_cast<uint16_t>(column[x] + (a[x] > b[x] ? a[x] - b[x] : b[x] - a[x]));
+    for (int x = 0; x < 16; ++x)
+      column[x] = static_cast<uint16_t>(column[x] + (a[x] > b[x] ? a[x] - b[x] : b[x] - a[x]));
   uint32_t sum = 0;
   for (int x = 0; x < 16; ++x) sum += column[x];
   return sum;
@@ -234,8 +239,10 @@ GV_INLINE uint32_t hadamard(const int16_t* difference) {
       const Lanes other = __builtin_shuffle(v[j], kLane ^ step);
       v[j] = (kLane & step) != 0 ? other - v[j] : other + v[j];
     }
-    // |a + b| + |a − b| = 2 max(|a|, |b|), and both lanes of a pair hold that maximum: the sum would not fit.
-    const Lanes size = v[j] < 0 ? -v[j] : v[j], other = __builtin_shuffle(size, kLane ^ int16_t{1}), larger = size > other ? size : other;
+    // |a + b| + |a − b| = 2 max(|a|, |b|), and both lanes of a pair hold that maximum: the sum
+    // would not fit.
+    const Lanes size = v[j] < 0 ? -v[j] : v[j], other = __builtin_shuffle(size, kLane ^ int16_t{1}),
+                larger = size > other ? size : other;
     std::memcpy(most + j * 32, &larger, sizeof larger);
   }
   uint32_t sum = 0;
@@ -260,8 +267,7 @@ GV_INLINE uint32_t hadamard(const int16_t* difference) {
 
 }  // namespace
 
-GV_SIMD(uint32_t, satd16,
-        (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
+GV_SIMD(uint32_t, satd16, (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
         (a, stride_a, b, stride_b)) {
   int16_t difference[256];  // rows 0…7 of both upper blocks beside those of both lower ones
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b) {
@@ -279,7 +285,8 @@ uint32_t satd_moved(const uint16_t* block, int stride, const Plane& ref, int x, 
   return satd16(block, stride, moved, 16);
 }
 
-uint32_t satd_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden, int x, int y, const Motion& motion) {
+uint32_t satd_moved(const uint16_t* block, int stride, const Plane& last, const Plane& golden,
+                    int x, int y, const Motion& motion) {
   if (motion.from == kFromLast) return satd_moved(block, stride, last, x, y, motion.last);
   if (motion.from == kFromGolden) return satd_moved(block, stride, golden, x, y, motion.golden);
   alignas(64) uint16_t moved[256];
@@ -287,8 +294,8 @@ uint32_t satd_moved(const uint16_t* block, int stride, const Plane& last, const 
   return satd16(block, stride, moved, 16);
 }
 
-MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous, const std::vector<int>& lambda,
-                          bool fractions, int threads, bool near) {
+MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous,
+                          const std::vector<int>& lambda, bool fractions, int threads, bool near) {
   MotionField field;
   field.width = cur.width / 16;
   field.height = cur.height / 16;
@@ -309,13 +316,15 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       bool whole = true;  // by SAD, then by SATD
       auto cost_of = [&](Mv m) {
         return tried.cost(m, [&](Mv v) {
-          return whole ? sad16(source, cur.stride, luma_source(ref, x, y, v), ref.stride) : satd_moved(source, cur.stride, ref, x, y, v);
+          return whole ? sad16(source, cur.stride, luma_source(ref, x, y, v), ref.stride)
+                       : satd_moved(source, cur.stride, ref, x, y, v);
         });
       };
       auto attempt = [&](int mx, int my) {
         if (std::abs(mx) > kMvLimit || std::abs(my) > kMvLimit) return;
         const Mv m{static_cast<int16_t>(mx), static_cast<int16_t>(my)};
-        const uint32_t bits = static_cast<uint32_t>(lambda[at] * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
+        const uint32_t bits =
+            static_cast<uint32_t>(lambda[at] * mv_bits(mx - predicted.x, my - predicted.y)) >> 4;
         if (bits >= best) return;
         const uint32_t cost = cost_of(m) + bits;
         if (cost < best) best = cost, mv = m;
@@ -330,7 +339,8 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       mv = {static_cast<int16_t>(mv.x & ~3), static_cast<int16_t>(mv.y & ~3)};
       best = UINT32_MAX;
       attempt(mv.x, mv.y);
-      // Whole samples: a walking cross. Fractions: a cross, then the diagonal between its better arms.
+      // Whole samples: a walking cross. Fractions: a cross, then the diagonal between its better
+      // arms.
       for (int round = 0; round < 16; ++round) {
         const Mv centre = mv;
         const int step = round == 0 ? 8 : 4;
@@ -349,14 +359,19 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
         uint32_t arm[4];
         const int cross[4][2] = {{-step, 0}, {step, 0}, {0, -step}, {0, step}};
         for (int i = 0; i < 4; ++i) {
-          const Mv m{static_cast<int16_t>(centre.x + cross[i][0]), static_cast<int16_t>(centre.y + cross[i][1])};
+          const Mv m{static_cast<int16_t>(centre.x + cross[i][0]),
+                     static_cast<int16_t>(centre.y + cross[i][1])};
           arm[i] = UINT32_MAX / 2;
           if (std::abs(m.x) > kMvLimit || std::abs(m.y) > kMvLimit) continue;
           arm[i] = cost_of(m);
-          const uint32_t cost = arm[i] + (static_cast<uint32_t>(lambda[at] * mv_bits(m.x - predicted.x, m.y - predicted.y)) >> 4);
+          const uint32_t cost =
+              arm[i] +
+              (static_cast<uint32_t>(lambda[at] * mv_bits(m.x - predicted.x, m.y - predicted.y)) >>
+               4);
           if (cost < best) best = cost, mv = m;
         }
-        attempt(centre.x + (arm[0] < arm[1] ? -step : step), centre.y + (arm[2] < arm[3] ? -step : step));
+        attempt(centre.x + (arm[0] < arm[1] ? -step : step),
+                centre.y + (arm[2] < arm[3] ? -step : step));
       }
       attempt(predicted.x, predicted.y);
       attempt(0, 0);

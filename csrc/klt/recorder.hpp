@@ -1,5 +1,5 @@
-// The recording form of the binary coder (see mixer.hpp): what every decision costs, and what the refiner is asked. For
-// fitting the refiner and for measuring.
+// The recording form of the binary coder (see mixer.hpp): what every decision costs, and what the
+// refiner is asked. For fitting the refiner and for measuring.
 #pragma once
 
 #include <cmath>
@@ -10,12 +10,15 @@ namespace gv {
 
 class BitRecorder {
  public:
-  // `refines`: costs are those of refined decisions. The refiner's questions are recorded with the mixer's own log odds.
-  BitRecorder(MixState& state, size_t sets, bool refines) : mixer_(state), refines_(refines), cost(sets) {}
+  // `refines`: costs are those of refined decisions. The refiner's questions are recorded with the
+  // mixer's own log odds.
+  BitRecorder(MixState& state, size_t sets, bool refines)
+      : mixer_(state), refines_(refines), cost(sets) {}
   static constexpr bool kDecodes = false;
   int bit(const Contexts& c, int value) {
     const uint32_t p = mixer_.predict(c, refines_);
-    cost[c.set] -= std::log2(static_cast<float>(value ? p : kProbOne - p) / static_cast<float>(kProbOne));
+    cost[c.set] -=
+        std::log2(static_cast<float>(value ? p : kProbOne - p) / static_cast<float>(kProbOne));
     if (c.refinement) record(*c.refinement, value != 0);
     mixer_.update(c, value);
     return value;
@@ -31,7 +34,8 @@ class BitRecorder {
 
   void record(const Refinement& r, bool value) {
     if (r.kind == refine::kAny) {  // each token's first
-      token_features.insert(token_features.end(), r.refiner->features(), r.refiner->features() + refine::kTokenFeatures);
+      token_features.insert(token_features.end(), r.refiner->features(),
+                            r.refiner->features() + refine::kTokenFeatures);
       ++tokens;
     }
     token.push_back(tokens - 1);

@@ -14,10 +14,13 @@ uint8_t log8(uint64_t v) {
   int e = 0;
   while (v >> (e + 1)) ++e;
 #endif
-  return static_cast<uint8_t>(std::min<uint64_t>(127, static_cast<uint64_t>(8 * e) + (((v << 3) >> e) & 7)));
+  return static_cast<uint8_t>(
+      std::min<uint64_t>(127, static_cast<uint64_t>(8 * e) + (((v << 3) >> e) & 7)));
 }
 
-uint8_t difference(Mv a, Mv b) { return log8(1 + static_cast<uint64_t>(std::abs(a.x - b.x) + std::abs(a.y - b.y))); }
+uint8_t difference(Mv a, Mv b) {
+  return log8(1 + static_cast<uint64_t>(std::abs(a.x - b.x) + std::abs(a.y - b.y)));
+}
 
 uint64_t magnitude(int v) { return static_cast<uint64_t>(std::abs(v)); }
 
@@ -38,9 +41,9 @@ GV_SIMD(void, multiply,
   }
 }
 
-// Means of squares of 2^level samples of a plane, `n` by `n` of them from square (x, y) on; outside the edge is repeated.
-GV_SIMD(void, means,
-        (const Plane& p, int x, int y, int level, int n, int16_t* out),
+// Means of squares of 2^level samples of a plane, `n` by `n` of them from square (x, y) on; outside
+// the edge is repeated.
+GV_SIMD(void, means, (const Plane& p, int x, int y, int level, int n, int16_t* out),
         (p, x, y, level, n, out)) {
   const int f = 1 << level, wide = n * f;
   std::array<int32_t, kBlock << kTop> column;
@@ -72,7 +75,8 @@ GV_SIMD(int32_t, second_layer,
   int32_t total = 0;
   for (int o = 0; o < refine::kHidden; ++o) {
     const int32_t s = std::min(std::max(sum[o], -refine::kSumLimit), refine::kSumLimit);
-    total += out[o] * std::min(std::max((s * multiplier[o] + (1 << (shift - 1))) >> shift, 0), kMaxActivation);
+    total += out[o] * std::min(std::max((s * multiplier[o] + (1 << (shift - 1))) >> shift, 0),
+                               kMaxActivation);
   }
   return total;
 }
@@ -81,13 +85,22 @@ GV_SIMD(int32_t, second_layer,
 
 void predicted_samples(const Picture& prediction, int level, int x, int y, int16_t* out) {
   means(prediction.plane[0], x * kBlock, y * kBlock, level, kBlock, out);
-  for (int c = 1; c < 3; ++c) means(prediction.plane[c], x * kBlock / 2, y * kBlock / 2, level, kBlock / 2, out + (c + 3) * 64);
+  for (int c = 1; c < 3; ++c)
+    means(prediction.plane[c], x * kBlock / 2, y * kBlock / 2, level, kBlock / 2,
+          out + (c + 3) * 64);
 }
 
 int Refinement::delta(int stretched) const { return refiner->delta(*this, stretched); }
 
-Refiner::Refiner(const Model& model, const Picture& prediction, FrameTokens& now, const FrameTokens& before, int q, bool key)
-    : model_(model), net_(model.refiner), prediction_(prediction), now_(now), before_(before), q_(q), key_(key),
+Refiner::Refiner(const Model& model, const Picture& prediction, FrameTokens& now,
+                 const FrameTokens& before, int q, bool key)
+    : model_(model),
+      net_(model.refiner),
+      prediction_(prediction),
+      now_(now),
+      before_(before),
+      q_(q),
+      key_(key),
       moved_(now.memory.size()) {
   refinement_.refiner = this;
 }
@@ -107,13 +120,17 @@ void Refiner::begin() {
 void Refiner::remember() {
   const uint32_t step = static_cast<uint32_t>(quantiser_step(q_, 0));
   const std::vector<uint32_t>& band = now_.level[0].band;
-  for (size_t i = 0; i < band.size(); ++i) now_.memory[i] = (3 * moved_[i] + std::min(band[i], 1u << 14) * step + 2) >> 2;
+  for (size_t i = 0; i < band.size(); ++i)
+    now_.memory[i] = (3 * moved_[i] + std::min(band[i], 1u << 14) * step + 2) >> 2;
 }
 
 uint8_t Refiner::loud(uint64_t amplitude) const { return log8(1 + (amplitude * inverse_ >> 16)); }
-uint8_t Refiner::loud_before(uint64_t levels) const { return loud(levels * static_cast<uint64_t>(step_before_)); }
+uint8_t Refiner::loud_before(uint64_t levels) const {
+  return loud(levels * static_cast<uint64_t>(step_before_));
+}
 
-// Coefficients of the prediction in the region, averaged as a token of its level is; samples outside repeat the edge.
+// Coefficients of the prediction in the region, averaged as a token of its level is; samples
+// outside repeat the edge.
 void Refiner::predict(int x, int y) {
   known_ = std::min(coefficient_count(l_), refine::kEarly);
   std::fill(predicted_, predicted_ + kBlockSamples, 0);
@@ -146,12 +163,16 @@ void Refiner::visit(int l, int x, int y, int past, uint32_t siblings) {
   step_before_ = quantiser_step(key_ ? q_ : before_.q, l);
   predict(x, y);
 
-  auto put = [&, n = 0](int v) mutable { feature_[n++] = static_cast<int16_t>(clamp(v, 0, kMaxActivation)); };
+  auto put = [&, n = 0](int v) mutable {
+    feature_[n++] = static_cast<int16_t>(clamp(v, 0, kMaxActivation));
+  };
   put(2 * q_);
   put(key_ ? kMaxActivation : 0);
   for (int k = 0; k < kLevels; ++k) put(k == l ? kMaxActivation : 0);
   put(key_ ? 64 : 64 + 2 * (q_ - before_.q));
-  auto bands = [&](const TokenLevel& level, int n) { return level.band.data() + static_cast<size_t>(n) * kBands; };
+  auto bands = [&](const TokenLevel& level, int n) {
+    return level.band.data() + static_cast<size_t>(n) * kBands;
+  };
   for (const int n : {left_, above_})
     for (int b = 0; b < kBands; ++b) put(n < 0 ? 0 : log8(1 + uint64_t{16} * bands(t, n)[b]));
   for (int b = 0; b < kBands; ++b) put(loud_before(bands(old, past)[b]));
@@ -161,17 +182,23 @@ void Refiner::visit(int l, int x, int y, int past, uint32_t siblings) {
     put(log8(1 + 16 * sum));
   }
   for (int b = 0; b < kBands; ++b)
-    put(l == kTop ? 0 : log8(1 + uint64_t{16} * bands(now_.level[l + 1], (y >> 1) * now_.level[l + 1].grid.width + (x >> 1))[b]));
+    put(l == kTop ? 0
+                  : log8(1 + uint64_t{16} *
+                                 bands(now_.level[l + 1],
+                                       (y >> 1) * now_.level[l + 1].grid.width + (x >> 1))[b]));
   for (int b = 0; b < kBands; ++b) {
     uint64_t sum = 0;
-    for (int i = kBandFirst[b]; i < std::min(kBandFirst[b + 1], known_); ++i) sum += magnitude(predicted_[i]);
+    for (int i = kBandFirst[b]; i < std::min(kBandFirst[b + 1], known_); ++i)
+      sum += magnitude(predicted_[i]);
     put(loud(sum));
   }
-  const int x0 = x << l, y0 = y << l, x1 = std::min(x0 + (1 << l), now_.blocks_wide), y1 = std::min(y0 + (1 << l), now_.blocks_high);
+  const int x0 = x << l, y0 = y << l, x1 = std::min(x0 + (1 << l), now_.blocks_wide),
+            y1 = std::min(y0 + (1 << l), now_.blocks_high);
   uint64_t memory[kBands] = {};
   for (int j = y0; j < y1; ++j)
     for (int i = x0; i < x1; ++i)
-      for (int b = 0; b < kBands; ++b) memory[b] += moved_[(static_cast<size_t>(j) * now_.blocks_wide + i) * kBands + b];
+      for (int b = 0; b < kBands; ++b)
+        memory[b] += moved_[(static_cast<size_t>(j) * now_.blocks_wide + i) * kBands + b];
   for (const uint64_t m : memory) put(loud(m / static_cast<uint64_t>((x1 - x0) * (y1 - y0))));
   put(left_ >= 0 && t.any[left_] ? kMaxActivation : 0);
   put(above_ >= 0 && t.any[above_] ? kMaxActivation : 0);
@@ -214,22 +241,27 @@ int Refiner::delta(const Refinement& r, int stretched) {
     std::array<int32_t, refine::kMaxUnits> sums;
     multiply(layer.weight.data(), feature_, layer.inputs, layer.outputs, sums.data());
     for (int o = 0; o < layer.outputs; ++o) {
-      const int32_t unit = requantise(sums[o] + layer.bias[o], layer.multiplier[o], layer.shift, layer.low, layer.high);
+      const int32_t unit = requantise(sums[o] + layer.bias[o], layer.multiplier[o], layer.shift,
+                                      layer.low, layer.high);
       hidden_[o] = static_cast<int16_t>(unit);
     }
     has_hidden_ = true;
   }
   std::array<int32_t, refine::kHidden>& base = base_[r.kind];
   if (!has_base_[r.kind]) {
-    multiply(net.token.data(), hidden_.data(), net_.token.front().outputs, refine::kHidden, base.data());
+    multiply(net.token.data(), hidden_.data(), net_.token.front().outputs, refine::kHidden,
+             base.data());
     has_base_[r.kind] = true;
   }
   int32_t in[refine::kDecisionFeatures];
   std::copy_n(r.feature, refine::kDecisionFeatures - 1, in);
   in[refine::kDecisionFeatures - 1] = stretched_feature(stretched);
-  const int64_t sum = net.out_bias + second_layer(base.data(), net.row.data() + static_cast<size_t>(r.row) * refine::kHidden, net.decision.data(),
-                                                  in, net.multiplier.data(), net.shift, net.out.data());
-  const int64_t scaled = (sum * net.out_multiplier + (int64_t{1} << (net.out_shift - 1))) >> net.out_shift;
+  const int64_t sum =
+      net.out_bias +
+      second_layer(base.data(), net.row.data() + static_cast<size_t>(r.row) * refine::kHidden,
+                   net.decision.data(), in, net.multiplier.data(), net.shift, net.out.data());
+  const int64_t scaled =
+      (sum * net.out_multiplier + (int64_t{1} << (net.out_shift - 1))) >> net.out_shift;
   return static_cast<int>(clamp<int64_t>(scaled, -refine::kDeltaLimit, refine::kDeltaLimit));
 }
 
@@ -250,7 +282,9 @@ const Refinement* Refiner::last(int group) {
   }
   refinement_.feature[0] = loud(beyond_[group]);
   auto relative = [&](int last) {
-    return last < 0 ? uint8_t{0} : static_cast<uint8_t>(clamp(64 + 4 * (last_group(last) - group), 0, kMaxActivation));
+    return last < 0 ? uint8_t{0}
+                    : static_cast<uint8_t>(
+                          clamp(64 + 4 * (last_group(last) - group), 0, kMaxActivation));
   };
   refinement_.feature[1] = relative(before_.level[l_].last[past_]);
   refinement_.feature[2] = left_ < 0 ? uint8_t{0} : relative(now_.level[l_].last[left_]);
@@ -306,7 +340,8 @@ const Refinement* Refiner::larger(int than) {
 void Refiner::coded() {
   const int16_t* v = now_.values(l_, at_);
   uint32_t* band = now_.level[l_].band.data() + static_cast<size_t>(at_) * kBands;
-  for (int i = 0; i <= now_.level[l_].last[at_]; ++i) band[band_of(i)] += static_cast<uint32_t>(std::abs(v[i]));
+  for (int i = 0; i <= now_.level[l_].last[at_]; ++i)
+    band[band_of(i)] += static_cast<uint32_t>(std::abs(v[i]));
 }
 
 }  // namespace gv

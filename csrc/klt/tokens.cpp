@@ -2,7 +2,8 @@
 
 namespace gv {
 
-FrameTokens::FrameTokens(int width, int height) : blocks_wide(ceil_div(width, kBlock)), blocks_high(ceil_div(height, kBlock)) {
+FrameTokens::FrameTokens(int width, int height)
+    : blocks_wide(ceil_div(width, kBlock)), blocks_high(ceil_div(height, kBlock)) {
   for (int l = 0; l < kLevels; ++l) {
     TokenLevel& t = level[l];
     t.grid = {ceil_div(blocks_wide, 1 << l), ceil_div(blocks_high, 1 << l)};
@@ -56,7 +57,8 @@ Motion past_motion(const FrameTokens& before, int x, int y, int size, bool golde
   return golden ? past : Motion{past.last, {}, kFromLast};
 }
 
-MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size, bool golden) {
+MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y,
+                           int size, bool golden) {
   MergeList list;
   const int w = now.blocks_wide, h = now.blocks_high;
   const int low = std::min(y + size, h) - 1, right = std::min(x + size, w) - 1;

@@ -1,8 +1,9 @@
 // Geometry and decoded integers of one frame of the KLT structure layer.
 //
-// A frame is padded to a multiple of 16 and cut into windows of 256×256. A window's tokens form a pyramid: level 4 is
-// the window, level 0 its 16×16 regions. A token of level l describes its region averaged down by 2^l to 16×16 luma
-// and 2 × 8×8 chroma samples. Regions wholly outside the padded frame do not exist.
+// A frame is padded to a multiple of 16 and cut into windows of 256×256. A window's tokens form a
+// pyramid: level 4 is the window, level 0 its 16×16 regions. A token of level l describes its
+// region averaged down by 2^l to 16×16 luma and 2 × 8×8 chroma samples. Regions wholly outside the
+// padded frame do not exist.
 #pragma once
 
 #include <array>
@@ -28,26 +29,27 @@ struct Grid {
 
 struct TokenLevel {
   Grid grid;
-  std::vector<int16_t> value;    // nodes × coefficient_count; valid up to `last`
-  std::vector<int16_t> last;     // index of the last non-zero value, -1 without any
-  std::vector<uint8_t> any;      // the subtree (this token and all below) has a non-zero value
-  std::vector<uint8_t> energy;   // min(255, sum of |value|)
-  std::vector<uint32_t> band;    // nodes × kBands: sum of |value|; with a refiner only
+  std::vector<int16_t> value;   // nodes × coefficient_count; valid up to `last`
+  std::vector<int16_t> last;    // index of the last non-zero value, -1 without any
+  std::vector<uint8_t> any;     // the subtree (this token and all below) has a non-zero value
+  std::vector<uint8_t> energy;  // min(255, sum of |value|)
+  std::vector<uint32_t> band;   // nodes × kBands: sum of |value|; with a refiner only
 };
 
 struct FrameTokens {
   int blocks_wide = 0, blocks_high = 0;
   std::array<TokenLevel, kLevels> level;
-  std::vector<Motion> motion;    // of each 16×16 block; zero in key frames
-  // The golden frame is the second one that a GOP's inter frames may predict from: the key frame, or a later one that took
-  // its place.
+  std::vector<Motion> motion;  // of each 16×16 block; zero in key frames
+  // The golden frame is the second one that a GOP's inter frames may predict from: the key frame,
+  // or a later one that took its place.
   bool has_golden = false;       // of the GOP
   bool uses_golden = false;      // of the frame
   bool becomes_golden = false;   // for the frames after it
   int golden_age = 0;            // how many frames ago it was, at most kOldest; 0 in key frames
   std::vector<uint8_t> depth;    // quadtree level of the motion node that the block belongs to
   std::vector<uint8_t> merged;   // that node took its vector from a candidate
-  std::vector<uint32_t> memory;  // blocks × kBands: leaky mean of what finest tokens held, quarter samples; with a refiner only
+  std::vector<uint32_t> memory;  // blocks × kBands: leaky mean of what finest tokens held, quarter
+                                 // samples; with a refiner only
   int q = 0;
 
   FrameTokens() = default;
@@ -57,7 +59,9 @@ struct FrameTokens {
     const TokenLevel& t = level[l];
     return i > t.last[node] ? 0 : t.value[static_cast<size_t>(node) * coefficient_count(l) + i];
   }
-  int16_t* values(int l, int node) { return level[l].value.data() + static_cast<size_t>(node) * coefficient_count(l); }
+  int16_t* values(int l, int node) {
+    return level[l].value.data() + static_cast<size_t>(node) * coefficient_count(l);
+  }
   const int16_t* values(int l, int node) const {
     return level[l].value.data() + static_cast<size_t>(node) * coefficient_count(l);
   }
@@ -68,9 +72,11 @@ struct FrameTokens {
   Grid windows() const { return level[kTop].grid; }
 };
 
-// The node at level l that holds the middle of 16×16 block (x, y) moved by mv; `g` is that level's grid.
+// The node at level l that holds the middle of 16×16 block (x, y) moved by mv; `g` is that level's
+// grid.
 inline int node_at(Grid g, int l, int x, int y, Mv mv) {
-  const int px = clamp((x * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1), py = clamp((y * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
+  const int px = clamp((x * 64 + 32 + mv.x) >> (6 + l), 0, g.width - 1),
+            py = clamp((y * 64 + 32 + mv.y) >> (6 + l), 0, g.height - 1);
   return py * g.width + px;
 }
 
@@ -79,8 +85,9 @@ struct Nearest {
   Mv first, second;
 };
 
-// Candidates for the motion of a quadtree node, in order and without repeats: left, above, same place in the previous
-// frame, above left, zero. `x`, `y`, `size` in 16×16 blocks. Without `golden` there is prediction from the last frame only.
+// Candidates for the motion of a quadtree node, in order and without repeats: left, above, same
+// place in the previous frame, above left, zero. `x`, `y`, `size` in 16×16 blocks. Without `golden`
+// there is prediction from the last frame only.
 struct MergeList {
   Motion motion[5];
   int count = 0;
@@ -89,9 +96,9 @@ struct MergeList {
       if (motion[i] == m) return;
     motion[count++] = m;
   }
-  // The vectors (Motion::last or Motion::golden) of the first two candidates predicted from that frame; a missing second is
-  // the first, a missing first zero.
-  Nearest nearest(Mv Motion::*vector, uint8_t from) const {
+  // The vectors (Motion::last or Motion::golden) of the first two candidates predicted from that
+  // frame; a missing second is the first, a missing first zero.
+  Nearest nearest(Mv Motion::* vector, uint8_t from) const {
     Nearest found;
     int n = 0;
     for (int i = 0; i < count && n < 2; ++i)
@@ -102,6 +109,7 @@ struct MergeList {
 };
 // The candidate of the previous frame: its motion in the middle of the node.
 Motion past_motion(const FrameTokens& before, int x, int y, int size, bool golden);
-MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y, int size, bool golden);
+MergeList merge_candidates(const FrameTokens& now, const FrameTokens& before, int x, int y,
+                           int size, bool golden);
 
 }  // namespace gv

@@ -22,7 +22,8 @@ GV_SIMD(void, klt_inverse,
     const uint32_t c = static_cast<uint32_t>(coefficients[i]);
     if (c == 0) continue;
     const int16_t* b = basis.row(i);
-    for (int k = 0; k < kBlockSamples; ++k) sum[k] += static_cast<uint32_t>(static_cast<int32_t>(b[k])) * c;
+    for (int k = 0; k < kBlockSamples; ++k)
+      sum[k] += static_cast<uint32_t>(static_cast<int32_t>(b[k])) * c;
   }
   constexpr int shift = kBasisBits + kCoefBits;
   for (int k = 0; k < kBlockSamples; ++k) {

@@ -1,8 +1,8 @@
 // KLT of a block of 16×16 luma and 2 × 8×8 chroma samples (384 values: Y, U, V, each row by row).
 //
-// A basis is `count` rows of 384 int16 values in units of 2^-12, ordered by variance. Coefficients are integers in
-// quarters of a sample step. The inverse is exact: 32-bit sums that wrap (only a made-up stream can make them wrap),
-// then a rounded shift.
+// A basis is `count` rows of 384 int16 values in units of 2^-12, ordered by variance. Coefficients
+// are integers in quarters of a sample step. The inverse is exact: 32-bit sums that wrap (only a
+// made-up stream can make them wrap), then a rounded shift.
 #pragma once
 
 #include "common/basics.hpp"
@@ -12,7 +12,7 @@ namespace gv {
 constexpr int kBlock = 16;
 constexpr int kBlockSamples = 384;
 constexpr int kBasisBits = 12;
-constexpr int kCoefBits = 2;  // fraction bits of a dequantised coefficient
+constexpr int kCoefBits = 2;        // fraction bits of a dequantised coefficient
 constexpr int kMaxLevel = 1 << 15;  // |quantised level| stays below
 
 struct Basis {
@@ -27,7 +27,8 @@ void klt_forward(const Basis& basis, int count, const int16_t* residual, int32_t
 // residual[k] = round(sum over i < count of basis[i][k] * coefficients[i]).
 void klt_inverse(const Basis& basis, int count, const int32_t* coefficients, int16_t* residual);
 
-// Quantiser step of quality index q (0…63) at a pyramid level, in quarter sample steps: 2^(q/9) growth.
+// Quantiser step of quality index q (0…63) at a pyramid level, in quarter sample steps: 2^(q/9)
+// growth.
 int quantiser_step(int q, int level);
 
 // Value of a quantised level: reconstruction points lie 1/16 of a step towards zero.

@@ -3,7 +3,7 @@
 namespace gv {
 namespace {
 
-constexpr int kSide = 1 << kTop;  // of a window in 16×16 regions
+constexpr int kSide = 1 << kTop;                                   // of a window in 16×16 regions
 constexpr float kUnit = static_cast<float>(1 << (2 * kCoefBits));  // of a squared sample difference
 
 GV_SIMD(uint32_t, energy_of, (const int16_t* v, int n), (v, n)) {
@@ -20,7 +20,8 @@ void average_region(const Residual& r, int x, int y, int level, int16_t* out) {
       for (int i = 0; i < n; ++i) {
         int sum = 0;
         for (int b = 0; b < f; ++b) {
-          const int16_t* row = r.data[c].data() + static_cast<size_t>(y * n + j * f + b) * r.width[c] + x * n + i * f;
+          const int16_t* row = r.data[c].data() +
+                               static_cast<size_t>(y * n + j * f + b) * r.width[c] + x * n + i * f;
           for (int a = 0; a < f; ++a) sum += row[a];
         }
         *out++ = static_cast<int16_t>((sum + (1 << (2 * level - 1))) >> (2 * level));
@@ -34,7 +35,8 @@ void take_off(const Expanded& token, int level, int x, int y, int16_t* samples) 
     const int n = c == 0 ? 16 : 8, side = n << level;
     for (int j = 0; j < n; ++j, samples += n) {
       const int16_t* row = token.data[c].data() + static_cast<size_t>(y * n + j) * side + x * n;
-      for (int i = 0; i < n; ++i) samples[i] = static_cast<int16_t>(clamp(samples[i] - row[i], -kMaxSample, kMaxSample));
+      for (int i = 0; i < n; ++i)
+        samples[i] = static_cast<int16_t>(clamp(samples[i] - row[i], -kMaxSample, kMaxSample));
     }
   }
 }
@@ -60,19 +62,24 @@ struct Quantiser {
   int step;
   float weight;  // of squared errors
   const EncoderTools& tools;
-  float bit = static_cast<float>(tools.lambda) * static_cast<float>(step) * static_cast<float>(step);
+  float bit =
+      static_cast<float>(tools.lambda) * static_cast<float>(step) * static_cast<float>(step);
 
   // Whether a token of this energy may be worth four bits.
-  bool worth(uint32_t energy) const { return weight * kUnit * static_cast<float>(energy) >= 4.f * bit; }
+  bool worth(uint32_t energy) const {
+    return weight * kUnit * static_cast<float>(energy) >= 4.f * bit;
+  }
   // Coefficients from this one on are nothing.
   int reach(const int32_t* coefficient, int count) const {
     while (count > 0 && 2 * std::abs(coefficient[count - 1]) < step) --count;
     return count;
   }
-  // How much J falls against leaving the token out. `lengths(i, run)` may look at the values before i, `run` is the context
-  // that the two last of them make; `last_bits(i)` for the token to end there, `bits` whatever else it takes.
+  // How much J falls against leaving the token out. `lengths(i, run)` may look at the values before
+  // i, `run` is the context that the two last of them make; `last_bits(i)` for the token to end
+  // there, `bits` whatever else it takes.
   template <class LengthsOf, class LastBits>
-  float operator()(const int32_t* coefficient, int count, float bits, LengthsOf lengths, LastBits last_bits, int16_t* v) const {
+  float operator()(const int32_t* coefficient, int count, float bits, LengthsOf lengths,
+                   LastBits last_bits, int16_t* v) const {
     std::fill_n(v, count, static_cast<int16_t>(0));
     const int end = reach(coefficient, count);
     float best = 0.f, walk = bit * bits;
@@ -82,7 +89,8 @@ struct Quantiser {
     for (int i = 0; i < end; ++i) {
       const Lengths length = lengths(i, before1 * 3 + before2);
       const int magnitude = std::abs(coefficient[i]);
-      int level = std::min((tools.rdoq ? magnitude + step / 2 : magnitude + step / 3) / step, kMaxLevel - 1);
+      int level = std::min((tools.rdoq ? magnitude + step / 2 : magnitude + step / 3) / step,
+                           kMaxLevel - 1);
       before2 = before1;
       before1 = 0;
       if (level == 0) {
@@ -91,7 +99,8 @@ struct Quantiser {
       }
       // J of a level against zero.
       auto price = [&](int m) {
-        const float error = static_cast<float>(magnitude - dequantise(m, step)), whole = static_cast<float>(magnitude);
+        const float error = static_cast<float>(magnitude - dequantise(m, step)),
+                    whole = static_cast<float>(magnitude);
         return weight * (error * error - whole * whole) + bit * length.of(m);
       };
       float cost = price(level);
@@ -100,8 +109,10 @@ struct Quantiser {
         if (lower < cost) cost = lower, --level;
       }
       // As the last one it needs no significance flag.
-      const float as_last = walk + cost + bit * last_bits(i), with_flag = cost + bit * length.sig[1];
-      const bool ends = as_last < best || !tools.rdoq, keep = with_flag < bit * length.sig[0] || !tools.rdoq;
+      const float as_last = walk + cost + bit * last_bits(i),
+                  with_flag = cost + bit * length.sig[1];
+      const bool ends = as_last < best || !tools.rdoq,
+                 keep = with_flag < bit * length.sig[0] || !tools.rdoq;
       if (ends) {
         if (only_as_last) v[last] = 0;
         best = as_last, last = i, only_as_last = !keep;
@@ -117,11 +128,21 @@ struct Quantiser {
 
 }  // namespace
 
-WindowTokens::Finest::Finest() : values(kSide * kSide * kBlockSamples), coded(kSide * kSide), j(kSide * kSide) {}
+WindowTokens::Finest::Finest()
+    : values(kSide * kSide * kBlockSamples), coded(kSide * kSide), j(kSide * kSide) {}
 
-WindowTokens::WindowTokens(LoopState& state, const Residual& target, const std::vector<float>& weight, const EncoderTools& tools,
+WindowTokens::WindowTokens(LoopState& state, const Residual& target,
+                           const std::vector<float>& weight, const EncoderTools& tools,
                            const Costs& costs, const FineCosts& fine, int q, bool key)
-    : state_(state), target_(target), weight_(weight), tools_(tools), costs_(costs), fine_(fine), q_(q), key_(key), nothing_(kSide * kSide) {
+    : state_(state),
+      target_(target),
+      weight_(weight),
+      tools_(tools),
+      costs_(costs),
+      fine_(fine),
+      q_(q),
+      key_(key),
+      nothing_(kSide * kSide) {
   const float step = static_cast<float>(quantiser_step(q, 0));
   lambda_ = static_cast<float>(tools.lambda) * step * step;
 }
@@ -146,7 +167,11 @@ void WindowTokens::choose(int wx, int wy) {
     const int n = kSide >> l, size = 1 << l, grid = now.level[l].grid.width;
     for (int y = 0; y * size < high_; ++y)
       for (int x = 0; x * size < wide_; ++x) {
-        const Region r{l, x * size, y * size, std::min((x + 1) * size, wide_), std::min((y + 1) * size, high_),
+        const Region r{l,
+                       x * size,
+                       y * size,
+                       std::min((x + 1) * size, wide_),
+                       std::min((y + 1) * size, high_),
                        (wy * n + y) * grid + wx * n + x};
         float parts = 0.f;
         bool some = false;
@@ -177,7 +202,8 @@ void WindowTokens::choose(int wx, int wy) {
 float WindowTokens::set_finest(Finest& out, int x, int y, const int16_t* samples) const {
   const size_t n = static_cast<size_t>(y) * kSide + x;
   const uint32_t energy = energy_of(samples, kBlockSamples);
-  const float gain = quantise_finest(out, x, y, samples, energy, out.values.data() + n * kBlockSamples);
+  const float gain =
+      quantise_finest(out, x, y, samples, energy, out.values.data() + n * kBlockSamples);
   const float nothing = weight(x, y) * kUnit * static_cast<float>(energy);
   out.coded[n] = gain > 0.f;
   out.j[n] = nothing - gain + lambda_ * costs_.any[0][0];
@@ -200,7 +226,9 @@ float WindowTokens::try_coarse(const Region& r, float limit) {
   float sum = 0.f;
   for (int y = r.y; y < r.low; ++y)
     for (int x = r.x; x < r.right; ++x) sum += weight(x, y);
-  if (quantise(l, samples, energy_of(samples, kBlockSamples), sum / static_cast<float>((r.low - r.y) * (r.right - r.x)), v) <= 0.f) return limit;
+  if (quantise(l, samples, energy_of(samples, kBlockSamples),
+               sum / static_cast<float>((r.low - r.y) * (r.right - r.x)), v) <= 0.f)
+    return limit;
   state_.now.measure(l, r.node);
   state_.inverse_token(l, r.node, q_, key_, block);
   const Expanded token(block, l);
@@ -221,7 +249,8 @@ float WindowTokens::try_coarse(const Region& r, float limit) {
     for (int x = r.x; x < r.right; ++x) {
       const size_t b = static_cast<size_t>(y) * kSide + x;
       best_.coded[b] = trial_.coded[b];
-      std::copy_n(trial_.values.data() + b * kBlockSamples, kBlockSamples, best_.values.data() + b * kBlockSamples);
+      std::copy_n(trial_.values.data() + b * kBlockSamples, kBlockSamples,
+                  best_.values.data() + b * kBlockSamples);
     }
   return with;
 }
@@ -230,7 +259,8 @@ float WindowTokens::try_coarse(const Region& r, float limit) {
 void WindowTokens::drop(const Region& r, int from_level) {
   for (int y = r.y; y < r.low; ++y)
     for (int x = r.x; x < r.right; ++x) best_.coded[static_cast<size_t>(y) * kSide + x] = 0;
-  for (int k = 1; k <= from_level; ++k) forget(state_.now.level[k], x0_ >> k, y0_ >> k, r.x >> k, r.y >> k, 1 << (r.level - k));
+  for (int k = 1; k <= from_level; ++k)
+    forget(state_.now.level[k], x0_ >> k, y0_ >> k, r.x >> k, r.y >> k, 1 << (r.level - k));
 }
 
 // Finest tokens and the subtree flags of all levels.
@@ -261,7 +291,8 @@ void WindowTokens::write() {
   }
 }
 
-float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, float weight, int16_t* v) const {
+float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, float weight,
+                             int16_t* v) const {
   Quantiser to{quantiser_step(q_, l), weight, tools_};
   if (!to.worth(energy)) return 0.f;
   int32_t coefficient[kBlockSamples];
@@ -269,12 +300,17 @@ float WindowTokens::quantise(int l, const int16_t* samples, uint32_t energy, flo
   klt_forward(state_.model.basis[key_ ? 0 : 1][l], count, samples, coefficient);
   auto lengths = [&](int i, uint32_t) {
     const uint32_t i72 = index72(i);
-    return Lengths{{costs_.sig[l][i72][0], costs_.sig[l][i72][1]}, {costs_.big[l][i72][0], costs_.big[l][i72][1]}, 1.f};
+    return Lengths{{costs_.sig[l][i72][0], costs_.sig[l][i72][1]},
+                   {costs_.big[l][i72][0], costs_.big[l][i72][1]},
+                   1.f};
   };
-  return to(coefficient, count, costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1], lengths, [&](int i) { return costs_.last[l][i]; }, v);
+  return to(
+      coefficient, count, costs_.any[l][1] - costs_.any[l][0] + costs_.self[l][1], lengths,
+      [&](int i) { return costs_.last[l][i]; }, v);
 }
 
-float WindowTokens::quantise_finest(const Finest& out, int x, int y, const int16_t* samples, uint32_t energy, int16_t* v) const {
+float WindowTokens::quantise_finest(const Finest& out, int x, int y, const int16_t* samples,
+                                    uint32_t energy, int16_t* v) const {
   Quantiser to{quantiser_step(q_, 0), weight(x, y), tools_};
   if (!to.worth(energy)) return 0.f;
   int32_t coefficient[kBlockSamples], predicted[kBlockSamples];
@@ -284,13 +320,19 @@ float WindowTokens::quantise_finest(const Finest& out, int x, int y, const int16
   const std::array<float, kGroupCount> last_bits = fine_.last(around);
   auto lengths = [&](int i, uint32_t run) {
     const FineCosts::Odds odds = fine_.odds(around, i, fine_.relatives3(i, v), run);
-    auto both = [](float o) { return std::array<float, 2>{FineCosts::bits(o, false), FineCosts::bits(o, true)}; };
-    return Lengths{both(odds.significant), both(odds.big), FineCosts::bits(odds.negative, coefficient[i] < 0)};
+    auto both = [](float o) {
+      return std::array<float, 2>{FineCosts::bits(o, false), FineCosts::bits(o, true)};
+    };
+    return Lengths{both(odds.significant), both(odds.big),
+                   FineCosts::bits(odds.negative, coefficient[i] < 0)};
   };
-  return to(coefficient, count, costs_.any[0][1] - costs_.any[0][0], lengths, [&](int i) { return last_bits[static_cast<size_t>(last_group(i))]; }, v);
+  return to(
+      coefficient, count, costs_.any[0][1] - costs_.any[0][0], lengths,
+      [&](int i) { return last_bits[static_cast<size_t>(last_group(i))]; }, v);
 }
 
-Surroundings WindowTokens::surroundings(const Finest& out, int x, int y, int32_t* predicted, int count) const {
+Surroundings WindowTokens::surroundings(const Finest& out, int x, int y, int32_t* predicted,
+                                        int count) const {
   Surroundings s;
   const size_t n = static_cast<size_t>(y) * kSide + x;
   auto neighbour = [&](size_t at) {

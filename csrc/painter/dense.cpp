@@ -9,10 +9,11 @@ namespace gv {
 
 namespace {
 
-// One block of outputs and samples, held in registers. `V` is a vector of floats or one float; all rows may be unaligned.
+// One block of outputs and samples, held in registers. `V` is a vector of floats or one float; all
+// rows may be unaligned.
 template <class V, int kOut, int kVectors>
-GV_INLINE void block(const float* weight, int stride, const float* bias, int inputs, const float* const* in, int x, int outputs,
-                     float* const* out) {
+GV_INLINE void block(const float* weight, int stride, const float* bias, int inputs,
+                     const float* const* in, int x, int outputs, float* const* out) {
   constexpr int kLanes = sizeof(V) / sizeof(float);
   V sum[kOut][kVectors];
 #pragma GCC unroll 16
@@ -32,7 +33,8 @@ GV_INLINE void block(const float* weight, int stride, const float* bias, int inp
   for (int o = 0; o < kOut; ++o)
     if (o < outputs)
 #pragma GCC unroll 16
-      for (int p = 0; p < kVectors; ++p) std::memcpy(out[o] + x + p * kLanes, &sum[o][p], sizeof(V));
+      for (int p = 0; p < kVectors; ++p)
+        std::memcpy(out[o] + x + p * kLanes, &sum[o][p], sizeof(V));
 }
 
 template <class V, int kOut, int kVectors>
@@ -41,17 +43,20 @@ GV_INLINE void all_blocks(const Dense& d, const float* const* in, int width, flo
   static_assert(kRowBlock % kStep == 0 && Dense::kOutBlock % kOut == 0);
   for (int x = 0; x < width; x += kStep)
     for (int o = 0; o < d.outputs; o += kOut)
-      block<V, kOut, kVectors>(d.block(o / Dense::kOutBlock) + o % Dense::kOutBlock, Dense::kOutBlock, d.bias.data() + o, d.inputs, in, x,
-                               d.outputs - o, out + o);
+      block<V, kOut, kVectors>(d.block(o / Dense::kOutBlock) + o % Dense::kOutBlock,
+                               Dense::kOutBlock, d.bias.data() + o, d.inputs, in, x, d.outputs - o,
+                               out + o);
 }
 
 // Sums of one channel wait for each other: as many samples at a time as there are registers for.
 template <class V, int kVectors>
-GV_INLINE void one_row(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
+GV_INLINE void one_row(const float* weight, float bias, int inputs, const float* const* in,
+                       int width, float* out) {
   constexpr int kStep = kVectors * static_cast<int>(sizeof(V) / sizeof(float));
   static_assert(kRowBlock % kStep == 0);
   int x = 0;
-  for (; x + 3 * kStep <= whole_blocks(width); x += 3 * kStep) block<V, 1, 3 * kVectors>(weight, 1, &bias, inputs, in, x, 1, &out);
+  for (; x + 3 * kStep <= whole_blocks(width); x += 3 * kStep)
+    block<V, 1, 3 * kVectors>(weight, 1, &bias, inputs, in, x, 1, &out);
   for (; x < width; x += kStep) block<V, 1, kVectors>(weight, 1, &bias, inputs, in, x, 1, &out);
 }
 
@@ -71,17 +76,20 @@ GV_AVX512 void combine_512(const Dense& d, const float* const* in, int width, fl
 GV_AVX2 void combine_256(const Dense& d, const float* const* in, int width, float* const* out) {
   all_blocks<V8, 4, 3>(d, in, width, out);
 }
-GV_AVX512 void one_512(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
+GV_AVX512 void one_512(const float* weight, float bias, int inputs, const float* const* in,
+                       int width, float* out) {
   one_row<V16, 3>(weight, bias, inputs, in, width, out);
 }
-GV_AVX2 void one_256(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
+GV_AVX2 void one_256(const float* weight, float bias, int inputs, const float* const* in, int width,
+                     float* out) {
   one_row<V8, 3>(weight, bias, inputs, in, width, out);
 }
 #endif
 
 // exp(x) for |x| ≤ 87: 2^n by the exponent's bits, 2^f for |f| ≤ 1/2 by a polynomial.
 GV_INLINE float exponential(float x) {
-  constexpr float kRound = 12582912.f;  // 1.5·2²³: adding it rounds to a whole number, whose last bits are the sum's
+  constexpr float kRound =
+      12582912.f;  // 1.5·2²³: adding it rounds to a whole number, whose last bits are the sum's
   const float t = x * 1.44269504f, shifted = t + kRound;
   const float f = t - (shifted - kRound);
   float p = 1.5403530e-4f;
@@ -120,7 +128,8 @@ void combine(const Dense& dense, const float* const* in, int width, float* const
   all_blocks<V4, 4, 3>(dense, in, width, out);
 }
 
-void combine_one(const float* weight, float bias, int inputs, const float* const* in, int width, float* out) {
+void combine_one(const float* weight, float bias, int inputs, const float* const* in, int width,
+                 float* out) {
 #if GV_FORMS
   const Cpu form = cpu();
   if (form == Cpu::kAvx512) return one_512(weight, bias, inputs, in, width, out);

@@ -1,5 +1,6 @@
-// Float arithmetic of the renderer on rows of pixels: weighted sums of rows, which are all of its convolutions, and SiLU.
-// Pictures come of it, never bits: results may differ in the last place from one instruction set to another.
+// Float arithmetic of the renderer on rows of pixels: weighted sums of rows, which are all of its
+// convolutions, and SiLU. Pictures come of it, never bits: results may differ in the last place
+// from one instruction set to another.
 #pragma once
 
 #include <cstddef>
@@ -26,22 +27,28 @@ struct Dense {
         weight(static_cast<size_t>(inputs_) * blocks() * kOutBlock),
         bias(static_cast<size_t>(blocks()) * kOutBlock) {}
   int blocks() const { return (outputs + kOutBlock - 1) / kOutBlock; }
-  const float* block(int b) const { return weight.data() + static_cast<size_t>(b) * inputs * kOutBlock; }
+  const float* block(int b) const {
+    return weight.data() + static_cast<size_t>(b) * inputs * kOutBlock;
+  }
   float& at(int input, int output) {
-    return weight[(static_cast<size_t>(output / kOutBlock) * inputs + input) * kOutBlock + output % kOutBlock];
+    return weight[(static_cast<size_t>(output / kOutBlock) * inputs + input) * kOutBlock +
+                  output % kOutBlock];
   }
 };
 
-// out[o][x] = bias[o] + Σ_k weight[k][o] · in[k][x] for x in [0, whole_blocks(width)). No output may be an input of another block.
+// out[o][x] = bias[o] + Σ_k weight[k][o] · in[k][x] for x in [0, whole_blocks(width)). No output
+// may be an input of another block.
 void combine(const Dense& dense, const float* const* in, int width, float* const* out);
 
 // The same without any special instructions, for tests.
 void combine_plain(const Dense& dense, const float* const* in, int width, float* const* out);
 
 // out[x] = bias + Σ_k weight[k] · in[k][x]: one channel by itself.
-void combine_one(const float* weight, float bias, int inputs, const float* const* in, int width, float* out);
+void combine_one(const float* weight, float bias, int inputs, const float* const* in, int width,
+                 float* out);
 
-// x / (1 + exp(−x)) in place, relative error at most 1e-6 + 2e-7·|x| for |x| < 80; 1 / (1 + exp(−x)) likewise.
+// x / (1 + exp(−x)) in place, relative error at most 1e-6 + 2e-7·|x| for |x| < 80; 1 / (1 +
+// exp(−x)) likewise.
 void silu(float* x, int width);
 void sigmoid(float* x, int width);
 

@@ -1,9 +1,10 @@
-// What the renderer sees: samples as floats, what moves along from the frame before, and the filter bank.
+// What the renderer sees: samples as floats, what moves along from the frame before, and the filter
+// bank.
 #include <cmath>
 #include <cstring>
 
-#include "painter/rows.hpp"
 #include "common/pool.hpp"
+#include "painter/rows.hpp"
 
 namespace gv {
 
@@ -13,7 +14,8 @@ void FramePainter::load(const PaintSource& loop) {
     std::vector<uint16_t> line(static_cast<size_t>(2 * w_));
     for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
       for (int py = 0; py < 2; ++py) {
-        std::copy_n(loop.plane[0] + static_cast<size_t>(std::min(2 * y + py, height_ - 1)) * width_, width_, line.data());
+        std::copy_n(loop.plane[0] + static_cast<size_t>(std::min(2 * y + py, height_ - 1)) * width_,
+                    width_, line.data());
         std::fill(line.begin() + width_, line.end(), line[width_ - 1]);
         float *even = now_.loop.row(2 * py, y), *odd = now_.loop.row(2 * py + 1, y);
         split_codes(line.data(), w_, even, odd);
@@ -36,11 +38,13 @@ void FramePainter::draw_noise(int corner_y, int corner_x, int by) {
   for (int y = 8 * by; y < 8 * by + 8; ++y)
     for (int p = 0; p < 4; ++p)
       for (int x = 0; x < w_; x += NoiseTile::kRun)
-        std::copy_n(tile_.values.data() + tile_.place(2 * y + p / 2 + corner_y, 2 * x + p % 2 + corner_x), NoiseTile::kRun,
-                    now_.noise.row(p, y) + x);
+        std::copy_n(
+            tile_.values.data() + tile_.place(2 * y + p / 2 + corner_y, 2 * x + p % 2 + corner_x),
+            NoiseTile::kRun, now_.noise.row(p, y) + x);
 }
 
-// Moves one row of blocks from the frame before: noise, what was added, and how far the loop frames agree.
+// Moves one row of blocks from the frame before: noise, what was added, and how far the loop frames
+// agree.
 void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
   for (int bx = 0; bx < w_ / 8; ++bx) fetch_block(motion, corner_y, corner_x, by, bx);
 }
@@ -49,7 +53,8 @@ void FramePainter::fetch_block(const int16_t* motion, int corner_y, int corner_x
   constexpr int kSide = 8;  // of a block in each phase
   static_assert(kSide == NoiseTile::kRun);
   const int16_t* v = motion + (static_cast<size_t>(by) * (w_ / kSide) + bx) * 2;
-  const int dy = v[0], dx = v[1], top = 16 * by + dy, left = 16 * bx + dx, high = 2 * h_, wide = 2 * w_, x0 = kSide * bx;
+  const int dy = v[0], dx = v[1], top = 16 * by + dy, left = 16 * bx + dx, high = 2 * h_,
+            wide = 2 * w_, x0 = kSide * bx;
   const bool whole = top >= 0 && left >= 0 && top + 16 <= high && left + 16 <= wide;
   float mismatch[kSide / 4][kSide] = {};
   int32_t share[kSide / 4][kSide] = {};
@@ -104,11 +109,15 @@ void FramePainter::fetch_block(const int16_t* motion, int corner_y, int corner_x
     }
 }
 
-// Fine bands of the full-resolution row 2y + py: `bands` are three bands × two phases of columns. `scratch` is made here.
-void FramePainter::fine_bands(const Field& luma, int y, int py, std::vector<float>& scratch, float* const* bands) const {
+// Fine bands of the full-resolution row 2y + py: `bands` are three bands × two phases of columns.
+// `scratch` is made here.
+void FramePainter::fine_bands(const Field& luma, int y, int py, std::vector<float>& scratch,
+                              float* const* bands) const {
   const int stride = luma.stride;
   scratch.resize(static_cast<size_t>(6) * stride);
-  const auto line = [&](int i) { return scratch.data() + static_cast<size_t>(i) * stride + Field::kMargin; };
+  const auto line = [&](int i) {
+    return scratch.data() + static_cast<size_t>(i) * stride + Field::kMargin;
+  };
   const float* centre[2];
   for (int px = 0; px < 2; ++px) {
     const float* rows[5];
@@ -123,7 +132,8 @@ void FramePainter::fine_bands(const Field& luma, int y, int py, std::vector<floa
   low_phases(line(0), line(1), w_, line(2), line(3));
   low_phases(centre[0], centre[1], w_, line(4), line(5));
   for (int px = 0; px < 2; ++px)
-    bands_of(centre[px], line(px), line(4 + px), line(2 + px), w_, bands[px], bands[2 + px], bands[4 + px]);
+    bands_of(centre[px], line(px), line(4 + px), line(2 + px), w_, bands[px], bands[2 + px],
+             bands[4 + px]);
 }
 
 // First stage of the filter bank for four rows of luma and noise; colour.
@@ -155,7 +165,8 @@ void FramePainter::split_bands(int row8) {
     for (int c = 0; c < 2; ++c) {
       const float* row = chroma_.row(c, y);
       float* colour = signal_.row(kCoarse + 4 + c, y);
-      blur(chroma_.row(c, std::max(y - 1, 0)), row, chroma_.row(c, std::min(y + 1, h_ - 1)), w_, lines[6], lines[7]);
+      blur(chroma_.row(c, std::max(y - 1, 0)), row, chroma_.row(c, std::min(y + 1, h_ - 1)), w_,
+           lines[6], lines[7]);
       subtract(row, lines[7], w_, colour);
       zero_edges(colour, w_);
       add_size(colour, w_, sums[kFine + c]);
@@ -176,7 +187,8 @@ void FramePainter::second_bands(int row8) {
       const float* rows[5];
       for (int d = 0; d < 5; ++d) rows[d] = low_.row(field, clamp(y + d - 2, 0, h_ - 1));
       float *out[3], *both = lower_.row(field, y);
-      for (int i = 0; i < 3; ++i) out[i] = field ? grain_.row(kGrainPlace[i], y) : signal_.row(i, y);
+      for (int i = 0; i < 3; ++i)
+        out[i] = field ? grain_.row(kGrainPlace[i], y) : signal_.row(i, y);
       low_rows(rows, w_, lines[0]);
       repeat_edges(lines[0], w_, 2);
       low_along(rows[2], 1, w_, lines[1]);
@@ -198,7 +210,8 @@ void FramePainter::third_bands(int row8) {
       const float* rows[5];
       for (int d = 0; d < 5; ++d) rows[d] = lower_.row(field, clamp(y + 2 * (d - 2), 0, h_ - 1));
       float* out[3];
-      for (int i = 0; i < 3; ++i) out[i] = field ? grain_.row(kGrainPlace[3 + i], y) : signal_.row(3 + i, y);
+      for (int i = 0; i < 3; ++i)
+        out[i] = field ? grain_.row(kGrainPlace[3 + i], y) : signal_.row(3 + i, y);
       low_rows(rows, w_, lines[0]);
       repeat_edges(lines[0], w_, 4);
       low_along(rows[2], 2, w_, lines[1]);

@@ -16,11 +16,13 @@ void check(bool good, const char* what) {
 void check_layer(const IntegerLayer& l, int outputs, int inputs, int side) {
   const size_t n = static_cast<size_t>(outputs);
   check(l.outputs == outputs && l.inputs == inputs && l.side == side, "a layer of another shape");
-  check(l.weight.size() == n * inputs * side * side && l.bias.size() == n, "a layer of another shape");
-  check(l.multiplier.size() == n && l.shift.size() == n && l.step.size() == n, "a layer of another shape");
+  check(l.weight.size() == n * inputs * side * side && l.bias.size() == n,
+        "a layer of another shape");
+  check(l.multiplier.size() == n && l.shift.size() == n && l.step.size() == n,
+        "a layer of another shape");
   for (size_t i = 0; i < n; ++i)
-    check(std::abs(l.bias[i]) <= 1 << 28 && l.multiplier[i] >= 0 && l.multiplier[i] <= 1023 && l.shift[i] >= 1 && l.shift[i] <= 30 &&
-              l.step[i] >= 7 && l.step[i] <= 14,
+    check(std::abs(l.bias[i]) <= 1 << 28 && l.multiplier[i] >= 0 && l.multiplier[i] <= 1023 &&
+              l.shift[i] >= 1 && l.shift[i] <= 30 && l.step[i] >= 7 && l.step[i] <= 14,
           "a number of a layer is out of range");
 }
 
@@ -40,7 +42,8 @@ DotLayer packed(const IntegerLayer& l, int zero) {
         const int32_t w = l.weight[(static_cast<size_t>(o) * l.inputs + i) * area + k];
         const size_t tap = static_cast<size_t>(i / 4) * area + k;
         int32_t& at = d.weight[static_cast<size_t>(o / 4 * 4) * d.taps + tap * 4 + o % 4];
-        at = static_cast<int32_t>(static_cast<uint32_t>(at) | (static_cast<uint32_t>(w) & 255) << 8 * (i % 4));
+        at = static_cast<int32_t>(static_cast<uint32_t>(at) | (static_cast<uint32_t>(w) & 255)
+                                                                  << 8 * (i % 4));
         total += w;
       }
     d.bias[o] = l.bias[o] - zero * total;
@@ -75,7 +78,8 @@ int32_t log8(int32_t v) {
 
 void IntegerPainter::start(const IntegerLayers& l, const std::vector<int32_t>& entries) {
   const int c = l.style.inputs, stem = l.stem.outputs, style = l.style.outputs, r = l.enter.outputs;
-  for (const int n : {c, stem, style, r}) check(n >= 4 && n <= 512 && n % 4 == 0, "channels come in fours");
+  for (const int n : {c, stem, style, r})
+    check(n >= 4 && n <= 512 && n % 4 == 0, "channels come in fours");
   check(c > 16 && l.blocks.size() <= 64, "layers do not fit together");
   check_layer(l.stem, stem, 12, 3);
   check_layer(l.stem2, c - 16, stem, 3);
@@ -95,13 +99,17 @@ void IntegerPainter::start(const IntegerLayers& l, const std::vector<int32_t>& e
     check_layer(b.expand, wide, c, 1);
     check_layer(b.project, c, wide, 1);
     check(b.condition.size() == c * entries.size(), "a condition of another shape");
-    for (const int32_t v : b.condition) check(std::abs(v) <= 65536, "a number of a condition is out of range");
-    blocks_.push_back({packed(b.expand, 64), packed(b.project, 8), b.depthwise.weight, b.depthwise.bias, b.depthwise.multiplier,
-                       b.depthwise.shift, b.condition, b.depthwise.bias});
+    for (const int32_t v : b.condition)
+      check(std::abs(v) <= 65536, "a number of a condition is out of range");
+    blocks_.push_back({packed(b.expand, 64), packed(b.project, 8), b.depthwise.weight,
+                       b.depthwise.bias, b.depthwise.multiplier, b.depthwise.shift, b.condition,
+                       b.depthwise.bias});
   }
-  for (const int32_t e : entries) check(std::abs(e) <= 2048, "an entry of the condition is out of range");
+  for (const int32_t e : entries)
+    check(std::abs(e) <= 2048, "an entry of the condition is out of range");
   stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
-  view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8), gate_ = packed(l.gate, 8);
+  view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8),
+  gate_ = packed(l.gate, 8);
   enter_ = packed(l.enter, 64), middle_ = packed(l.middle, 8), leave_ = packed(l.leave, 8);
   entries_ = entries;
   known_ = false;
@@ -186,8 +194,9 @@ void IntegerPainter::run_block(const Block& b, int row8) {
       rows[i] = y < 0 || y >= h8_ ? scratch.row(4, 0) : trunk_.row(c + i / 5, y);
     }
     seen.push_back(lines.row(c / 4, 0));
-    forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c, b.multiplier.data() + c, b.shift.data() + c, w8_,
-                      scratch.row(0, 0), lines.row(c / 4, 0));
+    forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c,
+                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0),
+                      lines.row(c / 4, 0));
   }
   for (int q = 0; q < wide / 4; ++q) {
     to.push_back(lines.row(channels / 4 + q, 0));
@@ -213,7 +222,8 @@ void IntegerPainter::make_maps(int row8) {
   for (int c = 0; c < channels; c += 4) {
     const int16_t* rows[4];
     for (int i = 0; i < 4; ++i) rows[i] = trunk_.row(c + i, row8);
-    forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_, lines.row(c / 4, 0));
+    forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_,
+                 lines.row(c / 4, 0));
     seen.push_back(lines.row(c / 4, 0));
   }
   for (int q = 0; q < style / 4; ++q) {
@@ -237,7 +247,8 @@ void IntegerPainter::make_maps(int row8) {
       for (int k = 0; k < 3; ++k) out[k] = maps_.row(kAmplitude * kind + 3 * i + k, row8);
       const int most = kind ? 8191 : 16383;
       for (int x = 0; x < w8_; ++x) {
-        const int32_t a = clamp<int32_t>(size[x], -most, most), part = clamp<int32_t>(ratio[x], -128, 128);
+        const int32_t a = clamp<int32_t>(size[x], -most, most),
+                      part = clamp<int32_t>(ratio[x], -128, 128);
         out[0][x] = static_cast<int16_t>(a);
         out[1][x] = static_cast<int16_t>(halved(a * halved(part * c[x], 6), 8));
         out[2][x] = static_cast<int16_t>(halved(a * halved(part * s[x], 6), 8));
@@ -246,16 +257,19 @@ void IntegerPainter::make_maps(int row8) {
   const int32_t *mismatch = measures_.row(kMismatch, row8), *known = measures_.row(kKnown, row8);
   for (int i = 0; i < 2; ++i)
     for (int x = 0; x < w8_; ++x)
-      maps_.row(kTint + i, row8)[x] = static_cast<int16_t>(clamp<int32_t>(head[12 + i][x], -16383, 16383));
+      maps_.row(kTint + i, row8)[x] =
+          static_cast<int16_t>(clamp<int32_t>(head[12 + i][x], -16383, 16383));
   for (int x = 0; x < w8_; ++x) {
-    const int32_t u = std::max(128 - halved(mismatch[x] * 1365, 16), 0), trust = halved((u * u * u * u >> 20) * known[x], 6);
-    maps_.row(kKeep, row8)[x] =
-        static_cast<int16_t>((halved(205 * clamp<int32_t>(head[14][x] + 128, 0, 256), 8) * trust + 1) >> 1);
+    const int32_t u = std::max(128 - halved(mismatch[x] * 1365, 16), 0),
+                  trust = halved((u * u * u * u >> 20) * known[x], 6);
+    maps_.row(kKeep, row8)[x] = static_cast<int16_t>(
+        (halved(205 * clamp<int32_t>(head[14][x] + 128, 0, 256), 8) * trust + 1) >> 1);
   }
   for (int i = 0; i < maps_.channels; ++i) repeat(maps_.row(i, row8), w8_, 1);
 }
 
-// What one thread needs for the rows of half resolution that it works on: three rows of each layer, row y in place y mod 3.
+// What one thread needs for the rows of half resolution that it works on: three rows of each layer,
+// row y in place y mod 3.
 struct IntegerPainter::Strip {
   Quads hidden, middle;
   Samples16 residual, below, gates, maps, wide, full, scratch, pair;
@@ -287,7 +301,9 @@ void IntegerPainter::widen(int map, int y, int16_t* scratch, int16_t* out) const
 
 void IntegerPainter::first_row(Strip& s, int y) {
   s.taps.clear();
-  add_taps(s.taps, 4, [&](int q, int dy) { return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 0) : signal_.row(q, y + dy); });
+  add_taps(s.taps, 4, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 0) : signal_.row(q, y + dy);
+  });
   std::vector<const int16_t*> gates;
   for (int c = 0; c < enter_.outputs; ++c) {
     widen(kGate + c, y, s.scratch.row(0, 0), s.gates.row(c, 0));
@@ -301,8 +317,9 @@ void IntegerPainter::first_row(Strip& s, int y) {
 
 void IntegerPainter::middle_row(Strip& s, int y) {
   s.taps.clear();
-  add_taps(s.taps, s.hidden.channels,
-           [&](int q, int dy) { return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.hidden.row(q, (y + dy) % 3); });
+  add_taps(s.taps, s.hidden.channels, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.hidden.row(q, (y + dy) % 3);
+  });
   std::vector<uint32_t*> out;
   for (int q = 0; q < s.middle.channels; ++q) out.push_back(s.middle.row(q, y % 3));
   forms_->quads(middle_, s.taps.data(), w_, nullptr, out.data());
@@ -312,8 +329,9 @@ void IntegerPainter::middle_row(Strip& s, int y) {
 // The residual, and the detail of the coarse bands.
 void IntegerPainter::last_row(Strip& s, int y) {
   s.taps.clear();
-  add_taps(s.taps, s.middle.channels,
-           [&](int q, int dy) { return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.middle.row(q, (y + dy) % 3); });
+  add_taps(s.taps, s.middle.channels, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.middle.row(q, (y + dy) % 3);
+  });
   int16_t* out[8] = {};
   for (int i = 0; i < 6; ++i) out[i] = s.residual.row(i, y % 3);
   forms_->rows(leave_, s.taps.data(), w_, nullptr, 2047, out);
@@ -326,7 +344,8 @@ void IntegerPainter::last_row(Strip& s, int y) {
   for (int i = 0; i < 12; ++i) {
     seen[i] = bands_.row(i, y);
     maps[i] = s.maps.row(i, 0);
-    widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, s.scratch.row(0, 0), s.maps.row(i, 0));
+    widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, s.scratch.row(0, 0),
+          s.maps.row(i, 0));
   }
   int16_t* sum = s.below.row(0, y % 3);
   forms_->below(seen, maps, w_, sum);
@@ -351,11 +370,18 @@ void IntegerPainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
   for (int py = 0; py < 2; ++py) {
     const int at = 2 * y + py;
     int16_t* detail = now_.detail.row(0, at);
-    forms_->raise(s.below.row(0, y % 3), s.below.row(0, (py ? under : above) % 3), w_, scratch, detail);
+    forms_->raise(s.below.row(0, y % 3), s.below.row(0, (py ? under : above) % 3), w_, scratch,
+                  detail);
     for (int field = 0; field < 2; ++field) {
       const int16_t* r[5];
-      for (int i = 0; i < 5; ++i) r[i] = (field ? now_.noise : now_.loop).row(0, clamp(at + i - 2, 0, 2 * h_ - 1));
-      int16_t* out[7] = {nullptr, nullptr, nullptr, s.full.row(3 * field, 0), s.full.row(3 * field + 1, 0), s.full.row(3 * field + 2, 0)};
+      for (int i = 0; i < 5; ++i)
+        r[i] = (field ? now_.noise : now_.loop).row(0, clamp(at + i - 2, 0, 2 * h_ - 1));
+      int16_t* out[7] = {nullptr,
+                         nullptr,
+                         nullptr,
+                         s.full.row(3 * field, 0),
+                         s.full.row(3 * field + 1, 0),
+                         s.full.row(3 * field + 2, 0)};
       forms_->bands(r, 1, true, full, scratch, out, nullptr);
     }
     const int16_t* residual[3];
@@ -364,21 +390,26 @@ void IntegerPainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
       residual[d + 1] = s.pair.row(0, row / 2 % 3 * 2 + row % 2);
     }
     int16_t* out = s.scratch.row(1, 0);
-    forms_->luma(now_.loop.row(0, at), residual, seen, maps, known_ ? fetched_.row(0, at) : nullptr, s.wide.row(6, 0), full, scratch,
-                 detail, out);
-    if (at < height_) std::copy_n(reinterpret_cast<const uint16_t*>(out), width_, planes[0] + static_cast<size_t>(at) * width_);
+    forms_->luma(now_.loop.row(0, at), residual, seen, maps, known_ ? fetched_.row(0, at) : nullptr,
+                 s.wide.row(6, 0), full, scratch, detail, out);
+    if (at < height_)
+      std::copy_n(reinterpret_cast<const uint16_t*>(out), width_,
+                  planes[0] + static_cast<size_t>(at) * width_);
   }
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   for (int c = 0; c < 2; ++c) {
     widen(kTint + c, y, scratch, line);
     int16_t* out = s.scratch.row(1, 0);
-    forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, s.residual.row(4 + c, y % 3), known_ ? fetched_tint_.row(c, y) : nullptr,
-                   keep, w_, now_.tint.row(c, y), out);
-    if (y < ch) std::copy_n(reinterpret_cast<const uint16_t*>(out), cw, planes[1 + c] + static_cast<size_t>(y) * cw);
+    forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, s.residual.row(4 + c, y % 3),
+                   known_ ? fetched_tint_.row(c, y) : nullptr, keep, w_, now_.tint.row(c, y), out);
+    if (y < ch)
+      std::copy_n(reinterpret_cast<const uint16_t*>(out), cw,
+                  planes[1 + c] + static_cast<size_t>(y) * cw);
   }
 }
 
-void IntegerPainter::paint(const PaintSource& loop, const int16_t* motion, int own, uint16_t* const* planes) {
+void IntegerPainter::paint(const PaintSource& loop, const int16_t* motion, int own,
+                           uint16_t* const* planes) {
   check(!entries_.empty(), "paint comes after start");
   forms_ = &integer_forms();
   std::swap(now_, before_);
@@ -387,7 +418,8 @@ void IntegerPainter::paint(const PaintSource& loop, const int16_t* motion, int o
   for (Block& b : blocks_)
     for (size_t c = 0; c < b.bias.size(); ++c) {
       int32_t sum = 0;
-      for (size_t i = 0; i < entries_.size(); ++i) sum += b.condition[c * entries_.size() + i] * entries_[i];
+      for (size_t i = 0; i < entries_.size(); ++i)
+        sum += b.condition[c * entries_.size() + i] * entries_[i];
       b.entered[c] = b.bias[c] + halved(sum, 8);
     }
   uint32_t bits = position_++;
@@ -395,7 +427,9 @@ void IntegerPainter::paint(const PaintSource& loop, const int16_t* motion, int o
   bits ^= bits >> 15;
   const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
   load(loop);
-  parallel_for(h8_ / 2, threads_, [&](int by) { known_ ? fetch(motion, corner_y, corner_x, by) : fresh(corner_y, corner_x, by); });
+  parallel_for(h8_ / 2, threads_, [&](int by) {
+    known_ ? fetch(motion, corner_y, corner_x, by) : fresh(corner_y, corner_x, by);
+  });
   parallel_for(h8_, threads_, [&](int y) {
     for (int row = 8 * y; row < 8 * y + 8; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
   });
@@ -416,7 +450,9 @@ void IntegerPainter::paint(const PaintSource& loop, const int16_t* motion, int o
     Strip s(enter_.outputs, w_);
     const int from = i * length, to = std::min(from + length, h_);
     for (int y = from - 3; y < to + 3; ++y) {
-      const auto is_needed = [&](int row, int around) { return row >= std::max(from - around, 0) && row < std::min(to + around, h_); };
+      const auto is_needed = [&](int row, int around) {
+        return row >= std::max(from - around, 0) && row < std::min(to + around, h_);
+      };
       if (is_needed(y, 3)) first_row(s, y);
       if (is_needed(y - 1, 2)) middle_row(s, y - 1);
       if (is_needed(y - 2, 1)) last_row(s, y - 2);

@@ -1,5 +1,5 @@
-// The integer painter of gvcodec/appearance/integer.py, which is its definition: same samples, row by row. Rows are worked on by
-// any number of threads, each in the same way.
+// The integer painter of gvcodec/appearance/integer.py, which is its definition: same samples, row
+// by row. Rows are worked on by any number of threads, each in the same way.
 #pragma once
 
 #include <array>
@@ -42,7 +42,9 @@ struct Rows2 {
         width(width_),
         stride((width_ + 63) / 64 * 64 + 2 * kRowMargin),
         data(static_cast<size_t>(channels_) * height_ * stride, fill) {}
-  T* row(int channel, int y) { return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin; }
+  T* row(int channel, int y) {
+    return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin;
+  }
   const T* row(int channel, int y) const {
     return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin;
   }
@@ -54,11 +56,12 @@ class IntegerPainter {
  public:
   IntegerPainter(int width, int height, int threads);
 
-  // Forget the past and take these numbers. `entries`: the stream's condition; the last one is each frame's own. Throws
-  // std::invalid_argument for layers that do not fit together.
+  // Forget the past and take these numbers. `entries`: the stream's condition; the last one is each
+  // frame's own. Throws std::invalid_argument for layers that do not fit together.
   void start(const IntegerLayers& layers, const std::vector<int32_t>& entries);
 
-  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none; `own`: the frame's entry of the condition.
+  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none; `own`: the
+  // frame's entry of the condition.
   void paint(const PaintSource& loop, const int16_t* motion, int own, uint16_t* const* planes);
 
   int width() const { return width_; }
@@ -68,7 +71,8 @@ class IntegerPainter {
   struct Block {
     DotLayer expand, project;
     std::vector<int8_t> depthwise;
-    std::vector<int32_t> bias, multiplier, shift, condition, entered;  // entered: bias with the condition
+    std::vector<int32_t> bias, multiplier, shift, condition,
+        entered;  // entered: bias with the condition
   };
   struct Frame {
     Samples16 loop, noise, detail, tint;
@@ -79,7 +83,9 @@ class IntegerPainter {
   void fresh(int corner_y, int corner_x, int by);
   void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
   void fetch_block(const int16_t* vector, int corner_y, int corner_x, int by, int bx);
-  const int16_t* drawn(int y, int x) const { return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)]; }
+  const int16_t* drawn(int y, int x) const {
+    return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)];
+  }
   void split(int row8);
   void coarse(int row8, bool third);
   void directions();
@@ -94,7 +100,8 @@ class IntegerPainter {
   void paint_rows(Strip& s, int y, uint16_t* const* planes);
 
   static constexpr int kTileStride = 512 + 16;
-  int width_, height_, h_, w_, h8_, w8_, threads_;  // of the picture; of half and eighth resolution, padded
+  int width_, height_, h_, w_, h8_, w8_,
+      threads_;  // of the picture; of half and eighth resolution, padded
   const IntegerForms* forms_ = nullptr;
   std::vector<int16_t> tile_, redraw_;  // redraw_: -1 where noise is drawn anew
   std::vector<int32_t> entries_;
@@ -109,8 +116,9 @@ class IntegerPainter {
   Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise
   Samples16 bands_;                         // coarse scales: picture N P Q, noise N P Q, twice
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
-  Quads signal_;                            // coarse bands and colour (2 quads), phases of N, of noise
-  Rows2<int32_t> slopes_, measures_;        // gradient products in pairs of columns; what the trunk and maps see of blocks
+  Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise
+  Rows2<int32_t> slopes_,
+      measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
   Quads quarter_, seen_;
   Samples16 trunk_, next_, maps_;
 };

@@ -1,4 +1,5 @@
-// What the integer painter sees: samples, what moves along from the frame before, bands, measures of blocks.
+// What the integer painter sees: samples, what moves along from the frame before, bands, measures
+// of blocks.
 #include <cstring>
 
 #include "common/pool.hpp"
@@ -38,11 +39,13 @@ IntegerPainter::IntegerPainter(int width, int height, int threads)
       measures_(kMeasures, h8_, w8_),
       seen_(4, h8_, w8_) {
   for (Frame* f : {&now_, &before_})
-    *f = {Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(2, h_, w_)};
+    *f = {Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_),
+          Samples16(2, h_, w_)};
   for (uint32_t y = 0; y < 512; ++y)
     for (uint32_t x = 0; x < kTileStride; ++x) {
       const uint32_t bits = mixed((y * 512 + x % 512) * 0x9E3779B1u);
-      tile_[y * kTileStride + x] = static_cast<int16_t>((bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24) + 2);
+      tile_[y * kTileStride + x] = static_cast<int16_t>((bits & 255) + (bits >> 8 & 255) +
+                                                        (bits >> 16 & 255) + (bits >> 24) + 2);
       redraw_[y * kTileStride + x] = bits % 32 ? 0 : -1;
     }
 }
@@ -57,29 +60,35 @@ void IntegerPainter::load(const PaintSource& loop) {
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   parallel_for(h_, threads_, [&](int y) {
     for (int full = 2 * y; full < 2 * y + 2; ++full)
-      row(loop.plane[0] + static_cast<size_t>(std::min(full, height_ - 1)) * width_, width_, now_.loop.row(0, full), 2 * w_);
+      row(loop.plane[0] + static_cast<size_t>(std::min(full, height_ - 1)) * width_, width_,
+          now_.loop.row(0, full), 2 * w_);
     for (int c = 0; c < 2; ++c)
-      row(loop.plane[1 + c] + static_cast<size_t>(std::min(y, ch - 1)) * cw, cw, chroma_.row(c, y), w_);
+      row(loop.plane[1 + c] + static_cast<size_t>(std::min(y, ch - 1)) * cw, cw, chroma_.row(c, y),
+          w_);
   });
 }
 
 void IntegerPainter::fresh(int corner_y, int corner_x, int by) {
   for (int y = 16 * by; y < 16 * by + 16; ++y)
-    for (int x = 0; x < 2 * w_; x += 16) std::memcpy(now_.noise.row(0, y) + x, drawn(y + corner_y, x + corner_x), 32);
+    for (int x = 0; x < 2 * w_; x += 16)
+      std::memcpy(now_.noise.row(0, y) + x, drawn(y + corner_y, x + corner_x), 32);
   for (int y = 2 * by; y < 2 * by + 2; ++y)
     for (const int i : {kMismatch, kKnown}) std::fill_n(measures_.row(i, y), w8_, 0);
 }
 
 void IntegerPainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
-  for (int bx = 0; bx < w8_ / 2; ++bx) fetch_block(motion + (static_cast<size_t>(by) * (w8_ / 2) + bx) * 2, corner_y, corner_x, by, bx);
+  for (int bx = 0; bx < w8_ / 2; ++bx)
+    fetch_block(motion + (static_cast<size_t>(by) * (w8_ / 2) + bx) * 2, corner_y, corner_x, by,
+                bx);
 }
 
 namespace {
 
-// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn; sums of |difference| by eight.
+// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn; sums
+// of |difference| by eight.
 GV_SIMD(void, take_row,
-        (const int16_t* loop, const int16_t* moved, const int16_t* noise, const int16_t* inside, const int16_t* drawn,
-         const int16_t* redraw, int16_t* out, int32_t* sums),
+        (const int16_t* loop, const int16_t* moved, const int16_t* noise, const int16_t* inside,
+         const int16_t* drawn, const int16_t* redraw, int16_t* out, int32_t* sums),
         (loop, moved, noise, inside, drawn, redraw, out, sums)) {
   int16_t size[16];
   for (int x = 0; x < 16; ++x) {
@@ -93,13 +102,16 @@ GV_SIMD(void, take_row,
 
 }  // namespace
 
-void IntegerPainter::fetch_block(const int16_t* vector, int corner_y, int corner_x, int by, int bx) {
-  const int dy = vector[0], dx = vector[1], high = 2 * h_, wide = 2 * w_, x0 = 16 * bx, left = x0 + dx;
+void IntegerPainter::fetch_block(const int16_t* vector, int corner_y, int corner_x, int by,
+                                 int bx) {
+  const int dy = vector[0], dx = vector[1], high = 2 * h_, wide = 2 * w_, x0 = 16 * bx,
+            left = x0 + dx;
   int32_t mismatch[2][2] = {}, known[2][2] = {};
   for (int y = 16 * by; y < 16 * by + 16; ++y) {
     const int row = y + dy, r = clamp(row, 0, high - 1), half = (y >> 3) & 1;
     int16_t edge[3][16], inside[16];
-    const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r), *detail = before_.detail.row(0, r);
+    const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r),
+                  *detail = before_.detail.row(0, r);
     if (left >= 0 && left + 16 <= wide) {
       loop += left, noise += left, detail += left;
       std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
@@ -115,8 +127,8 @@ void IntegerPainter::fetch_block(const int16_t* vector, int corner_y, int corner
       loop = edge[0], noise = edge[1], detail = edge[2];
     }
     const int16_t* from = drawn(y + corner_y, x0 + corner_x);
-    take_row(now_.loop.row(0, y) + x0, loop, noise, inside, from, redraw_.data() + (from - tile_.data()), now_.noise.row(0, y) + x0,
-             mismatch[half]);
+    take_row(now_.loop.row(0, y) + x0, loop, noise, inside, from,
+             redraw_.data() + (from - tile_.data()), now_.noise.row(0, y) + x0, mismatch[half]);
     std::memcpy(fetched_.row(0, y) + x0, detail, 32);
   }
   for (int i = 0; i < 4; ++i) {
@@ -129,8 +141,7 @@ void IntegerPainter::fetch_block(const int16_t* vector, int corner_y, int corner
     for (int y = 8 * by; y < 8 * by + 8; ++y) {
       const int16_t* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
       int16_t* out = fetched_tint_.row(c, y) + 8 * bx;
-      if (cx >= 0 && cx + 8 <= w_)
-        std::memcpy(out, from + cx, 16);
+      if (cx >= 0 && cx + 8 <= w_) std::memcpy(out, from + cx, 16);
       else
         for (int x = 0; x < 8; ++x) out[x] = from[clamp(cx + x, 0, w_ - 1)];
     }
@@ -144,8 +155,10 @@ void IntegerPainter::split(int row8) {
   int16_t* sum[5];
   for (int i = 0; i < 5; ++i) sum[i] = sums.data() + static_cast<size_t>(i) * line.stride;
   int16_t* scratch = line.row(0, 0);
-  const auto rows_around = [&](const Samples16& plane, int channel, int y, int first, int count, const int16_t** out) {
-    for (int i = 0; i < count; ++i) out[i] = plane.row(channel, clamp(y + first + i, 0, plane.height - 1));
+  const auto rows_around = [&](const Samples16& plane, int channel, int y, int first, int count,
+                               const int16_t** out) {
+    for (int i = 0; i < count; ++i)
+      out[i] = plane.row(channel, clamp(y + first + i, 0, plane.height - 1));
   };
   Rows2<int16_t> blurs(2, 1, w_);
   int16_t* tone[2][2] = {{sum[3], blurs.row(0, 0)}, {sum[4], blurs.row(1, 0)}};
@@ -177,7 +190,8 @@ void IntegerPainter::split(int row8) {
   }
 }
 
-// Bands of the second or the third scale of a row of blocks; of the third also the signals, of the second gradients.
+// Bands of the second or the third scale of a row of blocks; of the third also the signals, of the
+// second gradients.
 void IntegerPainter::coarse(int row8, bool third) {
   const Samples16& from = third ? low_ : half_;
   const int step = third ? 2 : 1;
@@ -199,14 +213,16 @@ void IntegerPainter::coarse(int row8, bool third) {
       if (!third) {
         repeat(low_.row(field, y), w_, 8);
         if (!field) {
-          const int16_t* around[3] = {half_.row(0, std::max(y - 1, 0)), half_.row(0, y), half_.row(0, std::min(y + 1, h_ - 1))};
+          const int16_t* around[3] = {half_.row(0, std::max(y - 1, 0)), half_.row(0, y),
+                                      half_.row(0, std::min(y + 1, h_ - 1))};
           int32_t* slope[3] = {slopes_.row(0, row8), slopes_.row(1, row8), slopes_.row(2, row8)};
           if (y == 4 * row8)
             for (int32_t* s : slope) std::fill_n(s, slopes_.width, 0);
           forms_->gradients(around, w_, slope);
         }
       } else if (!field) {
-        for (int x = 0; x < w_; ++x) sums.row(3, 0)[x] = static_cast<int16_t>(sums.row(3, 0)[x] + line.row(1, 0)[x]);
+        for (int x = 0; x < w_; ++x)
+          sums.row(3, 0)[x] = static_cast<int16_t>(sums.row(3, 0)[x] + line.row(1, 0)[x]);
         const int16_t* eight[8] = {};
         for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
         for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
@@ -230,7 +246,8 @@ void IntegerPainter::directions() {
     std::vector<int32_t> column(3 * (static_cast<size_t>(w8_) + 2));
     for (int i = 0; i < 3; ++i)
       for (int x = -1; x <= w8_; ++x)
-        column[static_cast<size_t>(i) * (w8_ + 2) + x + 1] = at(i, y - 1, x) + 2 * at(i, y, x) + at(i, y + 1, x);
+        column[static_cast<size_t>(i) * (w8_ + 2) + x + 1] =
+            at(i, y - 1, x) + 2 * at(i, y, x) + at(i, y + 1, x);
     for (int x = 0; x < w8_; ++x) {
       int32_t sum[3];
       for (int i = 0; i < 3; ++i) {
@@ -241,7 +258,9 @@ void IntegerPainter::directions() {
       int shift = 0;
       while (total >> shift >= 1 << 20) ++shift;
       const int32_t whole = total >> shift;
-      const auto part = [&](int32_t n) { return (((n + total) >> shift) * 64 + (whole >> 1)) / whole - 64; };
+      const auto part = [&](int32_t n) {
+        return (((n + total) >> shift) * 64 + (whole >> 1)) / whole - 64;
+      };
       measures_.row(kWay, y)[x] = part(sum[0] - sum[1]);
       measures_.row(kWay + 1, y)[x] = part(2 * sum[2]);
     }

@@ -2,14 +2,15 @@
 
 #include <cmath>
 
-#include "painter/rows.hpp"
 #include "common/pool.hpp"
+#include "painter/rows.hpp"
 
 namespace gv {
 
 namespace {
 
-// Pointers for a 3×3 convolution: `count` channels whose rows above, at and below are given by `row(channel, dy)`.
+// Pointers for a 3×3 convolution: `count` channels whose rows above, at and below are given by
+// `row(channel, dy)`.
 template <class Row>
 void add_taps(std::vector<const float*>& taps, int count, Row row) {
   for (int c = 0; c < count; ++c)
@@ -25,7 +26,8 @@ NoiseTile::NoiseTile(int side, const float* value, const bool* redraw) : side_(s
   for (int y = 0; y < side; ++y)
     for (int px = 0; px < 2; ++px)
       for (int x = 0; x < half() + kRun; ++x) {
-        const size_t from = static_cast<size_t>(y) * side + static_cast<size_t>(2 * (x % half()) + px);
+        const size_t from =
+            static_cast<size_t>(y) * side + static_cast<size_t>(2 * (x % half()) + px);
         values.push_back(value[from]);
         redraws.push_back(redraw[from]);
       }
@@ -47,7 +49,8 @@ FramePainter::FramePainter(int width, int height, NoiseTile tile, int threads)
       low_(2, h_, w_),
       lower_(2, h_, w_),
       measures_(kMeasures, h8_, w8_) {
-  for (Frame* f : {&now_, &before_}) *f = {Field(4, h_, w_), Field(4, h_, w_), Field(4, h_, w_), Field(2, h_, w_)};
+  for (Frame* f : {&now_, &before_})
+    *f = {Field(4, h_, w_), Field(4, h_, w_), Field(4, h_, w_), Field(2, h_, w_)};
 }
 
 void FramePainter::start(PaintLayers layers) {
@@ -95,7 +98,10 @@ void FramePainter::enter_trunk(int row8) {
     const float *from = measures_.row(i, row8), *known = measures_.row(kKnown, row8);
     float* to = lines[6 * count + i];
     for (int x = 0; x < w8_; ++x)
-      to[x] = i < kBase ? log_energy(from[x]) : i < kMismatch ? from[x] - 0.5f : i < kKnown ? log_energy(from[x]) * known[x] : from[x];
+      to[x] = i < kBase       ? log_energy(from[x])
+              : i < kMismatch ? from[x] - 0.5f
+              : i < kKnown    ? log_energy(from[x]) * known[x]
+                              : from[x];
     taps.push_back(to);
   }
   combine(layers_.statistics, taps.data(), w8_, out.data() + layers_.stem2.outputs);
@@ -111,9 +117,11 @@ void FramePainter::run_block(const PaintBlock& b, int row8) {
     const float* taps[25];
     for (int i = 0; i < 25; ++i) {
       const int y = row8 + i / 5 - 2;
-      taps[i] = (y < 0 || y >= h8_ ? lines[channels + b.expand.outputs] : trunk_.row(c, y)) + i % 5 - 2;
+      taps[i] =
+          (y < 0 || y >= h8_ ? lines[channels + b.expand.outputs] : trunk_.row(c, y)) + i % 5 - 2;
     }
-    combine_one(b.depthwise.data() + static_cast<size_t>(c) * 25, b.bias[c], 25, taps, w8_, lines[c]);
+    combine_one(b.depthwise.data() + static_cast<size_t>(c) * 25, b.bias[c], 25, taps, w8_,
+                lines[c]);
     seen.push_back(lines[c]);
     out.push_back(next_.row(c, row8));
   }
@@ -146,11 +154,13 @@ void FramePainter::read_heads(int row8) {
   combine(layers_.head, style.data(), w8_, maps.data());
   combine(layers_.gate, style.data(), w8_, maps.data() + kHeads);
   const float *mismatch = measures_.row(kMismatch, row8), *known = measures_.row(kKnown, row8);
-  for (int x = 0; x < w8_; ++x) maps.back()[x] = known[x] * std::exp(mismatch[x] * (-1 / kTrustScale));
+  for (int x = 0; x < w8_; ++x)
+    maps.back()[x] = known[x] * std::exp(mismatch[x] * (-1 / kTrustScale));
   for (float* row : maps) repeat_edges(row, w8_, 1);
 }
 
-// What one thread needs for the rows of half resolution that it works on: the last three rows of each layer, row y in place y mod 3.
+// What one thread needs for the rows of half resolution that it works on: the last three rows of
+// each layer, row y in place y mod 3.
 struct FramePainter::Strip {
   Rows hidden, middle, residual, coarse, maps, lines, zero;
   Rows short_line;
@@ -181,7 +191,8 @@ void FramePainter::interpolate(int first, int count, int y, Strip& s, int to) {
   const int upper = y / 4 - (y % 4 < 2), a = std::max(upper, 0), b = std::min(upper + 1, h8_ - 1);
   for (int i = 0; i < count; ++i) {
     float* line = s.short_line[0];
-    weigh(maps_.row(first + i, a) - 1, maps_.row(first + i, b) - 1, kShare[y % 4], w8_ + 2, line - 1);
+    weigh(maps_.row(first + i, a) - 1, maps_.row(first + i, b) - 1, kShare[y % 4], w8_ + 2,
+          line - 1);
     widen(line, w8_, s.maps[to + i]);
   }
 }
@@ -189,7 +200,9 @@ void FramePainter::interpolate(int first, int count, int y, Strip& s, int to) {
 void FramePainter::enter_row(Strip& s, int y) {
   const int count = s.channels;
   s.taps.clear();
-  const auto row = [&](const Field& f, int c, int at) { return at < 0 || at >= h_ ? s.zero[0] : f.row(c, at); };
+  const auto row = [&](const Field& f, int c, int at) {
+    return at < 0 || at >= h_ ? s.zero[0] : f.row(c, at);
+  };
   add_taps(s.taps, kSignals, [&](int c, int dy) { return row(signal_, c, y + dy); });
   add_taps(s.taps, kGrainSeen, [&](int c, int dy) { return row(grain_, c, y + dy); });
   s.out.clear();
@@ -206,7 +219,9 @@ void FramePainter::enter_row(Strip& s, int y) {
 void FramePainter::middle_row(Strip& s, int y) {
   const int count = s.channels;
   s.taps.clear();
-  add_taps(s.taps, count, [&](int c, int dy) { return y + dy < 0 || y + dy >= h_ ? s.zero[0] : s.at(s.hidden, count, c, y + dy); });
+  add_taps(s.taps, count, [&](int c, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.zero[0] : s.at(s.hidden, count, c, y + dy);
+  });
   s.out.clear();
   for (int c = 0; c < count; ++c) s.out.push_back(s.at(s.middle, count, c, y));
   combine(layers_.middle, s.taps.data(), w_, s.out.data());
@@ -220,7 +235,9 @@ void FramePainter::middle_row(Strip& s, int y) {
 void FramePainter::leave_row(Strip& s, int y) {
   const int count = s.channels;
   s.taps.clear();
-  add_taps(s.taps, count, [&](int c, int dy) { return y + dy < 0 || y + dy >= h_ ? s.zero[0] : s.at(s.middle, count, c, y + dy); });
+  add_taps(s.taps, count, [&](int c, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.zero[0] : s.at(s.middle, count, c, y + dy);
+  });
   s.out.clear();
   for (int c = 0; c < kResidual; ++c) s.out.push_back(s.at(s.residual, kResidual, c, y));
   combine(layers_.leave, s.taps.data(), w_, s.out.data());
@@ -229,7 +246,9 @@ void FramePainter::leave_row(Strip& s, int y) {
   interpolate(kBands + kFine, kCoarse, y, s, kCoarse);
   float* sum = s.coarse[y % 3];
   std::fill_n(sum, w_, 0.f);
-  for (int i = 0; i < kCoarse; ++i) add_products(s.maps[i], signal_.row(i, y), s.maps[kCoarse + i], grain_.row(kGrainPlace[i], y), w_, sum);
+  for (int i = 0; i < kCoarse; ++i)
+    add_products(s.maps[i], signal_.row(i, y), s.maps[kCoarse + i], grain_.row(kGrainPlace[i], y),
+                 w_, sum);
   repeat_edges(sum, w_, 1);
 }
 
@@ -249,7 +268,8 @@ void FramePainter::paint_row(Strip& s, int y, uint16_t* const* planes) {
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   for (int c = 0; c < 2; ++c) {
     float* tint = now_.tint.row(c, y);
-    colour_row(s.maps[2 * kFine + c], signal_.row(kCoarse + 4 + c, y), s.at(s.residual, kResidual, 4 + c, y), w_, tint);
+    colour_row(s.maps[2 * kFine + c], signal_.row(kCoarse + 4 + c, y),
+               s.at(s.residual, kResidual, 4 + c, y), w_, tint);
     if (known_) blend(tint, fetched_.row(4 + c, y), keep, w_);
     if (y < ch) to_codes(chroma_.row(c, y), tint, cw, planes[1 + c] + static_cast<size_t>(y) * cw);
   }
@@ -261,7 +281,9 @@ void FramePainter::write_luma(Strip& s, int y, int py, uint16_t* plane) {
   raise(s.coarse[y % 3], s.coarse[(py ? below : above) % 3], w_, s.lines[12], added[0], added[1]);
   const float* rows[2][3];
   for (int px = 0; px < 2; ++px) {
-    const auto residual = [&](int row, int phase) { return s.at(s.residual, kResidual, 2 * phase + px, row); };
+    const auto residual = [&](int row, int phase) {
+      return s.at(s.residual, kResidual, 2 * phase + px, row);
+    };
     rows[px][0] = py ? residual(y, 0) : residual(above, 1);
     rows[px][1] = residual(y, py);
     rows[px][2] = py ? residual(below, 0) : residual(y, 1);
@@ -272,7 +294,9 @@ void FramePainter::write_luma(Strip& s, int y, int py, uint16_t* plane) {
   fine_bands(now_.loop, y, py, s.scratch, bands);
   fine_bands(now_.noise, y, py, s.scratch, bands + 6);
   for (int px = 0; px < 2; ++px) {
-    for (int i = 0; i < kFine; ++i) add_products(s.maps[i], bands[2 * i + px], s.maps[kFine + i], bands[6 + 2 * i + px], w_, added[px]);
+    for (int i = 0; i < kFine; ++i)
+      add_products(s.maps[i], bands[2 * i + px], s.maps[kFine + i], bands[6 + 2 * i + px], w_,
+                   added[px]);
     if (known_) blend(added[px], fetched_.row(2 * py + px, y), s.maps[2 * kFine + 2], w_);
     to_codes(now_.loop.row(2 * py + px, y), added[px], w_, s.codes.data() + px * w_);
   }
@@ -282,7 +306,8 @@ void FramePainter::write_luma(Strip& s, int y, int py, uint16_t* plane) {
   std::copy_n(line, width_, plane + static_cast<size_t>(2 * y + py) * width_);
 }
 
-void FramePainter::begin(const PaintSource& loop, const int16_t* motion, int corner_y, int corner_x) {
+void FramePainter::begin(const PaintSource& loop, const int16_t* motion, int corner_y,
+                         int corner_x) {
   std::swap(now_, before_);
   known_ = known_ && motion;
   load(loop);
@@ -318,7 +343,9 @@ void FramePainter::finish(uint16_t* const* planes) {
     Strip s(layers_, w_);
     const int from = i * length, to = std::min(from + length, h_);
     for (int y = from - 3; y < to + 3; ++y) {
-      const auto is_needed = [&](int row, int around) { return row >= std::max(from - around, 0) && row < std::min(to + around, h_); };
+      const auto is_needed = [&](int row, int around) {
+        return row >= std::max(from - around, 0) && row < std::min(to + around, h_);
+      };
       if (is_needed(y, 3)) enter_row(s, y);
       if (is_needed(y - 1, 2)) middle_row(s, y - 1);
       if (is_needed(y - 2, 1)) leave_row(s, y - 2);

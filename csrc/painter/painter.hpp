@@ -1,9 +1,11 @@
-// The renderer of `gvcodec/appearance/renderer.py` as it runs in a decoder: the same network with the same parameters, row by row
-// instead of layer by layer, so that what one row needs of another stays in the cache. The Python text says what is computed and why.
+// The renderer of `gvcodec/appearance/renderer.py` as it runs in a decoder: the same network with
+// the same parameters, row by row instead of layer by layer, so that what one row needs of another
+// stays in the cache. The Python text says what is computed and why.
 //
-// Everything lies at half resolution or below. A luma plane is four phases (even and odd rows × even and odd columns); repeating
-// the edges of the picture means repeating the edges of each phase. Every row is computed in the same way whatever thread does
-// it: pictures do not depend on the number of threads.
+// Everything lies at half resolution or below. A luma plane is four phases (even and odd rows ×
+// even and odd columns); repeating the edges of the picture means repeating the edges of each
+// phase. Every row is computed in the same way whatever thread does it: pictures do not depend on
+// the number of threads.
 #pragma once
 
 #include <array>
@@ -14,7 +16,8 @@
 
 namespace gv {
 
-// Planes of floats with room on both sides of each row: for filters that look there, and for whole blocks of `dense.hpp`.
+// Planes of floats with room on both sides of each row: for filters that look there, and for whole
+// blocks of `dense.hpp`.
 struct Field {
   static constexpr int kMargin = 16;
   int channels = 0, height = 0, width = 0, stride = 0;
@@ -27,8 +30,12 @@ struct Field {
         width(width_),
         stride(whole_blocks(width_) + 2 * kMargin),
         data(static_cast<size_t>(channels_) * height_ * stride) {}
-  float* row(int channel, int y) { return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kMargin; }
-  const float* row(int channel, int y) const { return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kMargin; }
+  float* row(int channel, int y) {
+    return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kMargin;
+  }
+  const float* row(int channel, int y) const {
+    return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kMargin;
+  }
 };
 
 struct PaintBlock {
@@ -37,23 +44,27 @@ struct PaintBlock {
   Dense expand, project;
 };
 
-// Parameters. Inputs of a convolution are ordered by (channel, row, column). All constant factors are in them: bands go in as they are,
-// heads give gains (9), amplitudes (9), tint (2), and what the sigmoid of `keep` takes (1); gates give the factor itself.
+// Parameters. Inputs of a convolution are ordered by (channel, row, column). All constant factors
+// are in them: bands go in as they are, heads give gains (9), amplitudes (9), tint (2), and what
+// the sigmoid of `keep` takes (1); gates give the factor itself.
 struct PaintLayers {
   Dense stem, stem2, statistics, style, head, gate, enter, middle, leave;
   std::vector<PaintBlock> blocks;
 };
 
-// White noise (side × side) to be laid out again and again, and where older noise is redrawn (1, else 0); side is a power of two, at
-// least 16. Kept as even and odd columns, each with the beginning of its row repeated at the end.
+// White noise (side × side) to be laid out again and again, and where older noise is redrawn (1,
+// else 0); side is a power of two, at least 16. Kept as even and odd columns, each with the
+// beginning of its row repeated at the end.
 class NoiseTile {
  public:
   static constexpr int kRun = 8;
   NoiseTile(int side, const float* value, const bool* redraw);
 
-  // Where row y, column x of the endless field lies in `values` and `redraws`: kRun samples from there on are columns x, x + 2, …
+  // Where row y, column x of the endless field lies in `values` and `redraws`: kRun samples from
+  // there on are columns x, x + 2, …
   size_t place(int y, int x) const {
-    return static_cast<size_t>((y & (side_ - 1)) * 2 + (x & 1)) * (half() + kRun) + static_cast<size_t>((x >> 1) & (half() - 1));
+    return static_cast<size_t>((y & (side_ - 1)) * 2 + (x & 1)) * (half() + kRun) +
+           static_cast<size_t>((x >> 1) & (half() - 1));
   }
   std::vector<float> values;
   std::vector<int32_t> redraws;
@@ -76,8 +87,9 @@ class FramePainter {
   // Forget the past and take these parameters.
   void start(PaintLayers layers);
 
-  // Takes a loop frame up to the first block of the trunk. `motion`: (dy, dx) of each 16×16 block against the frame before, null for
-  // none; `corner_y`, `corner_x`: where in the tile the new noise begins.
+  // Takes a loop frame up to the first block of the trunk. `motion`: (dy, dx) of each 16×16 block
+  // against the frame before, null for none; `corner_y`, `corner_x`: where in the tile the new
+  // noise begins.
   void begin(const PaintSource& loop, const int16_t* motion, int corner_y, int corner_x);
   // Runs blocks [first, last) of the trunk.
   void run_blocks(int first, int last);
@@ -99,7 +111,8 @@ class FramePainter {
   void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
   void fetch_block(const int16_t* motion, int corner_y, int corner_x, int by, int bx);
   void draw_noise(int corner_y, int corner_x, int by);
-  void fine_bands(const Field& luma, int y, int py, std::vector<float>& scratch, float* const* bands) const;
+  void fine_bands(const Field& luma, int y, int py, std::vector<float>& scratch,
+                  float* const* bands) const;
   void split_bands(int row8);
   void second_bands(int row8);
   void third_bands(int row8);
@@ -114,20 +127,22 @@ class FramePainter {
   void paint_row(Strip& s, int y, uint16_t* const* planes);
   void write_luma(Strip& s, int y, int py, uint16_t* plane);
 
-  int width_, height_;          // of the picture
-  int h_, w_, h8_, w8_;         // of half and eighth resolution, padded
+  int width_, height_;   // of the picture
+  int h_, w_, h8_, w8_;  // of half and eighth resolution, padded
   int threads_;
   NoiseTile tile_;
   PaintLayers layers_;
   Frame now_, before_;
-  bool known_ = false;          // there is a frame before
-  Field chroma_, fetched_;      // 2 channels; 4 phases of luma and 2 of chroma: what was added to the frame before, moved
-  Field signal_;                // six coarse bands, four phases of their fine sum, two of colour
-  Field grain_;                 // of noise: four phases of the fine sum, coarse bands 0, 3, then 1, 2, 4, 5
-  Field low_, lower_;           // (luma, noise): at half resolution, and what is left of it after the second bands
-  Field measures_;              // means of |band| (11), base, blurred chroma (2), mismatch, share known
-  Field quarter_;               // after the stem
-  Field trunk_, next_, maps_;   // maps: 21 heads, gates, trust
+  bool known_ = false;      // there is a frame before
+  Field chroma_, fetched_;  // 2 channels; 4 phases of luma and 2 of chroma: what was added to the
+                            // frame before, moved
+  Field signal_;            // six coarse bands, four phases of their fine sum, two of colour
+  Field grain_;  // of noise: four phases of the fine sum, coarse bands 0, 3, then 1, 2, 4, 5
+  Field low_,
+      lower_;  // (luma, noise): at half resolution, and what is left of it after the second bands
+  Field measures_;  // means of |band| (11), base, blurred chroma (2), mismatch, share known
+  Field quarter_;   // after the stem
+  Field trunk_, next_, maps_;  // maps: 21 heads, gates, trust
 };
 
 }  // namespace gv

@@ -13,8 +13,7 @@ GV_SIMD(void, split_codes,
   }
 }
 
-GV_SIMD(void, from_codes,
-        (const uint16_t* codes, int width, float* __restrict out),
+GV_SIMD(void, from_codes, (const uint16_t* codes, int width, float* __restrict out),
         (codes, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = codes[x] * kScale;
 }
@@ -24,12 +23,12 @@ namespace {
 GV_INLINE uint16_t to_code(float v) {
   constexpr float kRound = 12582912.f;
   const float code = (v * kMaxSample + kRound) - kRound;
-  return static_cast<uint16_t>(static_cast<int32_t>(code > 0.f ? (code < kMaxSample ? code : kMaxSample) : 0.f));
+  return static_cast<uint16_t>(
+      static_cast<int32_t>(code > 0.f ? (code < kMaxSample ? code : kMaxSample) : 0.f));
 }
 }  // namespace
 
-GV_SIMD(void, to_codes,
-        (const float* a, const float* b, int width, uint16_t* __restrict out),
+GV_SIMD(void, to_codes, (const float* a, const float* b, int width, uint16_t* __restrict out),
         (a, b, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = to_code(a[x] + b[x]);
 }
@@ -52,11 +51,11 @@ GV_SIMD(void, split_row,
   }
 }
 
-GV_SIMD(void, low_rows,
-        (const float* const* r, int width, float* __restrict out),
+GV_SIMD(void, low_rows, (const float* const* r, int width, float* __restrict out),
         (r, width, out)) {
   const float *a = r[0], *b = r[1], *c = r[2], *d = r[3], *e = r[4];
-  for (int x = 0; x < width; ++x) out[x] = ((a[x] + e[x]) + 4.f * (b[x] + d[x]) + 6.f * c[x]) * (1.f / 16);
+  for (int x = 0; x < width; ++x)
+    out[x] = ((a[x] + e[x]) + 4.f * (b[x] + d[x]) + 6.f * c[x]) * (1.f / 16);
 }
 
 GV_SIMD(void, low_phases,
@@ -64,8 +63,10 @@ GV_SIMD(void, low_phases,
          float* __restrict low_odd),
         (even, odd, width, low_even, low_odd)) {
   for (int x = 0; x < width; ++x) {
-    low_even[x] = ((even[x - 1] + even[x + 1]) + 4.f * (odd[x - 1] + odd[x]) + 6.f * even[x]) * (1.f / 16);
-    low_odd[x] = ((odd[x - 1] + odd[x + 1]) + 4.f * (even[x] + even[x + 1]) + 6.f * odd[x]) * (1.f / 16);
+    low_even[x] =
+        ((even[x - 1] + even[x + 1]) + 4.f * (odd[x - 1] + odd[x]) + 6.f * even[x]) * (1.f / 16);
+    low_odd[x] =
+        ((odd[x - 1] + odd[x + 1]) + 4.f * (even[x] + even[x + 1]) + 6.f * odd[x]) * (1.f / 16);
   }
 }
 
@@ -80,11 +81,12 @@ GV_SIMD(void, bands_of,
   }
 }
 
-GV_SIMD(void, low_along,
-        (const float* row, int step, int width, float* __restrict out),
+GV_SIMD(void, low_along, (const float* row, int step, int width, float* __restrict out),
         (row, step, width, out)) {
   for (int x = 0; x < width; ++x)
-    out[x] = ((row[x - 2 * step] + row[x + 2 * step]) + 4.f * (row[x - step] + row[x + step]) + 6.f * row[x]) * (1.f / 16);
+    out[x] = ((row[x - 2 * step] + row[x + 2 * step]) + 4.f * (row[x - step] + row[x + step]) +
+              6.f * row[x]) *
+             (1.f / 16);
 }
 
 GV_SIMD(void, sum_of_bands,
@@ -110,19 +112,19 @@ GV_SIMD(void, decimate,
     down_odd[x] = (odd[0][x] + odd[3][x]) + 3.f * (odd[1][x] + odd[2][x]);
   }
   for (int x = 0; x < width; ++x)
-    out[x] = ((down_odd[x - 1] + down_even[x + 1]) + 3.f * (down_even[x] + down_odd[x])) * (1.f / 64);
+    out[x] =
+        ((down_odd[x - 1] + down_even[x + 1]) + 3.f * (down_even[x] + down_odd[x])) * (1.f / 64);
 }
 
 GV_SIMD(void, blur,
-        (const float* above, const float* row, const float* below, int width, float* __restrict
-         column, float* __restrict out),
+        (const float* above, const float* row, const float* below, int width,
+         float* __restrict column, float* __restrict out),
         (above, row, below, width, column, out)) {
   for (int x = -1; x <= width; ++x) column[x] = above[x] + row[x] + below[x];
   for (int x = 0; x < width; ++x) out[x] = (column[x - 1] + column[x] + column[x + 1]) * (1.f / 9);
 }
 
-GV_SIMD(void, subtract,
-        (const float* a, const float* b, int width, float* __restrict out),
+GV_SIMD(void, subtract, (const float* a, const float* b, int width, float* __restrict out),
         (a, b, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = a[x] - b[x];
 }
@@ -155,8 +157,8 @@ GV_SIMD(void, add_products,
 }
 
 GV_SIMD(void, raise,
-        (const float* near, const float* far, int width, float* __restrict row, float* __restrict
-         even, float* __restrict odd),
+        (const float* near, const float* far, int width, float* __restrict row,
+         float* __restrict even, float* __restrict odd),
         (near, far, width, row, even, odd)) {
   for (int x = -1; x <= width; ++x) row[x] = 0.75f * near[x] + 0.25f * far[x];
   for (int x = 0; x < width; ++x) {
@@ -179,27 +181,26 @@ GV_SIMD(void, soften,
   }
 }
 
-GV_SIMD(void, blend,
-        (float* __restrict a, const float* before, const float* keep, int width),
+GV_SIMD(void, blend, (float* __restrict a, const float* before, const float* keep, int width),
         (a, before, keep, width)) {
   for (int x = 0; x < width; ++x) a[x] += keep[x] * (before[x] - a[x]);
 }
 
 GV_SIMD(void, colour_row,
-        (const float* tint, const float* colour, const float* residual, int width, float* __restrict
-         out),
+        (const float* tint, const float* colour, const float* residual, int width,
+         float* __restrict out),
         (tint, colour, residual, width, out)) {
   for (int x = 0; x < width; ++x) out[x] = tint[x] * colour[x] + residual[x];
 }
 
-GV_SIMD(void, scale_row,
-        (float* __restrict a, const float* b, float factor, int width),
+GV_SIMD(void, scale_row, (float* __restrict a, const float* b, float factor, int width),
         (a, b, factor, width)) {
   for (int x = 0; x < width; ++x) a[x] *= factor * b[x];
 }
 
 void pool(const float* sum, int width, float factor, float* out) {
-  for (int x = 0; x < width; ++x) out[x] = (sum[4 * x] + sum[4 * x + 1] + sum[4 * x + 2] + sum[4 * x + 3]) * factor;
+  for (int x = 0; x < width; ++x)
+    out[x] = (sum[4 * x] + sum[4 * x + 1] + sum[4 * x + 2] + sum[4 * x + 3]) * factor;
 }
 
 }  // namespace gv

@@ -1,4 +1,5 @@
-// Loops over rows of samples that the renderer is made of, and what its parts share. Outputs overlap no input.
+// Loops over rows of samples that the renderer is made of, and what its parts share. Outputs
+// overlap no input.
 #pragma once
 
 #include <algorithm>
@@ -34,8 +35,12 @@ inline void zero_edges(float* row, int width) {
 struct Rows {
   int stride;
   std::vector<float> data;
-  Rows(int count, int width) : stride(whole_blocks(width) + 2 * Field::kMargin), data(static_cast<size_t>(count) * stride) {}
-  float* operator[](int i) { return data.data() + static_cast<size_t>(i) * stride + Field::kMargin; }
+  Rows(int count, int width)
+      : stride(whole_blocks(width) + 2 * Field::kMargin),
+        data(static_cast<size_t>(count) * stride) {}
+  float* operator[](int i) {
+    return data.data() + static_cast<size_t>(i) * stride + Field::kMargin;
+  }
 };
 
 void split_codes(const uint16_t* codes, int pairs, float* even, float* odd);
@@ -54,8 +59,10 @@ void low_rows(const float* const* r, int width, float* out);
 // The same along two phases of a row.
 void low_phases(const float* even, const float* odd, int width, float* low_even, float* low_odd);
 
-// Bands of a row from the row itself, the row low-passed across rows, and both low-passed along the row.
-void bands_of(const float* row, const float* down, const float* along, const float* both, int width, float* b0, float* b1, float* b2);
+// Bands of a row from the row itself, the row low-passed across rows, and both low-passed along the
+// row.
+void bands_of(const float* row, const float* down, const float* along, const float* both, int width,
+              float* b0, float* b1, float* b2);
 
 // [1 4 6 4 1] / 16 along a row, taps `step` apart.
 void low_along(const float* row, int step, int width, float* out);
@@ -66,11 +73,14 @@ void add_size(const float* row, int width, float* sum);
 
 void add_row(const float* row, int width, float* sum);
 
-// [1 3 3 1] / 8 over the phases of four rows (even, odd columns each), then along them, decimated by two.
-void decimate(const float* const* even, const float* const* odd, int width, float* down_even, float* down_odd, float* out);
+// [1 3 3 1] / 8 over the phases of four rows (even, odd columns each), then along them, decimated
+// by two.
+void decimate(const float* const* even, const float* const* odd, int width, float* down_even,
+              float* down_odd, float* out);
 
 // Mean of 3×3 samples.
-void blur(const float* above, const float* row, const float* below, int width, float* column, float* out);
+void blur(const float* above, const float* row, const float* below, int width, float* column,
+          float* out);
 
 void subtract(const float* a, const float* b, int width, float* out);
 
@@ -81,18 +91,21 @@ void weigh(const float* a, const float* b, float share, int width, float* out);
 // Four samples of linear interpolation from each one of a row whose edges are repeated.
 void widen(const float* row, int width, float* out);
 
-void add_products(const float* a, const float* b, const float* c, const float* d, int width, float* sum);
+void add_products(const float* a, const float* b, const float* c, const float* d, int width,
+                  float* sum);
 
-// Linear interpolation of the coarse detail between rows (near: the row itself), then along both phases of columns.
+// Linear interpolation of the coarse detail between rows (near: the row itself), then along both
+// phases of columns.
 void raise(const float* near, const float* far, int width, float* row, float* even, float* odd);
 
 // [1 2 1] / 4 over three rows (even and odd columns each) and along them, added to both phases.
-void soften(const float* const* even, const float* const* odd, int width, float* row_even, float* row_odd, float* out_even,
-            float* out_odd);
+void soften(const float* const* even, const float* const* odd, int width, float* row_even,
+            float* row_odd, float* out_even, float* out_odd);
 
 void blend(float* a, const float* before, const float* keep, int width);
 
-void colour_row(const float* tint, const float* colour, const float* residual, int width, float* out);
+void colour_row(const float* tint, const float* colour, const float* residual, int width,
+                float* out);
 
 void scale_row(float* a, const float* b, float factor, int width);
 

@@ -1,4 +1,5 @@
-// The encoder's code lengths of last indices and signs, whose contexts it all knows, are those of the entropy model.
+// The encoder's code lengths of last indices and signs, whose contexts it all knows, are those of
+// the entropy model.
 #include "check.hpp"
 
 #include "klt/costs.hpp"
@@ -74,7 +75,9 @@ void compare(uint32_t seed, bool key) {
       c.add(s::first(s::kSign2) + k * 2);
     }
     const uint32_t bucket = gv::ratio8(predicted[i], gv::quantiser_step(q, 0));
-    if (!key) c.add(s::first(s::kSignR) + ((k * s::kIndex16 + gv::index16(i)) * 8 + bucket) * 3 + gv::sign3(predicted[i]));
+    if (!key)
+      c.add(s::first(s::kSignR) + ((k * s::kIndex16 + gv::index16(i)) * 8 + bucket) * 3 +
+            gv::sign3(predicted[i]));
     const float odds = costs.odds(around, i, 0, 0).negative;
     expect_length(mix, c, gv::FineCosts::bits(odds, false), gv::FineCosts::bits(odds, true));
   }

@@ -1,4 +1,5 @@
-// Decoder robustness: cut, flipped and made-up frames are refused or decode to some frame; the next key frame heals.
+// Decoder robustness: cut, flipped and made-up frames are refused or decode to some frame; the next
+// key frame heals.
 #include "check.hpp"
 
 using namespace gvtest;
@@ -16,7 +17,10 @@ struct Stream {
 Stream make_stream(const gv::Model& model, int width, int height, int q) {
   Stream s{width, height, {}, {}};
   gv::KltEncoder encoder(model, width, height, 1, {});
-  for (int t = 0; t < 4; ++t) s.frames.push_back(encoder.encode(picture(width, height, t, 3), q, std::max(0, q - 7), t % 3 == 0, false).payload);
+  for (int t = 0; t < 4; ++t)
+    s.frames.push_back(
+        encoder.encode(picture(width, height, t, 3), q, std::max(0, q - 7), t % 3 == 0, false)
+            .payload);
   s.last = encoder.loop();
   return s;
 }
@@ -36,7 +40,8 @@ void with_frame(const gv::Model& model, const Stream& s, size_t which, const Byt
   gv::KltDecoder decoder(model, s.width, s.height, 1);
   for (size_t t = 0; t < s.frames.size(); ++t) {
     const bool good = decodes(decoder, t == which ? damaged : s.frames[t]);
-    if (t == which && !good && t + 1 < s.frames.size() && !(s.frames[t + 1][0] & 0x40)) EXPECT(!decodes(decoder, s.frames[t + 1]));
+    if (t == which && !good && t + 1 < s.frames.size() && !(s.frames[t + 1][0] & 0x40))
+      EXPECT(!decodes(decoder, s.frames[t + 1]));
   }
   if (which + 1 < s.frames.size()) EXPECT(equal(decoder.loop(), s.last));
 }
@@ -65,8 +70,12 @@ void made_up(const gv::Model& model, int width, int height, int count, int bytes
     gv::KltDecoder decoder(model, width, height, 1);
     for (int t = 0; t < 3; ++t) {
       Bytes frame(static_cast<size_t>(uniform(random, 0, bytes)));
-      for (uint8_t& b : frame) b = static_cast<uint8_t>(turn % 4 == 0 ? 255 : turn % 4 == 1 ? 0x55 : uniform(random, 0, 255));
-      if (!frame.empty()) frame[0] = static_cast<uint8_t>((frame[0] & 0x3f) | (t > 0 ? 0 : turn & 8 ? 0xc0 : 0x40));
+      for (uint8_t& b : frame)
+        b = static_cast<uint8_t>(turn % 4 == 0   ? 255
+                                 : turn % 4 == 1 ? 0x55
+                                                 : uniform(random, 0, 255));
+      if (!frame.empty())
+        frame[0] = static_cast<uint8_t>((frame[0] & 0x3f) | (t > 0 ? 0 : turn & 8 ? 0xc0 : 0x40));
       decodes(decoder, frame);
     }
   }

@@ -10,7 +10,8 @@ namespace {
 void transforms(Random& random) {
   gv::Basis basis;
   basis.count = 384;
-  for (int i = 0; i < 384 * 384; ++i) basis.rows.push_back(static_cast<int16_t>(uniform(random, -900, 900)));
+  for (int i = 0; i < 384 * 384; ++i)
+    basis.rows.push_back(static_cast<int16_t>(uniform(random, -900, 900)));
   for (int turn = 0; turn < 20; ++turn) {
     const int count = uniform(random, 0, 384);
     int16_t residual[384], out[384];
@@ -27,8 +28,10 @@ void transforms(Random& random) {
     gv::klt_inverse(basis, count, coefficients, out);
     for (int k = 0; k < 384; ++k) {
       int64_t sum = 1 << 13;
-      for (int i = 0; i < count; ++i) sum += static_cast<int64_t>(basis.row(i)[k]) * coefficients[i];
-      const int32_t wrapped = static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(sum)));
+      for (int i = 0; i < count; ++i)
+        sum += static_cast<int64_t>(basis.row(i)[k]) * coefficients[i];
+      const int32_t wrapped =
+          static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(sum)));
       EXPECT(out[k] == gv::clamp(wrapped >> 14, -2 * gv::kMaxSample, 2 * gv::kMaxSample));
     }
   }
@@ -39,8 +42,9 @@ int tap(bool chroma, int fraction, int t) {
                                       {-1, 4, -10, 58, 17, -5, 1, 0},
                                       {-1, 4, -11, 40, 40, -11, 4, -1},
                                       {0, 1, -5, 17, 58, -10, 4, -1}};
-  static constexpr int kChroma[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2}, {-4, 54, 16, -2}, {-6, 46, 28, -4},
-                                        {-4, 36, 36, -4}, {-4, 28, 46, -6}, {-2, 16, 54, -4}, {-2, 10, 58, -2}};
+  static constexpr int kChroma[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2}, {-4, 54, 16, -2},
+                                        {-6, 46, 28, -4}, {-4, 36, 36, -4}, {-4, 28, 46, -6},
+                                        {-2, 16, 54, -4}, {-2, 10, 58, -2}};
   return chroma ? kChroma[fraction][t] : kLuma[fraction][t];
 }
 
@@ -51,7 +55,9 @@ int sample(const gv::Plane& ref, bool chroma, int x, int y, int fx, int fy) {
   for (int j = 0; j < taps; ++j) {
     int line = 0;
     for (int i = 0; i < taps; ++i)
-      line += tap(chroma, fx, i) * ref.row(gv::clamp(y + j - before, 0, ref.height - 1))[gv::clamp(x + i - before, 0, ref.width - 1)];
+      line += tap(chroma, fx, i) *
+              ref.row(gv::clamp(y + j - before, 0,
+                                ref.height - 1))[gv::clamp(x + i - before, 0, ref.width - 1)];
     sum += tap(chroma, fy, j) * (line >> 2);
   }
   return gv::clamp((sum + 512) >> 10, 0, gv::kMaxSample);
@@ -80,27 +86,36 @@ void motion(Random& random) {
   gv::Picture p(48, 32);
   for (gv::Plane& plane : p.plane)
     for (int y = 0; y < plane.height; ++y)
-      for (int x = 0; x < plane.width; ++x) plane.row(y)[x] = static_cast<uint16_t>(uniform(random, 0, gv::kMaxSample));
+      for (int x = 0; x < plane.width; ++x)
+        plane.row(y)[x] = static_cast<uint16_t>(uniform(random, 0, gv::kMaxSample));
   p.extend();
   for (int turn = 0; turn < 400; ++turn) {
     const bool chroma = turn % 2;
     const gv::Plane& ref = p.plane[chroma];
-    const int size = chroma ? 8 : 16, bits = chroma ? 3 : 2, reach = chroma ? gv::kReach / 2 : gv::kReach;
+    const int size = chroma ? 8 : 16, bits = chroma ? 3 : 2,
+              reach = chroma ? gv::kReach / 2 : gv::kReach;
     const int far = turn % 3 ? 60 : gv::kMvLimit;
-    const gv::Mv mv{static_cast<int16_t>(uniform(random, -far, far)), static_cast<int16_t>(uniform(random, -far, far))};
-    const int x = size * uniform(random, 0, ref.width / size - 1), y = size * uniform(random, 0, ref.height / size - 1);
+    const gv::Mv mv{static_cast<int16_t>(uniform(random, -far, far)),
+                    static_cast<int16_t>(uniform(random, -far, far))};
+    const int x = size * uniform(random, 0, ref.width / size - 1),
+              y = size * uniform(random, 0, ref.height / size - 1);
     uint16_t out[256];
     (chroma ? gv::compensate_chroma : gv::compensate_luma)(ref, x, y, mv, out, size);
     const int left = gv::clamp(x + (mv.x >> bits), -reach, ref.width + reach - size);
-    const int top = gv::clamp(y + (mv.y >> bits), -reach, ref.height + reach - size), mask = (1 << bits) - 1;
+    const int top = gv::clamp(y + (mv.y >> bits), -reach, ref.height + reach - size),
+              mask = (1 << bits) - 1;
     for (int j = 0; j < size; ++j)
-      for (int i = 0; i < size; ++i) EXPECT(out[j * size + i] == sample(ref, chroma, left + i, top + j, mv.x & mask, mv.y & mask));
+      for (int i = 0; i < size; ++i)
+        EXPECT(out[j * size + i] ==
+               sample(ref, chroma, left + i, top + j, mv.x & mask, mv.y & mask));
     if (!chroma) {
       uint32_t sad = 0;
       for (int j = 0; j < 16; ++j)
-        for (int i = 0; i < 16; ++i) sad += static_cast<uint32_t>(std::abs(out[j * 16 + i] - ref.row(y + j)[x + i]));
+        for (int i = 0; i < 16; ++i)
+          sad += static_cast<uint32_t>(std::abs(out[j * 16 + i] - ref.row(y + j)[x + i]));
       EXPECT(gv::sad16(out, 16, ref.row(y) + x, ref.stride) == sad);
-      EXPECT(gv::satd16(out, 16, ref.row(y) + x, ref.stride) == satd(out, ref.row(y) + x, ref.stride));
+      EXPECT(gv::satd16(out, 16, ref.row(y) + x, ref.stride) ==
+             satd(out, ref.row(y) + x, ref.stride));
     }
   }
 }
@@ -114,7 +129,8 @@ void networks(Random& random) {
       gv::DenseLayer layer;
       layer.inputs = size[l];
       layer.outputs = size[l + 1];
-      for (int i = 0; i < size[l] * size[l + 1]; ++i) layer.weight.push_back(static_cast<int16_t>(uniform(random, -128, 127)));
+      for (int i = 0; i < size[l] * size[l + 1]; ++i)
+        layer.weight.push_back(static_cast<int16_t>(uniform(random, -128, 127)));
       for (int o = 0; o < size[l + 1]; ++o) {
         layer.bias.push_back(uniform(random, -20000, 20000));
         layer.multiplier.push_back(uniform(random, -3000, 30000));
@@ -134,13 +150,16 @@ void networks(Random& random) {
         std::vector<int64_t> y;
         for (int o = 0; o < layer.outputs; ++o) {
           int64_t sum = layer.bias[o];
-          for (int i = 0; i < layer.inputs; ++i) sum += x[i] * layer.weight[static_cast<size_t>(o) * layer.inputs + i];
+          for (int i = 0; i < layer.inputs; ++i)
+            sum += x[i] * layer.weight[static_cast<size_t>(o) * layer.inputs + i];
           const int64_t half = int64_t{1} << (layer.shift - 1);
-          y.push_back(gv::clamp<int64_t>((sum * layer.multiplier[o] + half) >> layer.shift, layer.low, layer.high));
+          y.push_back(gv::clamp<int64_t>((sum * layer.multiplier[o] + half) >> layer.shift,
+                                         layer.low, layer.high));
         }
         x = y;
       }
-      for (int o = 0; o < size.back(); ++o) EXPECT(out[static_cast<size_t>(r) * size.back() + o] == x[o]);
+      for (int o = 0; o < size.back(); ++o)
+        EXPECT(out[static_cast<size_t>(r) * size.back() + o] == x[o]);
     }
   }
 }

@@ -1,5 +1,5 @@
-// KLT structure layer: the decoder's loop frames are the encoder's, at odd sizes, every quality, on one thread or two; bytes and
-// frames are the same in every form of the loops.
+// KLT structure layer: the decoder's loop frames are the encoder's, at odd sizes, every quality, on
+// one thread or two; bytes and frames are the same in every form of the loops.
 #include "check.hpp"
 #include "klt/lookahead.hpp"
 
@@ -52,18 +52,21 @@ void forms(const gv::Model& model) {
   });
 }
 
-// Frames that were undone leave no trace, and code lengths of windows are those of what was written.
+// Frames that were undone leave no trace, and code lengths of windows are those of what was
+// written.
 void undone(const gv::Model& model, int width, int height) {
   gv::KltEncoder plain(model, width, height, 1, {}), undoing(model, width, height, 1, {});
   gv::KltDecoder decoder(model, width, height, 1);
   for (int t = 0; t < 4; ++t) {
-    const gv::Picture source = picture(width, height, t, 7), other = picture(width, height, t + 9, 3);
+    const gv::Picture source = picture(width, height, t, 7),
+                      other = picture(width, height, t + 9, 3);
     undoing.save();
     for (int n = 0; n < 2; ++n) {
       undoing.encode(other, 20 + 9 * n, 20, n == 1, true);
       undoing.restore();
     }
-    const gv::FrameReport a = plain.encode(source, 36, 29, t == 0, true), b = undoing.encode(source, 36, 29, t == 0, true);
+    const gv::FrameReport a = plain.encode(source, 36, 29, t == 0, true),
+                          b = undoing.encode(source, 36, 29, t == 0, true);
     EXPECT(a.payload == b.payload && equal(plain.loop(), undoing.loop()));
     EXPECT(decoder.window_bits().empty() == (t == 0));
     decoder.decode(a.payload.data(), a.payload.size());
@@ -80,7 +83,8 @@ void undone(const gv::Model& model, int width, int height) {
 
 int main() {
   const gv::Model model = cosine_model();
-  const int sizes[][2] = {{1, 1}, {2, 1}, {1, 40}, {15, 17}, {16, 16}, {33, 31}, {70, 50}, {257, 20}, {20, 259}, {96, 64}};
+  const int sizes[][2] = {{1, 1},   {2, 1},   {1, 40},   {15, 17},  {16, 16},
+                          {33, 31}, {70, 50}, {257, 20}, {20, 259}, {96, 64}};
   for (const auto& size : sizes) clip(model, size[0], size[1], 8, 36);
   for (int q : {0, 9, 22, 50, 63}) clip(model, 50, 38, 8, q);
   clip(model, 288, 272, 5, 33);

@@ -1,7 +1,7 @@
-// Look-ahead and multipliers of lambda at odd sizes: importance stays within its bounds on any number of threads, and a
-// frame that was coded with multipliers decodes as any other.
-#include "check.hpp"
+// Look-ahead and multipliers of lambda at odd sizes: importance stays within its bounds on any
+// number of threads, and a frame that was coded with multipliers decodes as any other.
 #include "klt/lookahead.hpp"
+#include "check.hpp"
 
 using namespace gvtest;
 
@@ -32,7 +32,8 @@ void clip(const gv::Model& model, int width, int height) {
       for (float v : one.importance(50, frames)) EXPECT(v == 1.f);
     std::vector<float> map;
     for (float v : found) map.push_back(1000.f / (v * v * v * v));
-    const gv::FrameReport report = encoder.encode(picture(width, height, t, 7), 36, 30, t == 0, true, map);
+    const gv::FrameReport report =
+        encoder.encode(picture(width, height, t, 7), 36, 30, t == 0, true, map);
     decoder.decode(report.payload.data(), report.payload.size());
     EXPECT(equal(encoder.loop(), decoder.loop()));
     one.pop();
@@ -45,7 +46,8 @@ void clip(const gv::Model& model, int width, int height) {
 
 int main() {
   const gv::Model model = cosine_model();
-  const int sizes[][2] = {{1, 1}, {2, 1}, {1, 40}, {15, 17}, {16, 16}, {33, 31}, {70, 50}, {257, 20}};
+  const int sizes[][2] = {{1, 1},   {2, 1},   {1, 40},  {15, 17},
+                          {16, 16}, {33, 31}, {70, 50}, {257, 20}};
   for (const auto& size : sizes) clip(model, size[0], size[1]);
   return verdict("lookahead");
 }

@@ -1,4 +1,5 @@
-// Adaptive mixing: encoder and decoder walk through the same states; extremes stay inside their limits.
+// Adaptive mixing: encoder and decoder walk through the same states; extremes stay inside their
+// limits.
 #include "check.hpp"
 
 using namespace gvtest;

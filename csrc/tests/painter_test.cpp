@@ -1,5 +1,6 @@
-// The renderer in the core at odd sizes, with vectors that lead anywhere and weights of any size: the same picture on any number of
-// threads, in every form of the loops; sums of rows in each against a plain twin. (What it paints is compared with the network in tests/test_cpu_painter.py.)
+// The renderer in the core at odd sizes, with vectors that lead anywhere and weights of any size:
+// the same picture on any number of threads, in every form of the loops; sums of rows in each
+// against a plain twin. (What it paints is compared with the network in tests/test_cpu_painter.py.)
 #include <limits>
 #include <memory>
 
@@ -68,16 +69,19 @@ void clip(int width, int height, float scale) {
   three.start(layers(scale));
   Random random(3);
   for (int t = 0; t < 4; ++t) {
-    const std::vector<uint16_t> in[3] = {samples(random, width, height), samples(random, cw, ch), samples(random, cw, ch)};
+    const std::vector<uint16_t> in[3] = {samples(random, width, height), samples(random, cw, ch),
+                                         samples(random, cw, ch)};
     const gv::PaintSource source{{in[0].data(), in[1].data(), in[2].data()}, width, height};
-    std::vector<int16_t> motion(static_cast<size_t>(gv::ceil_div(width, 16)) * gv::ceil_div(height, 16) * 2);
+    std::vector<int16_t> motion(static_cast<size_t>(gv::ceil_div(width, 16)) *
+                                gv::ceil_div(height, 16) * 2);
     const int reach = t == 3 ? 32767 : 12;
     for (int16_t& v : motion) v = static_cast<int16_t>(uniform(random, -reach, reach));
     std::vector<uint16_t> painted[2][3];
     for (int i = 0; i < 2; ++i) {
       gv::FramePainter& painter = i ? three : one;
       for (int c = 0; c < 3; ++c) painted[i][c].assign(in[c].size(), 0xffff);
-      uint16_t* const planes[3] = {painted[i][0].data(), painted[i][1].data(), painted[i][2].data()};
+      uint16_t* const planes[3] = {painted[i][0].data(), painted[i][1].data(),
+                                   painted[i][2].data()};
       painter.begin(source, t ? motion.data() : nullptr, 37 * t, 91 * t);
       painter.run_blocks(0, painter.blocks());
       painter.finish(planes);
@@ -91,7 +95,8 @@ void clip(int width, int height, float scale) {
 
 void sums(Random& random) {
   for (int round = 0; round < 30; ++round) {
-    const int inputs = uniform(random, 1, 30), outputs = uniform(random, 1, 20), width = uniform(random, 1, 110);
+    const int inputs = uniform(random, 1, 30), outputs = uniform(random, 1, 20),
+              width = uniform(random, 1, 110);
     gv::Field in(inputs, 1, width), a(outputs, 1, width), b(outputs, 1, width);
     for (float& v : in.data) v = real(random);
     std::vector<const float*> from;
@@ -107,7 +112,8 @@ void sums(Random& random) {
     for (int o = 0; o < outputs; ++o)
       for (int x = 0; x < width; ++x) EXPECT(std::abs(to_a[o][x] - to_b[o][x]) < 1e-5f * inputs);
     std::vector<float> weights;
-    for (int i = 0; i < inputs; ++i) weights.push_back(d.weight[static_cast<size_t>(i) * gv::Dense::kOutBlock]);
+    for (int i = 0; i < inputs; ++i)
+      weights.push_back(d.weight[static_cast<size_t>(i) * gv::Dense::kOutBlock]);
     gv::combine_one(weights.data(), d.bias[0], inputs, from.data(), width, to_b[0]);
     for (int x = 0; x < width; ++x) EXPECT(std::abs(to_a[0][x] - to_b[0][x]) < 1e-5f * inputs);
   }
@@ -120,7 +126,9 @@ void sigmoids() {
     gv::sigmoid(&s, 1);
     gv::silu(&t, 1);
     const double error = 1e-6 + 2e-7 * std::abs(x);
-    if (std::abs(x) < 80) EXPECT(std::abs(s - wanted) <= error * wanted && std::abs(t - x * wanted) <= error * std::abs(x * wanted));
+    if (std::abs(x) < 80)
+      EXPECT(std::abs(s - wanted) <= error * wanted &&
+             std::abs(t - x * wanted) <= error * std::abs(x * wanted));
     EXPECT(s >= 0 && s <= 1 && std::isfinite(t));
   }
   float odd[2] = {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()};

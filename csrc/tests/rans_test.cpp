@@ -12,7 +12,9 @@ struct Symbol {
 
 void round_trip(Random& random, int count, int alphabet) {
   std::vector<uint32_t> edge{0};
-  for (int i = 1; i < alphabet; ++i) edge.push_back(edge.back() + 1 + static_cast<uint32_t>(uniform(random, 0, 65535 / alphabet - 1)));
+  for (int i = 1; i < alphabet; ++i)
+    edge.push_back(edge.back() + 1 +
+                   static_cast<uint32_t>(uniform(random, 0, 65535 / alphabet - 1)));
   edge.push_back(gv::kProbOne);
   gv::RansEncoder encoder;
   std::vector<size_t> symbols;
@@ -40,7 +42,9 @@ void integers(Random& random) {
     gv::RansEncoder encoder;
     std::vector<std::pair<int, int32_t>> coded;
     for (int i = 0; i < 300; ++i) {
-      const int mean = uniform(random, -32768, 32767), reach = i % 3 == 0 ? 3 : i % 3 == 1 ? 700 : 1 << 30;
+      const int mean = uniform(random, -32768, 32767), reach = i % 3 == 0   ? 3
+                                                               : i % 3 == 1 ? 700
+                                                                            : 1 << 30;
       int32_t value = mean / 8 + uniform(random, -reach, reach - 1);
       if (i == 0) value = INT32_MAX;
       if (i == 1) value = INT32_MIN;
@@ -49,7 +53,8 @@ void integers(Random& random) {
     }
     const std::vector<uint8_t> bytes = encoder.finish();
     gv::RansDecoder decoder(bytes.data(), bytes.size());
-    for (const auto& [mean, value] : coded) EXPECT(gv::decode_integer(decoder, {scale, mean}) == value);
+    for (const auto& [mean, value] : coded)
+      EXPECT(gv::decode_integer(decoder, {scale, mean}) == value);
     EXPECT(decoder.finished());
   }
 }
@@ -57,9 +62,12 @@ void integers(Random& random) {
 void arbitrary_bytes(Random& random) {
   for (int turn = 0; turn < 300; ++turn) {
     std::vector<uint8_t> bytes(static_cast<size_t>(uniform(random, 0, 40)));
-    for (uint8_t& b : bytes) b = static_cast<uint8_t>(turn % 5 == 0 ? 255 : uniform(random, 0, 255));
+    for (uint8_t& b : bytes)
+      b = static_cast<uint8_t>(turn % 5 == 0 ? 255 : uniform(random, 0, 255));
     gv::RansDecoder decoder(bytes.data(), bytes.size());
-    for (int i = 0; i < 200; ++i) gv::decode_integer(decoder, {turn % gv::kScales, uniform(random, -32768, 32767), turn % gv::kInflations});
+    for (int i = 0; i < 200; ++i)
+      gv::decode_integer(
+          decoder, {turn % gv::kScales, uniform(random, -32768, 32767), turn % gv::kInflations});
   }
 }
 

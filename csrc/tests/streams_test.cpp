@@ -1,18 +1,20 @@
-// Streams: the CUDA code, run on the processor, against the C++ form: same bytes, same values, same verdict on damaged packets.
+// Streams: the CUDA code, run on the processor, against the C++ form: same bytes, same values, same
+// verdict on damaged packets.
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
 #include "check.hpp"
-#include "entropy/streams.hpp"
 #include "cuda/backend.hpp"
 #include "cuda/emulated.hpp"
+#include "entropy/streams.hpp"
 
 using namespace gvtest;
 
 namespace {
 
-// A block whose threads are threads: each has variables of its own and they meet nowhere but where the kernel says.
+// A block whose threads are threads: each has variables of its own and they meet nowhere but where
+// the kernel says.
 class Barrier {
  public:
   explicit Barrier(int count) : count_(count) {}
@@ -62,7 +64,8 @@ struct ThreadMachine {
       Barrier barrier(kThreads);
       std::vector<std::thread> threads;
       for (int t = 0; t < kThreads; ++t)
-        threads.emplace_back([&, t] { kernel(ThreadGroup{t, kThreads, &barrier}, block, shared.data()); });
+        threads.emplace_back(
+            [&, t] { kernel(ThreadGroup{t, kThreads, &barrier}, block, shared.data()); });
       for (std::thread& t : threads) t.join();
     }
   }
@@ -75,7 +78,8 @@ gv::IntegerNetwork random_network(Random& random, std::vector<int> sizes) {
     layer.inputs = sizes[l];
     layer.outputs = sizes[l + 1];
     const bool final = l + 2 == sizes.size();
-    for (int i = 0; i < layer.inputs * layer.outputs; ++i) layer.weight.push_back(static_cast<int16_t>(uniform(random, -128, 127)));
+    for (int i = 0; i < layer.inputs * layer.outputs; ++i)
+      layer.weight.push_back(static_cast<int16_t>(uniform(random, -128, 127)));
     for (int o = 0; o < layer.outputs; ++o) {
       layer.bias.push_back(uniform(random, -3000, 3000));
       layer.multiplier.push_back(final ? uniform(random, -300, 300) : uniform(random, 100, 800));
@@ -100,9 +104,12 @@ struct Case {
     for (size_t i = 0; i < cells; ++i) {
       const int reach = i % 3 == 0 ? 3 : i % 3 == 1 ? 700 : 1 << 30;
       mean.push_back(static_cast<int16_t>(uniform(random, -32768, 32767)));
-      values.push_back(i % 50 == 7 ? INT32_MIN : i % 50 == 9 ? INT32_MAX : mean.back() / 8 + uniform(random, -reach, reach));
+      values.push_back(i % 50 == 7   ? INT32_MIN
+                       : i % 50 == 9 ? INT32_MAX
+                                     : mean.back() / 8 + uniform(random, -reach, reach));
       scale.push_back(static_cast<uint8_t>(uniform(random, 0, gv::kScales - 1)));
-      for (int k = 0; k < side_count; ++k) side.push_back(static_cast<uint8_t>(uniform(random, 0, 255)));
+      for (int k = 0; k < side_count; ++k)
+        side.push_back(static_cast<uint8_t>(uniform(random, 0, 255)));
     }
     batch = {streams, steps, counts.data()};
   }
@@ -125,8 +132,11 @@ void with_damage(Random& random, gv::Packets packets, const Fn& fn) {
 struct Outcome {
   std::vector<int32_t> values;
   std::vector<uint8_t> whole;
-  explicit Outcome(const gv::Batch& batch) : values(batch.at(batch.streams, 0), 1), whole(static_cast<size_t>(batch.streams), 2) {}
-  bool operator==(const Outcome& other) const { return values == other.values && whole == other.whole; }
+  explicit Outcome(const gv::Batch& batch)
+      : values(batch.at(batch.streams, 0), 1), whole(static_cast<size_t>(batch.streams), 2) {}
+  bool operator==(const Outcome& other) const {
+    return values == other.values && whole == other.whole;
+  }
 };
 
 void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int steps) {
@@ -135,11 +145,14 @@ void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int st
   Outcome sent(c.batch);
   for (int s = 0; s < streams; ++s) {
     sent.whole[s] = 1;
-    for (int i = 0; i < steps; ++i) sent.values[c.batch.at(s, i)] = i < c.counts[s] ? c.values[c.batch.at(s, i)] : 0;
+    for (int i = 0; i < steps; ++i)
+      sent.values[c.batch.at(s, i)] = i < c.counts[s] ? c.values[c.batch.at(s, i)] : 0;
   }
 
-  const gv::Packets packets = kernels.encode(c.batch, c.values.data(), c.scale.data(), c.mean.data());
-  const gv::Packets expected = plain.encode(c.batch, c.values.data(), c.scale.data(), c.mean.data());
+  const gv::Packets packets =
+      kernels.encode(c.batch, c.values.data(), c.scale.data(), c.mean.data());
+  const gv::Packets expected =
+      plain.encode(c.batch, c.values.data(), c.scale.data(), c.mean.data());
   EXPECT(packets.bytes == expected.bytes && packets.start == expected.start);
   with_damage(random, packets, [&](const gv::Packets& given, bool good) {
     Outcome a(c.batch), b(c.batch);
@@ -149,14 +162,20 @@ void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int st
     EXPECT(!good || b == sent);
   });
 
-  const gv::IntegerNetwork network = random_network(random, {c.side_count + uniform(random, 1, 6), uniform(random, 1, 50), uniform(random, gv::kFewestOutputs, gv::kMostOutputs)});
-  const gv::Packets predicted = kernels.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
-  const gv::Packets also = plain.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
+  const gv::IntegerNetwork network =
+      random_network(random, {c.side_count + uniform(random, 1, 6), uniform(random, 1, 50),
+                              uniform(random, gv::kFewestOutputs, gv::kMostOutputs)});
+  const gv::Packets predicted =
+      kernels.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
+  const gv::Packets also =
+      plain.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
   EXPECT(predicted.bytes == also.bytes && predicted.start == also.start);
   with_damage(random, predicted, [&](const gv::Packets& given, bool good) {
     Outcome a(c.batch), b(c.batch);
-    plain.decode_predicted(c.batch, network, given, c.side.data(), c.side_count, a.values.data(), a.whole.data());
-    kernels.decode_predicted(c.batch, network, given, c.side.data(), c.side_count, b.values.data(), b.whole.data());
+    plain.decode_predicted(c.batch, network, given, c.side.data(), c.side_count, a.values.data(),
+                           a.whole.data());
+    kernels.decode_predicted(c.batch, network, given, c.side.data(), c.side_count, b.values.data(),
+                             b.whole.data());
     EXPECT(a == b);
     EXPECT(!good || b == sent);
   });
@@ -182,8 +201,11 @@ void networks(Random& random) {
 int main() {
   Random random(1);
   networks(random);
-  for (int turn = 0; turn < 60; ++turn) round_trips(random, gv::cuda::emulated_backend(), uniform(random, 0, 130), uniform(random, 0, 25));
+  for (int turn = 0; turn < 60; ++turn)
+    round_trips(random, gv::cuda::emulated_backend(), uniform(random, 0, 130),
+                uniform(random, 0, 25));
   gv::cuda::DeviceBackend<ThreadMachine> threads;
-  for (int turn = 0; turn < 8; ++turn) round_trips(random, threads, uniform(random, 1, 8), uniform(random, 1, 12));
+  for (int turn = 0; turn < 8; ++turn)
+    round_trips(random, threads, uniform(random, 1, 8), uniform(random, 1, 12));
   return verdict("streams");
 }
