@@ -120,7 +120,7 @@ class Decoder(Shared):
         #: another order.
         self._sizes: dict[int, int] = {}
         fmt = header.format
-        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
+        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
         self._tuned: bytes | None = None
         #: GOPs that no frame was shown of yet: number of the first one, weights.
         self._gops: deque[tuple[int, bytes | None]] = deque()

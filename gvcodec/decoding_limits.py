@@ -4,7 +4,8 @@ line and the library.
 Sizes are known from the header before anything is allocated. What memory decoding takes is
 estimated from the size of the picture and has to fit `DEFAULT_MEMORY`; the command line lets the
 operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
-up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it.
+up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. How long decoding
+takes is bounded by how long the stream says that it plays (`check_pace`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 from gvcodec.bases import base_of
@@ -34,6 +36,9 @@ _PROGRAM = (64 << 20, 320 << 20)
 _SHARE = 4
 #: What an object in Python takes besides its bytes.
 OBJECT_BYTES = 256
+#: Frames a second of playing time: above the 960 of phones and as many as a source's frame rate
+#: may be.
+DEFAULT_FPS = 1000
 #: Bytes a pixel of the encoders of video files, and bytes a processor of stacks and arenas, on top
 #: of the default limit.
 _WRITING = 512
@@ -46,11 +51,12 @@ class Limits:
     `DEFAULT_MEMORY` decides.
 
     `max_pixels` alone takes the place of the default: pictures up to there are decoded whatever
-    memory they take.
+    memory they take. `max_fps`: frames for each second that the timestamps span.
     """
 
     max_pixels: int | None = None
     max_memory: int | None = None
+    max_fps: int = DEFAULT_FPS
 
     @property
     def side_memory(self) -> int:
@@ -61,7 +67,7 @@ class Limits:
 #: What is in force unless it is raised.
 DEFAULT = Limits()
 #: For streams of one's own.
-UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62)
+UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
 
 
 class Header(Protocol):
@@ -96,6 +102,16 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
         raise LimitError(
             f"{size} take about {needed >> 20} MiB, more than {most >> 20} (--max-memory "
             f"{(needed >> 20) + 1}M allows it)"
+        )
+
+
+def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
+    """Raises `LimitError` for more frames than `max_fps` for each second and for one more, which
+    the frame rate of short streams may be wrong by."""
+    if frames > limits.max_fps * (seconds + 1):
+        raise LimitError(
+            f"timing: {frames} frames within {float(seconds):.3g} s, more than {limits.max_fps} a "
+            f"second (--max-fps)"
         )
 
 

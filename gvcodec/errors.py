@@ -19,7 +19,8 @@ class MediaError(GvcodecError):
 
 
 class LimitError(GvcodecError):
-    """A stream asks for larger pictures or more memory than the caller allows."""
+    """A stream asks for larger pictures, more memory or more frames a second than the caller
+    allows."""
 
     exit_code = 1
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from gvcodec import factory
 from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
 from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import Limits
+from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.encoder import Encoder
 from gvcodec.types import Planes
 
@@ -87,7 +87,7 @@ class _Painted:
     """Decodes and paints what was written, for the `painted` packet at its end."""
 
     def __init__(self, header: SequenceHeader) -> None:
-        self._decoder = Decoder(header, limits=Limits(max_pixels=1 << 26))
+        self._decoder = Decoder(header, limits=UNLIMITED)
 
     def send(self, packet: Packet) -> None:
         if packet.is_frame or packet.kind in (Kind.TUNE, Kind.TIMING):

@@ -368,7 +368,7 @@ class Video(Shared):
         at = self._gop_of(min(number, len(self) - 1))
         if at not in self._times:
             gop, fmt = self._gops[at], self.header.format
-            timing = PtsDecoder(self.header.start_pts, fmt.frame_rate, fmt.time_base)
+            timing = PtsDecoder(self.header.start_pts, fmt.frame_rate, fmt.time_base, self._limits)
             timing.restart(gop.first_frame)
             with self._reader() as reader:
                 for packet in reader.packets_of(gop):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
+from gvcodec.decoding_limits import DEFAULT, Limits, check_pace
 from gvcodec.errors import DamagedStreamError
 
 _MAX_FRAME = 1 << 40
@@ -85,9 +86,12 @@ class PtsEncoder:
 
 
 class PtsDecoder:
-    """Takes payloads of `timing` packets, gives the timestamp of every frame in display order."""
+    """Takes payloads of `timing` packets, gives the timestamp of every frame in display order.
+    `limits`: how many frames a second may have."""
 
-    def __init__(self, start_pts: int, frame_rate: Fraction, time_base: Fraction) -> None:
+    def __init__(
+        self, start_pts: int, frame_rate: Fraction, time_base: Fraction, limits: Limits = DEFAULT
+    ) -> None:
         self._clock = _Clock(start_pts, frame_rate, time_base)
         self._start = start_pts
         self._next = 0
@@ -95,6 +99,9 @@ class PtsDecoder:
         self._late: dict[int, int] = {}
         self._exact: dict[int, int] = {}
         self._lost = False
+        self._tick, self._limits = time_base, limits
+        #: Earliest and latest timestamp so far.
+        self._span = start_pts, start_pts
 
     def lose(self) -> None:
         """A `timing` packet may be lost: what follows counts from an unknown frame until the next
@@ -143,7 +150,8 @@ class PtsDecoder:
             self._named = frame + 1
 
     def receive(self) -> int:
-        """Timestamp of the next frame. Raises `DamagedStreamError` when it is out of all bounds."""
+        """Timestamp of the next frame. Raises `DamagedStreamError` when it is out of all bounds,
+        `LimitError` when too many frames came in the time so far."""
         frame = self._next
         late = self._late.pop(frame, 0)
         pts = self._exact.pop(frame, self._clock.predict(frame) + late)
@@ -151,5 +159,8 @@ class PtsDecoder:
             raise DamagedStreamError("timing: a timestamp is out of range")
         if late:
             self._clock.anchor(frame, pts)
+        first, last = self._span = min(self._span[0], pts), max(self._span[1], pts)
+        if frame >= self._limits.max_fps:
+            check_pace(frame + 1, (last - first) * self._tick, self._limits)
         self._next += 1
         return pts

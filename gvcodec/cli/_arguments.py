@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.decoding_limits import DEFAULT_MEMORY, Limits, held
+from gvcodec.decoding_limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
 
@@ -56,7 +56,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels",
-        type=_pixels,
+        type=_count,
         metavar="N",
         help="refuse larger pictures (what the memory has room for)",
     )
@@ -65,6 +65,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         type=bytes_,
         metavar="BYTES",
         help=f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)",
+    )
+    parser.add_argument(
+        "--max-fps",
+        type=_count,
+        default=DEFAULT_FPS,
+        metavar="N",
+        help=f"refuse more frames for each second of the video ({DEFAULT_FPS})",
     )
 
 
@@ -86,7 +93,7 @@ def use_threads(threads: int) -> None:
 
 def limits_of(options: argparse.Namespace) -> Limits:
     """What the options of `add_limits` say."""
-    return Limits(options.max_pixels, options.max_memory)
+    return Limits(options.max_pixels, options.max_memory, options.max_fps)
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +202,7 @@ def _threads(text: str) -> int:
     return int(text)
 
 
-def _pixels(text: str) -> int:
+def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_BYTES:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 1 or more")
     return int(text)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gvcodec.bitstream import PtsDecoder, Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of, located
 from gvcodec.cli._standard_streams import out
-from gvcodec.decoding_limits import held
+from gvcodec.decoding_limits import UNLIMITED, held
 from gvcodec.file_io import open_input, shown_name
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.messages import counted, say
@@ -75,6 +75,6 @@ def _film(
         overwrite=options.overwrite,
         threads=options.threads,
     ) as writer:
-        timing = PtsDecoder(start_pts, fmt.frame_rate, fmt.time_base)
+        timing = PtsDecoder(start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
         for frame in frames:
             writer.write(heatmap(frame), timing.receive())

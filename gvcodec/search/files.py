@@ -33,6 +33,7 @@ from gvcodec.bitstream.packets import (
     parse_head,
     read_packet,
 )
+from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.file_io import open_input
 from gvcodec.search.ranking import distinct
@@ -109,7 +110,8 @@ class SummarisedFile:
         others."""
         header = self.reader.header
         gop = self.gop_of(frame)
-        timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
+        fmt = header.format
+        timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
         timing.restart(gop.first_frame)
         at = gop.offset
         try:

@@ -19,7 +19,8 @@ def write_gop(
     header, entries = reader.header, reader.gops()
     tune = reader.tune_before(entries, entries.index(entry))
     gop = Gop(entry.first_frame, tune.payload if tune else None)
-    timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
+    fmt = header.format
+    timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
     timing.restart(entry.first_frame)
     for packet in reader.packets_of(entry):
         if packet.kind is Kind.TUNE:

@@ -47,7 +47,8 @@ def extract(
     if kind is None:
         raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
     check(header, False, limits)
-    timing = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
+    fmt = header.format
+    timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
     payloads: list[bytes] = []
     keys: list[bool] = []
     metadata = Metadata()

@@ -8,13 +8,13 @@ made by decoding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
 from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, Limits
+from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
@@ -64,7 +64,7 @@ class GopSource:
         self._most = limits.side_memory
         self._held = 0
         fmt = header.format
-        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base)
+        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
         self._tune: bytes | None = None
         self._tracks: list[bytes] = []
         self._summary: bytes | None = None
@@ -169,6 +169,8 @@ class Splicer:
         self.writer = Writer(stream, header)
         self._tick = fmt.time_base
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
+        # It is not told when frames are shown.
+        limits = replace(limits, max_fps=UNLIMITED.max_fps)
         self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
         self._tune: bytes | None = None
         self.tracks: TrackWriter | None = None

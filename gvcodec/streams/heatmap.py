@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Kind, PtsDecoder, Reader
 from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import UsageError
 from gvcodec.structure.klt.codec import KltDecoder
@@ -72,11 +72,16 @@ def windows_of(reader: Reader, threads: int = 0, limits: Limits = DEFAULT) -> It
 
     header = reader.header
     check(header, False, limits)
+    fmt = header.format
+    timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
     decoder = structure_decoder(header, threads)
     if not isinstance(decoder, KltDecoder):
         raise UsageError(f"only klt streams have windows, this one is {header.base}")
     for packet in reader.packets():
-        if packet.is_frame:
+        if packet.kind is Kind.TIMING:
+            timing.send(packet.payload)
+        elif packet.is_frame:
+            timing.receive()
             (planes,) = decoder.send(packet.payload, packet.kind is Kind.KEY)
             yield WindowFrame(
                 planes, decoder.window_bits().astype(np.float64), decoder.window_tokens()

@@ -1,0 +1,148 @@
+"""How many frames a stream may have for each second that it says it plays."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import moving_texture
+
+import gvcodec
+from gvcodec import cli
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.bitstream.timing import PtsDecoder
+from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.decoding_limits import DEFAULT, DEFAULT_FPS, Limits
+from gvcodec.errors import LimitError
+from gvcodec.streams.gops import GopSource
+
+COUNT = DEFAULT_FPS + 60
+TICK = Fraction(1, 1 << 30)
+COMMANDS = ("decode", "verify", "cut", "cat", "repair", "index", "inspect")
+
+
+def again_and_again(base: str, rate: Fraction, tick: Fraction, every_tick: bool = False) -> bytes:
+    """`COUNT` times the same keyframe of 16×16. `every_tick`: shown one after another at once, as
+    `timing` packets say."""
+    data = gvcodec.encode(moving_texture(16, 16, 1), base=base, tune=0, q=40)
+    reader = Reader(io.BytesIO(data))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    fmt = replace(reader.header.format, frame_rate=rate, time_base=tick)
+    output = io.BytesIO()
+    writer = Writer(output, replace(reader.header, format=fmt, appearance_id=None))
+    for number in range(COUNT):
+        if every_tick:
+            exact = encode_var(number) + encode_svar(number)
+            writer.write(Packet(Kind.TIMING, encode_var(0) + encode_svar(0) + exact))
+        writer.write(key)
+    ((y, u, v),) = gvcodec.decode_planes(data, fidelity=True)
+    writer.finish(loop_hash([(y, u, v)] * COUNT))
+    return output.getvalue()
+
+
+def loop_hash(frames: list[tuple[np.ndarray, ...]]) -> bytes:
+    import hashlib
+
+    from gvcodec.structure import hashed
+
+    found = hashlib.sha256()
+    for frame in frames:
+        for part in hashed(frame):
+            found.update(part)
+    return found.digest()[:8]
+
+
+@pytest.fixture(scope="module")
+def absurd() -> bytes:
+    """A rate of 2^30 frames a second."""
+    return again_and_again("klt", 1 / TICK, TICK)
+
+
+@pytest.fixture(scope="module")
+def crowded() -> bytes:
+    """25 frames a second by the header, one a tick by its timestamps."""
+    return again_and_again("klt", Fraction(25), TICK, every_tick=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", ["absurd", "crowded"])
+def test_too_many_frames_for_the_time_are_refused(
+    command: str,
+    kind: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "a.bin").write_bytes(request.getfixturevalue(kind))
+    out = str(tmp_path / ("o.y4m" if command == "decode" else "o.bin"))
+    output = {"verify": [], "inspect": [], "cat": ["-o", out]}.get(command, [out])
+    arguments = [command, str(tmp_path / "a.bin"), *output]
+    assert cli.main(arguments) == 1
+    assert "1001 frames within" in (said := capsys.readouterr().err)
+    assert "(--max-fps)" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert cli.main([*arguments, "--max-fps", str(1 << 30)]) == 0
+
+
+def test_extract_refuses_too_many_frames_for_the_time(tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.bin").write_bytes(again_and_again("av1", 1 / TICK, TICK))
+    assert cli.main(["extract", str(tmp_path / "a.bin"), str(tmp_path / "o.mkv")]) == 1
+    assert "1001 frames within" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def last_frame(data: bytes, **options: object) -> bool:
+    """As `play` and data loaders read: a GOP far into the video, by itself."""
+    with gvcodec.open(data, fidelity=True, **options) as video:  # type: ignore[arg-type]
+        return video[COUNT - 1][0].size > 0
+
+
+def salvaged(data: bytes, limits: Limits = DEFAULT) -> list[object]:
+    salvage = Salvage(io.BytesIO(data))
+    decoder = gvcodec.Decoder(salvage.header, fidelity=True, limits=limits)
+    return list(decoder.frames_despite(salvage))
+
+
+READERS: list[Callable[..., object]] = [
+    lambda data, **options: list(gvcodec.decode(data, fidelity=True, **options)),
+    last_frame,
+    salvaged,
+    lambda data, limits=DEFAULT: list(
+        GopSource(Reader(io.BytesIO(data)).header, Reader(io.BytesIO(data)).packets(), limits)
+    ),
+]
+
+
+@pytest.mark.parametrize("read", READERS, ids=["decode", "open", "salvage", "gops"])
+@pytest.mark.parametrize("kind", ["absurd", "crowded"])
+def test_the_library_has_the_limit_too(
+    read: Callable[..., object], kind: str, request: pytest.FixtureRequest
+) -> None:
+    data = request.getfixturevalue(kind)
+    with pytest.raises(LimitError, match="--max-fps"):
+        read(data)
+    assert read(data, limits=Limits(max_fps=1 << 30))
+
+
+@pytest.mark.parametrize("rate", [240, 960, Fraction(960000, 1001), 1000])
+def test_high_speed_video_is_decoded(rate: int | Fraction) -> None:
+    data = again_and_again("klt", Fraction(rate), Fraction(1, 90000))
+    assert len(list(gvcodec.decode(data, fidelity=True))) == COUNT
+    assert last_frame(data)
+    timing = PtsDecoder(0, Fraction(rate), Fraction(1, 90000))
+    for _ in range(100_000):
+        timing.receive()
+
+
+def test_a_short_video_may_have_any_rate() -> None:
+    timing = PtsDecoder(0, Fraction(90000), Fraction(1, 90000))
+    for _ in range(DEFAULT_FPS):
+        timing.receive()
+    with pytest.raises(LimitError):
+        for _ in range(20):
+            timing.receive()
