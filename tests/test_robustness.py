@@ -4,6 +4,7 @@ memory, whatever byte is hit."""
 from __future__ import annotations
 
 import io
+import re
 import resource
 import subprocess
 import sys
@@ -247,6 +248,7 @@ PARTS = (
     "summary",
     "standard",
     "tokens",
+    "painting",
     "varint",
 )
 
@@ -287,6 +289,35 @@ def test_fuzz_corpora_are_small_and_all_known() -> None:
         *TARGETS
     }
     assert sum(path.stat().st_size for path in FUZZ.rglob("*") if path.is_file()) < 2 << 20
+
+
+def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
+    """Every target that the programs and their corpora make up, each by its own program."""
+    yaml = pytest.importorskip("yaml")
+    from eval.robustness.fuzz import TARGETS
+
+    root = FUZZ.parents[1]
+    workflow = yaml.safe_load((root / ".github" / "workflows" / "fuzz.yml").read_text())
+    runs = [step.get("run", "") for step in workflow["jobs"]["fuzz"]["steps"]]
+    (loop,) = (run for run in runs if "for name" in run)
+    named = re.search(r"for name in ([\w ]+); do", loop)
+    core = re.search(r"([\w|]+)\) program=build/fuzz/", loop)
+    assert named and core
+    assert sorted(named[1].split()) == sorted(TARGETS)
+    sources = (root / "csrc" / "fuzz").glob("*_fuzz.cpp")
+    assert set(core[1].split("|")) == {path.stem.removesuffix("_fuzz") for path in sources}
+
+
+def test_every_part_that_is_fuzzed_is_a_target(programs: None) -> None:
+    import parts_fuzz
+
+    from eval.robustness.fuzz import TARGETS
+
+    assert (
+        {*parts_fuzz.PARTS}
+        == {*PARTS}
+        == {*TARGETS} - {"klt", "encoder", "streams", "painter", "stream"}
+    )
 
 
 @pytest.mark.parametrize("path", sorted((FUZZ / "klt").iterdir()), ids=lambda path: path.name)

@@ -31,6 +31,7 @@ _PARTS = (
     "summary",
     "standard",
     "tokens",
+    "painting",
     "varint",
 )
 _PROGRAMS = _ROOT / "tests" / "fuzz"

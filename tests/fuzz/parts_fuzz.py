@@ -39,14 +39,17 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec.appearance import payload as weights
+    from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint
     from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
     from gvcodec.bases import loaded, standard_of
-    from gvcodec.bitstream import PtsDecoder, SequenceHeader
+    from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.varint import Cursor, encode_var
+    from gvcodec.decoder import DecodedFrame, Decoder
     from gvcodec.decoding_limits import Limits
     from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
+    from gvcodec.factory import structure_id
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
     from gvcodec.search.summary import Summary
@@ -58,6 +61,7 @@ with instrumented(__name__):
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "hevc", "vvc")
 WINDOWS, TOKENS, CHANNELS = 5, 3, 4
+_PAINTED = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING)
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -161,6 +165,35 @@ def tokens(data: bytes) -> None:
         assert np.array_equal(counts, same_counts)
 
 
+def painting(data: bytes) -> None:
+    """u8 base and painter, then { u8 kind, u16 size, payload }: packets of a stream whose frames
+    are painted, the same ones on one thread and on two. Where packets are damaged, decoders of
+    standard bitstreams give out fewer frames on more threads."""
+    if not data:
+        return
+    packets, at = [], 1
+    while at + 3 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 3], "little")
+        packets.append(Packet(_PAINTED[data[at] % 4], data[at + 3 : at + 3 + size]))
+        at += 3 + size
+    base = ("klt", *STANDARDS)[data[0] % 4]
+    name = checkpoint_id(find_checkpoint(None, base, ("integer", "float")[data[0] // 4 % 2]))
+    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, structure_id(base), name)
+    one, two = painted(made, packets, 1), painted(made, packets, 2)
+    for frame, twin in zip(one, two, strict=False):
+        for plane, same, loop in zip(frame.planes, twin.planes, frame.loop, strict=True):
+            assert plane.shape == loop.shape and plane.max() < 1024
+            assert np.array_equal(plane, same)
+
+
+def painted(made: SequenceHeader, packets: list[Packet], threads: int) -> list[DecodedFrame]:
+    """The frames up to the first packet that cannot be decoded."""
+    frames: list[DecodedFrame] = []
+    with contextlib.suppress(GvcodecError):
+        frames.extend(Decoder(made, threads=threads).frames_of(packets))
+    return frames
+
+
 def varint(data: bytes) -> None:
     """Numbers of all kinds, one after another."""
     cursor = Cursor(data, "fuzz")
@@ -190,7 +223,18 @@ def network() -> list[Layer]:
 
 PARTS: dict[str, Callable[[bytes], None]] = {
     part.__name__: part
-    for part in (header, timing, metadata, tracks, tuned, summary, standard, tokens, varint)
+    for part in (
+        header,
+        timing,
+        metadata,
+        tracks,
+        tuned,
+        summary,
+        standard,
+        tokens,
+        painting,
+        varint,
+    )
 }
 
 
