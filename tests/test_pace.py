@@ -1,7 +1,8 @@
-"""How many frames a stream may have for each second that it says it plays."""
+"""How many frames a packet may have, and a stream for each second that it says it plays."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,8 +19,10 @@ from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.decoding_limits import DEFAULT, DEFAULT_FPS, Limits
-from gvcodec.errors import LimitError
+from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.streams.gops import GopSource
+from gvcodec.structure.standard.claims import check
+from gvcodec.structure.standard.payloads import nals_of, restore_av1
 
 COUNT = DEFAULT_FPS + 60
 TICK = Fraction(1, 1 << 30)
@@ -146,3 +149,54 @@ def test_a_short_video_may_have_any_rate() -> None:
     with pytest.raises(LimitError):
         for _ in range(20):
             timing.receive()
+
+
+@pytest.mark.parametrize("base", ["hevc", "vvc"])
+def test_a_packet_of_several_pictures_is_refused_before_decoding(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 1), base=base, tune=0, q=40)
+    reader = Reader(io.BytesIO(data))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    nals = [nal[base == "vvc" :] for nal in nals_of(base, key.payload)]
+    most = 127 // len(nals)
+    bomb = bytes([0x80 | most * len(nals)])
+    bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
+    check(base, key.payload, 64, 48)
+    monkeypatch.setattr(
+        "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
+    )
+    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
+        decoder.send_packet(Packet(Kind.KEY, bomb))
+
+
+def test_a_klt_packet_is_one_picture_whatever_follows_it() -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 1), base="klt", tune=0, q=40)
+    reader = Reader(io.BytesIO(data))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    with contextlib.suppress(DamagedStreamError):
+        decoder.send_packet(Packet(Kind.KEY, key.payload * 1000))
+    assert decoder.frames <= 1
+
+
+def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    from types import SimpleNamespace
+
+    from gvcodec.structure.tokens.codec import TokenDecoder
+
+    reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", tune=0, q=40)))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    monkeypatch.setattr(
+        "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
+    )
+    decoder = TokenDecoder.__new__(TokenDecoder)
+    decoder._fmt, decoder._threads = reader.header.format, 1
+    decoder._side = SimpleNamespace()  # type: ignore[assignment]
+    bomb = restore_av1(key.payload)[2:] + b"\x1a\x01\x80" * 1000
+    with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
+        decoder.send(b"\x28" + bomb, True)

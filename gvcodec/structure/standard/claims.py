@@ -1,7 +1,8 @@
 """What the payload of a standard bitstream claims to hold, looked at before a decoder sees it.
 
 A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can
-ask for much more: pictures of 2^28 samples, or, in AV1, a thousand frames that are shown again.
+ask for much more: pictures of 2^28 samples, a hundred pictures, or, in AV1, a thousand frames that
+are shown again.
 `check` refuses these. What it lets through decoders still check for themselves; the pictures they
 give are checked again in `gvcodec.structure.standard.codec`.
 """
@@ -14,6 +15,7 @@ from gvcodec.structure.standard.payloads import nals_of, obus_of
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 _HEVC_SPS, _VVC_SPS = 33, 15
+_HEVC_SLICES, _VVC_SLICES, _VVC_PICTURE_HEADER = 32, 12, 19
 #: Bitstreams pad pictures to whole coding blocks.
 _BLOCK = 128
 #: Parameter sets begin with what is looked at here.
@@ -26,13 +28,14 @@ def padded(width: int, height: int) -> tuple[int, int]:
 
 
 def check(codec: str, payload: bytes, width: int, height: int) -> None:
-    """Raises `DamagedStreamError` for pictures larger than `padded(width, height)`, and for AV1
-    that does not show one frame."""
+    """Raises `DamagedStreamError` for pictures larger than `padded(width, height)` and for more
+    frames than one, of AV1 also for none."""
     if codec == "av1":
         _check_av1(payload)
         return
-    most = padded(width, height)
-    for nal in nals_of(codec, payload):
+    most, nals = padded(width, height), nals_of(codec, payload)
+    _one_frame(sum(_begins_frame(codec, nal) for nal in nals) or 1)
+    for nal in nals:
         size = _size_in(codec, nal)
         if size and (size[0] > most[0] or size[1] > most[1]):
             raise DamagedStreamError(
@@ -49,10 +52,24 @@ def _check_av1(payload: bytes) -> None:
         if kind in (_OBU_FRAME, _OBU_FRAME_HEADER) and body[:1]:
             # show_existing_frame; or behind it and two bits of frame type, show_frame.
             shown += bool(body[0] & 0x80 or body[0] & 0x10)
+    _one_frame(shown)
+
+
+def _one_frame(shown: int) -> None:
     if shown != 1:
         raise DamagedStreamError(
             f"a packet of the structure layer shows {counted(shown, 'frame')} instead of one"
         )
+
+
+def _begins_frame(codec: str, nal: bytes) -> bool:
+    """Whether a picture's first slice (H.265), or its picture header (H.266), is in this unit."""
+    if len(nal) < 3:
+        return False
+    if codec == "hevc":
+        return nal[0] >> 1 & 63 < _HEVC_SLICES and nal[2] >= 0x80
+    kind = nal[1] >> 3
+    return kind == _VVC_PICTURE_HEADER or kind < _VVC_SLICES and nal[2] >= 0x80
 
 
 def _size_in(codec: str, nal: bytes) -> tuple[int, int] | None:
