@@ -3,9 +3,9 @@
     python -m eval player FILE … --out DIR
 
 For each stream: time from opening the page to the first frame, three seeks compared with the
-decoder sample by sample (loop frames, and painted ones where the page paints), playing to the end
-with both hashes, the slider, the console. A copy without its last third has to show what is whole.
-`DIR` gets player.json and a picture of each page.
+decoder sample by sample (loop frames, and painted ones where the page paints, by WebAssembly and by
+WebGPU), playing to the end with both hashes, the slider, the console. A copy without its last third
+has to show what is whole. `DIR` gets player.json and a picture of each page.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gvcodec.video import Video
 
 _DIGEST = """crypto.subtle.digest("SHA-256", player.shown.%s).then((data) =>
   Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
+_BEGUN = "window.player?.failed || (window.player?.shown && player.painter !== undefined)"
 _SETTLED = "player.wanted === undefined && player.shown.frame === %d"
 #: Seconds that a page may take for anything.
 _PATIENCE = 300.0
@@ -49,8 +50,8 @@ def run(files: Sequence[Path], out: Path) -> None:
 
 def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
     """What the page does with one stream."""
-    with page_of(browser, path) as page, Video(path) as video:
-        page.until("window.player?.shown || window.player?.failed", _PATIENCE)
+    with page_of(browser, path, query="?gpu=off") as page, Video(path) as video:
+        page.until(_BEGUN, _PATIENCE)
         by_page, paints = page.run("[player.byPage, player.paintsByPage]")
         facts = {
             "name": path.name,
@@ -59,22 +60,37 @@ def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
             "base": video.header.base,
             "first frame, ms": round(page.run("player.statistics.firstMs")),
             "decoded by page": by_page,
-            "painted by page": paints,
+            "painted by page": paints and page.run("player.painter.name"),
+            **shown_and_played(page, video, False, "base"),
         }
-        last = len(video) - 1
-        for painted in (False, True) if paints else (False,):
-            what = "painted" if painted else "base"
-            page.run(f"player.setPainted({str(painted).lower()})")
-            facts[f"exact seeks, {what}"] = sum(
-                exact(page, video, n, painted) for n in (last // 3, last, 1)
-            )
-            facts |= {f"{name}, {what}": value for name, value in played(page, last).items()}
+        if paints:
+            facts |= shown_and_played(page, video, True, "painted")
         facts["slider"] = slides(page) if video.painted else "-"
         page.screenshot(picture)
         facts["console"] = page.errors()
         facts["notes"] = page.run("player.errors")
+    if paints:
+        facts |= by_gpu(browser, path)
     facts["of two thirds, shown"] = broken(browser, path)
     return facts
+
+
+def shown_and_played(page: Page, video: Video, painted: bool, what: str) -> dict[str, Any]:
+    page.run(f"player.setPainted({str(painted).lower()})")
+    last = len(video) - 1
+    seeks = sum(exact(page, video, n, painted) for n in (last // 3, last, 1))
+    facts = {f"{name}, {what}": value for name, value in played(page, last).items()}
+    return {f"exact seeks, {what}": seeks, **facts}
+
+
+def by_gpu(browser: Browser, path: Path) -> dict[str, Any]:
+    """The same, painted by WebGPU: on SwiftShader, a program, where there is no other adapter."""
+    with page_of(browser, path, query="?gpu=any") as page, Video(path) as video:
+        page.until("player.painter?.reason || player.painter?.name === 'WebGPU'", _PATIENCE)
+        if reason := page.run("player.painter.reason"):
+            return {"WebGPU": reason}
+        facts = shown_and_played(page, video, True, "WebGPU")
+        return {**facts, "console, WebGPU": page.errors()}
 
 
 def exact(page: Page, video: Video, number: int, painted: bool) -> bool:
@@ -142,12 +158,12 @@ def broken(browser: Browser, path: Path) -> str:
 
 
 @contextmanager
-def page_of(browser: Browser, path: Path, *options: str) -> Iterator[Page]:
+def page_of(browser: Browser, path: Path, *options: str, query: str = "") -> Iterator[Page]:
     """The page of `gvcodec play PATH`."""
     with served(str(path), options) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        page = browser.open(server.address)
+        page = browser.open(server.address + query)
         try:
             yield page
         finally:

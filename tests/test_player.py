@@ -22,6 +22,7 @@ import gvcodec
 from eval import browser
 from gvcodec.cli import main
 from gvcodec.cli.play import served
+from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_files, page_folder
 from gvcodec.types import VideoFormat
 
@@ -352,18 +353,19 @@ def test_slider_moves_between_painted_and_base(
 PAINT = """
 import fs from "node:fs";
 const [, , folder, model, given, tuned, width, height, q, base] = process.argv;
-const { Painter } = await import(folder + "/painter.js");
+const { Model, Painter } = await import(folder + "/painter.js");
 const { loadCore, samplesOf } = await import(folder + "/core.js");
 const header = { width: Number(width), height: Number(height), base, scale: 1, q: Number(q) };
 const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") });
-const painter = new Painter(core, new Uint8Array(fs.readFileSync(model)).buffer, header);
+const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, header);
+const painter = new Painter(core, numbers, header);
 const payload = fs.readFileSync(tuned);
 painter.startGop(payload.length ? new Uint8Array(payload) : null);
 const loops = new Uint16Array(new Uint8Array(fs.readFileSync(given)).buffer);
 const samples = samplesOf(header.width, header.height), out = new Uint16Array(samples);
 const began = performance.now();
 for (let n = 0; n < loops.length / samples; ++n) {
-  painter.paint(loops.subarray(n * samples, (n + 1) * samples), 1000 * n, out);
+  await painter.paint(loops.subarray(n * samples, (n + 1) * samples), 1000 * n, out);
   fs.appendFileSync(given + ".painted", new Uint8Array(out.buffer));
 }
 console.log((loops.length / samples / (performance.now() - began)) * 1000);
@@ -437,22 +439,36 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
     )
 
 
-@needs_browser
-def test_browser_paints_exactly_and_checks_the_painted_hash(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
+def painted_stream(path: Path, width: int, height: int) -> Path:
+    """Twelve frames in two GOPs, tuned, for the integer painter."""
     pytest.importorskip("torch")
-    clip = moving_texture(96, 80, 12)
-    fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25))
-    data = gvcodec.encode(
-        clip, format=fmt, q=45, tune=0, tune_steps=2, keyint=6, painter="integer", preset=10
+    clip = moving_texture(width, height, 12)
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+    path.write_bytes(
+        gvcodec.encode(
+            clip, format=fmt, q=45, tune=0, tune_steps=2, keyint=6, painter="integer", preset=10
+        )
     )
-    path = tmp_path / "a.gvc"
-    path.write_bytes(data)
+    return path
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("gpu", "width", "height"), [("off", 96, 80), ("any", 75, 53), ("any", 96, 80)]
+)
+def test_browser_paints_exactly_and_checks_the_painted_hash(
+    tab: Callable[[str], browser.Page], tmp_path: Path, gpu: str, width: int, height: int
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", width, height)
     with running(path) as server, gvcodec.open(path) as video:
-        page = tab(server.address)
+        page = tab(server.address + f"?gpu={gpu}")
         page.until("window.player?.shown?.painted")
         assert page.run("player.paintsByPage")
+        if gpu == "any":
+            page.until("player.painter.reason || player.painter.name === 'WebGPU'")
+            if (reason := page.run("player.painter.reason")) and "no" in reason.split():
+                pytest.skip(reason)
+            assert page.run("player.painter") == {"name": "WebGPU"}
         for number in (11, 4, 7):
             page.run(f"player.go({number})")
             page.until(f"player.wanted === undefined && player.shown.frame === {number}")
@@ -465,3 +481,25 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
         page.until("player.verified !== null")
         assert page.run("player.verified") == {"loop": True, "painted": True}
         assert page.errors() == []
+
+
+@needs_browser
+def test_an_adapter_that_counts_wrong_does_not_paint(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(page_folder(), tmp_path / "page")
+    shader = folder / "shader.js"
+    right = "- inner) >> 2u)"
+    assert right in shader.read_text()
+    shader.write_text(shader.read_text().replace(right, "- inner) >> 1u)"))
+    monkeypatch.setattr(server_module, "page_folder", lambda: folder)
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server:
+        page = tab(server.address + "?gpu=any")
+        page.until("window.player?.painter?.reason")
+        reason = page.run("player.painter.reason")
+        if "no" in reason.split():
+            pytest.skip(reason)
+        assert "differs" in reason
+        assert page.run("player.painter.name").startswith("WebAssembly")
+        page.until("player.shown?.painted")

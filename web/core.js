@@ -1,6 +1,5 @@
 // The C++ core as WebAssembly: the klt decoder and the hash. web/build.sh makes what is in built/.
 
-import load from "./built/core.js";
 import { Damaged } from "./bytes.js";
 import { tensorsOf } from "./source.js";
 
@@ -17,7 +16,34 @@ const NAMES = [
 /** Bytes of the table of places, before the tensors. */
 const HEAD = 16 * Math.ceil(NAMES.length / 2);
 
-export const loadCore = (options) => load(options);
+/** Pages of 64 KiB that the core begins with, and that it may have. */
+const PAGES = { initial: 256, maximum: 16384 };
+const MOST_THREADS = 8;
+/** Threads that a page may have: one, unless its server lets it share memory (`gvcodec play` does). */
+export const THREADS = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+
+/** The core for loops of so many threads, or of one where they cannot be started. */
+export async function loadCore(options = {}, threads = 1) {
+  if (threads > 1) {
+    try {
+      return await loaded("threads", { helpers: threads - 1, ...options }, threads);
+    } catch (error) {
+      console.warn(`one thread: ${error.message}`);
+    }
+  }
+  return loaded("core", options, 1);
+}
+
+async function loaded(name, options, threads) {
+  const { default: load } = await import(`./built/${name}.js`);
+  const core = await load({ wasmMemory: new WebAssembly.Memory({ ...PAGES, shared: threads > 1 }), ...options });
+  return Object.assign(core, { threads });
+}
+
+/** Parts of the core's memory, which may grow between calls. */
+const bytes = (core) => new Uint8Array(core.wasmMemory.buffer);
+export const words = (core) => new Uint32Array(core.wasmMemory.buffer);
+export const samplesIn = (core, at, count) => new Uint16Array(core.wasmMemory.buffer, at, count);
 
 /** Samples of the three planes of a frame, 4:2:0. */
 export const samplesOf = (width, height) => width * height + 2 * Math.ceil(width / 2) * Math.ceil(height / 2);
@@ -29,14 +55,14 @@ export class KltDecoder {
     const begin = core._malloc(size);
     let at = begin + HEAD;
     NAMES.forEach((name, place) => {
-      const bytes = tensors[name]?.bytes ?? [];
-      core.HEAPU8.set(bytes, at);
-      core.HEAPU32.set([bytes.length ? at : 0, bytes.length], begin / 4 + 2 * place);
-      at += Math.ceil(bytes.length / 16) * 16;
+      const values = tensors[name]?.bytes ?? [];
+      bytes(core).set(values, at);
+      words(core).set([values.length ? at : 0, values.length], begin / 4 + 2 * place);
+      at += Math.ceil(values.length / 16) * 16;
     });
     this.core = core;
     this.samples = samplesOf(width, height);
-    this.handle = core._klt_open(begin, width, height);
+    this.handle = core._klt_open(begin, width, height, core.threads);
     core._free(begin);
     if (!this.handle) throw new Error(`klt: ${core.UTF8ToString(core._gv_error())}`);
     this.planes = core._malloc(2 * this.samples);
@@ -46,11 +72,11 @@ export class KltDecoder {
   decode(payload, out) {
     const { core } = this;
     const data = core._malloc(payload.length || 1);
-    core.HEAPU8.set(payload, data);
+    bytes(core).set(payload, data);
     const done = core._klt_decode(this.handle, data, payload.length, this.planes);
     core._free(data);
     if (!done) throw new Damaged(core.UTF8ToString(core._gv_error()));
-    out.set(core.HEAPU16.subarray(this.planes / 2, this.planes / 2 + this.samples));
+    out.set(samplesIn(core, this.planes, this.samples));
   }
 
   close() {
@@ -66,10 +92,9 @@ export class Hash {
   }
 
   take(samples) {
-    const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
-    const data = this.core._malloc(bytes.length);
-    this.core.HEAPU8.set(bytes, data);
-    this.core._hash_take(this.handle, data, bytes.length);
+    const data = this.core._malloc(samples.byteLength);
+    samplesIn(this.core, data, samples.length).set(samples);
+    this.core._hash_take(this.handle, data, samples.byteLength);
     this.core._free(data);
   }
 
@@ -77,8 +102,8 @@ export class Hash {
   digest() {
     const out = this.core._malloc(32);
     this.core._hash_digest(this.handle, out);
-    const bytes = this.core.HEAPU8.slice(out, out + 32);
+    const digest = bytes(this.core).slice(out, out + 32);
     this.core._free(out);
-    return bytes;
+    return digest;
   }
 }

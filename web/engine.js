@@ -1,25 +1,30 @@
 // A worker that opens a stream and decodes it: messages in, messages with frames out.
 //
-// In:   { open: { url | file, native } }, { play: number, token, painted }, { credit: count }, { back: buffer }
-// Out:  { opened }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
+// In:   { open: { url | file, native, gpu } }, { play: number, token, painted }, { credit: count }, { back: buffer }
+// Out:  { opened }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
 //       { ended: token }, { note }, { verified: { loop, painted } }, { failed }
+//
+// A stream is opened, and its base plays, before there is a painter; `painter` says what it is, null for none.
 //
 // Frames have the samples of all planes (uint16) in one buffer. So many are sent as there are credits.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
 import { Stream } from "./container.js";
-import { KltDecoder, loadCore, samplesOf } from "./core.js";
+import { KltDecoder, loadCore, samplesOf, THREADS } from "./core.js";
 import { nativeFrames } from "./native.js";
-import { isIntegerPainter, Painter } from "./painter.js";
+import { openGpu } from "./gpu.js";
+import { isIntegerPainter, Model, Painter } from "./painter.js";
 import { fetchModel, openSource } from "./source.js";
 
 /** What a page decodes at most: pictures of 4096×2304. */
 const MOST_PIXELS = 4096 * 2304;
 /** Frames that may wait to be hashed; a machine that is slower does not check the hash. */
 const MOST_HASHED = 24;
+/** Frames that are painted at once. */
+const MOST_LATE = 2;
 
-let stream, decoder, painter, native, current = 0, credits = 0, granted = () => {}, spare = [];
+let stream, decoder, painter, sparePainter, native, current = 0, credits = 0, granted = () => {}, spare = [];
 let hashing = null;
 /** What plays: the next one begins where it has ended, for there is one decoder. */
 let running = Promise.resolve();
@@ -44,7 +49,7 @@ function fail(error) {
 
 const note = (text) => self.postMessage({ note: text });
 
-async function open({ url, file, native: offered }) {
+async function open({ url, file, native: offered, gpu }) {
   stream = await Stream.open(await openSource(file ?? url));
   native = offered?.decodes;
   const { header, gops, frames, problem } = stream;
@@ -53,8 +58,8 @@ async function open({ url, file, native: offered }) {
     throw new Error(`pictures of ${header.width}×${header.height} are too large for a page`);
   }
   if (header.base === "klt") {
-    const [core, model] = await Promise.all([loadCore(), fetchModel(header.structureId)]);
-    decoder = new Klt(new KltDecoder(core, model, header.width, header.height));
+    const [loaded, model] = await Promise.all([core(), fetchModel(header.structureId)]);
+    decoder = new Klt(new KltDecoder(loaded, model, header.width, header.height));
   } else if (header.base === "av1" && header.scale === 1) {
     const { config, reason: why } = await av1Support(header);
     if (config) decoder = new Av1Decoder(config, header);
@@ -62,21 +67,36 @@ async function open({ url, file, native: offered }) {
   } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
   else reason = `pages do not decode ${{ hevc: "H.265", vvc: "H.266", tokens: "base tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
-  if (decoder && header.appearanceId && (!offered || offered.paints)) await openPainter(header).catch(({ message }) => note(`not painted by the page: ${message}`));
   if (problem) note(problem);
   self.postMessage({
     opened: {
-      header, frames, reason, byPage: Boolean(decoder), paintsByPage: Boolean(painter), whole: stream.loopHash,
+      header, frames, reason, byPage: Boolean(decoder), whole: stream.loopHash,
       gops: gops.map(({ first, frames: count, size }) => ({ first, count, size })),
     },
   });
+  const paints = decoder && header.appearanceId && !header.tokens && (!offered || offered.paints);
+  if (!paints) return self.postMessage({ painter: null });
+  await openPainter(header, gpu).catch(({ message }) => {
+    note(`not painted by the page: ${message}`);
+    self.postMessage({ painter: null });
+  });
 }
 
-/** Renderers of integers are painted here; older ones, of floats, on the machine that serves the page. */
-async function openPainter(header) {
-  if (header.tokens) return;
+let loading;
+const core = () => (loading ??= loadCore({}, THREADS));
+
+/** Renderers of integers are painted here; older ones, of floats, on the machine that serves the page. `gpu`: "off", or "any" adapter. */
+async function openPainter(header, gpu) {
   const model = await fetchModel(header.appearanceId);
-  if (isIntegerPainter(model)) painter = new Painter(await loadCore(), model, header);
+  if (!isIntegerPainter(model)) return self.postMessage({ painter: null });
+  const numbers = new Model(model, header), loaded = await core();
+  painter = new Painter(loaded, numbers, header);
+  const name = `WebAssembly${loaded.threads > 1 ? `, ${loaded.threads} threads` : ""}`;
+  self.postMessage({ painter: { name } });
+  if (gpu === "off") return;
+  const { painter: found, reason } = await openGpu(loaded, numbers, header, gpu === "any").catch(({ message }) => ({ reason: message }));
+  if (found) [sparePainter, painter] = [painter, found];
+  self.postMessage({ painter: found ? { name: "WebGPU" } : { name, reason } });
 }
 
 /** A klt decoder in the form of the AV1 one. */
@@ -101,40 +121,54 @@ const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
 async function play(from, token, painted) {
   if (from === 0 && stream.loopHash) startHash();
   else stopHash();
-  let data = null;
+  let data = null, due = from;
   for (let number = gopOf(from); number < stream.gops.length; ++number) {
-    const gop = stream.gops[number];
+    const gop = stream.gops[number], brush = painted ? painter : null;
     data = await readGop(number);
     if (token !== current) return;
     let at = gop.first, began = performance.now();
+    const late = [];
+    /** Frames come in order, each when it is painted. */
+    const shown = async (before, painting, frame, base, out) => {
+      await before;
+      await painting;
+      if (out) hashed("painted", out);
+      const ms = performance.now() - began;
+      if (frame < from || token !== current) [base, out].forEach((samples) => samples && keep(samples.buffer));
+      else await send({ frame, token, base, painted: out, ms, ...when(data, gop, frame) });
+      due = Math.max(from, frame + 1);
+      began = performance.now();
+    };
     try {
-      if (painted) painter.startGop(await stream.tuneOf(number));
+      brush?.startGop(await stream.tuneOf(number));
       for await (const base of decoder.frames(data.units, room)) {
         if (token !== current) return keep(base.buffer);
         hashed("loop", base);
-        const shown = painted ? paint(base, data.units[at - gop.first].payload.length) : null;
-        if (shown) hashed("painted", shown);
-        const ms = performance.now() - began;
-        if (at < from) [base, shown].forEach((samples) => samples && keep(samples.buffer));
-        else await send({ frame: at, token, base, painted: shown, ms, ...when(data, gop, at) });
+        const out = brush && room();
+        const last = shown(late.at(-1), brush?.paint(base, data.units[at - gop.first].payload.length, out), at, base, out);
+        last.catch(() => {}); // whoever waits for it is told
+        if (late.push(last) >= (brush ? MOST_LATE : 1)) await late.shift();
         if (token !== current) return;
         ++at;
-        began = performance.now();
       }
+      while (late.length) await late.shift();
     } catch (error) {
+      if (brush && brush === painter && sparePainter) {
+        note(`WebGPU: ${error.message}; painted by WebAssembly from here on`);
+        painter = sparePainter;
+        sparePainter = null;
+        self.postMessage({ painter: { name: "WebAssembly" } });
+        return play(due, token, painted);
+      }
       if (!(error instanceof Damaged)) throw error;
       note(`frame ${at}: ${error.message}; going on at the next keyframe`);
       stopHash();
+    } finally {
+      await Promise.allSettled(late);
     }
   }
   endHash(painted && data?.paintedHash);
   self.postMessage({ ended: token });
-}
-
-function paint(base, size) {
-  const out = room();
-  painter.paint(base, size, out);
-  return out;
 }
 
 async function playNative(from, token, painted) {

@@ -1,14 +1,15 @@
-// The integer painter in the page: its model, its condition and its tuned changes; painting is the core's.
+// The integer painter in the page: its model, its condition, its tuned changes, and painting by the core (gpu.js has the other way).
 //
 // What is computed is defined in gvcodec/appearance/integer.py, integer_model.py and payload.py.
 
 import { Damaged } from "./bytes.js";
+import { samplesIn, samplesOf, words } from "./core.js";
 import { tensorsOf } from "./source.js";
 import { WeightDecoder } from "./weights.js";
 
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "middle", "leave"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
-const ENTRIES = 10, MISSING = 10;
+export const ENTRIES = 10, MISSING = 10;
 const SLOTS = { klt: 0, av1: 1, hevc: 2, vvc: 3, tokens: 1 };
 /** Tensors that can be tuned, as payloads have them. */
 const GROUPS = [
@@ -25,67 +26,34 @@ export function isIntegerPainter(data) {
   return "stem.multiplier" in tensorsOf(data);
 }
 
-export class Painter {
-  constructor(core, model, header) {
-    this.core = core;
+/** Numbers of a painter's file, of a stream's condition and of `tune` packets. */
+export class Model {
+  constructor(data, header) {
     this.header = header;
-    this.tensors = Object.fromEntries(Object.entries(tensorsOf(model)).map(([name, { dtype, shape, bytes }]) => {
+    this.tensors = Object.fromEntries(Object.entries(tensorsOf(data)).map(([name, { dtype, shape, bytes }]) => {
       const kind = NUMBERS[dtype];
       return [name, { shape, values: kind ? Int32Array.from(new kind(bytes.slice().buffer)) : null }];
     }));
-    this.handle = core._painter_open(header.width, header.height);
-    if (!this.handle) throw new Error(`painter: ${core.UTF8ToString(core._painter_error())}`);
-    this.samples = header.width * header.height + 2 * Math.ceil(header.width / 2) * Math.ceil(header.height / 2);
-    this.loop = core._malloc(2 * this.samples);
-    this.out = core._malloc(2 * this.samples);
+    this.blocks = Object.keys(this.tensors).filter((name) => /^blocks\.\d+\.condition$/.test(name)).length;
   }
 
-  /** A GOP begins; `tuned`: payload of the `tune` packet in force, or null. Throws `Damaged`. */
-  startGop(tuned) {
-    const changes = tuned ? this.unpack(tuned) : new Map();
-    this.identity = changes === null;
-    if (this.identity) return;
-    const blocks = Object.keys(this.tensors).filter((name) => /^blocks\.\d+\.condition$/.test(name)).length;
-    const numbers = [blocks, ENTRIES, ...condition(this.header)];
-    for (const name of LAYERS) this.push(numbers, name, changes);
-    for (let block = 0; block < blocks; ++block) {
-      for (const name of ["depthwise", "expand", "project"]) this.push(numbers, `blocks.${block}.${name}`, changes);
-      for (const value of this.tensors[`blocks.${block}.condition`].values) numbers.push(value);
-    }
-    const { core } = this;
-    const data = core._malloc(4 * numbers.length);
-    core.HEAPU32.set(numbers, data / 4);
-    const done = core._painter_start(this.handle, data, numbers.length);
-    core._free(data);
-    if (!done) throw new Error(`painter: ${core.UTF8ToString(core._painter_error())}`);
-  }
-
-  /** Painted planes of the next frame into `out`; `size`: bytes of its packet, 0 where these come in another order. */
-  paint(loop, size, out) {
-    if (this.identity) return out.set(loop);
-    const { core } = this;
-    core.HEAPU16.set(loop, this.loop / 2);
-    if (!core._painter_paint(this.handle, this.loop, rate(size, this.header), this.out)) {
-      throw new Error(`painter: ${core.UTF8ToString(core._painter_error())}`);
-    }
-    out.set(core.HEAPU16.subarray(this.out / 2, this.out / 2 + this.samples));
-  }
-
-  push(numbers, name, changes) {
+  /** { outputs, inputs, side, weight, bias, multiplier, shift, step } of a layer, with `changes` from `unpack`. */
+  layer(name, changes) {
     const scale = this.tensors[`${name}.multiplier`];
     if (!scale) throw new Error(`painter: the model has no layer ${name}`);
-    const count = scale.values.length;
-    const weight = this.tensors[`${name}.weight`] ?? { shape: [count, 1, 1, 1], values: new Int32Array(count) };
-    numbers.push(count, weight.shape[1], weight.shape[2]);
-    for (const value of changed(weight.values, changes.get(`${name}.weight`), LIMIT)) numbers.push(value);
-    for (const part of PARTS) {
-      const values = this.tensors[`${name}.${part}`]?.values ?? new Int32Array(count).fill(MISSING);
-      for (const value of part === "bias" ? changed(values, changes.get(`${name}.bias`), MOST_BIAS) : values) numbers.push(value);
-    }
+    const outputs = scale.values.length;
+    const weight = this.tensors[`${name}.weight`] ?? { shape: [outputs, 1, 1, 1], values: new Int32Array(outputs) };
+    const [bias, multiplier, shift, step] = PARTS.map((part) => this.tensors[`${name}.${part}`]?.values ?? new Int32Array(outputs).fill(MISSING));
+    return {
+      outputs, inputs: weight.shape[1], side: weight.shape[2], multiplier, shift, step,
+      weight: changed(weight.values, changes.get(`${name}.weight`), LIMIT),
+      bias: changed(bias, changes.get(`${name}.bias`), MOST_BIAS),
+    };
   }
 
-  /** Changes by name, { values, step }; null: nothing is painted. */
+  /** Changes by name, { values, step }; null: nothing is painted. Throws `Damaged`. */
   unpack(payload) {
+    if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
     if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("tuned weights: unknown kind or group");
     const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat();
@@ -104,6 +72,74 @@ export class Painter {
     coder.finish();
     return changes;
   }
+}
+
+/** Paints by the core. `motion` of it serves other painters too. */
+export class Painter {
+  constructor(core, model, { width, height }) {
+    this.core = core;
+    this.model = model;
+    this.samples = samplesOf(width, height);
+    this.blocks = Math.ceil(width / 16) * Math.ceil(height / 16);
+    this.handle = core._painter_open(width, height, core.threads);
+    if (!this.handle) this.refuse();
+    this.loop = core._malloc(2 * this.samples);
+    this.out = core._malloc(2 * this.samples);
+  }
+
+  /** A GOP begins; `tuned`: payload of the `tune` packet in force, or null. Throws `Damaged`. */
+  startGop(tuned) {
+    const { core, model } = this;
+    const changes = model.unpack(tuned);
+    this.identity = changes === null;
+    this.forget();
+    if (this.identity) return;
+    const numbers = [model.blocks, ENTRIES, ...condition(model.header)];
+    const push = (name) => {
+      const layer = model.layer(name, changes);
+      numbers.push(layer.outputs, layer.inputs, layer.side);
+      for (const part of ["weight", ...PARTS]) for (const value of layer[part]) numbers.push(value);
+    };
+    LAYERS.forEach(push);
+    for (let block = 0; block < model.blocks; ++block) {
+      for (const name of ["depthwise", "expand", "project"]) push(`blocks.${block}.${name}`);
+      for (const value of model.tensors[`blocks.${block}.condition`].values) numbers.push(value);
+    }
+    const data = core._malloc(4 * numbers.length);
+    words(core).set(numbers, data / 4);
+    const done = core._painter_start(this.handle, data, numbers.length);
+    core._free(data);
+    if (!done) this.refuse();
+  }
+
+  /** Painted planes of the next frame into `out`; `size`: bytes of its packet, 0 where these come in another order. */
+  async paint(loop, size, out) {
+    if (this.identity) return out.set(loop);
+    const { core } = this;
+    this.move(loop);
+    if (!core._painter_paint(this.handle, this.loop, rate(size, this.model.header), this.out)) this.refuse();
+    out.set(samplesIn(core, this.out, this.samples));
+  }
+
+  /** Vectors (dy, dx) of the blocks of the next frame against the one before, int16; null for the first one. */
+  motion(loop) {
+    this.move(loop);
+    const at = this.core._painter_vectors(this.handle);
+    return at ? samplesIn(this.core, at, 2 * this.blocks).slice() : null;
+  }
+
+  move(loop) {
+    samplesIn(this.core, this.loop, this.samples).set(loop);
+    if (!this.core._painter_move(this.handle, this.loop)) this.refuse();
+  }
+
+  forget() {
+    this.core._painter_forget(this.handle);
+  }
+
+  refuse() {
+    throw new Error(`painter: ${this.core.UTF8ToString(this.core._painter_error())}`);
+  }
 
   close() {
     this.core._painter_close(this.handle);
@@ -118,7 +154,7 @@ function changed(values, change, limit) {
 }
 
 /** What a stream is, in 1/256; the last entry is each frame's own. */
-function condition({ base, scale, q }) {
+export function condition({ base, scale, q }) {
   const entries = new Array(ENTRIES).fill(0);
   entries[0] = Math.floor((256 * q + 31) / 63);
   entries[1] = Math.floor((256 * q * q + 1984) / 3969);
@@ -127,7 +163,7 @@ function condition({ base, scale, q }) {
   return entries;
 }
 
-function rate(size, { width, height }) {
+export function rate(size, { width, height }) {
   if (!size) return 0;
   const value = 8 + Math.min(Math.floor((size * 65536) / (width * height)), 1 << 20);
   const place = 31 - Math.clz32(value);

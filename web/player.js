@@ -19,10 +19,11 @@ class Player {
     this.playing = this.ended = this.painted = false;
     this.shown = null;
     this.clock = { time: 0, at: 0 };
-    this.statistics = { shown: 0, dropped: 0, times: [], decode: [], began: performance.now(), firstMs: 0 };
+    this.statistics = { shown: 0, dropped: 0, times: [], decode: [], firstMs: 0 };
     this.verified = null;
     this.errors = [];
     this.native = where.native;
+    this.gpu = where.gpu;
     this.engine.postMessage({ open: where });
     const tick = () => {
       this.tick();
@@ -41,6 +42,7 @@ class Player {
     else if (data.frame !== undefined) this.take(data);
     else if (data.gop !== undefined) this.graph.learn(data.gop, data.sizes);
     else if (data.ended !== undefined) this.ended ||= data.ended === this.token;
+    else if (data.painter !== undefined) this.setPainter(data.painter);
     else if (data.note) this.note(data.note);
     else if (data.verified !== undefined) this.verified = data.verified;
     else if (data.failed) this.fail(data.failed);
@@ -57,7 +59,7 @@ class Player {
     this.fit();
     this.graph = new Graph(element("graph"), this);
     this.ahead = Math.max(2, Math.min(MOST_AHEAD, Math.floor(MOST_BYTES / (width * height * 6))));
-    this.canPaint = Boolean(appearanceId && (this.paintsByPage || this.native?.paints));
+    this.canPaint = Boolean(appearanceId && this.native?.paints && !this.byPage);
     this.painted = this.canPaint;
     element("paint").hidden = !this.canPaint;
     element("painted").checked = this.painted;
@@ -65,16 +67,20 @@ class Player {
     this.moments = this.native?.moments ?? [];
     element("moments").replaceChildren(...this.moments.map((number) => new Option("", number)));
     if (this.reason) this.note(`${this.reason}: gvcodec decodes on this machine and sends the frames`);
-    if (appearanceId && !this.canPaint) {
-      this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
-    }
-    // A machine that paints for the page takes seconds to begin: until then the base is there.
-    if (this.painted && this.byPage && !this.paintsByPage) {
-      this.painted = false;
-      this.onfirst = () => this.setPainted(true);
-    }
     this.facts = `${this.native?.name ?? ""} ${width}×${height}, ${this.frames} frames, ${bitDepth} bits, base ${base}`;
     this.go(0);
+  }
+
+  /** What paints in the page, { name, reason }; null: nothing, for which the machine may do it. It comes after the first frame. */
+  setPainter(painter) {
+    const first = this.painter === undefined;
+    Object.assign(this, { painter, paintsByPage: Boolean(painter) });
+    if (!first || !this.byPage || !this.header.appearanceId) return;
+    this.canPaint = Boolean(painter || this.native?.paints);
+    element("paint").hidden = !this.canPaint;
+    if (!this.canPaint) return this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
+    if (this.shown) this.setPainted(true);
+    else this.onfirst = () => this.setPainted(true);
   }
 
   /** Show frame `number`, exactly. */
@@ -100,7 +106,7 @@ class Player {
     const now = performance.now();
     if (this.wanted !== undefined && this.queue.length) {
       this.wanted = undefined;
-      this.statistics.firstMs ||= now - this.statistics.began;
+      this.statistics.firstMs ||= now;
       this.seekMs = now - this.since;
       this.show(this.queue.shift(), now);
       this.clock = { time: this.shown.time, at: now };
@@ -211,7 +217,7 @@ class Player {
     const decode = s.decode.length ? (1000 * s.decode.length) / Math.max(1, sum(s.decode)) : 0;
     const decoder = header.base === "av1" ? "WebCodecs" : "WebAssembly";
     const sent = !this.byPage || (this.painted && !this.paintsByPage);
-    const source = sent ? "sent by gvcodec on this machine" : this.painted ? `${decoder}, painted by WebAssembly` : decoder;
+    const source = sent ? "sent by gvcodec on this machine" : this.painted ? `${decoder}, painted by ${this.painter.name}` : decoder;
     const hash = Object.entries(this.verified ?? {}).map(([name, same]) => ` · ${name} hash ${same ? "verified" : "DIFFERS"}`).join("");
     element("facts").textContent = `${this.facts} · ${this.painted ? "painted" : "base frames"}, ${source}${hash}`;
     element("numbers").textContent =
@@ -273,11 +279,11 @@ function open(where) {
 
 /** What `gvcodec play` offers here, or the file that the address names: player/?file=a.gvc */
 async function begin() {
-  const named = new URLSearchParams(location.search).get("file");
-  if (named) return open({ url: new URL(named, location.href).href });
+  const asked = new URLSearchParams(location.search), named = asked.get("file"), gpu = asked.get("gpu") ?? "";
+  if (named) return open({ url: new URL(named, location.href).href, gpu });
   const answer = await fetch("play.json").catch(() => null);
   const offered = answer?.ok && answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : null;
-  if (offered) return open({ url: new URL("stream", location.href).href, native: offered });
+  if (offered) return open({ url: new URL("stream", location.href).href, native: offered, gpu });
   element("message").textContent = "open a file, or add ?file=NAME to the address";
   element("message").hidden = false;
 }

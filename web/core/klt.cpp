@@ -93,7 +93,7 @@ struct Klt {
   gv::Model model;
   int width, height;
   gv::KltDecoder decoder;
-  Klt(gv::Model m, int w, int h) : model(std::move(m)), width(w), height(h), decoder(model, w, h, 1) {}
+  Klt(gv::Model m, int w, int h, int threads) : model(std::move(m)), width(w), height(h), decoder(model, w, h, threads) {}
 };
 
 }  // namespace
@@ -103,8 +103,8 @@ extern "C" {
 const char* gv_error() { return error.c_str(); }
 
 // `tensors`: as many as `Name` has; data 0: the model has none of that name.
-Klt* klt_open(const Tensor* tensors, int width, int height) try {
-  return new Klt(to_model(tensors), width, height);
+Klt* klt_open(const Tensor* tensors, int width, int height, int threads) try {
+  return new Klt(to_model(tensors), width, height, threads);
 } catch (const std::exception& e) {
   error = e.what();
   return nullptr;

@@ -66,17 +66,18 @@ gv::Plane halved(const uint16_t* luma, int width, int height) {
 }
 
 struct Painter {
-  int width, height;
+  int width, height, threads;
   bool half, known = false;
-  gv::IntegerPainter painter;
+  std::unique_ptr<gv::IntegerPainter> painter;  // from `painter_start` on
   gv::Plane before;
-  Painter(int w, int h) : width(w), height(h), half(w * h >= kLarge), painter(w, h, 1) {}
+  std::vector<int16_t> vectors;
+  Painter(int w, int h, int t) : width(w), height(h), threads(t), half(w * h >= kLarge) {}
 
   // (dy, dx) of the blocks of the picture against the frame before.
   std::vector<int16_t> motion(const gv::Plane& now) const {
     const gv::Grid grid{now.width / gv::kBlock, now.height / gv::kBlock};
     const std::vector<int> penalty(static_cast<size_t>(grid.width) * grid.height, kPenalty);
-    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, true, 1);
+    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, true, threads);
     const int rows = gv::ceil_div(height, gv::kBlock), columns = gv::ceil_div(width, gv::kBlock);
     std::vector<int16_t> out;
     for (int y = 0; y < rows; ++y)
@@ -97,8 +98,8 @@ extern "C" {
 
 const char* painter_error() { return error.c_str(); }
 
-Painter* painter_open(int width, int height) try {
-  return new Painter(width, height);
+Painter* painter_open(int width, int height, int threads) try {
+  return new Painter(width, height, threads);
 } catch (const std::exception& e) {
   error = e.what();
   return nullptr;
@@ -106,7 +107,10 @@ Painter* painter_open(int width, int height) try {
 
 void painter_close(Painter* painter) { delete painter; }
 
-// Forgets the past. `numbers`: blocks, entries of the condition, these; ten layers in the order of `IntegerLayers`; for each block
+// The next frame is the first one.
+void painter_forget(Painter* painter) { painter->known = false; }
+
+// Forgets the past, and takes what paints. `numbers`: blocks, entries of the condition, these; ten layers in the order of `IntegerLayers`; for each block
 // depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
 int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
   Numbers in(numbers, count);
@@ -120,24 +124,39 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try 
     b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
     l.blocks.push_back(std::move(b));
   }
-  painter->painter.start(l, stream);
-  painter->known = false;
+  Painter& p = *painter;
+  if (!p.painter) p.painter = std::make_unique<gv::IntegerPainter>(p.width, p.height, p.threads);
+  p.painter->start(l, stream);
+  p.known = false;
   return 1;
 } catch (const std::exception& e) {
   error = e.what();
   return 0;
 }
 
-// Paints the next frame; planes one behind the other, `own`: the frame's entry of the condition.
-int painter_paint(Painter* painter, const uint16_t* loop, int own, uint16_t* out) try {
+// Motion of the next frame against the one before it, of which planes lie one behind the other.
+int painter_move(Painter* painter, const uint16_t* loop) try {
   Painter& p = *painter;
-  const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
   gv::Plane now = p.half ? halved(loop, p.width, p.height) : padded(loop, p.width, p.height);
-  const std::vector<int16_t> vectors = p.known ? p.motion(now) : std::vector<int16_t>();
-  uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
-  p.painter.paint({{loop, loop + luma, loop + luma + chroma}, p.width, p.height}, p.known ? vectors.data() : nullptr, own, planes);
+  p.vectors = p.known ? p.motion(now) : std::vector<int16_t>();
   p.before = std::move(now);
   p.known = true;
+  return 1;
+} catch (const std::exception& e) {
+  error = e.what();
+  return 0;
+}
+
+// What `painter_move` found: (dy, dx) of each block, or 0 for a first frame.
+const int16_t* painter_vectors(const Painter* painter) { return painter->vectors.empty() ? nullptr : painter->vectors.data(); }
+
+// Paints the frame that `painter_move` has seen; `own`: its entry of the condition.
+int painter_paint(Painter* painter, const uint16_t* loop, int own, uint16_t* out) try {
+  const Painter& p = *painter;
+  if (!p.painter) throw std::invalid_argument("paint comes after start");
+  const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
+  uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
+  p.painter->paint({{loop, loop + luma, loop + luma + chroma}, p.width, p.height}, painter_vectors(painter), own, planes);
   return 1;
 } catch (const std::exception& e) {
   error = e.what();

@@ -1,4 +1,4 @@
-// The core's pool without threads: a page on any file server has none.
+// The core's pool without threads, for pages that may not share memory: those on most file servers.
 #include "common/pool.hpp"
 
 namespace gv {
