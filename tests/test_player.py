@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -481,6 +482,25 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
         page.until("player.verified !== null")
         assert page.run("player.verified") == {"loop": True, "painted": True}
         assert page.errors() == []
+
+
+@needs_browser
+def test_the_first_picture_waits_for_no_model(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    # A page that fetched the painter before it showed anything began seconds later.
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server:
+        name = next(name for name in server.files if name.startswith("/models/"))
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        server.files[name] = pipe
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        assert page.run("player.shown.painted === null && player.painter === undefined")
+        writer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # lets the server go on
+        page.until("player.painter !== undefined")
+        os.close(writer)
 
 
 @needs_browser

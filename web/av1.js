@@ -67,8 +67,14 @@ export class Av1Decoder {
     this.scratch = new Uint16Array(samplesOf(...this.size));
   }
 
+  /** Planes of a keyframe, sooner than `frames` gives them. Throws `Damaged`. */
+  async first(unit, room) {
+    for await (const planes of this.frames([unit], room, true)) return planes;
+    throw new Damaged("there is no frame");
+  }
+
   /** Planes of the frames of a GOP one after another, in buffers that `room` gives. Throws `Damaged`. */
-  async *frames(units, room) {
+  async *frames(units, room, soon = false) {
     const waiting = [];
     let failure = null, flushed = false, wake = () => {};
     const change = () => new Promise((resolve) => (wake = resolve));
@@ -80,7 +86,7 @@ export class Av1Decoder {
     decoder.addEventListener?.("dequeue", () => wake());
     let sent = 0, given = 0;
     try {
-      decoder.configure(this.config);
+      decoder.configure({ ...this.config, optimizeForLatency: soon });
       for (;;) {
         for (; waiting.length && given < units.length; ++given) {
           if (waiting.length > MOST_INSIDE) throw new Damaged("there are more frames than packets");

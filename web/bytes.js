@@ -65,14 +65,14 @@ const CRC32 = tableOf(32, 0xedb88320, true);
 
 export function crc16(data) {
   let value = 0xffff;
-  for (const byte of data) value = ((value << 8) & 0xffff) ^ CRC16[(value >>> 8) ^ byte];
+  for (let n = 0; n < data.length; ++n) value = ((value << 8) & 0xffff) ^ CRC16[(value >>> 8) ^ data[n]];
   return value;
 }
 
 /** That of zlib; `before`: of the bytes before these. */
 export function crc32(data, before = 0) {
   let value = ~before;
-  for (const byte of data) value = (value >>> 8) ^ CRC32[(value ^ byte) & 0xff];
+  for (let n = 0; n < data.length; ++n) value = (value >>> 8) ^ CRC32[(value ^ data[n]) & 0xff];
   return ~value >>> 0;
 }
 

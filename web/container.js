@@ -14,7 +14,7 @@ const MOST_PAYLOAD = 1 << 26;
 const MOST_SIDE = 1 << 20;
 /** A page holds the packets of one GOP and a list of all: enough for days of video. */
 const MOST_GOP = 1 << 28, MOST_INDEX = 1 << 24, MOST_GOPS = 1 << 20;
-const CHUNK = 1 << 20;
+const CHUNK = 1 << 20, SMALL = 1 << 15;
 
 export class Stream {
   /** Reads header and index; without an index all packets up to the first one that is damaged. */
@@ -72,6 +72,22 @@ export class Stream {
     found.times = this.timesOf(gop, timing, found);
     this.tunes.set(number, found.tune);
     return found;
+  }
+
+  /** The first keyframe, as `read` has its units, from no more bytes than it needs. */
+  async firstUnit() {
+    const [{ offset, size }] = this.gops;
+    for (let count = Math.min(size, SMALL); ; count = Math.min(size, 4 * count)) {
+      const at = new Cursor(await this.source.read(offset, count), "packet");
+      try {
+        for (;;) {
+          const { kind, payload, bytes } = readPacket(at);
+          if (kind === KEY) return { key: true, payload, size: bytes.length };
+        }
+      } catch (error) {
+        if (!error.early || count >= Math.min(size, MOST_GOP)) throw error;
+      }
+    }
   }
 
   /** The `tune` payload in force in GOP `number`, or null. */

@@ -1,10 +1,11 @@
 // A worker that opens a stream and decodes it: messages in, messages with frames out.
 //
 // In:   { open: { url | file, native, gpu } }, { play: number, token, painted }, { credit: count }, { back: buffer }
-// Out:  { opened }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
+// Out:  { awake }, { opened }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
 //       { ended: token }, { note }, { verified: { loop, painted } }, { failed }
 //
-// A stream is opened, and its base plays, before there is a painter; `painter` says what it is, null for none.
+// The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
+// `painter` says what paints, null for nothing.
 //
 // Frames have the samples of all planes (uint16) in one buffer. So many are sent as there are credits.
 
@@ -12,9 +13,6 @@ import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
 import { Stream } from "./container.js";
 import { KltDecoder, loadCore, samplesOf, THREADS } from "./core.js";
-import { nativeFrames } from "./native.js";
-import { openGpu } from "./gpu.js";
-import { isIntegerPainter, Model, Painter } from "./painter.js";
 import { fetchModel, openSource } from "./source.js";
 
 /** What a page decodes at most: pictures of 4096×2304. */
@@ -26,17 +24,20 @@ const MOST_LATE = 2;
 
 let stream, decoder, painter, sparePainter, native, current = 0, credits = 0, granted = () => {}, spare = [];
 let hashing = null;
+/** Called with the first credit. */
+let began = () => {};
 /** What plays: the next one begins where it has ended, for there is one decoder. */
 let running = Promise.resolve();
 
 self.onmessage = ({ data }) => {
   if (data.open) open(data.open).catch(fail);
-  else if (data.credit) (credits += data.credit), granted();
+  else if (data.credit) (credits += data.credit), granted(), began();
   else if (data.back) keep(data.back);
   else if (data.play !== undefined) {
     current = data.token;
     credits = data.credits;
     granted();
+    began();
     const { play: from, token, painted } = data;
     if (!decoder || (painted && !painter)) playNative(from, token, painted).catch(fail);
     else running = running.then(() => token === current && play(from, token, painted)).catch(fail);
@@ -50,6 +51,7 @@ function fail(error) {
 const note = (text) => self.postMessage({ note: text });
 
 async function open({ url, file, native: offered, gpu }) {
+  self.postMessage({ awake: true });
   stream = await Stream.open(await openSource(file ?? url));
   native = offered?.decodes;
   const { header, gops, frames, problem } = stream;
@@ -74,6 +76,11 @@ async function open({ url, file, native: offered, gpu }) {
       gops: gops.map(({ first, frames: count, size }) => ({ first, count, size })),
     },
   });
+  if (decoder) {
+    running = begin().catch(fail);
+    // What the first picture does not need waits for it.
+    await new Promise((resolve) => (began = resolve));
+  }
   const paints = decoder && header.appearanceId && !header.tokens && (!offered || offered.paints);
   if (!paints) return self.postMessage({ painter: null });
   await openPainter(header, gpu).catch(({ message }) => {
@@ -82,18 +89,36 @@ async function open({ url, file, native: offered, gpu }) {
   });
 }
 
+/** Token 0: the first picture, and with the first credit those behind it. */
+async function begin() {
+  const usual = () => ((credits = 1), play(0, 0, false));
+  if (!decoder.first) return usual();
+  try {
+    const base = await decoder.first(await stream.firstUnit(), room);
+    if (current !== 0) return;
+    const { rate } = stream.header;
+    self.postMessage({ frame: 0, token: 0, base, painted: null, ms: 0, time: 0, end: rate[1] / rate[0] }, [base.buffer]);
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    return usual(); // it says what is wrong
+  }
+  while (!credits && current === 0) await new Promise((resolve) => (granted = resolve));
+  if (current === 0) await play(0, 0, false, 1);
+}
+
 let loading;
 const core = () => (loading ??= loadCore({}, THREADS));
 
 /** Renderers of integers are painted here; older ones, of floats, on the machine that serves the page. `gpu`: "off", or "any" adapter. */
 async function openPainter(header, gpu) {
-  const model = await fetchModel(header.appearanceId);
+  const [model, { isIntegerPainter, Model, Painter }] = await Promise.all([fetchModel(header.appearanceId), import("./painter.js")]);
   if (!isIntegerPainter(model)) return self.postMessage({ painter: null });
   const numbers = new Model(model, header), loaded = await core();
   painter = new Painter(loaded, numbers, header);
   const name = `WebAssembly${loaded.threads > 1 ? `, ${loaded.threads} threads` : ""}`;
   self.postMessage({ painter: { name } });
   if (gpu === "off") return;
+  const { openGpu } = await import("./gpu.js");
   const { painter: found, reason } = await openGpu(loaded, numbers, header, gpu === "any").catch(({ message }) => ({ reason: message }));
   if (found) [sparePainter, painter] = [painter, found];
   self.postMessage({ painter: found ? { name: "WebGPU" } : { name, reason } });
@@ -118,28 +143,36 @@ class Klt {
 
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
 
-async function play(from, token, painted) {
+/** From frame `from` to the end; `sent` of the frames have been sent. */
+async function play(from, token, painted, sent = 0) {
   if (from === 0 && stream.loopHash) startHash();
   else stopHash();
-  let data = null, due = from;
+  let data = null, due = from + sent;
   for (let number = gopOf(from); number < stream.gops.length; ++number) {
     const gop = stream.gops[number], brush = painted ? painter : null;
     data = await readGop(number);
     if (token !== current) return;
-    let at = gop.first, began = performance.now();
+    let at = gop.first, since = performance.now();
     const late = [];
     /** Frames come in order, each when it is painted. */
     const shown = async (before, painting, frame, base, out) => {
       await before;
       await painting;
       if (out) hashed("painted", out);
-      const ms = performance.now() - began;
-      if (frame < from || token !== current) [base, out].forEach((samples) => samples && keep(samples.buffer));
+      const ms = performance.now() - since;
+      if (frame < due || token !== current) [base, out].forEach((samples) => samples && keep(samples.buffer));
       else await send({ frame, token, base, painted: out, ms, ...when(data, gop, frame) });
-      due = Math.max(from, frame + 1);
-      began = performance.now();
+      due = Math.max(due, frame + 1);
+      since = performance.now();
     };
     try {
+      if (decoder.first && !brush && due === gop.first && due === from) {
+        // A keyframe that is looked for comes by itself, before the decoder has taken in more.
+        const base = await decoder.first(data.units[0], room);
+        if (token !== current) return keep(base.buffer);
+        await send({ frame: from, token, base, painted: null, ms: performance.now() - since, ...when(data, gop, from) });
+        ++due;
+      }
       brush?.startGop(await stream.tuneOf(number));
       for await (const base of decoder.frames(data.units, room)) {
         if (token !== current) return keep(base.buffer);
@@ -173,6 +206,7 @@ async function play(from, token, painted) {
 
 async function playNative(from, token, painted) {
   stopHash();
+  const { nativeFrames } = await import("./native.js");
   let next = from, number = -1, data = null;
   while (next < stream.frames) {
     const first = next;

@@ -9,9 +9,17 @@ const MOST_NOTES = 20;
 const element = (id) => document.getElementById(id);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
+/** Begun before anything else, for a worker takes a while; it says when it is awake. */
+let ready = newEngine();
+
+function newEngine() {
+  return new Worker(new URL("engine.js", import.meta.url), { type: "module" });
+}
+
 class Player {
   constructor(where) {
-    this.engine = new Worker(new URL("engine.js", import.meta.url), { type: "module" });
+    this.engine = ready ?? newEngine();
+    ready = null;
     this.engine.onmessage = ({ data }) => this.receive(data);
     this.engine.onerror = (event) => this.fail(event.message || "the player could not be loaded");
     this.queue = [];
@@ -38,7 +46,8 @@ class Player {
   }
 
   receive(data) {
-    if (data.opened) this.start(data.opened);
+    if (data.awake) this.prepare();
+    else if (data.opened) this.start(data.opened);
     else if (data.frame !== undefined) this.take(data);
     else if (data.gop !== undefined) this.graph.learn(data.gop, data.sizes);
     else if (data.ended !== undefined) this.ended ||= data.ended === this.token;
@@ -48,11 +57,21 @@ class Player {
     else if (data.failed) this.fail(data.failed);
   }
 
+  /** What the page can get ready while the engine reads. */
+  prepare() {
+    try {
+      this.view = new View(element("picture"));
+    } catch (error) {
+      this.fail(error.message);
+    }
+  }
+
   start(opened) {
     Object.assign(this, opened);
     const { width, height, appearanceId, base, bitDepth } = this.header;
+    if (!this.view) return;
     try {
-      this.view = new View(element("picture"), this.header);
+      this.view.open(this.header);
     } catch (error) {
       return this.fail(error.message);
     }
@@ -68,7 +87,9 @@ class Player {
     element("moments").replaceChildren(...this.moments.map((number) => new Option("", number)));
     if (this.reason) this.note(`${this.reason}: gvcodec decodes on this machine and sends the frames`);
     this.facts = `${this.native?.name ?? ""} ${width}×${height}, ${this.frames} frames, ${bitDepth} bits, base ${base}`;
-    this.go(0);
+    if (!this.byPage) return this.go(0);
+    this.begins(0);
+    this.onfirst = () => this.engine.postMessage({ credit: this.ahead - 1 });
   }
 
   /** What paints in the page, { name, reason }; null: nothing, for which the machine may do it. It comes after the first frame. */
@@ -79,19 +100,23 @@ class Player {
     this.canPaint = Boolean(painter || this.native?.paints);
     element("paint").hidden = !this.canPaint;
     if (!this.canPaint) return this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
-    if (this.shown) this.setPainted(true);
-    else this.onfirst = () => this.setPainted(true);
+    this.setPainted(true);
   }
 
   /** Show frame `number`, exactly. */
   go(number) {
     number = Math.min(Math.max(0, Math.round(number)), this.frames - 1);
     this.queue.splice(0).forEach((frame) => this.giveBack(frame));
+    this.begins(number);
+    this.engine.postMessage({ play: number, token: ++this.token, painted: this.painted, credits: this.ahead });
+  }
+
+  /** The engine has begun with frame `number`: a stream's first one it begins with itself, as token 0. */
+  begins(number) {
     this.ended = false;
     this.wanted = number;
     this.since = performance.now();
     this.verified = number === 0 ? null : this.verified;
-    this.engine.postMessage({ play: number, token: ++this.token, painted: this.painted, credits: this.ahead });
   }
 
   take(frame) {
@@ -152,7 +177,7 @@ class Player {
   }
 
   fit() {
-    this.view?.fit(element("slider"));
+    if (this.header) this.view?.fit(element("slider"));
   }
 
   /** The engine may send another one. */

@@ -5,18 +5,28 @@ import { Damaged } from "./bytes.js";
 /** A server without range requests sends the whole file, which has to fit into this. */
 const MOST_WHOLE = 256 << 20;
 const PATIENCE_MS = 30_000;
+/** Bytes of the begin and of the end that are fetched at once: header, index. */
+const FIRST = 1 << 16;
 
 export async function openSource(where) {
   if (where instanceof Blob) return new Local(where);
-  const answer = await request(where, { Range: "bytes=0-65535" });
-  const range = /^bytes 0-\d+\/(\d+)$/.exec(answer.headers.get("Content-Range") ?? "");
-  if (answer.status === 206 && range) {
-    return new Remote(where, Number(range[1]), new Uint8Array(await answer.arrayBuffer()));
-  }
+  const stop = new AbortController();
+  const end = request(where, { Range: `bytes=-${FIRST}` }, stop.signal).then(partOf).catch(() => null);
+  const answer = await request(where, { Range: `bytes=0-${FIRST - 1}` });
+  const begin = await partOf(answer);
+  if (begin) return new Remote(where, begin.size, [begin, await end].filter((part) => part?.size === begin.size));
+  stop.abort();
   if (Number(answer.headers.get("Content-Length")) > MOST_WHOLE) {
     throw new Error("the server has no range requests, and the file is too large to be fetched as a whole");
   }
   return new Local(new Blob([await whole(answer)]));
+}
+
+/** What an answer to a range request holds: { at, data } of a file of `size` bytes; null for other answers. */
+async function partOf(answer) {
+  const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get("Content-Range") ?? "");
+  if (answer.status !== 206 || !range) return null;
+  return { at: Number(range[1]), size: Number(range[2]), data: new Uint8Array(await answer.arrayBuffer()) };
 }
 
 class Local {
@@ -31,17 +41,17 @@ class Local {
 }
 
 class Remote {
-  constructor(url, size, head) {
-    this.url = url;
-    this.size = size;
-    this.head = head;
+  /** `parts`: what is there already. */
+  constructor(url, size, parts) {
+    Object.assign(this, { url, size, parts });
   }
 
   /** Fewer bytes than asked for at the end of the file only. */
   async read(offset, size) {
     const end = Math.min(offset + size, this.size);
-    if (end <= this.head.length) return this.head.slice(offset, end);
     if (offset >= end) return new Uint8Array();
+    const part = this.parts.find(({ at, data }) => at <= offset && end <= at + data.length);
+    if (part) return part.data.slice(offset - part.at, end - part.at);
     const answer = await request(this.url, { Range: `bytes=${offset}-${end - 1}` });
     const data = answer.status === 206 ? new Uint8Array(await answer.arrayBuffer()) : new Uint8Array();
     if (data.length !== end - offset) throw new Damaged("the server did not send the bytes asked for");
@@ -49,10 +59,11 @@ class Remote {
   }
 }
 
-async function request(url, headers = {}) {
+async function request(url, headers = {}, stop = null) {
+  const late = AbortSignal.timeout(PATIENCE_MS);
   let answer;
   try {
-    answer = await fetch(url, { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+    answer = await fetch(url, { headers, signal: stop ? AbortSignal.any([stop, late]) : late });
   } catch (error) {
     throw new Error(`${url}: cannot be fetched (${error.message})`);
   }

@@ -48,18 +48,27 @@ const WEIGHTS = { 1: [0.2126, 0.0722], 4: [0.3, 0.11], 7: [0.212, 0.087], 9: [0.
 const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
 
 export class View {
-  constructor(canvas, { width, height, sar, colour }) {
+  /** Compiling takes long, so it begins before a stream is there. */
+  constructor(canvas) {
     this.canvas = canvas;
+    const gl = canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false });
+    if (!gl) throw new Error("this browser has no WebGL 2, by which frames are shown");
+    this.gl = gl;
+    this.program = begun(gl);
+    this.textures = Array.from({ length: 6 }, () => gl.createTexture());
+    this.size = [2, 2];
+    gl.useProgram(this.program);
+    this.show(new Uint16Array(6), null, 0);
+  }
+
+  /** Frames of this stream come. */
+  open({ width, height, sar, colour }) {
+    const { canvas, gl, program } = this;
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program) || "WebGL does not work here");
+    if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error("the picture is too large for WebGL here");
     this.size = [width, height];
     [canvas.width, canvas.height] = this.size;
     this.shape = (width * sar[0]) / (height * sar[1]);
-    const gl = canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false });
-    if (!gl) throw new Error("this browser has no WebGL 2, by which frames are shown");
-    if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error("the picture is too large for WebGL here");
-    this.gl = gl;
-    this.program = compiled(gl);
-    this.textures = Array.from({ length: 6 }, () => gl.createTexture());
-    gl.useProgram(this.program);
     gl.uniform1iv(this.at("painted"), [0, 1, 2]);
     gl.uniform1iv(this.at("base"), [3, 4, 5]);
     gl.uniform2i(this.at("size"), width, height);
@@ -120,16 +129,15 @@ export class View {
   }
 }
 
-function compiled(gl) {
+/** A program that is being compiled; whether it could be is asked later. */
+function begun(gl) {
   const program = gl.createProgram();
   for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
     const shader = gl.createShader(kind);
     gl.shaderSource(shader, text);
     gl.compileShader(shader);
-    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
     gl.attachShader(program, shader);
   }
   gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
   return program;
 }
