@@ -484,6 +484,89 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
         assert page.errors() == []
 
 
+def with_beep(path: Path, codec: str, rate: int, begins: float) -> Path:
+    """A second of video whose sound is silent until `begins` seconds, then a tone."""
+    import av
+    import numpy as np
+
+    size = 960 if codec == "libopus" else 1024
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 80, "yuv420p"
+        audio = container.add_stream(codec, rate=rate, layout="stereo")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(
+                np.full((120, 96), 60 + 5 * number, np.uint8), format="yuv420p"
+            )
+            frame.pts = number
+            container.mux(video.encode(frame))
+        for first in range(0, rate, size):
+            at = np.arange(first, first + size)
+            tone = (np.sin(at * 0.1) * (at >= begins * rate) / 2).astype(np.float32)
+            sound = av.AudioFrame.from_ndarray(
+                np.tile(tone.repeat(2), 1)[None, :], format="flt", layout="stereo"
+            )
+            sound.sample_rate, sound.pts = rate, first
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+ONSET = """(() => { for (const { node, time } of player.sound.nodes) {
+    const place = node.buffer.getChannelData(0).findIndex((value) => Math.abs(value) > 0.1);
+    if (place >= 0) return time + place / node.buffer.sampleRate; } return null; })()"""
+STEP = """Math.abs(player.sound.heard() - player.clock.time
+    - (performance.now() - player.clock.at) / 1000 * player.speed)"""
+
+
+@needs_browser
+@pytest.mark.parametrize(("codec", "rate"), [("libopus", 48000), ("aac", 44100)])
+def test_sound_is_in_time_with_the_picture(
+    tab: Callable[[str], browser.Page], tmp_path: Path, codec: str, rate: int
+) -> None:
+    source = with_beep(tmp_path / "a.mkv", codec, rate, 0.4)
+    path = tmp_path / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="klt", tune=0, keyint=10)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
+        if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
+            pytest.skip(reason)  # a browser without the codec, which it says
+        page.run("document.getElementById('speed').value = '0.25'")
+        page.run("player.play()")
+        page.until(f"player.sound.running && {ONSET} !== null")
+        assert page.run(ONSET) == pytest.approx(0.4, abs=0.03)
+        page.until(f"{STEP} < 0.1")
+        page.key("v")
+        assert page.run("[player.sound.gain.gain.value, player.sound.muted]") == [0, True]
+        page.key("ArrowUp")
+        assert page.run("player.sound.gain.gain.value") == 1
+        page.until("!player.playing")
+        page.run("player.go(20)")
+        page.until("player.wanted === undefined")
+        page.run("player.play()")
+        page.until(f"player.sound.heard() > 0.7 && {STEP} < 0.1")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_sound_that_the_browser_does_not_take_is_named(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    source = with_beep(tmp_path / "a.mkv", "ac3", 48000, 0.4)
+    path = tmp_path / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="klt", tune=0)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown && player.sound?.reason")
+        assert "no sound: this browser does not decode AC3" in page.run("player.errors")
+        assert page.run("document.getElementById('sound').hidden")
+        page.run("player.play()")
+        page.until("!player.playing && player.shown.frame === 24")
+        assert page.errors() == []
+
+
 @needs_browser
 def test_the_first_picture_waits_for_no_model(
     tab: Callable[[str], browser.Page], tmp_path: Path

@@ -1,7 +1,7 @@
 // A worker that opens a stream and decodes it: messages in, messages with frames out.
 //
 // In:   { open: { url | file, native, gpu } }, { play: number, token, painted }, { credit: count }, { back: buffer }
-// Out:  { awake }, { opened }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
+// Out:  { awake }, { opened }, { sound: { gop, payloads, from, to } }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
 //       { ended: token }, { note }, { verified: { loop, painted } }, { failed }
 //
 // The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
@@ -24,6 +24,9 @@ const MOST_LATE = 2;
 
 let stream, decoder, painter, sparePainter, native, current = 0, credits = 0, granted = () => {}, spare = [];
 let hashing = null;
+/** GOPs that are read, around the one that plays; those whose sound the page has; whether there is none. */
+const read = new Map(), told = new Set();
+let silent = null;
 /** Called with the first credit. */
 let began = () => {};
 /** What plays: the next one begins where it has ended, for there is one decoder. */
@@ -227,11 +230,48 @@ async function playNative(from, token, painted) {
   self.postMessage({ ended: token });
 }
 
+/** GOP `number`, which begins to play: those around it are read as well, for the next one's frames and for the sound. */
 async function readGop(number) {
-  const data = await stream.read(number);
+  const data = await gopAt(number);
   if (data.problem) note(data.problem);
   self.postMessage({ gop: number, sizes: data.units.map(({ size }) => size), times: data.times });
+  around(number).catch(() => {}); // what cannot be read is said when it is to play
   return data;
+}
+
+function gopAt(number) {
+  if (!read.has(number)) {
+    const reading = stream.read(number);
+    read.set(number, reading);
+    reading.catch(() => read.delete(number));
+  }
+  return read.get(number);
+}
+
+/** Sound stands near its frames in the file, up to a GOP before or behind. The first GOP says what it is. */
+async function around(number) {
+  const from = Math.max(0, number - 1), to = Math.min(number + 1, stream.gops.length - 1);
+  for (const each of read.keys()) if (each < from || each > to) read.delete(each);
+  for (const each of told) if (each < from || each > to) told.delete(each);
+  silent ??= await silence();
+  for (let each = from; each <= to; ++each) {
+    if (each === from && silent && number) continue;
+    const { tracks } = await gopAt(each);
+    if (silent || told.has(each)) continue;
+    told.add(each);
+    self.postMessage({ sound: { gop: each, payloads: owned(tracks), from, to } });
+  }
+}
+
+/** Copies: a message takes along all of the buffer that a part belongs to. */
+const owned = (payloads) => payloads.map((payload) => payload.slice());
+
+/** Whether there is no sound; the page gets what the first GOP says of it. */
+async function silence() {
+  const { tracks } = await stream.read(0);
+  if (!tracks.length) return true;
+  self.postMessage({ sound: { gop: 0, payloads: owned(tracks), from: 0, to: 0 } });
+  return false;
 }
 
 const when = (data, gop, frame) => ({ time: data.times[frame - gop.first], end: data.times[frame - gop.first + 1] });

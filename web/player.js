@@ -1,11 +1,14 @@
 // The page: what is shown, when, and what the keys do. Decoding is the engine's, in a worker.
 
 import { Graph } from "./graph.js";
+import { Sound } from "./sound.js";
 import { View } from "./view.js";
 
 /** Frames that may be decoded ahead, and the bytes that they may take. */
 const MOST_AHEAD = 12, MOST_BYTES = 96 << 20;
 const MOST_NOTES = 20;
+/** How long sound is off after a late frame. */
+const SILENCE_MS = 400;
 const element = (id) => document.getElementById(id);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
@@ -43,6 +46,7 @@ class Player {
   close() {
     this.closed = true;
     this.engine.terminate();
+    this.sound?.close();
   }
 
   receive(data) {
@@ -51,6 +55,7 @@ class Player {
     else if (data.frame !== undefined) this.take(data);
     else if (data.gop !== undefined) this.graph.learn(data.gop, data.sizes);
     else if (data.ended !== undefined) this.ended ||= data.ended === this.token;
+    else if (data.sound) this.sound.take(data.sound).then(() => this.showSound());
     else if (data.painter !== undefined) this.setPainter(data.painter);
     else if (data.note) this.note(data.note);
     else if (data.verified !== undefined) this.verified = data.verified;
@@ -86,6 +91,8 @@ class Player {
     this.moments = this.native?.moments ?? [];
     element("moments").replaceChildren(...this.moments.map((number) => new Option("", number)));
     if (this.reason) this.note(`${this.reason}: gvcodec decodes on this machine and sends the frames`);
+    const { startPts, tick } = this.header;
+    this.sound = new Sound((startPts * tick[0]) / tick[1], (text) => this.note(text));
     this.facts = `${this.native?.name ?? ""} ${width}×${height}, ${this.frames} frames, ${bitDepth} bits, base ${base}`;
     if (!this.byPage) return this.go(0);
     this.begins(0);
@@ -138,6 +145,9 @@ class Player {
       this.onfirst?.();
       this.onfirst = null;
     } else if (this.playing && this.wanted === undefined && this.shown) this.advance(now);
+    // No sound where the picture does not keep up.
+    const plays = this.playing && this.wanted === undefined && this.shown && now - (this.lateAt ?? -SILENCE_MS) >= SILENCE_MS;
+    this.sound?.follow(plays ? this.clock.time + ((now - this.clock.at) / 1000) * this.speed : 0, plays ? this.speed : null);
     if (this.graph) this.status(now);
   }
 
@@ -155,6 +165,7 @@ class Player {
     const due = this.shown.end ?? this.shown.time;
     if (!this.queue.length && time > due) {
       if (this.ended) return this.pause();
+      this.lateAt = now;
       // Frames are late: the clock waits for them.
       this.clock = { time: due, at: now };
     }
@@ -226,6 +237,18 @@ class Player {
     this.go(this.wanted ?? this.shown?.frame ?? 0);
   }
 
+  /** Volume in tenths more or less; 0: muted or not. */
+  setVolume(tenths) {
+    this.sound.setVolume(this.sound.volume + tenths / 10, tenths ? false : !this.sound.muted);
+    this.showSound();
+  }
+
+  showSound() {
+    const { track, volume, muted } = this.sound;
+    element("sound").hidden = !track;
+    element("volume").value = muted ? 0 : volume;
+  }
+
   setSpeed(step) {
     const select = element("speed");
     select.selectedIndex = Math.min(Math.max(0, select.selectedIndex + step), select.options.length - 1);
@@ -284,6 +307,9 @@ const keys = {
   End: (player) => player.go(player.frames - 1),
   "<": (player) => player.setSpeed(-1),
   ">": (player) => player.setSpeed(1),
+  ArrowUp: (player) => player.setVolume(1),
+  ArrowDown: (player) => player.setVolume(-1),
+  v: (player) => player.setVolume(0),
   p: (player) => player.setPainted(!player.painted),
   m: (player) => player.go(player.moments.find((number) => number > (player.wanted ?? player.shown.frame)) ?? player.moments[0] ?? 0),
   f: () => fullScreen(),
@@ -325,6 +351,7 @@ element("full").addEventListener("click", fullScreen);
 element("picture").addEventListener("click", () => window.player?.toggle());
 element("file").addEventListener("change", ({ target }) => target.files[0] && open({ file: target.files[0] }));
 element("painted").addEventListener("change", ({ target }) => window.player?.setPainted(target.checked));
+element("volume").addEventListener("input", ({ target }) => window.player?.sound?.setVolume(Number(target.value), false));
 element("slider").addEventListener("input", () => window.player?.shown && window.player.draw());
 element("speed").addEventListener("change", () => window.player?.playing && window.player.play());
 element("seek").addEventListener("input", ({ target }) => {

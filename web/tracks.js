@@ -1,0 +1,90 @@
+// Packets of sound in `tracks` packets, and what their codecs are: gvcodec/media/tracks.py.
+
+import { Cursor, Damaged } from "./bytes.js";
+
+const MOST_TRACKS = 64, MOST_RATIO = 2 ** 31, MOST_HEAD = 1 << 20;
+const EBML = 0x1a45dfa3, SEGMENT = 0x18538067, TRACKS = 0x1654ae6b, ENTRY = 0xae;
+const KIND = 0x83, CODEC = 0x86, PRIVATE = 0x63a2, AUDIO = 0xe1, RATE = 0xb5, CHANNELS = 0x9f, BITS = 0x6264, SOUND = 2;
+
+/** { tracks: of each its tick in seconds and, where it is sound, `config` for a decoder or the `codec` that has none; packets } */
+export function openTracks(payload) {
+  const cursor = new Cursor(payload, "tracks");
+  const count = cursor.var(MOST_TRACKS);
+  const ticks = Array.from({ length: count }, () => {
+    const [up, down] = [cursor.var(MOST_RATIO), cursor.var(MOST_RATIO)];
+    if (!up || !down) throw new Damaged("tracks: time base of 0");
+    return up / down;
+  });
+  const head = cursor.take(cursor.var(MOST_HEAD));
+  const found = soundsOf(head);
+  if (found.length !== count) throw new Damaged("tracks: codec parameters of another number of tracks");
+  return { tracks: ticks.map((tick, n) => ({ tick, ...found[n] })), packets: packetsFrom(cursor, count) };
+}
+
+/** { track, pts, duration (ticks), data } of another payload. */
+export const packetsOf = (payload, count) => packetsFrom(new Cursor(payload, "tracks"), count);
+
+function packetsFrom(cursor, count) {
+  const packets = [], last = new Array(count).fill(0);
+  while (cursor.left) {
+    const track = cursor.var(count);
+    if (track === count) {
+      last.fill(0);
+      continue;
+    }
+    const pts = (last[track] += cursor.svar());
+    packets.push({ track, pts, duration: cursor.var(), data: cursor.take(cursor.var()) });
+  }
+  return packets;
+}
+
+/** Of each track of a Matroska head what `openTracks` has of it; of other heads nothing is known. */
+function soundsOf(head) {
+  const cursor = new Cursor(head, "tracks: codec parameters");
+  if (cursor.left < 4 || number(new Cursor(head, cursor.what), true) !== EBML) throw new Damaged("sound out of MP4 heads is not played");
+  const found = [];
+  each(cursor, (id, body) => {
+    if (id === SEGMENT) each(body, (inner, list) => inner === TRACKS && each(list, (entry, track) => entry === ENTRY && found.push(soundOf(track))));
+  });
+  return found;
+}
+
+function soundOf(track) {
+  const facts = {};
+  const fields = (id, body) => (id === AUDIO ? each(body, fields) : (facts[id] = body.data));
+  each(track, fields);
+  const whole = (id) => (facts[id] ?? []).reduce((value, byte) => value * 256 + byte, 0);
+  if (whole(KIND) !== SOUND) return {};
+  const rate = facts[RATE] ?? new Uint8Array();
+  const view = new DataView(rate.buffer, rate.byteOffset, rate.length);
+  const sampleRate = rate.length === 4 ? view.getFloat32(0) : rate.length === 8 ? view.getFloat64(0) : 8000;
+  const named = new TextDecoder().decode(facts[CODEC]), description = facts[PRIVATE]?.slice();
+  const codec = codecOf(named, description, whole(BITS));
+  const config = codec && { codec, sampleRate, numberOfChannels: whole(CHANNELS) || 1, ...(description ? { description } : {}) };
+  return { name: named.replace(/^A_/, ""), config };
+}
+
+/** As WebCodecs names it; "" where it does not. */
+function codecOf(named, description, bits) {
+  const names = { A_OPUS: "opus", "A_MPEG/L3": "mp3", A_FLAC: "flac", A_VORBIS: "vorbis" };
+  if (named === "A_AAC") return `mp4a.40.${(description?.[0] ?? 16) >> 3}`;
+  if (named === "A_PCM/INT/LIT") return { 8: "pcm-u8", 16: "pcm-s16", 24: "pcm-s24", 32: "pcm-s32" }[bits] ?? "";
+  return names[named] ?? "";
+}
+
+/** Calls with the id and the body (a cursor) of each element. A segment may go on without end. */
+function each(cursor, visit) {
+  while (cursor.left) {
+    const id = number(cursor, true), length = cursor.at, size = number(cursor, false);
+    const endless = size === 2 ** (7 * (cursor.at - length)) - 1;
+    visit(id, new Cursor(cursor.take(endless ? cursor.left : size), cursor.what));
+  }
+}
+
+/** An EBML number; `marked`: with its marker bit, as ids are. */
+function number(cursor, marked) {
+  const first = cursor.uint(1), more = Math.clz32(first) - 24;
+  if (more > 7) throw new Damaged("tracks: codec parameters cannot be read");
+  const rest = cursor.take(more);
+  return rest.reduce((value, byte) => value * 256 + byte, marked ? first : first & (0x7f >> more));
+}
