@@ -79,11 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
     _add_ablate(
         commands.add_parser("ablate", help="what each tool of the klt structure layer is worth")
     )
-    _add_alloc(
-        commands.add_parser(
-            "alloc", help="budgets of windows: allocators against each other at equal bytes"
-        )
-    )
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
@@ -146,7 +141,6 @@ def main(arguments: list[str] | None = None) -> int:
             "table": _table,
             "speed": _speed,
             "ablate": _ablate,
-            "alloc": _alloc,
             "sizes": _sizes,
             "tuning": _tuning,
             "modules": _modules,
@@ -425,32 +419,6 @@ def _add_ablate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=Path, required=True, metavar="DIR", help="training clips")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"), metavar="DIR")
     _add_readme(parser, "klt-ablation")
-
-
-def _add_alloc(parser: argparse.ArgumentParser) -> None:
-    _add_clips(parser, 12)
-    parser.add_argument(
-        "--q", type=_integers, default=[34, 40, 46, 52], metavar="Q,…", help="rates, four at least"
-    )
-    parser.add_argument(
-        "--metrics",
-        type=_words,
-        default=["psnr_y", "lpips_alex", "dists"],
-        metavar="NAME,…",
-        help="psnr_y first",
-    )
-    parser.add_argument(
-        "--every",
-        type=_every,
-        default={},
-        metavar="N|NAME=N,…",
-        help="one frame in N for the metrics",
-    )
-    parser.add_argument(
-        "--lookahead", action="store_true", help="on top of the look-ahead's multipliers of blocks"
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/alloc"), metavar="DIR")
-    _add_readme(parser, "alloc (with --lookahead: alloc-lookahead)")
 
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
@@ -814,17 +782,6 @@ def _ablate(options: argparse.Namespace) -> int:
 
     text = make_ablation(_clips(options), options.q, options.train, options.out)
     _publish(options, {"klt-ablation": text})
-    return 0
-
-
-def _alloc(options: argparse.Namespace) -> int:
-    from eval.alloc import compare
-
-    if len(options.q) < 4 or "psnr_y" not in options.metrics:
-        raise EvalError("alloc needs four rates and psnr_y")
-    every = _sampled(options.metrics, options.every)
-    text = compare(_clips(options), options.q, every, options.lookahead, options.out)
-    _publish(options, {"alloc-lookahead" if options.lookahead else "alloc": text})
     return 0
 
 

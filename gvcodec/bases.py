@@ -72,7 +72,7 @@ class Base:
     `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same. `reduced`:
     (index above which, scale, how much lower the index is there), coarsest first, which go as far
     as `coarsest_reduced`. `scales`: there are reduced sizes, `presets`: so many, `eye`, `steered`
-    (maxrate), `alloc` (budgets of windows): there are these settings."""
+    (maxrate), `alloc` (numbers of tokens): there are these settings."""
 
     name: str
     wire: int
@@ -123,7 +123,6 @@ for _base in (
             (67, 63),
         ),
         steered=True,
-        alloc=True,
     ),
     Base(
         "av1",

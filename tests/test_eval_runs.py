@@ -239,7 +239,6 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     "command",
     [
         "rd --metrics psnr_y,lpips_alex",
-        "alloc",
         "modules",
         "settings",
         "sizes --quality",

@@ -1,11 +1,9 @@
-"""The `klt` encoder with what steers it: pace of the frames, budgets of the windows, a decoder's
-buffer."""
+"""The `klt` encoder with what steers it: pace of the frames, a decoder's buffer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gvcodec.allocation.registry import budgets
 from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt.codec import open_encoder
 from gvcodec.types import VideoFormat
@@ -33,6 +31,5 @@ def klt_encoder(
         config.low_delay,
         config.threads,
         pace,
-        budgets(config.alloc),
     )
     return Announcing(encoder, limit) if limit is not None else encoder

@@ -111,7 +111,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--alloc",
         choices=("uniform", "uniqueness", "elbo", "oracle"),
         default="uniform",
-        help="how bits go to the windows of a frame (klt, tokens)",
+        help="how many tokens a window may use (tokens)",
     )
     parser.add_argument(
         "--bufsize",

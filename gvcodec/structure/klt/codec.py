@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -61,32 +60,7 @@ class Pace(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FrameOutcome:
-    """What coding a frame came to: `window_bits` (rows, columns) of 256×256 windows, its loop
-    frame, and the Lagrange multiplier of a bit, in squared steps of 1/1023."""
-
-    window_bits: NDArray[np.float32]
-    loop: Planes
-    bit_price: float
-
-
 LambdaMap = NDArray[np.float32]
-
-
-class Regions(Protocol):
-    """Chooses the multipliers of lambda of a frame's regions: budgets of windows."""
-
-    def lambda_map(
-        self, planes: Planes, lambda_map: LambdaMap, trial: Callable[[LambdaMap], FrameOutcome]
-    ) -> LambdaMap:
-        """The map to code with, from the one that would be used. `trial` codes the frame with a
-        map, without trace."""
-        ...
-
-    def coded(self, planes: Planes, outcome: FrameOutcome) -> None:
-        """What the frame `planes` came to."""
-        ...
 
 
 def steps_and_lambda(quality: float) -> tuple[int, float]:
@@ -175,8 +149,7 @@ class KltEncoder:
     """Encoder side. `q` 0…63 (0 = best), `keyint` frames between key frames (0 = only the first and
     scene cuts).
 
-    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame,
-    `regions` spreads the bits over a frame.
+    `q` need not be whole. `pace` takes its place where the quality changes from frame to frame.
 
     Loop frames are those that a decoder will have, exactly.
     """
@@ -192,7 +165,6 @@ class KltEncoder:
         model: Path | None = None,
         tools: KltTools = KltTools(),
         pace: Pace | None = None,
-        regions: Regions | None = None,
     ) -> None:
         from gvcodec import _core
 
@@ -218,7 +190,7 @@ class KltEncoder:
         self._ahead = Lookahead(width, height, threads) if tools.lookahead else None
         self._map_shape = ((height + 15) // 16, (width + 15) // 16)
         self._q, self._keyint, self._scene_cut, self._tools = q, keyint, scene_cut, tools
-        self._pace, self._regions = pace, regions
+        self._pace = pace
         self._since_key = -1
         self._waiting: deque[_Waiting] = deque()
 
@@ -276,10 +248,6 @@ class KltEncoder:
             inter_q -= gain * (position % period == 0)
             key_q -= KEY_GAIN
         cut = self._scene_cut and position >= MIN_GOP
-        if self._regions is not None:
-            lambda_map = self._spread(
-                self._regions, frame.planes, inter_q, key_q, key, cut, lambda_map
-            )
         if self._pace is not None:
             self._core.save()
         payload, is_key = self._code(frame.planes, inter_q, key_q, key, cut, lambda_map)
@@ -292,41 +260,9 @@ class KltEncoder:
             payload, is_key = self._code(
                 frame.planes, inter_q + step, key_q + step, key, cut, lambda_map
             )
-        if self._regions is not None:
-            self._regions.coded(frame.planes, self._outcome(key_q if is_key else inter_q))
         self._waiting.popleft()
         self._since_key = 0 if is_key else position
         return payload, is_key
-
-    def _spread(
-        self,
-        regions: Regions,
-        planes: Planes,
-        inter_q: float,
-        key_q: float,
-        key: bool,
-        cut: bool,
-        lambda_map: LambdaMap | None,
-    ) -> LambdaMap:
-        """The map that `regions` makes of a frame's."""
-
-        def trial(wanted: LambdaMap) -> FrameOutcome:
-            self._core.save()
-            _, is_key = self._code(planes, inter_q, key_q, key, cut, wanted)
-            outcome = self._outcome(key_q if is_key else inter_q)
-            self._core.restore()
-            return outcome
-
-        plain = np.ones(self._map_shape, np.float32) if lambda_map is None else lambda_map
-        return regions.lambda_map(planes, plain, trial)
-
-    def _outcome(self, quality: float) -> FrameOutcome:
-        """Of the frame coded last, at this quality."""
-        from gvcodec import _core
-
-        q, factor = steps_and_lambda(quality)
-        price = _core.LAMBDA * factor * (_core.quantiser_step(q, 0) / 4) ** 2
-        return FrameOutcome(self._core.window_bits(), self._core.loop(), price)
 
     def _code(
         self,
@@ -407,16 +343,12 @@ def open_encoder(
     low_delay: bool = False,
     threads: int = 0,
     pace: Pace | None = None,
-    regions: Regions | None = None,
 ) -> KltEncoder:
-    """An encoder that looks ahead unless `low_delay`. `pace` steers the quality of frames,
-    `regions` that of their windows."""
+    """An encoder that looks ahead unless `low_delay`. `pace` steers the quality of frames."""
     tools = KltTools(lookahead=0 if low_delay else DEPTH)
     size = (fmt.width, fmt.height)
     cut = keyint > 0  # 0 = only the first frame is a keyframe
-    return KltEncoder(
-        *size, q, keyint, cut, threads=threads, tools=tools, pace=pace, regions=regions
-    )
+    return KltEncoder(*size, q, keyint, cut, threads=threads, tools=tools, pace=pace)
 
 
 def open_decoder(

@@ -30,6 +30,7 @@ from gvcodec.structure.tokens.entropy import Integers
 from gvcodec.structure.tokens.model import (
     PEAK,
     WINDOW,
+    Encoded,
     Picture,
     State,
     price_factor,
@@ -213,15 +214,20 @@ class TokenEncoder:
         encoded = side._model.encode(now, state, found, rate)  # type: ignore[arg-type]
         tokens = encoded.tokens[0].round().clamp(-LARGEST, LARGEST).int().cpu().numpy()
         if given is None:
-            given = np.full(len(tokens), side.tokens, np.int64)
-        if self._alloc == "elbo":
-            effort = side._model.effort(encoded.features)[0].double().cpu().numpy()
-            given = budgets.routed(effort, side.elbo, side.tokens)
+            given = self._given(encoded)
         counts, after = self._counts(now, tokens, given)  # type: ignore[arg-type]
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
         loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
         return Coded([CodedFrame(payload, False, q)], [loop])
+
+    def _given(self, encoded: Encoded) -> NDArray[np.int64]:
+        """Tokens that each window may use, (N,), where that is said frame by frame."""
+        side = self._side
+        if self._alloc == "elbo":
+            effort = side._model.effort(encoded.features)[0].double().cpu().numpy()
+            return budgets.routed(effort, side.elbo, side.tokens)
+        return np.full(encoded.tokens.shape[1], side.tokens, np.int64)
 
     def _counts(
         self, now: Picture, tokens: Integers, given: NDArray[np.int64]

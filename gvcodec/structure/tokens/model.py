@@ -525,12 +525,16 @@ class TokenModel(nn.Module):
         mixed = tuple(m + r for m, r in zip(mixed, from_leaves(rest, grid), strict=True))
         residual = self.refine(mixed, detail)  # type: ignore[arg-type]
         result = mixed[0] + residual[0].float(), mixed[1] + residual[1].float()
-        out = self.memory_norm(x[:, :, PATCHES + k :])
-        gate = torch.sigmoid(self.memory_gate(out))
-        memory = state.memory + gate * (self.memory_value(out) - state.memory)
+        memory = self._remembered(x, state.memory)
         added = result[0] - first[0], result[1] - first[1]
         after = State(result, features.float(), memory.float(), state.key, places, added)
         return Decoded(result, after, motion, moved)
+
+    def _remembered(self, x: Tensor, memory: Tensor) -> Tensor:
+        """The memory (B, N, M, D), rewritten by what the layers of the decoder made of it in `x` (B, N, P + K + M, D)."""
+        out = self.memory_norm(x[:, :, PATCHES + self.sizes.tokens :])
+        gate = torch.sigmoid(self.memory_gate(out))
+        return memory + gate * (self.memory_value(out) - memory)
 
     def _cells(self, x: Tensor, channels: int, grid: tuple[int, int]) -> Tensor:
         """(B, N, P, channels·16) to (B, channels, H/4, W/4)"""
