@@ -86,7 +86,9 @@ def shown_and_played(page: Page, video: Video, painted: bool, what: str) -> dict
 def by_gpu(browser: Browser, path: Path) -> dict[str, Any]:
     """The same, painted by WebGPU: on SwiftShader, a program, where there is no other adapter."""
     with page_of(browser, path, query="?gpu=any") as page, Video(path) as video:
-        page.until("player.painter?.reason || player.painter?.name === 'WebGPU'", _PATIENCE)
+        page.until(
+            "window.player?.painter?.reason || window.player?.painter?.name === 'WebGPU'", _PATIENCE
+        )
         if reason := page.run("player.painter.reason"):
             return {"WebGPU": reason}
         facts = shown_and_played(page, video, True, "WebGPU")

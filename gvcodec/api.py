@@ -243,11 +243,15 @@ def decode(
     stream = _opened(data)
     colour = Reader(stream).header.format.colour
     stream.seek(0)
-    decoded = decode_planes(
-        stream, fidelity=fidelity, start=start, threads=threads, device=device, limits=limits
-    )
-    shown = (rgb_from_planes(planes, colour) for planes in decoded)
-    return (_given(image, output, str(device), dimension_order == "NCHW") for image in shown)
+    tensors, place = output == "torch", str(device)
+    decoded = _decoded(stream, fidelity, start, threads, place, limits, tensors)
+    first = dimension_order == "NCHW"
+    if not tensors:
+        return (_turned(rgb_from_planes(planes, colour), first) for planes in decoded)
+    from gvcodec.appearance.pictures import picture
+
+    shown = (picture(planes, colour, place) for planes in decoded)
+    return (image.permute(2, 0, 1).contiguous() if first else image for image in shown)
 
 
 def decode_planes(
@@ -260,8 +264,22 @@ def decode_planes(
     limits: Limits = DEFAULT,
 ) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
-    reader = Reader(_opened(data))
-    decoder = Decoder(reader.header, fidelity, threads, device=str(device), limits=limits)
+    return _decoded(_opened(data), fidelity, start, threads, str(device), limits, False)
+
+
+def _decoded(
+    stream: BinaryIO,
+    fidelity: bool,
+    start: int,
+    threads: int,
+    device: str,
+    limits: Limits,
+    tensors: bool,
+) -> Iterator[Planes]:
+    reader = Reader(stream)
+    decoder = Decoder(
+        reader.header, fidelity, threads, device=device, limits=limits, tensors=tensors
+    )
     number, packets = (0, reader.packets()) if start <= 0 else reader.seek(start)
     for frame in decoder.frames_of(packets):
         decoder.tracks.clear()
@@ -295,14 +313,8 @@ def _config(config: EncoderConfig | None, options: EncoderOptions) -> EncoderCon
         raise UsageError(str(error)) from None
 
 
-def _given(image: NDArray[np.uint8], output: str, device: str, channels_first: bool) -> Image:
-    if channels_first:
-        image = np.ascontiguousarray(image.transpose(2, 0, 1))
-    if output == "numpy":
-        return image
-    import torch
-
-    return torch.from_numpy(image).to(device)
+def _turned(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1)) if channels_first else image
 
 
 def _array(frame: Any) -> NDArray[np.uint8] | Planes:

@@ -75,9 +75,11 @@ class Decoder(Shared):
     frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
     receives the payloads of `tracks` packets, for the caller to take out, `metadata` that of the
     `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check`
-    reads all that painting needs and gives loop frames. Raises `LimitError` when the stream asks
-    for more, `WrongModelError` when a model is not at hand, `UsageError` for a device that is not
-    there.
+    reads all that painting needs and gives loop frames. `tensors`: what is painted on a `device`
+    other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
+    painted or the integer painter did, which is always on the processor. Raises `LimitError` when
+    the stream asks for more, `WrongModelError` when a model is not at hand, `UsageError` for a
+    device that is not there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,
@@ -95,6 +97,7 @@ class Decoder(Shared):
         device: str = "cpu",
         limits: decoding_limits.Limits = decoding_limits.DEFAULT,
         only_check: bool = False,
+        tensors: bool = False,
     ) -> None:
         super().__init__()
         factory.check_settings()
@@ -110,7 +113,9 @@ class Decoder(Shared):
         self._tracks_lost = False
         self._tracks_held = 0
         self._structure = factory.structure_decoder(header, threads, models, low_delay)
-        self._painter = factory.painter(header, threads, models, device) if paints else None
+        self._painter = (
+            factory.painter(header, threads, models, device, tensors) if paints else None
+        )
         exact = self._painter is not None and self._painter.exact and not base_of(header.base).torch
         #: Painted frames so far, None where their samples are not the same everywhere or the first
         #: are left out.

@@ -89,7 +89,11 @@ def appearance_id(base: str, painter: str = "float") -> tuple[bytes | None, str]
 
 
 def painter(
-    header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), device: str = "cpu"
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    device: str = "cpu",
+    tensors: bool = False,
 ) -> Painter | IntegerVideo:
     """The painter of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch
     is missing or it has appearance tokens, `UsageError` for a device that is not there."""
@@ -109,7 +113,8 @@ def painter(
 
         count = threads_of(threads)
         return IntegerVideo(header.format, header.base, header.scale, header.q, checkpoint, count)
-    return Painter(header.format, header.base, header.scale, header.q, checkpoint, threads, device)
+    stream = header.format, header.base, header.scale, header.q
+    return Painter(*stream, checkpoint, threads, device, tensors)
 
 
 def paints_exactly(header: SequenceHeader) -> bool:

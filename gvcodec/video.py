@@ -32,6 +32,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import Borrowed, Readable, open_input
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.sharing import Shared, in_turn, steps_in_turn
+from gvcodec.types import Planes
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +98,8 @@ class Video(Shared):
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
     for. `decoder`: one for this stream that is there already, its options hold. A `device` other
-    than "cpu" paints too.
+    than "cpu" paints too (the integer painter is always the processor's), and of what it gives as
+    tensors nothing goes to the processor.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
@@ -344,7 +346,13 @@ class Video(Shared):
         if self._decoder is None:
             fidelity, threads, models = self._options
             self._decoder = Decoder(
-                self.header, fidelity, threads, models, device=self._device, limits=self._limits
+                self.header,
+                fidelity,
+                threads,
+                models,
+                device=self._device,
+                limits=self._limits,
+                tensors=self._torch,
             )
         self._decoder.restart(gop.first_frame)
         if tune is not None:
@@ -406,22 +414,33 @@ class Video(Shared):
     def _stack(self, numbers: Sequence[int]) -> Array:
         """Pictures of these frames as one array."""
         fmt = self.header.format
-        images = np.empty((len(numbers), fmt.height, fmt.width, 3), np.uint8)
+        shape = (len(numbers), fmt.height, fmt.width, 3)
+        images = self._room(shape)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(numbers):
             places.setdefault(number, []).append(place)
         for number, frame in self._decode(sorted(places)):
-            images[places[number]] = rgb_from_planes(frame.planes, fmt.colour)
-        return self._given(images)
-
-    def _given(self, images: NDArray[np.uint8]) -> Array:
-        if self._channels_first:
-            images = np.moveaxis(images, -1, -3)
-        if not self._torch:
+            images[places[number]] = self._picture(frame.planes)
+        if not self._channels_first:
             return images
+        if self._torch:
+            return images.permute(0, 3, 1, 2).contiguous()
+        return np.moveaxis(images, -1, -3)
+
+    def _room(self, shape: tuple[int, ...]) -> Any:
+        if not self._torch:
+            return np.empty(shape, np.uint8)
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
+        return torch.empty(shape, dtype=torch.uint8, device=self._device)
+
+    def _picture(self, planes: Planes) -> Any:
+        """(H, W, 3) uint8, on the device where tensors are given."""
+        if not self._torch:
+            return rgb_from_planes(planes, self.header.format.colour)
+        from gvcodec.appearance.pictures import picture
+
+        return picture(planes, self.header.format.colour, self._device)
 
 
 def _checked(stream: BinaryIO) -> BinaryIO:

@@ -39,7 +39,8 @@ class Painter:
         picture = painter.paint(loop)     # planes of the full size, 10 bit
 
     `base` and `scale` say what made the loop frames, `q` is 0…63. `threads` 0 takes as many as
-    torch does; `device` is torch's name of where to paint. Raises `UsageError` for arguments out of
+    torch does; `device` is torch's name of where to paint, `tensors`: planes of another device than
+    "cpu" stay there, as int16 tensors. Raises `UsageError` for arguments out of
     range and frames of another size, `MediaError` when there is no checkpoint, `DamagedStreamError`
     in `start_gop`."""
 
@@ -54,6 +55,7 @@ class Painter:
         checkpoint: Path | None = None,
         threads: int = 0,
         device: str = "cpu",
+        tensors: bool = False,
     ) -> None:
         if base_of(base).slot is None:
             raise UsageError(f"pictures of base {base} are not painted")
@@ -71,7 +73,7 @@ class Painter:
         if device == "cpu":
             self._frames = RowPainter(self._renderer, *self._size, self._threads)
         else:
-            self._frames = NetworkPainter(self._renderer, device)
+            self._frames = NetworkPainter(self._renderer, device, tensors=tensors)
         self._before: Plane | None = None
 
     def start_gop(self, tuned: bytes | None) -> None:

@@ -29,13 +29,14 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     return luma, chroma
 
 
+def to_codes(luma: Tensor, chroma: Tensor, like: Planes) -> tuple[Tensor, ...]:
+    """The inverse, of what a network gives: rounded to 10 bits (int16) and cut to the sizes of
+    `like`, where it is."""
+    codes = ((x * PEAK).round().clamp(0, PEAK).to(torch.int16) for x in (luma[0, 0], *chroma[0]))
+    return tuple(c[: p.shape[0], : p.shape[1]] for c, p in zip(codes, like, strict=True))
+
+
 def to_planes(luma: Tensor, chroma: Tensor, like: Planes) -> Planes:
-    """The inverse, of what a network gives: rounded to 10 bits and cut to the sizes of `like`."""
-    codes = [
-        (x * PEAK).round().clamp(0, PEAK).to(torch.int16).cpu().numpy()
-        for x in (luma[0, 0], *chroma[0])
-    ]
-    y, u, v = (
-        c.astype(np.uint16)[: p.shape[0], : p.shape[1]] for c, p in zip(codes, like, strict=True)
-    )
+    """The same as arrays."""
+    y, u, v = (c.cpu().numpy().astype(np.uint16) for c in to_codes(luma, chroma, like))
     return y, u, v

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gvcodec.appearance.planes import to_planes, to_tensors
+from gvcodec.appearance.planes import to_codes, to_planes, to_tensors
 from gvcodec.appearance.renderer import Renderer, RenderState
 from gvcodec.appearance.texture import fresh
 from gvcodec.errors import UsageError
@@ -20,10 +22,16 @@ from gvcodec.types import Planes
 
 
 class NetworkPainter:
-    """Paints frames. `half`: the type of convolutions, by default that of CUDA. Raises `UsageError`
-    for a device that is not there."""
+    """Paints frames. `half`: the type of convolutions, by default that of CUDA. `tensors`: planes
+    are given as int16 tensors of the device. Raises `UsageError` for a device that is not there."""
 
-    def __init__(self, renderer: Renderer, device: str, half: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        device: str,
+        half: torch.dtype | None = None,
+        tensors: bool = False,
+    ) -> None:
         try:
             self._device = torch.device(device)
             torch.ones(1, device=self._device).add(1).item()
@@ -32,6 +40,7 @@ class NetworkPainter:
                 f"no device {device} to paint on: {textwrap.shorten(str(error), 80)}"
             ) from None
         self._half = half or (torch.float16 if self._device.type == "cuda" else None)
+        self._give: Callable[..., Any] = to_codes if tensors else to_planes
         self._renderer = self._network = renderer
         self._condition = torch.zeros(0)
         self._state: RenderState | None = None
@@ -58,4 +67,5 @@ class NetworkPainter:
                 luma, chroma, moved, (noise.to(kind), redraw), self._state, self._condition
             )
         self._position += 1
-        return to_planes(painted, tint, loop)
+        planes: Planes = self._give(painted, tint, loop)
+        return planes

@@ -65,22 +65,25 @@ def _moved(plane: Plane, right: float, down: float) -> Plane:
     return np.clip(np.round(moved), 0, _PEAK).astype(np.uint16)
 
 
-def _resampled(plane: NDArray[np.float32], shift: float, axis: int) -> NDArray[np.float32]:
-    """The plane at places `shift` (−1…1) samples further along an axis: cubic convolution (Keys
-    1981, a = −1/2)."""
-    if not shift:
-        return plane
-    whole = int(np.floor(shift))
-    t = shift - whole
-    taps = (
+def taps(t: float) -> tuple[float, ...]:
+    """Shares of the samples at −1, 0, 1, 2 in what is at `t`, 0…1: cubic convolution (Keys 1981,
+    a = −1/2)."""
+    return (
         (-t + 2 * t**2 - t**3) / 2,
         (2 - 5 * t**2 + 3 * t**3) / 2,
         (t + 4 * t**2 - 3 * t**3) / 2,
         (-(t**2) + t**3) / 2,
     )
+
+
+def _resampled(plane: NDArray[np.float32], shift: float, axis: int) -> NDArray[np.float32]:
+    """The plane at places `shift` (−1…1) samples further along an axis."""
+    if not shift:
+        return plane
+    whole = int(np.floor(shift))
     size = plane.shape[axis]
     places = np.arange(size) + whole
     result = np.zeros_like(plane)
-    for n, tap in enumerate(taps):
+    for n, tap in enumerate(taps(shift - whole)):
         result += np.float32(tap) * plane.take(np.clip(places + n - 1, 0, size - 1), axis)
     return result
