@@ -16,6 +16,7 @@ from gvcodec.types import VideoFormat
 
 torch = pytest.importorskip("torch")
 
+from eval.experiments import token_alloc, token_parts
 from gvcodec import cli
 from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
@@ -402,3 +403,43 @@ def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
     assert checkpoint.read_sizes(tmp_path / "out" / checkpoint.NAME)[1] == pytest.approx(model.PRICE, rel=1e-3)
     line = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
     assert line["held_out"]["repeat"] > 0
+
+
+@pytest.mark.parametrize("part", [name for name in token_parts.PARTS if name != token_parts.WHOLE])
+def test_a_part_that_is_taken_out_changes_what_is_coded(part: str) -> None:
+    net, twin = made_up(), Twin(SIZES)
+    with torch.no_grad():
+        for linear in (net.recall, net.recall_again, net.memory_value, twin.first):
+            linear.weight.normal_(std=0.3)
+    before, after = coded_with(net, twin), None
+    token_parts.PARTS[part](net, twin)
+    after = coded_with(net, twin)
+    assert before[0].shape == after[0].shape
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@torch.no_grad()
+def coded_with(net: model.TokenModel, twin: Twin) -> tuple[torch.Tensor, ...]:
+    """The third frame, its tokens and their bits, for two windows."""
+    torch.manual_seed(4)
+    pictures = [(torch.rand(1, 1, 256, 512) - 0.5, torch.rand(1, 2, 128, 256) - 0.5) for _ in range(3)]
+    state, q, full = net.begin(pictures[0]), torch.tensor([30.0]), torch.full((1, 2), 8)
+    for now in pictures[1:]:
+        found = model.search(now[0], state.before[0], q, 8)
+        tokens = net.encode(now, state, found, q).tokens
+        done = net.decode(tokens.round(), full, state, q)
+        state = done.state
+    counts = np.full(2, 8)
+    level = np.full((2, 8, 12), 40, np.int32)
+    side = torch.from_numpy(entropy.side(level // 40, level, 30, counts))
+    return done.picture[0], tokens, twin.bits(side, tokens[0].round().flatten(1))
+
+
+def test_numbers_of_tokens_anywhere_are_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = token_alloc.Anywhere(FORMAT, 30, "elbo")
+    wanted = np.arange(1, 7)
+    monkeypatch.setattr(codec.budgets, "routed", lambda *_: wanted)
+    encoded = model.Encoded(torch.zeros(1, 6, 8, 12), torch.zeros(1, 6, 32))
+    given = [encoder._given(encoded) for _ in range(8)]
+    assert all(sorted(one) == sorted(wanted) for one in given)
+    assert any(list(one) != list(wanted) for one in given)

@@ -30,6 +30,7 @@ from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.model import (
     PATCHES,
     PRICE,
+    SIDE,
     WINDOW,
     Stage,
     TokenModel,
@@ -78,10 +79,13 @@ def no_memory(model: TokenModel, twin: Twin) -> None:
 
 
 def flat_memory(model: TokenModel, twin: Twin) -> None:
-    """2-D: vector i is rewritten by the patches of region i of 2×4."""
+    """2-D: vector i is rewritten by the patches of region i, of 2×4 for eight vectors."""
+    rows = 2 if model.sizes.memory > 2 else 1
+    columns = model.sizes.memory // rows
 
     def remembered(x: Tensor, memory: Tensor) -> Tensor:
-        places = x[:, :, :PATCHES].unflatten(2, (2, 8, 4, 4)).mean((3, 5)).flatten(2, 3)
+        cut = (rows, SIDE // rows, columns, SIDE // columns)
+        places = x[:, :, :PATCHES].unflatten(2, cut).mean((3, 5)).flatten(2, 3)
         out = model.memory_norm(places)
         gate = torch.sigmoid(model.memory_gate(out))
         result: Tensor = memory + gate * (model.memory_value(out) - memory)
