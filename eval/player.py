@@ -32,6 +32,8 @@ _BEGUN = "window.player?.failed || (window.player?.shown && player.painter !== u
 _SETTLED = "player.wanted === undefined && player.shown.frame === %d"
 #: Seconds that a page may take for anything.
 _PATIENCE = 300.0
+#: Samples of a stream that SwiftShader may paint; it takes seconds for a frame of CIF.
+_MOST_SAMPLES = 3_000_000
 
 
 def run(files: Sequence[Path], out: Path) -> None:
@@ -86,6 +88,9 @@ def shown_and_played(page: Page, video: Video, painted: bool, what: str) -> dict
 def by_gpu(browser: Browser, path: Path) -> dict[str, Any]:
     """The same, painted by WebGPU: on SwiftShader, a program, where there is no other adapter."""
     with page_of(browser, path, query="?gpu=any") as page, Video(path) as video:
+        fmt = video.header.format
+        if fmt.width * fmt.height * len(video) > _MOST_SAMPLES:
+            return {"WebGPU": "not tried: too many samples for SwiftShader"}
         page.until(
             "window.player?.painter?.reason || window.player?.painter?.name === 'WebGPU'", _PATIENCE
         )

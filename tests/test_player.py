@@ -440,6 +440,17 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
     )
 
 
+def painted_digest(page: browser.Page) -> str:
+    """Of the painted samples on the page."""
+    return page.run(DIGEST.replace("shown.base", "shown.painted"))
+
+
+def digest_of(video: gvcodec.Video, number: int) -> str:
+    """Of those that the decoder paints."""
+    (frame,) = video.decoded(number, number + 1)
+    return hashlib.sha256(b"".join(plane.tobytes() for plane in frame.planes)).hexdigest()
+
+
 def painted_stream(path: Path, width: int, height: int) -> Path:
     """Twelve frames in two GOPs, tuned, for the integer painter."""
     pytest.importorskip("torch")
@@ -473,9 +484,7 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
         for number in (11, 4, 7):
             page.run(f"player.go({number})")
             page.until(f"player.wanted === undefined && player.shown.frame === {number}")
-            (frame,) = video.decoded(number, number + 1)
-            wanted = hashlib.sha256(b"".join(plane.tobytes() for plane in frame.planes)).hexdigest()
-            assert page.run(DIGEST.replace("shown.base", "shown.painted")) == wanted
+            assert painted_digest(page) == digest_of(video, number)
         page.run("player.go(0)")
         page.until("player.wanted === undefined")
         page.run("player.play()")
@@ -560,7 +569,7 @@ def test_sound_that_the_browser_does_not_take_is_named(
     with running(path, "--fidelity") as server:
         page = tab(server.address)
         page.until("window.player?.shown && player.sound?.reason")
-        assert "no sound: this browser does not decode AC3" in page.run("player.errors")
+        assert page.run("player.errors") == ["no sound: this browser does not decode AC3"]
         assert page.run("document.getElementById('sound').hidden")
         page.run("player.play()")
         page.until("!player.playing && player.shown.frame === 24")
@@ -584,6 +593,49 @@ def test_the_first_picture_waits_for_no_model(
         writer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # lets the server go on
         page.until("player.painter !== undefined")
         os.close(writer)
+
+
+@needs_browser
+def test_without_shared_memory_one_thread_paints(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        assert page.run("[crossOriginIsolated, player.painter.name]") == [False, "WebAssembly"]
+        page.run("player.go(8)")
+        page.until("player.wanted === undefined && player.shown.frame === 8")
+        assert painted_digest(page) == digest_of(video, 8)
+        assert page.errors() == []
+
+
+@needs_browser
+def test_a_lost_adapter_gives_way_to_the_core(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(page_folder(), tmp_path / "page")
+    gpu = folder / "gpu.js"
+    paints = "    const corner = mixed(this.position++);"
+    assert paints in gpu.read_text()
+    # The clip that it is tried with has three frames.
+    lost = '    if (this.position === 4) throw new Error("lost");\n'
+    gpu.write_text(gpu.read_text().replace(paints, lost + paints))
+    monkeypatch.setattr(server_module, "page_folder", lambda: folder)
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=any")
+        page.until("window.player?.painter?.reason || window.player?.painter?.name === 'WebGPU'")
+        if reason := page.run("player.painter.reason"):
+            pytest.skip(reason)
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined && player.shown.painted")
+        page.run("player.play()")
+        page.until("!player.playing && player.shown.frame === 11")
+        assert any("lost; painted by WebAssembly" in note for note in page.run("player.errors"))
+        assert page.run("player.statistics.shown + player.statistics.dropped") >= 12
+        assert painted_digest(page) == digest_of(video, 11)
 
 
 @needs_browser

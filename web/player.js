@@ -103,11 +103,12 @@ class Player {
   setPainter(painter) {
     const first = this.painter === undefined;
     Object.assign(this, { painter, paintsByPage: Boolean(painter) });
-    if (!first || !this.byPage || !this.header.appearanceId) return;
+    if (!first || !this.header.appearanceId) return;
     this.canPaint = Boolean(painter || this.native?.paints);
     element("paint").hidden = !this.canPaint;
-    if (!this.canPaint) return this.note(this.native?.reason || "painted frames of this renderer come from `gvcodec play` only: these are the base frames");
-    this.setPainted(true);
+    const reason = this.native ? this.native.reason : "painted frames of this renderer come from `gvcodec play` only: these are the base frames";
+    if (this.canPaint && this.byPage) this.setPainted(true);
+    else if (!this.canPaint && reason) this.note(reason);
   }
 
   /** Show frame `number`, exactly. */
