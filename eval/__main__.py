@@ -254,7 +254,7 @@ def _add_condense(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, default=5, help="of Motion8 (5)")
     parser.add_argument(
-        "--steps", type=int, default=100, help="of training on a condensed set (100)"
+        "--steps", type=int, default=300, help="of training on a condensed set (300)"
     )
     parser.add_argument(
         "--full", type=int, default=800, help="steps of training on all clips (800)"

@@ -32,16 +32,15 @@ from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips
 from gvcodec.condense.coded import encode
 from gvcodec.condense.learning import accuracy, features, fit
-from gvcodec.condense.making import divided
+from gvcodec.condense.making import chosen, divided
 from gvcodec.condense.networks import Cubes, Pairs
-from gvcodec.condense.pixels import optimised
 from gvcodec.media.reader import VideoReader
 from gvcodec.search.thumbnails import thumbnail
 
 MOTIONS = ("left", "right", "up", "down", "nearer", "farther", "clockwise", "counter-clockwise")
 METHODS = (
-    "ours", "ours, pixels not moved", "random", "uniform", "middle frame", "k-centre", "herding",
-    "whole clips at low q",
+    "ours", "ours, pixels not moved", "herding, as ours", "herding", "random", "uniform",
+    "k-centre", "middle frame", "whole clips at low q",
 )  # fmt: skip
 _LEARN, _PHOTO = 200, 96
 #: A frame's shift in pixels, gain of scale, turn in radians.
@@ -132,28 +131,22 @@ def hand_labelled(material: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]
 
 
 def chosen_by(
-    method: str, learn: Clips, validation: Clips, network: Pairs, seen: NDArray[np.float64],
-    room: int, setting: tuple[int, float], seed: int,
-) -> Choice:  # fmt: skip
-    """What a method keeps of the clips. Simple ways have the frames and quality that ours found."""
+    method: str, learn: Clips, seen: NDArray[np.float64], room: int, ours: Choice, seed: int
+) -> Choice:
+    """What a simple way keeps of the clips, whole and at the usual quality; "as ours": with the
+    frames and quality that ours found."""
+    if method == "herding, as ours":
+        order = choosing.herding_order(learn, seen)
+        return choosing.filled(learn, order, ours.count, ours.q, room)
+    orders = {
+        "uniform": lambda: choosing.uniform_order(learn),
+        "k-centre": lambda: choosing.k_centre_order(learn, seen),
+        "herding": lambda: choosing.herding_order(learn, seen),
+    }
     rng = np.random.default_rng(100 + seed)
-    count, q = setting
-    if method.startswith("ours"):
-        choice = choosing.by_gain(learn, validation, network, room, count, q, rng)
-        return (
-            optimised(learn, validation, network, choice, room, _MOVES, seed)
-            if method == "ours"
-            else choice
-        )
-    if method == "uniform":
-        return choosing.filled(learn, choosing.uniform_order(learn), count, q, room)
-    if method == "k-centre":
-        return choosing.filled(learn, choosing.k_centre_order(learn, seen), count, q, room)
-    if method == "herding":
-        return choosing.filled(learn, choosing.herding_order(learn, seen), count, q, room)
-    order = choosing.random_order(learn, rng)
+    order = orders.get(method, lambda: choosing.random_order(learn, rng))()
     count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(
-        method, setting
+        method, (FRAMES, _USUAL_Q)
     )
     return choosing.filled(learn, order, count, q, room)
 
@@ -184,7 +177,7 @@ class Trial:
         self.test, self.seed, self.steps = test, seed, steps
         self.classes = len(learn.classes)
         self.rest, self.validation = divided(learn, np.random.default_rng(seed))
-        network = fit(self.rest.pictures, self.rest.labels, self.classes, 4 * steps, seed)
+        network = fit(self.rest.pictures, self.rest.labels, self.classes, steps, seed)
         assert isinstance(network, Pairs)
         self.network, self.seen = network, features(network, self.rest.pictures)
 
@@ -194,14 +187,12 @@ class Trial:
         """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network
         too."""
         rest, seed = self.rest, self.seed
-        setting = choosing.settings(
-            rest, self.validation, self.network, room, np.random.default_rng(seed)
-        )
+        plain, ours = chosen(rest, self.validation, self.network, room, _MOVES, seed, self.steps)
+        own = {"ours": ours, "ours, pixels not moved": plain}
         rows = []
+        known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = chosen_by(
-                method, rest, self.validation, self.network, self.seen, room, setting, seed
-            )
+            choice = own.get(method) or chosen_by(method, rest, self.seen, room, ours, seed)
             pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
             told = {
                 "share": share,
@@ -211,8 +202,11 @@ class Trial:
                 "q": choice.q,
             }
             for name in list(NETWORKS)[: 1 + (transfer and method in ("ours", "random"))]:
-                network = fit(pictures, labels, self.classes, self.steps, seed, NETWORKS[name])
-                right = accuracy(network, self.test.pictures, self.test.labels)
+                if (choice.stream, name) not in known:
+                    network = fit(pictures, labels, self.classes, self.steps, seed, NETWORKS[name])
+                    right = accuracy(network, self.test.pictures, self.test.labels)
+                    known[choice.stream, name] = right
+                right = known[choice.stream, name]
                 rows.append(
                     {"method": method, "network": name, "accuracy": right, "seed": seed} | told
                 )

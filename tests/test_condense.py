@@ -172,21 +172,50 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
     assert {int(n) for n in clips.labels[choice.clips]} == {0, 1, 2}
 
 
-def test_moved_pixels_are_kept_only_where_validation_gains() -> None:
+def test_moved_pixels_fit_by_leaving_clips_out() -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import choosing, pixels
     from gvcodec.condense.learning import fit
 
-    clips, validation = moving(30, 4), moving(30, 5)
+    clips = moving(30, 4)
     network = fit(clips.pictures, clips.labels, 3, 20, 0)
     choice = choosing.filled(clips, choosing.uniform_order(clips), 2, 40, 1200)
-    labels = clips.labels[choice.clips]
-    moved = pixels.optimised(clips, validation, network, choice, 1200, 12, 0)
-    assert len(moved.stream) <= 1200 and np.array_equal(moved.clips, choice.clips)
-    before, after = (
-        pixels._loss(clips, validation, network, c.stream, labels) for c in (choice, moved)
-    )
-    assert after < before or moved.stream == choice.stream
+    moved = pixels.optimised(clips, network, choice, len(choice.stream), 12, 0)
+    assert len(moved.stream) <= len(choice.stream) and moved.stream != choice.stream
+    kept = len(moved.clips)
+    assert 0 < kept == len(decode(moved.stream))
+    assert np.array_equal(moved.clips, choice.clips[:kept])
+
+
+def test_quality_and_frames_are_those_that_teach_a_network_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import choosing
+
+    clips = moving(60, 6)
+    asked = []
+
+    def taught(_: Clips, __: Clips, choice: choosing.Choice, *___: int) -> float:
+        asked.append((choice.count, choice.q))
+        return abs(choice.q - 57) + (0 if choice.count == 4 else 0.5)
+
+    monkeypatch.setattr(choosing, "taught", taught)
+    order = choosing.uniform_order(clips)
+    lost, choice = choosing.settled(clips, clips, order, 2000, 1, 0)
+    assert (lost, choice.count, choice.q) == (1, 4, 58) and len(choice.stream) <= 2000
+    assert sorted(asked) == [(4, 58), (8, 40), (8, 46), (8, 52), (8, 58)]
+
+
+def test_a_choice_that_tells_nothing_teaches_less() -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import choosing
+
+    clips = moving(48, 7)
+    order = choosing.uniform_order(clips)
+    whole, single = (choosing.filled(clips, order, count, 28, 20000) for count in (8, 1))
+    losses = [choosing.taught(clips, clips, choice, 40, 0) for choice in (whole, single)]
+    assert losses[0] < losses[1] - 0.1
 
 
 def videos(folder: Path) -> None:
@@ -287,6 +316,16 @@ def test_condense_from_the_command_line(
         )
         == 2
     )
+
+
+def test_training_material_is_made_of_8_bit_videos(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.train.summary_material import FORMAT, frames_of
+
+    videos(tmp_path)
+    frames = frames_of(tmp_path / "up/0.mp4")
+    assert len(frames) == 10 and frames[0][0].shape == (FORMAT.height, FORMAT.width)
+    assert not any((plane & 3).any() for plane in frames[0])
 
 
 def test_frames_are_evenly_spaced_over_a_video(tmp_path: Path) -> None:

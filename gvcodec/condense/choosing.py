@@ -1,9 +1,10 @@
 """Which clips of a data set are kept, how many frames of each, at which quality, within so many
 bytes.
 
-`by_gain` is what `gvcodec condense` does: frames and quality are tried on random clips, then clips
-are added one by one, each time that one which takes most off the validation loss of a ridge
-regression a byte. The other ways are what it is compared with. Imports torch."""
+`gvcodec condense` takes the quality and number of frames from `settled`: networks are trained on
+what fits. `by_gain` adds clips one by one, each time that one which takes most off the validation
+loss of a ridge regression a byte; herding is the other order that is tried. The rest is what
+these are compared with. Imports torch."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from gvcodec.condense.clips import Clips, evenly
 from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.condense.gvset import spread
-from gvcodec.condense.learning import Ridge, features
+from gvcodec.condense.learning import Ridge, features, fit, loss
 from gvcodec.condense.networks import Pairs
 
-#: Frames of a clip, and quality, that are tried.
-COUNTS, QUALITIES = (1, 2, 4, 8), (28, 40, 52)
+#: Qualities that are tried, and the place where that begins.
+QUALITIES, _BEGIN = (28, 34, 40, 46, 52, 58), 3
 #: Bytes of a stream besides its clips.
 _FIXED = 96
 #: Clips that are looked at, at most.
@@ -112,23 +113,35 @@ def k_centre_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
     return in_turns(clips.labels, np.array(order), len(clips.classes))
 
 
-def settings(
-    clips: Clips, validation: Clips, network: Pairs, room: int, rng: np.random.Generator
-) -> tuple[int, float]:
-    """Frames of a clip and quality whose random clips make the best regression in so many bytes."""
-    seen = features(network, validation.pictures)
-    best, chosen = np.inf, (clips.pictures.shape[1], QUALITIES[1])
-    order = random_order(clips, rng)
-    for count in (n for n in COUNTS if n <= clips.pictures.shape[1]):
-        for q in QUALITIES:
-            choice = filled(clips, order, count, q, room)
-            ridge = Ridge(seen, validation.labels, len(clips.classes))
-            decoded = features(network, shown(choice.stream, clips.pictures.shape[1]))
-            for one, label in zip(decoded, clips.labels[choice.clips], strict=True):
-                ridge.add(one, int(label))
-            if ridge.loss() < best:
-                best, chosen = ridge.loss(), (count, q)
-    return chosen
+def taught(clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int) -> float:
+    """Validation loss of a network that learned from this choice alone. A regression on features
+    of a network that has seen all clips is no judge of this: it asks for fewer, better clips."""
+    pictures = shown(choice.stream, clips.pictures.shape[1])
+    network = fit(pictures, clips.labels[choice.clips], len(clips.classes), steps, seed)
+    return loss(network, validation.pictures, validation.labels)
+
+
+def settled(
+    clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int
+) -> tuple[float, Choice]:
+    """The quality, then the number of frames, at which clips in this order teach most, and the
+    validation loss: along `QUALITIES` from `_BEGIN` as long as it falls, then half the frames."""
+    order = list(order)
+    known: dict[int, tuple[float, Choice]] = {}
+
+    def tried(count: int, q: float) -> tuple[float, Choice]:
+        choice = filled(clips, order, count, q, room)
+        return taught(clips, validation, choice, steps, seed), choice
+
+    at, frames = _BEGIN, clips.pictures.shape[1]
+    while True:
+        for place in {at - 1, at, at + 1} & set(range(len(QUALITIES))) - known.keys():
+            known[place] = tried(frames, QUALITIES[place])
+        best = min(known, key=lambda place: known[place][0])
+        if best == at:
+            half = tried(max(1, frames // 2), QUALITIES[at])
+            return min(known[at], half, key=lambda pair: pair[0])
+        at = best
 
 
 def by_gain(

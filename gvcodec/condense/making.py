@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from gvcodec.condense import gvset
-from gvcodec.condense.choosing import Choice, by_gain, settings, shown
+from gvcodec.condense.choosing import Choice, by_gain, herding_order, settled, shown, taught
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.learning import Ridge, features, fit
 from gvcodec.condense.networks import Pairs
 from gvcodec.condense.pixels import optimised
 from gvcodec.errors import UsageError
 
-#: Part of the clips that validates, and steps of the network that features come from.
+#: Part of the clips that validates, and steps of a network's training.
 _VALIDATION, _STEPS = 0.2, 300
 
 
@@ -28,7 +28,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
     room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        choice = chosen(learn, validation, network, room, steps, seed)
+        choice = chosen(learn, validation, network, room, steps, seed)[1]
         labels = learn.labels[choice.clips]
         info = {"names": len(clips), "q": choice.q, "frames": choice.count}
         data = gvset.pack(
@@ -53,13 +53,25 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
 
 
 def chosen(
-    learn: Clips, validation: Clips, network: Pairs, room: int, steps: int, seed: int
-) -> Choice:
-    """Frames, quality, clips and pixels."""
+    learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
+    steps: int | None = None,
+) -> tuple[Choice, Choice]:  # fmt: skip
+    """Frames, quality, clips, pixels: each kept where a network trained on it in `steps` validates
+    better. Without moved pixels, and the last."""
+    steps = steps or _STEPS
+    order = herding_order(learn, features(network, learn.pictures))
+    best = settled(learn, validation, order, room, steps, seed)
+    count, q = best[1].count, best[1].q
     rng = np.random.default_rng(seed)
-    count, q = settings(learn, validation, network, room, rng)
-    choice = by_gain(learn, validation, network, room, count, q, rng)
-    return optimised(learn, validation, network, choice, room, steps, seed) if steps else choice
+    other = by_gain(learn, validation, network, room, count, q, rng)
+    best = min(
+        best, (taught(learn, validation, other, steps, seed), other), key=lambda pair: pair[0]
+    )
+    if not moves:
+        return best[1], best[1]
+    moved = optimised(learn, network, best[1], room, moves, seed)
+    better = taught(learn, validation, moved, steps, seed) < best[0]
+    return best[1], moved if better else best[1]
 
 
 def divided(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:

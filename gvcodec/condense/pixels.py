@@ -14,28 +14,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.condense.choosing import Choice, shown, thinned
+from gvcodec.condense.choosing import Choice, thinned
 from gvcodec.condense.clips import Clips, evenly
 from gvcodec.condense.coded import decode, encode
-from gvcodec.condense.learning import Ridge, features
 from gvcodec.condense.networks import Pairs
 
 _RATE, _ANEW, _REAL = 4.0, 10, 16
-#: How much of the movement is kept, tried in turn until the bytes fit and validation gains.
-_PARTS = (1.0, 0.5, 0.25)
+#: How much of the movement is kept.
+_PART = 0.5
 
 
 def optimised(
     clips: Clips,
-    validation: Clips,
     network: Pairs,
     choice: Choice,
     room: int,
     steps: int,
     seed: int,
 ) -> Choice:
-    """The same clips with pixels that teach more, or the choice as it is where the ridge's
-    validation loss does not fall."""
+    """The same clips with moved pixels, without the last ones where these take more bytes."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     labels, frames = clips.labels[choice.clips], clips.pictures.shape[1]
@@ -57,13 +54,10 @@ def optimised(
         optimiser.step()
         with torch.no_grad():
             moved.clamp_(0, 255)
-    end = moved.detach().numpy()
-    least = _loss(clips, validation, network, choice.stream, labels)
-    for part in _PARTS:
-        stream = encode(list(_bytes(start + part * (end - start))), choice.q)
-        if len(stream) <= room and _loss(clips, validation, network, stream, labels) < least:
-            return replace(choice, stream=stream)
-    return choice
+    parts = list(_bytes(start + _PART * (moved.detach().numpy() - start)))
+    while len(stream := encode(parts, choice.q)) > room and len(parts) > 1:
+        parts.pop()
+    return replace(choice, clips=choice.clips[: len(parts)], stream=stream)
 
 
 def _mismatch(
@@ -78,17 +72,6 @@ def _mismatch(
             wanted = network.features(torch.from_numpy(clips.pictures[real])).mean(0)
         loss = loss + (ours[torch.from_numpy(labels == label)].mean(0) - wanted).square().sum()
     return loss
-
-
-def _loss(
-    clips: Clips, validation: Clips, network: Pairs, stream: bytes, labels: NDArray[np.int64]
-) -> float:
-    ridge = Ridge(features(network, validation.pictures), validation.labels, len(clips.classes))
-    for one, label in zip(
-        features(network, shown(stream, clips.pictures.shape[1])), labels, strict=True
-    ):
-        ridge.add(one, int(label))
-    return ridge.loss()
 
 
 def _bytes(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:

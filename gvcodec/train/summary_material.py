@@ -39,6 +39,8 @@ QUALITIES = (30, 45, 60)
 STRIDE, LONGEST = 4, 96
 FORMAT = VideoFormat(640, 360, Fraction(25), Fraction(1, 25))
 _CROPS = 3
+#: The upper 8 of 10 bits.
+_EIGHT = np.uint16(0x3FC)
 #: Part of each side that a crop keeps at least, gain of its brightness at most.
 _LEAST, _GAIN = 0.6, 0.25
 #: CRF of x264 for questions that were coded anew.
@@ -59,7 +61,7 @@ def frames_of(path: Path) -> list[Planes]:
                 )
                 scaler = Scaler(fmt, (FORMAT.width, FORMAT.height))
             y, u, v = scaler.apply(planes)
-            frames.append((y & ~3, u & ~3, v & ~3))
+            frames.append((y & _EIGHT, u & _EIGHT, v & _EIGHT))
     return frames
 
 
