@@ -145,7 +145,7 @@ def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) 
     return text
 
 
-def psnr_y(source: list[Planes], shown: list[Planes]) -> float:
+def psnr_y(source: Sequence[Planes], shown: Sequence[Planes]) -> float:
     """Mean over the frames, dB."""
     errors = [
         float(np.mean((a[0].astype(np.float64) - b[0]) ** 2))

@@ -405,6 +405,36 @@ def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
     assert line["held_out"]["repeat"] > 0
 
 
+def test_training_goes_on_from_a_model_file(tmp_path: Path) -> None:
+    """The same weights, as fp16, and an integer network that comes out as it went in."""
+    import json
+
+    from gvcodec.train import base_tokens
+
+    material(tmp_path)
+    sizes = {"width": 32, "local": 1, "stages": 1}
+    given = {"batch": 1, "perceptual": 0.0, "threads": 1} | sizes
+    first = base_tokens.Trainer(base_tokens.Config(str(tmp_path), str(tmp_path / "one"), **given))
+    first.step()
+    first.save()
+    start = tmp_path / "one" / checkpoint.NAME
+    told = {"steps": 7, "seen_window_frames": 42, "processor_hours": 0.5}
+    start.with_suffix(".json").write_text(json.dumps(told))
+    again = base_tokens.Trainer(base_tokens.Config(str(tmp_path), str(tmp_path / "two"), str(start), **given))
+    assert (again.steps, again.seen, again.hours) == (7, 42, 0.5)
+    again.save()
+    one, two = (checkpoint.read_network(tmp_path / name / checkpoint.NAME) for name in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a.weight, b.weight)
+        assert np.abs(a.multiplier - b.multiplier).max() <= 1
+        assert np.abs(a.bias - b.bias).max() <= 1 + np.abs(a.bias).max() // 10_000
+    for name, value in checkpoint.read_model(start).state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    again.step()
+    with pytest.raises(UsageError, match="sizes"):
+        base_tokens.Trainer(base_tokens.Config(str(tmp_path), str(tmp_path / "three"), str(start), width=64))
+
+
 @pytest.mark.parametrize("part", [name for name in token_parts.PARTS if name != token_parts.WHOLE])
 def test_a_part_that_is_taken_out_changes_what_is_coded(part: str) -> None:
     net, twin = made_up(), Twin(SIZES)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from eval.ablate import psnr_y
 from eval.bd import ALL_RATES, bd_rate
 from eval.metrics import network
 from eval.report.tables import markdown
@@ -85,16 +86,15 @@ def coded(frames: Sequence[Planes], fmt: VideoFormat, q: int, arm: str) -> dict[
     shown = [loop for part in parts for loop in part.loops]
     data = sum(len(packet.payload) for part in parts for packet in part.packets)
     alex, texture = network("lpips_alex", "cpu"), network("dists", "cpu")
-    found: dict[str, list[float]] = {name: [] for name in _METRICS}
+    found: dict[str, list[float]] = {"lpips_alex": [], "dists": []}
     for number, (a, b) in enumerate(zip(frames, shown, strict=True)):
-        error = float(((a[0].astype(float) - b[0]) ** 2).mean())
-        found["psnr_y"].append(10 * np.log10(1023**2 / max(error, 1e-3)))
         if number % EVERY == EVERY // 2:
             one, other = _rgb(a), _rgb(b)
             found["lpips_alex"].append(float(alex(2 * other - 1, 2 * one - 1)))
             found["dists"].append(float(texture(other, one)))
     bpp = 8 * data / len(frames) / fmt.width / fmt.height
-    return {"arm": arm, "q": q, "bpp": bpp} | {k: float(np.mean(v)) for k, v in found.items()}
+    quality = {k: float(np.mean(v)) for k, v in found.items()} | {"psnr_y": psnr_y(frames, shown)}
+    return {"arm": arm, "q": q, "bpp": bpp} | quality
 
 
 def measure(clips: Sequence[Path], frames: int, qs: Sequence[int], part: int, out: Path) -> str:

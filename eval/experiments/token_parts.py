@@ -1,10 +1,10 @@
 """What the parts of base tokens are worth: each is taken out of a trained model, which then learns
 on without it for as long as the whole one does.
 
-    python -m eval.experiments.token_parts MATERIAL STATE --minutes 4 --seeds 2 --out DIR
+    python -m eval.experiments.token_parts MATERIAL --minutes 4 --seeds 2 --out DIR
 
-`STATE` is the `state.pt` of `gvcodec train`. Figures are bits of a window of a frame by the float
-twin and PSNR-Y, of walks of six frames through held-out clips at three q; curves over q give
+The model is the shipped one, or that of `--start`. Figures are bits of a window of a frame by the
+float twin and PSNR-Y, of walks of six frames through held-out clips at three q; curves over q give
 BD-rates against the whole model that learned on for the same time with the same seed. A part that
 was taken out and not trained after it is shown too.
 """
@@ -27,20 +27,11 @@ from eval.bd import ALL_RATES, bd_rate
 from eval.report.tables import markdown
 from eval.tools import read_json, write_json, write_text
 from gvcodec.structure.tokens import entropy
-from gvcodec.structure.tokens.model import (
-    PATCHES,
-    PRICE,
-    SIDE,
-    WINDOW,
-    Stage,
-    TokenModel,
-    price_factor,
-    search,
-    with_copies,
-)
+from gvcodec.structure.tokens.checkpoint import find_tokens, read_sizes
+from gvcodec.structure.tokens.model import PATCHES, SIDE, WINDOW, Stage, TokenModel
 from gvcodec.structure.tokens.twin import Twin
-from gvcodec.train.base_tokens import Config, Trainer, pays, psnr
-from gvcodec.train.token_material import KEY_STEP, Clip
+from gvcodec.train.base_tokens import Config, Trainer, psnr, walk
+from gvcodec.train.token_material import Clip
 
 WHOLE = "whole model"
 _Q, _FRAMES, _CLIPS = (20, 36, 52), 6, 6
@@ -137,24 +128,19 @@ PARTS: dict[str, Callable[[TokenModel, Twin], None]] = {
 }
 
 
-def _trainer(state: Path, material: Path, part: str, seed: int, out: Path) -> Trainer:
-    """One that goes on from `state`, this part taken out of all its networks."""
+def _trainer(start: Path, material: Path, part: str, seed: int, out: Path) -> Trainer:
+    """One that goes on from the model file `start`, this part taken out of all its networks."""
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    shutil.copy(state, out / "state.pt")
-    sizes = torch.load(state, weights_only=True)["sizes"]
+    sizes, *_ = read_sizes(start)
     given = {name: sizes[name] for name in ("width", "local", "stages", "filters")}
-    config = Config(material=str(material), out=str(out), seed=seed, threads=1, **given)
+    # The mean follows within minutes.
+    config = Config(
+        str(material), str(out), str(start), seed=seed, threads=1, average=0.98, **given
+    )
     trainer = Trainer(config)
     for model, twin in ((trainer.model, trainer.twin), (trainer.mean, trainer.mean_twin)):
         PARTS[part](model, twin)
-    trainer.config = _short(config)
     return trainer
-
-
-def _short(config: Config) -> Config:
-    """A mean that follows within minutes."""
-    return Config(**{**config.__dict__, "average": 0.98})
 
 
 def measured(trainer: Trainer) -> list[tuple[float, float]]:
@@ -167,34 +153,20 @@ def measured(trainer: Trainer) -> list[tuple[float, float]]:
     return found
 
 
-@torch.no_grad()
 def _walk(trainer: Trainer, clip: Clip, q: int) -> tuple[float, float]:
     h, w = 256, 512
-    model, k = trainer.mean, trainer.sizes.tokens
-    top, left = (clip.height - h) // 4 * 2, (clip.width - w) // 4 * 2
-    rate, full = torch.tensor([float(q)]), torch.full((1, 2), k)
-    state = model.begin(clip.key(1, top, left, h, w))
-    last = np.zeros((2, k, trainer.sizes.channels), np.int32)
-    level = last.copy()
-    total, quality = 0.0, 0.0
-    for number in range(1, _FRAMES + 1):
-        now = clip.frame(KEY_STEP + number, top, left, h, w)
-        found = search(now[0], state.before[0], rate, k)
-        tokens = model.encode(now, state, found, rate).tokens.round()
-        side = torch.from_numpy(entropy.side(last, level, q, np.full(2, k)))
-        bits = trainer.mean_twin.bits(side, tokens[0].flatten(1)).sum(1)
-        decoded = model.decode(tokens, full, state, rate)
-        there = pays(state, decoded.state, now, PRICE * price_factor(rate) * bits[None])
-        state = with_copies(decoded.state, state, there)
-        kept, whole = there[0].numpy()[:, None, None], tokens[0].int().numpy()
-        level = np.where(kept, entropy.remembered(level, whole), level)
-        last = np.where(kept, whole, last)
-        total += float((bits * there[0]).mean()) / _FRAMES
-        quality += float(psnr(state.before, now)) / _FRAMES
-    return total, quality
+    at = (clip.height - h) // 4 * 2, (clip.width - w) // 4 * 2
+    key, rate = clip.key(1, *at, h, w), torch.tensor([float(q)])
+    steps = walk(trainer.mean, trainer.mean_twin, clip, key, at, _FRAMES, rate)
+    found = [
+        (float((step.bits * step.there[0]).mean()), float(psnr(step.after.before, step.now)))
+        for step in steps
+    ]
+    bits, quality = np.mean(found, 0)
+    return float(bits), float(quality)
 
 
-def measure(material: Path, state: Path, minutes: float, seeds: int, out: Path) -> str:
+def measure(material: Path, start: Path, minutes: float, seeds: int, out: Path) -> str:
     """Writes `token_parts.json` and `.md` below `out`; what is there is kept. `minutes` of the
     processor. Returns the Markdown."""
     kept = read_json(out / "token_parts.json") or {"rows": []}
@@ -203,7 +175,7 @@ def measure(material: Path, state: Path, minutes: float, seeds: int, out: Path) 
     for seed, part in tqdm(jobs, unit="model", disable=None):
         if any((row["part"], row["seed"]) == (part, seed) for row in rows):
             continue
-        trainer = _trainer(state, material, part, seed, out / "work")
+        trainer = _trainer(start, material, part, seed, out / "work")
         before = measured(trainer) if seed == 1 else []
         seen, spent = trainer.seen, time.process_time()
         while time.process_time() - spent < 60 * minutes:
@@ -260,15 +232,14 @@ def to_markdown(rows: Sequence[dict[str, Any]], minutes: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("material", type=Path)
-    parser.add_argument("state", type=Path)
+    parser.add_argument("--start", type=Path, default=None, help="a model file (the shipped one)")
     parser.add_argument("--minutes", type=float, default=4)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/token-parts"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    print(
-        measure(options.material, options.state, options.minutes, options.seeds, options.out),
-    )
+    start = options.start or find_tokens()
+    print(measure(options.material, start, options.minutes, options.seeds, options.out))
 
 
 if __name__ == "__main__":

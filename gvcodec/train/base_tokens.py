@@ -20,7 +20,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,7 @@ from gvcodec.appearance.perceptual.losses import SMALL, to_rgb
 from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.errors import UsageError
 from gvcodec.structure.tokens import entropy
-from gvcodec.structure.tokens.checkpoint import NAME, write
+from gvcodec.structure.tokens.checkpoint import NAME, read_model, read_network, read_sizes, write
 from gvcodec.structure.tokens.entropy import STEPS
 from gvcodec.structure.tokens.model import (
     LEAF,
@@ -57,7 +57,7 @@ from gvcodec.structure.tokens.model import (
 )
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.settings import read_settings
-from gvcodec.train.token_entropy import network_of
+from gvcodec.train.token_entropy import network_of, set_twin
 from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
 
 #: Two windows side by side, or one above the other: what global layers need at least.
@@ -68,10 +68,12 @@ _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 @dataclass(frozen=True)
 class Config:
     """Keys of the TOML file, beside `model = "tokens"`. Numbers of frames a step (`lengths`) and of frames a walk (`walks`) apply from
-    so many window-frames on, which `from_seen` lists."""
+    so many window-frames on, which `from_seen` lists. `start` names a token model to go on from, beside whose JSON says what it
+    has seen; the optimizer begins anew."""
 
     material: str
     out: str
+    start: str = ""
     seed: int = 1
     width: int = 192
     local: int = 2
@@ -193,6 +195,49 @@ def components(model: TokenModel, clips: Sequence[Clip], seed: int, walks: int =
     return vectors[:, -model.to_rest.shape[0] :].flip(1).t().contiguous()
 
 
+class Step(NamedTuple):
+    """A frame of a walk through a clip: the state before it, what was coded, the state after it with its copies."""
+
+    before: State
+    now: Picture
+    found: Found
+    tokens: Tensor  # (1, N, K, C), rounded
+    bits: Tensor  # (N,), by the twin
+    decoded: Decoded
+    there: Tensor  # (1, N): windows that are no copies
+    after: State
+
+
+@torch.no_grad()
+def walk(
+    model: TokenModel, twin: Twin, clip: Clip, key: Picture, at: tuple[int, int], frames: int, q: Tensor
+) -> Iterator[Step]:
+    """Code so many frames of a clip behind its keyframe 1, `key`, from the windows at (top, left) `at`, with all tokens."""
+    sizes, device = model.sizes, key[0].device
+    h, w = key[0].shape[2:]
+    windows = h * w // WINDOW**2
+    counts = np.full(windows, sizes.tokens)
+    full = torch.full((1, windows), sizes.tokens, device=device)
+    last = np.zeros((windows, sizes.tokens, sizes.channels), np.int32)
+    level = last.copy()
+    state = model.begin(key)
+    for number in range(1, frames + 1):
+        luma, chroma = clip.frame(KEY_STEP + number, *at, h, w)
+        now = luma.to(device), chroma.to(device)
+        found = search(now[0], state.before[0], q, sizes.tokens)
+        tokens = model.encode(now, state, found, q).tokens.round()
+        side = torch.from_numpy(entropy.side(last, level, int(q), counts)).to(device)
+        bits = twin.bits(side, tokens[0].flatten(1)).sum(1)
+        decoded = model.decode(tokens, full, state, q)
+        there = pays(state, decoded.state, now, PRICE * price_factor(q) * bits[None])
+        after = with_copies(decoded.state, state, there)
+        yield Step(state, now, found, tokens, bits, decoded, there, after)
+        kept, whole = there[0].cpu().numpy()[:, None, None], tokens[0].int().cpu().numpy()
+        level = np.where(kept, entropy.remembered(level, whole), level)
+        last = np.where(kept, whole, last)
+        state = after
+
+
 class Trainer:
     """State of a run. `step()` is one update, `save()` writes everything."""
 
@@ -215,8 +260,11 @@ class Trainer:
         )
         self.steps, self.seen, self.hours = 0, 0, 0.0
         self.gain, self.elbo = 0.0, 4096.0
+        begun = (self.out / "state.pt").is_file() or bool(config.start)
         if (self.out / "state.pt").is_file():
             self._resume()
+        elif config.start:
+            self._start(Path(config.start))
         material = Path(config.material)
         self.slots = []
         for number, shape in enumerate(_SHAPES):
@@ -229,7 +277,7 @@ class Trainer:
         self.held = open_clips(material, True, _SHAPES[0])
         if not self.slots or not self.held:
             raise UsageError(f"{material}: no clips of 512×256 to train with, or none that are held out")
-        if not (self.out / "state.pt").is_file():
+        if not begun:
             basis = components(self.model, [clip for slot in self.slots for clip in slot.streams.clips], config.seed)
             self.model.to_rest.data, self.model.from_rest.data = basis.clone(), basis.clone()
             self.mean.load_state_dict(self.model.state_dict())
@@ -245,6 +293,22 @@ class Trainer:
         for name in ("model", "mean", "twin", "mean_twin", "optimizer"):
             getattr(self, name).load_state_dict(saved[name])
         self.steps, self.seen, self.hours, self.gain, self.elbo = saved["counters"]
+
+    def _start(self, path: Path) -> None:
+        """From a model file and what its JSON says of its training."""
+        sizes, _, self.elbo = read_sizes(path)
+        if sizes != self.sizes.as_dict():
+            raise UsageError(f"{path}: of other sizes than the settings")
+        weights, network = read_model(path).state_dict(), read_network(path)
+        for model, twin in ((self.model, self.twin), (self.mean, self.mean_twin)):
+            model.load_state_dict(weights)
+            set_twin(twin, network)
+        card = path.with_suffix(".json")
+        if card.is_file():
+            told = json.loads(card.read_text())
+            names = ("steps", "seen_window_frames", "processor_hours")
+            self.steps, self.seen, self.hours = (told[name] for name in names)
+        self.gain = 1.0  # a model whose tokens mean something
 
     def save(self) -> None:
         """`state.pt`, to go on from, and the averaged model as streams name it."""
@@ -436,28 +500,14 @@ class Trainer:
     def _walk(
         self, clip: Clip, key: Picture, at: tuple[int, int], frames: int, full: Tensor, q: Tensor
     ) -> tuple[float, ...]:
-        h, w = _SHAPES[0]
-        state, sums = self.mean.begin(key), np.zeros(7)
-        last = np.zeros((2, self.sizes.tokens, self.sizes.channels), np.int32)
-        level = last.copy()
-        for number in range(1, frames + 1):
-            now = self._stack([clip.frame(KEY_STEP + number, *at, h, w)])
-            found = search(now[0], state.before[0], q, self.sizes.tokens)
-            tokens = self.mean.encode(now, state, found, q).tokens.round()
-            side = torch.from_numpy(entropy.side(last, level, int(q), full[0].cpu().numpy())).to(self.device)
-            bits = self.mean_twin.bits(side, tokens[0].flatten(1)).sum(1)
-            decoded = self.mean.decode(tokens, full, state, q)
-            zeroed = self.mean.decode(tokens * 0, full, state, q)
+        sums = np.zeros(7)
+        for step in walk(self.mean, self.mean_twin, clip, key, at, frames, q):
+            state, now, found = step.before, step.now, step.found
+            zeroed = self.mean.decode(step.tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
             plain = self.mean.decode(self.mean.searched(now, state, found, q).round(), full, state, q)
-            there = pays(state, decoded.state, now, PRICE * price_factor(q) * bits[None])
-            after = with_copies(decoded.state, state, there)
-            shown = (state.before, after.before, zeroed.picture, decoded.moved, blocks, plain.picture)
-            sums += [*(float(psnr(p, now)) for p in shown), float((bits * there[0]).mean())]
-            kept, whole = there[0].cpu().numpy()[:, None, None], tokens[0].int().cpu().numpy()
-            level = np.where(kept, entropy.remembered(level, whole), level)
-            last = np.where(kept, whole, last)
-            state = after
+            shown = (state.before, step.after.before, zeroed.picture, step.decoded.moved, blocks, plain.picture)
+            sums += [*(float(psnr(p, now)) for p in shown), float((step.bits * step.there[0]).mean())]
         return tuple(sums / frames)
 
 

@@ -7,7 +7,10 @@ there) of a Laplace table, and how much its zero is inflated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from torch import nn
 
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
@@ -36,12 +39,28 @@ def quantised(
     )
 
 
+#: From the outputs of a twin to those of the integer network.
+_GAIN = np.array([SCALE_RANGE, 8 * MEAN_RANGE, INFLATION_RANGE]) / MAX_ACTIVATION
+_OFFSET = np.array([USUAL, 0.0, 0.0]) / MAX_ACTIVATION
+
+
 def network_of(twin: Twin) -> list[Layer]:
     """The integer network of a twin."""
-    gain = np.array([SCALE_RANGE, 8 * MEAN_RANGE, INFLATION_RANGE]) / MAX_ACTIVATION
-    last = quantised(twin.last, gain, np.array([USUAL, 0.0, 0.0]) / MAX_ACTIVATION)
+    last = quantised(twin.last, _GAIN, _OFFSET)
     return [
         quantised(twin.first),
         quantised(twin.second),
         last._replace(low=-(1 << 14), high=1 << 14),
     ]
+
+
+@torch.no_grad()
+def set_twin(twin: Twin, network: Sequence[Layer]) -> None:
+    """Give `twin` the weights of an integer network of its sizes, to train it further."""
+    layers = (twin.first, 1.0, 0.0), (twin.second, 1.0, 0.0), (twin.last, _GAIN, _OFFSET)
+    for (linear, gain, offset), layer in zip(layers, network, strict=True):
+        step = layer.multiplier / 2.0**layer.shift
+        weight = layer.weight * step[:, None] / np.broadcast_to(gain, step.shape)[:, None]
+        bias = (layer.bias * step / MAX_ACTIVATION - offset) / gain
+        linear.weight.copy_(torch.from_numpy(weight))
+        linear.bias.copy_(torch.from_numpy(bias))
