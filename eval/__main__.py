@@ -89,9 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         "quality", help="what q means in every base: the tables of gvcodec.bases"
     )
     _add_clips(quality, 24)
-    quality.add_argument(
-        "--out", type=Path, default=Path("out/quality"), metavar="DIR", help="what is there is kept"
-    )
+    _add_out(quality, "out/quality", "what is there is kept")
     _add_search(
         commands.add_parser("search", help="what summaries find, by method, rate and question")
     )
@@ -107,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     places.add_argument(
         "material", type=Path, help="folder of python -m gvcodec.train.summary_material"
     )
-    places.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_out(places)
     _add_robustness(
         commands.add_parser(
             "robustness", help="hostile streams, signals, threads, fuzzing, heavy load"
@@ -203,13 +201,15 @@ def _panels(options: argparse.Namespace) -> int:
 
 def _add_player(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="streams")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("out/player"),
-        metavar="DIR",
-        help="where to write (out/player)",
-    )
+    _add_out(parser, "out/player", "where to write (out/player)")
+
+
+def _add_out(
+    parser: argparse.ArgumentParser, default: str | None = None, help: str | None = None
+) -> None:
+    """`--out DIR`, which has to be named where there is no default."""
+    place = {"default": Path(default)} if default else {"required": True}
+    parser.add_argument("--out", type=Path, metavar="DIR", help=help, **place)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -223,7 +223,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ablations", type=int, default=2, help="seeds that train all variants (2)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_out(parser)
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -260,7 +260,7 @@ def _add_condense(parser: argparse.ArgumentParser) -> None:
         "--full", type=int, default=800, help="steps of training on all clips (800)"
     )
     parser.add_argument("--full-seeds", type=int, default=2, help="seeds that do so (2)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_out(parser)
 
 
 def _shares(text: str) -> list[float]:
@@ -378,7 +378,7 @@ def _add_rd(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the points again that come with the checkout; gives their pictures",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_out(parser)
     _add_readme(parser, "summary, headline and results")
 
 
@@ -386,7 +386,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 48)
     parser.add_argument("--base", default="klt", help="structure track (default klt)")
     parser.add_argument("--q", type=_integers, default=[0, 24, 32, 40, 48, 56], metavar="Q,…")
-    parser.add_argument("--out", type=Path, default=Path("out/table"), metavar="DIR")
+    _add_out(parser, "out/table")
     _add_readme(parser, "BASE-table (one frame: BASE-intra)")
 
 
@@ -403,13 +403,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
         default=os.cpu_count() or 1,
         help="of every codec (default: all cores)",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("out/speed"),
-        metavar="DIR",
-        help="an rd folder shows it too",
-    )
+    _add_out(parser, "out/speed", "an rd folder shows it too")
     _add_readme(parser, "speed and speed-profile")
 
 
@@ -417,7 +411,7 @@ def _add_ablate(parser: argparse.ArgumentParser) -> None:
     _add_clips(parser, 24)
     parser.add_argument("--q", type=_integers, default=[26, 34, 42, 50, 58], metavar="Q,…")
     parser.add_argument("--train", type=Path, required=True, metavar="DIR", help="training clips")
-    parser.add_argument("--out", type=Path, default=Path("out/ablation"), metavar="DIR")
+    _add_out(parser, "out/ablation")
     _add_readme(parser, "klt-ablation")
 
 
@@ -430,7 +424,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         "--quality", action="store_true", help="compare with the largest file of one q that fits"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=Path("out/sizes"), metavar="DIR")
+    _add_out(parser, "out/sizes")
     _add_readme(parser, "sizes-BASE")
 
 
@@ -464,7 +458,7 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
         metavar="N|NAME=N,…",
         help="one frame in N for the metrics",
     )
-    parser.add_argument("--out", type=Path, default=Path("out/tuning"), metavar="DIR")
+    _add_out(parser, "out/tuning")
     _add_readme(parser, "tuning")
 
 
@@ -481,7 +475,7 @@ def _add_modules(parser: argparse.ArgumentParser) -> None:
         metavar="N|NAME=N,…",
         help="one frame in N for the metrics",
     )
-    parser.add_argument("--out", type=Path, default=Path("out/modules"), metavar="DIR")
+    _add_out(parser, "out/modules")
     _add_readme(parser, "modules")
 
 
@@ -511,7 +505,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--q", type=_integers, default=[36, 44, 52, 60], metavar="Q,…", help="three at least"
     )
-    parser.add_argument("--out", type=Path, default=Path("out/settings"), metavar="DIR")
+    _add_out(parser, "out/settings")
     _add_readme(parser, "settings")
 
 
@@ -527,7 +521,7 @@ def _add_token_entropy(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, default=2, help="networks of each form (default 2)")
     parser.add_argument("--clips", type=int, default=60, help="most clips to fit with (default 60)")
-    parser.add_argument("--out", type=Path, default=Path("out/token-entropy"), metavar="DIR")
+    _add_out(parser, "out/token-entropy")
     _add_readme(parser, "token-entropy")
 
 
@@ -544,13 +538,7 @@ def _add_robustness(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="of each fuzz target (default 300)",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("out/robustness"),
-        metavar="DIR",
-        help="what is there is kept",
-    )
+    _add_out(parser, "out/robustness", "what is there is kept")
     _add_readme(parser, "robustness")
 
 

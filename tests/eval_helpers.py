@@ -11,6 +11,8 @@ from eval.sequences import procedural
 from eval.video import Frames, RawVideo, prepare
 
 WIDTH, HEIGHT = 176, 144
+#: Words of a command: the small clip.
+PAN = ["--set", "procedural", "--only", "pan"]
 
 
 def small_clip(folder: Path, frames: int = 8, kind: str = "pan"):

@@ -20,6 +20,8 @@ pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
+from eval_helpers import PAN
+
 from eval import measured
 from eval.__main__ import main
 from eval.codecs import Options, resolve
@@ -65,26 +67,9 @@ def results(tmp_path_factory):
 
 
 def words(folder, out):
-    words = [
-        "rd",
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        4,
-        "--codecs",
-        "x264-ld,x265-ld,grey",
-    ]
-    words += [
-        "--codec-file",
-        folder / "grey.toml",
-        "--presets",
-        "fast",
-        "--metrics",
-        "psnr_y,flicker",
-    ]
-    return [*map(str, words), "--targets", "0.02,0.04,0.08,0.16", "--jobs", "1", "--out", str(out)]
+    words = ["rd", *PAN, "--frames", "4", "--codecs", "x264-ld,x265-ld,grey", "--codec-file"]
+    words += [str(folder / "grey.toml"), "--presets", "fast", "--metrics", "psnr_y,flicker"]
+    return [*words, "--targets", "0.02,0.04,0.08,0.16", "--jobs", "1", "--out", str(out)]
 
 
 def rd(folder, **more):
@@ -363,29 +348,9 @@ def test_a_failing_codec_does_not_stop_the_others(results):
     (results / "bad.toml").write_text(
         '[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n'
     )
-    words = [
-        "rd",
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        4,
-        "--codecs",
-        "bad,x264-ld",
-        "--presets",
-        "fast",
-    ]
-    words += [
-        "--codec-file",
-        results / "bad.toml",
-        "--metrics",
-        "psnr_y",
-        "--targets",
-        "0.08",
-        "--jobs",
-        1,
-    ]
+    words = ["rd", *PAN, "--frames", 4, "--codecs", "bad,x264-ld", "--presets", "fast"]
+    words += ["--codec-file", results / "bad.toml", "--metrics", "psnr_y"]
+    words += ["--targets", "0.08", "--jobs", 1]
     done = run_eval(*words, "--out", results / "bad", code=1)
     assert "bad: exit code 1" in done.stderr
     assert "x264" in (results / "bad" / "tables" / "points.csv").read_text()
@@ -470,26 +435,8 @@ def test_a_killed_worker_is_said_in_one_line(tmp_path):
         "[codec.deadly]\nencode = \"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'\nq "
         "= [0, 9]\n"
     )
-    where = [
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        "2",
-        "--metrics",
-        "psnr_y",
-        "--jobs",
-        "1",
-    ]
-    where += [
-        "--codec-file",
-        tmp_path / "deadly.toml",
-        "--codecs",
-        "deadly",
-        "--out",
-        tmp_path / "out",
-    ]
+    where = [*PAN, "--frames", 2, "--metrics", "psnr_y", "--jobs", 1, "--codecs", "deadly"]
+    where += ["--codec-file", tmp_path / "deadly.toml", "--out", tmp_path / "out"]
     assert "fewer --jobs" in run_eval("rd", *where, code=1).stderr
     assert not (tmp_path / "out" / "tmp").exists()
 
@@ -500,19 +447,7 @@ def test_workers_end_with_a_call_that_is_killed(tmp_path):
         f'\\"w\\").write(str(os.getppid())); time.sleep(90)\' {{stream}} {{q}}"\n'
         'decode = "true {stream} {output}"\nq = [0, 9]\n'
     )
-    words = [
-        "rd",
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        4,
-        "--codecs",
-        "slow",
-        "--metrics",
-        "psnr_y",
-    ]
+    words = ["rd", *PAN, "--frames", 4, "--codecs", "slow", "--metrics", "psnr_y"]
     words += ["--codec-file", tmp_path / "slow.toml", "--jobs", 1, "--out", tmp_path / "out"]
     call = subprocess.Popen([sys.executable, "-m", "eval", *map(str, words)], cwd=ROOT)
     try:

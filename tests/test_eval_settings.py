@@ -6,6 +6,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 
+from eval_helpers import PAN
+
 from eval.__main__ import main
 from eval.tools import read_json
 from gvcodec.structure.standard.encoders import USUAL_PRESET
@@ -13,17 +15,7 @@ from gvcodec.structure.standard.encoders import USUAL_PRESET
 
 def test_table(tmp_path, capsys, made_weights):
     settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0", "base=vvc:preset=4"]
-    words = [
-        "settings",
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        "17",
-        "--q",
-        "44,52,60",
-    ]
+    words = ["settings", *PAN, "--frames", "17", "--q", "44,52,60"]
     assert main([*words, "--settings", ",".join(settings), "--out", str(tmp_path)]) == 0
     same, quick, other = (read_json(tmp_path / "settings.json")["rows"][s][0] for s in settings)
     assert same["psnr_y"] == pytest.approx(0, abs=1e-6) and same["dists"] == pytest.approx(
@@ -50,18 +42,7 @@ def test_painted_frames_beside_loop_frames(tmp_path, monkeypatch, made_weights):
     from eval import settings
 
     monkeypatch.setattr(settings, "EVERY_PAINTED", {"small": 8, "psnr_y": 1})
-    words = [
-        "settings",
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        "6",
-        "--q",
-        "44,52,60",
-        "--painted",
-    ]
+    words = ["settings", *PAN, "--frames", "6", "--q", "44,52,60", "--painted"]
     words += ["--anchor", "preset=10:loop", "--settings", "preset=10:loop,preset=10:shift=1"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     rows = read_json(tmp_path / "settings.json")["rows"]

@@ -611,18 +611,25 @@ def test_without_shared_memory_one_thread_paints(
         assert page.errors() == []
 
 
+def changed_page(
+    name: str, old: str, new: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gives the page with `new` for `old`, which has to be there, in this file."""
+    page = shutil.copytree(page_folder(), folder / "page")
+    text = (page / name).read_text()
+    assert old in text
+    (page / name).write_text(text.replace(old, new))
+    monkeypatch.setattr(server_module, "page_folder", lambda: page)
+
+
 @needs_browser
 def test_a_lost_adapter_gives_way_to_the_core(
     tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = shutil.copytree(page_folder(), tmp_path / "page")
-    gpu = folder / "gpu.js"
     paints = "    const corner = mixed(this.position++);"
-    assert paints in gpu.read_text()
     # The clip that it is tried with has three frames.
     lost = '    if (this.position === 4) throw new Error("lost");\n'
-    gpu.write_text(gpu.read_text().replace(paints, lost + paints))
-    monkeypatch.setattr(server_module, "page_folder", lambda: folder)
+    changed_page("gpu.js", paints, lost + paints, tmp_path, monkeypatch)
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with running(path) as server, gvcodec.open(path) as video:
         page = tab(server.address + "?gpu=any")
@@ -642,12 +649,7 @@ def test_a_lost_adapter_gives_way_to_the_core(
 def test_an_adapter_that_counts_wrong_does_not_paint(
     tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = shutil.copytree(page_folder(), tmp_path / "page")
-    shader = folder / "shader.js"
-    right = "- inner) >> 2u)"
-    assert right in shader.read_text()
-    shader.write_text(shader.read_text().replace(right, "- inner) >> 1u)"))
-    monkeypatch.setattr(server_module, "page_folder", lambda: folder)
+    changed_page("shader.js", "- inner) >> 2u)", "- inner) >> 1u)", tmp_path, monkeypatch)
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with running(path) as server:
         page = tab(server.address + "?gpu=any")

@@ -7,13 +7,12 @@ multiples of 16. All work is done at half resolution or below, luma as four inte
 * luma is split by fixed filters into nine sub-bands (three scales × horizontal, vertical,
   diagonal), which add up to it again;
 * a trunk at 1/8 resolution sees band energies, the picture and the condition (q, base codec, base
-  scale) and predicts for each 8×8
-  block what the heads turn into: a gain for each band (sharpen what is there), an amplitude of
-  noise for each band (texture that the base lost), a gating of the residual branch, and the share
-  of detail that is kept from the frame before;
+  scale) and predicts for each 8×8 block what the heads turn into: a gain for each band (sharpen
+  what is there), an amplitude of noise for each band (texture that the base lost), a gating of the
+  residual branch, and the share of detail that is kept from the frame before;
 * the residual branch is three small convolutions on bands and noise; its four luma channels are
-  interleaved and then low-passed
-  with a zero at the sampling lattice, so no fixed 2-pixel pattern can come out;
+  interleaved and then low-passed with a zero at the sampling lattice, so no fixed 2-pixel pattern
+  can come out;
 * what was added to the frame before is carried along by motion where the loop frames agree (the
   short-term buffer).
 

@@ -8,8 +8,8 @@ trailing zero byte. `svar` is a `var` holding a zigzag-coded signed number (0, -
 that of zlib.
 
     file    = header { packet }                      the last packet is `end`, nothing follows it
-    header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields  u32 CRC-32 of all
-    bytes before it
+    header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields
+              u32 CRC-32                             of all bytes before it
     fields  = u8 flags                               1: structure model id follows, 2: appearance id follows,
                                                      4: reserved, there are `tokens` packets
               var width  var height                  1…16384 each, at most 2^26 luma samples together
@@ -24,8 +24,8 @@ that of zlib.
               u8 q                                   quality index, 0…63
               [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
 
-    packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload  u16 CRC-16 of
-    all bytes before it
+    packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload
+              u16 CRC-16                             of all bytes before it
     kind 0  inter     structure layer, one frame; needs earlier packets of its GOP
     kind 1  key       structure layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
