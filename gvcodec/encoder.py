@@ -138,6 +138,9 @@ class Encoder(Shared):
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
         wanted = config.tunes and appearance is not None
+        if wanted and not factory.has_torch():
+            self.notes.append("the painter is not tuned: torch is not installed")
+            wanted = False
         self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
         self.tuned: Mapping[int, bytes] = tuned or {}
         self._in_force: bytes | None = None

@@ -48,7 +48,7 @@ def structure_decoder(
     """Raises `WrongModelError` when the stream was made with a structure model that is not at
     hand."""
     base, model = base_of(header.base), None
-    if base.torch and not can_paint():
+    if base.torch and not has_torch():
         raise WrongModelError(f"base {base.name} is decoded by torch, which is not installed")
     if base.model:
         if header.structure_id is None:
@@ -68,9 +68,21 @@ def structure_id(base: str) -> bytes | None:
     return model_id(loaded(place)()) if place else None
 
 
-def can_paint() -> bool:
-    """Whether torch is there."""
+def has_torch() -> bool:
+    """Whether torch is there: what float painters and base tokens work with."""
     return importlib.util.find_spec("torch") is not None
+
+
+def paints_here(header: SequenceHeader, models: Sequence[str | Path] = ()) -> bool:
+    """Whether the painter of a stream runs here: the integer one does everywhere. Raises
+    `WrongModelError` when its checkpoint is not at hand."""
+    if header.appearance_id is None:
+        return False
+    if has_torch():
+        return True
+    from gvcodec.appearance.checkpoint import is_integer
+
+    return is_integer(find_model(header.appearance_id, "the renderer of this stream", models))
 
 
 def appearance_id(base: str, painter: str = "float") -> tuple[bytes | None, str]:
@@ -78,7 +90,7 @@ def appearance_id(base: str, painter: str = "float") -> tuple[bytes | None, str]
     painted. `painter`: "float" or "integer"."""
     if base_of(base).slot is None:
         return None, ""  # no renderer has learned its pictures
-    if not can_paint():
+    if painter == "float" and not has_torch():
         return None, NO_TORCH
     from gvcodec.appearance import checkpoint_id, find_checkpoint
 
@@ -97,15 +109,16 @@ def painter(
 ) -> Painter | IntegerVideo:
     """The painter of a stream. Raises `WrongModelError` when its checkpoint is not at hand, torch
     is missing or it has appearance tokens, `UsageError` for a device that is not there."""
-    if header.appearance_id is None or not can_paint():
-        raise WrongModelError("the stream has no appearance layer" if can_paint() else NO_TORCH)
+    if not paints_here(header, models):
+        none = header.appearance_id is None
+        raise WrongModelError("the stream has no appearance layer" if none else NO_TORCH)
     if header.tokens:
         raise WrongModelError(
             "the stream has appearance tokens, which this version does not paint; --fidelity "
             "gives the loop frames"
         )
+    assert header.appearance_id is not None
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
-    from gvcodec.appearance import Painter
     from gvcodec.appearance.checkpoint import is_integer
 
     if is_integer(checkpoint):
@@ -113,6 +126,8 @@ def painter(
 
         count = threads_of(threads)
         return IntegerVideo(header.format, header.base, header.scale, header.q, checkpoint, count)
+    from gvcodec.appearance import Painter
+
     stream = header.format, header.base, header.scale, header.q
     return Painter(*stream, checkpoint, threads, device, tensors)
 
@@ -120,7 +135,7 @@ def painter(
 def paints_exactly(header: SequenceHeader) -> bool:
     """Whether painted samples are the same on every machine: by the integer painter, of
     integers."""
-    if header.appearance_id is None or base_of(header.base).torch or not can_paint():
+    if header.appearance_id is None or base_of(header.base).torch:
         return False
     from gvcodec.appearance.checkpoint import is_integer
 
@@ -129,6 +144,8 @@ def paints_exactly(header: SequenceHeader) -> bool:
 
 def critic(fmt: VideoFormat, leader: str) -> tuple[Critic | None, str]:
     """What a source shift is led by, or None and why there is none."""
+    if not has_torch():
+        return None, "the source is not shifted: torch is not installed"
     from gvcodec.appearance.shift import critic_of, fits
 
     if not fits(fmt):

@@ -15,9 +15,10 @@ from test_appearance import lively, picture
 import gvcodec
 from gvcodec import EncoderConfig
 from gvcodec._core import combine_rows
+from gvcodec.appearance.block_motion import block_grid
 from gvcodec.appearance.checkpoint import load_checkpoint
 from gvcodec.appearance.cpu_painter import RowPainter
-from gvcodec.appearance.motion import block_grid, search
+from gvcodec.appearance.motion import search
 from gvcodec.appearance.renderer import Renderer, condition
 from gvcodec.appearance.torch_painter import NetworkPainter
 from gvcodec.bitstream import Kind

@@ -142,6 +142,33 @@ def test_without_torch_painting_is_refused_and_fidelity_is_not(
     run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity")
 
 
+def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
+    """Encoded, checked and decoded by processes that cannot import torch: as with it."""
+    y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
+    with open_writer(str(y4m), form()) as writer:
+        for number, planes in enumerate(frames[:4]):
+            writer.write(planes, 512 * number)
+    lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
+
+    def call(*words: str | Path) -> str:
+        code = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    told = call("encode", y4m, given, "--painter", "integer", "-q", "50")
+    assert "not tuned: torch is not installed" in told
+    assert "right" in call("verify", given)
+    call("decode", given, tmp_path / "without.y4m")
+    run("decode", given, tmp_path / "with.y4m")
+    run("decode", given, tmp_path / "base.y4m", "--fidelity")
+    without, painted, base = (
+        (tmp_path / f"{name}.y4m").read_bytes() for name in ("without", "with", "base")
+    )
+    assert without == painted != base
+
+
 def limited(size: int) -> Callable[[], None]:
     def set_limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -11,10 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gvcodec.appearance import integer
+from gvcodec.appearance.block_motion import block_grid
 from gvcodec.appearance.integer_core import CorePainter
 from gvcodec.appearance.integer_model import Model, log8
 from gvcodec.appearance.integer_twin import IntegerRenderer, Layer, Numbers
-from gvcodec.appearance.motion import block_grid
 from gvcodec.appearance.renderer import condition
 from gvcodec.appearance.texture import fresh
 from gvcodec.errors import MediaError

@@ -6,10 +6,10 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+from gvcodec.appearance.block_motion import block_vectors
 from gvcodec.appearance.integer import condition, rate
 from gvcodec.appearance.integer_core import CorePainter
 from gvcodec.appearance.integer_model import Model
-from gvcodec.appearance.motion import search
 from gvcodec.appearance.payload import INTEGER_STEPS, read
 from gvcodec.errors import UsageError
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -59,5 +59,5 @@ class IntegerVideo:
         if self._identity:
             return loop
         before, self._before = self._before, loop[0]
-        vectors = None if before is None else search(loop[0], before, self._threads).numpy()
+        vectors = None if before is None else block_vectors(loop[0], before, self._threads)
         return self._frames.paint(loop, vectors, rate(size, width, height))

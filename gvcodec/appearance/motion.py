@@ -1,28 +1,16 @@
-"""Block motion between consecutive loop frames, as the painter needs it: display order, whole
-pixels, out of the coding loop.
+"""What the float painter does with block motion (`block_motion`).
 
 The vectors only steer where rendered detail and noise come from, so they may be wrong but never
-fatal: every use of a vector is guarded by `warp`'s validity map. Vectors are `(2, h, w)` int16,
-(dy, dx) in luma pixels, one for each block of `BLOCK` luma pixels; a block's content is looked for
-in the reference at position + vector.
+fatal: every use of a vector is guarded by `warp`'s validity map.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec._core import motion_search
+from gvcodec.appearance.block_motion import BLOCK, block_vectors
 from gvcodec.types import Plane
-
-BLOCK = 16
-_LARGE = 1_000_000  # luma pixels from which the search works at half resolution
-
-
-def block_grid(height: int, width: int) -> tuple[int, int]:
-    """Number of blocks (rows, columns) that cover a picture."""
-    return -(-height // BLOCK), -(-width // BLOCK)
 
 
 def expand(vectors: Tensor, height: int, width: int, step: int = 1) -> tuple[Tensor, Tensor]:
@@ -56,23 +44,5 @@ def warp(x: Tensor, vectors: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def search(current: Plane, reference: Plane, threads: int = 1) -> Tensor:
-    """Motion of a luma plane against the frame before it: `(2, h, w)` int16.
-
-    Large pictures are searched at half resolution (blocks of 32 luma pixels): four times as fast,
-    and detail moves as well."""
-    grid = block_grid(*current.shape)
-    if current.size < _LARGE:
-        vectors, _ = motion_search(current, reference, threads=threads)
-        return torch.from_numpy((vectors[:, :, ::-1] + 2) >> 2).permute(2, 0, 1).contiguous()
-    vectors, _ = motion_search(_halved(current), _halved(reference), threads=threads)
-    field = torch.from_numpy((vectors[:, :, ::-1] + 1) >> 1).permute(2, 0, 1)
-    return (
-        field.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, : grid[0], : grid[1]].contiguous()
-    )
-
-
-def _halved(plane: Plane) -> Plane:
-    """Means of 2×2 samples; an odd last row or column is left out."""
-    h, w = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
-    rows = plane[0:h:2] + plane[1:h:2]
-    return np.ascontiguousarray((rows[:, 0:w:2] + rows[:, 1:w:2] + 2) >> 2)
+    """Motion of a luma plane against the frame before it, `block_vectors` as a tensor."""
+    return torch.from_numpy(block_vectors(current, reference, threads))

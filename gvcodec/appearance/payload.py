@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from gvcodec.appearance.renderer import Renderer
 from gvcodec.appearance.weight_coder import Decoder, Encoder
 from gvcodec.errors import DamagedStreamError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gvcodec.appearance.integer_twin import IntegerRenderer
+    from gvcodec.appearance.renderer import Renderer
 
 IDENTITY = b"\0"
 #: The base renderer, after a change of it.
@@ -82,7 +82,7 @@ class Steps:
     grid times powers of two."""
 
     def __init__(self, renderer: Renderer | IntegerRenderer) -> None:
-        self._grids = None if isinstance(renderer, Renderer) else renderer.grids()
+        self._grids = renderer.grids() if hasattr(renderer, "grids") else None
         self.range = STEPS if self._grids is None else INTEGER_STEPS
 
     def exponent(self, name: str, step: float) -> int:
@@ -102,6 +102,8 @@ class Steps:
 def unpack(payload: bytes, renderer: Renderer | IntegerRenderer) -> dict[str, Tensor] | None:
     """Bytes to deltas of the renderer's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
+    import torch
+
     shapes = {name: weight.shape for name, weight in renderer.named_parameters()}
     sizes, steps = {name: shape.numel() for name, shape in shapes.items()}, Steps(renderer)
     found = read(payload, sizes, steps.range)

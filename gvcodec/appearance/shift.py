@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec.appearance import perceptual
-from gvcodec.appearance.motion import BLOCK, search, warp
+from gvcodec.appearance.block_motion import BLOCK
+from gvcodec.appearance.motion import search, warp
 from gvcodec.appearance.perceptual.losses import eight_bits, known_colour, to_rgb
 from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.appearance.planes import to_tensors

@@ -29,9 +29,10 @@ import torch
 from torch import Tensor
 
 from gvcodec.appearance import perceptual
+from gvcodec.appearance.block_motion import BLOCK
 from gvcodec.appearance.checkpoint import load_painter
 from gvcodec.appearance.integer_twin import IntegerRenderer
-from gvcodec.appearance.motion import BLOCK, search
+from gvcodec.appearance.motion import search
 from gvcodec.appearance.payload import (
     BASE,
     GROUPS,

@@ -82,7 +82,7 @@ def make_settings(
         require_metric(Target("lpips", 1.0))
     config.settled()
     appearance, _ = factory.appearance_id(config.base, config.painter)
-    if config.tunes and appearance:
+    if config.tunes and appearance and factory.has_torch():
         known = replace(config, threads=0, tune_by=_leader(config))
     else:
         known = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")

@@ -12,7 +12,7 @@ from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
 from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.factory import NO_TORCH, can_paint
+from gvcodec.factory import NO_TORCH, paints_here
 from gvcodec.file_io import open_input
 from gvcodec.messages import say
 from gvcodec.models import find_model
@@ -109,7 +109,8 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     if paints and header.appearance_id is not None:
         try:
             find_model(header.appearance_id, "the renderer of this stream", options.model)
-            paints, reason = can_paint(), "" if can_paint() else NO_TORCH
+            paints = paints_here(header, options.model)
+            reason = "" if paints else NO_TORCH
         except WrongModelError as error:
             paints, reason = False, str(error)
     chosen = {"threads": options.threads, "models": options.model, "device": options.device}

@@ -32,7 +32,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gvcodec.appearance.motion import BLOCK, search
+from gvcodec.appearance.block_motion import BLOCK
+from gvcodec.appearance.motion import search
 from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvcodec.appearance.block_motion import BLOCK
 from gvcodec.appearance.integer import rate
-from gvcodec.appearance.motion import BLOCK
 from gvcodec.appearance.perceptual.objective import Batch
 from gvcodec.appearance.renderer import condition
 from gvcodec.errors import UsageError
