@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Reader
+from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
 
 FOLDER = Path(__file__).parent
@@ -19,8 +19,11 @@ FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_golden_streams_decode(path: Path, threads: int) -> None:
+def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = path.read_bytes()
+    if path.stem == "tokens":
+        pytest.importorskip("torch")
+        monkeypatch.setenv("GVCODEC_MODELS", str(FOLDER / "golden"))
     loops = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
     assert [loop[0].shape for loop in loops] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
@@ -34,6 +37,13 @@ def test_golden_streams_decode_in_every_form(path: Path) -> None:
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 
 
+def test_a_golden_stream_of_tokens_is_of_many_integers() -> None:
+    """What its hash stands for is not zeros."""
+    data = io.BytesIO((FOLDER / "golden" / "tokens.bin").read_bytes())
+    sizes = [len(p.payload) for p in Reader(data).packets() if p.kind is Kind.INTER]
+    assert len(sizes) == 8 and min(sizes) > 20
+
+
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
 def test_faulty_streams_are_refused(path: Path) -> None:
     with pytest.raises((DamagedStreamError, VerificationError)):
@@ -41,5 +51,6 @@ def test_faulty_streams_are_refused(path: Path) -> None:
 
 
 def test_there_is_something_to_test() -> None:
-    assert {path.stem for path in GOLDEN} == {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc"}
+    names = {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc", "tokens"}
+    assert {path.stem for path in GOLDEN} == names
     assert len(FAULTY) >= 5
