@@ -39,7 +39,15 @@ from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
 from eval.rates import Search
-from eval.tools import EvalError, digest, ffmpeg_version, read_json, say, write_json
+from eval.tools import (
+    EvalError,
+    digest,
+    end_commands,
+    ffmpeg_version,
+    read_json,
+    say,
+    write_json,
+)
 from eval.video import Clip
 
 #: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
@@ -151,9 +159,11 @@ def _start_worker(progress: Any, threads: int) -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """A worker whose parent was killed would go on, beside those of the next call."""
+    """A worker whose parent was killed would go on, and the encoder that it waits for, beside those
+    of the next call."""
     while os.getppid() == parent:
         time.sleep(1)
+    end_commands()
     os._exit(1)
 
 

@@ -54,28 +54,40 @@ def ffmpeg_has(kind: str, name: str) -> bool:
     )
 
 
+_running: set[subprocess.Popen[str]] = set()
+
+
 def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
     """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises
     EvalError with the last line of stderr when it fails."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "SVT_LOG": "1"}
-    quiet: dict[str, Any] = {
-        "stdin": subprocess.DEVNULL,
-        "capture_output": True,
-        "text": True,
-        "errors": "replace",
-    }
+    pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    quiet = pipe | {"stdin": subprocess.DEVNULL, "text": True, "errors": "replace"}
     start = time.perf_counter()
     try:
-        done = subprocess.run(command, env=env, timeout=timeout, check=False, **quiet)
+        call = subprocess.Popen(command, env=env, **quiet)
     except FileNotFoundError:
         raise EvalError(f"{command[0]}: no such program") from None
+    _running.add(call)
+    try:
+        stdout, stderr = call.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         raise EvalError(f"no end after {timeout:.0f} s: {shlex.join(command)}") from None
+    finally:
+        call.kill()
+        call.communicate()
+        _running.discard(call)
     seconds = time.perf_counter() - start
-    if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise EvalError(f"exit code {done.returncode}: {last} (command: {shlex.join(command)})")
-    return seconds, done.stdout
+    if call.returncode != 0:
+        last = (stderr.strip() or stdout.strip() or "no message").splitlines()[-1]
+        raise EvalError(f"exit code {call.returncode}: {last} (command: {shlex.join(command)})")
+    return seconds, stdout
+
+
+def end_commands() -> None:
+    """Kill what `run` has started in this process and what has not ended."""
+    for call in list(_running):
+        call.kill()
 
 
 def keep_memory() -> None:

@@ -444,23 +444,30 @@ def test_a_killed_worker_is_said_in_one_line(tmp_path):
 def test_workers_end_with_a_call_that_is_killed(tmp_path):
     (tmp_path / "slow.toml").write_text(
         f'[codec.slow]\nencode = "{{python}} -c \'import os, time; open(\\"{tmp_path}/pid\\", '
-        f'\\"w\\").write(str(os.getppid())); time.sleep(90)\' {{stream}} {{q}}"\n'
+        f'\\"w\\").write(str(os.getppid()) + \\" \\" + str(os.getpid())); time.sleep(90)\' '
+        '{stream} {q}"\n'
         'decode = "true {stream} {output}"\nq = [0, 9]\n'
     )
     words = ["rd", *PAN, "--frames", 4, "--codecs", "slow", "--metrics", "psnr_y"]
     words += ["--codec-file", tmp_path / "slow.toml", "--jobs", 1, "--out", tmp_path / "out"]
     call = subprocess.Popen([sys.executable, "-m", "eval", *map(str, words)], cwd=ROOT)
     try:
-        worker = wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
+        pids = wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
     finally:
         call.kill()
         call.wait()
-    wait_for(
-        lambda: (
-            not Path("/proc", worker).exists()
-            or b"zombie" in Path("/proc", worker, "status").read_bytes()
-        )
-    )
+    worker, encoder = pids.split()
+    assert worker != encoder
+    for process in (worker, encoder):
+        wait_for(lambda name=process: ended(name))
+
+
+def ended(process: str) -> bool:
+    """Whether a process is gone, or only waits to be asked for its exit code."""
+    try:
+        return b"zombie" in Path("/proc", process, "status").read_bytes()
+    except FileNotFoundError:
+        return True
 
 
 def wait_for(found):
