@@ -97,6 +97,10 @@ class Gpu {
     };
     this.layerStep = Math.ceil((4 * LAYER.length) / 256) * 256;
     this.layerBuffer = buffer(this.layerStep * this.steps.length, UNIFORM | COPY_DST);
+    const layers = new Int32Array((this.layerStep / 4) * this.steps.length);
+    this.steps.forEach(({ layer }, n) => layers.set(LAYER.map((name) => layer[name] ?? 0), (n * this.layerStep) / 4));
+    device.queue.writeBuffer(this.layerBuffer, 0, layers);
+    this.sourceOfNow = this.steps.findIndex(({ now }) => now) * this.layerStep + 4 * LAYER.indexOf("source");
     this.back = Array.from({ length: FRAMES_AT_ONCE }, () => buffer(12 * w * h, MAP_READ | COPY_DST));
     const entries = Object.values(this.buffers).map((each, binding) => ({ binding, resource: { buffer: each } }));
     this.frameGroup = device.createBindGroup({ layout: kernels.frame, entries });
@@ -215,11 +219,7 @@ class Gpu {
       now_detail: this.details[now], before_detail: this.details[1 - now], now_tint: this.tints[now], before_tint: this.tints[1 - now],
     });
     device.queue.writeBuffer(buffers.frame, 0, Int32Array.from(FRAME, (name) => numbers[name]));
-    const layers = new Int32Array((this.layerStep / 4) * this.steps.length);
-    this.steps.forEach(({ layer, now: fromNow }, n) => {
-      layers.set(LAYER.map((name) => (fromNow && name === "source" ? numbers.now : layer[name] ?? 0)), (n * this.layerStep) / 4);
-    });
-    device.queue.writeBuffer(this.layerBuffer, 0, layers);
+    device.queue.writeBuffer(this.layerBuffer, this.sourceOfNow, Int32Array.of(numbers.now));
     const back = this.back.pop();
     if (!back) throw new Error("too many frames at once");
     device.queue.submit([this.commands(back)]);
