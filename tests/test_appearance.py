@@ -429,6 +429,16 @@ def test_tuning_stops_early_when_it_does_not_pay(monkeypatch):
     )
 
 
+@pytest.mark.parametrize(("painted", "wanted"), [(1.3, None), (1.6, IDENTITY)])
+def test_the_contrast_guard_does_not_choose_loop_frames(monkeypatch, painted, wanted):
+    """Painting comes with 0.5 of it here, and looks better, or worse, without counting that."""
+    from gvcodec.appearance import tuning
+
+    found = {True: {"total": 1.0}, False: {"total": painted, "contrast": 0.5}}
+    monkeypatch.setattr(tuning.Tuner, "parts", lambda self, renderer: found[renderer is None])
+    assert fitted(monkeypatch, moving(), 2)[0] == wanted
+
+
 def test_tuning_goes_on_while_it_pays(monkeypatch, checkpoints):
     _, steps, said = fitted(monkeypatch, moving(blur=True), 12, checkpoints["new"])
     assert steps == 12 and not any("no gain" in line for line in said)

@@ -258,16 +258,21 @@ class Tuner:
         """What the weights have moved by."""
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
-    @torch.inference_mode()
     def judge(self, renderer: AnyRenderer | None) -> float:
         """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a renderer or (None) of the
         loop frames."""
-        total = 0.0
+        return self.parts(renderer)["total"]
+
+    @torch.inference_mode()
+    def parts(self, renderer: AnyRenderer | None) -> dict[str, float]:
+        """The parts of `judge`, as `Objective` names them."""
+        sums: dict[str, float] = {}
         for start in range(0, len(self.held.crops), _BATCH):
             numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
             batch, references = self.held.batch(numbers, self.objective)
-            total += float(self.objective(renderer, batch, 7, references)["total"].sum())
-        return total / len(self.held.crops)
+            for name, part in self.objective(renderer, batch, 7, references).items():
+                sums[name] = sums.get(name, 0.0) + float(part.sum())
+        return {name: total / len(self.held.crops) for name, total in sums.items()}
 
     def steps_for(self, factor: float) -> dict[str, int]:
         """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's
@@ -390,7 +395,11 @@ def tune(
         return loss * (1 + RATE_SLOPE * len(payload) / size)
 
     untouched, tick = tuner.judge(None), time.monotonic()
-    plain = tuner.judge(renderer)
+    parts = tuner.parts(renderer)
+    plain = parts["total"]
+    # The contrast guard tells painted frames from each other. Loop frames have none of it by
+    # definition; they are taken to have as much as the base renderer's.
+    untouched += parts.get("contrast", 0.0)
     # Trying steps takes as many judgements as there are factors: not worth it in a short time.
     hurried = not steps and len(_FACTORS) * (time.monotonic() - tick) > 0.15 * seconds
     say(f"tuning: loop {untouched:.4f}, base renderer {plain:.4f}")
