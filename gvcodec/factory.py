@@ -111,7 +111,8 @@ def painter(
     is missing or it has appearance tokens, `UsageError` for a device that is not there."""
     if not paints_here(header, models):
         none = header.appearance_id is None
-        raise WrongModelError("the stream has no appearance layer" if none else NO_TORCH)
+        why = f"{NO_TORCH}; --fidelity gives the loop frames"
+        raise WrongModelError("the stream has no appearance layer" if none else why)
     if header.tokens:
         raise WrongModelError(
             "the stream has appearance tokens, which this version does not paint; --fidelity "
