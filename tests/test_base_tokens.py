@@ -7,6 +7,7 @@ import dataclasses
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,8 +294,21 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
 
 
+@pytest.mark.parametrize(("options", "scale"), [({"q": 40, "scale": Fraction(1, 2)}, "1/2"), ({"q": 64}, "3/4"), ({"q": 77}, "1/2")])
+def test_smaller_pictures_are_coded_where_that_is_said_or_pays(options: dict[str, Any], scale: str) -> None:
+    """Of an odd size too; the loop hash is that of the integers, and seeking finds the same frames."""
+    form = dataclasses.replace(FORMAT, width=289, height=119)
+    data = encode(clip(5, 289, 119), format=form, base="tokens", tune=0, keyint=3, **options)
+    header = Reader(io.BytesIO(data)).header
+    assert header.scale == Fraction(scale) and header.q <= 63
+    frames = list(decode_planes(data))
+    assert len(frames) == 5 and {f[0].shape for f in frames} == {(119, 289)} and {f[1].shape for f in frames} == {(60, 145)}
+    later = list(decode_planes(data, start=4))
+    assert all(np.array_equal(a, b) for a, b in zip(frames[4], later[0], strict=True))
+
+
 def test_other_options_and_missing_models_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for options in ({"scale": Fraction(1, 2)}, {"preset": 3}, {"eye": True}, {"alloc": "any"}):
+    for options in ({"q": 78}, {"scale": Fraction(1, 2), "q": 64}, {"preset": 3}, {"eye": True}, {"alloc": "any"}):
         with pytest.raises(UsageError):
             encode(clip(1), format=FORMAT, base="tokens", tune=0, **options)
     data = encode(clip(1), format=FORMAT, base="tokens", tune=0)

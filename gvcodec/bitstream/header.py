@@ -79,8 +79,8 @@ class SequenceHeader:
         for model in (self.structure_id, self.appearance_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
-        if self.base == "tokens" and (self.scale != 1 or self.structure_id is None):
-            raise UsageError("base tokens names its model and has full size")
+        if self.base == "tokens" and self.structure_id is None:
+            raise UsageError("base tokens names its model")
         if self.tokens and self.appearance_id is None:
             raise UsageError("tokens without an appearance layer")
 

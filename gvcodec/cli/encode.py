@@ -76,17 +76,17 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
-        type=integer(0, 67),
+        type=integer(0, 77),
         default=50,
         metavar="N",
         help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 "
-        "(50)",
+        "(50); tokens have a scale of their own to 77, smaller beyond 61",
     )
     rate.add_argument(
         "--base-q",
-        type=integer(0, 67),
+        type=integer(0, 77),
         metavar="N",
-        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67)",
+        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67, tokens … 77)",
     )
     rate.add_argument(
         "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"

@@ -22,6 +22,7 @@ from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame, FloatPlanes
+from gvcodec.structure.resample import Resampler
 from gvcodec.structure.scene_cuts import CutFinder
 from gvcodec.structure.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
 from gvcodec.structure.tokens import budgets
@@ -127,6 +128,26 @@ def _tidy(state: State) -> State:
     )
 
 
+class _Sized:
+    """Between the frames of a video and what is coded of them: pictures of `scale` times their size, 1, 3/4 or 1/2."""
+
+    def __init__(self, fmt: VideoFormat, scale: Fraction) -> None:
+        self.fmt, self._resampler = fmt, None if scale == 1 else Resampler(fmt.width, fmt.height, scale)
+        if self._resampler is not None:
+            width, height = self._resampler.coded_width, self._resampler.coded_height
+            self.fmt = dataclasses.replace(fmt, width=width, height=height)
+
+    def down(self, planes: Planes) -> Planes:
+        return planes if self._resampler is None else self._resampler.down(planes)
+
+    def up(self, loop: Planes) -> Planes:
+        """A coded picture at full size, with the integers behind it."""
+        if self._resampler is None:
+            return loop
+        full = self._resampler.up(loop)
+        return FloatPlanes.of(full, loop.integers) if isinstance(loop, FloatPlanes) else full
+
+
 class TokenEncoder:
     """Encoder of the plug; packets leave with their frames, with `uniqueness` a group together. `q` 0…63; `keyint` frames between keyframes at most, fewer where
     a scene begins, 0 = only the first. Raises `UsageError`."""
@@ -139,13 +160,15 @@ class TokenEncoder:
         threads: int = 0,
         model: Path | None = None,
         alloc: str = "uniform",
+        scale: Fraction = Fraction(1),
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
         if alloc not in budgets.NAMES:
             raise UsageError(f"no allocator {alloc!r}; there are {', '.join(budgets.NAMES)}")
-        self._side = _Side(fmt, threads, model or find_tokens())
-        self._fmt, self._q, self._keyint, self._threads = fmt, q, keyint, threads
+        self._sized = _Sized(fmt, scale)
+        self._fmt, self._q, self._keyint, self._threads = self._sized.fmt, q, keyint, threads
+        self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key = 0
         self._alloc, self._unique = alloc, budgets.Uniqueness()
@@ -156,6 +179,7 @@ class TokenEncoder:
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame."""
         begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        planes = self._sized.down(planes)
         if force_key or not self._since_key or begins or self._since_key == self._keyint > 0:
             self._since_key = 1
             rest = self.flush()
@@ -200,7 +224,7 @@ class TokenEncoder:
         (packet,), (loop,) = coded.packets + rest.packets, coded.loops + rest.loops
         q = round(self._q)
         self._side._begin(loop, q)
-        return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [loop])
+        return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [self._sized.up(loop)])
 
     @torch.inference_mode()
     def _inter(self, planes: Planes, given: NDArray[np.int64] | None = None) -> Coded:
@@ -219,7 +243,7 @@ class TokenEncoder:
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
         loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
-        return Coded([CodedFrame(payload, False, q)], [loop])
+        return Coded([CodedFrame(payload, False, q)], [self._sized.up(loop)])
 
     def _given(self, encoded: Encoded) -> NDArray[np.int64]:
         """Tokens that each window may use, (N,), where that is said frame by frame."""
@@ -258,9 +282,10 @@ def _joined(parts: list[Coded]) -> Coded:
 class TokenDecoder:
     """Decoder of the plug."""
 
-    def __init__(self, fmt: VideoFormat, threads: int, model: Path) -> None:
-        self._side = _Side(fmt, threads, model)
-        self._fmt, self._threads = fmt, threads
+    def __init__(self, fmt: VideoFormat, threads: int, model: Path, scale: Fraction = Fraction(1)) -> None:
+        self._sized = _Sized(fmt, scale)
+        self._fmt, self._threads = self._sized.fmt, threads
+        self._side = _Side(self._fmt, threads, model)
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         side = self._side
@@ -272,11 +297,11 @@ class TokenDecoder:
             if len(loops) != 1:
                 raise DamagedStreamError("a keyframe holds one picture")
             side._begin(loops[0], payload[0])
-            return loops
+            return [self._sized.up(loops[0])]
         if side._state is None:
             raise DamagedStreamError("tokens without a keyframe")
         tokens, counts = side._entropy.decode(payload)
-        return [side._take(side._show(tokens, counts), tokens, counts)]
+        return [self._sized.up(side._take(side._show(tokens, counts), tokens, counts))]
 
     def flush(self) -> list[Planes]:
         return []
@@ -288,11 +313,11 @@ class TokenDecoder:
 
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
     """As `gvcodec.bases` wants it: `config` is settled."""
-    assert config.base_q is not None
-    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads, alloc=config.alloc)
+    assert config.base_q is not None and config.scale is not None
+    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads, alloc=config.alloc, scale=config.scale)
 
 
 def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> TokenDecoder:
     """As `gvcodec.bases` wants it."""
     assert model is not None
-    return TokenDecoder(header.format, threads, model)
+    return TokenDecoder(header.format, threads, model, header.scale)
