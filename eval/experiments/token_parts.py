@@ -210,7 +210,7 @@ def to_markdown(rows: Sequence[dict[str, Any]], minutes: float) -> str:
         if not one or not other:
             return "–"
         percent = bd_rate(one, other, True, ALL_RATES).percent
-        return "–" if percent is None else f"{percent:+.1f} %"
+        return "no overlap" if percent is None else f"{percent:+.1f} %"
 
     lines = []
     for part in PARTS:
