@@ -305,6 +305,11 @@ def test_smaller_pictures_are_coded_where_that_is_said_or_pays(options: dict[str
     assert len(frames) == 5 and {f[0].shape for f in frames} == {(119, 289)} and {f[1].shape for f in frames} == {(60, 145)}
     later = list(decode_planes(data, start=4))
     assert all(np.array_equal(a, b) for a, b in zip(frames[4], later[0], strict=True))
+    rest = data[len(header.pack()) :]
+    for other in {Fraction(1), Fraction(3, 4), Fraction(1, 2)} - {header.scale}:
+        with pytest.raises(DamagedStreamError, match="header promises"):
+            list(decode_planes(dataclasses.replace(header, scale=other).pack() + rest))
+
 
 
 def test_other_options_and_missing_models_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
