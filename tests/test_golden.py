@@ -13,7 +13,8 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
 
 FOLDER = Path(__file__).parent
-GOLDEN = sorted((FOLDER / "golden").glob("*.bin"))
+TOKENS = FOLDER / "golden" / "tokens"
+GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), TOKENS / "tokens.bin"]
 FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 
@@ -23,7 +24,7 @@ def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.Mon
     data = path.read_bytes()
     if path.stem == "tokens":
         pytest.importorskip("torch")
-        monkeypatch.setenv("GVCODEC_MODELS", str(FOLDER / "golden"))
+        monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
     loops = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
     assert [loop[0].shape for loop in loops] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
@@ -39,7 +40,7 @@ def test_golden_streams_decode_in_every_form(path: Path) -> None:
 
 def test_a_golden_stream_of_tokens_is_of_many_integers() -> None:
     """What its hash stands for is not zeros."""
-    data = io.BytesIO((FOLDER / "golden" / "tokens.bin").read_bytes())
+    data = io.BytesIO((TOKENS / "tokens.bin").read_bytes())
     sizes = [len(p.payload) for p in Reader(data).packets() if p.kind is Kind.INTER]
     assert len(sizes) == 8 and min(sizes) > 20
 

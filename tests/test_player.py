@@ -204,8 +204,7 @@ def test_page_reads_golden_streams_and_decodes_klt_exactly(tmp_path: Path) -> No
     from gvcodec.models import find_model
 
     given: list[tuple[Path, Path | None]] = []
-    # The page hands base tokens to the server.
-    for path in sorted(set(GOLDEN.glob("*.bin")) - {GOLDEN / "tokens.bin"}):
+    for path in sorted(GOLDEN.glob("*.bin")):
         with gvcodec.open(path, fidelity=True) as video:
             identity = video.header.structure_id
         given.append((path, find_model(identity, "model") if identity else None))

@@ -1,7 +1,7 @@
 """Makes the golden streams anew: `python tests/golden/make.py klt av1 hevc vvc tokens`, or some.
 
 `klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames, `klt-1.bin` before its entropy
-model had a network. `tokens.bin` has a model of its own beside it, small and not trained: the
+model had a network. `tokens/` has a model of its own, small and not trained: the
 shipped one is still made anew.
 
 A golden stream must decode for as long as its format version is read; making one anew is for a
@@ -48,8 +48,8 @@ def make_model() -> None:
     with torch.no_grad():
         model.to_tokens[1].weight.normal_(std=0.5)
         twin.last.weight.normal_(std=0.3)
-    checkpoint.write(FOLDER / checkpoint.NAME, model, network_of(twin), 0.0, 50000.0)
-    checkpoint.shipped_folders = lambda: [FOLDER]
+    checkpoint.write(FOLDER / "tokens" / checkpoint.NAME, model, network_of(twin), 0.0, 50000.0)
+    checkpoint.shipped_folders = lambda: [FOLDER / "tokens"]
 
 
 def main(names: list[str]) -> None:
@@ -60,7 +60,8 @@ def main(names: list[str]) -> None:
         data = gvcodec.encode(
             moving_texture(75, 53, 10), format=fmt, keyint=6, tune=0, **CASES[name]
         )
-        (FOLDER / f"{name}.bin").write_bytes(data)
+        place = FOLDER / name if name == "tokens" else FOLDER
+        (place / f"{name}.bin").write_bytes(data)
         print(f"{name}.bin: {len(data)} bytes")
 
 
