@@ -221,7 +221,7 @@ def test_a_full_disk_behind_standard_output(
 @pytest.mark.parametrize(
     ("arguments", "usage"),
     [
-        (("encode", "a.mp4", "b.bin", "-q", "68"), False),
+        (("encode", "a.mp4", "b.bin", "-q", "74"), False),
         (("encode", "a.mp4", "b.bin", "--base", "vp8"), False),
         (("decode", "a.bin", "b.mp4", "--crf", "many"), False),
         (("decode", "a.bin", "b.mp4", "--threads", "-1"), False),

@@ -231,13 +231,13 @@ def test_tokens_are_a_base_of_the_codec_word():
         "gvcodec-tokens-tuneoff",
         "low",
         "tokens",
-        (0, 63),
+        (0, 73),
     )
     assert list(codec.outputs) == ["fidelity", "rendered"] and "tokens" in IN_ORDER
     for word, wrong in (
         ("base=token", "base is klt"),
-        ("base=tokens:scale=1/2", "no scale"),
-        ("base=klt:preset=1", "no preset"),
+        ("base=klt:scale=1/2", "no scale"),
+        ("base=tokens:preset=1", "no preset"),
     ):
         with pytest.raises(EvalError, match=wrong):
             resolve([f"gvcodec:{word}"], Options())

@@ -28,7 +28,7 @@ _CONTENT = ("gvcodec", "csrc", "checkpoints")
 _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
 
-#: Bases whose coding order is display order in any case; they have neither presets nor sizes.
+#: Bases whose coding order is display order in any case.
 IN_ORDER = ("klt", "tokens")
 
 
@@ -122,12 +122,13 @@ def gvcodec(word: str, options: Options) -> Codec:
 
 
 def _check_base(word: str, given: dict[str, str]) -> None:
-    from gvcodec.bases import names
+    from gvcodec.bases import base_of, names
 
     base = given.get("base", "av1")
     if base not in names():
         raise EvalError(f"--codecs: {word}: base is {', '.join(names())}")
-    if unfit := [name for name in ("scale", "preset") if name in given and base in IN_ORDER]:
+    has = {"scale": base_of(base).scales, "preset": base_of(base).presets}
+    if unfit := [name for name, there in has.items() if name in given and not there]:
         raise EvalError(f"--codecs: {word}: base {base} has no {' and no '.join(unfit)}")
 
 
