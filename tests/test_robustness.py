@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,10 @@ def test_command_line_stays_small_and_says_where(
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, preexec_fn=limited, **pipes) as call:  # noqa: PLW1509
             # Its own memory: that of all children would hold what other tests have run.
+            hangs = threading.Timer(100, call.kill)
+            hangs.start()
             _, status, used = os.wait4(call.pid, 0)
+            hangs.cancel()
             call.returncode = os.waitstatus_to_exitcode(status)
             message = call.stderr.read().decode()
         assert used.ru_maxrss * 1024 < TWO_GIGABYTES
