@@ -154,7 +154,8 @@ NB_MODULE(_core, m) {
   bind_painter(m);
   bind_integer_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
-        "What this machine can run the core's loops with: plain, avx2, avx512.");
+        "What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, "
+        "dotprod.");
   m.def("cpu", &gv::cpu_name,
         "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
   m.def("use_cpu", &gv::use_cpu, "name"_a,

@@ -1,11 +1,18 @@
 #include "common/cpu.hpp"
 
 #include <cstdlib>
+#if GV_DOTPROD && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 namespace gv {
 namespace {
 
+#if GV_NEON
+constexpr const char* kNames[] = {"plain", "neon", "dotprod"};
+#else
 constexpr const char* kNames[] = {"plain", "avx2", "avx512"};
+#endif
 
 Cpu best() {
 #if GV_FORMS
@@ -16,6 +23,13 @@ Cpu best() {
       __builtin_cpu_supports("avx512vl"))
     return Cpu::kAvx512;
   if (wide) return Cpu::kAvx2;
+#elif GV_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+  return Cpu::kDotprod;
+#elif GV_DOTPROD && defined(__linux__)
+  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
+  return getauxval(AT_HWCAP) & kDotProducts ? Cpu::kDotprod : Cpu::kNeon;
+#elif GV_NEON
+  return Cpu::kNeon;
 #endif
   return Cpu::kPlain;
 }
@@ -34,7 +48,8 @@ void use_cpu(const std::string& name) {
       cpu_in_use = form;
       return;
     }
-  throw BadSetting("GVCODEC_CPU is plain, avx2 or avx512, not " + name);
+  throw BadSetting(std::string("GVCODEC_CPU is plain, ") + kNames[1] + " or " + kNames[2] +
+                   ", not " + name);
 }
 
 Cpu choose_cpu() {

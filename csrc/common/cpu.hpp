@@ -36,6 +36,19 @@
 #define GV_SIMD(type, name, parameters, arguments) type name parameters
 #endif
 
+// 64-bit ARM: only the integer painter is written for it by hand.
+#if defined(__aarch64__) && defined(__GNUC__)
+#define GV_NEON 1
+#else
+#define GV_NEON 0
+#endif
+// Clang before 16 has sums of products only where all code may use them.
+#if GV_NEON && (defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__) || __clang_major__ >= 16)
+#define GV_DOTPROD 1
+#else
+#define GV_DOTPROD 0
+#endif
+
 // Helpers that must be inlined into every form of their caller.
 #if defined(_MSC_VER)
 #define GV_INLINE __forceinline
@@ -45,14 +58,15 @@
 
 namespace gv {
 
-enum class Cpu { kPlain, kAvx2, kAvx512 };
+enum class Cpu { kPlain, kAvx2, kAvx512, kNeon = 1, kDotprod };
 
 // A setting that names nothing, or what this machine lacks.
 struct BadSetting : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Names of the forms that this machine can run, plain first: plain, avx2, avx512.
+// Names of the forms that this machine can run, plain first: plain, avx2, avx512; on ARM plain,
+// neon, dotprod.
 std::vector<std::string> cpu_forms();
 
 // Takes a form by its name, for the whole process. Throws BadSetting.

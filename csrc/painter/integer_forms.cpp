@@ -15,6 +15,9 @@
 #if defined(GV_WASM_SIMD)
 #include <smmintrin.h>
 #endif
+#if GV_NEON
+#include <arm_neon.h>
+#endif
 
 namespace gv {
 
@@ -79,6 +82,40 @@ namespace avx512 {
 #endif
 #endif
 
+#if GV_NEON
+#define GV_LANES 4
+#define GV_SRL32(v, n) vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(v), n))
+#define GV_AND(a, b) vandq_s32(a, b)
+namespace neon {
+#define GV_DOT 0
+#include "painter/integer_lanes.inl"
+#include "painter/integer_loops.inl"
+#undef GV_DOT
+}  // namespace neon
+#if GV_DOTPROD
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+namespace dotprod {
+#define GV_DOT 1
+#include "painter/integer_lanes.inl"
+#include "painter/integer_loops.inl"
+#undef GV_DOT
+}  // namespace dotprod
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+#undef GV_LANES
+#undef GV_SRL32
+#undef GV_AND
+#endif
+
 }  // namespace
 
 const IntegerForms& integer_forms() {
@@ -87,6 +124,11 @@ const IntegerForms& integer_forms() {
   static const bool dots = __builtin_cpu_supports("avx512vnni");
   if (cpu() == Cpu::kAvx512 && dots) return avx512::kForms;
   if (cpu() != Cpu::kPlain) return avx2::kForms;
+#elif GV_NEON
+#if GV_DOTPROD
+  if (cpu() == Cpu::kDotprod) return dotprod::kForms;
+#endif
+  if (cpu() != Cpu::kPlain) return neon::kForms;
 #endif
   return plain::kForms;
 }

@@ -1,6 +1,7 @@
 // One set of instructions as a handful of operations on vectors V. Included by `integer_forms.cpp` once for each form, inside
 // a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, 2 AVX-512 with VNNI, 3 SSE4.1, which
-// emscripten translates for WebAssembly (-msimd128 -msse4.1) and which then stands in for plain.
+// emscripten translates for WebAssembly (-msimd128 -msse4.1) and which then stands in for plain, 4 NEON, with GV_DOT that of
+// ARMv8.2, which has sums of products of bytes.
 //
 // 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to 65535 may stand in 16-bit
 // lanes, which `srl` then takes as unsigned.
@@ -124,6 +125,56 @@ inline void narrow(int16_t* p, V v) { _mm_storel_epi64(reinterpret_cast<__m128i*
 inline void st_pairs(void* p, V a, V b) {
   st32(p, _mm_unpacklo_epi16(a, b));
   st32(static_cast<uint32_t*>(p) + kLanes, _mm_unpackhi_epi16(a, b));
+}
+#elif GV_LANES == 4
+using V = int32x4_t;
+constexpr int kWide = 8, kLanes = 4, kColumns = 4;
+inline int16x8_t s16(V v) { return vreinterpretq_s16_s32(v); }
+inline V of16(int16x8_t v) { return vreinterpretq_s32_s16(v); }
+inline int8x16_t s8(V v) { return vreinterpretq_s8_s32(v); }
+inline V ld(const void* p) { return vreinterpretq_s32_u8(vld1q_u8(static_cast<const uint8_t*>(p))); }
+inline V ld16(const int16_t* p) { return ld(p); }
+inline V ld32(const void* p) { return ld(p); }
+inline void st16(int16_t* p, V v) { vst1q_s16(p, s16(v)); }
+inline void st32(void* p, V v) { vst1q_u8(static_cast<uint8_t*>(p), vreinterpretq_u8_s32(v)); }
+inline V set16(int v) { return of16(vdupq_n_s16(static_cast<int16_t>(v))); }
+inline V set32(int v) { return vdupq_n_s32(v); }
+inline V add(V a, V b) { return of16(vaddq_s16(s16(a), s16(b))); }
+inline V sub(V a, V b) { return of16(vsubq_s16(s16(a), s16(b))); }
+inline V times(V a, V b) { return of16(vqrdmulhq_s16(s16(a), s16(b))); }
+inline V mul(V a, V b) { return of16(vmulq_s16(s16(a), s16(b))); }
+inline V sll(V a, int n) { return of16(vshlq_s16(s16(a), vdupq_n_s16(static_cast<int16_t>(n)))); }
+inline V sra(V a, int n) { return sll(a, -n); }
+inline V srl(V a, int n) {
+  return vreinterpretq_s32_u16(vshlq_u16(vreinterpretq_u16_s32(a), vdupq_n_s16(static_cast<int16_t>(-n))));
+}
+inline V cut(V a, int low, int high) { return of16(vmaxq_s16(vminq_s16(s16(a), s16(set16(high))), s16(set16(low)))); }
+inline V size_of(V a) { return of16(vabsq_s16(s16(a))); }
+inline V either(V a, V b) { return vorrq_s32(a, b); }
+inline V add32(V a, V b) { return vaddq_s32(a, b); }
+inline V mul32(V a, V b) { return vmulq_s32(a, b); }
+inline V small_mul32(V a, V b) { return vmulq_s32(a, b); }
+inline V sll32(V a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
+inline V sra32(V a, int n) { return sll32(a, -n); }
+inline V cut32(V a, int low, int high) { return vmaxq_s32(vminq_s32(a, set32(high)), set32(low)); }
+// Activations are at most 127, so two products fit 16 bits.
+inline V dot(V sum, V a, V w) {
+#if GV_DOT
+  return vdotq_s32(sum, s8(a), s8(w));
+#else
+  const int16x8_t low = vmull_s8(vget_low_s8(s8(a)), vget_low_s8(s8(w)));
+  return vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(s8(a), s8(w))));
+#endif
+}
+inline V madd(V a, V b) {
+  const int32x4_t low = vmull_s16(vget_low_s16(s16(a)), vget_low_s16(s16(b)));
+  return vpaddq_s32(low, vmull_high_s16(s16(a), s16(b)));
+}
+inline V widen(const int16_t* p) { return vmovl_s16(vld1_s16(p)); }
+inline void narrow(int16_t* p, V v) { vst1_s16(p, vmovn_s32(v)); }
+inline void st_pairs(void* p, V a, V b) {
+  st32(p, of16(vzip1q_s16(s16(a), s16(b))));
+  st32(static_cast<uint32_t*>(p) + kLanes, of16(vzip2q_s16(s16(a), s16(b))));
 }
 #else
 using V = int32_t;

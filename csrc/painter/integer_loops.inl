@@ -238,6 +238,16 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
     const V v = ld(scratch + x - 1);
     st16(out + 4 * x, between(_mm_shuffle_epi8(v, from), _mm_shuffle_epi8(v, next), parts));
   }
+#elif GV_LANES == 4
+  alignas(16) static constexpr uint8_t kFrom[16] = {0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5};
+  alignas(16) static constexpr int16_t kParts[8] = {0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000};
+  const uint8x16_t from = vld1q_u8(kFrom), next = vaddq_u8(from, vdupq_n_u8(2));
+  const V parts = ld(kParts);
+  const auto taken = [](V v, uint8x16_t where) { return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(v), where)); };
+  for (int x = 0; x < width8; x += 2) {
+    const V v = ld(scratch + x - 1);
+    st16(out + 4 * x, between(taken(v, from), taken(v, next), parts));
+  }
 #else
   static constexpr int kShare[4] = {5, 7, 1, 3};
   for (int x = 0; x < width8; ++x)

@@ -1,0 +1,97 @@
+// The integer painter with weights of any size at odd sizes of the picture: the same samples in
+// every form of the loops, on any number of threads and, by a sum that stands here, on every
+// machine. (tests/test_integer.py compares them with the definition.)
+#include "check.hpp"
+#include "painter/integer.hpp"
+
+using namespace gvtest;
+
+namespace {
+
+gv::IntegerLayer layer(Random& random, int outputs, int inputs, int side, int spread) {
+  gv::IntegerLayer l{outputs, inputs, side, {}, {}, {}, {}, {}};
+  for (int i = 0; i < outputs * inputs * side * side; ++i)
+    l.weight.push_back(static_cast<int8_t>(uniform(random, -spread, spread)));
+  for (int o = 0; o < outputs; ++o) {
+    l.bias.push_back(uniform(random, -4000, 4000));
+    l.multiplier.push_back(uniform(random, 512, 1023));
+    l.shift.push_back(uniform(random, 14, 18));
+    l.step.push_back(uniform(random, 9, 13));
+  }
+  return l;
+}
+
+gv::IntegerLayers layers(int spread) {
+  Random random(1);
+  const auto make = [&](int outputs, int inputs, int side) {
+    return layer(random, outputs, inputs, side, spread);
+  };
+  gv::IntegerLayers l;
+  l.stem = make(16, 12, 3), l.stem2 = make(32 - 16, 16, 3), l.statistics = make(16, 16, 1);
+  l.view = make(32, 1, 1), l.style = make(12, 32, 1), l.head = make(15, 12, 1);
+  l.gate = make(8, 12, 1), l.enter = make(8, 16, 3), l.middle = make(8, 8, 3);
+  l.leave = make(6, 8, 3);
+  for (int i = 0; i < 2; ++i) {
+    gv::IntegerBlock b{make(32, 1, 5), make(48, 32, 1), make(32, 48, 1), {}};
+    for (int k = 0; k < 32 * 3; ++k) b.condition.push_back(uniform(random, -60, 60));
+    l.blocks.push_back(b);
+  }
+  return l;
+}
+
+std::vector<uint16_t> samples(Random& random, int width, int height) {
+  std::vector<uint16_t> found(static_cast<size_t>(width) * height);
+  for (uint16_t& v : found) v = static_cast<uint16_t>(uniform(random, 0, gv::kMaxSample));
+  return found;
+}
+
+// FNV-1a over four painted frames.
+uint32_t painted(int width, int height, int spread, int threads) {
+  const int cw = (width + 1) / 2, ch = (height + 1) / 2;
+  gv::IntegerPainter painter(width, height, threads);
+  painter.start(layers(spread), {512, -300, 0});
+  Random random(3);
+  uint32_t hash = 2166136261u;
+  for (int t = 0; t < 4; ++t) {
+    const std::vector<uint16_t> in[3] = {samples(random, width, height), samples(random, cw, ch),
+                                         samples(random, cw, ch)};
+    const gv::PaintSource source{{in[0].data(), in[1].data(), in[2].data()}, width, height};
+    std::vector<int16_t> motion(static_cast<size_t>(gv::ceil_div(width, 16)) *
+                                gv::ceil_div(height, 16) * 2);
+    const int reach = t == 3 ? 32767 : 12;
+    for (int16_t& v : motion) v = static_cast<int16_t>(uniform(random, -reach, reach));
+    std::vector<uint16_t> out[3];
+    for (int c = 0; c < 3; ++c) out[c].assign(in[c].size(), 0xffff);
+    uint16_t* const planes[3] = {out[0].data(), out[1].data(), out[2].data()};
+    painter.paint(source, t ? motion.data() : nullptr, 100 * t, planes);
+    for (const auto& plane : out)
+      for (const uint16_t v : plane) {
+        EXPECT(v <= gv::kMaxSample);
+        hash = (hash ^ v) * 16777619u;
+      }
+  }
+  return hash;
+}
+
+}  // namespace
+
+int main() {
+  constexpr struct {
+    int width, height, spread;
+    uint32_t sum;
+  } kClips[] = {
+      {1, 1, 20, 0x9c57e3b1},    {2, 40, 127, 0x6b6f0e44},   {17, 15, 20, 0x774069c9},
+      {130, 70, 20, 0x04abfd67}, {203, 97, 127, 0xdf50768a},
+  };
+  in_every_form([&](const std::string& name) {
+    for (const auto& clip : kClips)
+      for (const int threads : {1, 3}) {
+        const uint32_t sum = painted(clip.width, clip.height, clip.spread, threads);
+        if (sum != clip.sum)
+          std::printf("%s, %dx%d, %d threads: %#x\n", name.c_str(), clip.width, clip.height,
+                      threads, sum);
+        EXPECT(sum == clip.sum);
+      }
+  });
+  return verdict("integer painter");
+}
