@@ -237,9 +237,7 @@ def _add_condense(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="photos, of which Motion8 is made"
     )
-    parser.add_argument(
-        "--material", type=Path, metavar="DIR", help="of python -m gvcodec.train.summary_material"
-    )
+    parser.add_argument("--clips", type=Path, metavar="DIR", help="videos that --labels names")
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="columns file, label, fold, as eval/labels.csv"
     )

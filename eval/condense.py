@@ -1,5 +1,5 @@
 """What a network learns from a condensed set: `python -m eval condense --images DIR --out DIR`, or
-`--material DIR --labels CSV`.
+`--clips DIR --labels CSV`.
 
 *Motion8*: photos of 96 × 96 seen through a window of 32 × 32 that goes left, right, up, down,
 nearer, farther, or turns either way, in 8 frames; the frame in the middle is the same in all 8, so
@@ -29,7 +29,7 @@ from eval.search import interval
 from eval.tools import EvalError, say, write_json
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
-from gvcodec.condense.clips import FRAMES, SIDE, Clips
+from gvcodec.condense.clips import FRAMES, SIDE, Clips, listed, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.making import chosen, divided
@@ -103,31 +103,11 @@ def _sampled(
     return np.rint(above * (1 - fy) + below * fy).astype(np.uint8)
 
 
-def hand_labelled(material: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]:
+def hand_labelled(folder: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]:
     """Clips to learn from and to test by, for each fold."""
-    with open(labels, newline="") as file:
-        rows = list(csv.DictReader(file))
-    classes = tuple(sorted({row["label"] for row in rows}))
-    pictures = []
-    for row in rows:
-        with np.load((material / row["file"]).with_suffix(".npz")) as held:
-            small = held["small"]
-        chosen = small[np.linspace(0, len(small) - 1, FRAMES).round().astype(int)].astype(np.uint16)
-        pictures.append(
-            (
-                (
-                    chosen[:, ::2, ::2]
-                    + chosen[:, 1::2, ::2]
-                    + chosen[:, ::2, 1::2]
-                    + chosen[:, 1::2, 1::2]
-                    + 2
-                )
-                >> 2
-            ).astype(np.uint8)
-        )
-    numbers = np.array([classes.index(row["label"]) for row in rows])
-    every = Clips(np.stack(pictures), numbers, classes, tuple(row["file"] for row in rows))
-    folds = np.array([int(row["fold"]) for row in rows])
+    every = read(listed(folder, labels))
+    with open(labels, newline="", encoding="utf-8") as file:
+        folds = np.array([int(row["fold"]) for row in csv.DictReader(file)])
     for fold in range(int(folds.max()) + 1):
         yield every.only(np.flatnonzero(folds != fold)), every.only(np.flatnonzero(folds == fold))
 
@@ -272,10 +252,10 @@ def run(options: argparse.Namespace) -> int:
     if options.images:
         learn, test = motion8(options.images)
         tasks: Iterator[tuple[Clips, Clips]] = ((learn, test) for _ in range(options.seeds))
-    elif options.material and options.labels:
-        tasks = hand_labelled(options.material, options.labels)
+    elif options.clips and options.labels:
+        tasks = hand_labelled(options.clips, options.labels)
     else:
-        raise EvalError("condense needs --images, or --material and --labels")
+        raise EvalError("condense needs --images, or --clips and --labels")
     rows: list[dict[str, Any]] = []
     chance = 0.0
     size = _Size()

@@ -54,7 +54,11 @@ class Form:
         """Numbers of the inputs that are cut off: `entropy.side`, then the values before."""
         first = tokens + channels
         rest = first + channels
-        cut = [] if self.frame_before else [*range(first, rest), *(rest + i for i in entropy.FRAME_BEFORE)]
+        cut = (
+            []
+            if self.frame_before
+            else [*range(first, rest), *(rest + i for i in entropy.FRAME_BEFORE)]
+        )
         cut += [] if self.memory else [rest + i for i in entropy.MEMORY]
         count = entropy.side_count(tokens, channels)
         return cut if self.values_before else [*cut, *range(count, count + entropy.REACH)]
@@ -78,7 +82,10 @@ def coded(clips: Sequence[Clip], seed: int) -> Windows:
     sides, values = [], []
     for clip in tqdm(clips, unit="clip", disable=None):
         h, w = WINDOW, 2 * WINDOW
-        top, left = rng.randrange((clip.height - h) // 2 + 1) * 2, rng.randrange((clip.width - w) // 2 + 1) * 2
+        top, left = (
+            rng.randrange((clip.height - h) // 2 + 1) * 2,
+            rng.randrange((clip.width - w) // 2 + 1) * 2,
+        )
         number = rng.randrange(max(1, (clip.frames - _FRAMES) // KEY_STEP))
         q = rng.randrange(64)
         rate, full = torch.tensor([float(q)]), torch.full((1, 2), k)
@@ -135,7 +142,10 @@ def static(train: Windows, held: Windows) -> float:
     spread = np.abs(train.values - mean / 8).mean(0)
     scale = np.clip(np.round(27 + 6 * np.log2(np.maximum(spread, 1e-3))), 0, 63)
     shape = held.values.shape
-    tables = np.broadcast_to(scale.astype(np.uint8), shape), np.broadcast_to(mean.astype(np.int16), shape)
+    tables = (
+        np.broadcast_to(scale.astype(np.uint8), shape),
+        np.broadcast_to(mean.astype(np.int16), shape),
+    )
     packets = streams.encode(held.values, *tables)
     return sum(map(len, packets)) / len(packets)
 
@@ -143,17 +153,25 @@ def static(train: Windows, held: Windows) -> float:
 def measure(material: Path, out: Path, steps: int = 1500, seeds: int = 2, most: int = 60) -> str:
     """Writes `token_entropy.json` and `.md` below `out`; returns the Markdown. Raises EvalError."""
     least = (WINDOW, 2 * WINDOW)
-    train, held = (coded(open_clips(material, kind, least)[:most], 1 + kind) for kind in (False, True))
+    train, held = (
+        coded(open_clips(material, kind, least)[:most], 1 + kind) for kind in (False, True)
+    )
     sizes = read_model(find_tokens()).sizes
     rows: list[tuple[str, list[float]]] = [("static tables", [static(train, held)])]
     for form in tqdm(FORMS, unit="form", disable=None):
-        found = [written(fitted(form, sizes, train, steps, seed), held) for seed in range(1, seeds + 1)]
+        found = [
+            written(fitted(form, sizes, train, steps, seed), held) for seed in range(1, seeds + 1)
+        ]
         rows.append((form.label, found))
     best = float(np.mean(rows[1][1]))
     table = markdown(
         ["inputs", "bytes a window", "against all"],
         [
-            [label, " / ".join(f"{v:.1f}" for v in found), f"{100 * (float(np.mean(found)) / best - 1):+.1f} %"]
+            [
+                label,
+                " / ".join(f"{v:.1f}" for v in found),
+                f"{100 * (float(np.mean(found)) / best - 1):+.1f} %",
+            ]
             for label, found in rows
         ],
     )
@@ -161,6 +179,9 @@ def measure(material: Path, out: Path, steps: int = 1500, seeds: int = 2, most: 
         f"{len(held.values)} windows of frames of held-out clips, {len(train.values)} to fit with, {steps} steps, one "
         f"figure a seed, means compared.\n\n{table}\n"
     )
-    write_json(out / "token_entropy.json", {"rows": dict(rows), "steps": steps, "windows": len(held.values)})
+    write_json(
+        out / "token_entropy.json",
+        {"rows": dict(rows), "steps": steps, "windows": len(held.values)},
+    )
     write_text(out / "token_entropy.md", text)
     return text

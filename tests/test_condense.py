@@ -334,3 +334,22 @@ def test_frames_are_evenly_spaced_over_a_video(tmp_path: Path) -> None:
     assert pictures_of(tmp_path / "up/0.mp4", 8, 32).shape == (8, 32, 32, 3)
     with pytest.raises(UsageError):
         in_folders(tmp_path / "up")
+
+
+def test_hand_labels_give_a_set_for_each_fold(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from eval.condense import hand_labelled
+
+    videos(tmp_path / "data")
+    labels = tmp_path / "labels.csv"
+    rows = [f"{('up', 'down')[n % 2]}/{n}.mp4,{('up', 'down')[n % 2]},{n // 2}" for n in range(6)]
+    labels.write_text("\n".join(["file,label,fold", *rows]))
+    folds = list(hand_labelled(tmp_path / "data", labels))
+    assert [test.names for _, test in folds] == [
+        ("0.mp4", "1.mp4"),
+        ("2.mp4", "3.mp4"),
+        ("4.mp4", "5.mp4"),
+    ]
+    for learn, test in folds:
+        assert learn.classes == test.classes == ("down", "up")
+        assert len(learn) == 4 and not set(learn.names) & set(test.names)
