@@ -39,8 +39,8 @@ from gvcodec.train.settings import read_settings
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of a configuration file (TOML, flat). Times in minutes of training, not of the
-    clock. `initial`: checkpoint whose weights a new run begins with, as far as they exist there;
+    """The keys of a configuration file (TOML, flat). Times in minutes of training: of the
+    processor's time, since training may get only what others leave, of the clock on a GPU. `initial`: checkpoint whose weights a new run begins with, as far as they exist there;
     `begin_as`: base as which those of the cache are taken at first there; `painter`: "float", or
     "integer", which begins with the integer painter `initial` (`integer_start` makes one) and its
     sizes; `leader`: whose features the perceptual losses compare, see
@@ -101,6 +101,7 @@ class Trainer:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.clock = time.process_time if self.device.type == "cpu" else time.monotonic
         if config.threads:
             torch.set_num_threads(config.threads)
         self.out = Path(config.out)
@@ -306,10 +307,10 @@ def main(
     sums: dict[str, list[float]] = {}
     try:
         while not stopped and time.monotonic() - begin < 60 * minutes:
-            tick = time.monotonic()
+            tick = trainer.clock()
             for name, value in trainer.step().items():
                 sums.setdefault(name, []).append(value)
-            trainer.minutes += (time.monotonic() - tick) / 60
+            trainer.minutes += (trainer.clock() - tick) / 60
             if time.monotonic() - shown > 20:
                 left = max(0.0, minutes - (time.monotonic() - begin) / 60)
                 means = {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
