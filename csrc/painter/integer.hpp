@@ -43,10 +43,10 @@ struct Rows2 {
         stride((width_ + 63) / 64 * 64 + 2 * kRowMargin),
         data(static_cast<size_t>(channels_) * height_ * stride, fill) {}
   T* row(int channel, int y) {
-    return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin;
+    return data.data() + (static_cast<size_t>(y) * channels + channel) * stride + kRowMargin;
   }
   const T* row(int channel, int y) const {
-    return data.data() + (static_cast<size_t>(channel) * height + y) * stride + kRowMargin;
+    return data.data() + (static_cast<size_t>(y) * channels + channel) * stride + kRowMargin;
   }
 };
 using Samples16 = Rows2<int16_t>;

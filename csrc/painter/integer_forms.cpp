@@ -19,6 +19,15 @@
 #include <arm_neon.h>
 #endif
 
+// Sums stay in registers only where all loops over them are written out.
+#if defined(__clang__)
+#define GV_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define GV_UNROLL _Pragma("GCC unroll 16")
+#else
+#define GV_UNROLL
+#endif
+
 namespace gv {
 
 namespace {

@@ -4,7 +4,8 @@
 // ARMv8.2, which has sums of products of bytes.
 //
 // 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to 65535 may stand in 16-bit
-// lanes, which `srl` then takes as unsigned.
+// lanes, which `srl` then takes as unsigned. `pack` makes 16-bit lanes of two vectors, cut to their range, in an order
+// of its own: `as_packed` and `as_row` change between it and that of a row, `st_packed_pairs` stores as `st_pairs` does.
 
 #if GV_LANES == 2
 using V = __m512i;
@@ -38,8 +39,20 @@ inline V dot(V sum, V a, V w) {
   return sum;
 }
 inline V madd(V a, V b) { return _mm512_madd_epi16(a, b); }
+inline V add_pairs(V sum, V a, V b) {
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
 inline V widen(const int16_t* p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline void narrow(int16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v)); }
+inline V add_cut(V a, V b) { return _mm512_adds_epi16(a, b); }
+inline V pack(V a, V b) { return _mm512_packs_epi32(a, b); }
+inline V as_packed(V v) { return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), v); }
+inline V as_row(V v) { return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v); }
+inline void st_packed_pairs(void* p, V a, V b) {
+  st32(p, _mm512_unpacklo_epi16(a, b));
+  st32(static_cast<uint32_t*>(p) + kLanes, _mm512_unpackhi_epi16(a, b));
+}
 inline void st_pairs(void* p, V a, V b) {
   const auto half = [&](int n, __m256i x, __m256i y) {
     st32(static_cast<uint32_t*>(p) + n * kLanes, either(_mm512_cvtepu16_epi32(x), _mm512_slli_epi32(_mm512_cvtepu16_epi32(y), 16)));
@@ -77,10 +90,19 @@ inline V dot(V sum, V a, V w) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
 }
 inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
+inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
 inline V widen(const int16_t* p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline void narrow(int16_t* p, V v) {
   const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+}
+inline V add_cut(V a, V b) { return _mm256_adds_epi16(a, b); }
+inline V pack(V a, V b) { return _mm256_packs_epi32(a, b); }
+inline V as_packed(V v) { return _mm256_permute4x64_epi64(v, 0xd8); }
+inline V as_row(V v) { return as_packed(v); }
+inline void st_packed_pairs(void* p, V a, V b) {
+  st32(p, _mm256_unpacklo_epi16(a, b));
+  st32(static_cast<uint32_t*>(p) + kLanes, _mm256_unpackhi_epi16(a, b));
 }
 inline void st_pairs(void* p, V a, V b) {
   const V low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
@@ -120,12 +142,18 @@ inline V dot(V sum, V a, V w) {
   return add32(sum, add32(even, odd));
 }
 inline V madd(V a, V b) { return _mm_madd_epi16(a, b); }
+inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
 inline V widen(const int16_t* p) { return _mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
 inline void narrow(int16_t* p, V v) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v)); }
+inline V add_cut(V a, V b) { return _mm_adds_epi16(a, b); }
+inline V pack(V a, V b) { return _mm_packs_epi32(a, b); }
+inline V as_packed(V v) { return v; }
+inline V as_row(V v) { return v; }
 inline void st_pairs(void* p, V a, V b) {
   st32(p, _mm_unpacklo_epi16(a, b));
   st32(static_cast<uint32_t*>(p) + kLanes, _mm_unpackhi_epi16(a, b));
 }
+inline void st_packed_pairs(void* p, V a, V b) { st_pairs(p, a, b); }
 #elif GV_LANES == 4
 using V = int32x4_t;
 constexpr int kWide = 8, kLanes = 4, kColumns = 4;
@@ -170,12 +198,18 @@ inline V madd(V a, V b) {
   const int32x4_t low = vmull_s16(vget_low_s16(s16(a)), vget_low_s16(s16(b)));
   return vpaddq_s32(low, vmull_high_s16(s16(a), s16(b)));
 }
+inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
 inline V widen(const int16_t* p) { return vmovl_s16(vld1_s16(p)); }
 inline void narrow(int16_t* p, V v) { vst1_s16(p, vmovn_s32(v)); }
+inline V add_cut(V a, V b) { return of16(vqaddq_s16(s16(a), s16(b))); }
+inline V pack(V a, V b) { return of16(vqmovn_high_s32(vqmovn_s32(a), b)); }
+inline V as_packed(V v) { return v; }
+inline V as_row(V v) { return v; }
 inline void st_pairs(void* p, V a, V b) {
   st32(p, of16(vzip1q_s16(s16(a), s16(b))));
   st32(static_cast<uint32_t*>(p) + kLanes, of16(vzip2q_s16(s16(a), s16(b))));
 }
+inline void st_packed_pairs(void* p, V a, V b) { st_pairs(p, a, b); }
 #else
 using V = int32_t;
 constexpr int kWide = 1, kLanes = 1, kColumns = 16;

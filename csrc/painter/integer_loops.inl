@@ -10,13 +10,18 @@ inline V smooth(V a, V b, V c, V d, V e) {
 // kColumns vectors of sums of four outputs.
 inline void add_up(const DotLayer& d, int first, const uint32_t* const* taps, int x, V (*sum)[kColumns]) {
   const int32_t* w = d.weight.data() + static_cast<size_t>(first) * d.taps;
+  GV_UNROLL
   for (int o = 0; o < 4; ++o)
+    GV_UNROLL
     for (int j = 0; j < kColumns; ++j) sum[o][j] = set32(d.bias[first + o]);
   for (int t = 0; t < d.taps; ++t, w += 4) {
     V a[kColumns];
+    GV_UNROLL
     for (int j = 0; j < kColumns; ++j) a[j] = ld32(taps[t] + x + j * kLanes);
+    GV_UNROLL
     for (int o = 0; o < 4; ++o) {
       const V weight = set32(w[o]);
+      GV_UNROLL
       for (int j = 0; j < kColumns; ++j) sum[o][j] = dot(sum[o][j], a[j], weight);
     }
   }
@@ -26,6 +31,56 @@ inline V scaled(V sum, int multiplier, int shift) {
   return halved32(mul32(cut32(sum, -(1 << 20), 1 << 20), set32(multiplier)), shift);
 }
 
+#if GV_LANES
+// Two vectors of sums in 16 bits. A product of factors that stand `bits` too high in all, rounded and shifted by
+// 15 - bits, is exact: their own product has 19 bits, so it would not fit by itself.
+inline V scaled_two(const V* sum, int multiplier, int shift) { return pack(scaled(sum[0], multiplier, shift), scaled(sum[1], multiplier, shift)); }
+inline V product(V a, V b, int most_of_b, int bits) {
+  const int up = bits < most_of_b ? bits : most_of_b;
+  return times(bits > up ? sll(a, bits - up) : a, sll(b, up));
+}
+
+void quads(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* gate, uint32_t* const* out) {
+  for (int x = 0; x < width; x += kColumns * kLanes)
+    for (int o = 0; o < d.outputs; o += 4) {
+      V sum[4][kColumns];
+      add_up(d, o, taps, x, sum);
+      GV_UNROLL
+      for (int j = 0; j < kColumns; j += 2) {
+        V level[4];
+        GV_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int c = o + i, bits = 15 - d.step[c];
+          V v = cut(scaled_two(sum[i] + j, d.multiplier[c], d.shift[c]), -1023, 1023);
+          const V slope = cut(add(v, set16(128)), 0, 256);
+          if (gate) v = product(product(v, slope, 6, 7), as_packed(ld16(gate[c] + x + j * kLanes)), 4, bits);
+          else v = product(v, slope, 6, bits);
+          level[i] = cut(add(v, set16(8)), 0, 127);
+        }
+        st_packed_pairs(out[o / 4] + x + j * kLanes, either(level[0], sll(level[1], 8)), either(level[2], sll(level[3], 8)));
+      }
+    }
+}
+
+void rows(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
+  for (int x = 0; x < width; x += kColumns * kLanes)
+    for (int o = 0; o < d.outputs; o += 4) {
+      V sum[4][kColumns];
+      add_up(d, o, taps, x, sum);
+      GV_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (!out[o + i]) continue;
+        GV_UNROLL
+        for (int j = 0; j < kColumns; j += 2) {
+          const int at = x + j * kLanes;
+          V v = as_row(scaled_two(sum[i] + j, d.multiplier[o + i], d.shift[o + i]));
+          if (more) v = add_cut(v, ld16(more[o + i] + at));
+          st16(out[o + i] + at, cut(v, -limit, limit));
+        }
+      }
+    }
+}
+#else
 void quads(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* gate, uint32_t* const* out) {
   for (int x = 0; x < width; x += kColumns * kLanes)
     for (int o = 0; o < d.outputs; o += 4) {
@@ -60,6 +115,7 @@ void rows(const DotLayer& d, const uint32_t* const* taps, int width, const int16
         }
     }
 }
+#endif
 
 void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
                const int32_t* shift, int width, int16_t* scratch, uint32_t* out) {
@@ -80,8 +136,8 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
       V even = set32(bias[c]), odd = even;
       for (int i = 0; i < 15; ++i) {
         const int16_t* at = r[i / 3] + x + 2 * (i % 3) - 2;
-        even = add32(even, madd(ld(at), pair[i]));
-        odd = add32(odd, madd(ld(at + 1), pair[i]));
+        even = add_pairs(even, ld(at), pair[i]);
+        odd = add_pairs(odd, ld(at + 1), pair[i]);
       }
       st16(to + x, either(level(even), sll32(level(odd), 16)));
     }
