@@ -129,8 +129,9 @@ def with_payload(data: bytes, kind: Kind, payload: bytes) -> bytes:
 
 
 @pytest.mark.usefixtures("model")
-def test_painted_samples_are_the_same_in_every_form_and_checked() -> None:
-    data, before, found = encoded(), _core.cpu(), []
+@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> None:
+    data, before, found = encoded(base=base), _core.cpu(), []
     try:
         for form in _core.cpu_forms():
             _core.use_cpu(form)

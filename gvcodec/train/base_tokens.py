@@ -260,8 +260,8 @@ class Trainer:
         )
         self.steps, self.seen, self.hours = 0, 0, 0.0
         self.gain, self.elbo = 0.0, 4096.0
-        begun = (self.out / "state.pt").is_file() or bool(config.start)
-        if (self.out / "state.pt").is_file():
+        resumed = (self.out / "state.pt").is_file()
+        if resumed:
             self._resume()
         elif config.start:
             self._start(Path(config.start))
@@ -277,7 +277,7 @@ class Trainer:
         self.held = open_clips(material, True, _SHAPES[0])
         if not self.slots or not self.held:
             raise UsageError(f"{material}: no clips of 512×256 to train with, or none that are held out")
-        if not begun:
+        if not resumed and not config.start:
             basis = components(self.model, [clip for slot in self.slots for clip in slot.streams.clips], config.seed)
             self.model.to_rest.data, self.model.from_rest.data = basis.clone(), basis.clone()
             self.mean.load_state_dict(self.model.state_dict())
@@ -486,23 +486,23 @@ class Trainer:
         by the tokens and by vectors of blocks, of the model without what its encoder adds to the search; bits a window."""
         h, w = _SHAPES[0]
         rows = []
-        full = torch.full((1, 2), self.sizes.tokens, device=self.device)
         quality = torch.full((1,), float(q), device=self.device)
         for clip in self.held[:most]:
             top, left = (clip.height - h) // 4 * 2, (clip.width - w) // 4 * 2
             key = self._stack([clip.key(1, top, left, h, w)])
-            rows.append(self._walk(clip, key, (top, left), frames, full, quality))
+            rows.append(self._walk(clip, key, (top, left), frames, quality))
         found = np.array(rows)
         names = ("repeat", "model", "zeroed", "moved", "blocks", "searched", "bits")
         self.log({"held_out": {n: round(float(v), 2) for n, v in zip(names, found.mean(0), strict=True)}})
         self.log({"clips": [[round(float(v), 1) for v in row] for row in rows]})
 
     def _walk(
-        self, clip: Clip, key: Picture, at: tuple[int, int], frames: int, full: Tensor, q: Tensor
+        self, clip: Clip, key: Picture, at: tuple[int, int], frames: int, q: Tensor
     ) -> tuple[float, ...]:
         sums = np.zeros(7)
         for step in walk(self.mean, self.mean_twin, clip, key, at, frames, q):
             state, now, found = step.before, step.now, step.found
+            full = torch.full(step.tokens.shape[:2], self.sizes.tokens, device=self.device)
             zeroed = self.mean.decode(step.tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
             plain = self.mean.decode(self.mean.searched(now, state, found, q).round(), full, state, q)
