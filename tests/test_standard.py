@@ -19,7 +19,7 @@ from gvcodec.structure import CodedFrame
 from gvcodec.structure.resample import DOWN, UP, Resampler
 from gvcodec.structure.standard import encoders
 from gvcodec.structure.standard.codec import StandardDecoder, StandardEncoder
-from gvcodec.structure.standard.encoders import FOR_THE_EYE, Settings, _av1_options, looks_drawn
+from gvcodec.structure.standard.encoders import Settings, _av1_options, for_the_eye, looks_drawn
 from gvcodec.structure.standard.payloads import (
     restore_av1,
     restore_hevc,
@@ -80,13 +80,15 @@ def test_decoder_gives_the_loop_frames_of_the_encoder(
     assert quality > (30 if scale == 1 else 22)
 
 
-def test_more_texture_stays_for_the_eye_than_for_psnr() -> None:
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_more_texture_stays_for_the_eye_than_for_psnr(low_delay: bool) -> None:
     ground = np.random.default_rng(0).integers(440, 600, (80, 160)).astype(np.uint16)
     grey = np.full((40, 48), 512, np.uint16)
     clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
     strength = {}
     for eye in (False, True):
-        packets, loops = encode(clip, "av1", 60, params=FOR_THE_EYE if eye else ())
+        params = for_the_eye(low_delay) if eye else ()
+        packets, loops = encode(clip, "av1", 60, params=params, low_delay=low_delay)
         assert all(
             planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True)
         )

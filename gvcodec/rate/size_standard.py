@@ -20,7 +20,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 from gvcodec.structure.standard.codec import StandardEncoder
-from gvcodec.structure.standard.encoders import FOR_THE_EYE
+from gvcodec.structure.standard.encoders import for_the_eye
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
@@ -180,7 +180,7 @@ def _pass(
         trim,
         search.extent.frames // 2,
         quick,
-        FOR_THE_EYE if config.eye else (),
+        for_the_eye(config.low_delay) if config.eye else (),
         config.preset,
     )
     tune = not quick and config.scale not in tuned

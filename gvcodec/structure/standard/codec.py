@@ -27,7 +27,7 @@ from gvcodec.sharing import Shared, in_turn, keep
 from gvcodec.structure import Coded, CodedFrame
 from gvcodec.structure.resample import Resampler
 from gvcodec.structure.scene_cuts import CutFinder
-from gvcodec.structure.standard.encoders import FOR_THE_EYE, Settings, open_encoder
+from gvcodec.structure.standard.encoders import Settings, for_the_eye, open_encoder
 from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.types import Planes, VideoFormat
 
@@ -44,7 +44,7 @@ class StandardEncoder:
     vvc), or takes off the log of the rate from frame `trim_from` on, which leaves the frames before
     as they are (hevc). `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
     VVenC otherwise, 0 (slowest) … 10 or 4, None = 2. `params` are options of SVT-AV1 on top, such
-    as `FOR_THE_EYE`.
+    as `for_the_eye`.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
@@ -203,7 +203,7 @@ def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
         config.scale,
         config.low_delay,
         config.threads,
-        params=FOR_THE_EYE if config.eye else (),
+        params=for_the_eye(config.low_delay) if config.eye else (),
         preset=config.preset,
     )
 
