@@ -178,8 +178,8 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eye",
         action="store_true",
-        help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh more "
-        "at equal PSNR",
+        help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh "
+        "more at equal PSNR",
     )
     parser.add_argument(
         "--shift",

@@ -24,8 +24,8 @@ from gvcodec.condense.networks import Pairs
 QUALITIES, _BEGIN = (28, 34, 40, 46, 52, 58), 3
 #: Bytes of a stream besides its clips.
 _FIXED = 96
-#: Clips that are looked at, at most.
-_POOL = 200
+#: Clips that are put in an order, and of which those with the most gain are looked for, at most.
+_ORDERED, _POOL = 4096, 200
 #: Clips whose size is measured first.
 _FEW = 8
 
@@ -73,14 +73,14 @@ def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) 
 
 
 def random_order(clips: Clips, rng: np.random.Generator) -> list[int]:
-    return in_turns(clips.labels, rng.permutation(len(clips)), len(clips.classes))[:_POOL]
+    return in_turns(clips.labels, rng.permutation(len(clips)), len(clips.classes))[:_ORDERED]
 
 
 def uniform_order(clips: Clips) -> list[int]:
     """Evenly spaced in the list of each class."""
     places = [np.flatnonzero(clips.labels == label) for label in range(len(clips.classes))]
     halved = [own[_van_der_corput(len(own))] for own in places]
-    return in_turns(clips.labels, np.concatenate(halved), len(clips.classes))[:_POOL]
+    return in_turns(clips.labels, np.concatenate(halved), len(clips.classes))[:_ORDERED]
 
 
 def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
@@ -91,7 +91,7 @@ def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
         own = np.flatnonzero(clips.labels == label)
         mean, total = seen[own].mean(0), np.zeros(seen.shape[1])
         left = list(range(len(own)))
-        for number in range(1, min(len(own), _POOL // len(clips.classes)) + 1):
+        for number in range(1, min(len(own), _ORDERED // len(clips.classes)) + 1):
             distance = np.linalg.norm((total + seen[own[left]]) / number - mean, axis=1)
             at = left.pop(int(np.argmin(distance)))
             total = total + seen[own[at]]
@@ -106,7 +106,7 @@ def k_centre_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
         own = np.flatnonzero(clips.labels == label)
         at = int(np.argmin(np.linalg.norm(seen[own] - seen[own].mean(0), axis=1)))
         nearest = np.full(len(own), np.inf)
-        for _ in range(min(len(own), _POOL // len(clips.classes))):
+        for _ in range(min(len(own), _ORDERED // len(clips.classes))):
             order.append(int(own[at]))
             nearest = np.minimum(nearest, np.linalg.norm(seen[own] - seen[own[at]], axis=1))
             at = int(np.argmax(nearest))
@@ -154,7 +154,7 @@ def by_gain(
     rng: np.random.Generator,
 ) -> Choice:
     """Clips added one by one, by validation gain a byte, of a pool drawn at random."""
-    pool = np.array(random_order(clips, rng))
+    pool = np.array(random_order(clips, rng)[:_POOL])
     stream = encode(thinned(clips.only(pool), count), q)
     bytes_of, labels = sizes(stream), clips.labels[pool]
     candidates = features(network, shown(stream, clips.pictures.shape[1]))

@@ -40,7 +40,8 @@ from gvcodec.train.settings import read_settings
 @dataclass(frozen=True)
 class TrainConfig:
     """The keys of a configuration file (TOML, flat). Times in minutes of training: of the
-    processor's time, since training may get only what others leave, of the clock on a GPU. `initial`: checkpoint whose weights a new run begins with, as far as they exist there;
+    processor's time, since training may get only what others leave, of the clock on a GPU.
+    `initial`: checkpoint whose weights a new run begins with, as far as they exist there;
     `begin_as`: base as which those of the cache are taken at first there; `painter`: "float", or
     "integer", which begins with the integer painter `initial` (`integer_start` makes one) and its
     sizes; `leader`: whose features the perceptual losses compare, see
