@@ -183,7 +183,8 @@ class Trainer:
         description = {
             "sha256": hashlib.sha256((self.out / "base.safetensors").read_bytes()).hexdigest(),
             "parameters": sum(p.numel() for p in self.average.parameters()),
-            "config": {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")},
+            "config": {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")}
+            | {"initial": Path(self.config.initial).name},
             "data": {
                 **(json.loads(material.read_text()) if material.is_file() else {}),
                 "cache_sha256": self.data.digest(),
