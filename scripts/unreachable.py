@@ -26,6 +26,7 @@ ROOTS = (
     "gvcodec.train.cache",
     "gvcodec.train.distil",
     "gvcodec.train.fit",
+    "gvcodec.train.integer_smaller",
     "gvcodec.train.integer_start",
     "gvcodec.train.train_refiner",
     "gvcodec.train.keyframes",

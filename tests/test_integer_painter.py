@@ -23,10 +23,10 @@ from gvcodec.types import Planes
 SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
 
 
-def twin(seed: int = 0, wild: float = 1.0) -> IntegerRenderer:
-    """A painter with weights of any size."""
+def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> IntegerRenderer:
+    """A painter with weights of any size, with the layer `middle` or without."""
     torch.manual_seed(seed)
-    made = IntegerRenderer(SIZES)
+    made = IntegerRenderer({**SIZES, "middle": middle})
     with torch.no_grad():
         for module in made.modules():
             if isinstance(module, Layer):
@@ -59,9 +59,10 @@ def frames(width: int, height: int, count: int) -> list[Planes]:
     return found
 
 
-def test_the_twin_paints_what_the_definition_says() -> None:
+@pytest.mark.parametrize("middle", [0, 1])
+def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
     width, height = 64, 48
-    rng, renderer = np.random.default_rng(1), twin().double()
+    rng, renderer = np.random.default_rng(1), twin(middle=middle).double()
     painter = integer.IntegerPainter(Model.of(renderer.integers()), height, width)
     painter.start(integer.condition("av1", Fraction(1), 45), painter.model)
     stream, state = condition("av1", Fraction(1), 45).double(), None
@@ -109,8 +110,8 @@ def test_detail_bands_and_maps_fit_16_bits_whatever_the_weights_are() -> None:
 def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None:
     """In every form of the loops, on one thread and on three, whatever vectors and weights are."""
     width, height = size
-    for wild in (1.0, 30.0):
-        model = Model.of(twin(5, wild).integers())
+    for wild, middle in ((1.0, 0), (1.0, 1), (30.0, 0), (30.0, 1)):
+        model = Model.of(twin(5, wild, middle).integers())
         stream = integer.condition("av1", Fraction(1, 2), 40)
         painters = [integer.IntegerPainter(model, height, width)]
         painters += [CorePainter(height, width, threads) for threads in (1, 3)]
@@ -126,7 +127,7 @@ def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None
             wanted, *found = (painter.paint(loop, vectors, 17 * t) for painter in painters)
             for planes in found:
                 for plane, (a, b) in enumerate(zip(wanted, planes, strict=True)):
-                    assert np.array_equal(a, b), (wild, t, plane, np.argwhere(a != b)[:5])
+                    assert np.array_equal(a, b), (wild, middle, t, plane, np.argwhere(a != b)[:5])
 
 
 def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:

@@ -396,8 +396,8 @@ def painted_by_page(
 
 
 @needs_node
-@pytest.mark.parametrize(("width", "height"), [(96, 80), (75, 53)])
-def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -> None:
+@pytest.mark.parametrize(("width", "height", "middle"), [(96, 80, 1), (75, 53, 0)])
+def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, middle: int) -> None:
     pytest.importorskip("torch")
     import numpy as np
     from test_integer_painter import frames, twin
@@ -406,16 +406,17 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
     from gvcodec.appearance.integer_core import CorePainter
     from gvcodec.appearance.integer_model import Model
     from gvcodec.appearance.motion import search
-    from gvcodec.appearance.payload import GROUPS, IDENTITY, Delta, pack
+    from gvcodec.appearance.payload import IDENTITY, Delta, in_groups, pack
 
     path = tmp_path / "model.safetensors"
-    twin().save(path)
+    twin(middle=middle).save(path)
     model = Model.load(path)
     loops = frames(width, height, 3)
     flat = b"".join(plane.tobytes() for planes in loops for plane in planes)
     rng = np.random.default_rng(0)
     deltas = {}
-    for name in (*GROUPS[0], *GROUPS[2]):
+    tensors = {f"{name}.{part}" for name in model.layers for part in ("weight", "bias")}
+    for name in in_groups(0b101, tensors):
         layer, part = name.rsplit(".", 1)
         count = getattr(model.layers[layer], part).size
         deltas[name] = (

@@ -14,6 +14,7 @@ from clips import DATA, needs_clips
 
 from gvcodec.appearance import Painter, perceptual, tune, tuning
 from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
+from gvcodec.appearance.integer_model import Model
 from gvcodec.appearance.payload import BASE, GROUPS, Delta, pack
 from gvcodec.appearance.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
 from gvcodec.appearance.perceptual.objective import crop_rgb, shown_rgb
@@ -392,6 +393,28 @@ def test_a_run_takes_a_base_for_one_that_its_start_knows(cache, tmp_path):
         assert torch.equal(weight[:, slot("klt")], old[:, slot("klt")])
     with pytest.raises(UsageError, match="no base vp9"):
         Trainer(config(cache, tmp_path / "other", **(changes | {"begin_as": "vp9"})))
+
+
+def test_a_smaller_integer_painter_learns_what_a_larger_one_adds(cache, tmp_path) -> None:
+    from gvcodec.train.integer_smaller import begun, difference, learned
+    from gvcodec.train.integer_start import converted
+
+    large = converted(load_checkpoint(), Cache(cache, held_out=False), count=4)
+    large = large.eval().requires_grad_(False)
+    batch = Cache(cache, held_out=False, seed=3).batch(2, 64)
+    whole = large.sizes["depth"], large.sizes["wide"], large.sizes["residual"]
+    with torch.no_grad():
+        # With all blocks and channels only the residual branch is missing.
+        same, less = (
+            float(difference(begun(large, *s), large, batch, 0).mean()) for s in (whole, (3, 48, 8))
+        )
+    assert 0 < same < less
+    lines: list[str] = []
+    small = learned(large, (3, 48, 8), cache, 0.05, lines.append)
+    assert float(difference(small, large, batch, 0).mean()) < less
+    assert lines and small.middle is None and len(small.blocks) == 3
+    small.save(tmp_path / "small.safetensors")
+    assert "middle" not in Model.load(tmp_path / "small.safetensors").layers
 
 
 def test_material_for_a_small_perceptual_network(cache):

@@ -7,7 +7,7 @@ import { samplesIn, samplesOf, words } from "./core.js";
 import { tensorsOf } from "./source.js";
 import { WeightDecoder } from "./weights.js";
 
-const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "middle", "leave"];
+const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "leave"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
 export const ENTRIES = 10, MISSING = 10;
 const SLOTS = { klt: 0, av1: 1, hevc: 2, vvc: 3, tokens: 1 };
@@ -35,6 +35,7 @@ export class Model {
       return [name, { shape, values: kind ? Int32Array.from(new kind(bytes.slice().buffer)) : null }];
     }));
     this.blocks = Object.keys(this.tensors).filter((name) => /^blocks\.\d+\.condition$/.test(name)).length;
+    this.hasMiddle = "middle.multiplier" in this.tensors;
   }
 
   /** { outputs, inputs, side, weight, bias, multiplier, shift, step } of a layer, with `changes` from `unpack`. */
@@ -56,7 +57,7 @@ export class Model {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
     if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("tuned weights: unknown kind or group");
-    const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat();
+    const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat().filter((name) => name in this.tensors);
     const steps = payload.subarray(2, 2 + names.length);
     if (steps.length < names.length || steps.some((step) => step !== EMPTY && step > MOST_STEP)) {
       throw new Damaged("tuned weights: a step is missing or out of range");
@@ -94,13 +95,14 @@ export class Painter {
     this.identity = changes === null;
     this.forget();
     if (this.identity) return;
-    const numbers = [model.blocks, ENTRIES, ...condition(model.header)];
+    const layers = model.hasMiddle ? [...LAYERS, "middle"] : LAYERS;
+    const numbers = [layers.length, model.blocks, ENTRIES, ...condition(model.header)];
     const push = (name) => {
       const layer = model.layer(name, changes);
       numbers.push(layer.outputs, layer.inputs, layer.side);
       for (const part of ["weight", ...PARTS]) for (const value of layer[part]) numbers.push(value);
     };
-    LAYERS.forEach(push);
+    layers.forEach(push);
     for (let block = 0; block < model.blocks; ++block) {
       for (const name of ["depthwise", "expand", "project"]) push(`blocks.${block}.${name}`);
       for (const value of model.tensors[`blocks.${block}.condition`].values) numbers.push(value);

@@ -46,11 +46,12 @@ class IntegerFrames {
 
   void start(const std::vector<Layer>& layers, const std::vector<Block>& blocks,
              const Numbers& entries) {
-    if (layers.size() != 10) throw nb::value_error("ten layers beside the blocks");
+    if (layers.size() != 9 && layers.size() != 10)
+      throw nb::value_error("nine layers beside the blocks, or ten");
     gv::IntegerLayers l;
     gv::IntegerLayer* const places[] = {&l.stem, &l.stem2, &l.statistics, &l.view,   &l.style,
-                                        &l.head, &l.gate,  &l.enter,      &l.middle, &l.leave};
-    for (size_t i = 0; i < 10; ++i) *places[i] = to_layer(layers[i]);
+                                        &l.head, &l.gate,  &l.enter,      &l.leave, &l.middle};
+    for (size_t i = 0; i < layers.size(); ++i) *places[i] = to_layer(layers[i]);
     for (const auto& [depthwise, expand, project, condition] : blocks)
       l.blocks.push_back(
           {to_layer(depthwise), to_layer(expand), to_layer(project), copied(condition)});

@@ -490,11 +490,13 @@ NB_MODULE(_core, m) {
   m.def(
       "motion_search",
       [](const In<uint16_t, 2>& current, const In<uint16_t, 2>& reference, int penalty,
-         int threads) {
+         int threads, int finest) {
         const int h = static_cast<int>(current.shape(0)), w = static_cast<int>(current.shape(1));
         check_size(w, h);
         if (reference.shape(0) != current.shape(0) || reference.shape(1) != current.shape(1))
           throw nb::value_error("planes differ in size");
+        if (finest != 4 && finest != 2 && finest != 1)
+          throw nb::value_error("finest is 4, 2 or 1 quarters of a sample");
         gv::Picture a(w, h), b(w, h);
         fill(a.plane[0], current);
         fill(b.plane[0], reference);
@@ -504,7 +506,7 @@ NB_MODULE(_core, m) {
           nb::gil_scoped_release unlocked;
           field = gv::search_motion(
               a.plane[0], b.plane[0], {},
-              std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), true,
+              std::vector<int>(static_cast<size_t>(blocks.width) * blocks.height, penalty), finest,
               threads);
         }
         std::vector<int16_t> mv;
@@ -513,9 +515,9 @@ NB_MODULE(_core, m) {
         return nb::make_tuple(to_numpy(std::move(mv), {fh, fw, 2}),
                               to_numpy(std::move(field.satd), {fh, fw}));
       },
-      "current"_a, "reference"_a, "penalty"_a = 64, "threads"_a = 1,
-      "Vectors (H/16, W/16, 2) int16 in quarter samples and their SATD, for luma planes of 10 bit; "
-      "sizes round up to 16.");
+      "current"_a, "reference"_a, "penalty"_a = 64, "threads"_a = 1, "finest"_a = 1,
+      "Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and "
+      "their SATD, for luma planes of 10 bit; sizes round up to 16.");
   m.def(
       "deblock_edges",
       [](const In<uint16_t, 2>& plane, int q, int size) {

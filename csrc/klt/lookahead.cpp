@@ -48,7 +48,7 @@ void Lookahead::push(const Plane& luma) {
   if (!half_.data.empty()) {
     const size_t blocks = static_cast<size_t>(half.width / kBlock) * (half.height / kBlock);
     const MotionField field =
-        search_motion(half, half_, half_mv_, std::vector<int>(blocks, kPenalty), true, threads_);
+        search_motion(half, half_, half_mv_, std::vector<int>(blocks, kPenalty), 1, threads_);
     step.mv.resize(step.error.size());
     parallel_for(high_, threads_, [&](int by) {
       alignas(64) uint16_t moved[256];

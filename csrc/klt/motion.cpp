@@ -295,7 +295,7 @@ uint32_t satd_moved(const uint16_t* block, int stride, const Plane& last, const 
 }
 
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous,
-                          const std::vector<int>& lambda, bool fractions, int threads, bool near) {
+                          const std::vector<int>& lambda, int finest, int threads, bool near) {
   MotionField field;
   field.width = cur.width / 16;
   field.height = cur.height / 16;
@@ -354,7 +354,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       tried.clear();
       best = UINT32_MAX;
       attempt(mv.x, mv.y);
-      for (int step = fractions ? 2 : 0; step > 0; step /= 2) {
+      for (int step = 2; step >= finest; step /= 2) {
         const Mv centre = mv;
         uint32_t arm[4];
         const int cross[4][2] = {{-step, 0}, {step, 0}, {0, -step}, {0, step}};

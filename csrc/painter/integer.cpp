@@ -68,9 +68,7 @@ int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
 // 8·log2: see the definition.
 int32_t log8(int32_t v) {
-  int place = 3;
-  for (int n = 16; n; n /= 2)
-    if (v >> (place + n)) place += n;
+  const int place = 31 - __builtin_clz(static_cast<uint32_t>(v));
   return 8 * place + (v >> (place - 3) & 7);
 }
 
@@ -89,7 +87,7 @@ void IntegerPainter::start(const IntegerLayers& l, const std::vector<int32_t>& e
   check_layer(l.head, kHeads, style, 1);
   check_layer(l.gate, r, style, 1);
   check_layer(l.enter, r, 16, 3);
-  check_layer(l.middle, r, r, 3);
+  if (l.middle.outputs) check_layer(l.middle, r, r, 3);
   check_layer(l.leave, 6, r, 3);
   blocks_.clear();
   for (const IntegerBlock& b : l.blocks) {
@@ -110,7 +108,8 @@ void IntegerPainter::start(const IntegerLayers& l, const std::vector<int32_t>& e
   stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
   view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8),
   gate_ = packed(l.gate, 8);
-  enter_ = packed(l.enter, 64), middle_ = packed(l.middle, 8), leave_ = packed(l.leave, 8);
+  enter_ = packed(l.enter, 64), leave_ = packed(l.leave, 8);
+  middle_ = l.middle.outputs ? packed(l.middle, 8) : DotLayer{};
   entries_ = entries;
   known_ = false;
   position_ = 0;
@@ -276,9 +275,9 @@ struct IntegerPainter::Strip {
   std::vector<const uint32_t*> taps;
   Quads outside;
 
-  Strip(int channels, int w)
+  Strip(int channels, bool has_middle, int w)
       : hidden(channels / 4, 3, w),
-        middle(channels / 4, 3, w),
+        middle(has_middle ? channels / 4 : 0, 3, w),
         residual(8, 3, w),
         below(1, 3, w),
         gates(channels, 1, w),
@@ -329,8 +328,9 @@ void IntegerPainter::middle_row(Strip& s, int y) {
 // The residual, and the detail of the coarse bands.
 void IntegerPainter::last_row(Strip& s, int y) {
   s.taps.clear();
-  add_taps(s.taps, s.middle.channels, [&](int q, int dy) {
-    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.middle.row(q, (y + dy) % 3);
+  const Quads& seen_by_leave = middle_.outputs ? s.middle : s.hidden;
+  add_taps(s.taps, seen_by_leave.channels, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : seen_by_leave.row(q, (y + dy) % 3);
   });
   int16_t* out[8] = {};
   for (int i = 0; i < 6; ++i) out[i] = s.residual.row(i, y % 3);
@@ -447,16 +447,17 @@ void IntegerPainter::paint(const PaintSource& loop, const int16_t* motion, int o
   // A strip begins and ends with rows that its neighbours work out as well: long strips waste less.
   const int length = std::max(16, ceil_div(h_, 4 * std::max(threads_, 1)));
   parallel_for(ceil_div(h_, length), threads_, [&](int i) {
-    Strip s(enter_.outputs, w_);
+    const int deep = middle_.outputs ? 1 : 0;
+    Strip s(enter_.outputs, deep, w_);
     const int from = i * length, to = std::min(from + length, h_);
-    for (int y = from - 3; y < to + 3; ++y) {
+    for (int y = from - 2 - deep; y < to + 2 + deep; ++y) {
       const auto is_needed = [&](int row, int around) {
         return row >= std::max(from - around, 0) && row < std::min(to + around, h_);
       };
-      if (is_needed(y, 3)) first_row(s, y);
-      if (is_needed(y - 1, 2)) middle_row(s, y - 1);
-      if (is_needed(y - 2, 1)) last_row(s, y - 2);
-      if (is_needed(y - 3, 0)) paint_rows(s, y - 3, planes);
+      if (is_needed(y, 2 + deep)) first_row(s, y);
+      if (deep && is_needed(y - 1, 2)) middle_row(s, y - 1);
+      if (is_needed(y - 1 - deep, 1)) last_row(s, y - 1 - deep);
+      if (is_needed(y - 2 - deep, 0)) paint_rows(s, y - 2 - deep, planes);
     }
   });
   known_ = true;

@@ -25,7 +25,8 @@ struct IntegerBlock {
 };
 
 struct IntegerLayers {
-  IntegerLayer stem, stem2, statistics, view, style, head, gate, enter, middle, leave;
+  IntegerLayer stem, stem2, statistics, view, style, head, gate, enter, leave;
+  IntegerLayer middle;  // of larger painters, else without outputs
   std::vector<IntegerBlock> blocks;
 };
 
@@ -82,7 +83,6 @@ class IntegerPainter {
   void load(const PaintSource& loop);
   void fresh(int corner_y, int corner_x, int by);
   void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
-  void fetch_block(const int16_t* vector, int corner_y, int corner_x, int by, int bx);
   const int16_t* drawn(int y, int x) const {
     return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)];
   }
@@ -103,7 +103,7 @@ class IntegerPainter {
   int width_, height_, h_, w_, h8_, w8_,
       threads_;  // of the picture; of half and eighth resolution, padded
   const IntegerForms* forms_ = nullptr;
-  std::vector<int16_t> tile_, redraw_;  // redraw_: -1 where noise is drawn anew
+  std::vector<int16_t> tile_;  // noise in the low ten bits, negative where older noise may stay
   std::vector<int32_t> entries_;
   DotLayer stem_, stem2_, statistics_, style_, head_, gate_, enter_, middle_, leave_;
   IntegerLayer view_;

@@ -1,6 +1,7 @@
 // What the integer painter sees: samples, what moves along from the frame before, bands, measures
 // of blocks.
 #include <cstring>
+#include <numeric>
 
 #include "common/pool.hpp"
 #include "painter/integer_parts.hpp"
@@ -25,7 +26,6 @@ IntegerPainter::IntegerPainter(int width, int height, int threads)
       w8_(w_ / 4),
       threads_(threads),
       tile_(512 * kTileStride),
-      redraw_(512 * kTileStride),
       fetched_(1, 2 * h_, 2 * w_),
       fetched_tint_(2, h_, w_),
       chroma_(2, h_, w_),
@@ -44,9 +44,8 @@ IntegerPainter::IntegerPainter(int width, int height, int threads)
   for (uint32_t y = 0; y < 512; ++y)
     for (uint32_t x = 0; x < kTileStride; ++x) {
       const uint32_t bits = mixed((y * 512 + x % 512) * 0x9E3779B1u);
-      tile_[y * kTileStride + x] = static_cast<int16_t>((bits & 255) + (bits >> 8 & 255) +
-                                                        (bits >> 16 & 255) + (bits >> 24) + 2);
-      redraw_[y * kTileStride + x] = bits % 32 ? 0 : -1;
+      const uint32_t value = (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24) + 2;
+      tile_[y * kTileStride + x] = static_cast<int16_t>(bits % 32 ? value | 0x8000 : value);
     }
 }
 
@@ -70,81 +69,87 @@ void IntegerPainter::load(const PaintSource& loop) {
 
 void IntegerPainter::fresh(int corner_y, int corner_x, int by) {
   for (int y = 16 * by; y < 16 * by + 16; ++y)
-    for (int x = 0; x < 2 * w_; x += 16)
-      std::memcpy(now_.noise.row(0, y) + x, drawn(y + corner_y, x + corner_x), 32);
+    for (int x = 0; x < 2 * w_; x += 16) {
+      const int16_t* from = drawn(y + corner_y, x + corner_x);
+      std::transform(from, from + 16, now_.noise.row(0, y) + x, [](int16_t v) { return static_cast<int16_t>(v & 1023); });
+    }
   for (int y = 2 * by; y < 2 * by + 2; ++y)
     for (const int i : {kMismatch, kKnown}) std::fill_n(measures_.row(i, y), w8_, 0);
 }
 
-void IntegerPainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
-  for (int bx = 0; bx < w8_ / 2; ++bx)
-    fetch_block(motion + (static_cast<size_t>(by) * (w8_ / 2) + bx) * 2, corner_y, corner_x, by,
-                bx);
-}
-
 namespace {
 
-// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn; sums
-// of |difference| by eight.
+// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn;
+// |difference| is added to `sums`, which fits for eight rows. `drawn`: see `tile_`.
 GV_SIMD(void, take_row,
         (const int16_t* loop, const int16_t* moved, const int16_t* noise, const int16_t* inside,
-         const int16_t* drawn, const int16_t* redraw, int16_t* out, int32_t* sums),
-        (loop, moved, noise, inside, drawn, redraw, out, sums)) {
-  int16_t size[16];
+         const int16_t* drawn, int16_t* out, int16_t* sums),
+        (loop, moved, noise, inside, drawn, out, sums)) {
+  int16_t taken[16], size[16];  // of their own, so that compilers see that nothing overlaps
   for (int x = 0; x < 16; ++x) {
-    const int16_t keep = static_cast<int16_t>(inside[x] & ~redraw[x]);
-    out[x] = static_cast<int16_t>((noise[x] & keep) | (drawn[x] & ~keep));
-    const int d = loop[x] - moved[x];
+    const int keep = inside[x] & (drawn[x] >> 15), d = loop[x] - moved[x];
+    taken[x] = static_cast<int16_t>((noise[x] & keep) | (drawn[x] & 1023 & ~keep));
     size[x] = static_cast<int16_t>(d < 0 ? -d : d);
   }
-  for (int x = 0; x < 8; ++x) sums[0] += size[x], sums[1] += size[x + 8];
+  for (int x = 0; x < 16; ++x) sums[x] = static_cast<int16_t>(sums[x] + size[x]);
+  std::memcpy(out, taken, sizeof taken);
 }
 
 }  // namespace
 
-void IntegerPainter::fetch_block(const int16_t* vector, int corner_y, int corner_x, int by,
-                                 int bx) {
-  const int dy = vector[0], dx = vector[1], high = 2 * h_, wide = 2 * w_, x0 = 16 * bx,
-            left = x0 + dx;
-  int32_t mismatch[2][2] = {}, known[2][2] = {};
+// What moves along with a row of blocks, one row of samples after the other: that is how they lie in memory.
+void IntegerPainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
+  const int high = 2 * h_, wide = 2 * w_, blocks = w8_ / 2;
+  const int16_t* const vectors = motion + static_cast<size_t>(by) * blocks * 2;
+  std::vector<int16_t> apart(static_cast<size_t>(blocks) * 32);
+  int32_t* const known[2] = {measures_.row(kKnown, 2 * by), measures_.row(kKnown, 2 * by + 1)};
+  for (int32_t* row : known) std::fill_n(row, w8_, 0);
   for (int y = 16 * by; y < 16 * by + 16; ++y) {
-    const int row = y + dy, r = clamp(row, 0, high - 1), half = (y >> 3) & 1;
-    int16_t edge[3][16], inside[16];
-    const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r),
-                  *detail = before_.detail.row(0, r);
-    if (left >= 0 && left + 16 <= wide) {
-      loop += left, noise += left, detail += left;
-      std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
-      known[half][0] += row == r ? 8 : 0;
-      known[half][1] += row == r ? 8 : 0;
-    } else {
-      for (int x = 0; x < 16; ++x) {
-        const int c = clamp(left + x, 0, wide - 1);
-        edge[0][x] = loop[c], edge[1][x] = noise[c], edge[2][x] = detail[c];
-        inside[x] = row == r && c == left + x ? -1 : 0;
-        known[half][x >> 3] -= inside[x];
+    const int half = (y >> 3) & 1;
+    for (int bx = 0; bx < blocks; ++bx) {
+      const int row = y + vectors[2 * bx], r = clamp(row, 0, high - 1), x0 = 16 * bx,
+                left = x0 + vectors[2 * bx + 1];
+      int16_t edge[3][16], inside[16];
+      const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r),
+                    *detail = before_.detail.row(0, r);
+      int32_t* count = known[half] + 2 * bx;
+      if (left >= 0 && left + 16 <= wide) {
+        loop += left, noise += left, detail += left;
+        std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
+        count[0] += row == r ? 8 : 0;
+        count[1] += row == r ? 8 : 0;
+      } else {
+        for (int x = 0; x < 16; ++x) {
+          const int c = clamp(left + x, 0, wide - 1);
+          edge[0][x] = loop[c], edge[1][x] = noise[c], edge[2][x] = detail[c];
+          inside[x] = row == r && c == left + x ? -1 : 0;
+          count[x >> 3] -= inside[x];
+        }
+        loop = edge[0], noise = edge[1], detail = edge[2];
       }
-      loop = edge[0], noise = edge[1], detail = edge[2];
+      take_row(now_.loop.row(0, y) + x0, loop, noise, inside,
+               drawn(y + corner_y, x0 + corner_x), now_.noise.row(0, y) + x0,
+               apart.data() + 32 * bx + 16 * half);
+      std::memcpy(fetched_.row(0, y) + x0, detail, 32);
     }
-    const int16_t* from = drawn(y + corner_y, x0 + corner_x);
-    take_row(now_.loop.row(0, y) + x0, loop, noise, inside, from,
-             redraw_.data() + (from - tile_.data()), now_.noise.row(0, y) + x0, mismatch[half]);
-    std::memcpy(fetched_.row(0, y) + x0, detail, 32);
   }
-  for (int i = 0; i < 4; ++i) {
-    measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] = mismatch[i / 2][i % 2];
-    measures_.row(kKnown, 2 * by + i / 2)[2 * bx + i % 2] = known[i / 2][i % 2];
-  }
+  for (int bx = 0; bx < blocks; ++bx)
+    for (int i = 0; i < 4; ++i) {
+      const int16_t* part = apart.data() + 32 * bx + 8 * i;
+      measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] =
+          std::accumulate(part, part + 8, 0);
+    }
   // Chroma moves by half the vector.
-  const int cy = (dy + 1) >> 1, cx = 8 * bx + ((dx + 1) >> 1);
   for (int c = 0; c < 2; ++c)
-    for (int y = 8 * by; y < 8 * by + 8; ++y) {
-      const int16_t* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
-      int16_t* out = fetched_tint_.row(c, y) + 8 * bx;
-      if (cx >= 0 && cx + 8 <= w_) std::memcpy(out, from + cx, 16);
-      else
-        for (int x = 0; x < 8; ++x) out[x] = from[clamp(cx + x, 0, w_ - 1)];
-    }
+    for (int y = 8 * by; y < 8 * by + 8; ++y)
+      for (int bx = 0; bx < blocks; ++bx) {
+        const int cy = (vectors[2 * bx] + 1) >> 1, cx = 8 * bx + ((vectors[2 * bx + 1] + 1) >> 1);
+        const int16_t* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
+        int16_t* out = fetched_tint_.row(c, y) + 8 * bx;
+        if (cx >= 0 && cx + 8 <= w_) std::memcpy(out, from + cx, 16);
+        else
+          for (int x = 0; x < 8; ++x) out[x] = from[clamp(cx + x, 0, w_ - 1)];
+      }
 }
 
 // Fine bands, half resolution and colour of a row of blocks.

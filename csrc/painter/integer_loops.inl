@@ -171,34 +171,46 @@ void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* 
   }
 }
 
-void bands(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
+// Which rows are wanted is known when this is compiled, and no pointer is read again in the loops.
+template <bool kThree, bool kStore, bool kSteered, bool kLow>
+void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;
+  const int16_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4];
   for (int x = -reach; x < width + reach; x += kWide)
-    st16(scratch + x, halved_up(smooth(ld16(r[0] + x), ld16(r[1] + x), ld16(r[2] + x), ld16(r[3] + x), ld16(r[4] + x)), bits));
+    st16(scratch + x, halved_up(smooth(ld16(r0 + x), ld16(r1 + x), ld16(r2 + x), ld16(r3 + x), ld16(r4 + x)), bits));
   const auto along_row = [&](const int16_t* p) {
     return smooth(ld16(p - 2 * step), ld16(p - step), ld16(p), ld16(p + step), ld16(p + 2 * step));
   };
   const auto band = [&](V v) { return cut(v, -1023, 1023); };
+  int16_t *const three_out[3] = {out[0], out[1], out[2]}, *const iso = out[3], *const p = out[4], *const q = out[5], *const low = out[6];
+  int16_t* const sum[3] = {kThree && sums ? sums[0] : nullptr, kThree && sums ? sums[1] : nullptr, kThree && sums ? sums[2] : nullptr};
   for (int x = 0; x < width; x += kWide) {
-    const V centre = ld16(r[2] + x), down = ld16(scratch + x);
-    const V along = halved_up(along_row(r[2] + x), bits), both = halved_up(along_row(scratch + x), 4);
+    const V centre = ld16(r2 + x), down = ld16(scratch + x);
+    const V along = halved_up(along_row(r2 + x), bits), both = halved_up(along_row(scratch + x), 4);
     const V quarter = fine ? sll(centre, 2) : centre;
-    const auto slope = [&](int d) { return sub(ld16(r[3] + x + d), ld16(r[1] + x + d)); };
-    if (out[0] || sums) {
+    if (kThree) {
       const V three[3] = {band(sub(down, both)), band(sub(along, both)), band(add(sub(quarter, add(down, along)), both))};
+      GV_UNROLL
       for (int i = 0; i < 3; ++i) {
-        if (out[0]) st16(out[i] + x, three[i]);
-        if (sums) st16(sums[i] + x, add(ld16(sums[i] + x), size_of(three[i])));
+        if (kStore) st16(three_out[i] + x, three[i]);
+        st16(sum[i] + x, add(ld16(sum[i] + x), size_of(three[i])));
       }
     }
-    if (out[3]) st16(out[3] + x, band(sub(quarter, both)));
-    if (out[4]) {
-      st16(out[4] + x, band(sub(down, along)));
-      const V turned = sub(slope(-step), slope(step));
-      st16(out[5] + x, band(fine ? turned : halved(turned, 2)));
+    st16(iso + x, band(sub(quarter, both)));
+    if (kSteered) {
+      st16(p + x, band(sub(down, along)));
+      const V turned = sub(sub(ld16(r3 + x - step), ld16(r1 + x - step)), sub(ld16(r3 + x + step), ld16(r1 + x + step)));
+      st16(q + x, band(fine ? turned : halved(turned, 2)));
     }
-    if (out[6]) st16(out[6] + x, both);
+    if (kLow) st16(low + x, both);
   }
+}
+
+void bands(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
+  const auto run = [&](auto form) { form(r, step, fine, width, scratch, out, sums); };
+  if (!out[4]) return sums ? run(bands_of<true, false, false, false>) : run(bands_of<false, false, false, false>);
+  if (!sums) return out[6] ? run(bands_of<false, false, true, true>) : run(bands_of<false, false, true, false>);
+  run(bands_of<true, true, true, true>);
 }
 
 void decimate(const int16_t* const* r, int width, int16_t* scratch, int16_t* out) {

@@ -14,7 +14,7 @@ from gvcodec._core import motion_search
 from gvcodec.types import Plane
 
 BLOCK = 16
-_LARGE = 1_000_000  # luma pixels from which the search works at half resolution
+_LARGE = 500_000  # luma pixels from which the search works at half resolution
 
 
 def block_grid(height: int, width: int) -> tuple[int, int]:
@@ -29,11 +29,11 @@ def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray
     and detail moves as well."""
     rows, columns = block_grid(*current.shape)
     if current.size < _LARGE:
-        vectors, _ = motion_search(current, reference, threads=threads)
-        field = (vectors[:, :, ::-1] + 2) >> 2
+        vectors, _ = motion_search(current, reference, threads=threads, finest=4)
+        field = vectors[:, :, ::-1] >> 2
     else:
-        vectors, _ = motion_search(_halved(current), _halved(reference), threads=threads)
-        field = ((vectors[:, :, ::-1] + 1) >> 1).repeat(2, 0).repeat(2, 1)[:rows, :columns]
+        vectors, _ = motion_search(_halved(current), _halved(reference), threads=threads, finest=2)
+        field = (vectors[:, :, ::-1] >> 1).repeat(2, 0).repeat(2, 1)[:rows, :columns]
     return np.ascontiguousarray(field.transpose(2, 0, 1))
 
 

@@ -303,10 +303,11 @@ class IntegerPainter:
 
     def _residual(self, signal: Ints, grain: Ints, gate: Ints) -> Ints:
         """Six channels at half resolution, 1/8 code: four phases of luma, two of chroma."""
-        enter, middle, leave = (self.model.layers[name] for name in ("enter", "middle", "leave"))
+        enter, leave = (self.model.layers[name] for name in ("enter", "leave"))
         first = halved(enter.silu(enter.sums(np.concatenate([signal, grain]))), 8)
         hidden = enter.levels(first * widened(gate))
-        hidden = middle.levels(middle.silu(middle.sums(hidden)))
+        if middle := self.model.layers.get("middle"):
+            hidden = middle.levels(middle.silu(middle.sums(hidden)))
         return np.clip(leave.scaled(leave.sums(hidden)), -COARSE, COARSE)
 
     def _added(

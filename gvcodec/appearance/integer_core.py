@@ -19,7 +19,6 @@ _NAMES = (
     "head",
     "gate",
     "enter",
-    "middle",
     "leave",
 )
 _Numbers = tuple[NDArray[np.int8], Ints, Ints, Ints, Ints]
@@ -49,7 +48,8 @@ class CorePainter:
             names = "depthwise", "expand", "project"
             parts = [_numbers(model.layers[f"blocks.{i}.{name}"]) for name in names]
             blocks.append((*parts, np.ascontiguousarray(table, np.int32)))
-        self._core.start([_numbers(model.layers[name]) for name in _NAMES], blocks, stream)
+        names = [*_NAMES, *(["middle"] if "middle" in model.layers else [])]
+        self._core.start([_numbers(model.layers[name]) for name in names], blocks, stream)
 
     def paint(self, loop: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""

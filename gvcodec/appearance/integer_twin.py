@@ -205,8 +205,8 @@ def directions(half: Tensor) -> Tensor:
 
 
 class IntegerRenderer(nn.Module):
-    """See the module. Sizes: `channels` of the trunk, blocks, `style`, `residual`, `stem`,
-    `wide`."""
+    """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
+    `stem`, `wide`; `middle`: whether the residual branch has that layer (yes, where not given)."""
 
     def __init__(self, sizes: dict[str, int]) -> None:
         super().__init__()
@@ -219,7 +219,8 @@ class IntegerRenderer(nn.Module):
         self.view = Numbers(c)
         self.style = Layer(c, s, 1)
         self.head, self.gate = Layer(s, I.HEADS, 1), Layer(s, r, 1)
-        self.enter, self.middle, self.leave = Layer(16, r, 3), Layer(r, r, 3), Layer(r, 6, 3)
+        self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
+        self.middle = Layer(r, r, 3) if sizes.get("middle", 1) else None
 
     def added(
         self,
@@ -284,7 +285,8 @@ class IntegerRenderer(nn.Module):
         gates = (256 + gates).clamp(-2047, 2047)
         first = halved(self.enter.silu(self.enter.sums(torch.cat([signal, grain], 1))), 8)
         hidden = self.enter.levels(first * widened(gates))
-        hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
+        if self.middle is not None:
+            hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
         residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
         below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
         soft = halved(_three(F.pixel_shuffle(residual[:, :4], 2)), 4)

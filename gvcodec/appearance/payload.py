@@ -2,7 +2,7 @@
 
     byte 0      0: paint nothing (output = loop frame), no more bytes. 1: a delta to the base renderer
     byte 1      bit i set: group i of `GROUPS` is present
-    then        one byte for each tensor of the groups present: step of its delta, 2^(−b/4), b in 8…80; 255: delta all zero;
+    then        one byte for each tensor of the groups present that the painter has: step of its delta, 2^(−b/4), b in 8…80; 255: delta all zero;
                 of the integer painter: 2^b in units of its integers, b in 0…20
     then        the deltas / step, integers −127…127, range-coded (`coder`), tensor by tensor
 
@@ -11,6 +11,7 @@ Every way in which bytes can be wrong ends in `DamagedStreamError`.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,11 +65,17 @@ def exponent_for(step: float) -> int:
     return int(np.clip(round(-4 * np.log2(max(step, 1e-9))), _LOWEST, _HIGHEST))
 
 
+def in_groups(mask: int, known: Container[str]) -> list[str]:
+    """Tensors of the groups whose bits are set in `mask`, of those that a painter has, `known`."""
+    groups = (group for i, group in enumerate(GROUPS) if mask >> i & 1)
+    return [name for group in groups for name in group if name in known]
+
+
 def pack(deltas: list[Delta]) -> bytes:
     """Deltas of whole groups, in the order of `GROUPS`, to bytes."""
     given = {d.name: d for d in deltas}
     mask = sum(1 << i for i, group in enumerate(GROUPS) if any(name in given for name in group))
-    ordered = [given[name] for i, group in enumerate(GROUPS) if mask >> i & 1 for name in group]
+    ordered = [given[name] for name in in_groups(mask, given)]
     head = bytes([1, mask]) + bytes(d.exponent if d.values.any() else _EMPTY for d in ordered)
     coder = Encoder()
     for kind, delta in enumerate(d for d in ordered if d.values.any()):
@@ -123,7 +130,7 @@ def read(payload: bytes, sizes: dict[str, int], steps: range) -> list[Delta] | N
         return None
     if len(payload) < 2 or payload[0] != 1 or payload[1] >> len(GROUPS):
         raise DamagedStreamError("tuned weights: unknown kind or group")
-    names = [name for i, group in enumerate(GROUPS) if payload[1] >> i & 1 for name in group]
+    names = in_groups(payload[1], sizes)
     exponents = payload[2 : 2 + len(names)]
     if len(exponents) < len(names) or any(e != _EMPTY and e not in steps for e in exponents):
         raise DamagedStreamError("tuned weights: a step is missing or out of range")

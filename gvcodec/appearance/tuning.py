@@ -35,12 +35,12 @@ from gvcodec.appearance.integer_twin import IntegerRenderer
 from gvcodec.appearance.motion import search
 from gvcodec.appearance.payload import (
     BASE,
-    GROUPS,
     IDENTITY,
     LIMIT,
     RATE_SLOPE,
     Delta,
     Steps,
+    in_groups,
     pack,
     unpack,
 )
@@ -211,8 +211,8 @@ class Tuner:
     ) -> None:
         """`objective`: see `make_objective`; `groups`: how many of `payload.GROUPS` move."""
         self.base, self.renderer, self.scheme = base, copy.deepcopy(base), Steps(base)
-        self.names = [name for group in GROUPS[:groups] for name in group]
         parameters = dict(self.renderer.named_parameters())
+        self.names = in_groups((1 << groups) - 1, parameters)
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.objective = objective

@@ -341,7 +341,8 @@ class Trainer:
             slots.state = begun if slots.state is None else chosen(fresh, begun, slots.state)
             for i in fresh.nonzero().flatten().tolist():
                 slots.last[i], slots.level[i] = 0, 0
-                slots.q[i] = self.rng.randrange(64)
+                # Three in four where base tokens are used, the others anywhere.
+                slots.q[i] = self.rng.randrange(40 if self.rng.random() < 0.75 else 0, 64)
         return now, fresh
 
     def _stack(self, pictures: list[Picture]) -> Picture:

@@ -31,8 +31,8 @@ from gvcodec.types import Planes, VideoFormat
 
 #: Frames from one possible beginning to the next.
 KEY_STEP = 10
-#: Qualities of AV1 (CRF) that keyframes have at the rates of interest.
-KEY_Q = (24, 58)
+#: Qualities of AV1 (CRF) that keyframes have at 0.003 to 0.02 bits a pixel.
+KEY_Q = (36, 63)
 #: Frames taken of a clip.
 LONGEST = 160
 

@@ -12,7 +12,7 @@ namespace {
 std::string error;
 
 // Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/appearance/motion.py.
-constexpr int kLarge = 1'000'000, kPenalty = 64;
+constexpr int kLarge = 500000, kPenalty = 64;
 
 // Numbers that a page hands over, one behind the other.
 class Numbers {
@@ -77,16 +77,16 @@ struct Painter {
   std::vector<int16_t> motion(const gv::Plane& now) const {
     const gv::Grid grid{now.width / gv::kBlock, now.height / gv::kBlock};
     const std::vector<int> penalty(static_cast<size_t>(grid.width) * grid.height, kPenalty);
-    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, true, threads);
+    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, half ? 2 : 4, threads);
     const int rows = gv::ceil_div(height, gv::kBlock), columns = gv::ceil_div(width, gv::kBlock);
     std::vector<int16_t> out;
     for (int y = 0; y < rows; ++y)
       for (int x = 0; x < columns; ++x) {
         const int row = std::min(y >> half, field.height - 1), column = std::min(x >> half, field.width - 1);
         const gv::Mv v = field.mv[static_cast<size_t>(row) * field.width + column];
-        const int round = half ? 1 : 2, bits = half ? 1 : 2;
-        out.push_back(static_cast<int16_t>((v.y + round) >> bits));
-        out.push_back(static_cast<int16_t>((v.x + round) >> bits));
+        const int bits = half ? 1 : 2;
+        out.push_back(static_cast<int16_t>(v.y >> bits));
+        out.push_back(static_cast<int16_t>(v.x >> bits));
       }
     return out;
   }
@@ -110,15 +110,16 @@ void painter_close(Painter* painter) { delete painter; }
 // The next frame is the first one.
 void painter_forget(Painter* painter) { painter->known = false; }
 
-// Forgets the past, and takes what paints. `numbers`: blocks, entries of the condition, these; ten layers in the order of `IntegerLayers`; for each block
+// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine or ten layers in the order of `IntegerLayers`; for each block
 // depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
 int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
   Numbers in(numbers, count);
-  const int blocks = in.next(), entries = in.next();
+  const int layers = in.next(), blocks = in.next(), entries = in.next();
+  if (layers != 9 && layers != 10) throw std::invalid_argument("nine layers beside the blocks, or ten");
   const std::vector<int32_t> stream = in.some(static_cast<size_t>(entries));
   gv::IntegerLayers l;
-  for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head, &l.gate, &l.enter, &l.middle, &l.leave})
-    *layer = in.layer();
+  for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head, &l.gate, &l.enter, &l.leave}) *layer = in.layer();
+  if (layers == 10) l.middle = in.layer();
   for (int n = 0; n < blocks; ++n) {
     gv::IntegerBlock b{in.layer(), in.layer(), in.layer(), {}};
     b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
