@@ -35,6 +35,12 @@ def test_a_rate_is_searched_for_without_tuning_and_with_the_fastest_preset(word)
     assert counting.preset == (1 if "preset" in word else None) and counting.tune != (0.0, 0)
 
 
+def test_a_word_names_the_painter():
+    codec = resolve(["gvcodec:painter=integer:tune=off"], Options())[0]
+    options = parser().parse_args(["1" if w.startswith("{") else w for w in codec.encode[3:]])
+    assert options.painter == "integer"
+
+
 @pytest.mark.parametrize("base", ["klt", "av1"])
 def test_one_file_gives_two_rows(tmp_path, base):
     clip = small_clip(tmp_path, frames=3)

@@ -3,7 +3,7 @@ of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`,
 `gvcodec:base=tokens`; what is not given is the program's own default; `parts=` is `--tune-parts`,
-`by=` is `--tune-by`, `eye`, `preset=` and `shift=` are `--eye`, `--preset` and `--shift`; with
+`by=` is `--tune-by`, `eye`, `preset=`, `painter=` and `shift=` are options of those names; with
 `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered`
 keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is
 encoded with it.
@@ -58,6 +58,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         "low-delay",
         "eye",
         "preset",
+        "painter",
         "shift",
         "base-q",
         "output",
@@ -77,6 +78,7 @@ def gvcodec(word: str, options: Options) -> Codec:
     words = [f"--base={given['base']}"] if "base" in given else []
     words += [f"--base-scale={given['scale']}"] if "scale" in given else []
     words += [f"--preset={given['preset']}"] if "preset" in given else []
+    words += [f"--painter={given['painter']}"] if "painter" in given else []
     words += [f"--{flag}" for flag in ("low-delay", "eye") if flag in given]
     command = ("{python}", "-m", "gvcodec")
     encode = (
