@@ -17,10 +17,9 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -58,22 +57,6 @@ class DecodedFrame:
     pts: int
     loop: Planes
     concealed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Painting:
-    """A frame that another thread paints."""
-
-    planes: Future[Planes]
-    pts: int
-    loop: Planes
-
-    def done(self) -> DecodedFrame:
-        return DecodedFrame(self.planes.result(), self.pts, self.loop)
-
-
-def _done(frame: DecodedFrame | _Painting) -> DecodedFrame:
-    return frame.done() if isinstance(frame, _Painting) else frame
 
 
 def note_loss(losses: list[str], line: str) -> None:
@@ -138,10 +121,6 @@ class Decoder(Shared):
         #: are left out.
         self._painted_hash = hashlib.sha256() if exact else None
         self._painted_wanted: bytes | None = None
-        #: Paints and hashes beside the decoding of the next frame, one frame after the other.
-        self._beside = ThreadPoolExecutor(1) if exact else None
-        #: Frames that may be waiting there when the next packet is asked for.
-        self._ahead = 0 if low_delay or self._beside is None else 1
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
         self._sizes: dict[int, int] = {}
@@ -155,8 +134,8 @@ class Decoder(Shared):
         self._started = False
         self._sent = 0
         self._shown = 0
-        self._last: DecodedFrame | _Painting | None = None
-        self._frames: deque[DecodedFrame | _Painting] = deque()
+        self._last: DecodedFrame | None = None
+        self._frames: deque[DecodedFrame] = deque()
         self._hash = hashlib.sha256()
         #: One line for everything that `frames_despite` could not decode.
         self.losses: list[str] = []
@@ -175,7 +154,6 @@ class Decoder(Shared):
     @in_turn
     def loop_hash(self) -> bytes:
         """Hash of the loop frames so far, as at the end of a stream."""
-        self._settle()
         return self._hash.digest()[:LOOP_HASH_BYTES]
 
     @property
@@ -185,7 +163,6 @@ class Decoder(Shared):
         cannot be told."""
         if self._painted_hash is None or self.concealed:
             return self._painted_wanted
-        self._settle()
         return self._painted_hash.digest()[:LOOP_HASH_BYTES]
 
     @in_turn
@@ -193,7 +170,6 @@ class Decoder(Shared):
         """Go on at the GOP whose first frame has this number. Frames not yet received are
         dropped."""
         self._structure.abandon()
-        self._settle()
         self._timing.restart(frame)
         self._gops.clear()
         self._loops.clear()
@@ -246,19 +222,15 @@ class Decoder(Shared):
     @in_turn
     def receive_frame(self) -> DecodedFrame | None:
         """The next frame, None when there is none yet."""
-        return _done(self._frames.popleft()) if self._frames else None
+        return self._frames.popleft() if self._frames else None
 
     @steps_in_turn
     def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
         """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
-        try:
-            for packet in packets:
-                self.send_packet(packet)
-                yield from self._ready(self._ahead)
-            self.flush()
-        except DamagedStreamError:
+        for packet in packets:
+            self.send_packet(packet)
             yield from self._ready()
-            raise
+        self.flush()
         yield from self._ready()
 
     @steps_in_turn
@@ -285,7 +257,7 @@ class Decoder(Shared):
                     if event.is_frame:
                         broken = True
                         yield from self._conceal(0)
-            yield from self._ready(self._ahead)
+            yield from self._ready()
         try:
             self.flush()
         except DamagedStreamError as error:
@@ -302,35 +274,27 @@ class Decoder(Shared):
         if self._painted_wanted not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
-    def _ready(self, ahead: int = 0) -> Iterator[DecodedFrame]:
-        while len(self._frames) > ahead:
-            yield _done(self._frames.popleft())
-
-    def _settle(self) -> None:
-        """Wait for what is painted beside."""
-        if isinstance(self._last, _Painting):
-            self._last = self._last.done()
+    def _ready(self) -> Iterator[DecodedFrame]:
+        while self._frames:
+            yield self._frames.popleft()
 
     def _show(self, loops: list[Planes]) -> None:
+        for loop in loops:
+            for part in hashed(loop):
+                self._hash.update(part)
         self._loops.extend(loops)
         while self._loops:
             if self._gops and self._gops[0][0] == self._shown:
                 _, tuned = self._gops.popleft()
                 if self._painter is not None:
-                    self._settle()
                     self._painter.start_gop(tuned)
-            loop, size = self._loops.popleft(), self._sizes.pop(self._shown, 0)
-            if self._beside is None:
-                self._last = DecodedFrame(self._painted(loop, size), self._timing.receive(), loop)
-            else:
-                painted = self._beside.submit(self._painted, loop, size)
-                self._last = _Painting(painted, self._timing.receive(), loop)
+            loop = self._loops.popleft()
+            painted = self._painted(loop, self._sizes.pop(self._shown, 0))
+            self._last = DecodedFrame(painted, self._timing.receive(), loop)
             self._frames.append(self._last)
             self._shown += 1
 
     def _painted(self, loop: Planes, size: int) -> Planes:
-        for part in hashed(loop):
-            self._hash.update(part)
         if self._painter is None or self._only_check and self._painted_hash is None:
             return loop
         try:
@@ -398,8 +362,7 @@ class Decoder(Shared):
         self._gops.clear()
         if not missing:
             return
-        self._settle()
-        last = cast(DecodedFrame | None, self._last)
+        last = self._last
         if last is None:
             fmt = self.header.format
             half = (fmt.height + 1) // 2, (fmt.width + 1) // 2

@@ -130,7 +130,6 @@ def with_payload(data: bytes, kind: Kind, payload: bytes) -> bytes:
 
 @pytest.mark.usefixtures("model")
 def test_all_frames_before_a_broken_packet_are_given_out() -> None:
-    """One of them is still being painted when the packet is read."""
     data = encoded()
     wanted, reader = decoded(data), Reader(io.BytesIO(data))
     packets = [packet for packet in reader.packets() if packet.is_frame]
