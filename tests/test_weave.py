@@ -17,7 +17,7 @@ from gvcodec.appearance.checkpoint import load_painter
 from gvcodec.appearance.integer import directions
 from gvcodec.appearance.integer_video import IntegerVideo
 from gvcodec.appearance.painter import Painter
-from gvcodec.appearance.payload import GROUPS, Delta, Steps, pack
+from gvcodec.appearance.payload import Delta, Steps, in_groups, pack
 from gvcodec.types import Planes, VideoFormat
 
 SIDE = 192
@@ -62,7 +62,7 @@ def added(kind: str, changes: dict[int, float], loop: Planes) -> np.ndarray:
     values = (wanted / step).round().clamp(-127, 127).long().numpy()
     deltas = [
         Delta(n, values if n == "head.bias" else np.zeros(sizes[n], np.int64), exponent)
-        for n in GROUPS[0]
+        for n in in_groups(1, sizes)
     ]
     make = Painter if kind == "float" else IntegerVideo
     painter = make(FORMAT, "av1", Fraction(1), 50, path, 1)

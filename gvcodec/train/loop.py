@@ -184,7 +184,8 @@ class Trainer:
             "sha256": hashlib.sha256((self.out / "base.safetensors").read_bytes()).hexdigest(),
             "parameters": sum(p.numel() for p in self.average.parameters()),
             "config": {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")}
-            | {"initial": Path(self.config.initial).name},
+            | {"initial": Path(self.config.initial).name}
+            | (self.average.sizes if isinstance(self.average, IntegerRenderer) else {}),
             "data": {
                 **(json.loads(material.read_text()) if material.is_file() else {}),
                 "cache_sha256": self.data.digest(),
