@@ -49,7 +49,7 @@ class IntegerFrames {
     if (layers.size() != 9 && layers.size() != 10)
       throw nb::value_error("nine layers beside the blocks, or ten");
     gv::IntegerLayers l;
-    gv::IntegerLayer* const places[] = {&l.stem, &l.stem2, &l.statistics, &l.view,   &l.style,
+    gv::IntegerLayer* const places[] = {&l.stem, &l.stem2, &l.statistics, &l.view,  &l.style,
                                         &l.head, &l.gate,  &l.enter,      &l.leave, &l.middle};
     for (size_t i = 0; i < layers.size(); ++i) *places[i] = to_layer(layers[i]);
     for (const auto& [depthwise, expand, project, condition] : blocks)

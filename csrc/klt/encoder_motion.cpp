@@ -77,8 +77,7 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
   std::vector<Mv> seeds;
   for (const Motion& m : state_.before.motion) seeds.push_back(m.last);
   const int finest = tools_.fractions ? 1 : 4;
-  const MotionField field =
-      search_motion(luma, ref, seeds, search_lambda, finest, state_.threads);
+  const MotionField field = search_motion(luma, ref, seeds, search_lambda, finest, state_.threads);
 
   if (scene_cut) {
     uint64_t moved = 0, anew = 0;
@@ -92,8 +91,8 @@ bool KltEncoder::decide_motion(const Picture& source, int q, bool scene_cut) {
 
   MotionField other;
   if (second)
-    other = search_motion(luma, golden, golden_seeds(field), search_lambda, finest,
-                          state_.threads, true);
+    other = search_motion(luma, golden, golden_seeds(field), search_lambda, finest, state_.threads,
+                          true);
 
   // From here on SATD is weighted.
   auto region_satd = [&](int x, int y, int size, const Motion& m, uint64_t limit) {

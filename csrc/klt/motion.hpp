@@ -69,8 +69,8 @@ struct MotionField {
 
 // Searches a vector for every 16×16 block of `cur` in `ref` (both padded to 16, with margins): a
 // coarse full search at quarter size, then refinement to whole samples by SAD and to `finest`
-// quarters of a sample (4, 2 or 1) by SATD. `previous` gives seeds (may be empty); `near`: the coarse
-// search is left out. `lambda` weighs each block's vector bits against either, in 1/16.
+// quarters of a sample (4, 2 or 1) by SATD. `previous` gives seeds (may be empty); `near`: the
+// coarse search is left out. `lambda` weighs each block's vector bits against either, in 1/16.
 MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<Mv>& previous,
                           const std::vector<int>& lambda, int finest, int threads,
                           bool near = false);

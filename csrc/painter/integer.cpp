@@ -68,7 +68,12 @@ int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
 // 8·log2: see the definition.
 int32_t log8(int32_t v) {
+#if defined(__GNUC__)
   const int place = 31 - __builtin_clz(static_cast<uint32_t>(v));
+#else
+  int place = 3;
+  while (v >> (place + 1)) ++place;
+#endif
   return 8 * place + (v >> (place - 3) & 7);
 }
 

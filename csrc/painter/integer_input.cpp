@@ -44,7 +44,8 @@ IntegerPainter::IntegerPainter(int width, int height, int threads)
   for (uint32_t y = 0; y < 512; ++y)
     for (uint32_t x = 0; x < kTileStride; ++x) {
       const uint32_t bits = mixed((y * 512 + x % 512) * 0x9E3779B1u);
-      const uint32_t value = (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24) + 2;
+      const uint32_t value =
+          (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24) + 2;
       tile_[y * kTileStride + x] = static_cast<int16_t>(bits % 32 ? value | 0x8000 : value);
     }
 }
@@ -71,7 +72,8 @@ void IntegerPainter::fresh(int corner_y, int corner_x, int by) {
   for (int y = 16 * by; y < 16 * by + 16; ++y)
     for (int x = 0; x < 2 * w_; x += 16) {
       const int16_t* from = drawn(y + corner_y, x + corner_x);
-      std::transform(from, from + 16, now_.noise.row(0, y) + x, [](int16_t v) { return static_cast<int16_t>(v & 1023); });
+      std::transform(from, from + 16, now_.noise.row(0, y) + x,
+                     [](int16_t v) { return static_cast<int16_t>(v & 1023); });
     }
   for (int y = 2 * by; y < 2 * by + 2; ++y)
     for (const int i : {kMismatch, kKnown}) std::fill_n(measures_.row(i, y), w8_, 0);
@@ -97,7 +99,8 @@ GV_SIMD(void, take_row,
 
 }  // namespace
 
-// What moves along with a row of blocks, one row of samples after the other: that is how they lie in memory.
+// What moves along with a row of blocks, one row of samples after the other: that is how they lie
+// in memory.
 void IntegerPainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
   const int high = 2 * h_, wide = 2 * w_, blocks = w8_ / 2;
   const int16_t* const vectors = motion + static_cast<size_t>(by) * blocks * 2;
@@ -127,17 +130,15 @@ void IntegerPainter::fetch(const int16_t* motion, int corner_y, int corner_x, in
         }
         loop = edge[0], noise = edge[1], detail = edge[2];
       }
-      take_row(now_.loop.row(0, y) + x0, loop, noise, inside,
-               drawn(y + corner_y, x0 + corner_x), now_.noise.row(0, y) + x0,
-               apart.data() + 32 * bx + 16 * half);
+      take_row(now_.loop.row(0, y) + x0, loop, noise, inside, drawn(y + corner_y, x0 + corner_x),
+               now_.noise.row(0, y) + x0, apart.data() + 32 * bx + 16 * half);
       std::memcpy(fetched_.row(0, y) + x0, detail, 32);
     }
   }
   for (int bx = 0; bx < blocks; ++bx)
     for (int i = 0; i < 4; ++i) {
       const int16_t* part = apart.data() + 32 * bx + 8 * i;
-      measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] =
-          std::accumulate(part, part + 8, 0);
+      measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] = std::accumulate(part, part + 8, 0);
     }
   // Chroma moves by half the vector.
   for (int c = 0; c < 2; ++c)

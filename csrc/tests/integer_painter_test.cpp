@@ -82,15 +82,16 @@ int main() {
     bool has_middle;
     uint32_t sum;
   } kClips[] = {
-      {1, 1, 20, true, 0x7b944b69},     {2, 40, 127, true, 0x61edc8d5},
-      {17, 15, 20, true, 0x3127e93a},   {130, 70, 20, true, 0x87e16636},
-      {203, 97, 127, true, 0x2f401298}, {2, 40, 20, false, 0x8d039a77},
+      {1, 1, 20, true, 0x7b944b69},      {2, 40, 127, true, 0x61edc8d5},
+      {17, 15, 20, true, 0x3127e93a},    {130, 70, 20, true, 0x87e16636},
+      {203, 97, 127, true, 0x2f401298},  {2, 40, 20, false, 0x8d039a77},
       {130, 70, 127, false, 0xadeea295},
   };
   in_every_form([&](const std::string& name) {
     for (const auto& clip : kClips)
       for (const int threads : {1, 3}) {
-        const uint32_t sum = painted(clip.width, clip.height, clip.spread, clip.has_middle, threads);
+        const uint32_t sum =
+            painted(clip.width, clip.height, clip.spread, clip.has_middle, threads);
         if (sum != clip.sum)
           std::printf("%s, %dx%d, %d threads: %#x\n", name.c_str(), clip.width, clip.height,
                       threads, sum);
