@@ -113,8 +113,7 @@ void IntegerPainter::start(const IntegerLayers& l, const std::vector<int32_t>& e
   stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
   view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8),
   gate_ = packed(l.gate, 8);
-  enter_ = packed(l.enter, 64), leave_ = packed(l.leave, 8);
-  middle_ = l.middle.outputs ? packed(l.middle, 8) : DotLayer{};
+  enter_ = packed(l.enter, 64), middle_ = packed(l.middle, 8), leave_ = packed(l.leave, 8);
   entries_ = entries;
   known_ = false;
   position_ = 0;

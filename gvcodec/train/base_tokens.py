@@ -56,6 +56,7 @@ from gvcodec.structure.tokens.model import (
     with_copies,
 )
 from gvcodec.structure.tokens.twin import Twin
+from gvcodec.train.average import follow
 from gvcodec.train.settings import read_settings
 from gvcodec.train.token_entropy import network_of, set_twin
 from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
@@ -464,12 +465,10 @@ class Trainer:
         distance, texture = self.loss(crop(shown), self.loss.reference(crop(now)))
         return (distance + texture).mean()
 
-    @torch.no_grad()
     def _follow(self) -> None:
         keep = min(self.config.average, (1 + self.steps) / (10 + self.steps))
         for mean, now in ((self.mean, self.model), (self.mean_twin, self.twin)):
-            for a, b in zip(mean.parameters(), now.parameters(), strict=True):
-                a.lerp_(b, 1 - keep)
+            follow(mean, now, keep)
 
     @torch.no_grad()
     def _look_at_tokens(self, state: State, now: Picture, tokens: Tensor, q: Tensor) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from gvcodec.appearance.integer_twin import IntegerRenderer, Layer
 from gvcodec.appearance.perceptual.objective import Batch, render_run
 from gvcodec.appearance.renderer import Renderer
+from gvcodec.train.average import follow
 from gvcodec.train.data import Cache
 
 _BATCH, _SIZE, _RATE, _AVERAGE = 8, 160, 2e-3, 0.99
@@ -134,14 +135,12 @@ def learned(
         nn.utils.clip_grad_norm_(small.parameters(), 1.0)
         optimizer.step()
         steps += 1
-        keep = min(_AVERAGE, steps / (steps + 20))
-        with torch.no_grad():
-            for a, p in zip(mean.parameters(), small.parameters(), strict=True):
-                a.lerp_(p, 1 - keep)
-            if share - told > 0.25:
-                told, held.rng = share, np.random.default_rng(1)
+        follow(mean, small, min(_AVERAGE, steps / (steps + 20)))
+        if share - told > 0.25:
+            told, held.rng = share, np.random.default_rng(1)
+            with torch.no_grad():
                 apart = float(difference(mean, large, held.batch(32, _SIZE), 0).mean())
-                say(f"{steps} steps: {float(loss):.3f}, held out {apart:.3f}")
+            say(f"{steps} steps: {float(loss):.3f}, held out {apart:.3f}")
     return mean
 
 

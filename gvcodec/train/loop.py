@@ -33,6 +33,7 @@ from gvcodec.appearance.perceptual.objective import Objective, crop_rgb, render_
 from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.appearance.renderer import BASES, Block, Renderer, RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
+from gvcodec.train.average import follow
 from gvcodec.train.data import Cache
 from gvcodec.train.settings import read_settings
 
@@ -234,10 +235,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.renderer.parameters(), 1.0)
         self.optimizer.step()
         self.steps += 1
-        decay = min(config.average, self.steps / (self.steps + 20))
-        with torch.no_grad():
-            for a, p in zip(self.average.parameters(), self.renderer.parameters(), strict=True):
-                a.lerp_(p, 1 - decay)
+        follow(self.average, self.renderer, min(config.average, self.steps / (self.steps + 20)))
         return {name: float(value.detach().mean()) for name, value in parts.items()}
 
     def validate(self) -> None:
