@@ -77,9 +77,9 @@ class Decoder(Shared):
     `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check`
     reads all that painting needs and gives loop frames. `tensors`: what is painted on a `device`
     other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
-    painted or the integer painter did, which is always on the processor. Raises `LimitError` when
-    the stream asks for more, `WrongModelError` when a model is not at hand, `UsageError` for a
-    device that is not there.
+    painted, and the hash of painted frames is not checked. Raises `LimitError` when the stream asks
+    for more, `WrongModelError` when a model is not at hand, `UsageError` for a device that is not
+    there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,

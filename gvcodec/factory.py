@@ -120,16 +120,16 @@ def painter(
         )
     assert header.appearance_id is not None
     checkpoint = find_model(header.appearance_id, "the renderer of this stream", models)
+    stream = header.format, header.base, header.scale, header.q
     from gvcodec.appearance.checkpoint import is_integer
 
     if is_integer(checkpoint):
         from gvcodec.appearance.integer_video import IntegerVideo
 
         count = threads_of(threads)
-        return IntegerVideo(header.format, header.base, header.scale, header.q, checkpoint, count)
+        return IntegerVideo(*stream, checkpoint, count, device, tensors)
     from gvcodec.appearance import Painter
 
-    stream = header.format, header.base, header.scale, header.q
     return Painter(*stream, checkpoint, threads, device, tensors)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.appearance import integer
+from gvcodec.appearance import integer, torch_painter
 from gvcodec.appearance.block_motion import block_grid
 from gvcodec.appearance.integer_core import CorePainter
 from gvcodec.appearance.integer_model import Model, log8
@@ -20,6 +20,7 @@ from gvcodec.appearance.texture import fresh
 from gvcodec.errors import MediaError
 from gvcodec.types import Planes
 
+no_cuda = not torch.cuda.is_available()
 SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
 
 
@@ -128,6 +129,37 @@ def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None
             for planes in found:
                 for plane, (a, b) in enumerate(zip(wanted, planes, strict=True)):
                     assert np.array_equal(a, b), (wild, middle, t, plane, np.argwhere(a != b)[:5])
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(no_cuda, reason="no CUDA"))]
+)
+@pytest.mark.parametrize("size", [(118, 70), (16, 16), (15, 1)], ids=str)
+def test_torch_paints_on_any_device_what_the_core_does(
+    size: tuple[int, int], device: str, tmp_path
+) -> None:
+    """In double precision, tuned too, whatever vectors and weights are."""
+    width, height = size
+    rng = np.random.default_rng(3)
+    for wild, middle in ((1.0, 1), (30.0, 0)):
+        path = tmp_path / "painter.safetensors"
+        twin(5, wild, middle).save(path)
+        model = Model.load(path)
+        head = rng.integers(-30, 30, model.layers["head"].weight.size)
+        tuned = model.tuned({"head.weight": (head, 1), "head.bias": (np.full(15, 9), 6)})
+        painters = (
+            CorePainter(height, width, 2),
+            torch_painter.IntegerNetworkPainter(path, device),
+        )
+        for changed in (model, tuned, model):
+            for painter in painters:
+                painter.start(integer.condition("hevc", Fraction(1), 33), changed)
+            for t, loop in enumerate(frames(width, height, 3)):
+                grid = block_grid(height, width)
+                vectors = rng.integers(-90, 90, (2, *grid)).astype(np.int16) if t else None
+                wanted, found = (p.paint(loop, vectors, 21 * t) for p in painters)
+                for a, b in zip(wanted, found, strict=True):
+                    assert np.array_equal(a, b), (wild, middle, t, np.argwhere(a != b)[:5])
 
 
 def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:

@@ -3,9 +3,11 @@ gradients.
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
 let gradients pass as if they did nothing. In double precision what comes out is exactly the
-definition's, in single precision it may differ by one in rare samples. Parameters are floats: a
-weight is `round(parameter / grid)`, with one grid for each output, so that learning rates mean what
-they mean for the float renderer. Interface and units of planes are those of `Renderer.step`.
+definition's on any device: sums are rounded to the whole numbers that they are, so it does not
+matter how a convolution is done. In single precision it may differ by one in rare samples.
+Parameters are floats: a weight is `round(parameter / grid)`, with one grid for each output, so that
+learning rates mean what they mean for the float renderer. Interface and units of planes are those
+of `Renderer.step`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance import integer as I
-from gvcodec.appearance.integer_model import log8 as _log8
 from gvcodec.appearance.motion import warp
 from gvcodec.appearance.renderer import FilterBank, RenderState
 from gvcodec.errors import MediaError
@@ -35,6 +36,11 @@ _FILL = 100.0
 
 def rounded(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
+
+
+def _whole(sums: Tensor) -> Tensor:
+    """Sums of whole numbers, in double precision without what a fast convolution may leave."""
+    return rounded(sums) if sums.dtype == torch.float64 else sums
 
 
 def halved(x: Tensor, bits: int | Tensor) -> Tensor:
@@ -90,8 +96,8 @@ class Layer(Numbers):
     def sums(self, a: Tensor, stride: int = 1, more: Tensor | None = None) -> Tensor:
         weight, bias = self.whole()
         pad = weight.shape[2] // 2
-        found = F.conv2d(
-            a, weight, None if more is not None else bias, stride, pad, groups=self.groups
+        found = _whole(
+            F.conv2d(a, weight, None if more is not None else bias, stride, pad, groups=self.groups)
         )
         return found if more is None else found + (bias + more)[:, :, None, None]
 
@@ -123,7 +129,7 @@ def _filter(x: Tensor, taps: tuple[int, ...], axis: int, step: int = 1) -> Tenso
     reach = len(taps) // 2 * step
     padded = F.pad(x, (0, 0, reach, reach) if axis == 0 else (reach, reach, 0, 0), mode="replicate")
     c = x.shape[1]
-    return F.conv2d(padded, kernel.expand(c, 1, -1, -1), dilation=step, groups=c)
+    return _whole(F.conv2d(padded, kernel.expand(c, 1, -1, -1), dilation=step, groups=c))
 
 
 def _three(x: Tensor, taps: tuple[int, ...] = (1, 2, 1)) -> Tensor:
@@ -152,11 +158,10 @@ class Bands:
 def decimated(x: Tensor) -> Tensor:
     taps = x.new_tensor((1, 3, 3, 1))
     padded = F.pad(x, (0, 0, 1, 2), mode="replicate")
-    down = halved(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1)), 1)[
-        :, :, : x.shape[2] // 2
-    ]
-    padded = F.pad(down, (1, 2, 0, 0), mode="replicate")
-    return halved(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)), 3)[..., : x.shape[3] // 2]
+    down = halved(_whole(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1))), 1)
+    padded = F.pad(down[:, :, : x.shape[2] // 2], (1, 2, 0, 0), mode="replicate")
+    along = _whole(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)))
+    return halved(along, 3)[..., : x.shape[3] // 2]
 
 
 def squeezed(band: Tensor) -> Tensor:
@@ -166,7 +171,9 @@ def squeezed(band: Tensor) -> Tensor:
 
 
 def log8(x: Tensor) -> Tensor:
-    return torch.from_numpy(_log8(x.detach().round().int().cpu().numpy())).to(x)
+    whole = x.detach().round()
+    k = torch.frexp(whole)[1].long() - 1
+    return (8 * k + ((whole.long() >> (k - 3)) & 7)).to(x)
 
 
 def pooled(x: Tensor, side: int) -> Tensor:
@@ -199,9 +206,21 @@ def raised(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def directions(half: Tensor) -> Tensor:
-    """(B, 2, h, w): `integer.directions` of each picture."""
-    found = [I.directions(x[0].round().int().cpu().numpy()) for x in half]
-    return torch.from_numpy(np.stack([np.stack(pair) for pair in found])).to(half)
+    """(B, 2, h, w): `integer.directions` of each picture (B, 1, H, W)."""
+    gy, gx = (
+        torch.floor(_filter(half.double(), (-1, 0, 1), axis) / 2).clamp(-511, 511)
+        for axis in (0, 1)
+    )
+    products = torch.cat([gx * gx, gy * gy, gx * gy], 1)
+    xx, yy, xy = _three(pooled(products, 4)).round().long().split(1, 1)
+    total = xx + yy + I.TENSOR_FLOOR
+    k = (torch.frexp(total.double())[1].long() - 20).clamp(min=0)
+    whole = total >> k
+    found = [
+        torch.div(((n + total) >> k) * 64 + (whole >> 1), whole, rounding_mode="floor") - 64
+        for n in (xx - yy, 2 * xy)
+    ]
+    return torch.cat(found, 1).to(half)
 
 
 class IntegerRenderer(nn.Module):
@@ -267,7 +286,7 @@ class IntegerRenderer(nn.Module):
         gain = steered(found[:, :3], found[:, 3:6], I.MAP)
         amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
         u = (128 - halved(mismatch * 1365, 16)).clamp(min=0)
-        trust = halved(torch.floor(u**4 / (1 << 20)) * known, 6)
+        trust = halved(torch.floor(u.square().square() / (1 << 20)) * known, 6)
         keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * trust, 1)
         tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
             (2, 1), 1
@@ -367,6 +386,18 @@ class IntegerRenderer(nn.Module):
                 for part in parts:
                     found[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
         return found
+
+    @torch.no_grad()
+    def set_integers(self, model: I.Model) -> None:
+        """Weights and biases of a model of this painter's sizes."""
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                layer = model.layers[name]
+                weight, bias = (
+                    torch.from_numpy(x).to(module.grid) for x in (layer.weight, layer.bias)
+                )
+                module.weight.copy_(weight * module.grid.view(-1, 1, 1, 1))
+                module.bias.copy_(bias * module.unit)
 
     def save(self, path: Path) -> None:
         """The file of a painter: the integers, and the grids of their parameters (fp32) for

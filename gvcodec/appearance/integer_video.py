@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gvcodec.appearance.block_motion import block_vectors
 from gvcodec.appearance.integer import condition, rate
@@ -14,16 +15,26 @@ from gvcodec.appearance.payload import INTEGER_STEPS, read
 from gvcodec.errors import UsageError
 from gvcodec.types import Plane, Planes, VideoFormat
 
+if TYPE_CHECKING:
+    from gvcodec.appearance.torch_painter import IntegerNetworkPainter
+
 
 class IntegerVideo:
-    """As `painter.Painter`, whose calls it has. Always on the processor: the samples are the same
-    everywhere. Raises `UsageError` for a base that is not painted and frames of another size,
-    `MediaError` for a file that is no integer painter, `DamagedStreamError` in `start_gop`."""
-
-    exact = True
+    """As `painter.Painter`, whose calls and options it has. The samples are the same on every
+    `device`, and are checked (`exact`) but for `tensors` that stay there. Raises `UsageError` for a
+    base that is not painted, a device that is not there and frames of another size, `MediaError`
+    for a file that is no integer painter, `DamagedStreamError` in `start_gop`."""
 
     def __init__(
-        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path, threads: int
+        self,
+        fmt: VideoFormat,
+        base: str,
+        scale: Fraction,
+        q: int,
+        checkpoint: Path,
+        threads: int,
+        device: str = "cpu",
+        tensors: bool = False,
     ) -> None:
         try:
             self._stream = condition(base, scale, q)
@@ -31,7 +42,14 @@ class IntegerVideo:
             raise UsageError(str(error)) from None
         self._size = fmt.height, fmt.width
         self._model = Model.load(checkpoint)
-        self._frames = CorePainter(*self._size, threads)
+        self.exact = device == "cpu" or not tensors
+        self._frames: CorePainter | IntegerNetworkPainter
+        if device == "cpu":
+            self._frames = CorePainter(*self._size, threads)
+        else:
+            from gvcodec.appearance.torch_painter import IntegerNetworkPainter
+
+            self._frames = IntegerNetworkPainter(checkpoint, device, tensors)
         self._threads = threads
         self._identity = False
         self._before: Plane | None = None
