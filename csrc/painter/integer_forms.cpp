@@ -54,16 +54,32 @@ namespace plain {
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,fma")
 #endif
-namespace avx2 {
 #define GV_LANES 1
 #define GV_SRL32(v, n) _mm256_srli_epi32(v, n)
 #define GV_AND(a, b) _mm256_and_si256(a, b)
+namespace avx2 {
+#define GV_DOT 0
 #include "painter/integer_lanes.inl"
 #include "painter/integer_loops.inl"
+#undef GV_DOT
+}  // namespace avx2
+// The same with sums of products: AVX-VNNI, or where it is tested those of AVX-512 at this width.
+#if defined(GV_AVX_VNNI)
+#if defined(GV_VNNI_BY_AVX512)
+#define GV_VEX ""
+#else
+#define GV_VEX "%{vex%} "
+#endif
+namespace vnni {
+#define GV_DOT 1
+#include "painter/integer_lanes.inl"
+#include "painter/integer_loops.inl"
+#undef GV_DOT
+}  // namespace vnni
+#endif
 #undef GV_LANES
 #undef GV_SRL32
 #undef GV_AND
-}  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(                                                                   \
@@ -132,6 +148,12 @@ const IntegerForms& integer_forms() {
   // AVX-512 without VNNI would gain little over AVX2.
   static const bool dots = __builtin_cpu_supports("avx512vnni");
   if (cpu() == Cpu::kAvx512 && dots) return avx512::kForms;
+#if defined(GV_VNNI_BY_AVX512)
+  if (cpu() != Cpu::kPlain && dots) return vnni::kForms;
+#elif defined(GV_AVX_VNNI)
+  static const bool short_dots = __builtin_cpu_supports("avxvnni");
+  if (cpu() != Cpu::kPlain && short_dots) return vnni::kForms;
+#endif
   if (cpu() != Cpu::kPlain) return avx2::kForms;
 #elif GV_NEON
 #if GV_DOTPROD

@@ -1,5 +1,5 @@
 // One set of instructions as a handful of operations on vectors V. Included by `integer_forms.cpp` once for each form, inside
-// a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, 2 AVX-512 with VNNI, 3 SSE4.1, which
+// a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, with GV_DOT AVX-VNNI, 2 AVX-512 with VNNI, 3 SSE4.1, which
 // emscripten translates for WebAssembly (-msimd128 -msse4.1) and which then stands in for plain, 4 NEON, with GV_DOT that of
 // ARMv8.2, which has sums of products of bytes.
 //
@@ -86,11 +86,22 @@ inline V small_mul32(V a, V b) { return _mm256_madd_epi16(a, b); }
 inline V sll32(V a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V sra32(V a, int n) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V cut32(V a, int low, int high) { return _mm256_max_epi32(_mm256_min_epi32(a, set32(high)), set32(low)); }
-inline V dot(V sum, V a, V w) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
-}
 inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
+#if GV_DOT
+inline V dot(V sum, V a, V w) {
+  __asm__(GV_VEX "vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w));
+  return sum;
+}
+inline V add_pairs(V sum, V a, V b) {
+  __asm__(GV_VEX "vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  return sum;
+}
+#else
+inline V dot(V sum, V a, V w) {
+  return _mm256_add_epi32(sum, madd(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
+}
 inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
+#endif
 inline V widen(const int16_t* p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline void narrow(int16_t* p, V v) {
   const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
