@@ -348,8 +348,8 @@ def tune(
     `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size.
     `seconds`: all the time it may take; `steps` instead gives the same result whatever the speed of
     the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
-    `payload.GROUPS` may move; by default two (803 weights), of the integer painter and in streams
-    of more than `_LARGE_STREAM` bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
+    `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
+    bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
     without their weights a warning says so and None comes back. `own`: each sample's frames' own
     entries of the condition, `integer_model.rate` of their packets."""
     begin = time.monotonic()
@@ -382,10 +382,9 @@ def tune(
         tell()
 
     renderer, size = load_painter(checkpoint), stream_bytes or DEFAULT_STREAM_BYTES
-    exact = isinstance(renderer, IntegerRenderer)
-    groups = groups or (3 if exact or size > _LARGE_STREAM else 2)
+    groups = groups or (3 if size > _LARGE_STREAM else 2)
     objective = make_objective(fmt, leading[1])
-    if exact:
+    if isinstance(renderer, IntegerRenderer):
         objective.contrast = _CONTRAST
     tuner = Tuner(
         renderer, _prepare(samples, own), condition(base, scale, q), objective, groups, _RATE, seed
