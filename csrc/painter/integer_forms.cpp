@@ -2,6 +2,7 @@
 
 #include "common/cpu.hpp"
 #if GV_FORMS
+#include <cpuid.h>
 #include <immintrin.h>
 #if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own header of AVX-512
@@ -141,6 +142,14 @@ namespace dotprod {
 #undef GV_AND
 #endif
 
+#if defined(GV_AVX_VNNI) && !defined(GV_VNNI_BY_AVX512)
+// Not all compilers know its name.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
+#endif
+
 }  // namespace
 
 const IntegerForms& integer_forms() {
@@ -151,7 +160,7 @@ const IntegerForms& integer_forms() {
 #if defined(GV_VNNI_BY_AVX512)
   if (cpu() != Cpu::kPlain && dots) return vnni::kForms;
 #elif defined(GV_AVX_VNNI)
-  static const bool short_dots = __builtin_cpu_supports("avxvnni");
+  static const bool short_dots = has_avx_vnni();
   if (cpu() != Cpu::kPlain && short_dots) return vnni::kForms;
 #endif
   if (cpu() != Cpu::kPlain) return avx2::kForms;
