@@ -419,14 +419,14 @@ def test_an_unknown_form_of_the_loops_is_one_line(tmp_path: Path, base: str, wor
         program, capture_output=True, env=environment, text=True, timeout=120, check=False
     )
     assert done.returncode == UsageError.exit_code
-    assert done.stderr == f"gvcodec: GVCODEC_CPU is plain, avx2 or avx512, not {word}\n"
+    assert done.stderr == f"gvcodec: GVCODEC_CPU is plain, avx2, avxvnni or avx512, not {word}\n"
     assert not (tmp_path / "a.y4m").exists()
 
 
 def test_a_form_that_the_machine_lacks() -> None:
     forms = _core.cpu_forms()
     assert forms[0] == "plain" and _core.cpu() in forms
-    for form in {"plain", "avx2", "avx512"} - set(forms):
+    for form in {"plain", "avx2", "avxvnni", "avx512"} - set(forms):
         with pytest.raises(GvcodecError, match=f"has no {form}"):
             _core.use_cpu(form)
 

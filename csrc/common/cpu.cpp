@@ -1,6 +1,9 @@
 #include "common/cpu.hpp"
 
 #include <cstdlib>
+#if GV_FORMS
+#include <cpuid.h>
+#endif
 #if GV_DOTPROD && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -8,56 +11,100 @@
 namespace gv {
 namespace {
 
-#if GV_NEON
-constexpr const char* kNames[] = {"plain", "neon", "dotprod"};
-#else
-constexpr const char* kNames[] = {"plain", "avx2", "avx512"};
+#if defined(GV_AVX_VNNI)
+// Not all compilers know its name.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
 #endif
 
-Cpu best() {
-#if GV_FORMS
-  const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    return Cpu::kAvx512;
-  if (wide) return Cpu::kAvx2;
-#elif GV_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
-  return Cpu::kDotprod;
+// From the least to the best, with whether this machine and build have them.
+struct Form {
+  Cpu cpu;
+  const char* name;
+  bool here;
+};
+
+#if GV_NEON
+const std::vector<Form>& forms() {
+#if GV_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+  constexpr bool products = true;
 #elif GV_DOTPROD && defined(__linux__)
   constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
-  return getauxval(AT_HWCAP) & kDotProducts ? Cpu::kDotprod : Cpu::kNeon;
-#elif GV_NEON
-  return Cpu::kNeon;
+  const bool products = getauxval(AT_HWCAP) & kDotProducts;
+#else
+  constexpr bool products = false;
 #endif
-  return Cpu::kPlain;
+  static const std::vector<Form> found = {{Cpu::kPlain, "plain", true},
+                                          {Cpu::kNeon, "neon", true},
+                                          {Cpu::kDotprod, "dotprod", products}};
+  return found;
+}
+#else
+const std::vector<Form>& forms() {
+  bool wide = false, dots = false, wider = false;
+#if GV_FORMS
+  wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  wider = wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+          __builtin_cpu_supports("avx512vl");
+#if defined(GV_AVX_VNNI)
+  dots = wide && has_avx_vnni();
+#endif
+#endif
+  static const std::vector<Form> found = {{Cpu::kPlain, "plain", true},
+                                          {Cpu::kAvx2, "avx2", wide},
+                                          {Cpu::kAvxVnni, "avxvnni", dots},
+                                          {Cpu::kAvx512, "avx512", wider}};
+  return found;
+}
+#endif
+
+const Form* form_named(const std::string& name) {
+  for (const Form& form : forms())
+    if (name == form.name) return &form;
+  return nullptr;
 }
 
 }  // namespace
 
 std::atomic<int> cpu_in_use{-1};
 
-std::vector<std::string> cpu_forms() { return {kNames, kNames + static_cast<int>(best()) + 1}; }
+std::vector<std::string> cpu_forms() {
+  std::vector<std::string> found;
+  for (const Form& form : forms())
+    if (form.here) found.push_back(form.name);
+  return found;
+}
 
 void use_cpu(const std::string& name) {
-  for (int form = 0; form < 3; ++form)
-    if (name == kNames[form]) {
-      if (form > static_cast<int>(best()))
-        throw BadSetting("GVCODEC_CPU: this machine or build has no " + name);
-      cpu_in_use = form;
-      return;
-    }
-  throw BadSetting(std::string("GVCODEC_CPU is plain, ") + kNames[1] + " or " + kNames[2] +
-                   ", not " + name);
+  const Form* form = form_named(name);
+  if (form == nullptr) {
+    std::string names;
+    for (const Form& each : forms())
+      names += (names.empty()              ? ""
+                : &each == &forms().back() ? " or "
+                                           : ", ") +
+               std::string(each.name);
+    throw BadSetting("GVCODEC_CPU is " + names + ", not " + name);
+  }
+  if (!form->here) throw BadSetting("GVCODEC_CPU: this machine or build has no " + name);
+  cpu_in_use = static_cast<int>(form->cpu);
 }
 
 Cpu choose_cpu() {
   const char* wanted = std::getenv("GVCODEC_CPU");
-  use_cpu(wanted && *wanted ? wanted : kNames[static_cast<int>(best())]);
+  use_cpu(wanted && *wanted ? wanted : cpu_forms().back());
   return static_cast<Cpu>(cpu_in_use.load());
 }
 
-const char* cpu_name() { return kNames[static_cast<int>(cpu())]; }
+const char* cpu_name() {
+  const Cpu used = cpu();
+  for (const Form& form : forms())
+    if (form.cpu == used) return form.name;
+  return "plain";
+}
 
 }  // namespace gv

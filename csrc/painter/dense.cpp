@@ -123,7 +123,7 @@ void combine(const Dense& dense, const float* const* in, int width, float* const
 #if GV_FORMS
   const Cpu form = cpu();
   if (form == Cpu::kAvx512) return combine_512(dense, in, width, out);
-  if (form == Cpu::kAvx2) return combine_256(dense, in, width, out);
+  if (form != Cpu::kPlain) return combine_256(dense, in, width, out);
 #endif
   all_blocks<V4, 4, 3>(dense, in, width, out);
 }
@@ -133,7 +133,7 @@ void combine_one(const float* weight, float bias, int inputs, const float* const
 #if GV_FORMS
   const Cpu form = cpu();
   if (form == Cpu::kAvx512) return one_512(weight, bias, inputs, in, width, out);
-  if (form == Cpu::kAvx2) return one_256(weight, bias, inputs, in, width, out);
+  if (form != Cpu::kPlain) return one_256(weight, bias, inputs, in, width, out);
 #endif
   one_row<V4, 3>(weight, bias, inputs, in, width, out);
 }

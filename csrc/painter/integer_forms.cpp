@@ -2,7 +2,6 @@
 
 #include "common/cpu.hpp"
 #if GV_FORMS
-#include <cpuid.h>
 #include <immintrin.h>
 #if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own header of AVX-512
@@ -64,13 +63,7 @@ namespace avx2 {
 #include "painter/integer_loops.inl"
 #undef GV_DOT
 }  // namespace avx2
-// The same with sums of products: AVX-VNNI, or where it is tested those of AVX-512 at this width.
 #if defined(GV_AVX_VNNI)
-#if defined(GV_VNNI_BY_AVX512)
-#define GV_VEX ""
-#else
-#define GV_VEX "%{vex%} "
-#endif
 namespace vnni {
 #define GV_DOT 1
 #include "painter/integer_lanes.inl"
@@ -142,14 +135,6 @@ namespace dotprod {
 #undef GV_AND
 #endif
 
-#if defined(GV_AVX_VNNI) && !defined(GV_VNNI_BY_AVX512)
-// Not all compilers know its name.
-bool has_avx_vnni() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
-}
-#endif
-
 }  // namespace
 
 const IntegerForms& integer_forms() {
@@ -157,11 +142,8 @@ const IntegerForms& integer_forms() {
   // AVX-512 without VNNI would gain little over AVX2.
   static const bool dots = __builtin_cpu_supports("avx512vnni");
   if (cpu() == Cpu::kAvx512 && dots) return avx512::kForms;
-#if defined(GV_VNNI_BY_AVX512)
-  if (cpu() != Cpu::kPlain && dots) return vnni::kForms;
-#elif defined(GV_AVX_VNNI)
-  static const bool short_dots = has_avx_vnni();
-  if (cpu() != Cpu::kPlain && short_dots) return vnni::kForms;
+#if defined(GV_AVX_VNNI)
+  if (cpu() == Cpu::kAvxVnni) return vnni::kForms;
 #endif
   if (cpu() != Cpu::kPlain) return avx2::kForms;
 #elif GV_NEON

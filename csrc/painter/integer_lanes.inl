@@ -89,11 +89,11 @@ inline V cut32(V a, int low, int high) { return _mm256_max_epi32(_mm256_min_epi3
 inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
 #if GV_DOT
 inline V dot(V sum, V a, V w) {
-  __asm__(GV_VEX "vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w));
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w));
   return sum;
 }
 inline V add_pairs(V sum, V a, V b) {
-  __asm__(GV_VEX "vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
   return sum;
 }
 #else
