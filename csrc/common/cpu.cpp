@@ -19,9 +19,8 @@ bool has_avx_vnni() {
 }
 #endif
 
-// From the least to the best, with whether this machine and build have them.
+// In the order of `Cpu`, from the least to the best; `here`: this machine and build have it.
 struct Form {
-  Cpu cpu;
   const char* name;
   bool here;
 };
@@ -36,9 +35,7 @@ const std::vector<Form>& forms() {
 #else
   constexpr bool products = false;
 #endif
-  static const std::vector<Form> found = {{Cpu::kPlain, "plain", true},
-                                          {Cpu::kNeon, "neon", true},
-                                          {Cpu::kDotprod, "dotprod", products}};
+  static const std::vector<Form> found = {{"plain", true}, {"neon", true}, {"dotprod", products}};
   return found;
 }
 #else
@@ -54,19 +51,11 @@ const std::vector<Form>& forms() {
   dots = wide && has_avx_vnni();
 #endif
 #endif
-  static const std::vector<Form> found = {{Cpu::kPlain, "plain", true},
-                                          {Cpu::kAvx2, "avx2", wide},
-                                          {Cpu::kAvxVnni, "avxvnni", dots},
-                                          {Cpu::kAvx512, "avx512", wider}};
+  static const std::vector<Form> found = {
+      {"plain", true}, {"avx2", wide}, {"avxvnni", dots}, {"avx512", wider}};
   return found;
 }
 #endif
-
-const Form* form_named(const std::string& name) {
-  for (const Form& form : forms())
-    if (name == form.name) return &form;
-  return nullptr;
-}
 
 }  // namespace
 
@@ -80,18 +69,17 @@ std::vector<std::string> cpu_forms() {
 }
 
 void use_cpu(const std::string& name) {
-  const Form* form = form_named(name);
-  if (form == nullptr) {
-    std::string names;
-    for (const Form& each : forms())
-      names += (names.empty()              ? ""
-                : &each == &forms().back() ? " or "
-                                           : ", ") +
-               std::string(each.name);
-    throw BadSetting("GVCODEC_CPU is " + names + ", not " + name);
+  std::string names;
+  for (size_t i = 0; i < forms().size(); ++i) {
+    const Form& form = forms()[i];
+    if (name == form.name) {
+      if (!form.here) throw BadSetting("GVCODEC_CPU: this machine or build has no " + name);
+      cpu_in_use = static_cast<int>(i);
+      return;
+    }
+    names += (i == 0 ? "" : i + 1 < forms().size() ? ", " : " or ") + std::string(form.name);
   }
-  if (!form->here) throw BadSetting("GVCODEC_CPU: this machine or build has no " + name);
-  cpu_in_use = static_cast<int>(form->cpu);
+  throw BadSetting("GVCODEC_CPU is " + names + ", not " + name);
 }
 
 Cpu choose_cpu() {
@@ -100,11 +88,6 @@ Cpu choose_cpu() {
   return static_cast<Cpu>(cpu_in_use.load());
 }
 
-const char* cpu_name() {
-  const Cpu used = cpu();
-  for (const Form& form : forms())
-    if (form.cpu == used) return form.name;
-  return "plain";
-}
+const char* cpu_name() { return forms()[static_cast<size_t>(cpu())].name; }
 
 }  // namespace gv

@@ -93,6 +93,11 @@ class Layer(Numbers):
         weight = rounded(self.weight / self.grid.view(-1, 1, 1, 1)).clamp(-127, 127)
         return weight, rounded(self.bias / self.unit)
 
+    def take(self, weight: Tensor, bias: Tensor) -> None:
+        """Parameters that stand for these integers."""
+        self.weight.copy_(weight.to(self.grid) * self.grid.view(-1, 1, 1, 1))
+        self.bias.copy_(bias.to(self.unit) * self.unit)
+
     def sums(self, a: Tensor, stride: int = 1, more: Tensor | None = None) -> Tensor:
         weight, bias = self.whole()
         pad = weight.shape[2] // 2
@@ -393,11 +398,7 @@ class IntegerRenderer(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, Layer):
                 layer = model.layers[name]
-                weight, bias = (
-                    torch.from_numpy(x).to(module.grid) for x in (layer.weight, layer.bias)
-                )
-                module.weight.copy_(weight * module.grid.view(-1, 1, 1, 1))
-                module.bias.copy_(bias * module.unit)
+                module.take(torch.from_numpy(layer.weight), torch.from_numpy(layer.bias))
 
     def save(self, path: Path) -> None:
         """The file of a painter: the integers, and the grids of their parameters (fp32) for
@@ -434,8 +435,7 @@ class IntegerRenderer(nn.Module):
             if isinstance(module, Layer):
                 module.grid.copy_(found[f"{name}.grid"])
                 module.unit.copy_(found[f"{name}.unit"])
-                module.weight.copy_(found[f"{name}.weight"] * module.grid.view(-1, 1, 1, 1))
-                module.bias.copy_(found[f"{name}.bias"] * module.unit)
+                module.take(found[f"{name}.weight"], found[f"{name}.bias"])
         for i, block in enumerate(self.blocks):
             table = found[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
             block.condition.copy_(table)

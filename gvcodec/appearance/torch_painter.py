@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.appearance.integer_model import CONDITION, Ints, Model
+from gvcodec.appearance.integer_model import Ints, Model
 from gvcodec.appearance.integer_twin import IntegerRenderer
 from gvcodec.appearance.planes import to_codes, to_planes, to_tensors
 from gvcodec.appearance.renderer import Renderer, RenderState
@@ -93,13 +93,11 @@ class IntegerNetworkPainter:
     def __init__(self, checkpoint: Path, device: str, tensors: bool = False) -> None:
         self._renderer = IntegerRenderer.load(checkpoint).double()
         self._frames = NetworkPainter(self._renderer, device, tensors=tensors)
-        self._stream = torch.zeros(1, CONDITION)
 
     def start(self, stream: Ints, model: Model) -> None:
         """Forget the past. `stream` from `integer.condition`."""
         self._renderer.set_integers(model)
-        self._stream = torch.from_numpy(stream.astype(np.float64) / 256)[None]
-        self._frames.start(self._stream)
+        self._frames.start(torch.from_numpy(stream.astype(np.float64) / 256)[None])
 
     def paint(self, loop: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""
