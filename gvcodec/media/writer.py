@@ -37,6 +37,8 @@ from gvcodec.types import Planes, VideoFormat
 #: frames that were written.
 _CRF = {8: 12.0, 10: 13.0}
 _CRF_VP9 = 10.0
+#: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and then.
+_POOL_PIXELS = 640 * 360
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
@@ -360,6 +362,7 @@ def _encoder(
         params = (
             f"log-level=none:{siting}"
             + ":lossless=1" * (crf is None)
+            + ":pools=none" * (fmt.width * fmt.height < _POOL_PIXELS)
             + _hdr(metadata, "master-display", "max-cll")
         )
         quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}

@@ -51,6 +51,8 @@ _MOST_CRF = 63
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
 _X265_PRESET = "medium"
 _X265_QUICK = "superfast"
+#: Frames that x265 codes at a time, at most: each has its own memory.
+_FRAME_THREADS = 8
 _INTRA = 1
 #: SVT-AV1 takes no higher frame rate, VVenC none below one. They need it for their rate control
 #: only; timestamps are kept elsewhere.
@@ -257,7 +259,12 @@ def _hevc_options(settings: Settings, luma: Plane) -> dict[str, str]:
     params = ["log-level=none", "info=0", "repeat-headers=1", "open-gop=0", "keyint=-1"]
     if settings.low_delay:
         params += ["bframes=0", "rc-lookahead=0", "b-adapt=0", "scenecut=0", "frame-threads=1"]
-    params += [f"pools={settings.threads}"] * (settings.threads > 0)
+        params += [f"pools={settings.threads}"] * (settings.threads > 0)
+    else:
+        # With a pool, lookahead and caller take from one queue without a lock: now and then x265
+        # crashes on small pictures. What a pool is for, rows in parallel, costs 1 to 5 % of bytes.
+        at_once = min(_FRAME_THREADS, settings.threads or os.cpu_count() or 1)
+        params += ["pools=none", f"frame-threads={at_once}"]
     if settings.trim:
         params.append(f"zones={settings.trim_from},{_NEVER},b={math.exp(-settings.trim):.4f}")
     preset = _X265_QUICK if settings.quick else _X265_PRESET
