@@ -492,3 +492,33 @@ def test_numbers_of_tokens_anywhere_are_the_same_numbers(monkeypatch: pytest.Mon
     given = [encoder._given(encoded) for _ in range(8)]
     assert all(sorted(one) == sorted(wanted) for one in given)
     assert any(list(one) != list(wanted) for one in given)
+
+
+@pytest.mark.parametrize("rise", [0.1, 0.7, 3.0])
+def test_a_gop_ends_where_its_frames_cost_least_on_the_mean(rise: float) -> None:
+    """Pictures that are further from the source by `rise` with each frame, behind a keyframe of 4,000 bytes."""
+    source = tuple(np.full((8 // s, 8 // s), 400, np.uint16) for s in (1, 2, 2))
+    sizes = [4000, *[20] * 199]
+    off = [round(2 + rise * i) for i in range(200)]
+    price = 0.1 / model.PEAK
+    drift, ends = codec._Drift(price), []
+    for far, size in zip(off, sizes, strict=True):
+        drift.add(source, (source[0] + far, source[1], source[2]), size)
+        ends.append(drift.too_far)
+    costs = np.array([far / model.PEAK + price * size for far, size in zip(off, sizes, strict=True)])
+    mean = np.cumsum(costs) / np.arange(1, 201)
+    best = int(mean.argmin())
+    found = ends.index(True) if any(ends) else 199
+    assert found <= best + 1 + 1 / rise
+    assert mean[found] < 1.01 * mean[best]
+    assert not any(ends[: best // 2])
+
+
+def test_tokens_that_drift_get_a_keyframe_unless_there_is_to_be_one_only() -> None:
+    pictures = clip(30)
+    keys = {}
+    for keyint in (0, 24):
+        coded = codec.TokenEncoder(FORMAT, 30, keyint)
+        keys[keyint] = [i for i, planes in enumerate(pictures) if coded.send(planes).packets[0].keyframe]
+    assert keys[0] == [0]
+    assert keys[24][1] == codec.MIN_GOP  # bits cost nothing in this model, so the soonest

@@ -3,10 +3,10 @@ of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`,
 `gvcodec:base=tokens`; what is not given is the program's own default; `parts=` is `--tune-parts`,
-`by=` is `--tune-by`, `eye`, `preset=`, `painter=` and `shift=` are options of those names; with
-`base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or `output=rendered`
-keeps one of the rows. A rate is searched for without per-video tuning; the file that counts is
-encoded with it.
+`by=` is `--tune-by`, `eye`, `preset=`, `painter=`, `shift=` and `keyint=` are options of those
+names; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or
+`output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file
+that counts is encoded with it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         "painter",
         "shift",
         "base-q",
+        "keyint",
         "output",
     }
     if unknown := set(given) - known:
@@ -89,7 +90,7 @@ def gvcodec(word: str, options: Options) -> Codec:
         "--base-q" if "base-q" in given else "-q",
         "{q}",
         "--keyint",
-        "0" if options.keyint == ENDLESS else "{keyint}",
+        given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}"),
         "--threads",
         "{threads}",
         "-y",

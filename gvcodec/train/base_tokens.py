@@ -9,7 +9,7 @@ it, with the integer entropy network; `log.jsonl` has a line every few minutes: 
 Windows walk through clips (`token_material.Streams`): the state behind a frame, as the model itself decoded it, is where the next
 step begins, so the model meets its own drift although gradients go through a few frames only. Stages, by window-frames seen:
 motion from our block search as a target, where it gains, fades out over `flow_until`; perceptual losses of the small network
-on sub-crops from `perceptual_from` on. The learning rate falls with the root of what was seen, without an end.
+on sub-crops from `perceptual_from` on. The learning rate falls with the root of what was seen, without an end unless `settle_to` says one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 class Config:
     """Keys of the TOML file, beside `model = "tokens"`. Numbers of frames a step (`lengths`) and of frames a walk (`walks`) apply from
     so many window-frames on, which `from_seen` lists. `start` names a token model to go on from, beside whose JSON says what it
-    has seen; the optimizer begins anew."""
+    has seen; the optimizer begins anew. Between `settle_from` and `settle_to` window-frames the learning rate falls to nothing besides,
+for a file to ship; the state before is the one to go on from later."""
 
     material: str
     out: str
@@ -83,6 +84,8 @@ class Config:
     batch: int = 3
     learning_rate: float = 7e-4
     halved_at: int = 40_000
+    settle_from: int = 0
+    settle_to: int = 0
     average: float = 0.999
     from_seen: tuple[int, ...] = (0, 10_000, 40_000, 120_000)
     lengths: tuple[int, ...] = (1, 2, 3, 4)
@@ -385,12 +388,17 @@ class Trainer:
         effort = self.model.effort(features.detach())
         return Frame(decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach() * known[..., None], effort)
 
+    def _learning_rate(self) -> float:
+        config = self.config
+        rate = config.learning_rate * min(1, (self.steps + 1) / 100) / math.sqrt(1 + 3 * self.seen / config.halved_at)
+        begin, end = config.settle_from, config.settle_to
+        return rate * min(1.0, max(0.01, (end - self.seen) / (end - begin))) if end > begin else rate
+
     def step(self) -> dict[str, float]:
         config, slots = self.config, self.slots[self.steps % len(self.slots)]
         length, longest = self._at(config.lengths), self._at(config.walks)
-        rate = config.learning_rate * min(1, (self.steps + 1) / 100) / math.sqrt(1 + 3 * self.seen / config.halved_at)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._learning_rate()
         supervised = max(0.0, 1 - self.seen / config.flow_until)
         total, sums = torch.zeros((), device=self.device), {"pixel": 0.0, "bits": 0.0, "flow": 0.0}
         sums |= {"effort": 0.0, "copies": 0.0}

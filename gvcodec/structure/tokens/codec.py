@@ -148,9 +148,30 @@ class _Sized:
         return FloatPlanes.of(full, loop.integers) if isinstance(loop, FloatPlanes) else full
 
 
+class _Drift:
+    """When a keyframe pays. A GOP costs what its frames miss of the source and their bytes at `price`; it should end once its last frame
+    costs more than its frames do on the mean, keyframe included: if what comes is like what was, any other length costs more."""
+
+    def __init__(self, price: float) -> None:
+        """`price` of a byte, in mean differences of a picture."""
+        self._price = price
+        self._frames, self._sum, self._last = 0, 0.0, 0.0
+
+    def add(self, source: Planes, shown: Planes, size: int) -> None:
+        """A frame of `size` bytes."""
+        luma, u, v = (np.abs(a.astype(np.int32) - b).mean() / PEAK for a, b in zip(source, shown, strict=True))
+        self._last = float(luma + 0.25 * (u + v)) + self._price * size
+        self._sum += self._last
+        self._frames += 1
+
+    @property
+    def too_far(self) -> bool:
+        return self._last * self._frames > self._sum
+
+
 class TokenEncoder:
     """Encoder of the plug; packets leave with their frames, with `uniqueness` a group together. `q` 0…63; `keyint` frames between keyframes at most, fewer where
-    a scene begins, 0 = only the first. Raises `UsageError`."""
+    a scene begins or where pictures have drifted too far from the source, 0 = only the first. Raises `UsageError`."""
 
     def __init__(
         self,
@@ -170,7 +191,7 @@ class TokenEncoder:
         self._fmt, self._q, self._keyint, self._threads = self._sized.fmt, q, keyint, threads
         self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
-        self._since_key = 0
+        self._since_key, self._drift = 0, _Drift(0.0)
         self._alloc, self._unique = alloc, budgets.Uniqueness()
         #: Frames that `uniqueness` looks at together, and the one before them.
         self._waiting: list[Planes] = []
@@ -178,7 +199,8 @@ class TokenEncoder:
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame."""
-        begins = self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        cut = self._cuts is not None and self._cuts.begins(planes[0])
+        begins = self._since_key >= MIN_GOP and (cut or self._keyint > 0 and self._drift.too_far)
         planes = self._sized.down(planes)
         if force_key or not self._since_key or begins or self._since_key == self._keyint > 0:
             self._since_key = 1
@@ -215,6 +237,10 @@ class TokenEncoder:
         )
         return features
 
+    def _price(self) -> float:
+        """Of a bit, in mean differences of a window."""
+        return self._side.price * float(price_factor(torch.tensor(self._side._entropy.q)))
+
     def _key(self, planes: Planes) -> Coded:
         first, step = _STILL_Q
         fmt = dataclasses.replace(self._fmt, frame_rate=Fraction(25))
@@ -224,6 +250,8 @@ class TokenEncoder:
         (packet,), (loop,) = coded.packets + rest.packets, coded.loops + rest.loops
         q = round(self._q)
         self._side._begin(loop, q)
+        self._drift = _Drift(self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
+        self._drift.add(planes, loop, len(packet.payload))
         return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [self._sized.up(loop)])
 
     @torch.inference_mode()
@@ -243,6 +271,7 @@ class TokenEncoder:
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
         loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
+        self._drift.add(planes, loop, len(payload))
         return Coded([CodedFrame(payload, False, q)], [self._sized.up(loop)])
 
     def _given(self, encoded: Encoded) -> NDArray[np.int64]:
@@ -260,7 +289,7 @@ class TokenEncoder:
         And the state behind that, where it was among what was tried."""
         side = self._side
         assert side._state is not None
-        price = side.price * float(price_factor(torch.tensor(side._entropy.q)))
+        price = self._price()
         best = windows_differ(side._state.before, now)[0].double().cpu().numpy()
         chosen = np.zeros(len(tokens), np.int64)
         shorter = budgets.ladder(side.tokens) if self._alloc == "oracle" else [side.tokens]
