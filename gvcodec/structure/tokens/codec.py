@@ -49,8 +49,6 @@ _STILL_Q = (-7.0, 1.1)
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 48 MiB at 1080p.
 GROUP = 16
-#: At half the size keyframes are as coarse as they get; beyond this q nothing is spent on new ones, for the fewest bytes.
-_SPARING = 61
 
 
 def to_picture(planes: Planes) -> Picture:
@@ -194,7 +192,6 @@ class TokenEncoder:
         self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, _Drift(0.0)
-        self._renews = keyint > 0 and not (scale <= Fraction(1, 2) and q > _SPARING)
         self._alloc, self._unique = alloc, budgets.Uniqueness()
         #: Frames that `uniqueness` looks at together, and the one before them.
         self._waiting: list[Planes] = []
@@ -203,7 +200,7 @@ class TokenEncoder:
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame."""
         cut = self._cuts is not None and self._cuts.begins(planes[0])
-        begins = self._since_key >= MIN_GOP and (cut or self._renews and self._drift.too_far)
+        begins = self._since_key >= MIN_GOP and (cut or self._keyint > 0 and self._drift.too_far)
         planes = self._sized.down(planes)
         if force_key or not self._since_key or begins or self._since_key == self._keyint > 0:
             self._since_key = 1
