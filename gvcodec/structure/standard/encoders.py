@@ -262,7 +262,7 @@ def _hevc_options(settings: Settings, luma: Plane) -> dict[str, str]:
         params += [f"pools={settings.threads}"] * (settings.threads > 0)
     else:
         # With a pool, lookahead and caller take from one queue without a lock: now and then x265
-        # crashes on small pictures. What a pool is for, rows in parallel, costs 1 to 5 % of bytes.
+        # crashes on small pictures. What a pool is for, rows in parallel, costs up to 6 % of bytes.
         at_once = min(_FRAME_THREADS, settings.threads or os.cpu_count() or 1)
         params += ["pools=none", f"frame-threads={at_once}"]
     if settings.trim:
