@@ -146,7 +146,9 @@ class IntegerFramePainter:
         """
 
 def cpu_forms() -> list[str]:
-    """What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, dotprod."""
+    """
+    What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, dotprod.
+    """
 
 def cpu() -> str:
     """
@@ -280,9 +282,14 @@ def quantiser_step(q: int, level: int) -> int: ...
 def compensate(plane: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], motion: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], chroma: bool = False) -> NDArray[numpy.uint16]:
     """Moves a padded plane by one vector a block (quarter luma samples)."""
 
-def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1) -> tuple:
+def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1, finest: int = 1) -> tuple:
     """
-    Vectors (H/16, W/16, 2) int16 in quarter samples and their SATD, for luma planes of 10 bit; sizes round up to 16.
+    Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and their SATD, for luma planes of 10 bit; sizes round up to 16.
+    """
+
+def candidate_errors(now: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], before: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], vectors: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
+    """
+    Sums of absolute differences (N, 256, J) int32 of the patches of N windows of 256², for J vectors (dx, dy) a window (N, J, 2) in half samples, 96 at most.
     """
 
 def deblock_edges(plane: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], q: int, size: int) -> NDArray[numpy.uint16]:

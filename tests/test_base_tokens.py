@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 
 from eval.experiments import token_alloc, token_parts
 from gvcodec import cli
+from gvcodec._core import candidate_errors
 from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.reference import clamp
@@ -112,6 +113,40 @@ def moved_in_parts() -> tuple[torch.Tensor, torch.Tensor]:
     now[..., 128:] = whole[..., 30:286, 166:294]
     now[..., 192:, :64] = whole[..., 224:288, 28:92]
     return before, now
+
+
+def test_candidates_are_fetched_at_half_samples_and_edges_are_repeated() -> None:
+    rng = np.random.default_rng(4)
+    now, before = (rng.integers(0, 256, (256, 512), np.uint8) for _ in range(2))
+    vectors = rng.integers(-96, 97, (2, 5, 2)).astype(np.int16)
+    vectors[0, 0], vectors[1, 1] = (-96, 96), (96, -95)
+    found = candidate_errors(now, before, vectors)
+    wide = np.pad(before, 49, mode="edge").astype(int)
+    for window, number in np.ndindex(2, 5):
+        dx, dy = vectors[window, number].astype(int)
+        top, left = 49 + (dy >> 1), 49 + 256 * window + (dx >> 1)
+        halves = np.ndindex(1 + (dy & 1), 1 + (dx & 1))
+        parts = [wide[top + j : top + j + 256, left + i : left + i + 256] for j, i in halves]
+        moved = (sum(parts) + len(parts) // 2) // len(parts)
+        off = np.abs(now[:, 256 * window : 256 * window + 256] - moved)[::2] * 2
+        assert (found[window, :, number] == off.reshape(16, 8, 16, 16).sum((1, 3)).ravel()).all()
+    with pytest.raises(ValueError, match="whole windows"):
+        candidate_errors(now[:, :500].copy(), before[:, :500].copy(), vectors)
+
+
+def test_pictures_are_mixed_where_neighbours_move_apart() -> None:
+    torch.manual_seed(5)
+    picture = torch.rand(1, 1, 256, 256) - 0.5, torch.rand(1, 2, 128, 128) - 0.5
+    alike = torch.tensor([6.0, -4.0]).view(1, 2, 1, 1).expand(1, 2, 64, 64)
+    for mixed, moved in zip(model.overlapped(picture, alike), model.move(picture, alike), strict=True):
+        torch.testing.assert_close(mixed, moved)
+    apart = torch.zeros(1, 2, 64, 64)
+    apart[:, 0, :, 32:] = 20
+    luma, chroma = model.overlapped(picture, apart)
+    for column, share in ((125, 0.0), (126, 0.125), (127, 0.375), (128, 0.625), (129, 0.875), (130, 1.0)):
+        one, other = picture[0][..., column], picture[0][..., column + 20]
+        torch.testing.assert_close(luma[..., column], (1 - share) * one + share * other)
+    torch.testing.assert_close(chroma[..., 63], 0.75 * picture[1][..., 63] + 0.25 * picture[1][..., 73])
 
 
 def test_the_tree_finds_motion_in_parts_and_charges_for_it() -> None:
@@ -328,7 +363,9 @@ def test_other_options_and_missing_models_are_refused(folder: Path, monkeypatch:
 def test_damaged_model_files_are_refused(folder: Path, tmp_path: Path) -> None:
     whole = (folder / checkpoint.NAME).read_bytes()
     path = tmp_path / "m.safetensors"
-    for data in (b"", whole[:1000], whole.replace(b'\\"width\\": 32', b'\\"width\\": -9')):
+    wide, older = whole.replace(b'\\"width\\": 32', b'\\"width\\": -9'), whole.replace(b'"form":"2"', b'"form":"1"')
+    for data in (b"", whole[:1000], wide, older):
+        assert data != whole
         path.write_bytes(data)
         with pytest.raises(MediaError):
             checkpoint.read_sizes(path)

@@ -1,7 +1,7 @@
 """The file of a token model: safetensors with float weights (fp16) and the integer entropy network, which alone chooses bits.
 
 Tensors `model.*` are those of `TokenModel`; `entropy.I.weight` (int8), `.bias` and `.multiplier` (int32) and `.bounds`
-(shift, low, high) those of layer I. Metadata: `tokens` = the sizes as JSON, `price` = what a bit costs at q 32 in units of the
+(shift, low, high) those of layer I. Metadata: `form` = how the decoder works (`FORM`), `tokens` = the sizes as JSON, `price` = what a bit costs at q 32 in units of the
 training loss, `elbo` = the mean of -ELBO over the training data, bits. The first eight bytes of its SHA-256 stand in every stream.
 """
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gvcodec.structure.tokens.model import TokenModel
 
 NAME = "tokens-1.safetensors"
+#: 2 mixes pictures where neighbours move apart; a file without a form came before that.
+FORM = "2"
 #: Numbers of tokens whose smallest regions are squares.
 _TREES = (2, 8, 32)
 #: Bounds of what a file may ask for.
@@ -46,6 +48,8 @@ def read_sizes(path: Path) -> tuple[dict[str, int], float, float]:
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
+        if metadata.get("form", "1") != FORM:
+            raise ValueError(f"its form is {metadata.get('form', '1')!r:.20}, this decoder's is {FORM}")
         sizes, price, elbo = json.loads(metadata["tokens"]), float(metadata["price"]), float(metadata["elbo"])
         if set(sizes) != set(_LIMITS) or not all(type(v) is int and 0 < v <= _LIMITS[k] for k, v in sizes.items()):
             raise ValueError("sizes out of bounds")
@@ -105,7 +109,7 @@ def write(path: Path, model: TokenModel, network: Sequence[Layer], price: float,
     save_weights(
         tensors,
         path,
-        {"tokens": json.dumps(model.sizes.as_dict()), "price": f"{price:.6g}", "elbo": f"{elbo:.6g}"},
+        {"form": FORM, "tokens": json.dumps(model.sizes.as_dict()), "price": f"{price:.6g}", "elbo": f"{elbo:.6g}"},
         {f"entropy.{i}.{part}": value for i, layer in enumerate(network) for part, value in _parts(layer).items()},
     )
 

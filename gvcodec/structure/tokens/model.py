@@ -25,6 +25,7 @@ After: GVC1D (tokens, memory, short-term buffer, one model for all rates). Motio
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class State(NamedTuple):
     features: Tensor  # (B, N, P, D)
     memory: Tensor  # (B, N, M, D)
     key: Picture  # the keyframe
-    places: Tensor  # (B, 2, H, W): how far from a sample its origin lies in the keyframe, (dx, dy) in luma pixels
+    places: Tensor  # (B, 2, H/4, W/4): how far from a cell its origin lies in the keyframe, (dx, dy) in luma pixels
     added: Picture  # `before` less what comes from the keyframe
 
 
@@ -89,7 +90,7 @@ def with_copies(after: State, before: State, there: Tensor) -> State:
     """The state after a frame, `before` where a window is a copy: `there` (B, N) says which are not. Copies have no features."""
     rows, columns = grid_of(before.before)
     mask = there.view(-1, 1, rows, columns).float()
-    fine, half = (F.interpolate(mask, scale_factor=WINDOW // part) > 0 for part in (1, 2))
+    fine, half, cells = (F.interpolate(mask, scale_factor=WINDOW // part) > 0 for part in (1, 2, CELL))
 
     def pick(new: Picture, old: Picture) -> Picture:
         return torch.where(fine, new[0], old[0]), torch.where(half, new[1], old[1])
@@ -100,7 +101,7 @@ def with_copies(after: State, before: State, there: Tensor) -> State:
         torch.where(there, after.features, torch.zeros_like(after.features)),
         torch.where(there, after.memory, before.memory),
         before.key,
-        torch.where(fine, after.places, before.places),
+        torch.where(cells, after.places, before.places),
         pick(after.added, before.added),
     )
 
@@ -198,9 +199,35 @@ def follow(state: State, motion: Tensor) -> tuple[Picture, Tensor, Picture]:
     """The frame before, moved by `motion` (B, 2, H/4, W/4): what comes from the keyframe, its places there, what was added since.
 
     However many frames ago the keyframe was, its samples are interpolated once, so they stay sharp."""
-    field = _whole(motion, state.places)
-    places = field + _fetched(state.places, field, "bilinear")
-    return move(state.key, places), places, move(state.added, motion, "bilinear")
+    places = motion + _fetched(state.places, motion / CELL, "bilinear")
+    return overlapped(state.key, places), places, move(state.added, motion, "bilinear")
+
+
+def overlapped(picture: Picture, vectors: Tensor) -> Picture:
+    """Fetch each sample by the vectors (B, 2, H/4, W/4) of the four cells around it, and mix by distance.
+
+    Where neighbours move apart pictures are mixed. Mixed vectors would fetch what lies in between, which tears."""
+    return _overlapped(picture[0], vectors, CELL), _overlapped(picture[1], 0.5 * vectors, CELL // 2)
+
+
+def _overlapped(plane: Tensor, vectors: Tensor, side: int) -> Tensor:
+    """For cells of `side`², vectors in samples of the plane."""
+    h, w = vectors.shape[2:]
+    at = torch.arange(side, device=plane.device)
+    share = ((at + 0.5) / side - 0.5).abs()
+    step = torch.where(at < side // 2, -1, 1)
+    padded = F.pad(vectors, (1, 1, 1, 1), mode="replicate")
+
+    def along(count: int) -> list[tuple[Tensor, Tensor]]:
+        """The two cells that samples take along an axis of `count`, and how much of each."""
+        own = torch.arange(1, count + 1, device=plane.device).repeat_interleave(side)
+        return [(own, (1 - share).repeat(count)), (own + step.repeat(count), share.repeat(count))]
+
+    mixed = torch.zeros_like(plane)
+    for (rows, high), (columns, wide) in itertools.product(along(h), along(w)):
+        field = padded[:, :, rows][..., columns]
+        mixed = mixed + high[:, None] * wide * _fetched(plane, field, "bicubic")
+    return mixed
 
 
 def moved_blocks(picture: Picture, vectors: Tensor) -> Picture:
@@ -419,7 +446,7 @@ class TokenModel(nn.Module):
         rows, cols = grid_of(picture)
         b, n, d = picture[0].shape[0], rows * cols, self.sizes.width
         features = picture[0].new_zeros(b, n, PATCHES, d)
-        places = torch.zeros_like(picture[0]).expand(-1, 2, -1, -1)
+        places = F.avg_pool2d(torch.zeros_like(picture[0]), CELL).expand(-1, 2, -1, -1)
         added = torch.zeros_like(picture[0]), torch.zeros_like(picture[1])
         return State(picture, features, self.start.expand(b, n, -1, -1), picture, places, added)
 
@@ -454,10 +481,9 @@ class TokenModel(nn.Module):
         return torch.cat([self.steps_in * self._as_tokens(found.steps), F.pad(rest, (0, 0, k // 2, 0))], -1)
 
     def steps_alone(self, before: Picture, found: Found) -> Picture:
-        """`before`, moved by the steps as they were found, with borders of two cells."""
+        """`before`, moved by the steps as they were found."""
         motion = from_windows(tree.motion_of(found.steps, self.sizes.tokens), 2, 1, grid_of(before))
-        motion = motion.repeat_interleave(CELLS, 2).repeat_interleave(CELLS, 3)
-        return move(before, F.avg_pool2d(F.pad(motion, (1, 1, 1, 1), mode="replicate"), 3, 1))
+        return move(before, motion.repeat_interleave(CELLS, 2).repeat_interleave(CELLS, 3))
 
     @staticmethod
     def _rest_step(q: Tensor) -> Tensor:

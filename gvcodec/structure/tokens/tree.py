@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from gvcodec._core import candidate_errors
 
 #: Patches along a window.
 SIDE = 16
 #: Candidates a window, the resting one among them.
-_CANDIDATES = 16
+_CANDIDATES = 64
 #: Vectors closer than about this, in half pixels, stand for each other.
 _SPREAD = 0.8
 #: Half pixels: longer vectors are not offered.
@@ -87,27 +90,12 @@ def _candidates(vectors: Tensor, weight: Tensor) -> Tensor:
     return torch.stack(chosen, 1).long()
 
 
-def _errors(now: Tensor, before: Tensor, candidates: Tensor, at: Tensor) -> Tensor:
-    """Sums of absolute differences, 8-bit levels, (n, P, J), of windows whose corners are `at` (n, 3): picture, row, column."""
-    _, h, w = now.shape
-    n, j = candidates.shape[:2]
-    right, below = before.roll(-1, 2), before.roll(-1, 1)
-    right[:, :, -1], below[:, -1] = before[:, :, -1], before[:, -1]
-    both = below.roll(-1, 2)
-    both[:, :, -1] = below[:, :, -1]
-    halves = torch.stack([before, (before + right) / 2, (before + below) / 2, (before + right + below + both) / 4], 1)
-    steps = torch.arange(0, SIDE * 16, 2, device=now.device)
-    rows, cols = at[:, 1, None] + steps, at[:, 2, None] + steps
-    y, x = candidates[..., 1], candidates[..., 0]
-    plane = (y & 1) * 2 + (x & 1)
-    moved_rows = (rows[:, None] + (y >> 1)[..., None]).clamp(0, h - 1)
-    moved_cols = (cols[:, None] + (x >> 1)[..., None]).clamp(0, w - 1)
-    start = (at[:, 0, None] * 4 + plane) * (h * w)
-    index = (start[..., None] + moved_rows * w)[..., None] + moved_cols[..., None, :]
-    fetched = halves.reshape(-1)[index]
-    source = now.reshape(-1)[((at[:, 0, None] * h + rows) * w)[..., None] + cols[:, None]]
-    off = (fetched - source[:, None]).abs().reshape(n, j, SIDE, 8, SIDE, 8).sum((3, 5))
-    return off.reshape(n, j, SIDE * SIDE).transpose(1, 2) * (4 * 255)
+def _errors(now: Tensor, before: Tensor, candidates: Tensor) -> Tensor:
+    """Sums of absolute differences, 8-bit levels, (B·N, P, J), for luma (B, H, W) and `candidates` (B·N, J, 2)."""
+    planes = [((x + 0.5) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy() for x in (now, before)]
+    offered = candidates.to(torch.int16).cpu().numpy().reshape(len(now), -1, *candidates.shape[1:])
+    found = [candidate_errors(*given) for given in zip(*planes, offered, strict=True)]
+    return torch.from_numpy(np.concatenate(found)).to(now.device, torch.float32)
 
 
 def _bits(steps: Tensor) -> Tensor:
@@ -123,14 +111,12 @@ def choose(now: Tensor, before: Tensor, vectors: Tensor, price: Tensor, tokens: 
     differences."""
     b, _, h, w = now.shape
     grid_rows, grid_cols = h // (16 * SIDE), w // (16 * SIDE)
-    windows = torch.cartesian_prod(torch.arange(b), torch.arange(grid_rows), torch.arange(grid_cols)).to(now.device)
-    at = windows * torch.tensor([1, 16 * SIDE, 16 * SIDE], device=now.device)
-    n = len(at)
+    n = b * grid_rows * grid_cols
     field = vectors.reshape(b, 2, grid_rows, SIDE, grid_cols, SIDE).permute(0, 2, 4, 3, 5, 1).reshape(n, SIDE * SIDE, 2)
     detail = now.diff(dim=3, append=now[..., -1:]).abs() + now.diff(dim=2, append=now[:, :, -1:]).abs()
     weight = detail.reshape(b, grid_rows, SIDE, 16, grid_cols, SIDE, 16).mean((3, 6)).permute(0, 1, 3, 2, 4)
     candidates = _candidates(2 * field, weight.reshape(n, SIDE * SIDE))
-    errors = _errors(now[:, 0], before[:, 0], candidates, at)
+    errors = _errors(now[:, 0], before[:, 0], candidates)
     j = candidates.shape[1]
     cost = price.repeat_interleave(grid_rows * grid_cols)[:, None, None] * _bits(
         candidates[:, :, None] - candidates[:, None]
