@@ -541,7 +541,7 @@ def test_a_gop_ends_where_its_frames_cost_least_on_the_mean(rise: float) -> None
     drift, ends = codec._Drift(price), []
     for far, size in zip(off, sizes, strict=True):
         drift.add(source, (source[0] + far, source[1], source[2]), size)
-        ends.append(drift.too_far)
+        ends.append(drift.too_far(1000))
     costs = np.array([far / model.PEAK + price * size for far, size in zip(off, sizes, strict=True)])
     mean = np.cumsum(costs) / np.arange(1, 201)
     best = int(mean.argmin())
@@ -556,7 +556,29 @@ def test_tokens_that_drift_get_a_keyframe_unless_there_is_to_be_one_only() -> No
 
     def keys(keyint: int) -> list[int]:
         encoder = codec.TokenEncoder(FORMAT, 30, keyint)
-        return [i for i, planes in enumerate(pictures) if encoder.send(planes).packets[0].keyframe]
+        packets = [p for planes in pictures for p in encoder.send(planes).packets] + encoder.flush().packets
+        assert len(packets) == len(pictures)
+        return [i for i, packet in enumerate(packets) if packet.keyframe]
 
     assert keys(0) == [0]
     assert keys(24) == [0, codec.MIN_GOP, 2 * codec.MIN_GOP]  # bits cost nothing in this model, so the soonest
+
+
+def test_no_keyframe_just_before_another_or_the_end() -> None:
+    """Dear keyframes that the frames behind them do not pay for."""
+    source = tuple(np.full((8 // s, 8 // s), 400, np.uint16) for s in (1, 2, 2))
+    drift = codec._Drift(1e-3)
+    for i in range(30):
+        drift.add(source, (source[0] + i, source[1], source[2]), 10 if i else 100)
+    assert [drift.too_far(n) for n in (1, 2, 3, 30, 1000)] == [False, False, False, True, True]
+
+    encoder = codec.TokenEncoder(FORMAT, 30, 240, ahead=4)
+    for planes in clip(3):
+        assert not encoder.send(planes).packets
+    encoder.send(clip(1)[0], force_key=True)
+    encoder._since_key = 100
+    encoder._ahead.popleft()
+    assert encoder._to_come(ended=False) == 3  # this one and two that wait
+    encoder._ahead.clear()
+    assert encoder._to_come(ended=True) == 1
+    assert encoder._to_come(ended=False) == 140

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import deque
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -49,6 +51,8 @@ _STILL_Q = (-7.0, 1.1)
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 48 MiB at 1080p.
 GROUP = 16
+#: Frames that are known before a keyframe is: one pays less, or not, where a scene or the video ends soon.
+AHEAD = 16
 
 
 def to_picture(planes: Planes) -> Picture:
@@ -149,29 +153,36 @@ class _Sized:
 
 
 class _Drift:
-    """When a keyframe pays. A GOP costs what its frames miss of the source and their bytes at `price`; it should end once its last frame
-    costs more than its frames do on the mean, keyframe included: if what comes is like what was, any other length costs more."""
+    """When a keyframe pays. A frame costs what it misses of the source and its bytes at `price`. As the last frame did, so will those that
+    come, or more; behind a keyframe they would do as those of this GOP did from its start, keyframe included."""
 
     def __init__(self, price: float) -> None:
         """`price` of a byte, in mean differences of a picture."""
         self._price = price
-        self._frames, self._sum, self._last = 0, 0.0, 0.0
+        self._costs: list[float] = []
 
     def add(self, source: Planes, shown: Planes, size: int) -> None:
         """A frame of `size` bytes."""
         luma, u, v = (np.abs(a.astype(np.int32) - b).mean() / PEAK for a, b in zip(source, shown, strict=True))
-        self._last = float(luma + 0.25 * (u + v)) + self._price * size
-        self._sum += self._last
-        self._frames += 1
+        self._costs.append(float(luma + 0.25 * (u + v)) + self._price * size)
 
-    @property
-    def too_far(self) -> bool:
-        return self._last * self._frames > self._sum
+    def too_far(self, frames: int) -> bool:
+        """Whether so many frames more had better follow a keyframe."""
+        again = self._costs[:frames]
+        return self._costs[-1] * len(again) > sum(again)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    planes: Planes
+    #: It is a keyframe, or one if the one before is far enough.
+    key: bool
+    cut: bool
 
 
 class TokenEncoder:
-    """Encoder of the plug; packets leave with their frames, with `uniqueness` a group together. `q` 0…63; `keyint` frames between keyframes at most, fewer where
-    a scene begins or where pictures have drifted too far from the source, 0 = only the first. Raises `UsageError`."""
+    """Encoder of the plug; packets leave `ahead` frames late if keyframes may follow the first, with `uniqueness` a group together. `q` 0…63; `keyint`
+    frames between keyframes at most, fewer where a scene begins or where pictures have drifted too far from the source, 0 = only the first. Raises `UsageError`."""
 
     def __init__(
         self,
@@ -182,6 +193,7 @@ class TokenEncoder:
         model: Path | None = None,
         alloc: str = "uniform",
         scale: Fraction = Fraction(1),
+        ahead: int = AHEAD,
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
@@ -192,29 +204,48 @@ class TokenEncoder:
         self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, _Drift(0.0)
+        #: Frames whose kind is not known yet.
+        self._ahead, self._look = deque[_Waiting](), ahead if keyint else 0
         self._alloc, self._unique = alloc, budgets.Uniqueness()
         #: Frames that `uniqueness` looks at together, and the one before them.
-        self._waiting: list[Planes] = []
+        self._group: list[Planes] = []
         self._source: Planes | None = None
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame."""
         cut = self._cuts is not None and self._cuts.begins(planes[0])
-        begins = self._since_key >= MIN_GOP and (cut or self._keyint > 0 and self._drift.too_far)
-        planes = self._sized.down(planes)
-        if force_key or not self._since_key or begins or self._since_key == self._keyint > 0:
-            self._since_key = 1
-            rest = self.flush()
-            self._source = planes
-            return _joined([rest, self._key(planes)])
-        self._since_key += 1
-        if self._alloc != "uniqueness":
-            return self._inter(planes)
-        self._waiting.append(planes)
-        return self.flush() if len(self._waiting) == GROUP else Coded()
+        self._ahead.append(_Waiting(self._sized.down(planes), force_key, cut))
+        return self._code(ended=False) if len(self._ahead) > self._look else Coded()
 
     def flush(self) -> Coded:
-        waiting, self._waiting = self._waiting, []
+        parts = []
+        while self._ahead:
+            parts.append(self._code(ended=True))
+        return _joined([*parts, self._coded_group()])
+
+    def _code(self, ended: bool) -> Coded:
+        """The frame that has waited longest; no more come if `ended`."""
+        frame = self._ahead.popleft()
+        begins = self._since_key >= MIN_GOP and (frame.cut or self._keyint > 0 and self._drift.too_far(self._to_come(ended)))
+        if frame.key or not self._since_key or begins or self._since_key == self._keyint > 0:
+            self._since_key = 1
+            rest = self._coded_group()
+            self._source = frame.planes
+            return _joined([rest, self._key(frame.planes)])
+        self._since_key += 1
+        if self._alloc != "uniqueness":
+            return self._inter(frame.planes)
+        self._group.append(frame.planes)
+        return self._coded_group() if len(self._group) == GROUP else Coded()
+
+    def _to_come(self, ended: bool) -> int:
+        """Frames from this one to the next keyframe that there is anyhow, or to the end, as far as that is known."""
+        room = self._keyint - self._since_key
+        known = next((i for i, later in enumerate(self._ahead, 1) if later.key or later.cut), len(self._ahead) + 1 if ended else room)
+        return min(known, room)
+
+    def _coded_group(self) -> Coded:
+        waiting, self._group = self._group, []
         if not waiting:
             return Coded()
         side = self._side
@@ -271,7 +302,8 @@ class TokenEncoder:
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
         loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
-        self._drift.add(planes, loop, len(payload))
+        if self._keyint:
+            self._drift.add(planes, loop, len(payload))
         return Coded([CodedFrame(payload, False, q)], [self._sized.up(loop)])
 
     def _given(self, encoded: Encoded) -> NDArray[np.int64]:
@@ -343,7 +375,8 @@ class TokenDecoder:
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
     """As `gvcodec.bases` wants it: `config` is settled."""
     assert config.base_q is not None and config.scale is not None
-    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads, alloc=config.alloc, scale=config.scale)
+    ahead = 0 if config.low_delay else AHEAD
+    return TokenEncoder(fmt, config.base_q, config.keyint, config.threads, alloc=config.alloc, scale=config.scale, ahead=ahead)
 
 
 def open_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> TokenDecoder:
