@@ -582,3 +582,16 @@ def test_no_keyframe_just_before_another_or_the_end() -> None:
     encoder._ahead.clear()
     assert encoder._to_come(ended=True) == 1
     assert encoder._to_come(ended=False) == 140
+
+
+def test_bytes_of_keyframes_are_cheaper_at_fine_q(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dear.safetensors"
+    checkpoint.write(path, made_up(), checkpoint.read_network(folder / checkpoint.NAME), 1e-3, 500.0)
+    prices = {}
+    for q in (38, 46, 54, 62):
+        encoder = codec.TokenEncoder(FORMAT, q, 240, model=path)
+        encoder.send(clip(1)[0])
+        encoder.flush()
+        prices[q] = encoder._drift._price / encoder._price()
+    assert prices[46] == pytest.approx(prices[54] / 4) and prices[38] == pytest.approx(prices[54] / 16)
+    assert prices[62] == pytest.approx(prices[54])

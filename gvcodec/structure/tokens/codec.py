@@ -48,6 +48,8 @@ from gvcodec.types import Planes, VideoFormat
 #: are what later frames show, so it gets most of the bytes.
 STILL = "av1"
 _STILL_Q = (-7.0, 1.1)
+#: Below this q bytes of keyframes are cheaper, by half every so many steps: what drifts is mended by more of them, not by finer ones.
+_CHEAP_BELOW, _CHEAPER = 54.0, 4.0
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 48 MiB at 1080p.
 GROUP = 16
@@ -281,7 +283,8 @@ class TokenEncoder:
         (packet,), (loop,) = coded.packets + rest.packets, coded.loops + rest.loops
         q = round(self._q)
         self._side._begin(loop, q)
-        self._drift = _Drift(self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
+        cheap = 2 ** min(0.0, (self._q - _CHEAP_BELOW) / _CHEAPER)
+        self._drift = _Drift(cheap * self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
         self._drift.add(planes, loop, len(packet.payload))
         return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [self._sized.up(loop)])
 
