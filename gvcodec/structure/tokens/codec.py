@@ -177,9 +177,8 @@ class _Drift:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     planes: Planes
-    #: It is a keyframe, or one if the one before is far enough.
-    key: bool
-    cut: bool
+    key: bool  # it is to be a keyframe
+    cut: bool  # a scene begins: it is one if the one before is far enough back
 
 
 class TokenEncoder:
