@@ -11,10 +11,11 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
+from gvcodec.structure.tokens.payload import REFRESH
 
 FOLDER = Path(__file__).parent
 TOKENS = FOLDER / "golden" / "tokens"
-GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), TOKENS / "tokens.bin"]
+GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), *sorted(TOKENS.glob("*.bin"))]
 FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 
@@ -22,7 +23,7 @@ FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = path.read_bytes()
-    if path.stem == "tokens":
+    if path.parent == TOKENS:
         pytest.importorskip("torch")
         monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
     loops = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
@@ -38,11 +39,14 @@ def test_golden_streams_decode_in_every_form(path: Path) -> None:
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 
 
-def test_a_golden_stream_of_tokens_is_of_many_integers() -> None:
+@pytest.mark.parametrize(("name", "copies", "refreshes"), [("tokens", 3, 3), ("tokens-0.4", 0, 0)])
+def test_a_golden_stream_of_tokens_is_of_many_integers(name: str, copies: int, refreshes: int) -> None:
     """What its hash stands for is not zeros."""
-    data = io.BytesIO((TOKENS / "tokens.bin").read_bytes())
-    sizes = [len(p.payload) for p in Reader(data).packets() if p.kind is Kind.INTER]
-    assert len(sizes) == 8 and min(sizes) > 20
+    data = io.BytesIO((TOKENS / f"{name}.bin").read_bytes())
+    payloads = [p.payload for p in Reader(data).packets() if p.kind is Kind.INTER]
+    assert len(payloads) == 8 and payloads.count(b"") == copies
+    assert all(len(payload) > 20 for payload in payloads if payload)
+    assert sum(payload.startswith(REFRESH) for payload in payloads) == refreshes
 
 
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
@@ -52,6 +56,6 @@ def test_faulty_streams_are_refused(path: Path) -> None:
 
 
 def test_there_is_something_to_test() -> None:
-    names = {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc", "tokens"}
+    names = {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc", "tokens", "tokens-0.4"}
     assert {path.stem for path in GOLDEN} == names
     assert len(FAULTY) >= 5

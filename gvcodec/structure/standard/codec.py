@@ -79,7 +79,7 @@ class StandardEncoder:
         self._keyint = keyint
         self._since_key = 0  # before the first frame only
         self._resampler = Resampler(fmt.width, fmt.height, scale)
-        self._decoder = StandardDecoder(fmt, codec, scale, threads)
+        self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         settings = Settings(q, low_delay, threads, trim, trim_from, quick, params, preset)
         size = self._resampler.coded_width, self._resampler.coded_height

@@ -1,7 +1,11 @@
-"""Encoder and decoder of base tokens: a standard intra picture, then tokens alone.
+"""Encoder and decoder of base tokens: a standard intra picture, then tokens alone, and now and then a refresh.
 
-Bits depend on integers only, so every device decodes the same tokens; the loop hash covers those (and the keyframes' exact
-samples). Pictures are made by a float network: close on all devices, not equal, and a keyframe ends what has built up.
+A refresh is a standard inter picture, predicted from the keyframe and the refreshes before it: what drifts is mended for a fraction
+of a keyframe's bytes. So the keyframe and the refreshes of a GOP are a standard stream of few frames a second, and tokens make what lies
+in between.
+
+Bits depend on integers only, so every device decodes the same tokens; the loop hash covers those (and the exact
+samples of keyframes and refreshes). Pictures are made by a float network: close on all devices, not equal; a keyframe or a refresh ends what has built up.
 Importing this module imports torch.
 """
 
@@ -41,20 +45,40 @@ from gvcodec.structure.tokens.model import (
     windows_differ,
     with_copies,
 )
-from gvcodec.structure.tokens.payload import LARGEST, Entropy
+from gvcodec.structure.tokens.payload import LARGEST, REFRESH, Entropy
 from gvcodec.types import Planes, VideoFormat
 
-#: What codes keyframes, and its quality for a quality of the tokens: (at q 0, a step of q). Its samples
-#: are what later frames show, so it gets most of the bytes.
+#: What codes keyframes and refreshes, and its quality for a quality of the tokens. Their samples are what later frames
+#: show, so they get most of the bytes.
 STILL = "av1"
-_STILL_Q = (-7.0, 1.1)
-#: Below this q bytes of keyframes are cheaper, by half every so many steps: what drifts is mended by more of them, not by finer ones.
-_CHEAP_BELOW, _CHEAPER = 54.0, 4.0
+_STILL_Q = -6.4
+#: By how much keyframes and refreshes are finer than that, in parts of it: AV1's quantizer indices are about four times the quality.
+_KEY_FINER, _REFRESH_FINER = 1.13, 0.75
+#: About the bytes of a GOP's first refresh, in parts of its keyframe's.
+_FIRST_REFRESH = 0.25
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 95 MiB at 1080p.
 GROUP = 16
-#: Frames that are known before one is made a keyframe, which has to pay until the next scene or the end: 95 MiB at 1080p.
+#: Frames that are known before one is made a refresh, which has to pay until the next scene or the end: 95 MiB at 1080p.
 AHEAD = 16
+
+
+#: More frames than any video has.
+_NEVER = 1 << 40
+
+
+def _finer(quality: float) -> tuple[str, ...]:
+    """Options of SVT-AV1 that make all refreshes alike, and keyframes as fine as they are."""
+    key, refresh = (-min(64, round(part * quality)) for part in (_KEY_FINER, _REFRESH_FINER))
+    refreshes = "[" + ",".join([str(refresh)] * 3) + "]"
+    return (
+        "hierarchical-levels=2",
+        "use-fixed-qindex-offsets=1",
+        f"key-frame-qindex-offset={key}",
+        f"key-frame-chroma-qindex-offset={key}",
+        f"qindex-offsets={refreshes}",
+        f"chroma-qindex-offsets={refreshes}",
+    )
 
 
 def to_picture(planes: Planes) -> Picture:
@@ -92,8 +116,8 @@ class _Side:
         self._entropy = Entropy(read_network(model), windows, sizes["tokens"], sizes["channels"])
         self._state: State | None = None
 
-    def _begin(self, planes: Planes, q: int) -> None:
-        self._entropy.restart(q)
+    def begin(self, planes: Planes) -> None:
+        """Go on from a standard picture."""
         self._state = self._model.begin(tuple(x.to(self._device) for x in to_picture(planes)))  # type: ignore[arg-type]
 
     @torch.inference_mode()
@@ -155,13 +179,17 @@ class _Sized:
 
 
 class _Drift:
-    """When a keyframe pays. A frame costs what it misses of the source and its bytes at `price`. As the last frame did, so will those that
-    come, or more; behind a keyframe they would do as those of this GOP did from its start, keyframe included."""
+    """When a refresh pays. A frame costs what it misses of the source and its bytes at `price`. As the last frame did, so will those that
+    come, or more; behind a refresh they would do as those did since the last one, that one included."""
 
     def __init__(self, price: float) -> None:
         """`price` of a byte, in mean differences of a picture."""
         self._price = price
         self._costs: list[float] = []
+
+    def restart(self) -> None:
+        """Behind a refresh."""
+        self._costs = []
 
     def add(self, source: Planes, shown: Planes, size: int) -> None:
         """A frame of `size` bytes."""
@@ -169,7 +197,7 @@ class _Drift:
         self._costs.append(float(luma + 0.25 * (u + v)) + self._price * size)
 
     def too_far(self, frames: int) -> bool:
-        """Whether so many frames more had better follow a keyframe."""
+        """Whether so many frames more had better follow a refresh."""
         again = self._costs[:frames]
         return self._costs[-1] * len(again) > sum(again)
 
@@ -182,8 +210,8 @@ class _Waiting:
 
 
 class TokenEncoder:
-    """Encoder of the plug; packets leave `ahead` frames late if keyframes may follow the first, with `uniqueness` a group together. `q` 0…63; `keyint`
-    frames between keyframes at most, fewer where a scene begins or where pictures have drifted too far from the source, 0 = only the first. Raises `UsageError`."""
+    """Encoder of the plug; packets leave `ahead` frames late, with `uniqueness` a group together. `q` 0…63; `keyint` frames
+    between keyframes at most, fewer where a scene begins, 0 = only the first. Without `refreshes` what drifts is left to the next keyframe. Raises `UsageError`."""
 
     def __init__(
         self,
@@ -195,6 +223,7 @@ class TokenEncoder:
         alloc: str = "uniform",
         scale: Fraction = Fraction(1),
         ahead: int = AHEAD,
+        refreshes: bool = True,
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
@@ -206,7 +235,9 @@ class TokenEncoder:
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, _Drift(0.0)
         #: Frames whose kind is not known yet.
-        self._ahead, self._look = deque[_Waiting](), ahead if keyint else 0
+        self._ahead, self._look = deque[_Waiting](), ahead if refreshes else 0
+        self._refreshes = refreshes
+        self._stills: StandardEncoder | None = None
         self._alloc, self._unique = alloc, budgets.Uniqueness()
         #: Frames that `uniqueness` looks at together, and the one before them.
         self._group: list[Planes] = []
@@ -227,21 +258,21 @@ class TokenEncoder:
     def _code(self, ended: bool) -> Coded:
         """The frame that has waited longest; no more come if `ended`."""
         frame = self._ahead.popleft()
-        begins = self._since_key >= MIN_GOP and (frame.cut or self._keyint > 0 and self._drift.too_far(self._to_come(ended)))
+        begins = self._since_key >= MIN_GOP and frame.cut
         if frame.key or not self._since_key or begins or self._since_key == self._keyint > 0:
             self._since_key = 1
-            rest = self._coded_group()
-            self._source = frame.planes
-            return _joined([rest, self._key(frame.planes)])
+            return _joined([self._coded_group(), self._key(frame.planes)])
         self._since_key += 1
+        if self._refreshes and self._drift.too_far(self._to_come(ended)):
+            return _joined([self._coded_group(), self._refresh(frame.planes)])
         if self._alloc != "uniqueness":
             return self._inter(frame.planes)
         self._group.append(frame.planes)
         return self._coded_group() if len(self._group) == GROUP else Coded()
 
     def _to_come(self, ended: bool) -> int:
-        """Frames from this one to the next keyframe that there is anyhow, or to the end, as far as that is known."""
-        room = self._keyint - self._since_key
+        """Frames from this one to the next keyframe, or to the end, as far as that is known."""
+        room = self._keyint + 1 - self._since_key if self._keyint else _NEVER
         known = next((i for i, later in enumerate(self._ahead, 1) if later.key or later.cut), len(self._ahead) + 1 if ended else room)
         return min(known, room)
 
@@ -274,18 +305,30 @@ class TokenEncoder:
         return self._side.price * float(price_factor(torch.tensor(self._side._entropy.q)))
 
     def _key(self, planes: Planes) -> Coded:
-        first, step = _STILL_Q
         fmt = dataclasses.replace(self._fmt, frame_rate=Fraction(25))
-        encoder = StandardEncoder(fmt, STILL, min(63.0, max(0.0, first + step * self._q)), threads=self._threads, low_delay=True)
-        coded = encoder.send(planes)
-        rest = encoder.flush()
-        (packet,), (loop,) = coded.packets + rest.packets, coded.loops + rest.loops
+        quality = min(63.0, max(0.0, self._q + _STILL_Q))
+        self._stills = StandardEncoder(fmt, STILL, quality, threads=self._threads, low_delay=True, params=_finer(quality))
         q = round(self._q)
-        self._side._begin(loop, q)
-        cheap = 2 ** min(0.0, (self._q - _CHEAP_BELOW) / _CHEAPER)
-        self._drift = _Drift(cheap * self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
-        self._drift.add(planes, loop, len(packet.payload))
-        return Coded([CodedFrame(bytes([q]) + packet.payload, True, q)], [self._sized.up(loop)])
+        self._side._entropy.restart(q)
+        packet, loop = self._still(planes)
+        self._drift = _Drift(self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
+        self._drift.add(planes, loop, round(_FIRST_REFRESH * len(packet)))
+        return Coded([CodedFrame(bytes([q]) + packet, True, q)], [self._sized.up(loop)])
+
+    def _refresh(self, planes: Planes) -> Coded:
+        packet, loop = self._still(planes)
+        self._drift.restart()
+        self._drift.add(planes, loop, len(packet))
+        return Coded([CodedFrame(REFRESH + packet, False, self._side._entropy.q)], [self._sized.up(loop)])
+
+    def _still(self, planes: Planes) -> tuple[bytes, Planes]:
+        """The next picture of the standard stream, coded and decoded; tokens go on from it."""
+        assert self._stills is not None
+        coded = self._stills.send(planes)
+        (packet,), (loop,) = coded.packets, coded.loops
+        self._side.begin(loop)
+        self._source = planes
+        return packet.payload, loop
 
     @torch.inference_mode()
     def _inter(self, planes: Planes, given: NDArray[np.int64] | None = None) -> Coded:
@@ -304,7 +347,7 @@ class TokenEncoder:
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
         loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
-        if self._keyint:
+        if self._refreshes:
             self._drift.add(planes, loop, len(payload))
         return Coded([CodedFrame(payload, False, q)], [self._sized.up(loop)])
 
@@ -349,22 +392,31 @@ class TokenDecoder:
         self._sized = _Sized(fmt, scale)
         self._fmt, self._threads = self._sized.fmt, threads
         self._side = _Side(self._fmt, threads, model)
+        self._stills: StandardDecoder | None = None
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         side = self._side
         if keyframe:
             if not payload or payload[0] > MAX_Q:
                 raise DamagedStreamError("keyframe without a quality")
-            decoder = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
-            loops = [*decoder.send(payload[1:], True), *decoder.flush()]
-            if len(loops) != 1:
-                raise DamagedStreamError("a keyframe holds one picture")
-            side._begin(loops[0], payload[0])
-            return [self._sized.up(loops[0])]
+            self._stills = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
+            side._entropy.restart(payload[0])
+            return [self._still(payload[1:], True)]
         if side._state is None:
             raise DamagedStreamError("tokens without a keyframe")
+        if payload[:1] == REFRESH:
+            return [self._still(payload[1:], False)]
         tokens, counts = side._entropy.decode(payload)
         return [self._sized.up(side._take(side._show(tokens, counts), tokens, counts))]
+
+    def _still(self, unit: bytes, keyframe: bool) -> Planes:
+        """The next picture of the standard stream. Raises `DamagedStreamError`."""
+        assert self._stills is not None
+        loops = self._stills.send(unit, keyframe)
+        if len(loops) != 1:
+            raise DamagedStreamError("a keyframe or a refresh holds one picture")
+        self._side.begin(loops[0])
+        return self._sized.up(loops[0])
 
     def flush(self) -> list[Planes]:
         return []

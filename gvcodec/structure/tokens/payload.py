@@ -1,6 +1,7 @@
 """Packets of base tokens, without torch: what a frame's integers are and how they are coded.
 
     key     = u8 q  intra picture                     q of the tokens; an AV1 temporal unit as in base av1
+    inter   = 0xC0  inter picture                     a refresh: the next AV1 temporal unit of this GOP, predicted from those before
     inter   = [u8 head  [windows]  [counts]  rows]    nothing at all: every window repeats the frame before
     head    = 0x00 | n        every window has n tokens, 1…K
               0x40 | n        windows: a bit each (first window in the lowest bit): 1 = n tokens, 0 = a copy
@@ -9,8 +10,8 @@
               token by token, channel by channel; tables by the integer network of the model from `entropy.side` and
               the values before
 
-`Entropy` is one side's state: it changes with every frame, encoded or decoded, and starts anew at a
-keyframe. Raises `DamagedStreamError` for bytes that mean nothing.
+`Entropy` is one side's state: it changes with every frame of tokens, encoded or decoded, and starts anew at a
+keyframe. A refresh leaves it as it is. Raises `DamagedStreamError` for bytes that mean nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ROW = 4
 #: Largest magnitude of a token's integer.
 LARGEST = 127
 _SAME, _SOME, _EACH = 0x00, 0x40, 0x80
+REFRESH = b"\xc0"
 _COUNT_SCALE, _COUNT_MEAN = 45, 16 * 8
 
 
