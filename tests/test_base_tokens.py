@@ -532,11 +532,21 @@ def coded_with(net: model.TokenModel, twin: Twin) -> tuple[torch.Tensor, ...]:
 def test_numbers_of_tokens_anywhere_are_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = token_alloc.Anywhere(FORMAT, 30, "elbo")
     wanted = np.arange(1, 7)
-    monkeypatch.setattr(codec.budgets, "routed", lambda *_: wanted)
-    encoded = model.Encoded(torch.zeros(1, 6, 8, 12), torch.zeros(1, 6, 32))
-    given = [encoder._given(encoded) for _ in range(8)]
+    monkeypatch.setattr(codec.TokenEncoder, "_counts", lambda *_: (wanted, None))
+    picture = torch.zeros(1, 1, 256, 512), torch.zeros(1, 2, 128, 256)
+    given = [encoder._counts(picture, np.zeros((6, 8, 12), np.int32), wanted)[0] for _ in range(8)]
     assert all(sorted(one) == sorted(wanted) for one in given)
     assert any(list(one) != list(wanted) for one in given)
+
+
+def test_all_tokens_are_given_to_every_window() -> None:
+    fmt = VideoFormat(512, 256, Fraction(25), Fraction(1, 25))
+    sizes = {}
+    for arm in (token_alloc.ALL, "uniform"):
+        encoder = token_alloc._encoder(fmt, 30, arm)
+        still = [clip(1, 512, 256)[0]] * 3
+        sizes[arm] = [len(packet.payload) for planes in still for packet in encoder.send(planes).packets]
+    assert min(sizes[token_alloc.ALL]) > 20 and max(sizes["uniform"][1:]) < min(sizes[token_alloc.ALL])
 
 
 @pytest.mark.parametrize("rise", [0.1, 0.7, 3.0])

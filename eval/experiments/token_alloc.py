@@ -2,9 +2,10 @@
 
     python -m eval.experiments.token_alloc CLIP… --frames 25 --q 40 50 60 --part 2 --out DIR
 
-Every arm codes the same frames at the same q, keyframe and all; curves over q give BD-rates
-against `uniform`. `elbo, anywhere` and `uniqueness, anywhere` give the numbers of their namesakes
-to windows drawn anew for each frame, so they show what the place is worth.
+Every arm codes the same frames at the same q behind one keyframe, without refreshes; curves over q
+give BD-rates against `all`, which gives every window all its tokens. `uniform`, the default, makes
+windows copies where that pays. What ends in `, anywhere` gives the numbers of its namesake to
+windows drawn anew for each frame, so it shows what the place is worth.
 """
 
 from __future__ import annotations
@@ -29,36 +30,44 @@ from eval.tools import write_json, write_text
 from gvcodec.appearance.perceptual.losses import known_colour, to_rgb
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure.tokens.codec import TokenEncoder
-from gvcodec.structure.tokens.model import Encoded
+from gvcodec.structure.tokens.entropy import Integers
+from gvcodec.structure.tokens.model import Picture, State
 from gvcodec.types import Colour, Planes, VideoFormat
 
-UNIFORM = "uniform"
+ALL = "all"
 ANYWHERE = ", anywhere"
-ARMS = (UNIFORM, "elbo", "elbo" + ANYWHERE, "uniqueness", "uniqueness" + ANYWHERE, "oracle")
+_PLACED = ("uniform", "elbo", "uniqueness")
+ARMS = (ALL, *(name + place for name in _PLACED for place in ("", ANYWHERE)), "oracle")
 #: Frames between those that LPIPS-Alex and DISTS look at.
 EVERY = 4
 _METRICS = {"lpips_alex": False, "dists": False, "psnr_y": True}
 Counts = NDArray[np.int64]
 
 
+class All(TokenEncoder):
+    """All tokens for every window."""
+
+    def _counts(self, now: Picture, tokens: Integers, given: Counts) -> tuple[Counts, State | None]:
+        return given, None
+
+
 class Anywhere(TokenEncoder):
     """Gives the token numbers of a frame to its windows at random."""
 
     def __init__(self, fmt: VideoFormat, q: float, alloc: str, seed: int = 1) -> None:
-        super().__init__(fmt, q, threads=1, alloc=alloc)
+        super().__init__(fmt, q, threads=1, alloc=alloc, refreshes=False)
         self._rng = np.random.default_rng(seed)
 
-    def _given(self, encoded: Encoded) -> Counts:
-        return self._rng.permutation(super()._given(encoded))
-
-    def _inter(self, planes: Planes, given: Counts | None = None) -> Any:
-        return super()._inter(planes, None if given is None else self._rng.permutation(given))
+    def _counts(self, now: Picture, tokens: Integers, given: Counts) -> tuple[Counts, State | None]:
+        return self._rng.permutation(super()._counts(now, tokens, given)[0]), None
 
 
 def _encoder(fmt: VideoFormat, q: float, arm: str) -> TokenEncoder:
+    if arm == ALL:
+        return All(fmt, q, threads=1, refreshes=False)
     if arm.endswith(ANYWHERE):
         return Anywhere(fmt, q, arm.removesuffix(ANYWHERE))
-    return TokenEncoder(fmt, q, threads=1, alloc=arm)
+    return TokenEncoder(fmt, q, threads=1, alloc=arm, refreshes=False)
 
 
 def _rgb(planes: Planes) -> Tensor:
@@ -130,7 +139,7 @@ def to_markdown(rows: Sequence[dict[str, Any]], frames: int, qs: Sequence[int]) 
         line = [arm]
         for metric, better in _METRICS.items():
             deltas = [
-                bd_rate(curve(c, UNIFORM, metric), curve(c, arm, metric), better, ALL_RATES).percent
+                bd_rate(curve(c, ALL, metric), curve(c, arm, metric), better, ALL_RATES).percent
                 for c in clips
             ]
             known = [d for d in deltas if d is not None]
@@ -139,7 +148,8 @@ def to_markdown(rows: Sequence[dict[str, Any]], frames: int, qs: Sequence[int]) 
         lines.append(line)
     table = markdown(["token numbers", "LPIPS-Alex", "DISTS", "PSNR-Y"], lines)
     note = (
-        f"BD-rate against equal numbers, base frames, first {frames} frames, q "
+        f"BD-rate against all tokens in every window, base frames, without refreshes, first "
+        f"{frames} frames, q "
         f"{', '.join(map(str, qs))}; mean over clips, in brackets {', '.join(clips)}. LPIPS-Alex "
         f"and DISTS on one frame in {EVERY}. Negative = fewer bytes."
     )

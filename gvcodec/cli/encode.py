@@ -161,8 +161,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         type=integer(0),
         default=240,
         metavar="N",
-        help="frames between keyframes at most; a new scene has one too, and tokens that have "
-        "drifted far from the source; 0 = only the first (240)",
+        help="frames between keyframes at most; a new scene has one too; 0 = only the first (240)",
     )
     parser.add_argument(
         "--low-delay",

@@ -1,8 +1,9 @@
 """Makes the golden streams anew: `python tests/golden/make.py klt av1 hevc vvc tokens`, or some.
 
 `klt-0.2.bin` is what `klt.bin` was before `klt` had golden frames, `klt-1.bin` before its entropy
-model had a network, `tokens/tokens-0.4.bin` what `tokens/tokens.bin` was before refreshes. `tokens/` has a model of its own,
-small and not trained: the shipped one is still made anew. It is made where it is not there.
+model had a network, `tokens/tokens-0.4.bin` what `tokens/tokens.bin` was before refreshes.
+`tokens/` has a model of its own, small and not trained: the shipped one is still made anew. It is
+made where it is not there.
 
 A golden stream must decode for as long as its format version is read; making one anew is for a
 change of the format, with the reason in the commit.

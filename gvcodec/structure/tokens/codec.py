@@ -53,9 +53,11 @@ from gvcodec.types import Planes, VideoFormat
 STILL = "av1"
 _STILL_Q = -6.4
 #: By how much keyframes and refreshes are finer than that, in parts of it: AV1's quantizer indices are about four times the quality.
-_KEY_FINER, _REFRESH_FINER = 1.13, 0.75
+_KEY_FINER, _REFRESH_FINER = 1.13, 0.2
 #: About the bytes of a GOP's first refresh, in parts of its keyframe's.
-_FIRST_REFRESH = 0.25
+_FIRST_REFRESH = 0.2
+#: What bytes cost where a refresh is weighed, in parts of their price: it does more for looks than differences of samples say.
+_REFRESH_PRICE = 0.4
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 95 MiB at 1080p.
 GROUP = 16
@@ -311,7 +313,7 @@ class TokenEncoder:
         q = round(self._q)
         self._side._entropy.restart(q)
         packet, loop = self._still(planes)
-        self._drift = _Drift(self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
+        self._drift = _Drift(_REFRESH_PRICE * self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
         self._drift.add(planes, loop, round(_FIRST_REFRESH * len(packet)))
         return Coded([CodedFrame(bytes([q]) + packet, True, q)], [self._sized.up(loop)])
 
