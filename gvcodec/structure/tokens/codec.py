@@ -77,9 +77,7 @@ def _finer(quality: float) -> tuple[str, ...]:
         "hierarchical-levels=2",
         "use-fixed-qindex-offsets=1",
         f"key-frame-qindex-offset={key}",
-        f"key-frame-chroma-qindex-offset={key}",
         f"qindex-offsets={refreshes}",
-        f"chroma-qindex-offsets={refreshes}",
     )
 
 
