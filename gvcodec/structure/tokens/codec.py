@@ -63,8 +63,6 @@ MAX_Q = 63
 GROUP = 16
 #: Frames that are known before one is made a refresh, which has to pay until the next scene or the end: 95 MiB at 1080p.
 AHEAD = 16
-
-
 #: More frames than any video has.
 _NEVER = 1 << 40
 
@@ -325,6 +323,8 @@ class TokenEncoder:
         """The next picture of the standard stream, coded and decoded; tokens go on from it."""
         assert self._stills is not None
         coded = self._stills.send(planes)
+        if len(coded.packets) != 1 or len(coded.loops) != 1:
+            raise UsageError("this SVT-AV1 holds pictures back in low delay")
         (packet,), (loop,) = coded.packets, coded.loops
         self._side.begin(loop)
         self._source = planes
