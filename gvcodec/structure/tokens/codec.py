@@ -400,8 +400,10 @@ class TokenDecoder:
             if not payload or payload[0] > MAX_Q:
                 raise DamagedStreamError("keyframe without a quality")
             self._stills = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
+            side._state = None
+            shown = self._still(payload[1:], True)
             side._entropy.restart(payload[0])
-            return [self._still(payload[1:], True)]
+            return [shown]
         if side._state is None:
             raise DamagedStreamError("tokens without a keyframe")
         if payload[:1] == REFRESH:
