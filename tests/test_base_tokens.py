@@ -623,3 +623,8 @@ def test_no_refresh_just_before_a_keyframe_or_the_end() -> None:
     encoder._ahead.clear()
     assert encoder._to_come(ended=True) == 1
     assert encoder._to_come(ended=False) == 140
+
+
+def test_refreshes_are_dearer_at_the_end_of_the_smallest_size() -> None:
+    prices = [codec.TokenEncoder(FORMAT, q, scale=Fraction(*scale))._refresh_price for scale, q in (((1, 1), 63), ((3, 4), 63), ((1, 2), 58), ((1, 2), 62))]
+    assert prices[:3] == [prices[0]] * 3 and prices[3] == 4 * prices[0]

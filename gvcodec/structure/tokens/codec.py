@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec.bitstream import SequenceHeader
+from gvcodec.bitstream.header import SCALES
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame, FloatPlanes
@@ -58,6 +59,8 @@ _KEY_FINER, _REFRESH_FINER = 1.13, 0.2
 _FIRST_REFRESH = 0.2
 #: What bytes cost where a refresh is weighed, in parts of their price: it does more for looks than differences of samples say.
 _REFRESH_PRICE = 0.4
+#: At the smallest size it doubles in so many steps of q from there on: the least that can be had is made of few refreshes.
+_DEARER_FROM, _DEARER = 58.0, 2.0
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 95 MiB at 1080p.
 GROUP = 16
@@ -229,6 +232,7 @@ class TokenEncoder:
             raise UsageError(f"no allocator {alloc!r}; there are {', '.join(budgets.NAMES)}")
         self._sized = _Sized(fmt, scale)
         self._fmt, self._q, self._keyint, self._threads = self._sized.fmt, q, keyint, threads
+        self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _DEARER_FROM) / _DEARER if scale == min(SCALES) else 0.0)
         self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, _Drift(0.0)
@@ -309,7 +313,7 @@ class TokenEncoder:
         q = round(self._q)
         self._side._entropy.restart(q)
         packet, loop = self._still(planes)
-        self._drift = _Drift(_REFRESH_PRICE * self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
+        self._drift = _Drift(self._refresh_price * self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
         self._drift.add(planes, loop, round(_FIRST_REFRESH * len(packet)))
         return Coded([CodedFrame(bytes([q]) + packet, True, q)], [self._sized.up(loop)])
 
