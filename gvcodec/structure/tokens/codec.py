@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.bitstream.header import SCALES
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame, FloatPlanes
@@ -59,7 +58,7 @@ _KEY_FINER, _REFRESH_FINER = 1.13, 0.2
 _FIRST_REFRESH = 0.2
 #: What bytes cost where a refresh is weighed, in parts of their price: it does more for looks than differences of samples say.
 _REFRESH_PRICE = 0.4
-#: At the smallest size it doubles in so many steps of q from there on: the least that can be had is made of few refreshes.
+#: It doubles in so many steps of q from there on: a size ends with few refreshes, where the next smaller one begins with many.
 _DEARER_FROM, _DEARER = 58.0, 2.0
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 95 MiB at 1080p.
@@ -232,7 +231,7 @@ class TokenEncoder:
             raise UsageError(f"no allocator {alloc!r}; there are {', '.join(budgets.NAMES)}")
         self._sized = _Sized(fmt, scale)
         self._fmt, self._q, self._keyint, self._threads = self._sized.fmt, q, keyint, threads
-        self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _DEARER_FROM) / _DEARER if scale == min(SCALES) else 0.0)
+        self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _DEARER_FROM) / _DEARER)
         self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, _Drift(0.0)
