@@ -11,7 +11,7 @@ conditioned on. The tables `q_map` are measured (`python -m eval quality`): at e
 codes six training clips (24 frames, 416×240), and the index at which the base has the same PSNR-Y
 is averaged. By them PSNR-Y is off by 0.6 (klt), 0.5 (hevc) and 1.1 dB (vvc) on average over clips
 and q; taken as an index, q was off by 4.2, 3.4 and 1.8. Beyond 63 they lead to the base's coarsest
-index. `tokens` keeps its own, which goes on to 73.
+index. `tokens` keeps its own, which goes on to 69.
 """
 
 from __future__ import annotations
@@ -238,9 +238,9 @@ for _base in (
         "gvcodec.structure.tokens.checkpoint:find_tokens",
         slot=1,  # painted like av1, which codes its keyframes
         torch=True,
-        # Where the next size, on three clips of 352×288, takes no more bytes than the last did.
-        reduced=((68.0, Fraction(1, 2), 10.0), (63.0, Fraction(3, 4), 5.0)),
-        coarsest_reduced=73.0,
+        # Where the next size, on two clips of 352×288, takes no more bytes than the last did.
+        reduced=((66.0, Fraction(1, 2), 6.0), (63.0, Fraction(3, 4), 3.0)),
+        coarsest_reduced=69.0,
         scales=True,
         alloc=True,
     ),

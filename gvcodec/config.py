@@ -40,7 +40,7 @@ class EncoderOptions(TypedDict, total=False):
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 67, between two whole numbers too, about the same PSNR-Y in
     every base; `base_q` the structure layer's own index instead, 0 … 63 (av1 … 67); `base` "klt",
-    "av1", "hevc", "vvc" or "tokens", whose `q` and `base_q` go to 73; `scale` 1, 3/4 or 1/2 (not
+    "av1", "hevc", "vvc" or "tokens", whose `q` and `base_q` go to 69; `scale` 1, 3/4 or 1/2 (not
     klt), None = 1, but smaller beyond `q` 63 with av1 and tokens; where it is given they end at
     63; `tune_steps` steps for fitting the renderer to the
     video, however long they take; `tune` seconds instead, 0 = off; `tune_parts` how many parts of

@@ -231,7 +231,7 @@ def test_tokens_are_a_base_of_the_codec_word():
         "gvcodec-tokens-tuneoff",
         "low",
         "tokens",
-        (0, 73),
+        (0, 69),
     )
     assert list(codec.outputs) == ["fidelity", "rendered"] and "tokens" in IN_ORDER
     for word, wrong in (

@@ -76,17 +76,17 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
-        type=integer(0, 73),
+        type=integer(0, 69),
         default=50,
         metavar="N",
         help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 "
-        "(50); tokens have a scale of their own to 73, smaller beyond 63",
+        "(50); tokens have a scale of their own to 69, smaller beyond 63",
     )
     rate.add_argument(
         "--base-q",
-        type=integer(0, 73),
+        type=integer(0, 69),
         metavar="N",
-        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67, tokens … 73)",
+        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67, tokens … 69)",
     )
     rate.add_argument(
         "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"

@@ -58,8 +58,8 @@ _KEY_FINER, _REFRESH_FINER = 1.13, 0.2
 _FIRST_REFRESH = 0.2
 #: What bytes cost where a refresh is weighed, in parts of their price: it does more for looks than differences of samples say.
 _REFRESH_PRICE = 0.4
-#: It doubles in so many steps of q from there on: a size ends with few refreshes, where the next smaller one begins with many.
-_DEARER_FROM, _DEARER = 58.0, 2.0
+#: Behind this q a size ends, where the next smaller one begins: quality falls twice as fast, and that price doubles in so many steps.
+_END, _DEARER = 58.0, 2.0
 MAX_Q = 63
 #: Frames that `uniqueness` looks at together: two thirds of a second, 95 MiB at 1080p.
 GROUP = 16
@@ -231,7 +231,7 @@ class TokenEncoder:
             raise UsageError(f"no allocator {alloc!r}; there are {', '.join(budgets.NAMES)}")
         self._sized = _Sized(fmt, scale)
         self._fmt, self._q, self._keyint, self._threads = self._sized.fmt, q, keyint, threads
-        self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _DEARER_FROM) / _DEARER)
+        self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _END) / _DEARER)
         self._side = _Side(self._fmt, threads, model or find_tokens())
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, _Drift(0.0)
@@ -307,7 +307,7 @@ class TokenEncoder:
 
     def _key(self, planes: Planes) -> Coded:
         fmt = dataclasses.replace(self._fmt, frame_rate=Fraction(25))
-        quality = min(63.0, max(0.0, self._q + _STILL_Q))
+        quality = min(63.0, max(0.0, self._q + _STILL_Q + max(0.0, self._q - _END)))
         self._stills = StandardEncoder(fmt, STILL, quality, threads=self._threads, low_delay=True, params=_finer(quality))
         q = round(self._q)
         self._side._entropy.restart(q)
