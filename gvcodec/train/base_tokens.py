@@ -263,7 +263,6 @@ class Trainer:
             weight_decay=0.01,
         )
         self.steps, self.seen, self.hours = 0, 0, 0.0
-        self.updates = 0
         self.gain, self.elbo = 0.0, 4096.0
         resumed = (self.out / "state.pt").is_file()
         if resumed:
@@ -298,7 +297,6 @@ class Trainer:
         for name in ("model", "mean", "twin", "mean_twin", "optimizer"):
             getattr(self, name).load_state_dict(saved[name])
         self.steps, self.seen, self.hours, self.gain, self.elbo = saved["counters"]
-        self.updates = self.steps
 
     def _start(self, path: Path) -> None:
         """From a model file and what its JSON says of its training."""
@@ -392,7 +390,8 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         config = self.config
-        rate = config.learning_rate * min(1, (self.updates + 1) / 100) / math.sqrt(1 + 3 * self.seen / config.halved_at)
+        taken = max((float(moments["step"]) for moments in self.optimizer.state.values()), default=0.0)
+        rate = config.learning_rate * min(1, (taken + 1) / 100) / math.sqrt(1 + 3 * self.seen / config.halved_at)
         begin, end = config.settle_from, config.settle_to
         return rate * min(1.0, max(0.01, (end - self.seen) / (end - begin))) if end > begin else rate
 
@@ -436,7 +435,6 @@ class Trainer:
         sums["left_out"] = float(not torch.isfinite(norm))
         if not sums["left_out"]:
             self.optimizer.step()
-            self.updates += 1
             self._follow()
         if self.steps % 20 < 2:
             self._look_at_tokens(began, now, rounded, slots.q.to(self.device))
