@@ -24,7 +24,7 @@ from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.reference import clamp
 from gvcodec.structure.tokens import budgets, checkpoint, codec, entropy, model, payload, tree
-from gvcodec.structure.tokens.payload import REFRESH
+from gvcodec.structure.tokens.payload import BACKWARD, REFRESH
 from gvcodec.structure.tokens.twin import Twin
 from gvcodec.train.token_entropy import network_of
 
@@ -559,7 +559,7 @@ def test_a_gop_ends_where_its_frames_cost_least_on_the_mean(rise: float) -> None
     drift, ends = codec._Drift(price), []
     for far, size in zip(off, sizes, strict=True):
         drift.add(source, (source[0] + far, source[1], source[2]), size)
-        ends.append(drift.too_far(1000))
+        ends.append(drift.refresh_in(1000, 1) == 1)
     costs = np.array([far / model.PEAK + price * size for far, size in zip(off, sizes, strict=True)])
     mean = np.cumsum(costs) / np.arange(1, 201)
     best = int(mean.argmin())
@@ -569,21 +569,113 @@ def test_a_gop_ends_where_its_frames_cost_least_on_the_mean(rise: float) -> None
     assert not any(ends[: best // 2])
 
 
-def test_tokens_that_drift_get_a_refresh() -> None:
-    """Nearer to the source than the frame of tokens before it."""
+@pytest.mark.parametrize(("frames", "known", "place"), [(1, 17, 0), (2, 17, 0), (3, 17, 2), (10, 17, 5), (1000, 17, 9), (1000, 4, 4), (1000, 1, 1)])
+def test_a_refresh_lies_between_frames_that_go_forward_and_backward(frames: int, known: int, place: int) -> None:
+    """Eight frames have drifted evenly; as many would do so backward where there is room for them."""
+    source = tuple(np.full((8 // s, 8 // s), 400, np.uint16) for s in (1, 2, 2))
+    drift = codec._Drift(1e-4)
+    for i in range(9):
+        drift.add(source, (source[0] + 4 * i, source[1], source[2]), 10 if i else 700)
+    assert drift.refresh_in(frames, known) == place
+
+
+@pytest.mark.parametrize(("ahead", "both"), [(codec.AHEAD, True), (0, False)])
+def test_tokens_that_drift_get_a_refresh(ahead: int, both: bool) -> None:
+    """Nearer to the source than the frame of tokens before it, with look-ahead than the first of those that go backward from it."""
     pictures = clip(30)
-    encoder = codec.TokenEncoder(FORMAT, 30, 24)
+    encoder = codec.TokenEncoder(FORMAT, 30, 24, ahead=ahead)
     parts = [*(encoder.send(planes) for planes in pictures), encoder.flush()]
     packets, loops = [p for part in parts for p in part.packets], [x for part in parts for x in part.loops]
     assert [i for i, packet in enumerate(packets) if packet.keyframe] == [0, 24]
     fresh = [i for i, packet in enumerate(packets) if packet.payload.startswith(REFRESH)]
     assert 1 < len(fresh) < 16  # bits cost nothing in this model
     far = [np.abs(a[0].astype(int) - b[0]).mean() for a, b in zip(pictures, loops, strict=True)]
+    turns = [i for i, packet in enumerate(packets) if packet.payload.startswith(BACKWARD)]
+    assert bool(turns) == both
     for i in fresh:
-        assert far[i] < far[i - 1]
+        assert far[i] < far[max((t for t in turns if t < i), default=i) - (0 if both else 1)]
     decoder = codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
     shown = [loop for packet in packets for loop in decoder.send(packet.payload, packet.keyframe)]
     assert all((a == b).all() for one, other in zip(shown, loops, strict=True) for a, b in zip(one, other, strict=True))
+
+
+def coded_both_ways() -> list[codec.CodedFrame]:
+    """Packets with frames that go backward, the first of them once after the keyframe."""
+    encoder = codec.TokenEncoder(FORMAT, 30)
+    packets = [p for part in (*map(encoder.send, clip(40)), encoder.flush()) for p in part.packets]
+    assert any(packet.payload.startswith(BACKWARD) for packet in packets)
+    return packets
+
+
+def test_frames_that_go_backward_wait_for_their_refresh() -> None:
+    """They come with it, all in the order in which they are shown; and they follow what is shown after them."""
+    packets = coded_both_ways()
+    kinds = [packet.payload[:1] for packet in packets]
+    turn = kinds.index(BACKWARD)
+    refresh = kinds.index(REFRESH, turn)
+    decoder = codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
+    given = [len(decoder.send(packet.payload, packet.keyframe)) for packet in packets]
+    assert given[turn:refresh] == [0] * (refresh - turn) and given[refresh] == refresh - turn + 1
+    assert sum(given) == len(packets) and not decoder.flush()
+
+    again = codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
+    still = [again.send(packet.payload, packet.keyframe) for packet in (*packets[:turn], packets[refresh])][-1][0]
+    last = codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
+    copies = [*packets[:turn], dataclasses.replace(packets[turn], payload=BACKWARD), packets[refresh]]
+    shown = [last.send(packet.payload, packet.keyframe) for packet in copies][-1]
+    assert len(shown) == 2
+    assert all(np.array_equal(a, b) and np.array_equal(b, c) for a, b, c in zip(still, *shown, strict=True))
+
+
+def test_backward_tokens_without_a_refresh_repeat_the_frame_before() -> None:
+    packets = coded_both_ways()
+    turn = next(i for i, packet in enumerate(packets) if packet.payload.startswith(BACKWARD))
+
+    def stopped() -> codec.TokenDecoder:
+        decoder = codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
+        for packet in packets[: turn + 1]:
+            decoder.send(packet.payload, packet.keyframe)
+        return decoder
+
+    (last,) = codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens()).send(packets[0].payload, True)
+    decoder = stopped()
+    decoder.send(b"", False)
+    one, other = decoder.flush()
+    before = decoder.send(packets[0].payload, True)
+    assert len(before) == 1 and all(np.array_equal(a, b) for a, b in zip(before[0], last, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    shown = stopped().send(packets[0].payload, True)
+    assert len(shown) == 2 and all(np.array_equal(a, b) for a, b in zip(shown[0], one, strict=True))
+    decoder = stopped()
+    assert not decoder.abandon() and len(decoder.send(packets[0].payload, True)) == 1
+    decoder = stopped()
+    for _ in range(payload.MOST_BACKWARD - 1):
+        assert not decoder.send(b"", False)
+    with pytest.raises(DamagedStreamError, match="backward"):
+        decoder.send(b"", False)
+
+
+def test_a_file_whose_tokens_go_backward(tmp_path: Path) -> None:
+    """Seeking into them, cutting in front of them, and losing their refresh."""
+    source = clip(40)
+    data = encode(source, format=FORMAT, base="tokens", tune=0, q=30, keyint=20)
+    payloads = [p.payload for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
+    turns = [i for i, one in enumerate(payloads) if one.startswith(BACKWARD)]
+    assert turns and turns[-1] > 20
+    frames = list(decode_planes(data))
+    assert len(frames) == 40
+    later = list(decode_planes(data, start=turns[-1]))
+    assert all(np.array_equal(a, b) for a, b in zip(frames[turns[-1]], later[0], strict=True))
+    whole, part, both, mended = (tmp_path / f"{name}.bin" for name in ("whole", "part", "both", "mended"))
+    whole.write_bytes(data)
+    assert cli.main(["cut", str(whole), str(part), "--from", "0.8"]) == 0
+    assert cli.main(["cat", str(part), str(whole), "-o", str(both)]) == 0
+    assert [len(list(decode_planes(path.read_bytes()))) for path in (part, both)] == [20, 60]
+    fresh = payloads.index(next(one for one in payloads if one.startswith(REFRESH)))
+    place = data.index(payloads[fresh])
+    whole.write_bytes(data[: place + 3] + bytes([data[place + 3] ^ 1]) + data[place + 4 :])
+    assert cli.main(["repair", str(whole), str(mended)]) == 0
+    assert len(list(decode_planes(mended.read_bytes()))) == fresh + 20
 
 
 def test_without_refreshes_there_are_tokens_alone() -> None:
@@ -611,7 +703,7 @@ def test_no_refresh_just_before_a_keyframe_or_the_end() -> None:
     drift = codec._Drift(1e-3)
     for i in range(30):
         drift.add(source, (source[0] + i, source[1], source[2]), 10 if i else 100)
-    assert [drift.too_far(n) for n in (1, 2, 3, 30, 1000)] == [False, False, False, True, True]
+    assert [drift.refresh_in(n, 1) for n in (1, 2, 3, 30, 1000)] == [0, 0, 0, 1, 1]
 
     encoder = codec.TokenEncoder(FORMAT, 30, 240, ahead=4)
     for planes in clip(3):

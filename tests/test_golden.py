@@ -11,7 +11,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
-from gvcodec.structure.tokens.payload import REFRESH
+from gvcodec.structure.tokens.payload import BACKWARD, REFRESH
 
 FOLDER = Path(__file__).parent
 TOKENS = FOLDER / "golden" / "tokens"
@@ -39,7 +39,7 @@ def test_golden_streams_decode_in_every_form(path: Path) -> None:
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 
 
-@pytest.mark.parametrize(("name", "copies", "refreshes"), [("tokens", 2, 3), ("tokens-0.4", 0, 0)])
+@pytest.mark.parametrize(("name", "copies", "refreshes"), [("tokens", 0, 3), ("tokens-0.5", 2, 3), ("tokens-0.4", 0, 0)])
 def test_golden_tokens_are_many_integers(name: str, copies: int, refreshes: int) -> None:
     """What its hash stands for is not zeros."""
     data = io.BytesIO((TOKENS / f"{name}.bin").read_bytes())
@@ -47,6 +47,7 @@ def test_golden_tokens_are_many_integers(name: str, copies: int, refreshes: int)
     assert len(payloads) == 8 and payloads.count(b"") == copies
     assert all(len(payload) > 20 for payload in payloads if payload)
     assert sum(payload.startswith(REFRESH) for payload in payloads) == refreshes
+    assert any(payload.startswith(BACKWARD) for payload in payloads) == (name == "tokens")
 
 
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
@@ -56,6 +57,6 @@ def test_faulty_streams_are_refused(path: Path) -> None:
 
 
 def test_there_is_something_to_test() -> None:
-    names = {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc", "tokens", "tokens-0.4"}
+    names = {"klt", "klt-1", "klt-0.2", "av1", "hevc", "vvc", "tokens", "tokens-0.5", "tokens-0.4"}
     assert {path.stem for path in GOLDEN} == names
     assert len(FAULTY) >= 5

@@ -1,4 +1,4 @@
-"""The gvcodec file format, version 0.3 (0.5 where the base is tokens). This docstring is its
+"""The gvcodec file format, version 0.3 (0.6 where the base is tokens). This docstring is its
 specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte,
@@ -83,7 +83,7 @@ Painted hash: the same of all painted frames. A stream that was cut or joined ha
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
 packet. `Salvage` reads it all the same and says what is lost.
 
-Versions before: 0.4 was base tokens without refreshes; 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1
+Versions before: 0.5 was base tokens all forward, 0.4 without refreshes; 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1
 moreover no frame count in `gop`, no late = 0, no track = count. Their files are read.
 """
 

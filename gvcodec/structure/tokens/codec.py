@@ -2,7 +2,8 @@
 
 A refresh is a standard inter picture, predicted from the keyframe and the refreshes before it: what drifts is mended for a fraction
 of a keyframe's bytes. So the keyframe and the refreshes of a GOP are a standard stream of few frames a second, and tokens make what lies
-in between.
+in between, from both sides: forward from the picture before, backward from the refresh behind. Their packets stand as frames are shown;
+a decoder keeps those that go backward until their refresh is there.
 
 Bits depend on integers only, so every device decodes the same tokens; the loop hash covers those (and the exact
 samples of keyframes and refreshes). Pictures are made by a float network: close on all devices, not equal; a keyframe or a refresh ends what has built up.
@@ -11,9 +12,12 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -45,7 +49,7 @@ from gvcodec.structure.tokens.model import (
     windows_differ,
     with_copies,
 )
-from gvcodec.structure.tokens.payload import LARGEST, REFRESH, Entropy
+from gvcodec.structure.tokens.payload import BACKWARD, LARGEST, MOST_BACKWARD, REFRESH, Entropy
 from gvcodec.types import Planes, VideoFormat
 
 #: What codes keyframes and refreshes, and its quality for a quality of the tokens. Their samples are what later frames
@@ -57,7 +61,7 @@ _KEY_FINER, _REFRESH_FINER = 1.13, 0.2
 #: About the bytes of a GOP's first refresh, in parts of its keyframe's.
 _FIRST_REFRESH = 0.2
 #: What bytes cost where a refresh is weighed, in parts of their price: it does more for looks than differences of samples say.
-_REFRESH_PRICE = 0.4
+_REFRESH_PRICE = 0.2
 #: Behind this q a size ends, where the next smaller one begins: quality falls twice as fast, and that price doubles in so many steps.
 _END, _DEARER = 58.0, 2.0
 MAX_Q = 63
@@ -101,6 +105,14 @@ def to_planes(picture: Picture, height: int, width: int) -> Planes:
     return np.ascontiguousarray(luma[0, :height, :width]), u, v
 
 
+@dataclass(slots=True)
+class _Way:
+    """What frames of tokens go on from."""
+
+    state: State | None
+    entropy: Entropy
+
+
 class _Side:
     """What encoder and decoder share: the model, the state, the integers for the loop hash."""
 
@@ -115,10 +127,30 @@ class _Side:
         windows = -(-fmt.height // WINDOW) * -(-fmt.width // WINDOW)
         self._entropy = Entropy(read_network(model), windows, sizes["tokens"], sizes["channels"])
         self._state: State | None = None
+        self.mark()
 
     def begin(self, planes: Planes) -> None:
         """Go on from a standard picture."""
         self._state = self._model.begin(tuple(x.to(self._device) for x in to_picture(planes)))  # type: ignore[arg-type]
+
+    def mark(self) -> None:
+        """Behind a standard picture: what is known here is what the next backward way begins with."""
+        self._marked = copy.copy(self._entropy)
+
+    def backward(self) -> _Way:
+        """The way back from the picture at hand to the one before it."""
+        return _Way(self._state, self._marked.turned())
+
+    @contextmanager
+    def on(self, way: _Way) -> Iterator[None]:
+        """The next frames follow `way`; behind them things are as they were."""
+        kept = self._state, self._entropy
+        self._state, self._entropy = way.state, way.entropy
+        try:
+            yield
+        finally:
+            way.state = self._state
+            self._state, self._entropy = kept
 
     @torch.inference_mode()
     def _show(self, tokens: Integers, counts: NDArray[np.int64]) -> State:
@@ -180,12 +212,14 @@ class _Sized:
 
 class _Drift:
     """When a refresh pays. A frame costs what it misses of the source and its bytes at `price`. As the last frame did, so will those that
-    come, or more; behind a refresh they would do as those did since the last one, that one included."""
+    come, or more; around a refresh they would do as those did since the last one, that one included."""
 
     def __init__(self, price: float) -> None:
         """`price` of a byte, in mean differences of a picture."""
         self._price = price
         self._costs: list[float] = []
+        #: The distance of the last frame.
+        self.off = 0.0
 
     def restart(self) -> None:
         """Behind a refresh."""
@@ -193,13 +227,25 @@ class _Drift:
 
     def add(self, source: Planes, shown: Planes, size: int) -> None:
         """A frame of `size` bytes."""
-        luma, u, v = (np.abs(a.astype(np.int32) - b).mean() / PEAK for a, b in zip(source, shown, strict=True))
-        self._costs.append(float(luma + 0.25 * (u + v)) + self._price * size)
+        self.off = self.distance(source, shown)
+        self._costs.append(self.off + self._price * size)
 
-    def too_far(self, frames: int) -> bool:
-        """Whether so many frames more had better follow a refresh."""
-        again = self._costs[:frames]
-        return self._costs[-1] * len(again) > sum(again)
+    @staticmethod
+    def distance(source: Planes, shown: Planes) -> float:
+        """What a frame misses of its source, in mean differences of a picture."""
+        luma, u, v = (np.abs(a.astype(np.int32) - b).mean() / PEAK for a, b in zip(source, shown, strict=True))
+        return float(luma + 0.25 * (u + v))
+
+    def refresh_in(self, frames: int, known: int) -> int:
+        """Which of the `frames` to come before the next keyframe had better be a refresh, 1 = the next, 0 = none.
+
+        `known` of them are there. Those before the refresh then go backward from it and drift as those behind the last one did,
+        so that either side drifts half as far."""
+        drifts = enumerate(self._costs[1:], 1)
+        again = [(cost, side) for far, cost in drifts for side in (0, 1)[: 1 + (far < known)]][: frames - 1]
+        if self._costs[-1] * (1 + len(again)) <= self._costs[0] + sum(cost for cost, _ in again):
+            return 0
+        return 1 + sum(side for _, side in again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +310,12 @@ class TokenEncoder:
             self._since_key = 1
             return _joined([self._coded_group(), self._key(frame.planes)])
         self._since_key += 1
-        if self._refreshes and self._drift.too_far(self._to_come(ended)):
-            return _joined([self._coded_group(), self._refresh(frame.planes)])
+        if self._refreshes:
+            known = 1 + len(self._ahead) if self._alloc != "uniqueness" else 1
+            if count := self._drift.refresh_in(self._to_come(ended), known):
+                between = [frame, *(self._ahead.popleft() for _ in range(count - 1))]
+                self._since_key += count - 1
+                return _joined([self._coded_group(), self._refresh([one.planes for one in between])])
         if self._alloc != "uniqueness":
             return self._inter(frame.planes)
         self._group.append(frame.planes)
@@ -311,16 +361,42 @@ class TokenEncoder:
         self._stills = StandardEncoder(fmt, STILL, quality, threads=self._threads, low_delay=True, params=_finer(quality))
         q = round(self._q)
         self._side._entropy.restart(q)
+        self._side.mark()
         packet, loop = self._still(planes)
         self._drift = _Drift(self._refresh_price * self._price() * 8 * WINDOW**2 / (self._fmt.width * self._fmt.height))
         self._drift.add(planes, loop, round(_FIRST_REFRESH * len(packet)))
         return Coded([CodedFrame(bytes([q]) + packet, True, q)], [self._sized.up(loop)])
 
-    def _refresh(self, planes: Planes) -> Coded:
+    def _refresh(self, frames: list[Planes]) -> Coded:
+        """The last of these frames as a refresh. Those before it come from both sides, the next always from the side that has
+        drifted less."""
+        side, drift = self._side, self._drift
+        *between, planes = frames
+        before, forward = side._state, drift.off
         packet, loop = self._still(planes)
-        self._drift.restart()
-        self._drift.add(planes, loop, len(packet))
-        return Coded([CodedFrame(REFRESH + packet, False, self._side._entropy.q)], [self._sized.up(loop)])
+        way, side._state = side.backward(), before
+        drift.restart()
+        drift.add(planes, loop, len(packet))
+        early, late = list[tuple[bytes, Planes]](), [(REFRESH + packet, loop)]
+        backward = drift.off
+        rest = deque(between)
+        while rest:
+            if forward <= backward:
+                one = rest.popleft()
+                early.append(self._tokens(one))
+                forward = drift.distance(one, early[-1][1])
+            else:
+                one = rest.pop()
+                with side.on(way):
+                    late.append(self._tokens(one))
+                backward = drift.distance(one, late[-1][1])
+        side.begin(loop)
+        side.mark()
+        if len(late) > 1:
+            late[-1] = BACKWARD + late[-1][0], late[-1][1]
+        coded = early + late[::-1]
+        packets = [CodedFrame(payload, False, side._entropy.q) for payload, _ in coded]
+        return Coded(packets, [self._sized.up(shown) for _, shown in coded])
 
     def _still(self, planes: Planes) -> tuple[bytes, Planes]:
         """The next picture of the standard stream, coded and decoded; tokens go on from it."""
@@ -333,9 +409,15 @@ class TokenEncoder:
         self._source = planes
         return packet.payload, loop
 
-    @torch.inference_mode()
     def _inter(self, planes: Planes, given: NDArray[np.int64] | None = None) -> Coded:
         """Code a frame, `given` tokens a window (N,) at most."""
+        payload, loop = self._tokens(planes, given)
+        if self._refreshes:
+            self._drift.add(planes, loop, len(payload))
+        return Coded([CodedFrame(payload, False, self._side._entropy.q)], [self._sized.up(loop)])
+
+    @torch.inference_mode()
+    def _tokens(self, planes: Planes, given: NDArray[np.int64] | None = None) -> tuple[bytes, Planes]:
         side = self._side
         state, q = side._state, side._entropy.q
         assert state is not None
@@ -349,10 +431,7 @@ class TokenEncoder:
         counts, after = self._counts(now, tokens, given)  # type: ignore[arg-type]
         tokens = np.where(np.arange(tokens.shape[1])[:, None] < counts[:, None, None], tokens, 0).astype(np.int32)
         payload = side._entropy.encode(tokens, counts)
-        loop = side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
-        if self._refreshes:
-            self._drift.add(planes, loop, len(payload))
-        return Coded([CodedFrame(payload, False, q)], [self._sized.up(loop)])
+        return payload, side._take(after if after is not None else side._show(tokens, counts), tokens, counts)
 
     def _given(self, encoded: Encoded) -> NDArray[np.int64]:
         """Tokens that each window may use, (N,), where that is said frame by frame."""
@@ -396,23 +475,41 @@ class TokenDecoder:
         self._fmt, self._threads = self._sized.fmt, threads
         self._side = _Side(self._fmt, threads, model)
         self._stills: StandardDecoder | None = None
+        #: Tokens that wait for the refresh from which they go backward, in display order.
+        self._waiting: list[bytes] = []
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         side = self._side
         if keyframe:
             if not payload or payload[0] > MAX_Q:
                 raise DamagedStreamError("keyframe without a quality")
+            frozen = self.flush()
             self._stills = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
             side._state = None
             shown = self._still(payload[1:], True)
             side._entropy.restart(payload[0])
-            return [shown]
+            side.mark()
+            return [*frozen, shown]
         if side._state is None:
             raise DamagedStreamError("tokens without a keyframe")
         if payload[:1] == REFRESH:
-            return [self._still(payload[1:], False)]
+            waiting, self._waiting = self._waiting, []
+            shown = [self._still(payload[1:], False)]
+            with side.on(side.backward()):
+                shown += [self._tokens(one) for one in reversed(waiting)]
+            side.mark()
+            return shown[::-1]
+        if self._waiting or payload[:1] == BACKWARD:
+            if len(self._waiting) == MOST_BACKWARD:
+                raise DamagedStreamError(f"more than {MOST_BACKWARD} frames of tokens go backward")
+            self._waiting.append(payload if self._waiting else payload[1:])
+            return []
+        return [self._tokens(payload)]
+
+    def _tokens(self, payload: bytes) -> Planes:
+        side = self._side
         tokens, counts = side._entropy.decode(payload)
-        return [self._sized.up(side._take(side._show(tokens, counts), tokens, counts))]
+        return self._sized.up(side._take(side._show(tokens, counts), tokens, counts))
 
     def _still(self, unit: bytes, keyframe: bool) -> Planes:
         """The next picture of the standard stream. Raises `DamagedStreamError`."""
@@ -424,10 +521,12 @@ class TokenDecoder:
         return self._sized.up(loops[0])
 
     def flush(self) -> list[Planes]:
-        return []
+        """Frames whose refresh is not there, as behind a loss, repeat the one before."""
+        waiting, self._waiting = self._waiting, []
+        return [self._tokens(b"") for _ in waiting]
 
     def abandon(self) -> list[Planes]:
-        self._side._state = None
+        self._side._state, self._waiting = None, []
         return []
 
 

@@ -261,7 +261,8 @@ class Found(NamedTuple):
 
 
 #: What a bit costs at q 32, in means of a window's differences (`windows_differ`), and in sums of absolute differences, 8-bit levels.
-PRICE = 5e-6
+#: At half of it tokens took bytes that refreshes use better (training log, 2026-11-24).
+PRICE = 1e-5
 _STEP_PRICE = PRICE * 255 * WINDOW**2
 
 

@@ -2,7 +2,11 @@
 
     key     = u8 q  intra picture                     q of the tokens; an AV1 temporal unit as in base av1
     inter   = 0xC0  inter picture                     a refresh: the next AV1 temporal unit of this GOP, predicted from those before
-    inter   = [u8 head  [windows]  [counts]  rows]    nothing at all: every window repeats the frame before
+    inter   = 0xC1  inter tokens                      from here to the next refresh frames go backward: each follows the one that
+                                                      is shown after it, the last of them the refresh, and they are decoded in
+                                                      that order, behind the refresh; `MOST_BACKWARD` at most. Where the
+                                                      GOP ends without one (a stream was mended) they repeat the frame before
+    inter   = [u8 head  [windows]  [counts]  rows]    tokens; nothing at all: every window repeats the frame before
     head    = 0x00 | n        every window has n tokens, 1…K
               0x40 | n        windows: a bit each (first window in the lowest bit): 1 = n tokens, 0 = a copy
               0x80            counts: var size, an rANS packet of N counts 0…K (Laplace table 45, mean 16)
@@ -16,6 +20,7 @@ keyframe. A refresh leaves it as it is. Raises `DamagedStreamError` for bytes th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +39,9 @@ ROW = 4
 #: Largest magnitude of a token's integer.
 LARGEST = 127
 _SAME, _SOME, _EACH = 0x00, 0x40, 0x80
-REFRESH = b"\xc0"
+REFRESH, BACKWARD = b"\xc0", b"\xc1"
+#: Frames that a decoder keeps waiting for a refresh.
+MOST_BACKWARD = 32
 _COUNT_SCALE, _COUNT_MEAN = 45, 16 * 8
 
 
@@ -52,6 +59,13 @@ class Entropy:
         self.q = q
         self._last = np.zeros(self._shape, np.int32)
         self._level = np.zeros(self._shape, np.int32)
+
+    def turned(self) -> Entropy:
+        """For the other way through time: what moved moves back."""
+        other = copy.copy(self)
+        other._last = self._last.copy()
+        other._last[..., : entropy.STEPS] *= -1
+        return other
 
     def encode(self, tokens: Integers, counts: NDArray[np.int64]) -> bytes:
         """The payload of a frame. Of `tokens` (N, K, C) the first `counts` (N,) of each window are
