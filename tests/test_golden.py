@@ -39,7 +39,10 @@ def test_golden_streams_decode_in_every_form(path: Path) -> None:
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 
 
-@pytest.mark.parametrize(("name", "copies", "refreshes"), [("tokens", 0, 3), ("tokens-0.5", 2, 3), ("tokens-0.4", 0, 0)])
+@pytest.mark.parametrize(
+    ("name", "copies", "refreshes"),
+    [("tokens", 0, 3), ("tokens-0.5", 2, 3), ("tokens-0.4", 0, 0)],
+)
 def test_golden_tokens_are_many_integers(name: str, copies: int, refreshes: int) -> None:
     """What its hash stands for is not zeros."""
     data = io.BytesIO((TOKENS / f"{name}.bin").read_bytes())

@@ -18,7 +18,8 @@ VERSION = (0, 3)
 #: What streams of base tokens are; nothing else has changed.
 TOKEN_VERSION = (0, 6)
 #: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and
-#: `tracks` that make sense by GOP. 0.4 is base tokens without refreshes, 0.5 without tokens that go backward.
+#: `tracks` that make sense by GOP. 0.4 is base tokens without refreshes, 0.5 without tokens that go
+#: backward.
 READABLE = ((0, 1), (0, 2), VERSION, (0, 4), (0, 5), TOKEN_VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
