@@ -234,7 +234,7 @@ for _base in (
         "gvcodec.structure.tokens.codec:open_encoder",
         "gvcodec.structure.tokens.codec:open_decoder",
         "gvcodec.rate.size_tokens:encode_tokens",
-        300,
+        350,
         "gvcodec.structure.tokens.checkpoint:find_tokens",
         slot=1,  # painted like av1, which codes its keyframes
         torch=True,

@@ -418,6 +418,7 @@ class TokenEncoder:
 
     @torch.inference_mode()
     def _tokens(self, planes: Planes, given: NDArray[np.int64] | None = None) -> tuple[bytes, Planes]:
+        """The payload of a frame, and what is shown of it."""
         side = self._side
         state, q = side._state, side._entropy.q
         assert state is not None

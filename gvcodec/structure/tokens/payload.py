@@ -15,7 +15,8 @@
               the values before
 
 `Entropy` is one side's state: it changes with every frame of tokens, encoded or decoded, and starts anew at a
-keyframe. A refresh leaves it as it is. Raises `DamagedStreamError` for bytes that mean nothing.
+keyframe. A refresh leaves it as it is. Frames that go backward begin with what was known behind the keyframe or refresh before
+theirs, motion turned round (`turned`), and what they change is forgotten behind the last of them. Raises `DamagedStreamError` for bytes that mean nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ LARGEST = 127
 _SAME, _SOME, _EACH = 0x00, 0x40, 0x80
 REFRESH, BACKWARD = b"\xc0", b"\xc1"
 #: Frames that a decoder keeps waiting for a refresh.
-MOST_BACKWARD = 32
+MOST_BACKWARD = 16
 _COUNT_SCALE, _COUNT_MEAN = 45, 16 * 8
 
 
