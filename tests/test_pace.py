@@ -195,7 +195,7 @@ def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding
         "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
     )
     decoder = TokenDecoder.__new__(TokenDecoder)
-    decoder._fmt, decoder._threads = reader.header.format, 1
+    decoder._fmt, decoder._threads, decoder._waiting = reader.header.format, 1, []
     decoder._side = SimpleNamespace()  # type: ignore[assignment]
     bomb = restore_av1(key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
