@@ -374,7 +374,8 @@ class TokenEncoder:
         *between, planes = frames
         before, forward = side._state, drift.off
         packet, loop = self._still(planes)
-        way, side._state = side.backward(), before
+        way, after = side.backward(), side._state
+        side._state = before
         drift.restart()
         drift.add(planes, loop, len(packet))
         early, late = list[tuple[bytes, Planes]](), [(REFRESH + packet, loop)]
@@ -390,7 +391,7 @@ class TokenEncoder:
                 with side.on(way):
                     late.append(self._tokens(one))
                 backward = drift.distance(one, late[-1][1])
-        side.begin(loop)
+        side._state = after
         side.mark()
         if len(late) > 1:
             late[-1] = BACKWARD + late[-1][0], late[-1][1]
