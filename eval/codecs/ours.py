@@ -29,7 +29,7 @@ _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
 
 #: Bases whose coding order is display order in any case.
-IN_ORDER = ("klt", "tokens")
+IN_ORDER = ("klt",)
 
 
 @functools.cache
