@@ -61,10 +61,14 @@ def span(secs: float) -> list[float]:
     return [began, time.time()]
 
 
-def test_training_material_is_made_by_workers(tmp_path: Path) -> None:
-    """Each has its line in the index, and is what the function makes here."""
+@pytest.mark.parametrize(("base", "first", "count"), [("klt", 1, 1), ("tokens", 7, 4)])
+def test_training_material_is_made_by_workers(
+    tmp_path: Path, base: str, first: int, count: int
+) -> None:
+    """Each has its line in the index, and is what the function makes here. `first`: its number
+    among the kinds of material."""
     pytest.importorskip("torch")
-    from gvcodec.train.cache import add_material
+    from gvcodec.train.cache import add_material, plan
 
     fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
     (tmp_path / "data").mkdir()
@@ -74,15 +78,18 @@ def test_training_material_is_made_by_workers(tmp_path: Path) -> None:
             writer.write(planes, pts)
     cache = tmp_path / "cache"
     command = [sys.executable, "-m", "gvcodec.train.cache", "--data", clip.parent, "--cache", cache]
-    options = ["--frames", "4", "--bases", "klt", "--jobs", "2"]
+    options = ["--frames", "4", "--bases", base, "--jobs", "2"]
     subprocess.run([*map(str, command), *options], check=True, capture_output=True)
-    (entry,) = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
-    # The second of the kinds of material, with the first seed.
-    again = {name: entry[name] for name in ("base", "q", "scale")}
-    made = add_material(str(clip), **again, frames=4, seed="1-1", cache=str(tmp_path))
-    assert made == entry
-    name = f"{entry['name']}.npy"
-    assert (cache / name).read_bytes() == (tmp_path / name).read_bytes()
+    lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
+    there = {entry["name"]: entry for entry in lines}
+    assert len(there) == len(lines) == count
+    jobs = [job for job in enumerate(plan([clip], 1)) if job[1][1] == base]
+    assert jobs[0][0] == first
+    for number, (_, _, q, scale) in jobs:
+        made = add_material(str(clip), base, q, str(scale), 4, f"1-{number}", str(tmp_path))
+        assert made == there[made["name"]]
+        name = f"{made['name']}.npy"
+        assert (cache / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_simulation_of_small_graphs() -> None:

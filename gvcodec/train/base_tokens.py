@@ -1,6 +1,6 @@
 """Training of base tokens: `gvcodec.structure.tokens.model` with the float twin of its entropy network.
 
-    gvcodec train checkpoints/base-tokens.toml --minutes 600
+    gvcodec train checkpoints/tokens.toml --minutes 600
 
 Runs on idle time for many hours: it stops after so many minutes or at SIGTERM/SIGINT, everything is saved every five
 minutes (`state.pt`, atomically), and the next call goes on from there. `tokens-1.safetensors` is the averaged model as streams name

@@ -18,6 +18,7 @@ q is gvcodec's 0…63. Run as `python -m gvcodec.train.cache --help`.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -41,9 +42,12 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt.codec import KltEncoder
 from gvcodec.structure.standard.codec import StandardEncoder
+from gvcodec.structure.tokens.codec import TokenEncoder
 from gvcodec.types import Planes, VideoFormat
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
+#: Width and height of what tokens code of a clip.
+_MOST = 512, 256
 #: Bytes that a clip of 1080p takes.
 _MEMORY = 2 << 30
 RECORD = np.dtype(
@@ -77,16 +81,36 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
         return [frame.planes for frame in reader], reader.format
 
 
+def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> StructureEncoder:
+    if base == "klt":
+        return KltEncoder(fmt.width, fmt.height, q, threads=1)
+    if base == "tokens":
+        return TokenEncoder(fmt, q, threads=1, scale=scale)
+    return StandardEncoder(fmt, base, q, scale=scale, threads=1)
+
+
+def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFormat]:
+    """The middle of a clip, `_MOST` at most: tokens take long."""
+    width, height = min(fmt.width, _MOST[0]), min(fmt.height, _MOST[1])
+    top, left = (fmt.height - height) // 4 * 2, (fmt.width - width) // 4 * 2
+    parts: list[Planes] = []
+    for y, u, v in source:
+        half_top, half_left = top // 2, left // 2
+        half = (
+            slice(half_top, half_top + (height + 1) // 2),
+            slice(half_left, half_left + (width + 1) // 2),
+        )
+        luma = y[top : top + height, left : left + width]
+        parts.append(tuple(np.ascontiguousarray(p) for p in (luma, u[half], v[half])))  # type: ignore[arg-type]
+    return parts, dataclasses.replace(fmt, width=width, height=height)
+
+
 def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
 ) -> tuple[list[Planes], list[float]]:
     """Loop frames of one clip in one structure layer, random access, one keyframe, and bpp of the
     packets in their order."""
-    encoder: StructureEncoder = (
-        KltEncoder(fmt.width, fmt.height, q, threads=1)
-        if base == "klt"
-        else StandardEncoder(fmt, base, q, scale=scale, threads=1)
-    )
+    encoder = _encoder(fmt, base, q, scale)
     loops, sizes = [], []
     for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
         loops += coded.loops
@@ -120,24 +144,36 @@ def make_records(
     return records
 
 
+#: Base, range of q, scale.
+_Kinds = list[tuple[str, int, int, Fraction]]
+_ONE, _HALF = Fraction(1), Fraction(1, 2)
+_KINDS: _Kinds = [
+    ("av1", 30, 46, _ONE),
+    ("klt", 30, 55, _ONE),
+    ("hevc", 38, 58, _ONE),
+    ("av1", 30, 52, _HALF),
+    ("av1", 44, 63, _ONE),
+    ("hevc", 36, 54, _HALF),
+    ("vvc", 32, 60, _ONE),
+]
+_TOKEN_KINDS: _Kinds = [
+    ("tokens", 46, 60, _ONE),
+    ("tokens", 54, 63, _ONE),
+    ("tokens", 58, 63, Fraction(3, 4)),
+    ("tokens", 58, 63, _HALF),
+]
+
+
 def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
     """Every clip with every kind of base, in an order that mixes them: a stopped run still has all
-    kinds and rates."""
+    kinds and rates. Those of tokens come last."""
     rng = random.Random(seed)
-    kinds = [
-        ("av1", 30, 46, 1),
-        ("klt", 30, 55, 1),
-        ("hevc", 38, 58, 1),
-        ("av1", 30, 52, 2),
-        ("av1", 44, 63, 1),
-        ("hevc", 36, 54, 2),
-        ("vvc", 32, 60, 1),
-    ]
     jobs = []
-    for turn in range(len(kinds)):
-        for number, clip in enumerate(rng.sample(clips, len(clips))):
-            base, low, high, scale = kinds[(number + turn) % len(kinds)]
-            jobs.append((clip, base, rng.randint(low, high), Fraction(1, scale)))
+    for kinds in (_KINDS, _TOKEN_KINDS):
+        for turn in range(len(kinds)):
+            for number, clip in enumerate(rng.sample(clips, len(clips))):
+                base, low, high, scale = kinds[(number + turn) % len(kinds)]
+                jobs.append((clip, base, rng.randint(low, high), scale))
     return jobs
 
 
@@ -157,6 +193,8 @@ def add_material(
     path, ratio = Path(clip), Fraction(scale)
     name = material_name(path, base, q, ratio)
     source, fmt = read_clip(path, frames)
+    if base == "tokens":
+        source, fmt = _cut(source, fmt)
     if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
         return {}
     loop, sizes = encode_clip(source, fmt, base, q, ratio)
@@ -211,7 +249,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--bases", default="av1,hevc,klt,vvc", help="kinds of base to add (default %(default)s)"
+        "--bases",
+        default="av1,hevc,klt,vvc",
+        help="kinds of base to add, tokens too (default %(default)s)",
     )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
