@@ -18,7 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "gvcodec"
-#: Library, command line, and the programs that made what is shipped in checkpoints/.
+#: Library, command line, and the programs that made what is shipped in checkpoints/ or carry what it
+#: learns from.
 ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
@@ -30,6 +31,7 @@ ROOTS = (
     "gvcodec.train.integer_start",
     "gvcodec.train.train_refiner",
     "gvcodec.train.keyframes",
+    "gvcodec.train.shards",
     "gvcodec.train.summary",
     "gvcodec.train.token_material",
 )
