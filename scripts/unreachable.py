@@ -18,8 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "gvcodec"
-#: Library, command line, and the programs that made what is shipped in checkpoints/ or carry what it
-#: learns from.
+#: Library, command line, and the programs that made what is shipped in checkpoints/, or that carry
+#: what it learns from.
 ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
