@@ -101,3 +101,5 @@ def test_damaged_shards_are_told(material: Path, tmp_path: Path) -> None:
             unpack(empty, tmp_path / "out")
     with pytest.raises(UsageError, match="no material"):
         pack(tmp_path, tmp_path / "none")
+    with pytest.raises(UsageError, match="there are shards"):
+        pack(material, tmp_path / "good")

@@ -31,7 +31,7 @@ from gvcodec.errors import UsageError
 
 #: A tar file ends in a block of so many bytes; each file in it has a header and is rounded up.
 _END, _BLOCK = 10_240, 512
-#: Of liblzma: more takes three times as long for some 3 % less.
+#: Of liblzma.
 _PRESET = 1
 Samples = NDArray[Any]
 
@@ -96,10 +96,12 @@ def pack(
     material: Path, shards: Path, side: int = 512, frames: int = 31, most: int = 28 << 20
 ) -> list[Path]:
     """Write shards of at most `most` bytes. A clip that is larger alone is left out and said.
-    Raises `UsageError` where there is no material."""
+    Raises `UsageError` where there is no material, or where there are shards."""
     index = material / "index.jsonl"
     if not index.is_file():
         raise UsageError(f"{material}: no material here")
+    if any(shards.glob("*.tar")):
+        raise UsageError(f"{shards}: there are shards here")
     shards.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     held: list[tuple[str, bytes]] = []
