@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -12,10 +14,14 @@ import numpy as np
 import pytest
 
 from gvcodec.errors import UsageError
+
+torch = pytest.importorskip("torch")
+
 from gvcodec.train.shards import pack, unpack
+from gvcodec.train.token_material import Clip
 
 SIZES = {"wide": (50, 91), "small": (33, 20)}  # height, width
-FRAMES, STEP = 23, 10
+FRAMES = 23
 
 
 @pytest.fixture
@@ -36,9 +42,6 @@ def material(tmp_path: Path) -> Path:
 
 
 def test_shards_bring_back_the_middle_of_clips(material: Path, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    from gvcodec.train.token_material import Clip
-
     shards = pack(material, tmp_path / "shards", side=32, frames=12, most=45_000)
     assert [path.stat().st_size <= 45_000 for path in shards] == [True] * 2
     out = tmp_path / "out"
@@ -103,3 +106,9 @@ def test_damaged_shards_are_told(material: Path, tmp_path: Path) -> None:
         pack(tmp_path, tmp_path / "none")
     with pytest.raises(UsageError, match="there are shards"):
         pack(material, tmp_path / "good")
+
+
+def test_neither_shards_nor_training_need_pyav() -> None:
+    code = "import sys; sys.modules['av'] = None\n"
+    code += "import gvcodec.train.shards, gvcodec.train.base_tokens"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -8,7 +8,7 @@ at most so many MiB; in it a clip is `NUMBER.json` (its line of the index), `NUM
 (differences from frame to frame) and `NUMBER.key.xz` (differences from sample to sample, all low
 bytes, then all high ones). `unpack` takes shards in any order, a few now and more later, and gives
 a folder as `gvcodec.train.token_material` makes it. 103 clips of 512² and 31 frames are 16 shards,
-405 MiB. Needs NumPy alone.
+405 MiB. Like the training itself it needs no PyAV.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
+from gvcodec.train.token_material import KEY_STEP
 
 #: A tar file ends in a block of so many bytes; each file in it has a header and is rounded up.
 _END, _BLOCK = 10_240, 512
@@ -53,9 +54,7 @@ def _cut(flat: Samples, height: int, width: int, side: int) -> Samples:
 
 def _packed(samples: Samples, axis: int) -> bytes:
     """Differences along `axis`, 1 = within a frame, 0 = from frame to frame."""
-    first = [slice(0, 1) if a == axis else slice(None) for a in (0, 1)]
-    zero = np.zeros_like(samples[tuple(first)])
-    away = np.diff(samples, axis=axis, prepend=zero)
+    away = np.diff(samples, axis=axis, prepend=samples.dtype.type(0))
     planes = away.view(np.uint8).reshape(-1, samples.dtype.itemsize).T
     return lzma.compress(planes.tobytes(), preset=_PRESET)
 
@@ -66,7 +65,7 @@ def _unpacked(data: bytes, dtype: str, count: int, axis: int) -> Samples:
         raw = np.frombuffer(lzma.decompress(data), np.uint8)
         planes = raw.reshape(np.dtype(dtype).itemsize, -1)
         away = np.ascontiguousarray(planes.T).view(dtype).reshape(count, -1)
-    except (lzma.LZMAError, ValueError, ZeroDivisionError) as error:
+    except (lzma.LZMAError, ValueError) as error:
         raise UsageError(f"a damaged shard ({error})") from None
     return np.cumsum(away, axis=axis, dtype=dtype)
 
@@ -78,8 +77,7 @@ def _clip(
     height, width = int(entry["height"]), int(entry["width"])
     size = height * width + 2 * ((height + 1) // 2) * ((width + 1) // 2)
     taken = min(frames, int(entry["frames"]))
-    step = -(-int(entry["frames"]) // len(entry["keys"]))
-    keys = entry["keys"][: -(-taken // step)]
+    keys = entry["keys"][: -(-taken // KEY_STEP)]
     stem = material / entry["name"]
     pictures = np.memmap(f"{stem}.yuv", np.uint8, "r").reshape(-1, size)[:taken]
     intra = np.memmap(f"{stem}.key", "<u2", "r").reshape(-1, size)[: len(keys)]

@@ -23,10 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.reader import VideoReader
-from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.structure.tokens.model import Picture
-from gvcodec.train.cache import held_out
 from gvcodec.types import Planes, VideoFormat
 
 #: Frames from one possible beginning to the next.
@@ -44,12 +41,17 @@ def flat(planes: Planes) -> NDArray[np.uint16]:
 
 def still(planes: Planes, fmt: VideoFormat, q: int) -> Planes:
     """The picture as a decoder of AV1 gives it, coded alone."""
+    from gvcodec.structure.standard.codec import StandardEncoder
+
     encoder = StandardEncoder(fmt, "av1", q, threads=1, preset=8, low_delay=True)
     return [*encoder.send(planes).loops, *encoder.flush().loops][0]
 
 
 def add_clip(path: Path, folder: Path, rng: random.Random) -> dict[str, object]:
     """Write the two files of a clip. Raises `MediaError`."""
+    from gvcodec.media.reader import VideoReader
+    from gvcodec.train.cache import held_out
+
     name, keys, frames = path.stem, [], 0
     with (
         VideoReader(path, frames=LONGEST) as reader,
