@@ -13,6 +13,10 @@ from gvcodec.file_io import PendingFile
 from gvcodec.messages import counted, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
+EXAMPLES = (
+    "condense clips/train -o small.gvset --size 1%",
+    "condense clips/train -o small.gvset --size 500k --seed 2",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
