@@ -156,7 +156,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
             places.add_parser(
                 name,
                 help=module.HELP,
-                epilog=examples.replace("%", "%%"),
+                epilog=examples,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
         )

@@ -14,7 +14,7 @@ from gvcodec.messages import counted, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (
-    "condense clips/train -o small.gvset --size 1%",
+    "condense clips/train -o small.gvset --size 200k",
     "condense clips/train -o small.gvset --size 500k --seed 2",
 )
 
