@@ -14,8 +14,8 @@ from gvcodec.messages import counted, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (
-    "condense clips/train -o small.gvset --size 200k",
-    "condense clips/train -o small.gvset --size 500k --seed 2",
+    "condense --data clips/ small.gvset --size 200k",
+    "condense clips/ labels.csv small.gvset --size 500k",
 )
 
 

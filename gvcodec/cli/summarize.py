@@ -35,9 +35,7 @@ EXAMPLES = ("summarize film.gvc -o found.gvc", "summarize film.gvc --sheet momen
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file", metavar="FILE", help="stream; with -y it gets the summary itself"
-    )
+    parser.add_argument("file", metavar="FILE", help="stream; with -y it gets the summary itself")
     parser.add_argument(
         "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
     )
