@@ -66,7 +66,7 @@ def write_page(
         "DATA": json.dumps(data).replace("<", "\\u003c"),
     }
     for key, value in parts.items():
-        page = page.replace(f"<!--{key}-->", value, 1)
+        page = page.replace(f"<!--{key}-->", value)
     return page
 
 

@@ -43,7 +43,7 @@ PEERS = {
         "x264, preset slow",
         "libx264",
         "h264",
-        {"preset": "slow", "x264-params": "keyint=-1"},
+        {"preset": "slow", "x264-params": "keyint=9999"},
         51.0,
         0.01,
     ),
