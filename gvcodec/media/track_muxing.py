@@ -1,0 +1,161 @@
+"""Copied tracks in a video file: which of them it can hold, what of their sound stays hidden, and
+when the pictures begin.
+
+Hidden sound: Matroska has a delay for each track, MP4 shows nothing before time 0. What neither can
+hide is left out by whole packets.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from fractions import Fraction
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.heads import delayed_head, make_head, open_head
+from gvcodec.media.tracks import TrackPacket, TrackReader
+
+#: Options of the muxers. Matroska's would make the first track the default one where none is. The
+#: index of the others goes before the frames, so that a player can begin while the file comes.
+MUXERS = {
+    "matroska": {"default_mode": "passthrough"},
+    "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
+}
+#: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
+_PREROLL = Fraction(1, 10)
+#: Packets of a track in a trial file: muxers look at the first ones.
+_TRIAL = 4
+
+
+class TrackMuxer:
+    """`kind`: FFmpeg's name of the kind of file; `suffix`: what messages call it.
+
+    Attributes: `notes` (what is left out, a line each), `offset` (seconds that everything in the
+    file comes later, so that sound before the first picture is heard)."""
+
+    def __init__(
+        self, container: OutputContainer, kind: str, suffix: str, tracks: TrackReader | None
+    ) -> None:
+        self._container, self._kind, self._suffix = container, kind, suffix
+        self._reader = tracks
+        self._outputs: dict[int, Stream] = {}
+        self._containers: list[InputContainer] = []
+        #: When each track of sound begins to be heard, in its ticks.
+        self._heard: dict[int, int] = {}
+        self.offset = Fraction(0)
+        self.notes: list[str] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known how each track of sound begins."""
+        if self._reader is None:
+            return True
+        streams = enumerate(self._reader.streams)
+        sound = {number for number, stream in streams if stream.type == "audio"}
+        known = {p.track for p in self._reader.waiting if p.audible is not None}
+        return sound <= known
+
+    def begin(self) -> None:
+        """Add the tracks that the file takes, before its header is written."""
+        reader = self._reader
+        if reader is None:
+            return
+        for packet in reader.waiting:
+            if packet.audible is not None and reader.streams[packet.track].type == "audio":
+                self._heard.setdefault(packet.track, packet.audible)
+        begins = [begin * reader.ticks[number] for number, begin in self._heard.items()]
+        self.offset = max(Fraction(0), -min(begins, default=Fraction(0)))
+        for number, stream in enumerate(reader.streams):
+            first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
+            template = self._template(number, first)
+            if self._takes(template, first):
+                self._add(number, template)
+            else:
+                self._leave_out(stream, f"does not fit {self._suffix} and is left out")
+
+    def mux_until(self, time: Fraction | None) -> None:
+        """Write packets up to a time in seconds of the stream, all of them with None: keeps the
+        file interleaved."""
+        reader = self._reader
+        waiting = reader.waiting if reader else deque()
+        while reader and waiting:
+            first = waiting[0]
+            if time is not None and first.pts * reader.ticks[first.track] > time:
+                return
+            waiting.popleft()
+            if first.track not in self._outputs or not self._is_kept(first):
+                continue
+            try:
+                self._container.mux(self._packet(first, self._outputs[first.track]))
+            except av.FFmpegError:
+                del self._outputs[first.track]
+                stream = reader.streams[first.track]
+                self._leave_out(stream, f"is left out from where {self._suffix} refuses a packet")
+
+    def _add(self, number: int, template: Stream) -> None:
+        assert self._reader is not None
+        track = self._reader.tracks[number]
+        output = self._container.add_stream_from_template(template)
+        output.disposition = track.flags
+        for name, text in (("language", track.language), ("title", track.title)):
+            if text:
+                output.metadata[name] = text
+        self._outputs[number] = output
+        if self._kind != "matroska" and len(track.language) not in (0, 3):
+            text = f"language {track.language} of a track is left out"
+            self.notes.append(f"{text}, {self._suffix} has codes of three letters")
+
+    def _is_kept(self, packet: TrackPacket) -> bool:
+        """Whether a packet is heard, or hidden sound that the file can hide."""
+        assert self._reader is not None
+        if packet.audible is not None:
+            return True
+        tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
+        if self._kind != "matroska":
+            return end * tick + self.offset <= 0
+        heard = self._heard.get(packet.track)
+        return heard is not None and heard - _PREROLL / tick < end <= heard
+
+    def _template(self, number: int, first: list[TrackPacket]) -> Stream:
+        """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
+        assert self._reader is not None
+        stream, tick = self._reader.streams[number], self._reader.ticks[number]
+        if self._kind != "matroska" or number not in self._heard or not first:
+            return stream
+        head = make_head("matroska", [stream])
+        delay = (self._heard[number] - first[0].pts) * tick
+        try:
+            container = open_head(delayed_head(head, round(delay * 10**9)))
+        except DamagedStreamError:
+            return stream
+        self._containers.append(container)
+        return container.streams[0]
+
+    def _takes(self, template: Stream, first: list[TrackPacket]) -> bool:
+        """Whether a file with this track alone can be written. Muxers refuse codecs when a track is
+        added, with the header, at its first packets or at the end."""
+        try:
+            with av.open(io.BytesIO(), "w", format=self._kind) as trial:
+                output = trial.add_stream_from_template(template)
+                trial.start_encoding()
+                for packet in first:
+                    trial.mux(self._packet(packet, output))
+        except (av.FFmpegError, ValueError):
+            return False
+        return True
+
+    def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
+        assert self._reader is not None
+        made = self._reader.av_packet(packet)
+        made.pts = made.dts = packet.pts + round(self.offset / made.time_base)
+        made.stream = output
+        return made
+
+    def _leave_out(self, stream: Stream, what: str) -> None:
+        name = stream.codec_context.name if stream.codec_context else "unknown"
+        self.notes.append(f"{stream.type} track ({name}) {what}")
