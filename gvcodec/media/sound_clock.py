@@ -43,6 +43,9 @@ class SoundClock:
         if not self._rate:
             return round((begin * base - shift) / self.tick), duration, (0, 0)
         skipped, end = _skips(packet)
+        if not duration:
+            # Matroska need not say it.
+            duration = self._frame or self._length or skipped
         for likely in (self._frame - end, self._length - end):
             if likely > 0 and abs(duration - likely) <= self._coarse:
                 duration = likely

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.heads import delayed_head, make_head, open_head
@@ -28,6 +28,9 @@ MUXERS = {
 }
 #: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
 _PREROLL = Fraction(1, 10)
+#: Languages that QuickTime calls by the other one of their two codes.
+_PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
+_OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 #: Packets of a track in a trial file: muxers look at the first ones.
 _TRIAL = 4
 
@@ -73,10 +76,23 @@ class TrackMuxer:
         for number, stream in enumerate(reader.streams):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             template = self._template(number, first)
-            if self._takes(template, first):
-                self._add(number, template)
-            else:
+            track = reader.tracks[number]
+            kept = self._try(template, first, track.language, track.flags)
+            if kept is None:
                 self._leave_out(stream, f"does not fit {self._suffix} and is left out")
+                continue
+            language = track.language
+            if kept[0] != language and language in _OTHER_CODES:
+                language = _OTHER_CODES[language]
+                kept = self._try(template, first, language, track.flags) or kept
+            self._add(number, template, language)
+            if language and kept[0] != language:
+                self.notes.append(
+                    f"language {language} left out, {self._suffix} has no code for it"
+                )
+            if lost := Disposition(track.flags & ~kept[1] & ~Disposition.default):
+                names = (lost.name or "").replace("|", ", ").replace("_", " ")
+                self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
 
     def mux_until(self, time: Fraction | None) -> None:
         """Write packets up to a time in seconds of the stream, all of them with None: keeps the
@@ -97,18 +113,15 @@ class TrackMuxer:
                 stream = reader.streams[first.track]
                 self._leave_out(stream, f"is left out from where {self._suffix} refuses a packet")
 
-    def _add(self, number: int, template: Stream) -> None:
+    def _add(self, number: int, template: Stream, language: str) -> None:
         assert self._reader is not None
         track = self._reader.tracks[number]
         output = self._container.add_stream_from_template(template)
         output.disposition = track.flags
-        for name, text in (("language", track.language), ("title", track.title)):
+        for name, text in (("language", language), ("title", track.title)):
             if text:
                 output.metadata[name] = text
         self._outputs[number] = output
-        if self._kind != "matroska" and len(track.language) not in (0, 3):
-            text = f"language {track.language} of a track is left out"
-            self.notes.append(f"{text}, {self._suffix} has codes of three letters")
 
     def _is_kept(self, packet: TrackPacket) -> bool:
         """Whether a packet is heard, or hidden sound that the file can hide."""
@@ -136,18 +149,31 @@ class TrackMuxer:
         self._containers.append(container)
         return container.streams[0]
 
-    def _takes(self, template: Stream, first: list[TrackPacket]) -> bool:
-        """Whether a file with this track alone can be written. Muxers refuse codecs when a track is
-        added, with the header, at its first packets or at the end."""
+    def _try(
+        self, template: Stream, first: list[TrackPacket], language: str, flags: int
+    ) -> tuple[str, int] | None:
+        """Language and flags that come back from a file with this track alone; None where it cannot
+        be written. Muxers refuse codecs when a track is added, with the header, at the first
+        packets or at the end."""
+        data = io.BytesIO()
+        options = MUXERS.get(self._kind, {})
         try:
-            with av.open(io.BytesIO(), "w", format=self._kind) as trial:
+            with av.open(data, "w", format=self._kind, options=options) as trial:
                 output = trial.add_stream_from_template(template)
+                output.disposition = flags
+                if language:
+                    output.metadata["language"] = language
                 trial.start_encoding()
                 for packet in first:
                     trial.mux(self._packet(packet, output))
         except (av.FFmpegError, ValueError):
-            return False
-        return True
+            return None
+        try:
+            with av.open(io.BytesIO(data.getvalue())) as written:
+                stream = written.streams[0]
+                return stream.language or "", int(stream.disposition)
+        except (av.FFmpegError, IndexError):
+            return language, flags
 
     def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
         assert self._reader is not None
