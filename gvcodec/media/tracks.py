@@ -35,6 +35,8 @@ _MAX_TEXT = 256
 #: FFmpeg's dispositions that are kept: default, dub, original, comment, lyrics, karaoke, forced,
 #: hearing and visual impaired, clean effects; captions and descriptions.
 _FLAGS = 0x303FF
+#: Codecs whose last packet alone may be shorter than the others.
+_NEVER_JOINED = ("tta",)
 _DURATION, _HIDDEN, _NO_KEYFRAME, _FLAG_BITS = 1, 2, 4, 3
 
 
@@ -228,9 +230,10 @@ class TrackReader:
 
     def fits(self, other: TrackReader) -> bool:
         """Whether packets of the other tracks can follow those of these."""
-        return len(self.tracks) == len(other.tracks) and all(
-            map(_joins, self.streams, other.streams)
-        )
+        if self is other:
+            return True
+        same = len(self.tracks) == len(other.tracks)
+        return same and all(map(_joins, self.streams, other.streams))
 
     def send(self, payload: bytes) -> None:
         """Take the payload of the next `tracks` packet. Raises `DamagedStreamError`."""
@@ -346,7 +349,7 @@ def _text(text: str) -> str:
 
 def _joins(one: Stream, other: Stream) -> bool:
     """Whether a decoder set up for one stream decodes packets of the other."""
-    if not alike(one, other):
+    if not alike(one, other) or one.codec_context.name in _NEVER_JOINED:
         return False
     name, parts = one.codec_context.name, []
     for stream in (one, other):
