@@ -402,6 +402,7 @@ def test_pipes_keep_colour_and_sound(
     tags = (frames[0].colorspace, frames[0].color_primaries, frames[0].color_range)
     assert tuple(map(int, tags)) == (1, 1, 2)
     assert np.array_equal(samples(piped), samples(source))
+    assert first_picture(piped) == 0
 
 
 def test_y4m_says_what_it_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,8 @@ class MuxWriter:
             finally:
                 self._container.close()
                 self.notes += self._tracks.notes
+            if self._pipe and value is None:
+                self._pipe.flush()
             if value is not None:
                 raise value
             shaped = self._pending and self._kind == "matroska" and self._fmt.sar != 1
@@ -192,17 +194,22 @@ class MuxWriter:
 
 
 class _PipeOutput:
-    """What FFmpeg writes to. The header waits until it is whole."""
+    """What FFmpeg writes to. The header waits until it is whole. An exception cannot pass through
+    FFmpeg: it waits for `flush`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._head: bytearray | None = bytearray()
+        self._stopped: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        if self._head is None:
-            self._stream.write(data)
-        else:
+        if self._head is not None:
             self._head += data
+        elif self._stopped is None:
+            try:
+                self._stream.write(data)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is)
+                self._stopped = error
         return len(data)
 
     def begin(self, size: tuple[int, int] | None) -> None:
@@ -211,6 +218,8 @@ class _PipeOutput:
         self._stream.write(with_display_size(head, size) if size and head else head)
 
     def flush(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
         if self._head is None:
             self._stream.flush()
 

@@ -132,7 +132,7 @@ class TrackMuxer:
             return True
         tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
         if self._kind != "matroska":
-            return end * tick + self.offset <= 0
+            return self._kind != "nut" and end * tick + self.offset <= 0
         heard = self._heard.get(packet.track)
         return heard is not None and heard - _PREROLL / tick < end <= heard
 
