@@ -4,7 +4,9 @@ executor takes them."""
 from __future__ import annotations
 
 import base64
+import os
 import pickle
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -22,6 +24,8 @@ class ClusterPool(Executor):
     back as `EvalError`."""
 
     def __init__(self, cluster: str, threads: int) -> None:
+        # For the workers of a cluster that this process starts: they import `eval` by name.
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(os.path.isabs, sys.path))
         self._engine = open_engine(0, cluster)
         self._threads = threads
 

@@ -12,6 +12,11 @@ Everything below is imported on first use, so that `import gvcodec` is fast and 
 
 from __future__ import annotations
 
+from gvcodec import programs
+
+if programs.is_ours():
+    programs.leave_working_directory()
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -2,14 +2,23 @@
 
 import sys
 
+from gvcodec import programs
+
 
 def run() -> int:
     """The exit code. An interrupt while modules are loaded is no reason for a traceback."""
+    programs.leave_working_directory()
     try:
         from gvcodec.cli import _standard_streams, main
 
         _standard_streams.prepare()
         return main()
+    except ImportError as error:
+        if error.name != "gvcodec":
+            raise
+        # A checkout that was never built lies in front of the installed package.
+        print(f"gvcodec: {error}; the program gvcodec, or a build, has it", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("gvcodec: interrupted", file=sys.stderr)
         return 130

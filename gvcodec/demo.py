@@ -29,6 +29,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer
 from gvcodec.messages import counted
+from gvcodec.programs import environment, python_command
 from gvcodec.types import Colour, VideoFormat
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
@@ -249,7 +250,8 @@ def _run(video: str | None, out: Path) -> None:
 def _gvcodec(*arguments: object) -> str:
     """Run the command line in its own process; its own message stands on standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", "gvcodec", *map(str, arguments)],
+        [*python_command("gvcodec"), *map(str, arguments)],
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=False,

@@ -498,7 +498,7 @@ def test_clip_takes_pictures_and_words(monkeypatch: pytest.MonkeyPatch, tmp_path
     )
     monkeypatch.setitem(sys.modules, "open_clip", fake)
     weights = tmp_path / "weights.bin"
-    weights.write_bytes(b"weights")
+    torch.save({}, weights)
     clip = embedders.make(f"clip:tiny:{weights}")
     assert isinstance(clip, embedders.Embedder) and (clip.dim, clip.side) == (12, 32)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)

@@ -137,7 +137,7 @@ def _run(folder: Path, limit: int, first: int, patience: float) -> tuple[list[di
     command = [sys.executable, "-m", "eval.robustness.worker", str(folder), str(limit), str(first)]
     if shutil.which("strace"):
         command = [*_TRACE, "-o", str(folder / f"trace-{first}"), *command]
-    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(_ROOT)])
     process = subprocess.Popen(
         command,
         cwd=folder,

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import defaultdict, deque
@@ -17,6 +16,7 @@ from typing import BinaryIO, Self
 
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
+from gvcodec.programs import environment, python_command
 from gvcodec.signals import OnAbort, held
 
 #: Part of the machine's memory that tasks may take together.
@@ -167,13 +167,16 @@ class _Worker:
     does, so with this process too."""
 
     def __init__(self, threads: int) -> None:
-        command = [sys.executable, "-m", "gvcodec.batch.worker"]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        command = python_command("gvcodec.batch.worker")
         pipe = subprocess.PIPE
         self._said: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
         with held():
             self.process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=self._said, env=environment
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=self._said,
+                env=environment(OMP_NUM_THREADS=str(threads)),
             )
             self._abort = OnAbort(self.process.kill)
 

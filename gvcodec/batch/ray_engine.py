@@ -6,14 +6,17 @@ or machine is lost."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import ray
 from ray.exceptions import RayError
 
+import gvcodec
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
 from gvcodec.errors import UsageError
@@ -30,7 +33,6 @@ class Cluster:
 
     def __init__(self, address: str, cores: int = 0, memory: int | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray's workers start where this process does, and find the same package.
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if address == "local":
             options |= {"num_cpus": cores or os.cpu_count(), "include_dashboard": False}
@@ -38,7 +40,9 @@ class Cluster:
         else:
             options["address"] = address
         try:
-            ray.init(**options)
+            # Ray puts the working directory first on its workers' path of modules.
+            with contextlib.chdir(Path(gvcodec.__file__).resolve().parents[1]):
+                ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(f"--cluster {address}: {said}") from error

@@ -167,7 +167,7 @@ def join(
         "frames": frames,
         "bytes": size,
         "bpp": round(8 * (size - tracks) / (frames * cut.width * cut.height), 6),
-        "tracks": [tracks, video.tracks.packets if video.tracks else 0],
+        "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
         "excess": 0,
         "notes": video.notes,
     }

@@ -1,9 +1,6 @@
 """A worker: tasks, a line of JSON each, come on standard input, their outcomes go to standard
-output.
-
-    python -m gvcodec.batch.worker
-
-It ends when standard input does, since then nobody waits for it.
+output. `gvcodec.batch.local` starts it. It ends when standard input does, since then nobody waits
+for it.
 """
 
 from __future__ import annotations

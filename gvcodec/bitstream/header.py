@@ -24,11 +24,12 @@ READABLE = ((0, 1), (0, 2), VERSION, (0, 4), (0, 5), TOKEN_VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63
+#: Numerators and denominators are below it.
+MAX_RATIO = 1 << 31
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
 _MAX_FIELDS = 256
-_MAX_RATIO = 1 << 31
 _HAS_STRUCTURE_ID = 1
 _HAS_APPEARANCE_ID = 2
 _HAS_TOKENS = 4
@@ -66,7 +67,7 @@ class SequenceHeader:
             ("time base", fmt.time_base),
             ("aspect ratio", fmt.sar),
         ):
-            if not (0 < ratio.numerator < _MAX_RATIO and ratio.denominator < _MAX_RATIO):
+            if not (0 < ratio.numerator < MAX_RATIO and ratio.denominator < MAX_RATIO):
                 raise UsageError(f"{name} {ratio} is outside the limits")
         colour = fmt.colour
         if not all(0 <= code < 256 for code in (colour.primaries, colour.transfer, colour.matrix)):
@@ -147,7 +148,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     cursor = Cursor(body, "header")
 
     def ratio() -> Fraction:
-        numerator, denominator = cursor.var(_MAX_RATIO), cursor.var(_MAX_RATIO)
+        numerator, denominator = cursor.var(MAX_RATIO), cursor.var(MAX_RATIO)
         if denominator == 0:
             raise DamagedStreamError("header: ratio with denominator 0")
         return Fraction(numerator, denominator)

@@ -74,7 +74,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
     row = done["rows"][0]
     for note in row["notes"]:
         say(note)
-    tracks = tuple(row["tracks"]) if row["tracks"][1] else None
+    tracks = tuple(row["tracks"]) if row["tracks"] else None
     summary = encode_summary(
         fmt, row["frames"], row["bytes"], tracks, row.get("psnr_y") or math.inf
     )

@@ -287,8 +287,9 @@ def run(options: argparse.Namespace) -> None:
         journal.done()
     for note in (*reader.notes, *encoder.notes):
         say(note)
-    audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
-    told = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
+    tracks = reader.tracks
+    copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
+    told = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
     say(f"{options.output}: {told}, {time.monotonic() - began:.1f} s")
 
 

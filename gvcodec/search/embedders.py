@@ -126,6 +126,7 @@ class Clip:
             ) from None
         if not Path(weights).is_file():
             raise WrongModelError(f"{weights}: no such file of weights")
+        _check_weights(weights)
         self._torch, self._words = torch, open_clip.get_tokenizer(model)
         # Only the file that was named is read.
         self._model, _, _ = open_clip.create_model_and_transforms(model, pretrained=weights)
@@ -153,6 +154,22 @@ class Clip:
             return self.compress(self.frames(asked))
         with self._torch.inference_mode():
             return lengthened(self._model.encode_text(self._words([asked])).numpy())
+
+
+def _check_weights(path: str) -> None:
+    """Versions of open_clip_torch run what a pickle holds: such a file is refused. Raises
+    `WrongModelError`."""
+    import torch
+
+    if path.endswith(".safetensors"):
+        return
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 (pickles fail in many ways)
+        raise WrongModelError(
+            f"{path}: not a file of tensors alone, as .safetensors are "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from None
 
 
 def lengthened(vectors: NDArray[Any]) -> Vectors:

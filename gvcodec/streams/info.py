@@ -166,13 +166,14 @@ def _shown(value: object) -> str:
 
 
 def encode_summary(
-    fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float
+    fmt: VideoFormat, frames: int, size: int, tracks: tuple[int, int, str] | None, psnr_y: float
 ) -> str:
-    """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
-    added = (
-        f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
-    )
-    size -= audio[0] if audio else 0
+    """What came out: `size` bytes of a file, of which `tracks` = (bytes, packets, "audio" or
+    "subtitles" or both)."""
+    added = ""
+    if tracks:
+        added = f" + {counted(tracks[0], 'byte')} of {tracks[2]} ({counted(tracks[1], 'packet')})"
+        size -= tracks[0]
     psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
     return (
         f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "

@@ -38,8 +38,9 @@ from gvcodec.types import VideoFormat
 class Request:
     """What is to be decoded, where to, and how; as the options of `gvcodec decode` say it.
 
-    `input` may be an open binary file, `output` one that gets y4m. `hold`: the system holds this
-    process to the limit of memory meanwhile.
+    `input` may be an open binary file, `output` one that gets y4m. `form`: of standard output,
+    "y4m", "matroska" or "nut". `hold`: the system holds this process to the limit of memory
+    meanwhile.
     """
 
     input: str | Readable
@@ -50,6 +51,7 @@ class Request:
     start: float = 0.0
     frames: int | None = None
     scale: tuple[int, int] | Fraction | None = None
+    form: str | None = None
     low_delay: bool = False
     follow: float | None = None
     ignore_errors: bool = False
@@ -90,7 +92,9 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
         decoder, tracks, fmt = video.decoder, video.tracks, video.reader.header.format
         scaler = Scaler(fmt, options.scale) if options.scale else None
         shown = scaler.format if scaler else fmt
-        keeps = takes_tracks(options.target)
+        keeps = takes_tracks(options.target, options.form)
+        # How sound begins is known before the first frame is written.
+        video.hand_on_tracks()
         crf = None if options.lossless else options.crf
         if crf is None and not options.lossless:
             crf = visually_lossless(options.target, shown)
@@ -126,9 +130,10 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
         summary.append(
             f"{', '.join(video.metadata.parts())} left out: {options.target} cannot hold them"
         )
-    if left_out:
+    if tracks and left_out:
         summary.append(
-            f"{counted(left_out, 'audio packet')} left out: {options.target} cannot hold them"
+            f"{counted(left_out, 'packet')} of {tracks.kinds} left out: {options.target} cannot "
+            f"hold them"
         )
     return Done(written, summary, decoder.losses)
 
@@ -150,6 +155,7 @@ def _writer(
         tracks=tracks,
         metadata=metadata,
         threads=options.threads,
+        form=options.form,
     )
 
 
@@ -216,7 +222,8 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
         and source.seekable()
     )
     if piece and seeks and isinstance(reader, Reader) and isinstance(options.input, str):
-        found = indexed(piece, options.input, reader, decoder, takes_tracks(options.target), most)
+        keeps = takes_tracks(options.target, options.form)
+        found = indexed(piece, options.input, reader, decoder, keeps, most)
         first = next(found.frames, None)
         video.frames, video.count, video.tracks, video.whole = (
             found.frames,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import os
 import queue
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import IO, NoReturn
 import av
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.programs import find_program
 from gvcodec.signals import OnAbort, held
 from gvcodec.types import Colour, Planes
 
@@ -37,7 +37,8 @@ def find_ffmpeg(kind: str = "encoder", name: str = _LIBRARY) -> str:
     """The program: $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg`. `kind` is
     encoder or filter. Raises `UsageError` where none holds VVenC, or what else is named."""
     named = os.environ.get(FFMPEG_VARIABLE)
-    for program in [named] if named else [_carried(), shutil.which("ffmpeg")]:
+    for program in [named] if named else [_carried(), "ffmpeg"]:
+        program = find_program(program) if program else None
         if program and _holds(program, kind, name):
             return program
     if named:
