@@ -32,6 +32,7 @@ from gvcodec import signals
 from gvcodec.cli import _standard_streams
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.file_io import protected
+from gvcodec.messages import one_line, say
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with signals.guarded(), protected(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
-        print(f"gvcodec: {error}", file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough.
@@ -76,10 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code
     except OSError as error:
-        print(
-            f"gvcodec: {error.filename or 'input or output'}: {error.strerror or error}",
-            file=sys.stderr,
-        )
+        say(f"{error.filename or 'input or output'}: {error.strerror or error}")
         return GvcodecError.exit_code
     return 0
 
@@ -131,7 +129,9 @@ class _Parser(argparse.ArgumentParser):
             sys.stderr.write(message)
 
     def _refuse(self, error: argparse.ArgumentError) -> NoReturn:
-        self.exit(UsageError.exit_code, f"gvcodec: {str(error).removeprefix('argument ')}\n")
+        self.exit(
+            UsageError.exit_code, f"gvcodec: {one_line(str(error).removeprefix('argument '))}\n"
+        )
 
 
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:

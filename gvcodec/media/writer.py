@@ -121,6 +121,7 @@ class Y4mWriter:
         self._pending = pending
         self._name = pending.path if pending else "standard output"
         self._eight_bits = fmt.bit_depth == 8
+        self._pace = Pace(fmt)
         chroma = (
             _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2")
             if self._eight_bits
@@ -155,6 +156,7 @@ class Y4mWriter:
                 raise value
 
     def write(self, planes: Planes, pts: int) -> None:
+        self.notes = self._pace.notes(pts)
         with _reported(self._name):
             self._stream.write(b"FRAME\n")
             for plane in planes:
@@ -167,6 +169,28 @@ class Y4mWriter:
                 self._stream.flush()
 
 
+class Pace:
+    """Whether frames come at the nominal rate, for files that have no times."""
+
+    def __init__(self, fmt: VideoFormat) -> None:
+        self._step = 1 / (fmt.frame_rate * fmt.time_base)
+        self._rate = float(fmt.frame_rate)
+        self._count, self._begin = 0, 0
+        self._notes: list[str] = []
+
+    def notes(self, pts: int) -> list[str]:
+        """Take the timestamp of the next frame; a line once it is another than the rate says."""
+        self._begin = pts if not self._count else self._begin
+        late = pts - self._begin - self._count * self._step
+        self._count += 1
+        # Ticks of a coarse clock are rounded.
+        if abs(late) > max(2, self._step / 4) and not self._notes:
+            self._notes.append(
+                f"the times are uneven and .y4m has none: frames come at {self._rate:g} a second"
+            )
+        return self._notes
+
+
 class PngWriter:
     """One 8-bit RGB file a frame; the name holds a number like %05d, counted from 0 (without it:
     only one frame fits)."""
@@ -177,7 +201,8 @@ class PngWriter:
         self._colour = fmt.colour
         self._overwrite = overwrite
         self._count = 0
-        if not re.fullmatch(r"[^%]*(%0?\d*d)?[^%]*", self._path):
+        # A percent sign in the name of a folder is no number.
+        if not re.fullmatch(r"[^%]*(%0?\d*d)?[^%]*", path.name):
             raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
 
     def __enter__(self) -> Self:
@@ -192,12 +217,13 @@ class PngWriter:
         return None
 
     def write(self, planes: Planes, pts: int) -> None:
-        numbered = "%" in self._path
+        numbered = "%" in Path(self._path).name
         if self._count and not numbered:
             raise MediaError(
                 f"{self._path}: holds one frame only; put a number like %05d into the name"
             )
-        name = self._path % self._count if numbered else self._path
+        folder, last = os.path.split(self._path)
+        name = os.path.join(folder, last % self._count) if numbered else self._path
         with PendingFile(name, self._overwrite) as pending, _reported(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
         self._count += 1
