@@ -136,9 +136,9 @@ def encode(
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 
     `frames`: RGB uint8, NumPy arrays (H, W, 3) or torch tensors (H, W, 3) or (3, H, W) on any
-    device, or an array of N of these, pictures of PIL, or `Planes`. `format` describes `Planes` (default: 8 bits,
-    colour not specified). Either `config`, or fields of `EncoderConfig` by name (`q=40, base="av1",
-    tune=0`). Raises `UsageError`.
+    device, or an array of N of these, pictures of PIL, or `Planes`. `format` describes `Planes`
+    (default: 8 bits, colour not specified). Either `config`, or fields of `EncoderConfig` by name
+    (`q=40, base="av1", tune=0`). Raises `UsageError`.
     """
     made = VideoEncoder(frames, frame_rate=frame_rate, format=format)
     return made.to_bytes(config=config, **options)
@@ -159,7 +159,8 @@ def encode_file(
 
     `source` and `output` are paths or open binary files, that of `source` can seek; `source` may be
     a URI, a folder of numbered pictures or raw samples too. From `start` seconds on, at most
-    `frames`. `said`: what the input does not say itself (frame rate, colour). Raises `UsageError`, `MediaError`.
+    `frames`. `said`: what the input does not say itself (frame rate, colour). Raises `UsageError`,
+    `MediaError`.
     """
     from gvcodec.media.reader import VideoReader
     from gvcodec.media.tracks import CHUNK

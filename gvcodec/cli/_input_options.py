@@ -21,7 +21,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         help="frame rate of numbered pictures and raw samples, as 24 or 30000/1001 (by name, 25)",
     )
     parser.add_argument(
-        "--size", type=_size, dest="raw_size", metavar="WxH", help="size of raw samples (by name)"
+        "--picture-size", type=_size, metavar="WxH", help="size of raw samples (by name)"
     )
     parser.add_argument(
         "--pixel-format",
@@ -56,7 +56,7 @@ def said_of(options: argparse.Namespace) -> InputOptions:
     span = options.color_range
     return InputOptions(
         options.rate,
-        options.raw_size,
+        options.picture_size,
         options.pixel_format,
         options.color_primaries,
         options.color_trc,

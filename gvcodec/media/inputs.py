@@ -164,7 +164,7 @@ def raw_of(path: str, options: InputOptions) -> Raw | None:
     size = options.size or _size_of(words)
     if size is None:
         raise UsageError(
-            f"{path}: raw samples need a size: NAME_1920x1080_50.yuv, or --size 1920x1080"
+            f"{path}: raw samples need a size: NAME_1920x1080_50.yuv, or --picture-size 1920x1080"
         )
     rate = options.rate or _rate_of(words)
     if rate is None:

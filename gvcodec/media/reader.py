@@ -457,7 +457,7 @@ class VideoReader:
         if ended and self._is_cut_off():
             total = self._stream.frames
             of = f" of {total}" if self._start <= 0 and total > frames else ""
-            self.notes.append(f"the file is cut off: {frames}{of} frames could be read")
+            self.notes.append(f"the file is cut off: it has {counted(frames, 'frame')}{of}")
             damaged -= bool(self._last_packet is not None and damaged)
         if damaged:
             self.notes.append(f"{counted(damaged, 'damaged packet')} of the source left out")
@@ -481,6 +481,8 @@ class VideoReader:
         """For the frames that are read."""
         found, notes = metadata_of(self._container, frame)
         self.notes += notes
+        if found.tags:
+            self.notes.append(f"kept as metadata: {', '.join(name for name, _ in found.tags)}")
         begin = self.shift * self._tick
         end = None
         if self._limit is not None:
