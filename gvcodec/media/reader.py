@@ -35,6 +35,8 @@ from gvcodec.messages import counted
 from gvcodec.types import Planes
 
 _MAX_RATE = 1000
+#: Frames that wait for a timestamp after them.
+_MOST_BETWEEN = 32
 #: FFmpeg's mark of tracks that nothing is to be read from.
 _DISCARD_ALL = 48
 #: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
@@ -159,7 +161,8 @@ class VideoReader:
             self._first = self._first_since(self._first, self._start)
         if self._first is None:
             when = f" after {float(self._start):g} s" if self._start > 0 else ""
-            raise MediaError(f"{self.name}: no video frame could be decoded{when}")
+            why = ": the file is cut off" if self._is_cut_off() else ""
+            raise MediaError(f"{self.name}: no video frame could be decoded{when}{why}")
         frame, pts = self._first
         #: Ticks that go from all timestamps: time begins with the first frame.
         self.shift = pts if self._span is None else self._span.shift
@@ -177,11 +180,8 @@ class VideoReader:
 
     def _set_stream(self) -> None:
         self._stream = self._container.streams.video[0]
-        context = self._stream.codec_context
         # With threads for frames what is damaged takes good frames before it along.
         self._stream.thread_type = "SLICE"
-        if not context.name.startswith("lib"):
-            context.copy_opaque = True
 
     def _restart(self) -> None:
         """Decoding begins anew, at the place where the container is."""
@@ -243,11 +243,28 @@ class VideoReader:
         file has none."""
         step = max(1, round(1 / self._rate / self._tick))
         last: int | None = None
+        timed = False
+        #: Frames without a timestamp between two that have one are spread evenly.
+        between: list[av.VideoFrame] = []
         for frame, pts in self._decode_pictures() if self._pictures else self._decode():
+            if pts is None and timed and len(between) < _MOST_BETWEEN:
+                between.append(frame)
+                continue
+            timed = timed or pts is not None
+            even = step
+            if between and pts is not None and last is not None:
+                even = max(1, (pts - last) // (len(between) + 1))
+            for earlier in between:
+                last = 0 if last is None else last + even
+                yield earlier, last
+            between.clear()
             if pts is None:
                 pts = 0 if last is None else last + step
-            last = pts if last is None or pts > last else last + 1
+            last = pts if last is None or pts > last else last + max(1, step // 2)
             yield frame, last
+        for earlier in between:
+            last = 0 if last is None else last + step
+            yield earlier, last
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
@@ -455,7 +472,7 @@ class VideoReader:
             )
         damaged = self._undecodable
         if ended and self._is_cut_off():
-            total = self._stream.frames
+            total = self._stream.frames if self._container.format.name.startswith("mov") else 0
             of = f" of {total}" if self._start <= 0 and total > frames else ""
             self.notes.append(f"the file is cut off: it has {counted(frames, 'frame')}{of}")
             damaged -= bool(self._last_packet is not None and damaged)
@@ -472,6 +489,14 @@ class VideoReader:
         name, size = self._container.format.name, opened.size
         if name.startswith("mov") and self._start <= 0:
             return len(self._stream.index_entries) > self._packets
+        if name == "mpegts" and size is not None:
+            # Packets of 188 bytes, on Blu-ray with four more before each.
+            return (
+                opened.head[:1] == b"G"
+                and size % 188 > 0
+                or opened.head[4:5] == b"G"
+                and (size % 192 > 0)
+            )
         if name == "yuv4mpegpipe" and size is not None and last.pos is not None:
             begin = opened.head.find(b"\n") + 1
             return begin > 0 and last.pos + last.size + begin < size

@@ -84,7 +84,10 @@ class Timeline:
         if self._last is None or packet.dts is None:
             return False
         ahead = packet.dts * packet.time_base - self._last
-        return ahead <= -self._step / 2 or (self._jumping and ahead > _FORWARD)
+        if self._jumping:
+            return ahead <= -self._step / 2 or ahead > _FORWARD
+        # Decoding times of other kinds of files may be guesses, recordings begin with a keyframe.
+        return packet.is_keyframe and ahead <= -self._step / 2
 
     def meet(self, packet: av.Packet) -> int:
         """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
@@ -146,7 +149,7 @@ class DisplayTimes:
 
     def __init__(self) -> None:
         self._sent = 0
-        #: Timestamps of packets whose frame has not come out, by number of the packet.
+        #: Number of the packet by timestamp, of those whose frame has not come out.
         self._pending: dict[int, int] = {}
         #: While timestamps rise from packet to packet: those that no frame has, in order.
         self._free: list[int] = []
@@ -155,35 +158,38 @@ class DisplayTimes:
 
     def send(self, packet: av.Packet) -> None:
         """A packet that goes to the decoder next."""
-        packet.opaque = number = self._sent
         self._sent += 1
         if packet.pts is None or packet.pts <= self._highest:
             self._rising = self._by_packet
         if packet.pts is not None:
             self._highest = max(self._highest, packet.pts)
-            self._pending[number] = packet.pts
+            self._pending[packet.pts] = self._sent
             self._free.append(packet.pts)
         # Some packets never become a frame.
-        self._pending.pop(self._sent - _MOST_DELAY, None)
+        while len(self._pending) > _MOST_DELAY:
+            del self._pending[next(iter(self._pending))]
         del self._free[:-_MOST_DELAY]
 
     def lose(self, packet: av.Packet) -> None:
         """The decoder refused this packet."""
-        self._forget(self._pending.pop(packet.opaque, None))
+        if packet.pts is not None:
+            self._pending.pop(packet.pts, None)
+            self._forget(packet.pts)
 
     def receive(self, frame: av.VideoFrame, reorders: bool) -> int | None:
         """Timestamp of the next frame, None where the file has none for it. `reorders`: whether the
         decoder may change the order of frames at all."""
-        number = frame.opaque
-        if not isinstance(number, int) or self._pending.pop(number, None) is None:
-            return frame.pts
-        if reorders and self._rising and any(sent < number for sent in self._pending):
+        pts = frame.pts
+        number = None if pts is None else self._pending.pop(pts, None)
+        if number is None:
+            return pts
+        if reorders and self._rising and any(sent < number for sent in self._pending.values()):
             # One that was sent earlier is shown later, and yet its timestamp is lower.
             self._by_packet = True
-        if self._by_packet:
+        if self._by_packet and self._free:
             return self._free.pop(0)
-        self._forget(frame.pts)
-        return frame.pts
+        self._forget(pts)
+        return pts
 
     def _forget(self, pts: int | None) -> None:
         if pts in self._free:
