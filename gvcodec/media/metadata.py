@@ -36,9 +36,9 @@ _TECHNICAL = frozenset(
     """title encoder encoded_by major_brand minor_version compatible_brands software duration
     handler_name vendor_id language creation_app_version hasaudio hasvideo hasmetadata haskeyframes
     canseektoend metadatacreator lasttimestamp lastkeyframetimestamp timecode variant_bitrate
-    devicevendor product_uid product_name product_version product_version_num company_name generation_uid uid
-    application_platform modification_date operational_pattern_ul material_package_umid
-    toolkit_version_num""".split()  # noqa: SIM905
+    devicevendor product_uid product_name product_version product_version_num company_name uid
+    generation_uid application_platform modification_date operational_pattern_ul
+    material_package_umid toolkit_version_num""".split()  # noqa: SIM905
 )
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000
