@@ -186,7 +186,8 @@ class VideoReader:
     def _restart(self) -> None:
         """Decoding begins anew, at the place where the container is."""
         self._timeline = Timeline(may_jump(self._container), 1 / self._rate)
-        self._times = DisplayTimes()
+        # AVI has no other times.
+        self._times = DisplayTimes(by_packet=self._container.format.name == "avi")
         self._packets = self._undecodable = 0
         self._last_packet: av.Packet | None = None
         self._waiting.clear()
