@@ -332,8 +332,13 @@ def _array(frame: Any) -> NDArray[np.uint8] | Planes:
     """Tensors and PIL pictures as arrays, channels last."""
     if type(frame).__module__.startswith("PIL."):
         return np.asarray(frame.convert("RGB"))
+    if isinstance(frame, np.ndarray) or (isinstance(frame, tuple | list) and len(frame) == 3):
+        return frame  # type: ignore[return-value]
     if not type(frame).__module__.startswith("torch"):
-        return frame  # type: ignore[no-any-return]
+        raise UsageError(
+            f"a frame is an array (H, W, 3) uint8, a tensor, a picture of PIL or three planes, "
+            f"not {type(frame).__name__}"
+        )
     array = frame.detach().cpu().numpy()
     if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
         array = array.transpose(1, 2, 0)
@@ -343,11 +348,6 @@ def _array(frame: Any) -> NDArray[np.uint8] | Planes:
 def _planes_of(given: Image | Planes) -> Planes:
     frame = _array(given)
     if not isinstance(frame, np.ndarray):
-        if not (isinstance(frame, tuple | list) and len(frame) == 3):
-            raise UsageError(
-                f"a frame is an array (H, W, 3) uint8, a picture of PIL or three planes, "
-                f"not {type(frame).__name__}"
-            )
         return frame
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
         raise UsageError(f"a frame is (H, W, 3) uint8, not {frame.shape} {frame.dtype}")

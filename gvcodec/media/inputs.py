@@ -159,7 +159,7 @@ def raw_of(path: str, options: InputOptions) -> Raw | None:
     if kind.lower() != ".yuv" and options.size is None and options.pixel_format is None:
         return None
     notes = []
-    stem = re.sub(r"(?<=\d[0]p)(?=\d)", "_", stem.lower())
+    stem = re.sub(r"(720p|1080p|2160p)(?=\d)", r"\1_", stem.lower())
     words = [word for word in re.split(r"[_\-\s]|\.(?!\d)", stem) if word]
     size = options.size or _size_of(words)
     if size is None:
