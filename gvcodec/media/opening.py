@@ -39,7 +39,7 @@ class Opened:
             self.container = self._open(source, raw)
         except (av.FFmpegError, OSError, ValueError) as error:
             self.close()
-            raise MediaError(f"{name}: {self._why(error)}") from error
+            raise MediaError(f"{name}: {self.why(error)}") from error
         finally:
             if self.pipe is not None and self.pipe.stopped is not None:
                 raise self.pipe.stopped
@@ -110,8 +110,8 @@ class Opened:
         options = {"pattern_type": "none"} | chosen.pop("options", {})
         return av.open(os.path.abspath(path), options=options, metadata_errors="replace", **chosen)
 
-    def _why(self, error: Exception) -> str:
-        """What went wrong in a few words."""
+    def why(self, error: Exception) -> str:
+        """What went wrong before there was a frame, in a few words."""
         head = self.head or (self.pipe.head if self.pipe is not None else b"")
         if isinstance(error, av.FFmpegError) and head[4:8] in _BOXES:
             if not self.seekable:

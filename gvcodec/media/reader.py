@@ -396,7 +396,8 @@ class VideoReader:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
                 self._opened.raise_stopped()
-                raise MediaError(f"{self.name}: reading stopped: {reason(error)}") from error
+                why = reason(error) if self._packets else self._opened.why(error)
+                raise MediaError(f"{self.name}: reading stopped: {why}") from error
             self._opened.raise_stopped()
             if packet is None:
                 return
