@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import av
@@ -14,6 +14,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.file_io import is_uri, local_path, open_uri
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe, Stream
+from gvcodec.media.timeline import may_jump
 
 Source = str | os.PathLike[str] | BinaryIO
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -83,6 +84,23 @@ class Opened:
         size = self.container.size
         return size if size > 0 else None
 
+    def ends_early(self, last: av.Packet, packets: int | None) -> bool:
+        """Whether the file ends before what it began. `last`: the last packet of the video,
+        `packets`: how many there were, None where some were left out."""
+        name, size = self.container.format.name, self.size
+        if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
+            return True
+        if name.startswith("mov") and packets is not None:
+            return len(last.stream.index_entries) > packets
+        if name == "mpegts" and size is not None:
+            # Packets of 188 bytes, on Blu-ray with four more before each.
+            plain, timed = self.head[:1] == b"G", self.head[4:5] == b"G"
+            return (plain and size % 188 > 0) or (not plain and timed and size % 192 > 0)
+        if name == "yuv4mpegpipe" and size is not None and last.pos is not None:
+            begin = self.head.find(b"\n") + 1
+            return begin > 0 and last.pos + last.size + begin < size
+        return False
+
     def _open(self, source: Source, raw: Raw | None) -> av.container.InputContainer:
         path = str(source) if isinstance(source, str | os.PathLike) else None
         chosen = {"format": "rawvideo", "options": raw.options} if raw is not None else {}
@@ -122,6 +140,21 @@ class Opened:
             if self.cut_off or not isinstance(error, av.OSError):
                 return "its index (moov) is missing: the file is cut off"
         return reason(error)
+
+
+def read_pictures(paths: Sequence[str], first: int = 0) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Numbered pictures from number `first` on, each a file of its own."""
+    for number, path in enumerate(paths[first:], first):
+        opened = Opened(path, path)
+        try:
+            frame = next(opened.container.decode(video=0), None)
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{path}: {reason(error)}") from error
+        finally:
+            opened.close()
+        if frame is None:
+            raise MediaError(f"{path}: not a picture that can be read")
+        yield frame, number
 
 
 def reason(error: Exception) -> str:

@@ -26,9 +26,10 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.file_io import is_uri, local_path
 from gvcodec.media.conversion import Conversion, location_of
+from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, numbered, raw_of
 from gvcodec.media.metadata import Metadata, metadata_of
-from gvcodec.media.opening import Opened, reason, refuse_unknown_format
+from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.messages import counted
@@ -37,8 +38,6 @@ from gvcodec.types import Planes
 _MAX_RATE = 1000
 #: Frames that wait for a timestamp after them.
 _MOST_BETWEEN = 32
-#: FFmpeg's mark of tracks that nothing is to be read from.
-_DISCARD_ALL = 48
 #: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
 _NO_TIMESTAMPS = 128
 _UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
@@ -94,8 +93,6 @@ class VideoReader:
         self._span = span
         self._said = said or InputOptions()
         self._undecodable = 0
-        #: Packets of copied tracks that were met, but whose time has not come, and their parts.
-        self._waiting: list[tuple[av.Packet, int]] = []
         self._only_tracks: Iterator[av.Packet] | None = None
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
         self._pictures = numbered(local_path(name)) if named else None
@@ -129,13 +126,13 @@ class VideoReader:
         last, count = 0, 0
         while following is not None and (self._limit is None or count < self._limit):
             frame, last = following
-            self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)
+            self._hand_on((last + 1 / self._rate / self._tick) * self._tick)
             planes, new_size = self._conversion.apply(frame)
             yield Frame(planes, last - self.shift, new_size)
             count += 1
             following = next(self._timed, None)
         if following is None:
-            self._copy_tracks(None)
+            self._hand_on(None)
         elif self.tracks is not None:
             self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
         self._finish_notes(count, following is None)
@@ -152,7 +149,7 @@ class VideoReader:
         if self._pictures or self._untimed:
             self._tick = 1 / self._rate
         if self._span is None and not self._pictures:
-            self._open_tracks()
+            self._set_tracks()
         self._restart()
         self._first = next(self._timed, None)
         if self._span is not None:
@@ -190,7 +187,7 @@ class VideoReader:
         self._times = DisplayTimes(by_packet=self._container.format.name == "avi")
         self._packets = self._undecodable = 0
         self._last_packet: av.Packet | None = None
-        self._waiting.clear()
+        self._waiting = Waiting(self._timeline)
         self._timed = self._rising()
 
     def _frame_rate(self) -> Fraction:
@@ -208,36 +205,9 @@ class VideoReader:
                 return Fraction(rate)
         return DEFAULT_RATE
 
-    def _open_tracks(self) -> None:
-        others = [
-            stream for stream in self._container.streams if stream.index != self._stream.index
-        ]
-        if self._container.chapters():
-            # QuickTime keeps the titles of chapters in a track of their own.
-            others = [
-                stream
-                for stream in others
-                if stream.type != "data" or stream.discard != _DISCARD_ALL
-            ]
-        copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
-        if len(others) > len(copied):
-            kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
-            self.notes.append(
-                f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out"
-            )
-        if not copied:
-            return
-        tracks = TrackCopier(copied)
-        if tracks.left_out:
-            names = ", ".join(
-                stream.codec_context.name if stream.codec_context else stream.type
-                for stream in tracks.left_out
-            )
-            self.notes.append(
-                f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
-            )
-        if tracks.streams:
-            self.tracks = tracks
+    def _set_tracks(self) -> None:
+        self.tracks, notes = copier_of(self._container, self._stream)
+        self.notes += notes
 
     def _rising(self) -> Iterator[tuple[av.VideoFrame, int]]:
         """Decoded frames with timestamps that rise strictly, made up from the frame rate where the
@@ -247,7 +217,7 @@ class VideoReader:
         timed = False
         #: Frames without a timestamp between two that have one are spread evenly.
         between: list[av.VideoFrame] = []
-        for frame, pts in self._decode_pictures() if self._pictures else self._decode():
+        for frame, pts in read_pictures(self._pictures) if self._pictures else self._decode():
             if pts is None and timed and len(between) < _MOST_BETWEEN:
                 between.append(frame)
                 continue
@@ -282,29 +252,13 @@ class VideoReader:
                 self._undecodable += 1
                 self._times.lose(packet)
 
-    def _decode_pictures(self, first: int = 0) -> Iterator[tuple[av.VideoFrame, int]]:
-        """Numbered pictures, each a file of its own."""
-        for number, path in enumerate(self._pictures or ()):
-            if number < first:
-                continue
-            opened = Opened(path, path)
-            try:
-                frame = next(opened.container.decode(video=0), None)
-            except (av.FFmpegError, OSError) as error:
-                raise MediaError(f"{path}: {reason(error)}") from error
-            finally:
-                opened.close()
-            if frame is None:
-                raise MediaError(f"{path}: not a picture that can be read")
-            yield frame, number
-
     def _first_since(
         self, first: tuple[av.VideoFrame, int], start: Fraction
     ) -> tuple[av.VideoFrame, int] | None:
         """The first frame that is shown so long after the first one, or later."""
         wanted = first[1] + start / self._tick
         if self._pictures:
-            self._timed = self._decode_pictures(math.ceil(start * self._rate))
+            self._timed = read_pictures(self._pictures, math.ceil(start * self._rate))
             return next(self._timed, None)
         found: tuple[av.VideoFrame, int] | None = first
         if self._opened.seekable and not self._untimed and not self._has_jumps(start):
@@ -346,10 +300,8 @@ class VideoReader:
         self._opened = self._opened.reopened(self._raw)
         self._set_stream()
         if self.tracks is not None:
-            self._waiting.clear()
-            self.notes.clear()
-            self.tracks = None
-            self._open_tracks()
+            # Packets know the container that they are of.
+            self.tracks, _ = copier_of(self._container, self._stream)
         self._restart()
 
     def _first_of(self, span: Span) -> tuple[av.VideoFrame, int] | None:
@@ -375,7 +327,8 @@ class VideoReader:
         transport = may_jump(self._container)
         for packet in self._read(streams):
             if packet.stream.index != self._stream.index:
-                self._meet(packet)
+                if packet.pts is not None:
+                    self._waiting.meet(packet)
                 continue
             if packet.size:
                 self._packets += 1
@@ -403,23 +356,9 @@ class VideoReader:
                 return
             yield packet
 
-    def _meet(self, packet: av.Packet) -> None:
-        if packet.pts is not None:
-            self._waiting.append((packet, self._timeline.meet(packet)))
-
-    def _copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the packets of copied tracks that were met and begin before `end` (seconds on the
-        clock of the file; None = all)."""
-        begin = self.shift * self._tick
-        kept: list[tuple[av.Packet, int]] = []
-        for packet, part in self._waiting:
-            seconds = self._timeline.seconds(packet, part, end is None)
-            if seconds is None or (end is not None and seconds >= end):
-                kept.append((packet, part))
-            elif self.tracks is not None and (self._start <= 0 or seconds >= begin):
-                moved = seconds - packet.pts * packet.time_base
-                self.tracks.copy(packet, begin - moved)
-        self._waiting = kept
+    def _hand_on(self, end: Fraction | None) -> None:
+        """Copy the packets of tracks that begin before `end` (seconds on the clock of the file)."""
+        self._waiting.copy(self.tracks, self.shift * self._tick, end, self._start <= 0)
 
     def _read_tracks(self, end: Fraction) -> None:
         """The frames ended before the file: read on for the sound and subtitles that belong to
@@ -429,12 +368,12 @@ class VideoReader:
         pending = {stream.index for stream in streams if stream.type == "audio"}
         for packet in self._container.demux(streams):
             if packet.pts is not None and packet.pts * packet.time_base < end:
-                self._meet(packet)
+                self._waiting.meet(packet)
             else:
                 pending.discard(packet.stream.index)
                 if not pending:
                     break
-        self._copy_tracks(end)
+        self._hand_on(end)
 
     def copy_tracks(self, end: Fraction | None) -> None:
         """Hand on the packets of copied tracks that begin before `end` (seconds on the clock of the
@@ -446,7 +385,7 @@ class VideoReader:
                 # The clock of the video is that of all.
                 streams.insert(0, self._stream)
             else:
-                self._stream.discard = _DISCARD_ALL
+                self._stream.discard = DISCARD_ALL
             self._only_tracks = self._read(streams) if streams else iter(())
         behind = {stream.index for stream in streams if stream.type == "audio"}
         while behind or end is None:
@@ -456,11 +395,10 @@ class VideoReader:
             if packet.stream.index == self._stream.index:
                 self._timeline.move(packet)
             elif packet.pts is not None:
-                self._meet(packet)
-                seconds = self._timeline.seconds(*self._waiting[-1])
+                seconds = self._waiting.meet(packet)
                 if end is not None and seconds is not None and seconds >= end:
                     behind.discard(packet.stream.index)
-        self._copy_tracks(end)
+        self._hand_on(end)
 
     def _finish_notes(self, frames: int, ended: bool) -> None:
         """Lines on what was found on the way."""
@@ -482,27 +420,10 @@ class VideoReader:
             self.notes.append(f"{counted(damaged, 'damaged packet')} of the source left out")
 
     def _is_cut_off(self) -> bool:
-        """Whether the file ends before what it began."""
-        opened, last = self._opened, self._last_packet
+        last = self._last_packet
         if self._pictures or last is None or self._span is not None:
             return False
-        if opened.cut_off or (last.is_corrupt and not may_jump(self._container)):
-            return True
-        name, size = self._container.format.name, opened.size
-        if name.startswith("mov") and self._start <= 0:
-            return len(self._stream.index_entries) > self._packets
-        if name == "mpegts" and size is not None:
-            # Packets of 188 bytes, on Blu-ray with four more before each.
-            return (
-                opened.head[:1] == b"G"
-                and size % 188 > 0
-                or opened.head[4:5] == b"G"
-                and (size % 192 > 0)
-            )
-        if name == "yuv4mpegpipe" and size is not None and last.pos is not None:
-            begin = opened.head.find(b"\n") + 1
-            return begin > 0 and last.pos + last.size + begin < size
-        return False
+        return self._opened.ends_early(last, self._packets if self._start <= 0 else None)
 
     def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
         """For the frames that are read."""
