@@ -64,7 +64,9 @@ that of zlib.
                                 (any number of chapters);  3 mastering display (SMPTE ST 2086): var
                                 x and var y of red, green, blue, white in 1/50000, var largest and
                                 var least luminance in 1/10000 cd/m²; 4 var largest and var mean
-                                content light level in cd/m². Others are skipped
+                                content light level in cd/m²;  5 a tag of the source: name, byte 0,
+                                text, UTF-8 (any number of them);  6 svar time of the first frame on
+                                the clock of the source, microseconds. Others are skipped
             type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
             A reader skips types that it does not know. Those below 64 change the painted picture:
             without them there are loop frames only.

@@ -56,8 +56,9 @@ def _all(path: str, limits: Limits) -> tuple[VideoFormat, Iterator[tuple[int, Pl
     """Format, and number, planes, timestamp of every frame."""
     if path.lower().endswith(STREAMS):
         video = open_video(path, fidelity=True, limits=limits)
+        begin = video.pts_of(0)
         return video.header.format, (
-            (n, f.planes, f.pts) for n, f in enumerate(video.decoded(0, len(video)))
+            (n, f.planes, f.pts - begin) for n, f in enumerate(video.decoded(0, len(video)))
         )
     with VideoReader(path) as reader:
         fmt = reader.format

@@ -212,7 +212,8 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     )
     if options.hold:
         stack.enter_context(held(header, painted, most))
-    video = _Input(reader, decoder, "painted" if painted else "loop")
+    # Older streams keep the clock of their source; files begin at 0.
+    video = _Input(reader, decoder, "painted" if painted else "loop", shift=header.start_pts)
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
     seeks = (
         isinstance(reader, Reader)
@@ -240,11 +241,16 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
         raise UsageError(
             f"{name}: no frame is shown {float(piece.start):g} s after the first one or later"
         )
+    if not piece and header.start_pts:
+        begun = header.start_pts * header.format.time_base
+        video.metadata = video.metadata.during(begun, None, -begun)
+        if video.tracks:
+            video.tracks.keep(begun, None)
     if piece and first is not None:
         begin = first.pts * header.format.time_base if piece.start else None
         length = None if piece.frames is None else piece.frames / header.format.frame_rate
         end = None if length is None else (begin or Fraction(0)) + length
-        video.shift = first.pts if piece.start else 0
+        video.shift = first.pts if piece.start else header.start_pts
         video.metadata = video.metadata.during(begin, end, -(begin or Fraction(0)))
     video.frames = chain([first] if first else [], video.frames)
     return video
