@@ -160,5 +160,7 @@ def _base(word: str, codec: str) -> list[str]:
         return ["--base", codec]
     base = _BASES[codec]
     if base is None:
-        raise UsageError(f"{word} {codec}: no base of that kind; --base is av1, hevc, vvc or tokens")
+        raise UsageError(
+            f"{word} {codec}: no base of that kind; --base is av1, hevc, vvc or tokens"
+        )
     return ["--base", base]
