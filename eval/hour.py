@@ -36,7 +36,7 @@ def made(material: Path, folder: Path) -> Path:
     joined, again = folder / "joined.gvc", folder / "part.gvc"
     if not joined.is_file():
         run([*gvcodec, "cat", *parts, "-o", str(again), "-y", "--threads", "1"])
-        run([*gvcodec, "summarize", str(again), "--threads", "1"])
+        run([*gvcodec, "summarize", str(again), "-y", "--threads", "1"])
         again.replace(joined)
     with open(joined, "rb") as source:
         reader = Reader(source)

@@ -253,7 +253,7 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(
     plain = made(scenes, summary=False)
     path.write_bytes(plain)
     for _ in range(2):
-        assert cli.main(["summarize", str(path), "--embedder", "toy", "--stride", "4"]) == 0
+        assert cli.main(["summarize", str(path), "-y", "--embedder", "toy", "--stride", "4"]) == 0
     data = path.read_bytes()
     assert [len(Summary.unpack(p, 10).vectors) for p in payloads(data)] == [3] * 4
     assert [p for p in packets_of(data) if p.kind is not Kind.SUMMARY] == packets_of(plain)

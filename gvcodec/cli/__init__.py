@@ -4,6 +4,7 @@ Each module of this folder whose name begins with a letter is a command of that 
 has to know it:
 
     HELP = "the line in `gvcodec --help`"
+    EXAMPLES = ("NAME two.gvc calls.gvc", "NAME that.gvc end.gvc its.gvc help")
     def arguments(parser: argparse.ArgumentParser) -> None: ...     # options: `_arguments` has those that many share
     def run(options: argparse.Namespace) -> None: ...               # what it does; errors are raised
 
@@ -30,6 +31,7 @@ from typing import Any, NoReturn
 import gvcodec
 from gvcodec import signals
 from gvcodec.cli import _standard_streams
+from gvcodec.cli._habits import from_habits
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.file_io import protected
 
@@ -52,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with _written() if arguments is None else contextlib.nullcontext():
-            given = sys.argv[1:] if arguments is None else arguments
-            options = parser(given).parse_args(given)
+            given = from_habits(sys.argv[1:] if arguments is None else arguments)
+            options = parser(given).parse_args(given or ["--help"])
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
             with signals.guarded(), protected(_inputs(options)):
@@ -107,8 +109,7 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the value of an argument; usage comes where arguments are
-    missing or unknown."""
+    """Says in one line what is wrong with the arguments."""
 
     def _get_value(self, action: argparse.Action, text: str) -> Any:
         try:
@@ -123,6 +124,13 @@ class _Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 raise
             self._refuse(error)
+
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the usage, which may be a screen long."""
+        command = self.prog.partition(" ")[2]
+        more = f"gvcodec help {command}" if command else "gvcodec --help"
+        text = message.replace("argument ", "")
+        self.exit(UsageError.exit_code, f"gvcodec: {text} ({more} says what there is)\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:
@@ -143,7 +151,15 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     names = commands()
     for name in arguments[:1] if arguments and arguments[0] in names else names:
         module = _module(name)
-        module.arguments(places.add_parser(name, help=module.HELP))
+        examples = "\n".join(("examples:", *(f"  gvcodec {line}" for line in module.EXAMPLES)))
+        module.arguments(
+            places.add_parser(
+                name,
+                help=module.HELP,
+                epilog=examples,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
     return made
 
 

@@ -127,6 +127,22 @@ class integer:
         return value
 
 
+class quality:
+    """Argument type: a number from 0 to `coarsest`, whole or not."""
+
+    def __init__(self, coarsest: float) -> None:
+        self._coarsest = coarsest
+
+    def __call__(self, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= self._coarsest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0…{self._coarsest:g}")
+        return value
+
+
 def number(text: str) -> float:
     try:
         value = float(text)

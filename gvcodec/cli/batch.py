@@ -24,6 +24,10 @@ from gvcodec.errors import BatchError, GvcodecError, UsageError
 from gvcodec.messages import counted, say
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
+EXAMPLES = (
+    "batch films/ -o streams/ --jobs 4",
+    "batch s3://bucket/list.csv -o s3://bucket/streams --cluster auto",
+)
 _RATES = ("base_q", "size", "bitrate", "bpp", "target")
 
 

@@ -14,6 +14,7 @@ from gvcodec.messages import counted, say
 from gvcodec.streams.cat import cat
 
 HELP = "streams one after another, without encoding"
+EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec decode - all.mp4")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

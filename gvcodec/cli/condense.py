@@ -13,6 +13,10 @@ from gvcodec.file_io import PendingFile
 from gvcodec.messages import counted, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
+EXAMPLES = (
+    "condense --data clips/ small.gvset --size 200k",
+    "condense clips/ labels.csv small.gvset --size 500k",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

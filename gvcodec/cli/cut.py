@@ -23,6 +23,10 @@ from gvcodec.messages import say
 from gvcodec.streams.cut import cut
 
 HELP = "a piece of a stream, from keyframe to keyframe, without encoding"
+EXAMPLES = (
+    "cut film.gvc scene.gvc --from 1:15 --to 1:45",
+    "cut film.gvc - --to 10 | gvcodec decode - start.mp4",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

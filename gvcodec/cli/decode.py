@@ -23,6 +23,7 @@ from gvcodec.progress import ProgressBar
 from gvcodec.streams.to_video import Request, to_video
 
 HELP = "gvcodec stream to video"
+EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay -")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from gvcodec.cli._arguments import (
     add_threads,
     amount,
     integer,
+    quality,
     scale,
     seconds,
     shift,
@@ -41,6 +42,7 @@ from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
 
 HELP = "video to gvcodec stream"
+EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +51,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IN",
         help="any video, - = y4m (or another streamable file) on standard input",
     )
-    parser.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        nargs="?",
+        help="stream to write, - = standard output (IN with the ending .gvc)",
+    )
     coding_arguments(parser)
     parser.add_argument(
         "--resume",
@@ -76,7 +83,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
-        type=integer(0, 69),
+        type=quality(69),
         default=50,
         metavar="N",
         help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 "
@@ -84,7 +91,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rate.add_argument(
         "--base-q",
-        type=integer(0, 69),
+        type=quality(69),
         metavar="N",
         help="quality by the structure layer's own index, 0 best … 63 (av1 … 67, tokens … 69)",
     )
@@ -223,7 +230,15 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
     )
 
 
+def _beside(source: str) -> str:
+    """The stream's name where none is given. Raises `UsageError` where the input has none."""
+    if source == "-":
+        raise UsageError("the name of the stream is missing: standard input has none to go by")
+    return os.path.splitext(source)[0] + ".gvc"
+
+
 def run(options: argparse.Namespace) -> None:
+    options.output = options.output or _beside(options.input)
     config = config_of(options)
     steered = any(
         v is not None for v in (options.size, options.bitrate, options.bpp, options.target)

@@ -13,6 +13,7 @@ from gvcodec.messages import counted, say
 from gvcodec.streams.extract import extract
 
 HELP = "the standard bitstream in a stream as a playable file"
+EXAMPLES = ("extract film.gvc film.mp4", "extract film.gvc film.mkv -y")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from gvcodec.streams.sheet import clock, seconds_of
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"
+EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.png -n 0")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

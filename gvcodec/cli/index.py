@@ -19,6 +19,7 @@ from gvcodec.messages import counted, say
 from gvcodec.streams.repair import index
 
 HELP = "write a lost index and end anew"
+EXAMPLES = ("index film.gvc whole.gvc", "index - whole.gvc < film.gvc")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

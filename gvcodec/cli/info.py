@@ -13,6 +13,7 @@ from gvcodec.file_io import open_input, shown_name
 from gvcodec.streams.info import facts, text
 
 HELP = "check a stream and say what it holds"
+EXAMPLES = ("info film.gvc", "info film.gvc --json")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from gvcodec.streams.heatmap import (
 from gvcodec.types import VideoFormat
 
 HELP = "bits and tokens of the windows of a klt stream"
+EXAMPLES = ("inspect film.gvc", "inspect film.gvc --heatmap bits.png")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

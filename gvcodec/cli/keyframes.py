@@ -17,6 +17,7 @@ from gvcodec.cli._standard_streams import out
 from gvcodec.errors import MediaError, UsageError
 
 HELP = "choose the frames that say most of a video"
+EXAMPLES = ("keyframes film.mp4", "keyframes film.gvc")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

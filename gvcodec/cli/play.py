@@ -22,6 +22,7 @@ from gvcodec.search.files import moments
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
+EXAMPLES = ("play film.gvc", "play film.gvc --no-browser --port 8080")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from gvcodec.messages import counted, say
 from gvcodec.streams.repair import repair
 
 HELP = "save what is left of a damaged or cut-off stream"
+EXAMPLES = ("repair damaged.gvc rest.gvc", "repair - rest.gvc < damaged.gvc")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

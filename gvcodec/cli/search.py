@@ -32,6 +32,7 @@ from gvcodec.search.single import write_gop
 from gvcodec.streams.sheet import clock
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
+EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

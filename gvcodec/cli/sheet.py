@@ -11,6 +11,7 @@ from gvcodec.messages import counted, say
 from gvcodec.streams.sheet import sheet
 
 HELP = "many small frames in one picture, with their times"
+EXAMPLES = ("sheet film.gvc sheet.png", "sheet film.gvc sheet.png --tiles 6x8")
 #: Columns, or rows.
 _MOST_TILES = 64
 

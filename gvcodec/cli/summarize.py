@@ -31,12 +31,11 @@ from gvcodec.video import open_video
 _COLUMNS, _WIDTH = 4, 1280
 
 HELP = "add a summary for search to a stream, show its most distinct moments"
+EXAMPLES = ("summarize film.gvc -o found.gvc", "summarize film.gvc --sheet moments.png")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file", metavar="FILE", help="stream; it gets the summary unless -o or --sheet is given"
-    )
+    parser.add_argument("file", metavar="FILE", help="stream; with -y it gets the summary itself")
     parser.add_argument(
         "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
     )
@@ -70,6 +69,8 @@ def _summarize(options: argparse.Namespace) -> None:
         raise UsageError(
             "a summary is made of a file that can be read from any place, not of a pipe"
         )
+    if not options.output and not options.overwrite:
+        raise UsageError(f"{options.file}: -y adds the summary to this file, -o OUT to a copy")
     embedder = make(options.embedder or DEFAULT)
     use_threads(options.threads)
     with contextlib.ExitStack() as stack:

@@ -14,6 +14,7 @@ _TRAINERS = {"renderer": "gvcodec.train.loop", "tokens": "gvcodec.train.base_tok
 
 
 HELP = "train the renderer or the model of base tokens"
+EXAMPLES = ("train checkpoints/painter.toml", "train checkpoints/painter.toml --minutes 120")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from gvcodec.messages import counted
 from gvcodec.streams.verify import verify
 
 HELP = "check and decode a stream, compare it with its source"
+EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,18 +10,20 @@ from gvcodec.types import VideoFormat
 
 #: An exabyte: what is multiplied with it stays a number.
 _MOST = 1e18
+#: Names of what is counted; which it is follows from the option.
+_NAMES = ("bits/s", "bit/s", "bps", "b/s", "bytes", "byte", "bits", "bit", "b")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def parse_amount(text: str) -> float:
-    """A positive number with k, M, G (thousands) or Ki, Mi, Gi behind it: `1.5M`. Raises
-    `ValueError`."""
-    digits = text.rstrip("kKmMgGiI")
-    amount = (
-        float(digits) * _UNITS[text[len(digits) :].lower()]
-        if text[len(digits) :].lower() in _UNITS
-        else math.nan
-    )
+    """A positive number with k, M, G (thousands) or Ki, Mi, Gi after it, and with the unit or
+    without: `1.5M`, `10MB`, `80 kbps`, `300kbit/s`. Raises `ValueError`."""
+    number = text.lower().replace(" ", "")
+    for unit in _NAMES:
+        number = number.removesuffix(unit)
+    digits = number.rstrip("kmgi")
+    factor = _UNITS.get(number[len(digits) :], math.nan)
+    amount = float(digits) * factor
     if not 0 < amount <= _MOST:
         raise ValueError(f"{text!r} is not an amount")
     return amount

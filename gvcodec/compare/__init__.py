@@ -1,0 +1,122 @@
+"""A clip coded by gvcodec and by others at the same number of bytes, as one HTML page.
+
+    made = compare(Path("film.mp4"), Path("film.gvc"), ["x265", "svtav1"])
+    Path("film.html").write_text(made.html, encoding="utf-8")
+
+`peers` codes with the encoders that PyAV carries, `page` shows pictures, figures and bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gvcodec.bitstream import Packet, Reader
+from gvcodec.compare.page import Row, write_page
+from gvcodec.compare.peers import PEERS, Coded, encode_at
+from gvcodec.decoder import Decoder
+from gvcodec.decoding_limits import UNLIMITED
+from gvcodec.errors import UsageError
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.types import Planes, VideoFormat
+
+__all__ = ["PEERS", "Comparison", "compare"]
+
+#: Samples of all pictures that are held at a time: about two gigabytes.
+_MOST_SAMPLES = 1 << 30
+#: PSNR of equal planes, in dB.
+_EQUAL = 99.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`rows`: one a codec, gvcodec first; `html`: the page; `notes`: a line for each peer that
+    cannot be that small."""
+
+    rows: list[Row]
+    html: str
+    notes: list[str]
+
+
+def compare(
+    source: Path,
+    stream: Path,
+    peers: Sequence[str] = ("x265", "svtav1"),
+    say: Callable[[str], None] = lambda line: None,
+    start: float = 0.0,
+) -> Comparison:
+    """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
+
+    `say` gets a line for each codec when it is done; `start`: seconds of the source that the stream
+    leaves out. Raises `UsageError` for an unknown peer, a
+    source of other frames, or a clip too long to hold in memory; `MediaError`,
+    `DamagedStreamError`.
+    """
+    for name in peers:
+        if name not in PEERS:
+            raise UsageError(f"no encoder {name} to compare with; there are {', '.join(PEERS)}")
+    with open(stream, "rb") as file:
+        reader = Reader(file, str(stream))
+        fmt = reader.header.format
+        frames = sum(gop.frames for gop in reader.gops())
+        if 3 * fmt.width * fmt.height * frames * (2 + len(peers)) > _MOST_SAMPLES:
+            raise UsageError(
+                f"{source}: {frames} frames of {fmt.width}×{fmt.height} are too many to compare "
+                "at a time; --frames takes the first ones"
+            )
+        ours = _decode(reader)
+    originals = _originals(source, start, len(ours.frames), stream)
+    size = sum(ours.sizes)
+    rows, notes = [], list[str]()
+    for name in ("", *peers):
+        coded = encode_at(name, originals, fmt, size) if name else ours
+        title = PEERS[name].title if name else "gvcodec"
+        if coded is None:
+            notes.append(f"{title} needs more than {size:,} bytes at its coarsest")
+            continue
+        rows.append(_row(title, coded, originals, fmt))
+        say(f"{title}: {sum(coded.sizes):,} bytes, PSNR-Y {np.mean(rows[-1].psnr):.2f} dB")
+    pictures = [rgb_from_planes(planes, fmt.colour) for planes in originals]
+    return Comparison(rows, write_page(source.name, pictures, rows, fmt.frame_rate, notes), notes)
+
+
+def luma_psnr(one: Planes, other: Planes) -> float:
+    """PSNR of 10-bit luma in dB, 99 for equal planes."""
+    mse = float(np.mean(np.square(one[0].astype(np.int32) - other[0])))
+    return min(_EQUAL, 10 * float(np.log10(1023**2 / mse))) if mse else _EQUAL
+
+
+def _row(title: str, coded: Coded, originals: Sequence[Planes], fmt: VideoFormat) -> Row:
+    psnr = [luma_psnr(a, b) for a, b in zip(originals, coded.frames, strict=True)]
+    shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
+    return Row(title, coded.sizes, psnr, shown)
+
+
+def _originals(source: Path, start: float, count: int, stream: Path) -> list[Planes]:
+    with VideoReader(str(source), start, count) as reader:
+        planes = [frame.planes for frame in reader]
+    if len(planes) != count:
+        raise UsageError(f"{source}: has {len(planes)} frames, {stream} has {count}")
+    return planes
+
+
+def _decode(reader: Reader) -> Coded:
+    """Shown frames of a stream and bytes of their packets, in the order of the packets; what
+    belongs to no frame (header, weights, index) counts to the first, sound does not count."""
+    decoder = Decoder(reader.header, limits=UNLIMITED)
+    sizes: list[int] = []
+
+    def counted(packets: Iterator[Packet]) -> Iterator[Packet]:
+        for packet in packets:
+            if packet.is_frame:
+                sizes.append(len(packet.payload))
+            yield packet
+
+    frames = [frame.planes for frame in decoder.frames_of(counted(reader.packets()))]
+    if sizes:
+        sizes[0] += reader.size - reader.track_size - sum(sizes)
+    return Coded(sizes, frames)

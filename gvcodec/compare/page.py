@@ -1,0 +1,103 @@
+"""The page of a comparison: one HTML file without any other, pictures as WebP inside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import resources
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+#: Pictures of a row at most, and their width: a page of some megabytes.
+_PICTURES, _WIDEST = 24, 960
+_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One codec: bytes of its packets, PSNR-Y (dB) and pictures (H, W, 3) uint8 of its frames."""
+
+    title: str
+    sizes: list[int]
+    psnr: list[float]
+    pictures: list[Picture]
+
+
+def write_page(
+    name: str,
+    originals: Sequence[Picture],
+    rows: Sequence[Row],
+    frame_rate: Fraction,
+    notes: Sequence[str],
+) -> str:
+    """The page. `originals`: pictures of the source, `notes`: lines under the table."""
+    count = len(originals)
+    chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(_PICTURES, count))})
+    data = {
+        "frames": chosen,
+        "rate": float(frame_rate),
+        "rows": [
+            {"title": "source", "pictures": [_webp(originals[i]) for i in chosen]},
+            *(
+                {
+                    "title": row.title,
+                    "sizes": row.sizes,
+                    "pictures": [_webp(row.pictures[i]) for i in chosen],
+                }
+                for row in rows
+            ),
+        ],
+    }
+    height, width = originals[0].shape[:2]
+    heading = f"{name}: {width}×{height}, {count} frames"
+    page = resources.files("gvcodec.compare").joinpath("page.html").read_text(encoding="utf-8")
+    parts = {
+        "TITLE": html.escape(heading),
+        "TABLE": _table(rows, frame_rate, width * height),
+        "NOTES": "".join(f"<p>{html.escape(note)}</p>" for note in notes),
+        "DATA": json.dumps(data).replace("<", "\\u003c"),
+    }
+    for key, value in parts.items():
+        page = page.replace(f"<!--{key}-->", value)
+    return page
+
+
+def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
+    lines = []
+    for row in rows:
+        size, frames = sum(row.sizes), len(row.psnr)
+        kbps = 8 * size * float(frame_rate) / frames / 1000
+        cells = (
+            html.escape(row.title),
+            f"{size:,}",
+            f"{kbps:.1f}",
+            f"{8 * size / frames / pixels:.5f}",
+            f"{np.mean(row.psnr):.2f}",
+            f"{min(row.psnr):.2f}",
+        )
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return "".join(lines)
+
+
+def _webp(picture: Picture) -> str:
+    """A data URI."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, _WIDEST / width)
+    size = max(2, round(width * scale)), max(2, round(height * scale))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    encoder = av.CodecContext.create("libwebp", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {"quality": str(_QUALITY)}
+    converted = frame.reformat(*size, "yuv420p", dst_colorspace="itu601", interpolation="LANCZOS")
+    packets = [*encoder.encode(converted), *encoder.encode(None)]
+    data = b"".join(bytes(packet) for packet in packets)
+    return "data:image/webp;base64," + base64.b64encode(data).decode()
