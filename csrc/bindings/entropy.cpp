@@ -1,8 +1,6 @@
-// Python bindings of the parts of the entropy model: range coder, adaptive mixing, integers by CDF
-// tables.
+// Python bindings of the parts of the entropy model: range coder, integers by CDF tables.
 #include "bindings/arrays.hpp"
 #include "entropy/cdf.hpp"
-#include "entropy/mixer.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -58,26 +56,6 @@ nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint3
   return nb::make_tuple(to_numpy(std::move(symbols), {count}), coder.finished());
 }
 
-nb::bytes mix_encode(const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts,
-                     const In<uint32_t, 1>& sets, uint32_t slot_count, uint32_t set_count) {
-  if (contexts.shape(0) != bits.shape(0) || sets.shape(0) != bits.shape(0) ||
-      contexts.shape(1) > gv::kMaxInputs)
-    throw nb::value_error("contexts of another shape");
-  gv::MixState state(slot_count, set_count);
-  gv::BitEncoder coder(state);
-  for (size_t i = 0; i < bits.shape(0); ++i) {
-    gv::Contexts c;
-    for (size_t k = 0; k < contexts.shape(1); ++k) {
-      if (contexts(i, k) >= slot_count) throw nb::value_error("no such slot");
-      c.add(contexts(i, k));
-    }
-    if (sets(i) >= set_count) throw nb::value_error("no such weight set");
-    c.set = sets(i);
-    coder.bit(c, bits(i) != 0);
-  }
-  return to_bytes(coder.finish());
-}
-
 }  // namespace
 
 void bind_entropy(nb::module_& m) {
@@ -90,8 +68,6 @@ void bind_entropy(nb::module_& m) {
   m.def("rans_decode", &rans_decode, "data"_a, "cdf"_a, "which"_a, "trimmed"_a = false,
         "Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns "
         "(symbols, whole).");
-  m.def("mix_encode", &mix_encode, "bits"_a, "contexts"_a, "sets"_a, "slot_count"_a, "set_count"_a,
-        "Codes binary decisions with adaptive mixing, from the blank state.");
   m.def(
       "cdf_table",
       [](int scale, int mean) {

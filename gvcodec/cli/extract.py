@@ -17,7 +17,7 @@ HELP = "the standard bitstream in a stream as a playable file"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="IN", help="stream made with --base av1, hevc or vvc, - = standard input"
+        "input", metavar="IN", help="stream made with --base av1 or vvc, - = standard input"
     )
     parser.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
     add_limits(parser)
