@@ -46,7 +46,7 @@ def test_dissected_file_is_one() -> None:
     data = bytes.fromhex(" ".join(match[0] for match in lines if match))
     reader = Reader(io.BytesIO(data))
     assert (
-        reader.header.format.width == 16 and reader.header.base == "klt" and reader.header.q == 20
+        reader.header.format.width == 16 and reader.header.base == "av1" and reader.header.q == 20
     )
     packets = list(reader.packets())
     assert [p.kind for p in packets if p.is_frame] == [Kind.KEY, Kind.INTER]
