@@ -2,7 +2,7 @@
 
 >>> import numpy as np, gvcodec
 >>> frames = np.zeros((3, 48, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]
->>> data = gvcodec.encode(frames, frame_rate=25, base="klt", tune=0)
+>>> data = gvcodec.encode(frames, frame_rate=25, preset=10, tune=0)
 >>> [image.shape for image in gvcodec.decode(data)]
 [(48, 64, 3), (48, 64, 3), (48, 64, 3)]
 >>> next(gvcodec.decode(data, output="torch", dimension_order="NCHW", start=2)).shape

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec import decoding_limits, factory
+from gvcodec import decoding_limits, factory, layers
 from gvcodec.bases import base_of, reordered
 from gvcodec.bitstream import (
     LOOP_HASH_BYTES,
@@ -112,7 +112,7 @@ class Decoder(Shared):
         #: Without the first of their packets the others mean nothing.
         self._tracks_lost = False
         self._tracks_held = 0
-        self._structure = factory.structure_decoder(header, threads, models, low_delay)
+        self._structure = layers.open_decoder(header, threads, models, low_delay)
         self._painter = (
             factory.painter(header, threads, models, device, tensors) if paints else None
         )

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gvcodec import factory
+from gvcodec import factory, layers
 from gvcodec.appearance.tuning_samples import Gop, Reservoir, part_limit
 from gvcodec.bases import base_of, reordered
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
@@ -95,8 +95,12 @@ class Encoder(Shared):
             raise UsageError(f"the {config.base} structure layer has no reduced scale")
         if config.preset is not None and base.standard is None:
             raise UsageError("preset is for av1 and vvc")
-        if config.maxrate and not base.steered:
-            raise UsageError("maxrate is for the klt structure layer")
+        if config.maxrate and not (base.standard is not None and base.standard.capped):
+            raise UsageError("maxrate is for base av1")
+        if config.maxrate and config.low_delay:
+            raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
+        if config.maxrate and not 1000 <= config.maxrate < 1 << 41:
+            raise UsageError("maxrate is in bits a second, from 1000")
         if config.alloc != "uniform" and not base.alloc:
             raise UsageError("alloc is for base tokens")
         if (
@@ -109,12 +113,10 @@ class Encoder(Shared):
             raise UsageError("tune_parts goes from 1 to 4")
         if config.tune_by not in ("", "vgg", "small"):
             raise UsageError("tune_by is vgg or small")
-        if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
-            raise UsageError("bufsize goes with maxrate, and neither is negative")
         if not 0 <= config.shift <= _MOST_SHIFT:
             raise UsageError(f"shift goes from 0 to {_MOST_SHIFT}")
         if config.shift and (base.standard is None or config.low_delay):
-            raise UsageError("shift is for av1, hevc and vvc, and not for low delay")
+            raise UsageError("shift is for av1 and vvc, and not for low delay")
         self.notes: list[str] = []
         if config.painter not in PAINTERS:
             raise UsageError(f"painter is {' or '.join(PAINTERS)}")
@@ -127,7 +129,7 @@ class Encoder(Shared):
             config.scale,
             round(config.base_q) if config.said_q is None else config.said_q,
             start_pts,
-            factory.structure_id(config.base),
+            layers.base_model_id(config.base),
             appearance,
         )
         self._config = config
@@ -166,7 +168,7 @@ class Encoder(Shared):
         """What makes the structure encoder, of a shifted source where that is wanted and
         possible."""
         fmt, config = self.header.format, self._config
-        plain = partial(factory.structure_encoder, fmt, config)
+        plain = partial(layers.open_encoder, fmt, config)
         if not config.shift or appearance is None:
             return lambda: structure or plain()
         critic, reason = factory.critic(fmt, config.tune_by)

@@ -1,4 +1,4 @@
-"""Exceptions of gvcodec, one class for each exit code of the command line.
+"""Exceptions of gvcodec, each with the exit code of the command line.
 
 Every message is one line a person can act on: what file, where in it, what is wrong.
 """
@@ -39,6 +39,12 @@ class DamagedStreamError(GvcodecError):
 
 class WrongModelError(GvcodecError):
     """The stream was made with a model that is not at hand."""
+
+    exit_code = 4
+
+
+class FormatVersionError(GvcodecError):
+    """The stream is in a version of the format, or has a base, that this release does not read."""
 
     exit_code = 4
 

@@ -1,7 +1,7 @@
 """A structure encoder that is given a shifted source (`gvcodec.appearance.shift`), for any base
 whose frames are painted.
 
-    structure = ShiftedEncoder(config, header, factory.structure_encoder(fmt, config), critic)
+    structure = ShiftedEncoder(config, header, layers.open_encoder(fmt, config), critic)
 
 Frames are taken in parts. A part is coded for trial at a fast preset, painted by the renderer as it
 is shipped, and its source shifted by what the gradients say, once a round; then the encoder proper
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec import factory
+from gvcodec import factory, layers
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
@@ -144,7 +144,7 @@ class ShiftedEncoder:
         lead = len(self._before)
         painter = factory.painter(self._header, self._threads)
         painter.start_gop(None)
-        encoder = factory.structure_encoder(self._header.format, self._trial)
+        encoder = layers.open_encoder(self._header.format, self._trial)
         count = 0
         for coded in self._trials(encoder, [*self._before, *shown]):
             for loop in coded.loops:

@@ -4,7 +4,7 @@ nor training.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"gvcodec.structure.klt.codec:KltEncoder"`, counts as imported
+What is written as a string, as in `"gvcodec.train.cache:add_material"`, counts as imported
 too: that is how the package imports on first use.
 """
 
@@ -26,10 +26,8 @@ ROOTS = (
     "gvcodec.demo",
     "gvcodec.train.cache",
     "gvcodec.train.distil",
-    "gvcodec.train.fit",
     "gvcodec.train.integer_smaller",
     "gvcodec.train.integer_start",
-    "gvcodec.train.train_refiner",
     "gvcodec.train.keyframes",
     "gvcodec.train.shards",
     "gvcodec.train.summary",

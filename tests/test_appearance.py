@@ -107,7 +107,7 @@ def test_condition_matters(checkpoints):
     path = checkpoints["lively"].with_name("conditioned.safetensors")
     save_checkpoint(renderer, path)
     pictures = []
-    for base, scale, q in (("av1", 1, 40), ("hevc", 1, 40), ("av1", 2, 40), ("av1", 1, 10)):
+    for base, scale, q in (("av1", 1, 40), ("vvc", 1, 40), ("av1", 2, 40), ("av1", 1, 10)):
         painter = Painter(video_format(), base, Fraction(1, scale), q, path, 1)
         painter.start_gop(None)
         pictures.append(painter.paint(picture())[0])
@@ -451,7 +451,7 @@ def test_a_still_picture_is_not_tuned(monkeypatch):
     for samples in (still, [still[0][:1]]):
         with pytest.warns(UserWarning, match="nothing moves"):
             assert fitted(monkeypatch, samples, 60)[:2] == (None, 0)
-    encoder = Encoder(video_format(48, 48), EncoderConfig(base="klt", threads=1))
+    encoder = Encoder(video_format(48, 48), EncoderConfig(base="av1", preset=10, threads=1))
     encoder.send_frame(still[0][0][1])
     encoder.flush()
     assert encoder.notes == ["tuning is left out: nothing moves"] and not encoder.tuned

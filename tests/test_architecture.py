@@ -1,4 +1,4 @@
-"""The shape of the package: layers point one way, nothing is out of reach, a base is one record."""
+"""The shape of the package: layers point one way, nothing is out of reach, a base is two records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clips import make_clip
 from conftest import planes_equal
 
 import gvcodec
-from gvcodec import _core, bases
+from gvcodec import _core, bases, layers
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.structure import Coded, CodedFrame
@@ -81,9 +81,9 @@ def raw_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Pa
     return Raw((header.format.height, header.format.width))
 
 
-def test_a_base_is_a_record_and_an_encoder() -> None:
-    here = __name__
-    bases.register(bases.Base("raw", 99, f"{here}:raw_encoder", f"{here}:raw_decoder", "", 10))
+def test_a_base_is_its_facts_and_its_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    bases.register(bases.Base("raw", 99, 10))
+    monkeypatch.setitem(layers.LAYERS, "raw", layers.Layer(raw_encoder, raw_decoder))
     try:
         planes = make_clip(50, 34, 3)
         fmt = VideoFormat(50, 34, Fraction(25), Fraction(1, 25), 10)

@@ -22,7 +22,7 @@ from gvcodec import cli
 from gvcodec._core import candidate_errors
 from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.entropy.reference import clamp
+from oracle.rans import clamp
 from gvcodec.structure.tokens import budgets, checkpoint, codec, entropy, model, payload, tree
 from gvcodec.structure.tokens.payload import BACKWARD, REFRESH
 from gvcodec.structure.tokens.twin import Twin

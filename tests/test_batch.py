@@ -420,7 +420,7 @@ def test_a_size_holds_over_chunks(videos: Path, tmp_path: Path) -> None:
     driver = encode(
         tmp_path,
         videos / "b.mkv",
-        settings=quick(rate={"size": wanted}, config={"base": "hevc", "preset": None}),
+        settings=quick(rate={"size": wanted}, config={"base": "vvc", "preset": 4}),
     )
     assert not driver.errors
     (stream,) = streams_of(tmp_path).values()
@@ -453,7 +453,7 @@ def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path: Path) -> N
     for words in (
         ["--low-delay"],
         ["--tune", "30"],
-        ["--base", "klt", "--maxrate", "100k"],
+        ["--preset", "10", "--maxrate", "100k"],
         ["--frobnicate"],
     ):
         command = [sys.executable, "-m", "gvcodec", "batch", videos, "-o", tmp_path / "out", *words]

@@ -61,7 +61,7 @@ def span(secs: float) -> list[float]:
     return [began, time.time()]
 
 
-@pytest.mark.parametrize(("base", "first", "count"), [("klt", 1, 1), ("tokens", 7, 4)])
+@pytest.mark.parametrize(("base", "first", "count"), [("av1", 1, 1), ("tokens", 7, 4)])
 def test_training_material_is_made_by_workers(
     tmp_path: Path, base: str, first: int, count: int
 ) -> None:

@@ -40,12 +40,12 @@ def gvcodec(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, clip: list[Planes]) -> Path:
-    """A folder with a source, `in.mp4`, and its streams, `av1.bin` and `hevc.bin`."""
+    """A folder with a source, `in.mp4`, and its streams, `av1.bin` and `vvc.bin`."""
     folder = tmp_path_factory.mktemp("cli")
     with open_writer(folder / "in.mp4", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 512 * number)
-    for base in ("av1", "hevc", "vvc"):
+    for base in ("av1", "vvc"):
         gvcodec(
             "encode",
             folder / "in.mp4",
@@ -67,7 +67,7 @@ def frames_of(path: Path) -> list[Planes]:
         return [frame.planes for frame in reader]
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_a_file_goes_there_and_back(
     folder: Path, tmp_path: Path, clip: list[Planes], base: str
 ) -> None:
@@ -114,7 +114,7 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
     assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
     gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
@@ -131,7 +131,7 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
     assert [round(25 * frame.pts * reader.format.time_base) for frame in found] == list(range(20))
 
 
-@pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) -> None:
     colour = Colour(9, 16, 9, True)
     fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
@@ -205,7 +205,7 @@ def test_exit_codes(folder: Path, tmp_path: Path) -> None:
         (("encode", folder / "in.mp4", tmp_path), 1),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "64", "--base-scale", "1"), 2),
-        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "64", "--base", "klt"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "64", "--preset", "10"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base", "vp8"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--tune", "much"), 2),

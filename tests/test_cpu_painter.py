@@ -26,7 +26,7 @@ from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 
 Q = 45
-CONDITION = condition("klt", Fraction(1), Q)
+CONDITION = condition("av1", Fraction(1), Q)
 PEAK = 1023
 
 
@@ -137,10 +137,12 @@ def clip() -> list[Planes]:
 
 @pytest.fixture(scope="module")
 def decoded() -> dict[int, list[gvcodec.decoder.DecodedFrame]]:
-    """Frames of a klt stream of the clip, a GOP of 96 frames, decoded with one and with two
+    """Frames of an av1 stream of the clip, a GOP of 96 frames, decoded with one and with two
     threads."""
     fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
-    encoder = gvcodec.Encoder(fmt, EncoderConfig(base_q=Q, base="klt", tune=0, keyint=0, threads=1))
+    encoder = gvcodec.Encoder(
+        fmt, EncoderConfig(base_q=Q, base="av1", preset=10, tune=0, keyint=0, threads=1)
+    )
     for planes in clip():
         encoder.send_frame(planes)
     encoder.flush()

@@ -14,7 +14,7 @@ from eval.experiments import backends
 from gvcodec import _core
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer, forward
-from gvcodec.entropy.reference import RansEncoder
+from oracle.rans import RansEncoder
 from gvcodec.errors import UsageError
 
 MISSING = streams.cuda_missing()

@@ -44,8 +44,8 @@ def frames() -> list[Planes]:
 
 
 def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
-    """A `klt` stream with a keyframe every four frames."""
-    config = gvcodec.EncoderConfig(base_q=20, base="klt", keyint=4, tune=0, threads=1)
+    """An `av1` stream with a keyframe every four frames."""
+    config = gvcodec.EncoderConfig(base_q=20, base="av1", preset=10, keyint=4, tune=0, threads=1)
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
@@ -387,7 +387,7 @@ def test_streams_without_metadata_have_no_packet_for_it(
     with open_writer(tmp_path / "a.mkv", form()) as writer:
         for number, planes in enumerate(frames[:3]):
             writer.write(planes, 512 * number)
-    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--base", "klt", "--tune", "off")
+    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--tune", "off")
     with open(tmp_path / "a.bin", "rb") as stream:
         assert {packet.kind for packet in Reader(stream).packets()} <= {
             Kind.KEY,
@@ -418,7 +418,9 @@ def test_hostile_metadata_is_refused(
 ) -> None:
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=40, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=40, base="av1", preset=10, tune=0, threads=1)
+    )
     encoder.send_metadata(payload)
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
     for command in (
@@ -455,7 +457,9 @@ def test_an_extracted_base_has_title_and_chapters(
 
 def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
     """Experiments wrote them; their flag and their packets stay reserved."""
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, tune=0, threads=1)
+    )
     header = replace(encoder.header, appearance_id=b"renderer", tokens=True)
     with pytest.raises(UsageError, match="tokens without"):
         replace(header, appearance_id=None)
@@ -466,7 +470,9 @@ def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(
     with pytest.raises(WrongModelError, match="appearance tokens.*--fidelity"):
         next(gvcodec.decode_planes(data))
     assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, tune=0, threads=1)
+    )
     data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
     with pytest.raises(DamagedStreamError, match="tokens"):
         list(gvcodec.decode_planes(data, fidelity=True))

@@ -41,7 +41,7 @@ def test_a_word_names_the_painter():
     assert options.painter == "integer"
 
 
-@pytest.mark.parametrize("base", ["klt", "av1"])
+@pytest.mark.parametrize("base", ["av1"])
 def test_one_file_gives_two_rows(tmp_path, base):
     clip = small_clip(tmp_path, frames=3)
     codec = resolve([f"gvcodec:base={base}:tune=off"], Options())[0]

@@ -101,7 +101,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def encoded(count: int = 6, keyint: int = 3, **settings: Any) -> bytes:
     config = EncoderConfig(
-        base_q=30, base="klt", painter="integer", keyint=keyint, threads=1, tune=0.0
+        base_q=30, base="av1", preset=10, painter="integer", keyint=keyint, threads=1, tune=0.0
     )
     encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
     out = io.BytesIO()
@@ -142,7 +142,7 @@ def test_all_frames_before_a_broken_packet_are_given_out() -> None:
 
 
 @pytest.mark.usefixtures("model")
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> None:
     data, before, found = encoded(base=base), _core.cpu(), []
     try:
@@ -203,7 +203,7 @@ def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
     reader = Reader(io.BytesIO(data))
     sizes = [len(p.payload) for p in reader.packets() if p.is_frame]
     loops = decoded(data, fidelity=True)
-    video = IntegerVideo(FORMAT, "klt", Fraction(1), 30, Path(model_path()), 1)
+    video = IntegerVideo(FORMAT, "av1", Fraction(1), 30, Path(model_path()), 1)
     video.start_gop(None)
     again = [video.paint(loop, size) for loop, size in zip(loops, sizes, strict=True)]
     assert all(planes_equal(a, b) for a, b in zip(again, decoded(data), strict=True))

@@ -537,7 +537,7 @@ def test_sound_is_in_time_with_the_picture(
 ) -> None:
     source = with_beep(tmp_path / "a.mkv", codec, rate, 0.4)
     path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="klt", tune=0, keyint=10)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, tune=0, keyint=10)
     with running(path, "--fidelity") as server:
         page = tab(server.address)
         page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
@@ -566,7 +566,7 @@ def test_sound_that_the_browser_does_not_take_is_named(
 ) -> None:
     source = with_beep(tmp_path / "a.mkv", "ac3", 48000, 0.4)
     path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="klt", tune=0)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, tune=0)
     with running(path, "--fidelity") as server:
         page = tab(server.address)
         page.until("window.player?.shown && player.sound?.reason")

@@ -183,7 +183,7 @@ def test_one_bar_over_all_phases(
 
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(tuning, name, 2)
-    common = ("--base", "klt", "--tune", "2steps", "--tune-by", "small", "--frames", "12")
+    common = ("--preset", "10", "--tune", "2steps", "--tune-by", "small", "--frames", "12")
     assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), *common, *options]) == 0
     assert_honest(terminal)
     stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
@@ -193,7 +193,9 @@ def test_one_bar_over_all_phases(
 
 def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
     assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"])
+        cli.main(
+            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--tune", "off"]
+        )
         == 0
     )
     terminal.truncate(0)
@@ -206,7 +208,9 @@ def test_without_a_terminal_there_is_no_bar(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"])
+        cli.main(
+            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--tune", "off"]
+        )
         == 0
     )
     said = capsys.readouterr().err

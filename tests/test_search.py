@@ -76,7 +76,7 @@ def scenes() -> list[Planes]:
 def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
     stream = io.BytesIO()
     encoder = Encoder(
-        FORMAT, EncoderConfig(base_q=30, base="klt", keyint=keyint, tune=0, threads=1)
+        FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, tune=0, threads=1)
     )
     maker = Summarizer(Toy(), FORMAT.colour) if summary else None
     run(encoder, stream, ((planes, None) for planes in scenes), summary=maker)

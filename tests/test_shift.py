@@ -152,7 +152,7 @@ def test_what_cannot_be_shifted_is_coded_as_it_is():
     small = replace(FORMAT, width=48, height=48)
     encoder = Encoder(small, EncoderConfig(shift=1.0, preset=10))
     assert encoder.notes == ["the source is not shifted: its pictures are too small"]
-    for settings in ({"base": "klt"}, {"low_delay": True}, {"shift": -1.0}, {"shift": 9.0}):
+    for settings in ({"low_delay": True}, {"shift": -1.0}, {"shift": 9.0}):
         with pytest.raises(UsageError, match="shift"):
             Encoder(FORMAT, EncoderConfig(**{"shift": 1.0, **settings}))
 

@@ -101,10 +101,9 @@ def ended(process: subprocess.Popen[bytes], number: int) -> None:
 
 JOBS = {
     "av1": ("--tune", "off", "--preset", "0"),
-    "hevc": ("--tune", "off", "--base", "hevc"),
     "vvc": ("--tune", "off", "--base", "vvc", "--preset", "0"),
-    "klt": ("--tune", "off", "--base", "klt"),
-    "tuning": ("--base", "klt", "--frames", "4", "--tune", "200"),
+    "fast": ("--tune", "off", "--preset", "10"),
+    "tuning": ("--preset", "10", "--frames", "4", "--tune", "200"),
     "size": ("--tune", "off", "--size", "60k"),
 }
 

@@ -48,7 +48,7 @@ def sound() -> TrackCopier:
 
 def made(
     clip: list[Planes],
-    base: str = "klt",
+    base: str = "av1",
     times: list[int] | None = None,
     tunes: dict[int, bytes] | None = None,
     tracks: TrackCopier | None = None,
@@ -115,7 +115,7 @@ def clip() -> list[Planes]:
     return moving_texture(64, 48, 18)
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_cut_and_cat_give_the_file_back(tmp_path: Path, clip: list[Planes], base: str) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip, base))
     run("cut", tmp_path / "a.bin", tmp_path / "1.bin", "--to", 0.2)
@@ -182,7 +182,7 @@ def test_what_does_not_fit_together_is_refused(
 ) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
     (tmp_path / "b.bin").write_bytes(
-        gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="klt", tune=0)
+        gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="av1", preset=10, tune=0)
     )
     (tmp_path / "c.bin").write_bytes(made(clip[:3], tracks=sound()))
     for other, what in (("b.bin", "q 31, not 30"), ("c.bin", "tracks")):
@@ -230,7 +230,7 @@ def test_tools_work_on_pipes(
     assert piped("cat", "-", "-o", "-") == data
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_a_lost_footer_is_written_anew(tmp_path: Path, clip: list[Planes], base: str) -> None:
     data = made(clip, base, TIMES)
     last = Reader(io.BytesIO(data)).gops()[-1]
@@ -244,7 +244,7 @@ def test_a_lost_footer_is_written_anew(tmp_path: Path, clip: list[Planes], base:
         assert cli.main(["index", str(tmp_path / "a.bin"), str(tmp_path / "b.bin"), "-y"]) == 3
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_repair_keeps_every_frame_before_the_cut(
     tmp_path: Path, clip: list[Planes], base: str
 ) -> None:
@@ -268,7 +268,7 @@ def test_repair_keeps_every_frame_before_the_cut(
         # before a missing frame.
         closed = sum(gop.frames for gop in gops if gop.offset + gop.size <= size)
         assert closed <= len(kept) <= arrived
-        assert base in ("hevc", "vvc") or len(kept) == arrived
+        assert base in ("vvc",) or len(kept) == arrived
         assert all(planes_equal(a, b) for a, b in zip(kept, whole, strict=False))
         assert contents(repaired)[1] == TIMES[: len(kept)]
 

@@ -93,7 +93,7 @@ def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> 
 
 def stream(clip: list[Planes], tuned: dict[int, bytes] | None = None) -> bytes:
     encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(base="klt", keyint=50, tune=90), tuned=tuned
+        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, tune=90), tuned=tuned
     )
     file = io.BytesIO()
     writer = Writer(file, encoder.header)

@@ -25,7 +25,7 @@ def clip() -> list[Planes]:
     return moving_texture(64, 48, 18)
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_every_frame_in_any_order_is_that_of_sequential_decoding(
     tmp_path: Path, clip: list[Planes], base: str
 ) -> None:
@@ -78,7 +78,7 @@ def test_frames_come_with_their_times(clip: list[Planes]) -> None:
     assert len(video.get_frames_played_in_range(0.5, 0.58)) == 2
     assert len(video.get_frames_in_range(2, 9, 3)) == 3
     facts = video.metadata
-    assert (facts.num_frames, facts.width, facts.height, facts.codec) == (18, 64, 48, "gvcodec/klt")
+    assert (facts.num_frames, facts.width, facts.height, facts.codec) == (18, 64, 48, "gvcodec/av1")
     assert (facts.begin_stream_seconds, facts.end_stream_seconds) == (
         0.5,
         pytest.approx(0.54 + TIMES[-1] / 1000),

@@ -5,7 +5,7 @@
 import { Cursor, Damaged, crc16, crc32, hex } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
-const BASES = ["klt", "av1", "hevc", "vvc", "tokens"];
+const BASES = { 1: "av1", 3: "vvc", 4: "tokens" };
 const INTER = 0, KEY = 1, GOP = 2, EXTENDED = 16;
 const END = EXTENDED, INDEX = EXTENDED + 1, TUNE = EXTENDED + 2, TIMING = EXTENDED + 3, TRACKS = EXTENDED + 4;
 const PAINTED = EXTENDED + 67;
@@ -228,8 +228,8 @@ function parseHeader(data) {
   const body = new Cursor(whole.take(whole.var(256)), "header");
   const crc = crc32(data.subarray(0, whole.at));
   if (whole.uint(4) !== crc) throw new Damaged("header: checksum differs (nothing can be shown)");
-  if (version[0] !== 0 || version[1] < 1 || version[1] > 4) {
-    throw new Damaged(`format version ${version.join(".")}, this player reads up to 0.4`);
+  if (version[0] !== 0 || version[1] !== 7) {
+    throw new Damaged(`format version ${version.join(".")}, this player reads 0.7`);
   }
   return { ...parseFields(body), size: whole.at };
 }
@@ -249,7 +249,7 @@ function parseFields(cursor) {
   const [base, scale, q] = cursor.take(3);
   const structureId = flags & 1 ? hex(cursor.take(8)) : "";
   const appearanceId = flags & 2 ? hex(cursor.take(8)) : "";
-  if (cursor.left || flags > 7 || bits >= 32 || base >= BASES.length || scale > 2 || q > 63 || !width || !height) {
+  if (cursor.left || flags > 7 || bits >= 32 || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {

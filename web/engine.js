@@ -12,7 +12,7 @@
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
 import { Stream } from "./container.js";
-import { KltDecoder, loadCore, samplesOf, THREADS } from "./core.js";
+import { loadCore, samplesOf, THREADS } from "./core.js";
 import { fetchModel, openSource } from "./source.js";
 
 /** What a page decodes at most: pictures of 4096×2304. */
@@ -62,15 +62,12 @@ async function open({ url, file, native: offered, gpu }) {
   if (header.width * header.height > MOST_PIXELS) {
     throw new Error(`pictures of ${header.width}×${header.height} are too large for a page`);
   }
-  if (header.base === "klt") {
-    const [loaded, model] = await Promise.all([core(), fetchModel(header.structureId)]);
-    decoder = new Klt(new KltDecoder(loaded, model, header.width, header.height));
-  } else if (header.base === "av1" && header.scale === 1) {
+  if (header.base === "av1" && header.scale === 1) {
     const { config, reason: why } = await av1Support(header);
     if (config) decoder = new Av1Decoder(config, header);
     else reason = why;
   } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
-  else reason = `pages do not decode ${{ hevc: "H.265", vvc: "H.266", tokens: "base tokens" }[header.base]}`;
+  else reason = `pages do not decode ${{ vvc: "H.266", tokens: "base tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
   if (problem) note(problem);
   self.postMessage({
@@ -125,23 +122,6 @@ async function openPainter(header, gpu) {
   const { painter: found, reason } = await openGpu(loaded, numbers, header, gpu === "any").catch(({ message }) => ({ reason: message }));
   if (found) [sparePainter, painter] = [painter, found];
   self.postMessage({ painter: found ? { name: "WebGPU" } : { name, reason } });
-}
-
-/** A klt decoder in the form of the AV1 one. */
-class Klt {
-  constructor(core) {
-    this.core = core;
-  }
-
-  async *frames(units, room) {
-    for (const { payload, key } of units) {
-      if (!payload.length || Boolean(payload[0] & 0x40) !== key) throw new Damaged("frame type differs from the packet's");
-      const out = room();
-      this.core.decode(payload, out);
-      yield out;
-      await new Promise((resolve) => setTimeout(resolve)); // messages that wait come first
-    }
-  }
 }
 
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);

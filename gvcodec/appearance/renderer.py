@@ -33,12 +33,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.appearance.motion import warp
-from gvcodec.bases import base_of, painted
+from gvcodec.bases import SLOTS, base_of, painted
 
 BASES = painted()
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 BANDS = 9
-CONDITION = 2 + len(BASES) + len(SCALES)
+CONDITION = 2 + SLOTS + len(SCALES)
 #: Bounds of a renderer's sizes, several times those of any that was ever made.
 _MOST_BLOCKS, _MOST_CHANNELS = 64, 512
 NOISE_UNIT = 4 / 255  # amplitude of noise for a head output of 1
@@ -122,7 +122,7 @@ def condition(base: str, scale: Fraction, q: int) -> Tensor:
     x[0, 0], x[0, 1] = q / 63, (q / 63) ** 2
     x[0, slot(base)] = 1
     nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
-    x[0, 2 + len(BASES) + nearest] = 1
+    x[0, 2 + SLOTS + nearest] = 1
     return x
 
 

@@ -25,11 +25,9 @@ class Cost:
 
 #: Resident memory at 320×180 and 640×360, 72 frames, one thread, follows a line: 70 MiB and so many
 # bytes a
-#: pixel (av1 at preset 2 780, hevc 530, vvc 715, klt 165). Half as much again is asked for.
+#: pixel (av1 at preset 2 780, vvc 715). Half as much again is asked for.
 _ENCODING = {
-    "klt": Cost(160 * _MIB, 250),
     "av1": Cost(160 * _MIB, 1200),
-    "hevc": Cost(160 * _MIB, 800),
     "vvc": Cost(200 * _MIB, 1100),
     "tokens": Cost(1500 * _MIB, 900),
 }

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import gvcodec
-from gvcodec import factory
+from gvcodec import factory, layers
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.rate.target import Target, require_metric
@@ -87,7 +87,7 @@ def make_settings(
     else:
         known = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
     fields = asdict(known) | {"scale": known.scale and str(known.scale)}
-    structure = factory.structure_id(config.base)
+    structure = layers.base_model_id(config.base)
     return Settings(
         fields,
         rate or {},

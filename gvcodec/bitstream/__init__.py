@@ -1,5 +1,4 @@
-"""The gvcodec file format, version 0.3 (0.6 where the base is tokens). This docstring is its
-specification.
+"""The gvcodec file format, version 0.7. This docstring is its specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte,
 low bits first, the top bit set on all bytes but the last, at most nine bytes, no superfluous
@@ -19,7 +18,7 @@ that of zlib.
               u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
-              u8 base                                0 klt, 1 av1, 2 hevc, 3 vvc, 4 tokens (with a structure model id)
+              u8 base                                1 av1, 3 vvc, 4 tokens (with a structure model id)
               u8 scale                               structure layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
               [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
@@ -83,8 +82,8 @@ Painted hash: the same of all painted frames. A stream that was cut or joined ha
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
 packet. `Salvage` reads it all the same and says what is lost.
 
-Versions before: 0.5 was base tokens all forward, 0.4 without refreshes; 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1
-moreover no frame count in `gop`, no late = 0, no track = count. Their files are read.
+Before version 1.0 the format may change with every release: this one reads 0.7 only, and says of
+a file in another version what wrote it and what reads it (`FormatVersionError`).
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader

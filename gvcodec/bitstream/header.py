@@ -7,26 +7,28 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import base_of, named, names
+from gvcodec.bases import GONE, INDEX_END, base_of, named, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
-VERSION = (0, 3)
-#: What streams of base tokens are; nothing else has changed.
-TOKEN_VERSION = (0, 6)
-#: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and
-#: `tracks` that make sense by GOP. 0.4 is base tokens without refreshes, 0.5 without tokens that go
-#: backward.
-READABLE = ((0, 1), (0, 2), VERSION, (0, 4), (0, 5), TOKEN_VERSION)
+#: Versions before 1.0 are read by the release that wrote them alone.
+VERSION = (0, 7)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
-MAX_Q = 63
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
+#: What wrote and what reads format 0.n; formats 0.4 to 0.6 hold base tokens alone.
+_WRITERS = {
+    **dict.fromkeys((1, 2), ("gvcodec before its release 0.1.0", "release 0.1.0")),
+    3: ("gvcodec 0.1.0", "release 0.1.0"),
+    **dict.fromkeys(
+        (4, 5, 6), ("gvcodec between 0.1.0 and 0.7.0", "the last sources before 0.7.0")
+    ),
+}
 _MAX_FIELDS = 256
 _MAX_RATIO = 1 << 31
 _HAS_STRUCTURE_ID = 1
@@ -75,8 +77,8 @@ class SequenceHeader:
             raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
         if self.base not in names() or self.scale not in SCALES:
             raise UsageError(f"structure layer {self.base} at scale {self.scale} is unknown")
-        if not 0 <= self.q <= MAX_Q:
-            raise UsageError(f"q is 0…{MAX_Q}, not {self.q}")
+        if not 0 <= self.q <= INDEX_END:
+            raise UsageError(f"q is 0…{INDEX_END}, not {self.q}")
         for model in (self.structure_id, self.appearance_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
@@ -104,13 +106,13 @@ class SequenceHeader:
                 self.appearance_id or b"",
             )
         )
-        version = TOKEN_VERSION if self.base == "tokens" else VERSION
-        head = MAGIC + bytes(version) + encode_var(len(fields)) + fields
+        head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
         return head + zlib.crc32(head).to_bytes(4, "little")
 
     @staticmethod
     def read(stream: Source) -> tuple[SequenceHeader, int]:
-        """Read a header, return it and its size in bytes. Raises `DamagedStreamError`."""
+        """Read a header, return it and its size in bytes. Raises `DamagedStreamError`, and
+        `FormatVersionError` for a stream of another release."""
         head = _read(stream, len(MAGIC) + len(VERSION))
         if head[: len(MAGIC)] != MAGIC:
             raise DamagedStreamError("not a gvcodec file (wrong first bytes)")
@@ -122,14 +124,21 @@ class SequenceHeader:
         whole = head + bytes(size) + body
         if zlib.crc32(whole) != int.from_bytes(crc, "little"):
             raise DamagedStreamError("header: checksum differs (nothing can be decoded)")
-        version = tuple(head[len(MAGIC) :])
-        if version not in READABLE:
-            found = ".".join(map(str, version))
-            raise DamagedStreamError(
-                f"format version {found}, this program reads up to "
-                f"{TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}"
-            )
+        major, minor = head[len(MAGIC) :]
+        if (major, minor) != VERSION:
+            raise FormatVersionError(_of_another_release(major, minor))
         return _parse_fields(body), len(whole) + len(crc)
+
+
+def _of_another_release(major: int, minor: int) -> str:
+    """What to say of a stream in another version of the format."""
+    ours, found = ".".join(map(str, VERSION)), f"format version {major}.{minor}"
+    if (major, minor) > VERSION:
+        return f"{found} is of a later release of gvcodec; this one reads {ours}"
+    if not (major == 0 and minor in _WRITERS):
+        return f"{found} was never in use; this release of gvcodec reads {ours}"
+    writer, reader = _WRITERS[minor]
+    return f"{found}, written by {writer}, is read by {reader}; this one reads {ours}"
 
 
 def _read(stream: Source, size: int) -> bytes:
@@ -162,6 +171,11 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     structure_id = cursor.take(ID_BYTES) if flags & _HAS_STRUCTURE_ID else None
     appearance_id = cursor.take(ID_BYTES) if flags & _HAS_APPEARANCE_ID else None
     name = named(base)
+    if base in GONE:
+        raise FormatVersionError(
+            f"base {GONE[base]} was written by gvcodec before 0.7.0 and is read by release 0.1.0; "
+            f"this one reads {', '.join(names())}"
+        )
     if len(cursor) or flags > 7 or bits >= 32 or name is None or scale >= len(SCALES):
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from gvcodec.bases import base_of, q_of
+from gvcodec.bases import q_of
 from gvcodec.config import EncoderConfig
 from gvcodec.file_io import open_output, written
 from gvcodec.media.reader import VideoReader
@@ -70,8 +70,6 @@ def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
     tune = ["tune"] if config.tunes else []
     if options.target is not None:
         return ["count", *4 * ["code", *tune]]
-    if base_of(config.base).steered:
-        return ["count", "probe", "probe", "code", *tune, "code"]
     return ["count", "trial", "trial", "trial", "code", *tune, "code", "code"]
 
 

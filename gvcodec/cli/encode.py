@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from gvcodec.bases import names
+from gvcodec.bases import Q_END, names
 from gvcodec.cli._arguments import (
     add_embedder,
     add_overwrite,
@@ -83,17 +83,17 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
-        type=quality(69),
+        type=quality(Q_END),
         default=50,
         metavar="N",
-        help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 "
-        "(50); tokens have a scale of their own to 69, smaller beyond 63",
+        help=f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
+        "tokens are smaller beyond 63 (50)",
     )
     rate.add_argument(
         "--base-q",
-        type=quality(69),
+        type=quality(255),
         metavar="N",
-        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67, tokens … 69)",
+        help="quality by the structure layer's own index, 0 best",
     )
     rate.add_argument(
         "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"
@@ -112,19 +112,14 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--maxrate",
         type=amount,
         metavar="BITS",
-        help="with -q: most bits a second through a decoder's buffer (klt)",
+        help="with -q: largest mean bitrate of the picture, by SVT-AV1's capped CRF on one thread "
+        "(av1, not --low-delay); a first second of hard video may take half as much again",
     )
     parser.add_argument(
         "--alloc",
         choices=("uniform", "uniqueness", "elbo", "oracle"),
         default="uniform",
         help="how many tokens a window may use (tokens)",
-    )
-    parser.add_argument(
-        "--bufsize",
-        type=amount,
-        metavar="BITS",
-        help="size of that buffer (one second of --maxrate)",
     )
     parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
     parser.add_argument(

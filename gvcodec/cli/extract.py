@@ -18,7 +18,7 @@ EXAMPLES = ("extract film.gvc film.mp4", "extract film.gvc film.mkv -y")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="IN", help="stream made with --base av1, hevc or vvc, - = standard input"
+        "input", metavar="IN", help="stream made with --base av1 or vvc, - = standard input"
     )
     parser.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
     add_limits(parser)

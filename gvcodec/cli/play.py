@@ -94,8 +94,6 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
     """Models that the page may need, by the path of a request."""
     wanted = {"the renderer of this stream": header.appearance_id if painted else None}
-    if header.base == "klt":
-        wanted["the model of the klt structure layer"] = header.structure_id
     return {
         f"/models/{identity.hex()}.safetensors": find_model(identity, what, options.model)
         for what, identity in wanted.items()

@@ -21,7 +21,7 @@ USUAL_SLOPE = 0.1
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames
-    coded on the way (of `klt` the repeated ones too)."""
+    coded on the way."""
 
     coded: Pass
     limit: int

@@ -1,4 +1,4 @@
-"""An `av1`, `hevc` or `vvc` file of a given size, in three full encodes as a rule.
+"""An `av1` or `vvc` file of a given size, in three full encodes as a rule.
 
 A fast preset finds the quality, up to a factor between the presets that the first full pass
 reveals. The second pass comes within a per cent or two: qualities have steps of two per cent, of up
@@ -178,7 +178,6 @@ def _pass(
         config.low_delay,
         config.threads,
         trim,
-        search.extent.frames // 2,
         quick,
         for_the_eye(config.low_delay) if config.eye else (),
         config.preset,
@@ -212,4 +211,4 @@ def _within(config: EncoderConfig, q: float) -> float:
         min(max(q, base_of(config.base).finest), config.coarsest),
         standard_of(config.base).grain,
     )
-    return round(q / grain) * grain if grain else q
+    return round(q / grain) * grain

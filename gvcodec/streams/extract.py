@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 
-from gvcodec.bases import base_of, loaded
+from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
@@ -22,7 +22,7 @@ from gvcodec.file_io import PendingFile
 from gvcodec.media.metadata import Metadata
 from gvcodec.structure.resample import Resampler
 from gvcodec.structure.standard.display_order import numbers_shown
-from gvcodec.structure.standard.payloads import packet_of
+from gvcodec.structure.standard.payloads import packet_of, restore
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -65,7 +65,7 @@ def extract(
         raise DamagedStreamError("the stream holds no frames")
     shown = _display_order(payloads, header)
     times = [timing.receive() for _ in payloads]
-    units = [loaded(standard.restore)(payload) for payload in payloads]
+    units = [restore(header.base, payload) for payload in payloads]
     # FFmpeg looks only for what the bitstream is said to be, and it has just been decoded within
     # its size.
     alone = {"codec_whitelist": standard.decoder, "protocol_whitelist": "none"}

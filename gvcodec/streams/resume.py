@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from gvcodec import factory
+from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.file_io import PendingFile, written
@@ -116,7 +116,7 @@ class Journal:
 
     def _check(self, header: SequenceHeader, frames: list[CodedFrame]) -> None:
         """Raises `DamagedStreamError` unless a GOP can be decoded."""
-        decoder = factory.structure_decoder(header, self._threads)
+        decoder = layers.open_decoder(header, self._threads)
         for frame in frames:
             decoder.send(frame.payload, frame.keyframe)
         decoder.flush()
@@ -149,7 +149,7 @@ class _Resumed:
         threads: int,
     ) -> None:
         self._coded = deque(coded)
-        self._decoder = factory.structure_decoder(header, threads)
+        self._decoder = layers.open_decoder(header, threads)
         self._make, self._keep = make, keep
         self._encoder: StructureEncoder | None = None
 

@@ -2,8 +2,8 @@
 
 A structure layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go
 in in display order, packets come out in decode order (one packet a frame, maybe delayed), loop
-frames come out in display order. `klt` is our own integer loop, `av1`, `hevc` and `vvc` are
-standard bitstreams.
+frames come out in display order. `av1` and `vvc` are standard
+bitstreams.
 """
 
 from __future__ import annotations

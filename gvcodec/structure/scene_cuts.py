@@ -1,9 +1,9 @@
 """Where a scene ends, for structure layers whose encoders are not asked: a frame that the one
 before tells nothing of.
 
-Every 16×16 block of a reduced picture is moved from the frame before, as the look-ahead of `klt`
-does it. Within a scene what is left is a small part of what the block holds, after a cut more than
-all of it.
+Every 16×16 block of a reduced picture is predicted from the frame before by motion compensation
+(`csrc/motion/motion_errors.hpp`). Within a scene what is left is a small part of what the block
+holds, after a cut more than all of it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ class CutFinder:
         from gvcodec import _core
 
         self._factor = max(1, min(width, height) // _SIDE)
-        self._ahead = _core.Lookahead(width // self._factor, height // self._factor, 1)
+        self._errors = _core.MotionErrors(width // self._factor, height // self._factor, 1)
         self._first = True
 
     def begins(self, luma: Plane) -> bool:
         """Whether a scene begins with this frame (10-bit luma of the full size)."""
         small = _reduced(luma, self._factor)
-        self._ahead.push(small)
-        left = self._ahead.error()
-        self._ahead.pop()
+        left = self._errors.push(small)
         first, self._first = self._first, False
         rows, columns = (n // _BLOCK for n in small.shape)
         if first or not rows or not columns:

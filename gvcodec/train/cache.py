@@ -40,7 +40,6 @@ from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt.codec import KltEncoder
 from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.structure.tokens.codec import TokenEncoder
 from gvcodec.types import Planes, VideoFormat
@@ -82,8 +81,6 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
 
 
 def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> StructureEncoder:
-    if base == "klt":
-        return KltEncoder(fmt.width, fmt.height, q, threads=1)
     if base == "tokens":
         return TokenEncoder(fmt, q, threads=1, scale=scale)
     return StandardEncoder(fmt, base, q, scale=scale, threads=1)
@@ -149,11 +146,8 @@ _Kinds = list[tuple[str, int, int, Fraction]]
 _ONE, _HALF = Fraction(1), Fraction(1, 2)
 _KINDS: _Kinds = [
     ("av1", 30, 46, _ONE),
-    ("klt", 30, 55, _ONE),
-    ("hevc", 38, 58, _ONE),
     ("av1", 30, 52, _HALF),
     ("av1", 44, 63, _ONE),
-    ("hevc", 36, 54, _HALF),
     ("vvc", 32, 60, _ONE),
 ]
 _TOKEN_KINDS: _Kinds = [
@@ -250,7 +244,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--bases",
-        default="av1,hevc,klt,vvc",
+        default="av1,vvc",
         help="kinds of base to add, tokens too (default %(default)s)",
     )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")

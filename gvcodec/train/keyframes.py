@@ -4,7 +4,7 @@ classifier and the bytes of the frames.
     python -m gvcodec.train.keyframes FOLDER LABELS --out checkpoints/keyframes-1.safetensors
 
 FOLDER is that of `gvcodec.train.summary_material`, LABELS a CSV with columns file, label, fold.
-Bytes are those of a frame alone, coded by klt. Clips of fold `--held-out` are left out and say how
+Bytes are those of a frame alone, coded by av1. Clips of fold `--held-out` are left out and say how
 good the classifier is on the chosen frames, and on frames drawn at random."""
 
 from __future__ import annotations

@@ -41,7 +41,6 @@ with instrumented(__name__):
     from gvcodec.appearance import payload as weights
     from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint
     from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
-    from gvcodec.bases import loaded, standard_of
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.varint import Cursor, encode_var
@@ -49,17 +48,18 @@ with instrumented(__name__):
     from gvcodec.decoding_limits import Limits
     from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
-    from gvcodec.factory import structure_id
+    from gvcodec.layers import base_model_id
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
     from gvcodec.search.summary import Summary
     from gvcodec.structure.standard.claims import check
+    from gvcodec.structure.standard.payloads import restore
     from gvcodec.structure.tokens.entropy import REACH, side_count
     from gvcodec.structure.tokens.payload import LARGEST, Entropy
     from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
-STANDARDS = ("av1", "hevc", "vvc")
+STANDARDS = ("av1", "vvc")
 WINDOWS, TOKENS, CHANNELS = 5, 3, 4
 _PAINTED = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING)
 
@@ -141,9 +141,9 @@ def standard(data: bytes) -> None:
     """u8 base, u8 size / 8, then a frame's payload: what FFmpeg would get of it."""
     if len(data) < 2:
         return
-    base, side = STANDARDS[data[0] % 3], 8 * (data[1] + 1)
+    base, side = STANDARDS[data[0] % 2], 8 * (data[1] + 1)
     check(base, data[2:], side, side)
-    unit = loaded(standard_of(base).restore)(data[2:])
+    unit = restore(base, data[2:])
     # Size fields of OBUs; start codes of the 127 NAL units that a payload may count.
     assert len(unit) <= 4 * len(data) + 127 * 4 + 64
 
@@ -176,9 +176,9 @@ def painting(data: bytes) -> None:
         size = int.from_bytes(data[at + 1 : at + 3], "little")
         packets.append(Packet(_PAINTED[data[at] % 4], data[at + 3 : at + 3 + size]))
         at += 3 + size
-    base = ("klt", *STANDARDS)[data[0] % 4]
+    base = STANDARDS[data[0] % 2]
     name = checkpoint_id(find_checkpoint(None, base, ("integer", "float")[data[0] // 4 % 2]))
-    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, structure_id(base), name)
+    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base), name)
     one, two = painted(made, packets, 1), painted(made, packets, 2)
     for frame, twin in zip(one, two, strict=False):
         for plane, same, loop in zip(frame.planes, twin.planes, frame.loop, strict=True):

@@ -3,8 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "klt/motion.hpp"
-#include "klt/tokens.hpp"
+#include "motion/motion_search.hpp"
 #include "painter/integer.hpp"
 
 namespace {
@@ -75,9 +74,7 @@ struct Painter {
 
   // (dy, dx) of the blocks of the picture against the frame before.
   std::vector<int16_t> motion(const gv::Plane& now) const {
-    const gv::Grid grid{now.width / gv::kBlock, now.height / gv::kBlock};
-    const std::vector<int> penalty(static_cast<size_t>(grid.width) * grid.height, kPenalty);
-    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, half ? 2 : 4, threads);
+    const gv::MotionField field = gv::search_motion(now, before, {}, kPenalty, half ? 2 : 4, threads);
     const int rows = gv::ceil_div(height, gv::kBlock), columns = gv::ceil_div(width, gv::kBlock);
     std::vector<int16_t> out;
     for (int y = 0; y < rows; ++y)

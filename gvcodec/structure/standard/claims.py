@@ -14,8 +14,7 @@ from gvcodec.messages import counted
 from gvcodec.structure.standard.payloads import nals_of, obus_of
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
-_HEVC_SPS, _VVC_SPS = 33, 15
-_HEVC_SLICES, _VVC_SLICES, _VVC_PICTURE_HEADER = 32, 12, 19
+_SPS, _SLICES, _PICTURE_HEADER = 15, 12, 19
 #: Bitstreams pad pictures to whole coding blocks.
 _BLOCK = 128
 #: Parameter sets begin with what is looked at here.
@@ -33,10 +32,10 @@ def check(codec: str, payload: bytes, width: int, height: int) -> None:
     if codec == "av1":
         _check_av1(payload)
         return
-    most, nals = padded(width, height), nals_of(codec, payload)
-    _one_frame(sum(_begins_frame(codec, nal) for nal in nals) or 1)
+    most, nals = padded(width, height), nals_of(payload)
+    _one_frame(sum(_begins_frame(nal) for nal in nals) or 1)
     for nal in nals:
-        size = _size_in(codec, nal)
+        size = _size_in(nal)
         if size and (size[0] > most[0] or size[1] > most[1]):
             raise DamagedStreamError(
                 f"the structure layer holds pictures of {size[0]}×{size[1]}, the header promises "
@@ -62,39 +61,19 @@ def _one_frame(shown: int) -> None:
         )
 
 
-def _begins_frame(codec: str, nal: bytes) -> bool:
-    """Whether a picture's first slice (H.265), or its picture header (H.266), is in this unit."""
+def _begins_frame(nal: bytes) -> bool:
+    """Whether a picture header is in this unit, alone or in front of a slice."""
     if len(nal) < 3:
         return False
-    if codec == "hevc":
-        return nal[0] >> 1 & 63 < _HEVC_SLICES and nal[2] >= 0x80
     kind = nal[1] >> 3
-    return kind == _VVC_PICTURE_HEADER or kind < _VVC_SLICES and nal[2] >= 0x80
+    return kind == _PICTURE_HEADER or kind < _SLICES and nal[2] >= 0x80
 
 
-def _size_in(codec: str, nal: bytes) -> tuple[int, int] | None:
+def _size_in(nal: bytes) -> tuple[int, int] | None:
     """Width and height that a sequence parameter set names, None for other units."""
     if len(nal) < 2:
         return None
-    if codec == "hevc":
-        if nal[0] & 1 or nal[1] >> 3:
-            raise DamagedStreamError("the structure layer has more layers than one")
-        return _hevc_size(_Bits(nal)) if nal[0] >> 1 & 63 == _HEVC_SPS else None
-    return _vvc_size(_Bits(nal)) if nal[1] >> 3 == _VVC_SPS else None
-
-
-def _hevc_size(bits: _Bits) -> tuple[int, int]:
-    """Section 7.3.2.2 of H.265 up to the size."""
-    bits.skip(4)
-    sublayers = bits.take(3)
-    bits.skip(1 + 96)
-    present = [(bits.take(1), bits.take(1)) for _ in range(sublayers)]
-    bits.skip(2 * (8 - sublayers) if sublayers else 0)
-    bits.skip(sum(88 * profile + 8 * level for profile, level in present))
-    bits.golomb()
-    if bits.golomb() == 3:
-        bits.skip(1)
-    return bits.golomb(), bits.golomb()
+    return _vvc_size(_Bits(nal)) if nal[1] >> 3 == _SPS else None
 
 
 def _vvc_size(bits: _Bits) -> tuple[int, int]:

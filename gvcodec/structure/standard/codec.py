@@ -1,5 +1,5 @@
-"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d), H.265 (x265) or
-H.266 (VVenC), both decoded by FFmpeg.
+"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
+(VVenC, decoded by FFmpeg).
 
 Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly
 better. At scale 3/4 or 1/2 the coded picture is smaller and loop frames come back at full size
@@ -13,11 +13,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import av
 
-from gvcodec.bases import base_of, loaded, standard_of
+from gvcodec.bases import INDEX_END, base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -29,22 +28,21 @@ from gvcodec.structure.resample import Resampler
 from gvcodec.structure.scene_cuts import CutFinder
 from gvcodec.structure.standard.encoders import Settings, for_the_eye, open_encoder
 from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.structure.standard.payloads import strip
 from gvcodec.types import Planes, VideoFormat
 
-MAX_Q = 63
 #: Frames after a keyframe in which a cut makes no new one.
 MIN_GOP = 12
 
 
 class StandardEncoder:
-    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters), 63/51 of x265's, or
-    makes VVenC's QP (12 … 48, in one thread).
+    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes VVenC's
+    QP (12 … 48, in one thread).
 
-    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda (av1,
-    vvc), or takes off the log of the rate from frame `trim_from` on, which leaves the frames before
-    as they are (hevc). `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
+    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda.
+    `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
     VVenC otherwise, 0 (slowest) … 10 or 4, None = 2. `params` are options of SVT-AV1 on top, such
-    as `for_the_eye`.
+    as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
@@ -61,27 +59,27 @@ class StandardEncoder:
         low_delay: bool = False,
         threads: int = 0,
         trim: float = 0.0,
-        trim_from: int = 0,
         quick: bool = False,
         params: Sequence[str] = (),
         preset: int | None = None,
+        maxrate: float = 0,
     ) -> None:
         if preset is not None and preset not in range(base_of(codec).presets):
             raise UsageError("preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4")
         if low_delay and not standard_of(codec).low_delay:
             raise UsageError(f"the {codec} structure layer has no form of low delay")
-        if not 0 <= q <= MAX_Q or keyint < 0:
+        if not 0 <= q <= INDEX_END or keyint < 0:
             raise UsageError(
                 f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}"
             )
-        self._strip = loaded(standard_of(codec).strip)
+        self._codec = codec
         self._q = q
         self._keyint = keyint
         self._since_key = 0  # before the first frame only
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
-        settings = Settings(q, low_delay, threads, trim, trim_from, quick, params, preset)
+        settings = Settings(q, low_delay, threads, trim, quick, params, preset, maxrate)
         size = self._resampler.coded_width, self._resampler.coded_height
         self._encoder = open_encoder(codec, *size, fmt.frame_rate, fmt.colour, settings)
 
@@ -109,7 +107,7 @@ class StandardEncoder:
     def _decoded(self, units: list[tuple[bytes, bool]]) -> Coded:
         coded = Coded()
         for unit, key in units:
-            payload = self._strip(unit)
+            payload = strip(self._codec, unit)
             coded.packets.append(CodedFrame(payload, key, round(self._q)))
             coded.loops += self._decoder.send(payload, key)
         return coded
@@ -165,7 +163,7 @@ class StandardDecoder(Shared):
     @in_turn
     def abandon(self) -> list[Planes]:
         loops: list[Planes] = []
-        # AV1 packets come in display order; H.265 ones do not, and one of those held back may
+        # AV1 packets come in display order; H.266 ones do not, and one of those held back may
         # follow a lost one.
         if self._in_display_order and self._owed:
             with contextlib.suppress(DamagedStreamError):
@@ -193,7 +191,7 @@ class StandardDecoder(Shared):
 
 
 def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
-    """As `gvcodec.bases` wants it: `config` is settled."""
+    """The encoder of `config.base`; `config` is settled."""
     assert config.base_q is not None and config.scale is not None
     return StandardEncoder(
         fmt,
@@ -205,11 +203,10 @@ def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
         config.threads,
         params=for_the_eye(config.low_delay) if config.eye else (),
         preset=config.preset,
+        maxrate=config.maxrate,
     )
 
 
-def open_decoder_of(
-    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> StandardDecoder:
-    """As `gvcodec.bases` wants it."""
+def open_decoder_of(header: SequenceHeader, threads: int, low_delay: bool) -> StandardDecoder:
+    """The decoder of a stream's base."""
     return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)

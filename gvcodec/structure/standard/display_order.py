@@ -1,11 +1,11 @@
-"""Display order of standard bitstreams, found by decoding: H.265 and H.266 packets come in decode
-order, all others as they are shown."""
+"""Display order of standard bitstreams, found by decoding: H.266 packets come in decode order,
+all others as they are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gvcodec.bases import base_of, standard_of
+from gvcodec.bases import reordered
 from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
 
 
@@ -25,12 +25,6 @@ def numbers_shown(
     return order
 
 
-def reordered(base: str) -> bool:
-    """Whether packets come in decode order."""
-    standard = base_of(base).standard
-    return standard is not None and standard.reordered
-
-
 def leading_frames(payloads: Sequence[bytes], base: str, size: tuple[int, int]) -> int:
     """How many packets from the start of an incomplete GOP hold just as many frames from its start
     in display order."""
@@ -38,9 +32,7 @@ def leading_frames(payloads: Sequence[bytes], base: str, size: tuple[int, int]) 
         return len(payloads)
     # Without flush a decoder gives only frames that no later packet can come before.
     shown = numbers_shown(payloads, base, size, flush=False)
-    # In H.265 as coded here the key frame is the first of its GOP in both orders; VVenC's is shown
-    # after up to 31 others.
-    highest, leading = -1, int(standard_of(base).key_first and len(payloads) > 0)
+    highest, leading = -1, 0  # VVenC's key frame is shown after up to 31 others
     for count, number in enumerate(shown, 1):
         highest = max(highest, number)
         leading = count if highest == count - 1 else leading

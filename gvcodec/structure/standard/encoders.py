@@ -1,5 +1,5 @@
-"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 and x265 inside PyAV, VVenC
-as a program (`gvcodec.structure.standard.vvenc`).
+"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 inside PyAV, VVenC as a
+program (`gvcodec.structure.standard.vvenc`).
 
 They get 10-bit planes of the size that is coded and give access units in decode order; keyframes
 come where the caller wants them.
@@ -24,7 +24,7 @@ from gvcodec.sharing import Shared, in_turn, keep
 from gvcodec.structure.standard.vvenc import VvcEncoder
 from gvcodec.types import Colour, Plane, Planes
 
-_LIBRARIES = {"av1": "libsvtav1", "hevc": "libx265"}
+_LIBRARY = "libsvtav1"
 #: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and
 #: 6 to 12 % more bits.
 USUAL_PRESET = 2
@@ -49,15 +49,11 @@ _BOOST_CRF = 1.5
 _MOST_CRF = 63
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
-_X265_PRESET = "medium"
-_X265_QUICK = "superfast"
-#: Frames that x265 codes at a time, at most: each has its own memory.
-_FRAME_THREADS = 8
 _INTRA = 1
 #: SVT-AV1 takes no higher frame rate, VVenC none below one. They need it for their rate control
 #: only; timestamps are kept elsewhere.
 _MAX_RATE = Fraction(240)
-_MIN_RATE = {"av1": Fraction(0), "hevc": Fraction(0), "vvc": Fraction(1)}
+_MIN_RATE = {"av1": Fraction(0), "vvc": Fraction(1)}
 #: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's
 #: own header knows.
 _TAKEN = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
@@ -77,10 +73,10 @@ class Settings:
     low_delay: bool = False
     threads: int = 0
     trim: float = 0.0
-    trim_from: int = 0
     quick: bool = False
     params: Sequence[str] = ()
     preset: int | None = None
+    maxrate: float = 0
 
 
 class UnitEncoder(Protocol):
@@ -103,16 +99,15 @@ def open_encoder(
     told = _told(colour)
     if codec == "vvc":
         return VvcEncoder(width, height, rate, told, _vvc_words(settings, colour.full_range))
-    return LibraryEncoder(codec, width, height, rate, told, settings)
+    return Av1Encoder(width, height, rate, told, settings)
 
 
-class LibraryEncoder(Shared):
-    """SVT-AV1 or x265, by PyAV. `encode` raises `UsageError` for a size that the encoder does not
+class Av1Encoder(Shared):
+    """SVT-AV1, by PyAV. `encode` raises `UsageError` for a size that the encoder does not
     take."""
 
     def __init__(
         self,
-        codec: str,
         width: int,
         height: int,
         rate: Fraction,
@@ -122,7 +117,7 @@ class LibraryEncoder(Shared):
         super().__init__()
         # SVT-AV1 prints its settings unless told not to, before its own options are read.
         os.environ.setdefault("SVT_LOG", "0")
-        encoder = av.CodecContext.create(_LIBRARIES[codec], "w")
+        encoder = av.CodecContext.create(_LIBRARY, "w")
         encoder.width, encoder.height = width, height
         encoder.pix_fmt = "yuv420p10le"
         encoder.framerate, encoder.time_base = rate, 1 / rate
@@ -133,7 +128,6 @@ class LibraryEncoder(Shared):
             colour.primaries,
             colour.transfer,
         )
-        self._codec = codec
         self._settings = settings
         self._encoder = encoder
         self._count = 0
@@ -150,7 +144,7 @@ class LibraryEncoder(Shared):
         # FFmpeg opens an encoder when it gets its first frame.
         opens = self._count == 0
         if opens:
-            self._encoder.options = _OPTIONS[self._codec](self._settings, planes[0])
+            self._encoder.options = _av1_options(self._settings, planes[0])
         frame = frame_from_planes(planes, 10)
         frame.pict_type = _INTRA if key else 0
         frame.pts, frame.time_base = self._count, self._encoder.time_base
@@ -170,7 +164,7 @@ class LibraryEncoder(Shared):
         except (av.FFmpegError, ValueError) as error:
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
-                f"{_LIBRARIES[self._codec]} does not code {size} pictures: "
+                f"{_LIBRARY} does not code {size} pictures: "
                 f"{getattr(error, 'strerror', None) or error}"
             ) from error
 
@@ -230,7 +224,9 @@ def for_the_eye(low_delay: bool) -> tuple[str, ...]:
 
 
 def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
-    crf, threads, drawn = settings.q, settings.threads, looks_drawn(luma)
+    crf, drawn = settings.q, looks_drawn(luma)
+    # With threads what a capped CRF makes differs from run to run.
+    threads = 1 if settings.maxrate else settings.threads
     params = (
         [f"lp={threads}"] * (threads > 0)
         + ["pred-struct=1"] * settings.low_delay
@@ -240,6 +236,9 @@ def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
         params += _BOOST
         crf += _BOOST_CRF
     params += settings.params
+    if settings.maxrate:
+        # In 1000 bits a second. Without the second the mean rate comes out up to 29 % above it.
+        params += [f"mbr={int(settings.maxrate / 1000)}", "mbr-overshoot-pct=0"]
     if _EYE[0] in settings.params:
         crf += _EYE_CRF
     if crf != round(crf) or crf > _MOST_CRF:
@@ -253,23 +252,6 @@ def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
         "crf": str(max(1, min(_MOST_CRF, round(crf)))),
         "svtav1-params": ":".join(params),
     }
-
-
-def _hevc_options(settings: Settings, luma: Plane) -> dict[str, str]:
-    params = ["log-level=none", "info=0", "repeat-headers=1", "open-gop=0", "keyint=-1"]
-    if settings.low_delay:
-        params += ["bframes=0", "rc-lookahead=0", "b-adapt=0", "scenecut=0", "frame-threads=1"]
-        params += [f"pools={settings.threads}"] * (settings.threads > 0)
-    else:
-        # With a pool, lookahead and caller take from one queue without a lock: now and then x265
-        # crashes on small pictures. What a pool is for, rows in parallel, costs up to 6 % of bytes.
-        at_once = min(_FRAME_THREADS, settings.threads or os.cpu_count() or 1)
-        params += ["pools=none", f"frame-threads={at_once}"]
-    if settings.trim:
-        params.append(f"zones={settings.trim_from},{_NEVER},b={math.exp(-settings.trim):.4f}")
-    preset = _X265_QUICK if settings.quick else _X265_PRESET
-    crf = f"{settings.q * 51 / 63:.2f}"
-    return {"preset": preset, "crf": crf, "forced-idr": "1", "x265-params": ":".join(params)}
 
 
 def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
@@ -290,6 +272,3 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
         "-vvenc-params",
         ":".join(params),
     ]
-
-
-_OPTIONS = {"av1": _av1_options, "hevc": _hevc_options}

@@ -7,10 +7,10 @@ from typing import Any
 
 import av
 
-from gvcodec.bases import loaded, standard_of
+from gvcodec.bases import standard_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.structure.standard.claims import check, padded
-from gvcodec.structure.standard.payloads import packet_of
+from gvcodec.structure.standard.payloads import packet_of, restore
 
 _DAV1D = "libdav1d"
 
@@ -41,7 +41,7 @@ def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
     """The payload of a packet for a decoder. Raises `DamagedStreamError` when it claims more than
     one picture of this size."""
     check(base, payload, width, height)
-    return packet_of(loaded(standard_of(base).restore)(payload))
+    return packet_of(restore(base, payload))
 
 
 def decoded(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:

@@ -1,11 +1,11 @@
 """Payloads of standard bitstreams without what a decoder does not need, and back.
 
 AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last
-OBU without a size field; two to four bytes less a frame. H.265 and H.266 (Annex B): one NAL unit
-without start code, of H.266 without the first byte, which is zero; more than one, and one whose
+OBU without a size field; two to four bytes less a frame. H.266 (Annex B): one NAL unit
+without start code and without its first byte, which is zero; more than one, and one whose
 first byte would be above 0x7f, are preceded by 0x80 | count and the sizes of all but the last as
-LEB128; no SEI and no access unit delimiters. Functions named `restore_…` raise `DamagedStreamError`
-for anything that does not parse.
+LEB128; no SEI and no access unit delimiters. `restore` raises `DamagedStreamError` for anything
+that does not parse.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OBU_DELIMITER, _OBU_PADDING = 2, 15
 _OBU_EXTENDED, _OBU_SIZED = 4, 2
 _TEMPORAL_DELIMITER = b"\x12\x00"
 #: Delimiters and supplemental information.
-_HEVC_DROPPED, _VVC_DROPPED = (35, 39, 40), (20, 23, 24)
+_VVC_DROPPED = (20, 23, 24)
 _NAL_COUNTED = 0x80
 _START_CODE = b"\x00\x00\x00\x01"
 
@@ -37,19 +37,27 @@ def packet_of(data: bytes) -> av.Packet:
     return packet
 
 
-def strip_av1(unit: bytes) -> bytes:
-    """A temporal unit as an encoder makes it to the payload of a packet."""
+def strip(codec: str, unit: bytes) -> bytes:
+    """An access unit as an encoder makes it (AV1: a temporal unit, H.266: in Annex B form, of
+    layer 0) to the payload of a packet."""
+    return _strip_av1(unit) if codec == "av1" else _strip_vvc(unit)
+
+
+def restore(codec: str, payload: bytes) -> bytes:
+    """Payload of a packet to an access unit: AV1 in the low-overhead format with a delimiter, H.266
+    in Annex B form. Raises `DamagedStreamError`."""
+    if codec == "av1":
+        return _TEMPORAL_DELIMITER + b"".join(_obus(payload))
+    return b"".join(_START_CODE + nal for nal in nals_of(payload))
+
+
+def _strip_av1(unit: bytes) -> bytes:
     kept = [obu for obu in _obus(unit) if obu[0] >> 3 & 15 not in (_OBU_DELIMITER, _OBU_PADDING)]
     head, size_at = kept[-1][0], 1 + bool(kept[-1][0] & _OBU_EXTENDED)
     cursor = Cursor(kept[-1][size_at:], "OBU")
     cursor.var()
     last = bytes([head & ~_OBU_SIZED]) + kept[-1][1:size_at] + cursor.take(len(cursor))
     return b"".join(kept[:-1]) + last
-
-
-def restore_av1(payload: bytes) -> bytes:
-    """Payload of a packet to a temporal unit in the low-overhead format, with a delimiter."""
-    return _TEMPORAL_DELIMITER + b"".join(_obus(payload))
 
 
 def obus_of(data: bytes) -> list[tuple[int, bytes]]:
@@ -80,30 +88,13 @@ def _parsed(data: bytes) -> list[tuple[int, bytes, bytes]]:
     return obus
 
 
-def strip_hevc(unit: bytes) -> bytes:
-    """An access unit in Annex B form to the payload of a packet."""
-    return _joined([nal for nal in _nals(unit) if nal[0] >> 1 & 63 not in _HEVC_DROPPED])
-
-
-def restore_hevc(payload: bytes) -> bytes:
-    """Payload of a packet to an access unit in Annex B form."""
-    return b"".join(_START_CODE + nal for nal in nals_of("hevc", payload))
-
-
-def strip_vvc(unit: bytes) -> bytes:
-    """An access unit in Annex B form, of layer 0, to the payload of a packet."""
+def _strip_vvc(unit: bytes) -> bytes:
     return _joined([nal[1:] for nal in _nals(unit) if nal[1] >> 3 not in _VVC_DROPPED])
 
 
-def restore_vvc(payload: bytes) -> bytes:
-    """Payload of a packet to an access unit in Annex B form."""
-    return b"".join(_START_CODE + nal for nal in nals_of("vvc", payload))
-
-
-def nals_of(codec: str, payload: bytes) -> list[bytes]:
-    """The NAL units in the payload of an H.265 or H.266 packet."""
-    missing = b"\0" if codec == "vvc" else b""
-    nals = [missing + nal for nal in _parted(payload)]
+def nals_of(payload: bytes) -> list[bytes]:
+    """The NAL units in the payload of an H.266 packet."""
+    nals = [b"\0" + nal for nal in _parted(payload)]
     if any(b"\0\0\1" in nal for nal in nals):
         raise DamagedStreamError("a start code inside a NAL unit")
     return nals
