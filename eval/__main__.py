@@ -76,9 +76,6 @@ def main(arguments: list[str] | None = None) -> int:
             "speed", help="frames a second beside x264 and x265, and where the time goes"
         )
     )
-    _add_ablate(
-        commands.add_parser("ablate", help="what each tool of the klt structure layer is worth")
-    )
     _add_sizes(commands.add_parser("sizes", help="does --size hold: every clip at four sizes"))
     _add_tuning(commands.add_parser("tuning", help="what tuning gains with time and with bytes"))
     _add_modules(commands.add_parser("modules", help="what each part of the renderer gives"))
@@ -138,7 +135,6 @@ def main(arguments: list[str] | None = None) -> int:
             "keep": _keep,
             "table": _table,
             "speed": _speed,
-            "ablate": _ablate,
             "sizes": _sizes,
             "tuning": _tuning,
             "modules": _modules,
@@ -403,14 +399,6 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
     )
     _add_out(parser, "out/speed", "an rd folder shows it too")
     _add_readme(parser, "speed and speed-profile")
-
-
-def _add_ablate(parser: argparse.ArgumentParser) -> None:
-    _add_clips(parser, 24)
-    parser.add_argument("--q", type=_integers, default=[26, 34, 42, 50, 58], metavar="Q,…")
-    parser.add_argument("--train", type=Path, required=True, metavar="DIR", help="training clips")
-    _add_out(parser, "out/ablation")
-    _add_readme(parser, "klt-ablation")
 
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
@@ -761,14 +749,6 @@ def _table(options: argparse.Namespace) -> int:
     for line in problems:
         print(f"eval: {line}", file=sys.stderr)
     return 1 if problems else 0
-
-
-def _ablate(options: argparse.Namespace) -> int:
-    from eval.ablate import make_ablation
-
-    text = make_ablation(_clips(options), options.q, options.train, options.out)
-    _publish(options, {"klt-ablation": text})
-    return 0
 
 
 def _sizes(options: argparse.Namespace) -> int:

@@ -18,21 +18,18 @@ from statistics import fmean
 import numpy as np
 from tqdm import tqdm
 
-from eval.ablate import ten_bits
+from eval.frames import central, ten_bits
 from eval.report.tables import markdown
 from eval.tools import EvalError, digest, read_json, write_json, write_text
 from eval.video import Clip
-from gvcodec.bases import coarsest_q, index_of
+from gvcodec.bases import Q_END, index_of
 from gvcodec.encoder import Encoder, EncoderConfig
-from gvcodec.train.fit import central
 from gvcodec.types import Planes, VideoFormat
 
 WIDTH, HEIGHT = 416, 240
 #: q at which the scale is tied to the other layers.
 SCALE = (10, 20, 30, 40, 50, 57, 63)
 OWN = {
-    "klt": (2, 12, 22, 32, 42, 52),
-    "hevc": (2, 12, 22, 32, 42, 52),
     "vvc": (2, 12, 22, 32, 42, 52, 63),
 }
 _END = 63
@@ -91,7 +88,7 @@ def indices(
         if 2 * len(same) < len(curves):
             raise EvalError(f"{base}: {len(same)} of {len(curves)} clips have an index for q {q}")
         found.append((q, max(round(fmean(same), 1), found[-1][1] + 0.1)))
-    return [*found, (coarsest_q(base, _END), float(_END))]
+    return [*found, (float(Q_END), float(_END))]
 
 
 def to_markdown(curves: dict[str, dict[str, list[tuple[int, float]]]]) -> str:

@@ -20,7 +20,7 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from eval.ablate import Metric, distance, picture, psnr_y, ten_bits
+from eval.frames import Metric, distance, picture, psnr_y, ten_bits
 from eval.bd import RANGE, bd_rate
 from eval.colour import Picture
 from eval.metrics import METRICS, judges, looked_at, middle, sample

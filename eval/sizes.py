@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval.ablate import distance, ten_bits
+from eval.frames import distance, ten_bits
 from eval.metrics import METRICS, looked_at
 from eval.report.tables import markdown
 from eval.tools import write_json, write_text

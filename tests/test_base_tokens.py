@@ -17,12 +17,13 @@ from gvcodec.types import VideoFormat
 
 torch = pytest.importorskip("torch")
 
+from oracle.rans import clamp
+
 from eval.experiments import token_alloc, token_parts
 from gvcodec import cli
 from gvcodec._core import candidate_errors
 from gvcodec.api import decode_planes, encode
 from gvcodec.bitstream import Kind, Reader
-from oracle.rans import clamp
 from gvcodec.structure.tokens import budgets, checkpoint, codec, entropy, model, payload, tree
 from gvcodec.structure.tokens.payload import BACKWARD, REFRESH
 from gvcodec.structure.tokens.twin import Twin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from fractions import Fraction
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.header import MAGIC
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(1920, 1080, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
@@ -312,3 +314,31 @@ def test_a_constant_rate_costs_nothing_and_a_gap_one_entry() -> None:
     for number in range(200):
         encoder.send(1000 * (number + 3 * (number >= 100)))
     assert 0 < len(encoder.take()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("version", "writer"),
+    [
+        ((0, 1), "written by gvcodec before its release 0.1.0"),
+        ((0, 2), "written by gvcodec before its release 0.1.0"),
+        ((0, 3), "written by gvcodec 0.1.0"),
+        ((0, 4), "written by gvcodec between 0.1.0 and 0.7.0"),
+        ((0, 6), "written by gvcodec between 0.1.0 and 0.7.0"),
+        ((0, 0), "was never in use"),
+        ((0, 8), "of a later release"),
+        ((1, 0), "of a later release"),
+    ],
+)
+def test_another_version_says_who_wrote_it(version: tuple[int, int], writer: str) -> None:
+    head = MAGIC + bytes(version) + HEADER.pack()[len(MAGIC) + 2 : -4]
+    with pytest.raises(FormatVersionError, match=writer) as refused:
+        SequenceHeader.read(io.BytesIO(head + zlib.crc32(head).to_bytes(4, "little")))
+    assert refused.value.exit_code == 4 and "0.7" in str(refused.value)
+
+
+@pytest.mark.parametrize(("wire", "name"), [(0, "klt"), (2, "hevc")])
+def test_a_base_that_left_says_who_reads_it(wire: int, name: str) -> None:
+    packed = bytearray(HEADER.pack()[:-4])
+    packed[-19] = wire  # base, scale, q, two model ids
+    with pytest.raises(FormatVersionError, match=f"base {name} was written by gvcodec before 0.7"):
+        SequenceHeader.read(io.BytesIO(packed + zlib.crc32(packed).to_bytes(4, "little")))

@@ -8,13 +8,13 @@ import pytest
 from networks import make_layers
 from numpy.typing import NDArray
 from oracle.laplace import encode_integer
+from oracle.rans import RansEncoder
 from oracle.streams import decode_stream, encode_stream
 
 from eval.experiments import backends
 from gvcodec import _core
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer, forward
-from oracle.rans import RansEncoder
 from gvcodec.errors import UsageError
 
 MISSING = streams.cuda_missing()

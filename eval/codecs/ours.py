@@ -144,12 +144,12 @@ def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] 
 
 def _coarsest(given: dict[str, str]) -> int:
     """The largest quality number of a word's base and scale."""
-    from gvcodec.bases import coarsest_q
+    from gvcodec.bases import q_of
     from gvcodec.encoder import EncoderConfig
 
     scale = Fraction(given["scale"]) if "scale" in given else None
     config = EncoderConfig(base=given.get("base", "av1"), scale=scale)
-    return int(config.coarsest if "base-q" in given else coarsest_q(config.base, config.coarsest))
+    return int(config.coarsest if "base-q" in given else q_of(config.base, config.coarsest))
 
 
 def frame_bytes(stream: Path) -> list[int]:

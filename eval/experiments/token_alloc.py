@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from eval.ablate import psnr_y
+from eval.frames import psnr_y
 from eval.bd import ALL_RATES, bd_rate
 from eval.metrics import network
 from eval.report.tables import markdown

@@ -217,7 +217,6 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         low_delay=options.low_delay,
         threads=getattr(options, "threads", 0),
         maxrate=options.maxrate or 0,
-        bufsize=options.bufsize or 0,
         alloc=options.alloc,
         eye=options.eye,
         preset=options.preset,
