@@ -112,7 +112,7 @@ def static_delta(
 def make_ablation(clips: list[Clip], qs: Sequence[int], train: Path, out: Path) -> str:
     """Measures, writes `ablation.json` and `.md` below `out`; returns the Markdown. Raises
     EvalError."""
-    from gvcodec.appearance.perceptual import find_weights
+    from gvcodec.painter.perceptual import find_weights
 
     paths = sorted(train.glob("*.mp4"))[::EVERY]
     if not paths:

@@ -23,13 +23,13 @@ from eval.tools import EvalError, read_json, write_json, write_text
 from eval.video import Clip, stand_in
 
 if TYPE_CHECKING:
-    from gvcodec.appearance.renderer import Renderer
+    from gvcodec.painter.renderer import Renderer
 
 JUDGED = ("lpips_alex", "dists", "flicker")
 
 
 def _without_gains(renderer: Renderer) -> None:
-    from gvcodec.appearance.renderer import BANDS
+    from gvcodec.painter.renderer import BANDS
 
     for part in (renderer.head.weight, renderer.head.bias):
         part[:BANDS] = 0
@@ -37,7 +37,7 @@ def _without_gains(renderer: Renderer) -> None:
 
 
 def _without_texture(renderer: Renderer) -> None:
-    from gvcodec.appearance.renderer import BANDS
+    from gvcodec.painter.renderer import BANDS
 
     for part in (renderer.head.weight, renderer.head.bias):
         part[BANDS : 2 * BANDS] = 0
@@ -99,7 +99,7 @@ def _checkpoint(name: str, base: str, folder: Path) -> Path:
     """The renderer that paints on `base`, without one of its parts."""
     import torch
 
-    from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+    from gvcodec.painter.model import find_checkpoint, load_checkpoint, save_checkpoint
 
     renderer = load_checkpoint(find_checkpoint(base=base))
     with torch.no_grad():

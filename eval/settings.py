@@ -126,8 +126,8 @@ def _small_network() -> Callable[[Picture, Picture], float]:
     """LPIPS + DISTS by the features of the network that is shipped."""
     import torch
 
-    from gvcodec.appearance import perceptual
-    from gvcodec.appearance.perceptual.vgg import PerceptualLoss
+    from gvcodec.painter import perceptual
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
 
     found = perceptual.leading_weights("small")
     if found is None:
@@ -179,8 +179,8 @@ def _coded(
                     base=base,
                     base_q=q,
                     preset=number,
-                    tune_steps=int(steps or 0),
-                    tune_by="small",
+                    fit_steps=int(steps or 0),
+                    fit_by="small",
                     shift=float(own.get("shift", 0)),
                 )
                 encoder = Encoder(fmt, config, structure=structure)

@@ -128,7 +128,7 @@ def combine_rows(rows: Annotated[NDArray[numpy.float32], dict(shape=(None, None)
     Weighted sums of rows: (inputs, width) to (outputs, width); `plain`: without special instructions.
     """
 
-class IntegerFramePainter:
+class FramePainter:
     """
     The integer painter as decoders run it; gvcodec.appearance.integer defines it.
     """

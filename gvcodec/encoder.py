@@ -1,4 +1,4 @@
-"""Frames to packets: structure layer, per-video tuning of the renderer, loop hash.
+"""Frames to packets: structure layer, fitting of the painter, loop hash.
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -17,27 +17,24 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from gvcodec import factory
-from gvcodec.appearance.tuning_samples import Gop, Reservoir, part_limit
 from gvcodec.bases import base_of, reordered
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.config import PAINTERS, EncoderConfig
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
+from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.sharing import Shared, in_turn
-from gvcodec.shifted import ShiftedEncoder
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
 from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _PEAK = 1023
 _MAX_PTS = 1 << 61
-#: Twice as far as usual loses on every clip that was measured.
-_MOST_SHIFT = 4
 
 
 class Progress(Protocol):
@@ -47,17 +44,17 @@ class Progress(Protocol):
         """So many frames are coded, with so many bytes of payload."""
         ...
 
-    def tuned(self, share: float) -> None:
-        """This part, 0…1, of the steps or the time of tuning is done."""
+    def fitted(self, share: float) -> None:
+        """This part, 0…1, of the steps or the time of fitting is done."""
         ...
 
     def say(self, line: str) -> None:
-        """What tuning found."""
+        """What fitting found."""
         ...
 
 
 class Encoder(Shared):
-    """One video. With tuning every packet waits for `flush`, since tuned weights come before what
+    """One video. With fitting every packet waits for `flush`, since fitted weights come before what
     they are for.
 
     Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
@@ -74,14 +71,14 @@ class Encoder(Shared):
         start_pts: int = 0,
         progress: Progress | None = None,
         structure: StructureEncoder | None = None,
-        tuned: Mapping[int, bytes] | None = None,
+        fitted: Mapping[int, bytes] | None = None,
         wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder]
         | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control
-        gives `structure`, an encoder of the same base that it steers, and `tuned`, what tuning came
-        to in an earlier pass (tuned weights by the frame from which on they are in force). `wrap`
-        takes a maker of the structure encoder and gives the one to use (see
+        gives `structure`, an encoder of the same base that it steers, and `fitted`, what fitting
+        came to in an earlier pass (fitted weights by the frame from which on they are in force).
+        `wrap` takes a maker of the structure encoder and gives the one to use (see
         `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
         factory.check_settings()
@@ -101,24 +98,18 @@ class Encoder(Shared):
             raise UsageError("alloc is for base tokens")
         if (
             config.keyint < 0
-            or not 0 <= (config.tune or 0) < math.inf
-            or min(config.threads, config.tune_steps) < 0
+            or not 0 <= (config.fit or 0) < math.inf
+            or min(config.threads, config.fit_steps) < 0
         ):
-            raise UsageError("keyint, tune, its steps and threads cannot be negative")
-        if not 0 <= config.tune_parts <= 4:
-            raise UsageError("tune_parts goes from 1 to 4")
-        if config.tune_by not in ("", "vgg", "small"):
-            raise UsageError("tune_by is vgg or small")
+            raise UsageError("keyint, fit, its steps and threads cannot be negative")
+        if not 0 <= config.fit_parts <= 4:
+            raise UsageError("fit_parts goes from 1 to 4")
+        if config.fit_by not in ("", "vgg", "small"):
+            raise UsageError("fit_by is vgg or small")
         if min(config.maxrate, config.bufsize) < 0 or config.bufsize and not config.maxrate:
             raise UsageError("bufsize goes with maxrate, and neither is negative")
-        if not 0 <= config.shift <= _MOST_SHIFT:
-            raise UsageError(f"shift goes from 0 to {_MOST_SHIFT}")
-        if config.shift and (base.standard is None or config.low_delay):
-            raise UsageError("shift is for av1, hevc and vvc, and not for low delay")
         self.notes: list[str] = []
-        if config.painter not in PAINTERS:
-            raise UsageError(f"painter is {' or '.join(PAINTERS)}")
-        appearance, reason = factory.appearance_id(config.base, config.painter)
+        painter, reason = painter_id(config.base)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
@@ -128,21 +119,24 @@ class Encoder(Shared):
             round(config.base_q) if config.said_q is None else config.said_q,
             start_pts,
             factory.structure_id(config.base),
-            appearance,
+            painter,
         )
         self._config = config
         self._progress = progress
-        make = self._maker(appearance, structure)
+
+        def make() -> StructureEncoder:
+            return structure or factory.structure_encoder(fmt, config)
+
         self._structure = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
-        wanted = config.tunes and appearance is not None
-        if wanted and not factory.has_torch():
-            self.notes.append("the painter is not tuned: torch is not installed")
+        wanted = config.fits and painter is not None
+        if wanted and not has_torch():
+            self.notes.append(NOT_FITTED)
             wanted = False
-        self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
-        self.tuned: Mapping[int, bytes] = tuned or {}
+        self._samples = FitSampler(fmt, part_limit(config)) if wanted and fitted is None else None
+        self.fitted: Mapping[int, bytes] = fitted or {}
         self._in_force: bytes | None = None
         #: Frame packets given out.
         self._given = 0
@@ -159,21 +153,6 @@ class Encoder(Shared):
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
-
-    def _maker(
-        self, appearance: bytes | None, structure: StructureEncoder | None
-    ) -> Callable[[], StructureEncoder]:
-        """What makes the structure encoder, of a shifted source where that is wanted and
-        possible."""
-        fmt, config = self.header.format, self._config
-        plain = partial(factory.structure_encoder, fmt, config)
-        if not config.shift or appearance is None:
-            return lambda: structure or plain()
-        critic, reason = factory.critic(fmt, config.tune_by)
-        if critic is None:
-            self.notes.append(reason)
-            return lambda: structure or plain()
-        return lambda: ShiftedEncoder(config, self.header, structure or plain(), critic)
 
     @property
     def frames(self) -> int:
@@ -226,7 +205,7 @@ class Encoder(Shared):
 
     @in_turn
     def flush(self) -> None:
-        """No more frames: releases all packets, tunes first if asked to. Raises `UsageError`
+        """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
         without any frame."""
         if not self._sent:
             raise UsageError("there is no frame to encode")
@@ -236,16 +215,16 @@ class Encoder(Shared):
         else:
             self._take(self._structure.flush())
         self._flushed = True
-        # An AV1 encoder of large pictures holds gigabytes, which tuning may need.
+        # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
         del self._structure
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
             told = self._progress
             if told is not None:
-                told.tuned(0.0)
-            self.tuned, reason = factory.tune(
-                parts, self.header, self._config, told and told.say, told and told.tuned
+                told.fitted(0.0)
+            self.fitted, reason = fit_parts(
+                parts, self.header, self._config, told and told.say, told and told.fitted
             )
             if reason:
                 self.notes.append(reason)
@@ -258,20 +237,22 @@ class Encoder(Shared):
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self._samples is not None:
             return None
-        if self._packets[0].kind is Kind.KEY and (tune := self._tuned_for(self._given)) is not None:
-            return tune
+        if self._packets[0].kind is Kind.KEY and (fit := self._fitted_for(self._given)) is not None:
+            return fit
         packet = self._packets.popleft()
         self._given += packet.is_frame
         return packet
 
-    def _tuned_for(self, first: int) -> Packet | None:
+    def _fitted_for(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force
         already."""
-        wanted = self.tuned.get(max((frame for frame in self.tuned if frame <= first), default=-1))
+        wanted = self.fitted.get(
+            max((frame for frame in self.fitted if frame <= first), default=-1)
+        )
         if wanted is None or wanted == self._in_force:
             return None
         self._in_force = wanted
-        return Packet(Kind.TUNE, wanted)
+        return Packet(Kind.FIT, wanted)
 
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:

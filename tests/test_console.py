@@ -26,7 +26,7 @@ FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`a.gvc` of one frame, and its source `a.y4m`."""
     path = tmp_path_factory.mktemp("console") / "a.gvc"
-    path.write_bytes(api.encode(moving_texture(64, 48, 1), format=FORMAT, base="klt", tune=0))
+    path.write_bytes(api.encode(moving_texture(64, 48, 1), format=FORMAT, base="klt", fit=0))
     assert cli.main(["decode", str(path), str(path.with_suffix(".y4m")), "--fidelity"]) == 0
     return path
 
@@ -38,7 +38,7 @@ def run(*arguments: object) -> int | str | None:
         return error.code
 
 
-ENCODE = ("encode", "SOURCE", "OUT", "--base", "klt", "--tune", "off")
+ENCODE = ("encode", "SOURCE", "OUT", "--base", "klt", "--fit", "off")
 DECODE = ("decode", "STREAM", "OUT.y4m", "--fidelity")
 VALUES = [
     (0, *DECODE, "--max-memory", "99999999999G"),
@@ -181,7 +181,7 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
         *("1 pass", "2 passes", "0 frames"),
     )
     source, out = stream.with_suffix(".y4m"), tmp_path / "o.gvc"
-    run("encode", source, out, "--base", "klt", "--tune", "off", "--size", "9k")
+    run("encode", source, out, "--base", "klt", "--fit", "off", "--size", "9k")
     run("decode", stream, tmp_path / "o.y4m", "--fidelity")
     run("cut", stream, out, "-y")
     run("cat", stream, "-o", out, "-y")

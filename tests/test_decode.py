@@ -45,7 +45,7 @@ def frames() -> list[Planes]:
 
 def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
     """A `klt` stream with a keyframe every four frames."""
-    config = gvcodec.EncoderConfig(base_q=20, base="klt", keyint=4, tune=0, threads=1)
+    config = gvcodec.EncoderConfig(base_q=20, base="klt", keyint=4, fit=0, threads=1)
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
@@ -288,7 +288,7 @@ def hdr_stream(tmp_path_factory: pytest.TempPathFactory, frames: list[Planes]) -
         folder / "a.bin",
         "--base",
         "klt",
-        "--tune",
+        "--fit",
         "off",
         "--keyint",
         5,
@@ -387,7 +387,7 @@ def test_streams_without_metadata_have_no_packet_for_it(
     with open_writer(tmp_path / "a.mkv", form()) as writer:
         for number, planes in enumerate(frames[:3]):
             writer.write(planes, 512 * number)
-    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--base", "klt", "--tune", "off")
+    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--base", "klt", "--fit", "off")
     with open(tmp_path / "a.bin", "rb") as stream:
         assert {packet.kind for packet in Reader(stream).packets()} <= {
             Kind.KEY,
@@ -418,7 +418,7 @@ def test_hostile_metadata_is_refused(
 ) -> None:
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=40, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=40, base="klt", fit=0, threads=1))
     encoder.send_metadata(payload)
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
     for command in (
@@ -444,7 +444,7 @@ def test_an_extracted_base_has_title_and_chapters(
     tmp_path: Path, frames: list[Planes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = gvcodec.Encoder(
-        form(10), gvcodec.EncoderConfig(q=40, base="av1", tune=0, threads=1, preset=10)
+        form(10), gvcodec.EncoderConfig(q=40, base="av1", fit=0, threads=1, preset=10)
     )
     encoder.send_metadata(WHOLE.pack())
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
@@ -455,7 +455,7 @@ def test_an_extracted_base_has_title_and_chapters(
 
 def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
     """Experiments wrote them; their flag and their packets stay reserved."""
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", fit=0, threads=1))
     header = replace(encoder.header, appearance_id=b"renderer", tokens=True)
     with pytest.raises(UsageError, match="tokens without"):
         replace(header, appearance_id=None)
@@ -466,7 +466,7 @@ def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(
     with pytest.raises(WrongModelError, match="appearance tokens.*--fidelity"):
         next(gvcodec.decode_planes(data))
     assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", fit=0, threads=1))
     data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
     with pytest.raises(DamagedStreamError, match="tokens"):
         list(gvcodec.decode_planes(data, fidelity=True))

@@ -10,9 +10,9 @@ pytest.importorskip("imageio_ffmpeg")
 
 from eval.__main__ import main
 from eval.modules import PARTS, _checkpoint
-from gvcodec.appearance.checkpoint import CHECKPOINT_VARIABLE, find_checkpoint, load_checkpoint
-from gvcodec.appearance.renderer import condition
-from gvcodec.appearance.texture import tile
+from gvcodec.painter.model import CHECKPOINT_VARIABLE, find_checkpoint, load_checkpoint
+from gvcodec.painter.renderer import condition
+from gvcodec.painter.noise import tile
 
 
 def second_frame(renderer):

@@ -30,7 +30,7 @@ FORMAT = VideoFormat(512, 300, Fraction(25), Fraction(1, 25))
 
 
 def test_windows_add_up() -> None:
-    data = api.encode(make_clip(300, 270, 4, seed=3), base="klt", tune=0, base_q=36, threads=1)
+    data = api.encode(make_clip(300, 270, 4, seed=3), base="klt", fit=0, base_q=36, threads=1)
     frames = list(windows_of(Reader(io.BytesIO(data)), 1))
     sizes = [len(p.payload) for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     for frame, size in zip(frames, sizes, strict=True):
@@ -91,8 +91,8 @@ def test_every_window_has_its_whole_numbers(width: int, height: int) -> None:
 def test_command_line(tmp_path: Path) -> None:
     stream, other = tmp_path / "a.bin", tmp_path / "b.bin"
     clip = make_clip(96, 80, 3, seed=3)
-    stream.write_bytes(api.encode(clip, base="klt", tune=0, base_q=40, threads=1))
-    other.write_bytes(api.encode(clip, base="hevc", tune=0, base_q=40, threads=1))
+    stream.write_bytes(api.encode(clip, base="klt", fit=0, base_q=40, threads=1))
+    other.write_bytes(api.encode(clip, base="hevc", fit=0, base_q=40, threads=1))
     bits, tokens = gvcodec("inspect", stream).stdout.split()
     assert float(bits) > 100 and int(tokens) > 1
     gvcodec("inspect", stream, "--heatmap", tmp_path / "a.png")

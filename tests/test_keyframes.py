@@ -72,7 +72,7 @@ def test_keyframes_from_the_command_line(
 ) -> None:
     stream = tmp_path / "a.gvc"
     frames = [*make_clip(64, 48, 12, 1), *make_clip(64, 48, 12, 5)]
-    stream.write_bytes(gvcodec.encode(frames, frame_rate=10, base="klt", base_q=30, tune=0))
+    stream.write_bytes(gvcodec.encode(frames, frame_rate=10, base="klt", base_q=30, fit=0))
     assert (
         cli.main(
             ["keyframes", str(stream), "-k", "3", "-o", str(tmp_path / "out"), "--threads", "1"]

@@ -197,7 +197,7 @@ def test_pictures_of_a_device_are_those_of_the_processor(
     location: int, matrix: int, full: bool
 ) -> None:
     torch = pytest.importorskip("torch")
-    from gvcodec.appearance.pictures import picture as on_device
+    from gvcodec.painter.pictures import picture as on_device
     from gvcodec.media.planes import rgb_from_planes
 
     y, x = np.mgrid[:46, :62]

@@ -148,7 +148,7 @@ def test_the_bar_counts_coded_frames_not_those_fed(
             "encode",
             str(source),
             str(tmp_path / "a.gvc"),
-            "--tune",
+            "--fit",
             "off",
             "--preset",
             "10",
@@ -179,11 +179,11 @@ def test_one_bar_over_all_phases(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("torch")
-    from gvcodec.appearance import tuning
+    from gvcodec.painter import tuning
 
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(tuning, name, 2)
-    common = ("--base", "klt", "--tune", "2steps", "--tune-by", "small", "--frames", "12")
+    common = ("--base", "klt", "--fit", "2steps", "--fit-by", "small", "--frames", "12")
     assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), *common, *options]) == 0
     assert_honest(terminal)
     stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
@@ -193,7 +193,7 @@ def test_one_bar_over_all_phases(
 
 def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
     assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"])
+        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--fit", "off"])
         == 0
     )
     terminal.truncate(0)
@@ -206,7 +206,7 @@ def test_without_a_terminal_there_is_no_bar(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--tune", "off"])
+        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--base", "klt", "--fit", "off"])
         == 0
     )
     said = capsys.readouterr().err

@@ -23,7 +23,7 @@ FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
 def psnr_y(base: str, **quality: float) -> float:
     config = gvcodec.EncoderConfig(
-        base=base, tune=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
+        base=base, fit=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
     )  # type: ignore[arg-type]
     encoder = gvcodec.Encoder(FORMAT, config)
     for planes in make_clip(208, 160, 8, seed=4):

@@ -23,7 +23,7 @@ from test_media import with_audio
 
 from gvcodec import api, factory
 from gvcodec.allocation.frame_quality import Constant, SizePace
-from gvcodec.appearance.perceptual import find_weights
+from gvcodec.painter.perceptual import find_weights
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
@@ -39,7 +39,7 @@ from gvcodec.rate.target import encode_for, parse_target
 from gvcodec.structure.klt.codec import Q_COARSEST, Q_FINEST, KltEncoder, steps_and_lambda
 from gvcodec.types import Planes, VideoFormat
 
-KLT = EncoderConfig(base="klt", tune=0, keyint=0, threads=1)
+KLT = EncoderConfig(base="klt", fit=0, keyint=0, threads=1)
 
 
 class Clip:
@@ -127,7 +127,7 @@ def test_pace_fits(
 def test_a_rate_that_leaps_is_closed_in_on() -> None:
     """An encoder that answers to a trim in leaps: once the slope has nothing new to say, the leap
     is halved."""
-    config, goal = EncoderConfig(base="av1", tune=0), math.log(1000)
+    config, goal = EncoderConfig(base="av1", fit=0), math.log(1000)
 
     def coded(q: float, trim: float) -> float:
         leap = 0.0 if trim < -0.23 else -0.02 if trim > -0.215 else -0.004
@@ -222,7 +222,7 @@ def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(factory, "appearance_id", lambda *given: (b"12345678", ""))
     monkeypatch.setattr(factory, "paints_exactly", lambda *given: False)
     monkeypatch.setattr(factory, "tune", lambda *given: answers.pop(0))
-    config = dataclasses.replace(KLT, base=base, tune=1.0)
+    config = dataclasses.replace(KLT, base=base, fit=1.0)
     least = 6000 * (0.99 if base == "klt" else 0.97)  # so small an AV1 stream has coarse steps
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1
@@ -246,7 +246,7 @@ def test_command_line(tmp_path: Path) -> None:
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(make_clip(96, 80, 30, seed=3)):
             writer.write(planes, 512 * number)
-    common = ("--base", "klt", "--tune", "off", "--threads", 1, "-y")
+    common = ("--base", "klt", "--fit", "off", "--threads", 1, "-y")
     done = gvcodec("encode", source, stream, "--size", "4k", *common)
     assert 3960 <= stream.stat().st_size <= 4000
     assert f"{stream.stat().st_size} bytes" in done.stderr.decode()
@@ -265,7 +265,7 @@ def test_command_line(tmp_path: Path) -> None:
 def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
     source, stream = tmp_path / "in.mp4", tmp_path / "out.bin"
     with_audio(source, make_clip(96, 80, 30, seed=4))
-    common = ("--base", "klt", "--tune", "off", "--threads", 1, "-y")
+    common = ("--base", "klt", "--fit", "off", "--threads", 1, "-y")
     gvcodec("encode", source, stream, "--size", "20k", *common)
     assert 19_800 <= stream.stat().st_size <= 20_000
     gvcodec("encode", source, stream, "--bitrate", "40k", *common)
@@ -381,7 +381,7 @@ def test_qualities_beyond_63_are_coded_smaller() -> None:
 
 
 def test_a_size_below_that_of_63_is_met_at_reduced_size() -> None:
-    planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", tune=0, keyint=0, threads=1)
+    planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
     floor = run(opener(planes), dataclasses.replace(config, q=63), "", unwatched, len(planes))
     fitted = fit(planes, config, size=0.85 * len(floor.data))
     header = Reader(io.BytesIO(fitted.coded.data)).header

@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stream(source: Path) -> Path:
     path = source.with_name("a.gvc")
     clip = moving_texture(480, 352, 8)
-    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, tune=0))
+    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, fit=0))
     return path
 
 
@@ -100,12 +100,12 @@ def ended(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 JOBS = {
-    "av1": ("--tune", "off", "--preset", "0"),
-    "hevc": ("--tune", "off", "--base", "hevc"),
-    "vvc": ("--tune", "off", "--base", "vvc", "--preset", "0"),
-    "klt": ("--tune", "off", "--base", "klt"),
-    "tuning": ("--base", "klt", "--frames", "4", "--tune", "200"),
-    "size": ("--tune", "off", "--size", "60k"),
+    "av1": ("--fit", "off", "--preset", "0"),
+    "hevc": ("--fit", "off", "--base", "hevc"),
+    "vvc": ("--fit", "off", "--base", "vvc", "--preset", "0"),
+    "klt": ("--fit", "off", "--base", "klt"),
+    "tuning": ("--base", "klt", "--frames", "4", "--fit", "200"),
+    "size": ("--fit", "off", "--size", "60k"),
 }
 
 

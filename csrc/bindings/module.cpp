@@ -25,7 +25,6 @@ void bind_entropy(nb::module_&);
 void bind_refiner(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_painter(nb::module_&);
-void bind_integer_painter(nb::module_&);
 
 namespace {
 
@@ -153,7 +152,6 @@ NB_MODULE(_core, m) {
   bind_refiner(m);
   bind_streams(m);
   bind_painter(m);
-  bind_integer_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, "
         "dotprod.");

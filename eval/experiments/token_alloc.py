@@ -27,7 +27,7 @@ from eval.bd import ALL_RATES, bd_rate
 from eval.metrics import network
 from eval.report.tables import markdown
 from eval.tools import write_json, write_text
-from gvcodec.appearance.perceptual.losses import known_colour, to_rgb
+from gvcodec.painter.perceptual.losses import known_colour, to_rgb
 from gvcodec.media.reader import VideoReader
 from gvcodec.structure.tokens.codec import TokenEncoder
 from gvcodec.structure.tokens.entropy import Integers

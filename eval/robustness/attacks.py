@@ -161,7 +161,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
         images = list(demo.frames(24))
         for number in range(240):
             writer.write(planes_from_rgb(images[number % 24]), number)
-    gvcodec.encode_file(source, stream, tune=0, preset=10, q=55)
+    gvcodec.encode_file(source, stream, fit=0, preset=10, q=55)
     return {"SOURCE": source, "STREAM": stream}
 
 

@@ -2,7 +2,7 @@
 
 The beginning of the video is coded at two or three qualities, to learn which one the size means; a
 full pass there tells what every frame costs, and where it is off, as many frames as may be are
-coded nearer by. In the last pass `SizePace` chooses the quality of each frame. Tuned weights are
+coded nearer by. In the last pass `SizePace` chooses the quality of each frame. Fitted weights are
 made in the first full pass and count as the rest of the file does.
 """
 
@@ -37,7 +37,7 @@ _LAST_PASSES = 5
 def encode_klt(search: Search) -> Fitted:
     """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
     quality, slope = _probe(search)
-    first = _pass(search, Constant(quality), quality, tune=True)
+    first = _pass(search, Constant(quality), quality, fit=True)
     room = _room(search, first)
     # Where every frame is near its smallest, forecasts mean little: what is possible has to be
     # known first.
@@ -47,7 +47,7 @@ def encode_klt(search: Search) -> Fitted:
             raise search.too_small(smallest)
     quality, slope, profile = _nearer(search, quality, slope, first.frame_bytes, room)
     for _ in range(_LAST_PASSES):
-        last = _pass(search, SizePace(profile, quality, room, slope), quality, first.tuned)
+        last = _pass(search, SizePace(profile, quality, room, slope), quality, first.fitted)
         if len(last.data) <= search.limit:
             return search.fitted(last)
         room = min(room - (len(last.data) - search.limit), _room(search, last))
@@ -116,29 +116,29 @@ def _beginning(search: Search, quality: float, count: int) -> list[int]:
 
 
 def _smallest(search: Search, first: Pass) -> Pass:
-    return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first.tuned)
+    return _pass(search, Constant(Q_COARSEST), Q_COARSEST, first.fitted)
 
 
 def _pass(
     search: Search,
     pace: Pace,
     quality: float,
-    tuned: Mapping[int, bytes] | None = None,
-    tune: bool = False,
+    fitted: Mapping[int, bytes] | None = None,
+    fit: bool = False,
 ) -> Pass:
     """Encode with `pace`; the header says `quality`."""
     counting = _Counting(pace)
     structure = _structure(search, quality, counting)
     config = dataclasses.replace(
-        search.config, base_q=_as_q(quality), tune=search.config.tune if tune else 0.0
+        search.config, base_q=_as_q(quality), fit=search.config.fit if fit else 0.0
     )
     search.full += 1
     what, count = f"pass {search.full}", search.extent.frames
     coded = run(
-        search.open_source, config, what, search.watch, count, structure, tuned, search.progress
+        search.open_source, config, what, search.watch, count, structure, fitted, search.progress
     )
     search.frames_coded += counting.coded
-    search.notes += coded.notes if tune else []
+    search.notes += coded.notes if fit else []
     return coded
 
 

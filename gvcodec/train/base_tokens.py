@@ -30,10 +30,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.appearance import perceptual
-from gvcodec.appearance.perceptual.losses import SMALL, to_rgb
-from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.errors import UsageError
+from gvcodec.painter import perceptual
+from gvcodec.painter.perceptual.losses import SMALL, to_rgb
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, read_model, read_network, read_sizes, write
 from gvcodec.structure.tokens.entropy import STEPS

@@ -33,12 +33,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gvcodec.appearance.block_motion import BLOCK
-from gvcodec.appearance.motion import search
 from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.reader import VideoReader
+from gvcodec.painter.motion import BLOCK, search
 from gvcodec.structure import StructureEncoder
 from gvcodec.structure.klt.codec import KltEncoder
 from gvcodec.structure.standard.codec import StandardEncoder

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.appearance.block_motion import BLOCK
-from gvcodec.appearance.integer import rate
-from gvcodec.appearance.perceptual.objective import Batch
-from gvcodec.appearance.renderer import condition
 from gvcodec.errors import UsageError
+from gvcodec.painter.model import rate
+from gvcodec.painter.motion import BLOCK
+from gvcodec.painter.perceptual.objective import Batch
+from gvcodec.painter.renderer import condition
 from gvcodec.train.cache import LENGTH, WINDOW
 
 

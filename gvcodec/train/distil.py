@@ -36,14 +36,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gvcodec.appearance import perceptual
-from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint
-from gvcodec.appearance.payload import GROUPS
-from gvcodec.appearance.perceptual.losses import SMALL
-from gvcodec.appearance.perceptual.objective import crop_rgb, render_run, shown_rgb
-from gvcodec.appearance.perceptual.vgg import PerceptualLoss
-from gvcodec.appearance.renderer import BASES, slot
 from gvcodec.models import save_weights
+from gvcodec.painter import perceptual
+from gvcodec.painter.model import find_checkpoint, load_checkpoint
+from gvcodec.painter.payload import GROUPS
+from gvcodec.painter.perceptual.losses import SMALL
+from gvcodec.painter.perceptual.objective import crop_rgb, render_run, shown_rgb
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.painter.renderer import BASES, slot
 from gvcodec.train.data import Cache
 
 Weights = dict[str, Tensor]

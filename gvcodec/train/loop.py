@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gvcodec.appearance import perceptual
-from gvcodec.appearance.checkpoint import load_checkpoint, save_checkpoint
-from gvcodec.appearance.integer_twin import IntegerRenderer
-from gvcodec.appearance.perceptual.losses import SMALL
-from gvcodec.appearance.perceptual.objective import Objective, crop_rgb, render_run
-from gvcodec.appearance.perceptual.vgg import PerceptualLoss
-from gvcodec.appearance.renderer import BASES, Block, Renderer, RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
+from gvcodec.painter import perceptual
+from gvcodec.painter.model import load_checkpoint, save_checkpoint
+from gvcodec.painter.perceptual.losses import SMALL
+from gvcodec.painter.perceptual.objective import Objective, crop_rgb, render_run
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.painter.renderer import BASES, Block, Renderer, RendererConfig, new_renderer, slot
+from gvcodec.painter.twin import PainterTwin
 from gvcodec.train.average import follow
 from gvcodec.train.data import Cache
 from gvcodec.train.settings import read_settings
@@ -87,10 +87,10 @@ def _take_as(renderer: Renderer, bases: set[str], known: str) -> None:
                 block.condition.weight[:, slot(base)] = block.condition.weight[:, slot(known)]
 
 
-def _new(config: TrainConfig) -> Renderer | IntegerRenderer:
+def _new(config: TrainConfig) -> Renderer | PainterTwin:
     """What a run begins with. Raises `UsageError`, `MediaError`."""
     if config.painter == "integer":
-        return IntegerRenderer.load(Path(config.initial)).train().requires_grad_(True)
+        return PainterTwin.load(Path(config.initial)).train().requires_grad_(True)
     if config.painter != "float":
         raise UsageError("painter is float or integer")
     sizes = RendererConfig(**{f.name: getattr(config, f.name) for f in fields(RendererConfig)})
@@ -166,7 +166,7 @@ class Trainer:
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
         target = self.out / "base.safetensors"
-        if isinstance(self.average, IntegerRenderer):
+        if isinstance(self.average, PainterTwin):
             self.average.save(target)
         else:
             save_checkpoint(self.average, target)
@@ -186,7 +186,7 @@ class Trainer:
             "parameters": sum(p.numel() for p in self.average.parameters()),
             "config": {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")}
             | {"initial": Path(self.config.initial).name}
-            | (self.average.sizes if isinstance(self.average, IntegerRenderer) else {}),
+            | (self.average.sizes if isinstance(self.average, PainterTwin) else {}),
             "data": {
                 **(json.loads(material.read_text()) if material.is_file() else {}),
                 "cache_sha256": self.data.digest(),

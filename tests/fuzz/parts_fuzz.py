@@ -38,9 +38,9 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
-    from gvcodec.appearance import payload as weights
-    from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint
-    from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
+    from gvcodec.painter import payload as weights
+    from gvcodec.painter.model import checkpoint_id, find_checkpoint
+    from gvcodec.painter.renderer import Renderer, RendererConfig, new_renderer
     from gvcodec.bases import loaded, standard_of
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
@@ -61,7 +61,7 @@ with instrumented(__name__):
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "hevc", "vvc")
 WINDOWS, TOKENS, CHANNELS = 5, 3, 4
-_PAINTED = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING)
+_PAINTED = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING)
 
 
 def pieces(data: bytes) -> list[bytes]:

@@ -64,7 +64,7 @@ def main(names: list[str]) -> None:
         if name == "tokens":
             find_model()
         data = gvcodec.encode(
-            moving_texture(75, 53, 10), format=fmt, keyint=6, tune=0, **CASES[name]
+            moving_texture(75, 53, 10), format=fmt, keyint=6, fit=0, **CASES[name]
         )
         place = FOLDER / name if name == "tokens" else FOLDER
         (place / f"{name}.bin").write_bytes(data)
