@@ -32,8 +32,8 @@ from gvcodec.sharing import Shared, in_turn
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
 from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
 
-_PEAK = 1023
 _MAX_PTS = 1 << 61
 
 
@@ -142,8 +142,7 @@ class Encoder(Shared):
         self._given = 0
         self._gops: list[Gop] = []
         self._hash = hashlib.sha256()
-        self._psnr_sum = 0.0
-        self._exact = 0
+        self._psnr = MeanPsnr()
         self._released = 0
         self._sent = 0
         #: Bytes of packets whose frames are not released yet, by frame; none where they are in
@@ -171,10 +170,10 @@ class Encoder(Shared):
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
             raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
         if any(
-            plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > _PEAK
+            plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > PEAK
             for plane in planes
         ):
-            raise UsageError(f"frame {self._sent}: samples are integers 0…{_PEAK}")
+            raise UsageError(f"frame {self._sent}: samples are integers 0…{PEAK}")
         if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
             raise UsageError(
                 f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}"
@@ -229,8 +228,7 @@ class Encoder(Shared):
             if reason:
                 self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
-        inexact = self._released - self._exact
-        self.psnr_y = self._psnr_sum / inexact if inexact else math.inf
+        self.psnr_y = self._psnr.value
 
     @in_turn
     def receive_packet(self) -> Packet | None:
@@ -283,10 +281,5 @@ class Encoder(Shared):
         """Loop hash and PSNR of one loop frame."""
         for part in hashed(loop):
             self._hash.update(part)
-        shift = 2 if source.dtype == np.uint8 else 0
-        difference = loop[0].astype(np.int32) - (source.astype(np.int32) << shift)
-        mse = float(np.mean(np.square(difference)))
-        if mse:
-            self._psnr_sum += 10 * math.log10(_PEAK**2 / mse)
-        else:
-            self._exact += 1
+        kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << 2
+        self._psnr.add(psnr(loop[0], kept))

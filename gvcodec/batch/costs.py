@@ -2,8 +2,8 @@
 rounded up.
 
 They depend on the video and the settings alone, since fitting with another number of threads may
-add in another order. One core for each chunk wastes nothing; a large picture gets more, as it takes the
-memory of several small ones."""
+add in another order. One core for each chunk wastes nothing; a large picture gets more, as it takes
+the memory of several small ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of crops from a cache of loop frames (`gvcodec.train.cache`)."""
+"""Batches of crops from a cache of base frames (`gvcodec.training.material`)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gvcodec.errors import UsageError
 from gvcodec.painter.model import rate
 from gvcodec.painter.motion import BLOCK
 from gvcodec.painter.perceptual.objective import Batch
-from gvcodec.painter.renderer import condition
-from gvcodec.train.cache import LENGTH, WINDOW
+from gvcodec.painter.twin import condition
+from gvcodec.training.material import LENGTH, WINDOW
 
 
 def _planes(flat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ class Cache:
         if not index.is_file():
             raise UsageError(
                 f"{folder}: no cache of training material here (make one with python -m "
-                f"gvcodec.train.cache)"
+                f"gvcodec.training material)"
             )
         self.entries = []
         for line in index.read_text().splitlines():

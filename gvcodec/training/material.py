@@ -1,4 +1,4 @@
-"""Training material on disk: short runs of loop frames (what a base codec decodes) with their
+"""Training material on disk: short runs of base frames (what a base codec decodes) with their
 sources.
 
 One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record
@@ -12,7 +12,7 @@ order.
 `material.json` names the data set: `{"manifest_sha256"}` of the manifest that stands beside the
 folder of clips.
 
-q is gvcodec's 0…63. Run as `python -m gvcodec.train.cache --help`.
+q is gvcodec's 0…63. Run as `python -m gvcodec.training material --help`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,8 @@ from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.reader import VideoReader
-from gvcodec.painter.motion import BLOCK, search
+from gvcodec.painter.motion import BLOCK, block_vectors
 from gvcodec.structure import StructureEncoder
-from gvcodec.structure.klt.codec import KltEncoder
 from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.structure.tokens.codec import TokenEncoder
 from gvcodec.types import Planes, VideoFormat
@@ -81,11 +80,10 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
 
 
 def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> StructureEncoder:
-    if base == "klt":
-        return KltEncoder(fmt.width, fmt.height, q, threads=1)
     if base == "tokens":
         return TokenEncoder(fmt, q, threads=1, scale=scale)
-    return StandardEncoder(fmt, base, q, scale=scale, threads=1)
+    preset = 4 if base == "av1" else 2
+    return StandardEncoder(fmt, base, q, scale=scale, threads=1, preset=preset)
 
 
 def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFormat]:
@@ -137,9 +135,8 @@ def make_records(
             record["bpp"][k] = sizes[start + k]
             record["source"][k] = np.minimum((_window(source[start + k], top, left) + 2) >> 2, 255)
             if k:
-                record["motion"][k] = search(loop[start + k][0], loop[start + k - 1][0]).numpy()[
-                    :, rows, cols
-                ]
+                moves = block_vectors(loop[start + k][0], loop[start + k - 1][0])
+                record["motion"][k] = moves[:, rows, cols]
     return records
 
 
@@ -147,13 +144,12 @@ def make_records(
 _Kinds = list[tuple[str, int, int, Fraction]]
 _ONE, _HALF = Fraction(1), Fraction(1, 2)
 _KINDS: _Kinds = [
-    ("av1", 30, 46, _ONE),
-    ("klt", 30, 55, _ONE),
-    ("hevc", 38, 58, _ONE),
-    ("av1", 30, 52, _HALF),
+    ("av1", 36, 50, _ONE),
     ("av1", 44, 63, _ONE),
-    ("hevc", 36, 54, _HALF),
-    ("vvc", 32, 60, _ONE),
+    ("vvc", 36, 60, _ONE),
+    ("av1", 36, 58, _HALF),
+    ("av1", 52, 63, _ONE),
+    ("av1", 40, 63, Fraction(3, 4)),
 ]
 _TOKEN_KINDS: _Kinds = [
     ("tokens", 46, 60, _ONE),
@@ -234,12 +230,12 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             arguments = {"clip": str(clip), "base": base, "q": q, "scale": str(scale)}
             arguments |= {"frames": options.frames, "seed": f"{options.seed}-{number}"}
             arguments |= {"cache": str(options.cache.absolute())}
-            yield Task("gvcodec.train.cache:add_material", arguments, memory=_MEMORY)
+            yield Task("gvcodec.training.material:add_material", arguments, memory=_MEMORY)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips")
     parser.add_argument(
         "--cache", type=Path, required=True, help="folder to write, outside the checkout"
@@ -249,12 +245,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--bases",
-        default="av1,hevc,klt,vvc",
+        default="av1,vvc",
         help="kinds of base to add, tokens too (default %(default)s)",
     )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     options.cache.mkdir(parents=True, exist_ok=True)
     describe_material(options.data, options.cache)
     with open_engine(options.jobs, options.cluster) as engine:
@@ -265,7 +261,3 @@ def main() -> None:
                 with open(options.cache / "index.jsonl", "a") as index:
                     index.write(json.dumps(entry) + "\n")
                 print(f"{entry['name']} {entry['bpp']:.4f} bpp", flush=True)
-
-
-if __name__ == "__main__":
-    main()

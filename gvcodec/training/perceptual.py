@@ -1,15 +1,15 @@
-"""A small network in place of VGG16 for the perceptual loss, taught by it: tuning then needs no
+"""A small network in place of VGG16 for the perceptual loss, taught by it: fitting then needs no
 weights from elsewhere.
 
-    python -m gvcodec.train.distil --cache out/cache --out out/distil --minutes 60
+    python -m gvcodec.training perceptual --cache out/cache --out out/distil --minutes 60
 
 The student has the form of VGG16 with far fewer channels, so everything that computes LPIPS-VGG and
 DISTS from VGG's weights works with its own, and its file reads like theirs. It learns in three
 steps:
 
-1. Material: pictures on the way of tuning (loop frames painted by renderers whose tunable weights
-   were moved at random) beside their sources, and for each the teacher's distances and the gradient
-   of their sum by the painted picture.
+1. Material: pictures on the way of fitting (base frames painted with weights, of those that
+   fitting may change, moved at random) beside their sources, and for each the teacher's distances and the
+   gradient of their sum by the painted picture.
 2. Layer by layer, in closed form: of each layer of the teacher the channels that tell most of the
    others are chosen (pivoted Cholesky of covariances), and the student's layer is fitted to what
    they respond, given the student's layers below. Differences between painted picture and source
@@ -30,23 +30,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gvcodec.models import save_weights
 from gvcodec.painter import perceptual
-from gvcodec.painter.model import find_checkpoint, load_checkpoint
+from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import GROUPS
 from gvcodec.painter.perceptual.losses import SMALL
-from gvcodec.painter.perceptual.objective import crop_rgb, render_run, shown_rgb
+from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, shown_rgb
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
-from gvcodec.painter.renderer import BASES, slot
-from gvcodec.train.data import Cache
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.training.crops import Cache
+from gvcodec.training.loop import Loop, Schedule
 
 Weights = dict[str, Tensor]
+#: Steps, minutes, weights.
+Say = Callable[[int, float, Weights], None]
 #: Channels of the student's stages; VGG16 has 64, 128, 256, 512, 512. The last stage adds 6 % to
 #: what VGG gains, so next to nothing is spent on it.
 CHANNELS = (32, 64, 128, 144, 8)
@@ -84,26 +88,19 @@ class Pairs:
 def make_pairs(
     caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0
 ) -> Pairs:
-    """Random crops of the caches in turn, painted by the renderer of their base with its tunable
-    weights moved by a random amount."""
+    """Random crops of the caches in turn, painted with the weights that fitting may change
+    moved by a random amount."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
-    renderers = {}
+    painter = PainterTwin.load(find_painter())
+    origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count):
         cache = caches[number % len(caches)]
         batch = cache.batch(1, 192)
-        base = max(BASES, key=lambda name, told=batch.condition[0]: float(told[slot(name)]))  # type: ignore[misc]
-        if base not in renderers:
-            renderer = load_checkpoint(find_checkpoint(base=base))
-            renderers[base] = (
-                renderer,
-                {n: p.clone() for n, p in renderer.named_parameters() if n in names},
-            )
-        renderer, origin = renderers[base]
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
-        for name, parameter in renderer.named_parameters():
+        for name, parameter in painter.named_parameters():
             if name in names:
                 # What is added to the picture itself is on another scale than what steers it.
                 scale = spread * (0.1 if name.startswith("leave") else 1.0)
@@ -113,7 +110,7 @@ def make_pairs(
         with torch.no_grad():
             planes = (batch.loop[0][:, -1], batch.loop[1][:, -1])
             if rng.random() >= _LOOP_FRAMES:
-                planes, _ = render_run(renderer, batch, rng.randrange(1000))
+                planes, _ = paint_run(painter, batch, rng.randrange(1000))
             painted = shown_rgb(planes, SMALL, 8).half().float()
             source = (
                 crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), SMALL).half().float()
@@ -338,75 +335,116 @@ def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
     return {name: round(value, 3) for name, value in report.items()}
 
 
+class _Student(nn.Module):
+    """Free weights. Those of the distances are squares of what moves: they stay positive."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        self.names = list(weights)
+        self.squared = {n for n in weights if n in ("alpha", "beta") or n.startswith("lin")}
+        self.free = nn.ParameterList(
+            t.clamp(min=0).sqrt() if n in self.squared else t.clone() for n, t in weights.items()
+        )
+
+    def weights(self) -> Weights:
+        """By the names of the file."""
+        pairs = zip(self.names, self.free, strict=True)
+        return {n: t.square() if n in self.squared else t for n, t in pairs}
+
+
+class _Refining:
+    """The `Work` of `loop`: all weights on the teacher's gradients and distances. `say(step,
+    minutes, weights)` is called at every validation."""
+
+    def __init__(self, student: Weights, pairs: Pairs, batch: int, say: Say) -> None:
+        self.model: nn.Module = _Student(student)
+        self._pairs, self._batch, self._say = pairs, batch, say
+        self._rng, self._order = np.random.default_rng(0), []
+        self._began = time.monotonic()
+        self._steps = 0
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Rates are relative to the size of each tensor."""
+        student = self.model
+        assert isinstance(student, _Student)
+        return [
+            {
+                "params": [tensor],
+                "scale": (_HEADS if name in student.squared else 1)
+                * max(1e-4, float(tensor.detach().square().mean().sqrt())),
+            }
+            for name, tensor in zip(student.names, student.free, strict=True)
+        ]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        student = self.model
+        assert isinstance(student, _Student)
+        if len(self._order) < self._batch:
+            self._order = self._rng.permutation(len(self._pairs)).tolist()
+        numbers = [self._order.pop() for _ in range(self._batch)]
+        painted, source, wanted, gradient = self._pairs.take(numbers)
+        distances, ours = _follow(student.weights(), painted, source, True)
+        angles = _angles(ours, gradient, painted).sum(0)
+        length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
+        values = ((distances - wanted) / (wanted + 0.02)).square().sum(1).clamp(max=3)
+        total = (angles + 0.2 * length + 0.3 * values).mean()
+        self._steps = step + 1
+        return total, {"total": float(total.detach())}
+
+    def validate(self, average: nn.Module) -> dict[str, float]:
+        assert isinstance(average, _Student)
+        minutes = (time.monotonic() - self._began) / 60
+        self._say(self._steps, minutes, {n: t.detach() for n, t in average.weights().items()})
+        return {}
+
+    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        """Nothing: a student that learned nothing shows in `agreement`."""
+        return {}
+
+    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
+        """Nothing: `say` writes."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def resume(self, state: dict[str, Any], steps: int) -> None:
+        self._rng = np.random.default_rng(steps)
+
+
 def refine(
     student: Weights,
     pairs: Pairs,
     minutes: float,
-    say: Callable[[int, float, Weights], None],
+    say: Say,
     rate: float = 0.0005,
     batch: int = 4,
     steps: int = 0,
+    out: Path | None = None,
 ) -> tuple[Weights, int]:
     """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
-    `steps`: so many in place of the minutes. `say(step, minutes, weights)` is called once a minute.
-    Returns the weights, averaged over the last steps, and how many steps there were."""
-    # The weights of the distances are squares of what moves.
-    heads = {name for name in student if name in ("alpha", "beta") or name.startswith("lin")}
-    free = {
-        n: (t.clamp(min=0).sqrt() if n in heads else t.clone()).requires_grad_(True)
-        for n, t in student.items()
-    }
-    average = {name: tensor.detach().clone() for name, tensor in free.items()}
-    sizes = {
-        n: rate
-        * (_HEADS if n in heads else 1)
-        * max(1e-4, float(t.detach().square().mean().sqrt()))
-        for n, t in free.items()
-    }
-    optimizer = torch.optim.Adam(
-        [{"params": [free[n]], "size": sizes[n]} for n in free], betas=(0.9, 0.99)
+    `steps`: so many in place of the minutes; `out`: folder of the state, None = none. `say(step,
+    minutes, weights)` is called once a minute. Returns the averaged weights, and how many steps
+    there were."""
+    schedule = Schedule(
+        rate, minutes, steps, 50, 0.02, clip=3.0, betas=(0.9, 0.99), decay=0.0, validate_minutes=1
     )
-
-    def weights(of: Weights) -> Weights:
-        return {n: t.square() if n in heads else t for n, t in of.items()}
-
-    rng, order, step = np.random.default_rng(0), [], 0
-    begin = said = time.monotonic()
-    while (share := step / steps if steps else (time.monotonic() - begin) / (60 * minutes)) < 1:
-        if len(order) < batch:
-            order = rng.permutation(len(pairs)).tolist()
-        painted, source, wanted, gradient = pairs.take([order.pop() for _ in range(batch)])
-        distances, ours = _follow(weights(free), painted, source, True)
-        angles = _angles(ours, gradient, painted).sum(0)
-        length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
-        values = ((distances - wanted) / (wanted + 0.02)).square().sum(1).clamp(max=3)
-        optimizer.zero_grad()
-        (angles + 0.2 * length + 0.3 * values).mean().backward()
-        torch.nn.utils.clip_grad_norm_(list(free.values()), 3.0)
-        for group in optimizer.param_groups:
-            group["lr"] = (
-                group["size"] * min(1, (step + 1) / 50) * (0.51 + 0.49 * math.cos(math.pi * share))
-            )
-        optimizer.step()
-        step += 1
-        with torch.no_grad():
-            for name, tensor in average.items():
-                tensor.lerp_(free[name], max(0.005, 20 / (step + 20)))
-        if time.monotonic() - said > 60:
-            say(step, (time.monotonic() - begin) / 60, weights(average))
-            said = time.monotonic()
-    return weights(average), step
+    loop = Loop(_Refining(student, pairs, batch, say), schedule, out)
+    loop.validated = loop.minutes
+    loop.run(minutes, steps)
+    average = loop.average
+    assert isinstance(average, _Student)
+    return {n: t.detach() for n, t in average.weights().items()}, loop.steps
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Make material, fit, refine; what is in the folder already is taken from there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="perceptual", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--cache",
         type=Path,
         nargs="+",
         required=True,
-        help="folders of python -m gvcodec.train.cache",
+        help="folders of python -m gvcodec.training material",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for material and weights")
     parser.add_argument(
@@ -416,7 +454,7 @@ def main() -> None:
         "--fitted", type=int, default=600, help="of them for the closed form (600: 6 GB of memory)"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="of gradient descent (60)")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if not perceptual.find_weights():
         parser.error("no weights of VGG16 to learn from (python -m eval weights makes them)")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -444,7 +482,7 @@ def main() -> None:
 
     start = perceptual.read_weights(fitted)
     say(0, 0.0, start)
-    end, steps = refine(start, parts["pairs"], options.minutes, say)
+    end, steps = refine(start, parts["pairs"], options.minutes, say, out=options.out)
     say(steps, options.minutes, end)
     description = {
         "sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
@@ -458,7 +496,3 @@ def main() -> None:
         "curve": curve,
     }
     made.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
