@@ -45,7 +45,8 @@ class EncoderConfig:
     `keyint` frames between keyframes at most, since a scene begins with one, 0 = only the
     first; `low_delay` no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a
     second (klt): quality falls where a decoder's buffer of `bufsize` bits (0 = one second) would
-    run dry. `alloc`: how many tokens a window may use (tokens), "uniform", "uniqueness", "elbo" or "oracle".
+    run dry. `alloc`: how many tokens a window may use (tokens), "uniform", "uniqueness", "elbo" or
+    "oracle".
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
     … 10, or of VVenC (vvc), 0 … 4, None = 2. `said_q`: the index that
     the header says instead, by which the painter is conditioned: that of a whole video of which

@@ -100,7 +100,7 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
 
 
 def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
-    from gvcodec.painter.fit_samples import Gop, FitSampler
+    from gvcodec.painter.fit_samples import FitSampler, Gop
 
     reservoir = FitSampler(FORMAT)
     reservoir.MAX_FRAMES = 48
@@ -133,7 +133,7 @@ def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
 )
 def test_wrong_use_is_refused_in_words(frames: list, options: dict, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        gvcodec.encode(frames, **{"tune": 0, **options})
+        gvcodec.encode(frames, **{"fit": 0, **options})
 
 
 def test_damage_and_other_models_are_refused(clip: list[Planes]) -> None:

@@ -83,7 +83,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quick(**others: Any) -> Settings:
-    fields = {"preset": 10, "tune": 0.0, "q": 45} | others.pop("config", {})
+    fields = {"preset": 10, "fit": 0.0, "q": 45} | others.pop("config", {})
     return make_settings(EncoderConfig(**fields), chunk=others.pop("chunk", 20), **others)
 
 

@@ -123,7 +123,7 @@ def test_framing_of_an_inter_packet_is_at_most_5_bytes(size: int) -> None:
     )
 
 
-def test_index_lists_gops_and_seek_finds_the_tune_in_force() -> None:
+def test_index_lists_gops_and_seek_finds_the_fit_in_force() -> None:
     packets = [
         *gop(4),
         Packet(Kind.FIT, b"A"),
@@ -134,7 +134,7 @@ def test_index_lists_gops_and_seek_finds_the_tune_in_force() -> None:
         *gop(6),
     ]
     reader = Reader(io.BytesIO(write(HEADER, packets)))
-    assert [(entry.first_frame, entry.frames, entry.tuned) for entry in reader.gops()] == [
+    assert [(entry.first_frame, entry.frames, entry.fitted) for entry in reader.gops()] == [
         (0, 4, False),
         (4, 3, True),
         (7, 2, False),

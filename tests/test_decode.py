@@ -126,23 +126,7 @@ def test_odd_sizes_keep_their_size(tmp_path: Path, suffix: str, depth: int, exac
     assert min(quality) > (90 if exact else 38)
 
 
-def test_without_torch_painting_is_refused_and_fidelity_is_not(
-    tmp_path: Path,
-    frames: list[Planes],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "a.bin").write_bytes(stream_of(frames[:3], form()))
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert cli.main(["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]) == 4
-    told = capsys.readouterr().err
-    assert "torch is not installed" in told and "--fidelity" in told and told.count("\n") == 1
-    assert not (tmp_path / "a.y4m").exists()
-    run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity")
-
-
-def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
+def test_the_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
     """Encoded, checked and decoded by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
     with open_writer(str(y4m), form()) as writer:
@@ -157,8 +141,9 @@ def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    told = call("encode", y4m, given, "--painter", "integer", "-q", "50")
-    assert "not tuned: torch is not installed" in told
+    told = call("encode", y4m, given, "-q", "50")
+    wanted = "not fitted to this video: torch is not installed (pip install 'gvcodec[fit]')"
+    assert told.count(wanted) == 1
     assert "right" in call("verify", given)
     call("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")

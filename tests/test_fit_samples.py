@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import gvcodec
 from gvcodec import factory
-from gvcodec.painter.fit_samples import Gop, Part, FitSampler, part_limit
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.painter.fit_samples import FitSampler, Gop, Part, part_limit
 from gvcodec.types import Planes, VideoFormat
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))

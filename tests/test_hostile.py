@@ -397,15 +397,22 @@ def test_the_core_refuses_steps_outside_its_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"memory": "8"}']
+    "sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"stem": "8"}']
 )
-def test_a_renderer_of_absurd_size_is_not_made(tmp_path: Path, sizes: str) -> None:
+def test_a_painter_of_absurd_size_is_not_made(tmp_path: Path, sizes: str) -> None:
     pytest.importorskip("torch")
-    import torch
+    import json
 
-    from gvcodec.painter.model import load_checkpoint
-    from gvcodec.models import save_weights
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
 
-    save_weights({"weight": torch.zeros(4)}, tmp_path / "a.safetensors", {"renderer": sizes})
-    with pytest.raises(MediaError, match="not a checkpoint of the renderer"):
-        load_checkpoint(tmp_path / "a.safetensors")
+    from gvcodec.painter.model import find_painter
+    from gvcodec.painter.twin import PainterTwin
+
+    with safe_open(find_painter(), "np") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        known = json.loads(file.metadata()["painter"])
+    path = tmp_path / "a.safetensors"
+    save_file(found, path, {"painter": json.dumps(known | json.loads(sizes))})
+    with pytest.raises(MediaError, match="not a painter"):
+        PainterTwin.load(path)

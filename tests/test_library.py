@@ -25,7 +25,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
 
 ROOT = Path(__file__).parent.parent
-FAST: EncoderOptions = {"base": "klt", "tune": 0, "threads": 1}
+FAST: EncoderOptions = {"base": "klt", "fit": 0, "threads": 1}
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_equal_q_is_about_equal_psnr(base: str) -> None:
 
 def test_the_header_holds_the_index() -> None:
     clip = make_clip(96, 80, 3)
-    config = {"base": "klt", "tune": 0, "threads": 1}
+    config = {"base": "klt", "fit": 0, "threads": 1}
     by_q = gvcodec.encode(clip, q=50, **config)
     assert Reader(io.BytesIO(by_q)).header.q == round(index_of("klt", 50)) != 50
     assert gvcodec.encode(clip, base_q=index_of("klt", 50), **config) == by_q

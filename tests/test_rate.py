@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from test_cli import FORMAT, gvcodec
 from test_media import with_audio
 
-from gvcodec import api, factory
+from gvcodec import api
 from gvcodec.allocation.frame_quality import Constant, SizePace
-from gvcodec.painter.perceptual import find_weights
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
+from gvcodec.painter.perceptual import find_weights
 from gvcodec.rate.budget import Budget, parse_amount
 from gvcodec.rate.one_pass import Open, Pass, run
 from gvcodec.rate.search import Fitted
@@ -216,12 +216,12 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
 
 
 @pytest.mark.parametrize("base", ["klt", "av1"])
-def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitted_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
-    answers = [({0: b"weights" * 100}, ""), ({}, "tuning does not pay")]
-    monkeypatch.setattr(factory, "appearance_id", lambda *given: (b"12345678", ""))
-    monkeypatch.setattr(factory, "paints_exactly", lambda *given: False)
-    monkeypatch.setattr(factory, "tune", lambda *given: answers.pop(0))
+    answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
+    monkeypatch.setattr("gvcodec.encoder.painter_id", lambda *given: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.session.paints_exactly", lambda *given: False)
+    monkeypatch.setattr("gvcodec.encoder.fit_parts", lambda *given: answers.pop(0))
     config = dataclasses.replace(KLT, base=base, fit=1.0)
     least = 6000 * (0.99 if base == "klt" else 0.97)  # so small an AV1 stream has coarse steps
     fitted = fit(clip, config, size=6000)
@@ -230,7 +230,7 @@ def test_tuned_weights_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert packets[0].payload == b"weights" * 100
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and not answers
-    assert fitted.coded.notes == ["tuning does not pay"]
+    assert fitted.coded.notes == ["fitting does not pay"]
 
 
 @pytest.mark.parametrize("base", ["av1", "hevc", "vvc"])

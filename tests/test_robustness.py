@@ -250,7 +250,7 @@ PARTS = (
     "timing",
     "metadata",
     "tracks",
-    "tuned",
+    "fitted",
     "summary",
     "standard",
     "tokens",

@@ -193,7 +193,7 @@ def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) ->
     reader = Reader(io.BytesIO(stream.getvalue()))
     found = [packet.kind for packet in reader.packets()]
     assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
-    assert all(gop.tuned for gop in reader.gops())
+    assert all(gop.fitted for gop in reader.gops())
 
 
 def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:

@@ -104,7 +104,7 @@ JOBS = {
     "hevc": ("--fit", "off", "--base", "hevc"),
     "vvc": ("--fit", "off", "--base", "vvc", "--preset", "0"),
     "klt": ("--fit", "off", "--base", "klt"),
-    "tuning": ("--base", "klt", "--frames", "4", "--fit", "200"),
+    "fitting": ("--base", "klt", "--frames", "4", "--fit", "200"),
     "size": ("--fit", "off", "--size", "60k"),
 }
 
@@ -116,14 +116,14 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job
             find_ffmpeg()
         except UsageError as error:
             pytest.skip(str(error))
-    if job == "tuning":
+    if job == "fitting":
         pytest.importorskip("torch")
     number = random.choice(ALL)
     process = begun(
         [sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]],
         tmp_path,
     )
-    moment = random.uniform(0, 6 if job == "tuning" else 3)
+    moment = random.uniform(0, 6 if job == "fitting" else 3)
     print(f"{number!r} after {moment:.2f} s")
     time.sleep(moment)
     if process.poll() == 0:

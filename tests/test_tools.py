@@ -155,15 +155,15 @@ def test_irregular_times_sound_and_tunes_survive_cut_and_cat(
 
 def test_painted_pictures_survive_cut_and_cat(tmp_path: Path, clip: list[Planes]) -> None:
     pytest.importorskip("torch")
-    from gvcodec.painter.payload import Delta, pack
+    from gvcodec.painter.model import Model, find_painter
+    from gvcodec.painter.payload import Delta, in_groups, pack
 
     rng = np.random.default_rng(5)
-    names = ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias")
-    from gvcodec.painter.model import load_checkpoint
-
-    sizes = {name: tensor.numel() for name, tensor in load_checkpoint().named_parameters()}
-    tuned = pack([Delta(name, rng.integers(-9, 10, sizes[name]), 16) for name in names])
-    original = made(clip[:13], tunes={5: tuned})
+    layers = Model.load(find_painter()).layers
+    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
+    names = in_groups(1, sizes)
+    fitted = pack([Delta(name, rng.integers(-9, 10, sizes[name]), 8) for name in names])
+    original = made(clip[:13], tunes={5: fitted})
     (tmp_path / "a.bin").write_bytes(original)
     (tmp_path / "plain.bin").write_bytes(made(clip[:5]))
     whole = list(gvcodec.decode_planes(original))
@@ -171,7 +171,7 @@ def test_painted_pictures_survive_cut_and_cat(tmp_path: Path, clip: list[Planes]
     run("cut", tmp_path / "a.bin", tmp_path / "b.bin", "--from", 0.4)
     piece = list(gvcodec.decode_planes((tmp_path / "b.bin").read_bytes()))
     assert all(planes_equal(a, b) for a, b in zip(piece, whole[10:], strict=True))
-    # Behind a tuned stream one without a tune is painted by the base renderer, as by itself.
+    # After a fitted stream one without a fit is painted by the shipped weights, as by itself.
     run("cat", tmp_path / "b.bin", tmp_path / "plain.bin", "-o", tmp_path / "c.bin")
     joined = list(gvcodec.decode_planes((tmp_path / "c.bin").read_bytes()))
     assert all(planes_equal(a, b) for a, b in zip(joined, whole[10:] + whole[:5], strict=True))

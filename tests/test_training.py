@@ -1,8 +1,8 @@
-"""Losses, the training loop and per-video tuning, on toy clips."""
+"""Losses, the trainer and its alarms, on toy clips."""
 
 import json
 import signal
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +10,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clips import DATA, needs_clips
-
-from gvcodec.painter import Painter, perceptual, tune, tuning
-from gvcodec.painter.model import load_checkpoint, save_checkpoint
-from gvcodec.painter.model import Model
-from gvcodec.painter.payload import BASE, GROUPS, Delta, pack
-from gvcodec.painter.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
-from gvcodec.painter.perceptual.objective import crop_rgb, shown_rgb
-from gvcodec.painter.renderer import RendererConfig, new_renderer, slot
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
-from gvcodec.train.cache import LENGTH, RECORD, WINDOW
-from gvcodec.train.data import Cache
-from gvcodec.train.loop import TrainConfig, Trainer, main
-from gvcodec.train.settings import read_settings
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.painter import perceptual
+from gvcodec.painter.model import CONDITION, find_painter
+from gvcodec.painter.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
+from gvcodec.painter.perceptual.objective import Objective, crop_rgb, shown_rgb
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.training import __main__ as training
+from gvcodec.training.alarms import Alarm, Figures, features
+from gvcodec.training.crops import Cache
+from gvcodec.training.loop import Loop, Schedule
+from gvcodec.training.material import LENGTH, RECORD, WINDOW
+from gvcodec.training.painter import PainterWork, TrainConfig, make_loop
+from gvcodec.training.settings import read_settings
+from gvcodec.types import Colour, Planes
 
 needs_weights = pytest.mark.skipif(
     perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
@@ -34,7 +33,7 @@ needs_weights = pytest.mark.skipif(
 
 @pytest.fixture(params=["made", pytest.param("real", marks=needs_weights)])
 def some_weights(request):
-    """Made-up weights everywhere, and the real ones where they are at hand."""
+    """Made-up weights everywhere, and the real ones where they are found."""
     if request.param == "made":
         request.getfixturevalue("made_weights")
 
@@ -84,16 +83,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
-    values = {
-        "size": 128,
-        "batch": 2,
-        "start_batch": 2,
-        "channels": 32,
-        "depth": 2,
-        "validate_samples": 2,
-    }
+    """A run from the shipped painter."""
+    values = {"size": 128, "batch": 2, "validate_samples": 2, "warm_up": 3, "threads": 1}
     values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
-    return TrainConfig(str(cache), str(out), **values)
+    return TrainConfig(str(cache), str(out), str(find_painter()), **values)
 
 
 def test_batches_hold_runs_with_sources_and_motion(cache):
@@ -105,7 +98,7 @@ def test_batches_hold_runs_with_sources_and_motion(cache):
         64,
         64,
     )
-    assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, 9)
+    assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, CONDITION)
     # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is
     # told.
     before, now = batch.source[0][:, 0], batch.source[0][:, 1]
@@ -181,43 +174,144 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     )
 
 
-@pytest.mark.parametrize("start_minutes", [1e9, 0.0])
-def test_training_lowers_the_loss(cache, tmp_path, start_minutes, some_weights):
-    torch.manual_seed(0)
-    trainer = Trainer(
-        config(cache, tmp_path, start_minutes=start_minutes, learning_rate=5e-3, threads=1)
-    )
-    losses = [trainer.step()["total"] for _ in range(20)]
+def test_training_lowers_the_loss(cache, tmp_path, some_weights):
+    loop = make_loop(config(cache, tmp_path, learning_rate=5e-3, contrast=0.0))
+    losses = [loop.step()["total"] for _ in range(20)]
     assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
 
 
+def test_two_networks_lead_in_turn(cache, tmp_path, monkeypatch, made_weights):
+    work, led = PainterWork(config(cache, tmp_path)), []
+    vgg, small = work.objectives
+    call = Objective.__call__
+    monkeypatch.setattr(Objective, "__call__", lambda self, *a: led.append(self) or call(self, *a))
+    for step in range(6):
+        work.loss(step)
+    assert led == [vgg, vgg, small] * 2
+
+
 def test_training_resumes_where_it_stopped(cache, tmp_path):
-    first = Trainer(config(cache, tmp_path, start_minutes=1e9))
+    first = make_loop(config(cache, tmp_path))
     for _ in range(3):
         first.step()
     first.save()
-    second = Trainer(config(cache, tmp_path, start_minutes=1e9))
+    second = make_loop(config(cache, tmp_path))
     assert second.steps == 3 and second.minutes == first.minutes
-    for a, b in zip(first.renderer.parameters(), second.renderer.parameters(), strict=True):
-        assert torch.equal(a, b)
+    for ours, theirs in ((first.work.model, second.work.model), (first.average, second.average)):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(a, b)
     assert second.optimizer.state_dict()["state"][0]["step"] == 3
+    assert torch.equal(first.work.class_loss, second.work.class_loss)
 
 
-def test_main_stops_in_time_or_at_a_signal_with_a_checkpoint(cache, tmp_path):
+def test_the_rate_warms_up_and_falls():
+    schedule = Schedule(rate=1.0, plan_minutes=10, warm_up=300)
+    assert schedule.rate_at(0, 0) == pytest.approx(1 / 300)
+    assert schedule.rate_at(299, 0) == 1
+    assert schedule.rate_at(999, 5) == pytest.approx(0.5)
+    assert schedule.rate_at(999, 50) == 0.05
+    assert Schedule(1.0, 10, plan_steps=100, warm_up=1).rate_at(50, 0) == pytest.approx(0.5)
+
+
+def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
     path = tmp_path / "train.toml"
-    path.write_text(
-        f'cache = "{cache}"\nout = "{tmp_path}"\nsize = 128\nstart_batch = 1\nvalidate_samples = '
-        f"1\nchannels = 32\ndepth = 1\n"
-    )
+    words = {"cache": cache, "out": tmp_path / "out", "initial": find_painter()}
+    lines = [f'{key} = "{value}"' for key, value in words.items()]
+    path.write_text("\n".join([*lines, "size = 128", "batch = 1", "validate_samples = 1"]))
     before = signal.getsignal(signal.SIGTERM)
-    checkpoint = main(path, minutes=0.02)
+    assert training.main(["painter", str(path), "--minutes", "0.02"]) == 0
     assert signal.getsignal(signal.SIGTERM) is before
-    assert load_checkpoint(checkpoint).config.channels == 32
-    description = json.loads((tmp_path / "base.json").read_text())
+    out = tmp_path / "out"
+    assert capsys.readouterr().out.endswith(f"{out / 'painter.safetensors'}\n")
+    made, shipped = (PainterTwin.load(p) for p in (out / "painter.safetensors", find_painter()))
+    assert made.sizes == shipped.sizes
+    description = json.loads((out / "painter.json").read_text())
     assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
-    assert any(
-        "config" in json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()
-    )
+    assert "config" in json.loads((out / "log.jsonl").read_text().splitlines()[0])
+
+
+def test_bad_words_are_one_line(tmp_path, capsys):
+    assert training.main(["nothing"]) == 2
+    assert training.main(["painter", str(tmp_path / "none.toml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+HEALTHY = Figures(places=2.0, clips=1.0, peak=5.0, dead=0.1, change=3.0, zeroing=0.02, base=0.4)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"places": 0.01}, "between places"),
+        ({"clips": float("nan")}, "between clips"),
+        ({"peak": 1000.0}, "1e\\+03 times the median"),
+        ({"dead": 0.9}, "90 % of the units"),
+        ({"base": 0.41}, "base frames cost 0.41"),
+        ({"change": 0.01}, "changes luma by 0.01"),
+        ({"zeroing": -0.01}, "without the painter"),
+    ],
+)
+def test_an_alarm_ends_the_run(change, what):
+    HEALTHY.check(60, 0.4)
+    with pytest.raises(Alarm, match=what):
+        replace(HEALTHY, **change).check(60, 0.4)
+
+
+def test_a_new_run_has_time_to_learn():
+    replace(HEALTHY, change=0.0, zeroing=-1.0).check(5, 0.4)
+
+
+def test_figures_tell_the_shipped_painter_from_dead_ones(cache):
+    batch = Cache(cache, held_out=True).batch(2, 128, [(0, 0), (0, 1)])
+    shipped = PainterTwin.load(find_painter())
+    places, _, peak, dead, change = features(shipped, batch)
+    assert places > 0.3 and peak < 33 and dead < 0.17 and change > 0.3
+    assert "levels" not in vars(shipped.style)
+    blind = PainterTwin.load(find_painter())
+    blind.style.weight.zero_()
+    assert features(blind, batch)[0] < 0.1
+    still = PainterTwin.load(find_painter())
+    for layer in (still.head, still.leave):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    assert features(still, batch)[4] == 0
+    deaf = PainterTwin.load(find_painter())
+    for block in deaf.blocks:
+        block.expand.weight.zero_()
+        block.expand.bias.zero_()
+    assert features(deaf, batch)[3] > 0.5
+    loud = PainterTwin.load(find_painter())
+    loud.blocks[-1].project.bias[0] += 1e6 * loud.blocks[-1].project.unit[0]
+    assert features(loud, batch)[2] > 3 * peak
+
+
+def test_alarms_are_checked_and_end_the_run_with_all_saved(cache, tmp_path, monkeypatch):
+    settings = config(cache, tmp_path)
+    loop = make_loop(settings)
+    loop.schedule = replace(loop.schedule, check_steps=2)
+    checked = []
+
+    def check(average, minutes):
+        checked.append(loop.steps)
+        if len(checked) == 2:
+            raise Alarm("dead")
+        return {"dead": 0.0}
+
+    monkeypatch.setattr(loop.work, "check", check)
+    with pytest.raises(Alarm, match="dead"):
+        loop.run(5)
+    assert checked == [2, 4] and Loop(loop.work, loop.schedule, tmp_path).steps == 4
+    assert '"alarms"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_the_figures_of_a_run_are_logged_and_base_frames_cost_the_same(cache, tmp_path):
+    loop = make_loop(config(cache, tmp_path))
+    first = loop.work.check(loop.average, 0)
+    loop.step()
+    assert loop.work.check(loop.average, 0)["base"] == first["base"] > 0
+    loop.work.first_base *= 1.1
+    with pytest.raises(Alarm, match="base frames cost"):
+        loop.work.check(loop.average, 0)
 
 
 @pytest.mark.parametrize(
@@ -227,145 +321,6 @@ def test_bad_configurations_are_refused(tmp_path, text):
     (tmp_path / "train.toml").write_text(text)
     with pytest.raises(UsageError, match="train.toml"):
         read_settings(tmp_path / "train.toml", TrainConfig)
-
-
-def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
-    source, loop = clip(2 * runs, 128)
-    whole = [[(loop[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
-    return [*whole, [(loop[0], source[0])]]  # the last run of a clip may be cut short
-
-
-FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
-
-
-def test_tuning_pays_on_what_it_was_tuned_on_and_is_reproducible(
-    tmp_path, monkeypatch, some_weights
-):
-    monkeypatch.setattr(tuning, "_POOL", 6)
-    monkeypatch.setattr(tuning, "_VALIDATION", 3)
-    monkeypatch.setattr(tuning, "_BATCH", 2)
-    checkpoint = tmp_path / "base.safetensors"
-    save_checkpoint(new_renderer(), checkpoint)
-    said: list[str] = []
-    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 60.0, checkpoint)
-    payload = tune(*arguments, progress=said.append, stream_bytes=100_000, steps=8)
-    assert payload is not None and 10 < len(payload) < 3000
-    assert payload == tune(*arguments, stream_bytes=100_000, steps=8)
-    assert any("bytes" in line for line in said)
-    painter = Painter(FORMAT, "av1", Fraction(1), 50, checkpoint)
-    painter.start_gop(payload)
-    loop = samples()[0][0][0]
-    assert not np.array_equal(painter.paint(loop)[0], loop[0])
-    # In a stream of next to no bytes nothing pays.
-    assert tune(*arguments, stream_bytes=50, steps=4) is None
-    # What is in force costs nothing: it stays, unless it does harm.
-    assert tune(*arguments, stream_bytes=50, steps=4, before=payload) == payload
-    bias = Delta("head.bias", np.full(21, 127), 8)
-    others = [Delta(name, np.zeros(1, np.int64), 8) for name in GROUPS[0] if name != "head.bias"]
-    assert tune(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others])) == BASE
-    painter.start_gop(BASE)
-    again = Painter(FORMAT, "av1", Fraction(1), 50, checkpoint)
-    again.start_gop(None)
-    assert all(map(np.array_equal, painter.paint(loop), again.paint(loop)))
-
-
-def test_tuning_without_weights_warns_and_leaves_the_base(tmp_path, monkeypatch):
-    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
-    with pytest.warns(UserWarning, match="no weights"):
-        assert tune(samples(), FORMAT, "av1", Fraction(1), 50, 5.0, leader="vgg") is None
-    monkeypatch.setattr(perceptual, "shipped_folders", lambda: [tmp_path])
-    with pytest.warns(UserWarning, match="no weights"):
-        assert tune(samples(), FORMAT, "av1", Fraction(1), 50, 5.0) is None
-
-
-def test_the_small_network_leads_where_vgg_is_not_at_hand(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "_VALIDATION", 2)
-    monkeypatch.setattr(tuning, "_BATCH", 2)
-    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
-    save_checkpoint(new_renderer(), tmp_path / "base.safetensors")
-    said: list[str] = []
-    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 0.0, tmp_path / "base.safetensors")
-    first = tune(*arguments, steps=6, progress=said.append)
-    assert said[0] == "tuning: led by the small network" and "6 steps" in said[-1]
-    monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE)
-    assert tune(*arguments, steps=6, leader="small") == first
-
-
-@needs_weights
-def test_the_small_network_sees_what_vgg_sees():
-    from gvcodec.painter.perceptual.vgg import PerceptualLoss
-
-    leading = perceptual.leading_weights("small")
-    assert leading is not None and leading[0] == "small"
-    assert sum(w.numel() for w in leading[1].values()) <= 1_000_000
-    small, vgg = PerceptualLoss(integer=False, weights=leading[1]), PerceptualLoss(integer=False)
-    fast = PerceptualLoss(weights=leading[1])
-    cosines = []
-    for run in samples()[:2]:
-        loop, source = (
-            torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1]
-        )
-        gradients: list[torch.Tensor] = []
-        one, other = (torch.stack(loss(loop, loss.reference(source))) for loss in (small, fast))
-        assert torch.allclose(one, other, rtol=0.1, atol=0.005)
-        for loss in (small, vgg):
-            picture = loop.clone().requires_grad_()
-            sum(loss(picture, loss.reference(source))).sum().backward()
-            gradients.append(picture.grad.sum(1).flatten())
-        cosines.append(float(torch.nn.functional.cosine_similarity(*gradients, 0)))
-    assert min(cosines) > 0.15
-
-
-@pytest.mark.parametrize(("width", "height", "tuned"), [(96, 66, True), (40, 40, False)])
-def test_tuning_of_small_pictures(tmp_path, monkeypatch, width, height, tuned, some_weights):
-    monkeypatch.setattr(tuning, "_POOL", 2)
-    monkeypatch.setattr(tuning, "_VALIDATION", 1)
-    monkeypatch.setattr(tuning, "_BATCH", 1)
-    save_checkpoint(new_renderer(), tmp_path / "base.safetensors")
-
-    def cut(planes: Planes) -> Planes:
-        return planes[0][:height, :width], *(
-            p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:]
-        )
-
-    small = [[(cut(loop), cut(source)) for loop, source in run] for run in samples()]
-    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
-    said: list[str] = []
-    arguments = (small, fmt, "av1", Fraction(1), 50, 9.0, tmp_path / "base.safetensors")
-    if not tuned:
-        with pytest.warns(UserWarning, match="smaller"):
-            assert tune(*arguments, steps=2) is None
-        return
-    tune(*arguments, steps=2, progress=said.append)
-    assert "2 steps" in said[-1]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-@needs_weights
-@needs_clips
-def test_ten_minutes_of_training_lower_lpips_on_held_out_clips(tmp_path):
-    from gvcodec.train import cache as material
-
-    data = DATA / "train"
-    import sys
-    from unittest import mock
-
-    with mock.patch.object(
-        sys,
-        "argv",
-        ["cache", "--data", str(data), "--cache", str(tmp_path / "cache"), "--minutes", "6"],
-    ):
-        material.main()
-    path = tmp_path / "train.toml"
-    path.write_text(
-        f'cache = "{tmp_path / "cache"}"\nout = "{tmp_path}"\nstart_minutes = 4\nplan_minutes = '
-        f"10\n"
-    )
-    main(path, minutes=10)
-    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["validation"]
-    assert last["rendered_lpips_vgg"] < 0.97 * last["loop_lpips_vgg"]
-    assert last["rendered_dists"] < 0.95 * last["loop_dists"]
 
 
 def test_losses_see_what_viewers_of_eight_bits_see() -> None:
@@ -382,45 +337,9 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
     assert not torch.equal(shown_rgb(planes, SMALL, 8), crop_rgb(planes, SMALL))
 
 
-def test_a_run_takes_a_base_for_one_that_its_start_knows(cache, tmp_path):
-    known = new_renderer(RendererConfig(channels=32, depth=2), seed=3)
-    save_checkpoint(known, tmp_path / "known.safetensors")
-    changes = {"initial": str(tmp_path / "known.safetensors"), "begin_as": "hevc"}
-    trainer = Trainer(config(cache, tmp_path / "new", **changes))
-    for block, before in zip(trainer.renderer.blocks, known.blocks, strict=True):
-        weight, old = block.condition.weight, before.condition.weight.half().float()
-        assert torch.equal(weight[:, slot("av1")], old[:, slot("hevc")])
-        assert torch.equal(weight[:, slot("klt")], old[:, slot("klt")])
-    with pytest.raises(UsageError, match="no base vp9"):
-        Trainer(config(cache, tmp_path / "other", **(changes | {"begin_as": "vp9"})))
-
-
-def test_a_smaller_integer_painter_learns_what_a_larger_one_adds(cache, tmp_path) -> None:
-    from gvcodec.train.integer_smaller import begun, difference, learned
-    from gvcodec.train.integer_start import converted
-
-    large = converted(load_checkpoint(), Cache(cache, held_out=False), count=4)
-    large = large.eval().requires_grad_(False)
-    batch = Cache(cache, held_out=False, seed=3).batch(2, 64)
-    whole = large.sizes["depth"], large.sizes["wide"], large.sizes["residual"]
-    with torch.no_grad():
-        # With all blocks and channels only the residual branch is missing.
-        same, less = (
-            float(difference(begun(large, *s), large, batch, 0).mean()) for s in (whole, (3, 48, 8))
-        )
-    assert 0 < same < less
-    lines: list[str] = []
-    small = learned(large, (3, 48, 8), cache, 0.05, lines.append)
-    with torch.no_grad():
-        assert float(difference(small, large, batch, 0).mean()) < less
-    assert lines and small.middle is None and len(small.blocks) == 3
-    small.save(tmp_path / "small.safetensors")
-    assert "middle" not in Model.load(tmp_path / "small.safetensors").layers
-
-
 def test_material_for_a_small_perceptual_network(cache):
     from gvcodec.painter.perceptual.vgg import PerceptualLoss
-    from gvcodec.train.distil import make_pairs
+    from gvcodec.training.perceptual import make_pairs
 
     leading = perceptual.leading_weights("small")
     assert leading is not None

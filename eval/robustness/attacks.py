@@ -119,7 +119,7 @@ def reads(base: str, painted: bool, count: int = 10_000, threads: int = 8) -> di
     """So many random reads by threads that share a video, each compared with sequential
     decoding."""
     images = [image[:96, :160] for image in demo.frames(12)]
-    options: dict[str, Any] = {"base": base, "tune": 0, "keyint": 4, "threads": 1, "q": 55}
+    options: dict[str, Any] = {"base": base, "fit": 0, "keyint": 4, "threads": 1, "q": 55}
     data = gvcodec.encode(images, frame_rate=24, **options)
     wanted = list(gvcodec.decode(data, fidelity=not painted))
     video = gvcodec.open(data, fidelity=not painted)

@@ -8,8 +8,8 @@ DISTS from VGG's weights works with its own, and its file reads like theirs. It 
 steps:
 
 1. Material: pictures on the way of fitting (base frames painted with weights, of those that
-   fitting may change, moved at random) beside their sources, and for each the teacher's distances and the
-   gradient of their sum by the painted picture.
+   fitting may change, moved at random) beside their sources, and for each the teacher's distances
+   and the gradient of their sum by the painted picture.
 2. Layer by layer, in closed form: of each layer of the teacher the channels that tell most of the
    others are chosen (pivoted Cholesky of covariances), and the student's layer is fitted to what
    they respond, given the student's layers below. Differences between painted picture and source
