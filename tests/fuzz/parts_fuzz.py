@@ -52,6 +52,7 @@ with instrumented(__name__):
     from gvcodec.models import model_id
     from gvcodec.painter import payload as weights
     from gvcodec.painter.model import find_painter
+    from gvcodec.painter.twin import PainterTwin
     from gvcodec.search.summary import Summary
     from gvcodec.structure.standard.claims import check
     from gvcodec.structure.tokens.entropy import REACH, side_count
