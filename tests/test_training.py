@@ -274,7 +274,7 @@ def test_figures_tell_the_shipped_painter_from_dead_ones(cache):
     for layer in (still.head, still.leave):
         layer.weight.zero_()
         layer.bias.zero_()
-    assert features(still, batch)[4] == 0
+    assert features(still, batch)[4] < 1e-3
     deaf = PainterTwin.load(find_painter())
     for block in deaf.blocks:
         block.expand.weight.zero_()

@@ -109,9 +109,11 @@ class PainterWork:
         return loss, {name: float(value.detach().mean()) for name, value in parts.items()}
 
     def _picks(self, count: int) -> list[tuple[int, int]]:
-        """Records of held-out clips, evenly over them."""
+        """Records of held-out clips: evenly over them, several of a clip where there are few."""
         entries = range(0, len(self.held.entries), max(1, len(self.held.entries) // count))
-        return [(e, e % len(self.held.records[e][0])) for e in entries][:count]
+        most = max(len(self.held.records[e][0]) for e in entries)
+        picks = [(e, (e + r) % len(self.held.records[e][0])) for r in range(most) for e in entries]
+        return picks[:count]
 
     @torch.no_grad()
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
