@@ -2,7 +2,7 @@
 # ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers and the Python tests. Where nvcc is, the CUDA code
 # is compiled too, for one architecture.
 
-EXTRAS=appearance,eval,dev
+EXTRAS=fit,eval,dev
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 
 # compile NAME TARGET OPTIONS: in build/NAME, again only what changed.

@@ -167,13 +167,13 @@ def _add_loop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)"
     )
-    parser.add_argument("--tune-steps", type=int, default=60, help="(60)")
+    parser.add_argument("--fit-steps", type=int, default=60, help="(60)")
 
 
 def _loop(options: argparse.Namespace) -> int:
     from eval import loop
 
-    print("\n".join(loop.make(options.output, options.video, options.q, options.tune_steps)))
+    print("\n".join(loop.make(options.output, options.video, options.q, options.fit_steps)))
     return 0
 
 
@@ -428,14 +428,14 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
         type=_integers,
         default=[1, 2, 3, 4],
         metavar="N,…",
-        help="of --tune-parts, at the last of --tunes",
+        help="of --fit-parts, at the last of --tunes",
     )
     parser.add_argument(
         "--leaders",
         type=_words,
         default=[],
         metavar="vgg|small,…",
-        help="of --tune-by, at all of --tunes (default none)",
+        help="of --fit-by, at all of --tunes (default none)",
     )
     parser.add_argument(
         "--every",

@@ -49,7 +49,7 @@ def sequences(material: Path) -> list[list[Planes]]:
 
 def coded(frames: list[Planes], q: float, keys: set[int] | None) -> tuple[int, float]:
     """Bytes and squared error of luma; `keys` None: the encoder finds scene cuts."""
-    config = EncoderConfig(q=q, preset=10, tune=0, threads=1, keyint=240 if keys is None else 0)
+    config = EncoderConfig(q=q, preset=10, fit=0, threads=1, keyint=240 if keys is None else 0)
     encoder = Encoder(_SCALER.format, config)
     stream = io.BytesIO()
     send = encoder.send_frame
@@ -82,7 +82,7 @@ def cheapest(frames: list[Planes], q: float, price: float) -> set[int]:
 
 
 def _only_header() -> bytes:
-    return Encoder(_SCALER.format, EncoderConfig(tune=0, preset=10)).header.pack()
+    return Encoder(_SCALER.format, EncoderConfig(fit=0, preset=10)).header.pack()
 
 
 def one(frames: list[Planes]) -> dict[str, Any]:

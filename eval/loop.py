@@ -40,7 +40,7 @@ def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
         yield sheet
 
 
-def make(output: Path, video: Path | None, q: float, tune_steps: int) -> list[str]:
+def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str]:
     """Write the picture; a line for each panel."""
     if video is None:
         frames, rate = list(demo.frames()), demo.RATE
@@ -51,7 +51,7 @@ def make(output: Path, video: Path | None, q: float, tune_steps: int) -> list[st
                 f.to_ndarray(format="rgb24")
                 for _, f in zip(range(48), container.decode(video=0), strict=False)
             ]
-    data = gvcodec.encode(frames, frame_rate=rate, q=q, tune=None, tune_steps=tune_steps, threads=1)
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=None, fit_steps=fit_steps, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
     for name, (size, shown) in of_peers(frames, rate, len(data)).items():

@@ -1,6 +1,6 @@
-"""What each part of the renderer gives: `python -m eval modules`.
+"""What each part of the painter gives: `python -m eval modules`.
 
-Every clip is coded at the q nearest to one rate and painted by the base renderer without tuning,
+Every clip is coded at the q nearest to one rate and painted by the shipped weights, not fitted,
 once as it is and once with the output of one part set to zero. The bytes are the same in all rows.
 """
 
@@ -23,42 +23,41 @@ from eval.tools import EvalError, read_json, write_json, write_text
 from eval.video import Clip, stand_in
 
 if TYPE_CHECKING:
-    from gvcodec.appearance.renderer import Renderer
+    from gvcodec.painter.twin import PainterTwin
 
 JUDGED = ("lpips_alex", "dists", "flicker")
 
 
-def _without_gains(renderer: Renderer) -> None:
-    from gvcodec.appearance.renderer import BANDS
-
-    for part in (renderer.head.weight, renderer.head.bias):
-        part[:BANDS] = 0
-        part[2 * BANDS : 2 * BANDS + 2] = 0
+def _without(painter: PainterTwin, heads: slice) -> None:
+    for part in (painter.head.weight, painter.head.bias):
+        part[heads] = 0
 
 
-def _without_texture(renderer: Renderer) -> None:
-    from gvcodec.appearance.renderer import BANDS
+def _without_gains(painter: PainterTwin) -> None:
+    _without(painter, slice(0, 6))  # gains of three scales, their ratios
+    _without(painter, slice(12, 14))  # tint
 
-    for part in (renderer.head.weight, renderer.head.bias):
-        part[BANDS : 2 * BANDS] = 0
+
+def _without_texture(painter: PainterTwin) -> None:
+    _without(painter, slice(6, 12))  # amplitudes, their ratios
     # The residual branch sees pictures first, then noise.
-    renderer.enter.weight[:, 12:] = 0
+    painter.enter.weight[:, 12:] = 0
 
 
-def _without_residual(renderer: Renderer) -> None:
-    renderer.leave.weight[:] = 0
-    renderer.leave.bias[:] = 0
+def _without_residual(painter: PainterTwin) -> None:
+    painter.leave.weight[:] = 0
+    painter.leave.bias[:] = 0
 
 
-def _without_buffer(renderer: Renderer) -> None:
-    renderer.head.weight[-1] = 0
-    renderer.head.bias[-1] = -50  # a sigmoid makes the share that is kept of it
-    renderer.statistics.weight[:, -2:] = 0
+def _without_buffer(painter: PainterTwin) -> None:
+    painter.head.weight[-1] = 0
+    painter.head.bias[-1] = -1e4 * painter.head.unit[-1]  # the share that is kept, cut at 0
+    painter.statistics.weight[:, -2:] = 0
 
 
 #: What is set to zero, by the name of its row.
-PARTS: dict[str, Callable[[Renderer], None]] = {
-    "nothing": lambda renderer: None,
+PARTS: dict[str, Callable[[PainterTwin], None]] = {
+    "nothing": lambda painter: None,
     "sub-band gains": _without_gains,
     "texture (noise)": _without_texture,
     "residual branch": _without_residual,
@@ -72,7 +71,7 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     (out / "tmp").mkdir(parents=True, exist_ok=True)
     plan = Plan(out, (), every)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
-    codecs = {name: _codec(base, _checkpoint(name, base, out / "checkpoints")) for name in PARTS}
+    codecs = {name: _codec(base, _checkpoint(name, out / "checkpoints")) for name in PARTS}
     for clip in tqdm(clips, unit="clip", disable=None):
         q, reached = rate_search(codecs["nothing"], clip, out / "streams")(rate)
         if not reached:
@@ -95,18 +94,19 @@ def measure(clips: Sequence[Clip], base: str, rate: float, every: dict[str, int]
     return text
 
 
-def _checkpoint(name: str, base: str, folder: Path) -> Path:
-    """The renderer that paints on `base`, without one of its parts."""
+def _checkpoint(name: str, folder: Path) -> Path:
+    """The painter without one of its parts."""
     import torch
 
-    from gvcodec.appearance.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+    from gvcodec.painter.model import find_painter
+    from gvcodec.painter.twin import PainterTwin
 
-    renderer = load_checkpoint(find_checkpoint(base=base))
+    painter = PainterTwin.load(find_painter())
     with torch.no_grad():
-        PARTS[name](renderer)
+        PARTS[name](painter)
     folder.mkdir(exist_ok=True)
     path = folder.resolve() / f"{'-'.join(name.split())}.safetensors"
-    save_checkpoint(renderer, path)
+    painter.save(path)
     return path
 
 

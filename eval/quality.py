@@ -64,7 +64,7 @@ def psnr_y(frames: Sequence[Planes], base: str, index: float) -> float:
     """Mean PSNR-Y (dB) of the loop frames."""
     height, width = frames[0][0].shape
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 10)
-    encoder = Encoder(fmt, EncoderConfig(base=base, base_q=index, tune=0, keyint=0, threads=1))
+    encoder = Encoder(fmt, EncoderConfig(base=base, base_q=index, fit=0, keyint=0, threads=1))
     for planes in frames:
         encoder.send_frame(planes)
     encoder.flush()

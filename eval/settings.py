@@ -2,7 +2,7 @@
 settings`.
 
 Every clip is coded at a few q with the AV1 layer's own settings and with each of others,
-`NAME=VALUE` joined by colons: `base=NAME` for another layer, `preset=N`, `shift=FACTOR`, and
+`NAME=VALUE` joined by colons: `base=NAME` for another layer, `preset=N`, and
 options as SVT-AV1 takes them. Compared are loop frames, or with `--painted` what the renderer makes
 of them, tuned where a setting says `steps=N`, by bits at equal quality and by processor time.
 `--anchor` names other settings to compare with; `loop` among them means its loop frames, and the
@@ -43,7 +43,7 @@ EVERY = {"psnr_y": 1, "lpips_vgg": 16, "dists": 16}
 EVERY_PAINTED = {"small": 4, "lpips_alex": 4, "ssimulacra2": 8, "cvvdp": 4, "psnr_y": 1}
 _RECORDS = METRICS | {"small": MetricRecord("small", "small network", "", False, 4, trained=True)}
 #: What a setting may say beside options of SVT-AV1.
-_OWN = ("base=", "preset=", "shift=", "steps=")
+_OWN = ("base=", "preset=", "steps=")
 _LOOP = "loop"
 #: For each metric its points (bpp, quality), and processor seconds.
 Measured = tuple[list[list[tuple[float, float]]], float]
@@ -126,8 +126,8 @@ def _small_network() -> Callable[[Picture, Picture], float]:
     """LPIPS + DISTS by the features of the network that is shipped."""
     import torch
 
-    from gvcodec.appearance import perceptual
-    from gvcodec.appearance.perceptual.vgg import PerceptualLoss
+    from gvcodec.painter import perceptual
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
 
     found = perceptual.leading_weights("small")
     if found is None:
@@ -179,9 +179,8 @@ def _coded(
                     base=base,
                     base_q=q,
                     preset=number,
-                    tune_steps=int(steps or 0),
-                    tune_by="small",
-                    shift=float(own.get("shift", 0)),
+                    fit_steps=int(steps or 0),
+                    fit_by="small",
                 )
                 encoder = Encoder(fmt, config, structure=structure)
             except (UsageError, ValueError) as error:

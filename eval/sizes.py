@@ -76,7 +76,7 @@ class _Ladder:
 def measure(clips: Sequence[Clip], base: str, threads: int, quality: bool, out: Path) -> str:
     """Encodes and writes `sizes-BASE.json` and `.md` below `out`; returns the Markdown. `quality`
     compares with files of one q."""
-    config = EncoderConfig(base_q=TOP_Q[base], base=base, tune=0, keyint=0, threads=threads)
+    config = EncoderConfig(base_q=TOP_Q[base], base=base, fit=0, keyint=0, threads=threads)
     rows: list[dict[str, Any]] = []
     for clip in tqdm(clips, unit="clip", disable=None):
         frames = extent_of(lambda: VideoReader(clip.file), _unwatched).frames  # noqa: B023 (called here)

@@ -32,7 +32,7 @@ JUDGED = ("lpips_alex", "dists")
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of tuning: the words of `--tune`, `--tune-parts` and `--tune-by` (0 and "" = the
+    """One way of tuning: the words of `--tune`, `--fit-parts` and `--fit-by` (0 and "" = the
     default)."""
 
     tune: str
@@ -59,7 +59,7 @@ def measure(
     out: Path,
 ) -> str:
     """Encodes, measures, writes `tuning.json`, `.md` and two charts below `out`; returns the
-    Markdown. The parts are compared at the last of `tunes`, the `leaders` (of `--tune-by`) at all
+    Markdown. The parts are compared at the last of `tunes`, the `leaders` (of `--fit-by`) at all
     of them. Raises EvalError."""
     if len({t.endswith("steps") for t in tunes}) != 1:
         raise EvalError("--tunes: seconds or steps, not both")

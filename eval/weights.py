@@ -2,7 +2,7 @@
 
 Needs the extra `metrics`: `torchvision` (features, downloads its ImageNet weights), `lpips` (LPIPS
 v0.1) and `DISTS-pytorch`. Features of VGG16 are rounded to fp16 (values of the metrics change by
-less than 1e-4), the rest stays fp32. `gvcodec.appearance.perceptual.find_weights` tells where the
+less than 1e-4), the rest stays fp32. `gvcodec.painter.perceptual.find_weights` tells where the
 files are looked for.
 """
 

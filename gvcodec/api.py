@@ -2,7 +2,7 @@
 
 >>> import numpy as np, gvcodec
 >>> frames = np.zeros((3, 48, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]
->>> data = gvcodec.encode(frames, frame_rate=25, preset=10, tune=0)
+>>> data = gvcodec.encode(frames, frame_rate=25, preset=10, fit=0)
 >>> [image.shape for image in gvcodec.decode(data)]
 [(48, 64, 3), (48, 64, 3), (48, 64, 3)]
 >>> next(gvcodec.decode(data, output="torch", dimension_order="NCHW", start=2)).shape
@@ -137,7 +137,7 @@ def encode(
     `frames`: RGB uint8, NumPy arrays (H, W, 3) or torch tensors (H, W, 3) or (3, H, W) on any
     device, or an array of N of these, or `Planes`. `format` describes `Planes` (default: 8 bits,
     colour not specified). Either `config`, or fields of `EncoderConfig` by name (`q=40, base="av1",
-    tune=0`). Raises `UsageError`.
+    fit=0`). Raises `UsageError`.
     """
     made = VideoEncoder(frames, frame_rate=frame_rate, format=format)
     return made.to_bytes(config=config, **options)
@@ -248,7 +248,7 @@ def decode(
     first = dimension_order == "NCHW"
     if not tensors:
         return (_turned(rgb_from_planes(planes, colour), first) for planes in decoded)
-    from gvcodec.appearance.pictures import picture
+    from gvcodec.painter.pictures import picture
 
     shown = (picture(planes, colour, place) for planes in decoded)
     return (image.permute(2, 0, 1).contiguous() if first else image for image in shown)

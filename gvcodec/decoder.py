@@ -8,7 +8,7 @@ or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `f
 packet.
 
 Decoding may start at any `key` packet: `restart` with the number of its first frame, then the
-`tune` packet in force there and the packets of its GOP. `frames_despite` decodes what is left of a
+`fit` packet in force there and the packets of its GOP. `frames_despite` decodes what is left of a
 damaged stream.
 """
 
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec import decoding_limits, factory, layers
-from gvcodec.bases import base_of, reordered
+from gvcodec import decoding_limits, layers
+from gvcodec.bases import reordered
 from gvcodec.bitstream import (
     LOOP_HASH_BYTES,
     Kind,
@@ -35,6 +35,7 @@ from gvcodec.bitstream import (
     SequenceHeader,
 )
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
+from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.structure import hashed
 from gvcodec.torch_settings import usual_torch
@@ -100,7 +101,7 @@ class Decoder(Shared):
         tensors: bool = False,
     ) -> None:
         super().__init__()
-        factory.check_settings()
+        layers.check_settings()
         paints = header.appearance_id is not None and not fidelity
         decoding_limits.check(header, paints, limits)
         self.header = header
@@ -113,10 +114,8 @@ class Decoder(Shared):
         self._tracks_lost = False
         self._tracks_held = 0
         self._structure = layers.open_decoder(header, threads, models, low_delay)
-        self._painter = (
-            factory.painter(header, threads, models, device, tensors) if paints else None
-        )
-        exact = self._painter is not None and self._painter.exact and not base_of(header.base).torch
+        self._painter = open_painter(header, threads, models, device, tensors) if paints else None
+        exact = self._painter is not None and self._painter.exact and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first
         #: are left out.
         self._painted_hash = hashlib.sha256() if exact else None
@@ -126,7 +125,7 @@ class Decoder(Shared):
         self._sizes: dict[int, int] = {}
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
-        self._tuned: bytes | None = None
+        self._fitted: bytes | None = None
         #: GOPs that no frame was shown of yet: number of the first one, weights.
         self._gops: deque[tuple[int, bytes | None]] = deque()
         #: Loop frames that are still to be painted: none, but after weights that cannot be read.
@@ -176,15 +175,15 @@ class Decoder(Shared):
         self._frames.clear()
         self._sent = self._shown = frame
         self._started = False
-        self._tuned = None
+        self._fitted = None
         self._painted_hash = None
         self._sizes.clear()
 
     @in_turn
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
-        if packet.kind is Kind.TUNE:
-            self._tuned = packet.payload
+        if packet.kind is Kind.FIT:
+            self._fitted = packet.payload
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
@@ -203,7 +202,7 @@ class Decoder(Shared):
             if key:
                 # A GOP is closed and has one packet a frame: its first frame is shown after as many
                 # as were sent.
-                self._gops.append((self._sent, self._tuned))
+                self._gops.append((self._sent, self._fitted))
                 self._timing.start_gop()
                 self._started = True
             elif not self._started:
@@ -285,9 +284,9 @@ class Decoder(Shared):
         self._loops.extend(loops)
         while self._loops:
             if self._gops and self._gops[0][0] == self._shown:
-                _, tuned = self._gops.popleft()
+                _, fitted = self._gops.popleft()
                 if self._painter is not None:
-                    self._painter.start_gop(tuned)
+                    self._painter.start_gop(fitted)
             loop = self._loops.popleft()
             painted = self._painted(loop, self._sizes.pop(self._shown, 0))
             self._last = DecodedFrame(painted, self._timing.receive(), loop)

@@ -31,12 +31,12 @@ from gvcodec.media.writer import open_writer
 from gvcodec.messages import counted
 from gvcodec.programs import environment, python_command
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.psnr import MeanPsnr, psnr
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
 RATE = Fraction(24)
 _CANVAS = 1024
 _SEED = 20
-_PEAK = 1023
 
 Image = NDArray[np.float64]
 
@@ -263,14 +263,14 @@ def _gvcodec(*arguments: object) -> str:
 
 def _psnr(source: str, decoded: Path) -> float:
     """Mean PSNR-Y in dB over all frames."""
-    values: list[float] = []
+    mean, frames = MeanPsnr(), 0
     with VideoReader(source) as left, VideoReader(decoded) as right:
         for a, b in zip(left, right, strict=False):
-            mse = float(np.mean((a.planes[0].astype(float) - b.planes[0]) ** 2))
-            values.append(10 * np.log10(_PEAK**2 / max(mse, 1e-3)))
-    if not values:
+            mean.add(psnr(a.planes[0], b.planes[0]))
+            frames += 1
+    if not frames:
         raise MediaError(f"{decoded}: holds no frame")
-    return float(np.mean(values))
+    return mean.value
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Frames to packets: structure layer, per-video tuning of the renderer, loop hash.
+"""Frames to packets: structure layer, fitting of the painter, loop hash.
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -17,27 +17,24 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from gvcodec import factory, layers
-from gvcodec.appearance.tuning_samples import Gop, Reservoir, part_limit
+from gvcodec import layers
 from gvcodec.bases import base_of, reordered
 from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.config import PAINTERS, EncoderConfig
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
+from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.sharing import Shared, in_turn
-from gvcodec.shifted import ShiftedEncoder
 from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
 from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
 
-_PEAK = 1023
 _MAX_PTS = 1 << 61
-#: Twice as far as usual loses on every clip that was measured.
-_MOST_SHIFT = 4
 
 
 class Progress(Protocol):
@@ -47,17 +44,17 @@ class Progress(Protocol):
         """So many frames are coded, with so many bytes of payload."""
         ...
 
-    def tuned(self, share: float) -> None:
-        """This part, 0…1, of the steps or the time of tuning is done."""
+    def fitted(self, share: float) -> None:
+        """This part, 0…1, of the steps or the time of fitting is done."""
         ...
 
     def say(self, line: str) -> None:
-        """What tuning found."""
+        """What fitting found."""
         ...
 
 
 class Encoder(Shared):
-    """One video. With tuning every packet waits for `flush`, since tuned weights come before what
+    """One video. With fitting every packet waits for `flush`, since fitted weights come before what
     they are for.
 
     Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
@@ -74,17 +71,17 @@ class Encoder(Shared):
         start_pts: int = 0,
         progress: Progress | None = None,
         structure: StructureEncoder | None = None,
-        tuned: Mapping[int, bytes] | None = None,
+        fitted: Mapping[int, bytes] | None = None,
         wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder]
         | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control
-        gives `structure`, an encoder of the same base that it steers, and `tuned`, what tuning came
-        to in an earlier pass (tuned weights by the frame from which on they are in force). `wrap`
-        takes a maker of the structure encoder and gives the one to use (see
+        gives `structure`, an encoder of the same base that it steers, and `fitted`, what fitting
+        came to in an earlier pass (fitted weights by the frame from which on they are in force).
+        `wrap` takes a maker of the structure encoder and gives the one to use (see
         `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
-        factory.check_settings()
+        layers.check_settings()
         config = config or EncoderConfig()
         config = config.settled()
         assert config.scale is not None and config.base_q is not None
@@ -105,22 +102,16 @@ class Encoder(Shared):
             raise UsageError("alloc is for base tokens")
         if (
             config.keyint < 0
-            or not 0 <= (config.tune or 0) < math.inf
-            or min(config.threads, config.tune_steps) < 0
+            or not 0 <= (config.fit or 0) < math.inf
+            or min(config.threads, config.fit_steps) < 0
         ):
-            raise UsageError("keyint, tune, its steps and threads cannot be negative")
-        if not 0 <= config.tune_parts <= 4:
-            raise UsageError("tune_parts goes from 1 to 4")
-        if config.tune_by not in ("", "vgg", "small"):
-            raise UsageError("tune_by is vgg or small")
-        if not 0 <= config.shift <= _MOST_SHIFT:
-            raise UsageError(f"shift goes from 0 to {_MOST_SHIFT}")
-        if config.shift and (base.standard is None or config.low_delay):
-            raise UsageError("shift is for av1 and vvc, and not for low delay")
+            raise UsageError("keyint, fit, its steps and threads cannot be negative")
+        if not 0 <= config.fit_parts <= 4:
+            raise UsageError("fit_parts goes from 1 to 4")
+        if config.fit_by not in ("", "vgg", "small"):
+            raise UsageError("fit_by is vgg or small")
         self.notes: list[str] = []
-        if config.painter not in PAINTERS:
-            raise UsageError(f"painter is {' or '.join(PAINTERS)}")
-        appearance, reason = factory.appearance_id(config.base, config.painter)
+        painter, reason = painter_id(config.base)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
@@ -130,28 +121,30 @@ class Encoder(Shared):
             round(config.base_q) if config.said_q is None else config.said_q,
             start_pts,
             layers.base_model_id(config.base),
-            appearance,
+            painter,
         )
         self._config = config
         self._progress = progress
-        make = self._maker(appearance, structure)
+
+        def make() -> StructureEncoder:
+            return structure or layers.open_encoder(fmt, config)
+
         self._structure = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
-        wanted = config.tunes and appearance is not None
-        if wanted and not factory.has_torch():
-            self.notes.append("the painter is not tuned: torch is not installed")
+        wanted = config.fits and painter is not None
+        if wanted and not has_torch():
+            self.notes.append(NOT_FITTED)
             wanted = False
-        self._samples = Reservoir(fmt, part_limit(config)) if wanted and tuned is None else None
-        self.tuned: Mapping[int, bytes] = tuned or {}
+        self._samples = FitSampler(fmt, part_limit(config)) if wanted and fitted is None else None
+        self.fitted: Mapping[int, bytes] = fitted or {}
         self._in_force: bytes | None = None
         #: Frame packets given out.
         self._given = 0
         self._gops: list[Gop] = []
         self._hash = hashlib.sha256()
-        self._psnr_sum = 0.0
-        self._exact = 0
+        self._psnr = MeanPsnr()
         self._released = 0
         self._sent = 0
         #: Bytes of packets whose frames are not released yet, by frame; none where they are in
@@ -161,21 +154,6 @@ class Encoder(Shared):
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
-
-    def _maker(
-        self, appearance: bytes | None, structure: StructureEncoder | None
-    ) -> Callable[[], StructureEncoder]:
-        """What makes the structure encoder, of a shifted source where that is wanted and
-        possible."""
-        fmt, config = self.header.format, self._config
-        plain = partial(layers.open_encoder, fmt, config)
-        if not config.shift or appearance is None:
-            return lambda: structure or plain()
-        critic, reason = factory.critic(fmt, config.tune_by)
-        if critic is None:
-            self.notes.append(reason)
-            return lambda: structure or plain()
-        return lambda: ShiftedEncoder(config, self.header, structure or plain(), critic)
 
     @property
     def frames(self) -> int:
@@ -194,10 +172,10 @@ class Encoder(Shared):
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
             raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
         if any(
-            plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > _PEAK
+            plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > PEAK
             for plane in planes
         ):
-            raise UsageError(f"frame {self._sent}: samples are integers 0…{_PEAK}")
+            raise UsageError(f"frame {self._sent}: samples are integers 0…{PEAK}")
         if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
             raise UsageError(
                 f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}"
@@ -228,7 +206,7 @@ class Encoder(Shared):
 
     @in_turn
     def flush(self) -> None:
-        """No more frames: releases all packets, tunes first if asked to. Raises `UsageError`
+        """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
         without any frame."""
         if not self._sent:
             raise UsageError("there is no frame to encode")
@@ -238,42 +216,43 @@ class Encoder(Shared):
         else:
             self._take(self._structure.flush())
         self._flushed = True
-        # An AV1 encoder of large pictures holds gigabytes, which tuning may need.
+        # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
         del self._structure
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
             told = self._progress
             if told is not None:
-                told.tuned(0.0)
-            self.tuned, reason = factory.tune(
-                parts, self.header, self._config, told and told.say, told and told.tuned
+                told.fitted(0.0)
+            self.fitted, reason = fit_parts(
+                parts, self.header, self._config, told and told.say, told and told.fitted
             )
             if reason:
                 self.notes.append(reason)
         self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
-        inexact = self._released - self._exact
-        self.psnr_y = self._psnr_sum / inexact if inexact else math.inf
+        self.psnr_y = self._psnr.value
 
     @in_turn
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self._samples is not None:
             return None
-        if self._packets[0].kind is Kind.KEY and (tune := self._tuned_for(self._given)) is not None:
-            return tune
+        if self._packets[0].kind is Kind.KEY and (fit := self._fitted_for(self._given)) is not None:
+            return fit
         packet = self._packets.popleft()
         self._given += packet.is_frame
         return packet
 
-    def _tuned_for(self, first: int) -> Packet | None:
+    def _fitted_for(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force
         already."""
-        wanted = self.tuned.get(max((frame for frame in self.tuned if frame <= first), default=-1))
+        wanted = self.fitted.get(
+            max((frame for frame in self.fitted if frame <= first), default=-1)
+        )
         if wanted is None or wanted == self._in_force:
             return None
         self._in_force = wanted
-        return Packet(Kind.TUNE, wanted)
+        return Packet(Kind.FIT, wanted)
 
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:
@@ -304,10 +283,5 @@ class Encoder(Shared):
         """Loop hash and PSNR of one loop frame."""
         for part in hashed(loop):
             self._hash.update(part)
-        shift = 2 if source.dtype == np.uint8 else 0
-        difference = loop[0].astype(np.int32) - (source.astype(np.int32) << shift)
-        mse = float(np.mean(np.square(difference)))
-        if mse:
-            self._psnr_sum += 10 * math.log10(_PEAK**2 / mse)
-        else:
-            self._exact += 1
+        kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << 2
+        self._psnr.add(psnr(loop[0], kept))

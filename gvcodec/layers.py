@@ -34,6 +34,13 @@ class Layer:
     model: Callable[[], Path] | None = None
 
 
+def check_settings() -> None:
+    """Raises `UsageError` when $GVCODEC_CPU names nothing that this machine has."""
+    from gvcodec import _core
+
+    _core.cpu()
+
+
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
     """The encoder of `config.base`; `config` is settled. Raises `UsageError`."""
     return _layer_of(config.base).encoder(fmt, config)

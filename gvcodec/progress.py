@@ -1,8 +1,8 @@
 """One bar for everything that a command does, on a terminal only.
 
-    with ProgressBar(["code", "tune"], tune=60) as bar:
+    with ProgressBar(["code", "fit"], fit=60) as bar:
         bar.begin("encode", 300)
-        ...                                # bar.coded(frames, bytes), bar.tuned(share) as work is done
+        ...                                # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
 The part that is done is time: that which went by over that and what is still to come. The latter is
 measured where there is something to measure, and guessed from the plan where there is not. The bar
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 #: What a stage costs, where "code" is 1, before one of its kind was seen. Measured at 720p: preset
 #: 8 of SVT-AV1 against 2.
 _COSTS = {"count": 0.03, "probe": 0.15, "trial": 0.15, "code": 1.0}
-#: Seconds of a step of tuning on two cores, until it is measured.
+#: Seconds of a step of fitting on two cores, until it is measured.
 _STEP = 1.0
 #: The bar before the end.
 _ALMOST = 0.99
@@ -41,7 +41,7 @@ _TELLING = 0.05
 
 @dataclass(slots=True)
 class Stage:
-    """`kind`: one of `_COSTS`, or "tune". `total`: frames, None = not known. `share`: part that is
+    """`kind`: one of `_COSTS`, or "fit". `total`: frames, None = not known. `share`: part that is
     done."""
 
     kind: str
@@ -53,13 +53,13 @@ class Stage:
 
 class Estimate:
     """How much of some stages is done. `plan`: kinds of the stages that are expected, in order,
-    "tune" with its seconds."""
+    "fit" with its seconds."""
 
     def __init__(
-        self, plan: Sequence[str], tune: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self, plan: Sequence[str], fit: float = 0.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._plan = list(plan)
-        self._tune = tune
+        self._fit = fit
         self._clock = clock
         self._began = clock()
         self._stage: Stage | None = None
@@ -86,7 +86,7 @@ class Estimate:
     def remaining(self) -> float | None:
         """Seconds, None where nothing is known yet."""
         stage = self._stage
-        if stage is None or (stage.kind != "tune" and not self._speed()):
+        if stage is None or (stage.kind != "fit" and not self._speed()):
             return None
         spent = self._clock() - stage.began
         if stage.share >= _TELLING:
@@ -106,14 +106,14 @@ class Estimate:
         """Seconds of a whole stage of this kind."""
         if self._count[kind]:
             return self._spent[kind] / self._count[kind]
-        return self._tune if kind == "tune" else _COSTS[kind] * self._speed()
+        return self._fit if kind == "fit" else _COSTS[kind] * self._speed()
 
     def _speed(self) -> float:
         """Seconds of "code", going by what was coded so far; 0 = nothing was."""
-        seconds = sum(spent for kind, spent in self._spent.items() if kind != "tune")
-        done = sum(count * _COSTS[kind] for kind, count in self._count.items() if kind != "tune")
+        seconds = sum(spent for kind, spent in self._spent.items() if kind != "fit")
+        done = sum(count * _COSTS[kind] for kind, count in self._count.items() if kind != "fit")
         stage = self._stage
-        if stage is not None and stage.kind != "tune" and stage.share >= _TELLING:
+        if stage is not None and stage.kind != "fit" and stage.share >= _TELLING:
             seconds += self._clock() - stage.began
             done += stage.share * _COSTS[stage.kind]
         return seconds / done if done else 0.0
@@ -128,11 +128,11 @@ class ProgressBar:
     def __init__(
         self,
         plan: Sequence[str],
-        tune: float = 0.0,
+        fit: float = 0.0,
         note: Callable[[int, int], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._estimate = Estimate(plan, tune, clock)
+        self._estimate = Estimate(plan, fit, clock)
         self._clock, self._note = clock, note
         self._drawn = -math.inf
         self._bar: Any = None
@@ -176,15 +176,15 @@ class ProgressBar:
         told = f"{frames}/{stage.total} frames" if stage.total else counted(frames, "frame")
         self._draw(told, self._note(frames, size) if self._note and size else "")
 
-    def tuned(self, share: float) -> None:
+    def fitted(self, share: float) -> None:
         stage = self._estimate.stage
-        if stage is None or stage.kind != "tune":
-            stage = self._estimate.begin("tune", "tune")
+        if stage is None or stage.kind != "fit":
+            stage = self._estimate.begin("fit", "fit")
         stage.share = share
         self._draw(now=not share)
 
     def say(self, line: str) -> None:
-        """What tuning finds is for those who look into it."""
+        """What fitting finds is for those who look into it."""
 
     def _draw(self, *notes: str, now: bool = False) -> None:
         at, stage = self._clock(), self._estimate.stage
@@ -200,16 +200,16 @@ class ProgressBar:
         self._drawn, left = at, self._estimate.remaining()
         self._bar.ncols = shutil.get_terminal_size().columns - 1
         self._bar.n = self._estimate.share()
-        self._bar.bar_format = _BAR if stage.total or stage.kind == "tune" else _COUNT
+        self._bar.bar_format = _BAR if stage.total or stage.kind == "fit" else _COUNT
         self._bar.set_description_str(stage.what, refresh=False)
         told = filter(None, ("" if left is None else f"{_minutes(left)} left", *notes))
         self._bar.set_postfix_str("  ".join(told), refresh=False)
         self._bar.refresh()
 
 
-def tuning_seconds(tune: float | None, steps: int) -> float:
-    """What tuning is expected to take that counts time or, where that is None, steps."""
-    return steps * _STEP if tune is None else tune
+def fitting_seconds(fit: float | None, steps: int) -> float:
+    """What fitting is expected to take that counts time or, where that is None, steps."""
+    return steps * _STEP if fit is None else fit
 
 
 def _minutes(seconds: float) -> str:

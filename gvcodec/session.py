@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from gvcodec import factory
 from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
 from gvcodec.decoder import Decoder
 from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.encoder import Encoder
+from gvcodec.painter.open import paints_exactly
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(
     packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
     source raise."""
     writer = Writer(output, encoder.header)
-    painted = _Painted(encoder.header) if factory.paints_exactly(encoder.header) else None
+    painted = _Painted(encoder.header) if paints_exactly(encoder.header) else None
 
     def drain(last: bool = False) -> None:
         before = writer.size

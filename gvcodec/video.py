@@ -98,7 +98,7 @@ class Video(Shared):
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
     for. `decoder`: one for this stream that is there already, its options hold. A `device` other
-    than "cpu" paints too (the integer painter is always the processor's), and of what it gives as
+    than "cpu" paints too, and of what it gives as
     tensors nothing goes to the processor.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
@@ -339,7 +339,7 @@ class Video(Shared):
         """Go to the first frame of a GOP."""
         gop = self._gops[at]
         with self._reader() as reader:
-            tune = reader.tune_before(self._gops, at)
+            fit = reader.fit_before(self._gops, at)
             packets = [
                 packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS
             ]
@@ -355,8 +355,8 @@ class Video(Shared):
                 tensors=self._torch,
             )
         self._decoder.restart(gop.first_frame)
-        if tune is not None:
-            packets.insert(0, tune)
+        if fit is not None:
+            packets.insert(0, fit)
         self._pending, self._at = self._located(self._decoder, packets, gop), (at, gop.first_frame)
 
     def _located(
@@ -438,7 +438,7 @@ class Video(Shared):
         """(H, W, 3) uint8, on the device where tensors are given."""
         if not self._torch:
             return rgb_from_planes(planes, self.header.format.colour)
-        from gvcodec.appearance.pictures import picture
+        from gvcodec.painter.pictures import picture
 
         return picture(planes, self.header.format.colour, self._device)
 

@@ -24,14 +24,15 @@ ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
     "gvcodec.demo",
-    "gvcodec.train.cache",
-    "gvcodec.train.distil",
-    "gvcodec.train.integer_smaller",
-    "gvcodec.train.integer_start",
+    "gvcodec.train.base_tokens",
     "gvcodec.train.keyframes",
     "gvcodec.train.shards",
     "gvcodec.train.summary",
     "gvcodec.train.token_material",
+    "gvcodec.training.__main__",
+    "gvcodec.training.material",
+    "gvcodec.training.painter",
+    "gvcodec.training.perceptual",
 )
 _NAMED = re.compile(rf"{PACKAGE}(\.\w+)+")
 

@@ -47,8 +47,8 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from gvcodec.appearance.perceptual import _ALEX, SMALL_NETWORK
     from gvcodec.models import shipped_folders
+    from gvcodec.painter.perceptual import _ALEX, SMALL_NETWORK
 
     folder = tmp_path_factory.mktemp("weights")
     shutil.copy(shipped_folders()[0] / SMALL_NETWORK, folder / "lpips_vgg.safetensors")
@@ -69,7 +69,7 @@ def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """Metrics are taken with the weights of `weights_folder`, here and in programs started from
     here."""
     from eval.metrics import network
-    from gvcodec.appearance.perceptual import WEIGHTS_VARIABLE
+    from gvcodec.painter.perceptual import WEIGHTS_VARIABLE
 
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_folder))
     network.cache_clear()

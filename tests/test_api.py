@@ -28,7 +28,7 @@ def pictures(count: int = 8) -> list[np.ndarray]:
 
 
 def test_rgb_goes_in_and_comes_back() -> None:
-    data = gvcodec.encode(pictures(), frame_rate=24, q=10, tune=0)
+    data = gvcodec.encode(pictures(), frame_rate=24, q=10, fit=0)
     found = list(gvcodec.decode(data, fidelity=True))
     assert [image.shape for image in found] == [(56, 72, 3)] * 8
     assert found[0].dtype == np.uint8
@@ -38,7 +38,7 @@ def test_rgb_goes_in_and_comes_back() -> None:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_decoding_may_start_anywhere(clip: list[Planes], base: str) -> None:
-    data = gvcodec.encode(clip, format=FORMAT, base=base, keyint=6, tune=0)
+    data = gvcodec.encode(clip, format=FORMAT, base=base, keyint=6, fit=0)
     everything = list(gvcodec.decode_planes(data, fidelity=True))
     assert len(everything) == 20
     for start in (1, 6, 17, 19):
@@ -49,7 +49,7 @@ def test_decoding_may_start_anywhere(clip: list[Planes], base: str) -> None:
 
 
 def test_push_and_pull(clip: list[Planes]) -> None:
-    config = gvcodec.EncoderConfig(q=20, tune=0, low_delay=True, keyint=5)
+    config = gvcodec.EncoderConfig(q=20, fit=0, low_delay=True, keyint=5)
     encoder = gvcodec.Encoder(FORMAT, config)
     decoder = gvcodec.Decoder(encoder.header, fidelity=True)
     shown = []
@@ -73,7 +73,7 @@ def test_push_and_pull(clip: list[Planes]) -> None:
 
 
 def test_forced_and_regular_keyframes(clip: list[Planes]) -> None:
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(tune=0, keyint=8))
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0, keyint=8))
     for number, planes in enumerate(clip):
         encoder.send_frame(planes, force_key=number == 5)
     encoder.flush()
@@ -85,7 +85,7 @@ def test_forced_and_regular_keyframes(clip: list[Planes]) -> None:
 
 def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
     times = [3000 * number + (1700 if number > 7 else 0) + number % 3 for number in range(20)]
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(tune=0, keyint=6), start_pts=times[0])
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0, keyint=6), start_pts=times[0])
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     for planes, pts in zip(clip, times, strict=True):
@@ -100,9 +100,9 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
 
 
 def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
-    from gvcodec.appearance.tuning_samples import Gop, Reservoir
+    from gvcodec.painter.fit_samples import FitSampler, Gop
 
-    reservoir = Reservoir(FORMAT)
+    reservoir = FitSampler(FORMAT)
     reservoir.MAX_FRAMES = 48
     for number in range(1000):
         reservoir.send_source(number, clip[number % 20])
@@ -133,15 +133,15 @@ def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
 )
 def test_wrong_use_is_refused_in_words(frames: list, options: dict, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        gvcodec.encode(frames, **{"tune": 0, **options})
+        gvcodec.encode(frames, **{"fit": 0, **options})
 
 
 def test_damage_and_other_models_are_refused(clip: list[Planes]) -> None:
-    data = bytearray(gvcodec.encode(clip[:4], format=FORMAT, tune=0))
+    data = bytearray(gvcodec.encode(clip[:4], format=FORMAT, fit=0))
     data[len(data) // 2] ^= 4
     with pytest.raises(DamagedStreamError):
         list(gvcodec.decode(bytes(data), fidelity=True))
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(tune=0))
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0))
     from dataclasses import replace
 
     with pytest.raises(WrongModelError):

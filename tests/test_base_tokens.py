@@ -244,7 +244,7 @@ def test_any_bytes_decode_or_are_refused(folder: Path) -> None:
 
 
 def test_file_decodes_to_what_the_encoder_saw(folder: Path) -> None:
-    data = encode(clip(5), format=FORMAT, base="tokens", tune=0, q=40, keyint=3)
+    data = encode(clip(5), format=FORMAT, base="tokens", fit=0, q=40, keyint=3)
     kinds = [p.kind for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     assert kinds == [Kind.KEY, Kind.INTER, Kind.INTER, Kind.KEY, Kind.INTER]
     frames = list(decode_planes(data))  # checks the loop hash
@@ -254,14 +254,14 @@ def test_file_decodes_to_what_the_encoder_saw(folder: Path) -> None:
 
 
 def test_same_file_and_integers_on_one_and_two_threads() -> None:
-    one, two = (encode(clip(4), format=FORMAT, base="tokens", tune=0, q=35, threads=n) for n in (1, 2))
+    one, two = (encode(clip(4), format=FORMAT, base="tokens", fit=0, q=35, threads=n) for n in (1, 2))
     assert one == two
     for threads in (1, 2):
         assert len(list(decode_planes(one, threads=threads))) == 4
 
 
 def test_loop_hash_covers_tokens_not_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encode(clip(3), format=FORMAT, base="tokens", tune=0, q=35)
+    data = encode(clip(3), format=FORMAT, base="tokens", fit=0, q=35)
     before = codec.to_planes
     monkeypatch.setattr(codec, "to_planes", lambda *a: tuple(np.maximum(p, 1) for p in before(*a)))
     assert len(list(decode_planes(data))) == 3
@@ -282,7 +282,7 @@ def test_windows_that_do_not_pay_are_exact_copies(folder: Path) -> None:
 @pytest.mark.parametrize("alloc", budgets.NAMES)
 def test_budgets_decode(alloc: str) -> None:
     frames = clip(20)
-    data = encode(frames, format=FORMAT, base="tokens", tune=0, q=30, keyint=18, alloc=alloc)
+    data = encode(frames, format=FORMAT, base="tokens", fit=0, q=30, keyint=18, alloc=alloc)
     assert len(list(decode_planes(data))) == 20
 
 
@@ -321,7 +321,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(clip(6)):
             writer.write(planes, number)
-    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--tune", "0"]
+    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--fit", "0"]
     assert cli.main(["encode", *run, "-q", "45", "--resume"]) == 0
     assert cli.main(["verify", str(coded)]) == 0
     assert cli.main(["info", str(coded)]) == 0
@@ -342,7 +342,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_smaller_pictures_are_coded_where_that_is_said_or_pays(options: dict[str, Any], scale: str) -> None:
     """Of an odd size too; the loop hash is that of the integers, and seeking finds the same frames."""
     form = dataclasses.replace(FORMAT, width=289, height=119)
-    data = encode(clip(5, 289, 119), format=form, base="tokens", tune=0, keyint=3, **options)
+    data = encode(clip(5, 289, 119), format=form, base="tokens", fit=0, keyint=3, **options)
     header = Reader(io.BytesIO(data)).header
     assert header.scale == Fraction(scale) and header.q <= 63
     frames = list(decode_planes(data))
@@ -359,14 +359,14 @@ def test_smaller_pictures_are_coded_where_that_is_said_or_pays(options: dict[str
 def test_other_options_and_missing_models_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for options in ({"q": 74}, {"scale": Fraction(1, 2), "q": 64}, {"preset": 3}, {"eye": True}, {"alloc": "any"}):
         with pytest.raises(UsageError):
-            encode(clip(1), format=FORMAT, base="tokens", tune=0, **options)
-    data = encode(clip(1), format=FORMAT, base="tokens", tune=0)
+            encode(clip(1), format=FORMAT, base="tokens", fit=0, **options)
+    data = encode(clip(1), format=FORMAT, base="tokens", fit=0)
     monkeypatch.delenv("GVCODEC_MODELS")
     with pytest.raises(WrongModelError):
         list(decode_planes(data))
     monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [folder / "none"])
     with pytest.raises(MediaError, match="no model of base tokens"):
-        encode(clip(1), format=FORMAT, base="tokens", tune=0)
+        encode(clip(1), format=FORMAT, base="tokens", fit=0)
 
 
 def test_damaged_model_files_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -660,7 +660,7 @@ def test_backward_tokens_without_a_refresh_repeat_the_frame_before() -> None:
 def test_a_file_whose_tokens_go_backward(tmp_path: Path) -> None:
     """Seeking into them, cutting in front of them, and losing their refresh."""
     source = clip(40)
-    data = encode(source, format=FORMAT, base="tokens", tune=0, q=30, keyint=20)
+    data = encode(source, format=FORMAT, base="tokens", fit=0, q=30, keyint=20)
     payloads = [p.payload for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     turns = [i for i, one in enumerate(payloads) if one.startswith(BACKWARD)]
     assert turns and turns[-1] > 20

@@ -83,7 +83,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quick(**others: Any) -> Settings:
-    fields = {"preset": 10, "tune": 0.0, "q": 45} | others.pop("config", {})
+    fields = {"preset": 10, "fit": 0.0, "q": 45} | others.pop("config", {})
     return make_settings(EncoderConfig(**fields), chunk=others.pop("chunk", 20), **others)
 
 
@@ -172,7 +172,7 @@ def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path: Path) -> No
     made = []
     for jobs in ("1", "2"):
         out = tmp_path / f"{jobs}.gvc"
-        words = ["--jobs", jobs, "--keyint", "20", "--tune", "off", "--preset", "10"]
+        words = ["--jobs", jobs, "--keyint", "20", "--fit", "off", "--preset", "10"]
         done = subprocess.run(
             [sys.executable, "-m", "gvcodec", "encode", videos / "b.mkv", out, *words],
             check=True,
@@ -198,7 +198,7 @@ def test_a_folder_of_odd_files(tmp_path: Path) -> None:
     (folder / "empty.mp4").write_bytes(b"")
     whole = (folder / "x" / "clip.mp4").read_bytes()
     (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
-    words = [folder, "-o", out, "--preset", "10", "--tune", "off", "--chunk", "20", "--jobs", "2"]
+    words = [folder, "-o", out, "--preset", "10", "--fit", "off", "--chunk", "20", "--jobs", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "gvcodec", "batch", *words],
         capture_output=True,
@@ -278,7 +278,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path
         out,
         "--preset",
         "10",
-        "--tune",
+        "--fit",
         "off",
         "-q",
         "45",
@@ -373,7 +373,7 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path: Path) -> No
         videos / "list.csv",
         "-o",
         tmp_path,
-        "--tune",
+        "--fit",
         "off",
         "--preset",
         "10",
@@ -452,7 +452,7 @@ def test_the_table_has_all_columns_in_both_forms(videos: Path, tmp_path: Path) -
 def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path: Path) -> None:
     for words in (
         ["--low-delay"],
-        ["--tune", "30"],
+        ["--fit", "30"],
         ["--preset", "10", "--maxrate", "100k"],
         ["--frobnicate"],
     ):

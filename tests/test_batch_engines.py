@@ -68,7 +68,7 @@ def test_training_material_is_made_by_workers(
     """Each has its line in the index, and is what the function makes here. `first`: its number
     among the kinds of material."""
     pytest.importorskip("torch")
-    from gvcodec.train.cache import add_material, plan
+    from gvcodec.training.material import add_material, plan
 
     fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
     (tmp_path / "data").mkdir()
@@ -77,7 +77,8 @@ def test_training_material_is_made_by_workers(
         for pts, planes in enumerate(moving_texture(272, 256, 4)):
             writer.write(planes, pts)
     cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "gvcodec.train.cache", "--data", clip.parent, "--cache", cache]
+    command = [sys.executable, "-m", "gvcodec.training", "material"]
+    command += ["--data", clip.parent, "--cache", cache]
     options = ["--frames", "4", "--bases", base, "--jobs", "2"]
     subprocess.run([*map(str, command), *options], check=True, capture_output=True)
     lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]

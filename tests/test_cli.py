@@ -56,7 +56,7 @@ def folder(tmp_path_factory, clip: list[Planes]) -> Path:
             20,
             "--keyint",
             8,
-            "--tune",
+            "--fit",
             "off",
         )
     return folder
@@ -87,9 +87,9 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
     assert y4m == (tmp_path / "a.y4m").read_bytes()
     source = gvcodec("decode", folder / "av1.bin", "-", "--fidelity").stdout
     (tmp_path / "b.bin").write_bytes(
-        gvcodec("encode", "-", "-", "--tune", "off", data=source).stdout
+        gvcodec("encode", "-", "-", "--fit", "off", data=source).stdout
     )
-    gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", "--tune", "off")
+    gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", "--fit", "off")
     assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
     gvcodec("decode", "-", tmp_path / "d.mp4", "--fidelity", data=(tmp_path / "b.bin").read_bytes())
     assert len(frames_of(tmp_path / "d.mp4")) == 20
@@ -136,7 +136,7 @@ def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) 
     colour = Colour(9, 16, 9, True)
     fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
     (tmp_path / "a.bin").write_bytes(
-        api.encode(moving_texture(96, 80, 3), format=fmt, base=base, tune=0)
+        api.encode(moving_texture(96, 80, 3), format=fmt, base=base, fit=0)
     )
     gvcodec("extract", tmp_path / "a.bin", tmp_path / "a.mkv")
     with VideoReader(tmp_path / "a.mkv") as reader:
@@ -156,13 +156,13 @@ def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
         "--base-scale",
         "1/2",
         "--low-delay",
-        "--tune",
+        "--fit",
         "off",
     )
     facts = json.loads(gvcodec("info", out, "--json").stdout)
     assert (facts["frames"], facts["base_scale"], facts["keyframes"]) == (7, "1/2", [0])
-    gvcodec("encode", folder / "in.mp4", out, "--tune", "off", fails=1)
-    gvcodec("encode", folder / "in.mp4", out, "--tune", "off", "--threads", 1, "-y")
+    gvcodec("encode", folder / "in.mp4", out, "--fit", "off", fails=1)
+    gvcodec("encode", folder / "in.mp4", out, "--fit", "off", "--threads", 1, "-y")
     assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
 
 
@@ -180,7 +180,7 @@ def test_threads_do_not_change_the_result(folder: Path, tmp_path: Path) -> None:
             "encode",
             folder / "in.mp4",
             tmp_path / f"{threads}.bin",
-            "--tune",
+            "--fit",
             "off",
             "--threads",
             threads,
@@ -208,7 +208,7 @@ def test_exit_codes(folder: Path, tmp_path: Path) -> None:
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "64", "--preset", "10"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base", "vp8"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),
-        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--tune", "much"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--fit", "much"), 2),
         (("decode", folder / "av1.bin", tmp_path / "o.avi"), 2),
         (("decode", folder / "av1.bin", tmp_path / "o.y4m", "--crf", "20"), 2),
         (("decode", tmp_path / "none.bin", out), 1),
@@ -300,7 +300,7 @@ def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -
         "encode",
         "-",
         str(tmp_path / "o.bin"),
-        "--tune",
+        "--fit",
         "off",
     ]
     # A shell's background job, as continuous integration may be, hands on that SIGINT is ignored.

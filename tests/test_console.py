@@ -27,7 +27,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`a.gvc` of one frame, and its source `a.y4m`."""
     path = tmp_path_factory.mktemp("console") / "a.gvc"
     path.write_bytes(
-        api.encode(moving_texture(64, 48, 1), format=FORMAT, base="av1", preset=10, tune=0)
+        api.encode(moving_texture(64, 48, 1), format=FORMAT, base="av1", preset=10, fit=0)
     )
     assert cli.main(["decode", str(path), str(path.with_suffix(".y4m")), "--fidelity"]) == 0
     return path
@@ -40,7 +40,7 @@ def run(*arguments: object) -> int | str | None:
         return error.code
 
 
-ENCODE = ("encode", "SOURCE", "OUT", "--preset", "10", "--tune", "off")
+ENCODE = ("encode", "SOURCE", "OUT", "--preset", "10", "--fit", "off")
 DECODE = ("decode", "STREAM", "OUT.y4m", "--fidelity")
 VALUES = [
     (0, *DECODE, "--max-memory", "99999999999G"),
@@ -183,7 +183,7 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
         *("1 pass", "2 passes", "0 frames"),
     )
     source, out = stream.with_suffix(".y4m"), tmp_path / "o.gvc"
-    run("encode", source, out, "--preset", "10", "--tune", "off", "--size", "9k")
+    run("encode", source, out, "--preset", "10", "--fit", "off", "--size", "9k")
     run("decode", stream, tmp_path / "o.y4m", "--fidelity")
     run("cut", stream, out, "-y")
     run("cat", stream, "-o", out, "-y")

@@ -102,7 +102,7 @@ def test_header_refuses_what_it_cannot_hold(change: dict) -> None:
 
 def test_packets_come_back_in_order() -> None:
     packets = [
-        Packet(Kind.TUNE, b"weights"),
+        Packet(Kind.FIT, b"weights"),
         Packet(Kind.TIMING, b""),
         *gop(5),
         Packet(Kind.TRACKS, b"audio"),
@@ -125,18 +125,18 @@ def test_framing_of_an_inter_packet_is_at_most_5_bytes(size: int) -> None:
     )
 
 
-def test_index_lists_gops_and_seek_finds_the_tune_in_force() -> None:
+def test_index_lists_gops_and_seek_finds_the_fit_in_force() -> None:
     packets = [
         *gop(4),
-        Packet(Kind.TUNE, b"A"),
+        Packet(Kind.FIT, b"A"),
         *gop(3),
         *gop(2),
-        Packet(Kind.TUNE, b"B"),
+        Packet(Kind.FIT, b"B"),
         Packet(Kind.TRACKS, b"t"),
         *gop(6),
     ]
     reader = Reader(io.BytesIO(write(HEADER, packets)))
-    assert [(entry.first_frame, entry.frames, entry.tuned) for entry in reader.gops()] == [
+    assert [(entry.first_frame, entry.frames, entry.fitted) for entry in reader.gops()] == [
         (0, 4, False),
         (4, 3, True),
         (7, 2, False),
@@ -144,8 +144,8 @@ def test_index_lists_gops_and_seek_finds_the_tune_in_force() -> None:
     ]
     first, found = reader.seek(8)
     assert first == 7
-    assert list(found) == [Packet(Kind.TUNE, b"A"), *gop(2), Packet(Kind.TUNE, b"B"), *gop(6)]
-    assert next(reader.seek(5)[1]) == Packet(Kind.TUNE, b"A")
+    assert list(found) == [Packet(Kind.FIT, b"A"), *gop(2), Packet(Kind.FIT, b"B"), *gop(6)]
+    assert next(reader.seek(5)[1]) == Packet(Kind.FIT, b"A")
     first, found = reader.seek(3)
     assert (first, next(iter(found)).kind) == (0, Kind.KEY)
     with pytest.raises(UsageError):
@@ -175,7 +175,7 @@ def test_a_pipe_is_read_without_the_index() -> None:
 def sample() -> bytes:
     return write(
         HEADER,
-        [Packet(Kind.TUNE, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)],
+        [Packet(Kind.FIT, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)],
     )
 
 

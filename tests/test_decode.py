@@ -45,7 +45,7 @@ def frames() -> list[Planes]:
 
 def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
     """An `av1` stream with a keyframe every four frames."""
-    config = gvcodec.EncoderConfig(base_q=20, base="av1", preset=10, keyint=4, tune=0, threads=1)
+    config = gvcodec.EncoderConfig(base_q=20, base="av1", preset=10, keyint=4, fit=0, threads=1)
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
@@ -126,23 +126,7 @@ def test_odd_sizes_keep_their_size(tmp_path: Path, suffix: str, depth: int, exac
     assert min(quality) > (90 if exact else 38)
 
 
-def test_without_torch_painting_is_refused_and_fidelity_is_not(
-    tmp_path: Path,
-    frames: list[Planes],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "a.bin").write_bytes(stream_of(frames[:3], form()))
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert cli.main(["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]) == 4
-    told = capsys.readouterr().err
-    assert "torch is not installed" in told and "--fidelity" in told and told.count("\n") == 1
-    assert not (tmp_path / "a.y4m").exists()
-    run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity")
-
-
-def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
+def test_the_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
     """Encoded, checked and decoded by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
     with open_writer(str(y4m), form()) as writer:
@@ -157,8 +141,9 @@ def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    told = call("encode", y4m, given, "--painter", "integer", "-q", "50")
-    assert "not tuned: torch is not installed" in told
+    told = call("encode", y4m, given, "-q", "50")
+    wanted = "not fitted to this video: torch is not installed (pip install 'gvcodec[fit]')"
+    assert told.count(wanted) == 1
     assert "right" in call("verify", given)
     call("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")
@@ -288,7 +273,7 @@ def hdr_stream(tmp_path_factory: pytest.TempPathFactory, frames: list[Planes]) -
         folder / "a.bin",
         "--base",
         "klt",
-        "--tune",
+        "--fit",
         "off",
         "--keyint",
         5,
@@ -387,7 +372,7 @@ def test_streams_without_metadata_have_no_packet_for_it(
     with open_writer(tmp_path / "a.mkv", form()) as writer:
         for number, planes in enumerate(frames[:3]):
             writer.write(planes, 512 * number)
-    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--tune", "off")
+    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--fit", "off")
     with open(tmp_path / "a.bin", "rb") as stream:
         assert {packet.kind for packet in Reader(stream).packets()} <= {
             Kind.KEY,
@@ -419,7 +404,7 @@ def test_hostile_metadata_is_refused(
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
     encoder = gvcodec.Encoder(
-        form(), gvcodec.EncoderConfig(q=40, base="av1", preset=10, tune=0, threads=1)
+        form(), gvcodec.EncoderConfig(q=40, base="av1", preset=10, fit=0, threads=1)
     )
     encoder.send_metadata(payload)
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
@@ -446,7 +431,7 @@ def test_an_extracted_base_has_title_and_chapters(
     tmp_path: Path, frames: list[Planes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = gvcodec.Encoder(
-        form(10), gvcodec.EncoderConfig(q=40, base="av1", tune=0, threads=1, preset=10)
+        form(10), gvcodec.EncoderConfig(q=40, base="av1", fit=0, threads=1, preset=10)
     )
     encoder.send_metadata(WHOLE.pack())
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
@@ -458,7 +443,7 @@ def test_an_extracted_base_has_title_and_chapters(
 def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
     """Experiments wrote them; their flag and their packets stay reserved."""
     encoder = gvcodec.Encoder(
-        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, tune=0, threads=1)
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
     )
     header = replace(encoder.header, appearance_id=b"renderer", tokens=True)
     with pytest.raises(UsageError, match="tokens without"):
@@ -471,7 +456,7 @@ def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(
         next(gvcodec.decode_planes(data))
     assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
     encoder = gvcodec.Encoder(
-        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, tune=0, threads=1)
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
     )
     data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
     with pytest.raises(DamagedStreamError, match="tokens"):

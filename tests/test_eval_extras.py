@@ -18,7 +18,7 @@ from eval.codecs import Options, resolve
 from eval.codecs import zoo as zoo_codec
 from eval.tools import EvalError
 from eval.video import decoded_raw
-from gvcodec.appearance import perceptual
+from gvcodec.painter import perceptual
 
 TORCHVISION = """
 import torch

@@ -31,14 +31,8 @@ def test_a_rate_is_searched_for_without_tuning_and_with_the_fastest_preset(word)
         parser().parse_args(["1" if w.startswith("{") else w for w in words[3:]])
         for words in (codec.quicker, codec.encode)
     )
-    assert (searching.preset, searching.tune) == (4, (0.0, 0))
-    assert counting.preset == (1 if "preset" in word else None) and counting.tune != (0.0, 0)
-
-
-def test_a_word_names_the_painter():
-    codec = resolve(["gvcodec:painter=integer:tune=off"], Options())[0]
-    options = parser().parse_args(["1" if w.startswith("{") else w for w in codec.encode[3:]])
-    assert options.painter == "integer"
+    assert (searching.preset, searching.fit) == (4, (0.0, 0))
+    assert counting.preset == (1 if "preset" in word else None) and counting.fit != (0.0, 0)
 
 
 @pytest.mark.parametrize("base", ["av1"])

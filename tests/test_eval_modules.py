@@ -1,4 +1,4 @@
-"""`python -m eval modules`: every part of the renderer can be taken away, and without all of them
+"""`python -m eval modules`: every part of the painter can be taken away, and without all of them
 it paints nothing."""
 
 from fractions import Fraction
@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 
 from eval.__main__ import main
-from eval.modules import PARTS, _checkpoint
-from gvcodec.appearance.checkpoint import CHECKPOINT_VARIABLE, find_checkpoint, load_checkpoint
-from gvcodec.appearance.renderer import condition
-from gvcodec.appearance.texture import tile
+from eval.modules import PARTS
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.noise import tile
+from gvcodec.painter.twin import PainterTwin, condition
 
 
 def second_frame(renderer):
@@ -21,7 +21,7 @@ def second_frame(renderer):
     codes = torch.randint(300, 700, (2, 64, 96), generator=generator)
     luma = (codes / 1023)[:, None, None]
     chroma = torch.full((1, 2, 32, 48), 0.5)
-    noise, redraw = (part[..., :64, :96] for part in tile())
+    noise, redraw = (part[None, None, :64, :96] for part in tile())
     given = condition("av1", Fraction(1), 45)
     first = renderer.step(luma[0], chroma, None, (noise, redraw), None, given)
     vectors = torch.zeros(1, 2, 4, 6)
@@ -31,27 +31,14 @@ def second_frame(renderer):
 
 def test_parts_are_all_there_is():
     with torch.inference_mode():
-        whole = second_frame(load_checkpoint())
-        bare = load_checkpoint()
+        whole = second_frame(PainterTwin.load(find_painter()))
+        bare = PainterTwin.load(find_painter())
         for name, take_away in PARTS.items():
-            renderer = load_checkpoint()
+            renderer = PainterTwin.load(find_painter())
             take_away(renderer)
             take_away(bare)
             assert torch.equal(second_frame(renderer), whole) == (name == "nothing"), name
         assert second_frame(bare).abs().max() < 1e-6 < whole.abs().max()
-
-
-def test_every_base_has_its_own_renderer(tmp_path, monkeypatch):
-    monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
-    known = [load_checkpoint(find_checkpoint(base=base)).head.bias for base in ("av1", "vvc")]
-    found = [
-        load_checkpoint(_checkpoint("nothing", base, tmp_path)).head.bias for base in ("av1", "vvc")
-    ]
-    assert (
-        torch.equal(found[0], known[0])
-        and torch.equal(found[1], known[1])
-        and not torch.equal(*known)
-    )
 
 
 def test_table(tmp_path, capsys, made_weights):

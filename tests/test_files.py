@@ -24,7 +24,7 @@ from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
-ENCODE = ("--preset", "10", "--tune", "off", "--base-q", 40)
+ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, planes in enumerate(clip):
             writer.write(planes, 512 * number)
     for base in ("av1",):
-        stream = api.encode(clip, format=FORMAT, base=base, base_q=40, tune=0)
+        stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
         (folder / f"{base}.gvc").write_bytes(stream)
     return folder
 

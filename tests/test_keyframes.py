@@ -73,7 +73,7 @@ def test_keyframes_from_the_command_line(
     stream = tmp_path / "a.gvc"
     frames = [*make_clip(64, 48, 12, 1), *make_clip(64, 48, 12, 5)]
     stream.write_bytes(
-        gvcodec.encode(frames, frame_rate=10, base="av1", preset=10, base_q=30, tune=0)
+        gvcodec.encode(frames, frame_rate=10, base="av1", preset=10, base_q=30, fit=0)
     )
     assert (
         cli.main(

@@ -25,7 +25,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
 
 ROOT = Path(__file__).parent.parent
-FAST: EncoderOptions = {"preset": 10, "tune": 0, "threads": 1}
+FAST: EncoderOptions = {"preset": 10, "fit": 0, "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_files_there_and_back_are_those_of_the_command_line(
     assert done.losses == ()
     told = gvcodec.encode_file(video, ours, q=30, **FAST)
     assert (told.frames, told.size) == (3, ours.stat().st_size)
-    words = ["encode", video, theirs, "-q", "30", "--preset", "10", "--tune", "off"]
+    words = ["encode", video, theirs, "-q", "30", "--preset", "10", "--fit", "off"]
     assert cli.main([str(word) for word in words]) == 0
     assert ours.read_bytes() == theirs.read_bytes()
     with pytest.raises(MediaError, match="exists already"):

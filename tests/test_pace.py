@@ -32,7 +32,7 @@ COMMANDS = ("decode", "verify", "cut", "cat", "repair", "index")
 def again_and_again(base: str, rate: Fraction, tick: Fraction, every_tick: bool = False) -> bytes:
     """`COUNT` times the same keyframe of 16×16. `every_tick`: shown one after another at once, as
     `timing` packets say."""
-    data = gvcodec.encode(moving_texture(16, 16, 1), base=base, tune=0, q=40)
+    data = gvcodec.encode(moving_texture(16, 16, 1), base=base, fit=0, q=40)
     reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     fmt = replace(reader.header.format, frame_rate=rate, time_base=tick)
@@ -155,7 +155,7 @@ def test_a_short_video_may_have_any_rate() -> None:
 def test_a_packet_of_several_pictures_is_refused_before_decoding(
     base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = gvcodec.encode(moving_texture(64, 48, 1), base=base, tune=0, q=40)
+    data = gvcodec.encode(moving_texture(64, 48, 1), base=base, fit=0, q=40)
     reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     nals = [nal[base == "vvc" :] for nal in nals_of(base, key.payload)]
@@ -172,7 +172,7 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(
 
 
 def test_a_packet_is_one_picture_whatever_follows_it() -> None:
-    data = gvcodec.encode(moving_texture(64, 48, 1), base="av1", preset=10, tune=0, q=40)
+    data = gvcodec.encode(moving_texture(64, 48, 1), base="av1", preset=10, fit=0, q=40)
     reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
@@ -189,7 +189,7 @@ def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding
 
     from gvcodec.structure.tokens.codec import TokenDecoder
 
-    reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", tune=0, q=40)))
+    reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     monkeypatch.setattr(
         "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")

@@ -400,13 +400,12 @@ def painted_by_page(
 def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, middle: int) -> None:
     pytest.importorskip("torch")
     import numpy as np
-    from test_integer_painter import frames, twin
+    from test_painter import frames, twin
 
-    from gvcodec.appearance import integer
-    from gvcodec.appearance.integer_core import CorePainter
-    from gvcodec.appearance.integer_model import Model
-    from gvcodec.appearance.motion import search
-    from gvcodec.appearance.payload import IDENTITY, Delta, in_groups, pack
+    from gvcodec.painter.cpu import CpuPainter
+    from gvcodec.painter.model import Model, condition, rate
+    from gvcodec.painter.motion import block_vectors
+    from gvcodec.painter.payload import IDENTITY, Delta, in_groups, pack
 
     path = tmp_path / "model.safetensors"
     twin(middle=middle).save(path)
@@ -424,13 +423,13 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, m
             6 if part == "bias" else 1,
         )
     payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
-    for given, changed in ((b"", model), (payload, model.tuned(deltas))):
-        painter = CorePainter(height, width, 1)
-        painter.start(integer.condition("av1", 1, 40), changed)
+    for given, changed in ((b"", model), (payload, model.fitted(deltas))):
+        painter = CpuPainter(height, width, 1)
+        painter.start(condition("av1", 1, 40), changed)
         wanted, before = b"", None
         for number, planes in enumerate(loops):
-            vectors = None if before is None else search(planes[0], before).numpy()
-            own = integer.rate(1000 * number, width, height)
+            vectors = None if before is None else block_vectors(planes[0], before)
+            own = rate(1000 * number, width, height)
             wanted += b"".join(plane.tobytes() for plane in painter.paint(planes, vectors, own))
             before = planes[0]
         folder = tmp_path / ("tuned" if given else "plain")
@@ -453,14 +452,12 @@ def digest_of(video: gvcodec.Video, number: int) -> str:
 
 
 def painted_stream(path: Path, width: int, height: int) -> Path:
-    """Twelve frames in two GOPs, tuned, for the integer painter."""
+    """Twelve frames in two GOPs, fitted."""
     pytest.importorskip("torch")
     clip = moving_texture(width, height, 12)
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     path.write_bytes(
-        gvcodec.encode(
-            clip, format=fmt, q=45, tune=0, tune_steps=2, keyint=6, painter="integer", preset=10
-        )
+        gvcodec.encode(clip, format=fmt, q=45, fit=None, fit_steps=2, keyint=6, preset=10)
     )
     return path
 
@@ -537,7 +534,7 @@ def test_sound_is_in_time_with_the_picture(
 ) -> None:
     source = with_beep(tmp_path / "a.mkv", codec, rate, 0.4)
     path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, tune=0, keyint=10)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
     with running(path, "--fidelity") as server:
         page = tab(server.address)
         page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
@@ -566,7 +563,7 @@ def test_sound_that_the_browser_does_not_take_is_named(
 ) -> None:
     source = with_beep(tmp_path / "a.mkv", "ac3", 48000, 0.4)
     path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, tune=0)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0)
     with running(path, "--fidelity") as server:
         page = tab(server.address)
         page.until("window.player?.shown && player.sound?.reason")

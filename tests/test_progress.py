@@ -1,4 +1,4 @@
-"""The progress bar counts coded frames and steps of tuning, never goes back, and is full only at
+"""The progress bar counts coded frames and steps of fitting, never goes back, and is full only at
 the end."""
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tuning_has_its_share_of_the_bar() -> None:
-    """Coding takes 13 s, tuning 104 s, as one encode took: when coding is done an eighth is."""
+    """Coding takes 13 s, fitting 104 s, as one encode took: when coding is done an eighth is."""
     clock = Clock()
-    estimate = Estimate(["code", "tune"], 104.0, clock)
+    estimate = Estimate(["code", "fit"], 104.0, clock)
     stage = estimate.begin("code", "encode", 130)
     shares = []
     for frame in range(1, 131):
@@ -72,7 +72,7 @@ def test_tuning_has_its_share_of_the_bar() -> None:
         left = estimate.remaining()
         assert left is None or left == pytest.approx(117 - clock.now, abs=1)
     assert shares[-1] == pytest.approx(13 / 117, abs=0.01)
-    stage = estimate.begin("tune", "tune")
+    stage = estimate.begin("fit", "fit")
     for step in range(1, 105):
         clock.now += 1
         stage.share = step / 104
@@ -85,14 +85,14 @@ def test_tuning_has_its_share_of_the_bar() -> None:
 def test_steps_that_take_other_than_expected_do_not_turn_the_bar_back() -> None:
     clock = Clock()
     for seconds in (0.05, 5.0):
-        estimate = Estimate(["code", "tune"], 100 * 1.0, clock)
+        estimate = Estimate(["code", "fit"], 100 * 1.0, clock)
         stage = estimate.begin("code", "encode", 10)
         shares = []
         for frame in range(10):
             clock.now += 1
             stage.share = (frame + 1) / 10
             shares.append(estimate.share())
-        stage = estimate.begin("tune", "tune")
+        stage = estimate.begin("fit", "fit")
         for step in range(100):
             clock.now += seconds
             stage.share = (step + 1) / 100
@@ -103,10 +103,10 @@ def test_steps_that_take_other_than_expected_do_not_turn_the_bar_back() -> None:
 
 
 def test_passes_share_one_bar() -> None:
-    """Three trials of 2 s and three passes of 10 s, the first of which tunes for 20 s."""
+    """Three trials of 2 s and three passes of 10 s, the first of which fits for 20 s."""
     clock, shares, off = Clock(), [], []
-    estimate = Estimate(["count", *3 * ["trial"], "code", "tune", "code", "code"], 20.0, clock)
-    stages = [("count", 0.5), *3 * [("trial", 2)], ("code", 10), ("tune", 20), *2 * [("code", 10)]]
+    estimate = Estimate(["count", *3 * ["trial"], "code", "fit", "code", "code"], 20.0, clock)
+    stages = [("count", 0.5), *3 * [("trial", 2)], ("code", 10), ("fit", 20), *2 * [("code", 10)]]
     whole = sum(seconds for _, seconds in stages)
     for kind, seconds in stages:
         stage = estimate.begin(kind, kind, 20)
@@ -148,7 +148,7 @@ def test_the_bar_counts_coded_frames_not_those_fed(
             "encode",
             str(source),
             str(tmp_path / "a.gvc"),
-            "--tune",
+            "--fit",
             "off",
             "--preset",
             "10",
@@ -179,22 +179,22 @@ def test_one_bar_over_all_phases(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("torch")
-    from gvcodec.appearance import tuning
+    from gvcodec.painter import fit as fitting
 
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
-        monkeypatch.setattr(tuning, name, 2)
-    common = ("--preset", "10", "--tune", "2steps", "--tune-by", "small", "--frames", "12")
+        monkeypatch.setattr(fitting, name, 2)
+    common = ("--preset", "10", "--fit", "2", "--fit-by", "small", "--frames", "12")
     assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), *common, *options]) == 0
     assert_honest(terminal)
     stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
-    assert "tune" in stages
+    assert "fit" in stages
     assert len(stages) >= (2 if options[0] == "-q" else 3)
 
 
 def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
     assert (
         cli.main(
-            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--tune", "off"]
+            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
         )
         == 0
     )
@@ -209,7 +209,7 @@ def test_without_a_terminal_there_is_no_bar(
 ) -> None:
     assert (
         cli.main(
-            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--tune", "off"]
+            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
         )
         == 0
     )

@@ -62,8 +62,8 @@ def unset() -> tuple[bytes, bytes, np.ndarray]:
 def both() -> tuple[bytes, bytes, np.ndarray]:
     """A stream with tuned weights, one without, and their painted pictures."""
     clip = moving_texture(64, 48, 3)
-    tuned = gvcodec.encode(clip, base="av1", preset=10, q=40, tune_steps=2, threads=1)
-    plain = gvcodec.encode(clip, base="av1", q=40, tune=0, threads=1)
+    tuned = gvcodec.encode(clip, base="av1", preset=10, q=40, fit_steps=2, threads=1)
+    plain = gvcodec.encode(clip, base="av1", q=40, fit=0, threads=1)
     return (
         tuned,
         plain,
@@ -93,7 +93,7 @@ builtins.kept[0]
 
 def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", tune=0))
+    (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0))
     done = subprocess.run(
         [sys.executable, "-c", KEPT, tmp_path / "a.gvc"],
         capture_output=True,
@@ -109,7 +109,7 @@ def test_play_has_the_limits_of_the_other_commands(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(
-        gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, tune=0, q=60)
+        gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, fit=0, q=60)
     )
     for words in (["play", str(path), "--fidelity"], ["verify", str(path), "--fidelity"]):
         assert cli.main([*words, *limit]) == 1

@@ -22,7 +22,7 @@ FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
 def psnr_y(base: str, **quality: float) -> float:
     config = gvcodec.EncoderConfig(
-        base=base, tune=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
+        base=base, fit=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
     )  # type: ignore[arg-type]
     encoder = gvcodec.Encoder(FORMAT, config)
     for planes in make_clip(208, 160, 8, seed=4):
@@ -69,7 +69,7 @@ def test_the_header_holds_the_index() -> None:
     except UsageError as error:
         pytest.skip(str(error))
     clip = make_clip(96, 80, 3)
-    config = {"base": "vvc", "tune": 0, "threads": 1, "preset": 4}
+    config = {"base": "vvc", "fit": 0, "threads": 1, "preset": 4}
     by_q = gvcodec.encode(clip, q=50, **config)
     assert Reader(io.BytesIO(by_q)).header.q == round(index_of("vvc", 50)) != 50
     assert gvcodec.encode(clip, base_q=index_of("vvc", 50), **config) == by_q

@@ -19,14 +19,14 @@ from conftest import psnr
 from test_cli import FORMAT, gvcodec
 from test_media import with_audio
 
-from gvcodec import api, factory
-from gvcodec.appearance.perceptual import find_weights
+from gvcodec import api
 from gvcodec.bitstream import Reader
 from gvcodec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
+from gvcodec.painter.perceptual import find_weights
 from gvcodec.rate.budget import Budget, parse_amount
 from gvcodec.rate.one_pass import Open, Pass, run
 from gvcodec.rate.search import Fitted
@@ -35,7 +35,7 @@ from gvcodec.rate.size_standard import Point, following_pass
 from gvcodec.rate.target import encode_for, parse_target
 from gvcodec.types import Planes, VideoFormat
 
-FAST = EncoderConfig(tune=0, keyint=0, threads=1, preset=10)
+FAST = EncoderConfig(fit=0, keyint=0, threads=1, preset=10)
 
 
 class Clip:
@@ -94,7 +94,7 @@ def test_budgets() -> None:
 def test_a_rate_that_leaps_is_closed_in_on() -> None:
     """An encoder that answers to a trim in leaps: once the slope has nothing new to say, the leap
     is halved."""
-    config, goal = EncoderConfig(base="av1", tune=0), math.log(1000)
+    config, goal = EncoderConfig(base="av1", fit=0), math.log(1000)
 
     def coded(q: float, trim: float) -> float:
         leap = 0.0 if trim < -0.23 else -0.02 if trim > -0.215 else -0.004
@@ -128,13 +128,13 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
     assert len(fitted.coded.data) < 20_000 and fitted.coded.psnr_y > 50
 
 
-def test_tuned_weights_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitted_weights_count(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
-    answers = [({0: b"weights" * 100}, ""), ({}, "tuning does not pay")]
-    monkeypatch.setattr(factory, "appearance_id", lambda *given: (b"12345678", ""))
-    monkeypatch.setattr(factory, "paints_exactly", lambda *given: False)
-    monkeypatch.setattr(factory, "tune", lambda *given: answers.pop(0))
-    config = dataclasses.replace(FAST, tune=1.0)
+    answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
+    monkeypatch.setattr("gvcodec.encoder.painter_id", lambda *given: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.session.paints_exactly", lambda *given: False)
+    monkeypatch.setattr("gvcodec.encoder.fit_parts", lambda *given: answers.pop(0))
+    config = dataclasses.replace(FAST, fit=1.0)
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1
@@ -142,7 +142,7 @@ def test_tuned_weights_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert packets[0].payload == b"weights" * 100
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and not answers
-    assert fitted.coded.notes == ["tuning does not pay"]
+    assert fitted.coded.notes == ["fitting does not pay"]
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
@@ -158,7 +158,7 @@ def test_command_line(tmp_path: Path) -> None:
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(make_clip(96, 80, 30, seed=3)):
             writer.write(planes, 512 * number)
-    common = ("--preset", 10, "--tune", "off", "--threads", 1, "-y")
+    common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
     done = gvcodec("encode", source, stream, "--size", "4k", *common)
     assert 3960 <= stream.stat().st_size <= 4000
     assert f"{stream.stat().st_size} bytes" in done.stderr.decode()
@@ -177,7 +177,7 @@ def test_command_line(tmp_path: Path) -> None:
 def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
     source, stream = tmp_path / "in.mp4", tmp_path / "out.bin"
     with_audio(source, make_clip(96, 80, 30, seed=4))
-    common = ("--preset", 10, "--tune", "off", "--threads", 1, "-y")
+    common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
     gvcodec("encode", source, stream, "--size", "20k", *common)
     assert 19_800 <= stream.stat().st_size <= 20_000
     gvcodec("encode", source, stream, "--bitrate", "40k", *common)
@@ -281,7 +281,7 @@ def test_qualities_beyond_63_are_coded_smaller() -> None:
 
 
 def test_a_size_below_that_of_63_is_met_at_reduced_size() -> None:
-    planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", tune=0, keyint=0, threads=1)
+    planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
     floor = run(opener(planes), dataclasses.replace(config, q=63), "", unwatched, len(planes))
     fitted = fit(planes, config, size=0.85 * len(floor.data))
     header = Reader(io.BytesIO(fitted.coded.data)).header

@@ -28,7 +28,7 @@ TWO_GIGABYTES = 2 << 30
 def stream(request) -> bytes:
     """Eight frames in two GOPs."""
     return gvcodec.encode(
-        moving_texture(64, 48, 8), base=request.param, keyint=4, tune=0, base_q=40
+        moving_texture(64, 48, 8), base=request.param, keyint=4, fit=0, base_q=40
     )
 
 
@@ -250,7 +250,7 @@ PARTS = (
     "timing",
     "metadata",
     "tracks",
-    "tuned",
+    "fitted",
     "summary",
     "standard",
     "tokens",

@@ -76,7 +76,7 @@ def scenes() -> list[Planes]:
 def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
     stream = io.BytesIO()
     encoder = Encoder(
-        FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, tune=0, threads=1)
+        FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, fit=0, threads=1)
     )
     maker = Summarizer(Toy(), FORMAT.colour) if summary else None
     run(encoder, stream, ((planes, None) for planes in scenes), summary=maker)
@@ -186,14 +186,14 @@ def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) ->
     writer = Writer(stream, Reader(io.BytesIO(plain)).header)
     for number, packet in enumerate(packets_of(plain)):
         if packet.kind is Kind.KEY:
-            for kind, payload in ((Kind.TUNE, b"\1\0"), (Kind.SUMMARY, bytes([number]))):
+            for kind, payload in ((Kind.FIT, b"\1\0"), (Kind.SUMMARY, bytes([number]))):
                 writer.write(Packet(kind, payload))
         writer.write(packet)
     writer.finish(bytes(8))
     reader = Reader(io.BytesIO(stream.getvalue()))
     found = [packet.kind for packet in reader.packets()]
-    assert found[:3] == [Kind.SUMMARY, Kind.TUNE, Kind.KEY]
-    assert all(gop.tuned for gop in reader.gops())
+    assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
+    assert all(gop.fitted for gop in reader.gops())
 
 
 def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:

@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stream(source: Path) -> Path:
     path = source.with_name("a.gvc")
     clip = moving_texture(480, 352, 8)
-    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, tune=0))
+    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, fit=0))
     return path
 
 
@@ -100,11 +100,11 @@ def ended(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 JOBS = {
-    "av1": ("--tune", "off", "--preset", "0"),
-    "vvc": ("--tune", "off", "--base", "vvc", "--preset", "0"),
-    "fast": ("--tune", "off", "--preset", "10"),
-    "tuning": ("--preset", "10", "--frames", "4", "--tune", "200"),
-    "size": ("--tune", "off", "--size", "60k"),
+    "av1": ("--fit", "off", "--preset", "0"),
+    "vvc": ("--fit", "off", "--base", "vvc", "--preset", "0"),
+    "fast": ("--fit", "off", "--preset", "10"),
+    "fitting": ("--preset", "10", "--frames", "4", "--fit", "200"),
+    "size": ("--fit", "off", "--size", "60k"),
 }
 
 
@@ -115,14 +115,14 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job
             find_ffmpeg()
         except UsageError as error:
             pytest.skip(str(error))
-    if job == "tuning":
+    if job == "fitting":
         pytest.importorskip("torch")
     number = random.choice(ALL)
     process = begun(
         [sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]],
         tmp_path,
     )
-    moment = random.uniform(0, 6 if job == "tuning" else 3)
+    moment = random.uniform(0, 6 if job == "fitting" else 3)
     print(f"{number!r} after {moment:.2f} s")
     time.sleep(moment)
     if process.poll() == 0:

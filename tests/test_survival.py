@@ -167,7 +167,7 @@ def test_a_live_stream_is_decoded_frame_by_frame(tmp_path: Path, base: str) -> N
         "--base",
         base,
         "--low-delay",
-        "--tune",
+        "--fit",
         "off",
     ]
     decode = [sys.executable, "-m", "gvcodec", "decode", "-", "-", "--fidelity", "--low-delay"]
@@ -363,7 +363,7 @@ def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path: Path, base: str) -
         )
     )
     output = tmp_path / "o.bin"
-    common = ["--base", base, "--keyint", "10", "--tune", "off", "--threads", "1"]
+    common = ["--base", base, "--keyint", "10", "--fit", "off", "--threads", "1"]
     run("encode", source, tmp_path / "whole.bin", *common)
     command = [sys.executable, "-m", "gvcodec", "encode", source, output, *common, "--resume"]
     journal = tmp_path / "o.bin.part"
@@ -437,7 +437,7 @@ def test_the_system_holds_extract_and_inspect_too(
 ) -> None:
     """What takes more memory than the limit, behind all checks, is out of memory."""
     base = "klt" if command == "inspect" else "av1"
-    data = gvcodec.encode(clip[:3], base=base, tune=0, threads=1)
+    data = gvcodec.encode(clip[:3], base=base, fit=0, threads=1)
     (tmp_path / "a.gvc").write_bytes(data)
     works = {"extract": "extract", "inspect": "mean_frame"}[command]
     program = (

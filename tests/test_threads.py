@@ -218,7 +218,7 @@ from gvcodec.types import VideoFormat
 sys.path.insert(0, sys.argv.pop(1))
 from conftest import moving_texture
 fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
-configs = [gvcodec.EncoderConfig(base=base, tune=0, threads=2) for base in ("av1",)]
+configs = [gvcodec.EncoderConfig(base=base, fit=0, threads=2) for base in ("av1",)]
 encoders = [gvcodec.Encoder(fmt, config) for config in configs]
 for planes in moving_texture(64, 48, 2):
     for encoder in encoders: encoder.send_frame(planes)
@@ -380,7 +380,7 @@ def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path: Path) -> None:
     """Thirty threads with 8 MiB of stack each, as usual, would not."""
     fmt = VideoFormat(960, 544, Fraction(25), Fraction(1, 25))
     encoder = gvcodec.Encoder(
-        fmt, gvcodec.EncoderConfig(base="av1", preset=10, q=50, tune=0, low_delay=True)
+        fmt, gvcodec.EncoderConfig(base="av1", preset=10, q=50, fit=0, low_delay=True)
     )
     with open(tmp_path / "a.bin", "wb") as file:
         writer = gvcodec.Writer(file, encoder.header)

@@ -47,7 +47,7 @@ def test_every_frame_in_any_order_is_that_of_sequential_decoding(
 
 def test_painted_frames_do_not_depend_on_the_way(clip: list[Planes]) -> None:
     pytest.importorskip("torch")
-    from gvcodec.appearance.payload import IDENTITY
+    from gvcodec.painter.payload import IDENTITY
 
     data = made(clip[:13], tunes={5: IDENTITY})
     whole = np.stack(list(gvcodec.decode(data)))

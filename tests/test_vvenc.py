@@ -99,7 +99,7 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)
     source.write_bytes(b"YUV4MPEG2 W96 H80 F25:1 C420jpeg\n" + 3 * frame)
-    assert cli.main(["encode", str(source), str(stream), "--base", "vvc", "--tune", "off"]) == 1
+    assert cli.main(["encode", str(source), str(stream), "--base", "vvc", "--fit", "off"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].endswith("ffmpeg with libvvenc failed: no room")
     assert not stream.exists()
 

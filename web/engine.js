@@ -109,10 +109,9 @@ async function begin() {
 let loading;
 const core = () => (loading ??= loadCore({}, THREADS));
 
-/** Renderers of integers are painted here; older ones, of floats, on the machine that serves the page. `gpu`: "off", or "any" adapter. */
+/** Fetches the painter and tries WebGPU. `gpu`: "off", or "any" adapter. */
 async function openPainter(header, gpu) {
-  const [model, { isIntegerPainter, Model, Painter }] = await Promise.all([fetchModel(header.appearanceId), import("./painter.js")]);
-  if (!isIntegerPainter(model)) return self.postMessage({ painter: null });
+  const [model, { Model, Painter }] = await Promise.all([fetchModel(header.appearanceId), import("./painter.js")]);
   const numbers = new Model(model, header), loaded = await core();
   painter = new Painter(loaded, numbers, header);
   const name = `WebAssembly${loaded.threads > 1 ? `, ${loaded.threads} threads` : ""}`;
@@ -156,7 +155,7 @@ async function play(from, token, painted, sent = 0) {
         await send({ frame: from, token, base, painted: null, ms: performance.now() - since, ...when(data, gop, from) });
         ++due;
       }
-      brush?.startGop(await stream.tuneOf(number));
+      brush?.startGop(await stream.fitOf(number));
       for await (const base of decoder.frames(data.units, room)) {
         if (token !== current) return keep(base.buffer);
         hashed("loop", base);

@@ -1,4 +1,4 @@
-// The integer painter by WebGPU (shader.js), with the samples of the core. Motion is the core's.
+// The painter by WebGPU (shader.js), with the samples of the core. Motion is the core's.
 
 import { samplesOf } from "./core.js";
 import { condition, ENTRIES, Painter, rate } from "./painter.js";
@@ -182,9 +182,9 @@ class Gpu {
   }
 
   /** As `Painter.startGop`. */
-  startGop(tuned) {
+  startGop(fitted) {
     const { device, model } = this;
-    const changes = model.unpack(tuned);
+    const changes = model.unpack(fitted);
     this.identity = changes === null;
     this.mover.forget();
     this.position = 0;

@@ -1,6 +1,6 @@
-// The integer painter in the page: its model, its condition, its tuned changes, and painting by the core (gpu.js has the other way).
+// The painter in the page: its model, its condition, its fitted changes, and painting by the core (gpu.js has the other way).
 //
-// What is computed is defined in gvcodec/appearance/integer.py, integer_model.py and payload.py.
+// tests/oracle/painter.py defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
 
 import { Damaged } from "./bytes.js";
 import { samplesIn, samplesOf, words } from "./core.js";
@@ -21,12 +21,7 @@ const GROUPS = [
 const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
-/** Whether a model file holds an integer painter. */
-export function isIntegerPainter(data) {
-  return "stem.multiplier" in tensorsOf(data);
-}
-
-/** Numbers of a painter's file, of a stream's condition and of `tune` packets. */
+/** Numbers of a painter's file, of a stream's condition and of `fit` packets. */
 export class Model {
   constructor(data, header) {
     this.header = header;
@@ -56,18 +51,18 @@ export class Model {
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("tuned weights: unknown kind or group");
+    if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("fitted weights: unknown kind or group");
     const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat().filter((name) => name in this.tensors);
     const steps = payload.subarray(2, 2 + names.length);
     if (steps.length < names.length || steps.some((step) => step !== EMPTY && step > MOST_STEP)) {
-      throw new Damaged("tuned weights: a step is missing or out of range");
+      throw new Damaged("fitted weights: a step is missing or out of range");
     }
     const coder = new WeightDecoder(payload.subarray(2 + names.length));
     const changes = new Map();
     names.forEach((name, place) => {
       if (steps[place] === EMPTY) return;
       const values = Int32Array.from({ length: this.tensors[name].values.length }, () => coder.get(changes.size));
-      if (values.some((value) => Math.abs(value) > LIMIT)) throw new Damaged("tuned weights: a value is out of range");
+      if (values.some((value) => Math.abs(value) > LIMIT)) throw new Damaged("fitted weights: a value is out of range");
       changes.set(name, { values, step: steps[place] });
     });
     coder.finish();
@@ -88,10 +83,10 @@ export class Painter {
     this.out = core._malloc(2 * this.samples);
   }
 
-  /** A GOP begins; `tuned`: payload of the `tune` packet in force, or null. Throws `Damaged`. */
-  startGop(tuned) {
+  /** A GOP begins; `fitted`: payload of the `fit` packet in force, or null. Throws `Damaged`. */
+  startGop(fitted) {
     const { core, model } = this;
-    const changes = model.unpack(tuned);
+    const changes = model.unpack(fitted);
     this.identity = changes === null;
     this.forget();
     if (this.identity) return;

@@ -16,7 +16,6 @@ using namespace nb::literals;
 void bind_entropy(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_painter(nb::module_&);
-void bind_integer_painter(nb::module_&);
 
 namespace {
 
@@ -64,7 +63,6 @@ NB_MODULE(_core, m) {
   bind_entropy(m);
   bind_streams(m);
   bind_painter(m);
-  bind_integer_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, "
         "dotprod.");

@@ -85,7 +85,7 @@ def chunk(video: str, frames: int, base: str, preset: int | None, steps: int) ->
     from gvcodec.config import EncoderConfig
 
     config = EncoderConfig(
-        base=base, preset=preset, tune=None if steps else 0.0, tune_steps=steps, q=50
+        base=base, preset=preset, fit=None if steps else 0.0, fit_steps=steps, q=50
     )
     settings = make_settings(config, frames=frames, chunk=frames).packed()
     with tempfile.TemporaryDirectory() as folder:

@@ -85,7 +85,7 @@ def check(folder: Path, rounds: int) -> dict[str, Any]:
     """A batch of small files on one core and on two, interleaved; what the simulation makes of two
     from the tasks of one."""
     clips = make_clips(folder / "clips", 6)
-    settings = make_settings(EncoderConfig(preset=3, tune=0.0, q=45), chunk=25)
+    settings = make_settings(EncoderConfig(preset=3, fit=0.0, q=45), chunk=25)
     walls: dict[int, list[float]] = {1: [], 2: []}
     simulated: list[float] = []
     for number in range(rounds):

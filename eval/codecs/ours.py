@@ -2,8 +2,8 @@
 of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`,
-`gvcodec:base=tokens`; what is not given is the program's own default; `parts=` is `--tune-parts`,
-`by=` is `--tune-by`, `eye`, `preset=`, `painter=`, `shift=` and `keyint=` are options of those
+`gvcodec:base=tokens`; what is not given is the program's own default; `parts=` is `--fit-parts`,
+`by=` is `--fit-by`, `eye`, `preset=` and `keyint=` are options of those
 names; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or
 `output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file
 that counts is encoded with it.
@@ -58,8 +58,6 @@ def gvcodec(word: str, options: Options) -> Codec:
         "low-delay",
         "eye",
         "preset",
-        "painter",
-        "shift",
         "base-q",
         "keyint",
         "output",
@@ -79,7 +77,6 @@ def gvcodec(word: str, options: Options) -> Codec:
     words = [f"--base={given['base']}"] if "base" in given else []
     words += [f"--base-scale={given['scale']}"] if "scale" in given else []
     words += [f"--preset={given['preset']}"] if "preset" in given else []
-    words += [f"--painter={given['painter']}"] if "painter" in given else []
     words += [f"--{flag}" for flag in ("low-delay", "eye") if flag in given]
     command = ("{python}", "-m", "gvcodec")
     encode = (
@@ -97,9 +94,8 @@ def gvcodec(word: str, options: Options) -> Codec:
     )
     tuned = (
         *(("--tune", given["tune"]) if "tune" in given else ()),
-        *(("--tune-parts", given["parts"]) if "parts" in given else ()),
-        *(("--tune-by", given["by"]) if "by" in given else ()),
-        *(("--shift", given["shift"]) if "shift" in given else ()),
+        *(("--fit-parts", given["parts"]) if "parts" in given else ()),
+        *(("--fit-by", given["by"]) if "by" in given else ()),
     )
     shown = [(k, v) for k, v in given.items() if k not in ("output", "base-q")]
     return Codec(

@@ -27,8 +27,8 @@ from eval.bd import ALL_RATES, bd_rate
 from eval.metrics import network
 from eval.report.tables import markdown
 from eval.tools import write_json, write_text
-from gvcodec.appearance.perceptual.losses import known_colour, to_rgb
 from gvcodec.media.reader import VideoReader
+from gvcodec.painter.perceptual.losses import known_colour, to_rgb
 from gvcodec.structure.tokens.codec import TokenEncoder
 from gvcodec.structure.tokens.entropy import Integers
 from gvcodec.structure.tokens.model import Picture, State

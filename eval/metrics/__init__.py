@@ -138,7 +138,7 @@ def told(lacking: Mapping[str, str]) -> list[str]:
 
 def _without_weights() -> str:
     try:
-        from gvcodec.appearance import perceptual
+        from gvcodec.painter import perceptual
     except ImportError:
         return "torch is not installed (pip install 'gvcodec[eval]')"
     try:
@@ -176,7 +176,7 @@ def network(name: str, device: str) -> Any:
     """LPIPS or DISTS on a device, made once a process; channels last is a sixth faster on a CPU."""
     import torch
 
-    from gvcodec.appearance import perceptual
+    from gvcodec.painter import perceptual
 
     keep_memory()
     try:

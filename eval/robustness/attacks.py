@@ -119,7 +119,7 @@ def reads(base: str, painted: bool, count: int = 10_000, threads: int = 8) -> di
     """So many random reads by threads that share a video, each compared with sequential
     decoding."""
     images = [image[:96, :160] for image in demo.frames(12)]
-    options: dict[str, Any] = {"base": base, "tune": 0, "keyint": 4, "threads": 1, "q": 55}
+    options: dict[str, Any] = {"base": base, "fit": 0, "keyint": 4, "threads": 1, "q": 55}
     data = gvcodec.encode(images, frame_rate=24, **options)
     wanted = list(gvcodec.decode(data, fidelity=not painted))
     video = gvcodec.open(data, fidelity=not painted)
@@ -161,7 +161,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
         images = list(demo.frames(24))
         for number in range(240):
             writer.write(planes_from_rgb(images[number % 24]), number)
-    gvcodec.encode_file(source, stream, tune=0, preset=10, q=55)
+    gvcodec.encode_file(source, stream, fit=0, preset=10, q=55)
     return {"SOURCE": source, "STREAM": stream}
 
 

@@ -27,7 +27,7 @@ _PARTS = (
     "timing",
     "metadata",
     "tracks",
-    "tuned",
+    "fitted",
     "summary",
     "standard",
     "tokens",

@@ -126,7 +126,7 @@ def bombs(seed: int) -> dict[str, bytes]:
         ("tracks-in-pieces", Kind.TRACKS, nothing * 1000),
         ("timing", Kind.TIMING, times[:MEGABYTE - 8000]),
         ("metadata", Kind.METADATA, b"\2\2\0\0" * (MEGABYTE // 4 - 2000)),
-        ("tune", Kind.TUNE, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
+        ("tune", Kind.FIT, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
         ("summary", Kind.SUMMARY, b"\1" + bytes(8) + encode_var(4096) + b"\1" + bytes(MEGABYTE - 8000)),
     ):  # fmt: skip
         count = 200 if what.endswith("pieces") else 1

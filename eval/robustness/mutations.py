@@ -43,7 +43,7 @@ EXTREMES = (
     (1 << 63) - 1,
 )
 _BYTES = (*range(10), 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 254, 255)
-_BESIDE = (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
+_BESIDE = (Kind.SUMMARY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
 _FIELDS = ("width", "height", "rate_num", "rate_den", "tick_num", "tick_den", "pts")
 
 
@@ -233,7 +233,7 @@ def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> by
         out += packed
         crc = zlib.crc32(packed, crc)
         frames, gop_frames = frames + packet.is_frame, gop_frames + packet.is_frame
-        tuned = tuned or packet.kind is Kind.TUNE
+        tuned = tuned or packet.kind is Kind.FIT
     close()
     packed = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
     out += packed + Packet(Kind.END, loop_hash + len(packed).to_bytes(4, "little")).pack()

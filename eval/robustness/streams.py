@@ -42,7 +42,7 @@ def rich() -> bytes:
     fmt = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
     encoder = gvcodec.Encoder(
         fmt,
-        gvcodec.EncoderConfig(base_q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1),
+        gvcodec.EncoderConfig(base_q=35, base="klt", keyint=3, fit=0, low_delay=True, threads=1),
     )
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
@@ -53,7 +53,7 @@ def rich() -> bytes:
         # With low delay every packet leaves with its frame.
         while (packet := encoder.receive_packet()) is not None:
             if packet.kind is Kind.KEY and number != 6:
-                writer.write(Packet(Kind.TUNE, BASE_WEIGHTS))
+                writer.write(Packet(Kind.FIT, BASE_WEIGHTS))
             writer.write(packet)
         tracks.send(TrackPacket(0, 320 * number, 320, bytes([number]) * 40))
         writer.write(Packet(Kind.TRACKS, tracks.take()))

@@ -209,7 +209,7 @@ class _Work:
             "appearance_model": settings.appearance,
         }
         whole: dict[str, Any] = {"chunk": None, "first": 0, "cores": self.cores}
-        for column in ("seconds", "cpu", "tuned"):
+        for column in ("seconds", "cpu", "fitted"):
             whole[column] = round(sum(row[column] for row in chunks), 3)
         for column in ("q", "psnr_y", "lpips", "vmaf"):
             known = [(row[column], row["frames"]) for row in chunks if row.get(column) is not None]

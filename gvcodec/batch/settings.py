@@ -9,9 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 import gvcodec
-from gvcodec import factory, layers
+from gvcodec import layers
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate.target import Target, require_metric
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
@@ -65,27 +66,27 @@ def make_settings(
     chunk: int = 0,
     metrics: tuple[str, ...] = (),
 ) -> Settings:
-    """What is found on this machine holds for all workers: models, and what leads tuning. `chunk`
+    """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
     0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
     `MissingWeightsError`."""
     if config.low_delay:
         raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
     if config.maxrate:
         raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
-    if config.tunes and config.tune is not None:
+    if config.fits and config.fit is not None:
         raise UsageError(
-            "--tune SECONDS depends on the machine: in chunks it takes steps, as in 60steps"
+            "--fit with seconds depends on the machine: in chunks it takes steps, as in --fit 60"
         )
     if rate and "target" in rate:
         require_metric(Target(*rate["target"]))
     if "lpips" in metrics:
         require_metric(Target("lpips", 1.0))
     config.settled()
-    appearance, _ = factory.appearance_id(config.base, config.painter)
-    if config.tunes and appearance and factory.has_torch():
-        known = replace(config, threads=0, tune_by=_leader(config))
+    appearance, _ = painter_id(config.base)
+    if config.fits and appearance and has_torch():
+        known = replace(config, threads=0, fit_by=_leader(config))
     else:
-        known = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
+        known = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
     fields = asdict(known) | {"scale": known.scale and str(known.scale)}
     structure = layers.base_model_id(config.base)
     return Settings(
@@ -101,8 +102,8 @@ def make_settings(
 
 
 def _leader(config: EncoderConfig) -> str:
-    """The network that leads tuning, by its name."""
-    from gvcodec.appearance.perceptual import leading_weights
+    """The network that leads fitting, by its name."""
+    from gvcodec.painter.perceptual import leading_weights
 
-    found = leading_weights(config.tune_by)
-    return found[0] if found else config.tune_by
+    found = leading_weights(config.fit_by)
+    return found[0] if found else config.fit_by

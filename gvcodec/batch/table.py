@@ -36,7 +36,7 @@ COLUMNS: dict[str, type] = {
     "cores": int,
     "base": str,
     "q": float,
-    "tuned": int,
+    "fitted": int,
     "structure_model": str,
     "appearance_model": str,
     "notes": str,

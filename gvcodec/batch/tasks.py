@@ -101,7 +101,7 @@ def encode(
         "bytes": len(coded.data),
         "bpp": round(8 * len(coded.data) / (frames * cut.width * cut.height), 6),
         "q": coded.base_q,
-        "tuned": sum(map(len, set(coded.tuned.values()))),
+        "fitted": sum(map(len, set(coded.fitted.values()))),
         "seconds": round(time.monotonic() - began, 3),
         "cpu": round(cpu_seconds() - spent, 3),
         "cores": cores,
@@ -128,7 +128,7 @@ def measure(
         opened = _Chunk(source, chosen, cut, number)
         for q in qs:
             quick = _QUICK.get(chosen.base, chosen.config["preset"])
-            config = chosen.encoder_config(cores, base_q=q, tune=0.0, preset=quick)
+            config = chosen.encoder_config(cores, base_q=q, fit=0.0, preset=quick)
             coded = one_pass.run(opened, config, "trial", _frames, _ALL)
             sizes.append(len(coded.data))
     found = {"sizes": sizes, "frames": len(coded.frame_bytes)}

@@ -30,12 +30,12 @@ that of zlib.
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
                       [var frames in the file up to here]
     kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
-            type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 tuned }; size: bytes from the first
+            type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 fitted }; size: bytes from the first
                                 packet of this GOP to the first of the next; a GOP begins after the
-                                `gop` before it; tuned: 1 when a `tune` stands before its `key`. The
-                                tune in force is that of the nearest tuned GOP at or before the one
+                                `gop` before it; fitted: 1 when a `fit` stands before its `key`. The
+                                fit in force is that of the nearest fitted GOP at or before the one
                                 to be decoded.
-            type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
+            type 2    fit       changed renderer weights, in force from the next `key` until the next `fit`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
                                 many, then the next one is `late` ticks later than predicted. late =
                                 0 means: forget what was named; var frame  svar time follow, frame
@@ -59,10 +59,10 @@ that of zlib.
             A reader skips types that it does not know. Those below 64 change the painted picture:
             without them there are loop frames only.
 
-Sizes of payloads: at most 2^26 bytes, `summary`, `tune`, `timing`, `tokens` and `gop` 2^20,
+Sizes of payloads: at most 2^26 bytes, `summary`, `fit`, `timing`, `tokens` and `gop` 2^20,
 `metadata` 2^16.
 
-Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `tune`,
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `fit`,
 `timing`, `tracks` and `metadata` packets may come before it, and one `gop` closes it. `timing`
 stands before the packet whose decoding can release the frame it names. Each GOP makes sense by
 itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each

@@ -44,7 +44,7 @@ class Kind(IntEnum):
     GOP = 2
     END = EXTENDED_AT
     INDEX = EXTENDED_AT + 1
-    TUNE = EXTENDED_AT + 2
+    FIT = EXTENDED_AT + 2
     TIMING = EXTENDED_AT + 3
     TRACKS = EXTENDED_AT + 4
     TOKENS = EXTENDED_AT + 5
@@ -55,7 +55,7 @@ class Kind(IntEnum):
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
-_SMALL = frozenset({Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
+_SMALL = frozenset({Kind.FIT, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
 
 
 @dataclass(frozen=True, slots=True)

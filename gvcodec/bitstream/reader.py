@@ -27,13 +27,13 @@ _MAX_FRAMES = 1 << 40
 @dataclass(frozen=True, slots=True)
 class GopEntry:
     """One GOP of the index: number of its first frame, frames in it, byte range in the file,
-    whether it begins with `tune`."""
+    whether it begins with `fit`."""
 
     first_frame: int
     frames: int
     offset: int
     size: int
-    tuned: bool
+    fitted: bool
 
 
 class Reader:
@@ -66,13 +66,13 @@ class Reader:
         self.track_size = 0
 
     def packets(self) -> Iterator[Packet]:
-        """`tune`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
+        """`fit`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
 
         Checks packet and GOP checksums, the order of packets, the index against what was read, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         seen: list[GopEntry] = []
-        crc, start, first, tuned = 0, self._header_size, 0, False
+        crc, start, first, fitted = 0, self._header_size, 0, False
         in_gop = False
         index: bytes | None = None
         index_size = 0
@@ -95,9 +95,9 @@ class Reader:
                     ):
                         raise DamagedStreamError("checksum of the GOP differs")
                     seen.append(
-                        GopEntry(first, self.frames - first, start, self.size - start, tuned)
+                        GopEntry(first, self.frames - first, start, self.size - start, fitted)
                     )
-                    crc, start, first, tuned, in_gop = 0, self.size, self.frames, False, False
+                    crc, start, first, fitted, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
@@ -116,7 +116,7 @@ class Reader:
                 self._own = self._damaged(str(error))
                 raise self._own from error
             if packet is not None:
-                tuned = tuned or kind is Kind.TUNE
+                fitted = fitted or kind is Kind.FIT
                 in_gop = in_gop or kind is Kind.KEY
                 self.track_size += len(data) * (kind is Kind.TRACKS)
                 self.frames += packet.is_frame
@@ -152,7 +152,7 @@ class Reader:
         """Number of the first frame of the GOP that holds `frame`, and the packets from there on
         that a decoder needs.
 
-        That is the `tune` packet in force, then all but the `tracks` packets, which begin at the
+        That is the `fit` packet in force, then all but the `tracks` packets, which begin at the
         start of the file. Raises `UsageError` on a pipe or after the last frame,
         `DamagedStreamError`.
         """
@@ -169,8 +169,8 @@ class Reader:
             raise UsageError(f"{self.name}: has no frame {frame}")
 
         def packets() -> Iterator[Packet]:
-            if tune := self.tune_before(gops, at):
-                yield tune
+            if fit := self.fit_before(gops, at):
+                yield fit
             for gop in gops[at:]:
                 yield from (
                     packet for packet in self.packets_of(gop) if packet.kind is not Kind.TRACKS
@@ -178,13 +178,13 @@ class Reader:
 
         return gops[at].first_frame, packets()
 
-    def tune_before(self, gops: list[GopEntry], at: int) -> Packet | None:
-        """The `tune` packet in force where GOP `at` begins; None when there is none or the GOP
+    def fit_before(self, gops: list[GopEntry], at: int) -> Packet | None:
+        """The `fit` packet in force where GOP `at` begins; None when there is none or the GOP
         brings its own."""
-        for gop in reversed(gops[:at] if not gops[at].tuned else []):
-            if gop.tuned:
+        for gop in reversed(gops[:at] if not gops[at].fitted else []):
+            if gop.fitted:
                 return next(
-                    (packet for packet in self.packets_of(gop) if packet.kind is Kind.TUNE), None
+                    (packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT), None
                 )
         return None
 
@@ -229,8 +229,8 @@ class Reader:
             raise DamagedStreamError("inter frame without a keyframe before it")
         if kind is Kind.TOKENS and not (in_gop and self.header.tokens):
             raise DamagedStreamError("tokens outside a GOP, or in a stream without any")
-        if kind is Kind.TUNE and in_gop:
-            raise DamagedStreamError("tune inside a GOP")
+        if kind is Kind.FIT and in_gop:
+            raise DamagedStreamError("fit inside a GOP")
 
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:

@@ -55,7 +55,7 @@ class Loss:
     """Something is missing here. `reason`: what happened, empty for more of the same.
 
     `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next
-    `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `tune`,
+    `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `fit`,
     `timing` or `tracks` packet may be among what is lost. `wrong`: a checksum says that they are.
     `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
     """

@@ -183,16 +183,18 @@ def seconds(text: str) -> float:
     return sum(number(part) * 60**place for place, part in enumerate(reversed(parts)))
 
 
+def fitting(text: str) -> tuple[float | None, int]:
+    """`60` is None and 60 steps, `30s` 30 seconds, `off` 0 seconds."""
+    if text == "off":
+        return 0.0, 0
+    if text.endswith("s") and not text.endswith("steps"):
+        return number(text.removesuffix("s")), 0
+    return None, integer(1)(text.removesuffix("steps"))
+
+
 def tuning(text: str) -> tuple[float | None, int]:
-    """Seconds, or None and steps."""
-    if text.endswith("steps"):
-        return None, integer(1)(text.removesuffix("steps"))
-    return 0.0 if text == "off" else number(text), 0
-
-
-def shift(text: str) -> float:
-    """How far as a factor, 0 = off."""
-    return {"on": 1.0, "off": 0.0}[text] if text in ("on", "off") else number(text)
+    """What `--tune`, the name of `--fit` before 0.7, takes: a bare number is seconds there."""
+    return fitting(text if text == "off" or text.endswith("s") else f"{text}s")
 
 
 def picture_size(text: str) -> tuple[int, int] | Fraction:

@@ -18,7 +18,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.file_io import open_output, written
 from gvcodec.media.reader import VideoReader
 from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.progress import ProgressBar, fitting_seconds
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for, require_metric
@@ -32,11 +32,11 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     began = time.monotonic()
     if options.target is not None:
         require_metric(options.target)
-    tune = tuning_seconds(config.tune, config.tune_steps)
+    fit = fitting_seconds(config.fit, config.fit_steps)
     with (
         open_output(options.output, options.overwrite) as output,
         reread(options.input) as path,
-        ProgressBar(_plan(options, config), tune) as bar,
+        ProgressBar(_plan(options, config), fit) as bar,
     ):
 
         def open_source() -> VideoReader:
@@ -67,10 +67,10 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
 
 def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
     """The stages that there are as a rule."""
-    tune = ["tune"] if config.tunes else []
+    fit = ["fit"] if config.fits else []
     if options.target is not None:
-        return ["count", *4 * ["code", *tune]]
-    return ["count", "trial", "trial", "trial", "code", *tune, "code", "code"]
+        return ["count", *4 * ["code", *fit]]
+    return ["count", "trial", "trial", "trial", "code", *fit, "code", "code"]
 
 
 @contextlib.contextmanager

@@ -15,25 +15,25 @@ from gvcodec.cli._arguments import (
     add_overwrite,
     add_threads,
     amount,
+    fitting,
     integer,
     quality,
     scale,
     seconds,
-    shift,
     target,
     tuning,
     use_threads,
 )
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._rate_control import encode_rated
-from gvcodec.config import PAINTERS, EncoderConfig
+from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
 from gvcodec.file_io import open_output
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
 from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar, tuning_seconds
+from gvcodec.progress import ProgressBar, fitting_seconds
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.making import Summarizer
 from gvcodec.session import run as encode
@@ -130,32 +130,26 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
     )
     parser.add_argument(
-        "--tune",
-        type=tuning,
-        default="60steps",
-        metavar="Nsteps|SECONDS|off",
-        help="steps of fitting the renderer to the video, or time for it, whose file depends on "
-        "the machine (60steps)",
+        "--fit",
+        type=fitting,
+        default="60",
+        metavar="STEPS|SECONDSs|off",
+        help="steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
+        "on the machine (60)",
     )
+    parser.add_argument("--tune", dest="fit", type=tuning, help=argparse.SUPPRESS)
     parser.add_argument(
-        "--tune-parts",
+        "--fit-parts",
         type=integer(1, 4),
         default=0,
         metavar="N",
-        help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
+        help="how many parts of the painter, 1 to 4, may change (2, in large streams 3)",
     )
     parser.add_argument(
-        "--painter",
-        choices=PAINTERS,
-        default=PAINTERS[0],
-        help="what paints: integer gives the same samples on every machine, several times as fast "
-        "(float)",
-    )
-    parser.add_argument(
-        "--tune-by",
+        "--fit-by",
         choices=("vgg", "small"),
         default="",
-        help="network whose features tell how it looks: VGG16, or a small one that comes along "
+        help="network whose features tell how it looks: VGG16, or the small one that is shipped "
         "(vgg where its weights are found)",
     )
     parser.add_argument(
@@ -184,14 +178,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "more at equal PSNR",
     )
     parser.add_argument(
-        "--shift",
-        type=shift,
-        default=0.0,
-        metavar="on|off|FACTOR",
-        help="code a source moved so that it looks better when painted, or so many times as far "
-        "(off)",
-    )
-    parser.add_argument(
         "--start",
         type=seconds,
         default=0.0,
@@ -208,11 +194,10 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         base_q=options.base_q,
         base=options.base,
         scale=options.base_scale,
-        tune=options.tune[0],
-        tune_steps=options.tune[1],
-        tune_parts=options.tune_parts,
-        tune_by=options.tune_by,
-        painter=options.painter,
+        fit=options.fit[0],
+        fit_steps=options.fit[1],
+        fit_parts=options.fit_parts,
+        fit_by=options.fit_by,
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=getattr(options, "threads", 0),
@@ -220,7 +205,6 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         alloc=options.alloc,
         eye=options.eye,
         preset=options.preset,
-        shift=options.shift,
     )
 
 
@@ -262,9 +246,9 @@ def run(options: argparse.Namespace) -> None:
         reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
         journal = stack.enter_context(_journal(options, config)) if options.resume else None
         wrap = journal.wrap if journal else None
-        plan = ["code", "tune"] if config.tunes else ["code"]
-        tune = tuning_seconds(config.tune, config.tune_steps)
-        bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
+        plan = ["code", "fit"] if config.fits else ["code"]
+        expected = fitting_seconds(config.fit, config.fit_steps)
+        bar = stack.enter_context(ProgressBar(plan, expected, partial(_rate_so_far, reader.format)))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
             say(
@@ -297,7 +281,7 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
         options.start,
         options.frames,
     )
-    settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
+    settings = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
     return Journal(options.output, (video, settings), options.threads)
 
 

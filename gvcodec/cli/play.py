@@ -12,10 +12,10 @@ from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
 from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.factory import NO_TORCH, paints_here
 from gvcodec.file_io import open_input
 from gvcodec.messages import say
 from gvcodec.models import find_model
+from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.search.files import moments
@@ -93,7 +93,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
     """Models that the page may need, by the path of a request."""
-    wanted = {"the renderer of this stream": header.appearance_id if painted else None}
+    wanted = {PAINTER_OF_STREAM: header.appearance_id if painted else None}
     return {
         f"/models/{identity.hex()}.safetensors": find_model(identity, what, options.model)
         for what, identity in wanted.items()
@@ -107,9 +107,7 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     paints = header.appearance_id is not None and not options.fidelity
     if paints and header.appearance_id is not None:
         try:
-            find_model(header.appearance_id, "the renderer of this stream", options.model)
-            paints = paints_here(header, options.model)
-            reason = "" if paints else NO_TORCH
+            find_model(header.appearance_id, PAINTER_OF_STREAM, options.model)
         except WrongModelError as error:
             paints, reason = False, str(error)
     chosen = {"threads": options.threads, "models": options.model, "device": options.device}

@@ -11,8 +11,6 @@ from gvcodec.cli._arguments import add_input, add_limits, add_model, add_threads
 from gvcodec.cli._standard_streams import out
 from gvcodec.decoder import Decoder
 from gvcodec.decoding_limits import held
-from gvcodec.errors import WrongModelError
-from gvcodec.factory import NO_TORCH, paints_here
 from gvcodec.file_io import open_input, shown_name
 from gvcodec.media.reader import VideoReader
 from gvcodec.messages import counted
@@ -36,10 +34,6 @@ def run(options: argparse.Namespace) -> None:
         reader = Reader(stack.enter_context(open_input(options.input)), shown_name(options.input))
         video = stack.enter_context(VideoReader(options.source)) if options.source else None
         painted = reader.header.appearance_id is not None and not options.fidelity
-        if painted and not paints_here(reader.header, options.model):
-            raise WrongModelError(
-                f"{shown_name(options.input)}: {NO_TORCH} (--fidelity leaves it out)"
-            )
         most = limits_of(options)
         decoder = Decoder(
             reader.header,

@@ -27,7 +27,7 @@ def encode(clips: Sequence[Pictures], q: float) -> bytes:
     height, width = clips[0].shape[1:3]
     colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE)
     fmt = VideoFormat(width, height, Fraction(8), Fraction(1, 8), 8, colour)
-    encoder = Encoder(fmt, EncoderConfig(base_q=q, keyint=0, tune=0, threads=1, preset=_PRESET))
+    encoder = Encoder(fmt, EncoderConfig(base_q=q, keyint=0, fit=0, threads=1, preset=_PRESET))
     stream = io.BytesIO()
     writer = Writer(stream, encoder.header)
     for clip in clips:

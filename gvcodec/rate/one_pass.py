@@ -65,7 +65,7 @@ class Pass:
     track_bytes: int
     track_packets: int
     psnr_y: float
-    tuned: Mapping[int, bytes]
+    fitted: Mapping[int, bytes]
     notes: list[str]
     base_q: float
 
@@ -95,14 +95,14 @@ def run(
     watch: Watch,
     frames: int,
     structure: StructureEncoder | None = None,
-    tuned: Mapping[int, bytes] | None = None,
+    fitted: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Pass:
-    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the
+    """Encode the first `frames` frames. `structure` and `fitted` as for `Encoder`. Raises what the
     encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
+        encoder = Encoder(source.format, config, source.start_pts, progress, structure, fitted)
         sizes: list[int] = []
 
         def written(packet: Packet) -> None:
@@ -123,7 +123,7 @@ def run(
             writer.track_size,
             source.tracks.packets if source.tracks else 0,
             encoder.psnr_y,
-            encoder.tuned,
+            encoder.fitted,
             [*source.notes, *encoder.notes],
             config.settled().base_q or 0.0,
         )

@@ -45,11 +45,11 @@ def encode_standard(search: Search) -> Fitted:
     base = search.config.base
     q, slope = _trials(search)
     trim = standard_of(base).trims[1]
-    tuned: dict[Fraction, Mapping[int, bytes]] = {}
+    fitted: dict[Fraction, Mapping[int, bytes]] = {}
     best: Pass | None = None
     points: list[Point] = []
     while len(points) < _PASSES:
-        coded = _pass(search, q, trim, tuned)
+        coded = _pass(search, q, trim, fitted)
         if len(coded.data) <= search.limit and (best is None or len(coded.data) > len(best.data)):
             best = coded
         points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
@@ -64,18 +64,18 @@ def encode_standard(search: Search) -> Fitted:
             break
         q, trim = following
     if best is None:
-        best = _any_that_fits(search, points[-1], tuned, slope)
+        best = _any_that_fits(search, points[-1], fitted, slope)
     return search.fitted(best)
 
 
 def _any_that_fits(
-    search: Search, last: Point, tuned: dict[Fraction, Mapping[int, bytes]], slope: float
+    search: Search, last: Point, fitted: dict[Fraction, Mapping[int, bytes]], slope: float
 ) -> Pass:
     """All passes were too large: coarser and coarser ones."""
     q, step = last.q, 0.03 / slope
     while True:
         q, step = _within(search.config, q + step), 2 * step
-        coded = _pass(search, q, 0.0, tuned)
+        coded = _pass(search, q, 0.0, fitted)
         if len(coded.data) <= search.limit:
             return coded
         if q >= search.config.coarsest:
@@ -163,10 +163,10 @@ def _pass(
     search: Search,
     q: float,
     trim: float,
-    tuned: dict[Fraction, Mapping[int, bytes]],
+    fitted: dict[Fraction, Mapping[int, bytes]],
     quick: bool = False,
 ) -> Pass:
-    """`tuned`: what tuning came to at each scale; the first full pass at a scale adds to it."""
+    """`fitted`: what fitting came to at each scale; the first full pass at a scale adds to it."""
     config, fmt = dataclasses.replace(search.config, base_q=q).settled(), search.extent.format
     assert config.scale is not None and config.base_q is not None
     structure = StandardEncoder(
@@ -182,10 +182,8 @@ def _pass(
         for_the_eye(config.low_delay) if config.eye else (),
         config.preset,
     )
-    tune = not quick and config.scale not in tuned
-    config = dataclasses.replace(
-        config, tune=config.tune if tune else 0.0, shift=0.0 if quick else config.shift
-    )
+    fit = not quick and config.scale not in fitted
+    config = dataclasses.replace(config, fit=config.fit if fit else 0.0)
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames
@@ -196,11 +194,11 @@ def _pass(
         search.watch,
         search.extent.frames,
         structure,
-        tuned.get(config.scale),
+        fitted.get(config.scale),
         search.progress,
     )
-    if tune:
-        tuned[config.scale] = coded.tuned
+    if fit:
+        fitted[config.scale] = coded.fitted
         search.notes += coded.notes
     return coded
 

@@ -28,7 +28,7 @@ from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 from gvcodec.torch_settings import usual_torch
 
 if TYPE_CHECKING:
-    from gvcodec.appearance.perceptual import Lpips
+    from gvcodec.painter.perceptual import Lpips
 
 #: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual
 #: change by a step of q.
@@ -56,7 +56,7 @@ class Target:
 def require_metric(target: Target) -> None:
     """Raises `MissingWeightsError` where the target's metric cannot be taken here."""
     if target.metric == "lpips":
-        from gvcodec.appearance.perceptual import require_weights
+        from gvcodec.painter.perceptual import require_weights
 
         require_weights()
 
@@ -163,7 +163,7 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
 
 @functools.cache
 def _lpips() -> Lpips:
-    from gvcodec.appearance.perceptual import lpips
+    from gvcodec.painter.perceptual import lpips
 
     return lpips("vgg")
 

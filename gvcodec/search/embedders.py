@@ -202,7 +202,7 @@ def make(said: str) -> Embedder:
 
 def shipped_network() -> Path:
     """The small perceptual network."""
-    from gvcodec.appearance.perceptual import SMALL_NETWORK
+    from gvcodec.painter.perceptual import SMALL_NETWORK
 
     return _shipped(SMALL_NETWORK)
 

@@ -15,8 +15,7 @@ from typing import BinaryIO
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.decoding_limits import DEFAULT, Limits, held
-from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.factory import NO_TORCH, paints_here
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import Borrowed, Readable, open_input, shown_name
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
@@ -192,8 +191,6 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header
     painted = header.appearance_id is not None and not options.fidelity
-    if painted and not paints_here(header, options.models):
-        raise WrongModelError(f"{name}: {NO_TORCH} (--fidelity gives the loop frames)")
     most = options.limits
     decoder = Decoder(
         header,

@@ -30,10 +30,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.appearance import perceptual
-from gvcodec.appearance.perceptual.losses import SMALL, to_rgb
-from gvcodec.appearance.perceptual.vgg import PerceptualLoss
 from gvcodec.errors import UsageError
+from gvcodec.painter import perceptual
+from gvcodec.painter.perceptual.losses import SMALL, to_rgb
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.structure.tokens import entropy
 from gvcodec.structure.tokens.checkpoint import NAME, read_model, read_network, read_sizes, write
 from gvcodec.structure.tokens.entropy import STEPS
@@ -56,10 +56,10 @@ from gvcodec.structure.tokens.model import (
     with_copies,
 )
 from gvcodec.structure.tokens.twin import Twin
-from gvcodec.train.average import follow
-from gvcodec.train.settings import read_settings
 from gvcodec.train.token_entropy import network_of, set_twin
 from gvcodec.train.token_material import KEY_STEP, Clip, Streams, open_clips
+from gvcodec.training.loop import follow
+from gvcodec.training.settings import read_settings
 
 #: Two windows side by side, or one above the other: what global layers need at least.
 _SHAPES = ((WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW))
@@ -69,9 +69,9 @@ _SAVE_SECONDS, _LOG_SECONDS, _VALIDATE_HOURS = 300.0, 120.0, 0.25
 @dataclass(frozen=True)
 class Config:
     """Keys of the TOML file, beside `model = "tokens"`. Numbers of frames a step (`lengths`) and of frames a walk (`walks`) apply from
-    so many window-frames on, which `from_seen` lists. `start` names a token model to go on from, beside whose JSON says what it
-    has seen; the optimizer begins anew. Between `settle_from` and `settle_to` window-frames the learning rate falls to nothing besides,
-for a file to ship; the state before is the one to go on from later."""
+        so many window-frames on, which `from_seen` lists. `start` names a token model to go on from, beside whose JSON says what it
+        has seen; the optimizer begins anew. Between `settle_from` and `settle_to` window-frames the learning rate falls to nothing besides,
+    for a file to ship; the state before is the one to go on from later."""
 
     material: str
     out: str
@@ -153,7 +153,14 @@ def pays(before: State, after: State, now: Picture, cost: Tensor) -> Tensor:
 def detached(state: State) -> State:
     before = state.before[0].detach().clamp(-0.6, 0.6), state.before[1].detach().clamp(-0.6, 0.6)
     added = state.added[0].detach(), state.added[1].detach()
-    return State(before, state.features.detach(), state.memory.detach(), state.key, state.places.detach(), added)
+    return State(
+        before,
+        state.features.detach(),
+        state.memory.detach(),
+        state.key,
+        state.places.detach(),
+        added,
+    )
 
 
 def pixel(a: Picture, b: Picture) -> Tensor:
@@ -176,7 +183,9 @@ def psnr(a: Picture, b: Picture) -> Tensor:
 
 
 @torch.no_grad()
-def components(model: TokenModel, clips: Sequence[Clip], seed: int, walks: int = 60, frames: int = 4) -> Tensor:
+def components(
+    model: TokenModel, clips: Sequence[Clip], seed: int, walks: int = 60, frames: int = 4
+) -> Tensor:
     """Principal components of what steps of motion leave of leaves, each leaf at unit energy, (channels - STEPS, LEAF): of short
     walks behind keyframes through random clips."""
     rng, device = random.Random(seed), model.place.device
@@ -186,13 +195,18 @@ def components(model: TokenModel, clips: Sequence[Clip], seed: int, walks: int =
     for clip in rng.choices([c for c in clips if c.height >= h and c.width >= w] or clips, k=walks):
         h, w = min(h, clip.height // WINDOW * WINDOW), min(w, clip.width // WINDOW * WINDOW)
         number = rng.randrange((clip.frames - 2) // KEY_STEP + 1)
-        top, left = rng.randrange((clip.height - h) // 2 + 1) * 2, rng.randrange((clip.width - w) // 2 + 1) * 2
+        top, left = (
+            rng.randrange((clip.height - h) // 2 + 1) * 2,
+            rng.randrange((clip.width - w) // 2 + 1) * 2,
+        )
         before = tuple(x.to(device) for x in clip.key(number, top, left, h, w))
         for frame in range(number * KEY_STEP + 1, min(number * KEY_STEP + 1 + frames, clip.frames)):
             now = tuple(x.to(device) for x in clip.frame(frame, top, left, h, w))
             found = search(now[0], before[0], q, model.sizes.tokens)
             before = model.steps_alone(before, found)  # type: ignore[arg-type]
-            rest = leaf_cells((now[0] - before[0], now[1] - before[1]), model.sizes.tokens).reshape(-1, LEAF)
+            rest = leaf_cells((now[0] - before[0], now[1] - before[1]), model.sizes.tokens).reshape(
+                -1, LEAF
+            )
             rest = rest / (rest.square().mean(1, keepdim=True) + 1e-5).sqrt()
             total += rest.t() @ rest
     vectors = torch.linalg.eigh(total).eigenvectors
@@ -214,7 +228,13 @@ class Step(NamedTuple):
 
 @torch.no_grad()
 def walk(
-    model: TokenModel, twin: Twin, clip: Clip, key: Picture, at: tuple[int, int], frames: int, q: Tensor
+    model: TokenModel,
+    twin: Twin,
+    clip: Clip,
+    key: Picture,
+    at: tuple[int, int],
+    frames: int,
+    q: Tensor,
 ) -> Iterator[Step]:
     """Code so many frames of a clip behind its keyframe 1, `key`, from the windows at (top, left) `at`, with all tokens."""
     sizes, device = model.sizes, key[0].device
@@ -280,9 +300,15 @@ class Trainer:
             self.slots.append(Slots(walks, None, empty, empty.copy(), torch.zeros(config.batch)))
         self.held = open_clips(material, True, _SHAPES[0])
         if not self.slots or not self.held:
-            raise UsageError(f"{material}: no clips of 512×256 to train with, or none that are held out")
+            raise UsageError(
+                f"{material}: no clips of 512×256 to train with, or none that are held out"
+            )
         if not resumed and not config.start:
-            basis = components(self.model, [clip for slot in self.slots for clip in slot.streams.clips], config.seed)
+            basis = components(
+                self.model,
+                [clip for slot in self.slots for clip in slot.streams.clips],
+                config.seed,
+            )
             self.model.to_rest.data, self.model.from_rest.data = basis.clone(), basis.clone()
             self.mean.load_state_dict(self.model.state_dict())
             self.mean_twin.load_state_dict(self.twin.state_dict())
@@ -326,13 +352,19 @@ class Trainer:
         write(self.out / NAME, self.mean, network_of(self.mean_twin), PRICE, self.elbo)
 
     def log(self, entry: dict[str, object]) -> None:
-        line = {"seen": self.seen, "steps": self.steps, "processor_hours": round(self.hours, 3)} | entry
+        line = {
+            "seen": self.seen,
+            "steps": self.steps,
+            "processor_hours": round(self.hours, 3),
+        } | entry
         with open(self.out / "log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
 
     def _at(self, values: Sequence[int]) -> int:
-        return [v for v, seen in zip(values, self.config.from_seen, strict=True) if self.seen >= seen][-1]
+        return [
+            v for v, seen in zip(values, self.config.from_seen, strict=True) if self.seen >= seen
+        ][-1]
 
     def _frames(self, slots: Slots, longest: int) -> tuple[Picture, Tensor]:
         """The next frame of every walk; where one begins, its state does, with a new `q`. Gives the mask of those too."""
@@ -358,7 +390,10 @@ class Trainer:
         k, n = self.sizes.tokens, 2 * self.config.batch
         if self.gain < 0.5:
             return torch.full((self.config.batch, 2), k, device=self.device)
-        drawn = [k if self.rng.random() < 0.5 else round(2 ** (self.rng.random() * math.log2(k))) for _ in range(n)]
+        drawn = [
+            k if self.rng.random() < 0.5 else round(2 ** (self.rng.random() * math.log2(k)))
+            for _ in range(n)
+        ]
         return torch.tensor(drawn, device=self.device).view(-1, 2)
 
     def frame(self, slots: Slots, now: Picture, counts: Tensor) -> Frame:
@@ -371,7 +406,11 @@ class Trainer:
             rounded = loose + (loose.round() - loose).detach()
             # Steps of motion are rounded always: noise on all levels of the tree would blur what does not move.
             noisy = torch.cat(
-                [rounded[..., :STEPS], loose[..., STEPS:] + torch.rand_like(loose[..., STEPS:]) - 0.5], -1
+                [
+                    rounded[..., :STEPS],
+                    loose[..., STEPS:] + torch.rand_like(loose[..., STEPS:]) - 0.5,
+                ],
+                -1,
             )
             tokens = rounded if self.steps // len(self.slots) % 2 else noisy
             decoded = self.model.decode(tokens, counts, state, q)
@@ -383,17 +422,33 @@ class Trainer:
                 )
             ]
         )
-        bits = self.twin.bits(torch.from_numpy(side).to(self.device), tokens.flatten(2)).unflatten(-1, tokens.shape[2:])
+        bits = self.twin.bits(torch.from_numpy(side).to(self.device), tokens.flatten(2)).unflatten(
+            -1, tokens.shape[2:]
+        )
         known = torch.arange(self.sizes.tokens, device=self.device) < counts[..., None]
         effort = self.model.effort(features.detach())
-        return Frame(decoded, (bits.sum(-1) * known).sum(-1), found, rounded.detach() * known[..., None], effort)
+        return Frame(
+            decoded,
+            (bits.sum(-1) * known).sum(-1),
+            found,
+            rounded.detach() * known[..., None],
+            effort,
+        )
 
     def _learning_rate(self) -> float:
         config = self.config
-        taken = max((float(moments["step"]) for moments in self.optimizer.state.values()), default=0.0)
-        rate = config.learning_rate * min(1, (taken + 1) / 100) / math.sqrt(1 + 3 * self.seen / config.halved_at)
+        taken = max(
+            (float(moments["step"]) for moments in self.optimizer.state.values()), default=0.0
+        )
+        rate = (
+            config.learning_rate
+            * min(1, (taken + 1) / 100)
+            / math.sqrt(1 + 3 * self.seen / config.halved_at)
+        )
         begin, end = config.settle_from, config.settle_to
-        return rate * min(1.0, max(0.01, (end - self.seen) / (end - begin))) if end > begin else rate
+        return (
+            rate * min(1.0, max(0.01, (end - self.seen) / (end - begin))) if end > begin else rate
+        )
 
     def step(self) -> dict[str, float]:
         config, slots = self.config, self.slots[self.steps % len(self.slots)]
@@ -439,7 +494,9 @@ class Trainer:
         if self.steps % 20 < 2:
             self._look_at_tokens(began, now, rounded, slots.q.to(self.device))
         slots.state = detached(slots.state)  # type: ignore[arg-type]
-        if not all(bool(torch.isfinite(part).all()) for part in (*slots.state.before, slots.state.memory)):
+        if not all(
+            bool(torch.isfinite(part).all()) for part in (*slots.state.before, slots.state.memory)
+        ):
             slots.state, slots.streams = (
                 None,
                 Streams(slots.streams.clips, config.batch, slots.streams.size, self.steps),
@@ -449,7 +506,13 @@ class Trainer:
         return sums | {"loss": float(total.detach()), "zeroing": self.gain}
 
     def _effort_error(
-        self, effort: Tensor, bits: Tensor, decoded: Decoded, now: Picture, counts: Tensor, price: Tensor
+        self,
+        effort: Tensor,
+        bits: Tensor,
+        decoded: Decoded,
+        now: Picture,
+        counts: Tensor,
+        price: Tensor,
     ) -> Tensor:
         """Mean error of the estimate, log2 of bits, over the windows that keep all tokens."""
         with torch.no_grad():
@@ -464,7 +527,10 @@ class Trainer:
         assert self.loss is not None
         side = 128
         h, w = now[0].shape[2:]
-        top, left = self.rng.randrange((h - side) // 2 + 1) * 2, self.rng.randrange((w - side) // 2 + 1) * 2
+        top, left = (
+            self.rng.randrange((h - side) // 2 + 1) * 2,
+            self.rng.randrange((w - side) // 2 + 1) * 2,
+        )
 
         def crop(picture: Picture) -> Tensor:
             luma = picture[0][..., top : top + side, left : left + side]
@@ -485,7 +551,9 @@ class Trainer:
         full = torch.full(tokens.shape[:2], self.sizes.tokens, device=self.device)
         state = detached(state)
         with torch.autocast(self.device.type, torch.bfloat16):
-            given, zeroed = (self.model.decode(t, full, state, q).picture for t in (tokens, tokens * 0))
+            given, zeroed = (
+                self.model.decode(t, full, state, q).picture for t in (tokens, tokens * 0)
+            )
         gain = float((psnr(given, now) - psnr(zeroed, now)).mean())
         self.gain += 0.1 * (gain - self.gain)
 
@@ -502,7 +570,9 @@ class Trainer:
             rows.append(self._walk(clip, key, (top, left), frames, quality))
         found = np.array(rows)
         names = ("repeat", "model", "zeroed", "moved", "blocks", "searched", "bits")
-        self.log({"held_out": {n: round(float(v), 2) for n, v in zip(names, found.mean(0), strict=True)}})
+        self.log(
+            {"held_out": {n: round(float(v), 2) for n, v in zip(names, found.mean(0), strict=True)}}
+        )
         self.log({"clips": [[round(float(v), 1) for v in row] for row in rows]})
 
     def _walk(
@@ -514,13 +584,27 @@ class Trainer:
             full = torch.full(step.tokens.shape[:2], self.sizes.tokens, device=self.device)
             zeroed = self.mean.decode(step.tokens * 0, full, state, q)
             blocks = moved_blocks(state.before, found.vectors)
-            plain = self.mean.decode(self.mean.searched(now, state, found, q).round(), full, state, q)
-            shown = (state.before, step.after.before, zeroed.picture, step.decoded.moved, blocks, plain.picture)
-            sums += [*(float(psnr(p, now)) for p in shown), float((step.bits * step.there[0]).mean())]
+            plain = self.mean.decode(
+                self.mean.searched(now, state, found, q).round(), full, state, q
+            )
+            shown = (
+                state.before,
+                step.after.before,
+                zeroed.picture,
+                step.decoded.moved,
+                blocks,
+                plain.picture,
+            )
+            sums += [
+                *(float(psnr(p, now)) for p in shown),
+                float((step.bits * step.there[0]).mean()),
+            ]
         return tuple(sums / frames)
 
 
-def main(config_path: Path, minutes: float, out: str | None = None, material: str | None = None) -> Path:
+def main(
+    config_path: Path, minutes: float, out: str | None = None, material: str | None = None
+) -> Path:
     """Train for `minutes` of the clock; `out` and `material` override the configuration. Returns the checkpoint's path."""
     config = read_settings(config_path, Config)
     given = {"out": out, "material": material}

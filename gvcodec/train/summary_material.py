@@ -69,7 +69,7 @@ def coded(frames: list[Planes], q: float) -> bytes:
     """A stream of these frames."""
     stream = io.BytesIO()
     run(
-        Encoder(FORMAT, EncoderConfig(q=q, preset=10, tune=0, threads=1)),
+        Encoder(FORMAT, EncoderConfig(q=q, preset=10, fit=0, threads=1)),
         stream,
         ((f, None) for f in frames),
     )

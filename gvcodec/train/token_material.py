@@ -50,7 +50,7 @@ def still(planes: Planes, fmt: VideoFormat, q: int) -> Planes:
 def add_clip(path: Path, folder: Path, rng: random.Random) -> dict[str, object]:
     """Write the two files of a clip. Raises `MediaError`."""
     from gvcodec.media.reader import VideoReader
-    from gvcodec.train.cache import held_out
+    from gvcodec.training.material import held_out
 
     name, keys, frames = path.stem, [], 0
     with (

@@ -38,9 +38,6 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
-    from gvcodec.appearance import payload as weights
-    from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint
-    from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.varint import Cursor, encode_var
@@ -51,6 +48,10 @@ with instrumented(__name__):
     from gvcodec.layers import base_model_id
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
+    from gvcodec.models import model_id
+    from gvcodec.painter import payload as weights
+    from gvcodec.painter.model import find_painter
+    from gvcodec.painter.twin import PainterTwin
     from gvcodec.search.summary import Summary
     from gvcodec.structure.standard.claims import check
     from gvcodec.structure.standard.payloads import restore
@@ -61,7 +62,7 @@ with instrumented(__name__):
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
 WINDOWS, TOKENS, CHANNELS = 5, 3, 4
-_PAINTED = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING)
+_PAINTED = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING)
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -115,17 +116,17 @@ def tracks(data: bytes) -> None:
     reader.drop(before=Fraction(1), since=Fraction(2))
 
 
-def tuned(data: bytes) -> None:
-    """A payload of `tune`: what is read is written the same way again."""
-    found = weights.unpack(data, small_renderer())
+def fitted(data: bytes) -> None:
+    """A payload of `fit`: what is read is written the same way again."""
+    found = weights.unpack(data, small_painter())
     for name, delta in (found or {}).items():
         assert delta.isfinite().all(), name
-    sizes = {name: p.numel() for name, p in small_renderer().named_parameters()}
-    deltas = weights.read(data, sizes, range(8, 81))
+    sizes = {name: p.numel() for name, p in small_painter().named_parameters()}
+    deltas = weights.read(data, sizes)
     groups = [group for group in weights.GROUPS if {d.name for d in deltas or []} & set(group)]
     whole = [name for group in groups for name in group]
     if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):
-        again = weights.read(weights.pack(deltas), sizes, range(8, 81))
+        again = weights.read(weights.pack(deltas), sizes)
         assert [(d.name, d.exponent) for d in again or []] == [(d.name, d.exponent) for d in deltas]
 
 
@@ -166,7 +167,7 @@ def tokens(data: bytes) -> None:
 
 
 def painting(data: bytes) -> None:
-    """u8 base and painter, then { u8 kind, u16 size, payload }: packets of a stream whose frames
+    """u8 base, then { u8 kind, u16 size, payload }: packets of a stream whose frames
     are painted, the same ones on one thread and on two. Where packets are damaged, decoders of
     standard bitstreams give out fewer frames on more threads."""
     if not data:
@@ -177,7 +178,7 @@ def painting(data: bytes) -> None:
         packets.append(Packet(_PAINTED[data[at] % 4], data[at + 3 : at + 3 + size]))
         at += 3 + size
     base = STANDARDS[data[0] % 2]
-    name = checkpoint_id(find_checkpoint(None, base, ("integer", "float")[data[0] // 4 % 2]))
+    name = model_id(find_painter())
     made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base), name)
     one, two = painted(made, packets, 1), painted(made, packets, 2)
     for frame, twin in zip(one, two, strict=False):
@@ -203,8 +204,9 @@ def varint(data: bytes) -> None:
 
 
 @cache
-def small_renderer() -> Renderer:
-    return new_renderer(RendererConfig(channels=20, depth=1, style=4, residual=4))
+def small_painter() -> PainterTwin:
+    sizes = {"channels": 20, "depth": 1, "style": 4, "residual": 4, "stem": 4, "wide": 8}
+    return PainterTwin(sizes).requires_grad_(False)
 
 
 @cache
@@ -228,7 +230,7 @@ PARTS: dict[str, Callable[[bytes], None]] = {
         timing,
         metadata,
         tracks,
-        tuned,
+        fitted,
         summary,
         standard,
         tokens,

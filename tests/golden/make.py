@@ -25,7 +25,7 @@ def main(names: list[str]) -> None:
     fmt = VideoFormat(75, 53, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
     for name in names:
         data = gvcodec.encode(
-            moving_texture(75, 53, 10), format=fmt, keyint=6, tune=0, **CASES[name]
+            moving_texture(75, 53, 10), format=fmt, keyint=6, fit=0, **CASES[name]
         )
         (FOLDER / f"{name}.bin").write_bytes(data)
         print(f"{name}.bin: {len(data)} bytes")

@@ -1,16 +1,16 @@
-// The integer painter as a page calls it, with the motion that it needs. Samples are those of every other machine.
+// The painter as a page calls it, with the motion that it needs. Samples are those of every other machine.
 #include <memory>
 #include <stdexcept>
 #include <string>
 
 #include "motion/motion_search.hpp"
-#include "painter/integer.hpp"
+#include "painter/painter.hpp"
 
 namespace {
 
 std::string error;
 
-// Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/appearance/motion.py.
+// Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/painter/motion.py.
 constexpr int kLarge = 500000, kPenalty = 64;
 
 // Numbers that a page hands over, one behind the other.
@@ -22,8 +22,8 @@ class Numbers {
     const int32_t* from = take(count);
     return std::vector<int32_t>(from, from + count);
   }
-  gv::IntegerLayer layer() {
-    gv::IntegerLayer l;
+  gv::PainterLayer layer() {
+    gv::PainterLayer l;
     l.outputs = next(), l.inputs = next(), l.side = next();
     const std::vector<int32_t> weight = some(static_cast<size_t>(l.outputs) * l.inputs * l.side * l.side);
     l.weight.assign(weight.begin(), weight.end());
@@ -67,7 +67,7 @@ gv::Plane halved(const uint16_t* luma, int width, int height) {
 struct Painter {
   int width, height, threads;
   bool half, known = false;
-  std::unique_ptr<gv::IntegerPainter> painter;  // from `painter_start` on
+  std::unique_ptr<gv::FramePainter> painter;  // from `painter_start` on
   gv::Plane before;
   std::vector<int16_t> vectors;
   Painter(int w, int h, int t) : width(w), height(h), threads(t), half(w * h >= kLarge) {}
@@ -107,23 +107,23 @@ void painter_close(Painter* painter) { delete painter; }
 // The next frame is the first one.
 void painter_forget(Painter* painter) { painter->known = false; }
 
-// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine or ten layers in the order of `IntegerLayers`; for each block
+// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine or ten layers in the order of `PainterLayers`; for each block
 // depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
 int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
   Numbers in(numbers, count);
   const int layers = in.next(), blocks = in.next(), entries = in.next();
   if (layers != 9 && layers != 10) throw std::invalid_argument("nine layers beside the blocks, or ten");
   const std::vector<int32_t> stream = in.some(static_cast<size_t>(entries));
-  gv::IntegerLayers l;
+  gv::PainterLayers l;
   for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head, &l.gate, &l.enter, &l.leave}) *layer = in.layer();
   if (layers == 10) l.middle = in.layer();
   for (int n = 0; n < blocks; ++n) {
-    gv::IntegerBlock b{in.layer(), in.layer(), in.layer(), {}};
+    gv::PainterBlock b{in.layer(), in.layer(), in.layer(), {}};
     b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
     l.blocks.push_back(std::move(b));
   }
   Painter& p = *painter;
-  if (!p.painter) p.painter = std::make_unique<gv::IntegerPainter>(p.width, p.height, p.threads);
+  if (!p.painter) p.painter = std::make_unique<gv::FramePainter>(p.width, p.height, p.threads);
   p.painter->start(l, stream);
   p.known = false;
   return 1;

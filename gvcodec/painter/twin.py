@@ -1,0 +1,451 @@
+"""The painter in torch, for training, fitting and devices: what `tests/oracle/painter.py` defines,
+with gradients.
+
+Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
+let gradients pass as if they did nothing. In double precision what comes out is exactly the
+definition's on any device: sums are rounded to the whole numbers that they are, so it does not
+matter how a convolution is done. In single precision it may differ by one in rare samples.
+Parameters are floats: a weight is `round(parameter / grid)`, with one grid for each output, so that
+learning rates mean the same for every layer. Planes are float 0…1 (10-bit code / 1023): luma
+`(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, H and W multiples of 16.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec.errors import MediaError
+from gvcodec.models import save_weights
+from gvcodec.painter import model as I
+from gvcodec.painter.warp import warp
+
+PEAK = I.PEAK
+
+
+def condition(base: str, scale: Fraction, q: int) -> Tensor:
+    """`model.condition` as a row `(1, CONDITION)`, float, in 1/256. Raises `ValueError`."""
+    return torch.from_numpy(I.condition(base, scale, q)).float()[None]
+
+
+def rounded(x: Tensor) -> Tensor:
+    return x + (torch.floor(x + 0.5) - x).detach()
+
+
+def _whole(sums: Tensor) -> Tensor:
+    """Sums of whole numbers, in double precision without what a fast convolution may leave."""
+    return rounded(sums) if sums.dtype == torch.float64 else sums
+
+
+def halved(x: Tensor, bits: int | Tensor) -> Tensor:
+    return rounded(x * 2.0**-bits)
+
+
+def times(a: Tensor, b: Tensor) -> Tensor:
+    return halved(a * b, 15)
+
+
+class Numbers(nn.Module):
+    """What becomes of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        for name, value in (("multiplier", 512), ("shift", 10), ("step", 10)):
+            self.register_buffer(name, torch.full((outputs,), float(value)))
+
+    def scaled(self, sums: Tensor) -> Tensor:
+        factor = (self.multiplier * 2.0**-self.shift).view(1, -1, 1, 1)
+        return rounded(sums.clamp(-(1 << 20), 1 << 20) * factor)
+
+    def silu(self, sums: Tensor) -> Tensor:
+        v = self.scaled(sums).clamp(-1023, 1023)
+        return v * (v + 128).clamp(0, 256)
+
+    def levels(self, value: Tensor) -> Tensor:
+        return rounded(value * (2.0**-self.step).view(1, -1, 1, 1)).clamp(-I.ZERO, 127 - I.ZERO)
+
+
+class Layer(Numbers):
+    """A convolution. `grid`: of weights, `unit`: of biases, each (outputs,)."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, groups: int = 1) -> None:
+        super().__init__(outputs)
+        self.groups = groups
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs // groups, side, side))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("grid", torch.ones(outputs))
+        self.register_buffer("unit", torch.ones(outputs))
+
+    def whole(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases as integers."""
+        weight = rounded(self.weight / self.grid.view(-1, 1, 1, 1)).clamp(-127, 127)
+        return weight, rounded(self.bias / self.unit)
+
+    def take(self, weight: Tensor, bias: Tensor) -> None:
+        """Parameters that stand for these integers."""
+        self.weight.copy_(weight.to(self.grid) * self.grid.view(-1, 1, 1, 1))
+        self.bias.copy_(bias.to(self.unit) * self.unit)
+
+    def sums(self, a: Tensor, stride: int = 1, more: Tensor | None = None) -> Tensor:
+        weight, bias = self.whole()
+        pad = weight.shape[2] // 2
+        found = _whole(
+            F.conv2d(a, weight, None if more is not None else bias, stride, pad, groups=self.groups)
+        )
+        return found if more is None else found + (bias + more)[:, :, None, None]
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int, wide: int) -> None:
+        super().__init__()
+        self.depthwise = Layer(channels, channels, 5, channels)
+        self.expand = Layer(channels, wide, 1)
+        self.project = Layer(wide, channels, 1)
+        self.condition = nn.Parameter(torch.zeros(channels, I.CONDITION))
+
+    def table(self) -> Tensor:
+        """The condition's weights as integers, in units of the depthwise sums."""
+        return rounded(self.condition / self.depthwise.unit[:, None]).clamp(-65536, 65536)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """`condition` (B, CONDITION) in 1/256."""
+        more = halved(condition @ self.table().T, 8)
+        seen = self.depthwise.scaled(self.depthwise.sums(x, more=more))
+        wide = self.expand.silu(self.expand.sums(seen.clamp(-I.MIDDLE, 127 - I.MIDDLE)))
+        found = self.project.scaled(self.project.sums(self.expand.levels(wide)))
+        return (x + found).clamp(-2047, 2047)
+
+
+def _filter(x: Tensor, taps: tuple[int, ...], axis: int, step: int = 1) -> Tensor:
+    """Of (B, C, h, w), edges repeated; axis 0 is down."""
+    kernel = x.new_tensor(taps).view((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
+    reach = len(taps) // 2 * step
+    padded = F.pad(x, (0, 0, reach, reach) if axis == 0 else (reach, reach, 0, 0), mode="replicate")
+    c = x.shape[1]
+    return _whole(F.conv2d(padded, kernel.expand(c, 1, -1, -1), dilation=step, groups=c))
+
+
+def _three(x: Tensor, taps: tuple[int, ...] = (1, 2, 1)) -> Tensor:
+    return _filter(_filter(x, taps, 0), taps, 1)
+
+
+class Bands:
+    """`bands` of the definition: of (B, 1, h, w)."""
+
+    def __init__(self, x: Tensor, step: int = 1, fine: bool = False) -> None:
+        bits = 2 if fine else 4
+        down, along = (halved(_filter(x, I.SMOOTH, axis, step), bits) for axis in (0, 1))
+        both = halved(_filter(down, I.SMOOTH, 1, step), 4)
+        quarter = 4 * x if fine else x
+        turned = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
+        three = torch.cat([down - both, along - both, quarter - down - along + both], 1)
+        self.three = three.clamp(-I.BAND, I.BAND)
+        found = torch.cat([quarter - both, down - along, turned if fine else halved(turned, 2)], 1)
+        self.steered, self.low = found.clamp(-I.BAND, I.BAND), both  # N, P, Q
+
+    @property
+    def iso(self) -> Tensor:
+        return self.steered[:, :1]
+
+
+def decimated(x: Tensor) -> Tensor:
+    taps = x.new_tensor((1, 3, 3, 1))
+    padded = F.pad(x, (0, 0, 1, 2), mode="replicate")
+    down = halved(_whole(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1))), 1)
+    padded = F.pad(down[:, :, : x.shape[2] // 2], (1, 2, 0, 0), mode="replicate")
+    along = _whole(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)))
+    return halved(along, 3)[..., : x.shape[3] // 2]
+
+
+def squeezed(band: Tensor) -> Tensor:
+    codes = rounded(band / 4)
+    inner = codes.clamp(-32, 32)
+    return inner + rounded((codes.clamp(-156, 156) - inner) / 4 - 0.5 + 0.125)
+
+
+def log8(x: Tensor) -> Tensor:
+    whole = x.detach().round()
+    k = torch.frexp(whole)[1].long() - 1
+    return (8 * k + ((whole.long() >> (k - 3)) & 7)).to(x)
+
+
+def pooled(x: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(x, side) * side**2
+
+
+def widened(maps: Tensor) -> Tensor:
+    for axis in (2, 3):
+        n = maps.shape[axis]
+        place = torch.arange(4 * n, device=maps.device)
+        before = place // 4 - (place % 4 < 2).long()
+        share = maps.new_tensor((5, 7, 1, 3))[place % 4].view((-1, 1) if axis == 2 else (1, -1))
+        a = maps.index_select(axis, before.clamp(0, n - 1))
+        b = maps.index_select(axis, (before + 1).clamp(0, n - 1))
+        maps = a + halved((b - a) * share, 3)
+    return maps
+
+
+def raised(x: Tensor) -> Tensor:
+    e = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    h, w = x.shape[2:]
+    parts = []
+    for py in (0, 1):
+        for px in (0, 1):
+            y, z = slice(2 * py, 2 * py + h), slice(2 * px, 2 * px + w)
+            side = 3 * e[:, :, 1:-1, z] + e[:, :, y, z]
+            parts.append(halved(9 * x + 3 * e[:, :, y, 1:-1] + side, 4))
+    return F.pixel_shuffle(torch.cat(parts, 1), 2)
+
+
+@torch.no_grad()
+def directions(half: Tensor) -> Tensor:
+    """(B, 2, h, w): `directions` of the definition of each picture (B, 1, H, W)."""
+    gy, gx = (
+        torch.floor(_filter(half.double(), (-1, 0, 1), axis) / 2).clamp(-511, 511)
+        for axis in (0, 1)
+    )
+    products = torch.cat([gx * gx, gy * gy, gx * gy], 1)
+    xx, yy, xy = _three(pooled(products, 4)).round().long().split(1, 1)
+    total = xx + yy + I.TENSOR_FLOOR
+    k = (torch.frexp(total.double())[1].long() - 20).clamp(min=0)
+    whole = total >> k
+    found = [
+        torch.div(((n + total) >> k) * 64 + (whole >> 1), whole, rounding_mode="floor") - 64
+        for n in (xx - yy, 2 * xy)
+    ]
+    return torch.cat(found, 1).to(half)
+
+
+@dataclass
+class State:
+    """What goes from one frame of a GOP to the next, in codes: the base frame's luma, the noise
+    field, the detail that was added to luma and to chroma (eighths of a code)."""
+
+    luma: Tensor
+    noise: Tensor
+    detail: Tensor
+    tint: Tensor
+
+
+class PainterTwin(nn.Module):
+    """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
+    `stem`, `wide`; `middle`: whether the residual branch has that layer (yes, where not given)."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        super().__init__()
+        c, s, r, q = (sizes[n] for n in ("channels", "style", "residual", "stem"))
+        self.sizes = dict(sizes)
+        self.stem, self.stem2 = Layer(12, q, 3), Layer(q, c - 16, 3)
+        self.statistics = Layer(16, 16, 1)
+        self.blocks = nn.ModuleList([Block(c, sizes["wide"]) for _ in range(sizes["depth"])])
+        self.view = Numbers(c)
+        self.style = Layer(c, s, 1)
+        self.head, self.gate = Layer(s, I.HEADS, 1), Layer(s, r, 1)
+        self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
+        self.middle = Layer(r, r, 3) if sizes.get("middle", 1) else None
+
+    def added(
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        noise: Tensor,
+        mismatch: Tensor,
+        known: Tensor,
+        condition: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`OraclePainter._added` of a batch; planes in codes, `condition` in 1/256."""
+        half, grain_half = decimated(luma), decimated(noise)
+        scales, grains = (
+            [Bands(luma, fine=True), Bands(half)],
+            [Bands(noise, fine=True), Bands(grain_half)],
+        )
+        for found in (scales, grains):
+            found.append(Bands(found[1].low, 2))
+        blur = halved(_three(chroma), 2)
+        colour = (4 * chroma - blur).clamp(-I.BAND, I.BAND)
+        coarse = torch.cat([scales[1].three, scales[2].three, colour], 1)
+        signal = squeezed(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
+        grain = times(F.pixel_unshuffle(grains[0].iso, 2), noise.new_tensor(float(I.GRAIN)))
+        grain = grain.clamp(-I.MIDDLE, 127 - I.MIDDLE)
+
+        with torch.no_grad():
+            sizes = torch.cat([pooled(scales[0].three.abs(), 8), 4 * pooled(coarse.abs(), 4)], 1)
+            level = torch.floor(pooled(torch.cat([scales[2].low, blur], 1), 4) / 512)
+            past = halved((log8(4 * mismatch + 103) - 52) * known, 6), halved(known * 127, 6)
+            beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
+        style = self.look(signal, beside, condition)
+
+        found, gates = (
+            self.head.scaled(self.head.sums(style)),
+            self.gate.scaled(self.gate.sums(style)),
+        )
+        way = directions(half)
+
+        def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
+            """(B, 3 scales, 3, h, w): factors of N, P, Q."""
+            size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
+            return torch.cat([size, halved(size * halved(ratio * way[:, None], 6), 8)], 2)
+
+        gain = steered(found[:, :3], found[:, 3:6], I.MAP)
+        amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
+        u = (128 - halved(mismatch * 1365, 16)).clamp(min=0)
+        trust = halved(torch.floor(u.square().square() / (1 << 20)) * known, 6)
+        keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * trust, 1)
+        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
+            (2, 1), 1
+        )
+
+        def painted_scale(i: int) -> Tensor:
+            parts = []
+            for seen, maps, factor in ((scales[i], gain[:, i], 8), (grains[i], amplitude[:, i], 4)):
+                wide = widened(maps)
+                if i == 0:
+                    wide = wide.repeat_interleave(2, 2).repeat_interleave(2, 3)
+                parts.append(times(factor * seen.steered, wide))
+            return torch.cat(parts, 1).sum(1, keepdim=True)
+
+        gates = (256 + gates).clamp(-2047, 2047)
+        first = halved(self.enter.silu(self.enter.sums(torch.cat([signal, grain], 1))), 8)
+        hidden = self.enter.levels(first * widened(gates))
+        if self.middle is not None:
+            hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
+        residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
+        below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
+        soft = halved(_three(F.pixel_shuffle(residual[:, :4], 2)), 4)
+        detail = raised(below) + soft + painted_scale(0)
+        tinted = times(8 * colour, tint) + residual[:, 4:]
+        return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
+
+    def look(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
+        """`OraclePainter._trunk` of a batch."""
+        a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
+        parts = (
+            self.stem2.scaled(self.stem2.sums(a, 2)),
+            self.statistics.scaled(self.statistics.sums(statistics)),
+        )
+        x = torch.cat(parts, 1).clamp(-2047, 2047)
+        for block in self.blocks:
+            x = block(x, condition)
+        seen = self.view.scaled(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
+        return self.style.levels(self.style.silu(self.style.sums(seen)))
+
+    def step(
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        vectors: Tensor | None,
+        fresh: tuple[Tensor, Tensor],
+        state: State | None,
+        condition: Tensor,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Paint the next frame of a GOP: painted luma and chroma (not clipped) and the state for
+        the frame after it.
+
+        `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state`
+        None). `fresh`: new noise and the pixels to redraw (`noise.fresh`). `condition` `(B,
+        CONDITION)` in 1/256, the frame's own entry last."""
+        b, _, h, w = luma.shape
+        luma, chroma = rounded(luma * PEAK), rounded(chroma * PEAK)
+        noise, redraw = fresh[0], fresh[1]
+        if state is None or vectors is None:
+            noise, zero = noise.expand(b, 1, h, w), luma.new_zeros(b, 1, h // 8, w // 8)
+            detail, tint, _ = self.added(luma, chroma, noise, zero, zero, condition)
+        else:
+            fetched, inside = warp(torch.cat([state.luma, state.noise, state.detail], 1), vectors)
+            fetched_tint, _ = warp(state.tint, vectors, 2)
+            noise = torch.where(inside & ~redraw, fetched[:, 1:2], noise)
+            known = pooled(inside.to(luma), 8)
+            with torch.no_grad():
+                mismatch = pooled((luma - fetched[:, :1]).abs(), 8)
+            detail, tint, share = self.added(luma, chroma, noise, mismatch, known, condition)
+            wide = share.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            detail = detail + times(fetched[:, 2:3] - detail, wide)
+            tint = tint + times(fetched_tint - tint, share)
+        painted = (luma + halved(detail, 3)) / PEAK, (chroma + halved(tint, 3)) / PEAK
+        return *painted, State(luma, noise, detail, tint)
+
+    def grids(self) -> dict[str, Tensor]:
+        """What one whole number of a parameter is worth, by name, to be broadcast."""
+        found: dict[str, Tensor] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                found[f"{name}.weight"] = module.grid.view(-1, 1, 1, 1)
+                found[f"{name}.bias"] = module.unit
+        return found
+
+    @torch.no_grad()
+    def integers(self) -> dict[str, Any]:
+        """What `model.Model.of` takes."""
+        found: dict[str, Any] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Block):
+                found[f"{name}.condition"] = module.table().cpu().numpy().astype(np.int32)
+            if isinstance(module, Layer):
+                weight, bias = module.whole()
+                found[f"{name}.weight"] = weight.cpu().numpy().astype(np.int8)
+                found[f"{name}.bias"] = bias.cpu().numpy().astype(np.int32)
+            if isinstance(module, Numbers):
+                parts = (
+                    ("multiplier", "shift", "step")
+                    if not name.endswith("view")
+                    else ("multiplier", "shift")
+                )
+                for part in parts:
+                    found[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
+        return found
+
+    @torch.no_grad()
+    def set_integers(self, model: I.Model) -> None:
+        """Weights and biases of a model of this painter's sizes."""
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                layer = model.layers[name]
+                module.take(torch.from_numpy(layer.weight), torch.from_numpy(layer.bias))
+
+    def save(self, path: Path) -> None:
+        """The file of a painter: the integers, and the grids of their parameters (fp32) for
+        fitting."""
+        grids = {
+            n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))
+        }
+        save_weights({}, path, {"painter": json.dumps(self.sizes)}, self.integers() | grids)
+
+    @staticmethod
+    def load(path: Path) -> PainterTwin:
+        """What `save` wrote, in evaluation mode. Raises `MediaError`."""
+        from safetensors import SafetensorError, safe_open
+
+        I.Model.load(path)
+        try:
+            with safe_open(path, "pt") as file:
+                sizes = json.loads(file.metadata()["painter"])
+                found = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            made = PainterTwin(sizes)
+            made.take(found)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise MediaError(f"{path}: not a painter ({error})") from None
+        return made.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def take(self, found: dict[str, Tensor]) -> None:
+        """Integers and grids by name. Raises `KeyError`, `RuntimeError`."""
+        for name, module in self.named_modules():
+            if isinstance(module, Numbers):
+                for part in ("multiplier", "shift", "step"):
+                    if f"{name}.{part}" in found:
+                        getattr(module, part).copy_(found[f"{name}.{part}"])
+            if isinstance(module, Layer):
+                module.grid.copy_(found[f"{name}.grid"])
+                module.unit.copy_(found[f"{name}.unit"])
+                module.take(found[f"{name}.weight"], found[f"{name}.bias"])
+        for i, block in enumerate(self.blocks):
+            table = found[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
+            block.condition.copy_(table)
