@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gvcodec
-from gvcodec import factory
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.painter.fit_samples import FitSampler, Gop, Part, part_limit
 from gvcodec.types import Planes, VideoFormat
@@ -122,8 +121,8 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
         asked.extend(parts)
         return answer, ""
 
-    monkeypatch.setattr(factory, "appearance_id", lambda base, painter: (b"12345678", ""))
-    monkeypatch.setattr(factory, "tune", tune)
+    monkeypatch.setattr("gvcodec.encoder.painter_id", lambda base: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.encoder.fit_parts", tune)
     data = stream(clip)
     assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
     assert data == stream(clip, tuned=answer), "as in a later pass of rate control"
