@@ -1,7 +1,7 @@
 """Which clips a run uses: named sets, any folder, or procedural clips that need no file.
 
 * `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names
-  (`eval.named_sets`). Names, sizes
+  (`eval.sequences`). Names, sizes
   and frame rates are checked, and what is missing is said precisely.
 * `devtest`: the project's own development clips, in `devtest/` of the folder named by
   `$GVCODEC_DATA` or in that of
@@ -37,6 +37,24 @@ RAW_NAME = re.compile(
 _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d+)\.png", re.IGNORECASE)
 #: Environment variable that names the folder of the project's clips (`train/`, `devtest/`).
 DATA_VARIABLE = "GVCODEC_DATA"
+_SIZE = (1920, 1080)
+#: Set → clip → frames a second, None = any; all are 1920×1080.
+NAMED: dict[str, dict[str, Fraction | None]] = {
+    "hevc-b": {
+        "BasketballDrive": Fraction(50),
+        "BQTerrace": Fraction(60),
+        "Cactus": Fraction(50),
+        "Kimono1": Fraction(24),
+        "ParkScene": Fraction(24),
+    },
+    "uvg": dict.fromkeys(
+        ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide"),
+        Fraction(120),
+    ),
+    "mcl-jcv": {f"videoSRC{n:02}": None for n in range(1, 31)},
+}
+#: Other names that the same clip goes by.
+_ALSO = {"Kimono1": ("Kimono",), "ReadySteadyGo": ("ReadySetGo",)}
 SETS = ("hevc-b", "uvg", "mcl-jcv", "devtest", "procedural")
 #: Frames a second of PNGs, unless told.
 PNG_RATE = Fraction(25)
@@ -180,6 +198,49 @@ def devtest_folder() -> Path:
     return Path(named) / "devtest"
 
 
+def named_sources(
+    set_name: str, folder: Path | None, only: Iterable[str], png_rate: Fraction
+) -> list[Source]:
+    """The clips of a set out of `folder`, those whose names hold a word of `only` (none = all).
+    Raises EvalError that lists every missing or wrong file."""
+    members = NAMED[set_name]
+    if folder is None:
+        raise EvalError(
+            f"--set {set_name} needs --sequences DIR with {', '.join(members)} (1920x1080, .yuv, "
+            f".y4m or PNGs)"
+        )
+    paths, sources, problems = videos_of(folder), [], []
+    for name in (n for n in members if matches(n, only)):
+        rate = members[name]
+        starts = tuple(alias.lower() for alias in (name, *_ALSO.get(name, ())))
+        found = [path for path in paths if path.stem.lower().startswith(starts)]
+        tried = [_fitting(path, name, set_name, rate, png_rate) for path in found]
+        if fitting := [source for source in tried if isinstance(source, Source)]:
+            sources.append(fitting[0])
+        elif tried:
+            problems.append(str(tried[0]))
+        else:
+            problems.append(f"{name} is missing ({name}_1920x1080_{rate or 'FPS'}.yuv)")
+    if problems:
+        raise EvalError(f"{folder}: " + "; ".join(problems))
+    return sources
+
+
+def _fitting(
+    path: Path, name: str, set_name: str, rate: Fraction | None, png_rate: Fraction
+) -> Source | str:
+    """The source of one file under the name of its clip, or what is wrong with it."""
+    try:
+        source = source_of(path, set_name, rate or png_rate)
+        frames = source.open()
+    except EvalError as error:
+        return str(error)
+    if (frames.width, frames.height) != _SIZE or rate not in (None, frames.fps):
+        got = f"{frames.width}x{frames.height} at {frames.fps}"
+        return f"{name} is {got} instead of 1920x1080 at {rate or 'any rate'}"
+    return Source(name, source.identity, source.open, set_name)
+
+
 def procedural_sources() -> list[Source]:
     kinds = ("pan", "zoom", "noise")
     return [
@@ -234,8 +295,6 @@ def select(
     elif set_name == "procedural":
         sources = procedural_sources()
     elif set_name is not None:
-        from eval.named_sets import named_sources
-
         sources = named_sources(set_name, folder, only, png_rate)
     elif folder is not None:
         sources = folder_sources(folder, folder.resolve().name, png_rate=png_rate)

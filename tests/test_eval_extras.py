@@ -13,9 +13,9 @@ pytest.importorskip("imageio_ffmpeg")
 from eval_helpers import small_clip
 from safetensors.torch import load_file
 
-from eval import weights
 from eval.codecs import Options, resolve
 from eval.codecs import zoo as zoo_codec
+from eval.metrics import weights
 from eval.tools import EvalError
 from eval.video import decoded_raw
 from gvcodec.appearance import perceptual

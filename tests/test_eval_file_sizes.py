@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from clips import make_clip
 
-from eval import sizes
 from eval.__main__ import main
+from eval.rd import sizes
 
 
 @pytest.fixture

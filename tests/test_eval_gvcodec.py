@@ -8,18 +8,18 @@ import pytest
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("gvcodec._core")
 
+from eval.table import _delta, make_table, ratio_at_equal_psnr
 from eval_helpers import small_clip
 from PIL import Image
 
 from eval.codecs import Options, resolve
 from eval.codecs.ours import content_version, stream_facts
-from eval.encoding import decode, encode
 from eval.metrics import Measurer
-from eval.pictures import heatmap
+from eval.rd.encoding import decode, encode
+from eval.rd.pictures import heatmap
+from eval.rd.speed import measure
 from eval.report.data import Results
 from eval.report.page import _heatmaps
-from eval.speed import measure
-from eval.table import _delta, make_table, ratio_at_equal_psnr
 from gvcodec.cli import parser
 
 

@@ -14,11 +14,21 @@ scipy_ndimage = pytest.importorskip("scipy.ndimage")
 
 from eval_helpers import altered, small_clip
 
-from eval import measured
 from eval.codecs import Codec
-from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, missing, need, told
+from eval.metrics import (
+    DEFAULT,
+    METRICS,
+    Measurer,
+    judges,
+    looked_at,
+    middle,
+    missing,
+    need,
+    reasons,
+)
+from eval.rd import measured
+from eval.rd.runs import Plan, _curve_key, _take_kept
 from eval.report.tables import _painted_change
-from eval.runs import Plan, _curve_key, _take_kept
 from eval.tools import EvalError, read_json, write_json
 
 JUDGES = ("ssimulacra2", "cvvdp")
@@ -107,7 +117,7 @@ def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatc
     )
     lacking = missing(DEFAULT)
     assert set(JUDGES) <= set(lacking) and "psnr_y" not in lacking
-    lines = told({name: lacking[name] for name in JUDGES})
+    lines = reasons({name: lacking[name] for name in JUDGES})
     assert (
         "SSIMULACRA2 cannot be measured: ssimulacra2 is not installed (pip install ssimulacra2)"
         in lines

@@ -12,7 +12,7 @@ import pytest
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torch")
 
-from eval import loop, panels
+from eval.report import loop, panels
 from eval.tools import EvalError
 from gvcodec import demo
 from gvcodec.media.planes import planes_from_rgb

@@ -10,10 +10,10 @@ pytest.importorskip("imageio_ffmpeg")
 from eval_helpers import HEIGHT, WIDTH, frames_of, small_clip
 
 from eval.codecs import Options, resolve
+from eval.codecs.intra import intra_frames
 from eval.codecs.peers import PEERS
-from eval.encoding import decode, encode
-from eval.intra import intra_frames
 from eval.metrics import Measurer
+from eval.rd.encoding import decode, encode
 from eval.tools import EvalError
 from eval.video import prepare
 

@@ -17,13 +17,12 @@ from PIL import Image
 from eval.__main__ import _clips, _profile, main
 from eval.codecs import ENDLESS, Options, resolve
 from eval.codecs.ours import IN_ORDER
-from eval.encoding import encode
 from eval.metrics import METRICS
-from eval.named_sets import NAMED
-from eval.profiles import PROFILES
+from eval.rd.encoding import encode
+from eval.rd.profiles import PROFILES
 from eval.report import figures, page, tables
 from eval.report.data import Results
-from eval.sequences import file_source, procedural, select
+from eval.sequences import NAMED, file_source, procedural, select
 from eval.tools import EvalError
 from eval.video import prepare
 from gvcodec.bitstream import Reader
@@ -198,10 +197,7 @@ def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
     words = PROFILES["gvc1d"].low_delay(
         ["gvcodec", "gvcodec:base=vvc:tune=off", "gvcodec:base=tokens", "x265", "aom-ld"]
     )
-    assert words[1:3] == [
-        "gvcodec:base=vvc:tune=off:low-delay",
-        "gvcodec:base=tokens:low-delay",
-    ]
+    assert words[1:3] == ["gvcodec:base=vvc:tune=off:low-delay", "gvcodec:base=tokens:low-delay"]
     codecs = resolve(words, Options())
     assert {codec.delay for codec in codecs} == {"low"}
     for codec in codecs[:3]:

@@ -22,15 +22,15 @@ pytest.importorskip("bjontegaard")
 
 from eval_helpers import PAN
 
-from eval import measured
 from eval.__main__ import main
 from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
+from eval.rd import measured
+from eval.rd.runs import Plan, _curve_key
 from eval.report import card, figures, page
 from eval.report.data import Results, plain
 from eval.report.plot import Chart, Series
-from eval.runs import Plan, _curve_key
 from eval.tools import EvalError, ffmpeg_version
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -226,13 +226,7 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "rd --metrics psnr_y,lpips_alex",
-        "modules",
-        "settings",
-        "sizes --quality",
-        "tuning",
-    ],
+    ["rd --metrics psnr_y,lpips_alex", "modules", "settings", "sizes --quality", "tuning"],
 )
 def test_what_needs_weights_says_so_before_any_work(command, tmp_path, no_weights, capsys):
     out = tmp_path / "out"

@@ -13,10 +13,10 @@ pytest.importorskip("bjontegaard")
 
 from eval_helpers import altered, quick_x264, small_clip
 
-from eval.bd import bd_rate, bootstrap
-from eval.encoding import decode, encode
 from eval.metrics import METRICS, Measurer, missing, sample
 from eval.metrics.filters import ffmpeg_psnr_y
+from eval.rd.bd import bd_rate, bootstrap
+from eval.rd.encoding import decode, encode
 from eval.tools import ffmpeg
 
 #: Every metric that can be measured here, the networks on two frames.

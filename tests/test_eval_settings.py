@@ -39,7 +39,7 @@ def test_table(tmp_path, capsys, made_weights):
 
 
 def test_painted_frames_beside_loop_frames(tmp_path, monkeypatch, made_weights):
-    from eval import settings
+    from eval.rd import settings
 
     monkeypatch.setattr(settings, "EVERY_PAINTED", {"small": 8, "psnr_y": 1})
     words = ["settings", *PAN, "--frames", "6", "--q", "44,52,60", "--painted"]

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from eval import sizes
 from eval.__main__ import main
+from eval.rd import sizes
 from eval.tools import read_json
 
 

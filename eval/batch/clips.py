@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.tools import ffmpeg, run
+from eval.tools import ffmpeg, run_command
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.local import Inline
@@ -39,7 +39,7 @@ def make_clips(folder: Path, count: int, seconds: float = 2.0, size: str = "320x
             "-threads",
             "1",
         ]
-        run([ffmpeg(), "-v", "error", "-y", *inputs, *coding, "-shortest", str(path)])
+        run_command([ffmpeg(), "-v", "error", "-y", *inputs, *coding, "-shortest", str(path)])
     return made
 
 

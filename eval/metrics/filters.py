@@ -7,25 +7,11 @@ import re
 import tempfile
 from pathlib import Path
 
-from eval.tools import EvalError, ffmpeg, ffmpeg_has, run
+from eval.tools import EvalError, ffmpeg, ffmpeg_has, run_command
 from eval.video import RawVideo
 
 #: Metrics that are filters of ffmpeg, and the names of these.
 FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
-
-
-def _input(video: RawVideo) -> list[str]:
-    pixel_format = "yuv420p" if video.depth == 8 else "yuv420p10le"
-    return [
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        pixel_format,
-        "-s",
-        f"{video.width}x{video.height}",
-        "-i",
-        str(video.path),
-    ]
 
 
 def _filter(decoded: RawVideo, source: RawVideo, text: str) -> None:
@@ -34,19 +20,8 @@ def _filter(decoded: RawVideo, source: RawVideo, text: str) -> None:
         raise EvalError(
             f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out"
         )
-    command = [
-        ffmpeg(),
-        "-v",
-        "error",
-        *_input(decoded),
-        *_input(source),
-        "-lavfi",
-        text,
-        "-f",
-        "null",
-        "-",
-    ]
-    run(command)
+    inputs = [*decoded.as_input(), *source.as_input()]
+    run_command([ffmpeg(), "-v", "error", *inputs, "-lavfi", text, "-f", "null", "-"])
 
 
 def vmaf(decoded: RawVideo, source: RawVideo, threads: int = 1) -> list[float]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.bd import ALL_RATES, RANGE
 from eval.metrics import METRICS, Metric
-from eval.profiles import PROFILES, Profile
+from eval.rd.bd import ALL_RATES, RANGE
+from eval.rd.profiles import PROFILES, Profile
 from eval.report.published import columns
+from eval.sequences import NAMED
 from eval.tools import EvalError, read_json
 
 #: Clips with fewer frames are shown, but not averaged: their one intra frame would dominate.
@@ -19,18 +20,18 @@ HEADLINE_FRAMES = 48
 
 #: What gvcodec's two outputs and its bases are called where people read of them.
 OUTPUTS = {"rendered": "painted", "fidelity": "base frames"}
-_BASES = {"av1": "AV1", "hevc": "H.265", "vvc": "H.266"}
+_BASES = {"av1": "AV1", "vvc": "H.266"}
 
 
 def plain(label: str) -> str:
-    """A row's name in words: "gvcodec base vvc tune 60steps, rendered" is "gvcodec, H.266 base (60
-    steps of tuning), painted". Other codecs' stay."""
+    """A row's name in words: "gvcodec base vvc fit 60steps, rendered" is "gvcodec, H.266 base (60
+    steps of fitting), painted". Other codecs' stay."""
     if label.split(",")[0].split()[:1] != ["gvcodec"]:
         return label
     settings, _, output = label.removeprefix("gvcodec").partition(", ")
     base = re.search(r" base (\w+)", settings)
     rest = settings.replace(base[0], "", 1) if base else settings
-    rest = re.sub(r"tune (\d+)steps", r"\1 steps of tuning", rest).strip()
+    rest = re.sub(r"fit (\d+)steps", r"\1 steps of fitting", rest).strip()
     name = base[1] if base else "av1"
     words = f"gvcodec, {_BASES.get(name, name)} base" + (f" ({rest})" if rest else "")
     return f"{words}, {OUTPUTS.get(output, output)}" if output else words
@@ -85,11 +86,8 @@ class Results:
     def published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
         """What the profile's paper prints, as name → (bpp, value): only where the clips are the
         paper's, all of them and no other, taken as the paper takes them."""
-        from eval.named_sets import NAMED
-
-        if self.profile is None or {c["set"] for c in self.clips.values()} != {
-            self.profile.set_name
-        }:
+        sets = {clip["set"] for clip in self.clips.values()}
+        if self.profile is None or sets != {self.profile.set_name}:
             return {}
         complete = set(self.clips) == set(NAMED[self.profile.set_name])
         return columns(self.profile.published, metric) if complete else {}

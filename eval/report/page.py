@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from eval.rd.speed import speed_table
 from eval.report import blind, figures, tables
 from eval.report.data import Results
 from eval.report.plot import styles
@@ -168,31 +169,10 @@ def _bits(results: Results) -> str:
     charts = (
         f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips
     )
-    return f'<div class="grid2">{"".join(charts)}{"".join(_heatmaps(results))}</div>'
-
-
-def _heatmaps(results: Results) -> list[str]:
-    """Of each clip where the bits of its first file with windows went, at the lowest rate."""
-    found = []
-    for clip in results.clips:
-        runs = [
-            run
-            for points in results.runs[clip].values()
-            for _, run in sorted(points.items())
-            if run
-        ]
-        if drawn := [run for run in runs if run.get("heatmap")]:
-            text = f"{clip}, {drawn[0]['bpp']:.4f} bpp: bits and tokens of the windows of klt, mean over frames"
-            picture = (
-                f'<img src="data:image/webp;base64,{drawn[0]["heatmap"]}" alt="{escape(text)}">'
-            )
-            found.append(f"<figure>{picture}<figcaption>{escape(text)}</figcaption></figure>")
-    return found
+    return f'<div class="grid2">{"".join(charts)}</div>'
 
 
 def _speed(results: Results) -> str:
-    from eval.speed import speed_table
-
     if not results.speed:
         return "<p class='faint'>Not measured: <code>python -m eval speed --out DIR</code> adds it here.</p>"
     blocks = []

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.bd import Delta, bd_rate, bootstrap
 from eval.codecs import ENDLESS
 from eval.metrics import METRICS, Metric, looked_at
+from eval.rd.bd import Delta, bd_rate, bootstrap
 from eval.report.data import HEADLINE_FRAMES, Results
+from eval.tools import markdown
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
 _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
-#: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and
+#: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
-MARKS = "† a loss of gvcodec's training or tuning; the other metrics are held out."
+MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 
 
 @dataclass(frozen=True)
@@ -136,18 +137,18 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
 
 
 def _painted(results: Results) -> list[tuple[str, str]]:
-    """Rows of painted output, each with that of the loop frames of the same files."""
+    """Rows of painted output, each with that of the base frames of the same files."""
     painted = [row for row, codec in results.rows.items() if codec["output"] == "rendered"]
     pairs = ((row.removesuffix("rendered") + "fidelity", row) for row in painted)
     return [(plain, row) for plain, row in pairs if plain in results.rows]
 
 
 def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): BD-rate of what is painted against the loop frames of the same files, overall
+    """(header, rows): BD-rate of what is painted against the base frames of the same files, overall
     and on the clip that gains least. Empty without both outputs."""
     metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
-        f"BD-rate against own loop frames, {results.where}",
+        f"BD-rate against own base frames, {results.where}",
         *(f"{m.marked}{part}" for m in metrics for part in ("", ", worst clip")),
     ]
     rows = []
@@ -166,7 +167,7 @@ def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 #: What painting is judged by, as far as it was measured.
 PAINTING = (*HEADLINE, "ssimulacra2", "cvvdp")
-#: Rates at which painting is compared with the loop frames of the same files.
+#: Rates at which painting is compared with the base frames of the same files.
 PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
 
@@ -177,7 +178,7 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
     judged = [m for m in results.metrics if m.name in PAINTING]
     steady = any(m.name == "flicker" for m in results.metrics)
     header = ["the same files, painted", "bpp", *(m.marked for m in judged)]
-    header += ["flicker, painted", "flicker, loop frames"] if steady else []
+    header += ["flicker, painted", "flicker, base frames"] if steady else []
     rows = []
     for plain, row in _painted(results):
         label = "" if row == "gvcodec-rendered" else f", {results.rows[row]['label']}"
@@ -209,11 +210,6 @@ def _unsteadiness(runs: list[Any], change: float | None) -> list[str]:
     return [
         f"{100 * value / change:.1f} %" if change and value is not None else "–" for value in values
     ]
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def notes(results: Results) -> list[str]:

@@ -88,7 +88,7 @@ def with_packets(stream: bytes, *before: Packet) -> bytes:
 
 def openers() -> dict[str, bytes]:
     """Streams whose `tracks` ask for sockets, other files, or a lot of memory."""
-    plain = streams()["klt"]
+    plain = streams()["av1"]
     payloads = {kind: tracks_payload(head()) for kind, head in HEADS.items()}
     return {
         f"head {kind}": with_packets(plain, Packet(Kind.TRACKS, payload))
