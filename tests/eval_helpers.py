@@ -13,6 +13,16 @@ from eval.video import Frames, RawVideo, prepare
 WIDTH, HEIGHT = 176, 144
 #: Words of a command: the small clip.
 PAN = ["--set", "procedural", "--only", "pan"]
+#: A codec whose stream has 6000 >> q bytes and whose picture is grey, in two templates.
+GREY = r"""
+[codec.grey]
+label = "grey <b>&"
+encode = '''{python} -c 'import sys; open(sys.argv[1], "wb").write(bytes(6000 >> int(sys.argv[2])))'
+  {stream} {q}'''
+decode = '''{ffmpeg} -v error -f lavfi -i color=gray:s={width}x{height}:r={fps} -frames:v {frames}
+  -pix_fmt yuv420p {output}'''
+q = [0, 9]
+"""
 
 
 def small_clip(folder: Path, frames: int = 8, kind: str = "pan"):

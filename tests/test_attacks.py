@@ -82,7 +82,7 @@ def test_a_few_signals(mode: str) -> None:
     assert mode in attacks.lines({"signals": {"rows": [found]}})[0]
 
 
-@pytest.mark.parametrize("base", ["av1", "vvc"])
+@pytest.mark.parametrize("base", ["av1"])
 def test_a_few_reads(base: str) -> None:
     found = attacks.reads(base, painted=False, count=80, threads=4)
     assert (found["reads"], found["wrong"], found["errors"]) == (80, 0, [])

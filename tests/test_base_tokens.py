@@ -17,7 +17,6 @@ from gvcodec.types import VideoFormat
 
 torch = pytest.importorskip("torch")
 
-from eval.experiments import token_alloc, token_parts
 from gvcodec import cli
 from gvcodec._core import candidate_errors
 from gvcodec.api import decode_planes, encode
@@ -431,21 +430,6 @@ def material(folder: Path) -> None:
     (folder / "index.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
 
 
-def test_rows_of_the_entropy_model_are_written_bytes(tmp_path: Path) -> None:
-    pytest.importorskip("imageio_ffmpeg")
-    from eval import token_entropy
-
-    material(tmp_path)
-    text = token_entropy.measure(tmp_path, tmp_path / "out", steps=3, seeds=1)
-    assert "no values before" in text and (tmp_path / "out" / "token_entropy.json").is_file()
-    form = token_entropy.FORMS[1]
-    data = token_entropy.Windows(
-        entropy.side(*(np.zeros((2, 8, 12), np.int32),) * 2, 30, np.full(2, 8)), np.ones((2, 96), np.int32)
-    )
-    twin = token_entropy.fitted(form, SIZES, data, 2, 1)
-    assert not twin.first.weight[:, -entropy.REACH :].any() and twin.first.weight.any()
-
-
 def test_training_steps_saves_and_resumes(tmp_path: Path) -> None:
     """One step on a made-up clip: weights change, the log is written, the state is resumed."""
     import json
@@ -497,56 +481,6 @@ def test_training_goes_on_from_a_model_file(tmp_path: Path) -> None:
     again.step()
     with pytest.raises(UsageError, match="sizes"):
         base_tokens.Trainer(base_tokens.Config(str(tmp_path), str(tmp_path / "three"), str(start), width=64))
-
-
-@pytest.mark.parametrize("part", [name for name in token_parts.PARTS if name != token_parts.WHOLE])
-def test_a_part_that_is_taken_out_changes_what_is_coded(part: str) -> None:
-    net, twin = made_up(), Twin(SIZES)
-    with torch.no_grad():
-        for linear in (net.recall, net.recall_again, net.memory_value, twin.first):
-            linear.weight.normal_(std=0.3)
-    before, after = coded_with(net, twin), None
-    token_parts.PARTS[part](net, twin)
-    after = coded_with(net, twin)
-    assert before[0].shape == after[0].shape
-    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-@torch.no_grad()
-def coded_with(net: model.TokenModel, twin: Twin) -> tuple[torch.Tensor, ...]:
-    """The third frame, its tokens and their bits, for two windows."""
-    torch.manual_seed(4)
-    pictures = [(torch.rand(1, 1, 256, 512) - 0.5, torch.rand(1, 2, 128, 256) - 0.5) for _ in range(3)]
-    state, q, full = net.begin(pictures[0]), torch.tensor([30.0]), torch.full((1, 2), 8)
-    for now in pictures[1:]:
-        found = model.search(now[0], state.before[0], q, 8)
-        tokens = net.encode(now, state, found, q).tokens
-        done = net.decode(tokens.round(), full, state, q)
-        state = done.state
-    counts = np.full(2, 8)
-    level = np.full((2, 8, 12), 40, np.int32)
-    side = torch.from_numpy(entropy.side(level // 40, level, 30, counts))
-    return done.picture[0], tokens, twin.bits(side, tokens[0].round().flatten(1))
-
-
-def test_numbers_of_tokens_anywhere_are_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = token_alloc.Anywhere(FORMAT, 30, "elbo")
-    wanted = np.arange(1, 7)
-    monkeypatch.setattr(codec.TokenEncoder, "_counts", lambda *_: (wanted, None))
-    picture = torch.zeros(1, 1, 256, 512), torch.zeros(1, 2, 128, 256)
-    given = [encoder._counts(picture, np.zeros((6, 8, 12), np.int32), wanted)[0] for _ in range(8)]
-    assert all(sorted(one) == sorted(wanted) for one in given)
-    assert any(list(one) != list(wanted) for one in given)
-
-
-def test_all_tokens_are_given_to_every_window() -> None:
-    fmt = VideoFormat(512, 256, Fraction(25), Fraction(1, 25))
-    sizes = {}
-    for arm in (token_alloc.ALL, "uniform"):
-        encoder = token_alloc._encoder(fmt, 30, arm)
-        still = [clip(1, 512, 256)[0]] * 3
-        sizes[arm] = [len(packet.payload) for planes in still for packet in encoder.send(planes).packets]
-    assert min(sizes[token_alloc.ALL]) > 20 and max(sizes["uniform"][1:]) < min(sizes[token_alloc.ALL])
 
 
 @pytest.mark.parametrize("rise", [0.1, 0.7, 3.0])

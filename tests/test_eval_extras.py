@@ -47,7 +47,10 @@ class Model:
         return {"x_hat": tiles.repeat_interleave(64, 2).repeat_interleave(64, 3)}
 models = {"tile": lambda quality, metric, pretrained: Model(quality)}
 """
-MODEL_URLS = 'model_urls = {"tile": {"mse": {q: f"https://nowhere.invalid/tile-{q}.pth.tar" for q in range(1, 9)}}}\n'
+MODEL_URLS = """
+urls = {q: f"https://nowhere.invalid/tile-{q}.pth.tar" for q in range(1, 9)}
+model_urls = {"tile": {"mse": urls}}
+"""
 
 
 @pytest.fixture
@@ -213,19 +216,3 @@ def test_own_change_of_a_source():
     assert own_change([], 8) == 0
     brighter = np.minimum(still + 8, 1023)
     assert own_change([(still, brighter)], 10) == pytest.approx(2, rel=0.2)
-
-
-def test_gain_of_tuning_is_taken_at_equal_bytes():
-    from eval.tuning import Setting, _gain
-
-    def run(size, lpips, psnr, seconds=1.0):
-        metrics = {"lpips_alex": {"mean": lpips}, "psnr_y": {"mean": psnr}}
-        return {"bytes": size, "metrics": metrics, "seconds": {"encode": seconds}}
-
-    anchors = [run(1000, 0.4, 30.0), run(4000, 0.2, 34.0)]
-    gain = _gain(run(2000, 0.15, 31.5, 6.0), anchors)
-    assert gain["bytes"] == 1000 and gain["seconds"] == 5
-    assert gain["lpips_alex"] == pytest.approx(-50) and gain["psnr_y"] == pytest.approx(-0.5)
-    assert Setting("30steps", 2).word("av1") == "gvcodec:base=av1:tune=30steps:parts=2"
-    assert Setting("30steps", by="small").word("vvc") == "gvcodec:base=vvc:tune=30steps:by=small"
-    assert Setting("30steps").amount == 30 and Setting("off").amount == 0

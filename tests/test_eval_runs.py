@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
-from eval_helpers import PAN
+from eval_helpers import GREY, PAN
 
 from eval.__main__ import main
 from eval.codecs import Options, resolve
@@ -40,14 +40,6 @@ CHROMIUM = next(
 )
 #: What commands are made with where only their words matter.
 FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
-#: A codec whose stream has the size q asks for and whose picture is grey, in two templates.
-GREY = r"""
-[codec.grey]
-label = "grey <b>&"
-encode = "{python} -c 'import sys; open(sys.argv[1], \"wb\").write(bytes(6000 >> int(sys.argv[2])))' {stream} {q}"
-decode = "{ffmpeg} -v error -f lavfi -i color=gray:s={width}x{height}:r={fps} -frames:v {frames} -pix_fmt yuv420p {output}"
-q = [0, 5]
-"""
 
 
 def run_eval(*arguments, code=0):
@@ -226,7 +218,7 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
 
 @pytest.mark.parametrize(
     "command",
-    ["rd --metrics psnr_y,lpips_alex", "modules", "settings", "sizes --quality", "tuning"],
+    ["rd --metrics psnr_y,lpips_alex", "settings"],
 )
 def test_what_needs_weights_says_so_before_any_work(command, tmp_path, no_weights, capsys):
     out = tmp_path / "out"
@@ -262,11 +254,11 @@ def test_report_is_made_from_jsons_alone(results):
 
 
 def test_names_of_rows_are_words():
-    assert plain("gvcodec base vvc tune 60steps, rendered") == (
-        "gvcodec, H.266 base (60 steps of tuning), painted"
+    assert plain("gvcodec base vvc fit 60steps, rendered") == (
+        "gvcodec, H.266 base (60 steps of fitting), painted"
     )
-    assert plain("gvcodec tune off, fidelity") == "gvcodec, AV1 base (tune off), base frames"
-    assert plain("gvcodec base klt tune off base-q") == "gvcodec, klt base (tune off base-q)"
+    assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
+    assert plain("gvcodec base tokens fit off") == "gvcodec, tokens base (fit off)"
     assert plain("x265 low delay") == "x265 low delay"
 
 
@@ -388,8 +380,10 @@ window.addEventListener("load", () => {
   result.charts = visible.length;
   result.lines = visible[0].querySelectorAll(".series").length;
   document.querySelector('[data-metric="flicker"]').click();
-  result.metric = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden).dataset.chart;
-  const before = document.getElementById("over").style.clipPath, slider = document.getElementById("slider");
+  const shown = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden);
+  result.metric = shown.dataset.chart;
+  const slider = document.getElementById("slider");
+  const before = document.getElementById("over").style.clipPath;
   slider.value = 250;
   slider.dispatchEvent(new Event("input"));
   result.slider = [before, document.getElementById("over").style.clipPath];

@@ -36,17 +36,12 @@ class Peer:
     quicker: bool = False
 
 
-_H264 = (
-    "-threads",
-    "{threads}",
-    "-crf",
-    "{q}",
-    "-g",
-    "{keyint}",
-    "-bsf:v",
-    "filter_units=remove_types=6",
+_H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}")
+_H264 += ("-bsf:v", "filter_units=remove_types=6")
+_X265 = (
+    "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0"
+    ":keyint={keyint}{single}"
 )
-_X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}{single}"
 #: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with
 #: any, libvvenc gives nothing at all where the video ends before its first frame is out.
 _VVENC = "threads=0:intraperiod={period}"
@@ -128,18 +123,8 @@ PEERS = {
 _FORMS = {"ld": ("low", "low delay"), "ra": ("random", "random access")}
 #: Elementary streams carry no frame rate that matters here: decode what is there, in order, without
 #: conversion.
-_DECODE = (
-    "{ffmpeg}",
-    "-v",
-    "error",
-    "-y",
-    "-threads",
-    "{threads}",
-    "-i",
-    "{stream}",
-    "-fps_mode",
-    "passthrough",
-)
+_DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "{threads}", "-i", "{stream}")
+_DECODE += ("-fps_mode", "passthrough")
 _TO_Y4M = ("-f", "yuv4mpegpipe", "-strict", "-1", "{output}")
 
 

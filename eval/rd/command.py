@@ -115,7 +115,7 @@ def profile_of(options: argparse.Namespace) -> Profile | None:
     return profile
 
 
-def clips_of(options: argparse.Namespace, profile: Profile | None) -> list[Clip]:
+def clips_of(options: argparse.Namespace, profile: Profile | None = None) -> list[Clip]:
     """The clips of the command, as the profile takes them. Raises EvalError where none is left."""
     if profile is None:
         return shared.clips(options)

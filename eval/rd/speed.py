@@ -2,9 +2,9 @@
 
 `python -m eval speed`. Every round runs every codec once, so that a slow moment of the machine hits
 all; a ratio is taken within its round, and the median over rounds is shown. Reading the lossless
-source and writing raw frames are part of every time. Where gvcodec's own time goes is read from one profiled run of each
-of its commands, what memory a command takes from one run more. `--device` measures the operations
-of a CUDA device instead.
+source and writing raw frames are part of every time. Where gvcodec's own time goes is read from one
+profiled run of each of its commands, what memory a command takes from one run more. `--device`
+measures the operations of a CUDA device instead.
 """
 
 from __future__ import annotations

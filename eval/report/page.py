@@ -60,7 +60,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{whole}</div>'
 
 
 def _cell(text: str) -> str:
@@ -105,7 +106,8 @@ def _row_data(results: Results) -> dict[str, dict[str, str]]:
 def _legend(results: Results) -> str:
     items = []
     for row, (colour, dash, _) in styles(results.rows).items():
-        line = f'<svg width="26" height="8"><path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>'
+        path = f'<path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/>'
+        line = f'<svg width="26" height="8">{path}</svg>'
         items.append(
             f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>'
         )
@@ -134,7 +136,8 @@ def _means(results: Results) -> str:
     blocks = []
     for target in results.targets:
         header, rows, clips = tables.means_table(results, target)
-        text = f"{len(clips)} of {len(results.headline)} clips, those that all codecs with values here reach"
+        share = f"{len(clips)} of {len(results.headline)} clips"
+        text = f"{share}, those that all codecs with values here reach"
         blocks.append(
             f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>"
             + (table(header, rows) if clips else "")
@@ -144,7 +147,7 @@ def _means(results: Results) -> str:
 
 def _painting(results: Results) -> str:
     header, rows = tables.painting_table(results)
-    note = "Both outputs of the same files; flicker in per cent of the source's own change from frame to frame."
+    note = f"{tables.PAINTING_NOTE.capitalize()}."
     return (
         table(*tables.own_table(results)) + f"<p class='faint'>{note}</p>" + table(header, rows)
         if rows
@@ -174,7 +177,8 @@ def _bits(results: Results) -> str:
 
 def _speed(results: Results) -> str:
     if not results.speed:
-        return "<p class='faint'>Not measured: <code>python -m eval speed --out DIR</code> adds it here.</p>"
+        command = "<code>python -m eval speed --out DIR</code>"
+        return f"<p class='faint'>Not measured: {command} adds it here.</p>"
     blocks = []
     for result in results.speed:
         header, rows, note, profile = speed_table(result)

@@ -167,6 +167,10 @@ def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 #: What painting is judged by, as far as it was measured.
 PAINTING = (*HEADLINE, "ssimulacra2", "cvvdp")
+PAINTING_NOTE = (
+    "both outputs of the same files; flicker in per cent of the source's own change from frame to "
+    "frame"
+)
 #: Rates at which painting is compared with the base frames of the same files.
 PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
@@ -305,33 +309,19 @@ def results_markdown(results: Results) -> str:
     rate, with what they mean."""
     parts = []
     for anchor in anchors(results):
-        parts += [
-            (
-                f"**BD-rate against {results.rows[anchor]['label']}** (95 % bootstrap interval over "
-                f"clips):"
-            )
-        ]
-        parts += [markdown(*bd_table(results, anchor))]
+        label = results.rows[anchor]["label"]
+        parts.append(f"**BD-rate against {label}** (95 % bootstrap interval over clips):")
+        parts.append(markdown(*bd_table(results, anchor)))
     for target in results.targets:
         header, rows, clips = means_table(results, target)
         if clips:
-            parts += [
-                (
-                    f"**Means at about {target} bpp** ({len(clips)} clips that all listed codecs "
-                    f"reach):"
-                )
-            ]
-            parts += [markdown(header, [row for row in rows if row[1] != "not reached"])]
+            reached = f"{len(clips)} clips that all listed codecs reach"
+            parts.append(f"**Means at about {target} bpp** ({reached}):")
+            parts.append(markdown(header, [row for row in rows if row[1] != "not reached"]))
     header, rows = painting_table(results)
     if rows:
         parts += ["**What painting saves**:", markdown(*own_table(results))]
-        parts += [
-            (
-                "**What painting does** (both outputs of the same files; flicker in per cent of the "
-                "source's own change from frame to frame):"
-            )
-        ]
-        parts += [markdown(header, rows)]
+        parts += [f"**What painting does** ({PAINTING_NOTE}):", markdown(header, rows)]
     return "\n\n".join([*parts, " ".join(notes(results))])
 
 
