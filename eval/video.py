@@ -142,9 +142,9 @@ class Frames:
     full_range: bool = False
 
 
-def open_video(path: Path) -> Frames:
+def open_video(path: Path, convert: bool = True) -> Frames:
     """Frames of anything PyAV reads; 4:2:0 with 8 or 10 bits is taken as it is, the rest is
-    converted to 4:2:0. Raises EvalError."""
+    converted to 4:2:0, or refused where `convert` is False. Raises EvalError."""
     import av
 
     try:
@@ -155,6 +155,8 @@ def open_video(path: Path) -> Frames:
     context = stream.codec_context
     depth = 10 if context.format.components[0].bits > 8 else 8
     wanted = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}[depth]
+    if not convert and context.format.name not in wanted:
+        raise EvalError(f"{path}: {context.format.name} instead of 4:2:0")
 
     def planes() -> Iterator[Planes]:
         with container:
@@ -294,61 +296,29 @@ def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:
     run_command([ffmpeg(), "-v", "error", "-y", *source, *tags, str(out)])
 
 
-def read_y4m(path: Path) -> tuple[Frames, int]:
-    """Frames of a 4:2:0 .y4m file as it stands (no conversion of any kind), and their number.
-    Raises EvalError."""
-    with open(path, "rb") as file:
-        line = file.readline(512)
-    header = line.decode("latin-1").split()
-    if not header or header[0] != "YUV4MPEG2":
-        raise EvalError(f"{path}: not a YUV4MPEG2 file")
-    fields = {word[0]: word[1:] for word in header[1:] if word[0] != "X"}
-    sampling = fields.get("C", "420")
-    if not sampling.startswith("420"):
-        raise EvalError(f"{path}: sampling {sampling} instead of 4:2:0")
-    depth = 10 if sampling.startswith("420p10") else 8
-    raw = RawVideo(path, int(fields["W"]), int(fields["H"]), 0, depth)
-    frame_bytes = raw.frame_samples * (1 if depth == 8 else 2)
-    start = len(line)
-    count, rest = divmod(path.stat().st_size - start, frame_bytes + 6)
-    if rest:
-        raise EvalError(f"{path}: ends inside frame {count}")
-
-    def planes() -> Iterator[Planes]:
-        dtype = sample_type(depth)
-        with open(path, "rb") as file:
-            file.seek(start)
-            for index in range(count):
-                if file.readline(64) != b"FRAME\n":
-                    raise EvalError(f"{path}: frame {index} has no plain FRAME line")
-                flat = np.frombuffer(file.read(frame_bytes), dtype)
-                yield raw.split(flat)
-
-    return Frames(
-        planes(), raw.width, raw.height, Fraction(fields["F"].replace(":", "/")), depth
-    ), count
-
-
 def decoded_raw(decoded: Path, clip: Clip, out: Path) -> RawVideo:
-    """A decoder's .y4m as a raw file of the clip's bit depth. Raises EvalError when size or number
-    of frames is not the clip's."""
-    frames, count = read_y4m(decoded)
-    raw = clip.raw
-    if (frames.width, frames.height, count) != (raw.width, raw.height, raw.frames):
-        wanted = f"{raw.width}x{raw.height}, {raw.frames} frames"
-        got = f"{frames.width}x{frames.height}, {count} frames"
-        raise EvalError(f"decoder gave {got} instead of {wanted}")
+    """A decoder's .y4m as a raw file of the clip's bit depth. Raises EvalError when it is not 4:2:0
+    or when size or number of frames is not the clip's."""
+    frames = open_video(decoded, convert=False)
+    if (frames.width, frames.height) != (clip.raw.width, clip.raw.height):
+        got = f"{frames.width}x{frames.height}"
+        raise EvalError(f"decoder gave {got} instead of {clip.raw.width}x{clip.raw.height}")
     return raw_of(frames.planes, frames.depth, clip, out)
 
 
 def raw_of(frames: Iterable[Planes], depth: int, clip: Clip, out: Path) -> RawVideo:
-    """Writes frames of `depth` bits at the clip's bit depth: rounded to nearest, no dither."""
+    """Writes frames of `depth` bits at the clip's bit depth: rounded to nearest, no dither. Raises
+    EvalError when there are not as many as in the clip."""
+    count = 0
     with open(out, "wb") as file:
         for planes in frames:
+            count += 1
             for plane in planes:
                 if depth > clip.raw.depth:
                     plane = np.minimum((plane.astype(np.uint16) + 2) >> 2, 255).astype(np.uint8)
                 elif depth < clip.raw.depth:
                     plane = plane.astype("<u2") << 2
                 file.write(plane.tobytes())
+    if count != clip.raw.frames:
+        raise EvalError(f"decoder gave {count} frames instead of {clip.raw.frames}")
     return replace(clip.raw, path=out)

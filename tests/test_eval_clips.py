@@ -60,7 +60,7 @@ def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
     clip = small_clip(tmp_path, frames=2)
     planes = b"".join(p.tobytes() for p in clip.raw.planes(0))
     (tmp_path / "one.y4m").write_bytes(b"YUV4MPEG2 W176 H144 F25:1\nFRAME\n" + planes)
-    with pytest.raises(EvalError, match="1 frames instead of 176x144, 2 frames"):
+    with pytest.raises(EvalError, match="1 frames instead of 2"):
         decoded_raw(tmp_path / "one.y4m", clip, tmp_path / "o")
 
 

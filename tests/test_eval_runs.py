@@ -254,8 +254,8 @@ def test_report_is_made_from_jsons_alone(results):
 
 
 def test_names_of_rows_are_words():
-    assert plain("gvcodec base vvc fit 60steps, rendered") == (
-        "gvcodec, H.266 base (60 steps of fitting), painted"
+    assert plain("gvcodec base vvc preset 1 fit 60steps, rendered") == (
+        "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
     )
     assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
     assert plain("gvcodec base tokens fit off") == "gvcodec, tokens base (fit off)"

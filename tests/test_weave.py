@@ -11,7 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from eval.metrics.weave import anisotropy, by_direction, lines
+from oracle.weave import anisotropy, by_direction, lines
+
 from gvcodec.appearance import find_checkpoint
 from gvcodec.appearance.checkpoint import load_painter
 from gvcodec.appearance.integer import directions

@@ -32,6 +32,7 @@ def plain(label: str) -> str:
     base = re.search(r" base (\w+)", settings)
     rest = settings.replace(base[0], "", 1) if base else settings
     rest = re.sub(r"fit (\d+)steps", r"\1 steps of fitting", rest).strip()
+    rest = re.sub(r"(\S) (\d+ steps)", r"\1, \2", rest)
     name = base[1] if base else "av1"
     words = f"gvcodec, {_BASES.get(name, name)} base" + (f" ({rest})" if rest else "")
     return f"{words}, {OUTPUTS.get(output, output)}" if output else words
