@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
-from eval_helpers import GREY, PAN
+from eval_helpers import GREY, PAN, needs_chromium, probed
 
 from eval.__main__ import main
 from eval.codecs import Options, resolve
@@ -34,10 +34,6 @@ from eval.report.plot import Chart, Series
 from eval.tools import EvalError, ffmpeg_version
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
 #: What commands are made with where only their words matter.
 FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
 
@@ -371,7 +367,6 @@ def test_report_of_nothing(tmp_path, capsys):
 
 
 PROBE = """
-<script>
 window.addEventListener("load", () => {
   const result = { errors: window.failures };
   const pictures = [...document.querySelectorAll("#all img")];
@@ -391,29 +386,14 @@ window.addEventListener("load", () => {
   result.flipped = document.getElementById("over").style.clipPath;
   document.body.setAttribute("data-probe", JSON.stringify(result));
 });
-</script>
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
+@needs_chromium
 def test_page_works_in_a_browser(results):
     text = (results / "out" / "report.html").read_text()
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
-    collect = (
-        "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
-    )
-    probed = results / "probed.html"
-    probed.write_text(
-        text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1)
-    )
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    profile = f"--user-data-dir={results / 'chromium'}"
-    command = [CHROMIUM, *options, profile, "--dump-dom", probed.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ":CONSOLE" not in done.stderr, done.stderr
-    probe = re.search(r'data-probe="([^"]*)"', done.stdout)
-    assert probe, "the page's script did not come to its end"
-    result = json.loads(probe[1].replace("&quot;", '"'))
+    result = probed(text, PROBE, results)
     assert result["errors"] == []
     assert result["charts"] == 1 and result["lines"] >= 2
     assert result["metric"] == "flicker|mean"

@@ -56,9 +56,8 @@ class Results:
 
     @property
     def targets(self) -> list[float]:
-        return sorted(
-            {t for rows in self.runs.values() for points in rows.values() for t in points}
-        )
+        points = (p for rows in self.runs.values() for p in rows.values())
+        return sorted({target for by_target in points for target in by_target})
 
     @property
     def metrics(self) -> list[Metric]:
@@ -93,14 +92,13 @@ class Results:
         complete = set(self.clips) == set(NAMED[self.profile.set_name])
         return columns(self.profile.published, metric) if complete else {}
 
+    def run(self, clip: str, row: str, target: float) -> dict[str, Any] | None:
+        """The JSON of a run, None where there is none."""
+        return self.runs.get(clip, {}).get(row, {}).get(target)
+
     def all_runs(self) -> list[dict[str, Any]]:
-        return [
-            r
-            for rows in self.runs.values()
-            for points in rows.values()
-            for r in points.values()
-            if r
-        ]
+        points = (p for rows in self.runs.values() for p in rows.values())
+        return [run for by_target in points for run in by_target.values() if run]
 
     def curve(self, clip: str, row: str, metric: str) -> list[tuple[float, float]]:
         """(bpp, mean of the metric) of every distinct stream, by rate."""
@@ -116,7 +114,7 @@ class Results:
         self, row: str, target: float, metric: str, clips: list[str]
     ) -> tuple[float, float] | None:
         """Mean bpp and mean metric over `clips`, None when one of them has no such run."""
-        found = [self.runs.get(c, {}).get(row, {}).get(target) for c in clips]
+        found = [self.run(clip, row, target) for clip in clips]
         if not found or any(r is None or metric not in r["metrics"] for r in found):
             return None
         runs = [r for r in found if r]
@@ -161,7 +159,8 @@ def load(folder: Path) -> Results:
     return results
 
 
-_FAMILIES = (
+#: The order of rows.
+_FAMILIES = [
     "gvcodec",
     "x264",
     "x265",
@@ -171,7 +170,7 @@ _FAMILIES = (
     "svtav1-grain",
     "aom",
     "vvenc",
-)
+]
 
 
 def _row_order(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:

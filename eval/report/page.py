@@ -49,17 +49,19 @@ def page(results: Results) -> str:
         bits=_bits(results),
         speed=_speed(results),
         runs=_runs(results),
-        data=json.dumps({"shots": shots(results), "rows": _row_data(results)}).replace(
-            "</", "<\\/"
-        ),
+        data=as_script({"shots": shots(results), "rows": _row_data(results)}),
     )
+
+
+def as_script(data: Any) -> str:
+    """JSON that may stand in a script element."""
+    return json.dumps(data).replace("</", "<\\/")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    lines = ("".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll">{whole}</div>'
 
@@ -74,24 +76,20 @@ def _cell(text: str) -> str:
 
 
 def _buttons(group: str, items: list[tuple[str, str]]) -> str:
-    return "".join(
-        f'<button data-{group}="{escape(key)}">{escape(label)}</button>' for key, label in items
-    )
+    button = '<button data-{}="{}">{}</button>'
+    return "".join(button.format(group, escape(key), escape(label)) for key, label in items)
 
 
 def _options(items: list[tuple[str, str]]) -> str:
-    return "".join(
-        f'<option value="{escape(key)}">{escape(label)}</option>' for key, label in items
-    )
+    option = '<option value="{}">{}</option>'
+    return "".join(option.format(escape(key), escape(label)) for key, label in items)
 
 
 def _bd(results: Results) -> str:
     blocks = []
     for anchor in tables.anchors(results):
-        label = results.rows[anchor]["label"]
-        blocks.append(
-            f"<h3>against {escape(label)}</h3>" + table(*tables.bd_table(results, anchor))
-        )
+        label = escape(results.rows[anchor]["label"])
+        blocks.append(f"<h3>against {label}</h3>{table(*tables.bd_table(results, anchor))}")
     return "".join(blocks)
 
 
@@ -108,9 +106,8 @@ def _legend(results: Results) -> str:
     for row, (colour, dash, _) in styles(results.rows).items():
         path = f'<path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/>'
         line = f'<svg width="26" height="8">{path}</svg>'
-        items.append(
-            f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>'
-        )
+        label = escape(results.rows[row]["label"])
+        items.append(f'<button data-row="{escape(row)}">{line} {label}</button>')
     return "".join(items)
 
 
@@ -126,9 +123,8 @@ def _charts(results: Results) -> str:
         for clip in (figures.MEAN, *results.clips):
             svg = figures.rd_chart(results, metric, clip)
             svg += figures.published_chart(metric) if clip == figures.MEAN else ""
-            blocks.append(
-                f'<figure data-chart="{metric.name}|{escape(clip)}" hidden>{svg}</figure>'
-            )
+            key = f"{metric.name}|{escape(clip)}"
+            blocks.append(f'<figure data-chart="{key}" hidden>{svg}</figure>')
     return "".join(blocks)
 
 
@@ -138,41 +134,30 @@ def _means(results: Results) -> str:
         header, rows, clips = tables.means_table(results, target)
         share = f"{len(clips)} of {len(results.headline)} clips"
         text = f"{share}, those that all codecs with values here reach"
-        blocks.append(
-            f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>"
-            + (table(header, rows) if clips else "")
-        )
+        head = f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>"
+        blocks.append(head + (table(header, rows) if clips else ""))
     return "".join(blocks)
 
 
 def _painting(results: Results) -> str:
     header, rows = tables.painting_table(results)
-    note = f"{tables.PAINTING_NOTE.capitalize()}."
-    return (
-        table(*tables.own_table(results)) + f"<p class='faint'>{note}</p>" + table(header, rows)
-        if rows
-        else "<p class='faint'>No file with both outputs.</p>"
-    )
+    if not rows:
+        return "<p class='faint'>No file with both outputs.</p>"
+    note = f"<p class='faint'>{tables.PAINTING_NOTE.capitalize()}.</p>"
+    return table(*tables.own_table(results)) + note + table(header, rows)
 
 
 def _clip_bd(results: Results) -> str:
     anchor = tables.anchors(results)[0]
-    blocks = [
-        (
-            f"<p>against {escape(results.rows[anchor]['label'])}; * = the curves share less than a "
-            f"quarter.</p>"
-        )
-    ]
-    blocks += [table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics]
-    return "".join(blocks)
+    label = escape(results.rows[anchor]["label"])
+    found = (table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics)
+    return f"<p>against {label}; * = the curves share less than a quarter.</p>{''.join(found)}"
 
 
 def _bits(results: Results) -> str:
     target = min(results.targets, key=lambda t: abs(t - 0.02))
-    charts = (
-        f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips
-    )
-    return f'<div class="grid2">{"".join(charts)}</div>'
+    charts = (figures.bits_chart(results, clip, target) for clip in results.clips)
+    return f'<div class="grid2">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
 
 
 def _speed(results: Results) -> str:
