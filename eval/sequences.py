@@ -1,15 +1,15 @@
 """Which clips a run uses: named sets, any folder, or procedural clips that need no file.
 
-* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names
-  (`eval.sequences`). Names, sizes
-  and frame rates are checked, and what is missing is said precisely.
+* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names; none of them can
+  be shipped. Files are found by the beginning of their names, as
+  `BasketballDrive_1920x1080_50_420_8bit.yuv`; so are folders of PNGs. Of several files that fit the
+  first by name is taken. Names, sizes and frame rates are checked; what is missing is named.
 * `devtest`: the project's own development clips, in `devtest/` of the folder named by
-  `$GVCODEC_DATA` or in that of
-  `--sequences`; a stand-in for the published test sets, and every table made from them says so.
+  `$GVCODEC_DATA` or in that of `--sequences`; a stand-in for the published test sets, and every
+  table made from them says so.
 * `procedural`: three small clips computed here.
 * a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and
-  every folder of
-  numbered PNGs. What cannot be read is named and left out.
+  every folder of numbered PNGs. What cannot be read is named and left out.
 """
 
 from __future__ import annotations
@@ -71,15 +71,8 @@ class Source:
     stand_in: bool = False
 
     def prepare(self, frames: int, folder: Path) -> Clip:
-        return prepare(
-            self.name,
-            self.identity,
-            self.open,
-            frames,
-            folder,
-            set_name=self.set_name,
-            stand_in=self.stand_in,
-        )
+        marks = {"set_name": self.set_name, "stand_in": self.stand_in}
+        return prepare(self.name, self.identity, self.open, frames, folder, **marks)
 
     def thinned(self, step: int, fps: Fraction) -> Source:
         """One frame in `step`, beginning with the first, shown at `fps`."""
@@ -95,11 +88,9 @@ def source_of(
     path: Path, set_name: str, png_rate: Fraction = PNG_RATE, stand_in: bool = False
 ) -> Source:
     """A source for one file or one folder of PNGs. Raises EvalError."""
-    return (
-        png_source(path, set_name, png_rate, stand_in)
-        if path.is_dir()
-        else file_source(path, set_name, stand_in)
-    )
+    if path.is_dir():
+        return png_source(path, set_name, png_rate, stand_in)
+    return file_source(path, set_name, stand_in)
 
 
 def file_source(path: Path, set_name: str, stand_in: bool = False) -> Source:
@@ -137,12 +128,8 @@ def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = Fals
     if gaps := [n for n in range(first, last) if n not in numbered]:
         raise EvalError(f"{folder}: PNG {gaps[0]} is missing between {first} and {last}")
     paths = [numbered[n] for n in sorted(numbered)]
-    identity = [
-        "png",
-        folder.name,
-        str(fps),
-        [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths],
-    ]
+    files = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
+    identity = ["png", folder.name, str(fps), files]
     return Source(folder.name, identity, lambda: open_pngs(paths, fps), set_name, stand_in)
 
 

@@ -42,14 +42,8 @@ EVERY_PAINTED = {"dists": 16, "lpips_alex": 4, "ssimulacra2": 8, "cvvdp": 4, "ps
 #: What a setting may say beside options of SVT-AV1.
 _OWN = ("base=", "preset=", "steps=")
 _LOOP = "loop"
-_SETTINGS = [
-    "preset=4",
-    "preset=3",
-    "preset=1",
-    "tune=0:ac-bias=4",
-    "base=vvc",
-    "base=vvc:preset=1",
-]
+_SETTINGS = ["preset=4", "preset=3", "preset=1", "tune=0:ac-bias=4"]
+_SETTINGS += ["base=vvc", "base=vvc:preset=1"]
 #: For each metric its points (bpp, quality), and processor seconds.
 Measured = tuple[dict[str, list[tuple[float, float]]], float]
 

@@ -160,17 +160,8 @@ def load(folder: Path) -> Results:
 
 
 #: The order of rows.
-_FAMILIES = [
-    "gvcodec",
-    "x264",
-    "x265",
-    "svtav1",
-    "svtav1-slow",
-    "svtav1-vq",
-    "svtav1-grain",
-    "aom",
-    "vvenc",
-]
+_FAMILIES = ("gvcodec", "x264", "x265", "svtav1", "svtav1-slow", "svtav1-vq", "svtav1-grain")
+_FAMILIES += ("aom", "vvenc")
 
 
 def _row_order(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:

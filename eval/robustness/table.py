@@ -40,12 +40,9 @@ def measure(
     if "fuzz" in parts:
         for name in fuzz.TARGETS:
             _once(folder / f"fuzz-{name}.json", say, lambda n=name: fuzz.run(n, fuzz_seconds))
-    if "load" in parts:
-        for name, part in load.PARTS.items():
-            _once(folder / f"load-{name}.json", say, part)
-    if "attacks" in parts:
-        for name, part in attacks.PARTS.items():
-            _once(folder / f"attacks-{name}.json", say, part)
+    for kind, module in (("load", load), ("attacks", attacks)):
+        for name, part in module.PARTS.items() if kind in parts else ():
+            _once(folder / f"{kind}-{name}.json", say, part)
     findings = [
         line
         for part in _found(folder, "trials")
@@ -60,18 +57,11 @@ def measure(
 def to_markdown(folder: Path) -> str:
     """The tables of all that was measured."""
     found = [_trials_table(_found(folder, "trials"), _found(folder, "fuzz"))]
-    loads = {
-        path.stem.removeprefix("load-"): json.loads(path.read_text())
-        for path in folder.glob("load-*.json")
-    }
-    if loads:
-        found.append("\n".join(f"* {line}" for line in _load_lines(loads)))
-    attacked = {
-        path.stem.removeprefix("attacks-"): json.loads(path.read_text())
-        for path in folder.glob("attacks-*.json")
-    }
-    if attacked:
-        found.append("\n".join(f"* {line}" for line in attacks.lines(attacked)))
+    for part, lines in (("load", _load_lines), ("attacks", attacks.lines)):
+        paths = folder.glob(f"{part}-*.json")
+        measured = {p.stem.removeprefix(f"{part}-"): json.loads(p.read_text()) for p in paths}
+        if measured:
+            found.append("\n".join(f"* {line}" for line in lines(measured)))
     return "\n\n".join(found)
 
 
