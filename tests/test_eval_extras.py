@@ -71,24 +71,17 @@ def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatc
     for name in ("lpips", "DISTS_pytorch"):
         (stand_ins / name / "__init__.py").write_text("")
     (stand_ins / "torchvision" / "__init__.py").write_text(TORCHVISION)
+    linear = {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)}
     for name in ("alex", "vgg"):
-        torch.save(
-            {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)},
-            stand_ins / f"lpips/weights/v0.1/{name}.pth",
-        )
-    torch.save(
-        {"alpha": torch.ones(3), "beta": torch.ones(3)}, stand_ins / "DISTS_pytorch/weights.pt"
-    )
+        torch.save(linear, stand_ins / f"lpips/weights/v0.1/{name}.pth")
+    factors = {"alpha": torch.ones(3), "beta": torch.ones(3)}
+    torch.save(factors, stand_ins / "DISTS_pytorch/weights.pt")
     weights.export(tmp_path / "made")
     alex, vgg = (load_file(tmp_path / "made" / f"lpips_{n}.safetensors") for n in ("alex", "vgg"))
-    assert set(alex) == {"lin0.weight", "features.0.weight"} and set(vgg) == set(alex) | {
-        "alpha",
-        "beta",
-    }
-    assert (
-        alex["features.0.weight"].dtype == torch.float32
-        and vgg["features.0.weight"].dtype == torch.float16
-    )
+    assert set(alex) == {"lin0.weight", "features.0.weight"}
+    assert set(vgg) == set(alex) | {"alpha", "beta"}
+    assert alex["features.0.weight"].dtype == torch.float32
+    assert vgg["features.0.weight"].dtype == torch.float16
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path / "made"))
     assert perceptual.find_weights() == tmp_path / "made"
 
@@ -179,16 +172,12 @@ def test_what_painting_saves_is_a_rate_within_files():
 
     def curve(factor):
         rates = (0.005, 0.01, 0.02, 0.04, 0.08)
-        return {
-            t: {
-                "bpp": t,
-                "metrics": {
-                    "lpips_alex": {"mean": 0.002 / (factor * t) ** 0.5},
-                    "psnr_y": {"mean": 40 + 10 * np.log10(factor * t)},
-                },
-            }
-            for t in rates
-        }
+        points = {}
+        for t in rates:
+            lpips, psnr = 0.002 / (factor * t) ** 0.5, 40 + 10 * np.log10(factor * t)
+            metrics = {"lpips_alex": {"mean": lpips}, "psnr_y": {"mean": psnr}}
+            points[t] = {"bpp": t, "metrics": metrics}
+        return points
 
     rows = {
         f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")

@@ -71,15 +71,10 @@ def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
     clips = clips_of(options(tmp_path, tmp_path / "out"))
     assert [clip.name for clip in clips] == ["good"]
     told = capsys.readouterr().err
-    for words in (
-        "notes.yuv: a raw file is named",
-        "broken.mp4: cannot be read",
-        "no whole 32x16",
-        "PNG 2 is missing",
-    ):
-        assert (
-            sum(words in line and line.endswith("; left out") for line in told.splitlines()) == 1
-        ), words
+    left_out = [line for line in told.splitlines() if line.endswith("; left out")]
+    names = ("notes.yuv: a raw file is named", "broken.mp4: cannot be read")
+    for words in (*names, "no whole 32x16", "PNG 2 is missing"):
+        assert sum(words in line for line in left_out) == 1, words
     with pytest.raises(EvalError, match=r"broken\.mp4: cannot be read"):
         clips_of(options(tmp_path, tmp_path / "out", only=["broken"]))
 
@@ -168,9 +163,8 @@ def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
 def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path):
     counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 253)
     (clip,) = clips_of(options(tmp_path, tmp_path / "out", frames=64), PROFILES["gvc-rt"])
-    assert [int(planes[0][0, 0]) for planes in clip.raw] == list(
-        range(0, 253, 4)
-    ) and clip.fps == 30
+    shown = [int(planes[0][0, 0]) for planes in clip.raw]
+    assert shown == list(range(0, 253, 4)) and clip.fps == 30
     (whole,) = clips_of(options(tmp_path, tmp_path / "out", frames=64))
     assert whole.sha256 != clip.sha256 and whole.fps == 120
     counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 252)
@@ -206,15 +200,10 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
 
 def test_tokens_are_a_base_of_the_codec_word():
     codec = resolve(["gvcodec:base=tokens:fit=off"], Options())[0]
-    parsed = parser().parse_args(
-        ["1" if word.startswith("{") else word for word in codec.encode[3:]]
-    )
-    assert (codec.name, codec.delay, parsed.base, codec.q_range) == (
-        "gvcodec-tokens-fitoff",
-        "random",
-        "tokens",
-        (0, 69),
-    )
+    words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
+    assert parser().parse_args(words).base == "tokens"
+    assert (codec.name, codec.delay) == ("gvcodec-tokens-fitoff", "random")
+    assert codec.q_range == (0, 69)
     assert list(codec.outputs) == ["fidelity", "rendered"]
     for word, wrong in (
         ("base=token", "base is "),
@@ -248,9 +237,8 @@ def test_a_profile_runs_and_its_report_says_so(tmp_path):
     curve = json.loads((tmp_path / "out/curves/one__grey.json").read_text())
     assert curve["profile"] == "gvc-rt" and list(curve["targets"]) == ["0.0293", "0.0105", "0.0035"]
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
-    assert all(
-        len(run["metrics"]["psnr_y"]["values"]) == 64 and run["clip"]["fps"] == "30" for run in runs
-    )
+    assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 for run in runs)
+    assert all(run["clip"]["fps"] == "30" for run in runs)
     assert any(run["crops"] for run in runs)
     text = (tmp_path / "out/tables/results.md").read_text()
     assert (
@@ -263,9 +251,8 @@ def results_of(set_name, clips, profile):
     clip = {"frames": 96, "set": set_name, "stand_in": False}
     run = {"bpp": 0.004, "metrics": {"lpips_alex": {"mean": 0.2}, "dists": {"mean": 0.1}}}
     rows = {"ours": {"label": "ours", "family": "x264", "output": "", "delay": "low"}}
-    results = Results(
-        dict.fromkeys(clips, clip), rows, {name: {"ours": {0.004: run}} for name in clips}
-    )
+    points = {name: {"ours": {0.004: run}} for name in clips}
+    results = Results(dict.fromkeys(clips, clip), rows, points)
     results.profile = PROFILES.get(profile)
     return results
 

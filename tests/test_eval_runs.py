@@ -188,11 +188,8 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     results, tmp_path, no_weights
 ):
     given = words(results, tmp_path / "out")
-    for name, value in (
-        ("--codecs", "x264-ld,grey"),
-        ("--targets", "0.04,0.08"),
-        ("--frames", "2"),
-    ):
+    fewer = {"--codecs": "x264-ld,grey", "--targets": "0.04,0.08", "--frames": "2"}
+    for name, value in fewer.items():
         given[given.index(name) + 1] = value
     at = given.index("--metrics")
     told = run_eval(*given[:at], *given[at + 2 :]).stderr
@@ -206,16 +203,11 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     assert "| VMAF | XPSNR | Flicker |" in text
     for shown in (page, text):
         assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", shown)
-    assert (
-        json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["shots"][0]["score"]
-        is None
-    )
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["shots"][0]["score"] is None
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["rd --metrics psnr_y,lpips_alex", "settings"],
-)
+@pytest.mark.parametrize("command", ["rd --metrics psnr_y,lpips_alex", "settings"])
 def test_what_needs_weights_says_so_before_any_work(command, tmp_path, no_weights, capsys):
     out = tmp_path / "out"
     assert main([*command.split(), "--set", "procedural", "--only", "pan", "--out", str(out)]) == 1
@@ -274,14 +266,10 @@ def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
 
 def test_published_points_have_axes_of_their_own():
     """They belong to other clips: what was measured is drawn without them."""
-    clip, codec = (
-        {"frames": 48, "set": "a", "stand_in": False},
-        {"label": "ours", "family": "x264", "output": ""},
-    )
+    clip = {"frames": 48, "set": "a", "stand_in": False}
+    codec = {"label": "ours", "family": "x264", "output": "", "delay": "low"}
     run = {"bpp": 0.02, "metrics": {"lpips_alex": {"mean": 0.5}, "psnr_y": {"mean": 30}}}
-    results = Results(
-        {"pan": clip}, {"ours": codec | {"delay": "low"}}, {"pan": {"ours": {0.02: run}}}
-    )
+    results = Results({"pan": clip}, {"ours": codec}, {"pan": {"ours": {0.02: run}}})
     charts = page._charts(results)
     mean = charts.split('data-chart="lpips_alex|mean"')[1].split("</figure>")[0]
     measured_here, from_papers = mean.split("</svg>")[:2]
@@ -293,27 +281,19 @@ def test_published_points_have_axes_of_their_own():
 
 
 def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
-    clip, run = (
-        {"frames": 2, "set": "a", "stand_in": False},
-        {"q": 40, "bpp": 0.01, "clip": {"frames": 2}},
-    )
+    clip = {"frames": 2, "set": "a", "stand_in": False}
+    run = {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
     run |= {"stream": {"appearance_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
-    results = Results(
-        {"pan": clip},
-        {},
-        {"pan": {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}},
-    )
+    points = {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}
+    results = Results({"pan": clip}, {}, {"pan": points})
     path = tmp_path / "base.json"
     with pytest.raises(EvalError, match="does not describe a checkpoint"):
         card.describe(results, path)
     path.write_text(json.dumps({"sha256": "ab" * 32, "steps": 7}))
     card.describe(results, path)
     point = {"clip": "pan", "frames": 2, "row": "ours", "q": 40, "bpp": 0.01, "dists": 0.25}
-    assert json.loads(path.read_text()) == {
-        "sha256": "ab" * 32,
-        "steps": 7,
-        "rd": {"clips": "a", "points": [point]},
-    }
+    rd = {"clips": "a", "points": [point]}
+    assert json.loads(path.read_text()) == {"sha256": "ab" * 32, "steps": 7, "rd": rd}
     path.write_text(json.dumps({"sha256": "cd" * 32}))
     with pytest.raises(EvalError, match="no stream"):
         card.describe(results, path)

@@ -29,15 +29,8 @@ def clips(count: int) -> list[Clip]:
     for number in range(count):
         own = 2 * torch.randn(1, FEATURES, generator=generator)
         forms, asked = own + noise(7, 6), own + noise(3, 2)
-        found.append(
-            Clip(
-                f"{number}",
-                f"source {number // 2}",
-                forms.half(),
-                asked.half(),
-                torch.tensor([1, 9]),
-            )
-        )
+        forms, asked, at = forms.half(), asked.half(), torch.tensor([1, 9])
+        found.append(Clip(f"{number}", f"source {number // 2}", forms, asked, at))
     return found
 
 
