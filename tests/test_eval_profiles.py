@@ -207,7 +207,6 @@ def test_tokens_are_a_base_of_the_codec_word():
     assert list(codec.outputs) == ["fidelity", "rendered"]
     for word, wrong in (
         ("base=token", "base is "),
-        ("base=tokens:scale=1/2", "no scale"),
         ("base=tokens:preset=1", "no preset"),
     ):
         with pytest.raises(EvalError, match=wrong):
