@@ -25,7 +25,6 @@ ROOTS = (
     "gvcodec.__main__",
     "gvcodec.demo",
     "gvcodec.train.base_tokens",
-    "gvcodec.train.keyframes",
     "gvcodec.train.shards",
     "gvcodec.train.summary",
     "gvcodec.train.token_material",

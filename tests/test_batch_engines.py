@@ -1,5 +1,4 @@
-"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters; and the
-simulation of its task graph."""
+"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ import pytest
 from conftest import moving_texture
 from test_batch import encode, streams_of, write_video
 
-from eval.batch.simulation import FileTimes, makespan
-from eval.cluster import ClusterPool
+from eval.rd.cluster import ClusterPool
 from eval.tools import EvalError
 from gvcodec.batch.engines import each
 from gvcodec.batch.local import Inline, Local
@@ -91,17 +89,6 @@ def test_training_material_is_made_by_workers(
         assert made == there[made["name"]]
         name = f"{made['name']}.npy"
         assert (cache / name).read_bytes() == (tmp_path / name).read_bytes()
-
-
-def test_simulation_of_small_graphs() -> None:
-    file = FileTimes(1.0, [10.0, 10.0], 2.0)
-    assert makespan([file], 1) == pytest.approx(23)
-    assert makespan([file], 2) == pytest.approx(13)
-    assert makespan([file] * 2, 2) == pytest.approx(23)
-    many = [FileTimes(0.1, [10.0] * 40, 1.0)] * 50
-    work = sum(file.work for file in many)
-    for cores in (1, 8, 64):
-        assert work / cores <= makespan(many, cores) < 1.1 * work / cores + 12
 
 
 @pytest.fixture(scope="module")

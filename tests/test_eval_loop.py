@@ -12,7 +12,7 @@ import pytest
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torch")
 
-from eval import loop, panels
+from eval.report import loop, panels
 from eval.tools import EvalError
 from gvcodec import demo
 from gvcodec.media.planes import planes_from_rgb
@@ -31,20 +31,21 @@ def test_a_peer_is_coarser_at_a_higher_crf(name: str) -> None:
     assert max(errors) < 8
 
 
-def test_the_nearest_is_the_largest_that_fits() -> None:
-    size, _ = panels.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000, 51)
-    assert 5900 < size <= 6120
-    assert panels.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
+def test_a_peer_gets_the_most_bytes_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panels, "peer", lambda name, frames, rate, crf: (9000 - 150 * crf, FRAMES))
+    for name in panels.PEERS:
+        size, shown = panels.at_size(name, FRAMES, Fraction(24), 6000)
+        assert 5900 < size <= 6120 and shown is FRAMES
 
 
 def test_the_picture_has_every_panel_and_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
-    monkeypatch.setattr(panels, "_STEPS", 2)
+    monkeypatch.setattr(panels, "_NEAR", 2.0)
     monkeypatch.setattr(panels, "SLACK", 9)
-    told = loop.make(tmp_path / "a.webp", None, 60, 0)
-    assert [line.split(":")[0].split(",")[0] for line in told[:4]] == [
+    lines = loop.make(tmp_path / "a.webp", None, 60, 0)
+    assert [line.split(":")[0].split(",")[0] for line in lines[:4]] == [
         "source", "gvcodec", "x265", "SVT-AV1",
     ]  # fmt: skip
     with Image.open(tmp_path / "a.webp") as picture:

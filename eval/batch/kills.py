@@ -95,17 +95,8 @@ def _one_run(
 
 def _start(kind: str, cluster: Any, clips: Path, out: Path) -> subprocess.Popen[bytes]:
     where = ["--jobs", "2"] if kind == "local" else ["--cluster", cluster.address]
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "batch",
-        str(clips),
-        "-o",
-        str(out),
-        *_WORDS,
-        *where,
-    ]
+    command = [sys.executable, "-m", "gvcodec", "batch", str(clips), "-o", str(out)]
+    command += [*_WORDS, *where]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 

@@ -122,10 +122,10 @@ def need(names: Iterable[str]) -> None:
     """Raises EvalError that says which of these metrics cannot be measured here, before any work is
     done."""
     if lacking := missing(names):
-        raise EvalError("; ".join(told(lacking)))
+        raise EvalError("; ".join(reasons(lacking)))
 
 
-def told(lacking: Mapping[str, str]) -> list[str]:
+def reasons(lacking: Mapping[str, str]) -> list[str]:
     """What is missing, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights
     …"."""
     by_reason: dict[str, list[str]] = {}

@@ -88,7 +88,7 @@ def with_packets(stream: bytes, *before: Packet) -> bytes:
 
 def openers() -> dict[str, bytes]:
     """Streams whose `tracks` ask for sockets, other files, or a lot of memory."""
-    plain = streams()["klt"]
+    plain = streams()["av1"]
     payloads = {kind: tracks_payload(head()) for kind, head in HEADS.items()}
     return {
         f"head {kind}": with_packets(plain, Packet(Kind.TRACKS, payload))
@@ -121,13 +121,14 @@ def bombs(seed: int) -> dict[str, bytes]:
     rich, head = list(reader.packets()), reader.header.pack()
     nothing = b"\0\0\0\0"  # track 0, at the same time, for no time, of no bytes
     times = b"".join(encode_var(0) + encode_var(2) for _ in range(MEGABYTE // 4))
+    summary = b"\1" + bytes(8) + encode_var(4096) + b"\1"
     for what, kind, payload in (
         ("tracks-nothing", Kind.TRACKS, nothing * (MEGABYTE // 4 - 2000)),
         ("tracks-in-pieces", Kind.TRACKS, nothing * 1000),
         ("timing", Kind.TIMING, times[:MEGABYTE - 8000]),
         ("metadata", Kind.METADATA, b"\2\2\0\0" * (MEGABYTE // 4 - 2000)),
-        ("tune", Kind.FIT, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
-        ("summary", Kind.SUMMARY, b"\1" + bytes(8) + encode_var(4096) + b"\1" + bytes(MEGABYTE - 8000)),
+        ("tune", Kind.TUNE, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
+        ("summary", Kind.SUMMARY, summary + bytes(MEGABYTE - 8000)),
     ):  # fmt: skip
         count = 200 if what.endswith("pieces") else 1
         first = next(i for i, p in enumerate(rich) if p.is_frame)

@@ -1,21 +1,20 @@
-"""`python -m eval loop OUT.webp`: a clip, ours, x265 and SVT-AV1 at equal bytes, side by side,
-again and again.
+"""`python -m eval loop OUT.webp`: a clip of gvcodec, x265 and SVT-AV1 at equal bytes, side by side,
+as a picture that repeats.
 
 Needs no clip from elsewhere: without `--video` it is the one that `gvcodec.demo` draws.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 
-import av
 from PIL import Image, ImageDraw, ImageFont
 
 import gvcodec
-from eval.panels import LABEL, Frames, of_peers
+from eval.report.panels import LABEL, Frames, of_peers, rgb_frames
 from eval.tools import EvalError
 from gvcodec import demo
 
@@ -23,6 +22,18 @@ from gvcodec import demo
 _MOST_BYTES = 600_000
 #: Every so many frames, and WebP's quality: a coarser one would hide what is compared.
 _SAVINGS = ((1, 85), (1, 75), (2, 85), (2, 75), (3, 75), (4, 70))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("output", type=Path, metavar="OUT.webp")
+    add("--video", type=Path, help="another clip, 48 frames of it (that of gvcodec.demo)")
+    add("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
+    add("--fit-steps", type=int, default=60, help="(60)")
+
+
+def run(options: argparse.Namespace) -> None:
+    print("\n".join(make(options.output, options.video, options.q, options.fit_steps)))
 
 
 def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
@@ -42,16 +53,8 @@ def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
 
 def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str]:
     """Write the picture; a line for each panel."""
-    if video is None:
-        frames, rate = list(demo.frames()), demo.RATE
-    else:
-        with av.open(str(video)) as container:
-            rate = container.streams.video[0].average_rate or Fraction(25)
-            frames = [
-                f.to_ndarray(format="rgb24")
-                for _, f in zip(range(48), container.decode(video=0), strict=False)
-            ]
-    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=None, fit_steps=fit_steps, threads=1)
+    frames, rate = rgb_frames(video, 48) if video else (list(demo.frames()), demo.RATE)
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, tune=None, tune_steps=fit_steps, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
     for name, (size, shown) in of_peers(frames, rate, len(data)).items():

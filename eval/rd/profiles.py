@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from eval.codecs import ours, peers
+from eval.codecs import peers
 from eval.sequences import Source
 from eval.tools import EvalError
+from eval.video import Clip
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Profile:
         """The frames of a source that the profile takes."""
         return source.thinned(self.step, self.fps) if self.fps is not None else source
 
+    def check(self, clip: Clip) -> None:
+        """Raises EvalError for a clip with too few frames."""
+        if clip.raw.frames < self.frames:
+            wanted = f"{self.frames}" + (f" (one in {self.step})" if self.step > 1 else "")
+            count = f"{clip.raw.frames} frames, --profile {self.name} takes {wanted}"
+            raise EvalError(f"{clip.name}: {count}")
+
     def low_delay(self, words: Iterable[str]) -> list[str]:
         """The words of `--codecs` in their low-delay form. Raises EvalError for one that has
         none."""
@@ -51,12 +59,8 @@ class Profile:
         if word in peers.PEERS:
             return f"{word}-ld"
         head, *options = word.split(":")
-        based = any(o == f"base={base}" for o in options for base in ours.IN_ORDER)
-        return (
-            f"{word}:low-delay"
-            if head == "gvcodec" and not based and "low-delay" not in options
-            else word
-        )
+        own = head == "gvcodec" and "low-delay" not in options
+        return f"{word}:low-delay" if own else word
 
 
 PROFILES = {

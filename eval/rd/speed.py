@@ -1,13 +1,15 @@
 """Speed of encoders and decoders, interleaved with peers in one script because machines are noisy.
 
-Every round runs every codec once, so that a slow moment of the machine hits all; a ratio is taken
-within its round, and the median over rounds is shown. Reading the lossless source and writing raw
-frames are part of every time. Where gvcodec's own time goes is read from one profiled run of each
-of its commands, what memory a command takes from one run more.
+`python -m eval speed`. Every round runs every codec once, so that a slow moment of the machine hits
+all; a ratio is taken within its round, and the median over rounds is shown. Reading the lossless
+source and writing raw frames are part of every time. Where gvcodec's own time goes is read from one
+profiled run of each of its commands, what memory a command takes from one run more. `--device`
+measures the operations of a CUDA device instead.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import pstats
 import statistics
@@ -18,13 +20,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from eval import arguments as shared
 from eval.codecs import Codec, Options, resolve
 from eval.codecs.ours import content_version
 from eval.codecs.peers import make
-from eval.report.tables import markdown
-from eval.tools import digest, read_json, run, write_json, write_text
+from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
 from eval.video import Clip
 
+#: Without fitting, whose time the user chooses.
+_CODECS = ["gvcodec:fit=off", "gvcodec:base=vvc:fit=off:base-q"]
 #: Peers beside gvcodec: name → (preset, quality number).
 PEERS = {"x264": (("-preset", "medium"), 34), "x265": (("-preset", "medium"), 34)}
 _LINES = 8
@@ -35,6 +39,40 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    shared.add_clips(parser, 24)
+    add = parser.add_argument
+    add("--codecs", type=shared.words, default=_CODECS, metavar="NAME,…", help="as in rd")
+    add("--q", type=int, default=40)
+    add("--rounds", type=int, default=3)
+    device = "instead: the stream coder on a CUDA device against the processor"
+    add("--device", action="store_true", help=device)
+    shared.add_threads(parser)
+    shared.add_out(parser, "out/speed", "an rd folder shows it too")
+    shared.add_readme(parser, "speed and speed-profile")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.device:
+        return _device(options.rounds)
+    clip = shared.largest(shared.clips(options))
+    result = measure(clip, options.codecs, options.q, options.rounds, options.threads, options.out)
+    texts = {"speed": to_markdown(result), "speed-profile": profile_markdown(result)}
+    shared.publish(options, texts)
+    return 0
+
+
+def _device(rounds: int) -> int:
+    from eval.rd import device
+    from gvcodec.entropy.streams import cuda_missing
+
+    if reason := cuda_missing():
+        raise EvalError(reason)
+    text, equal = device.measure(rounds)
+    print(text)
+    return 0 if equal else 1
 
 
 def is_measured(clip: Clip, words: list[str], out: Path) -> bool:
@@ -112,13 +150,13 @@ def _commands(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[
 
 def _round(codec: Codec, q: int, clip: Clip, folder: Path, times: dict[str, list[float]]) -> None:
     for step, command in _commands(codec, q, clip, folder).items():
-        seconds, _ = run(command)
+        seconds, _ = run_command(command)
         times.setdefault(step, []).append(seconds)
 
 
 def _peak(command: list[str]) -> int:
     """Bytes that the largest process of a command held."""
-    return 1024 * int(run([sys.executable, "-c", _WATCHED, *command])[1])
+    return 1024 * int(run_command([sys.executable, "-c", _WATCHED, *command])[1])
 
 
 def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
@@ -134,7 +172,7 @@ def _profiles(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[
     for name, (python, *rest) in zip(
         names, _commands(codec, q, clip, folder).values(), strict=True
     ):
-        run([python, "-m", "cProfile", "-o", str(log), *rest])
+        run_command([python, "-m", "cProfile", "-o", str(log), *rest])
         found[f"{codec.label} {name}"] = _top(log)
     return found
 

@@ -1,16 +1,15 @@
-"""`python -m eval panels OUT.png`: one frame of a clip, ours, x265 and SVT-AV1 at equal bytes, each
-with a part enlarged.
+"""`python -m eval panels OUT.png`: one frame of a clip, gvcodec, x265 and SVT-AV1 at equal bytes,
+each with a part enlarged.
 
-What `python -m eval loop` moves stands still here. The command reads what `./demo.sh` has coded,
-and codes nothing but the peers.
+The command reads what `./demo.sh` has coded, and codes nothing but the peers.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from eval.rd.rates import Search
 from eval.tools import EvalError
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
@@ -31,19 +31,29 @@ PEERS = {
     "x265, preset slow": ("libx265", {"preset": "slow", "x265-params": "log-level=none:keyint=-1"}),
     "SVT-AV1, preset 4": ("libsvtav1", {"preset": "4", "svtav1-params": "keyint=-1"}),
 }
-#: Ends of the CRF scale: x265's coarsest is 51.
-_FINEST, _COARSEST, _STEPS = 10.0, {"libx265": 51.0, "libsvtav1": 63.0}, 7
-#: What CRF is rounded to: SVT-AV1's is whole here.
-_UNITS = {"libx265": 0.01, "libsvtav1": 1.0}
-#: Bytes halve about every so many steps of CRF: the first guess.
-_HALVES = 6.0
-#: So much more than ours a peer may have, and so much less where the search ends.
-SLACK, _NEAR = 1.02, 0.985
+#: Library → steps of CRF in one, and the ends of its scale in steps.
+_SCALES = {"libx265": (10, 100, 510), "libsvtav1": (1, 10, 63)}
+#: So much more than gvcodec a peer may have.
+SLACK = 1.02
+#: Sizes that differ by less (natural logarithm) are equal.
+_NEAR = 0.015
 LABEL = 18
 #: More samples than these (a minute of work) are not coded by the peers for one picture.
 _MOST_SAMPLES = 320 * 192 * 400
 _WIDEST, _ZOOM = 640, 3
 _FRAME = (215, 38, 61)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("output", type=Path, metavar="OUT.png")
+    add("--source", type=Path, required=True, metavar="VIDEO")
+    add("--stream", type=Path, required=True, metavar="FILE", help="what gvcodec made of it")
+    add("--decoded", type=Path, required=True, metavar="VIDEO", help="the stream, decoded")
+
+
+def run(options: argparse.Namespace) -> None:
+    print("\n".join(make(options.output, options.source, options.stream, options.decoded)))
 
 
 def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Frames]:
@@ -78,58 +88,37 @@ def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Fr
     return sum(p.size for p in packets), shown
 
 
-def nearest(
-    coded: Callable[[float], tuple[int, Frames]], size: int, coarsest: float
-) -> tuple[int, Frames]:
-    """What has the most bytes that are not more than `size` by `SLACK`; the coarsest where there is
-    nothing. The logarithm of the bytes is taken as a line over CRF, anew after each try."""
-    low, high = _FINEST, coarsest
-    best = coded(high)
-    last, slope = (high, best[0]), -1 / _HALVES
-    for _ in range(_STEPS):
-        if _NEAR * size <= best[0] <= SLACK * size:
-            break
-        guess = last[0] + math.log2(size / last[1]) / slope
-        crf = guess if low < guess < high else (low + high) / 2
-        found = coded(crf)
-        if found[0] != last[1] and crf != last[0]:
-            slope = min(-0.02, math.log2(found[0] / last[1]) / (crf - last[0]))
-        last = (crf, found[0])
-        if found[0] <= SLACK * size:
-            best, high = max(best, found, key=lambda pair: pair[0]), crf
-        else:
-            low = crf
-    return best
+def at_size(name: str, frames: Frames, rate: Fraction, size: int) -> tuple[int, Frames]:
+    """Bytes and frames of a peer with the most bytes that are not more than `size` by `SLACK`.
+    Raises EvalError where it has more at its coarsest, or loses frames."""
+    unit, low, high = _SCALES[PEERS[name][0]]
+    coded = functools.cache(lambda step: peer(name, frames, rate, step / unit))
+    search = Search(lambda step: float(coded(step)[0]), low, high, high - (high - low) // 4, _NEAR)
+    search(size)
+    fitting = [step for step, bytes_ in search.known.items() if bytes_ <= SLACK * size]
+    if not fitting:
+        least = coded(high)[0]
+        raise EvalError(
+            f"{name}: {least} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
+        )
+    found, shown = coded(min(fitting))
+    if len(shown) != len(frames):
+        raise EvalError(f"{name}: {len(shown)} of {len(frames)} frames")
+    return found, shown
 
 
 def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, Frames]]:
-    """Bytes and frames of each peer at `size` bytes, two at a time. Raises EvalError for one that
-    has more at its coarsest, or loses frames."""
-
-    def one(name: str) -> tuple[int, Frames]:
-        library = PEERS[name][0]
-        coded = functools.cache(lambda crf: peer(name, frames, rate, crf))
-        unit = _UNITS[library]
-        found, shown = nearest(
-            lambda crf: coded(round(crf / unit) * unit), size, _COARSEST[library]
-        )
-        if found > SLACK * size:
-            raise EvalError(
-                f"{name}: {found} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
-            )
-        if len(shown) != len(frames):
-            raise EvalError(f"{name}: {len(shown)} of {len(frames)} frames")
-        return found, shown
-
+    """Bytes and frames of each peer at `size` bytes, two at a time. Raises EvalError."""
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(PEERS, pool.map(one, PEERS), strict=True))
+        found = pool.map(lambda name: at_size(name, frames, rate, size), PEERS)
+        return dict(zip(PEERS, found, strict=True))
 
 
 def make(output: Path, source: Path, stream: Path, decoded: Path) -> list[str]:
     """Write the picture of the middle frame; a line for each panel. Raises EvalError,
     GvcodecError."""
-    frames, rate = _frames(source)
-    ours, _ = _frames(decoded)
+    frames, rate = rgb_frames(source)
+    ours, _ = rgb_frames(decoded)
     if len(ours) != len(frames) or not frames:
         raise EvalError(f"{decoded}: {len(ours)} frames, {source} has {len(frames)}")
     middle, size = len(frames) // 2, stream.stat().st_size
@@ -146,9 +135,9 @@ def make(output: Path, source: Path, stream: Path, decoded: Path) -> list[str]:
     return [*(label for label, _ in panels), *told]
 
 
-def _frames(path: Path) -> tuple[Frames, Fraction]:
-    """Frames (H, W, 3) uint8 and their rate."""
-    with VideoReader(str(path)) as reader:
+def rgb_frames(path: Path, count: int | None = None) -> tuple[Frames, Fraction]:
+    """The first `count` frames (None = all), (H, W, 3) uint8, and their rate."""
+    with VideoReader(str(path), frames=count) as reader:
         frames = [rgb_from_planes(f.planes, reader.format.colour) for f in reader]
         return frames, Fraction(reader.format.frame_rate)
 

@@ -1,4 +1,5 @@
-"""Makes the weight files of LPIPS and DISTS from the packages they were published with.
+"""`python -m eval weights`: makes the weight files of LPIPS and DISTS from the packages they were
+published with.
 
 Needs the extra `metrics`: `torchvision` (features, downloads its ImageNet weights), `lpips` (LPIPS
 v0.1) and `DISTS-pytorch`. Features of VGG16 are rounded to fp16 (values of the metrics change by
@@ -8,6 +9,7 @@ files are looked for.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,15 @@ from typing import Any
 from eval.tools import EvalError, say
 
 _REMEDY = "in a checkout: pip install -e '.[metrics]'"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    usual = Path.home() / ".cache/gvcodec/metrics"
+    parser.add_argument("dir", type=Path, nargs="?", default=usual, metavar="DIR")
+
+
+def run(options: argparse.Namespace) -> None:
+    print(*export(options.dir), sep="\n")
 
 
 def export(folder: Path) -> list[Path]:

@@ -1,5 +1,4 @@
-"""Crops for the visual comparison, and maps of where bits went, stored in the runs' JSONs as WebP
-in base64.
+"""Crops for the visual comparison, stored in the runs' JSONs as WebP in base64.
 
 A crop is at most 480×320 luma samples at native resolution, where the source frame has most detail;
 its place depends on the source alone, so every codec shows the same spot.
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,22 +49,6 @@ def crop(video: RawVideo, clip: Clip, index: int) -> dict[str, Any]:
     top, left, height, width = crop_box(clip, index)
     rgb = clip.rgb(video.planes(index))[:, top : top + height, left : left + width]
     return {"frame": index, "box": [top, left, height, width], "webp": _webp(rgb)}
-
-
-def heatmap(stream: Path, clip: Clip) -> str | None:
-    """Bits and tokens of the windows of a `klt` stream over its first picture, as `gvcodec inspect
-    --heatmap` draws them; None for another one."""
-    from gvcodec.bitstream import Reader
-    from gvcodec.media.planes import to_eight_bits
-    from gvcodec.streams.heatmap import heatmap as draw
-    from gvcodec.streams.heatmap import mean_frame, windows_of
-
-    with stream.open("rb") as file:
-        reader = Reader(file)
-        if reader.header.base != "klt":
-            return None
-        planes = draw(mean_frame(windows_of(reader))[0])
-    return _webp(clip.rgb(tuple(map(to_eight_bits, planes)) if clip.raw.depth == 8 else planes))  # type: ignore[arg-type]
 
 
 def _webp(rgb: Picture) -> str:

@@ -3,19 +3,22 @@ time.
 
 Everything lies below the output folder:
 
-    sources/   clips as raw and lossless files        streams/   every encode, with size and time
-    runs/      one JSON a measured stream and output  curves/    which runs make up the curve of a clip and a row
+    sources/   clips as raw and lossless files
+    streams/   every encode, with size and time
+    runs/      one JSON a measured stream and output
+    curves/    which runs make up the curve of a clip and a row
     tmp/       decoded videos while they are measured
 
 A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what
-has the right key is not made again. So does a curve's; what `eval.measured` holds under that key is
-taken from there. Tables and report read `curves/` and `runs/` only.
+has the right key is not made again. So does a curve's; what `eval.rd.measured` holds under that key
+is taken from there. Tables and report read `curves/` and `runs/` only.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import platform
@@ -32,22 +35,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval import measured, pictures
-from eval.cluster import ClusterPool
+from tqdm import tqdm
+
 from eval.codecs import Codec, ours
-from eval.encoding import Encoded, decode, describe, encode
 from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
-from eval.rates import Search
-from eval.tools import (
-    EvalError,
-    digest,
-    end_commands,
-    ffmpeg_version,
-    read_json,
-    say,
-    write_json,
-)
+from eval.rd import measured, pictures
+from eval.rd.cluster import ClusterPool
+from eval.rd.encoding import Encoded, decode, describe, encode
+from eval.rd.rates import Search
+from eval.tools import EvalError, digest, end_commands, ffmpeg_version, read_json, say, write_json
 from eval.video import Clip
 
 #: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
@@ -65,11 +62,11 @@ class Plan:
     every: Mapping[str, int]
     device: str = "cpu"
     threads: int = 1
-    #: Makes what comes with the checkout (`eval.measured`) all the same.
+    #: Makes what comes with the checkout (`eval.rd.measured`) all the same.
     anew: bool = False
     #: Rates whose runs keep crops for the visual comparison.
     pictures: tuple[float, ...] = PICTURE_TARGETS
-    #: Name of the paper's conditions that hold (`eval.profiles`), "" = the project's own.
+    #: Name of the paper's conditions that hold (`eval.rd.profiles`), "" = the project's own.
     profile: str = ""
 
 
@@ -79,12 +76,8 @@ def run_all(
     """Makes every missing run with `jobs` processes, or on a Ray cluster whose machines all see the
     folder; returns one line for each clip and codec that failed. Raises EvalError when one of the
     processes is killed."""
-    from tqdm import tqdm
-
     shutil.rmtree(plan.out / "tmp", ignore_errors=True)
     (plan.out / "tmp").mkdir(parents=True)
-    tasks = [(clip, codec) for clip in clips for codec in codecs]
-    failures = []
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
     pool: Executor = (
@@ -92,59 +85,76 @@ def run_all(
         if cluster is None
         else ClusterPool(cluster, plan.threads)
     )
-    total = len(tasks) * len(plan.targets)
+    total = len(clips) * len(codecs) * len(plan.targets)
     size = f"{len(clips)} clips × {len(codecs)} codecs × {len(plan.targets)} rates"
-    say(
-        f"{size} = {total} points, "
-        f"{f'{jobs} processes' if cluster is None else f'cluster {cluster}'}"
-    )
-    bar = tqdm(total=total, unit="point", disable=None)
-    done_points = 0
-
-    def tell(text: str, points: int) -> None:
-        """Moves the bar; where nobody looks at one, a line is written instead."""
-        nonlocal done_points
-        done_points += points
-        bar.set_postfix_str(text, refresh=False)
-        bar.update(points)
-        if bar.disable:
-            say(f"{done_points}/{total} {text}")
-
+    where = f"{jobs} processes" if cluster is None else f"cluster {cluster}"
+    say(f"{size} = {total} points, {where}")
+    bar = _Bar(total)
     try:
-        waiting: dict[Future[None], str] = {}
-        for clip in clips:
-            waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
-        for clip, codec in tasks:
-            if codec.family != "gvcodec" and not plan.anew and _take_kept(clip, codec, plan):
-                tell(f"{clip.name} {codec.name}: kept points", len(plan.targets))
-            else:
-                waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
-        while waiting:
-            done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            while not progress.empty():
-                tell(*progress.get())
-            for future in done:
-                name = waiting.pop(future)
-                try:
-                    future.result()
-                    if cluster is not None and not name.endswith(", source"):
-                        # Other machines do not tell how far they are.
-                        tell(name, len(plan.targets))
-                except EvalError as error:
-                    failures.append(f"{name}: {error}")
-                    bar.write(failures[-1], file=sys.stderr)
-                except BrokenProcessPool:
-                    raise EvalError(
-                        "a process of the run was killed, perhaps for want of memory: take fewer "
-                        "--jobs; the same command goes on where it was"
-                    ) from None
+        waiting = _submit(pool, clips, codecs, plan, bar)
+        failures = _collect(waiting, progress, bar, 0 if cluster is None else len(plan.targets))
         with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
-            while done_points < total:
-                tell(*progress.get(timeout=0.2 if failures else 5))
+            while bar.done < total:
+                bar.show(*progress.get(timeout=0.2 if failures else 5))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        bar.close()
+        bar.tqdm.close()
         shutil.rmtree(plan.out / "tmp", ignore_errors=True)
+    return failures
+
+
+class _Bar:
+    """Points done of all: a bar, or lines where nobody looks at one."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.tqdm = tqdm(total=total, unit="point", disable=None)
+
+    def show(self, text: str, points: int) -> None:
+        self.done += points
+        self.tqdm.set_postfix_str(text, refresh=False)
+        self.tqdm.update(points)
+        if self.tqdm.disable:
+            say(f"{self.done}/{self.total} {text}")
+
+
+def _submit(
+    pool: Executor, clips: list[Clip], codecs: list[Codec], plan: Plan, bar: _Bar
+) -> dict[Future[None], str]:
+    """Everything that is not kept, by its name."""
+    waiting: dict[Future[None], str] = {}
+    for clip in clips:
+        waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
+    for clip, codec in itertools.product(clips, codecs):
+        if codec.family != "gvcodec" and not plan.anew and _take_kept(clip, codec, plan):
+            bar.show(f"{clip.name} {codec.name}: kept points", len(plan.targets))
+        else:
+            waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
+    return waiting
+
+
+def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar, points: int) -> list[str]:
+    """Waits for all; a line for each that failed. `points`: of a curve whose worker does not report
+    them itself."""
+    failures = []
+    while waiting:
+        done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+        while not progress.empty():
+            bar.show(*progress.get())
+        for future in done:
+            name = waiting.pop(future)
+            try:
+                future.result()
+                if points and not name.endswith(", source"):
+                    bar.show(name, points)
+            except EvalError as error:
+                failures.append(f"{name}: {error}")
+                bar.tqdm.write(failures[-1], file=sys.stderr)
+            except BrokenProcessPool:
+                raise EvalError(
+                    "a process of the run was killed, perhaps for want of memory: take fewer "
+                    "--jobs; the same command resumes its work"
+                ) from None
     return failures
 
 
@@ -224,14 +234,8 @@ def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
     commands = [
         codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)
     ]
-    parts = [
-        SCHEMA,
-        clip.sha256,
-        commands,
-        dict(codec.outputs),
-        sorted(plan.targets),
-        dict(plan.every),
-    ]
+    parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs)]
+    parts += [sorted(plan.targets), dict(plan.every)]
     return digest(parts)
 
 
@@ -261,15 +265,8 @@ def make_run(
 ) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
     shows = _shown_frames(clip, plan) if set(targets) & set(plan.pictures) else []
-    identity = [
-        SCHEMA,
-        clip.sha256,
-        codec.identity(codec.encode),
-        codec.outputs[output],
-        q,
-        dict(plan.every),
-        shows,
-    ]
+    identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q]
+    identity += [dict(plan.every), shows]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name
     known = read_json(path)
@@ -295,9 +292,6 @@ def make_run(
         "metrics": measured,
         "versions": versions(),
         "crops": crops,
-        "heatmap": pictures.heatmap(encoded.stream, clip)
-        if shows and codec.family == "gvcodec"
-        else None,
     }
     write_json(path, result)
     return name
@@ -344,16 +338,8 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
-    for package in (
-        "gvcodec",
-        "torch",
-        "numpy",
-        "imageio-ffmpeg",
-        "bjontegaard",
-        "av",
-        "ssimulacra2",
-        "cvvdp",
-    ):
+    packages = "gvcodec torch numpy imageio-ffmpeg bjontegaard av ssimulacra2 cvvdp"
+    for package in packages.split():
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -24,13 +24,14 @@ _SLOPE = -math.log(2) / 6
 
 @dataclass
 class Search:
-    """Search over integers `low`…`high` of a rate function that falls; `rate(q)` in bpp is called
-    once a value."""
+    """Search over integers `low`…`high` of a rate function that falls; `rate(q)`, in any unit, is
+    called once a value. A rate nearer than `close` (natural logarithm) ends the search."""
 
     rate: Callable[[int], float]
     low: int
     high: int
     guess: int
+    close: float = CLOSE
     known: dict[int, float] = field(default_factory=dict)
 
     def __call__(self, target: float) -> tuple[int, bool]:
@@ -39,7 +40,7 @@ class Search:
         previous_width, halve = self.high - self.low + 2, False
         while True:
             nearest = self._nearest(target)
-            if nearest is not None and self._distance(nearest, target) < CLOSE:
+            if nearest is not None and self._distance(nearest, target) < self.close:
                 break
             above = max((q for q, r in self.known.items() if r >= target), default=self.low - 1)
             below = min(

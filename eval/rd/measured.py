@@ -17,7 +17,7 @@ from typing import Any
 
 from eval.tools import EvalError, read_json, write_bytes, write_json
 
-FOLDER = Path(__file__).parent / "measured"
+FOLDER = Path(__file__).parents[1] / "measured"
 _SOURCE = "source"  # what tables say of the clip itself
 
 
@@ -77,7 +77,7 @@ def keep(out: Path) -> str:
             run = read_json(out / "runs" / name)
             if run is None:
                 raise EvalError(f"{out}: {name} is missing; run rd again")
-            entry["runs"][name] = run | {"crops": [], "heatmap": None}
+            entry["runs"][name] = run | {"crops": []}
     if not found:
         raise EvalError(f"{out}: no curves in it")
     for clip, entries in found.items():

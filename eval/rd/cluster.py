@@ -31,7 +31,7 @@ class ClusterPool(Executor):
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         packed = base64.b64encode(pickle.dumps((function, arguments, named))).decode()
-        task = Task("eval.cluster:call", {"packed": packed}, self._threads, _MEMORY)
+        task = Task("eval.rd.cluster:call", {"packed": packed}, self._threads, _MEMORY)
         future: Future[Any] = Future()
         self._engine.submit(task).add_done_callback(lambda done: _settle(future, done.result()))
         return future

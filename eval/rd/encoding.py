@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.codecs import ENDLESS, Codec, ours
-from eval.intra import intra_frames
-from eval.tools import EvalError, digest, read_json, run, write_json
+from eval.codecs.intra import intra_frames
+from eval.tools import EvalError, digest, read_json, run_command, write_json
 from eval.video import Clip, RawVideo, decoded_raw
 
 
@@ -40,7 +40,7 @@ def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = Fal
         folder.mkdir(parents=True, exist_ok=True)
         temporary = stream.with_name(f"tmp{os.getpid()}-{stream.name}")
         try:
-            seconds, _ = run(codec.command(template, clip, q=q, stream=temporary))
+            seconds, _ = run_command(codec.command(template, clip, q=q, stream=temporary))
             if not temporary.is_file() or not temporary.stat().st_size:
                 raise EvalError(f"{codec.name}: wrote no stream")
             _check_intra(codec, temporary)
@@ -66,7 +66,7 @@ def decode(
     y4m, raw = folder / "decoded.y4m", folder / "decoded.yuv"
     y4m.unlink(missing_ok=True)
     command = codec.command(codec.outputs[output], clip, stream=encoded.stream, output=y4m)
-    seconds, _ = run(command)
+    seconds, _ = run_command(command)
     if not y4m.is_file():
         raise EvalError(f"{codec.name}: decoder wrote nothing")
     video = decoded_raw(y4m, clip, raw)
