@@ -96,9 +96,6 @@ def main(arguments: list[str] | None = None) -> int:
     _add_condense(
         commands.add_parser("condense", help="what a network learns from a condensed set")
     )
-    _add_token_entropy(
-        commands.add_parser("token-entropy", help="what the entropy model of base tokens is worth")
-    )
     places = commands.add_parser(
         "keyframes", help="keyframes at scene cuts, proposals, or the path of least cost"
     )
@@ -143,7 +140,6 @@ def main(arguments: list[str] | None = None) -> int:
             "tuning": _tuning,
             "modules": _modules,
             "settings": _settings,
-            "token-entropy": _token_entropy,
             "quality": _quality,
             "robustness": _robustness,
             "search": _search,
@@ -507,22 +503,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     _add_readme(parser, "settings")
 
 
-def _add_token_entropy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "material",
-        type=Path,
-        metavar="FOLDER",
-        help="made by python -m gvcodec.train.token_material",
-    )
-    parser.add_argument(
-        "--steps", type=int, default=1500, help="to fit each network (default 1500)"
-    )
-    parser.add_argument("--seeds", type=int, default=2, help="networks of each form (default 2)")
-    parser.add_argument("--clips", type=int, default=60, help="most clips to fit with (default 60)")
-    _add_out(parser, "out/token-entropy")
-    _add_readme(parser, "token-entropy")
-
-
 def _add_robustness(parser: argparse.ArgumentParser) -> None:
     parts = ["trials", "fuzz", "load", "attacks"]
     parser.add_argument(
@@ -814,14 +794,6 @@ def _modules(options: argparse.Namespace) -> int:
             )
         },
     )
-    return 0
-
-
-def _token_entropy(options: argparse.Namespace) -> int:
-    from eval.token_entropy import measure
-
-    table = measure(options.material, options.out, options.steps, options.seeds, options.clips)
-    _publish(options, {"token-entropy": table})
     return 0
 
 

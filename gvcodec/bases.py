@@ -72,7 +72,7 @@ class Base:
     `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same. `reduced`:
     (index above which, scale, how much lower the index is there), coarsest first, which go as far
     as `coarsest_reduced`. `scales`: there are reduced sizes, `presets`: so many, `eye`, `steered`
-    (maxrate), `alloc` (numbers of tokens): there are these settings."""
+    (maxrate): there are these settings."""
 
     name: str
     wire: int
@@ -91,7 +91,6 @@ class Base:
     presets: int = 0
     eye: bool = False
     steered: bool = False
-    alloc: bool = False
     standard: Standard | None = None
 
 
@@ -234,15 +233,13 @@ for _base in (
         "gvcodec.structure.tokens.codec:open_encoder",
         "gvcodec.structure.tokens.codec:open_decoder",
         "gvcodec.rate.size_tokens:encode_tokens",
-        350,
+        200,
         "gvcodec.structure.tokens.checkpoint:find_tokens",
         slot=1,  # painted like av1, which codes its keyframes
-        torch=True,
         # Where the next size, on two clips of 352×288, takes no more bytes than the last did.
         reduced=((66.0, Fraction(1, 2), 6.0), (63.0, Fraction(3, 4), 3.0)),
         coarsest_reduced=69.0,
         scales=True,
-        alloc=True,
     ),
 ):
     _BASES[_base.name] = _base

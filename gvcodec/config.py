@@ -29,7 +29,6 @@ class EncoderOptions(TypedDict, total=False):
     threads: int
     maxrate: float
     bufsize: float
-    alloc: str
     eye: bool
     preset: int | None
     shift: float
@@ -49,8 +48,7 @@ class EncoderConfig:
     `painter` "float", or "integer", whose painted samples are the same on every machine; `keyint`
     frames between keyframes at most, since a scene begins with one, 0 = only the first; `low_delay`
     no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (klt): quality
-    falls where a decoder's buffer of `bufsize` bits (0 = one second) would run dry. `alloc`: how
-    many tokens a window may use (tokens), "uniform", "uniqueness", "elbo" or "oracle".
+    falls where a decoder's buffer of `bufsize` bits (0 = one second) would run dry.
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
     … 10, or of VVenC (vvc), 0 … 4, None = 2. `shift` (av1, hevc, vvc): how far the source is moved
     so that its painted picture looks better, 1 = as far as usual, 0 = off. `said_q`: the index that
@@ -73,7 +71,6 @@ class EncoderConfig:
     threads: int = 0
     maxrate: float = 0
     bufsize: float = 0
-    alloc: str = "uniform"
     eye: bool = False
     preset: int | None = None
     shift: float = 0.0

@@ -112,7 +112,7 @@ class Decoder(Shared):
         #: Without the first of their packets the others mean nothing.
         self._tracks_lost = False
         self._tracks_held = 0
-        self._structure = factory.structure_decoder(header, threads, models, low_delay)
+        self._structure = factory.structure_decoder(header, threads, models, low_delay, device)
         self._painter = (
             factory.painter(header, threads, models, device, tensors) if paints else None
         )

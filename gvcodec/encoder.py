@@ -97,8 +97,6 @@ class Encoder(Shared):
             raise UsageError("preset is for av1 and vvc")
         if config.maxrate and not base.steered:
             raise UsageError("maxrate is for the klt structure layer")
-        if config.alloc != "uniform" and not base.alloc:
-            raise UsageError("alloc is for base tokens")
         if (
             config.keyint < 0
             or not 0 <= (config.tune or 0) < math.inf

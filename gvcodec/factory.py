@@ -16,7 +16,7 @@ from gvcodec.bases import base_of, loaded
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.models import find_model, model_id
-from gvcodec.structure import StructureDecoder, StructureEncoder
+from gvcodec.structure import OnDevice, StructureDecoder, StructureEncoder
 from gvcodec.types import VideoFormat
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def structure_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncod
 
 
 def structure_decoder(
-    header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), low_delay: bool = False
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    low_delay: bool = False,
+    device: str = "cpu",
 ) -> StructureDecoder:
     """Raises `WrongModelError` when the stream was made with a structure model that is not at
     hand."""
@@ -59,6 +63,8 @@ def structure_decoder(
             header.structure_id, f"the model of the {base.name} structure layer", models
         )
     made: StructureDecoder = loaded(base.decoder)(header, threads, low_delay, model)
+    if isinstance(made, OnDevice):
+        made.to_device(device)
     return made
 
 
@@ -69,7 +75,7 @@ def structure_id(base: str) -> bytes | None:
 
 
 def has_torch() -> bool:
-    """Whether torch is there: what float painters and base tokens work with."""
+    """Whether torch is there: what float painters work with."""
     return importlib.util.find_spec("torch") is not None
 
 

@@ -33,7 +33,7 @@ ROOTS = (
     "gvcodec.train.keyframes",
     "gvcodec.train.shards",
     "gvcodec.train.summary",
-    "gvcodec.train.token_material",
+    "gvcodec.train.tokens",
 )
 _NAMED = re.compile(rf"{PACKAGE}(\.\w+)+")
 

@@ -16,7 +16,6 @@
 #include "klt/deblock.hpp"
 #include "klt/encoder.hpp"
 #include "klt/lookahead.hpp"
-#include "tokens/candidate_errors.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -24,6 +23,7 @@ using namespace nb::literals;
 void bind_entropy(nb::module_&);
 void bind_refiner(nb::module_&);
 void bind_streams(nb::module_&);
+void bind_tokens(nb::module_&);
 void bind_painter(nb::module_&);
 void bind_integer_painter(nb::module_&);
 
@@ -152,6 +152,7 @@ NB_MODULE(_core, m) {
   bind_entropy(m);
   bind_refiner(m);
   bind_streams(m);
+  bind_tokens(m);
   bind_painter(m);
   bind_integer_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
@@ -519,26 +520,6 @@ NB_MODULE(_core, m) {
       "current"_a, "reference"_a, "penalty"_a = 64, "threads"_a = 1, "finest"_a = 1,
       "Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and "
       "their SATD, for luma planes of 10 bit; sizes round up to 16.");
-  m.def(
-      "candidate_errors",
-      [](const In<uint8_t, 2>& now, const In<uint8_t, 2>& before, const In<int16_t, 3>& vectors) {
-        const int h = static_cast<int>(now.shape(0)), w = static_cast<int>(now.shape(1));
-        const size_t windows = static_cast<size_t>(h / gv::kTokenWindow) * (w / gv::kTokenWindow);
-        if (!windows || h % gv::kTokenWindow || w % gv::kTokenWindow || before.shape(0) != h ||
-            before.shape(1) != w || vectors.shape(0) != windows || vectors.shape(2) != 2)
-          throw nb::value_error("planes of whole windows, and vectors for each");
-        const int count = static_cast<int>(vectors.shape(1));
-        std::vector<int32_t> found;
-        {
-          nb::gil_scoped_release unlocked;
-          found = gv::candidate_errors(now.data(), before.data(), w, h, vectors.data(), count);
-        }
-        return to_numpy(std::move(found),
-                        {windows, static_cast<size_t>(gv::kTokenPatches), vectors.shape(1)});
-      },
-      "now"_a, "before"_a, "vectors"_a,
-      "Sums of absolute differences (N, 256, J) int32 of the patches of N windows of 256², for J "
-      "vectors (dx, dy) a window (N, J, 2) in half samples, 96 at most.");
   m.def(
       "deblock_edges",
       [](const In<uint16_t, 2>& plane, int q, int size) {

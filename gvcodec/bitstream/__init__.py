@@ -1,4 +1,4 @@
-"""The gvcodec file format, version 0.3 (0.6 where the base is tokens). This docstring is its
+"""The gvcodec file format, version 0.3 (0.7 where the base is tokens). This docstring is its
 specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte,
@@ -74,17 +74,16 @@ last frame that was late (0 at the start) and p its timestamp. A constant frame 
 a dropped frame one entry. An entry for the frame after the last says when the last one ends.
 
 Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in
-display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens
-these are the samples of keyframes and refreshes; of other frames the count of tokens of each window of the coded
-picture (u8), then all tokens (s32, zero behind the count), window by window.
+display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023.
 
 Painted hash: the same of all painted frames. A stream that was cut or joined has none.
 
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
 packet. `Salvage` reads it all the same and says what is lost.
 
-Versions before: 0.5 was base tokens all forward, 0.4 without refreshes; 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1
-moreover no frame count in `gop`, no late = 0, no track = count. Their files are read.
+Versions before: 0.4 to 0.6 were base tokens made by a float network, which are no longer read; 0.2 had no
+golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1 moreover no frame count in
+`gop`, no late = 0, no track = count. Files of 0.1 and 0.2 are read.
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader

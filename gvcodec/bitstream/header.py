@@ -16,11 +16,11 @@ from gvcodec.types import Colour, VideoFormat
 MAGIC = b"\x89GVC"
 VERSION = (0, 3)
 #: What streams of base tokens are; nothing else has changed.
-TOKEN_VERSION = (0, 6)
+TOKEN_VERSION = (0, 7)
 #: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and
-#: `tracks` that make sense by GOP. 0.4 is base tokens without refreshes, 0.5 without tokens that go
-#: backward.
-READABLE = ((0, 1), (0, 2), VERSION, (0, 4), (0, 5), TOKEN_VERSION)
+#: `tracks` that make sense by GOP. Base tokens before 0.7 were decoded by a float network and are
+#: no longer read.
+READABLE = ((0, 1), (0, 2), VERSION, TOKEN_VERSION)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 MAX_Q = 63

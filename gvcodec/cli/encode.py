@@ -108,12 +108,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="with -q: most bits a second through a decoder's buffer (klt)",
     )
     parser.add_argument(
-        "--alloc",
-        choices=("uniform", "uniqueness", "elbo", "oracle"),
-        default="uniform",
-        help="how many tokens a window may use (tokens)",
-    )
-    parser.add_argument(
         "--bufsize",
         type=amount,
         metavar="BITS",
@@ -216,7 +210,6 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         threads=getattr(options, "threads", 0),
         maxrate=options.maxrate or 0,
         bufsize=options.bufsize or 0,
-        alloc=options.alloc,
         eye=options.eye,
         preset=options.preset,
         shift=options.shift,

@@ -1,4 +1,4 @@
-"""`gvcodec train CONFIG`: the renderer, or the model of base `tokens`."""
+"""`gvcodec train CONFIG`: the renderer."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from gvcodec.errors import UsageError
 from gvcodec.train.settings import read_toml
 
 #: What the key `model` of a configuration says, and the module that trains it.
-_TRAINERS = {"renderer": "gvcodec.train.loop", "tokens": "gvcodec.train.base_tokens"}
+_TRAINERS = {"renderer": "gvcodec.train.loop"}
 
 
-HELP = "train the renderer or the model of base tokens"
+HELP = "train the renderer"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config",
         type=Path,
-        help='TOML file (keys: gvcodec.train.loop.TrainConfig, for model = "tokens" '
-        "gvcodec.train.base_tokens.Config)",
+        help="TOML file (keys: gvcodec.train.loop.TrainConfig)",
     )
     parser.add_argument(
         "--minutes", type=float, default=60.0, help="stop after this time (default 60)"
     )
     parser.add_argument(
         "--cache",
-        help="folder of material: python -m gvcodec.train.cache, for tokens "
-        "gvcodec.train.token_material (overrides the file)",
+        help="folder of material: python -m gvcodec.train.cache (overrides the file)",
     )
     parser.add_argument("--out", help="folder for checkpoint, log and sheets (overrides the file)")
 
