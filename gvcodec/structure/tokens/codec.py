@@ -20,7 +20,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gvcodec._core import TOKEN_LEVELS, TokenFrame, token_errors, token_search
 from gvcodec.bitstream import SequenceHeader
@@ -315,9 +314,7 @@ class TokenEncoder:
         if self._refreshes:
             self._drift.add(self._distance(made.source, made.shown.frame), len(made.payload))
 
-    def _tokens(
-        self, source: TokenFrame, near: Shown, far: Shown | None, times: Times
-    ) -> _Made:
+    def _tokens(self, source: TokenFrame, near: Shown, far: Shown | None, times: Times) -> _Made:
         """A frame of tokens, from its reference frames."""
         threads = self._threads
         price = self._price * _PEAK * WINDOW**2  # in sums of differences, 10 bits
@@ -382,9 +379,7 @@ class TokenDecoder:
             if not payload or payload[0] > MAX_Q:
                 raise DamagedStreamError("keyframe without a quality")
             frozen = self.flush()
-            self._stills = StandardDecoder(
-                self._fmt, STILL, threads=self._threads, low_delay=True
-            )
+            self._stills = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
             self._before = None
             self._before = self._still(payload[1:], True, Memory.empty(self._count))
             self._entropy.q = payload[0]

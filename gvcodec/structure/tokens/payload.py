@@ -156,9 +156,7 @@ class Entropy:
         packets = []
         for side, back, index in self.rows(levels, memory, times):
             row = values.reshape(-1)[index].astype(np.int32)[None]
-            packets += streams.encode_predicted(
-                self._network, side, row, None, self.backend, back
-            )
+            packets += streams.encode_predicted(self._network, side, row, None, self.backend, back)
         framed = [encode_var(len(packet)) + packet for packet in packets[:-1]] + packets[-1:]
         return self._head(levels) + b"".join(framed)
 
