@@ -75,6 +75,7 @@ def test_frames_are_those_of_the_oracle(width: int, height: int) -> None:
     pictures = [random_picture(rng, width, height) for _ in range(2)]
     near, far = (TokenFrame.still(*planes, i) for i, planes in enumerate(pictures))
     other_near, other_far = (oracle.Frame.still(planes, i) for i, planes in enumerate(pictures))
+    seen: set[int] = set()
     for most, levels, times in (
         (2, (5, 5), (-1, 3)),
         (9, (5, 0), (2, -1)),
@@ -89,7 +90,8 @@ def test_frames_are_those_of_the_oracle(width: int, height: int) -> None:
         comes, place = near.places()
         assert np.array_equal(comes, other_near.comes) and np.array_equal(place, other_near.place)
         assert equal(near.planes(), other_near.planes)
-    assert {2, 3} <= set(np.unique(comes))
+        seen |= {int(x) for x in np.unique(comes)}
+    assert seen == {1, 2, 3} or width < 256
 
 
 def test_longest_steps_again_and_again_stay_inside() -> None:
@@ -143,7 +145,7 @@ def test_search_finds_motion_in_parts_and_charges_for_it() -> None:
     assert (place[52:60, 4:12] == (-16, 0)).all()
     assert (place[4:44, 4:28] == 0).all()
     assert (values != 0).sum() < 30 and 20 < bits[0] < 400
-    dear = _core.token_search(source, near, None, -1, 0, 1 << 16, most)[0]
+    dear = _core.token_search(source, near, None, -1, 0, 1 << 20, most)[0]
     assert not dear.any()
 
 
@@ -565,7 +567,7 @@ def test_refreshes_come_where_frames_cost_least_on_the_mean(rise: float) -> None
     [(1, 17, 0), (2, 17, 0), (3, 17, 2), (10, 17, 5), (1000, 17, 9), (1000, 4, 4), (1000, 1, 1)],
 )
 def test_a_refresh_lies_between_frames_that_drift(frames: int, known: int, place: int) -> None:
-    """Eight frames have drifted evenly; as many would do so on its other side where there is room."""
+    """Eight frames have drifted evenly; as many would do so on its other side if there is room."""
     drift = Drift(0.1)
     for i in range(9):
         drift.add(4 * i, 10 if i else 700)

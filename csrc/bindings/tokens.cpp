@@ -1,5 +1,5 @@
-// Python bindings of base tokens (`gvcodec/structure/tokens`): frames, the motion search, contexts of the
-// entropy network.
+// Python bindings of base tokens (`gvcodec/structure/tokens`): frames, the motion search, contexts
+// of the entropy network.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 
@@ -29,7 +29,8 @@ void fill(gv::Plane& plane, const Samples& in, int width, int height) {
         "planes do not fit together");
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x)
-      plane.row(y)[x] = std::min<uint16_t>(in.data()[static_cast<size_t>(y) * width + x], gv::kMaxSample);
+      plane.row(y)[x] =
+          std::min<uint16_t>(in.data()[static_cast<size_t>(y) * width + x], gv::kMaxSample);
 }
 
 Frame to_frame(const Samples& y, const Samples& u, const Samples& v, int picture) {
@@ -85,7 +86,8 @@ Frame follow(const Frame& near, const Frame* far, int near_time, int far_time,
   const tokens::Times times = to_times(far, near_time, far_time);
   check_same(near, far);
   const size_t windows = static_cast<size_t>(near.windows());
-  check(values.shape(0) == windows && values.shape(1) == tokens::kValues && levels.shape(0) == windows,
+  check(values.shape(0) == windows && values.shape(1) == tokens::kValues &&
+            levels.shape(0) == windows,
         "values and a level for each window");
   for (size_t i = 0; i < values.size(); ++i)
     check(std::abs(values.data()[i]) <= tokens::kLargest, "values are -127…127");
@@ -106,7 +108,8 @@ nb::tuple search(const Frame& source, const Frame& near, const Frame* far, int n
   check_same(near, far);
   check_same(near, &source);
   const size_t windows = static_cast<size_t>(near.windows());
-  check(most.shape(0) == windows && price >= 0 && price <= 1 << 16, "a level for each window, a price");
+  check(most.shape(0) == windows && price >= 0 && price <= 1 << 20,
+        "a level for each window, a price");
   for (size_t w = 0; w < windows; ++w) check(most(w) <= tokens::kLevels, "levels are 0…5");
   tokens::Found found;
   {
@@ -135,8 +138,8 @@ nb::tuple contexts(const In<int16_t, 2>& last, const In<int32_t, 2>& level,
   check(first >= 0 && first <= end && static_cast<size_t>(end) <= windows && columns >= 1,
         "windows that are not there");
   for (size_t w = 0; w < windows; ++w) check(levels(w) <= tokens::kLevels, "levels are 0…5");
-  auto made = tokens::packet_contexts({last.data(), level.data()}, levels.data(), first, end, columns,
-                                      q, {near_time, far_time});
+  auto made = tokens::packet_contexts({last.data(), level.data()}, levels.data(), first, end,
+                                      columns, q, {near_time, far_time});
   const size_t steps = made.index.size();
   return nb::make_tuple(to_numpy(std::move(made.side), {1, steps, tokens::kSide}),
                         to_numpy(std::move(made.back), {1, steps, tokens::kBack}),
@@ -152,21 +155,22 @@ void bind_tokens(nb::module_& m) {
   m.attr("TOKEN_BACK") = tokens::kBack;
   m.attr("TOKEN_UNIT") = tokens::kUnit;
   m.attr("TOKEN_MEMORY") = nb::make_tuple(tokens::kMemoryFirst, tokens::kMemoryEnd);
-  m.def(
-      "token_step", &tokens::step_value, "token"_a,
-      "Where the step (dx, dy) of a token 1…31 is among the values of a window.");
+  m.def("token_step", &tokens::step_value, "token"_a,
+        "Where the step (dx, dy) of a token 1…31 is among the values of a window.");
   nb::class_<Frame>(m, "TokenFrame",
                     "A frame of base tokens: its samples, and where its cells of 4×4 luma samples "
                     "lie in the standard pictures around it.")
-      .def_static("still", &to_frame, "y"_a, "u"_a, "v"_a, "picture"_a = 0,
-                  "A standard picture, the one before (0) or after (1) the frames that go on from it.")
+      .def_static(
+          "still", &to_frame, "y"_a, "u"_a, "v"_a, "picture"_a = 0,
+          "A standard picture, the one before (0) or after (1) the frames that go on from it.")
       .def_static("follow", &follow, "near"_a, "far"_a.none(), "near_time"_a, "far_time"_a,
                   "values"_a, "levels"_a, "threads"_a = 1,
                   "The frame that values (N, TOKEN_VALUES) int16 make of its reference frames at "
                   "so many frames from it; windows of level 0 are as in `near`.")
       .def("planes", &planes_of, "Y, U and V, uint16.")
       .def("places", &places_of,
-           "Pictures that each cell comes from (H/4, W/4) uint8 (1, 2, or 3 for their mean), and its "
+           "Pictures that each cell comes from (H/4, W/4) uint8 (1, 2, or 3 for their mean), and "
+           "its "
            "places in both (2, H/4, W/4, 2), (dx, dy) int32 in quarter samples.")
       .def_prop_ro("windows", &Frame::windows)
       .def_prop_ro("window_columns", &Frame::window_columns);
@@ -176,8 +180,9 @@ void bind_tokens(nb::module_& m) {
         "bit in sums of absolute differences of 8 bits, `most`: levels at most.");
   m.def("token_errors", &errors, "a"_a, "b"_a,
         "Sums of absolute differences of all samples (10 bits) by window, int64 (N,).");
-  m.def("token_contexts", &contexts, "last"_a, "level"_a, "levels"_a, "first"_a, "end"_a,
-        "columns"_a, "q"_a, "near_time"_a, "far_time"_a,
-        "Activations (1, S, TOKEN_SIDE), values before (1, S, TOKEN_BACK) and index of the S values "
-        "that the windows first…end - 1 put into a packet.");
+  m.def(
+      "token_contexts", &contexts, "last"_a, "level"_a, "levels"_a, "first"_a, "end"_a, "columns"_a,
+      "q"_a, "near_time"_a, "far_time"_a,
+      "Activations (1, S, TOKEN_SIDE), values before (1, S, TOKEN_BACK) and index of the S values "
+      "that the windows first…end - 1 put into a packet.");
 }

@@ -38,8 +38,8 @@ GV_SIMD(void, between,
         (a, b, right, fx, fy, count, out)) {
   const int nx = 4 - fx, ny = 4 - fy;
   for (int x = 0; x < count; ++x)
-    out[x] = static_cast<uint8_t>(((a[x] * nx + a[x + right] * fx) * ny +
-                                   (b[x] * nx + b[x + right] * fx) * fy + 8) >> 4);
+    out[x] = static_cast<uint8_t>(
+        ((a[x] * nx + a[x + right] * fx) * ny + (b[x] * nx + b[x + right] * fx) * fy + 8) >> 4);
 }
 
 }  // namespace
@@ -60,8 +60,8 @@ Phases::Phases(const Luma8& luma) : stride_(luma.width + 2 * kMargin) {
   std::vector<uint8_t>& whole = plane_[0];
   whole.resize(static_cast<size_t>(stride_) * rows);
   for (int y = 0; y < rows; ++y) {
-    const uint8_t* from =
-        luma.samples.data() + static_cast<size_t>(clamp(y - kMargin, 0, luma.height - 1)) * luma.width;
+    const uint8_t* from = luma.samples.data() +
+                          static_cast<size_t>(clamp(y - kMargin, 0, luma.height - 1)) * luma.width;
     uint8_t* to = whole.data() + static_cast<size_t>(y) * stride_;
     std::fill(to, to + kMargin, from[0]);
     std::copy_n(from, luma.width, to + kMargin);
@@ -79,8 +79,8 @@ Phases::Phases(const Luma8& luma) : stride_(luma.width + 2 * kMargin) {
 }
 
 std::vector<Step> choose_candidates(const MotionField& field, int window_row, int window_column,
-                                    const std::vector<int32_t>& detail,
-                                    int detail_columns, int count) {
+                                    const std::vector<int32_t>& detail, int detail_columns,
+                                    int count) {
   // Vectors closer than about 0.8 half samples stand for each other.
   static const std::vector<int64_t> alike = [] {
     std::vector<int64_t> table(64);
@@ -100,14 +100,12 @@ std::vector<Step> choose_candidates(const MotionField& field, int window_row, in
     for (int column = window_column * kSide;
          column < std::min((window_column + 1) * kSide, field.width); ++column) {
       const size_t at = static_cast<size_t>(row) * field.width + column;
-      auto steps = [](int v) {
-        return clamp((v + (kUnit >> 1)) >> (kUnit >> 1), -kReach, kReach);
-      };
+      auto steps = [](int v) { return clamp((v + (kUnit >> 1)) >> (kUnit >> 1), -kReach, kReach); };
       const Step v{steps(field.mv[at].x), steps(field.mv[at].y)};
       const auto same = [&](Step o) { return o.x == v.x && o.y == v.y; };
       const auto known = std::find_if(vectors.begin(), vectors.end(), same);
-      const int64_t weight =
-          int64_t{detail[static_cast<size_t>(row) * detail_columns + column]} << 12;
+      const int64_t weight = int64_t{detail[static_cast<size_t>(row) * detail_columns + column]}
+                             << 12;
       if (known != vectors.end()) left[static_cast<size_t>(known - vectors.begin())] += weight;
       else vectors.push_back(v), left.push_back(weight);
     }
@@ -117,17 +115,21 @@ std::vector<Step> choose_candidates(const MotionField& field, int window_row, in
     for (size_t j = 0; j < n; ++j) like[i * n + j] = likeness(vectors[i], vectors[j]);
   std::vector<Step> chosen{{}};
   for (size_t i = 0; i < n; ++i) left[i] = left[i] * (256 - likeness(vectors[i], {})) >> 8;
-  while (static_cast<int>(chosen.size()) < count) {
-    size_t best = 0;
-    int64_t most = 0;
-    for (size_t i = 0; i < n; ++i) {
-      int64_t stands = 0;
-      for (size_t j = 0; j < n; ++j) stands += like[i * n + j] * left[j];
-      if (stands > most) most = stands, best = i;
-    }
-    if (most < 256) break;
+  // For each vector the weight that it stands for.
+  std::vector<int64_t> stands(n);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j) stands[i] += like[i * n + j] * left[j];
+  while (n > 0 && static_cast<int>(chosen.size()) < count) {
+    const size_t best =
+        static_cast<size_t>(std::max_element(stands.begin(), stands.end()) - stands.begin());
+    if (stands[best] < 256) break;
     chosen.push_back(vectors[best]);
-    for (size_t j = 0; j < n; ++j) left[j] = left[j] * (256 - like[best * n + j]) >> 8;
+    for (size_t j = 0; j < n; ++j) {
+      if (like[best * n + j] == 0) continue;
+      const int64_t less = left[j] - (left[j] * (256 - like[best * n + j]) >> 8);
+      left[j] -= less;
+      for (size_t i = 0; i < n; ++i) stands[i] -= like[i * n + j] * less;
+    }
   }
   return chosen;
 }
@@ -157,7 +159,8 @@ std::vector<int32_t> block_detail(const Luma8& luma) {
   const int columns = luma.width / kBlock;
   std::vector<int32_t> sums(static_cast<size_t>(columns) * (luma.height / kBlock));
   for (int y = 0; y + 1 < luma.height; ++y) {
-    const uint8_t *a = luma.samples.data() + static_cast<size_t>(y) * luma.width, *b = a + luma.width;
+    const uint8_t *a = luma.samples.data() + static_cast<size_t>(y) * luma.width,
+                  *b = a + luma.width;
     int32_t* row = sums.data() + static_cast<size_t>(y / kBlock) * columns;
     for (int x = 0; x + 1 < luma.width; ++x)
       row[x / kBlock] += std::abs(a[x] - a[x + 1]) + std::abs(a[x] - b[x]);

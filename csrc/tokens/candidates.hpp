@@ -23,7 +23,8 @@ class Phases {
   // Where the sample at (x, y) is fetched from by a vector of steps.
   const uint8_t* at(int x, int y, int dx, int dy) const {
     return plane_[(dy & kMask) * kPhases + (dx & kMask)].data() +
-           static_cast<size_t>(y + kMargin + (dy >> kShift)) * stride_ + x + kMargin + (dx >> kShift);
+           static_cast<size_t>(y + kMargin + (dy >> kShift)) * stride_ + x + kMargin +
+           (dx >> kShift);
   }
   int stride() const { return stride_; }
 
@@ -40,10 +41,11 @@ struct Step {
 };
 
 // Of the vectors that a block search found in a window those that stand for most blocks, together,
-// `count` at most; the first rests. `detail`: the weight of each 16×16 block, `detail_columns` a row.
+// `count` at most; the first rests. `detail`: the weight of each 16×16 block, `detail_columns` a
+// row.
 std::vector<Step> choose_candidates(const MotionField& field, int window_row, int window_column,
-                                    const std::vector<int32_t>& detail,
-                                    int detail_columns, int count);
+                                    const std::vector<int32_t>& detail, int detail_columns,
+                                    int count);
 
 // Sums of absolute differences of the 64 quarters of a window for each vector, as
 // [quarter][vector]: every second row, counted twice. With `other` against the mean of what both

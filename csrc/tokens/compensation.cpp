@@ -7,12 +7,13 @@ namespace {
 // chroma sample.
 constexpr int16_t kLumaTaps[4][6] = {
     {0, 0, 64, 0, 0, 0}, {2, -9, 58, 17, -4, 0}, {2, -9, 39, 39, -9, 2}, {0, -4, 17, 58, -9, 2}};
-constexpr int16_t kChromaTaps[8][4] = {{0, 64, 0, 0},    {-4, 62, 6, 0},  {-5, 55, 15, -1},
+constexpr int16_t kChromaTaps[8][4] = {{0, 64, 0, 0},    {-4, 62, 6, 0},   {-5, 55, 15, -1},
                                        {-5, 46, 25, -2}, {-4, 36, 36, -4}, {-2, 25, 46, -5},
                                        {-1, 15, 55, -5}, {0, 6, 62, -4}};
 
 struct Luma {
-  static constexpr int kTaps = 6, kSide = kCell, kFraction = 2, kOne = 8;  // kOne: sum of weights along an axis
+  static constexpr int kTaps = 6, kSide = kCell, kFraction = 2,
+                       kOne = 8;  // kOne: sum of weights along an axis
   static constexpr int kWeights[8] = {1, 3, 5, 7, 7, 5, 3, 1};
   static const int16_t* taps(int phase) { return kLumaTaps[phase]; }
 };
@@ -92,7 +93,8 @@ GV_INLINE void mix(const From* from, int count, int wide, const int32_t* weight_
     if (count == 1)
       for (int x = 0; x < rounded; ++x) sums[x] += weight_across[x] * high * a[x];
     else
-      for (int x = 0; x < rounded; ++x) sums[x] += weight_across[x] * high * ((a[x] + b[x] + 1) >> 1);
+      for (int x = 0; x < rounded; ++x)
+        sums[x] += weight_across[x] * high * ((a[x] + b[x] + 1) >> 1);
   }
 }
 
@@ -134,7 +136,8 @@ class PlaneJob {
       cells(r, sums_.data() + static_cast<size_t>((r - first + 1) * kSide) * stride_ + kLanes);
     constexpr int kShift = 4 + (Kind::kOne == 8 ? 6 : 4);
     for (int y = top; y < bottom; ++y)
-      finish_row(sums_.data() + static_cast<size_t>(y - top + kSide + kSide / 2) * stride_ + kLanes + kSide / 2,
+      finish_row(sums_.data() + static_cast<size_t>(y - top + kSide + kSide / 2) * stride_ +
+                     kLanes + kSide / 2,
                  width_, kShift, out.row(y));
   }
 

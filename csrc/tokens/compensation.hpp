@@ -1,5 +1,5 @@
-// Motion compensation of base tokens: samples from the places of cells. tests/oracle/tokens.py says the same
-// in NumPy.
+// Motion compensation of base tokens: samples from the places of cells. tests/oracle/tokens.py says
+// the same in NumPy.
 #pragma once
 
 #include "tokens/frame.hpp"

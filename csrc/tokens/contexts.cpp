@@ -7,9 +7,9 @@ namespace {
 
 // Which values a value has to do with, within a window; -1 = none.
 struct Place {
-  int kind = 0;   // 0…3: nodes by depth, 4: leaf, 5: quarter, 6: source
-  int axis = 0;   // 1: dy
-  int side = 0;   // of quarters 0…3, of others 0 or 1: which part of the node around it
+  int kind = 0;  // 0…3: nodes by depth, 4: leaf, 5: quarter, 6: source
+  int axis = 0;  // 1: dy
+  int side = 0;  // of quarters 0…3, of others 0 or 1: which part of the node around it
   int token = 1;
   int parent[2] = {-1, -1};  // same axis, other axis
   int back[kBack];           // as in `Contexts`, without the windows beside
@@ -159,7 +159,8 @@ Contexts packet_contexts(const Memory& memory, const uint8_t* levels, int first,
       own[value] = step;
       out.index.push_back(static_cast<int32_t>(row) + value);
       out.side.resize(out.side.size() + kSide);
-      side_of(p, value, last, size, known, level, q, times, out.side.data() + out.side.size() - kSide);
+      side_of(p, value, last, size, known, level, q, times,
+              out.side.data() + out.side.size() - kSide);
       auto distance = [&](const int32_t* where, int of) {
         return where && of >= 0 && where[of] >= 0 ? step - where[of] : 0;
       };

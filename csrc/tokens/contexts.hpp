@@ -1,5 +1,5 @@
-// What the entropy network sees of each value: activations that both sides know before a packet, and
-// which values of the packet before it.
+// What the entropy network sees of each value: activations that both sides know before a packet,
+// and which values of the packet before it.
 #pragma once
 
 #include "tokens/tree.hpp"

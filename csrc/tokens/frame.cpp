@@ -98,7 +98,8 @@ void finish_planes(Still& still, int width, int height) {
   for (int p = 0; p < 3; ++p) {
     Plane& plane = still.plane[p];
     const int w = p ? ceil_div(width, 2) : width, h = p ? ceil_div(height, 2) : height;
-    for (int y = 0; y < h; ++y) std::fill(plane.row(y) + w, plane.row(y) + plane.width, plane.row(y)[w - 1]);
+    for (int y = 0; y < h; ++y)
+      std::fill(plane.row(y) + w, plane.row(y) + plane.width, plane.row(y)[w - 1]);
     for (int y = h; y < plane.height; ++y) std::copy_n(plane.row(h - 1), plane.width, plane.row(y));
     plane.extend();
   }
@@ -118,8 +119,9 @@ std::vector<int64_t> window_errors(const Still& a, const Still& b, int width, in
               side = p ? kWindow / 2 : kWindow;
     for (int y = 0; y < h; ++y)
       for (int c = 0; c < columns && c * side < w; ++c)
-        errors[static_cast<size_t>(y / side) * columns + c] += row_error(
-            a.plane[p].row(y) + c * side, b.plane[p].row(y) + c * side, std::min(side, w - c * side));
+        errors[static_cast<size_t>(y / side) * columns + c] +=
+            row_error(a.plane[p].row(y) + c * side, b.plane[p].row(y) + c * side,
+                      std::min(side, w - c * side));
   }
   return errors;
 }

@@ -2,13 +2,13 @@
 // samples that motion compensation makes of that.
 //
 // A frame lies between two standard pictures, A before and B after it. Each cell comes from A, from
-// B or from the mean of both, at its own place + (x, y) quarter luma samples. Motion against another
-// frame moves those places, so samples are interpolated once, however many frames lie between. Samples
-// are mixed from what the places of the four cells around them fetch (OBMC): weights of eighths
-// along either axis for luma, quarters for chroma.
+// B or from the mean of both, at its own place + (x, y) quarter luma samples. Motion against
+// another frame moves those places, so samples are interpolated once, however many frames lie
+// between. Samples are mixed from what the places of the four cells around them fetch (OBMC):
+// weights of eighths along either axis for luma, quarters for chroma.
 //
-// All arithmetic is on integers and each sample depends on its cells alone: the same samples on every
-// machine, with any number of threads and in every form of the loops. Ranges: samples 0…1023;
+// All arithmetic is on integers and each sample depends on its cells alone: the same samples on
+// every machine, with any number of threads and in every form of the loops. Ranges: samples 0…1023;
 // a place is clamped so that its cell begins at most kBeyond samples outside the picture, whatever
 // the steps are, so that filters read inside the margin of a picture. Vectors stay below 2^21.
 #pragma once
@@ -31,8 +31,8 @@ struct Still {
 enum : uint8_t { kFromA = 1, kFromB = 2 };
 
 struct Places {
-  std::vector<uint8_t> from;          // cells, row by row
-  std::vector<Vector> place[2];       // in A and in B; zero where it does not come from there
+  std::vector<uint8_t> from;     // cells, row by row
+  std::vector<Vector> place[2];  // in A and in B; zero where it does not come from there
 };
 
 class Frame {
@@ -40,9 +40,9 @@ class Frame {
   // A standard picture: `picture` 0 = A or 1 = B of the frames that go on from it.
   Frame(std::shared_ptr<const Still> still, int width, int height, int picture);
 
-  // The frame that `values` (windows × kValues) make of its reference frames, `far` null where there
-  // is one. Windows of level 0 are as in `near`. Raises std::invalid_argument where both lie between other
-  // pictures.
+  // The frame that `values` (windows × kValues) make of its reference frames, `far` null where
+  // there is one. Windows of level 0 are as in `near`. Raises std::invalid_argument where both lie
+  // between other pictures.
   Frame(const Frame& near, const Frame* far, Times times, const int16_t* values,
         const uint8_t* levels, int threads);
 
@@ -58,7 +58,8 @@ class Frame {
  private:
   void move(const Frame& near, const Frame* far, Times times, const int16_t* values,
             const uint8_t* levels);
-  void move_cell(int row, int column, const Frame& near, const Frame* far, const QuarterMotion& motion);
+  void move_cell(int row, int column, const Frame& near, const Frame* far,
+                 const QuarterMotion& motion);
   void compensate(int threads);
 
   int width_, height_;

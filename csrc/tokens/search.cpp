@@ -19,8 +19,8 @@ int component_bits(int v) {
   static const std::vector<int> table = [] {
     std::vector<int> bits(4 * kReach + 2, kZeroBits);
     for (size_t size = 1; size < bits.size(); ++size)
-      bits[size] = static_cast<int>(std::lround(
-          16 * (5.3 + 0.75 * std::log2(static_cast<double>(size) * kUnit / 2 + 0.5))));
+      bits[size] = static_cast<int>(
+          std::lround(16 * (5.3 + 0.75 * std::log2(static_cast<double>(size) * kUnit / 2 + 0.5))));
     return bits;
   }();
   return table[std::min<size_t>(static_cast<size_t>(std::abs(v)), table.size() - 1)];
@@ -67,10 +67,8 @@ class WindowSearch {
   std::vector<Step> near, far;
   Sums near_errors, mean_errors, far_errors;
 
-  void run(int most, int16_t* values, uint8_t& level, float& bits, int64_t& cost) {
+  void run(int most, int16_t* values, uint8_t& level, float& bits) {
     near_cost_ = costs(near, near);
-    const int n = count();
-    quarters_.assign(static_cast<size_t>(n) * 64, 0);
     int64_t best = INT64_MAX;
     level = 0;
     for (int tried = 1; tried <= std::min(most, kLevels - 1); ++tried) {
@@ -85,7 +83,6 @@ class WindowSearch {
     std::fill_n(values, kValues, int16_t{0});
     if (level) write(level, values);
     bits = value_bits(level, values);
-    cost = best;
   }
 
  private:
@@ -112,14 +109,15 @@ class WindowSearch {
     return sums;
   }
 
-  // From a level's nodes, by their own vectors (leaves: by the vectors of the nodes around them) up to the whole window:
-  // the least cost. Keeps what `write` follows down.
+  // From a level's nodes, by their own vectors (leaves: by the vectors of the nodes around them) up
+  // to the whole window: the least cost. Keeps what `write` follows down.
   int64_t upwards(int level, Sums below) {
     const int n = count();
     if (level == kLevels) {
       Sums joined(below.size() / 2);
       for (int k = 0; k < kFirstLeaf / 2; ++k)
-        for (int j = 0; j < n; ++j) joined[k * n + j] = below[2 * k * n + j] + below[(2 * k + 1) * n + j];
+        for (int j = 0; j < n; ++j)
+          joined[k * n + j] = below[2 * k * n + j] + below[(2 * k + 1) * n + j];
       below = std::move(joined);
     }
     std::vector<Sums>& kept = kept_[level];
@@ -137,7 +135,9 @@ class WindowSearch {
       below = std::move(next);
     }
     least_sums(below.data(), near_cost_.data(), 1, n, out.data());
-    return int64_t{out[0]} + priced(kZeroBits * (value_count(level, sources()) - 2 * ((1 << std::min(level, 4)) - 1)) / 4);
+    return int64_t{out[0]} +
+           priced(kZeroBits *
+                  (value_count(level, sources()) - 2 * ((1 << std::min(level, 4)) - 1)) / 4);
   }
 
   // The leaves by the vectors of the nodes around them.
@@ -173,7 +173,9 @@ class WindowSearch {
   }
 
   // Leaves by their own vector: their quarters with the best steps of their own.
-  Sums near_quarters(const Sums& errors) const { return from_quarters(errors, near_cost_, count()); }
+  Sums near_quarters(const Sums& errors) const {
+    return from_quarters(errors, near_cost_, count());
+  }
   static Sums from_quarters(const Sums& errors, const Sums& cost, int n) {
     Sums leaves(static_cast<size_t>(kLeaves) * n), out(static_cast<size_t>(n));
     for (int q = 0; q < kLeaves * kQuarters; ++q) {
@@ -210,7 +212,8 @@ class WindowSearch {
       const std::vector<Step>& offered = is_far ? far : near;
       const int m = static_cast<int>(offered.size());
       const Sums& below = is_far ? far_leaf_ : value[0] == kMean ? mean_leaf_ : near_leaf_;
-      const Sums &first = is_far ? across_cost_ : near_cost_, &then = is_far ? far_cost_ : near_cost_;
+      const Sums &first = is_far ? across_cost_ : near_cost_,
+                 &then = is_far ? far_cost_ : near_cost_;
       const Sums& errors = is_far ? far_errors : value[0] == kMean ? mean_errors : near_errors;
       const int own = least_at(&below[k * m], &first[around * m], m);
       put(value + 1, offered[own], is_far ? scaled_step(near[around], times_) : near[around]);
@@ -237,7 +240,7 @@ class WindowSearch {
 
   Times times_;
   int price_;
-  Sums near_cost_, far_cost_, across_cost_, near_leaf_, mean_leaf_, far_leaf_, quarters_;
+  Sums near_cost_, far_cost_, across_cost_, near_leaf_, mean_leaf_, far_leaf_;
   std::vector<int16_t> source_;
   std::vector<Sums> kept_[kLevels + 1];
 };
@@ -265,7 +268,7 @@ Found choose_motion(const Still& source, const Frame& near, const Frame* far, Ti
   const size_t windows = static_cast<size_t>(near.windows());
   Found found;
   found.values.resize(windows * kValues);
-  found.levels.resize(windows), found.bits.resize(windows), found.cost.resize(windows);
+  found.levels.resize(windows), found.bits.resize(windows);
   parallel_for(static_cast<int>(windows), threads, [&](int window) {
     const int row = window / near.window_columns(), column = window % near.window_columns();
     WindowSearch search(times, price);
@@ -277,10 +280,11 @@ Found choose_motion(const Still& source, const Frame& near, const Frame* far, Ti
       search.far_errors = quarter_errors(now, row, column, *other, search.far, nullptr, nullptr);
       std::vector<Step> opposite;
       for (const Step v : search.near) opposite.push_back(within_reach(scaled_step(v, times)));
-      search.mean_errors = quarter_errors(now, row, column, one, search.near, other.get(), &opposite);
+      search.mean_errors =
+          quarter_errors(now, row, column, one, search.near, other.get(), &opposite);
     }
     search.run(most[window], &found.values[static_cast<size_t>(window) * kValues],
-               found.levels[window], found.bits[window], found.cost[window]);
+               found.levels[window], found.bits[window]);
   });
   return found;
 }

@@ -2,9 +2,9 @@
 //
 // A window is 256×256 luma samples. Node 1 is the whole window, nodes 2k and 2k + 1 are the halves
 // of node k: left and right of a square, top and bottom of what is taller than wide. Nodes 16…31,
-// the leaves, are 64×64 samples; nodes 4k…4k + 3 are the quarters of leaf k. Token k is node k, 1…31. Its
-// step (dx, dy) is what its motion adds to that of the node around it; a leaf carries the steps of its
-// quarters too, and where its samples come from (`Source`).
+// the leaves, are 64×64 samples; nodes 4k…4k + 3 are the quarters of leaf k. Token k is node k,
+// 1…31. Its step (dx, dy) is what its motion adds to that of the node around it; a leaf carries the
+// steps of its quarters too, and where its samples come from (`Source`).
 //
 // A frame has `levels` of a window: level l says that tokens 1…2^l - 1 are coded, all other steps
 // are zero. Level 0 is a copy.
@@ -66,7 +66,8 @@ struct Vector {
   bool operator==(const Vector& o) const { return x == o.x && y == o.y; }
 };
 
-// A motion vector over `from` frames as one over `to` frames: in whole steps, halves away from zero.
+// A motion vector over `from` frames as one over `to` frames: in whole steps, halves away from
+// zero.
 inline int scaled(int v, int from, int to) {
   const int64_t product = static_cast<int64_t>(v / kUnit) * to;
   const int64_t size = (2 * std::abs(product) + std::abs(from)) / (2 * std::abs(from));
@@ -99,8 +100,7 @@ inline void quarter_motion(const int16_t* values, Times times, QuarterMotion* ou
   for (int k = kFirstLeaf; k < 2 * kFirstLeaf; ++k) {
     const int16_t* value = values + first_value(k);
     const Source source = times.far == 0 ? kNear : static_cast<Source>(value[0]);
-    const Vector around =
-        source == kFar ? scaled(at[k / 2], times.near, times.far) : at[k / 2];
+    const Vector around = source == kFar ? scaled(at[k / 2], times.near, times.far) : at[k / 2];
     for (int q = 0; q < kQuarters; ++q) {
       const int16_t* step = value + 3 + 2 * q;
       const Vector v{around.x + kUnit * (value[1] + step[0]),

@@ -2,13 +2,14 @@
 
     python -m gvcodec.train.tokens material CLIPS FOLDER
     python -m gvcodec.train.tokens train FOLDER tokens.safetensors [--minutes 10]
-    python -m gvcodec.train.tokens card FOLDER tokens.safetensors
+    python -m gvcodec.train.tokens card FOLDER tokens.safetensors [--minutes 10]
 
-`material` codes clips and keeps, for each value of a frame, what the network sees of it: `NAME.npz`
-with `seen` (S, inputs) uint8, `value` (S,) int8, and `windows`, the number of windows coded. The values do not depend on the network, so any will do. `train` fits the float twin
-of the network and writes its integers; `card` prints what it is worth, in bits a window on clips
-that were kept out by source: beside networks trained without the values before (`no AR`), without the frames
-before (`no memory`), without either, and static tables; and the network with these inputs zeroed or shuffled.
+`material` codes clips and keeps what the network sees of each value: `NAME.npz` with `seen`
+(S, inputs) uint8, `value` (S,) int8, and `windows`, the number of windows coded. The values do not
+depend on the network, so any will do. `train` fits the float twin of the network and writes its
+integers. `card` prints what the network is worth, in bits a window on clips kept out by source:
+beside static tables and networks trained without the values before (`no AR`), without the frames
+before (`no memory`) and without both; and with these inputs zeroed or shuffled.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 a refresh.
 
 A refresh is a standard inter picture, predicted from the keyframe and the refreshes before it: what
-has drifted is mended for a fraction of a keyframe's bytes. So the keyframe and the refreshes of a GOP are a
-low-delay stream of few frames a second, and tokens make what lies in between, from both sides.
-Packets come as frames are shown; `payload` says which wait for their refresh.
+has drifted is mended for a fraction of a keyframe's bytes. So the keyframe and the refreshes of a
+GOP are a low-delay stream of few frames a second, and tokens make what lies in between, from both
+sides. Packets come as frames are shown; `payload` says which wait for their refresh.
 
 Samples are made by integers (`csrc/tokens`), so base frames are the same on every machine.
 """

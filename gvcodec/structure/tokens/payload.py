@@ -1,30 +1,32 @@
 """Packets of base tokens: what a frame's integers are and how they are coded.
 
-    key     = u8 q  intra picture                     q of the tokens; an AV1 temporal unit as in base av1
-    inter   = 0xC0  inter picture                     a refresh: the next AV1 temporal unit of this GOP,
-                                                      predicted from those before
-    inter   = 0xC1  inter tokens                      from here to the next refresh frames lie between
-                                                      the frame before and that refresh: they are decoded
-                                                      after it, in the order of `schedule`; `MOST_WAITING`
-                                                      at most. Where the GOP ends without a refresh (a
-                                                      stream was mended) they repeat the frame before
-    inter   = [u8 head  [windows]  [levels]  rows]    tokens; no byte at all: every window is a copy
-    head    = 0x00 | l        every window has level l, 1…5
-              0x40 | l        windows: a bit each (first window in the lowest bit): 1 = level l, 0 = a copy
-              0x80            levels: var size, an rANS packet of N levels 0…5 (Laplace table 30, mean 2)
-    rows    = windows in order, `ROW` together as one rANS packet, each but the last after its size (var);
-              windows of level 0 have no values, and rows without values no packet
+    key    = u8 q  intra picture         q of the tokens; an AV1 temporal unit as in base av1
+    inter  = 0xC0  inter picture         a refresh: the next AV1 temporal unit of this GOP,
+                                         predicted from those before
+    inter  = 0xC1  inter tokens          from here to the next refresh frames lie between the frame
+                                         before and that refresh: they are decoded after it, in the
+                                         order of `schedule`; `MOST_WAITING` at most. Where the GOP
+                                         ends without a refresh (a stream was mended) they repeat
+                                         the frame before
+    inter  = [u8 head  [windows]  [levels]  rows]    tokens; no byte at all: every window is a copy
+    head   = 0x00 | l      every window has level l, 1…5
+             0x40 | l      windows: a bit each (first window in the lowest bit): 1 = level l,
+                           0 = a copy
+             0x80          levels: var size, an rANS packet of N levels 0…5 (Laplace table 30,
+                           mean 2)
+    rows   = windows in order, `ROW` together as one rANS packet, each but the last after its size
+             (var); windows of level 0 have no values, and rows without values no packet
 
 Windows of 256×256 luma samples cover the coded picture row by row. A window's values are a tree of
 31 tokens (csrc/tokens/tree.hpp): tokens 1…2^l - 1 at level l, in order. A token is (dx, dy); each
-of the last 16, the leaves, is (source, dx, dy, four (dx, dy) of its quarters), where the source is
-missing if the frame has one reference frame, and else 0 = near, 1 = mean of both, 2 = far. Steps are half
-luma samples, -127…127. Tables come from the model's network (`checkpoint`), with contexts from
-csrc/tokens/contexts.cpp.
+of the last 16, the leaves, is (source, dx, dy, four (dx, dy) of its quarters). The source is
+missing where the frame has one reference frame, and else 0 = near, 1 = mean of both, 2 = far. Steps
+are half luma samples, -127…127. Tables come from the model's network (`checkpoint`), with contexts
+from csrc/tokens/contexts.cpp.
 
-A frame after another has that one as its near reference frame, at time -1. Of n frames before a refresh,
-frame i of 1…n has the reference frames that `schedule(n)` names, 0 the frame before all and n + 1 the
-refresh, at times j - i. csrc/tokens/frame.hpp says what samples become of that.
+A frame after another has that one as its near reference frame, at time -1. Of n frames before a
+refresh, frame i of 1…n has the reference frames that `schedule(n)` names, 0 the frame before all
+and n + 1 the refresh, at times j - i. csrc/tokens/frame.hpp says what samples come of that.
 
 Contexts come from the `Memory` of the near reference frame: that of a keyframe is empty, that of a
 refresh is the one of the frame shown before it. Raises `DamagedStreamError` for bytes that mean
@@ -55,7 +57,8 @@ REFRESH, WAITING = b"\xc0", b"\xc1"
 #: Frames that a decoder keeps waiting for a refresh.
 MOST_WAITING = 16
 _LEVEL_SCALE, _LEVEL_MEAN = 30, 2 * 8
-#: Of the memory: a new frame has a weight of 1 / 2^_DECAY; magnitudes count up to _LARGE, in 1 / _UNIT.
+#: Of the memory: a new frame has a weight of 1 / 2^_DECAY; magnitudes count up to _LARGE, in
+#: 1 / _UNIT.
 _DECAY, _LARGE, _UNIT = 2, 31, 32
 _SOURCES = np.array([token_step(k) - 1 for k in range(16, 32)])
 
@@ -93,8 +96,8 @@ class Times(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What is known of the windows after a frame: its values (zero where they were not coded), and
-    their running mean magnitudes in 1/32, both (N, TOKEN_VALUES). `direction`: the sign of the time of the
-    reference frame that its steps lead to."""
+    their running mean magnitudes in 1/32, both (N, TOKEN_VALUES). `direction`: the sign of the time
+    of the reference frame that its steps lead to."""
 
     values: Values
     level: NDArray[np.int32]
@@ -126,8 +129,8 @@ class Memory:
 
 
 class Row(NamedTuple):
-    """A packet of S values: their activations (1, S, TOKEN_SIDE), values before (1, S, TOKEN_BACK), and
-    where they are among all values of the frame (S,)."""
+    """A packet of S values: their activations (1, S, TOKEN_SIDE), values before (1, S, TOKEN_BACK),
+    and where they are among all values of the frame (S,)."""
 
     side: NDArray[np.uint8]
     back: NDArray[np.int32]
@@ -135,8 +138,8 @@ class Row(NamedTuple):
 
 
 class Entropy:
-    """Codes frames of `windows` windows, `columns` side by side, at `q`. `backend`: where the network
-    runs (`gvcodec.entropy.streams`)."""
+    """Codes frames of `windows` windows, `columns` side by side, at `q`. `backend`: where the
+    network runs (`gvcodec.entropy.streams`)."""
 
     def __init__(
         self,
