@@ -85,6 +85,7 @@ def test_frames_are_those_of_the_oracle(width: int, height: int) -> None:
             random_values(rng, near.windows, most),
             np.array(levels[: near.windows], np.uint8),
         )
+        values[:, SOURCES] = np.arange(16) % 3  # each along the upper edge
         near = TokenFrame.follow(near, far, *times, values, given, 2)
         other_near = oracle.follow(other_near, other_far, times, values, given)
         comes, place = near.places()
@@ -577,3 +578,70 @@ def test_a_refresh_lies_between_frames_that_drift(frames: int, known: int, place
 def test_refreshes_are_dearer_at_the_end_of_a_size() -> None:
     prices = [codec.TokenEncoder(FORMAT, q)._refresh_price for q in (20, 58, 62)]
     assert prices[0] == prices[1] and prices[2] == 4 * prices[1]
+
+
+# Training of the entropy network
+
+
+def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
+    """Values and frames before, zeroed or taken from elsewhere, cost bits; so does a network that
+    sees nothing."""
+    torch = pytest.importorskip("torch")
+    from gvcodec.train import tokens as training
+
+    collector = training.Collector()
+    encoder = codec.TokenEncoder(FORMAT, 40, 0, 1, trace=collector)
+    for planes in clip(24):
+        encoder.send(planes)
+    encoder.flush()
+    for number in range(40):
+        name = f"clip{number}"
+        if training.held_out(name):
+            break
+    collector.write(tmp_path / f"{name}.npz")
+    material = training.load(tmp_path, True)
+    network = checkpoint.read_network(checkpoint.find_tokens())
+    whole = training.bits_a_window(network, material)
+    for part, least in ((training.BACK, 1.02), (training.MEMORY, 1.03)):
+        for change in (training.without(part), training.shuffled(part)):
+            assert training.bits_a_window(network, material, change) > least * whole
+    blind = [layer._replace(weight=0 * layer.weight) for layer in network]
+    assert training.bits_a_window(blind, material) > 1.3 * whole
+    with pytest.raises(UsageError):
+        training.load(tmp_path, False)
+    assert torch.get_num_threads() >= 1
+
+
+def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from gvcodec.entropy import streams
+    from gvcodec.train import tokens as training
+
+    torch.manual_seed(4)
+    seen = torch.randint(0, 128, (6000, training.INPUTS), dtype=torch.uint8)
+    value = (seen[:, 30].int() - 64).div(8).round().to(torch.int8)
+    material = training.Material(seen, value, 100, 1)
+    before = training.Twin()
+    after = training.train(material, 2.0)
+    bits = [float(twin.bits(seen, value.float()).mean()) for twin in (before, after)]
+    assert bits[1] < 0.6 * bits[0]
+    network = training.network_of(after)
+    checkpoint.write_network(tmp_path / "n.safetensors", network)
+    out = streams.forward(checkpoint.read_network(tmp_path / "n.safetensors"), seen.numpy())
+    scale, mean, inflation = (t.detach().numpy() for t in after(seen))
+    assert np.abs(out[:, 0].clip(0, 63) - scale).mean() < 1
+    assert np.abs(out[:, 1] / 8 - mean).mean() < 0.5
+    assert np.abs(out[:, 2].clip(0, 127) - inflation).mean() < 4
+    real = training.bits_a_window(network, material) / 60
+    assert real < 0.7 * bits[0]
+
+
+@pytest.mark.parametrize("value", [127.0, -127.0, 0.0])
+def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) -> None:
+    torch = pytest.importorskip("torch")
+    from gvcodec.train import tokens as training
+
+    twin = training.Twin()
+    seen = torch.full((4, training.INPUTS), 127, dtype=torch.uint8)
+    twin.bits(seen, torch.full((4,), value)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in twin.parameters())

@@ -154,7 +154,9 @@ void bind_tokens(nb::module_& m) {
   m.attr("TOKEN_SIDE") = tokens::kSide;
   m.attr("TOKEN_BACK") = tokens::kBack;
   m.attr("TOKEN_UNIT") = tokens::kUnit;
-  m.attr("TOKEN_MEMORY") = nb::make_tuple(tokens::kMemoryFirst, tokens::kMemoryEnd);
+  nb::list memory;
+  for (const int activation : tokens::kMemoryActivations) memory.append(activation);
+  m.attr("TOKEN_MEMORY") = nb::tuple(memory);
   m.def("token_step", &tokens::step_value, "token"_a,
         "Where the step (dx, dy) of a token 1…31 is among the values of a window.");
   nb::class_<Frame>(m, "TokenFrame",

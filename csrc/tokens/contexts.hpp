@@ -8,8 +8,10 @@ namespace gv::tokens {
 
 // Activations of a value, and values that it looks back at.
 constexpr int kSide = 25, kBack = 11;
-// Which activations are about the frames before: see `side_of`.
-constexpr int kMemoryFirst = 10, kMemoryEnd = 17;
+// Which activations are about the frames before, the two that are steps first: without any those
+// are kNoStep, the others 0.
+constexpr int kMemoryActivations[] = {10, 11, 12, 13, 14, 15, 16, 22, 23};
+constexpr int kNoStep = 64;
 
 // What is known of the windows from the frame before: steps (windows × kValues), their running
 // mean magnitudes in 1/32.

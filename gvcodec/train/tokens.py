@@ -8,8 +8,8 @@
 (S, inputs) uint8, `value` (S,) int8, and `windows`, the number of windows coded. The values do not
 depend on the network, so any will do. `train` fits the float twin of the network and writes its
 integers. `card` prints what the network is worth, in bits a window on clips kept out by source:
-beside static tables and networks trained without the values before (`no AR`), without the frames
-before (`no memory`) and without both; and with these inputs zeroed or shuffled.
+beside static tables and networks trained without the values before (AR), without the frames before
+(memory) and without both; and with these inputs zeroed or shuffled.
 """
 
 from __future__ import annotations
@@ -130,19 +130,18 @@ def load(folder: Path, kept_out: bool) -> Material:
 
 class Twin(nn.Module):
     """The float twin of the network: predicts a Laplace table with inflated zero for each value.
-    Activations are 0…1 here for 0…127 there; `mask` (INPUTS,) says which inputs it sees."""
+    Activations are 0…1 here for 0…127 there."""
 
-    def __init__(self, mask: Tensor | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(INPUTS, _HIDDEN[0]), nn.Linear(*_HIDDEN)
         self.last = nn.Linear(_HIDDEN[1], 3)
         nn.init.normal_(self.last.weight, std=0.01)
         self.last.bias.data = torch.tensor([0.0, 0.0, 0.4])  # most values are zero
-        self.register_buffer("mask", torch.ones(INPUTS) if mask is None else mask)
 
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scale index (0…63), mean, and zero inflation (0…127), for `seen` (B, INPUTS) 0…127."""
-        x = self.mask * seen.float() / MAX_ACTIVATION
+        x = seen.float() / MAX_ACTIVATION
         x = _bounded(self.second(_bounded(self.first(x))))
         scale, mean, inflation = self.last(x).unbind(-1)
         return (
@@ -199,10 +198,10 @@ def network_of(twin: Twin) -> list[Layer]:
     return [first, second, last._replace(low=-(1 << 14), high=1 << 14)]
 
 
-def train(material: Material, seconds: float, mask: Tensor | None = None, seed: int = 1) -> Twin:
+def train(material: Material, seconds: float, seed: int = 1) -> Twin:
     """Fit a twin for so many seconds of processor time; the rate falls to nothing."""
     torch.manual_seed(seed)
-    twin = Twin(mask)
+    twin = Twin()
     optimizer = torch.optim.Adam(twin.parameters(), lr=_RATE)
     rng, begun = torch.Generator().manual_seed(seed), time.process_time()
     while (part := (time.process_time() - begun) / seconds) < 1:
@@ -238,20 +237,34 @@ def _no_back(seen: Tensor) -> NDArray[np.int32]:
     return np.zeros((1, len(seen), 0), np.int32)
 
 
-def _zeroed(inputs: slice, absent: int) -> Callable[[Tensor], Tensor]:
+#: What the network sees where there are no values before, and no frames before.
+BACK = (slice(TOKEN_SIDE, INPUTS), torch.full((TOKEN_BACK,), _NONE, dtype=torch.uint8))
+MEMORY = (
+    list(TOKEN_MEMORY),
+    torch.tensor([_NONE] * 2 + [0] * (len(TOKEN_MEMORY) - 2), dtype=torch.uint8),
+)
+Part = tuple[slice | list[int], Tensor]
+
+
+def without(*parts: Part) -> Callable[[Tensor], Tensor]:
+    """As if these inputs said nothing."""
+
     def change(seen: Tensor) -> Tensor:
         changed = seen.clone()
-        changed[:, inputs] = absent
+        for inputs, absent in parts:
+            changed[:, inputs] = absent
         return changed
 
     return change
 
 
-def _shuffled(inputs: slice) -> Callable[[Tensor], Tensor]:
+def shuffled(part: Part) -> Callable[[Tensor], Tensor]:
+    """As if these inputs were those of another value."""
+
     def change(seen: Tensor) -> Tensor:
         order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(1))
         changed = seen.clone()
-        changed[:, inputs] = seen[order][:, inputs]
+        changed[:, part[0]] = seen[order][:, part[0]]
         return changed
 
     return change
@@ -273,27 +286,19 @@ def make_card(folder: Path, model: Path, minutes: float) -> dict[str, object]:
     network = read_network(model)
     rows = {"shipped": bits_a_window(network, kept_out)}
     rows["static tables"] = _static_bits(material, kept_out)
-    back, memory = slice(TOKEN_SIDE, INPUTS), slice(*TOKEN_MEMORY)
-    for name, blind in (("no AR", [back]), ("no memory", [memory]), ("neither", [back, memory])):
-        mask = torch.ones(INPUTS)
-        for inputs in blind:
-            mask[inputs] = 0
-        rows[f"trained with {name}"] = bits_a_window(
-            network_of(train(material, 60 * minutes, mask)), kept_out, _masked(mask)
-        )
-    rows["AR zeroed"] = bits_a_window(network, kept_out, _zeroed(back, _NONE))
-    rows["AR shuffled"] = bits_a_window(network, kept_out, _shuffled(back))
-    rows["memory zeroed"] = bits_a_window(network, kept_out, _zeroed(memory, 0))
-    rows["memory shuffled"] = bits_a_window(network, kept_out, _shuffled(memory))
+    for name, parts in (("AR", [BACK]), ("memory", [MEMORY]), ("both", [BACK, MEMORY])):
+        blind = without(*parts)
+        changed = material._replace(seen=blind(material.seen))
+        trained = network_of(train(changed, 60 * minutes))
+        rows[f"trained without {name}"] = bits_a_window(trained, kept_out, blind)
+    for name, part in (("AR", BACK), ("memory", MEMORY)):
+        rows[f"{name} zeroed"] = bits_a_window(network, kept_out, without(part))
+        rows[f"{name} shuffled"] = bits_a_window(network, kept_out, shuffled(part))
     return {
         "clips": kept_out.files,
         "windows": kept_out.windows,
         "bits a window": {name: round(bits, 2) for name, bits in rows.items()},
     }
-
-
-def _masked(mask: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda seen: (seen * mask.to(torch.uint8)).to(torch.uint8)
 
 
 def main() -> None:

@@ -58,13 +58,13 @@ _KEY_FINER, _REFRESH_FINER = 1.13, 0.2
 _FIRST_REFRESH = 0.2
 #: What bytes cost where a refresh is weighed, in parts of their price: it does more for looks than
 #: differences of samples say.
-_REFRESH_PRICE = 0.2
+_REFRESH_PRICE = 0.4
 #: Beyond this q a size ends, where the next smaller one begins: quality falls twice as fast, and
 #: that price doubles in so many steps.
 _END, _DEARER = 58.0, 2.0
 MAX_Q = 63
 #: What a bit costs at q 32, in mean differences of a window; it doubles in `_OCTAVE` steps.
-PRICE, _OCTAVE = 1e-5, 12.0
+PRICE, _OCTAVE = 5e-6, 12.0
 WINDOW, _PEAK = 256, 1020
 #: Frames that are known before one is made a refresh, which has to pay until the next scene or the
 #: end; and frames coded forward that wait, because a refresh may yet code them from both sides.
