@@ -93,13 +93,76 @@ def streams_decode(packets: Sequence[bytes], scale: Annotated[NDArray[numpy.uint
     Inverse of streams_encode: values (streams, steps), 0 behind the counts, and whether each packet was whole, uint8 (streams).
     """
 
-def streams_encode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str) -> list:
+def streams_encode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str, back: Annotated[NDArray[numpy.int32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None) -> list:
     """
-    As streams_encode, with tables that an integer network predicts from side (streams, steps, n) and the values before.
+    As streams_encode, with tables that an integer network predicts from side (streams, steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, or the latest ones.
     """
 
-def streams_decode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], packets: Sequence[bytes], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str) -> tuple:
+def streams_decode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], packets: Sequence[bytes], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str, back: Annotated[NDArray[numpy.int32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None) -> tuple:
     """Inverse of streams_encode_predicted; returns as streams_decode."""
+
+TOKEN_VALUES: int = 206
+
+TOKEN_LEVELS: int = 5
+
+TOKEN_SIDE: int = 25
+
+TOKEN_BACK: int = 11
+
+TOKEN_UNIT: int = 2
+
+TOKEN_MEMORY: tuple = (10, 11, 12, 13, 14, 15, 16, 22, 23)
+
+def token_step(token: int) -> int:
+    """
+    Where the step (dx, dy) of a token 1…31 is among the values of a window.
+    """
+
+class TokenFrame:
+    """
+    A frame of base tokens: its samples, and where its cells of 4×4 luma samples lie in the standard pictures around it.
+    """
+
+    @staticmethod
+    def still(y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], picture: int = 0) -> TokenFrame:
+        """
+        A standard picture, the one before (0) or after (1) the frames that go on from it.
+        """
+
+    @staticmethod
+    def follow(near: TokenFrame, far: TokenFrame | None, near_time: int, far_time: int, values: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> TokenFrame:
+        """
+        The frame that values (N, TOKEN_VALUES) int16 make of its reference frames at so many frames from it; windows of level 0 are as in `near`.
+        """
+
+    def planes(self) -> tuple:
+        """Y, U and V, uint16."""
+
+    def places(self) -> tuple:
+        """
+        Pictures that each cell comes from (H/4, W/4) uint8 (1, 2, or 3 for their mean), and its places in both (2, H/4, W/4, 2), (dx, dy) int32 in quarter samples.
+        """
+
+    @property
+    def windows(self) -> int: ...
+
+    @property
+    def window_columns(self) -> int: ...
+
+def token_search(source: TokenFrame, near: TokenFrame, far: TokenFrame | None, near_time: int, far_time: int, price: int, most: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> tuple:
+    """
+    Values (N, TOKEN_VALUES), levels (N,) and about their bits (N,) for a frame; `price` of a bit in sums of absolute differences of 8 bits, `most`: levels at most.
+    """
+
+def token_errors(a: TokenFrame, b: TokenFrame) -> NDArray[numpy.int64]:
+    """
+    Sums of absolute differences of all samples (10 bits) by window, int64 (N,).
+    """
+
+def token_contexts(last: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], level: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], first: int, end: int, columns: int, q: int, near_time: int, far_time: int) -> tuple:
+    """
+    Activations (1, S, TOKEN_SIDE), values before (1, S, TOKEN_BACK) and index of the S values that the windows first…end - 1 put into a packet.
+    """
 
 class FramePainter:
     """
@@ -285,11 +348,6 @@ def compensate(plane: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), 
 def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1, finest: int = 1) -> tuple:
     """
     Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and their SATD, for luma planes of 10 bit; sizes round up to 16.
-    """
-
-def candidate_errors(now: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], before: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], vectors: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
-    """
-    Sums of absolute differences (N, 256, J) int32 of the patches of N windows of 256², for J vectors (dx, dy) a window (N, J, 2) in half samples, 96 at most.
     """
 
 def deblock_edges(plane: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], q: int, size: int) -> NDArray[numpy.uint16]:

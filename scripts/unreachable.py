@@ -31,7 +31,6 @@ ROOTS = (
     "gvcodec.train.integer_start",
     "gvcodec.train.train_refiner",
     "gvcodec.train.keyframes",
-    "gvcodec.train.shards",
     "gvcodec.train.summary",
     "gvcodec.train.tokens",
 )

@@ -602,7 +602,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
     material = training.load(tmp_path, True)
     network = checkpoint.read_network(checkpoint.find_tokens())
     whole = training.bits_a_window(network, material)
-    for part, least in ((training.BACK, 1.02), (training.MEMORY, 1.03)):
+    for part, least in ((training.BACK, 1.06), (training.MEMORY, 1.05)):
         for change in (training.without(part), training.shuffled(part)):
             assert training.bits_a_window(network, material, change) > least * whole
     blind = [layer._replace(weight=0 * layer.weight) for layer in network]
@@ -623,7 +623,7 @@ def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path: Pat
     material = training.Material(seen, value, 100, 1)
     before = training.Twin()
     after = training.train(material, 2.0)
-    bits = [float(twin.bits(seen, value.float()).mean()) for twin in (before, after)]
+    bits = [twin.bits(seen, value.float()).mean().item() for twin in (before, after)]
     assert bits[1] < 0.6 * bits[0]
     network = training.network_of(after)
     checkpoint.write_network(tmp_path / "n.safetensors", network)
@@ -645,3 +645,27 @@ def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) ->
     seen = torch.full((4, training.INPUTS), 127, dtype=torch.uint8)
     twin.bits(seen, torch.full((4,), value)).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in twin.parameters())
+
+
+def test_a_device_decodes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--device` reaches the coder; here the code of the device runs on the processor."""
+    packets, loops = coded(5)
+    asked = []
+    decode = payload.streams.decode_predicted
+
+    def watched(*given: Any) -> Any:
+        asked.append(given[4])
+        return decode(*given[:4], "emulated", *given[5:])
+
+    monkeypatch.setattr(payload.streams, "decode_predicted", watched)
+    monkeypatch.setattr(codec, "cuda_missing", lambda: None)
+    one = decoder()
+    one.to_device("cuda:0")
+    shown = [x for packet in packets for x in one.send(packet.payload, packet.keyframe)]
+    shown += one.flush()
+    assert all(equal(a, b) for a, b in zip(shown, loops, strict=True))
+    assert asked and set(asked) == {"cuda"}
+    monkeypatch.setattr(codec, "cuda_missing", lambda: "none here")
+    other = decoder()
+    other.to_device("cuda")
+    assert other._entropy.backend == "cpu"
