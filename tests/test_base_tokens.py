@@ -221,7 +221,7 @@ def test_many_windows_are_several_packets() -> None:
     values = rng.integers(-2, 3, (35, TOKEN_VALUES)).astype(np.int16)
     values[:, SOURCES] = 1
     levels = np.full(35, 5, np.uint8)
-    assert [len(row.index) for row in coder.rows(levels, Memory.empty(35), Times(-1, 1))] == [
+    assert [len(row.places) for row in coder.rows(levels, Memory.empty(35), Times(-1, 1))] == [
         16 * TOKEN_VALUES, 16 * TOKEN_VALUES, 3 * TOKEN_VALUES
     ]  # fmt: skip
     coded = coder.encode(values, levels, Memory.empty(35), Times(-1, 1))

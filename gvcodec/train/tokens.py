@@ -221,9 +221,8 @@ def bits_a_window(
 ) -> float:
     """What a window takes with the integer network, by its real packets."""
     total = 0
-    for seen, value in zip(
-        material.seen.split(_PACKET), material.value.split(_PACKET), strict=True
-    ):
+    for first in range(0, len(material.value), _PACKET):
+        seen, value = (x[first : first + _PACKET] for x in (material.seen, material.value))
         given = seen if change is None else change(seen)
         packet = streams.encode_predicted(
             network, given.numpy()[None], value.int().numpy()[None], None, "cpu", _no_back(given)

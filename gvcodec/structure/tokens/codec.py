@@ -99,7 +99,7 @@ class Shown:
 
     def as_picture(self, picture: int) -> Shown:
         """A standard picture, as the one before (0) or after (1) other frames."""
-        return Shown(TokenFrame.still(*self.frame.planes(), picture), self.memory)
+        return Shown(TokenFrame.still(*self.frame.planes(), picture=picture), self.memory)
 
 
 class _Sized:

@@ -134,7 +134,7 @@ class Row(NamedTuple):
 
     side: NDArray[np.uint8]
     back: NDArray[np.int32]
-    index: NDArray[np.int32]
+    places: NDArray[np.int32]
 
 
 class Entropy:
@@ -215,7 +215,8 @@ class Entropy:
             found = values[0]
             if not whole.all() or found.min() < 0 or found.max() > TOKEN_LEVELS or not found.any():
                 raise DamagedStreamError("impossible levels of tokens")
-            return found.astype(np.uint8)
+            each: Levels = found.astype(np.uint8)
+            return each
         if kind not in (_SAME, _SOME) or not 0 < level <= TOKEN_LEVELS:
             raise DamagedStreamError("impossible levels of tokens")
         if kind == _SAME:
