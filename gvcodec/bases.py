@@ -233,7 +233,7 @@ for _base in (
         "gvcodec.structure.tokens.codec:open_encoder",
         "gvcodec.structure.tokens.codec:open_decoder",
         "gvcodec.rate.size_tokens:encode_tokens",
-        200,
+        260,
         "gvcodec.structure.tokens.checkpoint:find_tokens",
         slot=1,  # painted like av1, which codes its keyframes
         # Where the next size, on two clips of 352×288, takes no more bytes than the last did.

@@ -99,7 +99,8 @@ class Shown:
 
     def as_picture(self, picture: int) -> Shown:
         """A standard picture, as the one before (0) or after (1) other frames."""
-        return Shown(TokenFrame.still(*self.frame.planes(), picture=picture), self.memory)
+        y, u, v = self.frame.planes()
+        return Shown(TokenFrame.still(y, u, v, picture), self.memory)
 
 
 class _Sized:
