@@ -61,10 +61,10 @@ class Standard:
 class Base:
     """`wire`: the number in stream headers. `slot`: its number in the painter's condition, which
     bases may share, None = no painter has learned its pictures. `bytes_a_pixel` that decoding
-    takes, `torch`: it is decoded by torch. `finest`: the least index; `q_map`: (q, index) in rising
-    order, empty = the same. `reduced`: (index above which, scale, how much lower the index is
-    there), coarsest first, which go as far as `coarsest_reduced`. `scales`: there are reduced
-    sizes, `presets`: so many, `eye`, `alloc` (numbers of tokens): there are these settings."""
+    takes. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
+    `reduced`: (index above which, scale, how much lower the index is there), coarsest first, which
+    go as far as `coarsest_reduced`. `scales`: there are reduced sizes, `presets`: so many, `eye`:
+    there are these settings."""
 
     name: str
     wire: int
@@ -78,7 +78,6 @@ class Base:
     scales: bool = False
     presets: int = 0
     eye: bool = False
-    alloc: bool = False
     standard: Standard | None = None
 
 
@@ -148,15 +147,13 @@ for _base in (
     Base(
         "tokens",
         4,
-        350,
-        slot=1,  # painted like av1, which codes its keyframes
-        torch=True,
+        260,
+        slot=1,  # painted like av1, which codes its pictures
         q_map=((0, 0), (63, 63), (Q_END, 69)),
         # Where the next size, on two clips of 352×288, takes no more bytes than the last did.
         reduced=((66.0, Fraction(1, 2), 6.0), (63.0, Fraction(3, 4), 3.0)),
         coarsest_reduced=69.0,
         scales=True,
-        alloc=True,
     ),
 ):
     _BASES[_base.name] = _base

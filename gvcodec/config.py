@@ -25,7 +25,6 @@ class EncoderOptions(TypedDict, total=False):
     low_delay: bool
     threads: int
     maxrate: float
-    alloc: str
     eye: bool
     preset: int | None
     said_q: int | None
@@ -42,8 +41,7 @@ class EncoderConfig:
     features it compares, "vgg" or "small", "" = the former where its weights are found; `keyint`
     frames between keyframes at most, since a scene begins with one, 0 = only the first; `low_delay`
     no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (av1, not in low
-    delay): quality falls where the mean rate so far would exceed it, 0 = no limit. `alloc`: how
-    many tokens a window may use (tokens), "uniform", "uniqueness", "elbo" or "oracle".
+    delay): quality falls where the mean rate so far would exceed it, 0 = no limit.
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
     … 10, or of VVenC (vvc), 0 … 4, None = 2. `said_q`: the index that the header says instead, by
     which the painter is conditioned: that of a whole video of which this is a chunk."""
@@ -62,7 +60,6 @@ class EncoderConfig:
     low_delay: bool = False
     threads: int = 0
     maxrate: float = 0
-    alloc: str = "uniform"
     eye: bool = False
     preset: int | None = None
     said_q: int | None = None

@@ -113,7 +113,7 @@ class Decoder(Shared):
         #: Without the first of their packets the others mean nothing.
         self._tracks_lost = False
         self._tracks_held = 0
-        self._structure = layers.open_decoder(header, threads, models, low_delay)
+        self._structure = layers.open_decoder(header, threads, models, low_delay, device)
         self._painter = open_painter(header, threads, models, device, tensors) if paints else None
         exact = self._painter is not None and self._painter.exact and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first

@@ -98,8 +98,6 @@ class Encoder(Shared):
             raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
         if config.maxrate and not 1000 <= config.maxrate < 1 << 41:
             raise UsageError("maxrate is in bits a second, from 1000")
-        if config.alloc != "uniform" and not base.alloc:
-            raise UsageError("alloc is for base tokens")
         if (
             config.keyint < 0
             or not 0 <= (config.fit or 0) < math.inf

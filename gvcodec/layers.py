@@ -6,16 +6,14 @@ Facts about bases (wire numbers, limits) are in `gvcodec.bases`.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec.bases import base_of
 from gvcodec.errors import UsageError, WrongModelError
 from gvcodec.models import find_model, model_id
-from gvcodec.structure import StructureDecoder, StructureEncoder
+from gvcodec.structure import OnDevice, StructureDecoder, StructureEncoder
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
@@ -47,19 +45,25 @@ def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
 
 
 def open_decoder(
-    header: SequenceHeader, threads: int, models: Sequence[str | Path] = (), low_delay: bool = False
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    low_delay: bool = False,
+    device: str = "cpu",
 ) -> StructureDecoder:
     """The decoder of a stream's base; `models` are files and folders to look for its model in.
-    Raises `WrongModelError` when that model, or torch where the base needs it, is missing."""
+    `device`:
+    where the base's entropy coder runs. Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
     layer = _layer_of(name)
-    if base_of(name).torch and importlib.util.find_spec("torch") is None:
-        raise WrongModelError(f"base {name} is decoded by torch, which is not installed")
     if layer.model is not None:
         if header.structure_id is None:
             raise WrongModelError(f"the stream does not name the model of its {name} base layer")
         model = find_model(header.structure_id, f"the model of the {name} base layer", models)
-    return layer.decoder(header, threads, low_delay, model)
+    made = layer.decoder(header, threads, low_delay, model)
+    if isinstance(made, OnDevice):
+        made.to_device(device)
+    return made
 
 
 def base_model_id(name: str) -> bytes | None:

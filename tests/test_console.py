@@ -86,7 +86,7 @@ def test_a_value_out_of_reach_is_one_line(
     ("words", "usage"),
     [
         (("encode", "a.mp4", "b.gvc", "--threads", "many"), False),
-        (("encode", "a.mp4", "b.gvc", "--alloc", "fair"), False),
+        (("encode", "a.mp4", "b.gvc", "--base", "fair"), False),
         (("encode", "a.mp4", "b.gvc", "--threads"), True),
         (("encode", "a.mp4", "b.gvc", "-q", "5", "--size", "5k"), True),
         (("encode", "a.mp4"), True),

@@ -9,21 +9,44 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Reader
+from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
+from gvcodec.structure.tokens.payload import REFRESH, WAITING
 
 FOLDER = Path(__file__).parent
-GOLDEN = sorted((FOLDER / "golden").glob("*.bin"))
+TOKENS = FOLDER / "golden" / "tokens"
+GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), *sorted(TOKENS.glob("*.bin"))]
 FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_golden_streams_decode(path: Path, threads: int) -> None:
+def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = path.read_bytes()
+    if path.parent == TOKENS:
+        monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
     loops = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
     assert [loop[0].shape for loop in loops] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize(
+    "path", [path for path in GOLDEN if path.stem[:3] in ("tok",)], ids=lambda path: path.stem
+)
+def test_golden_streams_decode_in_every_form(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
+    assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
+
+
+def test_golden_tokens_are_many_integers() -> None:
+    """What is decoded are steps, from both sides too."""
+    data = io.BytesIO((TOKENS / "tokens.bin").read_bytes())
+    payloads = [p.payload for p in Reader(data).packets() if p.kind is Kind.INTER]
+    assert len(payloads) == 8
+    assert sum(len(payload) > 5 for payload in payloads) > 4
+    assert any(payload.startswith(REFRESH) for payload in payloads)
+    assert any(payload.startswith(WAITING) for payload in payloads)
 
 
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
@@ -33,5 +56,5 @@ def test_faulty_streams_are_refused(path: Path) -> None:
 
 
 def test_there_is_something_to_test() -> None:
-    assert {path.stem for path in GOLDEN} == {"av1", "vvc"}
+    assert {path.stem for path in GOLDEN} == {"av1", "vvc", "tokens"}
     assert len(FAULTY) >= 5

@@ -184,9 +184,7 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
 def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("torch")
-    from types import SimpleNamespace
-
+    from gvcodec.structure.tokens.checkpoint import find_tokens
     from gvcodec.structure.tokens.codec import TokenDecoder
 
     reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
@@ -194,9 +192,7 @@ def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding
     monkeypatch.setattr(
         "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
     )
-    decoder = TokenDecoder.__new__(TokenDecoder)
-    decoder._fmt, decoder._threads, decoder._waiting = reader.header.format, 1, []
-    decoder._side = SimpleNamespace()  # type: ignore[assignment]
+    decoder = TokenDecoder(reader.header.format, 1, find_tokens())
     bomb = restore_av1(key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         decoder.send(b"\x28" + bomb, True)

@@ -8,13 +8,13 @@
 #include "bindings/turn.hpp"
 #include "common/pool.hpp"
 #include "motion/motion_errors.hpp"
-#include "tokens/candidate_errors.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 void bind_entropy(nb::module_&);
 void bind_streams(nb::module_&);
+void bind_tokens(nb::module_&);
 void bind_painter(nb::module_&);
 
 namespace {
@@ -62,6 +62,7 @@ NB_MODULE(_core, m) {
   });
   bind_entropy(m);
   bind_streams(m);
+  bind_tokens(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, "
@@ -136,23 +137,5 @@ NB_MODULE(_core, m) {
       "Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and "
       "their SATD, for luma planes of 10 bit; sizes round up to 16.");
   m.def(
-      "candidate_errors",
-      [](const In<uint8_t, 2>& now, const In<uint8_t, 2>& before, const In<int16_t, 3>& vectors) {
-        const int h = static_cast<int>(now.shape(0)), w = static_cast<int>(now.shape(1));
-        const size_t windows = static_cast<size_t>(h / gv::kTokenWindow) * (w / gv::kTokenWindow);
-        if (!windows || h % gv::kTokenWindow || w % gv::kTokenWindow || before.shape(0) != h ||
-            before.shape(1) != w || vectors.shape(0) != windows || vectors.shape(2) != 2)
-          throw nb::value_error("planes of whole windows, and vectors for each");
-        const int count = static_cast<int>(vectors.shape(1));
-        std::vector<int32_t> found;
-        {
-          nb::gil_scoped_release unlocked;
-          found = gv::candidate_errors(now.data(), before.data(), w, h, vectors.data(), count);
-        }
-        return to_numpy(std::move(found),
-                        {windows, static_cast<size_t>(gv::kTokenPatches), vectors.shape(1)});
-      },
-      "now"_a, "before"_a, "vectors"_a,
-      "Sums of absolute differences (N, 256, J) int32 of the patches of N windows of 256², for J "
-      "vectors (dx, dy) a window (N, J, 2) in half samples, 96 at most.");
+  // none
 }

@@ -73,9 +73,7 @@ last frame that was late (0 at the start) and p its timestamp. A constant frame 
 a dropped frame one entry. An entry for the frame after the last says when the last one ends.
 
 Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in
-display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens
-these are the samples of keyframes and refreshes; of other frames the count of tokens of each window of the coded
-picture (u8), then all tokens (s32, zero behind the count), window by window.
+display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023.
 
 Painted hash: the same of all painted frames. A stream that was cut or joined has none.
 

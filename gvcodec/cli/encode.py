@@ -115,12 +115,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="with -q: largest mean bitrate of the picture, by SVT-AV1's capped CRF on one thread "
         "(av1, not --low-delay); a first second of hard video may take half as much again",
     )
-    parser.add_argument(
-        "--alloc",
-        choices=("uniform", "uniqueness", "elbo", "oracle"),
-        default="uniform",
-        help="how many tokens a window may use (tokens)",
-    )
     parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
     parser.add_argument(
         "--base-scale",
@@ -202,7 +196,6 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         low_delay=options.low_delay,
         threads=getattr(options, "threads", 0),
         maxrate=options.maxrate or 0,
-        alloc=options.alloc,
         eye=options.eye,
         preset=options.preset,
     )

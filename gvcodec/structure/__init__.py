@@ -14,28 +14,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from gvcodec.types import Plane, Planes
+from gvcodec.types import Planes
 
 
-class FloatPlanes(tuple[Plane, Plane, Plane]):
-    """Planes that a float network made, the same on every machine but for their last bits, with the
-    `integers` behind them, which are the same everywhere."""
-
-    integers: bytes
-
-    @staticmethod
-    def of(planes: Planes, integers: bytes) -> FloatPlanes:
-        made = FloatPlanes(planes)
-        made.integers = integers
-        return made
-
-
-def hashed(loop: Planes) -> Iterator[bytes | memoryview]:
-    """What the loop hash takes of a loop frame: its samples, or the integers behind them."""
-    if isinstance(loop, FloatPlanes):
-        yield loop.integers
-    else:
-        yield from (np.ascontiguousarray(plane, "<u2").data for plane in loop)
+def hashed(loop: Planes) -> Iterator[memoryview]:
+    """What the loop hash takes of a loop frame: its samples."""
+    yield from (np.ascontiguousarray(plane, "<u2").data for plane in loop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +58,15 @@ class Drains(Protocol):
 
     def drain(self) -> Iterator[Coded]:
         """What `flush` gives, in pieces, each as soon as it is coded."""
+        ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A structure decoder part of whose work a device may do, with the same result."""
+
+    def to_device(self, device: str) -> None:
+        """`device`: torch's name of it; one that is not there changes nothing."""
         ...
 
 

@@ -38,6 +38,7 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
+    from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TokenFrame
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.varint import Cursor, encode_var
@@ -55,13 +56,13 @@ with instrumented(__name__):
     from gvcodec.search.summary import Summary
     from gvcodec.structure.standard.claims import check
     from gvcodec.structure.standard.payloads import restore
-    from gvcodec.structure.tokens.entropy import REACH, side_count
-    from gvcodec.structure.tokens.payload import LARGEST, Entropy
+    from gvcodec.structure.tokens.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
-WINDOWS, TOKENS, CHANNELS = 5, 3, 4
+#: Two windows of base tokens.
+PICTURE = 270, 12
 _PAINTED = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING)
 
 
@@ -150,20 +151,26 @@ def standard(data: bytes) -> None:
 
 
 def tokens(data: bytes) -> None:
-    """u8 q, then payloads of base tokens: two decoders agree, encoders write what they read."""
+    """u8 q, then payloads of base tokens, in turn from one and from two reference frames: what is
+    written of what was read reads the same, and frames are made of anything."""
     if not data:
         return
-    one, two, writer = (Entropy(network(), WINDOWS, TOKENS, CHANNELS) for _ in range(3))
-    for coder in (one, two, writer):
-        coder.restart(data[0] % 64)
-    for payload in pieces(data[1:]):
-        found, counts = one.decode(payload)
-        assert np.abs(found).max(initial=0) <= LARGEST
-        assert counts.max() <= TOKENS
-        written = writer.encode(found, counts)
-        same, same_counts = two.decode(written)
-        assert np.array_equal(found, same)
-        assert np.array_equal(counts, same_counts)
+    width, height = PICTURE
+    planes = [np.full((height // s, width // s), 4 * width // s, np.uint16) for s in (1, 2, 2)]
+    frame, far = (TokenFrame.still(*planes, i) for i in range(2))
+    coder = Entropy(network(), frame.windows, frame.window_columns)
+    coder.q, memory = data[0] % 64, Memory.empty(frame.windows)
+    for number, payload in enumerate(pieces(data[1:])):
+        times = (Times(-1, 0), Times(-1, 1 + number % 16), Times(2, -1))[number % 3]
+        found, levels = coder.decode(payload, memory, times)
+        assert np.abs(found).max(initial=0) <= LARGEST and levels.max() <= TOKEN_LEVELS
+        written = coder.encode(found, levels, memory, times)
+        same, same_levels = coder.decode(written, memory, times)
+        assert np.array_equal(found, same) and np.array_equal(levels, same_levels)
+        other = far if times.far else None
+        frame = TokenFrame.follow(frame, other, *times, found, levels, 1)
+        assert all(plane.max() < 1024 for plane in frame.planes())
+        memory = memory.after(found, levels, times)
 
 
 def painting(data: bytes) -> None:
@@ -213,9 +220,9 @@ def small_painter() -> PainterTwin:
 def network() -> list[Layer]:
     """An integer network of two layers with made-up weights."""
     rng = np.random.default_rng(5)
-    inputs, hidden = side_count(TOKENS, CHANNELS) + REACH, 8
+    inputs, hidden = TOKEN_SIDE + TOKEN_BACK, 8
     layers = []
-    for shape, low, high in (((hidden, inputs), 0, 127), ((2, hidden), -(1 << 31), (1 << 31) - 1)):
+    for shape, low, high in (((hidden, inputs), 0, 127), ((3, hidden), -(1 << 31), (1 << 31) - 1)):
         bias = rng.integers(-900, 900, shape[0]).astype(np.int32)
         multiplier = rng.integers(100, 800, shape[0]).astype(np.int32)
         weight = rng.integers(-90, 90, shape).astype(np.int8)

@@ -1,4 +1,7 @@
-"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc`, or one of them.
+"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc tokens`, or some of them.
+
+`tokens/` has a model of its own, random, so that every integer matters. It is made where it is not
+there.
 
 A golden stream must decode for as long as its format version is read; making one anew is for a
 change of the format, with the reason in the commit.
@@ -13,12 +16,33 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
+import numpy as np
 from conftest import moving_texture
+from networks import make_layers
 
 import gvcodec
+from gvcodec._core import TOKEN_BACK, TOKEN_SIDE
 from gvcodec.types import Colour, VideoFormat
 
-CASES = {"av1": {"base": "av1", "q": 45}, "vvc": {"base": "vvc", "base_q": 45}}
+CASES = {
+    "av1": {"base": "av1", "q": 45},
+    "vvc": {"base": "vvc", "base_q": 45},
+    "tokens": {"base": "tokens", "base_q": 45},
+}
+
+
+def find_model() -> None:
+    """With refreshes for nothing, so that frames lie between two pictures."""
+    from gvcodec.structure.tokens import checkpoint, codec
+
+    codec._REFRESH_PRICE = 1e-6
+    checkpoint.shipped_folders = lambda: [FOLDER / "tokens"]
+    path = FOLDER / "tokens" / checkpoint.NAME
+    if path.is_file():
+        return
+    path.parent.mkdir(exist_ok=True)
+    first, last = make_layers(np.random.default_rng(3), [TOKEN_SIDE + TOKEN_BACK, 8, 3])
+    checkpoint.write_network(path, [first, last._replace(low=0, high=30)])
 
 
 def main(names: list[str]) -> None:

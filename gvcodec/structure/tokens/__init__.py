@@ -1,2 +1,1 @@
-"""Base tokens: windows of a frame as one-dimensional latent tokens (`model`), coded by an integer
-network."""
+"""Base tokens: standard pictures, and between them frames as trees of motion steps, in integers."""
