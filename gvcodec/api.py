@@ -33,6 +33,7 @@ from gvcodec.decoding_limits import DEFAULT, Limits
 from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
 from gvcodec.file_io import Borrowed, Readable, open_input, open_output, protected
+from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.session import run
@@ -80,7 +81,7 @@ class VideoEncoder:
         format: VideoFormat | None = None,
     ) -> None:
         self._frames = frames
-        self._frame_rate = Fraction(frame_rate).limit_denominator(1_000_000)
+        self._frame_rate = _rate(frame_rate)
         self._format = format
 
     def __repr__(self) -> str:
@@ -135,9 +136,9 @@ def encode(
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 
     `frames`: RGB uint8, NumPy arrays (H, W, 3) or torch tensors (H, W, 3) or (3, H, W) on any
-    device, or an array of N of these, or `Planes`. `format` describes `Planes` (default: 8 bits,
-    colour not specified). Either `config`, or fields of `EncoderConfig` by name (`q=40, base="av1",
-    fit=0`). Raises `UsageError`.
+    device, or an array of N of these, pictures of PIL, or `Planes`. `format` describes `Planes`
+    (default: 8 bits, colour not specified). Either `config`, or fields of `EncoderConfig` by name
+    (`q=40, base="av1", fit=0`). Raises `UsageError`.
     """
     made = VideoEncoder(frames, frame_rate=frame_rate, format=format)
     return made.to_bytes(config=config, **options)
@@ -150,29 +151,32 @@ def encode_file(
     start: float = 0.0,
     frames: int | None = None,
     overwrite: bool = False,
+    said: InputOptions | None = None,
     config: EncoderConfig | None = None,
     **options: Unpack[EncoderOptions],
 ) -> Encoded:
     """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
 
-    `source` and `output` are paths or open binary files, that of `source` can seek. From `start`
-    seconds on, at most `frames`. Raises `UsageError`, `MediaError`.
+    `source` and `output` are paths or open binary files, that of `source` can seek; `source` may be
+    a URI, a folder of numbered pictures or raw samples too. From `start` seconds on, at most
+    `frames`. `said`: what the input does not say itself (frame rate, colour). Raises `UsageError`,
+    `MediaError`.
     """
     from gvcodec.media.reader import VideoReader
     from gvcodec.media.tracks import CHUNK
 
     settings = _config(config, options)
     if not isinstance(output, str | os.PathLike):
-        with VideoReader(source, start, frames) as reader:
+        with VideoReader(source, start, frames, said=said) as reader:
             encoder = Encoder(reader.format, settings, reader.start_pts)
             chunk = 0 if settings.low_delay else CHUNK
-            given = ((frame.planes, frame.pts) for frame in reader)
+            given = ((frame.planes, frame.pts, frame.new_size) for frame in reader)
             writer = run(encoder, output, given, reader.metadata.pack(), reader.tracks, chunk)
             told = _told(writer, encoder)
         return Encoded(told.frames, told.size, (*reader.notes, *told.notes))
     named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
     with protected(named), open_output(os.fspath(output), overwrite) as stream:
-        return encode_file(source, stream, start=start, frames=frames, config=settings)
+        return encode_file(source, stream, start=start, frames=frames, said=said, config=settings)
 
 
 def decode_file(
@@ -313,14 +317,28 @@ def _config(config: EncoderConfig | None, options: EncoderOptions) -> EncoderCon
         raise UsageError(str(error)) from None
 
 
+def _rate(frame_rate: Fraction | float) -> Fraction:
+    try:
+        return Fraction(frame_rate).limit_denominator(1_000_000)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
+
+
 def _turned(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image.transpose(2, 0, 1)) if channels_first else image
 
 
 def _array(frame: Any) -> NDArray[np.uint8] | Planes:
-    """Tensors as arrays, channels last."""
+    """Tensors and PIL pictures as arrays, channels last."""
+    if type(frame).__module__.startswith("PIL."):
+        return np.asarray(frame.convert("RGB"))
+    if isinstance(frame, np.ndarray) or (isinstance(frame, tuple | list) and len(frame) == 3):
+        return frame  # type: ignore[return-value]
     if not type(frame).__module__.startswith("torch"):
-        return frame  # type: ignore[no-any-return]
+        raise UsageError(
+            f"a frame is an array (H, W, 3) uint8, a tensor, a picture of PIL or three planes, "
+            f"not {type(frame).__name__}"
+        )
     array = frame.detach().cpu().numpy()
     if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
         array = array.transpose(1, 2, 0)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import secrets
 import stat
 import sys
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
+from urllib.parse import unquote
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.signals import OnAbort, held
@@ -61,9 +63,43 @@ _VIDEO = {
 }
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: Bytes that are read of a URI at once.
+_BLOCK = 1 << 20
+
+
 def shown_name(path: str) -> str:
     """How messages call an input."""
     return "standard input" if path == "-" else path
+
+
+def is_uri(path: str) -> bool:
+    """Whether fsspec opens it: `s3://…`, `https://…`, not a file of this machine."""
+    return bool(_SCHEME.match(path)) and not path.startswith("file://")
+
+
+def open_uri(path: str) -> BinaryIO:
+    """A binary file that can seek, of which only what is read comes over. Raises `MediaError`,
+    `UsageError` where a package for such URIs is missing."""
+    import fsspec
+
+    try:
+        system, inside = fsspec.core.url_to_fs(path)
+        return system.open(inside, "rb", block_size=_BLOCK)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{path}: {str(error) or type(error).__name__}".splitlines()[0]) from error
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: No such file or directory") from error
+    except Exception as error:  # every store has errors of its own
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise MediaError(f"{path}: {said}") from error
+
+
+def local_path(path: str) -> str:
+    """The path of a `file://` URI; other paths stay."""
+    if not path.startswith("file://"):
+        return path
+    return unquote(path.removeprefix("file://localhost").removeprefix("file://"))
 
 
 @contextlib.contextmanager
@@ -73,6 +109,11 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
     if path == "-":
         yield sys.stdin.buffer
         return
+    if is_uri(path):
+        with open_uri(path) as remote:
+            yield remote
+        return
+    path = local_path(path)
     try:
         if follow is None:
             with open(path, "rb") as stream:

@@ -1,7 +1,8 @@
-"""Messages: where they go, and their words."""
+"""Messages: where they go, and their words; and times as people write them."""
 
 from __future__ import annotations
 
+import math
 import sys
 
 
@@ -12,4 +13,29 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def say(line: str) -> None:
     """One line on standard error: standard output is for data."""
-    print(f"gvcodec: {line}", file=sys.stderr)
+    print(f"gvcodec: {one_line(line)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """A message with line breaks and other control characters, as names of files may have them, as
+    backslash escapes."""
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )
+
+
+#: Hours, minutes, seconds; and the largest number of seconds: thirty years.
+_PARTS, MOST_SECONDS = 3, 1e9
+
+
+def parse_time(text: str) -> float | None:
+    """Seconds, or minutes and hours before them with colons; None for what is no time."""
+    parts = text.split(":")
+    try:
+        values = [float(part) for part in parts]
+    except ValueError:
+        return None
+    if len(parts) > _PARTS or not all(0 <= value <= MOST_SECONDS for value in values):
+        return None
+    seconds = math.fsum(value * 60**place for place, value in enumerate(reversed(values)))
+    return seconds if seconds <= MOST_SECONDS else None

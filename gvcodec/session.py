@@ -33,15 +33,15 @@ class Summary(Protocol):
 def run(
     encoder: Encoder,
     output: BinaryIO,
-    frames: Iterable[tuple[Planes, int | None]],
+    frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
     metadata: bytes = b"",
     tracks: TrackCopier | None = None,
     chunk: int = 0,
     written: Callable[[Packet], None] | None = None,
     summary: Summary | None = None,
 ) -> Writer:
-    """Encode all frames (planes, timestamp or None) to `output`, which is flushed with every frame
-    that made packets.
+    """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
+    is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
     bytes. `written` is told of every packet, `summary` of every frame before its packet, and adds
@@ -66,10 +66,10 @@ def run(
     if tracks:
         # A decoder that writes as it reads needs to know the tracks before the first frame.
         encoder.send_tracks(tracks.take())
-    for planes, pts in frames:
+    for planes, pts, *new in frames:
         if summary is not None:
             summary.send(planes)
-        encoder.send_frame(planes, pts)
+        encoder.send_frame(planes, pts, *new)
         if tracks:
             encoder.send_tracks(tracks.take(chunk))
         drain()

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Facts about a video; times in seconds, on the clock of `Frame.pts_seconds`."""
+    """Facts about a video; times in seconds, on the clock of `Frame.pts_seconds`, which begins with
+    the first frame."""
 
     num_frames: int
     width: int
@@ -60,7 +61,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: `data` (H, W, 3) or (3, H, W) uint8 RGB."""
+    """One frame: `data` (H, W, 3) or (3, H, W) uint8 RGB; when it is shown after the first one."""
 
     data: Array
     pts_seconds: float
@@ -161,12 +162,12 @@ class Video(Shared):
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, key: int | slice | Sequence[int]) -> Array:
-        """One frame, or those of a slice, a list or a mask (`len(self)` truth values) as one
-        array."""
+    def __getitem__(self, key: int | slice | Sequence[int] | Array) -> Array:
+        """One frame, or those of a slice, or of a list or mask (`len(self)` truth values), which
+        may be an array or a tensor, as one array."""
         if isinstance(key, slice):
             return self._stack(list(range(*key.indices(len(self)))))
-        if isinstance(key, Sequence) or (isinstance(key, np.ndarray) and key.ndim):
+        if isinstance(key, Sequence) or getattr(key, "ndim", 0):
             return self._stack(self._numbers(key))
         return self._stack([self._index(key)])[0]
 
@@ -200,8 +201,7 @@ class Video(Shared):
     @property
     def metadata(self) -> Metadata:
         fmt = self.header.format
-        begin = float(self.pts_of(0) * fmt.time_base)
-        end = float(self.pts_of(len(self)) * fmt.time_base)
+        begin, end = 0.0, self._seconds(len(self))
         codec = f"gvcodec/{self.header.base}"
         rate = len(self) / (end - begin) if end > begin else float(fmt.frame_rate)
         return Metadata(
@@ -222,11 +222,11 @@ class Video(Shared):
         return Frame(batch.data[0], float(batch.pts_seconds[0]), float(batch.duration_seconds[0]))
 
     def get_frames_at(self, indices: Sequence[int]) -> FrameBatch:
-        """Frames by number, in the order asked for; each is decoded once."""
+        """Frames by number, in the order asked for; each is decoded once. One number stands for a
+        list of one."""
         numbers = self._numbers(indices)
-        tick = float(self.header.format.time_base)
-        begin = np.array([self.pts_of(number) * tick for number in numbers], np.float64)
-        end = np.array([self.pts_of(number + 1) * tick for number in numbers], np.float64)
+        begin = np.array([self._seconds(number) for number in numbers], np.float64)
+        end = np.array([self._seconds(number + 1) for number in numbers], np.float64)
         return FrameBatch(self._stack(numbers), begin, end - begin)
 
     def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
@@ -236,12 +236,15 @@ class Video(Shared):
         return self.get_frame_at(self.played_at(seconds))
 
     def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
-        """The frames on screen at these times."""
-        return self.get_frames_at([self.played_at(time) for time in seconds])
+        """The frames on screen at these times. One time stands for a list of one."""
+        times = np.atleast_1d(_plain(seconds))
+        if times.ndim != 1 or times.dtype.kind not in "iuf":
+            raise UsageError("times are numbers, or a list of them")
+        return self.get_frames_at([self.played_at(float(time)) for time in times])
 
     def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
         """The frames on screen at any time of [start, stop)."""
-        if not start_seconds < stop_seconds:
+        if not float(start_seconds) < float(stop_seconds):
             raise UsageError("a range of time ends after it starts")
         first = self.played_at(start_seconds)
         return self.get_frames_at(range(first, self.played_at(stop_seconds, just_before=True) + 1))
@@ -294,14 +297,16 @@ class Video(Shared):
 
     def _numbers(self, indices: Sequence[int]) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
-        given = np.asarray(indices)
+        given = np.asarray(_plain(indices))
+        if not given.ndim:
+            return [self._index(given.item())]
         if given.dtype == np.bool_ and given.ndim:
             if given.shape != (len(self),):
                 raise IndexError(f"{self.name}: a mask has {len(self)} values, not {given.size}")
             return [int(number) for number in np.flatnonzero(given)]
         if given.ndim != 1:
             raise UsageError("frames are asked for by a number or a list of numbers")
-        return [self._index(index) for index in indices]
+        return [self._index(index) for index in given.tolist()]
 
     def _index(self, index: int) -> int:
         try:
@@ -370,6 +375,10 @@ class Video(Shared):
                 f"{self.name}: GOP at frame {gop.first_frame}: {error}"
             ) from error
 
+    def _seconds(self, number: int) -> float:
+        """When a frame is shown, after the first one."""
+        return float((self.pts_of(number) - self.pts_of(0)) * self.header.format.time_base)
+
     @in_turn
     def pts_of(self, number: int) -> int:
         """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
@@ -388,18 +397,23 @@ class Video(Shared):
         return self._times[at][number - self._starts[at]]
 
     def played_at(self, seconds: float, just_before: bool = False) -> int:
-        """Number of the frame on screen at a time, or just before it. Raises `IndexError` where
+        """Number of the frame on screen so many seconds after the first one, or just before that.
+        Raises `IndexError` where
         nothing plays."""
+        try:
+            seconds = float(seconds)
+        except (TypeError, ValueError):
+            raise UsageError(f"a time is a number, not {type(seconds).__name__}") from None
         if not math.isfinite(seconds):
             raise UsageError(f"{seconds} is not a time")
-        tick = self.header.format.time_base
-        pts = Fraction(float(seconds)) / tick
+        tick, begin = self.header.format.time_base, self.pts_of(0)
+        pts = begin + Fraction(seconds) / tick
         # A time that was computed in floating point from a frame's timestamp means that frame.
         if abs(pts - round(pts)) < Fraction(1, 1000):
             pts = Fraction(round(pts))
-        begin, end = self.pts_of(0), self.pts_of(len(self))
+        end = self.pts_of(len(self))
         if not (begin < pts <= end if just_before else begin <= pts < end):
-            span = f"from {float(begin * tick):g} to {float(end * tick):g} s"
+            span = f"from 0 to {self._seconds(len(self)):g} s"
             raise IndexError(f"{self.name}: nothing plays at {seconds:g} s, only {span}")
         low, high = 0, len(self)
         while high - low > 1:
@@ -441,6 +455,11 @@ class Video(Shared):
         from gvcodec.painter.pictures import picture
 
         return picture(planes, self.header.format.colour, self._device)
+
+
+def _plain(values: Any) -> Any:
+    """Tensors, on whatever device, as arrays."""
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
 def _checked(stream: BinaryIO) -> BinaryIO:

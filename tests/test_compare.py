@@ -50,7 +50,7 @@ def test_the_command_writes_one_page_with_every_codec(
     words = ["compare", str(film), str(page), "--tune", "off", "--preset", "10", "-q", "45"]
     assert cli.main([*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04"]) == 0
     text = page.read_text(encoding="utf-8")
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     assert [row["title"] for row in data["rows"]][:2] == ["source", "gvcodec"]
     assert len(data["rows"]) == 4 and data["frames"] == list(range(6))
     assert all(len(row["pictures"]) == 6 for row in data["rows"])

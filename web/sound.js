@@ -94,7 +94,7 @@ export class Sound {
       error: (error) => decoder === this.running?.decoder && this.refuse(error.message),
     });
     decoder.configure(this.track.config);
-    this.running = { decoder, time, speed, at: this.context.currentTime, fed: time - BEFORE };
+    this.running = { decoder, time, speed, at: this.context.currentTime, fed: time - BEFORE, hidden: new Map() };
   }
 
   /** Packets in their order, so far ahead as it takes. */
@@ -110,7 +110,8 @@ export class Sound {
         running.fed = time;
         // Sound may begin before the picture, and chunks before 0 are refused.
         const timestamp = Math.round(1e6 * (time + SHIFT));
-        running.decoder.decode(new EncodedAudioChunk({ type: "key", timestamp, duration: Math.round(1e6 * packet.duration * track.tick), data: packet.data }));
+        if (packet.hidden[0] || packet.hidden[1]) running.hidden.set(timestamp, packet.hidden.map((ticks) => ticks * track.tick));
+        running.decoder.decode(new EncodedAudioChunk({ type: packet.key ? "key" : "delta", timestamp, duration: Math.round(1e6 * packet.duration * track.tick), data: packet.data }));
       }
     }
   }
@@ -122,15 +123,18 @@ export class Sound {
     for (let planeIndex = 0; planeIndex < numberOfChannels; ++planeIndex) {
       data.copyTo(buffer.getChannelData(planeIndex), { planeIndex, format: "f32-planar" });
     }
-    const time = data.timestamp / 1e6 - SHIFT;
+    // Samples that are not to be heard, in seconds.
+    const [before, after] = running.hidden.get(data.timestamp) ?? [0, 0], length = buffer.duration - before - after;
+    running.hidden.delete(data.timestamp);
+    const time = data.timestamp / 1e6 - SHIFT + before;
     data.close();
     const when = running.at + (time - running.time) / running.speed, late = Math.max(0, context.currentTime - when);
-    if (late * running.speed >= buffer.duration) return;
+    if (late * running.speed >= length) return;
     const node = context.createBufferSource();
     Object.assign(node, { buffer, onended: () => this.nodes.splice(this.nodes.findIndex((each) => each.node === node), 1) });
     node.playbackRate.value = running.speed;
     node.connect(this.gain);
-    node.start(Math.max(when, context.currentTime), late * running.speed);
+    node.start(Math.max(when, context.currentTime), before + late * running.speed, length - late * running.speed);
     this.nodes.push({ node, time });
   }
 

@@ -2,7 +2,8 @@
 
 import { Cursor, Damaged } from "./bytes.js";
 
-const MOST_TRACKS = 64, MOST_RATIO = 2 ** 31, MOST_HEAD = 1 << 20;
+const MOST_TRACKS = 64, MOST_RATIO = 2 ** 31, MOST_HEAD = 1 << 20, MOST_FLAGS = 0x303ff, MOST_TEXT = 256;
+const HAS_DURATION = 1, HAS_HIDDEN = 2, NO_KEYFRAME = 4, FORM_BITS = 3;
 const EBML = 0x1a45dfa3, SEGMENT = 0x18538067, TRACKS = 0x1654ae6b, ENTRY = 0xae;
 const KIND = 0x83, CODEC = 0x86, PRIVATE = 0x63a2, AUDIO = 0xe1, RATE = 0xb5, CHANNELS = 0x9f, BITS = 0x6264, SOUND = 2;
 
@@ -10,43 +11,49 @@ const KIND = 0x83, CODEC = 0x86, PRIVATE = 0x63a2, AUDIO = 0xe1, RATE = 0xb5, CH
 export function openTracks(payload) {
   const cursor = new Cursor(payload, "tracks");
   const count = cursor.var(MOST_TRACKS);
-  const ticks = Array.from({ length: count }, () => {
+  const tracks = Array.from({ length: count }, () => {
     const [up, down] = [cursor.var(MOST_RATIO), cursor.var(MOST_RATIO)];
     if (!up || !down) throw new Damaged("tracks: time base of 0");
-    return up / down;
+    const flags = cursor.var(MOST_FLAGS);
+    const [language, title] = [0, 0].map(() => new TextDecoder().decode(cursor.take(cursor.var(MOST_TEXT))));
+    return { tick: up / down, flags, language, title, ...soundOfHead(cursor.take(cursor.var(MOST_HEAD))) };
   });
-  const head = cursor.take(cursor.var(MOST_HEAD));
-  const found = soundsOf(head);
-  if (found.length !== count) throw new Damaged("tracks: codec parameters of another number of tracks");
-  return { tracks: ticks.map((tick, n) => ({ tick, ...found[n] })), packets: packetsFrom(cursor, count) };
+  return { tracks, packets: packetsFrom(cursor, count) };
 }
 
-/** { track, pts, duration (ticks), data } of another payload. */
+/** { track, pts, duration, hidden: [at the start, at the end] (ticks), key, data } of another payload. */
 export const packetsOf = (payload, count) => packetsFrom(new Cursor(payload, "tracks"), count);
 
 function packetsFrom(cursor, count) {
-  const packets = [], last = new Array(count).fill(0);
+  const packets = [], ends = new Array(count).fill(0), durations = new Array(count).fill(0);
   while (cursor.left) {
-    const track = cursor.var(count);
+    const word = cursor.var(2 ** FORM_BITS * (count + 1) - 1), track = word >> FORM_BITS;
     if (track === count) {
-      last.fill(0);
+      ends.fill(0);
+      durations.fill(0);
       continue;
     }
-    const pts = (last[track] += cursor.svar());
-    packets.push({ track, pts, duration: cursor.var(), data: cursor.take(cursor.var()) });
+    const pts = ends[track] + cursor.svar();
+    if (word & HAS_DURATION) durations[track] = cursor.var();
+    const duration = durations[track], hidden = word & HAS_HIDDEN ? [cursor.var(), cursor.var()] : [0, 0];
+    ends[track] = pts + duration;
+    packets.push({ track, pts, duration, hidden, key: !(word & NO_KEYFRAME), data: cursor.take(cursor.var()) });
   }
   return packets;
 }
 
-/** Of each track of a Matroska head what `openTracks` has of it; of other heads nothing is known. */
-function soundsOf(head) {
+/** What `openTracks` has of the track of a Matroska head; sound of MP4 heads has a name alone. */
+function soundOfHead(head) {
   const cursor = new Cursor(head, "tracks: codec parameters");
-  if (cursor.left < 4 || number(new Cursor(head, cursor.what), true) !== EBML) throw new Damaged("sound out of MP4 heads is not played");
+  if (cursor.left < 4 || number(new Cursor(head, cursor.what), true) !== EBML) {
+    return String.fromCharCode(...head.subarray(0, 4096)).includes("soun") ? { name: "sound out of MP4 heads" } : {};
+  }
   const found = [];
   each(cursor, (id, body) => {
     if (id === SEGMENT) each(body, (inner, list) => inner === TRACKS && each(list, (entry, track) => entry === ENTRY && found.push(soundOf(track))));
   });
-  return found;
+  if (found.length !== 1) throw new Damaged("tracks: codec parameters of another number of tracks");
+  return found[0];
 }
 
 function soundOf(track) {

@@ -21,8 +21,9 @@ MEGABYTE = 1 << 20
 
 
 def tracks_payload(head: bytes, count: int = 1) -> bytes:
-    ticks = (encode_var(1) + encode_var(1000)) * count
-    return encode_var(count) + ticks + encode_var(len(head)) + head
+    """Of so many tracks of 1/1000 s with this head, without flags, language and title."""
+    track = encode_var(1) + encode_var(1000) + bytes(3) + encode_var(len(head)) + head
+    return encode_var(count) + track * count
 
 
 def audio_stream(codec: str = "ac3") -> av.AudioStream:
@@ -119,11 +120,11 @@ def bombs(seed: int) -> dict[str, bytes]:
         found[f"{name}-empty"] = sealed_packets(header, [Packet(Kind.INTER, b"")] * 9000, bytes(8))
     reader = Reader(io.BytesIO(streams()["rich"]))
     rich, head = list(reader.packets()), reader.header.pack()
-    nothing = b"\0\0\0\0"  # track 0, at the same time, for no time, of no bytes
+    nothing = b"\0\0\0"  # track 0, at the same time, for no time, of no bytes
     times = b"".join(encode_var(0) + encode_var(2) for _ in range(MEGABYTE // 4))
     summary = b"\1" + bytes(8) + encode_var(4096) + b"\1"
     for what, kind, payload in (
-        ("tracks-nothing", Kind.TRACKS, nothing * (MEGABYTE // 4 - 2000)),
+        ("tracks-nothing", Kind.TRACKS, nothing * (MEGABYTE // 3 - 3000)),
         ("tracks-in-pieces", Kind.TRACKS, nothing * 1000),
         ("timing", Kind.TIMING, times[:MEGABYTE - 8000]),
         ("metadata", Kind.METADATA, b"\2\2\0\0" * (MEGABYTE // 4 - 2000)),

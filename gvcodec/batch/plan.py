@@ -12,12 +12,18 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
 
+from gvcodec.media.inputs import InputOptions
 from gvcodec.media.pipes import Stream
 from gvcodec.media.reader import Span, VideoReader
+from gvcodec.media.timeline import Timeline, may_jump
+
+#: Seconds: half of it is how far the clock of a video may step back, however high its rate.
+_STEP = Fraction(1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +68,16 @@ class Plan:
         return Plan(**(data | {"chunks": tuple(Chunk(**chunk) for chunk in data["chunks"])}))
 
 
-def make_plan(source: Any, start: float, frames: int | None, length: int) -> Plan:
+def make_plan(
+    source: Any,
+    start: float,
+    frames: int | None,
+    length: int,
+    said: InputOptions | None = None,
+) -> Plan:
     """`source`: what `VideoReader` opens. Chunks have about `length` frames. Raises
     `MediaError`."""
-    with VideoReader(source, start, frames) as reader:
+    with VideoReader(source, start, frames, said=said) as reader:
         fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
         expected, tick = reader.expected, fmt.time_base
     if not isinstance(source, str):
@@ -116,6 +128,7 @@ def _packets(source: Any) -> tuple[set[int] | None, set[int]]:
     times: set[int] = set()
     keys: set[int] = set()
     count = 0
+    timeline = None
     pipe = None if isinstance(source, str) else Stream(source)
     # What cannot be read ends the packets: those before it can be decoded.
     with (
@@ -127,10 +140,14 @@ def _packets(source: Any) -> tuple[set[int] | None, set[int]]:
                 continue
             if packet.pts is None:
                 return None, keys
+            timeline = timeline or Timeline(may_jump(container), _STEP)
             count += 1
             times.add(packet.pts)
             if packet.is_keyframe:
                 keys.add(packet.pts)
+            timeline.move(packet)
+            if timeline.jumps:
+                return None, keys
     if pipe is not None and pipe.stopped is not None:
         raise pipe.stopped
     return (times if len(times) == count else None), keys

@@ -12,6 +12,7 @@ import gvcodec
 from gvcodec import layers
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
 from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate.target import Target, require_metric
 
@@ -35,6 +36,8 @@ class Settings:
     structure: str = ""
     appearance: str = ""
     version: str = gvcodec.__version__
+    #: Fields of `InputOptions` that are not None; rates as texts.
+    said: dict[str, Any] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -44,6 +47,15 @@ class Settings:
         scale = self.config["scale"]
         fields = self.config | {"scale": scale and Fraction(scale), "threads": threads} | others
         return EncoderConfig(**fields)
+
+    @property
+    def input(self) -> InputOptions:
+        """What the user says of the video."""
+        rate, size = self.said.get("rate"), self.said.get("size")
+        return InputOptions(
+            **self.said
+            | {"rate": rate and Fraction(rate), "size": size and (int(size[0]), int(size[1]))}
+        )
 
     def packed(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +77,7 @@ def make_settings(
     frames: int | None = None,
     chunk: int = 0,
     metrics: tuple[str, ...] = (),
+    said: InputOptions | None = None,
 ) -> Settings:
     """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
     0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
@@ -98,6 +111,11 @@ def make_settings(
         metrics,
         structure.hex() if structure else "",
         appearance.hex() if appearance else "",
+        said={
+            name: str(value) if name == "rate" else value
+            for name, value in asdict(said or InputOptions()).items()
+            if value is not None
+        },
     )
 
 

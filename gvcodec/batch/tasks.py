@@ -40,7 +40,7 @@ def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
     chosen = Settings.unpacked(settings)
     stamp = store.stamp(uri)
     with store.video_source(uri) as source:
-        found = make_plan(source, chosen.start, chosen.frames, chosen.chunk)
+        found = make_plan(source, chosen.start, chosen.frames, chosen.chunk, chosen.input)
         side = _side_bytes(source, chosen) if "size" in chosen.rate else 0
     record = {
         "uri": uri,
@@ -59,7 +59,7 @@ def _side_bytes(source: Any, settings: Settings) -> int:
     """Bytes of copied tracks, about."""
     if not isinstance(source, str):
         source.seek(0)
-    with VideoReader(source, settings.start, settings.frames) as video:
+    with VideoReader(source, settings.start, settings.frames, said=settings.input) as video:
         video.copy_tracks(None)
         return len(video.tracks.take()) if video.tracks else 0
 
@@ -151,7 +151,7 @@ def join(
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
     with (
         store.video_source(uri) as source,
-        VideoReader(source, chosen.start, chosen.frames) as video,
+        VideoReader(source, chosen.start, chosen.frames, said=chosen.input) as video,
     ):
         try:
             with store.write_whole(output) as stream:
@@ -167,7 +167,7 @@ def join(
         "frames": frames,
         "bytes": size,
         "bpp": round(8 * (size - tracks) / (frames * cut.width * cut.height), 6),
-        "tracks": [tracks, video.tracks.packets if video.tracks else 0],
+        "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
         "excess": 0,
         "notes": video.notes,
     }
@@ -214,7 +214,7 @@ class _Chunk:
             self._source.seek(0)
         settings, span = self._settings, self._plan.span(self._number)
         start, frames = (settings.start, settings.frames) if span is None else (0.0, None)
-        with VideoReader(self._source, start, frames, span) as reader:
+        with VideoReader(self._source, start, frames, span, settings.input) as reader:
             # They are copied when chunks are joined.
             reader.tracks = None
             if self._number:

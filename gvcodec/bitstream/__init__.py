@@ -40,11 +40,20 @@ that of zlib.
                                 many, then the next one is `late` ticks later than predicted. late =
                                 0 means: forget what was named; var frame  svar time follow, frame
                                 number `frame` is shown at start + time
-            type 4    tracks    next bytes of: var count  { var tick_num  var tick_den } for each track  var size  Matroska
-                                or MP4 file of this size with the tracks' codec parameters, its
-                                packets void, then { var track  svar pts - pts before  var duration
-                                var size  packet } copied from the source; a lone var track = count
-                                sets all "pts before" to 0
+            type 4    tracks    next bytes of: var count  { var tick_num  var tick_den  var flags
+                                var size  language  var size  title  var size  head } for each track,
+                                then { var track << 3 | form  svar pts - end before  [var duration, if form & 1]
+                                [var hidden at the start  var at the end, if form & 2]  var size  packet }
+                                copied from the source. "End before" is pts + duration of the track's packet
+                                before, whose duration also holds where none is given; a lone var count << 3 sets
+                                both to 0 for all tracks. form & 4: decoding cannot begin here. Packets of a
+                                track come in order of pts. A tick of sound is one sample. Hidden samples
+                                (ticks) are decoded but not heard; those at the start are part of the duration,
+                                those at the end are not. head: a Matroska or MP4 file with the codec parameters
+                                of this track, its packets void. flags: 1 default, 2 dub, 4 original,
+                                8 comment, 16 lyrics, 32 karaoke, 64 forced, 128 hearing impaired,
+                                256 visual impaired, 512 clean effects, 2^16 captions, 2^17 descriptions.
+                                Texts are UTF-8 of up to 256 bytes
             type 5    tokens    reserved: appearance tokens, as experiments wrote them; loop frames do without
             type 64   summary   one vector for every few frames, for search (payload: gvcodec.search.summary); first packet of its GOP
             type 65   score     reserved: quality scores
@@ -54,7 +63,9 @@ that of zlib.
                                 (any number of chapters);  3 mastering display (SMPTE ST 2086): var
                                 x and var y of red, green, blue, white in 1/50000, var largest and
                                 var least luminance in 1/10000 cd/m²; 4 var largest and var mean
-                                content light level in cd/m². Others are skipped
+                                content light level in cd/m²;  5 a tag of the source: name, byte 0,
+                                text, UTF-8 (any number of them);  6 svar time of the first frame on
+                                the clock of the source, microseconds. Others are skipped
             type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
             A reader skips types that it does not know. Those below 64 change the painted picture:
             without them there are loop frames only.
@@ -66,7 +77,7 @@ Frames in packets are in decode order. Every GOP holds exactly one `key`, only `
 `timing`, `tracks` and `metadata` packets may come before it, and one `gop` closes it. `timing`
 stands before the packet whose decoding can release the frame it names. Each GOP makes sense by
 itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
-`key`; a `tracks` packet after the first begins with track = count and holds whole packets.
+`key`; a `tracks` packet after the first begins with count << 3 and holds whole packets.
 
 Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half up, where m is the
 last frame that was late (0 at the start) and p its timestamp. A constant frame rate costs nothing,

@@ -18,6 +18,8 @@ MAGIC = b"\x89GVC"
 VERSION = (0, 7)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
+#: Numerators and denominators are below it.
+MAX_RATIO = 1 << 31
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
@@ -30,7 +32,6 @@ _WRITERS = {
     ),
 }
 _MAX_FIELDS = 256
-_MAX_RATIO = 1 << 31
 _HAS_STRUCTURE_ID = 1
 _HAS_APPEARANCE_ID = 2
 _HAS_TOKENS = 4
@@ -68,7 +69,7 @@ class SequenceHeader:
             ("time base", fmt.time_base),
             ("aspect ratio", fmt.sar),
         ):
-            if not (0 < ratio.numerator < _MAX_RATIO and ratio.denominator < _MAX_RATIO):
+            if not (0 < ratio.numerator < MAX_RATIO and ratio.denominator < MAX_RATIO):
                 raise UsageError(f"{name} {ratio} is outside the limits")
         colour = fmt.colour
         if not all(0 <= code < 256 for code in (colour.primaries, colour.transfer, colour.matrix)):
@@ -156,7 +157,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     cursor = Cursor(body, "header")
 
     def ratio() -> Fraction:
-        numerator, denominator = cursor.var(_MAX_RATIO), cursor.var(_MAX_RATIO)
+        numerator, denominator = cursor.var(MAX_RATIO), cursor.var(MAX_RATIO)
         if denominator == 0:
             raise DamagedStreamError("header: ratio with denominator 0")
         return Fraction(numerator, denominator)

@@ -34,6 +34,7 @@ from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import from_habits
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.file_io import protected
+from gvcodec.messages import one_line, say
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with signals.guarded(), protected(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
-        print(f"gvcodec: {error}", file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough.
@@ -78,10 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code
     except OSError as error:
-        print(
-            f"gvcodec: {error.filename or 'input or output'}: {error.strerror or error}",
-            file=sys.stderr,
-        )
+        say(f"{error.filename or 'input or output'}: {error.strerror or error}")
         return GvcodecError.exit_code
     return 0
 
@@ -139,7 +137,9 @@ class _Parser(argparse.ArgumentParser):
             sys.stderr.write(message)
 
     def _refuse(self, error: argparse.ArgumentError) -> NoReturn:
-        self.exit(UsageError.exit_code, f"gvcodec: {str(error).removeprefix('argument ')}\n")
+        self.exit(
+            UsageError.exit_code, f"gvcodec: {one_line(str(error).removeprefix('argument '))}\n"
+        )
 
 
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:

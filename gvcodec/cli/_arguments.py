@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gvcodec.decoding_limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
+from gvcodec.messages import parse_time
 
 if TYPE_CHECKING:
     from gvcodec.video import Video
 
 #: The largest number, of seconds too: thirty years.
 _MOST = 1e9
-#: Hours, minutes, seconds.
-_PARTS = 3
 _SCALES = {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}
 #: More than any machine has, and still a number that the operating system takes.
 _MOST_BYTES = 1 << 60
@@ -177,10 +176,10 @@ def target(text: str) -> object:
 
 def seconds(text: str) -> float:
     """Seconds, or minutes and hours before them with colons."""
-    parts = text.split(":")
-    if len(parts) > _PARTS:
+    found = parse_time(text)
+    if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time like 75, 1:15 or 0:01:15")
-    return sum(number(part) * 60**place for place, part in enumerate(reversed(parts)))
+    return found
 
 
 def fitting(text: str) -> tuple[float | None, int]:

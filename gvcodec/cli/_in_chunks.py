@@ -19,10 +19,12 @@ from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import make_settings
 from gvcodec.batch.watch import Bar
 from gvcodec.bitstream import Reader
+from gvcodec.cli._input_options import said_of
 from gvcodec.cli._rate_control import reread
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import open_output
+from gvcodec.file_io import is_uri, open_output
+from gvcodec.media.inputs import numbered
 from gvcodec.messages import counted, say
 from gvcodec.signals import OnAbort, held
 from gvcodec.streams.info import encode_summary
@@ -47,7 +49,11 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
             "--threads goes without --jobs: each job has one core, or more for large pictures"
         )
     began = time.monotonic()
-    settings = make_settings(config, rate_of(options), options.start, options.frames)
+    if not is_uri(options.input) and options.input != "-" and numbered(options.input):
+        raise UsageError(f"{options.input}: --jobs is for files, not for numbered pictures")
+    settings = make_settings(
+        config, rate_of(options), options.start, options.frames, said=said_of(options)
+    )
     with open_output(options.output, options.overwrite) as output, reread(options.input) as path:
         with held():
             beside = None if options.output == "-" else Path(options.output).absolute().parent
@@ -74,7 +80,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
     row = done["rows"][0]
     for note in row["notes"]:
         say(note)
-    tracks = tuple(row["tracks"]) if row["tracks"][1] else None
+    tracks = tuple(row["tracks"]) if row["tracks"] else None
     summary = encode_summary(
         fmt, row["frames"], row["bytes"], tracks, row.get("psnr_y") or math.inf
     )

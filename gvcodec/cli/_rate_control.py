@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from gvcodec.bases import q_of
+from gvcodec.cli._input_options import said_of
 from gvcodec.config import EncoderConfig
 from gvcodec.file_io import open_output, written
 from gvcodec.media.reader import VideoReader
@@ -40,7 +41,7 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     ):
 
         def open_source() -> VideoReader:
-            return VideoReader(path, options.start, options.frames)
+            return VideoReader(path, options.start, options.frames, said=said_of(options))
 
         if options.target is not None:
             reached = encode_for(open_source, config, options.target, bar, bar)

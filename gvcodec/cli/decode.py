@@ -31,10 +31,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output",
         metavar="OUT",
-        help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = y4m on standard output",
+        help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = standard output (see -f)",
     )
     parser.add_argument(
         "--fidelity", action="store_true", help="loop frames, without the appearance layer"
+    )
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=("y4m", "matroska", "nut"),
+        metavar="NAME",
+        help="of standard output: y4m, matroska or nut; these keep colour tags and sound (y4m)",
     )
     quality = parser.add_mutually_exclusive_group()
     quality.add_argument(
@@ -94,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
         start=options.start,
         frames=options.frames,
         scale=options.scale,
+        form=options.format,
         low_delay=options.low_delay,
         follow=options.follow,
         ignore_errors=options.ignore_errors,

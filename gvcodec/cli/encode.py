@@ -25,6 +25,7 @@ from gvcodec.cli._arguments import (
     use_threads,
 )
 from gvcodec.cli._in_chunks import encode_in_chunks
+from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.cli._rate_control import encode_rated
 from gvcodec.config import EncoderConfig
 from gvcodec.encoder import Encoder
@@ -49,7 +50,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="IN",
-        help="any video, - = y4m (or another streamable file) on standard input",
+        help="any video, a URI, a folder of numbered pictures, f%%04d.png, NAME_WxH_FPS.yuv, "
+        "- = y4m (or another streamable file) on standard input",
     )
     parser.add_argument(
         "output",
@@ -58,6 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="stream to write, - = standard output (IN with the ending .gvc)",
     )
     coding_arguments(parser)
+    add_input_options(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -236,7 +239,9 @@ def run(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_output(options.output, options.overwrite))
-        reader = stack.enter_context(VideoReader(options.input, options.start, options.frames))
+        reader = stack.enter_context(
+            VideoReader(options.input, options.start, options.frames, said=said_of(options))
+        )
         journal = stack.enter_context(_journal(options, config)) if options.resume else None
         wrap = journal.wrap if journal else None
         plan = ["code", "fit"] if config.fits else ["code"]
@@ -248,7 +253,10 @@ def run(options: argparse.Namespace) -> None:
                 f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded "
                 f"already"
             )
-        frames = ((frame.planes, frame.pts) for frame in bar(reader, "encode", reader.expected))
+        frames = (
+            (frame.planes, frame.pts, frame.new_size)
+            for frame in bar(reader, "encode", reader.expected)
+        )
         chunk = 0 if config.low_delay else CHUNK
         summary = _summarizer(options, reader.format) if options.summary else None
         writer = encode(
@@ -258,8 +266,9 @@ def run(options: argparse.Namespace) -> None:
         journal.done()
     for note in (*reader.notes, *encoder.notes):
         say(note)
-    audio = (writer.track_size, reader.tracks.packets) if reader.tracks else None
-    told = encode_summary(reader.format, writer.frames, writer.size, audio, encoder.psnr_y)
+    tracks = reader.tracks
+    copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
+    told = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
     say(f"{options.output}: {told}, {time.monotonic() - began:.1f} s")
 
 
@@ -273,6 +282,7 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
         status and status.st_mtime_ns,
         options.start,
         options.frames,
+        said_of(options),
     )
     settings = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
     return Journal(options.output, (video, settings), options.threads)

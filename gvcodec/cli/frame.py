@@ -48,6 +48,6 @@ def run(options: argparse.Namespace) -> None:
 def _at(video: Video, time: float) -> int:
     """The frame on screen so many seconds after the first one."""
     try:
-        return video.played_at(time + float(video.pts_of(0) * video.header.format.time_base))
+        return video.played_at(time)
     except IndexError:
         raise UsageError(f"{video.name}: ends before {clock(time)}") from None

@@ -23,7 +23,7 @@ from gvcodec.cli._arguments import (
 from gvcodec.cli._standard_streams import out
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.file_io import open_output, protected
-from gvcodec.messages import counted, say
+from gvcodec.messages import counted, one_line, say
 from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.search.files import SummarisedFile, opened, streams_in
 from gvcodec.search.queries import Query
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> None:
     for entry in found:
         out(
             f"{entry['score']:6.3f}  {clock(entry['seconds']):>9}  "
-            f"frame {entry['frame']:<7} {entry['file']}"
+            f"frame {entry['frame']:<7} {one_line(entry['file'])}"
         )
     out(
         f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) "

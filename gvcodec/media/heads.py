@@ -1,10 +1,13 @@
-"""Heads of Matroska and MP4 files that hold the codec parameters of copied tracks: made here, and
-opened with distrust.
+"""Heads of Matroska and MP4 files, each with the codec parameters of a copied track: made here,
+and opened with distrust.
 
 What is opened comes out of a stranger's stream. FFmpeg is told the format, opens no file, address
 or decoder of its own accord, and sees only heads whose structure was walked through before: those
 of `make_head` have no packed codec parameters, no attachments and no table of samples, all of which
 can take thousands of times their own size.
+
+    head = fitting_head(stream)               # b"" where no kind of file holds this codec
+    template = open_head(head).streams[0]     # for an output stream
 """
 
 from __future__ import annotations
@@ -34,11 +37,12 @@ _EXACT = {"fflags": "bitexact"}
 #: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
-_EBML, _SEGMENT, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
+_EBML, SEGMENT, TRACKS, TRACK = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
 #: Seek head, void, information, tracks, tags, cluster, checksum.
-_IN_SEGMENT = frozenset({0x114D9B74, 0xEC, 0x1549A966, _TRACKS, 0x1254C367, 0x1F43B675, 0xBF})
+_IN_SEGMENT = frozenset({0x114D9B74, 0xEC, 0x1549A966, TRACKS, 0x1254C367, 0x1F43B675, 0xBF})
 #: `ContentEncodings`: codec parameters that are packed.
 _PACKED = 0x6D80
+_DELAY, _CHECKSUM = 0x56AA, 0xBF
 
 _BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"": (b"ftyp", b"moov", b"mfra", b"free"),
@@ -50,6 +54,36 @@ _BOXES: dict[bytes, tuple[bytes, ...]] = {
 }
 #: Where the number of entries stands in a table of samples.
 _COUNT_AT = {b"stts": 4, b"stsc": 4, b"stco": 4, b"co64": 4, b"stsz": 8}
+
+
+def fitting_head(stream: Stream) -> bytes:
+    """The head of the first kind of file that gives this stream's codec parameters back; empty
+    where none does."""
+    for kind in KINDS:
+        head = make_head(kind, [stream])
+        if not head:
+            continue
+        try:
+            with open_head(head) as container:
+                if len(container.streams) == 1 and alike(container.streams[0], stream):
+                    return head
+        except DamagedStreamError:
+            continue
+    return b""
+
+
+def alike(one: Stream, other: Stream) -> bool:
+    """Whether packets of one stream can follow those of the other: the same codec and form of
+    samples."""
+    return _form(one) == _form(other)
+
+
+def _form(stream: Stream) -> tuple[object, ...]:
+    context = stream.codec_context
+    if context is None or stream.type != "audio":
+        return (stream.type, context and context.codec.canonical_name)
+    name, layout = context.codec.canonical_name, context.layout
+    return (stream.type, name, context.sample_rate, layout and layout.nb_channels)
 
 
 def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
@@ -103,6 +137,39 @@ def open_head(head: bytes) -> InputContainer:
     return container
 
 
+def delayed_head(head: bytes, nanoseconds: int) -> bytes:
+    """A Matroska head of `make_head` that says how long a decoder drops what it decodes first.
+    Raises `DamagedStreamError`."""
+    delay = element(_DELAY, nanoseconds.to_bytes(8)) if nanoseconds > 0 else b""
+
+    def changed(data: bytes) -> bytes:
+        parts = []
+        for identity, body in elements(data):
+            if identity in (SEGMENT, TRACKS):
+                body = changed(body)
+            elif identity == TRACK:
+                body = changed(body) + delay
+            if identity not in (_DELAY, _CHECKSUM):
+                parts.append(element(identity, body))
+        return b"".join(parts)
+
+    return changed(head)
+
+
+def elements(data: bytes) -> list[tuple[int, bytes]]:
+    """Id and body of each EBML element. Raises `DamagedStreamError`."""
+    found: list[tuple[int, bytes]] = []
+    _each_element(data, lambda identity, body: found.append((identity, body)))
+    return found
+
+
+def element(identity: int, body: bytes, short: bool = False) -> bytes:
+    """An EBML element; `short`: its size in as few bytes as can be, not in eight."""
+    length = next(n for n in range(1, 9) if len(body) < (1 << 7 * n) - 1) if short else 8
+    size = (len(body) | 1 << 7 * length).to_bytes(length)
+    return identity.to_bytes((identity.bit_length() + 7) // 8) + size + body
+
+
 class _Pipe:
     """A write-only file object without seek, so that the muxer never goes back."""
 
@@ -120,17 +187,17 @@ def _check_matroska(head: bytes) -> None:
             raise DamagedStreamError("tracks: codec parameters are packed")
 
     def tracks(identity: int, body: bytes) -> None:
-        if identity == _TRACK:
+        if identity == TRACK:
             _each_element(body, track)
 
     def segment(identity: int, body: bytes) -> None:
         if identity not in _IN_SEGMENT:
             raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
-        if identity == _TRACKS:
+        if identity == TRACKS:
             _each_element(body, tracks)
 
     def file(identity: int, body: bytes) -> None:
-        if identity == _SEGMENT:
+        if identity == SEGMENT:
             _each_element(body, segment)
         elif identity != _EBML:
             raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
@@ -142,14 +209,14 @@ def _each_element(data: bytes, visit: Callable[[int, bytes], None]) -> None:
     """Call with the id and the body of each EBML element. Only a segment may go on without end."""
     cursor = Cursor(data, "tracks: codec parameters")
     while len(cursor):
-        identity, _ = _ebml_number(cursor, 4)
-        coded, length = _ebml_number(cursor, 8)
+        identity, _ = ebml_number(cursor, 4)
+        coded, length = ebml_number(cursor, 8)
         size = coded - (1 << 7 * length)
-        endless = size == (1 << 7 * length) - 1 and identity == _SEGMENT
+        endless = size == (1 << 7 * length) - 1 and identity == SEGMENT
         visit(identity, cursor.take(len(cursor) if endless else size))
 
 
-def _ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
+def ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
     """An EBML number with its marker bit, and its length in bytes."""
     first = cursor.uint(1)
     length = 9 - first.bit_length()
@@ -180,6 +247,9 @@ def _check_mp4(data: bytes, inside: bytes = b"") -> None:
         body = cursor.take(size - 8)
         if kind in _BOXES:
             _check_mp4(body, kind)
+        elif kind == b"stts" and body[4:12] == b"\0\0\0\1\0\0\0\0":
+            # Heads of PCM have one entry, for no samples.
+            continue
         elif (at := _COUNT_AT.get(kind)) and int.from_bytes(body[at : at + 4]):
             raise DamagedStreamError("tracks: codec parameters with a table of samples")
 

@@ -1,10 +1,11 @@
-"""What a file says of its video besides frames and tracks: title, chapters, how bright an HDR
-master is.
+"""What a file says of its video besides frames and tracks: title and other tags (time, place,
+artist …), chapters, how bright an HDR master is, when its own clock begins; and what of that is
+lost.
 
     metadata = Metadata(title="Alps", light=(1000, 400))
     Metadata.unpack(metadata.pack()) == metadata
 
-It travels in the `metadata` packet (specified in `gvcodec.bitstream`). Muxers take title and
+It travels in the `metadata` packet (specified in `gvcodec.bitstream`). Muxers take tags and
 chapters; the HDR fields go into the video bitstream itself (SEI messages), since PyAV cannot write
 the boxes that some containers have for them.
 """
@@ -12,10 +13,12 @@ the boxes that some containers have for them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from av.sidedata.sidedata import Type
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
@@ -27,7 +30,16 @@ if TYPE_CHECKING:
 MAX_PAYLOAD = 1 << 16
 _MICRO = Fraction(1, 1_000_000)
 _MAX_TIME = 1 << 52
-_TITLE, _CHAPTER, _MASTERING, _LIGHT = 1, 2, 3, 4
+_TITLE, _CHAPTER, _MASTERING, _LIGHT, _TAG, _START = 1, 2, 3, 4, 5, 6
+#: Tags of a file that say how it was stored, not what is in it.
+_TECHNICAL = frozenset(
+    """title encoder encoded_by major_brand minor_version compatible_brands software duration
+    handler_name vendor_id language creation_app_version hasaudio hasvideo hasmetadata haskeyframes
+    canseektoend metadatacreator lasttimestamp lastkeyframetimestamp timecode variant_bitrate
+    devicevendor product_uid product_name product_version product_version_num company_name uid
+    generation_uid application_platform modification_date operational_pattern_ul
+    material_package_umid toolkit_version_num""".split()  # noqa: SIM905
+)
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000
 _HIGHEST = (*(0xFFFF,) * 8, 0xFFFFFFFF, 0xFFFFFFFF)
@@ -45,15 +57,20 @@ class Chapter:
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """`mastering` (SMPTE ST 2086): x and y of red, green, blue and white in 1/50000, largest and
-    least luminance in 1/10000 cd/m². `light`: largest and mean content light level, cd/m²."""
+    least luminance in 1/10000 cd/m². `light`: largest and mean content light level, cd/m².
+    `tags`: names and texts (`creation_time`, `location`, `artist` …). `source_start`: where the
+    first frame is on the clock of the source, microseconds."""
 
     title: str = ""
     chapters: tuple[Chapter, ...] = ()
     mastering: tuple[int, ...] | None = None
     light: tuple[int, int] | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    source_start: int = 0
 
     def __bool__(self) -> bool:
-        return self != Metadata()
+        """Whether there is anything that a video file could hold."""
+        return replace(self, source_start=0) != Metadata()
 
     def pack(self) -> bytes:
         """The payload of a `metadata` packet, of any size; empty when there is nothing to say."""
@@ -64,6 +81,9 @@ class Metadata:
         for number, values in ((_MASTERING, self.mastering), (_LIGHT, self.light)):
             if values is not None:
                 fields.append((number, b"".join(map(encode_var, values))))
+        fields += [(_TAG, f"{name}\0{text}".encode()) for name, text in self.tags]
+        if self.source_start:
+            fields.append((_START, encode_svar(self.source_start)))
         return b"".join(bytes([number]) + encode_var(len(data)) + data for number, data in fields)
 
     @staticmethod
@@ -72,7 +92,7 @@ class Metadata:
         skipped."""
         if len(payload) > MAX_PAYLOAD:
             raise DamagedStreamError(f"metadata: {len(payload)} bytes are above {MAX_PAYLOAD}")
-        found, chapters = Metadata(), []
+        found, chapters, tags = Metadata(), [], []
         cursor = Cursor(payload, "metadata")
         while len(cursor):
             number = cursor.uint(1)
@@ -88,7 +108,14 @@ class Metadata:
                 found = replace(found, mastering=tuple(field.var(limit) for limit in _HIGHEST))
             elif number == _LIGHT:
                 found = replace(found, light=(field.var(0xFFFF), field.var(0xFFFF)))
-        return replace(found, chapters=tuple(chapters))
+            elif number == _TAG:
+                name, _, text = _decoded(field).partition("\0")
+                tags.append((_clean(name), _clean(text)))
+            elif number == _START:
+                found = replace(found, source_start=field.svar())
+        if abs(found.source_start) > _MAX_TIME:
+            raise DamagedStreamError("metadata: the start of the source is out of range")
+        return replace(found, chapters=tuple(chapters), tags=tuple(tags))
 
     def during(self, begin: Fraction | None, end: Fraction | None, shift: Fraction) -> Metadata:
         """The same for a piece of the video: chapters between `begin` and `end` (seconds, None = no
@@ -103,7 +130,7 @@ class Metadata:
             for chapter in self.chapters
             if chapter.begin < last and chapter.end > first
         )
-        return replace(self, chapters=tuple(kept))
+        return replace(self, chapters=tuple(kept), source_start=self.source_start - later)
 
     def parts(self) -> Iterator[str]:
         """Names of what there is, for messages."""
@@ -111,11 +138,15 @@ class Metadata:
             yield "title"
         if self.chapters:
             yield "chapters" if len(self.chapters) > 1 else "chapter"
+        if self.tags:
+            yield f"tags ({', '.join(name for name, _ in self.tags)})"
         if self.mastering or self.light:
             yield "HDR metadata"
 
     def describe(self, container: av.container.OutputContainer) -> None:
-        """Give title and chapters to a muxer, before it begins."""
+        """Give tags and chapters to a muxer, before it begins."""
+        for name, text in self.tags:
+            container.metadata[name] = text
         if self.title:
             container.metadata["title"] = self.title
         if self.chapters:
@@ -137,7 +168,7 @@ class Metadata:
 def metadata_of(
     container: av.container.InputContainer, frame: av.VideoFrame
 ) -> tuple[Metadata, list[str]]:
-    """What a file and its first frame say, and a line for everything that is lost."""
+    """What a file and its first frame say, and a line for what does not fit in."""
     chapters = []
     for chapter in container.chapters():
         begin, end = (
@@ -145,27 +176,73 @@ def metadata_of(
         )
         if -_MAX_TIME < begin <= end < _MAX_TIME:
             chapters.append(Chapter(begin, end, _clean(chapter["metadata"].get("title", ""))))
-    side = {data.type.name: bytes(data) for data in frame.side_data}
-    title = next((text for name, text in container.metadata.items() if name.lower() == "title"), "")
+    side = side_data(frame)
+    texts = {name.lower(): _clean(text) for name, text in container.metadata.items()}
     found = Metadata(
-        _clean(title),
+        texts.get("title", ""),
         tuple(chapters),
-        _mastering(side.get("MASTERING_DISPLAY_METADATA", b"")),
-        _light(side.get("CONTENT_LIGHT_LEVEL", b"")),
+        _mastering(side.get(Type.MASTERING_DISPLAY_METADATA.value, b"")),
+        _light(side.get(Type.CONTENT_LIGHT_LEVEL.value, b"")),
+        tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
     )
-    lost = [name for kind, name in _DYNAMIC.items() if kind in side]
-    notes = [f"HDR metadata of single frames ({', '.join(lost)}) is left out"] if lost else []
+    notes = []
     if len(found.pack()) > MAX_PAYLOAD:
-        notes.append(f"title and {len(found.chapters)} chapters are left out, they are too long")
-        found = replace(found, title="", chapters=())
+        notes.append(f"{', '.join(found.parts())} are left out, they are too long")
+        found = replace(found, title="", chapters=(), tags=())
     return found, notes
 
 
-_DYNAMIC = {
-    "DYNAMIC_HDR_PLUS": "HDR10+",
-    "DOVI_METADATA": "Dolby Vision",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+def _is_kept(name: str, texts: dict[str, str]) -> bool:
+    # `location-eng` says again what `location` says.
+    language = len(name) > 4 and name[-4] == "-" and name[:-4] in texts
+    return name not in _TECHNICAL and not language and not name.startswith("_")
+
+
+def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
+    """What goes with a frame, by FFmpeg's number of its kind."""
+    return {data.type.value: bytes(data) for data in frame.side_data}
+
+
+def _unnamed(cls: Any, value: int) -> Any:
+    """FFmpeg has kinds of side data that PyAV has no name for, and fails at (EXIF, LCEVC …)."""
+    member = object.__new__(cls)
+    member._name_, member._value_ = f"UNNAMED_{value}", value
+    return member
+
+
+if "_missing_" not in vars(Type):
+    Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
+
+#: What is lost, by the kind of side data that has it; alpha is none.
+ALPHA, CAPTIONS, STEREO, EXIF, LATER_VIEW = -1, Type.A53_CC.value, Type.STEREO3D.value, 31, 29
+_LOST = {
+    ALPHA: "alpha is left out",
+    CAPTIONS: "closed captions are left out",
+    STEREO: "stereo 3D is coded as an ordinary picture, its mark is left out",
+    LATER_VIEW: "only the first view of a video with several is coded",
+    EXIF: "EXIF data is left out, its orientation is applied",
+    Type.SPHERICAL.value: "the projection of a 360° video is left out",
+    Type.ICC_PROFILE.value: "the ICC colour profile is left out",
+    Type.S12M_TIMECODE.value: "timecodes are left out",
+    28: "an enhancement layer (LCEVC) is left out",
+    Type.DYNAMIC_HDR_PLUS.value: "HDR metadata of single frames (HDR10+) is left out",
+    Type.DOVI_METADATA.value: "HDR metadata of single frames (Dolby Vision) is left out",
+    Type.DYNAMIC_HDR_VIVID.value: "HDR metadata of single frames (HDR Vivid) is left out",
+    Type.AMBIENT_VIEWING_ENVIRONMENT.value: "the ambient viewing environment is left out",
 }
+
+
+class Losses:
+    """What the frames of a video have that is not coded, each said once."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def see(self, kinds: Iterable[int]) -> list[str]:
+        """Lines for what has not been seen before."""
+        fresh = [kind for kind in kinds if kind in _LOST and kind not in self._seen]
+        self._seen.update(fresh)
+        return [_LOST[kind] for kind in fresh]
 
 
 def _mastering(data: bytes) -> tuple[int, ...] | None:
@@ -195,8 +272,12 @@ def _light(data: bytes) -> tuple[int, int] | None:
 
 
 def _text(field: Cursor) -> str:
+    return _clean(_decoded(field))
+
+
+def _decoded(field: Cursor) -> str:
     try:
-        return _clean(field.take(len(field)).decode())
+        return field.take(len(field)).decode()
     except UnicodeDecodeError as error:
         raise DamagedStreamError("metadata: a text is no UTF-8") from error
 

@@ -17,6 +17,8 @@ class Pipe:
         self._read = read
         self.stopped: BaseException | None = None
         self.head = b""
+        #: Bytes read so far.
+        self.count = 0
 
     def read(self, size: int) -> bytes:
         if self.stopped is not None:
@@ -24,6 +26,7 @@ class Pipe:
         try:
             data = self._read(size)
             self.head = self.head or data[:HEAD]
+            self.count += len(data)
             return data
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
             self.stopped = error

@@ -1,20 +1,21 @@
-"""Reads any video that PyAV reads, from a file or a pipe, as frames of `Planes` with timestamps.
+"""Reads any video that PyAV reads, from a file, a URI or a pipe, numbered pictures and raw samples,
+as frames of `Planes` with timestamps.
 
     with VideoReader("in.mp4") as reader:
         for frame in reader:
             frame.planes, frame.pts
 
-Rotation is applied, frame size has to stay the same, other pixel formats are converted
+Time begins with the first frame, whatever the clock of the file says. Orientation is applied,
+frames of another size are scaled to that of the first, other pixel formats are converted
 (`gvcodec.media.planes`). Everything that is changed or left out stands in `reader.notes`, one line
-each. Raises `MediaError`."""
+each. Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -22,28 +23,34 @@ from typing import BinaryIO, Self
 
 import av
 
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.file_io import is_uri, local_path
+from gvcodec.media.conversion import Conversion, location_of
+from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, numbered, raw_of
 from gvcodec.media.metadata import Metadata, metadata_of
-from gvcodec.media.pipes import HEAD, Pipe, Stream
-from gvcodec.media.planes import is_rgb, planes_from_frame, rgb_matrix
-from gvcodec.media.siting import CENTRE, LEFT, Rotation
+from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
+from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.messages import counted
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import Planes
 
-_FULL_RANGE = 2
-_Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 _MAX_RATE = 1000
-#: FFmpeg's mark of tracks that nothing is to be read from.
-_DISCARD_ALL = 48
+#: Frames that wait for a timestamp after them.
+_MOST_BETWEEN = 32
+#: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
+_NO_TIMESTAMPS = 128
+_UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame in display order; `pts` in ticks of the video's time base."""
+    """One frame in display order; `pts` in ticks of the video's time base. `new_size`: it had
+    another size than the one before."""
 
     planes: Planes
     pts: int
+    new_size: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,13 @@ class Span:
 class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or those
     of a `span`, without tracks. "-" reads standard input, an open binary file that can seek is read
-    as one.
+    as one; `path` may be a URI, a folder of numbered pictures or a name like `f%04d.png`. `said`:
+    what the input does not say itself.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
     unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
-    `start_pts` (timestamp of the first frame), `shift` (what went from all timestamps)."""
+    `start_pts` (timestamp of the first frame: 0, but for a later span), `shift` (what went from all
+    timestamps)."""
 
     def __init__(
         self,
@@ -71,6 +80,7 @@ class VideoReader:
         start: float = 0.0,
         frames: int | None = None,
         span: Span | None = None,
+        said: InputOptions | None = None,
     ) -> None:
         name = str(path if isinstance(path, str | os.PathLike) else getattr(path, "name", "input"))
         self.name = "standard input" if name == "-" else name
@@ -81,45 +91,20 @@ class VideoReader:
         self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames
         self._span = span
+        self._said = said or InputOptions()
         self._undecodable = 0
-        #: Packets of copied tracks that were met, but whose time has not come.
-        self._waiting: list[av.Packet] = []
-        #: First bytes of the file.
-        self._head = b""
-        self._pipe: Pipe | None = None
         self._only_tracks: Iterator[av.Packet] | None = None
+        named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
+        self._pictures = numbered(local_path(name)) if named else None
+        self._raw = None if self._pictures else raw_of(name, self._said)
+        if self._raw is not None:
+            refuse_unknown_format(self._raw.pixel_format)
+            self.notes += self._raw.notes
+        self._opened = Opened(self._pictures[0] if self._pictures else path, self.name, self._raw)
         try:
-            self._container = self._open(path)
-        finally:
-            self._raise_stopped()
-        try:
-            self._stream = self._container.streams.video[0]
-            self._stream.thread_type = "AUTO"
-            self._origin = self._stream.start_time or 0
-            self._tick = self._stream.time_base or Fraction(1, 90000)
-            self._rate = self._frame_rate()
-            if span is None:
-                self._open_tracks()
-            if start > 0:
-                # A pipe cannot seek; frames before the start are then decoded and dropped.
-                with contextlib.suppress(av.FFmpegError):
-                    self._container.seek(
-                        self._origin + int(self._start / self._tick), stream=self._stream
-                    )
-            self._decoded = self._decode()
-            self._first = next(self._decoded, None) if span is None else self._first_of(path, span)
-            if self._first is None:
-                when = f" after {start:g} s" if start > 0 else ""
-                raise MediaError(f"{self.name}: no video frame could be decoded{when}")
-            pts = self._pts_of(self._first, None)
-            #: Ticks that go from all timestamps: after a cut, time begins anew.
-            self.shift = pts if start > 0 else span.shift if span else 0
-            self.start_pts = pts - self.shift
-            self.format = self._format_of(self._first)
-            self.metadata = self._metadata_of(self._first)
-            self.expected = self._estimate()
+            self._begin()
         except BaseException:
-            self._container.close()
+            self._opened.close()
             raise
 
     def __enter__(self) -> Self:
@@ -131,178 +116,249 @@ class VideoReader:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._container.close()
+        self._opened.close()
 
     def __iter__(self) -> Iterator[Frame]:
         first, self._first = self._first, None
         if first is None:
             raise MediaError(f"{self.name}: the frames have been read already")
-        size = (first.width, first.height)
-        frame: av.VideoFrame | None = first
-        last: int | None = None
-        count = 0
-        while frame is not None and (self._limit is None or count < self._limit):
-            if (frame.width, frame.height) != size:
-                raise MediaError(
-                    f"{self.name}: frame {count} is {frame.width}×{frame.height}, the video began "
-                    f"as {size[0]}×{size[1]}"
-                )
-            last = self._pts_of(frame, last)
-            self._copy_tracks((last + 1 / self._rate / self._tick) * self._tick)
-            yield Frame(self._rotation.apply(planes_from_frame(frame)), last - self.shift)
+        following: tuple[av.VideoFrame, int] | None = first
+        last, count = 0, 0
+        while following is not None and (self._limit is None or count < self._limit):
+            frame, last = following
+            self._hand_on((last + 1 / self._rate / self._tick) * self._tick)
+            planes, new_size = self._conversion.apply(frame)
+            yield Frame(planes, last - self.shift, new_size)
             count += 1
-            frame = next(self._decoded, None)
-        if frame is None:
-            self._copy_tracks(None)
-        elif self.tracks is not None and last is not None:
+            following = next(self._timed, None)
+        if following is None:
+            self._hand_on(None)
+        elif self.tracks is not None:
             self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
-        if self._undecodable:
-            self.notes.append(
-                f"{counted(self._undecodable, 'damaged packet')} of the source left out"
-            )
+        self._finish_notes(count, following is None)
 
-    def _open(self, path: str | os.PathLike[str] | BinaryIO) -> av.container.InputContainer:
-        try:
-            if isinstance(path, str | os.PathLike) and str(path) != "-":
-                container = self._open_file(path)
-            else:
-                self._pipe = (
-                    Pipe(sys.stdin.buffer.read1)
-                    if isinstance(path, str | os.PathLike)
-                    else Stream(path)
-                )
-                container = av.open(self._pipe, metadata_errors="replace")
-                self._head = self._pipe.head
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{self.name}: {_reason(error)}") from error
-        if not container.streams.video:
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            container.close()
-            raise MediaError(f"{self.name}: holds no video ({kinds} only)")
-        return container
+    @property
+    def _container(self) -> av.container.InputContainer:
+        return self._opened.container
 
-    def _open_file(self, path: str | os.PathLike[str]) -> av.container.InputContainer:
-        if os.path.isdir(path):
-            raise MediaError(f"{self.name}: is a folder, not a video")
-        if os.path.isfile(path) and os.path.getsize(path) == 0:
-            raise MediaError(f"{self.name}: the file is empty")
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                self._head = file.read(HEAD)
-        # As an absolute path a name with a colon is no protocol to FFmpeg.
-        return av.open(os.path.abspath(path), metadata_errors="replace")
+    def _begin(self) -> None:
+        """Find the first frame and what holds for all."""
+        self._set_stream()
+        self._rate = self._frame_rate()
+        self._tick = self._stream.time_base or Fraction(1, 90000)
+        if self._pictures or self._untimed:
+            self._tick = 1 / self._rate
+        if self._span is None and not self._pictures:
+            self._set_tracks()
+        self._restart()
+        self._first = next(self._timed, None)
+        if self._span is not None:
+            self._first = self._first_of(self._span)
+        elif self._first is not None and self._start > 0:
+            self._first = self._first_since(self._first, self._start)
+        if self._first is None:
+            when = f" after {float(self._start):g} s" if self._start > 0 else ""
+            why = ": the file is cut off" if self._is_cut_off() else ""
+            raise MediaError(f"{self.name}: no video frame could be decoded{when}{why}")
+        frame, pts = self._first
+        #: Ticks that go from all timestamps: time begins with the first frame.
+        self.shift = pts if self._span is None else self._span.shift
+        self.start_pts = pts - self.shift
+        y4m = self._opened.head if self._container.format.name == "yuv4mpegpipe" else None
+        location = location_of(self._stream, frame, y4m)
+        self._conversion = Conversion(
+            frame, self._stream, location, self._rate, self._tick, self._said
+        )
+        self.notes += self._conversion.notes
+        self._conversion.notes = self.notes
+        self.format = self._conversion.format
+        self.metadata = self._metadata_of(frame)
+        self.expected = self._estimate()
 
-    def _raise_stopped(self) -> None:
-        if self._pipe is not None and self._pipe.stopped is not None:
-            raise self._pipe.stopped
+    def _set_stream(self) -> None:
+        self._stream = self._container.streams.video[0]
+        # With threads for frames what is damaged takes good frames before it along.
+        self._stream.thread_type = "SLICE"
+
+    def _restart(self) -> None:
+        """Decoding begins anew, at the place where the container is."""
+        self._timeline = Timeline(may_jump(self._container), 1 / self._rate)
+        # AVI has no other times.
+        self._times = DisplayTimes(by_packet=self._container.format.name == "avi")
+        self._packets = self._undecodable = 0
+        self._last_packet: av.Packet | None = None
+        self._waiting = Waiting(self._timeline)
+        self._timed = self._rising()
 
     def _frame_rate(self) -> Fraction:
+        flags = int(self._container.format.flags)
+        said, self._untimed = self._said.rate, False
+        if self._pictures:
+            return said or DEFAULT_RATE
+        if said is not None and self._raw is None:
+            if not flags & _NO_TIMESTAMPS and self._container.format.name not in _UNTIMED:
+                raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
+            self._untimed = True
+            return said
         for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
             if rate and 0 < rate <= _MAX_RATE:
                 return Fraction(rate)
-        return Fraction(25)
+        return DEFAULT_RATE
 
-    def _open_tracks(self) -> None:
-        others = [
-            stream for stream in self._container.streams if stream.index != self._stream.index
-        ]
-        if self._container.chapters():
-            # QuickTime keeps the titles of chapters in a track of their own.
-            others = [
-                stream
-                for stream in others
-                if stream.type != "data" or stream.discard != _DISCARD_ALL
-            ]
-        copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
-        if len(others) > len(copied):
-            kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
-            self.notes.append(
-                f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out"
-            )
-        if not copied:
-            return
-        tracks = TrackCopier(copied)
-        if tracks.left_out:
-            names = ", ".join(
-                stream.codec_context.name if stream.codec_context else stream.type
-                for stream in tracks.left_out
-            )
-            self.notes.append(
-                f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
-            )
-        if tracks.streams:
-            self.tracks = tracks
+    def _set_tracks(self) -> None:
+        self.tracks, notes = copier_of(self._container, self._stream)
+        self.notes += notes
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames from the start time on, or of the span."""
+    def _rising(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Decoded frames with timestamps that rise strictly, made up from the frame rate where the
+        file has none."""
+        step = max(1, round(1 / self._rate / self._tick))
+        last: int | None = None
+        timed = False
+        #: Frames without a timestamp between two that have one are spread evenly.
+        between: list[av.VideoFrame] = []
+        for frame, pts in read_pictures(self._pictures) if self._pictures else self._decode():
+            if pts is None and timed and len(between) < _MOST_BETWEEN:
+                between.append(frame)
+                continue
+            timed = timed or pts is not None
+            even = step
+            if between and pts is not None and last is not None:
+                even = max(1, (pts - last) // (len(between) + 1))
+            for earlier in between:
+                last = 0 if last is None else last + even
+                yield earlier, last
+            between.clear()
+            if pts is None:
+                pts = 0 if last is None else last + step
+            last = pts if last is None or pts > last else last + max(1, step // 2)
+            yield frame, last
+        for earlier in between:
+            last = 0 if last is None else last + step
+            yield earlier, last
+
+    def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
+        """Frames in display order, with their timestamps where the file has any."""
         end = None if self._span is None else self._span.end
+        context = self._stream.codec_context
         for packet in self._demux():
             try:
                 for frame in packet.decode():
+                    pts = self._times.receive(frame, bool(context.has_b_frames))
                     if end is not None and frame.pts is not None and frame.pts >= end:
                         return
-                    if self._begun(frame):
-                        yield frame
+                    yield frame, None if self._untimed else pts
             except av.FFmpegError:
                 self._undecodable += 1
+                self._times.lose(packet)
 
-    def _begun(self, frame: av.VideoFrame) -> bool:
-        if frame.pts is None:
+    def _first_since(
+        self, first: tuple[av.VideoFrame, int], start: Fraction
+    ) -> tuple[av.VideoFrame, int] | None:
+        """The first frame that is shown so long after the first one, or later."""
+        wanted = first[1] + start / self._tick
+        if self._pictures:
+            self._timed = read_pictures(self._pictures, math.ceil(start * self._rate))
+            return next(self._timed, None)
+        found: tuple[av.VideoFrame, int] | None = first
+        if self._opened.seekable and not self._untimed and not self._has_jumps(start):
+            try:
+                self._container.seek(math.floor(wanted), stream=self._stream)
+            except av.FFmpegError:
+                pass
+            else:
+                self._restart()
+                found = next(self._timed, None)
+                if found is None or found[1] > wanted:
+                    # The keyframe before it was missed.
+                    self._reopen()
+                    found = next(self._timed, None)
+        while found is not None and found[1] < wanted:
+            found = next(self._timed, None)
+        return found
+
+    def _has_jumps(self, start: Fraction) -> bool:
+        """Whether seeking may go wrong since the clock of the file jumps before this time. Reads up
+        to there, without decoding."""
+        if not may_jump(self._container):
+            return False
+        opened = self._opened.again()
+        try:
+            stream = opened.container.streams.video[0]
+            timeline = Timeline(True, 1 / self._rate)
+            for packet in opened.container.demux(stream):
+                timeline.move(packet)
+                if timeline.jumps or timeline.length > start:
+                    break
+            return bool(timeline.jumps)
+        except (av.FFmpegError, OSError):
             return True
-        if self._span is not None:
-            return bool(frame.pts >= self._span.begin)
-        return self._start <= 0 or (frame.pts - self._origin) * self._tick >= self._start
+        finally:
+            opened.close()
 
-    def _first_of(
-        self, path: str | os.PathLike[str] | BinaryIO, span: Span
-    ) -> av.VideoFrame | None:
+    def _reopen(self) -> None:
+        self._opened = self._opened.reopened(self._raw)
+        self._set_stream()
+        if self.tracks is not None:
+            # Packets know the container that they are of.
+            self.tracks, _ = copier_of(self._container, self._stream)
+        self._restart()
+
+    def _first_of(self, span: Span) -> tuple[av.VideoFrame, int] | None:
         """The first frame of a span, which begins with a keyframe as a rule. Where seeking misses
         it, or where it cannot be decoded by itself, decoding begins with the file."""
-        if span.begin > self._origin:
-            with contextlib.suppress(av.FFmpegError):
-                self._container.seek(span.begin, stream=self._stream)
-        first = next(self._decoded, None)
-        if first is None or first.pts != span.begin:
-            self._container.close()
-            if not isinstance(path, str | os.PathLike):
-                path.seek(0)
-            self._container = self._open(path)
-            self._stream = self._container.streams.video[0]
-            self._stream.thread_type = "AUTO"
-            self._decoded, self._undecodable = self._decode(), 0
-            first = next(self._decoded, None)
+        if self._first is None or self._first[1] >= span.begin:
+            return self._first
+        with contextlib.suppress(av.FFmpegError):
+            self._container.seek(span.begin, stream=self._stream)
+            self._restart()
+        first = self._since(span.begin)
+        if first is None or first[1] != span.begin:
+            self._reopen()
+            first = self._since(span.begin)
         return first
 
+    def _since(self, pts: int) -> tuple[av.VideoFrame, int] | None:
+        return next((found for found in self._timed if found[1] >= pts), None)
+
     def _demux(self) -> Iterator[av.Packet]:
-        """Packets of the video; those of copied tracks met on the way wait."""
+        """Packets of the video on one clock; those of copied tracks met on the way wait."""
         streams = [self._stream, *self.tracks.streams] if self.tracks else [self._stream]
+        transport = may_jump(self._container)
+        for packet in self._read(streams):
+            if packet.stream.index != self._stream.index:
+                if packet.pts is not None:
+                    self._waiting.meet(packet)
+                continue
+            if packet.size:
+                self._packets += 1
+                self._last_packet = packet
+                self._timeline.move(packet)
+                self._times.send(packet)
+                if packet.is_corrupt and not transport:
+                    # Not read to its end: a decoder would fill it with gray.
+                    self._undecodable += 1
+                    self._times.lose(packet)
+                    continue
+            yield packet
+
+    def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:
         packets = self._container.demux(streams)
         while True:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                self._raise_stopped()
-                raise MediaError(f"{self.name}: reading stopped: {_reason(error)}") from error
-            self._raise_stopped()
+                self._opened.raise_stopped()
+                why = reason(error) if self._packets else self._opened.why(error)
+                raise MediaError(f"{self.name}: reading stopped: {why}") from error
+            self._opened.raise_stopped()
             if packet is None:
                 return
-            if packet.stream.index == self._stream.index:
-                yield packet
-            elif packet.pts is not None:
-                self._waiting.append(packet)
+            yield packet
 
-    def _copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the packets of copied tracks that were met and begin before `end` (seconds in the
-        file; None = all)."""
-        begin = self.shift * self._tick
-        kept: list[av.Packet] = []
-        for packet in self._waiting:
-            seconds = packet.pts * packet.time_base
-            if end is not None and seconds >= end:
-                kept.append(packet)
-            elif self.tracks is not None and (self._start <= 0 or seconds >= begin):
-                self.tracks.copy(packet, begin)
-        self._waiting = kept
+    def _hand_on(self, end: Fraction | None) -> None:
+        """Copy the packets of tracks that begin before `end` (seconds on the clock of the file)."""
+        self._waiting.copy(self.tracks, self.shift * self._tick, end, self._start <= 0)
 
     def _read_tracks(self, end: Fraction) -> None:
         """The frames ended before the file: read on for the sound and subtitles that belong to
@@ -312,115 +368,81 @@ class VideoReader:
         pending = {stream.index for stream in streams if stream.type == "audio"}
         for packet in self._container.demux(streams):
             if packet.pts is not None and packet.pts * packet.time_base < end:
-                self._waiting.append(packet)
+                self._waiting.meet(packet)
             else:
                 pending.discard(packet.stream.index)
                 if not pending:
                     break
-        self._copy_tracks(end)
+        self._hand_on(end)
 
     def copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the packets of copied tracks that begin before `end` (seconds in the file; None =
-        all of those that belong to the frames), without decoding. No frames can be read after
-        that."""
-        streams = self.tracks.streams if self.tracks else []
+        """Hand on the packets of copied tracks that begin before `end` (seconds on the clock of the
+        file; None = all of those that belong to the frames), without decoding. No frames can be
+        read after that."""
+        streams = list(self.tracks.streams) if self.tracks else []
         if self._only_tracks is None:
-            self._stream.discard = _DISCARD_ALL
-            self._only_tracks = self._container.demux(streams) if streams else iter(())
+            if streams and may_jump(self._container):
+                # The clock of the video is that of all.
+                streams.insert(0, self._stream)
+            else:
+                self._stream.discard = DISCARD_ALL
+            self._only_tracks = self._read(streams) if streams else iter(())
         behind = {stream.index for stream in streams if stream.type == "audio"}
         while behind or end is None:
-            try:
-                packet = next(self._only_tracks, None)
-            except (av.FFmpegError, OSError) as error:
-                self._raise_stopped()
-                raise MediaError(f"{self.name}: reading stopped: {_reason(error)}") from error
-            self._raise_stopped()
+            packet = next(self._only_tracks, None)
             if packet is None:
                 break
-            if packet.pts is not None:
-                self._waiting.append(packet)
-                if end is not None and packet.pts * packet.time_base >= end:
+            if packet.stream.index == self._stream.index:
+                self._timeline.move(packet)
+            elif packet.pts is not None:
+                seconds = self._waiting.meet(packet)
+                if end is not None and seconds is not None and seconds >= end:
                     behind.discard(packet.stream.index)
-        self._copy_tracks(end)
+        self._hand_on(end)
 
-    def _pts_of(self, frame: av.VideoFrame, last: int | None) -> int:
-        """Timestamp of a frame; strictly increasing, made up from the frame rate where the file has
-        none."""
-        step = max(1, round(1 / self._rate / self._tick))
-        pts = frame.pts if frame.pts is not None else (last + step if last is not None else 0)
-        return pts if last is None or pts > last else last + 1
-
-    def _format_of(self, frame: av.VideoFrame) -> VideoFormat:
-        width, height = frame.width, frame.height
-        sar = Fraction(self._stream.sample_aspect_ratio or 1)
-        self._rotation = Rotation(frame.rotation, width, height, self._chroma_location(frame))
-        if self._rotation.swaps:
-            width, height = height, width
-            sar = 1 / sar
-        if frame.rotation:
-            self.notes.append(f"rotated by {frame.rotation % 360}° as the file asks")
-        if frame.interlaced_frame:
-            self.notes.append("interlaced video is coded as progressive frames")
-        if any(component.is_alpha for component in frame.format.components):
-            self.notes.append("alpha is left out")
-        depth = max(component.bits for component in frame.format.components)
-        full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
-        matrix = int(frame.colorspace)
-        if is_rgb(frame):
-            full, matrix = False, rgb_matrix(frame.height)
+    def _finish_notes(self, frames: int, ended: bool) -> None:
+        """Lines on what was found on the way."""
+        jumps = self._timeline.jumps
+        if jumps:
+            after = float(jumps[0] - self.shift * self._tick)
             self.notes.append(
-                f"RGB is converted to BT.{709 if matrix == 1 else 601} 4:2:0, limited range"
+                f"timestamps begin anew after {after:.2f} s"
+                + (f" and {counted(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
+                + ": what follows goes on without a gap"
             )
-        elif "420" not in frame.format.name and frame.format.name not in ("nv12", "p010le"):
-            self.notes.append(f"{frame.format.name} is converted to 4:2:0")
-        if depth > 10:
-            self.notes.append(f"{depth} bits a sample are reduced to 10")
-        location = self._rotation.location
-        colour = Colour(int(frame.color_primaries), int(frame.color_trc), matrix, full, location)
-        return VideoFormat(
-            width, height, self._rate, self._tick, 8 if depth <= 8 else 10, colour, sar
-        )
+        damaged = self._undecodable
+        if ended and self._is_cut_off():
+            total = self._stream.frames if self._container.format.name.startswith("mov") else 0
+            of = f" of {total}" if self._start <= 0 and total > frames else ""
+            self.notes.append(f"the file is cut off: it has {counted(frames, 'frame')}{of}")
+            damaged -= bool(self._last_packet is not None and damaged)
+        if damaged:
+            self.notes.append(f"{counted(damaged, 'damaged packet')} of the source left out")
 
-    def _chroma_location(self, frame: av.VideoFrame) -> int:
-        """Where chroma samples of `Planes` stand. PyAV does not tell it of the source: JPEG and
-        some y4m have them between four luma samples, and so has what swscale makes of full
-        chroma."""
-        if (
-            self._stream.codec_context.name == "mjpeg"
-            or is_rgb(frame)
-            or frame.format.chroma_width(2) == 2
-        ):
-            return CENTRE
-        if self._container.format.name != "yuv4mpegpipe":
-            return LEFT
-        kind = re.search(rb" C420(\w+)", self._head)
-        return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
+    def _is_cut_off(self) -> bool:
+        last = self._last_packet
+        if self._pictures or last is None or self._span is not None:
+            return False
+        return self._opened.ends_early(last, self._packets if self._start <= 0 else None)
 
     def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
         """For the frames that are read."""
         found, notes = metadata_of(self._container, frame)
         self.notes += notes
+        if found.tags:
+            self.notes.append(f"kept as metadata: {', '.join(name for name, _ in found.tags)}")
         begin = self.shift * self._tick
-        end = (
-            None
-            if self._limit is None
-            else (self.shift + self.start_pts) * self._tick + self._limit / self._rate
-        )
-        return found.during(begin if self.shift else None, end, -begin)
+        end = None
+        if self._limit is not None:
+            end = (self.shift + self.start_pts) * self._tick + self._limit / self._rate
+        return found.during(begin, end, -begin)
 
     def _estimate(self) -> int | None:
-        total = self._stream.frames or None
-        if total is None and self._stream.duration:
-            total = round(self._stream.duration * self._tick * self._rate)
+        total = len(self._pictures) if self._pictures else self._stream.frames or None
+        if total is None and self._stream.duration and self._stream.time_base:
+            total = round(self._stream.duration * self._stream.time_base * self._rate)
         if total is None and self._container.duration:
             total = round(Fraction(self._container.duration, av.time_base) * self._rate)
         if total is not None:
             total = max(1, total - int(self._start * self._rate))
         return total if self._limit is None else min(self._limit, total or self._limit)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong in a few words."""
-    if isinstance(error, av.InvalidDataError | av.EOFError):
-        return "not a video that can be read"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -7,6 +7,9 @@ moved by cubic interpolation.
 
 from __future__ import annotations
 
+import math
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +20,8 @@ from gvcodec.types import Plane, Planes
 PLACES = {0: (0.0, 0.5), 1: (0.5, 0.5), 2: (0.0, 0.0), 3: (0.5, 0.0), 4: (0.0, 1.0), 5: (0.5, 1.0)}
 LEFT, CENTRE = 0, 1
 _PEAK = 1023
+#: Degrees by which the entries of a matrix, fixed-point numbers, may be off.
+_EXACT = 0.5
 
 
 def resited(planes: Planes, location: int, wanted: int) -> Planes:
@@ -30,15 +35,20 @@ def resited(planes: Planes, location: int, wanted: int) -> Planes:
 
 class Rotation:
     """Counterclockwise by `degrees`, a multiple of 90, of frames of `width`×`height` samples with
-    this chroma location.
+    this chroma location; `mirrored`: left and right change places before that.
 
     Attributes: `location` (of the turned frames), `swaps` (whether width and height change places).
     """
 
-    def __init__(self, degrees: int, width: int, height: int, location: int) -> None:
+    def __init__(
+        self, degrees: int, width: int, height: int, location: int, mirrored: bool = False
+    ) -> None:
         self._turns = round(degrees / 90) % 4
+        self._mirrored = mirrored
         self.swaps = self._turns % 2 == 1
         right, down = PLACES[location]
+        if mirrored:
+            right = (0.0 if width % 2 else 1.0) - right
         for _ in range(self._turns):
             # A quarter turn makes x the new y, counted from the right edge: from the last sample of
             # an even width.
@@ -51,10 +61,35 @@ class Rotation:
         self._move = (PLACES[self.location][0] - right) / 2, (PLACES[self.location][1] - down) / 2
 
     def apply(self, planes: Planes) -> Planes:
-        if not self._turns:
+        if not self._turns and not self._mirrored:
             return planes
-        y, u, v = (np.ascontiguousarray(np.rot90(plane, self._turns)) for plane in planes)
+        step = -1 if self._mirrored else 1
+        y, u, v = (
+            np.ascontiguousarray(np.rot90(plane[:, ::step], self._turns)) for plane in planes
+        )
         return y, _moved(u, *self._move), _moved(v, *self._move)
+
+
+def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
+    """(degrees counterclockwise, mirrored before that) of an FFmpeg display matrix (9 × int32);
+    None where it is none of the eight orientations."""
+    if len(matrix) < 36:
+        return None
+    a, b, _, c, d = (value / 65536 for value in struct.unpack_from("5i", matrix))
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    # Lengths say how far each side is stretched, which the aspect ratio of samples says too.
+    wide, high = math.hypot(a, b), math.hypot(c, d)
+    if not wide or not high:
+        return None
+    angles = math.degrees(math.atan2(-b, a)), math.degrees(math.atan2(c, d))
+    turns = [round(angle / 90) for angle in angles]
+    if (turns[0] - turns[1]) % 4 or any(
+        abs(angle - 90 * turn) > _EXACT for angle, turn in zip(angles, turns, strict=True)
+    ):
+        return None
+    return turns[0] % 4 * 90, mirrored
 
 
 def _moved(plane: Plane, right: float, down: float) -> Plane:

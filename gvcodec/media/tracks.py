@@ -1,8 +1,11 @@
 """Packets of sound and subtitles on their way through a gvcodec file: copied, never decoded.
 
 They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of
-a Matroska or MP4 file, packets with their exact timestamps in a form of our own. Each payload holds
-whole packets.
+a Matroska or MP4 file for each track, packets with their exact timestamps in a form of our own.
+Each payload holds whole packets. Of sound, a tick is one sample.
+
+What a packet decodes to may be hidden in part: samples that an encoder puts before the sound, that
+an edit list leaves out, or that fill the last packet.
 """
 
 from __future__ import annotations
@@ -13,55 +16,126 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
+from av.container import InputContainer
 from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.errors import DamagedStreamError, LimitError
-from gvcodec.media.heads import KINDS, make_head, open_head
+from gvcodec.media.heads import MAX_HEAD, alike, fitting_head, open_head
+from gvcodec.media.sound_clock import SoundClock, hide_end
 
 #: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
 CHUNK = 1 << 14
 _MAX_TRACKS = 64
 _MAX_RATIO = 1 << 31
 _MAX_TIME = 1 << 62
+#: Bytes of a language or a title.
+_MAX_TEXT = 256
+#: FFmpeg's dispositions that are kept: default, dub, original, comment, lyrics, karaoke, forced,
+#: hearing and visual impaired, clean effects; captions and descriptions.
+_FLAGS = 0x303FF
+#: Codecs whose last packet alone may be shorter than the others.
+_NEVER_JOINED = ("tta",)
+_DURATION, _HIDDEN, _NO_KEYFRAME, _FLAG_BITS = 1, 2, 4, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """`tick`: seconds. `head`: codec parameters. `flags`: FFmpeg's dispositions. `language` as the
+    source spells it, "" = unknown."""
+
+    tick: Fraction
+    head: bytes
+    flags: int = 0
+    language: str = ""
+    title: str = ""
+
+    def pack(self) -> bytes:
+        texts = (text.encode() for text in (self.language, self.title))
+        fields = [
+            *map(encode_var, (self.tick.numerator, self.tick.denominator, self.flags)),
+            *(encode_var(len(data)) + data for data in (*texts, self.head)),
+        ]
+        return b"".join(fields)
+
+    @staticmethod
+    def unpack(cursor: Cursor) -> Track:
+        """Raises `DamagedStreamError`."""
+        numerator, denominator = cursor.var(_MAX_RATIO), cursor.var(_MAX_RATIO)
+        if not numerator or not denominator:
+            raise DamagedStreamError("tracks: time base of 0")
+        flags = cursor.var(_FLAGS) & _FLAGS
+        try:
+            language, title = (cursor.take(cursor.var(_MAX_TEXT)).decode() for _ in range(2))
+        except UnicodeDecodeError as error:
+            raise DamagedStreamError("tracks: a text is no UTF-8") from error
+        if not (language + title).isprintable():
+            raise DamagedStreamError("tracks: a text has control characters")
+        head = cursor.take(cursor.var())
+        return Track(Fraction(numerator, denominator), head, flags, language, title)
 
 
 @dataclass(frozen=True, slots=True)
 class TrackPacket:
-    """A copied packet: number of its track, time and duration in ticks of the track."""
+    """A copied packet: number of its track; time, duration, and what is hidden at the start and at
+    the end of it, in ticks of the track. What is hidden at the start counts in the duration, what
+    is hidden at the end does not. `key`: decoding can begin here."""
 
     track: int
     pts: int
     duration: int
     data: bytes
+    hidden: tuple[int, int] = (0, 0)
+    key: bool = True
+
+    @property
+    def audible(self) -> int | None:
+        """When its sound begins, None where all of it is hidden."""
+        begin = self.pts + self.hidden[0]
+        return None if self.hidden[0] and begin >= self.pts + self.duration else begin
 
 
 class TrackWriter:
     """Payloads of `tracks` packets: `send` packets, `take` what came since the last call. The first
-    begins with the head."""
+    begins with the tracks."""
 
-    def __init__(self, ticks: Sequence[Fraction], head: bytes) -> None:
-        self.ticks = list(ticks)
-        self.head = head
-        self._last = [0] * len(ticks)
-        self._data = bytearray(encode_var(len(ticks)))
-        for tick in ticks:
-            self._data += encode_var(tick.numerator) + encode_var(tick.denominator)
-        self._data += encode_var(len(head)) + head
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self.tracks = list(tracks)
+        self._reset()
+        self._data = bytearray(encode_var(len(tracks)))
+        for track in tracks:
+            self._data += track.pack()
+        #: Tracks of which no packet has come.
+        self._silent = set(range(len(tracks)))
+        self._urgent = True
+        self._latest: dict[int, int] = {}
         #: Packets sent so far.
         self.packets = 0
 
+    @property
+    def ticks(self) -> list[Fraction]:
+        return [track.tick for track in self.tracks]
+
     def send(self, packet: TrackPacket) -> None:
+        """Packets of a track come in order: one that is too early is moved."""
         if not self._data:
-            self._data += encode_var(len(self._last))
-            self._last = [0] * len(self._last)
-        last = self._last[packet.track]
-        self._data += (
-            encode_var(packet.track) + encode_svar(packet.pts - last) + encode_var(packet.duration)
-        )
+            self._data += encode_var(len(self.tracks) << _FLAG_BITS)
+            self._reset()
+        number = packet.track
+        pts = max(packet.pts, self._latest.get(number, packet.pts))
+        timed, hidden = packet.duration != self._durations[number], any(packet.hidden)
+        flags = _DURATION * timed + _HIDDEN * hidden + _NO_KEYFRAME * (not packet.key)
+        self._data += encode_var(number << _FLAG_BITS | flags)
+        self._data += encode_svar(pts - self._ends[number])
+        for value in (packet.duration,) * timed + packet.hidden * hidden:
+            self._data += encode_var(value)
         self._data += encode_var(len(packet.data)) + packet.data
-        self._last[packet.track] = packet.pts
+        self._latest[number] = pts
+        self._ends[number], self._durations[number] = pts + packet.duration, packet.duration
+        # Who writes a video file needs to know how each track begins.
+        self._urgent = self._urgent or number in self._silent
+        self._silent.discard(number)
         self.packets += 1
 
     @property
@@ -70,65 +144,96 @@ class TrackWriter:
         return len(self._data)
 
     def take(self, least: int = 0) -> bytes:
-        """What waits; nothing where that is less than `least` bytes."""
-        if len(self._data) < least:
+        """What waits; nothing where that is less than `least` bytes, unless a track begins."""
+        if len(self._data) < least and not self._urgent:
             return b""
         data = bytes(self._data)
         self._data.clear()
+        self._urgent = False
         return data
+
+    def _reset(self) -> None:
+        self._ends, self._durations = [0] * len(self.tracks), [0] * len(self.tracks)
 
 
 class TrackCopier(TrackWriter):
-    """Copies packets of the streams of a file. `left_out`: those whose codec no head can hold."""
+    """Copies packets of the streams of a file. `left_out`: those whose codec no head can hold;
+    `kinds`: "audio", "subtitles" or "audio and subtitles"."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
-        kept: list[Stream] = []
-        head = b""
-        for kind in KINDS:
-            fitting = [stream for stream in streams if make_head(kind, [stream])]
-            if len(fitting) > len(kept):
-                kept, head = fitting, make_head(kind, fitting)
-        super().__init__([stream.time_base or Fraction(1, 1000) for stream in kept], head)
-        self.streams = kept
-        self.left_out = [stream for stream in streams if stream not in kept]
-        self._numbers = {stream.index: number for number, stream in enumerate(kept)}
+        heads = {stream.index: fitting_head(stream) for stream in streams[:_MAX_TRACKS]}
+        self.streams = [stream for stream in streams if heads.get(stream.index)]
+        self.left_out = [stream for stream in streams if stream not in self.streams]
+        self.kinds = _kinds(self.streams)
+        self._clocks = {stream.index: SoundClock(stream) for stream in self.streams}
+        self._numbers = {stream.index: number for number, stream in enumerate(self.streams)}
+        super().__init__(
+            [
+                Track(
+                    self._clocks[stream.index].tick,
+                    heads[stream.index],
+                    int(stream.disposition) & _FLAGS,
+                    _language(stream),
+                    _text(stream.metadata.get("title", "")),
+                )
+                for stream in self.streams
+            ]
+        )
 
     def copy(self, packet: av.Packet, shift: Fraction) -> None:
         """Copy a packet that has a timestamp, `shift` seconds earlier."""
-        track = self._numbers[packet.stream.index]
-        pts = (packet.pts or 0) - round(shift / self.ticks[track])
-        self.send(TrackPacket(track, pts, packet.duration or 0, bytes(packet)))
+        index = packet.stream.index
+        pts, duration, hidden = self._clocks[index].place(packet, shift)
+        if data := bytes(packet):
+            number, key = self._numbers[index], packet.is_keyframe
+            found = TrackPacket(number, pts, duration, data, hidden, key)
+            if self._clocks[index].is_pcm:
+                found = without_hidden(found)
+            if found.data:
+                self.send(found)
 
 
 class TrackReader:
     """Packets from the payloads of `tracks` packets, of which the first is given. Raises
     `DamagedStreamError`, `LimitError` when too much waits.
 
-    Attributes: `ticks` (of each track), `head`, `streams` (templates for output streams), `waiting`
-    (packets to take out).
+    Attributes: `tracks` (what they are), `ticks` (of each), `streams` (templates for output
+    streams), `kinds` ("audio", "subtitles" or both), `waiting` (packets to take out).
     """
 
     def __init__(self, payload: bytes, limits: Limits = DEFAULT) -> None:
         cursor = Cursor(payload, "tracks")
         count = cursor.var(_MAX_TRACKS)
-        self.ticks: list[Fraction] = []
+        self.tracks: list[Track] = []
+        self._containers: list[InputContainer] = []
+        room = MAX_HEAD
         for _ in range(count):
-            numerator, denominator = cursor.var(_MAX_RATIO), cursor.var(_MAX_RATIO)
-            if not numerator or not denominator:
-                raise DamagedStreamError("tracks: time base of 0")
-            self.ticks.append(Fraction(numerator, denominator))
-        self.head = cursor.take(cursor.var())
-        self._container = open_head(self.head)
-        self.streams = list(self._container.streams)
-        if len(self.streams) != count:
-            raise DamagedStreamError("tracks: codec parameters of another number of tracks")
-        self._last = [0] * count
+            track = Track.unpack(cursor)
+            room -= len(track.head)
+            if room < 0:
+                raise DamagedStreamError(f"tracks: codec parameters of more than {MAX_HEAD} bytes")
+            self.tracks.append(track)
+            self._containers.append(open_head(track.head))
+            if len(self._containers[-1].streams) != 1:
+                raise DamagedStreamError("tracks: codec parameters of another number of tracks")
+        self.ticks = [track.tick for track in self.tracks]
+        self.streams: list[Stream] = [container.streams[0] for container in self._containers]
+        self.kinds = _kinds(self.streams)
+        self._reset()
+        self._latest: dict[int, int] = {}
         self._begin: Fraction | None = None
         self._end: Fraction | None = None
         self.waiting: deque[TrackPacket] = deque()
         self._most = limits.side_memory
         self._held = 0
         self._read(cursor)
+
+    def fits(self, other: TrackReader) -> bool:
+        """Whether packets of the other tracks can follow those of these."""
+        if self is other:
+            return True
+        same = len(self.tracks) == len(other.tracks)
+        return same and all(map(_joins, self.streams, other.streams))
 
     def send(self, payload: bytes) -> None:
         """Take the payload of the next `tracks` packet. Raises `DamagedStreamError`."""
@@ -157,21 +262,34 @@ class TrackReader:
         copy.time_base = self.ticks[packet.track]
         copy.pts = copy.dts = packet.pts
         copy.duration = packet.duration
-        copy.is_keyframe = True
+        copy.is_keyframe = packet.key
+        if packet.hidden[1]:
+            hide_end(copy, packet.hidden[1])
         return copy
+
+    def _reset(self) -> None:
+        self._ends, self._durations = [0] * len(self.ticks), [0] * len(self.ticks)
 
     def _read(self, cursor: Cursor) -> None:
         count = len(self.ticks)
         while len(cursor):
-            track = cursor.var(count)
-            if track == count:
-                self._last = [0] * count
+            word = cursor.var((count + 1 << _FLAG_BITS) - 1)
+            number, flags = word >> _FLAG_BITS, word & ((1 << _FLAG_BITS) - 1)
+            if number == count:
+                self._reset()
                 continue
-            self._last[track] += cursor.svar()
-            duration = cursor.var()
-            if abs(self._last[track]) > _MAX_TIME or duration > _MAX_TIME:
+            pts = self._ends[number] + cursor.svar()
+            if flags & _DURATION:
+                self._durations[number] = cursor.var(_MAX_TIME)
+            duration = self._durations[number]
+            hidden = (cursor.var(duration), cursor.var(_MAX_TIME)) if flags & _HIDDEN else (0, 0)
+            if abs(pts) > _MAX_TIME:
                 raise DamagedStreamError("tracks: a timestamp is out of range")
-            self._add(TrackPacket(track, self._last[track], duration, cursor.take(cursor.var())))
+            if pts < self._latest.get(number, pts):
+                raise DamagedStreamError("tracks: packets of a track are out of order")
+            self._latest[number], self._ends[number] = pts, pts + duration
+            data = cursor.take(cursor.var())
+            self._add(TrackPacket(number, pts, duration, data, hidden, not flags & _NO_KEYFRAME))
 
     def _add(self, packet: TrackPacket) -> None:
         tick = self.ticks[packet.track]
@@ -199,3 +317,44 @@ class TrackReader:
 def _cost(packet: TrackPacket) -> int:
     """Bytes of memory, about."""
     return len(packet.data) + OBJECT_BYTES
+
+
+def without_hidden(packet: TrackPacket) -> TrackPacket:
+    """A packet of PCM without the samples that are not heard."""
+    begin, samples = packet.hidden[0], packet.duration + packet.hidden[1]
+    if not any(packet.hidden) or len(packet.data) % max(1, samples):
+        return packet
+    size = len(packet.data) // samples
+    data = packet.data[begin * size : packet.duration * size]
+    heard = packet.duration - begin
+    return TrackPacket(packet.track, packet.pts + begin, heard, data, (0, 0), packet.key)
+
+
+def _kinds(streams: Sequence[Stream]) -> str:
+    kinds = {stream.type for stream in streams}
+    names = {"audio": "audio", "subtitle": "subtitles"}
+    return " and ".join(name for kind, name in names.items() if kind in kinds)
+
+
+def _language(stream: Stream) -> str:
+    found = _text(stream.metadata.get("language", ""))
+    return "" if found == "und" else found
+
+
+def _text(text: str) -> str:
+    """Without control characters, and no longer than the format allows."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text).strip()
+    return shown.encode()[:_MAX_TEXT].decode(errors="ignore")
+
+
+def _joins(one: Stream, other: Stream) -> bool:
+    """Whether a decoder set up for one stream decodes packets of the other."""
+    if not alike(one, other) or one.codec_context.name in _NEVER_JOINED:
+        return False
+    name, parts = one.codec_context.name, []
+    for stream in (one, other):
+        extra = stream.codec_context.extradata or b""
+        # FLAC's parameters end with a hash and the length of one file, Opus' and AAC's say how many
+        # samples are hidden.
+        parts.append({"flac": extra[10:13], "opus": b""}.get(name, extra))
+    return parts[0] == parts[1]

@@ -1,4 +1,5 @@
-"""Writes decoded frames: .mp4, .mkv, .y4m, "-" (y4m on standard output) or numbered .png.
+"""Writes decoded frames: .mp4, .mkv, .mov, .y4m, numbered .png, or "-" (standard output: y4m, or
+Matroska or NUT with sound).
 
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
@@ -11,12 +12,9 @@ under their name only when complete. Raises `MediaError`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +27,8 @@ from numpy.typing import NDArray
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.file_io import PendingFile, refuse_input
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.planes import frame_from_planes, rgb_from_planes, to_eight_bits
+from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, reported
+from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
 
@@ -37,8 +36,9 @@ from gvcodec.types import Planes, VideoFormat
 #: frames that were written.
 _CRF = {8: 12.0, 10: 13.0}
 _CRF_VP9 = 10.0
-#: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and then.
-_POOL_PIXELS = 640 * 360
+_UNSPECIFIED = 2
+#: Frames that the time of a frame in y4m may be off.
+_MOST_OFF = Fraction(1, 2)
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
@@ -62,15 +62,15 @@ class VideoWriter(Protocol):
         ...
 
 
-def takes_tracks(path: str | os.PathLike[str]) -> bool:
-    """Whether the output can hold sound and subtitles."""
-    return str(path) != "-" and Path(path).suffix.lower() in (".mp4", ".mkv", ".mov")
+def takes_tracks(path: str | os.PathLike[str], form: str | None = None) -> bool:
+    """Whether the output can hold sound and subtitles. `form`: of standard output."""
+    return form in PIPES if str(path) == "-" else Path(path).suffix.lower() in FILES
 
 
 def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float | None:
     """The `crf` that keeps PSNR-Y against the frames given at about 45 dB and more; None for files
     that are lossless anyway."""
-    if not takes_tracks(path):
+    if str(path) == "-" or not takes_tracks(path):
         return None
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
         return _CRF[fmt.bit_depth]
@@ -87,25 +87,33 @@ def open_writer(
     tracks: TrackReader | None = None,
     metadata: Metadata | None = None,
     threads: int = 0,
+    form: str | None = None,
 ) -> VideoWriter:
-    """A writer for the kind of file that `path` names. Raises `UsageError` for an unknown kind."""
+    """A writer for the kind of file that `path` names, or for standard output in the form "y4m",
+    "matroska" or "nut". Raises `UsageError` for an unknown kind."""
     suffix = Path(path).suffix.lower()
     if str(path) != "-" and suffix not in (".mp4", ".mov", ".mkv", ".y4m", ".png"):
         raise UsageError(
             f"{path}: write to .mp4, .mkv, .mov, .y4m, .png (like frame%05d.png) or - (y4m)"
         )
-    if crf is not None and not takes_tracks(path):
+    if form is not None and (str(path) != "-" or form not in ("y4m", *PIPES)):
+        raise UsageError(f"-f {form}: y4m, {' and '.join(PIPES)} are for standard output (-)")
+    if crf is not None and (str(path) == "-" or not takes_tracks(path)):
         raise UsageError(f"--crf is for .mp4, .mkv and .mov, {path} is lossless")
     if str(path) == "-":
         refuse_input("-")
-        return Y4mWriter(sys.stdout.buffer, fmt, None)
+        output = sys.stdout.buffer
+        if form in PIPES:
+            return MuxWriter(output, form, fmt, None, tracks, metadata or Metadata(), threads)
+        return Y4mWriter(output, fmt, None)
     if suffix == ".png":
         return PngWriter(Path(path), fmt, overwrite)
     pending = PendingFile(path, overwrite)
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
-        return MuxWriter(pending, fmt, crf, tracks, metadata or Metadata(), threads)
+        kind = FILES[suffix]
+        return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
         pending.discard()
         raise
@@ -113,7 +121,7 @@ def open_writer(
 
 class Y4mWriter:
     """YUV4MPEG2 with 4:2:0 samples of 8 or 10 bits. It has no timestamps: frames follow each other
-    at the nominal rate."""
+    at the nominal rate. Of colour it says the range and where chroma samples are."""
 
     def __init__(self, stream: BinaryIO, fmt: VideoFormat, pending: PendingFile | None) -> None:
         self.notes: list[str] = []
@@ -121,6 +129,11 @@ class Y4mWriter:
         self._pending = pending
         self._name = pending.path if pending else "standard output"
         self._eight_bits = fmt.bit_depth == 8
+        self._format = fmt
+        self._count, self._first, self._irregular = 0, 0, False
+        colour = fmt.colour
+        if {colour.primaries, colour.transfer, colour.matrix} != {_UNSPECIFIED}:
+            self.notes.append("colour tags left out, y4m has none but the range")
         chroma = (
             _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2")
             if self._eight_bits
@@ -132,7 +145,7 @@ class Y4mWriter:
             f"YUV4MPEG2 W{fmt.width} H{fmt.height} F{rate.numerator}:{rate.denominator} Ip "
             f"A{sar.numerator}:{sar.denominator} C{chroma} XCOLORRANGE={span}\n"
         )
-        with _reported(self._name):
+        with reported(self._name):
             self._stream.write(head.encode())
 
     def __enter__(self) -> Self:
@@ -146,25 +159,36 @@ class Y4mWriter:
     ) -> None:
         if self._pending is None:
             if kind is None:
-                with _reported(self._name):
+                with reported(self._name):
                     self._stream.flush()
             return
-        with self._pending, _reported(self._name):
+        with self._pending, reported(self._name):
             self._stream.close()
             if value is not None:
                 raise value
 
     def write(self, planes: Planes, pts: int) -> None:
-        with _reported(self._name):
+        with reported(self._name):
             self._stream.write(b"FRAME\n")
             for plane in planes:
                 samples = (
                     to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
                 )
                 self._stream.write(samples.tobytes())
+            self._watch(pts)
             if self._pending is None:
                 # Whoever reads a pipe wants the frame now.
                 self._stream.flush()
+
+    def _watch(self, pts: int) -> None:
+        """Say once that frames are not shown when they should be."""
+        rate, tick = self._format.frame_rate, self._format.time_base
+        self._first = pts if self._count == 0 else self._first
+        off = abs((pts - self._first) * tick * rate - self._count)
+        self._count += 1
+        if off > _MOST_OFF and not self._irregular:
+            self._irregular = True
+            self.notes.append(f"irregular times left out, y4m has {rate} frames a second")
 
 
 class PngWriter:
@@ -173,11 +197,11 @@ class PngWriter:
 
     def __init__(self, path: Path, fmt: VideoFormat, overwrite: bool) -> None:
         self.notes: list[str] = []
-        self._path = str(path)
+        self._path, (self._folder, self._name) = str(path), os.path.split(path)
         self._colour = fmt.colour
         self._overwrite = overwrite
         self._count = 0
-        if not re.fullmatch(r"[^%]*(%0?\d*d)?[^%]*", self._path):
+        if not re.fullmatch(r"([^%]|%%)*(%0?\d*d)?([^%]|%%)*", self._name):
             raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
 
     def __enter__(self) -> Self:
@@ -192,13 +216,14 @@ class PngWriter:
         return None
 
     def write(self, planes: Planes, pts: int) -> None:
-        numbered = "%" in self._path
+        numbered = re.search(r"%0?\d*d", self._name.replace("%%", "")) is not None
         if self._count and not numbered:
             raise MediaError(
                 f"{self._path}: holds one frame only; put a number like %05d into the name"
             )
-        name = self._path % self._count if numbered else self._path
-        with PendingFile(name, self._overwrite) as pending, _reported(name):
+        file = self._name % self._count if numbered else self._name.replace("%%", "%")
+        name = os.path.join(self._folder, file)
+        with PendingFile(name, self._overwrite) as pending, reported(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
         self._count += 1
 
@@ -210,198 +235,3 @@ def png(rgb: NDArray[np.uint8]) -> bytes:
     encoder.pix_fmt, encoder.time_base = "rgb24", 1
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
-
-
-class MuxWriter:
-    """Video file through PyAV, with the copied packets of `tracks` if the kind of file takes
-    them."""
-
-    def __init__(
-        self,
-        pending: PendingFile,
-        fmt: VideoFormat,
-        crf: float | None,
-        tracks: TrackReader | None,
-        metadata: Metadata,
-        threads: int,
-    ) -> None:
-        self.notes: list[str] = []
-        self._pending = pending
-        self._fmt = fmt
-        kind = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}[pending.path.suffix.lower()]
-        with _reported(pending.path):
-            # The table of contents goes before the frames, so that a player can begin while the
-            # file is still coming.
-            options = {} if kind == "matroska" else {"movflags": "+faststart"}
-            self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
-            try:
-                metadata.describe(self._container)
-                self._video = self._add_video(crf, metadata, threads)
-                self._tracks = tracks
-                self._outputs = self._add_tracks()
-                self._container.start_encoding()
-            except BaseException:
-                with contextlib.suppress(av.FFmpegError):
-                    self._container.close()
-                raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._pending, _reported(self._pending.path):
-            try:
-                if value is None:
-                    self._mux(self._video.encode(None))
-                    self._mux_tracks(None)
-            finally:
-                self._container.close()
-            if value is not None:
-                raise value
-
-    def write(self, planes: Planes, pts: int) -> None:
-        frame = frame_from_planes(planes, self._fmt.bit_depth)
-        colour = self._fmt.colour
-        frame.pts, frame.time_base = pts, self._fmt.time_base
-        frame.color_range = 2 if colour.full_range else 1
-        frame.colorspace, frame.color_primaries, frame.color_trc = (
-            colour.matrix,
-            colour.primaries,
-            colour.transfer,
-        )
-        with _reported(self._pending.path):
-            self._mux(self._video.encode(frame))
-
-    def _add_video(self, crf: float | None, metadata: Metadata, threads: int) -> av.VideoStream:
-        fmt = self._fmt
-        codec, options = _encoder(self._pending.path, fmt, crf, metadata)
-        if (metadata.mastering or metadata.light) and codec not in ("libx264", "libx265"):
-            self.notes.append(f"HDR metadata left out, {codec} has none here")
-        if fmt.sar != 1 and codec == "ffv1":
-            self.notes.append(
-                f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out, FFV1 "
-                f"has none"
-            )
-        stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
-        context = stream.codec_context
-        if codec == "libx265" and self._container.format.name != "matroska":
-            # Apple's players know H.265 by this name only.
-            context.codec_tag = "hvc1"
-        context.width, context.height = fmt.width, fmt.height
-        context.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
-        context.time_base = fmt.time_base
-        stream.time_base = fmt.time_base
-        context.thread_count = threads
-        context.sample_aspect_ratio = fmt.sar
-        colour = fmt.colour
-        context.color_range = 2 if colour.full_range else 1
-        context.colorspace, context.color_primaries, context.color_trc = (
-            colour.matrix,
-            colour.primaries,
-            colour.transfer,
-        )
-        return stream
-
-    def _add_tracks(self) -> dict[int, av.stream.Stream]:
-        """Output streams by number of the track."""
-        outputs: dict[int, av.stream.Stream] = {}
-        for number, stream in enumerate(self._tracks.streams if self._tracks else ()):
-            try:
-                outputs[number] = self._container.add_stream_from_template(stream)
-            except (av.FFmpegError, ValueError):
-                what = f"{stream.type} track ({stream.codec_context.name if stream.codec_context else 'unknown'})"
-                self.notes.append(
-                    f"{what} does not fit {self._pending.path.suffix} and is left out"
-                )
-        return outputs
-
-    def _mux(self, packets: Sequence[av.Packet]) -> None:
-        """Coded frames, and before each the tracks up to its time: FFmpeg would keep what is ahead
-        of the encoder, without a bound."""
-        for packet in packets:
-            assert packet.dts is not None
-            self._mux_tracks(packet.dts * packet.time_base)
-            self._container.mux(packet)
-
-    def _mux_tracks(self, until: Fraction | None) -> None:
-        """Packets up to a time in seconds, all of them at the end: keeps the file interleaved."""
-        waiting = self._tracks.waiting if self._tracks else deque()
-        while self._tracks and waiting:
-            first = waiting[0]
-            if until is not None and first.pts * self._tracks.ticks[first.track] > until:
-                return
-            waiting.popleft()
-            if first.track in self._outputs:
-                packet = self._tracks.av_packet(first)
-                packet.stream = self._outputs[first.track]
-                self._container.mux(packet)
-
-
-def _encoder(
-    path: Path, fmt: VideoFormat, crf: float | None, metadata: Metadata
-) -> tuple[str, dict[str, str]]:
-    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9
-    (8 bits) and FFV1 do."""
-    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
-        siting = f"chromaloc={fmt.colour.chroma_location}"
-        if fmt.bit_depth == 8:
-            quality = (
-                {"qp": "0", "preset": "veryfast"}
-                if crf is None
-                else {"crf": f"{crf:g}", "preset": "medium"}
-            )
-            return "libx264", {
-                "x264-params": siting + _hdr(metadata, "mastering-display", "cll"),
-                **quality,
-            }
-        params = (
-            f"log-level=none:{siting}"
-            + ":lossless=1" * (crf is None)
-            + ":pools=none" * (fmt.width * fmt.height < _POOL_PIXELS)
-            + _hdr(metadata, "master-display", "max-cll")
-        )
-        quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
-        return "libx265", {"x265-params": params, **quality}
-    if path.suffix.lower() == ".mkv" and crf is None:
-        return "ffv1", {"level": "3", "slicecrc": "1"}
-    if fmt.bit_depth == 10 or path.suffix.lower() == ".mov":
-        size = f"{fmt.bit_depth}-bit video of odd size {fmt.width}×{fmt.height}"
-        raise UsageError(f"{path}: {size} cannot be written like this, lossless .mkv or .y4m can")
-    speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
-    return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {
-        **speed,
-        "crf": f"{crf:g}",
-        "b": "0",
-    }
-
-
-def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
-    """Options of x264 or x265, which call them so, that write the HDR metadata into the
-    bitstream."""
-    options = ""
-    if metadata.mastering is not None:
-        red, green, blue, white, levels = (metadata.mastering[n : n + 2] for n in range(0, 10, 2))
-        named = zip(("G", "B", "R", "WP", "L"), (green, blue, red, white, levels), strict=True)
-        options += f":{mastering}=" + "".join(f"{name}({a},{b})" for name, (a, b) in named)
-    if metadata.light is not None:
-        options += f":{light}={metadata.light[0]},{metadata.light[1]}"
-    return options
-
-
-@contextlib.contextmanager
-def _reported(path: Path | str) -> Iterator[None]:
-    """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen
-    enough is no such error."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
-        raise MediaError(
-            f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
-        ) from error

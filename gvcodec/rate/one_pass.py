@@ -110,7 +110,7 @@ def run(
                 sizes.append(len(packet.pack()))
 
         pieces = (
-            (frame.planes, frame.pts)
+            (frame.planes, frame.pts, frame.new_size)
             for frame in watch(itertools.islice(source, frames), what, frames)
         )
         writer = session.run(

@@ -106,8 +106,8 @@ class SummarisedFile:
         return self._counted.count
 
     def seconds(self, frame: int) -> float:
-        """When a frame is shown. Reads what `timing` packets its GOP has, and steps over the
-        others."""
+        """When a frame is shown, after the first one. Reads what `timing` packets its GOP has, and
+        steps over the others."""
         header = self.reader.header
         gop = self.gop_of(frame)
         fmt = header.format
@@ -124,7 +124,7 @@ class SummarisedFile:
                 at += size
             for _ in range(frame - gop.first_frame):
                 timing.receive()
-            return float(timing.receive() * header.format.time_base)
+            return float((timing.receive() - header.start_pts) * header.format.time_base)
         except DamagedStreamError as error:
             raise DamagedStreamError(
                 f"{self.name}: GOP at frame {gop.first_frame}: {error}"

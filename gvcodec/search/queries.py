@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
+from gvcodec.messages import parse_time
 from gvcodec.search.embedders import Embedder
 from gvcodec.search.files import STREAMS, SummarisedFile, opened
 from gvcodec.search.thumbnails import thumbnail
@@ -40,11 +41,10 @@ class Query:
         if os.path.isfile(text):
             return Query(text)
         if by and os.path.isfile(path):
-            try:
-                parts = [float(part) for part in time.split(":")]
-            except ValueError:
-                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15") from None
-            return Query(path, sum(part * 60**place for place, part in enumerate(reversed(parts))))
+            seconds = parse_time(time)
+            if seconds is None:
+                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15")
+            return Query(path, seconds)
         if not text.strip():
             raise UsageError("the query is empty")
         return Query(words=text)
@@ -95,8 +95,5 @@ class Query:
 def _nearest(file: SummarisedFile, frames: NDArray[np.int64], seconds: float) -> int:
     """Place of the vector whose frame is shown next to this time."""
     header = file.reader.header
-    guess = round(
-        (seconds - float(header.start_pts * header.format.time_base))
-        * float(header.format.frame_rate)
-    )
+    guess = round(seconds * float(header.format.frame_rate))
     return int(np.argmin(np.abs(frames - guess)))

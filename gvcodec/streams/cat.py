@@ -1,17 +1,20 @@
 """Joins streams of one format, without encoding anything again: pixels stay equal, painted ones
-too."""
+too. Time bases may differ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from fractions import Fraction
+from math import gcd, lcm
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.bitstream.header import MAX_RATIO
 from gvcodec.decoding_limits import DEFAULT, Limits
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.metadata import Metadata
-from gvcodec.streams.gops import GopSource, Splicer
+from gvcodec.streams.gops import GopSource, Splicer, with_next
 from gvcodec.streams.spliced_tracks import SplicedTracks
 
 
@@ -23,21 +26,32 @@ def cat(
     first = readers[0].header
     for reader in readers[1:]:
         check_alike(first, reader)
-    splicer = Splicer(output, first, threads, limits)
-    end = first.start_pts
-    tick = first.format.time_base
+    tick = _common_tick([reader.header.format.time_base for reader in readers])
+    start = round(first.start_pts * first.format.time_base / tick)
+    header = replace(first, format=replace(first.format, time_base=tick), start_pts=start)
+    splicer = Splicer(output, header, threads, limits)
+    end = start
     notes: list[str] = []
+    tracks = SplicedTracks(limits)
     for reader in readers:
         source = GopSource(reader.header, reader.packets(), limits)
-        shift = end - reader.header.start_pts
-        tracks = SplicedTracks(limits)
+        own = reader.header.format.time_base
+        shift = end - round(reader.header.start_pts * own / tick)
+        is_last = reader is readers[-1]
+        # Sound before the first picture belongs to the first stream, after the last to the last.
+        begin = None if reader is readers[0] else reader.header.start_pts * own
+        tracks.next_stream()
         try:
-            for gop in source:
+            for gop, following in with_next(source):
                 if reader is readers[0] and not gop.first:
                     Metadata.unpack(source.metadata)
                     splicer.metadata = source.metadata
                 tracks.read(gop)
-                tracks.hand_on(splicer, None, None, shift * tick)
+                stop = source.end if following is None else following.times[0]
+                until = None if is_last and following is None else stop * own
+                joined = following is None and not is_last
+                tracks.hand_on(splicer, begin, until, shift * tick, joined)
+                gop.times = [round(time * own / tick) for time in gop.times]
                 splicer.write(gop, shift)
             if reader is not readers[0] and (lost := Metadata.unpack(source.metadata)):
                 # It belongs to the start of the file, which may be on its way already.
@@ -46,16 +60,27 @@ def cat(
                 )
         except DamagedStreamError as error:
             raise reader.named(error) from error
-        end = source.end + shift
+        end = round(source.end * own / tick) + shift
+    tracks.finish(splicer)
     splicer.finish(end)
     return splicer.writer.frames, notes
 
 
+def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
+    """The longest time that all of these are multiples of; where the format cannot say it, the
+    shortest of them."""
+    common = Fraction(
+        gcd(*(tick.numerator for tick in ticks)), lcm(*(tick.denominator for tick in ticks))
+    )
+    return common if common.denominator < MAX_RATIO else min(ticks)
+
+
 def check_alike(first: SequenceHeader, reader: Reader) -> None:
     other = reader.header
+    """Raises `UsageError` that says in what a stream differs."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
-            if entry.name in ("start_pts", "format"):
+            if entry.name in ("start_pts", "format", "time_base"):
                 continue
             left, right = getattr(mine, entry.name), getattr(theirs, entry.name)
             if left != right:

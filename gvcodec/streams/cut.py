@@ -3,7 +3,6 @@ too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
@@ -12,7 +11,7 @@ from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.decoding_limits import DEFAULT, Limits
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
-from gvcodec.streams.gops import Gop, GopSource, Splicer
+from gvcodec.streams.gops import GopSource, Splicer, with_next
 from gvcodec.streams.spliced_tracks import SplicedTracks
 
 
@@ -47,7 +46,7 @@ def cut(
     tracks = SplicedTracks(limits)
     kept = first = left = shift = ended = 0
     span: tuple[Fraction | None, Fraction | None] = (None, None)
-    for gop, following in _with_next(source):
+    for gop, following in with_next(source):
         tracks.read(gop)
         stop = source.end if following is None else following.times[0]
         if _seconds(stop, header) > begin and (end is None or _seconds(gop.times[0], header) < end):
@@ -75,16 +74,6 @@ def cut(
         )
     splicer.finish(ended + shift)
     return Cut(first, kept, float(_seconds(left, header)), float(_seconds(ended, header)))
-
-
-def _with_next(gops: GopSource) -> Iterator[tuple[Gop, Gop | None]]:
-    before: Gop | None = None
-    for gop in gops:
-        if before is not None:
-            yield before, gop
-        before = gop
-    if before is not None:
-        yield before, None
 
 
 def _seconds(pts: int, header: SequenceHeader) -> Fraction:

@@ -157,9 +157,20 @@ class GopSource:
         self._count += frames
 
 
+def with_next(gops: GopSource) -> Iterator[tuple[Gop, Gop | None]]:
+    """Each with the one after it, None after the last."""
+    before: Gop | None = None
+    for gop in gops:
+        if before is not None:
+            yield before, gop
+        before = gop
+    if before is not None:
+        yield before, None
+
+
 class Splicer:
-    """Writes GOPs to a new stream. `head`: the first stream with copied tracks, None without
-    any."""
+    """Writes GOPs to a new stream. `tracks`: writer of its copied tracks, None without any; `like`:
+    those that it was made for."""
 
     def __init__(
         self, stream: BinaryIO, header: SequenceHeader, threads: int, limits: Limits = DEFAULT
@@ -174,20 +185,27 @@ class Splicer:
         self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
+        self.like: TrackReader | None = None
         #: Payload of the `metadata` packet, to be set before the first GOP is written.
         self.metadata = b""
 
     def add_tracks(self, like: TrackReader) -> None:
         """The new stream has the tracks of this one."""
-        self.tracks = TrackWriter(like.ticks, like.head)
+        self.like, self.tracks = like, TrackWriter(like.tracks)
 
-    def send_track_packet(self, packet: TrackPacket, shift: Fraction) -> None:
-        """A packet of a copied track, `shift` seconds later."""
+    def moved(self, packet: TrackPacket, tick: Fraction, shift: Fraction) -> TrackPacket:
+        """A packet of a copied track in ticks of the new stream, `shift` seconds later."""
+        assert self.tracks is not None
+        mine = self.tracks.ticks[packet.track]
+        pts, duration, *hidden = (
+            round(ticks * tick / mine) for ticks in (packet.pts, packet.duration, *packet.hidden)
+        )
+        later = pts + round(shift / mine)
+        return replace(packet, pts=later, duration=duration, hidden=(hidden[0], hidden[1]))
+
+    def send_track_packet(self, packet: TrackPacket) -> None:
         if self.tracks is not None:
-            ticks = round(shift / self.tracks.ticks[packet.track])
-            self.tracks.send(
-                TrackPacket(packet.track, packet.pts + ticks, packet.duration, packet.data)
-            )
+            self.tracks.send(packet)
 
     def write(self, gop: Gop, shift: int = 0) -> None:
         """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be

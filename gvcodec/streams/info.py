@@ -41,6 +41,8 @@ def facts(reader: Reader) -> dict[str, Any]:
         sizes[entry["type"]] = sizes.get(entry["type"], 0) + entry["bytes"]
         counts[entry["type"]] = counts.get(entry["type"], 0) + 1
     fmt, frames = header.format, reader.frames
+    # Older streams keep the clock of the source.
+    start = round(header.start_pts * fmt.time_base * 1_000_000)
     video = reader.size - reader.track_size
     return {
         "width": fmt.width,
@@ -56,7 +58,9 @@ def facts(reader: Reader) -> dict[str, Any]:
         "full_range": fmt.colour.full_range,
         "chroma_location": fmt.colour.chroma_location,
         "sar": str(fmt.sar),
+        "source_start": (metadata.source_start or start) / 1e6,
         "title": metadata.title or None,
+        "tags": dict(metadata.tags),
         "chapters": [
             {"begin": chapter.begin / 1e6, "end": chapter.end / 1e6, "title": chapter.title}
             for chapter in metadata.chapters
@@ -87,7 +91,11 @@ def text(found: dict[str, Any], columns: int) -> str:
     lines = []
     for name, value in found.items():
         if name not in _TABLES and (value or name not in _OPTIONAL):
-            told = _NAMES[name].get(value, str(value)) if name in _NAMES else _shown(value)
+            told = (
+                CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _shown(value)
+            )
+            if name == "tags":
+                told = ", ".join(f"{tag}: {text}" for tag, text in value.items())
             lines.append(f"{name.replace('_', ' '):18} {told}")
     lines += ["", *_budget(found)]
     sizes = [entry["bytes"] for entry in found["packets"] if "frame" in entry]
@@ -127,7 +135,7 @@ def kbps(size: int, frames: int, rate: Fraction) -> float:
 
 
 #: What H.273 calls its code points, in FFmpeg's spelling; chroma locations as in H.265.
-_NAMES = {
+CODE_POINTS = {
     "primaries": {1: "bt709", 2: "unspecified", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film",
                   9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"},
     "transfer": {1: "bt709", 2: "unspecified", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear",
@@ -138,7 +146,7 @@ _NAMES = {
     "chroma_location": {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"},
 }  # fmt: skip
 #: Shown only where there is something.
-_OPTIONAL = ("title", "chapters", "mastering_display", "content_light")
+_OPTIONAL = ("source_start", "title", "tags", "chapters", "mastering_display", "content_light")
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 
 
@@ -166,13 +174,14 @@ def _shown(value: object) -> str:
 
 
 def encode_summary(
-    fmt: VideoFormat, frames: int, size: int, audio: tuple[int, int] | None, psnr_y: float
+    fmt: VideoFormat, frames: int, size: int, tracks: tuple[int, int, str] | None, psnr_y: float
 ) -> str:
-    """What came out: `size` bytes of a file, of which `audio` = (bytes, packets)."""
-    added = (
-        f" + {counted(audio[0], 'byte')} of audio ({counted(audio[1], 'packet')})" if audio else ""
-    )
-    size -= audio[0] if audio else 0
+    """What came out: `size` bytes of a file, of which `tracks` = (bytes, packets, "audio" or
+    "subtitles" or both)."""
+    added = ""
+    if tracks:
+        added = f" + {counted(tracks[0], 'byte')} of {tracks[2]} ({counted(tracks[1], 'packet')})"
+        size -= tracks[0]
     psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
     return (
         f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "

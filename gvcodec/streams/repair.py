@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
@@ -90,7 +89,7 @@ def repair(
             except DamagedStreamError as error:
                 result.note(str(error))
         while tracks is not None and tracks.waiting:
-            splicer.send_track_packet(tracks.waiting.popleft(), Fraction(0))
+            splicer.send_track_packet(tracks.waiting.popleft())
         _shorten(gop, salvage.header)
         if gop.packets:
             splicer.write(gop)

@@ -1,23 +1,40 @@
-"""Copied tracks of sound and subtitles on their way from streams into a new one."""
+"""Copied tracks of sound and subtitles on their way from streams into a new one.
+
+Where one stream ends and another begins, sound is trimmed: packets that begin after the join, or
+before it in the second stream, are left out, and a packet that reaches into the next one is
+shortened, or left out if less than half of it would be heard. So the sound keeps its place beside
+the pictures, and a gap or an overlap lasts at most half a packet.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from gvcodec.decoding_limits import Limits
 from gvcodec.errors import UsageError
-from gvcodec.media.tracks import TrackReader
+from gvcodec.media.sound_clock import is_pcm
+from gvcodec.media.tracks import TrackPacket, TrackReader, without_hidden
 from gvcodec.streams.gops import Gop, Splicer
 
 _OTHER_TRACKS = "the streams have different tracks of sound or subtitles"
 
 
 class SplicedTracks:
-    """Packets of copied tracks between a stream and a splicer."""
+    """Packets of copied tracks between streams and a splicer."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._reader: TrackReader | None = None
+        #: The last packet of each track, which the next stream may shorten.
+        self._last: dict[int, TrackPacket] = {}
+        #: Tracks whose next packet is the first of another stream.
+        self._joined: set[int] = set()
+
+    def next_stream(self) -> None:
+        """What is read from now on belongs to another stream, which follows."""
+        self._reader = None
+        self._joined = set(self._last)
 
     def read(self, gop: Gop) -> None:
         for payload in gop.tracks:
@@ -34,10 +51,15 @@ class SplicedTracks:
             reader.waiting.popleft()
 
     def hand_on(
-        self, splicer: Splicer, begin: Fraction | None, end: Fraction | None, shift: Fraction
+        self,
+        splicer: Splicer,
+        begin: Fraction | None,
+        end: Fraction | None,
+        shift: Fraction,
+        joined: bool = False,
     ) -> None:
         """Packets met so far that begin within these seconds go on, `shift` seconds later; earlier
-        ones are dropped."""
+        ones are dropped. `joined`: another stream may follow."""
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
@@ -45,10 +67,7 @@ class SplicedTracks:
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
-        if splicer.tracks is None or (splicer.tracks.head, splicer.tracks.ticks) != (
-            reader.head,
-            reader.ticks,
-        ):
+        if splicer.like is None or not splicer.like.fits(reader):
             raise UsageError(_OTHER_TRACKS)
         later = []
         for packet in reader.waiting:
@@ -56,6 +75,44 @@ class SplicedTracks:
             if end is not None and seconds >= end:
                 later.append(packet)
             elif begin is None or seconds >= begin:
-                splicer.send_track_packet(packet, shift)
+                self._send(splicer, reader, packet, shift)
         reader.waiting.clear()
         reader.waiting.extend(later)
+        if not joined:
+            self.finish(splicer)
+
+    def finish(self, splicer: Splicer) -> None:
+        """No other stream follows."""
+        for packet in sorted(self._last.values(), key=lambda packet: packet.track):
+            splicer.send_track_packet(packet)
+        self._last.clear()
+
+    def _send(
+        self, splicer: Splicer, reader: TrackReader, packet: TrackPacket, shift: Fraction
+    ) -> None:
+        number = packet.track
+        if number in self._joined and packet.audible is None:
+            # What a decoder needs before the first sound would be heard in the middle.
+            return
+        packet = splicer.moved(packet, reader.ticks[number], shift)
+        last = self._last.pop(number, None)
+        if last is not None and number in self._joined:
+            last = _shortened(last, packet.pts, is_pcm(reader.streams[number]))
+        self._joined.discard(number)
+        if last is not None:
+            splicer.send_track_packet(last)
+        self._last[number] = packet
+
+
+def _shortened(packet: TrackPacket, end: int, cuts: bool) -> TrackPacket | None:
+    """A packet that does not reach beyond `end`; `cuts`: it can be cut at every sample. None where
+    nothing, or less than half of it, would be left."""
+    over = packet.pts + packet.duration - end
+    if over <= 0:
+        return packet
+    left = packet.duration - over
+    begin, hidden = packet.hidden
+    if left <= begin or (2 * left < packet.duration and not cuts):
+        return None
+    shorter = replace(packet, duration=left, hidden=(begin, hidden + over))
+    return without_hidden(shorter) if cuts else shorter

@@ -37,8 +37,9 @@ from gvcodec.types import VideoFormat
 class Request:
     """What is to be decoded, where to, and how; as the options of `gvcodec decode` say it.
 
-    `input` may be an open binary file, `output` one that gets y4m. `hold`: the system holds this
-    process to the limit of memory meanwhile.
+    `input` may be an open binary file, `output` one that gets y4m. `form`: of standard output,
+    "y4m", "matroska" or "nut". `hold`: the system holds this process to the limit of memory
+    meanwhile.
     """
 
     input: str | Readable
@@ -49,6 +50,7 @@ class Request:
     start: float = 0.0
     frames: int | None = None
     scale: tuple[int, int] | Fraction | None = None
+    form: str | None = None
     low_delay: bool = False
     follow: float | None = None
     ignore_errors: bool = False
@@ -89,7 +91,9 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
         decoder, tracks, fmt = video.decoder, video.tracks, video.reader.header.format
         scaler = Scaler(fmt, options.scale) if options.scale else None
         shown = scaler.format if scaler else fmt
-        keeps = takes_tracks(options.target)
+        keeps = takes_tracks(options.target, options.form)
+        # How sound begins is known before the first frame is written.
+        video.hand_on_tracks()
         crf = None if options.lossless else options.crf
         if crf is None and not options.lossless:
             crf = visually_lossless(options.target, shown)
@@ -125,9 +129,10 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
         summary.append(
             f"{', '.join(video.metadata.parts())} left out: {options.target} cannot hold them"
         )
-    if left_out:
+    if tracks and left_out:
         summary.append(
-            f"{counted(left_out, 'audio packet')} left out: {options.target} cannot hold them"
+            f"{counted(left_out, 'packet')} of {tracks.kinds} left out: {options.target} cannot "
+            f"hold them"
         )
     return Done(written, summary, decoder.losses)
 
@@ -149,6 +154,7 @@ def _writer(
         tracks=tracks,
         metadata=metadata,
         threads=options.threads,
+        form=options.form,
     )
 
 
@@ -203,7 +209,8 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     )
     if options.hold:
         stack.enter_context(held(header, painted, most))
-    video = _Input(reader, decoder, "painted" if painted else "loop")
+    # Older streams keep the clock of their source; files begin at 0.
+    video = _Input(reader, decoder, "painted" if painted else "loop", shift=header.start_pts)
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
     seeks = (
         isinstance(reader, Reader)
@@ -213,7 +220,8 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
         and source.seekable()
     )
     if piece and seeks and isinstance(reader, Reader) and isinstance(options.input, str):
-        found = indexed(piece, options.input, reader, decoder, takes_tracks(options.target), most)
+        keeps = takes_tracks(options.target, options.form)
+        found = indexed(piece, options.input, reader, decoder, keeps, most)
         first = next(found.frames, None)
         video.frames, video.count, video.tracks, video.whole = (
             found.frames,
@@ -230,11 +238,16 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
         raise UsageError(
             f"{name}: no frame is shown {float(piece.start):g} s after the first one or later"
         )
+    if not piece and header.start_pts:
+        begun = header.start_pts * header.format.time_base
+        video.metadata = video.metadata.during(begun, None, -begun)
+        if video.tracks:
+            video.tracks.keep(begun, None)
     if piece and first is not None:
         begin = first.pts * header.format.time_base if piece.start else None
         length = None if piece.frames is None else piece.frames / header.format.frame_rate
         end = None if length is None else (begin or Fraction(0)) + length
-        video.shift = first.pts if piece.start else 0
+        video.shift = first.pts if piece.start else header.start_pts
         video.metadata = video.metadata.during(begin, end, -(begin or Fraction(0)))
     video.frames = chain([first] if first else [], video.frames)
     return video

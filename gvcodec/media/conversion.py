@@ -1,0 +1,187 @@
+"""What decoded frames become: `Planes` of one format, that of the first frame. Orientation is
+applied, other sizes are scaled, other pixel formats converted."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+from av.sidedata.sidedata import Type
+
+from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
+from gvcodec.media.metadata import ALPHA, STEREO, Losses, side_data
+from gvcodec.media.planes import Scaler, is_rgb, planes_from_frame, rgb_matrix
+from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, rotation_of
+from gvcodec.types import Colour, Planes, VideoFormat
+
+_FULL_RANGE = 2
+_Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
+#: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
+_PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
+_MATRIX = Type.DISPLAYMATRIX.value
+#: Fields of Matroska for the place of chroma samples, each one byte: 1 at the first luma sample,
+#: 2 between two.
+_RIGHT, _DOWN = b"\x55\xb7\x81", b"\x55\xb8\x81"
+
+
+class Conversion:
+    """`format`: that of the video, with square or other samples; `notes`: what is changed or lost,
+    a line each, complete when all frames have been seen."""
+
+    def __init__(
+        self,
+        first: av.VideoFrame,
+        stream: av.VideoStream,
+        location: int,
+        rate: Fraction,
+        tick: Fraction,
+        said: InputOptions,
+    ) -> None:
+        self.notes: list[str] = []
+        self._losses = Losses()
+        self._single = stream.codec_context.name in _PICTURES
+        self._first = first
+        self._turn = (0, False)
+        self._rotations: dict[tuple[int, int, int, bool], Rotation] = {}
+        self._scalers: dict[tuple[int, int], Scaler] = {}
+        self._location = location
+        self._size: tuple[int, int] | None = None
+        self._resized: tuple[int, int, int] | None = None
+        self._count = 0
+        self._orient(side_data(first).get(_MATRIX))
+        turn, mirrored = self._turn
+        if turn or mirrored:
+            how = [f"rotated by {turn}°"] * bool(turn) + ["mirrored"] * mirrored
+            self.notes.append(f"{' and '.join(how)} as the file asks")
+        self.format = self._format_of(first, stream, rate, tick)
+        self.format = replace(self.format, colour=self._said(first, said))
+        marks = {
+            ALPHA: stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
+            STEREO: stream.metadata.get("stereo_mode", "mono") != "mono",
+        }
+        self.notes += self._losses.see(kind for kind, there in marks.items() if there)
+
+    def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
+        """The next frame, and whether it has another size than the one before it."""
+        side = side_data(frame)
+        self.notes += self._losses.see(side)
+        if any(component.is_alpha for component in frame.format.components):
+            self.notes += self._losses.see([ALPHA])
+        if _MATRIX in side or self._single:
+            self._orient(side.get(_MATRIX))
+        if is_rgb(frame) != is_rgb(self._first):
+            # A folder of pictures may have both, and they have another range.
+            frame = frame.reformat(format="rgb24" if is_rgb(self._first) else "gray", threads=1)
+        planes = self._rotation(frame).apply(planes_from_frame(frame))
+        height, width = planes[0].shape
+        changed = self._size is not None and self._size != (width, height)
+        self._size = width, height
+        if (width, height) != (self.format.width, self.format.height):
+            planes = self._scaler(width, height).apply(planes)
+            if self._resized is None:
+                self._resized = self._count, width, height
+                self.notes.append(
+                    f"frames have another size from frame {self._count} on ({width}×{height}), "
+                    f"they are scaled to {self.format.width}×{self.format.height}"
+                )
+        self._count += 1
+        return planes, changed
+
+    def _orient(self, matrix: bytes | None) -> None:
+        found = (0, False) if matrix is None else rotation_of(matrix)
+        if found is not None:
+            self._turn = found
+            return
+        line = "the display matrix is none of the eight orientations and is not applied"
+        if line not in self.notes:
+            self.notes.append(line)
+
+    def _rotation(self, frame: av.VideoFrame) -> Rotation:
+        key = (frame.width, frame.height, *self._turn)
+        if key not in self._rotations:
+            turn, mirrored = self._turn
+            self._rotations[key] = Rotation(
+                turn, frame.width, frame.height, self._location, mirrored
+            )
+        return self._rotations[key]
+
+    def _scaler(self, width: int, height: int) -> Scaler:
+        if (width, height) not in self._scalers:
+            fmt = replace(self.format, width=width, height=height)
+            self._scalers[width, height] = Scaler(fmt, (self.format.width, self.format.height))
+        return self._scalers[width, height]
+
+    def _format_of(
+        self, frame: av.VideoFrame, stream: av.VideoStream, rate: Fraction, tick: Fraction
+    ) -> VideoFormat:
+        width, height = frame.width, frame.height
+        sar = Fraction(stream.sample_aspect_ratio or 1)
+        rotation = self._rotation(frame)
+        if rotation.swaps:
+            width, height = height, width
+            sar = 1 / sar
+        if frame.interlaced_frame:
+            self.notes.append("interlaced video is coded as progressive frames")
+        depth = max(component.bits for component in frame.format.components)
+        full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+        matrix = int(frame.colorspace)
+        if is_rgb(frame):
+            full, matrix = False, rgb_matrix(frame.height)
+            self.notes.append(
+                f"RGB is converted to BT.{709 if matrix == 1 else 601} 4:2:0, limited range"
+            )
+        elif "420" not in frame.format.name and frame.format.name not in ("nv12", "p010le"):
+            self.notes.append(f"{frame.format.name} is converted to 4:2:0")
+        if depth > 10:
+            self.notes.append(f"{depth} bits a sample are reduced to 10")
+        colour = Colour(
+            int(frame.color_primaries), int(frame.color_trc), matrix, full, rotation.location
+        )
+        return VideoFormat(width, height, rate, tick, 8 if depth <= 8 else 10, colour, sar)
+
+    def _said(self, frame: av.VideoFrame, said: InputOptions) -> Colour:
+        """Colour with what the user says of it."""
+        if is_rgb(frame) and (said.matrix is not None or said.full_range is not None):
+            raise UsageError(
+                "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"
+            )
+        found = self.format.colour
+        colour = said.coloured(found)
+        for name in ("primaries", "transfer", "matrix"):
+            before, after = getattr(found, name), getattr(colour, name)
+            if before not in (2, after):
+                self.notes.append(f"the file says {name} {before} (H.273), {after} was asked for")
+        return colour
+
+
+def location_of(stream: av.VideoStream, frame: av.VideoFrame, y4m: bytes | None) -> int:
+    """Where chroma samples of `Planes` stand. JPEG has them between four luma samples, and so has
+    what swscale makes of full chroma. `y4m`: the head of a file of this kind."""
+    if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
+        return CENTRE
+    if y4m is None:
+        return _stored(stream)
+    kind = re.search(rb" C420(\w+)", y4m)
+    return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
+
+
+def _stored(stream: av.VideoStream) -> int:
+    """What the codec parameters say, which PyAV does not show: the head of a Matroska file made of
+    them does. It has no words for chroma below its row."""
+    memory = io.BytesIO()
+    try:
+        with av.open(memory, "w", format="matroska") as output:
+            output.add_stream_from_template(stream, opaque=True)
+            output.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return LEFT
+    head = memory.getvalue()
+    places = [head.find(field) for field in (_RIGHT, _DOWN)]
+    if min(places) < 0:
+        return LEFT
+    right, down = ((head[place + 3] - 1) / 2 for place in places)
+    return next((code for code, place in PLACES.items() if place == (right, down)), LEFT)

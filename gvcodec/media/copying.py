@@ -1,0 +1,75 @@
+"""Sound and subtitles on their way from a file to their copier: packets wait until the frames that
+they go with are read."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+
+from gvcodec.media.timeline import Timeline
+from gvcodec.media.tracks import TrackCopier
+from gvcodec.messages import counted
+
+#: FFmpeg's mark of tracks that nothing is to be read from.
+DISCARD_ALL = 48
+
+
+def copier_of(
+    container: av.container.InputContainer, video: av.VideoStream
+) -> tuple[TrackCopier | None, list[str]]:
+    """What copies the other tracks of a file, None where there is nothing to copy, and a line for
+    what is left out."""
+    notes: list[str] = []
+    others = [stream for stream in container.streams if stream.index != video.index]
+    if container.chapters():
+        # QuickTime keeps the titles of chapters in a track of their own.
+        others = [
+            stream for stream in others if stream.type != "data" or stream.discard != DISCARD_ALL
+        ]
+    copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
+    if len(others) > len(copied):
+        kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
+        notes.append(f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out")
+    if not copied:
+        return None, notes
+    tracks = TrackCopier(copied)
+    if tracks.left_out:
+        names = ", ".join(
+            stream.codec_context.name if stream.codec_context else stream.type
+            for stream in tracks.left_out
+        )
+        notes.append(
+            f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
+        )
+    return (tracks if tracks.streams else None), notes
+
+
+class Waiting:
+    """Packets that were met, but whose time has not come; they go by the clock of the video."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._packets: list[tuple[av.Packet, int]] = []
+
+    def meet(self, packet: av.Packet) -> Fraction | None:
+        """Take the next packet of a track, which has a timestamp. Gives its time (seconds), None
+        where that is not known yet."""
+        part = self._timeline.meet(packet)
+        self._packets.append((packet, part))
+        return self._timeline.seconds(packet, part)
+
+    def copy(
+        self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
+    ) -> None:
+        """Hand on the packets that begin before `end` (seconds on the clock of the file; None =
+        all), as times since `zero`; those before `zero` only with `all_before`."""
+        kept: list[tuple[av.Packet, int]] = []
+        for packet, part in self._packets:
+            seconds = self._timeline.seconds(packet, part, end is None)
+            if seconds is None or (end is not None and seconds >= end):
+                kept.append((packet, part))
+            elif tracks is not None and (all_before or seconds >= zero):
+                moved = seconds - packet.pts * packet.time_base
+                tracks.copy(packet, zero - moved)
+        self._packets = kept

@@ -1,0 +1,217 @@
+"""What a video may come as besides one file that FFmpeg knows: numbered pictures, raw samples.
+
+    folder/             pictures numbered without a gap, whatever the first number
+    folder/f%04d.png    those of this name
+    NAME_1920x1080_50_10bit_420.yuv     raw samples, told by name or by `InputOptions`
+
+Raises `MediaError`, `UsageError`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.types import Colour
+
+PICTURES = frozenset(
+    ".png .jpg .jpeg .webp .bmp .tif .tiff .avif .exr .dpx .pgm .ppm .pnm .jp2 .tga".split()  # noqa: SIM905
+)
+DEFAULT_RATE = Fraction(25)
+_PATTERN = re.compile(r"%0?\d*d")
+_LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+_SIZE = re.compile(r"(?<!\d)(\d{1,5})x(\d{1,5})(?!\d)", re.IGNORECASE)
+_NAMED_SIZES = {
+    "qcif": (176, 144),
+    "cif": (352, 288),
+    "4cif": (704, 576),
+    "qvga": (320, 240),
+    "vga": (640, 480),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "2160p": (3840, 2160),
+}
+_NTSC = {"23.976", "23.98", "29.97", "59.94", "119.88", "2397", "2398", "2997", "5994"}
+_LAYOUTS = {"400": "gray", "420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
+_MOST_RATE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """What a user says of an input that does not say it itself, or not rightly.
+
+    `rate`: frames a second of pictures and raw samples. `size` (width, height) and `pixel_format`
+    (FFmpeg's name) of raw samples. Code points of H.273 for `primaries`, `transfer` and `matrix`;
+    `full_range`; `chroma_location` as in `Colour`.
+    """
+
+    rate: Fraction | None = None
+    size: tuple[int, int] | None = None
+    pixel_format: str | None = None
+    primaries: int | None = None
+    transfer: int | None = None
+    matrix: int | None = None
+    full_range: bool | None = None
+    chroma_location: int | None = None
+
+    def coloured(self, colour: Colour) -> Colour:
+        """The same with what is said here."""
+        said = {
+            name: getattr(self, name)
+            for name in ("primaries", "transfer", "matrix", "full_range", "chroma_location")
+            if getattr(self, name) is not None
+        }
+        return replace(colour, **said)
+
+
+def numbered(path: str) -> list[str] | None:
+    """The pictures that a folder or a name like `f%04d.png` stands for, in order; None where it is
+    neither."""
+    folder, name = os.path.split(path)
+    if os.path.isdir(path):
+        return _series(path, _in_folder(path))
+    if os.path.exists(path) or len(_PATTERN.findall(name)) != 1:
+        return None
+    begin, end = (re.escape(part.replace("%%", "%")) for part in _PATTERN.split(name))
+    fitting = re.compile(f"{begin}([0-9]+){end}")
+    try:
+        names = os.listdir(folder or ".")
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror}") from error
+    found = [(int(match[1]), other) for other in names if (match := fitting.fullmatch(other))]
+    if not found:
+        raise MediaError(f"{path}: no pictures of this name")
+    return _series(folder, found)
+
+
+def _in_folder(folder: str) -> list[tuple[int, str]]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise MediaError(f"{folder}: {error.strerror}") from error
+    names = [
+        name
+        for name in names
+        if os.path.splitext(name)[1].lower() in PICTURES and not name.startswith(".")
+    ]
+    if not names:
+        raise MediaError(f"{folder}: is a folder, not a video, and holds no pictures")
+    if len(names) == 1:
+        return [(0, names[0])]
+    series: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for name in names:
+        stem, kind = os.path.splitext(name)
+        match = _LAST_NUMBER.fullmatch(stem)
+        if match is None:
+            raise MediaError(f"{folder}: the name of picture {name} has no number")
+        series.setdefault((match[1], match[3] + kind), []).append((int(match[2]), name))
+    if len(series) > 1:
+        first, second = ("…".join(key) for key in list(series)[:2])
+        raise MediaError(
+            f"{folder}: holds pictures of several names ({first}, {second}); "
+            "say which, as in folder/f%04d.png"
+        )
+    return next(iter(series.values()))
+
+
+def _series(folder: str, found: Iterable[tuple[int, str]]) -> list[str]:
+    """Paths in order of their numbers, which may not have gaps."""
+    pictures = sorted(found)
+    for (before, last), (number, name) in itertools.pairwise(pictures):
+        if number == before:
+            raise MediaError(f"{folder or '.'}: {last} and {name} have the same number")
+        if number > before + 1:
+            missing = f"{before + 1}" + (f" to {number - 1}" if number > before + 2 else "")
+            raise MediaError(
+                f"{folder or '.'}: the pictures have a gap: number {missing} is missing "
+                f"after {last}"
+            )
+    return [os.path.join(folder, name) for _, name in pictures]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Raw samples: `pixel_format` as FFmpeg calls it; `notes`: what was assumed."""
+
+    width: int
+    height: int
+    rate: Fraction
+    pixel_format: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Of FFmpeg's demuxer."""
+        return {
+            "video_size": f"{self.width}x{self.height}",
+            "framerate": str(self.rate),
+            "pixel_format": self.pixel_format,
+        }
+
+
+def raw_of(path: str, options: InputOptions) -> Raw | None:
+    """How a raw file is to be read, by its name and the options; None for other files."""
+    stem, kind = os.path.splitext(os.path.basename(path))
+    if kind.lower() != ".yuv" and options.size is None and options.pixel_format is None:
+        return None
+    notes = []
+    stem = re.sub(r"(720p|1080p|2160p)(?=\d)", r"\1_", stem.lower())
+    words = [word for word in re.split(r"[_\-\s]|\.(?!\d)", stem) if word]
+    size = options.size or _size_of(words)
+    if size is None:
+        raise UsageError(
+            f"{path}: raw samples need a size: NAME_1920x1080_50.yuv, or --picture-size 1920x1080"
+        )
+    rate = options.rate or _rate_of(words)
+    if rate is None:
+        rate = DEFAULT_RATE
+        notes.append(f"the name says no frame rate: {rate} a second (--rate)")
+    layout = options.pixel_format or _layout_of(words)
+    return Raw(*size, rate, layout, tuple(notes))
+
+
+def _size_of(words: list[str]) -> tuple[int, int] | None:
+    for word in words:
+        if match := _SIZE.search(word):
+            return int(match[1]), int(match[2])
+    return next((_NAMED_SIZES[word] for word in words if word in _NAMED_SIZES), None)
+
+
+def _rate_of(words: list[str]) -> Fraction | None:
+    """`60fps` anywhere, or the number after the size."""
+    for word in words:
+        if match := re.fullmatch(r"(\d+(?:[.p]\d+)?)(?:fps|hz)", word):
+            return rate_of(match[1].replace("p", "."))
+    places = [n for n, word in enumerate(words) if _SIZE.search(word) or word in _NAMED_SIZES]
+    after = words[places[0] + 1] if places and len(words) > places[0] + 1 else ""
+    if re.fullmatch(r"\d+(\.\d+)?p?", after) and after not in _LAYOUTS:
+        return rate_of(after.rstrip("p"))
+    return None
+
+
+def rate_of(text: str) -> Fraction | None:
+    """A frame rate as people write it: 25, 29.97, 30000/1001; None where it is none."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+    if text in _NTSC:
+        rate = Fraction(round(float(rate) / (100 if float(rate) > _MOST_RATE else 1)) * 1000, 1001)
+    return rate if 0 < rate <= _MOST_RATE else None
+
+
+def _layout_of(words: list[str]) -> str:
+    """`420`, `10bit` and the like as a pixel format of FFmpeg; 4:2:0 in 8 bits without."""
+    depth, chroma = 8, "420"
+    for word in words:
+        if word in ("nv12", "p010", "p010le"):
+            return {"nv12": "nv12"}.get(word, "p010le")
+        if match := re.fullmatch(r"(8|9|10|12|14|16)b(?:it)?s?", word):
+            depth = int(match[1])
+        elif match := re.fullmatch(r"(?:yuv|i|p)?(400|420|422|444)p?(9|10|12|14|16)?(?:le)?", word):
+            chroma, depth = match[1], int(match[2] or depth)
+    return _LAYOUTS[chroma] + (f"{depth}le" if depth > 8 else "")

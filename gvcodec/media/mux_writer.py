@@ -1,0 +1,303 @@
+"""Writes decoded frames with sound and subtitles to .mp4, .mov and .mkv, and to pipes as Matroska
+or NUT.
+
+    with MuxWriter(pending, "matroska", fmt, crf, tracks, metadata, threads) as writer:
+        writer.write(planes, pts)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import av
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.file_io import PendingFile
+from gvcodec.media.matroska_display import display_size, with_display_size, write_display_size
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.track_muxing import MUXERS, TrackMuxer
+from gvcodec.media.tracks import TrackReader
+from gvcodec.types import Planes, VideoFormat
+
+#: Kinds of files and of pipes, as FFmpeg calls them.
+FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+PIPES = ("matroska", "nut")
+#: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
+#: then.
+_POOL_PIXELS = 640 * 360
+#: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
+_PATIENCE, _ROOM = 2, 32 << 20
+_UNSPECIFIED = 2
+
+
+class MuxWriter:
+    """Video file or pipe through PyAV, with the copied packets of `tracks` that it takes."""
+
+    def __init__(
+        self,
+        target: PendingFile | BinaryIO,
+        kind: str,
+        fmt: VideoFormat,
+        crf: float | None,
+        tracks: TrackReader | None,
+        metadata: Metadata,
+        threads: int,
+    ) -> None:
+        self.notes: list[str] = []
+        self._fmt, self._kind, self._metadata = fmt, kind, metadata
+        self._pending = target if isinstance(target, PendingFile) else None
+        self._pipe = None if isinstance(target, PendingFile) else _PipeOutput(target)
+        self._name = str(target.path) if isinstance(target, PendingFile) else "standard output"
+        #: Coded frames, until the header is written.
+        self._held: list[av.Packet] | None = []
+        with reported(self._name):
+            options = {"live": "1"} if self._pipe and kind == "matroska" else {}
+            file = self._pipe or str(self._pending and self._pending.temporary)
+            self._container = av.open(
+                file, "w", format=kind, options=options | MUXERS.get(kind, {})
+            )
+            try:
+                self._video = self._add_video(crf, threads)
+                suffix = self._pending.path.suffix if self._pending else kind
+                self._tracks = TrackMuxer(self._container, kind, suffix, tracks)
+                if tracks is None:
+                    self._begin()
+            except BaseException:
+                with contextlib.suppress(av.FFmpegError):
+                    self._container.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._pending or contextlib.nullcontext(), reported(self._name):
+            try:
+                if value is None:
+                    self._mux(self._video.encode(None))
+                    self._begin()
+                    self._tracks.mux_until(None)
+            finally:
+                self._container.close()
+                self.notes += self._tracks.notes
+            if self._pipe and value is None:
+                self._pipe.flush()
+            if value is not None:
+                raise value
+            shaped = self._pending and self._kind == "matroska" and self._fmt.sar != 1
+            if shaped and not write_display_size(self._pending.temporary, self._display_size):
+                self.notes.append(_without_sar(self._fmt))
+
+    def write(self, planes: Planes, pts: int) -> None:
+        frame = frame_from_planes(planes, self._fmt.bit_depth)
+        colour = self._fmt.colour
+        frame.pts, frame.time_base = pts, self._fmt.time_base
+        frame.color_range = 2 if colour.full_range else 1
+        frame.colorspace, frame.color_primaries, frame.color_trc = (
+            colour.matrix,
+            colour.primaries,
+            colour.transfer,
+        )
+        with reported(self._name):
+            self._mux(self._video.encode(frame))
+            if self._pipe:
+                self._pipe.flush()
+
+    @property
+    def _display_size(self) -> tuple[int, int]:
+        return display_size(self._fmt.width, self._fmt.height, self._fmt.sar)
+
+    def _add_video(self, crf: float | None, threads: int) -> av.VideoStream:
+        fmt, metadata = self._fmt, self._metadata
+        if self._pipe:
+            codec, options = _pipe_encoder(self._kind, fmt)
+        else:
+            codec, options = _encoder(self._name, self._kind, fmt, crf, metadata)
+        if (metadata.mastering or metadata.light) and codec not in ("libx264", "libx265"):
+            self.notes.append(f"HDR metadata left out, {codec} has none here")
+        if codec == "rawvideo":
+            colour = fmt.colour
+            codes = {colour.primaries, colour.transfer, colour.matrix}
+            if codes != {_UNSPECIFIED} or colour.full_range:
+                self.notes.append("colour tags left out, nut has none (matroska has)")
+            if fmt.sar != 1:
+                self.notes.append(_without_sar(fmt))
+        stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
+        stream.disposition = av.stream.Disposition.default
+        context = stream.codec_context
+        if codec == "libx265" and self._kind != "matroska":
+            # Apple's players know H.265 by this name only.
+            context.codec_tag = "hvc1"
+        context.width, context.height = fmt.width, fmt.height
+        context.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
+        context.time_base = fmt.time_base
+        stream.time_base = fmt.time_base
+        context.thread_count = threads
+        context.sample_aspect_ratio = fmt.sar
+        colour = fmt.colour
+        context.color_range = 2 if colour.full_range else 1
+        context.colorspace, context.color_primaries, context.color_trc = (
+            colour.matrix,
+            colour.primaries,
+            colour.transfer,
+        )
+        return stream
+
+    def _begin(self) -> None:
+        """Write the header and what has waited for it."""
+        if self._held is None:
+            return
+        held, self._held = self._held, None
+        self._tracks.begin()
+        metadata = self._metadata
+        if offset := self._tracks.offset:
+            metadata = metadata.during(None, None, offset)
+        metadata.describe(self._container)
+        self._container.start_encoding()
+        if self._pipe:
+            shown = self._kind == "matroska" and self._fmt.sar != 1
+            self._pipe.begin(self._display_size if shown else None)
+        self._mux(held)
+
+    def _mux(self, packets: Sequence[av.Packet]) -> None:
+        """Coded frames, and before each the tracks up to its time: FFmpeg would keep what is ahead
+        of the encoder, without a bound."""
+        if self._held is not None:
+            self._held += packets
+            if not self._held or not (self._tracks.ready or self._waited(self._held)):
+                return
+            self._begin()
+            return
+        for packet in packets:
+            assert packet.dts is not None and packet.pts is not None
+            self._tracks.mux_until(packet.dts * packet.time_base)
+            later = round(self._tracks.offset / packet.time_base)
+            packet.pts, packet.dts = packet.pts + later, packet.dts + later
+            self._container.mux(packet)
+
+    def _waited(self, held: Sequence[av.Packet]) -> bool:
+        """Whether the file begins without the first packets of all tracks."""
+        first, last = held[0], held[-1]
+        assert first.dts is not None and last.dts is not None
+        seconds = (last.dts - first.dts) * last.time_base
+        return seconds > _PATIENCE or sum(packet.size for packet in held) > _ROOM
+
+
+class _PipeOutput:
+    """What FFmpeg writes to. The header waits until it is whole. An exception cannot pass through
+    FFmpeg: it waits for `flush`."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._head: bytearray | None = bytearray()
+        self._stopped: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        if self._head is not None:
+            self._head += data
+        elif self._stopped is None:
+            try:
+                self._stream.write(data)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is)
+                self._stopped = error
+        return len(data)
+
+    def begin(self, size: tuple[int, int] | None) -> None:
+        """The header is whole; `size` goes into it."""
+        head, self._head = bytes(self._head or b""), None
+        self._stream.write(with_display_size(head, size) if size and head else head)
+
+    def flush(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+        if self._head is None:
+            self._stream.flush()
+
+
+def _without_sar(fmt: VideoFormat) -> str:
+    return f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out"
+
+
+def _pipe_encoder(kind: str, fmt: VideoFormat) -> tuple[str, dict[str, str]]:
+    """Lossless and fast. NUT has colour tags only in the bitstream, as H.264 has."""
+    if kind == "matroska":
+        return "ffv1", {"level": "3", "slicecrc": "1", "slices": "4"}
+    if fmt.bit_depth == 8 and fmt.width % 2 == 0 and fmt.height % 2 == 0:
+        siting = f"chromaloc={fmt.colour.chroma_location}"
+        return "libx264", {"x264-params": siting, "qp": "0", "preset": "ultrafast"}
+    return "rawvideo", {}
+
+
+def _encoder(
+    name: str, kind: str, fmt: VideoFormat, crf: float | None, metadata: Metadata
+) -> tuple[str, dict[str, str]]:
+    """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9
+    (8 bits) and FFV1 do."""
+    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+        siting = f"chromaloc={fmt.colour.chroma_location}"
+        if fmt.bit_depth == 8:
+            quality = (
+                {"qp": "0", "preset": "veryfast"}
+                if crf is None
+                else {"crf": f"{crf:g}", "preset": "medium"}
+            )
+            return "libx264", {
+                "x264-params": siting + _hdr(metadata, "mastering-display", "cll"),
+                **quality,
+            }
+        params = (
+            f"log-level=none:{siting}"
+            + ":lossless=1" * (crf is None)
+            + ":pools=none" * (fmt.width * fmt.height < _POOL_PIXELS)
+            + _hdr(metadata, "master-display", "max-cll")
+        )
+        quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
+        return "libx265", {"x265-params": params, **quality}
+    if kind == "matroska" and crf is None:
+        return "ffv1", {"level": "3", "slicecrc": "1"}
+    if fmt.bit_depth == 10 or kind == "mov":
+        size = f"{fmt.bit_depth}-bit video of odd size {fmt.width}×{fmt.height}"
+        raise UsageError(f"{name}: {size} cannot be written like this, lossless .mkv or .y4m can")
+    speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
+    return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {
+        **speed,
+        "crf": f"{crf:g}",
+        "b": "0",
+    }
+
+
+def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
+    """Options of x264 or x265, which call them so, that write the HDR metadata into the
+    bitstream."""
+    options = ""
+    if metadata.mastering is not None:
+        red, green, blue, white, levels = (metadata.mastering[n : n + 2] for n in range(0, 10, 2))
+        named = zip(("G", "B", "R", "WP", "L"), (green, blue, red, white, levels), strict=True)
+        options += f":{mastering}=" + "".join(f"{name}({a},{b})" for name, (a, b) in named)
+    if metadata.light is not None:
+        options += f":{light}={metadata.light[0]},{metadata.light[1]}"
+    return options
+
+
+@contextlib.contextmanager
+def reported(path: Path | str) -> Iterator[None]:
+    """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen
+    enough is no such error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+        raise MediaError(
+            f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
+        ) from error

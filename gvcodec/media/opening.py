@@ -1,0 +1,218 @@
+"""Opens what is to be read as video: a file, a pipe, a file object, a URI; and says why it cannot
+be. Raises `MediaError`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+import av
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.file_io import is_uri, local_path, open_uri
+from gvcodec.media.inputs import Raw
+from gvcodec.media.pipes import HEAD, Pipe, Stream
+from gvcodec.media.timeline import may_jump
+
+Source = str | os.PathLike[str] | BinaryIO
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+#: Boxes that an MP4 file begins with.
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
+_MOST_BOXES = 100_000
+
+
+class Opened:
+    """An open input.
+
+    Attributes: `container`, `head` (its first bytes), `pipe` (None for a file that FFmpeg reads
+    itself), `cut_off` (whether the end of the file is missing, by the sizes that it claims).
+    """
+
+    def __init__(self, source: Source, name: str, raw: Raw | None = None) -> None:
+        self._name, self._source = name, source
+        self.pipe: Pipe | None = None
+        self.head = b""
+        self.cut_off = False
+        self._remote: BinaryIO | None = None
+        try:
+            self.container = self._open(source, raw)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self.close()
+            raise MediaError(f"{name}: {self.why(error)}") from error
+        finally:
+            if self.pipe is not None and self.pipe.stopped is not None:
+                raise self.pipe.stopped
+        if not self.container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
+            self.close()
+            raise MediaError(f"{name}: holds no video ({kinds or 'nothing'} only)")
+
+    def close(self) -> None:
+        container = getattr(self, "container", None)
+        if container is not None:
+            container.close()
+        if self._remote is not None:
+            self._remote.close()
+
+    def raise_stopped(self) -> None:
+        """Raise what ended a pipe: an exception cannot pass through FFmpeg."""
+        if self.pipe is not None and self.pipe.stopped is not None:
+            raise self.pipe.stopped
+
+    def again(self) -> Opened:
+        """The same once more, to look ahead. Only for files."""
+        return Opened(self._source, self._name)
+
+    def reopened(self, raw: Raw | None = None) -> Opened:
+        """The same from its beginning; this one is closed."""
+        self.close()
+        if not isinstance(self._source, str | os.PathLike):
+            self._source.seek(0)
+        return Opened(self._source, self._name, raw)
+
+    @property
+    def seekable(self) -> bool:
+        return self.pipe is None or isinstance(self.pipe, Stream)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, None where they are not known: of a pipe those read so far."""
+        if self.pipe is not None and not isinstance(self.pipe, Stream):
+            return self.pipe.count
+        size = self.container.size
+        return size if size > 0 else None
+
+    def ends_early(self, last: av.Packet, packets: int | None) -> bool:
+        """Whether the file ends before what it began. `last`: the last packet of the video,
+        `packets`: how many there were, None where some were left out."""
+        name, size = self.container.format.name, self.size
+        if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
+            return True
+        if name.startswith("mov") and packets is not None:
+            return len(last.stream.index_entries) > packets
+        if name == "mpegts" and size is not None:
+            # Packets of 188 bytes, on Blu-ray with four more before each.
+            plain, timed = self.head[:1] == b"G", self.head[4:5] == b"G"
+            return (plain and size % 188 > 0) or (not plain and timed and size % 192 > 0)
+        if name == "yuv4mpegpipe" and size is not None and last.pos is not None:
+            begin = self.head.find(b"\n") + 1
+            return begin > 0 and last.pos + last.size + begin < size
+        return False
+
+    def _open(self, source: Source, raw: Raw | None) -> av.container.InputContainer:
+        path = str(source) if isinstance(source, str | os.PathLike) else None
+        chosen = {"format": "rawvideo", "options": raw.options} if raw is not None else {}
+        if path == "-":
+            self.pipe = Pipe(sys.stdin.buffer.read1)
+        elif path is None:
+            self.pipe = Stream(source)  # type: ignore[arg-type]
+        elif is_uri(path):
+            self._remote = open_uri(path)
+            self.pipe = Stream(self._remote)
+        if self.pipe is not None:
+            container = av.open(self.pipe, metadata_errors="replace", **chosen)
+            self.head = self.pipe.head
+            return container
+        assert path is not None
+        path = local_path(path)
+        if os.path.isfile(path):
+            if os.path.getsize(path) == 0:
+                raise ValueError("the file is empty")
+            with open(path, "rb") as file:
+                self.head = file.read(HEAD)
+                self.cut_off = claims_more(file, self.head, os.path.getsize(path))
+        # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
+        # no pattern.
+        options = {"pattern_type": "none"} | chosen.pop("options", {})
+        return av.open(os.path.abspath(path), options=options, metadata_errors="replace", **chosen)
+
+    def why(self, error: Exception) -> str:
+        """What went wrong before there was a frame, in a few words."""
+        head = self.head or (self.pipe.head if self.pipe is not None else b"")
+        if isinstance(error, av.FFmpegError) and head[4:8] in _BOXES:
+            if not self.seekable:
+                return (
+                    "its index (moov) comes after the pictures, and a pipe cannot go back: "
+                    "name the file, or put the index first (ffmpeg -movflags +faststart)"
+                )
+            if self.cut_off or not isinstance(error, av.OSError):
+                return "its index (moov) is missing: the file is cut off"
+        return reason(error)
+
+
+def read_pictures(paths: Sequence[str], first: int = 0) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Numbered pictures from number `first` on, each a file of its own."""
+    for number, path in enumerate(paths[first:], first):
+        opened = Opened(path, path)
+        try:
+            frame = next(opened.container.decode(video=0), None)
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{path}: {reason(error)}") from error
+        finally:
+            opened.close()
+        if frame is None:
+            raise MediaError(f"{path}: not a picture that can be read")
+        yield frame, number
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system said, in a few words."""
+    if isinstance(error, av.InvalidDataError | av.EOFError):
+        return "not a video that can be read"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether a file of `size` bytes claims to have more: MP4 by its boxes, Matroska by its
+    segment, AVI and WebP by their RIFF chunk."""
+    if head[:4] == b"RIFF":
+        return int.from_bytes(head[4:8], "little") + 8 > size + 1
+    if head[:4] == _EBML:
+        at = head.find(_SEGMENT)
+        if at < 0 or at + 12 > len(head):
+            return False
+        length = 9 - head[at + 4].bit_length()
+        data = head[at + 4 : at + 4 + length]
+        claimed = int.from_bytes(data, "big") & ((1 << 7 * length) - 1)
+        unknown = claimed == (1 << 7 * length) - 1
+        return not unknown and at + 4 + length + claimed > size
+    if head[4:8] not in _BOXES:
+        return False
+    return _boxes_end(_reader(file), size) > size
+
+
+def _reader(file: BinaryIO) -> Callable[[int], bytes]:
+    def at(place: int) -> bytes:
+        file.seek(place)
+        return file.read(16)
+
+    return at
+
+
+def _boxes_end(at: Callable[[int], bytes], size: int) -> int:
+    """Where the last box of an MP4 file ends."""
+    place = 0
+    for _ in range(_MOST_BOXES):
+        box = at(place)
+        if place >= size or len(box) < 8 or not box[4:8].isalnum():
+            return min(place, size)
+        length = int.from_bytes(box[:4], "big")
+        if length == 1 and len(box) == 16:
+            length = int.from_bytes(box[8:], "big")
+        if length < 8:
+            # 0: up to the end of the file.
+            return size
+        place += length
+        if place > size:
+            return place
+    return size
+
+
+def refuse_unknown_format(name: str) -> None:
+    """Raises `UsageError` for what is no pixel format of FFmpeg."""
+    try:
+        av.VideoFormat(name)
+    except ValueError as error:
+        raise UsageError(f"{name!r} is no pixel format, such as yuv420p or yuv422p10le") from error

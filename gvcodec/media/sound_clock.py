@@ -1,0 +1,89 @@
+"""Times of copied packets in ticks of one sample, and which of their samples are hidden.
+
+Containers keep time by their own clocks, Matroska by one of a millisecond, and say in three ways
+that samples are not to be heard: a packet is marked as discarded, it carries a number of samples to
+skip, or the file does. Here each packet has its time and its own hidden samples.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+from av.stream import Stream
+
+_SKIP = "skip_samples"
+
+
+class SoundClock:
+    """Of a stream. Subtitles, and sound whose sample rate is unknown, keep their source's ticks."""
+
+    def __init__(self, stream: Stream) -> None:
+        context = stream.codec_context
+        source = stream.time_base or Fraction(1, 1000)
+        rate = (context.sample_rate or 0) if stream.type == "audio" else 0
+        #: Seconds.
+        self.tick = Fraction(1, rate) if rate else source
+        self._rate = rate
+        self.is_pcm = is_pcm(stream)
+        self._frame = context.frame_size or 0 if rate else 0
+        #: Samples that a tick of the source lasts, where that is more than one.
+        self._coarse = source * rate if source * rate > 1 else Fraction(0)
+        #: Samples still to be hidden.
+        self._skip = 0
+        self._end: int | None = None
+        #: Samples of the packet before.
+        self._length = 0
+
+    def place(self, packet: av.Packet, shift: Fraction) -> tuple[int, int, tuple[int, int]]:
+        """(time, duration, samples hidden at the start and at the end) of a packet, in ticks,
+        `shift` seconds earlier."""
+        base, begin = packet.time_base, packet.pts or 0
+        duration = max(0, round((packet.duration or 0) * base / self.tick))
+        if not self._rate:
+            return round((begin * base - shift) / self.tick), duration, (0, 0)
+        skipped, end = _skips(packet)
+        if not duration:
+            # Matroska need not say it.
+            duration = self._frame or self._length or skipped
+        for likely in (self._frame - end, self._length - end):
+            if likely > 0 and abs(duration - likely) <= self._coarse:
+                duration = likely
+                break
+        self._length = duration + end
+        first = skipped and not self._skip
+        self._skip = max(self._skip, skipped)
+        hidden = duration if packet.is_discard else min(self._skip, duration)
+        if self._coarse and first:
+            # The clock is exact where the sound begins to be heard.
+            heard = round(begin + self._skip * self.tick / base)
+            pts = round((heard * base - shift) / self.tick) - self._skip
+        else:
+            pts = round((begin * base - shift) / self.tick)
+            if self._end is not None and abs(pts - self._end) <= self._coarse:
+                pts = self._end
+        self._skip = max(0, self._skip - duration)
+        self._end = pts + duration
+        return pts, duration, (hidden, end)
+
+
+def is_pcm(stream: Stream) -> bool:
+    """Whether packets can be cut at every sample."""
+    return stream.codec_context is not None and stream.codec_context.name.startswith("pcm_")
+
+
+def hide_end(packet: av.Packet, samples: int) -> None:
+    """Say in a packet that this many samples at its end are not to be heard."""
+    kind = av.packet.packet_sidedata_type_from_literal(_SKIP)
+    skip = av.packet.PacketSideData(kind, 10)
+    skip.update(bytes(4) + min(samples, (1 << 32) - 1).to_bytes(4, "little") + bytes(2))
+    packet.set_sidedata(skip)
+
+
+def _skips(packet: av.Packet) -> tuple[int, int]:
+    """Samples that a packet says to skip, from its start on (perhaps beyond its end) and before its
+    end."""
+    if not packet.has_sidedata(_SKIP):
+        return 0, 0
+    data = bytes(packet.get_sidedata(_SKIP))
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")

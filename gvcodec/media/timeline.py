@@ -1,0 +1,215 @@
+"""One rising clock from the timestamps of a file, whatever they do: begin anew where recordings
+were put one after the other, jump, follow the order of decoding, or are missing.
+
+Works on packets, before they are decoded, so that frames and copied tracks go by the same clock.
+Times between streams are in seconds, those of packets in ticks of their stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+
+#: Seconds. A track that steps back by more begins anew (the video: by half a frame), one that steps
+#: forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as in
+#: FFmpeg.
+_BACK, _FORWARD = Fraction(1, 10), 10
+_TS_DISCONT = 512
+#: Packets that a decoder holds at most: 16 reference frames and its threads.
+_MOST_DELAY = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a file with one clock: `begin` as its first video packet says it, `offset` that
+    goes to all times; both in seconds."""
+
+    begin: Fraction
+    offset: Fraction
+
+
+def may_jump(container: av.container.InputContainer) -> bool:
+    """Whether timestamps of this kind of file may jump forward without a picture that long."""
+    return bool(int(container.format.flags) & _TS_DISCONT)
+
+
+class Timeline:
+    """`move` takes the packets of all streams as the file has them and moves those of the video;
+    `seconds` tells when one of a track begins.
+
+    `jumps`: seconds on the new clock where another clock began.
+    """
+
+    def __init__(self, jumping: bool, step: Fraction) -> None:
+        self._jumping, self._step = jumping, step
+        self.segments: list[Segment] = []
+        self.jumps: list[Fraction] = []
+        #: Last decoding time, and end of what is shown so far on the new clock.
+        self._last: Fraction | None = None
+        self._end: Fraction | None = None
+        self._begin = Fraction(0)
+        self._tracks: dict[int, _Track] = {}
+
+    def move(self, packet: av.Packet) -> None:
+        """Put a packet of the video on the new clock."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or packet.time_base is None:
+            return
+        tick = packet.time_base
+        shown = time * tick
+        if not self.segments:
+            self.segments.append(Segment(shown, Fraction(0)))
+            self._begin = shown
+        elif self._end is not None and self._jumped(packet):
+            self.segments.append(Segment(shown, self._end - shown))
+            self.jumps.append(self._end)
+        if packet.dts is not None:
+            decoded = packet.dts * tick
+            # The rate of a file is a guess where its clock jumps: a frame lasts as long as one did.
+            if self._last is not None and 0 < decoded - self._last <= 1:
+                self._step = decoded - self._last
+            self._last = decoded
+        offset = self.segments[-1].offset
+        if offset:
+            ticks = round(offset / tick)
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+        end = shown + offset + self._step
+        self._end = end if self._end is None else max(self._end, end)
+
+    @property
+    def length(self) -> Fraction:
+        """Seconds from the first packet to the end of what is shown so far."""
+        return Fraction(0) if self._end is None else self._end - self._begin
+
+    def _jumped(self, packet: av.Packet) -> bool:
+        if self._last is None or packet.dts is None:
+            return False
+        ahead = packet.dts * packet.time_base - self._last
+        if self._jumping:
+            return ahead <= -self._step / 2 or ahead > _FORWARD
+        # Decoding times of other kinds of files may be guesses, recordings begin with a keyframe.
+        return packet.is_keyframe and ahead <= -self._step / 2
+
+    def meet(self, packet: av.Packet) -> int:
+        """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
+        part of its track, for `seconds`."""
+        track = self._tracks.setdefault(packet.stream.index, _Track())
+        seconds = packet.pts * packet.time_base
+        ahead = seconds - track.last if track.last is not None else Fraction(0)
+        # Subtitles may be far apart.
+        leaps = self._jumping and packet.stream.type == "audio" and ahead > _FORWARD
+        if ahead < -_BACK or leaps:
+            track.parts += 1
+            track.begins.append(seconds)
+            track.ends.append(track.last or Fraction(0))
+        track.last = seconds
+        return track.parts
+
+    def seconds(self, packet: av.Packet, part: int, last: bool = False) -> Fraction | None:
+        """When a packet of this part of its track begins; None while that is unknown. `last`: the
+        file has come to its end."""
+        seconds = packet.pts * packet.time_base
+        track = self._tracks[packet.stream.index]
+        offset = track.offset(part, self.segments, last)
+        return None if offset is None else seconds + offset
+
+
+@dataclass(slots=True)
+class _Track:
+    """How far a track has come: `parts` new beginnings so far, and how each of them begins."""
+
+    last: Fraction | None = None
+    parts: int = 0
+    begins: list[Fraction] = field(default_factory=list)
+    ends: list[Fraction] = field(default_factory=list)
+    #: Segment and offset of each part that is known.
+    known: list[tuple[int, Fraction]] = field(default_factory=lambda: [(0, Fraction(0))])
+
+    def offset(self, part: int, segments: list[Segment], last: bool) -> Fraction | None:
+        while len(self.known) <= part:
+            begin, (before, offset) = self.begins[len(self.known) - 1], self.known[-1]
+            fitting = (
+                (number, segment.offset)
+                for number, segment in enumerate(segments)
+                if number > before and abs(segment.begin - begin) < _FORWARD
+            )
+            found = next(fitting, None)
+            if found is None and last:
+                # The video has no such place: go on with what came before.
+                found = before, self.ends[len(self.known) - 1] + offset - begin
+            if found is None:
+                return None
+            self.known.append(found)
+        return self.known[part][1]
+
+
+class DisplayTimes:
+    """Timestamps of decoded frames. Some files (AVI, MXF, ASF with H.264) number packets as they
+    are decoded, not as they are shown: the frame that is shown n-th then has the n-th smallest
+    timestamp.
+
+    `by_packet`: it is known to be so; else it is found out.
+    """
+
+    def __init__(self, by_packet: bool = False) -> None:
+        self._sent = 0
+        #: Number of the packet by timestamp, of those whose frame has not come out.
+        self._pending: dict[int, int] = {}
+        #: While timestamps rise from packet to packet: those that no frame has, in order.
+        self._free: list[int] = []
+        self._rising, self._highest = True, -(1 << 63)
+        self._by_packet = by_packet
+        #: From the time of decoding to what such files say is the time of showing.
+        self._delay: int | None = None
+
+    def send(self, packet: av.Packet) -> None:
+        """A packet that goes to the decoder next."""
+        self._sent += 1
+        pts, dts = packet.pts, packet.dts
+        if pts is None or dts is None or pts < self._highest:
+            self._rising = self._by_packet
+        if pts is not None:
+            self._highest = max(self._highest, pts)
+            self._pending[pts] = self._sent
+            if self._delay is None and dts is not None:
+                self._delay = pts - dts
+            self._free.append(self._time_of(packet))
+        # Some packets never become a frame.
+        while len(self._pending) > _MOST_DELAY:
+            del self._pending[next(iter(self._pending))]
+        del self._free[:-_MOST_DELAY]
+
+    def lose(self, packet: av.Packet) -> None:
+        """The decoder refused this packet."""
+        if packet.pts is not None:
+            self._pending.pop(packet.pts, None)
+            self._forget(self._time_of(packet))
+
+    def receive(self, frame: av.VideoFrame, reorders: bool) -> int | None:
+        """Timestamp of the next frame, None where the file has none for it. `reorders`: whether the
+        decoder may change the order of frames at all."""
+        pts = frame.pts
+        number = None if pts is None else self._pending.pop(pts, None)
+        if self._by_packet and self._free:
+            return self._free.pop(0)
+        if number is None:
+            return pts
+        if reorders and self._rising and any(sent < number for sent in self._pending.values()):
+            # One that was sent earlier is shown later, and yet its timestamp is lower.
+            self._by_packet = True
+            return self._free.pop(0)
+        self._forget(pts)
+        return pts
+
+    def _time_of(self, packet: av.Packet) -> int:
+        """By the order of packets. The last timestamp for showing is often another guess."""
+        if packet.dts is None or self._delay is None:
+            return int(packet.pts or 0)
+        return int(packet.dts + self._delay)
+
+    def _forget(self, pts: int | None) -> None:
+        if pts in self._free:
+            self._free.remove(pts)

@@ -1,0 +1,202 @@
+"""Copied tracks in a video file: which of them it can hold, what of their sound stays hidden, and
+when the pictures begin.
+
+Hidden sound: Matroska has a delay for each track, MP4 shows nothing before time 0. What neither can
+hide is left out by whole packets.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from fractions import Fraction
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import Disposition, Stream
+
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.heads import delayed_head, make_head, open_head
+from gvcodec.media.tracks import TrackPacket, TrackReader
+
+#: Options of the muxers. Matroska's would make the first track the default one where none is. The
+#: index of the others goes before the frames, so that a player can begin while the file comes.
+MUXERS = {
+    "matroska": {"default_mode": "passthrough"},
+    "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
+}
+#: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
+_PREROLL = Fraction(1, 10)
+#: Languages that QuickTime calls by the other one of their two codes.
+_PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
+_OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
+#: The usual channels, by their number.
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
+#: Packets of a track in a trial file: muxers look at the first ones.
+_TRIAL = 4
+
+
+class TrackMuxer:
+    """`kind`: FFmpeg's name of the kind of file; `suffix`: what messages call it.
+
+    Attributes: `notes` (what is left out, a line each), `offset` (seconds that everything in the
+    file comes later, so that sound before the first picture is heard)."""
+
+    def __init__(
+        self, container: OutputContainer, kind: str, suffix: str, tracks: TrackReader | None
+    ) -> None:
+        self._container, self._kind, self._suffix = container, kind, suffix
+        self._reader = tracks
+        self._outputs: dict[int, Stream] = {}
+        self._containers: list[InputContainer] = []
+        #: When each track of sound begins to be heard, in its ticks.
+        self._heard: dict[int, int] = {}
+        self.offset = Fraction(0)
+        self.notes: list[str] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known how each track of sound begins."""
+        if self._reader is None:
+            return True
+        streams = enumerate(self._reader.streams)
+        sound = {number for number, stream in streams if stream.type == "audio"}
+        known = {p.track for p in self._reader.waiting if p.audible is not None}
+        return sound <= known
+
+    def begin(self) -> None:
+        """Add the tracks that the file takes, before its header is written."""
+        reader = self._reader
+        if reader is None:
+            return
+        for packet in reader.waiting:
+            if packet.audible is not None and reader.streams[packet.track].type == "audio":
+                self._heard.setdefault(packet.track, packet.audible)
+        begins = [begin * reader.ticks[number] for number, begin in self._heard.items()]
+        self.offset = max(Fraction(0), -min(begins, default=Fraction(0)))
+        for number, stream in enumerate(reader.streams):
+            first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
+            template = self._template(number, first)
+            track = reader.tracks[number]
+            kept = self._try(template, first, track.language, track.flags)
+            if kept is None:
+                self._leave_out(stream, f"does not fit {self._suffix} and is left out")
+                continue
+            language = track.language
+            if kept[0] != language and language in _OTHER_CODES:
+                language = _OTHER_CODES[language]
+                kept = self._try(template, first, language, track.flags) or kept
+            self._add(number, template, language)
+            if language and kept[0] != language:
+                self.notes.append(
+                    f"language {language} left out, {self._suffix} has no code for it"
+                )
+            if lost := Disposition(track.flags & ~kept[1] & ~Disposition.default):
+                names = (lost.name or "").replace("|", ", ").replace("_", " ")
+                self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
+
+    def mux_until(self, time: Fraction | None) -> None:
+        """Write packets up to a time in seconds of the stream, all of them with None: keeps the
+        file interleaved."""
+        reader = self._reader
+        waiting = reader.waiting if reader else deque()
+        while reader and waiting:
+            first = waiting[0]
+            if time is not None and first.pts * reader.ticks[first.track] > time:
+                return
+            waiting.popleft()
+            if first.track not in self._outputs or not self._is_kept(first):
+                continue
+            try:
+                self._container.mux(self._packet(first, self._outputs[first.track]))
+            except av.FFmpegError:
+                del self._outputs[first.track]
+                stream = reader.streams[first.track]
+                self._leave_out(stream, f"is left out from where {self._suffix} refuses a packet")
+
+    def _add(self, number: int, template: Stream, language: str) -> None:
+        assert self._reader is not None
+        track = self._reader.tracks[number]
+        output = _added(self._container, template)
+        output.disposition = track.flags
+        for name, text in (("language", language), ("title", track.title)):
+            if text:
+                output.metadata[name] = text
+        self._outputs[number] = output
+
+    def _is_kept(self, packet: TrackPacket) -> bool:
+        """Whether a packet is heard, or hidden sound that the file can hide."""
+        assert self._reader is not None
+        if packet.audible is not None:
+            return True
+        tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
+        if self._kind != "matroska":
+            return self._kind != "nut" and end * tick + self.offset <= 0
+        heard = self._heard.get(packet.track)
+        return heard is not None and heard - _PREROLL / tick < end <= heard
+
+    def _template(self, number: int, first: list[TrackPacket]) -> Stream:
+        """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
+        assert self._reader is not None
+        stream, tick = self._reader.streams[number], self._reader.ticks[number]
+        if self._kind != "matroska" or number not in self._heard or not first:
+            return stream
+        head = make_head("matroska", [stream])
+        delay = (self._heard[number] - first[0].pts) * tick
+        try:
+            container = open_head(delayed_head(head, round(delay * 10**9)))
+        except DamagedStreamError:
+            return stream
+        self._containers.append(container)
+        return container.streams[0]
+
+    def _try(
+        self, template: Stream, first: list[TrackPacket], language: str, flags: int
+    ) -> tuple[str, int] | None:
+        """Language and flags that come back from a file with this track alone; None where it cannot
+        be written. Muxers refuse codecs when a track is added, with the header, at the first
+        packets or at the end."""
+        data = io.BytesIO()
+        # What puts the index first wants to open the file again.
+        options = MUXERS["matroska"] if self._kind == "matroska" else {}
+        try:
+            with av.open(data, "w", format=self._kind, options=options) as trial:
+                output = _added(trial, template)
+                output.disposition = flags
+                if language:
+                    output.metadata["language"] = language
+                trial.start_encoding()
+                for packet in first:
+                    trial.mux(self._packet(packet, output))
+        except (av.FFmpegError, ValueError):
+            return None
+        try:
+            with av.open(io.BytesIO(data.getvalue())) as written:
+                stream = written.streams[0]
+                return stream.language or "", int(stream.disposition)
+        except (av.FFmpegError, IndexError):
+            return language, flags
+
+    def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
+        assert self._reader is not None
+        made = self._reader.av_packet(packet)
+        made.pts = made.dts = packet.pts + round(self.offset / made.time_base)
+        made.stream = output
+        return made
+
+    def _leave_out(self, stream: Stream, what: str) -> None:
+        name = stream.codec_context.name if stream.codec_context else "unknown"
+        self.notes.append(f"{stream.type} track ({name}) {what}")
+
+
+def _added(container: OutputContainer, template: Stream) -> Stream:
+    """An output stream. Matroska does not say which channels there are, and MP4 wants to know it of
+    PCM."""
+    output = container.add_stream_from_template(template)
+    context = output.codec_context
+    if output.type == "audio" and context.name.startswith("pcm_"):
+        count = context.layout.nb_channels
+        if context.layout.name not in _LAYOUTS.values() and count in _LAYOUTS:
+            context.layout = _LAYOUTS[count]
+    return output
