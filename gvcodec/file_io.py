@@ -8,8 +8,10 @@ import errno
 import io
 import os
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -17,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
+from gvcodec.bases import loaded
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.signals import OnAbort, held
 
@@ -61,6 +64,49 @@ _VIDEO = {
 }
 
 
+#: Containers that play everywhere and hold streams: made and taken apart by upper layers, on first
+#: use.
+ONE_FILE = {".mp4", ".mkv", ".webm"}
+_SINK = "gvcodec.streams.one_file_write:open_sink"
+_AS_STREAM = "gvcodec.streams.one_file_read:as_stream"
+#: Bytes that tell what a file is, and those that a Matroska file begins with.
+HEAD = 12
+_EBML = b"\x1a\x45\xdf\xa3"
+
+
+def container_of(head: bytes) -> str | None:
+    """FFmpeg's demuxer for a file that begins so, with `HEAD` bytes; None for what is no such
+    container."""
+    if head[:4] == _EBML:
+        return "matroska"
+    return "mov" if head[4:8] in (b"ftyp", b"styp") else None
+
+
+def check_one_file(path: str, base: str) -> None:
+    """Raises `UsageError` for a container that plays everywhere and a base other than av1."""
+    suffix = Path(path).suffix
+    if suffix.lower() in ONE_FILE and base != "av1":
+        raise UsageError(
+            f"{path}: a {suffix} file that plays everywhere has base av1, not {base} "
+            f"({Path(path).with_suffix('.gvc')} holds any)"
+        )
+
+
+def unwrapped(source: BinaryIO, name: str) -> BinaryIO:
+    """The stream in an MP4, Matroska or WebM file that holds one; anything else as it is, at the
+    same place. Raises `DamagedStreamError` for such a file without a stream."""
+    if source.seekable():
+        at = source.tell()
+        head = source.read(HEAD)
+        source.seek(at)
+    else:
+        head = source.peek(HEAD)[:HEAD] if isinstance(source, io.BufferedReader) else b""
+    if container_of(head) is None:
+        return source
+    found: BinaryIO = loaded(_AS_STREAM)(source, container_of(head), name)
+    return found
+
+
 def shown_name(path: str) -> str:
     """How messages call an input."""
     return "standard input" if path == "-" else path
@@ -71,12 +117,12 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
     """A stream to read, "-" is standard input. `follow`: at the end wait so many seconds for the
     file to grow."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield unwrapped(sys.stdin.buffer, shown_name(path))
         return
     try:
         if follow is None:
             with open(path, "rb") as stream:
-                yield stream
+                yield unwrapped(stream, path)
         else:
             with io.BufferedReader(_Growing(path, follow)) as growing:
                 yield growing
@@ -87,9 +133,28 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
+def stream_file(path: str) -> Iterator[Path]:
+    """A file on disk that is the stream at `path`: a temporary one where a container holds it."""
+    with open_input(path) as stream:
+        if getattr(stream, "name", None) == path:
+            yield Path(path)
+            return
+        with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
+            made = Path(folder) / "stream.gvc"
+            with open(made, "wb") as file:
+                shutil.copyfileobj(stream, file)
+            yield made
+
+
+@contextlib.contextmanager
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """The stream to write, complete or absent afterwards; "-" is standard output."""
+    """The stream to write, complete or absent afterwards; "-" is standard output. A name in
+    `ONE_FILE` gets the stream in a container that plays everywhere."""
     suffix = Path(path).suffix
+    if suffix.lower() in ONE_FILE:
+        with loaded(_SINK)(path, overwrite) as sink:
+            yield sink
+        return
     if suffix.lower() in _VIDEO:
         better = Path(path).with_suffix(".gvc")
         raise UsageError(

@@ -29,7 +29,7 @@ from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
 from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import Borrowed, Readable, open_input
+from gvcodec.file_io import Borrowed, Readable, open_input, unwrapped
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.types import Planes
@@ -131,6 +131,9 @@ class Video(Shared):
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
+        if not isinstance(self._source, str | Path):
+            # Those on disk are taken apart once, these would be for every GOP.
+            self._source = _unwrapped(self._source, self.name)
         self.follows = isinstance(self._source, str | Path | bytes)
         self._torch = output == "torch"
         self._device = str(device)
@@ -441,6 +444,18 @@ class Video(Shared):
         from gvcodec.appearance.pictures import picture
 
         return picture(planes, self.header.format.colour, self._device)
+
+
+def _unwrapped(source: bytes | Readable, name: str) -> bytes | Readable:
+    """The bytes of a stream in a container that plays everywhere; any other source as it is."""
+    given = io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(Borrowed(source))
+    if not given.seekable():
+        return source
+    given.seek(0)
+    found = unwrapped(given, name)
+    if isinstance(given, io.BufferedReader):
+        given.seek(0)
+    return source if found is given else found.read()
 
 
 def _checked(stream: BinaryIO) -> BinaryIO:

@@ -28,7 +28,7 @@ from gvcodec.cli._rate_control import encode_rated
 from gvcodec.config import PAINTERS, EncoderConfig
 from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
-from gvcodec.file_io import open_output
+from gvcodec.file_io import check_one_file, open_output
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
 from gvcodec.messages import counted, say
@@ -49,7 +49,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IN",
         help="any video, - = y4m (or another streamable file) on standard input",
     )
-    parser.add_argument("output", metavar="OUT", help="stream to write, - = standard output")
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        help="stream to write, - = standard output; .mp4, .mkv, .webm: AV1 that every player "
+        "shows, with the packets for painting",
+    )
     coding_arguments(parser)
     parser.add_argument(
         "--resume",
@@ -225,6 +230,7 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
 
 def run(options: argparse.Namespace) -> None:
     config = config_of(options)
+    check_one_file(options.output, config.base)
     steered = any(
         v is not None for v in (options.size, options.bitrate, options.bpp, options.target)
     )

@@ -1,37 +1,62 @@
-"""`gvcodec extract IN OUT`: the standard bitstream in a stream as a playable file."""
+"""`gvcodec extract IN OUT`: a stream as a file that every player shows, and back."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
+from pathlib import Path
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError
-from gvcodec.file_io import open_input, shown_name
+from gvcodec.file_io import ONE_FILE, open_input, open_output, shown_name
 from gvcodec.messages import counted, say
-from gvcodec.streams.extract import extract
+from gvcodec.streams.extract import FORMATS, extract
+from gvcodec.streams.one_file_write import write_one_file
 
-HELP = "the standard bitstream in a stream as a playable file"
+HELP = "a stream as a file that every player shows, and back"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="IN", help="stream made with --base av1, hevc or vvc, - = standard input"
+        "input", metavar="IN", help="stream of a standard base, in any file; - = standard input"
     )
-    parser.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        help=".mp4, .mkv, .webm (av1: with sound and the packets for painting), .mov; any other "
+        "name: the stream by itself",
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="only the base: no sound, no packets for painting"
+    )
     add_limits(parser)
     add_overwrite(parser)
 
 
 def run(options: argparse.Namespace) -> None:
+    suffix = Path(options.output).suffix.lower()
     with open_input(options.input) as source:
+        if suffix not in (*ONE_FILE, *FORMATS):
+            with open_output(options.output, options.overwrite) as output:
+                shutil.copyfileobj(source, output)
+            say(f"{options.output}: the stream of {shown_name(options.input)}, copied")
+            return
         reader = Reader(source, shown_name(options.input))
         try:
             most = limits_of(options)
             with held(reader.header, False, most):
-                frames, left_out = extract(reader, options.output, options.overwrite, most)
+                if reader.header.base == "av1" and suffix in ONE_FILE and not options.plain:
+                    written = write_one_file(reader, options.output, options.overwrite, most)
+                    frames, notes = written.frames, list(written.notes)
+                    note = ""
+                else:
+                    frames, left_out = extract(reader, options.output, options.overwrite, most)
+                    note = f" (without {' and '.join(left_out)})" if left_out else ""
+                    notes = []
         except DamagedStreamError as error:
             raise reader.named(error) from error
-    note = f" (without {' and '.join(left_out)})" if left_out else ""
+    for line in notes:
+        say(f"{options.output}: {line}")
     say(f"{options.output}: {counted(frames, 'frame')} of {reader.header.base}, copied{note}")

@@ -13,7 +13,7 @@ from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, 
 from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.factory import NO_TORCH, paints_here
-from gvcodec.file_io import open_input
+from gvcodec.file_io import open_input, stream_file
 from gvcodec.messages import say
 from gvcodec.models import find_model
 from gvcodec.player.frames import FrameServer
@@ -81,11 +81,16 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "reason": reason,
         "moments": moments(options.input),
     }
-    files = page_files() | {"/stream": path} | _models(options, header, painted)
     frames = FrameServer(video) if video else None
     with (
+        stream_file(options.input) as stream,
         held(header, painted, limits_of(options)),
-        PlayerServer(options.port, files, facts, frames) as server,
+        PlayerServer(
+            options.port,
+            page_files() | {"/stream": stream} | _models(options, header, painted),
+            facts,
+            frames,
+        ) as server,
     ):
         yield server, reason
 

@@ -24,7 +24,7 @@ from gvcodec.structure.resample import Resampler
 from gvcodec.structure.standard.display_order import numbers_shown
 from gvcodec.structure.standard.payloads import packet_of
 
-_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
 def extract(
@@ -43,7 +43,7 @@ def extract(
             f"the structure layer {header.base} is no standard bitstream, there is nothing to "
             f"extract"
         )
-    kind = _FORMATS.get(Path(path).suffix.lower())
+    kind = FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
     check(header, False, limits)

@@ -17,7 +17,7 @@ from gvcodec.decoder import DecodedFrame, Decoder
 from gvcodec.decoding_limits import DEFAULT, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.factory import NO_TORCH, paints_here
-from gvcodec.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.file_io import Borrowed, Readable, open_input, shown_name, unwrapped
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
@@ -187,7 +187,7 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     if isinstance(options.input, str):
         source = stack.enter_context(open_input(options.input, options.follow))
     else:
-        source = io.BufferedReader(Borrowed(options.input))
+        source = unwrapped(io.BufferedReader(Borrowed(options.input)), options.name)
     name = options.name
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header
