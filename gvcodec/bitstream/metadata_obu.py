@@ -45,15 +45,16 @@ earlier unit. So a file cut at any keyframe can be painted. Between them stand `
 the order of the stream. The last unit of a GOP has `gop`, the last of the stream `end`. `gop`,
 `index` and `end` packets are not copied: they follow from the rest.
 
-Example: a keyframe's OBU, here with a header of no more than 10 bytes, frame number 25:
+Example: in the last unit of a stream, whose GOP has 25 frames with the CRC-32 04030201 and whose
+loop hash is a0…a7:
 
-    2a 1a 16 89 47 56 43 01  00 0a xx xx xx xx xx xx xx xx xx xx  01 01 19  cc cc cc cc 80
+    2a 1c 16 89 47 56 43 01  06 05 19 01 02 03 04  07 08 a0 a1 a2 a3 a4 a5 a6 a7  d8 cb 42 8d 80
 
 A file that was made from a stream and only copied since (`ffmpeg -c copy` to any of these
 containers) gives the same stream back, byte for byte, with two exceptions. Packets of unknown type
 are left out. `tracks` packets are made from the container's tracks, and `sound` where it names the
 same codecs: they are the same bytes where the container keeps times and order of their packets. MP4
-does for one track; Matroska and WebM round times to milliseconds.
+does for one track of coded sound; Matroska and WebM round times to milliseconds.
 
 A file that was cut or joined gives the GOPs that it holds, with timestamps from 0 on, as `gvcodec
 cut` does. Its loop hash is made by decoding, and the painted hash is gone. Where the metadata of a

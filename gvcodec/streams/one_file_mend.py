@@ -111,6 +111,11 @@ class _Piece:
     damaged: bool = False
     crc: int = 0
 
+    @property
+    def timed(self) -> bool:
+        """Whether the times of its frames are known by the clock of its stream."""
+        return self.place is not None and self.packed is not None and not self.damaged
+
     def send(self, timed: TimedUnit) -> None:
         """Take the next unit. Raises `DamagedStreamError` for frames that are not those of the
         encoder."""
@@ -182,7 +187,9 @@ class _Spliced:
         self._splicer: Splicer | None = None
         #: Number that the next GOP has where it follows, None = unknown.
         self._next: int | None = None
-        self._shift = self._end = self._frames = 0
+        self._last = self._end = self._frames = 0
+        #: Ticks from the clock of the stream to that of the new one, None = not known yet.
+        self._shift: int | None = None
         #: The first frame: by the container's clock in seconds, and in ticks of the new stream.
         self._begin, self._first = Fraction(0), 0
         self._first_place: int | None = 0
@@ -195,12 +202,15 @@ class _Spliced:
             self._lines.append(f"ends after {counted(self._frames, 'frame')}, where another begins")
             return False
         times = self._times(piece)
+        follows = self._next is not None and piece.place == self._next
         splicer = self._splicer or self._opened(piece, times)
-        if self._frames and (piece.place is None or piece.place != self._next):
-            self._joined = self._joined or None not in (piece.place, self._next)
-            at = self._first + round((piece.seconds[0] - self._begin) / self._tick)
-            self._shift = max(at, self._end) - times[0]
-        self._end = times[-1] + self._shift
+        if self._frames == 0 or not (follows and piece.timed and self._shift is not None):
+            shift = self._place(piece) - times[0]
+            self._shift = shift if piece.timed else self._shift
+        else:
+            shift = self._shift
+        self._joined |= not follows and None not in (piece.place, self._next)
+        self._last, self._end = times[-2] + shift, times[-1] + shift
         if self._tracks is not None:
             self._tracks.copy_until(self._begin + (self._end - self._first) * self._tick)
         packets = [
@@ -209,9 +219,10 @@ class _Spliced:
         ]
         tune = piece.tune if self._header.appearance_id is not None else None
         gop = Gop(self._frames, tune, packets, times[:-1], summary=piece.summary)
-        splicer.write(gop, self._shift)
+        splicer.write(gop, shift)
         self._frames += len(packets)
-        self._next = None if piece.place is None else piece.place + len(packets)
+        place = self._next if piece.place is None else piece.place
+        self._next = None if place is None else place + len(packets)
         return True
 
     def finish(self) -> list[str]:
@@ -222,11 +233,20 @@ class _Spliced:
             self._tracks.copy_until(None)
         self._splicer.finish(self._end)
         if self._joined:
-            self._lines.append(f"joined pieces, {counted(self._frames, 'frame')} in all")
+            count = counted(self._frames, "frame")
+            self._lines.append(f"joined pieces, {count} in all; hashes are made anew")
         elif self._first_place is not None:
             last = self._first_place + self._frames - 1
-            self._lines.append(f"a piece: frames {self._first_place} to {last} of its stream")
+            which = f"frames {self._first_place} to {last} of its stream"
+            self._lines.append(f"a piece: {which}; hashes are made anew")
         return self._lines
+
+    def _place(self, piece: _Piece) -> int:
+        """When its first frame is shown by the container's clock, in ticks of the new stream."""
+        if not self._frames:
+            return self._first
+        at = self._first + round((piece.seconds[0] - self._begin) / self._tick)
+        return max(at, self._last + 1)
 
     @property
     def _tick(self) -> Fraction:
@@ -244,7 +264,8 @@ class _Spliced:
         """When its frames are shown and the last one ends, in ticks of the clock of its stream or
         of the container."""
         fmt, count = self._header.format, len(piece.payloads)
-        if piece.place is not None and piece.packed is not None and not piece.damaged:
+        if piece.timed:
+            assert piece.place is not None and piece.packed is not None
             start = read_header(piece.packed).start_pts
             timing = PtsDecoder(start, fmt.frame_rate, fmt.time_base, self._limits)
             timing.restart(piece.place)
@@ -261,7 +282,6 @@ class _Spliced:
         self._first_place = piece.place
         self._begin = piece.seconds[0]
         self._first = times[0] if piece.place == 0 else 0
-        self._shift = self._first - times[0]
         header = replace(self._header, start_pts=self._first)
         splicer = Splicer(self._out, header, 0, self._limits)
         splicer.metadata = self._metadata(piece.metadata)

@@ -56,7 +56,7 @@ def as_stream(
     if not source.seekable():
         spool = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the stream)
         shutil.copyfileobj(source, spool)
-        source = spool  # type: ignore[assignment]
+        source = spool
     key = _identity(source)
     with _keeping:
         if key is None or key not in _kept:
@@ -82,7 +82,7 @@ def _identity(source: BinaryIO) -> tuple[int, ...] | None:
 def _converted(
     source: BinaryIO, kind: str, name: str, note: Callable[[str], None], limits: Limits
 ) -> tuple[BinaryIO, Lock]:
-    out: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
+    out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         demuxer = Demuxer(source, kind, name)
         try:
