@@ -22,6 +22,7 @@ import pytest
 from conftest import moving_texture, planes_equal
 from hypothesis import given
 from hypothesis import strategies as st
+from test_player import answer, running
 from test_tools import FORMAT, TIMES, made, sound
 
 import gvcodec
@@ -686,3 +687,14 @@ def test_a_browser_plays_it(stream: bytes, tmp_path: Path) -> None:
             assert last < page.run(f"{which}.duration") < last + 0.2
             shown = page.run(f"{which}.getVideoPlaybackQuality().totalVideoFrames")
             assert shown >= 15
+
+
+def test_the_player_shows_it(stream: bytes, tmp_path: Path) -> None:
+    """`gvcodec play` gives its page the stream."""
+    path = written(stream, tmp_path / "a.mp4")
+    with running(path, "--fidelity") as server:
+        assert answer(server, "/stream")[1] == stream
+        assert b'"a.mp4"' in answer(server, "/play.json")[1]
+        _, data = answer(server, "/native?from=16")
+    frames = list(gvcodec.decode_planes(stream, fidelity=True))[16:]
+    assert data.endswith(b"".join(plane.tobytes() for plane in frames[1]))

@@ -256,6 +256,7 @@ PARTS = (
     "tokens",
     "painting",
     "varint",
+    "units",
 )
 
 

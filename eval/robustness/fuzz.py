@@ -33,6 +33,7 @@ _PARTS = (
     "tokens",
     "painting",
     "varint",
+    "units",
 )
 _PROGRAMS = _ROOT / "tests" / "fuzz"
 _TARGETS = {

@@ -84,18 +84,24 @@ def _converted(
 ) -> tuple[BinaryIO, Lock]:
     out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        demuxer = Demuxer(source, kind, name)
-        try:
-            _copy(demuxer, out)
-        except _ChangedError:
-            out.seek(0)
-            out.truncate()
-            for line in mend(demuxer, out, name, limits):
-                note(f"{name}: {line}")
+        read_units(Demuxer(source, kind, name), out, name, note, limits)
     except BaseException:
         out.close()
         raise
     return out, Lock()
+
+
+def read_units(
+    demuxer: Demuxer, out: BinaryIO, name: str, note: Callable[[str], None], limits: Limits
+) -> None:
+    """Write the stream of a container to `out`. Raises `DamagedStreamError`, `LimitError`."""
+    try:
+        _copy(demuxer, out)
+    except _ChangedError:
+        out.seek(0)
+        out.truncate()
+        for line in mend(demuxer, out, name, limits):
+            note(f"{name}: {line}")
 
 
 class _ChangedError(Exception):
