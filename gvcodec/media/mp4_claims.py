@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 from gvcodec.errors import DamagedStreamError
 
@@ -21,13 +21,21 @@ _MAX_BOXES = 1 << 20
 _FIELDS = 0xF00
 
 
-def check_mp4(file: BinaryIO) -> None:
+class Seekable(Protocol):
+    """A file that can be read from any place."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
+def check_mp4(file: Seekable) -> None:
     """Raises `DamagedStreamError` for tables that claim more samples than the file has room for."""
     _Check(file).boxes(0, file.seek(0, io.SEEK_END), 0)
 
 
 class _Check:
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Seekable) -> None:
         self._file = file
         self._size = file.seek(0, io.SEEK_END)
         self._boxes = self._samples = 0
@@ -61,12 +69,12 @@ class _Check:
             raise DamagedStreamError(f"tables claim {count} samples, the file has no room for them")
 
 
-def _head(file: BinaryIO, at: int, size: int) -> bytes:
+def _head(file: Seekable, at: int, size: int) -> bytes:
     file.seek(at)
     return file.read(size).ljust(size, b"\0")
 
 
-def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, begin and end of the content of each box; the last ends with what holds it."""
     while begin + 8 <= end:
         head = _head(file, begin, 16)

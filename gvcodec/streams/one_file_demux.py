@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from threading import Lock
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
@@ -124,8 +124,8 @@ class Demuxer:
             )
             chapters = [
                 (
-                    chapter["start"] * chapter["time_base"],
-                    chapter["end"] * chapter["time_base"],
+                    Fraction(chapter["start"] * (chapter["time_base"] or 0)),
+                    Fraction(chapter["end"] * (chapter["time_base"] or 0)),
                     chapter["metadata"].get("title", ""),
                 )
                 for chapter in container.chapters()
@@ -187,7 +187,7 @@ class Tracks:
         self._streams = copier.streams
         self._packets = container.demux(copier.streams)
         self._numbers = {stream.index: number for number, stream in enumerate(copier.streams)}
-        self._next: av.Packet | None = None
+        self._next: av.Packet[Any] | None = None
         self.writer: TrackWriter = copier
         self.shift = Fraction(0)
         self.begin: Fraction | None = None
@@ -233,14 +233,14 @@ class Tracks:
     def close(self) -> None:
         self._container.close()
 
-    def _send(self, packet: av.Packet) -> None:
+    def _send(self, packet: av.Packet[Any]) -> None:
         track = self._numbers[packet.stream.index]
         tick = self.writer.ticks[track]
         duration = round((packet.duration or 0) * Fraction(packet.time_base or 0) / tick)
         pts = round((_seconds(packet) - self.shift) / tick)
         self.writer.send(TrackPacket(track, pts, max(0, duration), bytes(packet)))
 
-    def _take(self) -> av.Packet | None:
+    def _take(self) -> av.Packet[Any] | None:
         found, self._next = self._next, None
         while found is None:
             try:
@@ -253,7 +253,7 @@ class Tracks:
                 found = None
         return found
 
-    def _is_early(self, packet: av.Packet) -> bool:
+    def _is_early(self, packet: av.Packet[Any]) -> bool:
         return self.begin is not None and _seconds(packet) < self.begin
 
 
@@ -273,5 +273,5 @@ def _sound(context: object) -> tuple[object, ...]:
     return getattr(context, "sample_rate", None), getattr(context, "channels", None)
 
 
-def _seconds(packet: av.Packet) -> Fraction:
+def _seconds(packet: av.Packet[Any]) -> Fraction:
     return Fraction((packet.pts or 0) * (packet.time_base or 0))

@@ -255,10 +255,12 @@ class _Spliced:
     def _fits(self, packed: bytes) -> bool:
         """Whether frames of this stream can follow."""
         other = read_header(packed)
-        same = {"start_pts": 0, "appearance_id": None, "tokens": False}
-        return replace(other, **same) == replace(self._header, **same) and (
-            self._header.appearance_id in (None, other.appearance_id)
+        painter = self._header.appearance_id
+        one, two = (
+            replace(header, start_pts=0, appearance_id=None, tokens=False)
+            for header in (other, self._header)
         )
+        return one == two and painter in (None, other.appearance_id)
 
     def _times(self, piece: _Piece) -> list[int]:
         """When its frames are shown and the last one ends, in ticks of the clock of its stream or
