@@ -119,6 +119,8 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> Written:
             writer.finish()
         finally:
             writer.close()
+        if writer.metadata.mastering or writer.metadata.light:
+            writer.notes.append("HDR metadata is kept for gvcodec, other players do not see it")
         notes = [*writer.notes, *_shown(reader.header, pending.temporary, kind)]
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
