@@ -43,6 +43,12 @@ class WrongModelError(GvcodecError):
     exit_code = 4
 
 
+class FormatVersionError(GvcodecError):
+    """The stream holds something in a form that this release no longer reads."""
+
+    exit_code = 4
+
+
 class VerificationError(GvcodecError):
     """Decoded frames differ from what the encoder promised (loop hash)."""
 

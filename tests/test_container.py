@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import io
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 FORMAT = VideoFormat(1920, 1080, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
@@ -110,6 +111,21 @@ def test_packets_come_back_in_order() -> None:
     reader, found = read(write(HEADER, packets))
     assert found == packets
     assert (reader.frames, reader.loop_hash) == (8, HASH)
+
+
+def test_sound_in_its_old_form_is_refused_by_name() -> None:
+    """Such packets had type 4. They are no damage."""
+    data = write(HEADER, [*gop(2), Packet(Kind.TRACKS, b"audio"), *gop(1)])
+    packet = Packet(Kind.TRACKS, b"audio").pack()
+    assert data.count(packet) == 1 and packet[1] == 6
+    body = packet[:1] + bytes([4]) + packet[2:-2]
+    old = body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+    with pytest.raises(FormatVersionError, match="gvcodec 0.1") as refused:
+        read(data.replace(packet, old))
+    assert refused.value.exit_code == 4
+    flipped = old[:-1] + bytes([old[-1] ^ 1])
+    with pytest.raises(DamagedStreamError, match="checksum"):
+        read(data.replace(packet, flipped))
 
 
 def test_fixed_overhead_is_at_most_96_bytes() -> None:

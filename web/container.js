@@ -7,7 +7,8 @@ import { timesOf } from "./timing.js";
 
 const BASES = ["klt", "av1", "hevc", "vvc", "tokens"];
 const INTER = 0, KEY = 1, GOP = 2, EXTENDED = 16;
-const END = EXTENDED, INDEX = EXTENDED + 1, TUNE = EXTENDED + 2, TIMING = EXTENDED + 3, TRACKS = EXTENDED + 4;
+const END = EXTENDED, INDEX = EXTENDED + 1, TUNE = EXTENDED + 2, TIMING = EXTENDED + 3, OLD_TRACKS = EXTENDED + 4,
+  TRACKS = EXTENDED + 6;
 const PAINTED = EXTENDED + 67;
 const END_BYTES = 2 + 12 + 2;
 const MOST_PAYLOAD = 1 << 26;
@@ -60,6 +61,7 @@ export class Stream {
           found.units.push({ key: packet.kind === KEY, payload: packet.payload, size: packet.bytes.length });
         } else if (packet.kind === TUNE) found.tune = packet.payload;
         else if (packet.kind === TIMING) timing.push(packet.payload);
+        else if (packet.kind === OLD_TRACKS) found.problem = "sound in the form of gvcodec 0.1 is left out";
         else if (packet.kind === TRACKS) found.tracks.push(packet.payload);
         else if (packet.kind === PAINTED) found.paintedHash = hex(packet.payload);
       }

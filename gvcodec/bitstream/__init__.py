@@ -41,7 +41,8 @@ that of zlib.
                                 many, then the next one is `late` ticks later than predicted. late =
                                 0 means: forget what was named; var frame  svar time follow, frame
                                 number `frame` is shown at start + time
-            type 4    tracks    next bytes of: var count  { var tick_num  var tick_den  var flags
+            type 4              `tracks` before: sound in another form, not read any more
+            type 6    tracks    next bytes of: var count  { var tick_num  var tick_den  var flags
                                 var size  language  var size  title  var size  head } for each track,
                                 then { var track << 3 | form  svar pts - end before  [var duration, if form & 1]
                                 [var hidden at the start  var at the end, if form & 2]  var size  packet }

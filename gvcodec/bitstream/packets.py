@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_var
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, FormatVersionError
 
 MAX_PAYLOAD = 1 << 26
 #: Packets that no sane file has in megabytes; their entries take more memory than bytes.
@@ -21,6 +21,8 @@ EXTENDED = 3
 #: 0.
 EXTENDED_AT = 16
 _FIRST_SKIPPABLE = EXTENDED_AT + 64
+#: Type 4: `tracks` as releases up to 0.1 wrote them, whose ticks and packets mean something else.
+_OLD_TRACKS = EXTENDED_AT + 4
 
 
 class Source(Protocol):
@@ -46,8 +48,8 @@ class Kind(IntEnum):
     INDEX = EXTENDED_AT + 1
     TUNE = EXTENDED_AT + 2
     TIMING = EXTENDED_AT + 3
-    TRACKS = EXTENDED_AT + 4
     TOKENS = EXTENDED_AT + 5
+    TRACKS = EXTENDED_AT + 6
     SUMMARY = _FIRST_SKIPPABLE
     SCORE = _FIRST_SKIPPABLE + 1
     METADATA = _FIRST_SKIPPABLE + 2
@@ -86,7 +88,7 @@ class Packet:
 
 def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     """Read one packet: the packet (None for a kind that may be skipped) and its bytes. Raises
-    `DamagedStreamError`."""
+    `DamagedStreamError`, `FormatVersionError` for sound in its old form."""
     head = bytearray()
     while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
         head += _read(stream, 1)
@@ -102,6 +104,10 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     if checksum != _checksum(body):
         raise DamagedStreamError("checksum differs")
     whole = body + checksum
+    if number == _OLD_TRACKS:
+        raise FormatVersionError(
+            "sound and subtitles are in the form of gvcodec 0.1, which that release reads"
+        )
     if number not in _KNOWN:
         return (None if number >= _FIRST_SKIPPABLE else Packet(Kind.UNKNOWN, payload)), whole
     return Packet(Kind(number), payload), whole

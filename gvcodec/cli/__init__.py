@@ -12,8 +12,8 @@ Inputs are called `input`, `inputs` or `source`, the output `output`: no command
 reads.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not
-at hand, 5 decoded frames differ from the encoder's, 6 some files of a batch failed; 130, 143 and
-129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard error.
+found, or a form that is no longer read, 5 decoded frames differ from the encoder's, 6 some files of
+a batch failed; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard error.
 """
 
 from __future__ import annotations
