@@ -8,37 +8,26 @@ and codes nothing but the peers.
 from __future__ import annotations
 
 import functools
-import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from eval.tools import EvalError
-from gvcodec.media.planes import rgb_from_planes
+from gvcodec.compare import peers
+from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.siting import CENTRE
+from gvcodec.types import Colour, VideoFormat
 
 Frames = list[NDArray[np.uint8]]
 
-#: Slow presets of both: nobody codes a picture for a page in real time.
-PEERS = {
-    "x265, preset slow": ("libx265", {"preset": "slow", "x265-params": "log-level=none:keyint=-1"}),
-    "SVT-AV1, preset 4": ("libsvtav1", {"preset": "4", "svtav1-params": "keyint=-1"}),
-}
-#: Ends of the CRF scale: x265's coarsest is 51.
-_FINEST, _COARSEST, _STEPS = 10.0, {"libx265": 51.0, "libsvtav1": 63.0}, 7
-#: What CRF is rounded to: SVT-AV1's is whole here.
-_UNITS = {"libx265": 0.01, "libsvtav1": 1.0}
-#: Bytes halve about every so many steps of CRF: the first guess.
-_HALVES = 6.0
-#: So much more than ours a peer may have, and so much less where the search ends.
-SLACK, _NEAR = 1.02, 0.985
+#: Slow presets of both: nobody codes a picture for a page in real time. By title.
+PEERS = {peers.PEERS[name].title: name for name in ("x265", "svtav1")}
 LABEL = 18
 #: More samples than these (a minute of work) are not coded by the peers for one picture.
 _MOST_SAMPLES = 320 * 192 * 400
@@ -48,58 +37,11 @@ _FRAME = (215, 38, 61)
 
 def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Frames]:
     """Bytes of the packets at a CRF, and decoded frames."""
-    library, options = PEERS[name]
-    os.environ.setdefault("SVT_LOG", "1")  # errors alone
     height, width = frames[0].shape[:2]
-    encoder = av.CodecContext.create(library, "w")
-    encoder.width, encoder.height, encoder.framerate, encoder.time_base = (
-        width,
-        height,
-        rate,
-        1 / rate,
-    )
-    encoder.pix_fmt = "yuv420p10le"
-    encoder.thread_count = 1
-    encoder.options = options | {"crf": f"{crf:.2f}" if library == "libx265" else str(round(crf))}
-    packets = []
-    for number, image in enumerate([*frames, None]):
-        frame = None
-        if image is not None:
-            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
-                format="yuv420p10le", dst_colorspace="itu709"
-            )
-            frame.pts = number
-        packets += encoder.encode(frame)
-    decoder = av.CodecContext.create({"libx265": "hevc"}.get(library, "libdav1d"), "r")
-    shown: Frames = []
-    for packet in [*(bytes(p) for p in packets), None]:
-        for frame in decoder.decode(None if packet is None else av.Packet(packet)):
-            shown.append(frame.reformat(format="rgb24", src_colorspace="itu709").to_ndarray())
-    return sum(p.size for p in packets), shown
-
-
-def nearest(
-    coded: Callable[[float], tuple[int, Frames]], size: int, coarsest: float
-) -> tuple[int, Frames]:
-    """What has the most bytes that are not more than `size` by `SLACK`; the coarsest where there is
-    nothing. The logarithm of the bytes is taken as a line over CRF, anew after each try."""
-    low, high = _FINEST, coarsest
-    best = coded(high)
-    last, slope = (high, best[0]), -1 / _HALVES
-    for _ in range(_STEPS):
-        if _NEAR * size <= best[0] <= SLACK * size:
-            break
-        guess = last[0] + math.log2(size / last[1]) / slope
-        crf = guess if low < guess < high else (low + high) / 2
-        found = coded(crf)
-        if found[0] != last[1] and crf != last[0]:
-            slope = min(-0.02, math.log2(found[0] / last[1]) / (crf - last[0]))
-        last = (crf, found[0])
-        if found[0] <= SLACK * size:
-            best, high = max(best, found, key=lambda pair: pair[0]), crf
-        else:
-            low = crf
-    return best
+    colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE)
+    fmt = VideoFormat(width, height, rate, 1 / rate, 8, colour)
+    coded = peers.encode(PEERS[name], [planes_from_rgb(f) for f in frames], fmt, crf, threads=1)
+    return sum(coded.sizes), [rgb_from_planes(planes, colour) for planes in coded.frames]
 
 
 def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, Frames]]:
@@ -107,13 +49,12 @@ def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, 
     has more at its coarsest, or loses frames."""
 
     def one(name: str) -> tuple[int, Frames]:
-        library = PEERS[name][0]
+        chosen = peers.PEERS[PEERS[name]]
         coded = functools.cache(lambda crf: peer(name, frames, rate, crf))
-        unit = _UNITS[library]
-        found, shown = nearest(
-            lambda crf: coded(round(crf / unit) * unit), size, _COARSEST[library]
+        found, shown = peers.nearest(
+            lambda crf: coded(round(crf / chosen.unit) * chosen.unit), size, chosen.coarsest
         )
-        if found > SLACK * size:
+        if found > peers.SLACK * size:
             raise EvalError(
                 f"{name}: {found} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
             )

@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 from eval import loop, panels
 from eval.tools import EvalError
 from gvcodec import demo
+from gvcodec.compare import peers
 from gvcodec.media.planes import planes_from_rgb
 from gvcodec.media.writer import open_writer
 
@@ -32,17 +33,17 @@ def test_a_peer_is_coarser_at_a_higher_crf(name: str) -> None:
 
 
 def test_the_nearest_is_the_largest_that_fits() -> None:
-    size, _ = panels.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000, 51)
+    size, _ = peers.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000, 51)
     assert 5900 < size <= 6120
-    assert panels.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
+    assert peers.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
 
 
 def test_the_picture_has_every_panel_and_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
-    monkeypatch.setattr(panels, "_STEPS", 2)
-    monkeypatch.setattr(panels, "SLACK", 9)
+    monkeypatch.setattr(peers, "STEPS", 2)
+    monkeypatch.setattr(peers, "SLACK", 9)
     told = loop.make(tmp_path / "a.webp", None, 60, 0)
     assert [line.split(":")[0].split(",")[0] for line in told[:4]] == [
         "source", "gvcodec", "x265", "SVT-AV1",

@@ -3,19 +3,15 @@ source."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from gvcodec.bitstream import Reader
 from gvcodec.decoder import Decoder
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.types import Planes
-
-_PEAK = 1023
+from gvcodec.util.psnr import MeanPsnr, psnr
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +49,16 @@ def verify(reader: Reader, decoder: Decoder, source: VideoReader | None = None) 
 
 
 class _Psnr:
-    """Mean over frames of each plane's PSNR; exact planes count only when all are."""
+    """Mean over frames of each plane's PSNR."""
 
     def __init__(self) -> None:
         self.frames = 0
-        self._sums = [0.0, 0.0, 0.0]
-        self._inexact = [0, 0, 0]
+        self._planes = [MeanPsnr() for _ in range(3)]
 
     def send(self, found: Planes, wanted: Planes) -> None:
         self.frames += 1
-        for index, (left, right) in enumerate(zip(found, wanted, strict=True)):
-            mse = float(np.mean(np.square(left.astype(np.int32) - right)))
-            if mse:
-                self._sums[index] += 10 * math.log10(_PEAK**2 / mse)
-                self._inexact[index] += 1
+        for mean, left, right in zip(self._planes, found, wanted, strict=True):
+            mean.add(psnr(left, right))
 
     def mean(self) -> tuple[float, ...] | None:
-        if not self.frames:
-            return None
-        return tuple(
-            total / count if count else math.inf
-            for total, count in zip(self._sums, self._inexact, strict=True)
-        )
+        return tuple(mean.value for mean in self._planes) if self.frames else None

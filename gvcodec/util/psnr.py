@@ -1,0 +1,41 @@
+"""PSNR in decibels, as everything here reports it: of a plane, and the mean over frames."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.types import Plane
+
+#: Largest sample of 10-bit planes.
+PEAK = 1023
+
+
+def db(mean_square: float, peak: float = PEAK) -> float:
+    """Of a mean square error; infinite for none."""
+    return 10 * math.log10(peak**2 / mean_square) if mean_square else math.inf
+
+
+def psnr(a: Plane | NDArray[np.uint8], b: Plane | NDArray[np.uint8], peak: float = PEAK) -> float:
+    """Of two planes (H, W) of integers up to `peak`; infinite when they are equal."""
+    difference = a.astype(np.int32) - b.astype(np.int32)
+    return db(float(np.mean(np.square(difference))), peak)
+
+
+class MeanPsnr:
+    """The mean over frames. Exact ones count only when all are: the mean is infinite then."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float) -> None:
+        """One frame's, in decibels."""
+        if math.isfinite(value):
+            self._sum += value
+            self._count += 1
+
+    @property
+    def value(self) -> float:
+        return self._sum / self._count if self._count else math.inf
