@@ -4,7 +4,7 @@ Each module of this folder whose name begins with a letter is a command of that 
 has to know it:
 
     HELP = "the line in `gvcodec --help`"
-    EXAMPLES = ("NAME two.gvc calls.gvc", "NAME that.gvc end.gvc its.gvc help")
+    EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")               # calls that end its help
     def arguments(parser: argparse.ArgumentParser) -> None: ...     # options: `_arguments` has those that many share
     def run(options: argparse.Namespace) -> None: ...               # what it does; errors are raised
 
@@ -151,7 +151,8 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     names = commands()
     for name in arguments[:1] if arguments and arguments[0] in names else names:
         module = _module(name)
-        examples = "\n".join(("examples:", *(f"  gvcodec {line}" for line in module.EXAMPLES)))
+        lines = [f"  gvcodec {line}" for line in getattr(module, "EXAMPLES", ())]
+        examples = "\n".join(("examples:", *lines)) if lines else None
         module.arguments(
             places.add_parser(
                 name,
