@@ -52,7 +52,7 @@ gvcodec encode a.mp4 o.gvc --size 10MBps2 | not an amount
 gvcodec encode a.mp4 o.gvc --bitrate -1 | not an amount
 gvcodec encode a.mp4 o.gvc --bitrate 0 | not an amount
 gvcodec encode a.mp4 o.gvc -b:v | a value is missing
-gvcodec encode a.mp4 o.gvc -ss tomorrow | is not a number
+gvcodec encode a.mp4 o.gvc -ss tomorrow | is not a time like
 gvcodec encode a.mp4 o.gvc -ss 1:2:3:4 | not a time like
 gvcodec encode a.mp4 o.gvc --target ssim=0.9 | psnr=DECIBEL
 gvcodec encode a.mp4 o.gvc --keyint 2s | not an integer
@@ -70,7 +70,7 @@ gvcodec decode a.gvc o.mp4 --scale big | no size like 640x360
 gvcodec decode a.gvc o.mp4 --crf 20 --lossless | not allowed with
 gvcodec decode a.gvc o.mp4 -t 4 | --frames
 gvcodec decode a.gvc o.mp4 -c:a aac | copied
-gvcodec cut a.gvc o.gvc --from x | is not a number
+gvcodec cut a.gvc o.gvc --from x | is not a time like
 gvcodec frame a.gvc o.png -t 1 -n 2 | not allowed with
 gvcodec frame a.gvc o.jpg -n 2 | .png
 gvcodec summarize a.gvc | -y adds
