@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -31,10 +30,12 @@ def test_each_gives_every_outcome_with_its_task() -> None:
     assert found == {n: "1 file" if n == 1 else f"{n} files" for n in range(5)}
 
 
-def test_memory_and_cores_bound_what_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_and_cores_bound_what_runs_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Two tasks of most of the memory never run side by side, two small ones do."""
-    tests = Path(__file__).parent
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tests, tests.parent))))
+    # Workers import nothing from the working directory, which is the checkout's as a rule.
+    monkeypatch.chdir(tmp_path)
     nap = {"secs": 1.0}
     for memory, together in ((700, False), (300, True)):
         with Local(2, 1000) as engine:

@@ -220,7 +220,6 @@ def test_exit_codes(folder: Path, tmp_path: Path) -> None:
         (("extract", tmp_path / "damaged.bin", out), 3),
         (("extract", folder / "av1.bin", tmp_path / "o.y4m"), 2),
         (("frobnicate",), 2),
-        ((), 2),
     ):
         done = gvcodec(*arguments, fails=code)
         assert done.stderr, arguments

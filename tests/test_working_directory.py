@@ -114,7 +114,7 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
     ) as player:
         assert player.stderr is not None
         assert "http://" in player.stderr.readline()
-        player.send_signal(signal.SIGINT)
+        player.send_signal(signal.SIGTERM)
     assert not (folder.parent / "mark").exists()
 
 

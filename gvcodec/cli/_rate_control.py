@@ -56,9 +56,13 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
         output.write(coded.data)
     for note in coded.notes:
         say(note)
-    audio = (coded.track_bytes, coded.track_packets) if coded.track_packets else None
+    sound = coded.track_bytes, coded.track_packets, coded.track_kinds
     summary = encode_summary(
-        coded.format, len(coded.frame_bytes), len(coded.data), audio, coded.psnr_y
+        coded.format,
+        len(coded.frame_bytes),
+        len(coded.data),
+        sound if coded.track_packets else None,
+        coded.psnr_y,
     )
     say(
         f"{options.output}: {summary}, {result}, {counted(passes, 'pass', 'passes')}, "

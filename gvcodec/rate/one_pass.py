@@ -68,6 +68,8 @@ class Pass:
     fitted: Mapping[int, bytes]
     notes: list[str]
     base_q: float
+    #: "audio", "subtitles" or both.
+    track_kinds: str = ""
 
     @property
     def other_bytes(self) -> int:
@@ -126,4 +128,5 @@ def run(
             encoder.fitted,
             [*source.notes, *encoder.notes],
             config.settled().base_q or 0.0,
+            source.tracks.kinds if source.tracks else "",
         )
