@@ -139,7 +139,8 @@ class quality:
             value = math.nan
         if not 0 <= value <= self._coarsest:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0…{self._coarsest:g}")
-        return value
+        # Settings are known by how they are written, and 45 is not written as 45.0.
+        return int(value) if value.is_integer() else value
 
 
 def number(text: str) -> float:
