@@ -63,6 +63,28 @@ def test_the_command_writes_one_page_with_every_codec(
     assert cli.main([*words, "--with", "x264"]) == 1  # the page is there already
 
 
+def test_options_of_rate_control_hold(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", str(film), str(tmp_path / "a.html"), "--tune", "off", "--preset", "10"]
+    assert cli.main([*words, "--with", "x264", "--size", "2500"]) == 0
+    sizes = re.findall(
+        r"gvcodec: (?:gvcodec|x264, preset slow): ([\d,]+) bytes", capsys.readouterr().err
+    )
+    ours, theirs = (int(size.replace(",", "")) for size in sizes)
+    assert 1500 < ours <= 2500 and theirs <= 1.02 * ours
+
+
+def test_a_source_that_needs_words_is_read_with_them(film: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "noise.raw"
+    raw.write_bytes(
+        np.random.default_rng(1).integers(16, 235, 64 * 48 * 3 // 2 * 2, np.uint8).tobytes()
+    )
+    words = ["compare", str(raw), str(tmp_path / "a.html"), "--tune", "off", "--preset", "10"]
+    said = ["--picture-size", "64x48", "--pixel-format", "yuv420p", "--rate", "10"]
+    assert cli.main([*words, *said, "--with", "x264"]) == 0
+
+
 def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path: Path) -> None:
     stream = tmp_path / "film.gvc"
     assert cli.main(["encode", str(film), str(stream), "--tune", "off", "--preset", "10"]) == 0

@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 from eval.report import loop, panels
 from eval.tools import EvalError
 from gvcodec import demo
+from gvcodec.compare import peers
 from gvcodec.media.planes import planes_from_rgb
 from gvcodec.media.writer import open_writer
 
@@ -31,19 +32,18 @@ def test_a_peer_is_coarser_at_a_higher_crf(name: str) -> None:
     assert max(errors) < 8
 
 
-def test_a_peer_gets_the_most_bytes_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panels, "peer", lambda name, frames, rate, crf: (9000 - 150 * crf, FRAMES))
-    for name in panels.PEERS:
-        size, shown = panels.at_size(name, FRAMES, Fraction(24), 6000)
-        assert 5900 < size <= 6120 and shown is FRAMES
+def test_the_nearest_is_the_largest_that_fits() -> None:
+    size, _ = peers.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000, 51)
+    assert 5900 < size <= 6120
+    assert peers.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
 
 
 def test_the_picture_has_every_panel_and_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
-    monkeypatch.setattr(panels, "_NEAR", 2.0)
-    monkeypatch.setattr(panels, "SLACK", 9)
+    monkeypatch.setattr(peers, "STEPS", 2)
+    monkeypatch.setattr(peers, "SLACK", 9)
     lines = loop.make(tmp_path / "a.webp", None, 60, 0)
     assert [line.split(":")[0].split(",")[0] for line in lines[:4]] == [
         "source", "gvcodec", "x265", "SVT-AV1",
@@ -84,8 +84,8 @@ def test_the_demo_picture_says_why_peers_are_missing(
         for number, image in enumerate(demo.frames(2)):
             writer.write(planes_from_rgb(image), number)
     stream.write_bytes(bytes(60_000))
-    told = panels.make(out, source, stream, source)
-    assert [line.split(":")[0] for line in told[:2]] == ["source", "gvcodec"] and len(told) == 4
+    lines = panels.make(out, source, stream, source)
+    assert [line.split(":")[0] for line in lines[:2]] == ["source", "gvcodec"] and len(lines) == 4
     with Image.open(out) as picture:
         assert picture.size == (2 * (320 + 4 + 192) + 8, 2 * (192 + 18 + 4))
     monkeypatch.setattr(panels, "_MOST_SAMPLES", 1000)

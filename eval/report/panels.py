@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.rd.rates import Search
 from eval.tools import EvalError
-from gvcodec.media.planes import rgb_from_planes
+from gvcodec.compare import peers
+from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.siting import CENTRE
+from gvcodec.types import Colour, VideoFormat
 
 Frames = list[NDArray[np.uint8]]
 
-#: Slow presets of both: nobody codes a picture for a page in real time.
-PEERS = {
-    "x265, preset slow": ("libx265", {"preset": "slow", "x265-params": "log-level=none:keyint=-1"}),
-    "SVT-AV1, preset 4": ("libsvtav1", {"preset": "4", "svtav1-params": "keyint=-1"}),
-}
-#: Library → steps of CRF in one, and the ends of its scale in steps.
-_SCALES = {"libx265": (10, 100, 510), "libsvtav1": (1, 10, 63)}
-#: So much more than gvcodec a peer may have.
-SLACK = 1.02
-#: Sizes that differ by less (natural logarithm) are equal.
-_NEAR = 0.015
+#: Slow presets of both: nobody codes a picture for a page in real time. By title.
+PEERS = {peers.PEERS[name].title: name for name in ("x265", "svtav1")}
 LABEL = 18
 #: More samples than these (a minute of work) are not coded by the peers for one picture.
 _MOST_SAMPLES = 320 * 192 * 400
@@ -58,60 +49,33 @@ def run(options: argparse.Namespace) -> None:
 
 def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Frames]:
     """Bytes of the packets at a CRF, and decoded frames."""
-    library, options = PEERS[name]
-    os.environ.setdefault("SVT_LOG", "1")  # errors alone
     height, width = frames[0].shape[:2]
-    encoder = av.CodecContext.create(library, "w")
-    encoder.width, encoder.height, encoder.framerate, encoder.time_base = (
-        width,
-        height,
-        rate,
-        1 / rate,
-    )
-    encoder.pix_fmt = "yuv420p10le"
-    encoder.thread_count = 1
-    encoder.options = options | {"crf": f"{crf:.2f}" if library == "libx265" else str(round(crf))}
-    packets = []
-    for number, image in enumerate([*frames, None]):
-        frame = None
-        if image is not None:
-            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
-                format="yuv420p10le", dst_colorspace="itu709"
-            )
-            frame.pts = number
-        packets += encoder.encode(frame)
-    decoder = av.CodecContext.create({"libx265": "hevc"}.get(library, "libdav1d"), "r")
-    shown: Frames = []
-    for packet in [*(bytes(p) for p in packets), None]:
-        for frame in decoder.decode(None if packet is None else av.Packet(packet)):
-            shown.append(frame.reformat(format="rgb24", src_colorspace="itu709").to_ndarray())
-    return sum(p.size for p in packets), shown
-
-
-def at_size(name: str, frames: Frames, rate: Fraction, size: int) -> tuple[int, Frames]:
-    """Bytes and frames of a peer with the most bytes that are not more than `size` by `SLACK`.
-    Raises EvalError where it has more at its coarsest, or loses frames."""
-    unit, low, high = _SCALES[PEERS[name][0]]
-    coded = functools.cache(lambda step: peer(name, frames, rate, step / unit))
-    search = Search(lambda step: float(coded(step)[0]), low, high, high - (high - low) // 4, _NEAR)
-    search(size)
-    fitting = [step for step, bytes_ in search.known.items() if bytes_ <= SLACK * size]
-    if not fitting:
-        least = coded(high)[0]
-        raise EvalError(
-            f"{name}: {least} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
-        )
-    found, shown = coded(min(fitting))
-    if len(shown) != len(frames):
-        raise EvalError(f"{name}: {len(shown)} of {len(frames)} frames")
-    return found, shown
+    colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE)
+    fmt = VideoFormat(width, height, rate, 1 / rate, 8, colour)
+    coded = peers.encode(PEERS[name], [planes_from_rgb(f) for f in frames], fmt, crf, threads=1)
+    return sum(coded.sizes), [rgb_from_planes(planes, colour) for planes in coded.frames]
 
 
 def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, Frames]]:
-    """Bytes and frames of each peer at `size` bytes, two at a time. Raises EvalError."""
+    """Bytes and frames of each peer at `size` bytes, two at a time. Raises EvalError for one that
+    has more at its coarsest, or loses frames."""
+
+    def one(name: str) -> tuple[int, Frames]:
+        chosen = peers.PEERS[PEERS[name]]
+        coded = functools.cache(lambda crf: peer(name, frames, rate, crf))
+        found, shown = peers.nearest(
+            lambda crf: coded(round(crf / chosen.unit) * chosen.unit), size, chosen.coarsest
+        )
+        if found > peers.SLACK * size:
+            raise EvalError(
+                f"{name}: {found} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
+            )
+        if len(shown) != len(frames):
+            raise EvalError(f"{name}: {len(shown)} of {len(frames)} frames")
+        return found, shown
+
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda name: at_size(name, frames, rate, size), PEERS)
-        return dict(zip(PEERS, found, strict=True))
+        return dict(zip(PEERS, pool.map(one, PEERS), strict=True))
 
 
 def make(output: Path, source: Path, stream: Path, decoded: Path) -> list[str]:

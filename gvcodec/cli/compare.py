@@ -8,9 +8,9 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from gvcodec.api import encode_file
+from gvcodec.cli import encode
 from gvcodec.cli._arguments import add_overwrite
-from gvcodec.cli.encode import coding_arguments, config_of
+from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.file_io import PendingFile
@@ -18,6 +18,8 @@ from gvcodec.messages import say
 
 HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
+#: Options of `encode` that one file for a comparison has no use for.
+_ENCODE = {"resume": False, "jobs": None, "summary": False, "embedder": None, "threads": 0}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stream", metavar="FILE", help="a stream made of IN already, instead of coding it now"
     )
-    coding_arguments(parser)
+    encode.coding_arguments(parser)
+    add_input_options(parser)
     add_overwrite(parser)
 
 
@@ -47,18 +50,10 @@ def run(options: argparse.Namespace) -> None:
         stream = Path(options.stream or "")
         if not options.stream:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gvcodec-"))
-            stream = Path(folder, "ours.gvc")
-            coded = encode_file(
-                options.input,
-                stream,
-                start=options.start,
-                frames=options.frames,
-                config=config_of(options),
-            )
-            for note in coded.notes:
-                say(note)
+            stream = Path(folder, "gvcodec.gvc")
+            encode.run(argparse.Namespace(**vars(options) | _ENCODE | {"output": str(stream)}))
         peers = [name for name in options.peers.split(",") if name]
-        made = compare(Path(options.input), stream, peers, say, options.start)
+        made = compare(Path(options.input), stream, peers, say, options.start, said_of(options))
         page.temporary.write_text(made.html, encoding="utf-8")
     for note in made.notes:
         say(note)

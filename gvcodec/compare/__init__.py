@@ -12,24 +12,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from gvcodec.bitstream import Packet, Reader
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, Coded, encode_at
 from gvcodec.decoder import Decoder
 from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.psnr import psnr
 
 __all__ = ["PEERS", "Comparison", "compare"]
 
 #: Samples of all pictures that are held at a time: about two gigabytes.
 _MOST_SAMPLES = 1 << 30
-#: PSNR of equal planes, in dB.
-_EQUAL = 99.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,13 @@ def compare(
     peers: Sequence[str] = ("x265", "svtav1"),
     say: Callable[[str], None] = lambda line: None,
     start: float = 0.0,
+    said: InputOptions | None = None,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
     `say` gets a line for each codec when it is done; `start`: seconds of the source that the stream
-    leaves out. Raises `UsageError` for an unknown peer, a
-    source of other frames, or a clip too long to hold in memory; `MediaError`,
+    leaves out, `said`: what the source does not say itself. Raises `UsageError` for an unknown
+    peer, a source of other frames, or a clip too long to hold in memory; `MediaError`,
     `DamagedStreamError`.
     """
     for name in peers:
@@ -69,7 +68,10 @@ def compare(
                 "at a time; --frames takes the first ones"
             )
         ours = _decode(reader)
-    originals = _originals(source, start, len(ours.frames), stream)
+    with VideoReader(str(source), start, len(ours.frames), said=said) as video:
+        originals = [frame.planes for frame in video]
+    if len(originals) != len(ours.frames):
+        raise UsageError(f"{source}: has {len(originals)} frames, {stream} has {len(ours.frames)}")
     size = sum(ours.sizes)
     rows, notes = [], list[str]()
     for name in ("", *peers):
@@ -79,29 +81,15 @@ def compare(
             notes.append(f"{title} needs more than {size:,} bytes at its coarsest")
             continue
         rows.append(_row(title, coded, originals, fmt))
-        say(f"{title}: {sum(coded.sizes):,} bytes, PSNR-Y {np.mean(rows[-1].psnr):.2f} dB")
+        say(f"{title}: {sum(coded.sizes):,} bytes, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     pictures = [rgb_from_planes(planes, fmt.colour) for planes in originals]
     return Comparison(rows, write_page(source.name, pictures, rows, fmt.frame_rate, notes), notes)
 
 
-def luma_psnr(one: Planes, other: Planes) -> float:
-    """PSNR of 10-bit luma in dB, 99 for equal planes."""
-    mse = float(np.mean(np.square(one[0].astype(np.int32) - other[0])))
-    return min(_EQUAL, 10 * float(np.log10(1023**2 / mse))) if mse else _EQUAL
-
-
 def _row(title: str, coded: Coded, originals: Sequence[Planes], fmt: VideoFormat) -> Row:
-    psnr = [luma_psnr(a, b) for a, b in zip(originals, coded.frames, strict=True)]
+    values = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]
     shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
-    return Row(title, coded.sizes, psnr, shown)
-
-
-def _originals(source: Path, start: float, count: int, stream: Path) -> list[Planes]:
-    with VideoReader(str(source), start, count) as reader:
-        planes = [frame.planes for frame in reader]
-    if len(planes) != count:
-        raise UsageError(f"{source}: has {len(planes)} frames, {stream} has {count}")
-    return planes
+    return Row(title, coded.sizes, values, shown)
 
 
 def _decode(reader: Reader) -> Coded:

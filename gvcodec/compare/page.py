@@ -14,6 +14,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.util.psnr import MeanPsnr
+
 Picture = NDArray[np.uint8]
 
 #: Pictures of a row at most, and their width: a page of some megabytes.
@@ -23,12 +25,21 @@ _QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One codec: bytes of its packets, PSNR-Y (dB) and pictures (H, W, 3) uint8 of its frames."""
+    """One codec: bytes of its packets, PSNR-Y (dB, infinite for equal frames) and pictures
+    (H, W, 3) uint8 of its frames."""
 
     title: str
     sizes: list[int]
     psnr: list[float]
     pictures: list[Picture]
+
+    @property
+    def mean_psnr(self) -> float:
+        """In dB, as `encode` and `verify` take the mean."""
+        mean = MeanPsnr()
+        for value in self.psnr:
+            mean.add(value)
+        return mean.value
 
 
 def write_page(
@@ -80,7 +91,7 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
             f"{size:,}",
             f"{kbps:.1f}",
             f"{8 * size / frames / pixels:.5f}",
-            f"{np.mean(row.psnr):.2f}",
+            f"{row.mean_psnr:.2f}",
             f"{min(row.psnr):.2f}",
         )
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")

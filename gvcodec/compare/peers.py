@@ -11,15 +11,19 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import av
 
+from gvcodec.media.mux_writer import POOL_PIXELS
 from gvcodec.media.planes import frame_from_planes, planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 
+Result = TypeVar("Result")
+
 #: More than the wanted bytes a peer may have, and the least where the search ends.
-_SLACK, _NEAR = 1.02, 0.985
-_FINEST, _STEPS = 10.0, 7
+SLACK, _NEAR = 1.02, 0.985
+_FINEST, STEPS = 10.0, 7
 #: Bytes halve about every so many steps of CRF: the first guess.
 _HALVES = 6.0
 
@@ -77,40 +81,55 @@ class Coded:
 def encode_at(name: str, frames: Sequence[Planes], fmt: VideoFormat, size: int) -> Coded | None:
     """The most bytes of peer `name` that are not more than `size` by 2 %; None where even its
     coarsest quality has more."""
-    peer = PEERS[name]
-    coded = cache(lambda crf: _encode(peer, frames, fmt, crf))
-    found = _search(lambda crf: coded(round(crf / peer.unit) * peer.unit), size, peer.coarsest)
-    return found if sum(found.sizes) <= _SLACK * size else None
+
+    @cache
+    def coded(crf: float) -> tuple[int, Coded]:
+        made = encode(name, frames, fmt, crf)
+        return sum(made.sizes), made
+
+    unit = PEERS[name].unit
+    found, made = nearest(lambda crf: coded(round(crf / unit) * unit), size, PEERS[name].coarsest)
+    return made if found <= SLACK * size else None
 
 
-def _search(coded: Callable[[float], Coded], size: int, coarsest: float) -> Coded:
+def nearest(
+    coded: Callable[[float], tuple[int, Result]], size: int, coarsest: float
+) -> tuple[int, Result]:
+    """What has the most bytes that are not more than `size` by `SLACK`; the coarsest where there is
+    nothing. `coded`: (bytes, result) at a CRF. The logarithm of the bytes is taken as a line over
+    CRF, anew after each try."""
     low, high = _FINEST, coarsest
     best = coded(high)
-    last_crf, last_size, slope = high, sum(best.sizes), -1 / _HALVES
-    for _ in range(_STEPS):
-        if _NEAR * size <= sum(best.sizes) <= _SLACK * size:
+    last, slope = (high, best[0]), -1 / _HALVES
+    for _ in range(STEPS):
+        if _NEAR * size <= best[0] <= SLACK * size:
             break
-        guess = last_crf + math.log2(size / last_size) / slope
+        guess = last[0] + math.log2(size / last[1]) / slope
         crf = guess if low < guess < high else (low + high) / 2
-        tried = coded(crf)
-        found = sum(tried.sizes)
-        if found != last_size and crf != last_crf:
-            slope = min(-0.02, math.log2(found / last_size) / (crf - last_crf))
-        last_crf, last_size = crf, found
-        if found <= _SLACK * size:
-            best, high = max(best, tried, key=lambda one: sum(one.sizes)), crf
+        found = coded(crf)
+        if found[0] != last[1] and crf != last[0]:
+            slope = min(-0.02, math.log2(found[0] / last[1]) / (crf - last[0]))
+        last = (crf, found[0])
+        if found[0] <= SLACK * size:
+            best, high = max(best, found, key=lambda pair: pair[0]), crf
         else:
             low = crf
     return best
 
 
-def _encode(peer: Peer, frames: Sequence[Planes], fmt: VideoFormat, crf: float) -> Coded:
+def encode(
+    name: str, frames: Sequence[Planes], fmt: VideoFormat, crf: float, threads: int = 0
+) -> Coded:
+    """Code frames of `fmt` by peer `name` and decode them; `threads` 0 = as many as it likes."""
+    peer = PEERS[name]
     # SVT-AV1 prints its settings unless it is asked for errors alone.
     os.environ.setdefault("SVT_LOG", "1")
     encoder = av.CodecContext.create(peer.library, "w")
     encoder.width, encoder.height = fmt.width, fmt.height
     encoder.framerate, encoder.time_base = fmt.frame_rate, 1 / fmt.frame_rate
     encoder.pix_fmt = "yuv420p10le"
+    # x265 crashes on small pictures now and then where it has a pool of threads.
+    encoder.thread_count = 1 if fmt.width * fmt.height < POOL_PIXELS else threads
     encoder.options = peer.options | {"crf": f"{crf:.2f}" if peer.unit < 1 else str(round(crf))}
     packets = []
     for number, planes in enumerate(frames):
@@ -118,7 +137,7 @@ def _encode(peer: Peer, frames: Sequence[Planes], fmt: VideoFormat, crf: float) 
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    sizes, payloads = [packet.size for packet in packets], [bytes(packet) for packet in packets]
     decoder = av.CodecContext.create(peer.decoder, "r")
-    shown = [f for data in payloads for f in decoder.decode(av.Packet(data))]
-    return Coded(sizes, [planes_from_frame(f) for f in [*shown, *decoder.decode(None)]])
+    shown = [f for packet in packets for f in decoder.decode(av.Packet(bytes(packet)))]
+    shown += decoder.decode(None)
+    return Coded([packet.size for packet in packets], [planes_from_frame(f) for f in shown])

@@ -29,7 +29,7 @@ FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 PIPES = ("matroska", "nut")
 #: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
 #: then.
-_POOL_PIXELS = 640 * 360
+POOL_PIXELS = 640 * 360
 #: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
 _PATIENCE, _ROOM = 2, 32 << 20
 _UNSPECIFIED = 2
@@ -258,7 +258,7 @@ def _encoder(
         params = (
             f"log-level=none:{siting}"
             + ":lossless=1" * (crf is None)
-            + ":pools=none" * (fmt.width * fmt.height < _POOL_PIXELS)
+            + ":pools=none" * (fmt.width * fmt.height < POOL_PIXELS)
             + _hdr(metadata, "master-display", "max-cll")
         )
         quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
