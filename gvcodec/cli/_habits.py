@@ -4,11 +4,13 @@ with the right one where there is not.
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
-Only words that gvcodec itself does not know are looked at.
+Options of gvcodec itself stay as they are; --base and --preset take those names too. What comes
+after "--" is no option.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from gvcodec.errors import UsageError
@@ -51,33 +53,39 @@ _VALUED: dict[str, dict[str, str]] = {
 _IGNORED_VALUED = {"-loglevel", "-v", "-movflags", "-stats_period"}
 _IGNORED = {"-hide_banner", "-nostdin", "-n", "-stats", "-nostats"}
 _COPIES_SOUND = "sound and subtitles are copied as they are"
-_ANSWERS = {
-    "-t": "-t: how long is said in frames here, as in --frames 250",
-    "-to": "-to: how far is said in frames here, as in --frames 250",
-    "-r": "-r: every frame keeps its time; the rate of pictures and raw video is --rate",
-    "-vf": "-vf: there are no filters here; decode has --scale, and encode takes what "
-    "`ffmpeg … -f yuv4mpegpipe -` writes as IN -",
-    "-filter:v": "-filter:v: there are no filters here; decode has --scale, and encode takes what "
-    "`ffmpeg … -f yuv4mpegpipe -` writes as IN -",
-    "-af": f"-af: {_COPIES_SOUND}",
-    "-s": "-s: a stream has the size of its source; --base-scale 1/2 codes its base at half of it",
-    "-pix_fmt": "-pix_fmt: streams are 4:2:0 and keep the 8 or 10 bits of their source",
-    "-b:a": f"-b:a: {_COPIES_SOUND}",
-    "-ar": f"-ar: {_COPIES_SOUND}",
-    "-ac": f"-ac: {_COPIES_SOUND}",
-    "-map": f"-map: the first video is coded, {_COPIES_SOUND}",
-    "-pass": "-pass: --size, --bitrate and --target make the passes that they need",
-    "-tune": "-tune: --eye decides for the eye instead of PSNR",
-    "-x265-params": "-x265-params: the encoders' own options are not passed on",
-    "-svtav1-params": "-svtav1-params: the encoders' own options are not passed on",
-    "-profile:v": "-profile:v: the profile follows from the video",
-    "-an": f"-an: {_COPIES_SOUND}; a .y4m has none",
-    "-sn": f"-sn: {_COPIES_SOUND}",
-    "-vn": "-vn: a stream is a video",
-    "-lossless": "-lossless: streams are lossy; decode --lossless writes them out exactly",
+_NO_FILTERS = (
+    "there are no filters here; decode has --scale, and encode takes what "
+    "`ffmpeg … -f yuv4mpegpipe -` writes as IN -"
+)
+#: What to say of options that there are not, by command.
+_BOTH = {
+    "-t": "how long is said in frames here, as in --frames 250",
+    "-to": "how far is said in frames here, as in --frames 250",
+    "-vf": _NO_FILTERS,
+    "-filter:v": _NO_FILTERS,
+    **dict.fromkeys(("-af", "-b:a", "-ar", "-ac", "-sn"), _COPIES_SOUND),
+    "-an": f"{_COPIES_SOUND}; a .y4m has none",
+    "-vn": "a stream is a video",
+    "-pix_fmt": "streams are 4:2:0 and keep the 8 or 10 bits of their source",
+    "-map": f"the first video is taken, {_COPIES_SOUND}",
 }
-#: Names of presets of x264 and x265, for SVT-AV1.
-_PRESETS = {
+_ANSWERS: dict[str, dict[str, str]] = {
+    "encode": {
+        **_BOTH,
+        "-r": "every frame keeps its time; the rate of pictures and raw video is --rate",
+        "-s": "a stream has the size of its source; --base-scale 1/2 codes its base at half of it",
+        "-pass": "--size, --bitrate and --target make the passes that they need",
+        "-tune": "--eye decides for the eye instead of PSNR",
+        "-x265-params": "the encoders' own options are not passed on",
+        "-svtav1-params": "the encoders' own options are not passed on",
+        "-profile:v": "the profile follows from the video",
+        "-lossless": "streams are lossy; decode --lossless writes them out exactly",
+    },
+    "decode": {**_BOTH, "-r": "every frame keeps its time"},
+    "cut": {"-t": "--from and --to say where a piece begins and ends"},
+}
+#: Names of presets, by base: those of x264 and x265 for SVT-AV1, VVenC's own.
+_SVT_PRESETS = {
     "placebo": 0,
     "veryslow": 1,
     "slower": 2,
@@ -89,6 +97,7 @@ _PRESETS = {
     "superfast": 9,
     "ultrafast": 10,
 }
+_VVENC_PRESETS = {"slower": 0, "slow": 1, "medium": 2, "fast": 3, "faster": 4}
 #: What people call encoders, and the base that means it; None: there is none.
 _BASES = {
     **dict.fromkeys(("av1", "libsvtav1", "svtav1", "libaom-av1", "librav1e"), "av1"),
@@ -113,8 +122,21 @@ def from_habits(words: Sequence[str]) -> list[str]:
     made = [command]
     rest = iter(given[1:])
     for word in rest:
+        if word == "--":
+            return [*made, word, *rest]
         made += _replace(command, word, rest)
+    if command == "encode":
+        _name_presets(made)
     return made
+
+
+def _name_presets(words: list[str]) -> None:
+    """Numbers in the place of names after --preset, whose meaning follows from --base."""
+    base = next((b for a, b in itertools.pairwise(words) if a == "--base"), "av1")
+    names = _VVENC_PRESETS if base == "vvc" else _SVT_PRESETS
+    for place, word in enumerate(words[:-1], 1):
+        if word == "--preset":
+            words[place] = str(names.get(words[place], words[place]))
 
 
 def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
@@ -126,21 +148,15 @@ def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
             raise UsageError(f"{word}: a value is missing")
         return found
 
-    if command == "encode":
-        if word in _VIDEO_CODEC:
-            return _base(word, value())
-        if word in ("-preset", "--preset"):
-            text = value()
-            return ["--preset", str(_PRESETS.get(text, text))]
-        if word == "-lossless":
-            raise UsageError(_ANSWERS[word])
-    if word in _SOUND_CODEC:
+    if command == "encode" and word in _VIDEO_CODEC:
+        return _base(word, value())
+    if command in ("encode", "decode") and word in _SOUND_CODEC:
         if (codec := value()) != "copy":
             raise UsageError(f"{word} {codec}: {_COPIES_SOUND}")
         return []
     if command == "decode" and word in ("-vf", "-filter:v"):
         if not (text := value()).startswith("scale="):
-            raise UsageError(_ANSWERS[word])
+            raise UsageError(f"{word}: {_NO_FILTERS}")
         return ["--scale", text.removeprefix("scale=").replace(":", "x")]
     if word in _VALUED[command]:
         ours = _VALUED[command][word]
@@ -150,8 +166,8 @@ def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
     if word in _IGNORED_VALUED:
         value()
         return []
-    if word in _ANSWERS and (command, word) != ("frame", "-t"):
-        raise UsageError(_ANSWERS[word])
+    if answer := _ANSWERS.get(command, {}).get(word):
+        raise UsageError(f"{word}: {answer}")
     return [word]
 
 

@@ -19,8 +19,7 @@ def parse_amount(text: str) -> float:
     """A positive number with k, M, G (thousands) or Ki, Mi, Gi after it, and with the unit or
     without: `1.5M`, `10MB`, `80 kbps`, `300kbit/s`. Raises `ValueError`."""
     number = text.lower().replace(" ", "")
-    for unit in _NAMES:
-        number = number.removesuffix(unit)
+    number = number.removesuffix(next((name for name in _NAMES if number.endswith(name)), ""))
     digits = number.rstrip("kmgi")
     factor = _UNITS.get(number[len(digits) :], math.nan)
     amount = float(digits) * factor
