@@ -398,8 +398,7 @@ class Video(Shared):
 
     def played_at(self, seconds: float, just_before: bool = False) -> int:
         """Number of the frame on screen so many seconds after the first one, or just before that.
-        Raises `IndexError` where
-        nothing plays."""
+        Raises `IndexError` where nothing plays."""
         try:
             seconds = float(seconds)
         except (TypeError, ValueError):

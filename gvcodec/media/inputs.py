@@ -209,7 +209,7 @@ def _layout_of(words: list[str]) -> str:
     depth, chroma = 8, "420"
     for word in words:
         if word in ("nv12", "p010", "p010le"):
-            return {"nv12": "nv12"}.get(word, "p010le")
+            return "nv12" if word == "nv12" else "p010le"
         if match := re.fullmatch(r"(8|9|10|12|14|16)b(?:it)?s?", word):
             depth = int(match[1])
         elif match := re.fullmatch(r"(?:yuv|i|p)?(400|420|422|444)p?(9|10|12|14|16)?(?:le)?", word):
