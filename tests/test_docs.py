@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gvcodec.bitstream import Kind, Reader, header
+from gvcodec.bitstream import Kind, Reader
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

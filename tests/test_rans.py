@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracle import laplace
+from oracle.rans import RansDecoder, RansEncoder
 
 from gvcodec import _core
-from oracle.rans import RansDecoder, RansEncoder
 
 Array = NDArray[np.uint32]
 

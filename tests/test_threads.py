@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import moving_texture
+from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, KltTools, load_model
 from numpy.typing import NDArray
 from test_tools import made
 
@@ -25,7 +26,6 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
-from gvcodec.structure.klt.codec import KltDecoder, KltEncoder, KltTools, load_model
 from gvcodec.types import VideoFormat
 
 BASES = ["av1", "vvc"]

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from eval.metrics.weave import anisotropy, by_direction, lines
 from oracle.painter import directions
 
-from eval.metrics.weave import anisotropy, by_direction, lines
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import Delta, in_groups, pack
 from gvcodec.painter.twin import PainterTwin

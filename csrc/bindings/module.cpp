@@ -136,6 +136,4 @@ NB_MODULE(_core, m) {
       "current"_a, "reference"_a, "penalty"_a = 64, "threads"_a = 1, "finest"_a = 1,
       "Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and "
       "their SATD, for luma planes of 10 bit; sizes round up to 16.");
-  m.def(
-  // none
 }

@@ -246,8 +246,7 @@ class WindowSearch {
 };
 
 MotionField block_search(const Plane& now, const Plane& reference, int threads) {
-  const size_t blocks = static_cast<size_t>(now.width / 16) * (now.height / 16);
-  return search_motion(now, reference, {}, std::vector<int>(blocks, 64), kUnit, threads);
+  return search_motion(now, reference, {}, 64, kUnit, threads);
 }
 
 }  // namespace

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer, forward
-from oracle.rans import RansDecoder, RansEncoder, clamp
 from oracle.laplace import INFLATIONS, SCALES, decode_integer, encode_integer
+from oracle.rans import RansDecoder, RansEncoder, clamp
 
 
 def predict(
