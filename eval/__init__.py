@@ -19,6 +19,6 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     os.environ[CALLERS_PATH] = os.environ.get("PYTHONPATH", "")
     os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
 
-    from gvcodec.programs import program_folders
+    from gvcodec.util.programs import program_folders
 
     os.environ["PATH"] = os.pathsep.join(program_folders())

@@ -120,7 +120,7 @@ def exact(page: Page, video: Video, number: int, painted: bool) -> bool:
     )
     (frame,) = video.decoded(number, number + 1)
     shown: bool = page.run(_DIGEST % ("painted" if painted else "base")) == _digest(
-        frame.planes if painted else frame.loop
+        frame.planes if painted else frame.base_frame
     )
     return shown
 

@@ -1,7 +1,7 @@
 """Does a summary find what it should: `python -m eval search MATERIAL --manifest manifest.csv --out
 DIR`.
 
-MATERIAL is made by `python -m gvcodec.train.summary_material`. For every seed about 60 clips are
+MATERIAL is made by `python -m gvcodec.training.summary_material`. For every seed about 60 clips are
 held out by source, the networks learn from the others, and the held-out clips are joined in random
 order, a GOP each, as `gvcodec cat` would. Questions are frames between those that have vectors: as
 they are, cropped, and mirrored and coded anew by x264. Every method gets one hundredth of the bytes
@@ -31,8 +31,8 @@ from gvcodec.search.embedders import Small, lengthened
 from gvcodec.search.making import SHARE, STRIDES, Budget
 from gvcodec.search.ranking import best, scores
 from gvcodec.search.summary import Summary, quantised
-from gvcodec.train.summary import Clip, read_material, split, train
-from gvcodec.train.summary_material import QUALITIES, STRIDE
+from gvcodec.training.summary import Clip, read_material, split, train
+from gvcodec.training.summary_material import QUALITIES, STRIDE
 
 ASKED = ("frame", "crop", "mirrored recoding")
 _HELD, _FPS = 60, 25
@@ -253,7 +253,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    made_by = "folder of python -m gvcodec.train.summary_material"
+    made_by = "folder of python -m gvcodec.training.summary_material"
     add("material", type=Path, help=made_by)
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)

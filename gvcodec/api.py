@@ -27,17 +27,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream import Reader, Writer
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig, EncoderOptions
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits
-from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
-from gvcodec.file_io import Borrowed, Readable, open_input, open_output, protected
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
-from gvcodec.session import run
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.util.file_io import Borrowed, Readable, open_input, open_output, protected
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +121,7 @@ class VideoEncoder:
         first = _array(first)
         encoder = Encoder(self._format or _format_of(first, self._frame_rate), config)
         frames = itertools.chain([first], remaining)
-        writer = run(encoder, stream, ((_planes_of(frame), None) for frame in frames))
+        writer = encode_stream(encoder, stream, ((_planes_of(frame), None) for frame in frames))
         return _told(writer, encoder)
 
 
@@ -171,7 +171,9 @@ def encode_file(
             encoder = Encoder(reader.format, settings, reader.start_pts)
             chunk = 0 if settings.low_delay else CHUNK
             given = ((frame.planes, frame.pts, frame.new_size) for frame in reader)
-            writer = run(encoder, output, given, reader.metadata.pack(), reader.tracks, chunk)
+            writer = encode_stream(
+                encoder, output, given, reader.metadata.pack(), reader.tracks, chunk
+            )
             told = _told(writer, encoder)
         return Encoded(told.frames, told.size, (*reader.notes, *told.notes))
     named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
@@ -238,7 +240,7 @@ def decode(
     """Frames of a gvcodec file as RGB (H, W, 3) or (3, H, W) uint8, from frame `start` on.
 
     `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`,
-    where painting is done too. From 0 on the loop hash is checked at the end. `limits`: what the
+    where painting is done too. From 0 on the base hash is checked at the end. `limits`: what the
     stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`,
     `VerificationError`, `UsageError`.
     """
@@ -291,7 +293,7 @@ def _decoded(
             yield frame.planes
         number += 1
     if start <= 0:
-        decoder.verify(reader.loop_hash)
+        decoder.verify(reader.base_hash)
 
 
 def _opened(data: Source) -> BinaryIO:

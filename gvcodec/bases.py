@@ -1,4 +1,4 @@
-"""Facts about each base ("structure layer") as pure data: wire numbers, scales of quality, limits.
+"""Facts about each base ("base layer") as pure data: wire numbers, scales of quality, limits.
 
 What encodes and decodes it is a record of `gvcodec.layers`; this module imports nothing but
 errors. A new base is a record here, one there, and the module with its encoder and decoder.
@@ -199,7 +199,7 @@ def named(wire: int) -> str | None:
 def base_of(name: str) -> Base:
     """Raises `UsageError` for one that there is not."""
     if name not in _BASES:
-        raise UsageError(f"structure layer {name} is unknown; there are {', '.join(_BASES)}")
+        raise UsageError(f"base layer {name} is unknown; there are {', '.join(_BASES)}")
     return _BASES[name]
 
 
@@ -207,7 +207,7 @@ def standard_of(name: str) -> Standard:
     """Raises `UsageError` for a base that is no standard bitstream."""
     found = base_of(name).standard
     if found is None:
-        raise UsageError(f"no {name} structure layer here: that is no standard bitstream")
+        raise UsageError(f"no {name} base layer here: that is no standard bitstream")
     return found
 
 

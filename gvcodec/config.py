@@ -1,4 +1,4 @@
-"""How a video is to be encoded: the settings, and what they come to for a structure layer."""
+"""How a video is to be encoded: the settings, and what they come to for a base layer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class EncoderConfig:
         return base.coarsest_reduced if base.reduced and self.scale is None else INDEX_END
 
     def settled(self) -> EncoderConfig:
-        """The same with a scale and the structure layer's index that belongs to it. Raises
+        """The same with a scale and the base layer's index that belongs to it. Raises
         `UsageError`."""
         name, value, coarsest = "base_q", self.base_q, self.coarsest
         if value is None:

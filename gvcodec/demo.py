@@ -28,9 +28,9 @@ from gvcodec.media.planes import planes_from_rgb, rgb_matrix
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer
-from gvcodec.messages import counted
-from gvcodec.programs import environment, python_command
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.messages import counted
+from gvcodec.util.programs import environment, python_command
 from gvcodec.util.psnr import MeanPsnr, psnr
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
@@ -216,12 +216,12 @@ def _run(video: str | None, out: Path) -> None:
         with open_writer(source, clip_format(), overwrite=True) as writer:
             for number, image in enumerate(frames()):
                 writer.write(planes_from_rgb(image), number)
-    stream, painted, loop = out / "demo.bin", out / "demo.mkv", out / "demo-fidelity.mkv"
+    stream, painted, base_frame = out / "demo.bin", out / "demo.mkv", out / "demo-fidelity.mkv"
     _gvcodec("encode", source, stream, "-y")
     _gvcodec("decode", stream, painted, "-y", "--lossless")
-    _gvcodec("decode", stream, loop, "-y", "--lossless", "--fidelity")
+    _gvcodec("decode", stream, base_frame, "-y", "--lossless", "--fidelity")
     facts = json.loads(_gvcodec("info", stream, "--json"))
-    psnr_painted, psnr_loop = (_psnr(source, decoded) for decoded in (painted, loop))
+    psnr_painted, psnr_base = (_psnr(source, decoded) for decoded in (painted, base_frame))
     raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
     print(
         f"source          {facts['width']}×{facts['height']}, "
@@ -242,7 +242,7 @@ def _run(video: str | None, out: Path) -> None:
         f"q {facts['q']})"
     )
     print(
-        f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded "
+        f"PSNR-Y          {psnr_base:.2f} dB base frames, {psnr_painted:.2f} dB as decoded "
         f"({painted})"
     )
 

@@ -50,7 +50,7 @@ class FormatVersionError(GvcodecError):
 
 
 class VerificationError(GvcodecError):
-    """Decoded frames differ from what the encoder promised (loop hash)."""
+    """Decoded frames differ from what the encoder promised (base hash)."""
 
     exit_code = 5
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gvcodec.base import BaseDecoder, BaseEncoder, OnDevice
 from gvcodec.errors import UsageError, WrongModelError
-from gvcodec.models import find_model, model_id
-from gvcodec.structure import OnDevice, StructureDecoder, StructureEncoder
+from gvcodec.util.models import find_model, model_id
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
@@ -27,8 +27,8 @@ class Layer:
     threads (0 = all cores), whether it is for low delay, and the model's path or None. `model`: the
     path of the model to encode with, whose id streams then hold; None = the base has none."""
 
-    encoder: Callable[[VideoFormat, EncoderConfig], StructureEncoder]
-    decoder: Callable[[SequenceHeader, int, bool, Path | None], StructureDecoder]
+    encoder: Callable[[VideoFormat, EncoderConfig], BaseEncoder]
+    decoder: Callable[[SequenceHeader, int, bool, Path | None], BaseDecoder]
     model: Callable[[], Path] | None = None
 
 
@@ -39,7 +39,7 @@ def check_settings() -> None:
     _core.cpu()
 
 
-def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
+def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
     """The encoder of `config.base`; `config` is settled. Raises `UsageError`."""
     return _layer_of(config.base).encoder(fmt, config)
 
@@ -50,16 +50,16 @@ def open_decoder(
     models: Sequence[str | Path] = (),
     low_delay: bool = False,
     device: str = "cpu",
-) -> StructureDecoder:
+) -> BaseDecoder:
     """The decoder of a stream's base; `models` are files and folders to look for its model in.
     `device`:
     where the base's entropy coder runs. Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
     layer = _layer_of(name)
     if layer.model is not None:
-        if header.structure_id is None:
+        if header.base_model_id is None:
             raise WrongModelError(f"the stream does not name the model of its {name} base layer")
-        model = find_model(header.structure_id, f"the model of the {name} base layer", models)
+        model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
     made = layer.decoder(header, threads, low_delay, model)
     if isinstance(made, OnDevice):
         made.to_device(device)
@@ -74,40 +74,40 @@ def base_model_id(name: str) -> bytes | None:
 
 def _layer_of(name: str) -> Layer:
     if name not in LAYERS:
-        raise UsageError(f"structure layer {name} is unknown; there are {', '.join(LAYERS)}")
+        raise UsageError(f"base layer {name} is unknown; there are {', '.join(LAYERS)}")
     return LAYERS[name]
 
 
-def _standard_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
-    from gvcodec.structure.standard.codec import open_encoder_of
+def _standard_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+    from gvcodec.base.standard.codec import open_encoder_of
 
     return open_encoder_of(fmt, config)
 
 
 def _standard_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> StructureDecoder:
-    from gvcodec.structure.standard.codec import open_decoder_of
+) -> BaseDecoder:
+    from gvcodec.base.standard.codec import open_decoder_of
 
     return open_decoder_of(header, threads, low_delay)
 
 
-def _tokens_encoder(fmt: VideoFormat, config: EncoderConfig) -> StructureEncoder:
-    from gvcodec.structure.tokens.codec import open_encoder as opened
+def _tokens_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+    from gvcodec.base.tokens.codec import open_encoder as opened
 
     return opened(fmt, config)
 
 
 def _tokens_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> StructureDecoder:
-    from gvcodec.structure.tokens.codec import open_decoder as opened
+) -> BaseDecoder:
+    from gvcodec.base.tokens.codec import open_decoder as opened
 
     return opened(header, threads, low_delay, model)
 
 
 def _tokens_model() -> Path:
-    from gvcodec.structure.tokens.checkpoint import find_tokens
+    from gvcodec.base.tokens.checkpoint import find_tokens
 
     return find_tokens()
 

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 
 from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
-from gvcodec.decoder import DecodedFrame, Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits, check
+from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import Borrowed, Readable, open_input
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.types import Planes
+from gvcodec.util.file_io import Borrowed, Readable, open_input
+from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +94,7 @@ def _shown(array: Array | NDArray[np.float64]) -> str:
 
 
 class Video(Shared):
-    """A stream, painted unless `fidelity` (or the stream has no appearance layer).
+    """A stream, painted unless `fidelity` (or the stream has no painter).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
@@ -140,7 +140,7 @@ class Video(Shared):
             self.header = reader.header
             self._gops = reader.gops()
         self._starts = [gop.first_frame for gop in self._gops]
-        self._options = (fidelity or self.header.appearance_id is None, threads, tuple(models))
+        self._options = (fidelity or self.header.painter_id is None, threads, tuple(models))
         self._limits = limits
         check(self.header, not self._options[0], limits)
         self._times: dict[int, list[int]] = {}

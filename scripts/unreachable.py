@@ -4,7 +4,7 @@ nor training.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"gvcodec.train.cache:add_material"`, counts as imported
+What is written as a string, as in `"gvcodec.training.cache:add_material"`, counts as imported
 too: that is how the package imports on first use.
 """
 
@@ -24,8 +24,8 @@ ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
     "gvcodec.demo",
-    "gvcodec.train.summary",
-    "gvcodec.train.tokens",
+    "gvcodec.training.summary",
+    "gvcodec.training.tokens",
     "gvcodec.training.__main__",
     "gvcodec.training.material",
     "gvcodec.training.painter",

@@ -64,7 +64,7 @@ def test_push_and_pull(clip: list[Planes]) -> None:
     decoder.flush()
     while (frame := decoder.receive_frame()) is not None:
         shown.append(frame)
-    decoder.verify(encoder.loop_hash)
+    decoder.verify(encoder.base_hash)
     assert [frame.pts for frame in shown] == [3000 * number for number in range(20)]
     mean = np.mean([psnr(frame.planes, planes) for frame, planes in zip(shown, clip, strict=True)])
     assert encoder.psnr_y == pytest.approx(mean, abs=1e-6)
@@ -93,13 +93,13 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
     encoder.flush()
     while (packet := encoder.receive_packet()) is not None:
         writer.write(packet)
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     reader = Reader(io.BytesIO(stream.getvalue()))
     decoder = gvcodec.Decoder(reader.header, fidelity=True)
     assert [frame.pts for frame in decoder.frames_of(reader.packets())] == times
 
 
-def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
+def test_samples_for_fitting_are_even_and_bounded(clip: list[Planes]) -> None:
     from gvcodec.painter.fit_samples import FitSampler, Gop
 
     reservoir = FitSampler(FORMAT)
@@ -107,7 +107,7 @@ def test_samples_for_tuning_are_even_and_bounded(clip: list[Planes]) -> None:
     for number in range(1000):
         reservoir.send_source(number, clip[number % 20])
         if number >= 30:
-            reservoir.send_loop(number - 30, clip[(number - 30) % 20])
+            reservoir.send_base(number - 30, clip[(number - 30) % 20])
         assert len(reservoir._pairs) <= 48
     (part,) = reservoir.parts([Gop(0, 500), Gop(500, 700)], 1000)
     runs = part.samples
@@ -145,7 +145,7 @@ def test_damage_and_other_models_are_refused(clip: list[Planes]) -> None:
     from dataclasses import replace
 
     with pytest.raises(WrongModelError):
-        gvcodec.Decoder(replace(encoder.header, appearance_id=b"8 others"))
+        gvcodec.Decoder(replace(encoder.header, painter_id=b"8 others"))
     decoder = gvcodec.Decoder(encoder.header, fidelity=True)
     with pytest.raises(VerificationError):
         decoder.verify(b"8 others")

@@ -1,4 +1,4 @@
-"""The shape of the package: layers point one way, nothing is out of reach, a base is two records."""
+"""The shape of the package: layers point one way, all is reachable, a base is two records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from conftest import planes_equal
 
 import gvcodec
 from gvcodec import _core, bases, layers
+from gvcodec.base import Coded, CodedFrame
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import Coded, CodedFrame
 from gvcodec.types import VideoFormat
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,11 +163,11 @@ def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
     kept = lint()
     assert kept.returncode == 0, kept.stdout
     upward = tmp_path / "gvcodec" / "errors.py"
-    upward.write_text(upward.read_text() + "\nfrom gvcodec.encoder import Encoder\n")
+    upward.write_text(upward.read_text() + "\nfrom gvcodec.codec.encoder import Encoder\n")
     broken = lint()
     assert (
         broken.returncode == 1
-        and "gvcodec.errors is not allowed to import gvcodec.encoder" in broken.stdout
+        and "gvcodec.errors is not allowed to import gvcodec.codec.encoder" in broken.stdout
     )
 
 

@@ -16,13 +16,13 @@ from oracle import tokens as oracle
 from gvcodec import _core, cli
 from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TOKEN_VALUES, TokenFrame
 from gvcodec.api import decode_planes, encode
+from gvcodec.base import CodedFrame
+from gvcodec.base.tokens import checkpoint, codec, payload
+from gvcodec.base.tokens.drift import Drift
+from gvcodec.base.tokens.payload import REFRESH, WAITING, Entropy, Memory, Times
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
-from gvcodec.structure import CodedFrame
-from gvcodec.structure.tokens import checkpoint, codec, payload
-from gvcodec.structure.tokens.drift import Drift
-from gvcodec.structure.tokens.payload import REFRESH, WAITING, Entropy, Memory, Times
 from gvcodec.types import Planes, VideoFormat
 
 FORMAT = VideoFormat(290, 120, Fraction(25), Fraction(1, 25))
@@ -296,10 +296,10 @@ def test_every_frame_has_reference_frames_that_are_there(count: int) -> None:
 
 
 def test_file_decodes_to_what_the_encoder_saw() -> None:
-    data = encode(clip(5), format=FORMAT, base="tokens", tune=0, q=40, keyint=3)
+    data = encode(clip(5), format=FORMAT, base="tokens", fit=0, q=40, keyint=3)
     kinds = [p.kind for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     assert kinds == [Kind.KEY, Kind.INTER, Kind.INTER, Kind.KEY, Kind.INTER]
-    frames = list(decode_planes(data))  # checks the loop hash
+    frames = list(decode_planes(data))  # checks the base hash
     assert len(frames) == 5 and frames[4][0].shape == (120, 290) and frames[4][1].shape == (60, 145)
     later = list(decode_planes(data, start=3))
     assert all(equal(a, b) for a, b in zip(frames[3:], later, strict=True))
@@ -308,7 +308,7 @@ def test_file_decodes_to_what_the_encoder_saw() -> None:
 @pytest.mark.usefixtures("form")
 def test_same_file_and_frames_with_any_threads_and_form() -> None:
     one, two = (
-        encode(clip(6), format=FORMAT, base="tokens", tune=0, q=35, threads=n) for n in (1, 2)
+        encode(clip(6), format=FORMAT, base="tokens", fit=0, q=35, threads=n) for n in (1, 2)
     )
     assert one == two
     kept = test_same_file_and_frames_with_any_threads_and_form.__dict__
@@ -318,7 +318,7 @@ def test_same_file_and_frames_with_any_threads_and_form() -> None:
 
 
 def test_loop_hash_covers_samples() -> None:
-    data = encode(clip(3), format=FORMAT, base="tokens", tune=0, q=35)
+    data = encode(clip(3), format=FORMAT, base="tokens", fit=0, q=35)
     before = codec.TokenDecoder._up
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -335,7 +335,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(clip(6)):
             writer.write(planes, number)
-    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--tune", "0"]
+    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--fit", "off"]
     assert cli.main(["encode", *run, "-q", "45", "--resume"]) == 0
     assert cli.main(["verify", str(coded)]) == 0
     assert cli.main(["info", str(coded)]) == 0
@@ -362,7 +362,7 @@ def test_smaller_pictures_are_coded_where_that_is_asked_or_pays(
 ) -> None:
     """Of an odd size too; seeking finds the same frames."""
     form = dataclasses.replace(FORMAT, width=289, height=119)
-    data = encode(clip(5, 289, 119), format=form, base="tokens", tune=0, keyint=3, **options)
+    data = encode(clip(5, 289, 119), format=form, base="tokens", fit=0, keyint=3, **options)
     header = Reader(io.BytesIO(data)).header
     assert header.scale == Fraction(scale) and header.q <= 63
     frames = list(decode_planes(data))
@@ -381,17 +381,17 @@ def test_other_options_and_missing_models_are_refused(
 ) -> None:
     for options in ({"q": 74}, {"scale": Fraction(1, 2), "q": 64}, {"preset": 3}, {"eye": True}):
         with pytest.raises(UsageError):
-            encode(clip(1), format=FORMAT, base="tokens", tune=0, **options)
+            encode(clip(1), format=FORMAT, base="tokens", fit=0, **options)
     other = tmp_path / checkpoint.NAME
     checkpoint.write_network(other, network())
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "shipped_folders", lambda: [tmp_path])
-        data = encode(clip(1), format=FORMAT, base="tokens", tune=0)
+        data = encode(clip(1), format=FORMAT, base="tokens", fit=0)
     with pytest.raises(WrongModelError):
         list(decode_planes(data))
     monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [tmp_path / "none"])
     with pytest.raises(MediaError, match="no model of base tokens"):
-        encode(clip(1), format=FORMAT, base="tokens", tune=0)
+        encode(clip(1), format=FORMAT, base="tokens", fit=0)
 
 
 def test_damaged_model_files_are_refused(tmp_path: Path) -> None:
@@ -410,7 +410,9 @@ def test_damaged_model_files_are_refused(tmp_path: Path) -> None:
 def coded(frames: int, **options: Any) -> tuple[list[CodedFrame], list[Planes]]:
     encoder = codec.TokenEncoder(FORMAT, 30, threads=1, **options)
     parts = [*map(encoder.send, clip(frames)), encoder.flush()]
-    return [p for x in parts for p in x.packets], [loop for x in parts for loop in x.loops]
+    return [p for x in parts for p in x.packets], [
+        base_frame for x in parts for base_frame in x.base_frames
+    ]
 
 
 def decoder() -> codec.TokenDecoder:
@@ -422,15 +424,15 @@ def both_sides() -> tuple[list[CodedFrame], list[Planes]]:
     """Packets with frames that wait for a refresh."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codec, "_REFRESH_PRICE", 1e-6)
-        packets, loops = coded(40, keyint=0)
+        packets, base_frames = coded(40, keyint=0)
     assert any(packet.payload.startswith(WAITING) for packet in packets)
-    return packets, loops
+    return packets, base_frames
 
 
 def test_frames_come_with_their_refresh_as_they_are_shown(
     both_sides: tuple[list[CodedFrame], list[Planes]],
 ) -> None:
-    packets, loops = both_sides
+    packets, base_frames = both_sides
     one = decoder()
     given = [one.send(packet.payload, packet.keyframe) for packet in packets]
     kinds = [packet.payload[:1] for packet in packets]
@@ -439,7 +441,7 @@ def test_frames_come_with_their_refresh_as_they_are_shown(
     assert [len(x) for x in given[turn:refresh]] == [0] * (refresh - turn)
     assert len(given[refresh]) == refresh - turn + 1
     shown = [planes for x in given for planes in x] + one.flush()
-    assert all(equal(a, b) for a, b in zip(shown, loops, strict=True))
+    assert all(equal(a, b) for a, b in zip(shown, base_frames, strict=True))
 
 
 def test_frames_between_two_pictures_come_from_both(
@@ -467,7 +469,7 @@ def test_frames_between_two_pictures_come_from_both(
 def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
     both_sides: tuple[list[CodedFrame], list[Planes]],
 ) -> None:
-    packets, loops = both_sides
+    packets, base_frames = both_sides
     turn = next(i for i, packet in enumerate(packets) if packet.payload.startswith(WAITING))
 
     def stopped() -> codec.TokenDecoder:
@@ -478,9 +480,9 @@ def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
 
     one = stopped()
     one.send(b"", False)
-    assert all(equal(planes, loops[turn - 1]) for planes in one.flush())
+    assert all(equal(planes, base_frames[turn - 1]) for planes in one.flush())
     shown = stopped().send(packets[0].payload, True)
-    assert len(shown) == 2 and equal(shown[1], loops[0])
+    assert len(shown) == 2 and equal(shown[1], base_frames[0])
     one = stopped()
     assert not one.abandon() and len(one.send(packets[0].payload, True)) == 1
     one = stopped()
@@ -493,7 +495,7 @@ def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
 def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeking into them, cutting in front of them, and losing their refresh."""
     monkeypatch.setattr(codec, "_REFRESH_PRICE", 1e-6)
-    data = encode(clip(40), format=FORMAT, base="tokens", tune=0, q=30, keyint=20)
+    data = encode(clip(40), format=FORMAT, base="tokens", fit=0, q=30, keyint=20)
     payloads = [p.payload for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     turns = [i for i, one in enumerate(payloads) if one.startswith(WAITING)]
     assert turns and turns[-1] > 20
@@ -587,7 +589,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
     """Values and frames before, zeroed or taken from elsewhere, cost bits; so does a network that
     sees nothing."""
     torch = pytest.importorskip("torch")
-    from gvcodec.train import tokens as training
+    from gvcodec.training import tokens as training
 
     collector = training.Collector()
     encoder = codec.TokenEncoder(FORMAT, 40, 0, 1, trace=collector)
@@ -615,7 +617,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
 def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from gvcodec.entropy import streams
-    from gvcodec.train import tokens as training
+    from gvcodec.training import tokens as training
 
     torch.manual_seed(4)
     seen = torch.randint(0, 128, (6000, training.INPUTS), dtype=torch.uint8)
@@ -639,7 +641,7 @@ def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path: Pat
 @pytest.mark.parametrize("value", [127.0, -127.0, 0.0])
 def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) -> None:
     torch = pytest.importorskip("torch")
-    from gvcodec.train import tokens as training
+    from gvcodec.training import tokens as training
 
     twin = training.Twin()
     seen = torch.full((4, training.INPUTS), 127, dtype=torch.uint8)
@@ -649,7 +651,7 @@ def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) ->
 
 def test_a_device_decodes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--device` reaches the coder; here the code of the device runs on the processor."""
-    packets, loops = coded(5)
+    packets, base_frames = coded(5)
     asked = []
     decode = payload.streams.decode_predicted
 
@@ -663,7 +665,7 @@ def test_a_device_decodes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> No
     one.to_device("cuda:0")
     shown = [x for packet in packets for x in one.send(packet.payload, packet.keyframe)]
     shown += one.flush()
-    assert all(equal(a, b) for a, b in zip(shown, loops, strict=True))
+    assert all(equal(a, b) for a, b in zip(shown, base_frames, strict=True))
     assert asked and set(asked) == {"cuda"}
     monkeypatch.setattr(codec, "cuda_missing", lambda: "none here")
     other = decoder()

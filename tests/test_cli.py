@@ -74,7 +74,7 @@ def test_a_file_goes_there_and_back(
     done = gvcodec(
         "decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless"
     )
-    assert b"20 loop frames 96\xc3\x9780, loop hash verified" in done.stderr
+    assert b"20 base frames 96\xc3\x9780, base hash verified" in done.stderr
     found = frames_of(tmp_path / "out.mkv")
     assert len(found) == 20
     assert min(psnr(a, b) for a, b in zip(found, clip, strict=True)) > 28
@@ -118,7 +118,9 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
     gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
-    gvcodec("decode", folder / f"{base}.bin", tmp_path / "loop.mp4", "--fidelity", "--lossless")
+    gvcodec(
+        "decode", folder / f"{base}.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless"
+    )
     with VideoReader(tmp_path / f"base.{suffix}") as reader:
         found = list(reader)
     eight_bits = [
@@ -126,7 +128,7 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
     ]
     assert all(
         planes_equal(a, b)
-        for a, b in zip(eight_bits, frames_of(tmp_path / "loop.mp4"), strict=True)
+        for a, b in zip(eight_bits, frames_of(tmp_path / "base_frame.mp4"), strict=True)
     )
     assert [round(25 * frame.pts * reader.format.time_base) for frame in found] == list(range(20))
 
@@ -234,15 +236,15 @@ def repacked(path: Path, target: Path, **changes: object) -> None:
 
     with open(path, "rb") as source, open(target, "wb") as output:
         reader = Reader(source)
-        loop_hash = changes.pop("loop_hash", None)
+        base_hash = changes.pop("base_hash", None)
         writer = Writer(output, replace(reader.header, **changes))
         for packet in reader.packets():
             writer.write(packet)
-        writer.finish(loop_hash or reader.loop_hash)
+        writer.finish(base_hash or reader.base_hash)
 
 
 def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path: Path) -> None:
-    repacked(folder / "av1.bin", tmp_path / "hash.bin", loop_hash=b"whatever")
+    repacked(folder / "av1.bin", tmp_path / "hash.bin", base_hash=b"whatever")
     gvcodec("decode", tmp_path / "hash.bin", tmp_path / "o.mp4", "--fidelity", fails=5)
     assert not (tmp_path / "o.mp4").exists()
 
@@ -253,10 +255,10 @@ def test_painting_needs_the_checkpoint_of_the_stream(
     pytest.importorskip("torch")
     done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv", "--lossless")
     assert b"20 painted frames" in done.stderr
-    loops = tmp_path / "loops.mkv"
-    gvcodec("decode", folder / "av1.bin", loops, "--fidelity", "--lossless")
-    assert not planes_equal(frames_of(tmp_path / "o.mkv")[3], frames_of(loops)[3])
-    repacked(folder / "av1.bin", tmp_path / "other.bin", appearance_id=b"8 others")
+    base_frames = tmp_path / "base_frames.mkv"
+    gvcodec("decode", folder / "av1.bin", base_frames, "--fidelity", "--lossless")
+    assert not planes_equal(frames_of(tmp_path / "o.mkv")[3], frames_of(base_frames)[3])
+    repacked(folder / "av1.bin", tmp_path / "other.bin", painter_id=b"8 others")
     message = gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", fails=4).stderr.decode()
     assert b"8 others".hex() in message
     assert str(Path(__file__).parents[1] / "checkpoints") in message
@@ -267,8 +269,7 @@ def test_painting_needs_the_checkpoint_of_the_stream(
     assert b"20 painted frames" in gvcodec("decode", folder / "av1.bin", tmp_path / "q.mkv").stderr
     gvcodec("encode", folder / "in.mp4", tmp_path / "plain.bin", "--frames", 3)
     assert (
-        json.loads(gvcodec("info", tmp_path / "plain.bin", "--json").stdout)["appearance_id"]
-        is None
+        json.loads(gvcodec("info", tmp_path / "plain.bin", "--json").stdout)["painter_id"] is None
     )
 
 

@@ -16,8 +16,8 @@ from conftest import moving_texture
 
 from gvcodec import api, cli
 from gvcodec.cli import _standard_streams
-from gvcodec.messages import counted
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.messages import counted
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
@@ -193,7 +193,7 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert not re.search(r"\b1 (\w+ )?(\w+s|passes)\b", said), said
     for words in (
         "1 frame 64",
-        "1 loop frame",
+        "1 base frame",
         "frame 0,",
         "1 frame of 1 stream",
         "1 frame kept",

@@ -111,7 +111,7 @@ def test_packets_come_back_in_order() -> None:
     ]
     reader, found = read(write(HEADER, packets))
     assert found == packets
-    assert (reader.frames, reader.loop_hash) == (8, HASH)
+    assert (reader.frames, reader.base_hash) == (8, HASH)
 
 
 def test_fixed_overhead_is_at_most_96_bytes() -> None:

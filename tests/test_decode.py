@@ -62,7 +62,7 @@ def finished(
         writer.write(packet)
         if after_key is not None and packet.kind is Kind.KEY:
             writer.write(after_key)
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     return stream.getvalue()
 
 
@@ -269,7 +269,7 @@ def hdr_stream(tmp_path_factory: pytest.TempPathFactory, frames: list[Planes]) -
         folder / "in.mp4",
         folder / "a.bin",
         "--base",
-        "klt",
+        "av1",
         "--fit",
         "off",
         "--keyint",
@@ -444,9 +444,9 @@ def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(
     encoder = gvcodec.Encoder(
         form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
     )
-    header = replace(encoder.header, appearance_id=b"renderer", tokens=True)
+    header = replace(encoder.header, painter_id=b"renderer", tokens=True)
     with pytest.raises(UsageError, match="tokens without"):
-        replace(header, appearance_id=None)
+        replace(header, painter_id=None)
     encoder.header = header
     data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
     reader = Reader(io.BytesIO(data))

@@ -283,7 +283,7 @@ def test_published_points_have_axes_of_their_own():
 def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
     clip = {"frames": 2, "set": "a", "stand_in": False}
     run = {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
-    run |= {"stream": {"appearance_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
+    run |= {"stream": {"painter_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
     points = {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}
     results = Results({"pan": clip}, {}, {"pan": points})
     path = tmp_path / "base.json"

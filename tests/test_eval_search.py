@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from eval.condense import moved
 from eval.search import ask, interval, join
 from gvcodec.search.compressor import LAYERS, TOKENS, LpComp, Variant, kept_after
-from gvcodec.train.summary import STRIDE, Clip, recall, split, train
+from gvcodec.training.summary import STRIDE, Clip, recall, split, train
 
 FEATURES = 100
 

@@ -10,7 +10,7 @@ from eval_helpers import PAN
 
 from eval.__main__ import main
 from eval.tools import read_json
-from gvcodec.structure.standard.encoders import USUAL_PRESET
+from gvcodec.base.standard.encoders import USUAL_PRESET
 
 
 def test_table(tmp_path, capsys, made_weights):
@@ -43,7 +43,7 @@ def test_painted_frames_beside_base_frames(tmp_path, monkeypatch, made_weights):
 
     monkeypatch.setattr(settings, "EVERY_PAINTED", {"dists": 8, "psnr_y": 1})
     words = ["settings", *PAN, "--frames", "6", "--q", "44,52,60", "--painted"]
-    words += ["--anchor", "preset=10:loop", "--settings", "preset=10:loop,preset=10"]
+    words += ["--anchor", "preset=10:loop", "--settings", "preset=10:base_frame,preset=10"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     rows = read_json(tmp_path / "settings.json")["rows"]
     same, painted = (rows[f"preset=10{more}"][0] for more in (":loop", ""))

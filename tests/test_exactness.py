@@ -93,8 +93,6 @@ def test_tags_and_levels_come_through(tmp_path: Path, pix_fmt: str, colour: Colo
         "encode",
         tmp_path / "in.mkv",
         tmp_path / "a.bin",
-        "--base",
-        "klt",
         "--base-q",
         4,
         "--fit",

@@ -19,7 +19,7 @@ from test_tools import TIMES, contents, made, run, sound
 import gvcodec
 from gvcodec import cli
 from gvcodec.bitstream import Packet
-from gvcodec.decoder import Decoder
+from gvcodec.codec.decoder import Decoder
 from gvcodec.media.planes import Scaler, to_eight_bits
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import PLACES

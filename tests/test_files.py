@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import api, cli, file_io
+from gvcodec import api, cli
 from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
-from gvcodec.file_io import PendingFile, protected
 from gvcodec.media.writer import open_writer
 from gvcodec.streams import resume
 from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import file_io
+from gvcodec.util.file_io import PendingFile, protected
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)

@@ -48,7 +48,7 @@ def video_format(width: int = 118, height: int = 70) -> VideoFormat:
 
 def test_fitting_is_told_how_long_and_how_much(monkeypatch):
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.codec.encoder import EncoderConfig
     from gvcodec.painter.fit_samples import Part
     from gvcodec.painter.open import fit_parts
 
@@ -75,7 +75,7 @@ def test_fitting_is_told_how_long_and_how_much(monkeypatch):
 
 def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.codec.encoder import EncoderConfig
     from gvcodec.painter.fit_samples import Part
     from gvcodec.painter.open import fit_parts
 
@@ -102,7 +102,7 @@ LOOKS = 4, 6
 
 
 def moving(frames=2, side=48, blur=False):
-    """Runs of (loop, source) of a texture that moves; `blur`: loop frames without its finest
+    """Runs of (base_frame, source) of a texture that moves; `blur`: base frames without its finest
     part."""
     rng = np.random.default_rng(5)
     wide = rng.integers(200, 800, (side + 40, side + 40)).astype(np.uint16)
@@ -172,7 +172,7 @@ def test_fitting_goes_on_while_it_pays(monkeypatch, blank):
 
 
 def test_a_still_picture_is_not_fitted(monkeypatch):
-    from gvcodec.encoder import Encoder, EncoderConfig
+    from gvcodec.codec.encoder import Encoder, EncoderConfig
 
     still = [[run[0]] * 3 for run in moving()[:1]]
     for samples in (still, [still[0][:1]]):
@@ -186,7 +186,7 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
 
 def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.cli import parser
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.codec.encoder import EncoderConfig
     from gvcodec.painter import fit as fitting
 
     plain = EncoderConfig()
@@ -197,9 +197,6 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     words = {"30s": (30.0, 0), "1.5s": (1.5, 0), "off": (0.0, 0), "7": (None, 7)}
     for word, wanted in {**words, "7steps": (None, 7)}.items():
         assert parser().parse_args([*command, "--fit", word]).fit == wanted
-    # The name that the option had: a bare number was seconds.
-    for word, wanted in {"30": (30.0, 0), "off": (0.0, 0), "7steps": (None, 7)}.items():
-        assert parser().parse_args([*command, "--tune", word]).fit == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
     clock = itertools.count(0, 1000.0)
     monkeypatch.setattr(fitting.time, "monotonic", lambda: next(clock))
@@ -207,7 +204,7 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
 
 
 def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
-    """Sources (a textured picture that moves one pixel a frame) and "loop frames" (the same,
+    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
     blurred)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0 : side + frames]
@@ -224,9 +221,9 @@ def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Plan
 
 
 def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
-    source, loop = clip(2 * runs, 128)
-    whole = [[(loop[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
-    return [*whole, [(loop[0], source[0])]]  # the last run of a clip may be cut short
+    source, base_frame = clip(2 * runs, 128)
+    whole = [[(base_frame[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
+    return [*whole, [(base_frame[0], source[0])]]  # the last run of a clip may be cut short
 
 
 FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
@@ -247,8 +244,8 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     assert any("bytes" in line for line in said)
     painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
     painter.start_gop(payload)
-    loop = samples()[0][0][0]
-    assert not np.array_equal(painter.paint(loop)[0], loop[0])
+    base_frame = samples()[0][0][0]
+    assert not np.array_equal(painter.paint(base_frame)[0], base_frame[0])
     # In a stream of next to no bytes nothing pays.
     assert fit(*arguments, stream_bytes=50, steps=4) is None
     # What is in force costs nothing: it stays, unless it does harm.
@@ -260,7 +257,7 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     painter.start_gop(BASE)
     again = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
     again.start_gop(None)
-    assert all(map(np.array_equal, painter.paint(loop), again.paint(loop)))
+    assert all(map(np.array_equal, painter.paint(base_frame), again.paint(base_frame)))
 
 
 def test_fitting_without_weights_warns_and_leaves_the_painter(tmp_path, monkeypatch):
@@ -295,14 +292,16 @@ def test_the_small_network_sees_what_vgg_sees():
     fast = PerceptualLoss(weights=leading[1])
     cosines = []
     for run in samples()[:2]:
-        loop, source = (
+        base_frame, source = (
             torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1]
         )
         gradients: list[torch.Tensor] = []
-        one, other = (torch.stack(loss(loop, loss.reference(source))) for loss in (small, fast))
+        one, other = (
+            torch.stack(loss(base_frame, loss.reference(source))) for loss in (small, fast)
+        )
         assert torch.allclose(one, other, rtol=0.1, atol=0.005)
         for loss in (small, vgg):
-            picture = loop.clone().requires_grad_()
+            picture = base_frame.clone().requires_grad_()
             sum(loss(picture, loss.reference(source))).sum().backward()
             gradients.append(picture.grad.sum(1).flatten())
         cosines.append(float(torch.nn.functional.cosine_similarity(*gradients, 0)))
@@ -320,7 +319,7 @@ def test_fitting_of_small_pictures(blank, monkeypatch, width, height, fits, some
             p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:]
         )
 
-    small = [[(cut(loop), cut(source)) for loop, source in run] for run in samples()]
+    small = [[(cut(base_frame), cut(source)) for base_frame, source in run] for run in samples()]
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     said: list[str] = []
     arguments = (small, fmt, "av1", Fraction(1), 50, 9.0, blank)

@@ -1,4 +1,4 @@
-"""What tuning gets to see, and weights that change with the parts of a video."""
+"""What fitting gets to see, and weights that change with the parts of a video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def filled(frames: int, parts: int) -> FitSampler:
     reservoir = FitSampler(FORMAT, parts)
     for number in range(frames):
         reservoir.send_source(number, numbered(number))
-        reservoir.send_loop(number, numbered(number))
+        reservoir.send_base(number, numbered(number))
     return reservoir
 
 
@@ -67,7 +67,7 @@ def test_large_pictures_take_fewer_parts(width: int, height: int) -> None:
     reservoir = FitSampler(VideoFormat(width, height, Fraction(30), Fraction(1, 90000)), 64)
     for number in range(20_000):
         reservoir.send_source(number, PLANES)
-        reservoir.send_loop(number, PLANES)
+        reservoir.send_base(number, PLANES)
     pairs = max(6, FitSampler.MAX_BYTES_TOGETHER // (2 * 2 * width * height * 3 // 2))
     assert len(reservoir._pairs) <= pairs
     parts = reservoir.parts([Gop(first) for first in range(0, 20_000, 100)], 20_000)
@@ -108,7 +108,7 @@ def stream(clip: list[Planes], tuned: dict[int, bytes] | None = None) -> bytes:
     encoder.flush()
     for packet in packets():
         writer.write(packet)
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     return file.getvalue()
 
 
@@ -121,8 +121,8 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
         asked.extend(parts)
         return answer, ""
 
-    monkeypatch.setattr("gvcodec.encoder.painter_id", lambda base: (b"12345678", ""))
-    monkeypatch.setattr("gvcodec.encoder.fit_parts", tune)
+    monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda base: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", tune)
     data = stream(clip)
     assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
     assert data == stream(clip, tuned=answer), "as in a later pass of rate control"

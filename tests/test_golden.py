@@ -1,4 +1,4 @@
-"""Streams that must decode to the same loop frames for ever (the hash is in the file), and streams
+"""Streams that must decode to the same base frames for ever (the hash is in the file), and streams
 that must be refused."""
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import gvcodec
+from gvcodec.base.tokens.payload import REFRESH, WAITING
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
-from gvcodec.structure.tokens.payload import REFRESH, WAITING
 
 FOLDER = Path(__file__).parent
 TOKENS = FOLDER / "golden" / "tokens"
@@ -25,8 +25,8 @@ def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.Mon
     data = path.read_bytes()
     if path.parent == TOKENS:
         monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
-    loops = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
-    assert [loop[0].shape for loop in loops] == [(53, 75)] * 10
+    base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
+    assert [base_frame[0].shape for base_frame in base_frames] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
 
 

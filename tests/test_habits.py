@@ -197,5 +197,5 @@ def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
     with open_writer(tmp_path / "film.mp4", FORMAT) as writer:
         for number, planes in enumerate(clip[:2]):
             writer.write(planes, 512 * number)
-    assert cli.main(["encode", str(tmp_path / "film.mp4"), "--tune", "off", "-q", "40.5"]) == 0
+    assert cli.main(["encode", str(tmp_path / "film.mp4"), "--fit", "off", "-q", "40.5"]) == 0
     assert (tmp_path / "film.gvc").is_file()

@@ -18,17 +18,17 @@ from conftest import moving_texture
 
 import gvcodec
 from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
-from gvcodec import cli, decoding_limits
+from gvcodec import cli, limits
+from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.base.standard.payloads import restore
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
-from gvcodec.decoding_limits import Limits
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
+from gvcodec.limits import Limits
 from gvcodec.media.heads import make_head, open_head
 from gvcodec.media.tracks import TrackReader
 from gvcodec.streams.gops import BASE_WEIGHTS, GopSource
-from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
-from gvcodec.structure.standard.payloads import restore_av1
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +119,11 @@ def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(m
     key, *others = frame_payloads(data)
     # The last OBU of a payload has no size; here it is given one, and a thousand
     # `show_existing_frame` follow.
-    unit = restore_av1(key.payload)[2:]
+    unit = restore("av1", key.payload)[2:]
     bomb = Packet(Kind.KEY, unit + b"\x1a\x01\x80" * 1000)
     header = Reader(io.BytesIO(data)).header
     monkeypatch.setattr(
-        "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
+        "gvcodec.base.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
     )
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         list(gvcodec.decode_planes(stream_of(header, [bomb, *others]), fidelity=True))
@@ -168,9 +168,7 @@ def huge(stream: bytes) -> bytes:
     """64 megapixels in about ninety bytes."""
     header = Reader(io.BytesIO(stream)).header
     format = replace(header.format, width=8192, height=8192)
-    return stream_of(
-        replace(header, format=format, appearance_id=None), [Packet(Kind.KEY, b"\x40")]
-    )
+    return stream_of(replace(header, format=format, painter_id=None), [Packet(Kind.KEY, b"\x40")])
 
 
 @pytest.mark.parametrize(
@@ -231,7 +229,7 @@ def test_the_hold_on_memory_ends_with_its_block(plain: bytes) -> None:
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with (
-        decoding_limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)),
+        limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)),
         pytest.raises(MemoryError),
     ):
         np.ones(1 << 27)

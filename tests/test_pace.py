@@ -15,14 +15,14 @@ from conftest import moving_texture
 
 import gvcodec
 from gvcodec import cli
+from gvcodec.base.standard.claims import check
+from gvcodec.base.standard.payloads import nals_of, restore
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
-from gvcodec.decoding_limits import DEFAULT, DEFAULT_FPS, Limits
 from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, DEFAULT_FPS, Limits
 from gvcodec.streams.gops import GopSource
-from gvcodec.structure.standard.claims import check
-from gvcodec.structure.standard.payloads import nals_of, restore_av1
 
 COUNT = DEFAULT_FPS + 60
 TICK = Fraction(1, 1 << 30)
@@ -37,21 +37,21 @@ def again_and_again(base: str, rate: Fraction, tick: Fraction, every_tick: bool 
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     fmt = replace(reader.header.format, frame_rate=rate, time_base=tick)
     output = io.BytesIO()
-    writer = Writer(output, replace(reader.header, format=fmt, appearance_id=None))
+    writer = Writer(output, replace(reader.header, format=fmt, painter_id=None))
     for number in range(COUNT):
         if every_tick:
             exact = encode_var(number) + encode_svar(number)
             writer.write(Packet(Kind.TIMING, encode_var(0) + encode_svar(0) + exact))
         writer.write(key)
     ((y, u, v),) = gvcodec.decode_planes(data, fidelity=True)
-    writer.finish(loop_hash([(y, u, v)] * COUNT))
+    writer.finish(base_hash([(y, u, v)] * COUNT))
     return output.getvalue()
 
 
-def loop_hash(frames: list[tuple[np.ndarray, ...]]) -> bytes:
+def base_hash(frames: list[tuple[np.ndarray, ...]]) -> bytes:
     import hashlib
 
-    from gvcodec.structure import hashed
+    from gvcodec.base import hashed
 
     found = hashlib.sha256()
     for frame in frames:
@@ -164,7 +164,7 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
     check(base, key.payload, 64, 48)
     monkeypatch.setattr(
-        "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
+        "gvcodec.base.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
     )
     decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
     with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
@@ -184,15 +184,15 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
 def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gvcodec.structure.tokens.checkpoint import find_tokens
-    from gvcodec.structure.tokens.codec import TokenDecoder
+    from gvcodec.base.tokens.checkpoint import find_tokens
+    from gvcodec.base.tokens.codec import TokenDecoder
 
     reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     monkeypatch.setattr(
-        "gvcodec.structure.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
+        "gvcodec.base.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
     )
     decoder = TokenDecoder(reader.header.format, 1, find_tokens())
-    bomb = restore_av1(key.payload)[2:] + b"\x1a\x01\x80" * 1000
+    bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         decoder.send(b"\x28" + bomb, True)

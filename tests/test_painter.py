@@ -18,7 +18,6 @@ from oracle import painter as oracle
 from oracle.painter import OraclePainter, log8
 
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.painter import model as numbers
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.device import DevicePainter
@@ -33,6 +32,7 @@ from gvcodec.painter.video import VideoPainter
 from gvcodec.painter.warp import warp
 from gvcodec.painter.weight_coder import Decoder, Encoder
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.models import CHECKPOINT_VARIABLE
 
 no_cuda = not torch.cuda.is_available()
 SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
@@ -81,21 +81,22 @@ def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
     painter = OraclePainter(Model.of(renderer.integers()), height, width)
     painter.start(condition("av1", Fraction(1), 45), painter.model)
     stream, state = condition_row("av1", Fraction(1), 45).double(), None
-    for t, loop in enumerate(frames(width, height, 3)):
+    for t, base_frame in enumerate(frames(width, height, 3)):
         vectors = (
             rng.integers(-9, 9, (2, *block_grid(height, width))).astype(np.int16) if t else None
         )
         own = rate(300 + t, width, height)
-        wanted = painter.paint(loop, vectors, own)
+        wanted = painter.paint(base_frame, vectors, own)
         luma, chroma = (
-            torch.from_numpy(np.stack(p).astype(float) / 1023)[None] for p in (loop[:1], loop[1:])
+            torch.from_numpy(np.stack(p).astype(float) / 1023)[None]
+            for p in (base_frame[:1], base_frame[1:])
         )
         entries = torch.cat([stream[:, :-1], torch.tensor([[own]]).double()], 1)
         noise, redraw = fresh(height, width, t)
         moved = None if vectors is None else torch.from_numpy(vectors)[None]
         y, uv, state = renderer.step(luma, chroma, moved, (noise.double(), redraw), state, entries)
         found = [(p * 1023).round().clamp(0, 1023).int().numpy() for p in (y[0, 0], *uv[0])]
-        assert np.abs(wanted[0].astype(int) - loop[0]).mean() > 5
+        assert np.abs(wanted[0].astype(int) - base_frame[0]).mean() > 5
         for a, b in zip(wanted, found, strict=True):
             assert np.array_equal(a, b), t
 
@@ -133,13 +134,15 @@ def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None
         for painter in painters:
             painter.start(stream, model)
         rng = np.random.default_rng(2)
-        for t, loop in enumerate(frames(width, height, 4)):
+        for t, base_frame in enumerate(frames(width, height, 4)):
             reach = 32000 if t == 3 else 20
             grid = block_grid(height, width)
             vectors = rng.integers(-reach, reach, (2, *grid)).astype(np.int16) if t else None
             if t == 2:
-                loop = tuple(rng.choice([0, 1023], p.shape).astype(np.uint16) for p in loop)
-            wanted, *found = (painter.paint(loop, vectors, 17 * t) for painter in painters)
+                base_frame = tuple(
+                    rng.choice([0, 1023], p.shape).astype(np.uint16) for p in base_frame
+                )
+            wanted, *found = (painter.paint(base_frame, vectors, 17 * t) for painter in painters)
             for planes in found:
                 for plane, (a, b) in enumerate(zip(wanted, planes, strict=True)):
                     assert np.array_equal(a, b), (wild, middle, t, plane, np.argwhere(a != b)[:5])
@@ -168,10 +171,10 @@ def test_torch_paints_on_any_device_what_the_core_does(
         for changed in (model, fitted, model):
             for painter in painters:
                 painter.start(condition("hevc", Fraction(1), 33), changed)
-            for t, loop in enumerate(frames(width, height, 3)):
+            for t, base_frame in enumerate(frames(width, height, 3)):
                 grid = block_grid(height, width)
                 vectors = rng.integers(-90, 90, (2, *grid)).astype(np.int16) if t else None
-                wanted, found = (p.paint(loop, vectors, 21 * t) for p in painters)
+                wanted, found = (p.paint(base_frame, vectors, 21 * t) for p in painters)
                 for a, b in zip(wanted, found, strict=True):
                     assert np.array_equal(a, b), (wild, middle, t, np.argwhere(a != b)[:5])
 
@@ -449,16 +452,16 @@ def test_the_nearest_step_is_taken():
 
 
 def test_fitted_weights_paint_and_do_not_stay():
-    loop, path = frames(118, 70, 1)[0], find_painter()
+    base_frame, path = frames(118, 70, 1)[0], find_painter()
     painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, path, 1)
     painter.start_gop(None)
-    plain = painter.paint(loop)
+    plain = painter.paint(base_frame)
     painter.start_gop(pack(some_deltas((0, 1, 2))))
-    assert not np.array_equal(painter.paint(loop)[0], plain[0])
+    assert not np.array_equal(painter.paint(base_frame)[0], plain[0])
     painter.start_gop(IDENTITY)
-    assert np.array_equal(painter.paint(loop)[0], loop[0])
+    assert np.array_equal(painter.paint(base_frame)[0], base_frame[0])
     painter.start_gop(None)
-    assert np.array_equal(painter.paint(loop)[0], plain[0])
+    assert np.array_equal(painter.paint(base_frame)[0], plain[0])
 
 
 @settings(max_examples=300)

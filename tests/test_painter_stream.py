@@ -22,13 +22,13 @@ from test_painter import frames, twin
 import gvcodec
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError, VerificationError
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
 from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.video import VideoPainter
-from gvcodec.session import run
 from gvcodec.streams.cut import cut
 from gvcodec.types import VideoFormat
 
@@ -74,9 +74,9 @@ def painted_golden(threads: int) -> str:
     painter, digest = CpuPainter(70, 117, threads), hashlib.sha256()
     painter.start(condition("av1", Fraction(1), 50), golden_model())
     rng = np.random.default_rng(3)
-    for t, loop in enumerate(golden_clip()):
+    for t, base_frame in enumerate(golden_clip()):
         vectors = rng.integers(-20, 21, (2, 5, 8)).astype(np.int16) if t else None
-        for plane in painter.paint(loop, vectors, 40 * t - 100):
+        for plane in painter.paint(base_frame, vectors, 40 * t - 100):
             digest.update(np.ascontiguousarray(plane, "<u2").tobytes())
     return digest.hexdigest()
 
@@ -98,12 +98,10 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def encoded(count: int = 6, keyint: int = 3, **settings: Any) -> bytes:
-    config = EncoderConfig(
-        base_q=30, base="av1", preset=10, keyint=keyint, threads=1, fit=0.0
-    )
+    config = EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, threads=1, fit=0.0)
     encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
     out = io.BytesIO()
-    run(encoder, out, ((planes, None) for planes in frames(WIDTH, HEIGHT, count)))
+    encode_stream(encoder, out, ((planes, None) for planes in frames(WIDTH, HEIGHT, count)))
     return out.getvalue()
 
 
@@ -111,7 +109,7 @@ def decoded(data: bytes, threads: int = 1, **options: Any) -> list[Any]:
     reader = Reader(io.BytesIO(data))
     decoder = gvcodec.Decoder(reader.header, threads=threads, **options)
     found = [frame.planes for frame in decoder.frames_of(reader.packets())]
-    decoder.verify(reader.loop_hash)
+    decoder.verify(reader.base_hash)
     return found
 
 
@@ -121,8 +119,8 @@ def with_payload(data: bytes, kind: Kind, payload: bytes) -> bytes:
     writer = Writer(out, reader.header)
     for packet in reader.packets():
         writer.write(Packet(kind, payload) if packet.kind is kind else packet)
-    assert reader.loop_hash is not None
-    writer.finish(reader.loop_hash)
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
     return out.getvalue()
 
 
@@ -152,8 +150,8 @@ def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> No
     assert len(found) >= 2
     for other in found[1:]:
         assert all(planes_equal(a, b) for a, b in zip(found[0], other, strict=True))
-    loop = decoded(data, fidelity=True)
-    assert not planes_equal(loop[0], found[0][0])
+    base_frame = decoded(data, fidelity=True)
+    assert not planes_equal(base_frame[0], found[0][0])
     kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
     assert kinds.count(Kind.PAINTED) == 1 and kinds[-1] is Kind.PAINTED
 
@@ -200,13 +198,15 @@ def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
     data = encoded(keyint=0)
     reader = Reader(io.BytesIO(data))
     sizes = [len(p.payload) for p in reader.packets() if p.is_frame]
-    loops = decoded(data, fidelity=True)
+    base_frames = decoded(data, fidelity=True)
     video = VideoPainter(FORMAT, "av1", Fraction(1), 30, Path(model_path()), 1)
     video.start_gop(None)
-    again = [video.paint(loop, size) for loop, size in zip(loops, sizes, strict=True)]
+    again = [
+        video.paint(base_frame, size) for base_frame, size in zip(base_frames, sizes, strict=True)
+    ]
     assert all(planes_equal(a, b) for a, b in zip(again, decoded(data), strict=True))
     video.start_gop(None)
-    assert not planes_equal(video.paint(loops[0], 20 * sizes[0]), again[0])
+    assert not planes_equal(video.paint(base_frames[0], 20 * sizes[0]), again[0])
     assert rate(0, WIDTH, HEIGHT) == 0 < rate(10**9, WIDTH, HEIGHT) <= 1024
 
 

@@ -72,7 +72,7 @@ def test_server_gives_ranges_of_the_stream() -> None:
         assert answer(server, "/stream", Range="bytes=nonsense")[1] == whole
         assert answer(server, "/stream", Range=f"bytes={len(whole)}-")[0].status == 416
         assert answer(server, "/stream", "HEAD")[0].getheader("Content-Length") == str(len(whole))
-        model = f"/models/{gvcodec.open(whole).header.structure_id.hex()}.safetensors"
+        model = f"/models/{gvcodec.open(whole).header.base_model_id.hex()}.safetensors"
         assert answer(server, model)[0].status == 200
 
 
@@ -109,7 +109,7 @@ def test_frames_are_sent_as_they_are_decoded() -> None:
     ):
         response, data = answer(server, "/native?from=2")
         frames = [
-            b"".join(plane.tobytes() for plane in frame.loop)
+            b"".join(plane.tobytes() for plane in frame.base_frame)
             for frame in video.decoded(2, len(video))
         ]
         size = 8 + len(frames[0])
@@ -201,12 +201,12 @@ def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[
 
 @needs_node
 def test_page_reads_golden_streams_and_decodes_klt_exactly(tmp_path: Path) -> None:
-    from gvcodec.models import find_model
+    from gvcodec.util.models import find_model
 
     given: list[tuple[Path, Path | None]] = []
     for path in sorted(GOLDEN.glob("*.bin")):
         with gvcodec.open(path, fidelity=True) as video:
-            identity = video.header.structure_id
+            identity = video.header.base_model_id
         given.append((path, find_model(identity, "model") if identity else None))
     for (path, model), facts in zip(given, read_by_page(tmp_path, given), strict=True):
         with gvcodec.open(path, fidelity=True) as video:
@@ -271,7 +271,9 @@ def test_browser_plays_and_shows_exactly_the_frames_of_decode(
             page.run(f"player.go({number})")
             page.until(f"player.wanted === undefined && player.shown.frame === {number}")
             (frame,) = video.decoded(number, number + 1)
-            wanted = hashlib.sha256(b"".join(plane.tobytes() for plane in frame.loop)).hexdigest()
+            wanted = hashlib.sha256(
+                b"".join(plane.tobytes() for plane in frame.base_frame)
+            ).hexdigest()
             assert page.run(DIGEST) == wanted
         page.run("player.go(0)")
         page.until("player.wanted === undefined")
@@ -301,7 +303,7 @@ def test_browser_shows_what_is_left_of_a_broken_file(
         (frame,) = gvcodec.open(whole, fidelity=True).decoded(count - 1, count)
         assert (
             page.run(DIGEST)
-            == hashlib.sha256(b"".join(p.tobytes() for p in frame.loop)).hexdigest()
+            == hashlib.sha256(b"".join(p.tobytes() for p in frame.base_frame)).hexdigest()
         )
         assert page.errors() == []
 
@@ -323,7 +325,7 @@ def test_seeks_that_come_fast_do_not_disturb_each_other(
         (frame,) = gvcodec.open(whole, fidelity=True).decoded(13, 14)
         assert (
             page.run(DIGEST)
-            == hashlib.sha256(b"".join(p.tobytes() for p in frame.loop)).hexdigest()
+            == hashlib.sha256(b"".join(p.tobytes() for p in frame.base_frame)).hexdigest()
         )
         assert not any("keyframe" in note for note in page.run("player.errors"))
 
@@ -362,23 +364,27 @@ const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, header)
 const painter = new Painter(core, numbers, header);
 const payload = fs.readFileSync(tuned);
 painter.startGop(payload.length ? new Uint8Array(payload) : null);
-const loops = new Uint16Array(new Uint8Array(fs.readFileSync(given)).buffer);
+const base_frames = new Uint16Array(new Uint8Array(fs.readFileSync(given)).buffer);
 const samples = samplesOf(header.width, header.height), out = new Uint16Array(samples);
 const began = performance.now();
-for (let n = 0; n < loops.length / samples; ++n) {
-  await painter.paint(loops.subarray(n * samples, (n + 1) * samples), 1000 * n, out);
+for (let n = 0; n < base_frames.length / samples; ++n) {
+  await painter.paint(base_frames.subarray(n * samples, (n + 1) * samples), 1000 * n, out);
   fs.appendFileSync(given + ".painted", new Uint8Array(out.buffer));
 }
-console.log((loops.length / samples / (performance.now() - began)) * 1000);
+console.log((base_frames.length / samples / (performance.now() - began)) * 1000);
 """
 
 
 def painted_by_page(
-    tmp_path: Path, model: Path, loops: bytes, payload: bytes, *facts: object
+    tmp_path: Path, model: Path, base_frames: bytes, payload: bytes, *facts: object
 ) -> bytes:
     """Frames that the page's modules paint; `facts`: width, height, q, base."""
     tmp_path.mkdir(exist_ok=True)
-    for name, data in (("paint.mjs", PAINT.encode()), ("loops", loops), ("tuned", payload)):
+    for name, data in (
+        ("paint.mjs", PAINT.encode()),
+        ("base_frames", base_frames),
+        ("tuned", payload),
+    ):
         (tmp_path / name).write_bytes(data)
     folder = shutil.copytree(
         page_folder(), tmp_path / "page", ignore=shutil.ignore_patterns("core")
@@ -386,13 +392,19 @@ def painted_by_page(
     (folder / "package.json").write_text('{"type": "module"}')
     files = [
         str(path)
-        for path in (tmp_path / "paint.mjs", folder, model, tmp_path / "loops", tmp_path / "tuned")
+        for path in (
+            tmp_path / "paint.mjs",
+            folder,
+            model,
+            tmp_path / "base_frames",
+            tmp_path / "tuned",
+        )
     ]
     command = ["node", *files, *map(str, facts)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     print("frames/s", done.stdout)
-    return (tmp_path / "loops.painted").read_bytes()
+    return (tmp_path / "base_frames.painted").read_bytes()
 
 
 @needs_node
@@ -410,8 +422,8 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, m
     path = tmp_path / "model.safetensors"
     twin(middle=middle).save(path)
     model = Model.load(path)
-    loops = frames(width, height, 3)
-    flat = b"".join(plane.tobytes() for planes in loops for plane in planes)
+    base_frames = frames(width, height, 3)
+    flat = b"".join(plane.tobytes() for planes in base_frames for plane in planes)
     rng = np.random.default_rng(0)
     deltas = {}
     tensors = {f"{name}.{part}" for name in model.layers for part in ("weight", "bias")}
@@ -427,7 +439,7 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, m
         painter = CpuPainter(height, width, 1)
         painter.start(condition("av1", 1, 40), changed)
         wanted, before = b"", None
-        for number, planes in enumerate(loops):
+        for number, planes in enumerate(base_frames):
             vectors = None if before is None else block_vectors(planes[0], before)
             own = rate(1000 * number, width, height)
             wanted += b"".join(plane.tobytes() for plane in painter.paint(planes, vectors, own))

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import cli, encoder, progress
+from gvcodec import cli
+from gvcodec.codec import encoder
 from gvcodec.media.writer import open_writer
-from gvcodec.progress import Estimate, ProgressBar
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import progress
+from gvcodec.util.progress import Estimate, ProgressBar
 
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 
@@ -59,7 +61,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_tuning_has_its_share_of_the_bar() -> None:
+def test_fitting_has_its_share_of_the_bar() -> None:
     """Coding takes 13 s, fitting 104 s, as one encode took: when coding is done an eighth is."""
     clock = Clock()
     estimate = Estimate(["code", "fit"], 104.0, clock)
@@ -193,9 +195,7 @@ def test_one_bar_over_all_phases(
 
 def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
     assert (
-        cli.main(
-            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
-        )
+        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"])
         == 0
     )
     terminal.truncate(0)
@@ -208,9 +208,7 @@ def test_without_a_terminal_there_is_no_bar(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        cli.main(
-            ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
-        )
+        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"])
         == 0
     )
     said = capsys.readouterr().err

@@ -11,10 +11,10 @@ import pytest
 from clips import make_clip
 
 import gvcodec
+from gvcodec.base.standard.vvenc import find_ffmpeg
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
-from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))

@@ -21,7 +21,7 @@ from test_media import with_audio
 
 from gvcodec import api
 from gvcodec.bitstream import Reader
-from gvcodec.encoder import EncoderConfig
+from gvcodec.codec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
@@ -131,9 +131,9 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
 def test_fitted_weights_count(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
-    monkeypatch.setattr("gvcodec.encoder.painter_id", lambda *given: (b"12345678", ""))
-    monkeypatch.setattr("gvcodec.session.paints_exactly", lambda *given: False)
-    monkeypatch.setattr("gvcodec.encoder.fit_parts", lambda *given: answers.pop(0))
+    monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.codec.encode_stream.paints_exactly", lambda *given: False)
+    monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", lambda *given: answers.pop(0))
     config = dataclasses.replace(FAST, fit=1.0)
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)

@@ -27,9 +27,7 @@ TWO_GIGABYTES = 2 << 30
 @pytest.fixture(scope="module", params=["av1", "vvc"])
 def stream(request) -> bytes:
     """Eight frames in two GOPs."""
-    return gvcodec.encode(
-        moving_texture(64, 48, 8), base=request.param, keyint=4, fit=0, base_q=40
-    )
+    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, fit=0, base_q=40)
 
 
 def decode_all(data: bytes) -> list[Planes]:
@@ -74,7 +72,7 @@ def rebuilt(stream: bytes, change: object) -> bytes:
     writer = Writer(output, reader.header)
     for packet in packets:
         writer.write(packet)
-    writer.finish(reader.loop_hash)
+    writer.finish(reader.base_hash)
     return output.getvalue()
 
 
@@ -92,7 +90,7 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
             packets[number] = Packet(packets[number].kind, bytes(data[:cut]))
             return packets
 
-        # Other pictures of the right size are possible; then the loop hash tells. The quality of a
+        # Other pictures of the right size are possible; then the base hash tells. The quality of a
         # frame without tokens is of no consequence.
         try:
             found = decode_all(rebuilt(stream, change))
@@ -305,9 +303,9 @@ def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
     root = FUZZ.parents[1]
     workflow = yaml.safe_load((root / ".github" / "workflows" / "fuzz.yml").read_text())
     runs = [step.get("run", "") for step in workflow["jobs"]["fuzz"]["steps"]]
-    (loop,) = (run for run in runs if "for name" in run)
-    named = re.search(r"for name in ([\w ]+); do", loop)
-    core = re.search(r"([\w|]+)\) program=build/fuzz/", loop)
+    (base_frame,) = (run for run in runs if "for name" in run)
+    named = re.search(r"for name in ([\w ]+); do", base_frame)
+    core = re.search(r"([\w|]+)\) program=build/fuzz/", base_frame)
     assert named and core
     assert sorted(named[1].split()) == sorted(TARGETS)
     sources = (root / "csrc" / "fuzz").glob("*_fuzz.cpp")
@@ -319,8 +317,4 @@ def test_every_part_that_is_fuzzed_is_a_target(programs: None) -> None:
 
     from eval.robustness.fuzz import TARGETS
 
-    assert (
-        {*parts_fuzz.PARTS}
-        == {*PARTS}
-        == {*TARGETS} - {"streams", "painter", "stream"}
-    )
+    assert {*parts_fuzz.PARTS} == {*PARTS} == {*TARGETS} - {"streams", "painter", "stream"}

@@ -1,4 +1,4 @@
-"""Where scenes begin: standard structure layers get a keyframe there."""
+"""Where scenes begin: standard base layers get a keyframe there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from clips import make_clip
 
-from gvcodec.structure.scene_cuts import CutFinder
-from gvcodec.structure.standard.codec import StandardEncoder
+from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
 
 

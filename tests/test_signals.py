@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import api, signals
+from gvcodec import api
+from gvcodec.base.standard.vvenc import find_ffmpeg
 from gvcodec.errors import UsageError
 from gvcodec.media.writer import open_writer
-from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import signals
 
 FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 #: Seconds until the end; two are promised, and without the promise these jobs go on for a minute
@@ -146,8 +147,8 @@ STUCK = """
 import hashlib, sys
 from gvcodec import cli
 from gvcodec.cli import info
-from gvcodec.file_io import open_output
-from gvcodec.signals import held
+from gvcodec.util.file_io import open_output
+from gvcodec.util.signals import held
 
 def run(options):
     with open_output(options.input, False) as output:

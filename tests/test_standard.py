@@ -1,4 +1,4 @@
-"""Standard bitstreams as structure layer: exact loop frames, closed GOPs, any size, payloads that
+"""Standard bitstreams as base layer: exact base frames, closed GOPs, any size, payloads that
 restore."""
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from conftest import moving_texture, planes_equal, psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gvcodec.base import CodedFrame
+from gvcodec.base.resample import DOWN, UP, Resampler
+from gvcodec.base.standard import encoders
+from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
+from gvcodec.base.standard.encoders import Settings, _av1_options, for_the_eye, looks_drawn
+from gvcodec.base.standard.payloads import restore, strip
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import CodedFrame
-from gvcodec.structure.resample import DOWN, UP, Resampler
-from gvcodec.structure.standard import encoders
-from gvcodec.structure.standard.codec import StandardDecoder, StandardEncoder
-from gvcodec.structure.standard.encoders import Settings, _av1_options, for_the_eye, looks_drawn
-from gvcodec.structure.standard.payloads import restore, strip
 from gvcodec.types import Colour, Planes, VideoFormat
 
 FULL = Fraction(1)
@@ -39,7 +39,7 @@ def encode(
         encoder.flush()
     ]
     return [packet for part in parts for packet in part.packets], [
-        loop for part in parts for loop in part.loops
+        base_frame for part in parts for base_frame in part.base_frames
     ]
 
 
@@ -52,8 +52,12 @@ def decode(
     threads: int = 0,
 ) -> list[Planes]:
     decoder = StandardDecoder(form(width, height), codec, scale, threads)
-    loops = [loop for packet in packets for loop in decoder.send(packet.payload, packet.keyframe)]
-    return loops + decoder.flush()
+    base_frames = [
+        base_frame
+        for packet in packets
+        for base_frame in decoder.send(packet.payload, packet.keyframe)
+    ]
+    return base_frames + decoder.flush()
 
 
 @pytest.mark.parametrize(
@@ -64,12 +68,16 @@ def decode(
 def test_decoder_gives_the_loop_frames_of_the_encoder(
     clip: list[Planes], codec: str, scale: Fraction, low_delay: bool
 ) -> None:
-    packets, loops = encode(clip, codec, keyint=8, scale=scale, low_delay=low_delay)
-    assert len(packets) == len(loops) == len(clip)
+    packets, base_frames = encode(clip, codec, keyint=8, scale=scale, low_delay=low_delay)
+    assert len(packets) == len(base_frames) == len(clip)
     for threads in (1, 2):
         found = decode(packets, 96, 80, codec, scale, threads)
-        assert all(planes_equal(left, right) for left, right in zip(found, loops, strict=True))
-    quality = np.mean([psnr(loop, planes) for loop, planes in zip(loops, clip, strict=True)])
+        assert all(
+            planes_equal(left, right) for left, right in zip(found, base_frames, strict=True)
+        )
+    quality = np.mean(
+        [psnr(base_frame, planes) for base_frame, planes in zip(base_frames, clip, strict=True)]
+    )
     assert quality > (30 if scale == 1 else 22)
 
 
@@ -80,11 +88,12 @@ def test_more_texture_stays_for_the_eye_than_for_psnr_in_low_delay() -> None:
     strength = {}
     for eye in (False, True):
         params = for_the_eye(True) if eye else ()
-        packets, loops = encode(clip, "av1", 60, params=params, low_delay=True)
+        packets, base_frames = encode(clip, "av1", 60, params=params, low_delay=True)
         assert all(
-            planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "av1"), loops, strict=True)
+            planes_equal(*pair)
+            for pair in zip(decode(packets, 96, 80, "av1"), base_frames, strict=True)
         )
-        strength[eye] = np.mean([loop[0].std() for loop in loops])
+        strength[eye] = np.mean([base_frame[0].std() for base_frame in base_frames])
     assert strength[False] < strength[True] < ground.std()
 
 
@@ -92,8 +101,8 @@ def test_other_decisions_leave_what_q_means(clip: list[Planes]) -> None:
     for q in (30, 50):
         found = {}
         for params in (("enable-variance-boost=0",), (), for_the_eye(False)):
-            packets, loops = encode(clip, "av1", q, params=params, preset=10)
-            quality = np.mean([psnr(*pair) for pair in zip(loops, clip, strict=True)])
+            packets, base_frames = encode(clip, "av1", q, params=params, preset=10)
+            quality = np.mean([psnr(*pair) for pair in zip(base_frames, clip, strict=True)])
             found[params] = b"".join(packet.payload for packet in packets), quality
         (plain, own), *others = found.values()
         for (other, quality), most in zip(others, (1, 2.5), strict=True):
@@ -109,28 +118,29 @@ def test_other_decisions_leave_what_q_means(clip: list[Planes]) -> None:
 def test_slower_presets_spend_fewer_bits_for_a_better_picture(clip: list[Planes]) -> None:
     size, quality = {}, {}
     for preset in (2, 10):
-        packets, loops = encode(clip, "av1", 50, preset=preset)
+        packets, base_frames = encode(clip, "av1", 50, preset=preset)
         size[preset] = sum(len(packet.payload) for packet in packets)
-        quality[preset] = np.mean([psnr(*pair) for pair in zip(loops, clip, strict=True)])
+        quality[preset] = np.mean([psnr(*pair) for pair in zip(base_frames, clip, strict=True)])
     assert quality[2] - quality[10] > 6 * np.log2(
         size[2] / size[10]
     )  # a doubling is worth less than 6 dB
     for codec, preset in (("av1", 11), ("vvc", 5)):
         with pytest.raises(
-            UsageError, match="preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4"
+            UsageError, match="preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4"
         ):
             encode(clip, codec, preset=preset)
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
 def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
-    packets, loops = encode(clip, codec, keys=(13,), keyint=8)
+    packets, base_frames = encode(clip, codec, keys=(13,), keyint=8)
     keys = [number for number, packet in enumerate(packets) if packet.keyframe]
     assert keys == [0, 8, 13]
     for start, end in zip(keys, [*keys[1:], len(packets)], strict=True):
         found = decode(packets[start:end], 96, 80, codec)
         assert all(
-            planes_equal(left, right) for left, right in zip(found, loops[start:end], strict=True)
+            planes_equal(left, right)
+            for left, right in zip(found, base_frames[start:end], strict=True)
         )
 
 
@@ -151,12 +161,13 @@ def test_low_delay_releases_every_frame_at_once(clip: list[Planes]) -> None:
 )
 def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     clip = moving_texture(*size, 3)
-    packets, loops = encode(clip, codec, 10, scale=scale)
-    assert [plane.shape for plane in loops[0]] == [plane.shape for plane in clip[0]]
+    packets, base_frames = encode(clip, codec, 10, scale=scale)
+    assert [plane.shape for plane in base_frames[0]] == [plane.shape for plane in clip[0]]
     assert all(
-        planes_equal(a, b) for a, b in zip(decode(packets, *size, codec, scale), loops, strict=True)
+        planes_equal(a, b)
+        for a, b in zip(decode(packets, *size, codec, scale), base_frames, strict=True)
     )
-    assert psnr(loops[0], clip[0]) > 22
+    assert psnr(base_frames[0], clip[0]) > 22
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
@@ -184,7 +195,7 @@ def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(
             found = decode(damaged, 96, 80, codec)
         except DamagedStreamError:
             continue
-        assert [loop[0].shape for loop in found] == [(80, 96)] * 6
+        assert [base_frame[0].shape for base_frame in found] == [(80, 96)] * 6
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
@@ -214,7 +225,7 @@ def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> 
     packets, _ = encode(clip[:8], "av1", 20)
     code = (
         "import sys, pickle; from fractions import Fraction\n"
-        "from gvcodec.structure.standard.codec import StandardDecoder; from gvcodec.types import "
+        "from gvcodec.base.standard.codec import StandardDecoder; from gvcodec.types import "
         "VideoFormat\n"
         "payloads = pickle.load(sys.stdin.buffer)\n"
         "for _ in range(100):\n"
@@ -243,7 +254,7 @@ def test_any_tags_of_colour(codec: str, codes: tuple[int, int, int]) -> None:
     fmt = VideoFormat(64, 64, Fraction(30), Fraction(1, 30), colour=Colour(*codes))
     encoder = StandardEncoder(fmt, codec, 20)
     encoder.send(clip[0])
-    assert psnr(encoder.flush().loops[0], clip[0]) > 30
+    assert psnr(encoder.flush().base_frames[0], clip[0]) > 30
 
 
 def obu(kind: int, body: bytes, sized: bool = True) -> bytes:
@@ -348,6 +359,6 @@ def test_both_ways_of_searching_decode(
     drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]
 ) -> None:
     monkeypatch.setattr(encoders, "looks_drawn", lambda luma: drawn)
-    packets, loops = encode(clip[:4], "av1")
+    packets, base_frames = encode(clip[:4], "av1")
     found = decode(packets, 96, 80, "av1")
-    assert all(planes_equal(left, right) for left, right in zip(found, loops, strict=True))
+    assert all(planes_equal(left, right) for left, right in zip(found, base_frames, strict=True))

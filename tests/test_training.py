@@ -39,7 +39,7 @@ def some_weights(request):
 
 
 def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
-    """Sources (a textured picture that moves one pixel a frame) and "loop frames" (the same,
+    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
     blurred)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0 : side + frames]
@@ -91,7 +91,7 @@ def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
 
 def test_batches_hold_runs_with_sources_and_motion(cache):
     batch = Cache(cache, held_out=False).batch(4, 128)
-    assert batch.loop[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (
+    assert batch.base[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (
         4,
         LENGTH,
         2,
@@ -304,9 +304,7 @@ def test_alarms_are_checked_and_end_the_run_with_all_saved(cache, tmp_path, monk
     assert '"alarms"' in (tmp_path / "log.jsonl").read_text()
 
 
-def test_the_figures_of_a_run_are_logged_and_base_frames_cost_the_same(
-    cache, tmp_path, monkeypatch
-):
+def test_the_figures_of_a_run_are_logged_and_loops_cost_the_same(cache, tmp_path, monkeypatch):
     monkeypatch.setattr("gvcodec.training.alarms.LEAST_SPREAD", 0.0)  # toy clips look alike
     loop = make_loop(config(cache, tmp_path))
     first = loop.work.check(loop.average, 0)

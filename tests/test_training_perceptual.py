@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.models import save_weights
 from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.training import perceptual as distil
 from gvcodec.training.perceptual import Pairs, agreement, fit_layers, refine
+from gvcodec.util.models import save_weights
 
 WIDTHS = (6, 8, 10, 10, 8)
 

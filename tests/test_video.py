@@ -51,9 +51,9 @@ def test_painted_frames_do_not_depend_on_the_way(clip: list[Planes]) -> None:
 
     data = made(clip[:13], tunes={5: IDENTITY})
     whole = np.stack(list(gvcodec.decode(data)))
-    loops = np.stack(list(gvcodec.decode(data, fidelity=True)))
-    assert np.array_equal(whole[5:], loops[5:])
-    assert not np.array_equal(whole[:5], loops[:5])
+    base_frames = np.stack(list(gvcodec.decode(data, fidelity=True)))
+    assert np.array_equal(whole[5:], base_frames[5:])
+    assert not np.array_equal(whole[:5], base_frames[:5])
     video = gvcodec.open(data, threads=0)
     for index in (12, 3, 7, 4, 0, 9):
         assert np.array_equal(video[index], whole[index])

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from eval.metrics.weave import anisotropy, by_direction, lines
 from oracle.painter import directions
+from oracle.weave import anisotropy, by_direction, lines
 
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import Delta, in_groups, pack
@@ -45,7 +45,7 @@ def base(source: np.ndarray) -> Planes:
     return frame(500 + 25 * blurred)
 
 
-def added(changes: dict[int, float], loop: Planes) -> np.ndarray:
+def added(changes: dict[int, float], base_frame: Planes) -> np.ndarray:
     """Luma added by the shipped painter after a fit that moves biases of its head by `changes`."""
     path, exponent = find_painter(), 10
     twin = PainterTwin.load(path)
@@ -61,8 +61,8 @@ def added(changes: dict[int, float], loop: Planes) -> np.ndarray:
     ]
     painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, path, 1)
     painter.start_gop(pack(deltas))
-    painted = painter.paint(loop)
-    return (painted[0].astype(float) - loop[0])[16:-16, 16:-16]
+    painted = painter.paint(base_frame)
+    return (painted[0].astype(float) - base_frame[0])[16:-16, 16:-16]
 
 
 def test_measures_know_a_weave() -> None:
@@ -92,12 +92,12 @@ def test_no_fit_makes_the_painter_weave(sign: int) -> None:
 
 def test_texture_follows_the_pictures_direction_within_a_bound() -> None:
     """Drawn-out texture gets drawn-out noise, at most three times the amplitude across it."""
-    loop = base(texture(6))
-    half = 4 * loop[0][::2, ::2].astype(np.int32)
+    base_frame = base(texture(6))
+    half = 4 * base_frame[0][::2, ::2].astype(np.int32)
     c, _ = directions(half)
     assert c.mean() < -30  # vertical variation
     along, across, none = (
-        by_direction(added({**RAISED, 9: r, 10: r, 11: r}, loop)) for r in (9.0, -9.0, 0.0)
+        by_direction(added({**RAISED, 9: r, 10: r, 11: r}, base_frame)) for r in (9.0, -9.0, 0.0)
     )
     ratio = [float(d[4] / d[0]) for d in (along, across, none)]
     assert ratio[0] > 2 * ratio[2] > 4 * ratio[1]

@@ -1,4 +1,4 @@
-// Python bindings of base tokens (`gvcodec/structure/tokens`): frames, the motion search, contexts
+// Python bindings of base tokens (`gvcodec/base/tokens`): frames, the motion search, contexts
 // of the entropy network.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>

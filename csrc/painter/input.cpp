@@ -50,7 +50,7 @@ FramePainter::FramePainter(int width, int height, int threads)
     }
 }
 
-// The loop frame, padded by repeating its edges.
+// The base frame, padded by repeating its edges.
 void FramePainter::load(const PaintSource& loop) {
   const auto row = [](const uint16_t* from, int given, int16_t* to, int width) {
     for (int x = 0; x < given; ++x) to[x] = static_cast<int16_t>(from[x]);

@@ -8,7 +8,7 @@
 namespace gv {
 
 // Rows of `measures_`: sums of |band| in quarter codes (3 fine, 6 coarse, 2 of colour), of
-// low-passed samples (luma, two of chroma), of differences to the moved loop frame, samples known
+// low-passed samples (luma, two of chroma), of differences to the moved base frame, samples known
 // in it; direction (c, s).
 constexpr int kLevel = 11, kMismatch = 14, kKnown = 15, kWay = 16, kMeasures = 18;
 // Rows of `maps_`: gains (3 scales × 3), amplitudes (3 × 3), tint, keep, gates.

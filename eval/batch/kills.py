@@ -26,7 +26,7 @@ from gvcodec.batch.settings import make_settings
 from gvcodec.config import EncoderConfig
 
 _CONFIG = EncoderConfig(preset=8, fit=0.0, q=45)
-_WORDS = ["--preset", "8", "--tune", "off", "-q", "45", "--chunk", "25"]
+_WORDS = ["--preset", "8", "--fit", "off", "-q", "45", "--chunk", "25"]
 #: Kills in one run of the batch of forty tasks: that three meet the same one, which is then given
 # up, is unlikely.
 _A_RUN = 4

@@ -15,7 +15,7 @@ from typing import Any
 from eval.tools import EvalError, run_command, say
 
 #: Options of `encode`.
-CASES = {"av1": ["--preset", "4", "--tune", "off"], "vvc": ["--base", "vvc", "--tune", "off"]}
+CASES = {"av1": ["--preset", "4", "--fit", "off"], "vvc": ["--base", "vvc", "--fit", "off"]}
 
 
 def speed(video: Path, keyint: int, rounds: int, cases: list[str], folder: Path) -> dict[str, Any]:

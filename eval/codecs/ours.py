@@ -2,8 +2,8 @@
 frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=tokens`. What is not given is the program's own default. `fit=` is `--tune`, `parts=`
-`--tune-parts`, `by=` `--tune-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `preset=` and
+`gvcodec:base=tokens`. What is not given is the program's own default. `fit=` is `--fit`, `parts=`
+`--fit-parts`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `preset=` and
 `keyint=` are options of those names; with `base-q` qualities are those of `--base-q` in place of
 `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
 fitting; the file that counts is fitted.
@@ -32,9 +32,9 @@ _FLAGS = {
     "base": "--base",
     "scale": "--base-scale",
     "preset": "--preset",
-    "fit": "--tune",
-    "parts": "--tune-parts",
-    "by": "--tune-by",
+    "fit": "--fit",
+    "parts": "--fit-parts",
+    "by": "--fit-by",
 }
 _FITTING = ("fit", "parts", "by")
 _SWITCHES = ("low-delay", "eye")
@@ -116,17 +116,17 @@ def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] 
     """The command by which a rate is searched for, if it is another: without fitting, and VVenC by
     its fastest preset."""
     fast = ("--preset", "4") if given.get("base") == "vvc" else ()
-    return (*encode, *fast, "--tune", "off") if fast or given.get("fit") != "off" else None
+    return (*encode, *fast, "--fit", "off") if fast or given.get("fit") != "off" else None
 
 
 def _coarsest(given: dict[str, str]) -> int:
     """The largest quality number of a word's base and scale."""
-    from gvcodec.bases import coarsest_q
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.bases import q_of
+    from gvcodec.config import EncoderConfig
 
     scale = Fraction(given["scale"]) if "scale" in given else None
     config = EncoderConfig(base=given.get("base", "av1"), scale=scale)
-    return int(config.coarsest if "base-q" in given else coarsest_q(config.base, config.coarsest))
+    return int(config.coarsest if "base-q" in given else q_of(config.base, config.coarsest))
 
 
 def frame_bytes(stream: Path) -> list[int]:
@@ -146,5 +146,5 @@ def stream_facts(stream: Path) -> dict[str, Any]:
     info = json.loads(text)
     return {
         key: info.get(key)
-        for key in ("base", "base_scale", "structure_id", "appearance_id", "packet_bytes")
+        for key in ("base", "base_scale", "base_model_id", "painter_id", "packet_bytes")
     }

@@ -22,8 +22,9 @@ from tqdm import tqdm
 from eval import arguments as shared
 from eval.tools import EvalError, digest, markdown, read_json, write_json, write_text
 from eval.video import Clip
-from gvcodec.bases import coarsest_q, index_of
-from gvcodec.encoder import Encoder, EncoderConfig
+from gvcodec.bases import index_of, q_of
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
 from gvcodec.types import Planes, VideoFormat
 
 WIDTH, HEIGHT = 416, 240
@@ -78,7 +79,7 @@ def psnr_y(frames: Sequence[Planes], base: str, index: float) -> float:
     """Mean PSNR-Y (dB) of the base frames, as the encoder counts it."""
     height, width = frames[0][0].shape
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 10)
-    encoder = Encoder(fmt, EncoderConfig(base=base, base_q=index, tune=0, keyint=0, threads=1))
+    encoder = Encoder(fmt, EncoderConfig(base=base, base_q=index, fit=0, keyint=0, threads=1))
     for planes in frames:
         encoder.send_frame(planes)
     encoder.flush()
@@ -99,7 +100,7 @@ def indices(curves: Curves, base: str) -> list[tuple[float, float]]:
         if 2 * len(same) < len(curves):
             raise EvalError(f"{base}: {len(same)} of {len(curves)} clips have an index for q {q}")
         found.append((q, max(round(fmean(same), 1), found[-1][1] + 0.1)))
-    return [*found, (coarsest_q(base, _END), float(_END))]
+    return [*found, (q_of(base, _END), float(_END))]
 
 
 def to_markdown(curves: Curves) -> str:

@@ -28,11 +28,11 @@ from eval.rd.bd import RANGE, bd_rate
 from eval.tools import EvalError, digest, markdown, read_json, write_json, write_text
 from eval.video import Clip, raw_of, stand_in
 from gvcodec.api import decode_planes
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
-from gvcodec.session import run as encode_stream
-from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.types import VideoFormat
 
 #: One frame in how many each metric looks at; LPIPS-Alex is held out and has no part in a choice.
@@ -109,7 +109,7 @@ class Setting:
         try:
             base = StandardEncoder(fmt, self.base, q, params=self.params, preset=preset)
             config = EncoderConfig(
-                base=self.base, base_q=q, preset=preset, tune_steps=steps, tune_by="small"
+                base=self.base, base_q=q, preset=preset, fit_steps=steps, fit_by="small"
             )
             return Encoder(fmt, config, structure=base)
         except (UsageError, ValueError) as error:

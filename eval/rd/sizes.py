@@ -80,7 +80,7 @@ def _point(clip: Clip, base: str, threads: int, wanted: int, out: Path) -> dict[
 def _encoded(clip: Clip, base: str, threads: int, out: Path, *goal: str | int) -> int:
     """Bytes of a file that decodes. Raises EvalError."""
     path, command = out / "stream.gvc", [sys.executable, "-m", "gvcodec"]
-    fixed = f"--base {base} --tune off --keyint 0 --threads {threads} -y".split()
+    fixed = f"--base {base} --fit off --keyint 0 --threads {threads} -y".split()
     run_command([*command, "encode", str(clip.file), str(path), *fixed, *map(str, goal)])
     run_command([*command, "verify", str(path), "--fidelity", "--threads", str(threads)])
     size = path.stat().st_size
@@ -100,7 +100,7 @@ def to_markdown(rows: list[dict[str, Any]], base: str) -> str:
     enough = sum(row["bytes"] >= 0.99 * row["wanted"] for row in rows)
     least = min(row["bytes"] / row["wanted"] for row in rows)
     note = (
-        f"`--base {base} --tune off`, one keyframe: {over} of {len(rows)} files over their size, "
+        f"`--base {base} --fit off`, one keyframe: {over} of {len(rows)} files over their size, "
         f"{enough} use 99 % or more, least used {100 * least:.2f} %. Every file was decoded."
     )
     return f"{markdown(['clip', 'seconds', '--size', 'bytes', 'used'], lines)}\n\n{note}"

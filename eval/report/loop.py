@@ -54,7 +54,7 @@ def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
 def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str]:
     """Write the picture; a line for each panel."""
     frames, rate = rgb_frames(video, 48) if video else (list(demo.frames()), demo.RATE)
-    data = gvcodec.encode(frames, frame_rate=rate, q=q, tune=None, tune_steps=fit_steps, threads=1)
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=None, fit_steps=fit_steps, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
     for name, (size, shown) in of_peers(frames, rate, len(data)).items():
@@ -68,7 +68,7 @@ def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str
             save_all=True,
             append_images=shown[1:],
             duration=round(1000 * every / rate),
-            loop=0,
+            base_frame=0,
             quality=quality,
             method=4,
         )

@@ -245,7 +245,7 @@ def _codec_notes(results: Results) -> list[str]:
         rate = "gvcodec's rate is its whole file; the peers' that of their elementary stream."
         found.append(rate)
     ours = [r for r in results.all_runs() if r["codec"]["output"] == "rendered"]
-    if ours and not any(r["stream"].get("appearance_id") for r in ours):
+    if ours and not any(r["stream"].get("painter_id") for r in ours):
         found.append("These gvcodec streams are not painted: rendered is the same as fidelity.")
     presets = {c["family"]: c["notes"]["preset"] for c in codecs if "preset" in c.get("notes", {})}
     if presets:

@@ -28,10 +28,10 @@ _GVCODEC = [sys.executable, "-m", "gvcodec"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What is interrupted; SOURCE, STREAM and OUT are files.
 MODES = {
-    "encode av1": "encode SOURCE OUT --base av1 --tune off --preset 2",
-    "encode vvc": "encode SOURCE OUT --base vvc --tune off",
-    "encode av1, fitted": "encode SOURCE OUT --preset 8 --tune 30",
-    "rate control": "encode SOURCE OUT --preset 8 --tune off --size 8k",
+    "encode av1": "encode SOURCE OUT --base av1 --fit off --preset 2",
+    "encode vvc": "encode SOURCE OUT --base vvc --fit off",
+    "encode av1, fitted": "encode SOURCE OUT --preset 8 --fit 30s",
+    "rate control": "encode SOURCE OUT --preset 8 --fit off --size 8k",
     "decode": "decode STREAM OUT.mkv",
 }
 #: Of each stream, through every command.

@@ -84,7 +84,7 @@ def with_packets(stream: bytes, *before: Packet) -> bytes:
     """The stream with packets in front, every checksum right."""
     reader = Reader(io.BytesIO(stream))
     packets = [*before, *reader.packets()]
-    return sealed_packets(reader.header.pack(), packets, reader.loop_hash or b"")
+    return sealed_packets(reader.header.pack(), packets, reader.base_hash or b"")
 
 
 def openers() -> dict[str, bytes]:
@@ -128,12 +128,12 @@ def bombs(seed: int) -> dict[str, bytes]:
         ("tracks-in-pieces", Kind.TRACKS, nothing * 1000),
         ("timing", Kind.TIMING, times[:MEGABYTE - 8000]),
         ("metadata", Kind.METADATA, b"\2\2\0\0" * (MEGABYTE // 4 - 2000)),
-        ("tune", Kind.TUNE, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
+        ("fit", Kind.FIT, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
         ("summary", Kind.SUMMARY, summary + bytes(MEGABYTE - 8000)),
     ):  # fmt: skip
         count = 200 if what.endswith("pieces") else 1
         first = next(i for i, p in enumerate(rich) if p.is_frame)
         changed = [*rich[:first], *[Packet(kind, payload)] * count, *rich[first:]]
-        found[what] = sealed_packets(head, changed, reader.loop_hash or b"")
+        found[what] = sealed_packets(head, changed, reader.base_hash or b"")
     assert max(map(len, found.values())) <= MEGABYTE + (1 << 18)
     return found

@@ -19,7 +19,7 @@ from typing import IO, Any
 WIDTH, HEIGHT, RATE = 32, 32, 10
 HOUR = 3600 * RATE
 _GVCODEC = [sys.executable, "-m", "gvcodec"]
-_SETTINGS = ["--preset", "10", "--tune", "off", "--threads", "1", "--base-q", "40"]
+_SETTINGS = ["--preset", "10", "--fit", "off", "--threads", "1", "--base-q", "40"]
 
 
 @dataclass(frozen=True, slots=True)

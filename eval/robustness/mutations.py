@@ -161,14 +161,14 @@ def _strange(payload: bytes, rng: np.random.Generator) -> list[tuple[str, bytes]
 
 
 def sealed_stream(data: bytes, packets: list[Packet]) -> bytes:
-    """These packets behind the header of a stream, and with its loop hash."""
+    """These packets behind the header of a stream, and with its base hash."""
     reader = Reader(io.BytesIO(data))
     for _ in reader.packets():
         pass
-    return sealed_packets(reader.header.pack(), packets, reader.loop_hash or b"")
+    return sealed_packets(reader.header.pack(), packets, reader.base_hash or b"")
 
 
-def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> bytes:
+def sealed_packets(header: bytes, packets: list[Packet], base_hash: bytes) -> bytes:
     """A stream of these packets with right checksums, GOPs, index and end, in whatever order."""
     out = bytearray(header)
     index, frames, gop_frames, crc, begin, tuned = b"", 0, 0, 0, len(out), False
@@ -191,7 +191,7 @@ def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> by
         tuned = tuned or packet.kind is Kind.FIT
     close()
     packed = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
-    out += packed + Packet(Kind.END, loop_hash + len(packed).to_bytes(4, "little")).pack()
+    out += packed + Packet(Kind.END, base_hash + len(packed).to_bytes(4, "little")).pack()
     return bytes(out)
 
 

@@ -107,7 +107,7 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
         "with `--ignore-errors`. Refused: a typed error. Concealed: what is missing or doubtful "
         "was reported, all other frames are right. Whole: all frames are right (the change did not "
         "matter to them). Silent corruption: a wrong frame that nothing was said about; for "
-        "streams made up with right checksums strict decoding answers for that with the loop hash."
+        "streams made up with right checksums strict decoding answers for that with the base hash."
     )
     return markdown(header, rows) + "\n\n" + note
 

@@ -205,8 +205,8 @@ class _Work:
             "width": plan.width,
             "height": plan.height,
             "base": settings.base,
-            "structure_model": settings.structure,
-            "appearance_model": settings.appearance,
+            "base_model": settings.structure,
+            "painter_model": settings.appearance,
         }
         whole: dict[str, Any] = {"chunk": None, "first": 0, "cores": self.cores}
         for column in ("seconds", "cpu", "fitted"):

@@ -16,8 +16,8 @@ from typing import BinaryIO, Self
 
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
-from gvcodec.programs import environment, python_command
-from gvcodec.signals import OnAbort, held
+from gvcodec.util.programs import environment, python_command
+from gvcodec.util.signals import OnAbort, held
 
 #: Part of the machine's memory that tasks may take together.
 _SHARE = 0.9

@@ -15,7 +15,7 @@ from typing import Any
 
 from gvcodec.batch import store
 from gvcodec.batch.ledger import Ledger
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 COLUMNS: dict[str, type] = {
     "input": str,
@@ -37,8 +37,8 @@ COLUMNS: dict[str, type] = {
     "base": str,
     "q": float,
     "fitted": int,
-    "structure_model": str,
-    "appearance_model": str,
+    "base_model": str,
+    "painter_model": str,
     "notes": str,
     "error": str,
 }

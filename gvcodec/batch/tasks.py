@@ -19,8 +19,8 @@ from gvcodec.batch.settings import Settings
 from gvcodec.batch.worker import cpu_seconds
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
-from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.errors import WrongModelError
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate import one_pass
@@ -86,7 +86,7 @@ def encode(
         header = Reader(io.BytesIO(coded.data)).header
         ids = [
             identity.hex() if identity else ""
-            for identity in (header.structure_id, header.appearance_id)
+            for identity in (header.base_model_id, header.painter_id)
         ]
         if ids != [chosen.structure, chosen.appearance]:
             raise WrongModelError(

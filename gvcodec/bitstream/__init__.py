@@ -19,17 +19,17 @@ that of zlib.
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
               u8 base                                1 av1, 3 vvc, 4 tokens (with a structure model id)
-              u8 scale                               structure layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
+              u8 scale                               base layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
               [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
 
     packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload
               u16 CRC-16                             of all bytes before it
-    kind 0  inter     structure layer, one frame; needs earlier packets of its GOP
-    kind 1  key       structure layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
+    kind 0  inter     base layer, one frame; needs earlier packets of its GOP
+    kind 1  key       base layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
                       [var frames in the file up to here]
-    kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
+    kind 3, type 0    end       8 bytes base hash  u32 distance from the start of `index` to the start of `end`
             type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 fitted }; size: bytes from the first
                                 packet of this GOP to the first of the next; a GOP begins after the
                                 `gop` before it; fitted: 1 when a `fit` stands before its `key`. The
@@ -54,7 +54,7 @@ that of zlib.
                                 8 comment, 16 lyrics, 32 karaoke, 64 forced, 128 hearing impaired,
                                 256 visual impaired, 512 clean effects, 2^16 captions, 2^17 descriptions.
                                 Texts are UTF-8 of up to 256 bytes
-            type 5    tokens    reserved: appearance tokens, as experiments wrote them; loop frames do without
+            type 5    tokens    reserved: appearance tokens, as experiments wrote them; base frames do without
             type 64   summary   one vector for every few frames, for search (payload: gvcodec.search.summary); first packet of its GOP
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
@@ -68,7 +68,7 @@ that of zlib.
                                 the clock of the source, microseconds. Others are skipped
             type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
             A reader skips types that it does not know. Those below 64 change the painted picture:
-            without them there are loop frames only.
+            without them there are base frames only.
 
 Sizes of payloads: at most 2^26 bytes, `summary`, `fit`, `timing`, `tokens` and `gop` 2^20,
 `metadata` 2^16.
@@ -83,7 +83,7 @@ Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half
 last frame that was late (0 at the start) and p its timestamp. A constant frame rate costs nothing,
 a dropped frame one entry. An entry for the frame after the last says when the last one ends.
 
-Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in
+Base hash: first 8 bytes of SHA-256 over the base layer's reconstruction of all frames in
 display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023.
 
 Painted hash: the same of all painted frames. A stream that was cut or joined has none.
@@ -100,10 +100,10 @@ from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
-from gvcodec.bitstream.writer import LOOP_HASH_BYTES, Writer
+from gvcodec.bitstream.writer import HASH_BYTES, Writer
 
 __all__ = [
-    "LOOP_HASH_BYTES",
+    "HASH_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE",
     "GopEntry",

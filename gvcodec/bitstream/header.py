@@ -32,8 +32,8 @@ _WRITERS = {
     ),
 }
 _MAX_FIELDS = 256
-_HAS_STRUCTURE_ID = 1
-_HAS_APPEARANCE_ID = 2
+_HAS_BASE_MODEL_ID = 1
+_HAS_PAINTER_ID = 2
 _HAS_TOKENS = 4
 
 
@@ -41,15 +41,15 @@ _HAS_TOKENS = 4
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `tokens`: the stream has packets of appearance tokens; such streams are no longer
-    made, and only their loop frames are decoded."""
+    made, and only their base frames are decoded."""
 
     format: VideoFormat
     base: str
     scale: Fraction
     q: int
     start_pts: int = 0
-    structure_id: bytes | None = None
-    appearance_id: bytes | None = None
+    base_model_id: bytes | None = None
+    painter_id: bytes | None = None
     tokens: bool = False
 
     def __post_init__(self) -> None:
@@ -77,22 +77,22 @@ class SequenceHeader:
         if not 0 <= colour.chroma_location < 8 or fmt.bit_depth not in (8, 10):
             raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
         if self.base not in names() or self.scale not in SCALES:
-            raise UsageError(f"structure layer {self.base} at scale {self.scale} is unknown")
+            raise UsageError(f"base layer {self.base} at scale {self.scale} is unknown")
         if not 0 <= self.q <= INDEX_END:
             raise UsageError(f"q is 0…{INDEX_END}, not {self.q}")
-        for model in (self.structure_id, self.appearance_id):
+        for model in (self.base_model_id, self.painter_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
-        if self.base == "tokens" and self.structure_id is None:
+        if self.base == "tokens" and self.base_model_id is None:
             raise UsageError("base tokens names its model")
-        if self.tokens and self.appearance_id is None:
-            raise UsageError("tokens without an appearance layer")
+        if self.tokens and self.painter_id is None:
+            raise UsageError("tokens without an painter")
 
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""
         fmt, colour = self.format, self.format.colour
-        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID
-        flags |= (self.appearance_id is not None) * _HAS_APPEARANCE_ID | self.tokens * _HAS_TOKENS
+        flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
+        flags |= (self.painter_id is not None) * _HAS_PAINTER_ID | self.tokens * _HAS_TOKENS
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -103,8 +103,8 @@ class SequenceHeader:
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
                 bytes([base_of(self.base).wire, SCALES.index(self.scale), self.q]),
-                self.structure_id or b"",
-                self.appearance_id or b"",
+                self.base_model_id or b"",
+                self.painter_id or b"",
             )
         )
         head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
@@ -169,8 +169,8 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     primaries, transfer, matrix, bits = cursor.take(4)
     sar = ratio()
     base, scale, q = cursor.take(3)
-    structure_id = cursor.take(ID_BYTES) if flags & _HAS_STRUCTURE_ID else None
-    appearance_id = cursor.take(ID_BYTES) if flags & _HAS_APPEARANCE_ID else None
+    base_model_id = cursor.take(ID_BYTES) if flags & _HAS_BASE_MODEL_ID else None
+    painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
     name = named(base)
     if base in GONE:
         raise FormatVersionError(
@@ -188,8 +188,8 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             SCALES[scale],
             q,
             start_pts,
-            structure_id,
-            appearance_id,
+            base_model_id,
+            painter_id,
             bool(flags & _HAS_TOKENS),
         )
     except UsageError as error:

@@ -15,11 +15,11 @@ from typing import BinaryIO
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
-from gvcodec.bitstream.writer import LOOP_HASH_BYTES
-from gvcodec.decoding_limits import Limits, check
+from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import Limits, check
 
-_END_PAYLOAD = LOOP_HASH_BYTES + 4
+_END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
 _MAX_FRAMES = 1 << 40
 
@@ -55,7 +55,7 @@ class Reader:
         if limits is not None:
             check(self.header, False, limits)
         #: Known once `packets()` came to the end of the file.
-        self.loop_hash: bytes | None = None
+        self.base_hash: bytes | None = None
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
         self.frames = 0
         self.size = self._header_size
@@ -137,7 +137,7 @@ class Reader:
         try:
             end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
             end = self._packet_at(end_at, Kind.END, "end")
-            distance = int.from_bytes(end[LOOP_HASH_BYTES:], "little")
+            distance = int.from_bytes(end[HASH_BYTES:], "little")
             payload = self._packet_at(end_at - distance, Kind.INDEX, "index")
             entries = parse_index(payload, self._header_size, end_at - distance)
             if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
@@ -235,12 +235,12 @@ class Reader:
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:
             raise DamagedStreamError("end without an index")
-        if int.from_bytes(payload[LOOP_HASH_BYTES:], "little") != index_size:
+        if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
             raise DamagedStreamError("end does not point at the index")
         # A pipe may stay open: whoever waits for its end would wait for ever.
         if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
-        self.loop_hash = payload[:LOOP_HASH_BYTES]
+        self.base_hash = payload[:HASH_BYTES]
 
     def _damaged(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)

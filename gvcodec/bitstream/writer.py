@@ -9,7 +9,7 @@ from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 
-LOOP_HASH_BYTES = 8
+HASH_BYTES = 8
 #: What a GOP begins with, in this order.
 _FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
 
@@ -61,10 +61,10 @@ class Writer:
             self._frames += 1
             self._gop_frames += 1
 
-    def finish(self, loop_hash: bytes) -> None:
-        """Close the last GOP, write index and end. `loop_hash`: 8 bytes."""
-        if len(loop_hash) != LOOP_HASH_BYTES:
-            raise ValueError(f"a loop hash has {LOOP_HASH_BYTES} bytes")
+    def finish(self, base_hash: bytes) -> None:
+        """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
+        if len(base_hash) != HASH_BYTES:
+            raise ValueError(f"a base hash has {HASH_BYTES} bytes")
         if any(held.kind in _FIRST for held in self._held):
             raise ValueError("a summary or fit packet without a key after it")
         self._flush_held()
@@ -73,7 +73,7 @@ class Writer:
             Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
         ).pack()
         self._put(index)
-        self._put(Packet(Kind.END, loop_hash + len(index).to_bytes(4, "little")).pack())
+        self._put(Packet(Kind.END, base_hash + len(index).to_bytes(4, "little")).pack())
 
     def _flush_held(self) -> None:
         for held in self._held:

@@ -29,12 +29,12 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import gvcodec
-from gvcodec import signals
 from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import from_habits
 from gvcodec.errors import GvcodecError, UsageError
-from gvcodec.file_io import protected
-from gvcodec.messages import one_line, say
+from gvcodec.util import signals
+from gvcodec.util.file_io import protected
+from gvcodec.util.messages import one_line, say
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")

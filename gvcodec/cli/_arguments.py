@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.decoding_limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
-from gvcodec.messages import parse_time
+from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
+from gvcodec.util.file_io import PendingFile, open_input, open_output, shown_name
+from gvcodec.util.messages import parse_time
 
 if TYPE_CHECKING:
     from gvcodec.video import Video
@@ -190,11 +190,6 @@ def fitting(text: str) -> tuple[float | None, int]:
     if text.endswith("s") and not text.endswith("steps"):
         return number(text.removesuffix("s")), 0
     return None, integer(1)(text.removesuffix("steps"))
-
-
-def tuning(text: str) -> tuple[float | None, int]:
-    """What `--tune`, the name of `--fit` before 0.7, takes: a bare number is seconds there."""
-    return fitting(text if text == "off" or text.endswith("s") else f"{text}s")
 
 
 def picture_size(text: str) -> tuple[int, int] | Fraction:

@@ -23,11 +23,11 @@ from gvcodec.cli._input_options import said_of
 from gvcodec.cli._rate_control import reread
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import is_uri, open_output
 from gvcodec.media.inputs import numbered
-from gvcodec.messages import counted, say
-from gvcodec.signals import OnAbort, held
 from gvcodec.streams.info import encode_summary
+from gvcodec.util.file_io import is_uri, open_output
+from gvcodec.util.messages import counted, say
+from gvcodec.util.signals import OnAbort, held
 
 
 def rate_of(options: argparse.Namespace) -> dict[str, object]:

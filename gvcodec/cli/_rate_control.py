@@ -16,15 +16,15 @@ from functools import partial
 from gvcodec.bases import q_of
 from gvcodec.cli._input_options import said_of
 from gvcodec.config import EncoderConfig
-from gvcodec.file_io import open_output, written
 from gvcodec.media.reader import VideoReader
-from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar, fitting_seconds
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for, require_metric
-from gvcodec.signals import OnAbort, held
 from gvcodec.streams.info import encode_summary
+from gvcodec.util.file_io import open_output, written
+from gvcodec.util.messages import counted, say
+from gvcodec.util.progress import ProgressBar, fitting_seconds
+from gvcodec.util.signals import OnAbort, held
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:

@@ -21,7 +21,7 @@ from gvcodec.cli._in_chunks import rate_of
 from gvcodec.cli._standard_streams import out
 from gvcodec.cli.encode import coding_arguments, config_of
 from gvcodec.errors import BatchError, GvcodecError, UsageError
-from gvcodec.messages import counted, say
+from gvcodec.util.messages import counted, say
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
 EXAMPLES = (

@@ -9,8 +9,8 @@ import numpy as np
 
 from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
 from gvcodec.errors import UsageError
-from gvcodec.file_io import PendingFile
-from gvcodec.messages import counted, say
+from gvcodec.util.file_io import PendingFile
+from gvcodec.util.messages import counted, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (

@@ -17,10 +17,10 @@ from gvcodec.cli._arguments import (
     seconds,
 )
 from gvcodec.errors import DamagedStreamError
-from gvcodec.file_io import shown_name
-from gvcodec.messages import say
-from gvcodec.progress import ProgressBar
 from gvcodec.streams.to_video import Request, to_video
+from gvcodec.util.file_io import shown_name
+from gvcodec.util.messages import say
+from gvcodec.util.progress import ProgressBar
 
 HELP = "gvcodec stream to video"
 EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay -")
@@ -33,9 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = standard output (see -f)",
     )
-    parser.add_argument(
-        "--fidelity", action="store_true", help="loop frames, without the appearance layer"
-    )
+    parser.add_argument("--fidelity", action="store_true", help="base frames, without the painter")
     parser.add_argument(
         "-f",
         "--format",

@@ -21,26 +21,25 @@ from gvcodec.cli._arguments import (
     scale,
     seconds,
     target,
-    tuning,
     use_threads,
 )
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.cli._rate_control import encode_rated
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
-from gvcodec.file_io import open_output
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
-from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar, fitting_seconds
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.making import Summarizer
-from gvcodec.session import run as encode
 from gvcodec.streams.info import encode_summary, kbps
 from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
+from gvcodec.util.file_io import open_output
+from gvcodec.util.messages import counted, say
+from gvcodec.util.progress import ProgressBar, fitting_seconds
 
 HELP = "video to gvcodec stream"
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
@@ -96,7 +95,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--base-q",
         type=quality(255),
         metavar="N",
-        help="quality by the structure layer's own index, 0 best",
+        help="quality by the base layer's own index, 0 best",
     )
     rate.add_argument(
         "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"
@@ -118,7 +117,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="with -q: largest mean bitrate of the picture, by SVT-AV1's capped CRF on one thread "
         "(av1, not --low-delay); a first second of hard video may take half as much again",
     )
-    parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
+    parser.add_argument("--base", choices=names(), default="av1", help="base layer (av1)")
     parser.add_argument(
         "--base-scale",
         type=scale,
@@ -134,7 +133,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
         "on the machine (60)",
     )
-    parser.add_argument("--tune", dest="fit", type=tuning, help=argparse.SUPPRESS)
     parser.add_argument(
         "--fit-parts",
         type=integer(1, 4),
@@ -259,7 +257,7 @@ def run(options: argparse.Namespace) -> None:
         )
         chunk = 0 if config.low_delay else CHUNK
         summary = _summarizer(options, reader.format) if options.summary else None
-        writer = encode(
+        writer = encode_stream(
             encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk, summary=summary
         )
     if journal:

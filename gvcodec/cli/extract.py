@@ -6,11 +6,11 @@ import argparse
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
-from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError
-from gvcodec.file_io import open_input, shown_name
-from gvcodec.messages import counted, say
+from gvcodec.limits import held
 from gvcodec.streams.extract import extract
+from gvcodec.util.file_io import open_input, shown_name
+from gvcodec.util.messages import counted, say
 
 HELP = "the standard bitstream in a stream as a playable file"
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.gvc film.mkv -y")

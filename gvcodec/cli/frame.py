@@ -8,8 +8,8 @@ from gvcodec.cli._arguments import add_picture, integer, opened_video, pending_p
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.writer import png
-from gvcodec.messages import say
 from gvcodec.streams.sheet import clock, seconds_of
+from gvcodec.util.messages import say
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         pending.temporary.write_bytes(
             png(rgb_from_planes(found.planes, video.header.format.colour))
         )
-        kind = "painted" if video.painted else "loop frame"
+        kind = "painted" if video.painted else "base frame"
         say(f"{options.output}: frame {number}, at {clock(seconds_of(video, number))}, {kind}")
 
 

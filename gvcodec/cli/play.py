@@ -10,15 +10,15 @@ from pathlib import Path
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
-from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.file_io import open_input
-from gvcodec.messages import say
-from gvcodec.models import find_model
+from gvcodec.limits import held
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.search.files import moments
+from gvcodec.util.file_io import open_input
+from gvcodec.util.messages import say
+from gvcodec.util.models import find_model
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
@@ -93,7 +93,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
     """Models that the page may need, by the path of a request."""
-    wanted = {PAINTER_OF_STREAM: header.appearance_id if painted else None}
+    wanted = {PAINTER_OF_STREAM: header.painter_id if painted else None}
     return {
         f"/models/{identity.hex()}.safetensors": find_model(identity, what, options.model)
         for what, identity in wanted.items()
@@ -104,10 +104,10 @@ def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
     """What decodes on this machine for the page, and why it does not, or does not paint."""
     reason = ""
-    paints = header.appearance_id is not None and not options.fidelity
-    if paints and header.appearance_id is not None:
+    paints = header.painter_id is not None and not options.fidelity
+    if paints and header.painter_id is not None:
         try:
-            find_model(header.appearance_id, PAINTER_OF_STREAM, options.model)
+            find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
         except WrongModelError as error:
             paints, reason = False, str(error)
     chosen = {"threads": options.threads, "models": options.model, "device": options.device}

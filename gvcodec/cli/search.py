@@ -22,14 +22,14 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.cli._standard_streams import out
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
-from gvcodec.file_io import open_output, protected
-from gvcodec.messages import counted, one_line, say
 from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.search.files import SummarisedFile, opened, streams_in
 from gvcodec.search.queries import Query
 from gvcodec.search.ranking import Moment, best, scores
 from gvcodec.search.single import write_gop
 from gvcodec.streams.sheet import clock
+from gvcodec.util.file_io import open_output, protected
+from gvcodec.util.messages import counted, one_line, say
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream import Reader, Writer
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.decoder import Decoder
-from gvcodec.encoder import Encoder
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.types import Colour, VideoFormat
@@ -36,7 +36,7 @@ def encode(clips: Sequence[Pictures], q: float) -> bytes:
     encoder.flush()
     while (packet := encoder.receive_packet()) is not None:
         writer.write(packet)
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     return stream.getvalue()
 
 
@@ -49,7 +49,7 @@ def decode(stream: bytes) -> list[Pictures]:
     pictures = [
         rgb_from_planes(frame.planes, colour) for frame in decoder.frames_of(reader.packets())
     ]
-    decoder.verify(reader.loop_hash)
+    decoder.verify(reader.base_hash)
     return [np.stack(pictures[gop.first_frame : gop.first_frame + gop.frames]) for gop in gops]
 
 

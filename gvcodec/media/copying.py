@@ -9,7 +9,7 @@ import av
 
 from gvcodec.media.timeline import Timeline
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 #: FFmpeg's mark of tracks that nothing is to be read from.
 DISCARD_ALL = 48

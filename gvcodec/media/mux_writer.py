@@ -16,13 +16,13 @@ from typing import BinaryIO, Self
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import PendingFile
 from gvcodec.media.matroska_display import display_size, with_display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.file_io import PendingFile
 
 #: Kinds of files and of pipes, as FFmpeg calls them.
 FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}

@@ -11,10 +11,10 @@ from typing import BinaryIO
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import is_uri, local_path, open_uri
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe, Stream
 from gvcodec.media.timeline import may_jump
+from gvcodec.util.file_io import is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"

@@ -24,7 +24,6 @@ from typing import BinaryIO, Self
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import is_uri, local_path
 from gvcodec.media.conversion import Conversion, location_of
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, numbered, raw_of
@@ -32,8 +31,9 @@ from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.messages import counted
 from gvcodec.types import Planes
+from gvcodec.util.file_io import is_uri, local_path
+from gvcodec.util.messages import counted
 
 _MAX_RATE = 1000
 #: Frames that wait for a timestamp after them.

@@ -20,8 +20,8 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.heads import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.sound_clock import SoundClock, hide_end
 

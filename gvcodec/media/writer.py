@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import PendingFile, refuse_input
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, reported
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.file_io import PendingFile, refuse_input
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
 #: frames that were written.

@@ -1,4 +1,5 @@
-"""The painter: a network of integers that paints decoded base frames, outside the coding loop.
+"""The painter: a network of integers that paints decoded base frames, outside the
+coding loop.
 
 `open` has what encoder and decoder call. `model` is the file, `cpu` the C++ painter, `video` paints
 a stream; `twin` is the same in torch, for fitting (`fit`), training and other devices (`device`).

@@ -35,7 +35,7 @@ class CpuPainter:
 
     painter = CpuPainter(height, width, threads)
     painter.start(condition(base, scale, q), model)
-    planes = painter.paint(loop, vectors, own)
+    planes = painter.paint(base_frame, vectors, own)
     """
 
     def __init__(self, height: int, width: int, threads: int) -> None:
@@ -51,9 +51,9 @@ class CpuPainter:
         names = [*_NAMES, *(["middle"] if "middle" in model.layers else [])]
         self._core.start([_numbers(model.layers[name]) for name in names], blocks, stream)
 
-    def paint(self, loop: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
+    def paint(self, base_frame: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""
         motion = None if vectors is None else np.ascontiguousarray(vectors.transpose(1, 2, 0))
-        y, u, v = (np.ascontiguousarray(plane) for plane in loop)
+        y, u, v = (np.ascontiguousarray(plane) for plane in base_frame)
         painted: Planes = self._core.paint(y, u, v, motion, own)
         return painted

@@ -50,10 +50,10 @@ class DevicePainter:
         self._state, self._position = None, 0
 
     @torch.inference_mode()
-    def paint(self, loop: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
+    def paint(self, base_frame: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""
         self._condition[0, -1] = own
-        luma, chroma = (x.to(self._device, torch.float64) for x in to_tensors(loop))
+        luma, chroma = (x.to(self._device, torch.float64) for x in to_tensors(base_frame))
         noise, redraw = fresh(*luma.shape[2:], self._position, device=self._device)
         motion: Tensor | None = None
         if vectors is not None:
@@ -62,5 +62,5 @@ class DevicePainter:
             luma, chroma, motion, (noise.double(), redraw), self._state, self._condition
         )
         self._position += 1
-        planes: Planes = self._give(painted, tint, loop)
+        planes: Planes = self._give(painted, tint, base_frame)
         return planes

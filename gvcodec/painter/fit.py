@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.messages import counted
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.motion import BLOCK, block_vectors
@@ -46,6 +45,7 @@ from gvcodec.painter.payload import (
 from gvcodec.painter.tensors import to_tensors
 from gvcodec.painter.twin import PainterTwin, condition
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import counted
 
 if TYPE_CHECKING:
     from gvcodec.painter.perceptual.objective import Objective
@@ -83,13 +83,16 @@ def _prepare(
     for number, sample in enumerate(samples):
         if len(sample) < longest:  # the last run of a clip may be cut short
             continue
-        loops, sources = (
-            [to_tensors(loop) for loop, _ in sample],
+        base_frames, sources = (
+            [to_tensors(base_frame) for base_frame, _ in sample],
             [to_tensors(source) for _, source in sample],
         )
         vectors = [
             torch.zeros(
-                2, loops[0][0].shape[2] // BLOCK, loops[0][0].shape[3] // BLOCK, dtype=torch.int16
+                2,
+                base_frames[0][0].shape[2] // BLOCK,
+                base_frames[0][0].shape[3] // BLOCK,
+                dtype=torch.int16,
             )
         ]
         vectors += [
@@ -98,7 +101,7 @@ def _prepare(
         ]
         planes = [
             torch.cat([pair[k] for pair in frames]).half()
-            for frames in (loops, sources)
+            for frames in (base_frames, sources)
             for k in (0, 1)
         ]
         entries = torch.tensor(own[number] if own else [0] * longest, dtype=torch.float32)
@@ -142,13 +145,13 @@ class _Pool:
                 slice(top // BLOCK, (top + size) // BLOCK),
                 slice(left // BLOCK, (left + size) // BLOCK),
             )
-            loop, tint, source, source_tint, vectors = (
+            base_frame, tint, source, source_tint, vectors = (
                 x[:, :, area[0], area[1]][None]
                 for x, area in zip(runs[number][:5], (full, half, full, half, blocks), strict=True)
             )
             self.crops.append(
                 Batch(
-                    (loop, tint),
+                    (base_frame, tint),
                     (source, source_tint),
                     vectors,
                     conditions,
@@ -349,7 +352,7 @@ def fit(
     `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing
     else pays.
 
-    `samples`: short runs (1–3) of consecutive frames, (loop, source) planes at full size.
+    `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
     `seconds`: all the time it may take; `steps` instead gives the same result whatever the speed of
     the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
     `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
@@ -401,7 +404,7 @@ def fit(
     untouched, tick = fitter.judge(None), time.monotonic()
     parts = fitter.parts(painter)
     plain = parts["total"]
-    # The contrast guard tells painted frames from each other. Loop frames have none of it by
+    # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
     untouched += parts.get("contrast", 0.0)
     # Trying steps takes as many judgements as there are factors: not worth it in a short time.

@@ -37,7 +37,7 @@ class Gop:
 @dataclass(frozen=True, slots=True)
 class Part:
     """Number of the first frame, samples and bytes of GOPs that share fitted weights. A sample: a
-    run of (loop, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
+    run of (base_frame, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
     unknown."""
 
     first: int
@@ -53,7 +53,7 @@ def part_limit(config: EncoderConfig) -> int:
 
 
 class FitSampler:
-    """Short runs of consecutive (loop, source) frames, evenly over a clip of unknown length, in
+    """Short runs of consecutive (base, source) frames, evenly over a clip of unknown length, in
     bounded memory.
 
     A run begins at every `stride`-th frame. When there are too many, every other run goes and the
@@ -82,7 +82,7 @@ class FitSampler:
         if self._wanted(number):
             self._pairs[number] = (None, planes)
 
-    def send_loop(self, number: int, planes: Planes, size: int = 0) -> None:
+    def send_base(self, number: int, planes: Planes, size: int = 0) -> None:
         if number in self._pairs:
             self._sizes[number] = size
             self._pairs[number] = (planes, self._pairs[number][1])
@@ -90,9 +90,9 @@ class FitSampler:
     def parts(self, gops: Sequence[Gop], frames: int) -> list[Part]:
         """All runs in order, by parts of the video, which has these GOPs and so many frames."""
         runs: dict[int, Sample] = {}
-        for number, (loop, source) in sorted(self._pairs.items()):
-            if loop is not None:
-                runs.setdefault(number - number % self._stride, []).append((loop, source))
+        for number, (base_frame, source) in sorted(self._pairs.items()):
+            if base_frame is not None:
+                runs.setdefault(number - number % self._stride, []).append((base_frame, source))
         starts = _starts([gop.first for gop in gops], frames, self._parts)
         parts = []
         for start, end in zip(starts, [*starts[1:], frames], strict=True):

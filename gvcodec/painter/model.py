@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gvcodec.bases import base_of
 from gvcodec.errors import MediaError
-from gvcodec.models import CHECKPOINT_VARIABLE, shipped_folders
+from gvcodec.util.models import CHECKPOINT_VARIABLE, shipped_folders
 
 Ints = NDArray[np.int32]
 PAINTER_FILE = "painter.safetensors"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import MediaError, WrongModelError
-from gvcodec.models import find_model, model_id
 from gvcodec.painter.model import find_painter, rate
 from gvcodec.painter.video import VideoPainter
+from gvcodec.util.models import find_model, model_id
 
 if TYPE_CHECKING:
     from gvcodec.config import EncoderConfig
@@ -54,21 +54,21 @@ def open_painter(
     """The painter of a stream; `threads` 0 = all cores. Raises `WrongModelError` when the stream
     has none, its file is not found or it has appearance tokens, `UsageError` for a device that is
     not there, `MediaError` for a file that is no painter."""
-    if header.appearance_id is None:
+    if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
     if header.tokens:
         raise WrongModelError(
             "the stream has appearance tokens, which this version does not paint; --fidelity "
             "gives the base frames"
         )
-    checkpoint = find_model(header.appearance_id, PAINTER_OF_STREAM, models)
+    checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.q
     return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, device, tensors)
 
 
 def paints_exactly(header: SequenceHeader) -> bool:
     """Whether painted samples are the same on every machine: they are where the base's are."""
-    return header.appearance_id is not None and not base_of(header.base).torch
+    return header.painter_id is not None and not base_of(header.base).torch
 
 
 def fit_parts(

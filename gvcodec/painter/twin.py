@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.errors import MediaError
-from gvcodec.models import save_weights
 from gvcodec.painter import model as I
 from gvcodec.painter.warp import warp
+from gvcodec.util.models import save_weights
 
 PEAK = I.PEAK
 

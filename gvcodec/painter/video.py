@@ -74,15 +74,15 @@ class VideoPainter:
         self._frames.start(self._stream, changed)
         self._before = None
 
-    def paint(self, loop: Planes, size: int = 0) -> Planes:
-        """The painted picture of the next loop frame. `size`: bytes of its own packet, 0 =
+    def paint(self, base_frame: Planes, size: int = 0) -> Planes:
+        """The painted picture of the next base frame. `size`: bytes of its own packet, 0 =
         unknown."""
         height, width = self._size
-        if loop[0].shape != self._size:
-            found = loop[0].shape
+        if base_frame[0].shape != self._size:
+            found = base_frame[0].shape
             raise UsageError(f"a frame of {found[1]}×{found[0]} in a video of {width}×{height}")
         if self._identity:
-            return loop
-        before, self._before = self._before, loop[0]
-        vectors = None if before is None else block_vectors(loop[0], before, self._threads)
-        return self._frames.paint(loop, vectors, rate(size, width, height))
+            return base_frame
+        before, self._before = self._before, base_frame[0]
+        vectors = None if before is None else block_vectors(base_frame[0], before, self._threads)
+        return self._frames.paint(base_frame, vectors, rate(size, width, height))

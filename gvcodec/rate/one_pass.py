@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gvcodec import session
+from gvcodec.base import BaseEncoder
 from gvcodec.bitstream import Packet
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Encoder, Progress
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier
-from gvcodec.structure import StructureEncoder
 from gvcodec.types import VideoFormat
 
 
@@ -57,7 +57,7 @@ class Extent:
 @dataclass(frozen=True, slots=True)
 class Pass:
     """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
-    file. `base_q`: the structure layer's index."""
+    file. `base_q`: the base layer's index."""
 
     format: VideoFormat
     data: bytes
@@ -96,7 +96,7 @@ def run(
     what: str,
     watch: Watch,
     frames: int,
-    structure: StructureEncoder | None = None,
+    structure: BaseEncoder | None = None,
     fitted: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Pass:
@@ -115,7 +115,7 @@ def run(
             (frame.planes, frame.pts, frame.new_size)
             for frame in watch(itertools.islice(source, frames), what, frames)
         )
-        writer = session.run(
+        writer = encode_stream(
             encoder, stream, pieces, source.metadata.pack(), source.tracks, CHUNK, written
         )
         return Pass(

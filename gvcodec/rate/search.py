@@ -7,8 +7,8 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch
 

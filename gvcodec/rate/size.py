@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gvcodec.bases import base_of
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Watch, measure

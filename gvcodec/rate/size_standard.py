@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoders import for_the_eye
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
 from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
-from gvcodec.structure.standard.codec import StandardEncoder
-from gvcodec.structure.standard.encoders import for_the_eye
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99

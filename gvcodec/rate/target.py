@@ -1,4 +1,4 @@
-"""The smallest file of a given quality: `--target psnr=32` (of the loop frames) or `lpips=0.15`
+"""The smallest file of a given quality: `--target psnr=32` (of the base frames) or `lpips=0.15`
 (LPIPS-VGG of what `decode` shows).
 
 Quality falls with q nearly linearly, so the passes, five at most as a rule, follow the line through
@@ -18,14 +18,14 @@ import numpy as np
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Reader
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import UNLIMITED
-from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
-from gvcodec.torch_settings import usual_torch
+from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
     from gvcodec.painter.perceptual import Lpips
@@ -138,7 +138,7 @@ def encode_for(
 
 @usual_torch()
 def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
-    """LPIPS-VGG between decoded frames, painted where the file has an appearance layer, and the
+    """LPIPS-VGG between decoded frames, painted where the file has an painter, and the
     source, on a few frames."""
     import torch
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError, WrongModelError
-from gvcodec.models import model_id, shipped_folders
+from gvcodec.util.models import model_id, shipped_folders
 
 #: The checkpoint of embedder `small`.
 CHECKPOINT = "summary-1.safetensors"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
-from gvcodec.decoding_limits import DEFAULT, Limits
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.streams.gops import Gop, Splicer
 
 

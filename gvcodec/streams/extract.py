@@ -14,15 +14,15 @@ from pathlib import Path
 
 import av
 
+from gvcodec.base.resample import Resampler
+from gvcodec.base.standard.display_order import numbers_shown
+from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
-from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from gvcodec.file_io import PendingFile
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
-from gvcodec.structure.resample import Resampler
-from gvcodec.structure.standard.display_order import numbers_shown
-from gvcodec.structure.standard.payloads import packet_of, restore
+from gvcodec.util.file_io import PendingFile
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -40,8 +40,7 @@ def extract(
     standard = base_of(header.base).standard
     if standard is None:
         raise UsageError(
-            f"the structure layer {header.base} is no standard bitstream, there is nothing to "
-            f"extract"
+            f"the base layer {header.base} is no standard bitstream, there is nothing to extract"
         )
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
@@ -52,7 +51,7 @@ def extract(
     payloads: list[bytes] = []
     keys: list[bool] = []
     metadata = Metadata()
-    left_out = ["the appearance layer"] if header.appearance_id else []
+    left_out = ["the painter"] if header.painter_id else []
     for packet in reader.packets():
         if packet.kind is Kind.METADATA and not metadata:
             metadata = Metadata.unpack(packet.payload)
@@ -106,7 +105,7 @@ def _display_order(payloads: list[bytes], header: SequenceHeader) -> list[int]:
     coded = Resampler(header.format.width, header.format.height, header.scale)
     order = numbers_shown(payloads, header.base, (coded.coded_width, coded.coded_height))
     if sorted(order) != list(range(len(payloads))):
-        raise DamagedStreamError("the structure layer does not have one frame for each packet")
+        raise DamagedStreamError("the base layer does not have one frame for each packet")
     shown = [0] * len(payloads)
     for place, number in enumerate(order):
         shown[number] = place

@@ -1,7 +1,7 @@
 """Streams as sequences of GOPs, the pieces that cutting, joining and mending work with.
 
 `gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are;
-timestamps, copied tracks and the renderer weights in force are written anew, and the loop hash is
+timestamps, copied tracks and the renderer weights in force are written anew, and the base hash is
 made by decoding.
 """
 
@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
+from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `fit` packet that changes nothing: back to the base renderer.
@@ -237,7 +237,7 @@ class Splicer:
             self.writer.write(Packet(Kind.TIMING, late))
         self._write_tracks()
         self._decoder.flush()
-        self.writer.finish(self._decoder.loop_hash)
+        self.writer.finish(self._decoder.base_hash)
 
     def _write_tracks(self) -> None:
         if self.tracks is not None and self.tracks.waiting:

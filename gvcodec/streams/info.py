@@ -11,8 +11,8 @@ from typing import Any
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.media.metadata import Metadata
-from gvcodec.messages import counted
 from gvcodec.types import VideoFormat
+from gvcodec.util.messages import counted
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 6
@@ -70,9 +70,9 @@ def facts(reader: Reader) -> dict[str, Any]:
         "base": header.base,
         "base_scale": str(header.scale),
         "q": header.q,
-        "structure_id": header.structure_id.hex() if header.structure_id else None,
-        "appearance_id": header.appearance_id.hex() if header.appearance_id else None,
-        "loop_hash": reader.loop_hash.hex() if reader.loop_hash else None,
+        "base_model_id": header.base_model_id.hex() if header.base_model_id else None,
+        "painter_id": header.painter_id.hex() if header.painter_id else None,
+        "base_hash": reader.base_hash.hex() if reader.base_hash else None,
         "file_bytes": reader.size,
         "track_bytes": reader.track_size,
         "video_bytes": video,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from gvcodec.decoding_limits import Limits
 from gvcodec.errors import UsageError
+from gvcodec.limits import Limits
 from gvcodec.media.sound_clock import is_pcm
 from gvcodec.media.tracks import TrackPacket, TrackReader, without_hidden
 from gvcodec.streams.gops import Gop, Splicer

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
-from gvcodec.decoder import DecodedFrame, Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits, held
+from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.limits import DEFAULT, Limits, held
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
@@ -27,10 +26,11 @@ from gvcodec.media.writer import (
     takes_tracks,
     visually_lossless,
 )
-from gvcodec.messages import counted
-from gvcodec.progress import ProgressBar
 from gvcodec.streams.excerpt import Piece, indexed
 from gvcodec.types import VideoFormat
+from gvcodec.util.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.util.messages import counted
+from gvcodec.util.progress import ProgressBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class _Input:
     """A stream in decoding.
 
     `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "loop",
-    `shift`: ticks that go from all timestamps, `whole`: the loop hash is checked, `rest`: what is
+    `shift`: ticks that go from all timestamps, `whole`: the base hash is checked, `rest`: what is
     not read once `frames` came to their end, None for nothing.
     """
 
@@ -196,7 +196,7 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     name = options.name
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header
-    painted = header.appearance_id is not None and not options.fidelity
+    painted = header.painter_id is not None and not options.fidelity
     most = options.limits
     decoder = Decoder(
         header,
@@ -300,7 +300,7 @@ def _frames(
         yield from decoder.frames_of(packets)
     except DamagedStreamError as error:
         raise reader.named(error) from error
-    decoder.verify(reader.loop_hash)
+    decoder.verify(reader.base_hash)
 
 
 @contextlib.contextmanager
@@ -317,7 +317,7 @@ def _despite(decoder: Decoder, reader: Reader | Salvage) -> Iterator[None]:
 def _outcome(decoder: Decoder, whole: bool) -> str:
     """Whether the frames are the encoder's."""
     if not decoder.losses:
-        return "loop hash verified" if whole else "checksums verified"
+        return "base hash verified" if whole else "checksums verified"
     shown = sum(count for _, count in decoder.concealed)
     places = ", ".join(
         f"{first}…{first + count - 1}" if count > 1 else f"{first}"

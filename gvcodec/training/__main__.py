@@ -13,8 +13,8 @@ WHAT = ("painter", "perceptual", "material", "tokens")
 
 
 def _train_tokens(words: list[str]) -> None:
-    """The model of base tokens, whose trainer lies in `gvcodec.train`."""
-    from gvcodec.train.base_tokens import main as train
+    """The model of base tokens, whose trainer lies in `gvcodec.training`."""
+    from gvcodec.training.base_tokens import main as train
 
     parser = argparse.ArgumentParser(prog="tokens", description=_train_tokens.__doc__)
     parser.add_argument("config", type=Path, help="TOML file, keys of base_tokens.Config")

@@ -85,7 +85,7 @@ def features(painter: PainterTwin, batch: Batch) -> tuple[float, float, float, f
         torch.stack([x.abs().amax((0, 2, 3)) for x in found]).amax(0) for found in levels.values()
     ]
     units = torch.cat(alive)
-    change = float((painted[0] - batch.loop[0][:, -1]).abs().mean()) * 1023
+    change = float((painted[0] - batch.base[0][:, -1]).abs().mean()) * 1023
     return places, clips, peak, float((units == 0).float().mean()), change
 
 

@@ -62,7 +62,7 @@ class Cache:
         self.rng = np.random.default_rng(seed)
 
     def _open(self, path: Path) -> tuple[Tensor, ...]:
-        """Loop frames (int16), sources (uint8), vectors and the frames' own entries of the
+        """Base frames (int16), sources (uint8), vectors and the frames' own entries of the
         condition of all records of a file."""
         records = np.load(path, mmap_mode="c")  # copy on write: torch wants writable memory
         fields = (records["loop"].view("<i2"), records["source"], records["motion"])
@@ -76,9 +76,9 @@ class Cache:
         return hashlib.sha256(json.dumps(self.entries, sort_keys=True).encode()).hexdigest()
 
     def _run(self, entry: int, record: int, size: int, augment: bool) -> tuple[Tensor, ...]:
-        loops, sources, motion, own = self.records[entry]
+        base_frames, sources, motion, own = self.records[entry]
         loop, source, vectors = (
-            _planes(loops[record], 1023),
+            _planes(base_frames[record], 1023),
             _planes(sources[record], 1023 / 4),
             motion[record],
         )

@@ -33,14 +33,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gvcodec.base import BaseEncoder
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.tokens.codec import TokenEncoder
 from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.motion import BLOCK, block_vectors
-from gvcodec.structure import StructureEncoder
-from gvcodec.structure.standard.codec import StandardEncoder
-from gvcodec.structure.tokens.codec import TokenEncoder
 from gvcodec.types import Planes, VideoFormat
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
@@ -79,7 +79,7 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
         return [frame.planes for frame in reader], reader.format
 
 
-def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> StructureEncoder:
+def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> BaseEncoder:
     if base == "tokens":
         return TokenEncoder(fmt, q, threads=1, scale=scale)
     preset = 4 if base == "av1" else 2
@@ -105,14 +105,14 @@ def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFor
 def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
 ) -> tuple[list[Planes], list[float]]:
-    """Loop frames of one clip in one structure layer, random access, one keyframe, and bpp of the
+    """Base frames of one clip in one base layer, random access, one keyframe, and bpp of the
     packets in their order."""
     encoder = _encoder(fmt, base, q, scale)
-    loops, sizes = [], []
+    base_frames, sizes = [], []
     for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
-        loops += coded.loops
+        base_frames += coded.base_frames
         sizes += [len(packet.payload) * 8 / (fmt.width * fmt.height) for packet in coded.packets]
-    return loops, sizes
+    return base_frames, sizes
 
 
 def make_records(

@@ -211,7 +211,7 @@ def _pictures(
     """The last frames of a batch, (luma, chroma): source, and base and painted by name."""
     assert isinstance(average, PainterTwin)
     painted, _ = paint_run(average, batch, 0)
-    base, source = ((p[0][:, -1], p[1][:, -1]) for p in (batch.loop, batch.source))
+    base, source = ((p[0][:, -1], p[1][:, -1]) for p in (batch.base, batch.source))
     return source, {"base": base, "painted": (painted[0].clamp(0, 1), painted[1].clamp(0, 1))}
 
 

@@ -37,7 +37,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.models import save_weights
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import GROUPS
@@ -47,6 +46,7 @@ from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.training.crops import Cache
 from gvcodec.training.loop import Loop, Schedule
+from gvcodec.util.models import save_weights
 
 Weights = dict[str, Tensor]
 #: Steps, minutes, weights.
@@ -108,7 +108,7 @@ def make_pairs(
                     origin[name] + scale * torch.randn(parameter.shape, generator=generator)
                 )
         with torch.no_grad():
-            planes = (batch.loop[0][:, -1], batch.loop[1][:, -1])
+            planes = (batch.base[0][:, -1], batch.base[1][:, -1])
             if rng.random() >= _LOOP_FRAMES:
                 planes, _ = paint_run(painter, batch, rng.randrange(1000))
             painted = shown_rgb(planes, SMALL, 8).half().float()

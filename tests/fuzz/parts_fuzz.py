@@ -39,25 +39,25 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TokenFrame
+    from gvcodec.base.standard.claims import check
+    from gvcodec.base.standard.payloads import restore
+    from gvcodec.base.tokens.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.varint import Cursor, encode_var
-    from gvcodec.decoder import DecodedFrame, Decoder
-    from gvcodec.decoding_limits import Limits
+    from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id
+    from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
-    from gvcodec.models import model_id
     from gvcodec.painter import payload as weights
     from gvcodec.painter.model import find_painter
     from gvcodec.painter.twin import PainterTwin
     from gvcodec.search.summary import Summary
-    from gvcodec.structure.standard.claims import check
-    from gvcodec.structure.standard.payloads import restore
-    from gvcodec.structure.tokens.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.types import VideoFormat
+    from gvcodec.util.models import model_id
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
@@ -189,8 +189,10 @@ def painting(data: bytes) -> None:
     made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base), name)
     one, two = painted(made, packets, 1), painted(made, packets, 2)
     for frame, twin in zip(one, two, strict=False):
-        for plane, same, loop in zip(frame.planes, twin.planes, frame.loop, strict=True):
-            assert plane.shape == loop.shape and plane.max() < 1024
+        for plane, same, base_frame in zip(
+            frame.planes, twin.planes, frame.base_frame, strict=True
+        ):
+            assert plane.shape == base_frame.shape and plane.max() < 1024
             assert np.array_equal(plane, same)
 
 

@@ -23,7 +23,7 @@ from parts_fuzz import instrumented
 with instrumented(__name__):
     from eval.robustness.mutations import sealed_packets
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
-    from gvcodec.decoder import Decoder
+    from gvcodec.codec.decoder import Decoder
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id
     from gvcodec.media.tracks import TrackReader
@@ -98,7 +98,7 @@ def _decode_despite(stream: bytes) -> None:
     # Behind a hole the stream is read on: the hole is in the middle.
     hole = len(stream) // 2
     salvage = Salvage(io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :]))
-    for _ in Decoder(replace(salvage.header, appearance_id=None), True, 1).frames_despite(salvage):
+    for _ in Decoder(replace(salvage.header, painter_id=None), True, 1).frames_despite(salvage):
         pass
 
 

@@ -33,7 +33,7 @@ CASES = {
 
 def find_model() -> None:
     """With refreshes for nothing, so that frames lie between two pictures."""
-    from gvcodec.structure.tokens import checkpoint, codec
+    from gvcodec.base.tokens import checkpoint, codec
 
     codec._REFRESH_PRICE = 1e-6
     checkpoint.shipped_folders = lambda: [FOLDER / "tokens"]

@@ -2,7 +2,7 @@
 
     painter = OraclePainter(model, height, width)                  # Model.load(path)
     painter.start(condition(base, scale, q), model.fitted(deltas))
-    y, u, v = painter.paint(loop, vectors, own)     # frame by frame, vectors None for the first
+    y, u, v = painter.paint(base_frame, vectors, own)     # frame by frame, vectors None for the first
 
 Planes are 10-bit 4:2:0, padded to multiples of 16 by repeating their edges; so do all fixed filters
 at the edges of what they read. H, W: padded luma. Three grids: full (H, W), half (H/2, W/2), block
@@ -256,10 +256,10 @@ class OraclePainter:
         self.condition, self.model = stream.copy(), model
         self.state, self.position = None, 0
 
-    def paint(self, loop: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
+    def paint(self, base_frame: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16): (dy, dx) of blocks into the frame before;
         `own`: from `rate`."""
-        luma, chroma = self._padded(loop)
+        luma, chroma = self._padded(base_frame)
         before = self.state if vectors is not None else None
         noise, redraw = self._fresh(*luma.shape)
         fetched = None
@@ -279,13 +279,13 @@ class OraclePainter:
         self.state, self.position = State(luma, noise, detail, tint), self.position + 1
         y = np.clip(luma + halved(detail, 3), 0, PEAK)
         uv = np.clip(chroma + halved(tint, 3), 0, PEAK)
-        cut = zip((y, *uv), loop, strict=True)
+        cut = zip((y, *uv), base_frame, strict=True)
         y, u, v = (p[: q.shape[0], : q.shape[1]].astype(np.uint16) for p, q in cut)
         return y, u, v
 
-    def _padded(self, loop: Planes) -> tuple[Ints, Ints]:
+    def _padded(self, base_frame: Planes) -> tuple[Ints, Ints]:
         height, width = (-(-n // 16) * 16 for n in self.size)
-        full, *half = (p.astype(np.int32) for p in loop)
+        full, *half = (p.astype(np.int32) for p in base_frame)
         y = np.pad(full, ((0, height - full.shape[0]), (0, width - full.shape[1])), mode="edge")
         rest = (0, height // 2 - half[0].shape[0]), (0, width // 2 - half[0].shape[1])
         return y, np.stack([np.pad(p, rest, mode="edge") for p in half])

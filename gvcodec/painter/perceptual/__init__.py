@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gvcodec.errors import GvcodecError
-from gvcodec.models import shipped_folders
+from gvcodec.util.models import shipped_folders
 
 #: Environment variable naming the folder of the weight files.
 WEIGHTS_VARIABLE = "GVCODEC_METRIC_WEIGHTS"

@@ -83,18 +83,18 @@ def temporal_loss(
     return F.relu(excess).mean((1, 2, 3))
 
 
-def fidelity_guard(luma: Tensor, loop: Tensor, source: Tensor, allowed: float) -> Tensor:
+def fidelity_guard(luma: Tensor, base_frame: Tensor, source: Tensor, allowed: float) -> Tensor:
     """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be
     repainted freely."""
-    ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, loop))
+    ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, base_frame))
     return F.relu(10 * torch.log10(ours / base) - allowed)
 
 
-def contrast_guard(luma: Tensor, loop: Tensor, source: Tensor) -> Tensor:
-    """Error that shows, beyond the loop frame's own, `(B,)`: in each of four scales of a pyramid
+def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:
+    """Error that shows, beyond the base frame's own, `(B,)`: in each of four scales of a pyramid
     the band's difference to the source over what masks it there, the source's contrast around."""
     total = luma.new_zeros(luma.shape[0])
-    planes = [luma, loop, source]
+    planes = [luma, base_frame, source]
     for _ in range(4):
         lows = [_binomial(plane) for plane in planes]
         ours, base, theirs = (plane - low for plane, low in zip(planes, lows, strict=True))

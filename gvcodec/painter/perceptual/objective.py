@@ -32,12 +32,12 @@ ALLOWED = 0.3
 
 @dataclass
 class Batch:
-    """B runs of T frames: `loop`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`)
+    """B runs of T frames: `base`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`)
     in 0…1, `vectors` `(B, T, 2, H/16, W/16)`, `condition` `(B, CONDITION)` in 1/256, `own`
     `(B, T)`: each frame's own entry of it (`model.rate`), None = none known, `rate_class` `(B,)`
     int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
 
-    loop: tuple[Tensor, Tensor]
+    base: tuple[Tensor, Tensor]
     source: tuple[Tensor, Tensor]
     vectors: Tensor
     condition: Tensor
@@ -78,7 +78,7 @@ def paint_run(
     noise.
 
     Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
-    luma, chroma = batch.loop
+    luma, chroma = batch.base
     frames, (height, width) = luma.shape[1], luma.shape[-2:]
     learning = torch.is_grad_enabled()
     state, out, before = None, None, None
@@ -132,9 +132,9 @@ class Objective:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
         of the base frames."""
         if painter is None:
-            frames = batch.loop[0].shape[1]
-            luma, chroma = batch.loop[0][:, -1], batch.loop[1][:, -1]
-            before = batch.loop[0][:, -2] if frames > 1 else None
+            frames = batch.base[0].shape[1]
+            luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
+            before = batch.base[0][:, -2] if frames > 1 else None
         else:
             (luma, chroma), before = paint_run(painter, batch, position)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
@@ -150,11 +150,11 @@ class Objective:
             )
         if self.guard and painter is not None:
             parts["guard"] = self.guard * fidelity_guard(
-                luma, batch.loop[0][:, -1], source_luma, ALLOWED
+                luma, batch.base[0][:, -1], source_luma, ALLOWED
             )
         if self.contrast and painter is not None:
             parts["contrast"] = self.contrast * contrast_guard(
-                luma, batch.loop[0][:, -1], source_luma
+                luma, batch.base[0][:, -1], source_luma
             )
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references

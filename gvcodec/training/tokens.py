@@ -1,8 +1,8 @@
 """The entropy network of base tokens, from zero in minutes.
 
-    python -m gvcodec.train.tokens material CLIPS FOLDER
-    python -m gvcodec.train.tokens train FOLDER tokens.safetensors [--minutes 10]
-    python -m gvcodec.train.tokens card FOLDER tokens.safetensors [--minutes 10]
+    python -m gvcodec.training.tokens material CLIPS FOLDER
+    python -m gvcodec.training.tokens train FOLDER tokens.safetensors [--minutes 10]
+    python -m gvcodec.training.tokens card FOLDER tokens.safetensors [--minutes 10]
 
 `material` codes clips and keeps what the network sees of each value: `NAME.npz` with `seen`
 (S, inputs) uint8, `value` (S,) int8, and `windows`, the number of windows coded. The values do not
@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec._core import TOKEN_BACK, TOKEN_MEMORY, TOKEN_SIDE
+from gvcodec.base.tokens.checkpoint import read_network, write_network
+from gvcodec.base.tokens.codec import TokenEncoder
+from gvcodec.base.tokens.payload import Entropy, Levels, Memory, Times, Values
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
 from gvcodec.errors import GvcodecError, UsageError
-from gvcodec.structure.tokens.checkpoint import read_network, write_network
-from gvcodec.structure.tokens.codec import TokenEncoder
-from gvcodec.structure.tokens.payload import Entropy, Levels, Memory, Times, Values
 
 INPUTS = TOKEN_SIDE + TOKEN_BACK
 #: Activations of the value before, and what an absent one is.
@@ -66,7 +66,7 @@ class Material(NamedTuple):
 
 
 class Collector:
-    """Takes what an encoder codes (`gvcodec.structure.tokens.codec.Trace`)."""
+    """Takes what an encoder codes (`gvcodec.base.tokens.codec.Trace`)."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[NDArray[np.uint8], NDArray[np.int16]]] = []

@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol, Self
 from urllib.parse import unquote
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.signals import OnAbort, held
+from gvcodec.util.signals import OnAbort, held
 
 _POLL = 0.05
 _STDIN, _STDOUT = 0, 1

@@ -1,7 +1,7 @@
-"""Structure track: the layer whose bits are integers and whose frames are exact on every machine.
+"""Base layer: the layer whose bits are integers and whose frames are exact on every machine.
 
-A structure layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go
-in in display order, packets come out in decode order (one packet a frame, maybe delayed), loop
+A base layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go
+in in display order, packets come out in decode order (one packet a frame, maybe delayed), base
 frames come out in display order. `av1` and `vvc` are standard
 bitstreams.
 """
@@ -17,14 +17,14 @@ import numpy as np
 from gvcodec.types import Planes
 
 
-def hashed(loop: Planes) -> Iterator[memoryview]:
-    """What the loop hash takes of a loop frame: its samples."""
-    yield from (np.ascontiguousarray(plane, "<u2").data for plane in loop)
+def hashed(base_frame: Planes) -> Iterator[memoryview]:
+    """What the base hash takes of a base frame: its samples."""
+    yield from (np.ascontiguousarray(plane, "<u2").data for plane in base_frame)
 
 
 @dataclass(frozen=True, slots=True)
 class CodedFrame:
-    """One packet of the structure layer. `keyframe`: decoding can start here and nothing before it
+    """One packet of the base layer. `keyframe`: decoding can start here and nothing before it
     is referenced."""
 
     payload: bytes
@@ -34,13 +34,13 @@ class CodedFrame:
 
 @dataclass(slots=True)
 class Coded:
-    """What a call of an encoder released: packets in decode order, loop frames in display order."""
+    """What a call of an encoder released: packets in decode order, base frames in display order."""
 
     packets: list[CodedFrame] = field(default_factory=list)
-    loops: list[Planes] = field(default_factory=list)
+    base_frames: list[Planes] = field(default_factory=list)
 
 
-class StructureEncoder(Protocol):
+class BaseEncoder(Protocol):
     """Encoder side of a plug."""
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
@@ -54,7 +54,7 @@ class StructureEncoder(Protocol):
 
 @runtime_checkable
 class Drains(Protocol):
-    """A structure encoder that holds back many frames."""
+    """A base encoder that holds back many frames."""
 
     def drain(self) -> Iterator[Coded]:
         """What `flush` gives, in pieces, each as soon as it is coded."""
@@ -70,11 +70,11 @@ class OnDevice(Protocol):
         ...
 
 
-class StructureDecoder(Protocol):
+class BaseDecoder(Protocol):
     """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        """Take the next packet (decode order), return the loop frames it released (display
+        """Take the next packet (decode order), return the base frames it released (display
         order)."""
         ...
 

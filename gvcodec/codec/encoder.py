@@ -1,4 +1,4 @@
-"""Frames to packets: structure layer, fitting of the painter, loop hash.
+"""Frames to packets: base layer, fitting of the painter, base hash.
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -8,7 +8,7 @@
     while (packet := encoder.receive_packet()) is not None: ...
 
 The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with
-`encoder.loop_hash`.
+`encoder.base_hash`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from typing import Protocol
 import numpy as np
 
 from gvcodec import layers
+from gvcodec.base import BaseEncoder, Coded, Drains, hashed
 from gvcodec.bases import base_of, reordered
-from gvcodec.bitstream import LOOP_HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
-from gvcodec.sharing import Shared, in_turn
-from gvcodec.structure import Coded, Drains, StructureEncoder, hashed
-from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
+from gvcodec.util.sharing import Shared, in_turn
+from gvcodec.util.torch_settings import usual_torch
 
 _MAX_PTS = 1 << 61
 
@@ -58,7 +58,7 @@ class Encoder(Shared):
     they are for.
 
     Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
-    after `flush`: `loop_hash` (8 bytes) and `psnr_y` (dB, mean over the loop frames; infinite when
+    after `flush`: `base_hash` (8 bytes) and `psnr_y` (dB, mean over the base frames; infinite when
     all are exact). Calls of several threads are made in turn. It does not follow into a child
     process made by `fork`.
     """
@@ -70,15 +70,14 @@ class Encoder(Shared):
         config: EncoderConfig | None = None,
         start_pts: int = 0,
         progress: Progress | None = None,
-        structure: StructureEncoder | None = None,
+        structure: BaseEncoder | None = None,
         fitted: Mapping[int, bytes] | None = None,
-        wrap: Callable[[SequenceHeader, Callable[[], StructureEncoder]], StructureEncoder]
-        | None = None,
+        wrap: Callable[[SequenceHeader, Callable[[], BaseEncoder]], BaseEncoder] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control
         gives `structure`, an encoder of the same base that it steers, and `fitted`, what fitting
         came to in an earlier pass (fitted weights by the frame from which on they are in force).
-        `wrap` takes a maker of the structure encoder and gives the one to use (see
+        `wrap` takes a maker of the base encoder and gives the one to use (see
         `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
         layers.check_settings()
@@ -87,9 +86,9 @@ class Encoder(Shared):
         assert config.scale is not None and config.base_q is not None
         base = base_of(config.base)
         if config.eye and not base.eye:
-            raise UsageError("eye is for the av1 structure layer")
+            raise UsageError("eye is for the av1 base layer")
         if config.scale != 1 and not base.scales:
-            raise UsageError(f"the {config.base} structure layer has no reduced scale")
+            raise UsageError(f"the {config.base} base layer has no reduced scale")
         if config.preset is not None and base.standard is None:
             raise UsageError("preset is for av1 and vvc")
         if config.maxrate and not (base.standard is not None and base.standard.capped):
@@ -124,10 +123,10 @@ class Encoder(Shared):
         self._config = config
         self._progress = progress
 
-        def make() -> StructureEncoder:
+        def make() -> BaseEncoder:
             return structure or layers.open_encoder(fmt, config)
 
-        self._structure = wrap(self.header, make) if wrap is not None else make()
+        self._base_codec = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         self._sources: deque[Plane] = deque()
@@ -187,7 +186,7 @@ class Encoder(Shared):
         if self._samples is not None:
             self._samples.send_source(self._sent, planes)
         self._sent += 1
-        self._take(self._structure.send(planes, force_key))
+        self._take(self._base_codec.send(planes, force_key))
 
     @in_turn
     def send_metadata(self, data: bytes) -> None:
@@ -208,14 +207,14 @@ class Encoder(Shared):
         without any frame."""
         if not self._sent:
             raise UsageError("there is no frame to encode")
-        if isinstance(self._structure, Drains):
-            for coded in self._structure.drain():
+        if isinstance(self._base_codec, Drains):
+            for coded in self._base_codec.drain():
                 self._take(coded)
         else:
-            self._take(self._structure.flush())
+            self._take(self._base_codec.flush())
         self._flushed = True
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
-        del self._structure
+        del self._base_codec
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
@@ -227,7 +226,7 @@ class Encoder(Shared):
             )
             if reason:
                 self.notes.append(reason)
-        self.loop_hash = self._hash.digest()[:LOOP_HASH_BYTES]
+        self.base_hash = self._hash.digest()[:HASH_BYTES]
         self.psnr_y = self._psnr.value
 
     @in_turn
@@ -270,16 +269,16 @@ class Encoder(Shared):
             self.coded_bytes += len(packet.payload)
             if self._progress is not None:
                 self._progress.coded(self.coded_frames, self.coded_bytes)
-        for loop in coded.loops:
-            self._measure(loop, self._sources.popleft())
+        for base_frame in coded.base_frames:
+            self._measure(base_frame, self._sources.popleft())
             size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
-                self._samples.send_loop(self._released, loop, size)
+                self._samples.send_base(self._released, base_frame, size)
             self._released += 1
 
-    def _measure(self, loop: Planes, source: Plane) -> None:
-        """Loop hash and PSNR of one loop frame."""
-        for part in hashed(loop):
+    def _measure(self, base_frame: Planes, source: Plane) -> None:
+        """Base hash and PSNR of one base frame."""
+        for part in hashed(base_frame):
             self._hash.update(part)
         kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << 2
-        self._psnr.add(psnr(loop[0], kept))
+        self._psnr.add(psnr(base_frame[0], kept))

@@ -20,9 +20,9 @@ from typing import IO, NoReturn
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.programs import find_program
-from gvcodec.signals import OnAbort, held
 from gvcodec.types import Colour, Planes
+from gvcodec.util.programs import find_program
+from gvcodec.util.signals import OnAbort, held
 
 FFMPEG_VARIABLE = "GVCODEC_FFMPEG"
 #: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after

@@ -22,17 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from gvcodec._core import TOKEN_LEVELS, TokenFrame, token_errors, token_search
-from gvcodec.bitstream import SequenceHeader
-from gvcodec.config import EncoderConfig
-from gvcodec.entropy.streams import Backend, cuda_missing
-from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.structure import Coded, CodedFrame
-from gvcodec.structure.resample import Resampler
-from gvcodec.structure.scene_cuts import CutFinder
-from gvcodec.structure.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
-from gvcodec.structure.tokens.checkpoint import find_tokens, read_network
-from gvcodec.structure.tokens.drift import Drift
-from gvcodec.structure.tokens.payload import (
+from gvcodec.base import Coded, CodedFrame
+from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
+from gvcodec.base.tokens.checkpoint import find_tokens, read_network
+from gvcodec.base.tokens.drift import Drift
+from gvcodec.base.tokens.payload import (
     MOST_WAITING,
     REFRESH,
     WAITING,
@@ -43,6 +39,10 @@ from gvcodec.structure.tokens.payload import (
     Values,
     schedule,
 )
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.config import EncoderConfig
+from gvcodec.entropy.streams import Backend, cuda_missing
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Planes, VideoFormat
 
 #: What codes keyframes and refreshes, and its quality for a quality of the tokens. Their samples
@@ -117,8 +117,8 @@ class _Sized:
     def down(self, planes: Planes) -> Planes:
         return planes if self._resampler is None else self._resampler.down(planes)
 
-    def up(self, loop: Planes) -> Planes:
-        return loop if self._resampler is None else self._resampler.up(loop)
+    def up(self, base_frame: Planes) -> Planes:
+        return base_frame if self._resampler is None else self._resampler.up(base_frame)
 
 
 def threads_of(threads: int) -> int:
@@ -244,7 +244,7 @@ class TokenEncoder:
 
     def _append(self, coded: Coded, payload: bytes, shown: Shown, key: bool = False) -> None:
         coded.packets.append(CodedFrame(payload, key, self._entropy.q))
-        coded.loops.append(self._sized.up(shown.frame.planes()))
+        coded.base_frames.append(self._sized.up(shown.frame.planes()))
 
     def _key(self, planes: Planes) -> Coded:
         fmt = dataclasses.replace(self._fmt, frame_rate=Fraction(25))
@@ -273,9 +273,9 @@ class TokenEncoder:
         """The next picture of the standard stream, coded and decoded."""
         assert self._stills is not None
         coded = self._stills.send(planes)
-        if len(coded.packets) != 1 or len(coded.loops) != 1:
+        if len(coded.packets) != 1 or len(coded.base_frames) != 1:
             raise UsageError("this SVT-AV1 holds pictures back in low delay")
-        return coded.packets[0].payload, Shown(TokenFrame.still(*coded.loops[0]), memory)
+        return coded.packets[0].payload, Shown(TokenFrame.still(*coded.base_frames[0]), memory)
 
     def _refresh(self, frames: Sequence[Planes]) -> Coded:
         """The last of these frames as a refresh; those before it, and pending ones, come from both
@@ -346,7 +346,8 @@ class TokenEncoder:
 
 def _joined(parts: list[Coded]) -> Coded:
     return Coded(
-        [p for part in parts for p in part.packets], [loop for part in parts for loop in part.loops]
+        [p for part in parts for p in part.packets],
+        [base_frame for part in parts for base_frame in part.base_frames],
     )
 
 
@@ -428,10 +429,10 @@ class TokenDecoder:
     def _still(self, unit: bytes, keyframe: bool, memory: Memory) -> Shown:
         """The next picture of the standard stream. Raises `DamagedStreamError`."""
         assert self._stills is not None
-        loops = self._stills.send(unit, keyframe)
-        if len(loops) != 1:
+        base_frames = self._stills.send(unit, keyframe)
+        if len(base_frames) != 1:
             raise DamagedStreamError("a keyframe or a refresh holds one picture")
-        return Shown(TokenFrame.still(*loops[0]), memory)
+        return Shown(TokenFrame.still(*base_frames[0]), memory)
 
     def flush(self) -> list[Planes]:
         """Frames whose refresh is not there, as after a loss, repeat the one before."""

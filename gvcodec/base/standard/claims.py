@@ -4,14 +4,14 @@ A payload is one frame of the size that the sequence header promises. Bitstreams
 ask for much more: pictures of 2^28 samples, a hundred pictures, or, in AV1, a thousand frames that
 are shown again.
 `check` refuses these. What it lets through decoders still check for themselves; the pictures they
-give are checked again in `gvcodec.structure.standard.codec`.
+give are checked again in `gvcodec.base.standard.codec`.
 """
 
 from __future__ import annotations
 
+from gvcodec.base.standard.payloads import nals_of, obus_of
 from gvcodec.errors import DamagedStreamError
-from gvcodec.messages import counted
-from gvcodec.structure.standard.payloads import nals_of, obus_of
+from gvcodec.util.messages import counted
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 _SPS, _SLICES, _PICTURE_HEADER = 15, 12, 19
@@ -38,7 +38,7 @@ def check(codec: str, payload: bytes, width: int, height: int) -> None:
         size = _size_in(nal)
         if size and (size[0] > most[0] or size[1] > most[1]):
             raise DamagedStreamError(
-                f"the structure layer holds pictures of {size[0]}×{size[1]}, the header promises "
+                f"the base layer holds pictures of {size[0]}×{size[1]}, the header promises "
                 f"{width}×{height}"
             )
 
@@ -47,7 +47,7 @@ def _check_av1(payload: bytes) -> None:
     shown = 0
     for kind, body in obus_of(payload):
         if kind == _OBU_SEQUENCE and body[:1] and body[0] & 8:
-            raise DamagedStreamError("the structure layer is a still picture")
+            raise DamagedStreamError("the base layer is a still picture")
         if kind in (_OBU_FRAME, _OBU_FRAME_HEADER) and body[:1]:
             # show_existing_frame; or behind it and two bits of frame type, show_frame.
             shown += bool(body[0] & 0x80 or body[0] & 0x10)
@@ -57,7 +57,7 @@ def _check_av1(payload: bytes) -> None:
 def _one_frame(shown: int) -> None:
     if shown != 1:
         raise DamagedStreamError(
-            f"a packet of the structure layer shows {counted(shown, 'frame')} instead of one"
+            f"a packet of the base layer shows {counted(shown, 'frame')} instead of one"
         )
 
 
@@ -107,7 +107,7 @@ class _Bits:
 
     def skip(self, count: int) -> None:
         if count > self._left:
-            raise DamagedStreamError("a parameter set of the structure layer ends early")
+            raise DamagedStreamError("a parameter set of the base layer ends early")
         self._left -= count
 
     def take(self, count: int) -> int:

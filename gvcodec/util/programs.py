@@ -58,7 +58,7 @@ def python_command(module: str) -> list[str]:
     """The words that start `python -m MODULE` with this process's `sys.path` and copy of gvcodec,
     whatever the working directory holds. Append the module's arguments; start it with
     `environment()`."""
-    package = os.path.dirname(os.path.abspath(__file__))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     folders = list(getattr(sys.modules["gvcodec"], "__path__", [package]))
     file = os.path.join(package, "__init__.py")
     code = _START.format(path=safe_path(), file=file, folders=folders, module=module)

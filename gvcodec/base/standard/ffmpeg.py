@@ -7,10 +7,10 @@ from typing import Any
 
 import av
 
+from gvcodec.base.standard.claims import check, padded
+from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bases import standard_of
 from gvcodec.errors import DamagedStreamError
-from gvcodec.structure.standard.claims import check, padded
-from gvcodec.structure.standard.payloads import packet_of, restore
 
 _DAV1D = "libdav1d"
 
@@ -34,7 +34,7 @@ def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bo
         with contextlib.suppress(MemoryError, BlockingIOError):
             decoder.open()
             return decoder
-    raise MemoryError("the structure layer's decoder is out of memory")
+    raise MemoryError("the base layer's decoder is out of memory")
 
 
 def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
@@ -49,6 +49,6 @@ def decoded(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
     try:
         return list(decoder.decode(packet))
     except MemoryError:
-        raise MemoryError("the structure layer's decoder is out of memory") from None
+        raise MemoryError("the base layer's decoder is out of memory") from None
     except (av.FFmpegError, ValueError) as error:
-        raise DamagedStreamError("the structure layer cannot be decoded") from error
+        raise DamagedStreamError("the base layer cannot be decoded") from error

@@ -1,11 +1,11 @@
 """Trains LP-Comp, the compressor of summaries (`gvcodec.search.compressor`).
 
-    python -m gvcodec.train.summary FOLDER --manifest manifest.csv --out
+    python -m gvcodec.training.summary FOLDER --manifest manifest.csv --out
         checkpoints/summary-1.safetensors
 
-FOLDER is that of `gvcodec.train.summary_material`. A pair is two frames of a clip at most 5 frames
-apart (the sampled ones next to each other), of two of its forms: source, coded at some quality,
-cropped and mirrored. InfoNCE (temperature .07) over the batch, where other frames of the same clip
+FOLDER is that of `gvcodec.training.summary_material`. A pair is two frames of a clip at most 5
+frames apart (the sampled ones next to each other), of two of its forms: source, coded at some
+quality, cropped and mirrored. InfoNCE (temperature .07) over the batch, where other frames of the same clip
 at a distance do not count, and L1 to the mean of the centred tokens. Held-out clips are told by
 their source, of which the manifest's column `source_repo` speaks."""
 
@@ -27,10 +27,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gvcodec.models import model_id, save_weights
 from gvcodec.search.compressor import DIM, TOKENS, WIDTH, LpComp, Variant
 from gvcodec.search.embedders import shipped_network
-from gvcodec.train.summary_material import QUALITIES, STRIDE
+from gvcodec.training.summary_material import QUALITIES, STRIDE
+from gvcodec.util.models import model_id, save_weights
 
 TEMPERATURE, POOLED = 0.07, 0.1
 _BATCH, _RATE = 64, 1e-3

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gvcodec.bases import base_of
 from gvcodec.errors import LimitError
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat

@@ -1,7 +1,7 @@
 """Training material of summaries: patch tokens of clips, coded, cropped and mirrored, and questions
 about them.
 
-    python -m gvcodec.train.summary_material CLIPS FOLDER
+    python -m gvcodec.training.summary_material CLIPS FOLDER
 
 Every clip is cut to 16:9, scaled to 640 × 360, taken as 25 frames a second and coded at `QUALITIES`
 (AV1, preset 10, nothing painted). `NAME.qN.gvc` is the stream, `NAME.npz` holds tokens (frames, 16,
@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api import decode_planes
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Encoder
 from gvcodec.media.planes import Scaler, frame_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.messages import say
 from gvcodec.search.embedders import SMALL_SIDE, shipped_network
 from gvcodec.search.thumbnails import thumbnail
-from gvcodec.session import run
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import say
 
 QUALITIES = (30, 45, 60)
 STRIDE, LONGEST = 4, 96
@@ -68,7 +68,7 @@ def frames_of(path: Path) -> list[Planes]:
 def coded(frames: list[Planes], q: float) -> bytes:
     """A stream of these frames."""
     stream = io.BytesIO()
-    run(
+    encode_stream(
         Encoder(FORMAT, EncoderConfig(q=q, preset=10, fit=0, threads=1)),
         stream,
         ((f, None) for f in frames),

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.bases import reordered
-from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
 
 
 def numbers_shown(

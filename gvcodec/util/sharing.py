@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from gvcodec.errors import UsageError
-from gvcodec.torch_settings import usual_torch
+from gvcodec.util.torch_settings import usual_torch
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -1,8 +1,8 @@
-"""Packets to frames: structure layer, painting, timestamps, loop hash.
+"""Packets to frames: base layer, painting, timestamps, base hash.
 
     decoder = Decoder(reader.header)
     for frame in decoder.frames_of(reader.packets()): ...
-    decoder.verify(reader.loop_hash)
+    decoder.verify(reader.base_hash)
 
 or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `flush` after the last
 packet.
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec import decoding_limits, layers
+from gvcodec import layers
+from gvcodec.base import hashed
 from gvcodec.bases import reordered
 from gvcodec.bitstream import (
-    LOOP_HASH_BYTES,
+    HASH_BYTES,
     Kind,
     Loss,
     Packet,
@@ -35,11 +36,11 @@ from gvcodec.bitstream import (
     SequenceHeader,
 )
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
-from gvcodec.sharing import Shared, in_turn, steps_in_turn
-from gvcodec.structure import hashed
-from gvcodec.torch_settings import usual_torch
 from gvcodec.types import Planes
+from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
+from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackReader
@@ -51,12 +52,12 @@ _MAX_LOSSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: painted, or the loop frame; `loop` is always the loop frame. `pts`
+    """A frame in display order: painted, or the base frame; `loop` is always the base frame. `pts`
     in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
 
     planes: Planes
     pts: int
-    loop: Planes
+    base_frame: Planes
     concealed: bool = False
 
 
@@ -70,13 +71,13 @@ def note_loss(losses: list[str], line: str) -> None:
 
 
 class Decoder(Shared):
-    """One video. `fidelity` gives the loop frames also where the stream has an appearance layer.
+    """One video. `fidelity` gives the base frames also where the stream has an painter.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
     receives the payloads of `tracks` packets, for the caller to take out, `metadata` that of the
     `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check`
-    reads all that painting needs and gives loop frames. `tensors`: what is painted on a `device`
+    reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
     other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
     painted, and the hash of painted frames is not checked. Raises `LimitError` when the stream asks
     for more, `WrongModelError` when a model is not at hand, `UsageError` for a device that is not
@@ -96,14 +97,14 @@ class Decoder(Shared):
         models: Sequence[str | Path] = (),
         low_delay: bool = False,
         device: str = "cpu",
-        limits: decoding_limits.Limits = decoding_limits.DEFAULT,
+        limits: Limits = DEFAULT,
         only_check: bool = False,
         tensors: bool = False,
     ) -> None:
         super().__init__()
         layers.check_settings()
-        paints = header.appearance_id is not None and not fidelity
-        decoding_limits.check(header, paints, limits)
+        paints = header.painter_id is not None and not fidelity
+        check(header, paints, limits)
         self.header = header
         self.tracks: deque[bytes] = deque()
         self.metadata = b""
@@ -113,7 +114,7 @@ class Decoder(Shared):
         #: Without the first of their packets the others mean nothing.
         self._tracks_lost = False
         self._tracks_held = 0
-        self._structure = layers.open_decoder(header, threads, models, low_delay, device)
+        self._base_codec = layers.open_decoder(header, threads, models, low_delay, device)
         self._painter = open_painter(header, threads, models, device, tensors) if paints else None
         exact = self._painter is not None and self._painter.exact and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first
@@ -128,8 +129,8 @@ class Decoder(Shared):
         self._fitted: bytes | None = None
         #: GOPs that no frame was shown of yet: number of the first one, weights.
         self._gops: deque[tuple[int, bytes | None]] = deque()
-        #: Loop frames that are still to be painted: none, but after weights that cannot be read.
-        self._loops: deque[Planes] = deque()
+        #: Base frames that are still to be painted: none, but after weights that cannot be read.
+        self._base_frames: deque[Planes] = deque()
         self._started = False
         self._sent = 0
         self._shown = 0
@@ -151,9 +152,9 @@ class Decoder(Shared):
 
     @property
     @in_turn
-    def loop_hash(self) -> bytes:
-        """Hash of the loop frames so far, as at the end of a stream."""
-        return self._hash.digest()[:LOOP_HASH_BYTES]
+    def base_hash(self) -> bytes:
+        """Hash of the base frames so far, as at the end of a stream."""
+        return self._hash.digest()[:HASH_BYTES]
 
     @property
     @in_turn
@@ -162,16 +163,16 @@ class Decoder(Shared):
         cannot be told."""
         if self._painted_hash is None or self.concealed:
             return self._painted_wanted
-        return self._painted_hash.digest()[:LOOP_HASH_BYTES]
+        return self._painted_hash.digest()[:HASH_BYTES]
 
     @in_turn
     def restart(self, frame: int) -> None:
         """Go on at the GOP whose first frame has this number. Frames not yet received are
         dropped."""
-        self._structure.abandon()
+        self._base_codec.abandon()
         self._timing.restart(frame)
         self._gops.clear()
-        self._loops.clear()
+        self._base_frames.clear()
         self._frames.clear()
         self._sent = self._shown = frame
         self._started = False
@@ -211,12 +212,12 @@ class Decoder(Shared):
                 self._sizes[self._sent] = len(packet.payload)
             self._painted_wanted = None
             self._sent += 1
-            self._show(self._structure.send(packet.payload, key))
+            self._show(self._base_codec.send(packet.payload, key))
 
     @in_turn
     def flush(self) -> None:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
-        self._show(self._structure.flush())
+        self._show(self._base_codec.flush())
 
     @in_turn
     def receive_frame(self) -> DecodedFrame | None:
@@ -236,7 +237,7 @@ class Decoder(Shared):
     def frames_despite(self, salvage: Salvage) -> Iterator[DecodedFrame]:
         """All frames of a stream, damaged or not: where one is lost, the one before it is shown
         again, until the next keyframe that arrived. `losses` and `concealed` say where. Without a
-        loss the loop hash is checked."""
+        loss the base hash is checked."""
         broken = False
         for event in salvage.events():
             if isinstance(event, Loss):
@@ -264,12 +265,12 @@ class Decoder(Shared):
             yield from self._conceal(0)
         yield from self._ready()
         if not self.losses:
-            self.verify(salvage.loop_hash)
+            self.verify(salvage.base_hash)
 
-    def verify(self, loop_hash: bytes | None) -> None:
-        """Raises `VerificationError` when the loop frames differ from the encoder's."""
-        if loop_hash is not None and self.loop_hash != loop_hash:
-            raise VerificationError("decoded frames differ from the encoder's (loop hash)")
+    def verify(self, base_hash: bytes | None) -> None:
+        """Raises `VerificationError` when the base frames differ from the encoder's."""
+        if base_hash is not None and self.base_hash != base_hash:
+            raise VerificationError("decoded frames differ from the encoder's (base hash)")
         if self._painted_wanted not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
@@ -277,27 +278,27 @@ class Decoder(Shared):
         while self._frames:
             yield self._frames.popleft()
 
-    def _show(self, loops: list[Planes]) -> None:
-        for loop in loops:
-            for part in hashed(loop):
+    def _show(self, base_frames: list[Planes]) -> None:
+        for base_frame in base_frames:
+            for part in hashed(base_frame):
                 self._hash.update(part)
-        self._loops.extend(loops)
-        while self._loops:
+        self._base_frames.extend(base_frames)
+        while self._base_frames:
             if self._gops and self._gops[0][0] == self._shown:
                 _, fitted = self._gops.popleft()
                 if self._painter is not None:
                     self._painter.start_gop(fitted)
-            loop = self._loops.popleft()
-            painted = self._painted(loop, self._sizes.pop(self._shown, 0))
-            self._last = DecodedFrame(painted, self._timing.receive(), loop)
+            base_frame = self._base_frames.popleft()
+            painted = self._painted(base_frame, self._sizes.pop(self._shown, 0))
+            self._last = DecodedFrame(painted, self._timing.receive(), base_frame)
             self._frames.append(self._last)
             self._shown += 1
 
-    def _painted(self, loop: Planes, size: int) -> Planes:
+    def _painted(self, base_frame: Planes, size: int) -> Planes:
         if self._painter is None or self._only_check and self._painted_hash is None:
-            return loop
+            return base_frame
         try:
-            painted = self._painter.paint(loop, size)
+            painted = self._painter.paint(base_frame, size)
             if self._painted_hash is not None:
                 for part in hashed(painted):
                     self._painted_hash.update(part)
@@ -320,9 +321,7 @@ class Decoder(Shared):
         else:
             self._tracks_read.send(payload)
         self._tracks_read.waiting.clear()
-        self._tracks_held = (
-            len(payload) + decoding_limits.OBJECT_BYTES + self._tracks_held * bool(self.tracks)
-        )
+        self._tracks_held = len(payload) + OBJECT_BYTES + self._tracks_held * bool(self.tracks)
         if self._tracks_held > self._limits.side_memory:
             raise LimitError(
                 f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB "
@@ -355,7 +354,7 @@ class Decoder(Shared):
     def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
         """Frames that are ready, then fill up with the last frame: those sent whose picture is not
         there, then `frames` more."""
-        self._show(self._structure.abandon())
+        self._show(self._base_codec.abandon())
         missing = self._sent - self._shown + frames
         self._sent += frames
         self._gops.clear()
@@ -375,4 +374,4 @@ class Decoder(Shared):
         yield from self._ready()
         for _ in range(missing):
             self._shown += 1
-            yield DecodedFrame(last.planes, self._timing.receive(), last.loop, True)
+            yield DecodedFrame(last.planes, self._timing.receive(), last.base_frame, True)

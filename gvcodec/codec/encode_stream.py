@@ -1,7 +1,7 @@
 """One encode, for the library, the command line and rate control: frames and tracks in, a stream
 out.
 
-    writer = run(encoder, output, ((planes, None) for planes in video))
+    writer = encode_stream(encoder, output, ((planes, None) for planes in video))
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import UNLIMITED
-from gvcodec.encoder import Encoder
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encoder import Encoder
+from gvcodec.limits import UNLIMITED
 from gvcodec.painter.open import paints_exactly
 from gvcodec.types import Planes
 
@@ -30,7 +30,7 @@ class Summary(Protocol):
     def flush(self) -> list[Packet]: ...
 
 
-def run(
+def encode_stream(
     encoder: Encoder,
     output: BinaryIO,
     frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
@@ -79,7 +79,7 @@ def run(
     drain(last=True)
     if painted is not None:
         writer.write(painted.finish())
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     return writer
 
 
@@ -90,7 +90,7 @@ class _Painted:
         self._decoder = Decoder(header, limits=UNLIMITED)
 
     def send(self, packet: Packet) -> None:
-        if packet.is_frame or packet.kind in (Kind.TUNE, Kind.TIMING):
+        if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
             self._decoder.send_packet(packet)
         self._forget()
 

@@ -17,7 +17,7 @@ import numpy as np
 from gvcodec._core import TOKEN_BACK, TOKEN_SIDE
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import MediaError
-from gvcodec.models import shipped_folders
+from gvcodec.util.models import shipped_folders
 
 NAME = "tokens.safetensors"
 #: Changes with what the activations mean.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 Item = TypeVar("Item")
 

@@ -1,10 +1,10 @@
-"""Structure layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
+"""Base layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
 (VVenC, decoded by FFmpeg).
 
 Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly
-better. At scale 3/4 or 1/2 the coded picture is smaller and loop frames come back at full size
-through the filters of `gvcodec.structure.resample`. All decoders are exact by standard, so loop
-frames are the same everywhere; `StandardEncoder` gets its loop frames from its own decoder. Sizes
+better. At scale 3/4 or 1/2 the coded picture is smaller and base frames come back at full size
+through the filters of `gvcodec.base.resample`. All decoders are exact by standard, so base
+frames are the same everywhere; `StandardEncoder` gets its base frames from its own decoder. Sizes
 that the encoders cannot code are padded by edge replication.
 """
 
@@ -16,20 +16,20 @@ from fractions import Fraction
 
 import av
 
+from gvcodec.base import Coded, CodedFrame
+from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base.standard.encoders import Settings, for_the_eye, open_encoder
+from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
-from gvcodec.messages import counted
-from gvcodec.sharing import Shared, in_turn, keep
-from gvcodec.structure import Coded, CodedFrame
-from gvcodec.structure.resample import Resampler
-from gvcodec.structure.scene_cuts import CutFinder
-from gvcodec.structure.standard.encoders import Settings, for_the_eye, open_encoder
-from gvcodec.structure.standard.ffmpeg import decoded, open_decoder, unit_of
-from gvcodec.structure.standard.payloads import strip
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import counted
+from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: Frames after a keyframe in which a cut makes no new one.
 MIN_GOP = 12
@@ -65,12 +65,12 @@ class StandardEncoder:
         maxrate: float = 0,
     ) -> None:
         if preset is not None and preset not in range(base_of(codec).presets):
-            raise UsageError("preset is for the av1 structure layer, 0 to 10, and for vvc, 0 to 4")
+            raise UsageError("preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4")
         if low_delay and not standard_of(codec).low_delay:
-            raise UsageError(f"the {codec} structure layer has no form of low delay")
+            raise UsageError(f"the {codec} base layer has no form of low delay")
         if not 0 <= q <= INDEX_END or keyint < 0:
             raise UsageError(
-                f"no {codec} structure layer with q {q} and a keyframe distance of {keyint}"
+                f"no {codec} base layer with q {q} and a keyframe distance of {keyint}"
             )
         self._codec = codec
         self._q = q
@@ -96,7 +96,7 @@ class StandardEncoder:
         coded = Coded()
         for part in self.drain():
             coded.packets += part.packets
-            coded.loops += part.loops
+            coded.base_frames += part.base_frames
         return coded
 
     def drain(self) -> Iterator[Coded]:
@@ -109,12 +109,12 @@ class StandardEncoder:
         for unit, key in units:
             payload = strip(self._codec, unit)
             coded.packets.append(CodedFrame(payload, key, round(self._q)))
-            coded.loops += self._decoder.send(payload, key)
+            coded.base_frames += self._decoder.send(payload, key)
         return coded
 
 
 class StandardDecoder(Shared):
-    """Decoder of the plug; loop frames come out at full size. With `low_delay` none is held back
+    """Decoder of the plug; base frames come out at full size. With `low_delay` none is held back
     for parallel work."""
 
     def __init__(
@@ -142,51 +142,49 @@ class StandardDecoder(Shared):
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
         packet = unit_of(self._codec, payload, *self._size)
-        loops: list[Planes] = []
+        base_frames: list[Planes] = []
         if keyframe and self._holds_back and self._owed:
-            loops = self._decode(None)
+            base_frames = self._decode(None)
             self._decoder.flush_buffers()
         self._owed += 1
-        return loops + self._decode(packet)
+        return base_frames + self._decode(packet)
 
     @in_turn
     def flush(self) -> list[Planes]:
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as
         packets."""
-        loops = self._decode(None)
+        base_frames = self._decode(None)
         if self._owed:
             raise DamagedStreamError(
-                f"{counted(abs(self._owed), 'frame')} of the structure layer could not be decoded"
+                f"{counted(abs(self._owed), 'frame')} of the base layer could not be decoded"
             )
-        return loops
+        return base_frames
 
     @in_turn
     def abandon(self) -> list[Planes]:
-        loops: list[Planes] = []
+        base_frames: list[Planes] = []
         # AV1 packets come in display order; H.266 ones do not, and one of those held back may
         # follow a lost one.
         if self._in_display_order and self._owed:
             with contextlib.suppress(DamagedStreamError):
-                loops = self._decode(None)
+                base_frames = self._decode(None)
         with contextlib.suppress(av.FFmpegError):
             self._decoder.flush_buffers()
         self._owed = 0
-        return loops
+        return base_frames
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:
         frames = decoded(self._decoder, packet)
         self._owed -= len(frames)
         if self._owed < 0:
-            raise DamagedStreamError("the structure layer has more frames than packets")
+            raise DamagedStreamError("the base layer has more frames than packets")
         for frame in frames:
             if (
                 (frame.width, frame.height) != self._size
                 or frame.format.name != "yuv420p10le"
                 or frame.is_corrupt
             ):
-                raise DamagedStreamError(
-                    "the structure layer is not the one that the header promises"
-                )
+                raise DamagedStreamError("the base layer is not the one that the header promises")
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
 
 

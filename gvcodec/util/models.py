@@ -29,7 +29,7 @@ _ID_BYTES = 8
 
 def shipped_folders() -> list[Path]:
     """Folders of the models that come with the code: of a checkout, of an installed package."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     return [package.parent / "checkpoints", package / "checkpoints"]
 
 

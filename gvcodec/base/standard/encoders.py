@@ -1,5 +1,5 @@
 """Encoders of the standard bitstreams, all with one interface: SVT-AV1 inside PyAV, VVenC as a
-program (`gvcodec.structure.standard.vvenc`).
+program (`gvcodec.base.standard.vvenc`).
 
 They get 10-bit planes of the size that is coded and give access units in decode order; keyframes
 come where the caller wants them.
@@ -18,11 +18,11 @@ from typing import Protocol
 import av
 import numpy as np
 
+from gvcodec.base.standard.vvenc import VvcEncoder
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
-from gvcodec.sharing import Shared, in_turn, keep
-from gvcodec.structure.standard.vvenc import VvcEncoder
 from gvcodec.types import Colour, Plane, Planes
+from gvcodec.util.sharing import Shared, in_turn, keep
 
 _LIBRARY = "libsvtav1"
 #: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and

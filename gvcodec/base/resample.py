@@ -1,6 +1,6 @@
 """Fixed integer filters that take `Planes` to 3/4 or 1/2 of their size and back.
 
-The result is the same on every machine, since the upsampled frame is a loop frame. Output n·P + p
+The result is the same on every machine, since the upsampled frame is a base frame. Output n·P + p
 of a line lies at (n·P + p + 1/2)·Q/P − 1/2 of the input (P outputs for Q inputs, pixel centres
 aligned). Its taps are sampled from a Lanczos window at the cutoff min(1, P/Q), with three lobes for
 smaller and four for larger pictures, rounded to a sum of 128; lines and columns are filtered in

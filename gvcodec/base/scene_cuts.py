@@ -1,4 +1,4 @@
-"""Where a scene ends, for structure layers whose encoders are not asked: a frame that the one
+"""Where a scene ends, for base layers whose encoders are not asked: a frame that the one
 before tells nothing of.
 
 Every 16×16 block of a reduced picture is predicted from the frame before by motion compensation
