@@ -423,10 +423,15 @@ class PainterTwin(nn.Module):
         """What `save` wrote, in evaluation mode. Raises `MediaError`."""
         from safetensors import SafetensorError, safe_open
 
-        I.Model.load(path)
+        depth = I.Model.load(path).depth
         try:
             with safe_open(path, "pt") as file:
                 sizes = json.loads(file.metadata()["painter"])
+                # Before anything is allocated: the tensors are small, the sizes may claim anything.
+                if any(type(n) not in (int, bool) or not 0 <= n <= 512 for n in sizes.values()):
+                    raise ValueError("sizes out of range")
+                if sizes["depth"] != depth:
+                    raise ValueError("depth differs from the tensors")
                 found = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
             made = PainterTwin(sizes)
             made.take(found)

@@ -5,9 +5,9 @@
 
 FOLDER is that of `gvcodec.training.summary_material`. A pair is two frames of a clip at most 5
 frames apart (the sampled ones next to each other), of two of its forms: source, coded at some
-quality, cropped and mirrored. InfoNCE (temperature .07) over the batch, where other frames of the same clip
-at a distance do not count, and L1 to the mean of the centred tokens. Held-out clips are told by
-their source, of which the manifest's column `source_repo` speaks."""
+quality, cropped and mirrored. InfoNCE (temperature .07) over the batch, where other frames of the
+same clip at a distance do not count, and L1 to the mean of the centred tokens. Clips are held out
+by source, the manifest's column `source_repo`."""
 
 from __future__ import annotations
 
