@@ -27,7 +27,7 @@ COMMANDS = {
     "search": ("search", "what summaries find, by method, rate and question"),
     "condense": ("condense", "what a network learns from a condensed set"),
     "weights": ("metrics.weights", "make the weight files of LPIPS and DISTS"),
-    "loop": ("report.base_frame", "a clip of gvcodec, x265 and SVT-AV1 at equal bytes, moving"),
+    "loop": ("report.loop", "a clip of gvcodec, x265 and SVT-AV1 at equal bytes, moving"),
     "panels": ("report.panels", "one frame of gvcodec, x265 and SVT-AV1 at equal bytes"),
 }
 

@@ -355,7 +355,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(
     ("options", "scale"),
-    [({"q": 40, "scale": Fraction(1, 2)}, "1/2"), ({"q": 64}, "3/4"), ({"q": 69}, "1/2")],
+    [({"q": 40, "scale": Fraction(1, 2)}, "1/2"), ({"q": 64}, "3/4"), ({"q": 67}, "1/2")],
 )
 def test_smaller_pictures_are_coded_where_that_is_asked_or_pays(
     options: dict[str, Any], scale: str

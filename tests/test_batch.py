@@ -389,7 +389,7 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 6
-    assert "'99' is not a number, 0…69" in done.stderr
+    assert "'99' is not a number, 0…67" in done.stderr
     rows = [row for row in table_of(tmp_path) if not row["chunk"]]
     assert [(row["status"], row["q"]) for row in rows] == [
         ("done", "40.0"),

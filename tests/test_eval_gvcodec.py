@@ -23,8 +23,8 @@ def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word
         parser().parse_args(["1" if w.startswith("{") else w for w in words[3:]])
         for words in (codec.quicker, codec.encode)
     )
-    assert (searching.preset, searching.tune) == (4, (0.0, 0))
-    assert counting.preset == (1 if "preset" in word else None) and counting.tune != (0.0, 0)
+    assert (searching.preset, searching.fit) == (4, (0.0, 0))
+    assert counting.preset == (1 if "preset" in word else None) and counting.fit != (0.0, 0)
 
 
 def test_one_file_gives_two_rows(tmp_path):

@@ -203,7 +203,7 @@ def test_tokens_are_a_base_of_the_codec_word():
     words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
     assert parser().parse_args(words).base == "tokens"
     assert (codec.name, codec.delay) == ("gvcodec-tokens-fitoff", "random")
-    assert codec.q_range == (0, 69)
+    assert codec.q_range == (0, 67)
     assert list(codec.outputs) == ["fidelity", "rendered"]
     for word, wrong in (
         ("base=token", "base is "),

@@ -43,10 +43,10 @@ def test_painted_frames_beside_base_frames(tmp_path, monkeypatch, made_weights):
 
     monkeypatch.setattr(settings, "EVERY_PAINTED", {"dists": 8, "psnr_y": 1})
     words = ["settings", *PAN, "--frames", "6", "--q", "44,52,60", "--painted"]
-    words += ["--anchor", "preset=10:loop", "--settings", "preset=10:base_frame,preset=10"]
+    words += ["--anchor", "preset=10:unpainted", "--settings", "preset=10:unpainted,preset=10"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     rows = read_json(tmp_path / "settings.json")["rows"]
-    same, painted = (rows[f"preset=10{more}"][0] for more in (":loop", ""))
+    same, painted = (rows[f"preset=10{more}"][0] for more in (":unpainted", ""))
     assert same["dists"] == pytest.approx(0, abs=1e-6) and same["psnr_y"] == pytest.approx(
         0, abs=1e-6
     )

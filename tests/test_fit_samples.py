@@ -79,8 +79,8 @@ def test_large_pictures_take_fewer_parts(width: int, height: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "limit"),
     [
-        ({"tune": 60.0}, 2),
-        ({"tune": 5.0}, 1),
+        ({"fit": 60.0}, 2),
+        ({"fit": 5.0}, 1),
         ({"fit_steps": 90}, 3),
         ({"fit_steps": 29}, 1),
         ({}, 2),
@@ -90,9 +90,9 @@ def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> 
     assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
 
 
-def stream(clip: list[Planes], tuned: dict[int, bytes] | None = None) -> bytes:
+def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:
     encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=90), tuned=tuned
+        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=90), fitted=fitted
     )
     file = io.BytesIO()
     writer = Writer(file, encoder.header)
@@ -117,15 +117,15 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
     asked: list[Part] = []
     answer = {0: b"\0", 50: b"\0", 150: b"\1\0"}
 
-    def tune(parts: list[Part], *rest: object) -> tuple[dict[int, bytes], str]:
+    def fit(parts: list[Part], *rest: object) -> tuple[dict[int, bytes], str]:
         asked.extend(parts)
         return answer, ""
 
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda base: (b"12345678", ""))
-    monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", tune)
+    monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", fit)
     data = stream(clip)
     assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
-    assert data == stream(clip, tuned=answer), "as in a later pass of rate control"
+    assert data == stream(clip, fitted=answer), "as in a later pass of rate control"
     found, frame = {}, 0
     for packet in Reader(io.BytesIO(data)).packets():
         if packet.kind is Kind.FIT:

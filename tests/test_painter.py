@@ -170,7 +170,7 @@ def test_torch_paints_on_any_device_what_the_core_does(
         )
         for changed in (model, fitted, model):
             for painter in painters:
-                painter.start(condition("hevc", Fraction(1), 33), changed)
+                painter.start(condition("vvc", Fraction(1), 33), changed)
             for t, base_frame in enumerate(frames(width, height, 3)):
                 grid = block_grid(height, width)
                 vectors = rng.integers(-90, 90, (2, *grid)).astype(np.int16) if t else None

@@ -60,14 +60,14 @@ def unset() -> tuple[bytes, bytes, np.ndarray]:
 
 
 def both() -> tuple[bytes, bytes, np.ndarray]:
-    """A stream with tuned weights, one without, and their painted pictures."""
+    """A stream with fitted weights, one without, and their painted pictures."""
     clip = moving_texture(64, 48, 3)
-    tuned = gvcodec.encode(clip, base="av1", preset=10, q=40, fit_steps=2, threads=1)
+    fitted = gvcodec.encode(clip, base="av1", preset=10, q=40, fit_steps=2, threads=1)
     plain = gvcodec.encode(clip, base="av1", q=40, fit=0, threads=1)
     return (
-        tuned,
+        fitted,
         plain,
-        np.stack([f for data in (tuned, plain) for f in gvcodec.decode(data, threads=1)]),
+        np.stack([f for data in (fitted, plain) for f in gvcodec.decode(data, threads=1)]),
     )
 
 
@@ -77,9 +77,9 @@ def test_settings_of_torch_do_not_reach_the_codec(
 ) -> None:
     """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
     with set_in_torch(what):
-        tuned, plain, pictures = both()
+        fitted, plain, pictures = both()
         read = gvcodec.open(unset[1])[2]
-    assert (tuned, plain) == unset[:2]
+    assert (fitted, plain) == unset[:2]
     assert np.array_equal(pictures, unset[2])
     assert np.array_equal(read, unset[2][-1])
 

@@ -80,8 +80,7 @@ def test_the_header_holds_the_index() -> None:
 
 def test_tables_are_read_off_measured_curves() -> None:
     pytest.importorskip("scipy")
-    from eval.quality import OWN, SCALE, indices, to_markdown
-
+    from eval.rd.quality import OWN, SCALE, indices, to_markdown
     from eval.tools import EvalError
 
     # AV1 loses half a decibel a step, the others three quarters: two thirds as many steps.

@@ -78,7 +78,6 @@ def test_commands_take_pictures_of_phones(tmp_path: Path) -> None:
     stream = tmp_path / "v.gvc"
     run("encode", tmp_path / "v.mp4", stream, "--fit", "off", "--preset", 10, "--summary")
     run("search", tmp_path / "a.jpg", stream)
-    run("keyframes", tmp_path / "a.jpg")
     run("encode", tmp_path / "a.jpg", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     with open(tmp_path / "a.gvc", "rb") as coded:
         fmt = Reader(coded).header.format

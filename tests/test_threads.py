@@ -241,8 +241,8 @@ class Frames:
 @pytest.mark.parametrize(
     ("method", "threads", "base"),
     [
-        pytest.param("fork", 1, "hevc", marks=forks),
-        pytest.param("fork", 2, "hevc", marks=forks),
+        pytest.param("fork", 1, "vvc", marks=forks),
+        pytest.param("fork", 2, "vvc", marks=forks),
         pytest.param("fork", 1, "av1", marks=forks),
         pytest.param("fork", 2, "av1", marks=forks),
         ("spawn", 1, "av1"),  # new processes take long to load torch
@@ -250,9 +250,9 @@ class Frames:
     ],
 )
 def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
-    """Base frames of hevc, painted frames of av1."""
+    """Base frames of vvc, painted frames of av1."""
     torch = pytest.importorskip("torch")
-    fidelity = base == "hevc"
+    fidelity = base == "vvc"
     frames = Frames(stream(base), threads, fidelity)
     whole = pictures(base, fidelity)
     assert np.array_equal(frames[5], whole[5])

@@ -54,7 +54,7 @@ def made(
     tracks: TrackCopier | None = None,
     start: int = 0,
 ) -> bytes:
-    """A stream of `clip` with a keyframe every five frames, timestamps, `tune` payloads by frame
+    """A stream of `clip` with a keyframe every five frames, timestamps, `fit` payloads by frame
     and 10 ms of sound each 10 ms."""
     encoder = gvcodec.Encoder(
         FORMAT, gvcodec.EncoderConfig(base_q=30, base=base, keyint=5, fit=0, threads=1), start

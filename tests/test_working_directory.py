@@ -102,7 +102,6 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
         ("decode", "a.gvc", "a.y4m", "-y"),
         ("search", "a.mkv", "a.gvc"),
         ("verify", "a.gvc"),
-        ("keyframes", "a.mkv"),
         ("info", "a.gvc", "--json"),
     ):
         _run(_program(*words), folder)

@@ -5,7 +5,7 @@ Every clip is coded at a few q with AV1's own settings and with each of others, 
 by colons: `base=NAME` for another base layer, `preset=N`, and options as SVT-AV1 takes them. What
 is compared are base frames, or with `--painted` painted ones, fitted where a setting says
 `steps=N`: bits at equal quality and processor time. `--anchor` names other settings to compare
-with; `loop` among them means its base frames, and the bytes of its packets alone.
+with; `unpainted` among them means its base frames, and the bytes of its packets alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EVERY = {"psnr_y": 1, "lpips_vgg": 16, "dists": 16}
 EVERY_PAINTED = {"dists": 16, "lpips_alex": 4, "ssimulacra2": 8, "cvvdp": 4, "psnr_y": 1}
 #: What a setting may say beside options of SVT-AV1.
 _OWN = ("base=", "preset=", "steps=")
-_LOOP = "loop"
+_UNPAINTED = "unpainted"
 _SETTINGS = ["preset=4", "preset=3", "preset=1", "tune=0:ac-bias=4"]
 _SETTINGS += ["base=vvc", "base=vvc:preset=1"]
 #: For each metric its points (bpp, quality), and processor seconds.
@@ -92,7 +92,7 @@ class Setting:
 
     @property
     def params(self) -> list[str]:
-        return [word for word in self.words if not word.startswith(_OWN) and word != _LOOP]
+        return [word for word in self.words if not word.startswith(_OWN) and word != _UNPAINTED]
 
     @property
     def base(self) -> str:
@@ -100,7 +100,7 @@ class Setting:
 
     @property
     def shows_base(self) -> bool:
-        return _LOOP in self.words
+        return _UNPAINTED in self.words
 
     def encoder(self, fmt: VideoFormat, q: int) -> Encoder:
         """Raises EvalError for what the encoder refuses."""

@@ -17,12 +17,10 @@ from eval.tools import EvalError
 
 _ROOT = Path(__file__).parents[2]
 _NATIVE = {
-    "klt": "klt decoder",
-    "encoder": "klt encoder, its streams decoded",
     "streams": "stream coder, two back-ends",
     "painter": "painter",
 }
-_PARTS = ("header", "timing", "metadata", "tracks", "tuned", "summary", "standard", "tokens")
+_PARTS = ("header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "tokens")
 _PARTS += ("painting", "varint")
 _PROGRAMS = _ROOT / "tests" / "fuzz"
 #: Target → command, what it fuzzes.

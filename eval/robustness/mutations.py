@@ -171,14 +171,14 @@ def sealed_stream(data: bytes, packets: list[Packet]) -> bytes:
 def sealed_packets(header: bytes, packets: list[Packet], base_hash: bytes) -> bytes:
     """A stream of these packets with right checksums, GOPs, index and end, in whatever order."""
     out = bytearray(header)
-    index, frames, gop_frames, crc, begin, tuned = b"", 0, 0, 0, len(out), False
+    index, frames, gop_frames, crc, begin, fitted = b"", 0, 0, 0, len(out), False
     gops = 0
 
     def close() -> None:
-        nonlocal index, gop_frames, crc, begin, tuned, gops
+        nonlocal index, gop_frames, crc, begin, fitted, gops
         out.extend(Packet(Kind.GOP, crc.to_bytes(4, "little") + encode_var(frames)).pack())
-        index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([tuned])
-        gop_frames, crc, begin, tuned, gops = 0, 0, len(out), False, gops + 1
+        index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([fitted])
+        gop_frames, crc, begin, fitted, gops = 0, 0, len(out), False, gops + 1
 
     begin_at = _begins(packets)
     for number, packet in enumerate(packets):
@@ -188,7 +188,7 @@ def sealed_packets(header: bytes, packets: list[Packet], base_hash: bytes) -> by
         out += packed
         crc = zlib.crc32(packed, crc)
         frames, gop_frames = frames + packet.is_frame, gop_frames + packet.is_frame
-        tuned = tuned or packet.kind is Kind.FIT
+        fitted = fitted or packet.kind is Kind.FIT
     close()
     packed = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
     out += packed + Packet(Kind.END, base_hash + len(packed).to_bytes(4, "little")).pack()

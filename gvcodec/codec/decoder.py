@@ -52,7 +52,7 @@ _MAX_LOSSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: painted, or the base frame; `loop` is always the base frame. `pts`
+    """A frame in display order: painted, or the base frame; `base_frame` is always the latter. `pts`
     in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
 
     planes: Planes
@@ -195,7 +195,7 @@ class Decoder(Shared):
             self._painted_wanted = packet.payload
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise WrongModelError(
-                "the painted picture needs a newer version of gvcodec; --fidelity gives the loop "
+                "the painted picture needs a newer version of gvcodec; --fidelity gives the base "
                 "frames"
             )
         elif packet.is_frame:

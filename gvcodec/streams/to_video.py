@@ -162,7 +162,7 @@ def _writer(
 class _Input:
     """A stream in decoding.
 
-    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "loop",
+    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "base",
     `shift`: ticks that go from all timestamps, `whole`: the base hash is checked, `rest`: what is
     not read once `frames` came to their end, None for nothing.
     """
@@ -210,7 +210,7 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     if options.hold:
         stack.enter_context(held(header, painted, most))
     # Older streams keep the clock of their source; files begin at 0.
-    video = _Input(reader, decoder, "painted" if painted else "loop", shift=header.start_pts)
+    video = _Input(reader, decoder, "painted" if painted else "base", shift=header.start_pts)
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
     seeks = (
         isinstance(reader, Reader)

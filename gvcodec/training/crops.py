@@ -65,7 +65,7 @@ class Cache:
         """Base frames (int16), sources (uint8), vectors and the frames' own entries of the
         condition of all records of a file."""
         records = np.load(path, mmap_mode="c")  # copy on write: torch wants writable memory
-        fields = (records["loop"].view("<i2"), records["source"], records["motion"])
+        fields = (records["base"].view("<i2"), records["source"], records["motion"])
         own = np.vectorize(
             lambda bpp: rate(int(bpp * (1 << 17)), 1 << 10, 1 << 10), otypes=[np.float32]
         )(records["bpp"])

@@ -4,7 +4,7 @@ sources.
 One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record
 array with `RUNS` runs of `LENGTH` consecutive frames in windows of `WINDOW` luma pixels, and one
 line in `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields,
-4:2:0 with the planes flattened one after the other: `loop` (LENGTH, 1.5·WINDOW²) uint16 10-bit,
+4:2:0 with the planes flattened one after the other: `base` (LENGTH, 1.5·WINDOW²) uint16 10-bit,
 `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros),
 `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display
 order.
@@ -50,7 +50,7 @@ _MOST = 512, 256
 _MEMORY = 2 << 30
 RECORD = np.dtype(
     [
-        ("loop", "<u2", (LENGTH, WINDOW * WINDOW * 3 // 2)),
+        ("base", "<u2", (LENGTH, WINDOW * WINDOW * 3 // 2)),
         ("source", "u1", (LENGTH, WINDOW * WINDOW * 3 // 2)),
         ("motion", "<i2", (LENGTH, 2, WINDOW // BLOCK, WINDOW // BLOCK)),
         ("bpp", "<f4", (LENGTH,)),
@@ -116,14 +116,14 @@ def encode_clip(
 
 
 def make_records(
-    source: list[Planes], loop: list[Planes], sizes: list[float], rng: random.Random
+    source: list[Planes], base_frames: list[Planes], sizes: list[float], rng: random.Random
 ) -> NDArray[np.void]:
     """`RUNS` random windows (on the block grid) and starting times from one coded clip. `sizes`:
     bpp of each frame."""
     height, width = source[0][0].shape
     records = np.zeros(RUNS, RECORD)
     for record in records:
-        start = rng.randrange(len(loop) - LENGTH + 1)
+        start = rng.randrange(len(base_frames) - LENGTH + 1)
         top = rng.randrange((height - WINDOW) // BLOCK + 1) * BLOCK
         left = rng.randrange((width - WINDOW) // BLOCK + 1) * BLOCK
         rows, cols = (
@@ -131,11 +131,11 @@ def make_records(
             slice(left // BLOCK, (left + WINDOW) // BLOCK),
         )
         for k in range(LENGTH):
-            record["loop"][k] = _window(loop[start + k], top, left)
+            record["base"][k] = _window(base_frames[start + k], top, left)
             record["bpp"][k] = sizes[start + k]
             record["source"][k] = np.minimum((_window(source[start + k], top, left) + 2) >> 2, 255)
             if k:
-                moves = block_vectors(loop[start + k][0], loop[start + k - 1][0])
+                moves = block_vectors(base_frames[start + k][0], base_frames[start + k - 1][0])
                 record["motion"][k] = moves[:, rows, cols]
     return records
 
@@ -192,9 +192,9 @@ def add_material(
         source, fmt = _cut(source, fmt)
     if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
         return {}
-    loop, sizes = encode_clip(source, fmt, base, q, ratio)
-    shown = [0.0] * len(loop) if reordered(base) else sizes
-    records = make_records(source, loop, shown, random.Random(seed))
+    base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
+    shown = [0.0] * len(base_frames) if reordered(base) else sizes
+    records = make_records(source, base_frames, shown, random.Random(seed))
     target = Path(cache, f"{name}.npy")
     partial = target.with_suffix(".part")
     with open(partial, "wb") as file:
