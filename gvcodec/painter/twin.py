@@ -56,6 +56,10 @@ def times(a: Tensor, b: Tensor) -> Tensor:
 class Numbers(nn.Module):
     """What becomes of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
 
+    multiplier: Tensor
+    shift: Tensor
+    step: Tensor
+
     def __init__(self, outputs: int) -> None:
         super().__init__()
         for name, value in (("multiplier", 512), ("shift", 10), ("step", 10)):
@@ -75,6 +79,9 @@ class Numbers(nn.Module):
 
 class Layer(Numbers):
     """A convolution. `grid`: of weights, `unit`: of biases, each (outputs,)."""
+
+    grid: Tensor
+    unit: Tensor
 
     def __init__(self, inputs: int, outputs: int, side: int, groups: int = 1) -> None:
         super().__init__(outputs)
@@ -267,8 +274,8 @@ class PainterTwin(nn.Module):
             [Bands(luma, fine=True), Bands(half)],
             [Bands(noise, fine=True), Bands(grain_half)],
         )
-        for found in (scales, grains):
-            found.append(Bands(found[1].low, 2))
+        for bands in (scales, grains):
+            bands.append(Bands(bands[1].low, 2))
         blur = halved(_three(chroma), 2)
         colour = (4 * chroma - blur).clamp(-I.BAND, I.BAND)
         coarse = torch.cat([scales[1].three, scales[2].three, colour], 1)
@@ -447,5 +454,6 @@ class PainterTwin(nn.Module):
                 module.unit.copy_(found[f"{name}.unit"])
                 module.take(found[f"{name}.weight"], found[f"{name}.bias"])
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             table = found[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
             block.condition.copy_(table)

@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class PainterWork:
         batch = self.data.batch(self.config.batch, self.config.size)
         lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            parts = lead(self.model, batch, 3 * step)
+            parts = lead(cast(PainterTwin, self.model), batch, 3 * step)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])

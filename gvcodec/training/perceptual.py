@@ -128,7 +128,8 @@ def make_pairs(
 
 def pivots(covariance: Tensor, count: int) -> list[int]:
     """Channels that tell most of all of them: pivoted Cholesky of a covariance `(C, C)`."""
-    rest, chosen = covariance.clone(), []
+    rest = covariance.clone()
+    chosen: list[int] = []
     for _ in range(count):
         left = rest.diagonal().clone()
         left[chosen] = -1
@@ -359,7 +360,8 @@ class _Refining:
     def __init__(self, student: Weights, pairs: Pairs, batch: int, say: Say) -> None:
         self.model: nn.Module = _Student(student)
         self._pairs, self._batch, self._say = pairs, batch, say
-        self._rng, self._order = np.random.default_rng(0), []
+        self._rng = np.random.default_rng(0)
+        self._order: list[int] = []
         self._began = time.monotonic()
         self._steps = 0
 
