@@ -9,7 +9,9 @@ torch = pytest.importorskip("torch")
 from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.training import perceptual as distil
-from gvcodec.training.perceptual import Pairs, agreement, fit_layers, refine
+from gvcodec.training.perceptual import agreement, refine
+from gvcodec.training.perceptual_layers import fit_layers
+from gvcodec.training.perceptual_pairs import Pairs
 from gvcodec.util.models import save_weights
 
 WIDTHS = (6, 8, 10, 10, 8)
