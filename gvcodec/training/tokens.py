@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from gvcodec._core import TOKEN_BACK, TOKEN_MEMORY, TOKEN_SIDE
 from gvcodec.base.tokens.checkpoint import read_network, write_network
-from gvcodec.base.tokens.codec import TokenEncoder
+from gvcodec.base.tokens.encoder import TokenEncoder
 from gvcodec.base.tokens.payload import Entropy, Levels, Memory, Times, Values
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
@@ -66,7 +66,7 @@ class Material(NamedTuple):
 
 
 class Collector:
-    """Takes what an encoder codes (`gvcodec.base.tokens.codec.Trace`)."""
+    """Takes what an encoder codes (`gvcodec.base.tokens.encoder.Trace`)."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[NDArray[np.uint8], NDArray[np.int16]]] = []
