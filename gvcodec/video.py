@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    Array = NDArray[np.uint8] | torch.Tensor
+    Array: TypeAlias = NDArray[np.uint8] | torch.Tensor
     Source = str | Path | bytes | bytearray | memoryview | Readable
 
 

@@ -122,7 +122,8 @@ class PainterWork:
         lead = self.objectives[-1]
         base, painted = (lead(who, batch, 0) for who in (None, average))
         looks = [float((parts["lpips"] + parts["dists"]).mean()) for parts in (base, painted)]
-        found = Figures(*features(average, batch), zeroing=looks[0] - looks[1], base=looks[0])
+        places, clips, peak, dead, change = features(average, batch)
+        found = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
         if self.first_base is None:
             self.first_base = found.base
         found.check(minutes, self.first_base)
