@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ from gvcodec.util.file_io import Borrowed, Readable, open_input, open_output, pr
 if TYPE_CHECKING:
     import torch
 
-    Image = NDArray[np.uint8] | torch.Tensor
+    Image: TypeAlias = NDArray[np.uint8] | torch.Tensor
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 

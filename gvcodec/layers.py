@@ -93,7 +93,7 @@ def _standard_decoder(
 
 
 def _tokens_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-    from gvcodec.base.tokens.codec import open_encoder as opened
+    from gvcodec.base.tokens.encoder import open_encoder as opened
 
     return opened(fmt, config)
 
@@ -101,7 +101,7 @@ def _tokens_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
 def _tokens_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
 ) -> BaseDecoder:
-    from gvcodec.base.tokens.codec import open_decoder as opened
+    from gvcodec.base.tokens.decoder import open_decoder as opened
 
     return opened(header, threads, low_delay, model)
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    Array = NDArray[np.uint8] | torch.Tensor
+    Array: TypeAlias = NDArray[np.uint8] | torch.Tensor
     Source = str | Path | bytes | bytearray | memoryview | Readable
 
 
@@ -167,8 +167,8 @@ class Video(Shared):
         may be an array or a tensor, as one array."""
         if isinstance(key, slice):
             return self._stack(list(range(*key.indices(len(self)))))
-        if isinstance(key, Sequence) or getattr(key, "ndim", 0):
-            return self._stack(self._numbers(key))
+        if isinstance(key, Sequence) or getattr(key, "ndim", False):
+            return self._stack(self._numbers(cast("Sequence[int] | Array", key)))
         return self._stack([self._index(key)])[0]
 
     def __enter__(self) -> Self:
@@ -266,7 +266,7 @@ class Video(Shared):
         """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
         `UsageError` for none."""
         wanted = self.pts_of(0) + seconds / self.header.format.time_base
-        number = bisect_left(range(len(self)), wanted, key=self.pts_of)
+        number = bisect_left(range(len(self)), wanted, key=lambda n: Fraction(self.pts_of(n)))
         if number == len(self):
             raise UsageError(
                 f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later"
@@ -295,7 +295,7 @@ class Video(Shared):
             _checked(stream).seek(0)
             yield Reader(stream, self.name)
 
-    def _numbers(self, indices: Sequence[int]) -> list[int]:
+    def _numbers(self, indices: Sequence[int] | Array) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
         given = np.asarray(_plain(indices))
         if not given.ndim:
@@ -308,7 +308,7 @@ class Video(Shared):
             raise UsageError("frames are asked for by a number or a list of numbers")
         return [self._index(index) for index in given.tolist()]
 
-    def _index(self, index: int) -> int:
+    def _index(self, index: int | Array) -> int:
         try:
             if isinstance(index, bool | np.bool_):
                 raise TypeError

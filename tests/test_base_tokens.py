@@ -17,8 +17,10 @@ from gvcodec import _core, cli
 from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TOKEN_VALUES, TokenFrame
 from gvcodec.api import decode_planes, encode
 from gvcodec.base import CodedFrame
-from gvcodec.base.tokens import checkpoint, codec, payload
+from gvcodec.base.tokens import checkpoint, payload
+from gvcodec.base.tokens.decoder import TokenDecoder
 from gvcodec.base.tokens.drift import Drift
+from gvcodec.base.tokens.encoder import TokenEncoder
 from gvcodec.base.tokens.payload import REFRESH, WAITING, Entropy, Memory, Times
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.network import Layer
@@ -319,11 +321,9 @@ def test_same_file_and_frames_with_any_threads_and_form() -> None:
 
 def test_loop_hash_covers_samples() -> None:
     data = encode(clip(3), format=FORMAT, base="tokens", fit=0, q=35)
-    before = codec.TokenDecoder._up
+    before = TokenDecoder._up
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            codec.TokenDecoder, "_up", lambda *a: tuple(np.maximum(p, 300) for p in before(*a))
-        )
+        patch.setattr(TokenDecoder, "_up", lambda *a: tuple(np.maximum(p, 300) for p in before(*a)))
         with pytest.raises(Exception, match="differ"):
             list(decode_planes(data))
 
@@ -408,22 +408,22 @@ def test_damaged_model_files_are_refused(tmp_path: Path) -> None:
 
 
 def coded(frames: int, **options: Any) -> tuple[list[CodedFrame], list[Planes]]:
-    encoder = codec.TokenEncoder(FORMAT, 30, threads=1, **options)
+    encoder = TokenEncoder(FORMAT, 30, threads=1, **options)
     parts = [*map(encoder.send, clip(frames)), encoder.flush()]
     return [p for x in parts for p in x.packets], [
         base_frame for x in parts for base_frame in x.base_frames
     ]
 
 
-def decoder() -> codec.TokenDecoder:
-    return codec.TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
+def decoder() -> TokenDecoder:
+    return TokenDecoder(FORMAT, 1, checkpoint.find_tokens())
 
 
 @pytest.fixture(scope="module")
 def both_sides() -> tuple[list[CodedFrame], list[Planes]]:
     """Packets with frames that wait for a refresh."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codec, "_REFRESH_PRICE", 1e-6)
+        patch.setattr("gvcodec.base.tokens.encoder._REFRESH_PRICE", 1e-6)
         packets, base_frames = coded(40, keyint=0)
     assert any(packet.payload.startswith(WAITING) for packet in packets)
     return packets, base_frames
@@ -459,7 +459,7 @@ def test_frames_between_two_pictures_come_from_both(
             seen.update(np.unique(frame.places()[0]))
             return frame
 
-    monkeypatch.setattr(codec, "TokenFrame", Watched)
+    monkeypatch.setattr("gvcodec.base.tokens.decoder.TokenFrame", Watched)
     one = decoder()
     for packet in both_sides[0]:
         one.send(packet.payload, packet.keyframe)
@@ -472,7 +472,7 @@ def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
     packets, base_frames = both_sides
     turn = next(i for i, packet in enumerate(packets) if packet.payload.startswith(WAITING))
 
-    def stopped() -> codec.TokenDecoder:
+    def stopped() -> TokenDecoder:
         one = decoder()
         for packet in packets[: turn + 1]:
             one.send(packet.payload, packet.keyframe)
@@ -494,7 +494,7 @@ def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
 
 def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeking into them, cutting in front of them, and losing their refresh."""
-    monkeypatch.setattr(codec, "_REFRESH_PRICE", 1e-6)
+    monkeypatch.setattr("gvcodec.base.tokens.encoder._REFRESH_PRICE", 1e-6)
     data = encode(clip(40), format=FORMAT, base="tokens", fit=0, q=30, keyint=20)
     payloads = [p.payload for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
     turns = [i for i, one in enumerate(payloads) if one.startswith(WAITING)]
@@ -516,7 +516,7 @@ def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_low_delay_waits_for_nothing() -> None:
-    encoder = codec.TokenEncoder(FORMAT, 30, threads=1, ahead=0)
+    encoder = TokenEncoder(FORMAT, 30, threads=1, ahead=0)
     one = decoder()
     for planes in clip(12):
         (packet,) = encoder.send(planes).packets
@@ -578,7 +578,7 @@ def test_a_refresh_lies_between_frames_that_drift(frames: int, known: int, place
 
 
 def test_refreshes_are_dearer_at_the_end_of_a_size() -> None:
-    prices = [codec.TokenEncoder(FORMAT, q)._refresh_price for q in (20, 58, 62)]
+    prices = [TokenEncoder(FORMAT, q)._refresh_price for q in (20, 58, 62)]
     assert prices[0] == prices[1] and prices[2] == 4 * prices[1]
 
 
@@ -592,7 +592,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
     from gvcodec.training import tokens as training
 
     collector = training.Collector()
-    encoder = codec.TokenEncoder(FORMAT, 40, 0, 1, trace=collector)
+    encoder = TokenEncoder(FORMAT, 40, 0, 1, trace=collector)
     for planes in clip(24):
         encoder.send(planes)
     encoder.flush()
@@ -660,14 +660,14 @@ def test_a_device_decodes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> No
         return decode(*given[:4], "emulated", *given[5:])
 
     monkeypatch.setattr(payload.streams, "decode_predicted", watched)
-    monkeypatch.setattr(codec, "cuda_missing", lambda: None)
+    monkeypatch.setattr("gvcodec.base.tokens.decoder.cuda_missing", lambda: None)
     one = decoder()
     one.to_device("cuda:0")
     shown = [x for packet in packets for x in one.send(packet.payload, packet.keyframe)]
     shown += one.flush()
     assert all(equal(a, b) for a, b in zip(shown, base_frames, strict=True))
     assert asked and set(asked) == {"cuda"}
-    monkeypatch.setattr(codec, "cuda_missing", lambda: "none here")
+    monkeypatch.setattr("gvcodec.base.tokens.decoder.cuda_missing", lambda: "none here")
     other = decoder()
     other.to_device("cuda")
     assert other._entropy.backend == "cpu"

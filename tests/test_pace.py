@@ -185,7 +185,7 @@ def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from gvcodec.base.tokens.checkpoint import find_tokens
-    from gvcodec.base.tokens.codec import TokenDecoder
+    from gvcodec.base.tokens.decoder import TokenDecoder
 
     reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)

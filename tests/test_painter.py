@@ -26,8 +26,9 @@ from gvcodec.painter.motion import block_grid, block_vectors
 from gvcodec.painter.noise import REFRESH, fresh, tile
 from gvcodec.painter.payload import GROUPS, IDENTITY, Delta, Steps, pack, unpack
 from gvcodec.painter.perceptual.bands import FilterBank
-from gvcodec.painter.twin import Layer, Numbers, PainterTwin
+from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.twin import condition as condition_row
+from gvcodec.painter.twin_layers import Layer, Numbers
 from gvcodec.painter.video import VideoPainter
 from gvcodec.painter.warp import warp
 from gvcodec.painter.weight_coder import Decoder, Encoder

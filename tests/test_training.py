@@ -340,7 +340,7 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
 
 def test_material_for_a_small_perceptual_network(cache):
     from gvcodec.painter.perceptual.vgg import PerceptualLoss
-    from gvcodec.training.perceptual import make_pairs
+    from gvcodec.training.perceptual_pairs import make_pairs
 
     leading = perceptual.leading_weights("small")
     assert leading is not None

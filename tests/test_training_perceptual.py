@@ -8,8 +8,10 @@ torch = pytest.importorskip("torch")
 
 from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
-from gvcodec.training import perceptual as distil
-from gvcodec.training.perceptual import Pairs, agreement, fit_layers, refine
+from gvcodec.training import perceptual_layers
+from gvcodec.training.perceptual import agreement, refine
+from gvcodec.training.perceptual_layers import fit_layers
+from gvcodec.training.perceptual_pairs import GRADIENT_UNIT, Pairs
 from gvcodec.util.models import save_weights
 
 WIDTHS = (6, 8, 10, 10, 8)
@@ -45,13 +47,13 @@ def pairs(teacher, count=16, side=48, seed=1):
     distances = torch.stack(loss(painted, loss.reference(source)), 1)
     (gradient,) = torch.autograd.grad(distances.sum(), painted)
     return Pairs(
-        *(x.detach().half() for x in (painted, source, distances, gradient / distil._GRADIENT_UNIT))
+        *(x.detach().half() for x in (painted, source, distances, gradient / GRADIENT_UNIT))
     )
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(distil, "_POLISH", 20)
+    monkeypatch.setattr(perceptual_layers, "_POLISH", 20)
 
 
 def test_a_student_as_wide_as_its_teacher_becomes_it():
@@ -95,5 +97,5 @@ def test_pivots_leave_out_what_others_tell():
     columns = torch.stack(
         [base[:, 0], base[:, 0] * 0.9, 3 * base[:, 1], base[:, 2], base[:, 1] + base[:, 0]], 1
     )
-    chosen = distil.pivots(torch.cov(columns.T), 3)
+    chosen = perceptual_layers.pivots(torch.cov(columns.T), 3)
     assert chosen[0] == 2 and len({0, 1, 4} & set(chosen)) == 1 and 3 in chosen

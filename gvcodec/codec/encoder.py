@@ -222,7 +222,11 @@ class Encoder(Shared):
             if told is not None:
                 told.fitted(0.0)
             self.fitted, reason = fit_parts(
-                parts, self.header, self._config, told and told.say, told and told.fitted
+                parts,
+                self.header,
+                self._config,
+                None if told is None else told.say,
+                None if told is None else told.fitted,
             )
             if reason:
                 self.notes.append(reason)
@@ -280,5 +284,5 @@ class Encoder(Shared):
         """Base hash and PSNR of one base frame."""
         for part in hashed(base_frame):
             self._hash.update(part)
-        kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << 2
+        kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << np.uint16(2)
         self._psnr.add(psnr(base_frame[0], kept))

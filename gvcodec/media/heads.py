@@ -80,7 +80,7 @@ def alike(one: Stream, other: Stream) -> bool:
 
 def _form(stream: Stream) -> tuple[object, ...]:
     context = stream.codec_context
-    if context is None or stream.type != "audio":
+    if not isinstance(context, av.AudioCodecContext):
         return (stream.type, context and context.codec.canonical_name)
     name, layout = context.codec.canonical_name, context.layout
     return (stream.type, name, context.sample_rate, layout and layout.nb_channels)

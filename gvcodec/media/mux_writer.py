@@ -94,8 +94,12 @@ class MuxWriter:
                 self._pipe.flush()
             if value is not None:
                 raise value
-            shaped = self._pending and self._kind == "matroska" and self._fmt.sar != 1
-            if shaped and not write_display_size(self._pending.temporary, self._display_size):
+            shaped = self._kind == "matroska" and self._fmt.sar != 1
+            if (
+                shaped
+                and self._pending
+                and not write_display_size(self._pending.temporary, self._display_size)
+            ):
                 self.notes.append(_without_sar(self._fmt))
 
     def write(self, planes: Planes, pts: int) -> None:
@@ -133,6 +137,7 @@ class MuxWriter:
             if fmt.sar != 1:
                 self.notes.append(_without_sar(fmt))
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.disposition = av.stream.Disposition.default
         context = stream.codec_context
         if codec == "libx265" and self._kind != "matroska":

@@ -3,10 +3,11 @@ be. Raises `MediaError`."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 
@@ -103,9 +104,11 @@ class Opened:
 
     def _open(self, source: Source, raw: Raw | None) -> av.container.InputContainer:
         path = str(source) if isinstance(source, str | os.PathLike) else None
-        chosen = {"format": "rawvideo", "options": raw.options} if raw is not None else {}
+        chosen: dict[str, Any] = {}
+        if raw is not None:
+            chosen = {"format": "rawvideo", "options": raw.options}
         if path == "-":
-            self.pipe = Pipe(sys.stdin.buffer.read1)
+            self.pipe = Pipe(cast(io.BufferedReader, sys.stdin.buffer).read1)
         elif path is None:
             self.pipe = Stream(source)  # type: ignore[arg-type]
         elif is_uri(path):

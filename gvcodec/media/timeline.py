@@ -97,6 +97,7 @@ class Timeline:
         """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
         part of its track, for `seconds`."""
         track = self._tracks.setdefault(packet.stream.index, _Track())
+        assert packet.pts is not None
         seconds = packet.pts * packet.time_base
         ahead = seconds - track.last if track.last is not None else Fraction(0)
         # Subtitles may be far apart.
@@ -111,6 +112,7 @@ class Timeline:
     def seconds(self, packet: av.Packet, part: int, last: bool = False) -> Fraction | None:
         """When a packet of this part of its track begins; None while that is unknown. `last`: the
         file has come to its end."""
+        assert packet.pts is not None
         seconds = packet.pts * packet.time_base
         track = self._tracks[packet.stream.index]
         offset = track.offset(part, self.segments, last)

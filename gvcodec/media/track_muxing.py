@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -119,7 +120,7 @@ class TrackMuxer:
         assert self._reader is not None
         track = self._reader.tracks[number]
         output = _added(self._container, template)
-        output.disposition = track.flags
+        output.disposition = cast(Disposition, track.flags)
         for name, text in (("language", language), ("title", track.title)):
             if text:
                 output.metadata[name] = text
@@ -163,7 +164,7 @@ class TrackMuxer:
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
                 output = _added(trial, template)
-                output.disposition = flags
+                output.disposition = cast(Disposition, flags)
                 if language:
                     output.metadata["language"] = language
                 trial.start_encoding()
@@ -195,7 +196,7 @@ def _added(container: OutputContainer, template: Stream) -> Stream:
     PCM."""
     output = container.add_stream_from_template(template)
     context = output.codec_context
-    if output.type == "audio" and context.name.startswith("pcm_"):
+    if isinstance(context, av.AudioCodecContext) and context.name.startswith("pcm_"):
         count = context.layout.nb_channels
         if context.layout.name not in _LAYOUTS.values() and count in _LAYOUTS:
             context.layout = _LAYOUTS[count]

@@ -232,6 +232,6 @@ def png(rgb: NDArray[np.uint8]) -> bytes:
     """An image (H, W, 3) as the bytes of a PNG file."""
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
-    encoder.pix_fmt, encoder.time_base = "rgb24", 1
+    encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))

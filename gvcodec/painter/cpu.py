@@ -43,11 +43,14 @@ class CpuPainter:
 
     def start(self, stream: Ints, model: Model) -> None:
         """Forget the past. `stream` from `model.condition`."""
-        blocks = []
+        blocks: list[tuple[_Numbers, _Numbers, _Numbers, Ints]] = []
         for i, table in enumerate(model.conditions):
-            names = "depthwise", "expand", "project"
-            parts = [_numbers(model.layers[f"blocks.{i}.{name}"]) for name in names]
-            blocks.append((*parts, np.ascontiguousarray(table, np.int32)))
+            depthwise, expand, project = (
+                _numbers(model.layers[f"blocks.{i}.{name}"])
+                for name in ("depthwise", "expand", "project")
+            )
+            conditions = np.ascontiguousarray(table, np.int32)
+            blocks.append((depthwise, expand, project, conditions))
         names = [*_NAMES, *(["middle"] if "middle" in model.layers else [])]
         self._core.start([_numbers(model.layers[name]) for name in names], blocks, stream)
 

@@ -54,7 +54,8 @@ class DevicePainter:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""
         self._condition[0, -1] = own
         luma, chroma = (x.to(self._device, torch.float64) for x in to_tensors(base_frame))
-        noise, redraw = fresh(*luma.shape[2:], self._position, device=self._device)
+        height, width = luma.shape[2:]
+        noise, redraw = fresh(height, width, self._position, device=self._device)
         motion: Tensor | None = None
         if vectors is not None:
             motion = torch.from_numpy(vectors)[None].to(self._device)

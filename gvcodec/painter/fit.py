@@ -14,12 +14,10 @@ the rest is saved.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +27,8 @@ import torch
 from torch import Tensor
 
 from gvcodec.painter import perceptual
+from gvcodec.painter.fit_pool import Pool, Run, prepare
 from gvcodec.painter.model import find_painter
-from gvcodec.painter.motion import BLOCK, block_vectors
 from gvcodec.painter.payload import (
     BASE,
     IDENTITY,
@@ -42,19 +40,16 @@ from gvcodec.painter.payload import (
     pack,
     unpack,
 )
-from gvcodec.painter.tensors import to_tensors
 from gvcodec.painter.twin import PainterTwin, condition
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import counted
 
 if TYPE_CHECKING:
     from gvcodec.painter.perceptual.objective import Objective
-    from gvcodec.painter.perceptual.vgg import Reference
 
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
 _LARGE_STREAM = 150_000
-SIZE = 192
 _SMALLEST = 48  # VGG16 halves a picture four times
 _RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
 _POOL, _VALIDATION, _BATCH = 64, 12, 4
@@ -67,46 +62,8 @@ _HURRIED_FACTOR = 0.2
 _LOOKS, _LEAST_GAIN = (20, 25), 0.001
 
 Progress = Callable[[str], None]
-#: Loop luma, loop chroma, source luma, source chroma, vectors, own entries; T first.
-Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 #: Weight of the guard that stands for judges with masking.
 _CONTRAST = 0.5
-
-
-def _prepare(
-    samples: Sequence[list[tuple[Planes, Planes]]], own: Sequence[Sequence[int]] | None = None
-) -> list[Run]:
-    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run. `own`: entries
-    of the condition that belong to the frames."""
-    longest = max(len(sample) for sample in samples)
-    runs = []
-    for number, sample in enumerate(samples):
-        if len(sample) < longest:  # the last run of a clip may be cut short
-            continue
-        base_frames, sources = (
-            [to_tensors(base_frame) for base_frame, _ in sample],
-            [to_tensors(source) for _, source in sample],
-        )
-        vectors = [
-            torch.zeros(
-                2,
-                base_frames[0][0].shape[2] // BLOCK,
-                base_frames[0][0].shape[3] // BLOCK,
-                dtype=torch.int16,
-            )
-        ]
-        vectors += [
-            torch.from_numpy(block_vectors(b[0], a[0]))
-            for (a, _), (b, _) in itertools.pairwise(sample)
-        ]
-        planes = [
-            torch.cat([pair[k] for pair in frames]).half()
-            for frames in (base_frames, sources)
-            for k in (0, 1)
-        ]
-        entries = torch.tensor(own[number] if own else [0] * longest, dtype=torch.float32)
-        runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors), entries))
-    return runs
 
 
 def _changed(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwin:
@@ -117,74 +74,6 @@ def _changed(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwin:
             if name in deltas:
                 weight.add_(deltas[name])
     return other
-
-
-class _Pool:
-    """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about
-    8 MB each)."""
-
-    def __init__(
-        self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator
-    ) -> None:
-        from gvcodec.painter.perceptual.objective import Batch
-
-        height, width = runs[0][0].shape[2:]
-        size = min(SIZE, height, width) // BLOCK * BLOCK
-        self.crops: list[Batch] = []
-        self.references: dict[int, Reference] = {}
-        order = rng.permutation(max(count, len(runs))) % len(runs)
-        for number in order[:count]:
-            top, left = (
-                int(rng.integers(0, (n - size) // BLOCK + 1)) * BLOCK for n in (height, width)
-            )
-            full, half = (
-                (slice(top, top + size), slice(left, left + size)),
-                (slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2)),
-            )
-            blocks = (
-                slice(top // BLOCK, (top + size) // BLOCK),
-                slice(left // BLOCK, (left + size) // BLOCK),
-            )
-            base_frame, tint, source, source_tint, vectors = (
-                x[:, :, area[0], area[1]][None]
-                for x, area in zip(runs[number][:5], (full, half, full, half, blocks), strict=True)
-            )
-            self.crops.append(
-                Batch(
-                    (base_frame, tint),
-                    (source, source_tint),
-                    vectors,
-                    conditions,
-                    torch.zeros(1, dtype=torch.long),
-                    torch.zeros(1),
-                    runs[number][5][None],
-                )
-            )
-
-    def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
-        """The crops `numbers` as one float batch, and the maps of their sources."""
-        from gvcodec.painter.perceptual.objective import Batch
-
-        crops = [self.crops[n] for n in numbers]
-        planes = [
-            torch.cat([getattr(c, kind)[k] for c in crops]).float()
-            for kind in ("base", "source")
-            for k in (0, 1)
-        ]
-        batch = Batch(
-            (planes[0], planes[1]),
-            (planes[2], planes[3]),
-            *(
-                torch.cat([getattr(c, name) for c in crops])
-                for name in ("vectors", "condition", "rate_class", "bpp", "own")
-            ),
-        )
-        for n in numbers:
-            if n not in self.references:
-                crop = self.crops[n]
-                source = replace(crop, source=(crop.source[0].float(), crop.source[1].float()))
-                self.references[n] = objective.reference(source)[0]
-        return batch, [self.references[n] for n in numbers]
 
 
 def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -> Objective:
@@ -225,8 +114,8 @@ class Fitter:
         self.objective = objective
         rng = np.random.default_rng(seed)
         self.pool, self.held = (
-            _Pool(runs, _POOL, conditions, rng),
-            _Pool(runs, _VALIDATION, conditions, rng),
+            Pool(runs, _POOL, conditions, rng),
+            Pool(runs, _VALIDATION, conditions, rng),
         )
         self.rng, self.rate = rng, rate
         self.optimizer = torch.optim.AdamW(
@@ -394,7 +283,7 @@ def fit(
     groups = groups or (3 if size > _LARGE_STREAM else 2)
     objective = make_objective(fmt, leading[1])
     fitter = Fitter(
-        painter, _prepare(samples, own), condition(base, scale, q), objective, groups, _RATE, seed
+        painter, prepare(samples, own), condition(base, scale, q), objective, groups, _RATE, seed
     )
     say(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
 

@@ -25,6 +25,21 @@ from torch import Tensor, nn
 
 from gvcodec.errors import MediaError
 from gvcodec.painter import model as I
+from gvcodec.painter.twin_filters import (
+    Bands,
+    decimated,
+    directions,
+    halved,
+    log8,
+    pooled,
+    raised,
+    rounded,
+    squeezed,
+    three,
+    times,
+    widened,
+)
+from gvcodec.painter.twin_layers import Block, Layer, Numbers
 from gvcodec.painter.warp import warp
 from gvcodec.util.models import save_weights
 
@@ -34,194 +49,6 @@ PEAK = I.PEAK
 def condition(base: str, scale: Fraction, q: int) -> Tensor:
     """`model.condition` as a row `(1, CONDITION)`, float, in 1/256. Raises `ValueError`."""
     return torch.from_numpy(I.condition(base, scale, q)).float()[None]
-
-
-def rounded(x: Tensor) -> Tensor:
-    return x + (torch.floor(x + 0.5) - x).detach()
-
-
-def _whole(sums: Tensor) -> Tensor:
-    """Sums of whole numbers, in double precision without what a fast convolution may leave."""
-    return rounded(sums) if sums.dtype == torch.float64 else sums
-
-
-def halved(x: Tensor, bits: int | Tensor) -> Tensor:
-    return rounded(x * 2.0**-bits)
-
-
-def times(a: Tensor, b: Tensor) -> Tensor:
-    return halved(a * b, 15)
-
-
-class Numbers(nn.Module):
-    """What becomes of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        for name, value in (("multiplier", 512), ("shift", 10), ("step", 10)):
-            self.register_buffer(name, torch.full((outputs,), float(value)))
-
-    def scaled(self, sums: Tensor) -> Tensor:
-        factor = (self.multiplier * 2.0**-self.shift).view(1, -1, 1, 1)
-        return rounded(sums.clamp(-(1 << 20), 1 << 20) * factor)
-
-    def silu(self, sums: Tensor) -> Tensor:
-        v = self.scaled(sums).clamp(-1023, 1023)
-        return v * (v + 128).clamp(0, 256)
-
-    def levels(self, value: Tensor) -> Tensor:
-        return rounded(value * (2.0**-self.step).view(1, -1, 1, 1)).clamp(-I.ZERO, 127 - I.ZERO)
-
-
-class Layer(Numbers):
-    """A convolution. `grid`: of weights, `unit`: of biases, each (outputs,)."""
-
-    def __init__(self, inputs: int, outputs: int, side: int, groups: int = 1) -> None:
-        super().__init__(outputs)
-        self.groups = groups
-        self.weight = nn.Parameter(torch.zeros(outputs, inputs // groups, side, side))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("grid", torch.ones(outputs))
-        self.register_buffer("unit", torch.ones(outputs))
-
-    def whole(self) -> tuple[Tensor, Tensor]:
-        """Weights and biases as integers."""
-        weight = rounded(self.weight / self.grid.view(-1, 1, 1, 1)).clamp(-127, 127)
-        return weight, rounded(self.bias / self.unit)
-
-    def take(self, weight: Tensor, bias: Tensor) -> None:
-        """Parameters that stand for these integers."""
-        self.weight.copy_(weight.to(self.grid) * self.grid.view(-1, 1, 1, 1))
-        self.bias.copy_(bias.to(self.unit) * self.unit)
-
-    def sums(self, a: Tensor, stride: int = 1, more: Tensor | None = None) -> Tensor:
-        weight, bias = self.whole()
-        pad = weight.shape[2] // 2
-        found = _whole(
-            F.conv2d(a, weight, None if more is not None else bias, stride, pad, groups=self.groups)
-        )
-        return found if more is None else found + (bias + more)[:, :, None, None]
-
-
-class Block(nn.Module):
-    def __init__(self, channels: int, wide: int) -> None:
-        super().__init__()
-        self.depthwise = Layer(channels, channels, 5, channels)
-        self.expand = Layer(channels, wide, 1)
-        self.project = Layer(wide, channels, 1)
-        self.condition = nn.Parameter(torch.zeros(channels, I.CONDITION))
-
-    def table(self) -> Tensor:
-        """The condition's weights as integers, in units of the depthwise sums."""
-        return rounded(self.condition / self.depthwise.unit[:, None]).clamp(-65536, 65536)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """`condition` (B, CONDITION) in 1/256."""
-        more = halved(condition @ self.table().T, 8)
-        seen = self.depthwise.scaled(self.depthwise.sums(x, more=more))
-        wide = self.expand.silu(self.expand.sums(seen.clamp(-I.MIDDLE, 127 - I.MIDDLE)))
-        found = self.project.scaled(self.project.sums(self.expand.levels(wide)))
-        return (x + found).clamp(-2047, 2047)
-
-
-def _filter(x: Tensor, taps: tuple[int, ...], axis: int, step: int = 1) -> Tensor:
-    """Of (B, C, h, w), edges repeated; axis 0 is down."""
-    kernel = x.new_tensor(taps).view((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
-    reach = len(taps) // 2 * step
-    padded = F.pad(x, (0, 0, reach, reach) if axis == 0 else (reach, reach, 0, 0), mode="replicate")
-    c = x.shape[1]
-    return _whole(F.conv2d(padded, kernel.expand(c, 1, -1, -1), dilation=step, groups=c))
-
-
-def _three(x: Tensor, taps: tuple[int, ...] = (1, 2, 1)) -> Tensor:
-    return _filter(_filter(x, taps, 0), taps, 1)
-
-
-class Bands:
-    """`bands` of the definition: of (B, 1, h, w)."""
-
-    def __init__(self, x: Tensor, step: int = 1, fine: bool = False) -> None:
-        bits = 2 if fine else 4
-        down, along = (halved(_filter(x, I.SMOOTH, axis, step), bits) for axis in (0, 1))
-        both = halved(_filter(down, I.SMOOTH, 1, step), 4)
-        quarter = 4 * x if fine else x
-        turned = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
-        three = torch.cat([down - both, along - both, quarter - down - along + both], 1)
-        self.three = three.clamp(-I.BAND, I.BAND)
-        found = torch.cat([quarter - both, down - along, turned if fine else halved(turned, 2)], 1)
-        self.steered, self.low = found.clamp(-I.BAND, I.BAND), both  # N, P, Q
-
-    @property
-    def iso(self) -> Tensor:
-        return self.steered[:, :1]
-
-
-def decimated(x: Tensor) -> Tensor:
-    taps = x.new_tensor((1, 3, 3, 1))
-    padded = F.pad(x, (0, 0, 1, 2), mode="replicate")
-    down = halved(_whole(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1))), 1)
-    padded = F.pad(down[:, :, : x.shape[2] // 2], (1, 2, 0, 0), mode="replicate")
-    along = _whole(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)))
-    return halved(along, 3)[..., : x.shape[3] // 2]
-
-
-def squeezed(band: Tensor) -> Tensor:
-    codes = rounded(band / 4)
-    inner = codes.clamp(-32, 32)
-    return inner + rounded((codes.clamp(-156, 156) - inner) / 4 - 0.5 + 0.125)
-
-
-def log8(x: Tensor) -> Tensor:
-    whole = x.detach().round()
-    k = torch.frexp(whole)[1].long() - 1
-    return (8 * k + ((whole.long() >> (k - 3)) & 7)).to(x)
-
-
-def pooled(x: Tensor, side: int) -> Tensor:
-    return F.avg_pool2d(x, side) * side**2
-
-
-def widened(maps: Tensor) -> Tensor:
-    for axis in (2, 3):
-        n = maps.shape[axis]
-        place = torch.arange(4 * n, device=maps.device)
-        before = place // 4 - (place % 4 < 2).long()
-        share = maps.new_tensor((5, 7, 1, 3))[place % 4].view((-1, 1) if axis == 2 else (1, -1))
-        a = maps.index_select(axis, before.clamp(0, n - 1))
-        b = maps.index_select(axis, (before + 1).clamp(0, n - 1))
-        maps = a + halved((b - a) * share, 3)
-    return maps
-
-
-def raised(x: Tensor) -> Tensor:
-    e = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    h, w = x.shape[2:]
-    parts = []
-    for py in (0, 1):
-        for px in (0, 1):
-            y, z = slice(2 * py, 2 * py + h), slice(2 * px, 2 * px + w)
-            side = 3 * e[:, :, 1:-1, z] + e[:, :, y, z]
-            parts.append(halved(9 * x + 3 * e[:, :, y, 1:-1] + side, 4))
-    return F.pixel_shuffle(torch.cat(parts, 1), 2)
-
-
-@torch.no_grad()
-def directions(half: Tensor) -> Tensor:
-    """(B, 2, h, w): `directions` of the definition of each picture (B, 1, H, W)."""
-    gy, gx = (
-        torch.floor(_filter(half.double(), (-1, 0, 1), axis) / 2).clamp(-511, 511)
-        for axis in (0, 1)
-    )
-    products = torch.cat([gx * gx, gy * gy, gx * gy], 1)
-    xx, yy, xy = _three(pooled(products, 4)).round().long().split(1, 1)
-    total = xx + yy + I.TENSOR_FLOOR
-    k = (torch.frexp(total.double())[1].long() - 20).clamp(min=0)
-    whole = total >> k
-    found = [
-        torch.div(((n + total) >> k) * 64 + (whole >> 1), whole, rounding_mode="floor") - 64
-        for n in (xx - yy, 2 * xy)
-    ]
-    return torch.cat(found, 1).to(half)
 
 
 @dataclass
@@ -267,9 +94,9 @@ class PainterTwin(nn.Module):
             [Bands(luma, fine=True), Bands(half)],
             [Bands(noise, fine=True), Bands(grain_half)],
         )
-        for found in (scales, grains):
-            found.append(Bands(found[1].low, 2))
-        blur = halved(_three(chroma), 2)
+        for bands in (scales, grains):
+            bands.append(Bands(bands[1].low, 2))
+        blur = halved(three(chroma), 2)
         colour = (4 * chroma - blur).clamp(-I.BAND, I.BAND)
         coarse = torch.cat([scales[1].three, scales[2].three, colour], 1)
         signal = squeezed(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
@@ -319,7 +146,7 @@ class PainterTwin(nn.Module):
             hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
         residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
         below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
-        soft = halved(_three(F.pixel_shuffle(residual[:, :4], 2)), 4)
+        soft = halved(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
         detail = raised(below) + soft + painted_scale(0)
         tinted = times(8 * colour, tint) + residual[:, 4:]
         return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
@@ -452,5 +279,6 @@ class PainterTwin(nn.Module):
                 module.unit.copy_(found[f"{name}.unit"])
                 module.take(found[f"{name}.weight"], found[f"{name}.bias"])
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             table = found[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
             block.condition.copy_(table)

@@ -45,7 +45,7 @@ def encode_standard(search: Search) -> Fitted:
     base = search.config.base
     q, slope = _trials(search)
     trim = standard_of(base).trims[1]
-    fitted: dict[Fraction, Mapping[int, bytes]] = {}
+    fitted: dict[Fraction | None, Mapping[int, bytes]] = {}
     best: Pass | None = None
     points: list[Point] = []
     while len(points) < _PASSES:
@@ -69,7 +69,7 @@ def encode_standard(search: Search) -> Fitted:
 
 
 def _any_that_fits(
-    search: Search, last: Point, fitted: dict[Fraction, Mapping[int, bytes]], slope: float
+    search: Search, last: Point, fitted: dict[Fraction | None, Mapping[int, bytes]], slope: float
 ) -> Pass:
     """All passes were too large: coarser and coarser ones."""
     q, step = last.q, 0.03 / slope
@@ -163,7 +163,7 @@ def _pass(
     search: Search,
     q: float,
     trim: float,
-    fitted: dict[Fraction, Mapping[int, bytes]],
+    fitted: dict[Fraction | None, Mapping[int, bytes]],
     quick: bool = False,
 ) -> Pass:
     """`fitted`: what fitting came to at each scale; the first full pass at a scale adds to it."""

@@ -231,7 +231,11 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
         )
         video.metadata = found.metadata
     else:
-        video.count = sum(gop.frames for gop in reader.gops()) if seeks else None
+        video.count = (
+            sum(gop.frames for gop in reader.gops())
+            if seeks and isinstance(reader, Reader)
+            else None
+        )
         first = _read_on(video, piece, most)
         video.metadata = Metadata.unpack(decoder.metadata)
     if piece and first is None:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from gvcodec.errors import GvcodecError
 from gvcodec.painter.perceptual.objective import Batch, paint_run
-from gvcodec.painter.twin import Numbers, PainterTwin
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.twin_layers import Numbers
 
 #: Least spread of features, in levels, between places of a picture and between clips.
 LEAST_SPREAD = 0.1

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.base.tokens.codec import TokenEncoder
+from gvcodec.base.tokens.encoder import TokenEncoder
 from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task

@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class PainterWork:
         batch = self.data.batch(self.config.batch, self.config.size)
         lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            parts = lead(self.model, batch, 3 * step)
+            parts = lead(cast(PainterTwin, self.model), batch, 3 * step)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])
@@ -122,7 +122,8 @@ class PainterWork:
         lead = self.objectives[-1]
         base, painted = (lead(who, batch, 0) for who in (None, average))
         looks = [float((parts["lpips"] + parts["dists"]).mean()) for parts in (base, painted)]
-        found = Figures(*features(average, batch), zeroing=looks[0] - looks[1], base=looks[0])
+        places, clips, peak, dead, change = features(average, batch)
+        found = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
         if self.first_base is None:
             self.first_base = found.base
         found.check(minutes, self.first_base)

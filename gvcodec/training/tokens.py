@@ -1,8 +1,8 @@
 """The entropy network of base tokens, from zero in minutes.
 
-    python -m gvcodec.training.tokens material CLIPS FOLDER
-    python -m gvcodec.training.tokens train FOLDER tokens.safetensors [--minutes 10]
-    python -m gvcodec.training.tokens card FOLDER tokens.safetensors [--minutes 10]
+    python -m gvcodec.training tokens material CLIPS FOLDER
+    python -m gvcodec.training tokens train FOLDER tokens.safetensors [--minutes 10]
+    python -m gvcodec.training tokens card FOLDER tokens.safetensors [--minutes 10]
 
 `material` codes clips and keeps what the network sees of each value: `NAME.npz` with `seen`
 (S, inputs) uint8, `value` (S,) int8, and `windows`, the number of windows coded. The values do not
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from gvcodec._core import TOKEN_BACK, TOKEN_MEMORY, TOKEN_SIDE
 from gvcodec.base.tokens.checkpoint import read_network, write_network
-from gvcodec.base.tokens.codec import TokenEncoder
+from gvcodec.base.tokens.encoder import TokenEncoder
 from gvcodec.base.tokens.payload import Entropy, Levels, Memory, Times, Values
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
@@ -66,7 +66,7 @@ class Material(NamedTuple):
 
 
 class Collector:
-    """Takes what an encoder codes (`gvcodec.base.tokens.codec.Trace`)."""
+    """Takes what an encoder codes (`gvcodec.base.tokens.encoder.Trace`)."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[NDArray[np.uint8], NDArray[np.int16]]] = []
@@ -300,13 +300,13 @@ def make_card(folder: Path, model: Path, minutes: float) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="tokens", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("material", "train", "card"))
     parser.add_argument("source", type=Path, help="clips, or the folder of material")
     parser.add_argument("target", type=Path, help="the folder of material, or the model")
     parser.add_argument("--minutes", type=float, default=10, help="of one core (10)")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     torch.set_num_threads(1)
     if options.what == "material":
         options.target.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ import math
 import shutil
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,7 +64,7 @@ class Estimate:
         self._began = clock()
         self._stage: Stage | None = None
         #: Seconds that stages took, and how many there were, by kind.
-        self._spent: Counter[str] = Counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
         self._count: Counter[str] = Counter()
         self._share = 0.0
 
@@ -111,7 +111,9 @@ class Estimate:
     def _speed(self) -> float:
         """Seconds of "code", going by what was coded so far; 0 = nothing was."""
         seconds = sum(spent for kind, spent in self._spent.items() if kind != "fit")
-        done = sum(count * _COSTS[kind] for kind, count in self._count.items() if kind != "fit")
+        done: float = sum(
+            count * _COSTS[kind] for kind, count in self._count.items() if kind != "fit"
+        )
         stage = self._stage
         if stage is not None and stage.kind != "fit" and stage.share >= _TELLING:
             seconds += self._clock() - stage.began

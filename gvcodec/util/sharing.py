@@ -70,7 +70,7 @@ _forked = False
 
 def in_turn(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:
     @functools.wraps(method)
-    def call(self: _S, *args: _P.args, **options: _P.kwargs) -> _R:
+    def call(self: _S, /, *args: _P.args, **options: _P.kwargs) -> _R:
         with self._turn, usual_torch():
             return method(self, *args, **options)
 
@@ -83,7 +83,7 @@ def steps_in_turn(
     """The same for a generator: each step by itself."""
 
     @functools.wraps(method)
-    def call(self: _S, *args: _P.args, **options: _P.kwargs) -> Iterator[_R]:
+    def call(self: _S, /, *args: _P.args, **options: _P.kwargs) -> Iterator[_R]:
         items = method(self, *args, **options)
         while True:
             with self._turn, usual_torch():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
 def usual_torch() -> Iterator[None]:
     """Tensors are float32, on the processor and have gradients, and nothing is cast, as where
     nobody has set anything. Costs nothing where that is so; does not load torch."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     # Another thread may be in the middle of loading it.
     if not hasattr(torch, "get_default_device"):
         yield

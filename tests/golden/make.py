@@ -33,9 +33,9 @@ CASES = {
 
 def find_model() -> None:
     """With refreshes for nothing, so that frames lie between two pictures."""
-    from gvcodec.base.tokens import checkpoint, codec
+    from gvcodec.base.tokens import checkpoint, encoder
 
-    codec._REFRESH_PRICE = 1e-6
+    encoder._REFRESH_PRICE = 1e-6
     checkpoint.shipped_folders = lambda: [FOLDER / "tokens"]
     path = FOLDER / "tokens" / checkpoint.NAME
     if path.is_file():

@@ -4,6 +4,7 @@ all others as they are shown."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
 from gvcodec.bases import reordered
@@ -21,7 +22,7 @@ def numbers_shown(
         if payload is not None:
             packet = unit_of(base, payload, *size)
             packet.pts = packet.dts = number
-        order += [frame.pts for frame in decoded(decoder, packet)]
+        order += [cast(int, frame.pts) for frame in decoded(decoder, packet)]
     return order
 
 

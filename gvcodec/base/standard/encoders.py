@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import numpy as np
@@ -117,7 +117,7 @@ class Av1Encoder(Shared):
         super().__init__()
         # SVT-AV1 prints its settings unless told not to, before its own options are read.
         os.environ.setdefault("SVT_LOG", "0")
-        encoder = av.CodecContext.create(_LIBRARY, "w")
+        encoder = cast("av.VideoCodecContext", av.CodecContext.create(_LIBRARY, "w"))
         encoder.width, encoder.height = width, height
         encoder.pix_fmt = "yuv420p10le"
         encoder.framerate, encoder.time_base = rate, 1 / rate

@@ -107,6 +107,8 @@ class Features(nn.Module):
     stage, each made when it is asked for: without gradients a pair of 1080p pictures then needs two
     maps at a time, not ten."""
 
+    hann: Tensor
+
     def __init__(self, network: str, weights: dict[str, Tensor], blur_pool: bool = False) -> None:
         super().__init__()
         self.stages = _ALEX if network == "alex" else _VGG
@@ -147,6 +149,9 @@ class Lpips(nn.Module):
     """LPIPS v0.1: weighted squared difference of unit-length feature vectors, averaged over
     positions, summed over stages."""
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, network: Literal["alex", "vgg"]) -> None:
         super().__init__()
         weights = load_weights(network)
@@ -185,6 +190,11 @@ def _unit_length(x: Tensor) -> Tensor:
 class Dists(nn.Module):
     """DISTS: one minus the weighted similarity of feature means (texture) and of feature
     covariances (structure)."""
+
+    mean: Tensor
+    std: Tensor
+    alpha: Tensor
+    beta: Tensor
 
     def __init__(self, weights: dict[str, Tensor] | None = None) -> None:
         """`weights`: those of another network of VGG16's form, by the names of its file."""

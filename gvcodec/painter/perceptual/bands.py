@@ -40,6 +40,9 @@ def _decimation() -> Tensor:
 class FilterBank(nn.Module):
     """Fixed filters. `fine`: bands 0–2 at full resolution, 4 interleaved channels each."""
 
+    fine: Tensor
+    coarse: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         low = torch.tensor([1.0, 4, 6, 4, 1]) / 16

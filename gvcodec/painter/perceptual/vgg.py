@@ -127,6 +127,10 @@ class PerceptualLoss(nn.Module):
     the batch instead. `weights`: of another network of VGG16's form, by the names of its file
     (`perceptual.load_weights`)."""
 
+    mean: Tensor
+    deviation: Tensor
+    hann: Tensor
+
     def __init__(
         self,
         integer: bool | None = None,

@@ -1,4 +1,4 @@
-"""Encoder and decoder of base tokens: a standard intra picture, then tokens alone, and now and then
+"""Encoder of base tokens: a standard intra picture, then tokens alone, and now and then
 a refresh.
 
 A refresh is a standard inter picture, predicted from the keyframe and the refreshes before it: what
@@ -12,7 +12,6 @@ Samples are made by integers (`csrc/tokens`), so base frames are the same on eve
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,8 @@ import numpy as np
 
 from gvcodec._core import TOKEN_LEVELS, TokenFrame, token_errors, token_search
 from gvcodec.base import Coded, CodedFrame
-from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import CutFinder
-from gvcodec.base.standard.codec import MIN_GOP, StandardDecoder, StandardEncoder
+from gvcodec.base.standard.codec import MIN_GOP, StandardEncoder
 from gvcodec.base.tokens.checkpoint import find_tokens, read_network
 from gvcodec.base.tokens.drift import Drift
 from gvcodec.base.tokens.payload import (
@@ -39,15 +37,13 @@ from gvcodec.base.tokens.payload import (
     Values,
     schedule,
 )
-from gvcodec.bitstream import SequenceHeader
+from gvcodec.base.tokens.pictures import MAX_Q, STILL, WINDOW, Shown, Sized, threads_of, windows
 from gvcodec.config import EncoderConfig
-from gvcodec.entropy.streams import Backend, cuda_missing
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 
-#: What codes keyframes and refreshes, and its quality for a quality of the tokens. Their samples
-#: are what later frames show, so they get most of the bytes.
-STILL = "av1"
+#: Quality of keyframes and refreshes for a quality of the tokens. Their samples are what later
+#: frames show, so they get most of the bytes.
 _STILL_Q = -6.4
 #: Of SVT-AV1. 2 takes twice as long for half a per cent of bytes, 6 takes 5 % more bytes.
 _STILL_PRESET = 4
@@ -62,10 +58,9 @@ _REFRESH_PRICE = 0.4
 #: Beyond this q a size ends, where the next smaller one begins: quality falls twice as fast, and
 #: that price doubles in so many steps.
 _END, _DEARER = 58.0, 2.0
-MAX_Q = 63
 #: What a bit costs at q 32, in mean differences of a window; it doubles in `_OCTAVE` steps.
 PRICE, _OCTAVE = 5e-6, 12.0
-WINDOW, _PEAK = 256, 1020
+_PEAK = 1020
 #: Frames that are known before one is made a refresh, which has to pay until the next scene or the
 #: end; and frames coded forward that wait, because a refresh may yet code them from both sides.
 AHEAD, _PENDING = 16, 8
@@ -88,48 +83,6 @@ def _finer(quality: float) -> tuple[str, ...]:
 def bit_price(q: int) -> float:
     """Of a bit, in mean differences of a window."""
     return float(PRICE * 2 ** ((q - 32) / _OCTAVE))
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A frame that others may go on from."""
-
-    frame: TokenFrame
-    memory: Memory
-
-    def as_picture(self, picture: int) -> Shown:
-        """A standard picture, as the one before (0) or after (1) other frames."""
-        y, u, v = self.frame.planes()
-        return Shown(TokenFrame.still(y, u, v, picture), self.memory)
-
-
-class _Sized:
-    """Between the frames of a video and what is coded of them: pictures of `scale` times their
-    size, 1, 3/4 or 1/2."""
-
-    def __init__(self, fmt: VideoFormat, scale: Fraction) -> None:
-        self.fmt, self._resampler = fmt, None
-        if scale != 1:
-            self._resampler = Resampler(fmt.width, fmt.height, scale)
-            width, height = self._resampler.coded_width, self._resampler.coded_height
-            self.fmt = dataclasses.replace(fmt, width=width, height=height)
-
-    def down(self, planes: Planes) -> Planes:
-        return planes if self._resampler is None else self._resampler.down(planes)
-
-    def up(self, base_frame: Planes) -> Planes:
-        return base_frame if self._resampler is None else self._resampler.up(base_frame)
-
-
-def threads_of(threads: int) -> int:
-    """How many there are to be, 0 = all cores."""
-    return threads or os.cpu_count() or 1
-
-
-def _windows(fmt: VideoFormat) -> tuple[int, int]:
-    """How many there are, and how many side by side."""
-    columns = -(-fmt.width // WINDOW)
-    return columns * -(-fmt.height // WINDOW), columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +126,11 @@ class TokenEncoder:
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
-        self._sized = _Sized(fmt, scale)
+        self._sized = Sized(fmt, scale)
         self._fmt, self._q, self._keyint = self._sized.fmt, q, keyint
         self._threads = threads_of(threads)
         self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _END) / _DEARER)
-        self._count, columns = _windows(self._fmt)
+        self._count, columns = windows(self._fmt)
         self._entropy = Entropy(read_network(model or find_tokens()), self._count, columns)
         self._entropy.q = round(q)
         self._price = bit_price(round(q))
@@ -351,101 +304,6 @@ def _joined(parts: list[Coded]) -> Coded:
     )
 
 
-class TokenDecoder:
-    """Decoder of the plug. `backend`: where the entropy network runs."""
-
-    def __init__(
-        self,
-        fmt: VideoFormat,
-        threads: int,
-        model: Path,
-        scale: Fraction = Fraction(1),
-        backend: Backend = "cpu",
-    ) -> None:
-        self._sized = _Sized(fmt, scale)
-        self._fmt, self._threads = self._sized.fmt, threads_of(threads)
-        self._count, columns = _windows(self._fmt)
-        self._entropy = Entropy(read_network(model), self._count, columns, backend)
-        self._stills: StandardDecoder | None = None
-        self._before: Shown | None = None
-        #: Tokens that wait for their refresh, in display order.
-        self._waiting: list[bytes] = []
-
-    def to_device(self, device: str) -> None:
-        """Run the entropy network there: the same values."""
-        if device.startswith("cuda") and cuda_missing() is None:
-            self._entropy.backend = "cuda"
-
-    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        if keyframe:
-            if not payload or payload[0] > MAX_Q:
-                raise DamagedStreamError("keyframe without a quality")
-            frozen = self.flush()
-            self._stills = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
-            self._before = None
-            self._before = self._still(payload[1:], True, Memory.empty(self._count))
-            self._entropy.q = payload[0]
-            return [*frozen, self._up(self._before)]
-        if self._before is None:
-            raise DamagedStreamError("tokens without a keyframe")
-        if payload[:1] == REFRESH:
-            return self._refresh(payload[1:])
-        if self._waiting or payload[:1] == WAITING:
-            if len(self._waiting) == MOST_WAITING:
-                raise DamagedStreamError(f"more than {MOST_WAITING} frames of tokens wait")
-            self._waiting.append(payload if self._waiting else payload[1:])
-            return []
-        self._before = self._tokens(payload, self._before, None, Times(-1, 0))
-        return [self._up(self._before)]
-
-    def _refresh(self, unit: bytes) -> list[Planes]:
-        """The next picture of the standard stream, and the frames that waited for it."""
-        waiting, self._waiting = self._waiting, []
-        before, last = self._before, len(waiting) + 1
-        assert before is not None
-        refresh = self._still(unit, False, before.memory)
-        shown = {0: before, last: refresh.as_picture(1)}
-        for turn in schedule(len(waiting)):
-            far = None if turn.far is None else shown[turn.far]
-            times = Times(turn.near - turn.frame, 0 if turn.far is None else turn.far - turn.frame)
-            payload = waiting[turn.frame - 1]
-            shown[turn.frame] = self._tokens(payload, shown[turn.near], far, times)
-        if waiting:
-            refresh = dataclasses.replace(refresh, memory=shown[last - 1].memory)
-        self._before = shown[last] = refresh
-        return [self._up(shown[i]) for i in range(1, last + 1)]
-
-    def _tokens(self, payload: bytes, near: Shown, far: Shown | None, times: Times) -> Shown:
-        values, levels = self._entropy.decode(payload, near.memory, times)
-        if not levels.any():
-            return near
-        other = None if far is None else far.frame
-        frame = TokenFrame.follow(near.frame, other, *times, values, levels, self._threads)
-        return Shown(frame, near.memory.after(values, levels, times))
-
-    def _up(self, shown: Shown) -> Planes:
-        return self._sized.up(shown.frame.planes())
-
-    def _still(self, unit: bytes, keyframe: bool, memory: Memory) -> Shown:
-        """The next picture of the standard stream. Raises `DamagedStreamError`."""
-        assert self._stills is not None
-        base_frames = self._stills.send(unit, keyframe)
-        if len(base_frames) != 1:
-            raise DamagedStreamError("a keyframe or a refresh holds one picture")
-        return Shown(TokenFrame.still(*base_frames[0]), memory)
-
-    def flush(self) -> list[Planes]:
-        """Frames whose refresh is not there, as after a loss, repeat the one before."""
-        waiting, self._waiting = self._waiting, []
-        if self._before is None:
-            return []
-        return [self._up(self._before) for _ in waiting]
-
-    def abandon(self) -> list[Planes]:
-        self._before, self._waiting = None, []
-        return []
-
-
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
     """As `gvcodec.bases` wants it: `config` is settled."""
     assert config.base_q is not None and config.scale is not None
@@ -453,11 +311,3 @@ def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
     return TokenEncoder(
         fmt, config.base_q, config.keyint, config.threads, scale=config.scale, ahead=ahead
     )
-
-
-def open_decoder(
-    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> TokenDecoder:
-    """As `gvcodec.bases` wants it."""
-    assert model is not None
-    return TokenDecoder(header.format, threads, model, header.scale)
