@@ -168,7 +168,7 @@ class _Pool:
         crops = [self.crops[n] for n in numbers]
         planes = [
             torch.cat([getattr(c, kind)[k] for c in crops]).float()
-            for kind in ("loop", "source")
+            for kind in ("base", "source")
             for k in (0, 1)
         ]
         batch = Batch(
