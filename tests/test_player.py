@@ -24,6 +24,7 @@ import gvcodec
 from eval import browser
 from gvcodec.cli import main
 from gvcodec.cli.play import served
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_files, page_folder
 from gvcodec.types import Planes, VideoFormat
@@ -454,13 +455,29 @@ def digest_of(video: gvcodec.Video, number: int) -> str:
 
 
 def painted_stream(path: Path, width: int, height: int) -> Path:
-    """Twelve frames in two GOPs, fitted."""
-    pytest.importorskip("torch")
-    clip = moving_texture(width, height, 12)
+    """Twelve frames in two GOPs, for each of which the painter has other weights."""
+    import numpy as np
+
+    from gvcodec.painter.model import Model, find_painter
+    from gvcodec.painter.payload import Delta, in_groups, pack
+
+    rng = np.random.default_rng(5)
+    layers = Model.load(find_painter()).layers
+    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
+    names = in_groups(1, sizes)
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
-    path.write_bytes(
-        gvcodec.encode(clip, format=fmt, q=45, fit=None, fit_steps=2, keyint=6, preset=10)
-    )
+    config = gvcodec.EncoderConfig(q=45, base="av1", preset=10, fit=0, keyint=6)
+    encoder = gvcodec.Encoder(fmt, config)
+    encoder.fitted = {
+        first: pack([Delta(name, rng.integers(-9, 10, sizes[name]), 8) for name in names])
+        for first in (0, 6)
+    }
+    with open(path, "wb") as file:
+        encode_stream(encoder, file, zip(moving_texture(width, height, 12), range(12), strict=True))
+    with gvcodec.open(path) as video:
+        assert video.key_frames == [0, 6]
+        for frame in video.decoded(0, 12):
+            assert flat(frame.planes) != flat(frame.base_frame)
     return path
 
 
