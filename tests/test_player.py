@@ -37,6 +37,8 @@ STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
     "tokens": (GOLDEN / "tokens" / "tokens.bin", ("--model", str(GOLDEN / "tokens"))),
 }
 needs_browser = pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
+#: Seconds for SwiftShader, a program, to have shaders ready and tried on a busy machine.
+SHADERS = 240.0
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 
 
@@ -517,7 +519,7 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
         page.until("window.player?.shown?.painted")
         assert page.run("player.paintsByPage")
         if gpu == "any":
-            page.until("player.painter.reason || player.painter.name === 'WebGPU'")
+            page.until("player.painter.reason || player.painter.name === 'WebGPU'", SHADERS)
             if (reason := page.run("player.painter.reason")) and "no" in reason.split():
                 pytest.skip(reason)
             assert page.run("player.painter") == {"name": "WebGPU"}
@@ -673,7 +675,9 @@ def test_a_lost_adapter_gives_way_to_the_core(
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with running(path) as server, gvcodec.open(path) as video:
         page = tab(server.address + "?gpu=any")
-        page.until("window.player?.painter?.reason || window.player?.painter?.name === 'WebGPU'")
+        page.until(
+            "window.player?.painter?.reason || window.player?.painter?.name === 'WebGPU'", SHADERS
+        )
         if reason := page.run("player.painter.reason"):
             pytest.skip(reason)
         page.run("player.go(0)")
@@ -693,7 +697,7 @@ def test_an_adapter_that_counts_wrong_does_not_paint(
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with running(path) as server:
         page = tab(server.address + "?gpu=any")
-        page.until("window.player?.painter?.reason")
+        page.until("window.player?.painter?.reason", SHADERS)
         reason = page.run("player.painter.reason")
         if "no" in reason.split():
             pytest.skip(reason)
