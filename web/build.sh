@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export NODE_PATH=/usr/share/nodejs  # where Debian keeps what emscripten needs of Node
-functions=_malloc,_free,_hash_open,_hash_close,_hash_take,_hash_digest,_painter_error,_painter_open
+functions=_malloc,_free,_hash_open,_hash_take,_hash_digest,_painter_error,_painter_open
 functions+=,_painter_close,_painter_forget,_painter_start,_painter_move,_painter_vectors,_painter_paint
 # compiled NAME OPTION…
 compiled() {

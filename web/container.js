@@ -23,7 +23,7 @@ export class Stream {
     stream.source = source;
     stream.header = parseHeader(await source.read(0, 512));
     stream.problem = "";
-    stream.loopHash = "";
+    stream.baseHash = "";
     stream.fits = new Map();
     try {
       await stream.readIndex();
@@ -133,7 +133,7 @@ export class Stream {
       offset += gop.size;
     }
     if (first !== frames || cursor.left || offset !== indexAt) throw new Damaged("index does not fit the file");
-    this.loopHash = hex(end.subarray(0, 8));
+    this.baseHash = hex(end.subarray(0, 8));
   }
 
   async packetAt(offset, size, kind, what) {
@@ -247,13 +247,13 @@ function parseFields(cursor) {
   const [primaries, transfer, matrix, bits] = cursor.take(4);
   const sar = ratio();
   const [base, scale, q] = cursor.take(3);
-  const structureId = flags & 1 ? hex(cursor.take(8)) : "";
-  const appearanceId = flags & 2 ? hex(cursor.take(8)) : "";
+  const baseModelId = flags & 1 ? hex(cursor.take(8)) : "";
+  const painterId = flags & 2 ? hex(cursor.take(8)) : "";
   if (cursor.left || flags > 7 || bits >= 32 || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {
-    width, height, rate, tick, startPts, sar, q, structureId, appearanceId,
+    width, height, rate, tick, startPts, sar, q, baseModelId, painterId,
     base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale], tokens: (flags & 4) !== 0,
     colour: { primaries, transfer, matrix, full: (bits & 1) !== 0, location: bits >> 2 }, bitDepth: bits & 2 ? 10 : 8,
   };

@@ -11,7 +11,7 @@ const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", 
 const PARTS = ["bias", "multiplier", "shift", "step"];
 export const ENTRIES = 10, MISSING = 10;
 const SLOTS = { av1: 1, vvc: 3, tokens: 1 };
-/** Tensors that can be tuned, as payloads have them. */
+/** Tensors that can be fitted, as payloads have them. */
 const GROUPS = [
   ["head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"],
   ["head.weight"],
@@ -79,7 +79,7 @@ export class Painter {
     this.blocks = Math.ceil(width / 16) * Math.ceil(height / 16);
     this.handle = core._painter_open(width, height, core.threads);
     if (!this.handle) this.refuse();
-    this.loop = core._malloc(2 * this.samples);
+    this.base = core._malloc(2 * this.samples);
     this.out = core._malloc(2 * this.samples);
   }
 
@@ -110,24 +110,24 @@ export class Painter {
   }
 
   /** Painted planes of the next frame into `out`; `size`: bytes of its packet, 0 where these come in another order. */
-  async paint(loop, size, out) {
-    if (this.identity) return out.set(loop);
+  async paint(base, size, out) {
+    if (this.identity) return out.set(base);
     const { core } = this;
-    this.move(loop);
-    if (!core._painter_paint(this.handle, this.loop, rate(size, this.model.header), this.out)) this.refuse();
+    this.move(base);
+    if (!core._painter_paint(this.handle, this.base, rate(size, this.model.header), this.out)) this.refuse();
     out.set(samplesIn(core, this.out, this.samples));
   }
 
   /** Vectors (dy, dx) of the blocks of the next frame against the one before, int16; null for the first one. */
-  motion(loop) {
-    this.move(loop);
+  motion(base) {
+    this.move(base);
     const at = this.core._painter_vectors(this.handle);
     return at ? samplesIn(this.core, at, 2 * this.blocks).slice() : null;
   }
 
-  move(loop) {
-    samplesIn(this.core, this.loop, this.samples).set(loop);
-    if (!this.core._painter_move(this.handle, this.loop)) this.refuse();
+  move(base) {
+    samplesIn(this.core, this.base, this.samples).set(base);
+    if (!this.core._painter_move(this.handle, this.base)) this.refuse();
   }
 
   forget() {
@@ -140,7 +140,7 @@ export class Painter {
 
   close() {
     this.core._painter_close(this.handle);
-    this.core._free(this.loop);
+    this.core._free(this.base);
     this.core._free(this.out);
   }
 }

@@ -1,4 +1,4 @@
-// Which instruction set the base_frames of the core run with: the best one there is, or $GVCODEC_CPU.
+// Which instruction set the loops of the core run with: the best one there is, or $GVCODEC_CPU.
 //
 // All arithmetic is of integers and gives the same result in every form.
 #pragma once
@@ -65,7 +65,7 @@ struct BadSetting : std::runtime_error {
 };
 
 // Names of the forms that this machine can run, plain first: plain, avx2, avxvnni, avx512; on ARM
-// plain, neon, dotprod. Only the painter has base_frames of its own for avxvnni.
+// plain, neon, dotprod. Only the painter has loops of its own for avxvnni.
 std::vector<std::string> cpu_forms();
 
 // Takes a form by its name, for the whole process. Throws BadSetting.

@@ -1,7 +1,7 @@
 // One standing pool of threads for every parallel loop of the process.
 //
 // The caller of a loop works on it too, so a loop ends even where no thread can be started. A
-// thread is started when a loop asks for one and none is free; it waits between base_frames and ends with
+// thread is started when a loop asks for one and none is free; it waits between loops and ends with
 // the process. Loops may be nested and may be called by many threads at once. A child made by
 // fork() starts a pool of its own.
 #pragma once

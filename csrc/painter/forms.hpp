@@ -2,7 +2,7 @@
 // same result.
 //
 // A quad is four channels of one position, u8 each, in one uint32. Rows have room on both sides
-// (`kRowMargin` samples): base_frames read and write whole vectors beyond the end of a row. Outputs
+// (`kRowMargin` samples): loops read and write whole vectors beyond the end of a row. Outputs
 // overlap no input. Band, map, detail: int16; the definition is tests/oracle/painter.py.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace gv {
 
 constexpr int kRowMargin = 64;
 
-// A layer as the base_frames read it: for each four outputs, for each tap (a quad of inputs at one
+// A layer as the loops read it: for each four outputs, for each tap (a quad of inputs at one
 // place), four packed weights.
 struct DotLayer {
   int taps = 0, outputs = 0;  // outputs: a multiple of four, those added give 0

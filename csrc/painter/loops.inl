@@ -1,4 +1,4 @@
-// The base_frames of `forms.hpp`, written once with the operations of `lanes.inl`.
+// The loops of `forms.hpp`, written once with the operations of `lanes.inl`.
 
 inline V halved(V a, int n) { return sra(add(a, set16(1 << (n - 1))), n); }
 inline V halved_up(V a, int n) { return srl(add(a, set16(1 << (n - 1))), n); }
@@ -171,7 +171,7 @@ void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* 
   }
 }
 
-// Which rows are wanted is known when this is compiled, and no pointer is read again in the base_frames.
+// Which rows are wanted is known when this is compiled, and no pointer is read again in the loops.
 template <bool kThree, bool kStore, bool kSteered, bool kLow>
 void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;

@@ -26,7 +26,7 @@ void check_layer(const PainterLayer& l, int outputs, int inputs, int side) {
           "a number of a layer is out of range");
 }
 
-// The layer as base_frames read it, `zero`: the level that means nothing.
+// The layer as loops read it, `zero`: the level that means nothing.
 DotLayer packed(const PainterLayer& l, int zero) {
   DotLayer d;
   const int area = l.side * l.side, quads = l.inputs / 4;

@@ -26,7 +26,7 @@ inline int verdict(const char* name) {
   return failures() ? 1 : 0;
 }
 
-// Calls fn(name) with every form of the core's base_frames that this machine can run.
+// Calls fn(name) with every form of the core's loops that this machine can run.
 template <class Fn>
 void in_every_form(const Fn& fn) {
   for (const std::string& name : gv::cpu_forms()) {

@@ -1,5 +1,5 @@
 // The painter with weights of any size at odd sizes of the picture: the same samples in
-// every form of the base_frames, on any number of threads and, by a sum that stands here, on every
+// every form of the loops, on any number of threads and, by a sum that stands here, on every
 // machine. (tests/test_painter.py compares them with the definition.)
 #include "check.hpp"
 #include "painter/painter.hpp"

@@ -1,4 +1,4 @@
-// The thread pool: every index once, nested base_frames, many callers, exceptions, threads that cannot be
+// The thread pool: every index once, nested loops, many callers, exceptions, threads that cannot be
 // started, children of fork; and encoders and decoders on many threads at once.
 #include <stdexcept>
 #include <string>

@@ -1,5 +1,5 @@
 // Base tokens at odd sizes: any values of steps make frames inside the margins, the same with any
-// number of threads and in every form of the base_frames, and so does the search; contexts stay in range.
+// number of threads and in every form of the loops, and so does the search; contexts stay in range.
 #include "check.hpp"
 #include "tokens/compensation.hpp"
 #include "tokens/contexts.hpp"

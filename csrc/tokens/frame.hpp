@@ -8,7 +8,7 @@
 // weights of eighths along either axis for luma, quarters for chroma.
 //
 // All arithmetic is on integers and each sample depends on its cells alone: the same samples on
-// every machine, with any number of threads and in every form of the base_frames. Ranges: samples 0…1023;
+// every machine, with any number of threads and in every form of the loops. Ranges: samples 0…1023;
 // a place is clamped so that its cell begins at most kBeyond samples outside the picture, whatever
 // the steps are, so that filters read inside the margin of a picture. Vectors stay below 2^21.
 #pragma once

@@ -133,9 +133,9 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try 
 }
 
 // Motion of the next frame against the one before it, of which planes lie one behind the other.
-int painter_move(Painter* painter, const uint16_t* loop) try {
+int painter_move(Painter* painter, const uint16_t* base) try {
   Painter& p = *painter;
-  gv::Plane now = p.half ? halved(loop, p.width, p.height) : padded(loop, p.width, p.height);
+  gv::Plane now = p.half ? halved(base, p.width, p.height) : padded(base, p.width, p.height);
   p.vectors = p.known ? p.motion(now) : std::vector<int16_t>();
   p.before = std::move(now);
   p.known = true;
@@ -149,12 +149,12 @@ int painter_move(Painter* painter, const uint16_t* loop) try {
 const int16_t* painter_vectors(const Painter* painter) { return painter->vectors.empty() ? nullptr : painter->vectors.data(); }
 
 // Paints the frame that `painter_move` has seen; `own`: its entry of the condition.
-int painter_paint(Painter* painter, const uint16_t* loop, int own, uint16_t* out) try {
+int painter_paint(Painter* painter, const uint16_t* base, int own, uint16_t* out) try {
   const Painter& p = *painter;
   if (!p.painter) throw std::invalid_argument("paint comes after start");
   const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
   uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
-  p.painter->paint({{loop, loop + luma, loop + luma + chroma}, p.width, p.height}, painter_vectors(painter), own, planes);
+  p.painter->paint({{base, base + luma, base + luma + chroma}, p.width, p.height}, painter_vectors(painter), own, planes);
   return 1;
 } catch (const std::exception& e) {
   error = e.what();
