@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 import gvcodec
 from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import from_habits
-from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
 from gvcodec.util.file_io import protected
 from gvcodec.util.messages import one_line, say
@@ -64,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GvcodecError as error:
         say(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        say(f"this needs torch, which is not installed ({INSTALL_TORCH})")
+        return WrongModelError.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         _standard_streams.drop_output()
