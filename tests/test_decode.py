@@ -164,7 +164,8 @@ def test_what_torch_alone_can_do_says_so_in_a_line(
     with open_writer(str(y4m), form()) as writer:
         writer.write(frames[0], 0)
     words = ["encode", str(y4m), str(tmp_path / "out.gvc"), *options]
-    code = f"import sys; sys.modules['torch'] = None; from gvcodec.cli import main; sys.exit(main({words}))"
+    code = "import sys; sys.modules['torch'] = None; from gvcodec.cli import main; "
+    code += f"sys.exit(main({words}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1 and "pip install 'gvcodec[fit]'" in done.stderr
