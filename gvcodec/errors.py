@@ -5,6 +5,9 @@ Every message is one line a person can act on: what file, where in it, what is w
 
 from __future__ import annotations
 
+#: Installs torch for processors alone: without the index, Linux gets gigabytes of CUDA.
+INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
+
 
 class GvcodecError(Exception):
     """Base of all errors that gvcodec raises on purpose."""

@@ -142,8 +142,10 @@ def test_the_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> Non
         return done.stdout + done.stderr
 
     told = call("encode", y4m, given, "-q", "50")
-    wanted = "not fitted to this video: torch is not installed (pip install 'gvcodec[fit]')"
-    assert told.count(wanted) == 1
+    # One line on standard error, with what mends it.
+    (line,) = [line for line in told.splitlines() if "torch" in line]
+    assert "painted, but not fitted" in line
+    assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
     assert "right" in call("verify", given)
     call("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")
@@ -152,6 +154,22 @@ def test_the_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> Non
         (tmp_path / f"{name}.y4m").read_bytes() for name in ("without", "with", "base")
     )
     assert without == painted != base
+
+
+@pytest.mark.parametrize("options", [("--target", "lpips=0.2"), ("--summary",)])
+def test_what_torch_alone_can_do_says_so_in_a_line(
+    tmp_path: Path, frames: list[Planes], options: tuple[str, ...]
+) -> None:
+    y4m = tmp_path / "in.y4m"
+    with open_writer(str(y4m), form()) as writer:
+        writer.write(frames[0], 0)
+    words = ["encode", str(y4m), str(tmp_path / "out.gvc"), *options]
+    code = "import sys; sys.modules['torch'] = None; from gvcodec.cli import main; "
+    code += f"sys.exit(main({words}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1 and "pip install 'gvcodec[fit]'" in done.stderr
+    assert not (tmp_path / "out.gvc").exists()
 
 
 def limited(size: int) -> Callable[[], None]:

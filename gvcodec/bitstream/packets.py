@@ -57,6 +57,9 @@ class Kind(IntEnum):
 _KNOWN = frozenset(int(kind) for kind in Kind)
 _SMALL = frozenset({Kind.FIT, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
 
+#: What reading says of a file that is cut off.
+ENDS_EARLY = "file ends early"
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:
@@ -121,5 +124,5 @@ def _checksum(body: bytes) -> bytes:
 def _read(stream: Source, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        raise DamagedStreamError("file ends early")
+        raise DamagedStreamError(ENDS_EARLY)
     return data

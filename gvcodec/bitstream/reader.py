@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.header import SequenceHeader
-from gvcodec.bitstream.packets import CHECKSUM_BYTES, Kind, Packet, read_packet
+from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -22,6 +22,8 @@ from gvcodec.limits import Limits, check
 _END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
 _MAX_FRAMES = 1 << 40
+_REPAIR = "gvcodec repair keeps its whole GOPs"
+_CUT = f"file is cut or damaged; {_REPAIR}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +214,14 @@ class Reader:
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
-            raise DamagedStreamError(f"no {what} where it should be (file is cut or damaged)")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
         self._stream.seek(offset)
         try:
             packet, _ = read_packet(self._stream)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{what}: {error} (file is cut or damaged)") from error
+            raise DamagedStreamError(f"{what}: {error} ({_CUT})") from error
         if packet is None or packet.kind is not kind:
-            raise DamagedStreamError(f"no {what} where it should be (file is cut or damaged)")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
         return packet.payload
 
     def _check_order(self, kind: Kind | None, in_gop: bool) -> None:
@@ -245,6 +247,7 @@ class Reader:
     def _damaged(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)
         when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
+        when += f"; {_REPAIR}" * (what == ENDS_EARLY)
         return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
 
 

@@ -31,10 +31,10 @@ from typing import Any, NoReturn
 import gvcodec
 from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import from_habits
-from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
 from gvcodec.util.file_io import protected
-from gvcodec.util.messages import one_line, say
+from gvcodec.util.messages import one_line, quiet, say
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")
@@ -59,11 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser(given).parse_args(given or ["--help"])
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
-            with signals.guarded(), protected(_inputs(options)):
+            silent = getattr(options, "quiet", False)
+            with quiet(silent), signals.guarded(), protected(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
         say(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        say(f"this needs torch, which is not installed ({INSTALL_TORCH})")
+        return WrongModelError.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         _standard_streams.drop_output()

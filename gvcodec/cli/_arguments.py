@@ -14,6 +14,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
 from gvcodec.util.file_io import PendingFile, open_input, open_output, shown_name
 from gvcodec.util.messages import parse_time
+from gvcodec.util.progress import MODES, ProgressOptions
 
 if TYPE_CHECKING:
     from gvcodec.video import Video
@@ -50,6 +51,27 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)"
     )
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress",
+        choices=MODES,
+        default="auto",
+        help="auto: a bar on a terminal, a line every 10 s elsewhere; json: an object a second on "
+        "standard error (auto)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    how.add_argument(
+        "--verbose", action="store_true", help="say how long each stage took, what fitting found"
+    )
+
+
+def progress_of(options: argparse.Namespace) -> ProgressOptions:
+    """What the options of `add_progress` say."""
+    mode = "none" if options.quiet else options.progress
+    return {"mode": mode, "verbose": options.verbose}
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import METRICS, make_settings
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
-from gvcodec.cli._arguments import bytes_, integer
+from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
 from gvcodec.cli._in_chunks import rate_of
 from gvcodec.cli._standard_streams import out
 from gvcodec.cli.encode import coding_arguments, config_of
@@ -71,6 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="for the table, besides PSNR-Y: lpips, vmaf",
     )
     coding_arguments(parser)
+    add_progress(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("batch needs inputs and -o OUT (or --status OUT)")
     ledger = Ledger(store.local_path(options.output))
     jobs = jobs_of(options)
-    with _engine(options, jobs) as engine, Bar(len(jobs)) as bar:
+    with _engine(options, jobs) as engine, Bar(len(jobs), **progress_of(options)) as bar:
         driver = Driver(engine, ledger, bar.heard)
         driver.run(jobs)
     for job in jobs:

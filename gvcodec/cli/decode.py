@@ -9,11 +9,13 @@ from gvcodec.cli._arguments import (
     add_limits,
     add_model,
     add_overwrite,
+    add_progress,
     add_threads,
     integer,
     limits_of,
     number,
     picture_size,
+    progress_of,
     seconds,
 )
 from gvcodec.errors import DamagedStreamError
@@ -85,6 +87,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     add_threads(parser)
+    add_progress(parser)
     add_overwrite(parser)
 
 
@@ -110,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
         limits=limits_of(options),
         hold=True,
     )
-    with ProgressBar(["code"]) as bar:
+    with ProgressBar(["code"], **progress_of(options)) as bar:
         done = to_video(request, bar)
     for line in done.losses:
         say(f"{shown_name(options.input)}: {line}")

@@ -13,10 +13,12 @@ from gvcodec.bases import Q_END, names
 from gvcodec.cli._arguments import (
     add_embedder,
     add_overwrite,
+    add_progress,
     add_threads,
     amount,
     fitting,
     integer,
+    progress_of,
     quality,
     scale,
     seconds,
@@ -26,6 +28,7 @@ from gvcodec.cli._arguments import (
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.cli._rate_control import encode_rated
+from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
@@ -39,7 +42,7 @@ from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import open_output
 from gvcodec.util.messages import counted, say
-from gvcodec.util.progress import ProgressBar, fitting_seconds
+from gvcodec.util.progress import ProgressBar
 
 HELP = "video to gvcodec stream"
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
@@ -77,6 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_embedder(parser)
     add_threads(parser)
+    add_progress(parser)
     add_overwrite(parser)
 
 
@@ -242,9 +246,9 @@ def run(options: argparse.Namespace) -> None:
         )
         journal = stack.enter_context(_journal(options, config)) if options.resume else None
         wrap = journal.wrap if journal else None
-        plan = ["code", "fit"] if config.fits else ["code"]
-        expected = fitting_seconds(config.fit, config.fit_steps)
-        bar = stack.enter_context(ProgressBar(plan, expected, partial(_rate_so_far, reader.format)))
+        work = work_of(reader.format, config)
+        rate = partial(rate_so_far, reader.format)
+        bar = stack.enter_context(ProgressBar(plan_of(config), work, rate, **progress_of(options)))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
             say(
@@ -291,6 +295,7 @@ def _summarizer(options: argparse.Namespace, fmt: VideoFormat) -> Summarizer:
     return Summarizer(make(options.embedder or DEFAULT), fmt.colour)
 
 
-def _rate_so_far(fmt: VideoFormat, frames: int, size: int) -> str:
-    bpp = 8 * size / (frames * fmt.width * fmt.height)
-    return f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
+def rate_so_far(fmt: VideoFormat, frames: int, size: int) -> tuple[float, str]:
+    """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
+    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, frames, fmt.frame_rate)
+    return rate, f"{rate:.1f} kb/s, {bpp:.5f} bpp"

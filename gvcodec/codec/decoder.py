@@ -52,8 +52,8 @@ _MAX_LOSSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: painted, or the base frame; `base_frame` is always the latter. `pts`
-    in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
+    """A frame in display order: painted, or the base frame; `base_frame` is always the latter.
+    `pts` in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
 
     planes: Planes
     pts: int

@@ -7,11 +7,12 @@ out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.limits import UNLIMITED
 from gvcodec.painter.open import paints_exactly
 from gvcodec.types import Planes
@@ -76,6 +77,8 @@ def encode_stream(
     if tracks:
         encoder.send_tracks(tracks.take())
     encoder.flush()
+    if painted is not None and encoder.progress is not None:
+        painted.told = partial(_tell, encoder.progress, encoder.frames)
     drain(last=True)
     if painted is not None:
         writer.write(painted.finish())
@@ -88,6 +91,9 @@ class _Painted:
 
     def __init__(self, header: SequenceHeader) -> None:
         self._decoder = Decoder(header, limits=UNLIMITED)
+        self._frames = 0
+        #: Is told of the number of frames that are painted.
+        self.told: Callable[[int], None] | None = None
 
     def send(self, packet: Packet) -> None:
         if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
@@ -103,7 +109,13 @@ class _Painted:
 
     def _forget(self) -> None:
         while self._decoder.receive_frame() is not None:
-            pass
+            self._frames += 1
+            if self.told is not None:
+                self.told(self._frames)
+
+
+def _tell(progress: Progress, total: int, frames: int) -> None:
+    progress.painted(frames, total)
 
 
 def _packets(encoder: Encoder, summary: Summary | None, last: bool) -> Iterator[Packet]:

@@ -48,6 +48,10 @@ class Progress(Protocol):
         """This part, 0…1, of the steps or the time of fitting is done."""
         ...
 
+    def painted(self, frames: int, total: int) -> None:
+        """So many of all frames are painted for the hash, after all are coded."""
+        ...
+
     def say(self, line: str) -> None:
         """What fitting found."""
         ...
@@ -121,7 +125,7 @@ class Encoder(Shared):
             painter,
         )
         self._config = config
-        self._progress = progress
+        self.progress = progress
 
         def make() -> BaseEncoder:
             return structure or layers.open_encoder(fmt, config)
@@ -218,7 +222,7 @@ class Encoder(Shared):
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
-            told = self._progress
+            told = self.progress
             if told is not None:
                 told.fitted(0.0)
             self.fitted, reason = fit_parts(
@@ -271,8 +275,8 @@ class Encoder(Shared):
                 self._sizes[self.coded_frames] = len(packet.payload)
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
-            if self._progress is not None:
-                self._progress.coded(self.coded_frames, self.coded_bytes)
+            if self.progress is not None:
+                self.progress.coded(self.coded_frames, self.coded_bytes)
         for base_frame in coded.base_frames:
             self._measure(base_frame, self._sources.popleft())
             size = self._sizes.pop(self._released, 0)

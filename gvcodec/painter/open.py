@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.errors import INSTALL_TORCH, MediaError, WrongModelError
 from gvcodec.painter.model import find_painter, rate
 from gvcodec.painter.video import VideoPainter
 from gvcodec.util.models import find_model, model_id
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gvcodec.painter.fit_samples import Part
 
 #: Why there is no fit where torch is missing.
-NOT_FITTED = "not fitted to this video: torch is not installed (pip install 'gvcodec[fit]')"
+NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
 #: What error messages call the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"
 

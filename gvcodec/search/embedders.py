@@ -20,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import UsageError, WrongModelError
+from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.util.models import model_id, shipped_folders
 
 #: The checkpoint of embedder `small`.
@@ -195,7 +195,9 @@ def make(said: str) -> Embedder:
     try:
         return _makers[name](*arguments)
     except ImportError as error:
-        raise WrongModelError(f"embedder {name}: {error.name or error} is not installed") from None
+        remedy = f" ({INSTALL_TORCH})" if error.name == "torch" else ""
+        missing = f"embedder {name}: {error.name or error} is not installed{remedy}"
+        raise WrongModelError(missing) from None
     except TypeError as error:
         raise UsageError(f"embedder {name}: {error}") from None
 

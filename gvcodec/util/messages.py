@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
+from collections.abc import Iterator
+
+_quiet = False
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -11,8 +15,21 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+@contextlib.contextmanager
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """`say` says nothing meanwhile."""
+    global _quiet
+    before, _quiet = _quiet, wanted
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
 def say(line: str) -> None:
     """One line on standard error: standard output is for data."""
+    if _quiet:
+        return
     print(f"gvcodec: {one_line(line)}", file=sys.stderr)
 
 
