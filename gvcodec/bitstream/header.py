@@ -86,7 +86,7 @@ class SequenceHeader:
         if self.base == "tokens" and self.base_model_id is None:
             raise UsageError("base tokens names its model")
         if self.tokens and self.painter_id is None:
-            raise UsageError("tokens without an painter")
+            raise UsageError("tokens without a painter")
 
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""

@@ -71,7 +71,7 @@ def note_loss(losses: list[str], line: str) -> None:
 
 
 class Decoder(Shared):
-    """One video. `fidelity` gives the base frames also where the stream has an painter.
+    """One video. `fidelity` gives the base frames also where the stream has a painter.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where painting is done. `tracks`

@@ -60,6 +60,8 @@ _HURRIED_FACTOR = 0.2
 #: single one is noisy: less gain than this part of the loss is none. Three training clips (AV1, q
 #: 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
 _LOOKS, _LEAST_GAIN = (20, 25), 0.001
+#: Looks at the held-out crops in all: two before the first step, `_LOOKS`, `_FACTORS`, the last.
+_JUDGED = 3 + len(_LOOKS) + len(_FACTORS)
 
 Progress = Callable[[str], None]
 #: Weight of the guard that stands for judges with masking.
@@ -121,7 +123,8 @@ class Fitter:
         self.optimizer = torch.optim.AdamW(
             self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0
         )
-        self.steps = 0
+        #: Steps taken, and looks at the held-out crops.
+        self.steps = self.judged = 0
 
     def update(self, learning_rate: float, exponents: dict[str, int] | None) -> float:
         """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
@@ -162,6 +165,7 @@ class Fitter:
     @torch.inference_mode()
     def parts(self, painter: PainterTwin | None) -> dict[str, float]:
         """The parts of `judge`, as `Objective` names them."""
+        self.judged += 1
         sums: dict[str, float] = {}
         for start in range(0, len(self.held.crops), _BATCH):
             numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
@@ -272,7 +276,9 @@ def fit(
 
     def tell() -> None:
         if done is not None:
-            done(min(1.0, share()))
+            # Judging the held-out crops takes about as long as a step.
+            part = (fitter.steps + fitter.judged) / (steps + _JUDGED) if steps else share()
+            done(min(1.0, part))
 
     def say(text: str) -> None:
         if progress is not None:

@@ -138,7 +138,7 @@ def encode_for(
 
 @usual_torch()
 def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
-    """LPIPS-VGG between decoded frames, painted where the file has an painter, and the
+    """LPIPS-VGG between decoded frames, painted where the file has a painter, and the
     source, on a few frames."""
     import torch
 
