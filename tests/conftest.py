@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from gvcodec import _core
+from gvcodec.bitstream import Kind, Reader, Writer
 from gvcodec.types import Planes
 
 
@@ -32,6 +34,18 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
         v = (600 - 4 * np.round(view[::2, ::2] * 40)).astype(np.uint16)
         clip.append((y, u, v))
     return clip
+
+
+def without_painted_hash(data: bytes) -> bytes:
+    """The stream as `cut`, `cat` and `repair` write it: they decode, but do not paint."""
+    reader, stream = Reader(io.BytesIO(data)), io.BytesIO()
+    writer = Writer(stream, reader.header)
+    for packet in reader.packets():
+        if packet.kind is not Kind.PAINTED:
+            writer.write(packet)
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
+    return stream.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -386,6 +386,7 @@ def test_other_options_and_missing_models_are_refused(
     checkpoint.write_network(other, network())
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "shipped_folders", lambda: [tmp_path])
+        patch.setenv("GVCODEC_MODELS", str(tmp_path))
         data = encode(clip(1), format=FORMAT, base="tokens", fit=0)
     with pytest.raises(WrongModelError):
         list(decode_planes(data))

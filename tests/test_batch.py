@@ -424,7 +424,7 @@ def test_a_size_holds_over_chunks(videos: Path, tmp_path: Path) -> None:
     )
     assert not driver.errors
     (stream,) = streams_of(tmp_path).values()
-    assert 0.9 * wanted < len(stream) <= wanted
+    assert 0.8 * wanted < len(stream) <= wanted
     assert len(list(api.decode(stream, fidelity=True))) == FRAMES
 
 
@@ -452,7 +452,7 @@ def test_the_table_has_all_columns_in_both_forms(videos: Path, tmp_path: Path) -
 def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path: Path) -> None:
     for words in (
         ["--low-delay"],
-        ["--fit", "30"],
+        ["--fit", "30s"],
         ["--preset", "10", "--maxrate", "100k"],
         ["--frobnicate"],
     ):

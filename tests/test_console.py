@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, without_painted_hash
 
 from gvcodec import api, cli
 from gvcodec.cli import _standard_streams
@@ -154,7 +154,7 @@ def test_files_do_not_take_the_place_of_closed_standard_streams(
     """A message to standard error must not end up in the output, nor in the video on standard
     output."""
     shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
-    assert (tmp_path / "o.gvc").read_bytes() == stream.read_bytes()
+    assert (tmp_path / "o.gvc").read_bytes() == without_painted_hash(stream.read_bytes())
     done = shell("gvcodec decode $S - --fidelity 2>&-", stream)
     assert (done.returncode, done.stdout) == (0, stream.with_suffix(".y4m").read_bytes())
 
@@ -190,7 +190,7 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run("repair", stream, out, "-y")
     run("verify", stream, "--source", source)
     said = "".join(capsys.readouterr())
-    assert not re.search(r"\b1 (\w+ )?(\w+s|passes)\b", said), said
+    assert not re.search(r"\b1 (\w+ )?(\w+(?<!s)s|passes)\b", said), said
     for words in (
         "1 frame 64",
         "1 base frame",
@@ -215,7 +215,7 @@ MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuf
         ("gvcodec decode $S - --fidelity", 1),
         ("gvcodec cut $S - ", 1),
         # Damage that comes when frames wait in the buffer, and a source that ends the command.
-        ("head -c -20 $S | gvcodec decode - - --fidelity", 1),
+        ("head -c -8 $S | gvcodec decode - - --fidelity", 1),
         ("gvcodec encode /dev/null -", 1),
         ("head -c 9 $S | gvcodec info -", 3),
     ],

@@ -12,8 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, planes_equal, without_painted_hash
 
+import gvcodec
 from gvcodec import api, cli
 from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
@@ -122,13 +123,13 @@ def test_a_link_as_output_is_followed(made: Path, tmp_path: Path) -> None:
     link.symlink_to(target)
     run("cut", made / "av1.gvc", link)  # leads to nothing yet
     assert link.is_symlink()
-    assert target.read_bytes() == (made / "av1.gvc").read_bytes()
+    assert target.read_bytes() == without_painted_hash((made / "av1.gvc").read_bytes())
     target.write_bytes(b"old")
     run("cut", made / "av1.gvc", link, code=1)
     assert target.read_bytes() == b"old"
     run("cut", made / "av1.gvc", link, "-y")
     assert link.is_symlink()
-    assert target.read_bytes() == (made / "av1.gvc").read_bytes()
+    assert target.read_bytes() == without_painted_hash((made / "av1.gvc").read_bytes())
     assert [path.name for path in (tmp_path / "far").iterdir()] == ["a.gvc"]
 
 
@@ -278,7 +279,12 @@ def resumed(made: Path, journal: Path, code: int = 0) -> None:
     output = journal.with_suffix("")
     run("encode", made / "in.mp4", output, *ENCODE, "--keyint", 2, "--resume", code=code)
     if not code:
-        assert output.read_bytes() == journal.with_name("whole.gvc").read_bytes()
+        # SVT-AV1 may count its frames from another number; the pictures are the same.
+        found, whole = (
+            gvcodec.decode_planes(path.read_bytes(), fidelity=True)
+            for path in (output, journal.with_name("whole.gvc"))
+        )
+        assert all(planes_equal(a, b) for a, b in zip(found, whole, strict=True))
         assert not journal.exists()
 
 

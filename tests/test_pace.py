@@ -158,7 +158,7 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(
     data = gvcodec.encode(moving_texture(64, 48, 1), base=base, fit=0, q=40)
     reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
-    nals = [nal[base == "vvc" :] for nal in nals_of(base, key.payload)]
+    nals = [nal[base == "vvc" :] for nal in nals_of(key.payload)]
     most = 127 // len(nals)
     bomb = bytes([0x80 | most * len(nals)])
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)

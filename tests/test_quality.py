@@ -88,6 +88,6 @@ def test_tables_are_read_off_measured_curves() -> None:
     curves = {name: straight | {"av1": [(q, 50 - 0.5 * q) for q in SCALE]} for name in "ab"}
     assert indices(curves, "vvc") == [(0, 0), *((q, round(2 * q / 3, 1)) for q in SCALE), (67, 63)]
     assert "| vvc | (0, 0), (10, 6.7)" in to_markdown(curves) and "0.0" in to_markdown(curves)
-    low = {"a": straight | {"av1": [(q, 10.0) for q in SCALE]}}
+    low = {"a": straight | {"av1": [(q, 0.0) for q in SCALE]}}
     with pytest.raises(EvalError, match="vvc: 0 of 1 clips have an index for q 10"):
         indices(low, "vvc")

@@ -187,7 +187,6 @@ def test_time_begins_with_the_first_frame_in_every_command(
     assert found["seconds"] == pytest.approx(found["frame"] * 0.04)
     run("frame", stream, tmp_path / "a.png", "-t", found["seconds"])
     assert f"frame {found['frame']}," in capsys.readouterr().err
-    assert capsys.readouterr().out.split()[1].startswith("0:00.")
     for name in ("a.mp4", "a.mkv"):
         run("decode", stream, tmp_path / name, "--fidelity")
         assert shown(tmp_path / name) == even(20)

@@ -82,7 +82,8 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
     for _ in range(60):
 
         def change(packets: list[Packet]) -> list[Packet]:
-            number = int(rng.integers(len(packets)))
+            # The painted hash is of no consequence for base frames.
+            number = int(rng.integers(sum(p.kind is not Kind.PAINTED for p in packets)))
             data = bytearray(packets[number].payload)
             for _ in range(int(rng.integers(1, 6))):
                 data[int(rng.integers(len(data)))] = int(rng.integers(256))

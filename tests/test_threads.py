@@ -273,27 +273,6 @@ def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
         torch.set_num_threads(before)
 
 
-@forks
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_painting_in_a_child_keeps_torch_to_one_thread() -> None:
-    """OpenMP's threads stay behind at a fork, and torch would wait for them for ever."""
-    torch = pytest.importorskip("torch")
-    video = gvcodec.open(stream("av1"), threads=2)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    torch.randn(400, 400) @ torch.randn(400, 400)
-
-    def child() -> None:
-        video[0]
-        torch.randn(400, 400) @ torch.randn(400, 400)
-
-    try:
-        assert _in_child(child) == 0
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_painting_leaves_the_threads_of_torch_alone() -> None:
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()

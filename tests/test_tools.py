@@ -283,7 +283,8 @@ def test_repair_leaves_a_gap_where_frames_are_lost(tmp_path: Path, clip: list[Pl
     (tmp_path / "a.bin").write_bytes(data)
     run("repair", tmp_path / "a.bin", tmp_path / "b.bin")
     _, times, _ = contents((tmp_path / "b.bin").read_bytes())
-    assert times == TIMES[:7] + TIMES[10:]
+    # In coding order the damaged frame is the third of its GOP; the first can be shown.
+    assert times == TIMES[:6] + TIMES[10:]
 
 
 def test_info_shows_packets_budget_and_graph(
