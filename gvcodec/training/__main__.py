@@ -7,7 +7,7 @@ from importlib import import_module
 
 from gvcodec.errors import GvcodecError
 
-WHAT = ("painter", "perceptual", "material", "tokens")
+WHAT = ("painter", "perceptual", "material", "tokens", "latent")
 
 
 def main(words: list[str]) -> int:
