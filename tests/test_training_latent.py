@@ -107,22 +107,22 @@ def test_the_price_rises_and_makes_tokens_cheaper(config):
     work.start()
     price = work.objective.price(crops)
     assert price.shape == (len(crops),) and bool((price > 0).all())
-    z = work.model.encode(crops).detach().requires_grad_()
+    z = work.model.encode(crops).detach().requires_grad_(True)
     bits = work.model.context(z, crops.q)
     (gradient,) = torch.autograd.grad(bits.sum(), z)
-    assert float((gradient * z).sum()) > 0  # a descent makes them smaller
+    assert float((gradient * z.detach()).sum()) > 0  # a descent makes them smaller
 
 
 def test_context_depends_only_on_what_is_coded_before():
     torch.manual_seed(0)
     model, q = Context(3), torch.tensor([50.0])
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    z = torch.randint(-4, 5, (1, 3, 5, 6)).float()
+        torch.nn.init.normal_(parameter, std=0.1)
+    z = torch.randint(-2, 3, (1, 3, 5, 6)).float()
     before = model(z, q)
     for channel, row, column in ((0, 2, 3), (1, 0, 0), (2, 4, 5), (0, 3, 5)):
         other = z.clone()
-        other[0, channel, row, column] += 3
+        other[0, channel, row, column] += 1
         changed = (model(other, q) != before)[0].nonzero().tolist()
         order = [(r, c, k) for k, r, c in changed]
         assert min(order) == (row, column, channel)
@@ -134,7 +134,7 @@ def test_code_lengths_are_those_of_a_distribution(model):
     z = torch.zeros(len(values), 2, 1, 1)
     z[:, 1, 0, 0] = values  # the last integer: nothing after it sees it
     bits = model(z, torch.full((len(values),), 55.0))[:, 1, 0, 0]
-    assert float(torch.exp2(-bits).sum()) == pytest.approx(1, abs=2e-3)
+    assert float(torch.exp2(-bits.detach()).sum()) == pytest.approx(1, abs=2e-3)
 
 
 def test_any_size_in_patches_is_restored(config):
