@@ -27,6 +27,7 @@ ROOTS = (
     "gvcodec.training.summary",
     "gvcodec.training.tokens",
     "gvcodec.training.__main__",
+    "gvcodec.training.latent",
     "gvcodec.training.material",
     "gvcodec.training.painter",
     "gvcodec.training.perceptual",

@@ -11,11 +11,13 @@ torch = pytest.importorskip("torch")
 
 from gvcodec.errors import UsageError
 from gvcodec.painter import perceptual
+from gvcodec.painter.model import Model, find_painter
 from gvcodec.training.alarms import Alarm
 from gvcodec.training.latent.entropy import Context, Factorised
 from gvcodec.training.latent.material import (
     HELD_OUT,
     Material,
+    add_material,
     code_picture,
     is_held_out,
     read_pictures,
@@ -160,6 +162,16 @@ def test_pictures_are_coded_and_held_out_by_source(tmp_path):
         assert base[0].shape == picture[0].shape
         sizes.append(size)
     assert 0 < sizes[0] < sizes[1]
+    painter, cache = Model.load(find_painter()), tmp_path / "cache"
+    for _ in range(2):  # the second time there is nothing to do
+        add_material([tmp_path], cache, painter)
+        entries = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
+        names = [entry["name"] for entry in entries]
+        assert len(set(names)) == len(names) == (4 if entries[0]["held_out"] else 2)
+    planes_of = np.load(cache / f"{names[0]}.npy")
+    assert planes_of.shape == (3, 256 * 288 * 3 // 2)
+    assert np.array_equal(planes_of[0, : 256 * 288].reshape(256, 288), picture[0])
+    assert (planes_of[1] != planes_of[2]).any()  # painted
 
 
 def test_material_that_is_not_there(tmp_path):

@@ -123,8 +123,11 @@ def add_material(
     `OSError`."""
     cache.mkdir(parents=True, exist_ok=True)
     sources = sorted(p for f in folders for p in f.iterdir() if p.suffix in (".mp4", ".jpg"))
+    index = cache / "index.jsonl"
+    lines = index.read_text().splitlines() if index.is_file() else []
+    there = {json.loads(line)["name"] for line in lines}
     for path, qualities in _plan(sources, rounds, seed):
-        wanted = [q for q in qualities if not (cache / f"{path.stem}-0-q{q}.npy").is_file()]
+        wanted = [q for q in qualities if f"{path.stem}-0-q{q}" not in there]
         pictures = read_pictures(path) if wanted else []
         entries = []
         for number, picture in reversed(list(enumerate(pictures))):
@@ -135,16 +138,17 @@ def add_material(
                 painted = paint_picture(base, q, size, painter)
                 name = f"{path.stem}-{number}-q{q}"
                 partial = cache / f"{name}.part"
-                with open(partial, "wb") as file:
-                    np.save(file, np.stack([_flat(p) for p in (picture, base, painted)]))
+                with open(partial, "wb") as target:
+                    np.save(target, np.stack([_flat(p) for p in (picture, base, painted)]))
                 os.replace(partial, cache / f"{name}.npy")
                 height, width = picture[0].shape
                 facts: dict[str, Any] = {"name": name, "picture": f"{path.stem}-{number}"}
                 facts |= {"clip": path.name}
                 facts |= {"width": width, "height": height, "q": q, "bytes": size}
                 entries.append(facts | {"held_out": is_held_out(path)})
-        with open(cache / "index.jsonl", "a") as index:
-            index.writelines(json.dumps(entry) + "\n" for entry in entries)
+        there |= {entry["name"] for entry in entries}
+        with open(index, "a") as listing:
+            listing.writelines(json.dumps(entry) + "\n" for entry in entries)
 
 
 Pair = tuple[Tensor, Tensor]
