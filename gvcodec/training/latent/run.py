@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.errors import UsageError
-from gvcodec.models import save_weights
+from gvcodec.util.models import save_weights
 from gvcodec.painter.model import Model, find_painter
 from gvcodec.training.latent.material import Material, add_material
 from gvcodec.training.latent.model import LatentNetwork, Sizes
