@@ -125,7 +125,7 @@ def test_samples_for_fitting_are_even_and_bounded(clip: list[Planes]) -> None:
         (pictures(1), {"speed": 3}, "speed"),
         (pictures(1), {"base": "vp8"}, "vp8"),
         (pictures(1), {"keyint": -1}, "negative"),
-        (pictures(1), {"base": "vvc", "preset": 4, "scale": Fraction(1, 2)}, "scale"),
+        (pictures(1), {"scale": Fraction(2, 3)}, "scale"),
         (pictures(1), {"frame_rate": 0}, "frame rate"),
         ([pictures(1)[0][:, :, 0]], {}, "uint8"),
         ([pictures(1)[0], pictures(1)[0][:-2]], {}, "frame 1"),

@@ -60,12 +60,11 @@ def span(secs: float) -> list[float]:
     return [began, time.time()]
 
 
-@pytest.mark.parametrize(("base", "first", "count"), [("av1", 1, 1), ("tokens", 7, 4)])
+@pytest.mark.parametrize("base", ["av1", "tokens"])
 def test_training_material_is_made_by_workers(
-    tmp_path: Path, base: str, first: int, count: int
+    tmp_path: Path, base: str
 ) -> None:
-    """Each has its line in the index, and is what the function makes here. `first`: its number
-    among the kinds of material."""
+    """Each has its line in the index, and is what the function makes here."""
     pytest.importorskip("torch")
     from gvcodec.training.material import add_material, plan
 
@@ -82,9 +81,8 @@ def test_training_material_is_made_by_workers(
     subprocess.run([*map(str, command), *options], check=True, capture_output=True)
     lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
     there = {entry["name"]: entry for entry in lines}
-    assert len(there) == len(lines) == count
     jobs = [job for job in enumerate(plan([clip], 1)) if job[1][1] == base]
-    assert jobs[0][0] == first
+    assert len(there) == len(lines) == len(jobs) > 1
     for number, (_, _, q, scale) in jobs:
         made = add_material(str(clip), base, q, str(scale), 4, f"1-{number}", str(tmp_path))
         assert made == there[made["name"]]

@@ -197,7 +197,6 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
         "frame 0,",
         "1 frame of 1 stream",
         "1 frame kept",
-        "mean of 1 frame",
     ):
         assert words in said
 
@@ -214,8 +213,8 @@ MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuf
         ("gvcodec verify $S", 1),
         ("gvcodec decode $S - --fidelity", 1),
         ("gvcodec cut $S - ", 1),
-        # Damage that comes when frames wait in the buffer, and a source that ends the command.
-        ("head -c -8 $S | gvcodec decode - - --fidelity", 1),
+        # Damage that comes before the frames are out, and a source that ends the command.
+        ("head -c -20 $S | gvcodec decode - - --fidelity", 3),
         ("gvcodec encode /dev/null -", 1),
         ("head -c 9 $S | gvcodec info -", 3),
     ],

@@ -75,7 +75,7 @@ gvcodec decode a.gvc o.mp4 -c:a aac | copied
 gvcodec cut a.gvc o.gvc -t 5 | --from and --to
 gvcodec cut a.gvc o.gvc --from x | is not a time like
 gvcodec frame a.gvc o.png -t 1 -n 2 | not allowed with
-gvcodec frame a.gvc o.jpg -n 2 | .png
+gvcodec frame a.gvc o.bmp -n 2 | .png
 gvcodec summarize a.gvc | -y adds
 gvcodec transcode a.mp4 o.gvc | invalid choice: 'transcode'
 """

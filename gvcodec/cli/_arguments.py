@@ -121,10 +121,10 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
 
 
-def add_picture(parser: argparse.ArgumentParser) -> None:
-    """Arguments of commands that show frames of a stream in a PNG."""
+def add_picture(parser: argparse.ArgumentParser, kinds: str = ".png") -> None:
+    """Arguments of commands that show frames of a stream in a picture."""
     parser.add_argument("input", metavar="FILE", help="stream")
-    parser.add_argument("output", metavar="OUT", help=".png")
+    parser.add_argument("output", metavar="OUT", help=kinds)
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     add_model(parser)
     add_threads(parser)
@@ -297,6 +297,14 @@ def opened_video(options: argparse.Namespace) -> Iterator[Video]:
         held(video.header, video.painted, most),
     ):
         yield video
+
+
+def pending_still(options: argparse.Namespace) -> PendingFile:
+    from gvcodec.media.stills import SUFFIXES
+
+    if not options.output.lower().endswith(SUFFIXES):
+        raise UsageError(f"{options.output}: a picture is a .png, .jpg or .avif")
+    return PendingFile(options.output, options.overwrite)
 
 
 def pending_png(options: argparse.Namespace) -> PendingFile:

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output",
         metavar="OUT",
-        help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = standard output (see -f)",
+        help=".mp4, .mkv, .mov, .webm, .gif, .y4m, frame%%05d.png, or - = standard output (see -f)",
     )
     parser.add_argument("--fidelity", action="store_true", help="base frames, without the painter")
     parser.add_argument(
@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--crf",
         type=number,
         metavar="N",
-        help=".mp4, .mkv and .mov: quality of x264 or x265 (visually lossless)",
+        help=".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
     )
     quality.add_argument(
         "--lossless",

@@ -20,7 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", metavar="IN", help="stream made with --base av1 or vvc, - = standard input"
     )
-    parser.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
+    parser.add_argument(
+        "output", metavar="OUT", help=".mp4, .mkv, .mov; .ivf or .obu (av1), .266 (vvc)"
+    )
     add_limits(parser)
     add_overwrite(parser)
 

@@ -8,6 +8,7 @@ or NUT.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
 
 #: Kinds of files and of pipes, as FFmpeg calls them.
-FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
 PIPES = ("matroska", "nut")
 #: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
 #: then.
@@ -94,7 +95,7 @@ class MuxWriter:
                 self._pipe.flush()
             if value is not None:
                 raise value
-            shaped = self._kind == "matroska" and self._fmt.sar != 1
+            shaped = self._kind in ("matroska", "webm") and self._fmt.sar != 1
             if (
                 shaped
                 and self._pending
@@ -247,8 +248,8 @@ def _encoder(
     name: str, kind: str, fmt: VideoFormat, crf: float | None, metadata: Metadata
 ) -> tuple[str, dict[str, str]]:
     """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9
-    (8 bits) and FFV1 do."""
-    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+    (8 bits), AV1 and FFV1 do. WebM is VP9, or AV1 for 10 bits."""
+    if kind != "webm" and fmt.width % 2 == 0 and fmt.height % 2 == 0:
         siting = f"chromaloc={fmt.colour.chroma_location}"
         if fmt.bit_depth == 8:
             quality = (
@@ -270,8 +271,11 @@ def _encoder(
         return "libx265", {"x265-params": params, **quality}
     if kind == "matroska" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
+    if kind == "webm" and fmt.bit_depth == 10 and crf is not None and codes_av1(fmt):
+        # The VP9 encoder here has 8 bits only.
+        return "libsvtav1", {"crf": f"{crf:g}", "preset": "8"}
     if fmt.bit_depth == 10 or kind == "mov":
-        size = f"{fmt.bit_depth}-bit video of odd size {fmt.width}×{fmt.height}"
+        size = f"{fmt.bit_depth}-bit video of size {fmt.width}×{fmt.height}"
         raise UsageError(f"{name}: {size} cannot be written like this, lossless .mkv or .y4m can")
     speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
     return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {
@@ -279,6 +283,12 @@ def _encoder(
         "crf": f"{crf:g}",
         "b": "0",
     }
+
+
+def codes_av1(fmt: VideoFormat) -> bool:
+    """Whether SVT-AV1 takes pictures of this size; it is kept from writing messages of its own."""
+    os.environ.setdefault("SVT_LOG", "0")
+    return fmt.width % 2 == 0 and fmt.height % 2 == 0 and min(fmt.width, fmt.height) >= 64
 
 
 def _hdr(metadata: Metadata, mastering: str, light: str) -> str:

@@ -132,7 +132,7 @@ class TrackMuxer:
         if packet.audible is not None:
             return True
         tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
-        if self._kind != "matroska":
+        if self._kind not in ("matroska", "webm"):
             return self._kind != "nut" and end * tick + self.offset <= 0
         heard = self._heard.get(packet.track)
         return heard is not None and heard - _PREROLL / tick < end <= heard
@@ -141,7 +141,7 @@ class TrackMuxer:
         """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
         assert self._reader is not None
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
-        if self._kind != "matroska" or number not in self._heard or not first:
+        if self._kind not in ("matroska", "webm") or number not in self._heard or not first:
             return stream
         head = make_head("matroska", [stream])
         delay = (self._heard[number] - first[0].pts) * tick
