@@ -61,9 +61,7 @@ def span(secs: float) -> list[float]:
 
 
 @pytest.mark.parametrize("base", ["av1", "tokens"])
-def test_training_material_is_made_by_workers(
-    tmp_path: Path, base: str
-) -> None:
+def test_training_material_is_made_by_workers(tmp_path: Path, base: str) -> None:
     """Each has its line in the index, and is what the function makes here."""
     pytest.importorskip("torch")
     from gvcodec.training.material import add_material, plan

@@ -174,7 +174,7 @@ def test_a_signal_does_not_wait_for_a_library(tmp_path: Path, number: int) -> No
 def test_a_second_signal_does_not_wait_for_the_first(tmp_path: Path) -> None:
     work = "import time\n        try: time.sleep(60)\n        finally: time.sleep(60)"
     code = STUCK.format(work=work).replace(
-        "def run", "from gvcodec import signals; signals._GRACE = 60\ndef run"
+        "def run", "from gvcodec.util import signals; signals._GRACE = 60\ndef run"
     )
     process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
     time.sleep(0.3)

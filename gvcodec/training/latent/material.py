@@ -26,13 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gvcodec.base.standard.codec import StandardDecoder
+from gvcodec.base.standard.encoders import Settings, open_encoder
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import planes_from_rgb
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.base.standard.codec import StandardDecoder
-from gvcodec.base.standard.encoders import Settings, open_encoder
 from gvcodec.types import Planes, VideoFormat
 
 #: Luma samples of the longer side, and of the patch that sizes are multiples of.

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.errors import UsageError
-from gvcodec.util.models import save_weights
 from gvcodec.painter.model import Model, find_painter
 from gvcodec.training.latent.material import Material, add_material
 from gvcodec.training.latent.model import LatentNetwork, Sizes
@@ -27,6 +26,7 @@ from gvcodec.training.latent.objective import Objective, open_leaders
 from gvcodec.training.latent.watch import Validation, watch
 from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.settings import read_settings
+from gvcodec.util.models import save_weights
 
 #: Held-out crops behind the alarms, and pairs of pictures behind the slope of AV1's bytes.
 _CHECKED, _SLOPES = 8, 32
