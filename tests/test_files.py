@@ -176,7 +176,7 @@ def test_a_full_disk_is_named(
 def test_a_stream_is_not_named_like_a_video(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("encode", made / "in.mp4", tmp_path / "out.mp4", *ENCODE, code=2)
+    run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert ".gvc" in said

@@ -254,6 +254,7 @@ PARTS = (
     "tokens",
     "painting",
     "varint",
+    "units",
 )
 
 
