@@ -41,7 +41,7 @@ namespace plain {
 #define GV_LANES 0
 #endif
 #include "painter/lanes.inl"
-#include "painter/base_frames.inl"
+#include "painter/loops.inl"
 #undef GV_LANES
 #undef GV_SRL32
 #undef GV_AND
@@ -60,14 +60,14 @@ namespace plain {
 namespace avx2 {
 #define GV_DOT 0
 #include "painter/lanes.inl"
-#include "painter/base_frames.inl"
+#include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace avx2
 #if defined(GV_AVX_VNNI)
 namespace vnni {
 #define GV_DOT 1
 #include "painter/lanes.inl"
-#include "painter/base_frames.inl"
+#include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace vnni
 #endif
@@ -89,7 +89,7 @@ namespace avx512 {
 #define GV_SRL32(v, n) _mm512_srli_epi32(v, n)
 #define GV_AND(a, b) _mm512_and_si512(a, b)
 #include "painter/lanes.inl"
-#include "painter/base_frames.inl"
+#include "painter/loops.inl"
 #undef GV_LANES
 #undef GV_SRL32
 #undef GV_AND
@@ -108,7 +108,7 @@ namespace avx512 {
 namespace neon {
 #define GV_DOT 0
 #include "painter/lanes.inl"
-#include "painter/base_frames.inl"
+#include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace neon
 #if GV_DOTPROD
@@ -121,7 +121,7 @@ namespace neon {
 namespace dotprod {
 #define GV_DOT 1
 #include "painter/lanes.inl"
-#include "painter/base_frames.inl"
+#include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace dotprod
 #if defined(__clang__)
