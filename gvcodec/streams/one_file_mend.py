@@ -1,7 +1,8 @@
 """A stream from a one-file that is not as it was written: cut, joined, or with damaged metadata.
 
-GOPs that are there go to a new stream, as `gvcodec cut` and `cat` write it. Frames keep the times
-that the stream gave them where a GOP follows the one before; else the container's clock counts.
+GOPs that are there go to a new stream, as `gvcodec cut` and `cat` write it. Frames are shown by the
+container's clock, which may be coarse: one that comes about when the frame rate expects it comes
+then.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.base.standard.payloads import strip
-from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
-from gvcodec.bitstream.metadata_obu import Unit, What, closes, read_header, read_place
+from gvcodec.bitstream import Kind, Packet, SequenceHeader
+from gvcodec.bitstream.metadata_obu import What, closes, read_header, read_place
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import OBJECT_BYTES, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
@@ -23,6 +24,8 @@ from gvcodec.streams.one_file_demux import Demuxer, TimedUnit, Tracks
 from gvcodec.util.messages import counted
 
 _MICRO = Fraction(1, 1_000_000)
+#: Seconds by which the clock of a container may be off: Matroska rounds to milliseconds.
+_COARSE = Fraction(1, 1000)
 #: Lines about damage that are given.
 _MAX_LINES = 20
 
@@ -96,50 +99,40 @@ def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str
 @dataclass(slots=True)
 class _Piece:
     """A GOP of the file. `place`: number of its first frame in the stream it comes from, None where
-    that cannot be read; `seconds` of its frames by the container's clock; `whole`: it ends with its
-    checksum."""
+    that cannot be read; `packed`: the sequence header; `seconds` of its frames by the container's
+    clock; payloads of `fit`, `summary` and `metadata` packets in force."""
 
     place: int | None
     packed: bytes | None
-    payloads: list[bytes] = field(default_factory=list)
-    others: list[Packet] = field(default_factory=list)
+    packets: list[Packet] = field(default_factory=list)
     seconds: list[Fraction] = field(default_factory=list)
     fit: bytes | None = None
     summary: bytes | None = None
     metadata: bytes = b""
-    timing: list[bytes] = field(default_factory=list)
-    damaged: bool = False
     crc: int = 0
-
-    @property
-    def timed(self) -> bool:
-        """Whether the times of its frames are known by the clock of its stream."""
-        return self.place is not None and self.packed is not None and not self.damaged
 
     def send(self, timed: TimedUnit) -> None:
         """Take the next unit. Raises `DamagedStreamError` for frames that are not those of the
         encoder."""
         unit = timed.unit
-        self.damaged = self.damaged or bool(unit.damage)
         for entry in unit.entries:
-            if entry.what in (What.PACKET, What.STATE, What.TRAILER):
+            if entry.what in (What.PACKET, What.STATE):
                 self._take(entry.packet)
         payload = strip("av1", unit.payload)
-        self.payloads.append(payload)
+        self.packets.append(Packet(Kind.INTER if self.packets else Kind.KEY, payload))
         self.seconds.append(timed.seconds)
         self.crc = zlib.crc32(payload, self.crc)
         check = unit.data_of(What.GOP)
-        if check is not None and not closes(check, len(self.payloads), self.crc):
+        if check is not None and not closes(check, len(self.packets), self.crc):
+            first = self.place or 0
             raise DamagedStreamError(
-                f"frames {self.place or 0} to {(self.place or 0) + len(self.payloads) - 1} are not "
-                f"those that were written (checksum of the GOP)"
+                f"frames {first} to {first + len(self.packets) - 1} are not those that were "
+                f"written (checksum of the GOP)"
             )
 
     def _take(self, packet: Packet) -> None:
         if packet.kind is Kind.FIT:
             self.fit = packet.payload
-        elif packet.kind is Kind.TIMING:
-            self.timing.append(packet.payload)
         elif packet.kind is Kind.SUMMARY:
             self.summary = packet.payload
         elif packet.kind is Kind.METADATA:
@@ -156,7 +149,8 @@ def _gops(demuxer: Demuxer, limits: Limits) -> Iterator[_Piece]:
         if packed is not None or timed.key:
             if gop is not None:
                 yield gop
-            gop, held = _Piece(_place(timed.unit), packed), 0
+            place = timed.unit.data_of(What.PLACE)
+            gop, held = _Piece(None if place is None else read_place(place), packed), 0
         if gop is not None:
             held += len(timed.unit.payload) + OBJECT_BYTES
             if held > limits.side_memory:
@@ -164,11 +158,6 @@ def _gops(demuxer: Demuxer, limits: Limits) -> Iterator[_Piece]:
             gop.send(timed)
     if gop is not None:
         yield gop
-
-
-def _place(unit: Unit) -> int | None:
-    data = unit.data_of(What.PLACE)
-    return None if data is None else read_place(data)
 
 
 class _Spliced:
@@ -185,44 +174,34 @@ class _Spliced:
         self._demuxer, self._tracks, self._out = demuxer, tracks, out
         self._header, self._limits = header, limits
         self._splicer: Splicer | None = None
-        #: Number that the next GOP has where it follows, None = unknown.
-        self._next: int | None = None
-        self._last = self._end = self._frames = 0
-        #: Ticks from the clock of the stream to that of the new one, None = not known yet.
-        self._shift: int | None = None
-        #: The first frame: by the container's clock in seconds, and in ticks of the new stream.
-        self._begin, self._first = Fraction(0), 0
-        self._first_place: int | None = 0
+        self._tick = header.format.time_base
+        #: Number of the first frame in its stream, and of the next if it follows.
+        self._first_place = self._next = None
         self._joined = False
+        #: The first frame, by the container's clock (seconds) and in the new stream (ticks).
+        self._begin, self._first = Fraction(0), 0
+        #: Seconds after it at which the next one is expected, ticks of the last one.
+        self._expected, self._last = Fraction(0), -1
         self._lines: list[str] = []
 
     def send(self, piece: _Piece) -> bool:
         """Take the next GOP; whether there can be more: one of another stream ends this one."""
         if piece.packed is not None and not self._fits(piece.packed):
-            self._lines.append(f"ends after {counted(self._frames, 'frame')}, where another begins")
+            count = counted(self._splicer.writer.frames if self._splicer else 0, "frame")
+            self._lines.append(f"ends after {count}, where another stream begins")
             return False
-        times = self._times(piece)
-        follows = self._next is not None and piece.place == self._next
-        splicer = self._splicer or self._opened(piece, times)
-        if self._frames == 0 or not (follows and piece.timed and self._shift is not None):
-            shift = self._place(piece) - times[0]
-            self._shift = shift if piece.timed else self._shift
-        else:
-            shift = self._shift
-        self._joined |= not follows and None not in (piece.place, self._next)
-        self._last, self._end = times[-2] + shift, times[-1] + shift
+        splicer = self._splicer or self._opened(piece)
+        times = [self._time(seconds) for seconds in piece.seconds]
         if self._tracks is not None:
-            self._tracks.copy_until(self._begin + (self._end - self._first) * self._tick)
-        packets = [
-            Packet(Kind.INTER if number else Kind.KEY, payload)
-            for number, payload in enumerate(piece.payloads)
-        ]
+            self._tracks.copy_until(self._begin + self._expected)
         fit = piece.fit if self._header.painter_id is not None else None
-        gop = Gop(self._frames, fit, packets, times[:-1], summary=piece.summary)
-        splicer.write(gop, shift)
-        self._frames += len(packets)
+        frames = splicer.writer.frames
+        splicer.write(Gop(frames, fit, piece.packets, times, summary=piece.summary))
+        self._joined |= (
+            bool(frames) and None not in (piece.place, self._next) and (piece.place != self._next)
+        )
         place = self._next if piece.place is None else piece.place
-        self._next = None if place is None else place + len(packets)
+        self._next = None if place is None else place + len(times)
         return True
 
     def finish(self) -> list[str]:
@@ -231,26 +210,17 @@ class _Spliced:
             raise DamagedStreamError("there is no frame left")
         if self._tracks is not None:
             self._tracks.copy_until(None)
-        self._splicer.finish(self._end)
+        end = self._first + round(self._expected / self._tick)
+        self._splicer.finish(max(end, self._last + 1))
+        frames = self._splicer.writer.frames
         if self._joined:
-            count = counted(self._frames, "frame")
-            self._lines.append(f"joined pieces, {count} in all; hashes are made anew")
+            what = f"joined pieces, {counted(frames, 'frame')} in all"
         elif self._first_place is not None:
-            last = self._first_place + self._frames - 1
-            which = f"frames {self._first_place} to {last} of its stream"
-            self._lines.append(f"a piece: {which}; hashes are made anew")
-        return self._lines
-
-    def _place(self, piece: _Piece) -> int:
-        """When its first frame is shown by the container's clock, in ticks of the new stream."""
-        if not self._frames:
-            return self._first
-        at = self._first + round((piece.seconds[0] - self._begin) / self._tick)
-        return max(at, self._last + 1)
-
-    @property
-    def _tick(self) -> Fraction:
-        return self._header.format.time_base
+            last = self._first_place + frames - 1
+            what = f"a piece: frames {self._first_place} to {last} of its stream"
+        else:
+            return self._lines
+        return [*self._lines, f"{what}; hashes are made anew"]
 
     def _fits(self, packed: bytes) -> bool:
         """Whether frames of this stream can follow."""
@@ -262,47 +232,37 @@ class _Spliced:
         )
         return one == two and painter in (None, other.painter_id)
 
-    def _times(self, piece: _Piece) -> list[int]:
-        """When its frames are shown and the last one ends, in ticks of the clock of its stream or
-        of the container."""
-        fmt, count = self._header.format, len(piece.payloads)
-        if piece.timed:
-            assert piece.place is not None and piece.packed is not None
-            start = read_header(piece.packed).start_pts
-            timing = PtsDecoder(start, fmt.frame_rate, fmt.time_base, self._limits)
-            timing.restart(piece.place)
-            for payload in piece.timing:
-                timing.send(payload)
-            return [timing.receive() for _ in range(count + 1)]
-        times: list[int] = []
-        for seconds in piece.seconds:
-            at = round(seconds / self._tick)
-            times.append(max(at, times[-1] + 1) if times else at)
-        return [*times, times[-1] + max(1, round(1 / fmt.frame_rate / self._tick))]
+    def _time(self, seconds: Fraction) -> int:
+        """When the next frame is shown, in ticks of the new stream."""
+        since = seconds - self._begin
+        if abs(since - self._expected) <= _COARSE:
+            since = self._expected
+        self._expected = since + 1 / self._header.format.frame_rate
+        self._last = max(self._first + round(since / self._tick), self._last + 1)
+        return self._last
 
-    def _opened(self, piece: _Piece, times: list[int]) -> Splicer:
+    def _opened(self, piece: _Piece) -> Splicer:
         self._first_place = piece.place
         self._begin = piece.seconds[0]
-        self._first = times[0] if piece.place == 0 else 0
+        whole = piece.place == 0 and piece.packed is not None
+        self._first = read_header(piece.packed).start_pts if whole and piece.packed else 0
+        self._last = self._first - 1
         header = replace(self._header, start_pts=self._first)
         splicer = Splicer(self._out, header, 0, self._limits)
-        splicer.metadata = self._metadata(
-            piece.metadata, self._first - times[0] if piece.timed else 0
-        )
+        splicer.metadata = self._metadata(piece.metadata)
         if self._tracks is not None:
             self._tracks.shift = self._begin - self._first * self._tick
-            self._tracks.begin = None if piece.place == 0 else self._begin
+            self._tracks.begin = None if whole else self._begin
             splicer.tracks = self._tracks.writer
         self._splicer = splicer
         return splicer
 
-    def _metadata(self, payload: bytes, moved: int) -> bytes:
-        """What the stream says, `moved` ticks later; title and chapters from the container, which
-        cuts them."""
+    def _metadata(self, payload: bytes) -> bytes:
+        """What the stream says; title and chapters from the container, which cuts them."""
         title, chapters = self._demuxer.describe()
         later = self._first * self._tick - self._begin
         found = replace(
-            Metadata.unpack(payload).during(None, None, moved * self._tick),
+            Metadata.unpack(payload),
             title=title,
             chapters=tuple(
                 Chapter(round((begin + later) / _MICRO), round((end + later) / _MICRO), text)

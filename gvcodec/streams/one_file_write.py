@@ -242,7 +242,8 @@ class _Units:
             self._fresh.add(Kind.FIT)
         elif packet.kind is Kind.METADATA and Kind.METADATA not in self._state:
             # Title and chapters are the container's, which cuts them with the frames.
-            light = replace(Metadata.unpack(packet.payload), title="", chapters=()).pack()
+            found = Metadata.unpack(packet.payload)
+            light = replace(found, title="", chapters=(), source_start=0).pack()
             if light:
                 self._state[Kind.METADATA] = light
             self._fresh.add(Kind.METADATA)
