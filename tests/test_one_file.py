@@ -447,6 +447,18 @@ def test_commands_take_such_a_file(
         assert len(video) == 36
 
 
+def test_search_takes_such_a_file(
+    stream: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    run("summarize", path, "-o", tmp_path / "b.mp4")
+    run("frame", path, tmp_path / "f.png", "-n", 7, "--fidelity")
+    capsys.readouterr()
+    run("search", tmp_path / "f.png", tmp_path / "b.mp4")
+    assert "b.mp4" in capsys.readouterr().out
+    assert Kind.SUMMARY in [p.kind for p in Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets()]
+
+
 def test_encode_writes_such_a_file(
     frames: list[Planes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

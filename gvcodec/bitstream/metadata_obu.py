@@ -26,13 +26,13 @@ little-endian.
           1 place     var number of the frame in the stream, counted from 0
           2 packet    u8 type  payload: an extended packet that comes before the frame
           3 trailer   the same, of a packet that comes after the last frame
-          4 state     u8 type  payload: a packet in force, said again: `fit`, and of `metadata` the
-                      fields about HDR
+          4 state     u8 type  payload: a packet in force, said again: `fit`, and of `metadata` all
+                      but title, chapters and start
           5 tracks    u8 trailer  var n: here stands a `tracks` packet with n packets of the tracks;
                       trailer 1: after the last frame
           6 gop       var frames  u32 CRC-32 of the payloads of their frame packets, joined
           7 end       8 bytes base hash
-          8 sound     what the first `tracks` packet begins with: time bases, codec parameters
+          8 sound     what the first `tracks` packet begins with: the tracks
 
     A reader ignores OBUs of another type or without the magic, and skips `what` from 64 on.
 
@@ -50,15 +50,12 @@ base hash is a0…a7:
 
     2a 1c 16 89 47 56 43 01  06 05 19 01 02 03 04  07 08 a0 a1 a2 a3 a4 a5 a6 a7  d8 cb 42 8d 80
 
-A file that was made from a stream and only copied since (`ffmpeg -c copy` to any of these
-containers) gives the same stream back, byte for byte, with two exceptions. Packets of unknown type
-are left out. `tracks` packets are made from the container's tracks, and `sound` where it names the
-same codecs: they are the same bytes where the container keeps times and order of their packets. MP4
-does for one track of coded sound; Matroska and WebM round times to milliseconds.
-
-A file that was cut or joined gives the GOPs that it holds, with timestamps from 0 on, as `gvcodec
-cut` does. Its base hash is made by decoding, and the painted hash is gone. Where the metadata of a
-keyframe is damaged, the stream has base frames only.
+A file that was only copied since (`ffmpeg -c copy`, to any of these containers) gives its stream
+back byte for byte, except packets of unknown type, which are left out, and `tracks` packets where
+the container changes times or order of their packets. A file that was cut or joined gives the GOPs that
+it holds, with timestamps from 0 on by the container's clock. Its base hash is made by decoding, and
+the painted hash is gone. Where the metadata of a keyframe is damaged, the stream has base frames
+only.
 """
 
 from __future__ import annotations
