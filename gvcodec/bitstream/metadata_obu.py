@@ -52,10 +52,10 @@ base hash is a0…a7:
 
 A file that was only copied since (`ffmpeg -c copy`, to any of these containers) gives its stream
 back byte for byte, except packets of unknown type, which are left out, and `tracks` packets where
-the container changes times or order of their packets. A file that was cut or joined gives the GOPs that
-it holds, with timestamps from 0 on by the container's clock. Its base hash is made by decoding, and
-the painted hash is gone. Where the metadata of a keyframe is damaged, the stream has base frames
-only.
+the container changes times or order of their packets. A file that was cut or joined gives the GOPs
+that it holds, with timestamps from 0 on by the container's clock. Its base hash is made by
+decoding, and the painted hash is gone. Where the metadata of a keyframe is damaged, the stream has
+base frames only.
 """
 
 from __future__ import annotations
