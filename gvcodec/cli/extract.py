@@ -44,15 +44,15 @@ def run(options: argparse.Namespace) -> None:
             say(f"{options.output}: the stream of {shown_name(options.input)}, copied")
             return
         reader = Reader(source, shown_name(options.input))
+        left_out: list[str] = []
+        notes: list[str] = []
         try:
             most = limits_of(options)
             with held(reader.header, False, most):
                 if reader.header.base == "av1" and suffix in ONE_FILE:
                     frames, notes = write_one_file(reader, options.output, options.overwrite, most)
-                    left_out = []
                 else:
                     frames, left_out = extract(reader, options.output, options.overwrite, most)
-                    notes = []
         except DamagedStreamError as error:
             raise reader.named(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""

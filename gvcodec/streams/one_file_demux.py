@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from threading import Lock
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
@@ -184,7 +184,7 @@ class Tracks:
     def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
         self._container, self.writer = container, writer
         self._packets = container.demux(writer.streams)
-        self._next: av.Packet | None = None
+        self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
         self.begin: Fraction | None = None
 
@@ -222,7 +222,7 @@ class Tracks:
     def close(self) -> None:
         self._container.close()
 
-    def _take(self) -> av.Packet | None:
+    def _take(self) -> av.Packet[Any] | None:
         found, self._next = self._next, None
         while found is None:
             try:
@@ -237,5 +237,5 @@ class Tracks:
         return found
 
 
-def _seconds(packet: av.Packet) -> Fraction:
+def _seconds(packet: av.Packet[Any]) -> Fraction:
     return Fraction((packet.pts or 0) * (packet.time_base or 0))

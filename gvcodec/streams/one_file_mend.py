@@ -176,7 +176,8 @@ class _Spliced:
         self._splicer: Splicer | None = None
         self._tick = header.format.time_base
         #: Number of the first frame in its stream, and of the next if it follows.
-        self._first_place = self._next = None
+        self._first_place: int | None = None
+        self._next: int | None = None
         self._joined = False
         #: The first frame, by the container's clock (seconds) and in the new stream (ticks).
         self._begin, self._first = Fraction(0), 0

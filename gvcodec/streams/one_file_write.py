@@ -127,8 +127,8 @@ def _shown(header: SequenceHeader, path: Path, kind: str) -> list[str]:
     if header.scale == 1 and (fmt.sar == 1 or kind == "mp4"):
         return []
     coded = Resampler(fmt.width, fmt.height, header.scale)
-    sides = (round(side / header.scale) for side in (coded.coded_width, coded.coded_height))
-    width, height = display_size(*sides, fmt.sar)
+    width, height = (round(side / header.scale) for side in (coded.coded_width, coded.coded_height))
+    width, height = display_size(width, height, fmt.sar)
     show = _show_mp4 if kind == "mp4" else write_display_size
     done = show(path, (width, height))
     if header.scale == 1:
