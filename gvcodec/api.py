@@ -38,6 +38,7 @@ from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, open_input, open_output, protected
+from gvcodec.util.one_file import unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -299,11 +300,11 @@ def _decoded(
 def _opened(data: Source) -> BinaryIO:
     """A stream to read. What has a name is read at once: it is as small as videos get."""
     if isinstance(data, bytes | bytearray | memoryview):
-        return io.BytesIO(data)
+        return unwrapped(io.BytesIO(data), "stream")
     if isinstance(data, str | os.PathLike):
         with open_input(os.fspath(data)) as found:
             return io.BytesIO(found.read())
-    return io.BufferedReader(Borrowed(data))
+    return unwrapped(io.BufferedReader(Borrowed(data)), "stream")
 
 
 def _told(writer: Writer, encoder: Encoder) -> Encoded:

@@ -32,6 +32,7 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Planes
 from gvcodec.util.file_io import Borrowed, Readable, open_input
+from gvcodec.util.one_file import unwrapped
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 
 if TYPE_CHECKING:
@@ -132,6 +133,9 @@ class Video(Shared):
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
+        if not isinstance(self._source, str | Path):
+            # Those on disk are taken apart once, these would be for every GOP.
+            self._source = _unwrapped(self._source, self.name)
         self.follows = isinstance(self._source, str | Path | bytes)
         self._torch = output == "torch"
         self._device = str(device)
@@ -459,6 +463,18 @@ class Video(Shared):
 def _plain(values: Any) -> Any:
     """Tensors, on whatever device, as arrays."""
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+
+
+def _unwrapped(source: bytes | Readable, name: str) -> bytes | Readable:
+    """The bytes of a stream in a container that plays everywhere; any other source as it is."""
+    given = io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(Borrowed(source))
+    if not given.seekable():
+        return source
+    given.seek(0)
+    found = unwrapped(given, name)
+    if isinstance(given, io.BufferedReader):
+        given.seek(0)
+    return source if found is given else found.read()
 
 
 def _checked(stream: BinaryIO) -> BinaryIO:

@@ -177,12 +177,12 @@ def test_a_full_disk_is_named(
 def test_a_stream_is_not_named_like_a_video(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("encode", made / "in.mp4", tmp_path / "out.mp4", *ENCODE, code=2)
+    run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert ".gvc" in said
     assert ".bin" in said
-    run("cut", made / "av1.gvc", tmp_path / "out.MKV", code=2)
+    run("cut", made / "av1.gvc", tmp_path / "out.MOV", code=2)
     for name in ("out.gvc", "out.bin", "out"):
         run("encode", made / "in.mp4", tmp_path / name, *ENCODE)
 

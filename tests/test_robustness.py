@@ -255,6 +255,8 @@ PARTS = (
     "tokens",
     "painting",
     "varint",
+    "units",
+    "units",
 )
 
 

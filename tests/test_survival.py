@@ -429,7 +429,7 @@ def test_the_system_holds_extract_too(tmp_path: Path, clip: list[Planes]) -> Non
     (tmp_path / "a.gvc").write_bytes(data)
     program = (
         "import sys, numpy; from gvcodec import cli; from gvcodec.cli import extract; "
-        "extract.extract = lambda *_: numpy.ones(1 << 30, numpy.uint8); "
+        "extract.write_one_file = lambda *_: numpy.ones(1 << 30, numpy.uint8); "
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     arguments = ["extract", tmp_path / "a.gvc", tmp_path / "a.mkv"]

@@ -21,7 +21,7 @@ _NATIVE = {
     "painter": "painter",
 }
 _PARTS = ("header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "tokens")
-_PARTS += ("painting", "varint")
+_PARTS += ("painting", "varint", "units")
 _PROGRAMS = _ROOT / "tests" / "fuzz"
 #: Target → command, what it fuzzes.
 _TARGETS = {

@@ -42,6 +42,7 @@ from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import open_output
 from gvcodec.util.messages import counted, say
+from gvcodec.util.one_file import check_one_file
 from gvcodec.util.progress import ProgressBar
 
 HELP = "video to gvcodec stream"
@@ -59,7 +60,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "output",
         metavar="OUT",
         nargs="?",
-        help="stream to write, - = standard output (IN with the ending .gvc)",
+        help="stream to write, - = standard output (IN with the ending .gvc); .mp4, .mkv, .webm: "
+        "AV1 that every player shows, with the packets for painting",
     )
     coding_arguments(parser)
     add_input_options(parser)
@@ -216,6 +218,7 @@ def _beside(source: str) -> str:
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
     config = config_of(options)
+    check_one_file(options.output, config.base)
     steered = any(
         v is not None for v in (options.size, options.bitrate, options.bpp, options.target)
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
+import tempfile
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,13 +84,32 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "reason": reason,
         "moments": moments(options.input),
     }
-    files = page_files() | {"/stream": path} | _models(options, header, painted)
     frames = FrameServer(video) if video else None
     with (
+        _stream_file(options.input) as stream,
         held(header, painted, limits_of(options)),
-        PlayerServer(options.port, files, facts, frames) as server,
+        PlayerServer(
+            options.port,
+            page_files() | {"/stream": stream} | _models(options, header, painted),
+            facts,
+            frames,
+        ) as server,
     ):
         yield server, reason
+
+
+@contextlib.contextmanager
+def _stream_file(path: str) -> Iterator[Path]:
+    """The stream at `path` as a file on disk, a temporary one where a container holds it."""
+    with open_input(path) as stream:
+        if getattr(stream, "name", None) == path:
+            yield Path(path)
+            return
+        with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
+            made = Path(folder) / "stream.gvc"
+            with open(made, "wb") as file:
+                shutil.copyfileobj(stream, file)
+            yield made
 
 
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:

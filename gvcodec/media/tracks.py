@@ -180,6 +180,20 @@ class TrackCopier(TrackWriter):
             ]
         )
 
+    def adopt(self, like: TrackReader) -> None:
+        """Before the first packet: describe the tracks as another stream does, where they are the
+        same."""
+        pairs = list(zip(self.streams, like.streams, like.tracks, strict=False))
+        if len(self.streams) != len(like.streams) or not all(
+            _joins(ours, theirs)
+            and (ours.type != "audio" or self._clocks[ours.index].tick == track.tick)
+            for ours, theirs, track in pairs
+        ):
+            return
+        super().__init__(like.tracks)
+        for stream, _, track in pairs:
+            self._clocks[stream.index].tick = track.tick
+
     def copy(self, packet: av.Packet, shift: Fraction) -> None:
         """Copy a packet that has a timestamp, `shift` seconds earlier."""
         index = packet.stream.index

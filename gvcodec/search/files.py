@@ -229,6 +229,8 @@ def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
     `~/.cache/gvcodec/search`, where the content is known there."""
     with open_input(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
+        if raw.seekable():
+            raw.seek(0)  # the buffer has read ahead
         yield SummarisedFile(raw, path, cached)  # type: ignore[arg-type]
 
 

@@ -30,6 +30,7 @@ from gvcodec.streams.excerpt import Piece, indexed
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, open_input, shown_name
 from gvcodec.util.messages import counted
+from gvcodec.util.one_file import unwrapped
 from gvcodec.util.progress import ProgressBar
 
 
@@ -192,7 +193,7 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     if isinstance(options.input, str):
         source = stack.enter_context(open_input(options.input, options.follow))
     else:
-        source = io.BufferedReader(Borrowed(options.input))
+        source = unwrapped(io.BufferedReader(Borrowed(options.input)), options.name)
     name = options.name
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header

@@ -20,6 +20,7 @@ from typing import BinaryIO, Protocol, Self
 from urllib.parse import unquote
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.util.one_file import ONE_FILE, open_sink, unwrapped
 from gvcodec.util.signals import OnAbort, held
 
 _POLL = 0.05
@@ -107,17 +108,17 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
     """A stream to read, "-" is standard input. `follow`: at the end wait so many seconds for the
     file to grow."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield unwrapped(sys.stdin.buffer, shown_name(path))
         return
     if is_uri(path):
         with open_uri(path) as remote:
-            yield remote
+            yield unwrapped(remote, path)
         return
     path = local_path(path)
     try:
         if follow is None:
             with open(path, "rb") as stream:
-                yield stream
+                yield unwrapped(stream, path)
         else:
             with io.BufferedReader(_Growing(path, follow)) as growing:
                 yield growing
@@ -129,8 +130,13 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """The stream to write, complete or absent afterwards; "-" is standard output."""
+    """The stream to write, complete or absent afterwards; "-" is standard output. A name in
+    `ONE_FILE` gets the stream in a container that plays everywhere."""
     suffix = Path(path).suffix
+    if suffix.lower() in ONE_FILE:
+        with open_sink(path, overwrite) as sink:
+            yield sink
+        return
     if suffix.lower() in _VIDEO:
         better = Path(path).with_suffix(".gvc")
         raise UsageError(

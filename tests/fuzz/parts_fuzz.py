@@ -14,7 +14,7 @@ import contextlib
 import io
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -44,6 +44,7 @@ with instrumented(__name__):
     from gvcodec.base.tokens.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
+    from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
     from gvcodec.bitstream.varint import Cursor, encode_var
     from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.entropy.network import Layer
@@ -56,6 +57,8 @@ with instrumented(__name__):
     from gvcodec.painter.model import find_painter
     from gvcodec.painter.twin import PainterTwin
     from gvcodec.search.summary import Summary
+    from gvcodec.streams.one_file_demux import TimedUnit
+    from gvcodec.streams.one_file_read import read_units
     from gvcodec.types import VideoFormat
     from gvcodec.util.models import model_id
 
@@ -232,6 +235,44 @@ def network() -> list[Layer]:
     return layers
 
 
+class _Units:
+    """Stands for a container: units at 25 a second, the first of every four called a keyframe."""
+
+    def __init__(self, data: list[bytes]) -> None:
+        self._data = data
+
+    def units(self) -> Iterator[TimedUnit]:
+        for number, unit in enumerate(self._data):
+            yield TimedUnit(take_apart(unit), Fraction(number, 25), number % 4 == 0)
+
+    def tracks(self) -> None:
+        return None
+
+    def format(self) -> VideoFormat:
+        return FORMAT
+
+    def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
+        return "", []
+
+
+def units(data: bytes) -> None:
+    """Temporal units of a one-file: pieces that are entries of a metadata OBU, sealed here, in
+    front of a frame that is no AV1; and the input as a unit by itself."""
+    sealed = []
+    for piece in pieces(data):
+        inside = b"\x89GVC\1" + piece
+        body = b"\x16" + inside + zlib.crc32(inside).to_bytes(4, "little") + b"\x80"
+        with contextlib.suppress(GvcodecError):
+            found = parse(body) or []
+            assert take_apart(pack(found)).entries == tuple(found)
+        sealed.append(b"\x2a" + encode_var(len(body)) + body + b"\x32\x01\x10")
+    out = io.BytesIO()
+    with contextlib.suppress(GvcodecError):
+        read_units(_Units(sealed), out, "fuzz", lambda line: None, Limits())  # type: ignore[arg-type]
+    unit = take_apart(data)
+    assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
+
+
 PARTS: dict[str, Callable[[bytes], None]] = {
     part.__name__: part
     for part in (
@@ -245,6 +286,7 @@ PARTS: dict[str, Callable[[bytes], None]] = {
         tokens,
         painting,
         varint,
+        units,
     )
 }
 
