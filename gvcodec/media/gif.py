@@ -83,6 +83,7 @@ class GifWriter:
                 frame = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return
+            assert isinstance(frame, av.VideoFrame)
             # With a type of its own the encoder would begin a new picture each time.
             frame.pict_type = 0
             self._container.mux(self._stream.encode(frame))
@@ -92,7 +93,11 @@ def _palette_graph(fmt: VideoFormat) -> Graph:
     """RGB frames in, frames with a palette of their own out."""
     graph = Graph()
     source = graph.add_buffer(
-        width=fmt.width, height=fmt.height, format="rgb24", time_base=_TICK, name="in"
+        width=fmt.width,
+        height=fmt.height,
+        format=av.VideoFormat("rgb24"),
+        time_base=_TICK,
+        name="in",
     )
     split = graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single")

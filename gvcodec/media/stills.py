@@ -7,6 +7,7 @@ colours of the video).
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 
 import av
 
@@ -39,7 +40,7 @@ def _jpeg(planes: Planes, fmt: VideoFormat) -> bytes:
     frame = rgb.reformat(format="yuvj420p", dst_colorspace=_BT601, dst_color_range=_FULL)
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height = fmt.width, fmt.height
-    encoder.pix_fmt, encoder.time_base, encoder.color_range = "yuvj420p", 1, _FULL
+    encoder.pix_fmt, encoder.time_base, encoder.color_range = "yuvj420p", Fraction(1), _FULL
     encoder.options = {"qmin": _JPEG, "qmax": _JPEG}
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
 
