@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gvcodec
@@ -28,6 +29,15 @@ def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.Mon
     base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
     assert [base_frame[0].shape for base_frame in base_frames] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
+
+
+@pytest.mark.parametrize("name", ["av1", "vvc"])
+def test_golden_streams_are_painted_as_their_hash_says(name: str, form: str) -> None:
+    data = (FOLDER / "golden" / f"{name}.bin").read_bytes()
+    assert any(packet.kind is Kind.PAINTED for packet in Reader(io.BytesIO(data)).packets())
+    # Raises VerificationError for another hash than the stream's.
+    painted, base = (list(gvcodec.decode_planes(data, fidelity=f)) for f in (False, True))
+    assert not any(np.array_equal(a[0], b[0]) for a, b in zip(painted, base, strict=True))
 
 
 @pytest.mark.usefixtures("form")

@@ -431,7 +431,7 @@ def test_commands_take_such_a_file(
 ) -> None:
     path = written(stream, tmp_path / "a.mp4")
     run("verify", path, "--fidelity")
-    assert "18 frames, checksums, index and base hash" in capsys.readouterr().out
+    assert "18 frames, checksums, index, base hash" in capsys.readouterr().out
     run("info", path)
     assert re.search(r"^base +av1$", capsys.readouterr().out, re.MULTILINE)
     run("frame", path, tmp_path / "f.png", "-n", 7, "--fidelity")

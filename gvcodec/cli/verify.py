@@ -47,10 +47,10 @@ def run(options: argparse.Namespace) -> None:
         with located(reader):
             found = verify(reader, decoder, video)
     name = shown_name(options.input)
-    out(
-        f"{name}: {counted(found.frames, 'frame')}, checksums, index and base hash "
-        f"{decoder.base_hash.hex()} are right"
-    )
+    hashes = f"base hash {decoder.base_hash.hex()}"
+    if painted and decoder.painted_wanted is not None:
+        hashes += f", painted hash {decoder.painted_wanted.hex()}"
+    out(f"{name}: {counted(found.frames, 'frame')}, checksums, index, {hashes} are right")
     if video is not None and found.compared != found.frames:
         out(f"{video.name}: {counted(found.compared, 'frame')} compared")
     for what, psnr in (("base frames", found.base_psnr), ("painted", found.painted_psnr)):

@@ -76,7 +76,8 @@ class Decoder(Shared):
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
     receives the payloads of `tracks` packets, for the caller to take out, `metadata` that of the
-    `metadata` packet; both are checked here. `limits`: what the stream may ask for. `only_check`
+    `metadata` packet; both are checked here; `painted_wanted` that of the `painted` packet, None
+    before it came. `limits`: what the stream may ask for. `only_check`
     reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
     other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
     painted, and the hash of painted frames is not checked. Raises `LimitError` when the stream asks
@@ -120,7 +121,7 @@ class Decoder(Shared):
         #: Painted frames so far, None where their samples are not the same everywhere or the first
         #: are left out.
         self._painted_hash = hashlib.sha256() if exact else None
-        self._painted_wanted: bytes | None = None
+        self.painted_wanted: bytes | None = None
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
         self._sizes: dict[int, int] = {}
@@ -162,7 +163,7 @@ class Decoder(Shared):
         """Hash of the painted frames so far, as in a `painted` packet; what that says where it
         cannot be told."""
         if self._painted_hash is None or self.concealed:
-            return self._painted_wanted
+            return self.painted_wanted
         return self._painted_hash.digest()[:HASH_BYTES]
 
     @in_turn
@@ -192,7 +193,7 @@ class Decoder(Shared):
         elif packet.kind is Kind.METADATA:
             self._take_metadata(packet.payload)
         elif packet.kind is Kind.PAINTED:
-            self._painted_wanted = packet.payload
+            self.painted_wanted = packet.payload
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise WrongModelError(
                 "the painted picture needs a newer version of gvcodec; --fidelity gives the base "
@@ -210,7 +211,7 @@ class Decoder(Shared):
                 raise DamagedStreamError("decoding has to start at a keyframe")
             if not reordered(self.header.base):
                 self._sizes[self._sent] = len(packet.payload)
-            self._painted_wanted = None
+            self.painted_wanted = None
             self._sent += 1
             self._show(self._base_codec.send(packet.payload, key))
 
@@ -271,7 +272,7 @@ class Decoder(Shared):
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:
             raise VerificationError("decoded frames differ from the encoder's (base hash)")
-        if self._painted_wanted not in (None, self.painted_hash):
+        if self.painted_wanted not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
     def _ready(self) -> Iterator[DecodedFrame]:
