@@ -247,14 +247,14 @@ def decode(
     """
     if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
         raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
-    stream = _opened(data)
+    stream = _open_source(data)
     colour = Reader(stream).header.format.colour
     stream.seek(0)
     tensors, place = output == "torch", str(device)
-    decoded = _decoded(stream, fidelity, start, threads, place, limits, tensors)
+    decoded = _decode_frames(stream, fidelity, start, threads, place, limits, tensors)
     first = dimension_order == "NCHW"
     if not tensors:
-        return (_turned(rgb_from_planes(planes, colour), first) for planes in decoded)
+        return (_to_channels_last(rgb_from_planes(planes, colour), first) for planes in decoded)
     from gvcodec.painter.pictures import picture
 
     shown = (picture(planes, colour, place) for planes in decoded)
@@ -271,10 +271,10 @@ def decode_planes(
     limits: Limits = DEFAULT,
 ) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
-    return _decoded(_opened(data), fidelity, start, threads, str(device), limits, False)
+    return _decode_frames(_open_source(data), fidelity, start, threads, str(device), limits, False)
 
 
-def _decoded(
+def _decode_frames(
     stream: BinaryIO,
     fidelity: bool,
     start: int,
@@ -297,7 +297,7 @@ def _decoded(
         decoder.verify(reader.base_hash)
 
 
-def _opened(data: Source) -> BinaryIO:
+def _open_source(data: Source) -> BinaryIO:
     """A stream to read. What has a name is read at once: it is as small as videos get."""
     if isinstance(data, bytes | bytearray | memoryview):
         return unwrapped(io.BytesIO(data), "stream")
@@ -327,7 +327,7 @@ def _rate(frame_rate: Fraction | float) -> Fraction:
         raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
 
 
-def _turned(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
+def _to_channels_last(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image.transpose(2, 0, 1)) if channels_first else image
 
 

@@ -70,7 +70,7 @@ class Frame:
 
     def __repr__(self) -> str:
         times = f"pts_seconds={self.pts_seconds:g}, duration_seconds={self.duration_seconds:g}"
-        return f"Frame(data={_shown(self.data)}, {times})"
+        return f"Frame(data={_format(self.data)}, {times})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,11 @@ class FrameBatch:
         return len(self.pts_seconds)
 
     def __repr__(self) -> str:
-        shown = [_shown(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
+        shown = [_format(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
         return "FrameBatch(data={}, pts_seconds={}, duration_seconds={})".format(*shown)
 
 
-def _shown(array: Array | NDArray[np.float64]) -> str:
+def _format(array: Array | NDArray[np.float64]) -> str:
     """Type and shape."""
     return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"
 
@@ -135,7 +135,7 @@ class Video(Shared):
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
         if not isinstance(self._source, str | Path):
             # Those on disk are taken apart once, these would be for every GOP.
-            self._source = _unwrapped(self._source, self.name)
+            self._source = _unwrap(self._source, self.name)
         self.follows = isinstance(self._source, str | Path | bytes)
         self._torch = output == "torch"
         self._device = str(device)
@@ -293,10 +293,10 @@ class Video(Shared):
             return
         if isinstance(self._source, str | Path):
             with open_input(str(self._source)) as stream:
-                yield Reader(_checked(stream), self.name)
+                yield Reader(_check(stream), self.name)
             return
         with io.BufferedReader(Borrowed(self._source)) as stream:
-            _checked(stream).seek(0)
+            _check(stream).seek(0)
             yield Reader(stream, self.name)
 
     def _numbers(self, indices: Sequence[int] | Array) -> list[int]:
@@ -366,9 +366,9 @@ class Video(Shared):
         self._decoder.restart(gop.first_frame)
         if fit is not None:
             packets.insert(0, fit)
-        self._pending, self._at = self._located(self._decoder, packets, gop), (at, gop.first_frame)
+        self._pending, self._at = self._locate(self._decoder, packets, gop), (at, gop.first_frame)
 
-    def _located(
+    def _locate(
         self, decoder: Decoder, packets: list[Packet], gop: GopEntry
     ) -> Iterator[DecodedFrame]:
         """Frames of a GOP; errors say of which."""
@@ -465,7 +465,7 @@ def _plain(values: Any) -> Any:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
-def _unwrapped(source: bytes | Readable, name: str) -> bytes | Readable:
+def _unwrap(source: bytes | Readable, name: str) -> bytes | Readable:
     """The bytes of a stream in a container that plays everywhere; any other source as it is."""
     given = io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(Borrowed(source))
     if not given.seekable():
@@ -477,7 +477,7 @@ def _unwrapped(source: bytes | Readable, name: str) -> bytes | Readable:
     return source if found is given else found.read()
 
 
-def _checked(stream: BinaryIO) -> BinaryIO:
+def _check(stream: BinaryIO) -> BinaryIO:
     """Random access needs a file, not a pipe."""
     if not stream.seekable():
         raise UsageError("random access needs a file that can be read from any place")

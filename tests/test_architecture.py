@@ -165,10 +165,7 @@ def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
     upward = tmp_path / "gvcodec" / "errors.py"
     upward.write_text(upward.read_text() + "\nfrom gvcodec.codec.encoder import Encoder\n")
     broken = lint()
-    assert (
-        broken.returncode == 1
-        and "gvcodec.errors is not allowed to import gvcodec.codec.encoder" in broken.stdout
-    )
+    assert broken.returncode == 1 and "gvcodec.errors -> gvcodec.codec.encoder" in broken.stdout
 
 
 def test_types_are_shipped_and_name_what_the_core_has() -> None:

@@ -80,7 +80,7 @@ def test_training_material_is_made_by_workers(tmp_path: Path, base: str) -> None
     lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
     there = {entry["name"]: entry for entry in lines}
     jobs = [job for job in enumerate(plan([clip], 1)) if job[1][1] == base]
-    assert len(there) == len(lines) == len(jobs) > 1
+    assert len(there) == len(lines) > 1
     for number, (_, _, q, scale) in jobs:
         made = add_material(str(clip), base, q, str(scale), 4, f"1-{number}", str(tmp_path))
         assert made == there[made["name"]]

@@ -50,7 +50,7 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str
     [
         (["frame", "FILE", "-n", "18", "OUT.png"], "has no frame 18"),
         (["frame", "FILE", "-t", "1:00", "OUT.png"], "ends before 1:00.0"),
-        (["frame", "FILE", "OUT.jpg"], "is a .png file"),
+        (["frame", "FILE", "OUT.bmp"], "is a .png"),
         (["sheet", "-", "OUT.png"], "not standard input"),
     ],
 )

@@ -65,7 +65,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i, record in enumerate(records):
                 source, loop = clip(LENGTH, WINDOW, 10 * number + i)
                 for t in range(LENGTH):
-                    record["loop"][t] = np.concatenate([p.ravel() for p in loop[t]])
+                    record["base"][t] = np.concatenate([p.ravel() for p in loop[t]])
                     record["source"][t] = np.concatenate([p.ravel() for p in source[t]]) >> 2
                 record["motion"][1:, 1] = 1
             np.save(folder / f"{name}.npy", records)

@@ -55,7 +55,7 @@ def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
         vvenc.find_ffmpeg()
     monkeypatch.delenv(vvenc.FFMPEG_VARIABLE)
-    monkeypatch.setattr(vvenc, "_carried", lambda: None)
+    monkeypatch.setattr(vvenc, "_find_carried", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"pip install 'gvcodec\[vvc\]'"):
         vvenc.find_ffmpeg()

@@ -81,7 +81,7 @@ class Resampler:
         """Full size to coded size."""
         width, height = self._padded
         y, u, v = (
-            _resized(_pad(plane, height // ratio, width // ratio), DOWN.get(self._scale))
+            _resize(_pad(plane, height // ratio, width // ratio), DOWN.get(self._scale))
             for plane, ratio in zip(planes, (1, 2, 2), strict=True)
         )
         return y, u, v
@@ -90,7 +90,7 @@ class Resampler:
         """Coded size to full size."""
         y, u, v = (
             np.ascontiguousarray(
-                _resized(plane, UP.get(self._scale))[
+                _resize(plane, UP.get(self._scale))[
                     : -(-self._height // ratio), : -(-self._width // ratio)
                 ]
             )
@@ -106,7 +106,7 @@ def _pad(plane: Plane, height: int, width: int) -> Plane:
     return np.pad(plane, ((0, height - rows), (0, width - columns)), mode="edge")
 
 
-def _resized(plane: Plane, kernel: Filter | None) -> Plane:
+def _resize(plane: Plane, kernel: Filter | None) -> Plane:
     if kernel is None:
         return plane
     rows = _filter_rows(plane.astype(np.int32), kernel)

@@ -35,7 +35,7 @@ class CutFinder:
 
     def begins(self, luma: Plane) -> bool:
         """Whether a scene begins with this frame (10-bit luma of the full size)."""
-        small = _reduced(luma, self._factor)
+        small = _reduce(luma, self._factor)
         left = self._errors.push(small)
         first, self._first = self._first, False
         rows, columns = (n // _BLOCK for n in small.shape)
@@ -47,7 +47,7 @@ class CutFinder:
         return bool(missed.sum() > _CUT * (held + _NOISE).sum())
 
 
-def _reduced(luma: Plane, factor: int) -> Plane:
+def _reduce(luma: Plane, factor: int) -> Plane:
     rows, columns = (n // factor for n in luma.shape)
     whole = luma[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
     return np.ascontiguousarray(whole.mean((1, 3)).astype(np.uint16) if factor > 1 else luma)

@@ -90,12 +90,12 @@ class _Work:
     def flow(self) -> Flow[Row]:
         rate = self.job.settings.rate
         if rate and "target" not in rate:
-            rows, joined = yield from self._within(self._allowed())
+            rows, joined = yield from self._within(self._allow())
         else:
             said_q = None
             if rate and len(self.numbers) > 1:
                 said_q = yield from self._usual_q()
-            rows, joined = yield from self._coded(said_q, [None] * len(self.numbers))
+            rows, joined = yield from self._code(said_q, [None] * len(self.numbers))
         output = self.ledger.output_name(self.job, self.key)
         return self.ledger.finish(self.job, self.key, output, self._rows(joined, rows, output))
 
@@ -104,7 +104,7 @@ class _Work:
         room = allowed - int(_KEPT * allowed) - _JOINT * len(self.numbers)
         for _ in range(_ROUNDS):
             said_q, limits = yield from self._shares(max(1, room))
-            rows, joined = yield from self._coded(said_q, limits, allowed)
+            rows, joined = yield from self._code(said_q, limits, allowed)
             if joined["excess"] <= 0:
                 return rows, joined
             room -= joined["excess"] + _JOINT
@@ -112,7 +112,7 @@ class _Work:
             f"{self.job.uri}: no file of {allowed} bytes was found in {_ROUNDS} rounds"
         )
 
-    def _coded(
+    def _code(
         self, said_q: int | None, limits: Sequence[int | None], allowed: int | None = None
     ) -> Flow[tuple[list[Row], Row]]:
         """Rows of the chunks, coded anew where they are missing, and of the joined file."""
@@ -165,7 +165,7 @@ class _Work:
         (row,) = yield from self._results([name], [self._encode(middle, name, None, None)])
         return round(row["q"])
 
-    def _allowed(self) -> int:
+    def _allow(self) -> int:
         """Bytes that the file may have without its copied tracks."""
         plan, rate = self.plan, self.job.settings.rate
         if "size" in rate:

@@ -82,7 +82,7 @@ def encode(
     with store.video_source(uri) as source:
         opened = _Chunk(source, chosen, cut, number)
         config = chosen.encoder_config(cores, said_q=said_q)
-        coded = _coded(opened, chosen, config, limit)
+        coded = _code(opened, chosen, config, limit)
         header = Reader(io.BytesIO(coded.data)).header
         ids = [
             identity.hex() if identity else ""
@@ -92,7 +92,7 @@ def encode(
             raise WrongModelError(
                 "this machine has other models than the one that the work was ordered on"
             )
-        row = _measured(coded, opened, chosen, cores)
+        row = _measure(coded, opened, chosen, cores)
     store.write_bytes(output, coded.data)
     frames = len(coded.frame_bytes)
     row |= {
@@ -155,7 +155,7 @@ def join(
     ):
         try:
             with store.write_whole(output) as stream:
-                splicer = _spliced(chunks, video, stream, cores, chosen.frames is not None)
+                splicer = _splice(chunks, video, stream, cores, chosen.frames is not None)
                 size, tracks = splicer.writer.size, splicer.writer.track_size
                 excess = 0 if allowed is None else size - tracks - allowed
                 if excess > 0:
@@ -177,7 +177,7 @@ class _TooLargeError(Exception):
     """What was written is dropped."""
 
 
-def _spliced(
+def _splice(
     chunks: list[str], video: VideoReader, stream: BinaryIO, threads: int, partial: bool
 ) -> Splicer:
     """`partial`: the video is a part of its file, and has that part of the sound."""
@@ -226,7 +226,7 @@ def _frames(frames: Any, what: str, total: int | None) -> Any:
     return frames
 
 
-def _coded(
+def _code(
     opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int | None
 ) -> one_pass.Pass:
     if "target" in settings.rate:
@@ -236,7 +236,7 @@ def _coded(
     return one_pass.run(opened, config, "encode", _frames, _ALL)
 
 
-def _measured(
+def _measure(
     coded: one_pass.Pass, opened: _Chunk, settings: Settings, cores: int
 ) -> dict[str, Any]:
     """Quality of a chunk."""

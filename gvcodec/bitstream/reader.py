@@ -115,7 +115,7 @@ class Reader:
                 self._check_order(kind, in_gop)
                 crc = zlib.crc32(data, crc)
             except DamagedStreamError as error:
-                self._own = self._damaged(str(error))
+                self._own = self._damage_error(str(error))
                 raise self._own from error
             if packet is not None:
                 fitted = fitted or kind is Kind.FIT
@@ -128,7 +128,7 @@ class Reader:
     def named(self, error: DamagedStreamError) -> DamagedStreamError:
         """The same error with file, packet and time, for one that a decoder raised over the packet
         given last."""
-        return error if error is self._own else self._damaged(str(error))
+        return error if error is self._own else self._damage_error(str(error))
 
     def gops(self) -> list[GopEntry]:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
@@ -244,7 +244,7 @@ class Reader:
             raise DamagedStreamError("bytes follow the end of the file")
         self.base_hash = payload[:HASH_BYTES]
 
-    def _damaged(self, what: str) -> DamagedStreamError:
+    def _damage_error(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)
         when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
         when += f"; {_REPAIR}" * (what == ENDS_EARLY)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with _written() if arguments is None else contextlib.nullcontext():
+        with _write_errors() if arguments is None else contextlib.nullcontext():
             given = from_habits(sys.argv[1:] if arguments is None else arguments)
             options = parser(given).parse_args(given or ["--help"])
             if "" in (*_inputs(options), getattr(options, "output", None)):
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _written() -> Iterator[None]:
+def _write_errors() -> Iterator[None]:
     """At the end, whatever it is, nothing waits in standard output: the interpreter would fail with
     it, and with another exit code. That it cannot be written counts more than what came later."""
     try:

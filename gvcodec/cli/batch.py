@@ -105,7 +105,7 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     jobs = []
     for uri, row, error in inputs.find(options.inputs, store.local_path(options.output)):
         try:
-            jobs.append(Job(uri, _settings(_changed(options, row)) if row else usual, error))
+            jobs.append(Job(uri, _settings(_change(options, row)) if row else usual, error))
         except GvcodecError as wrong:
             jobs.append(Job(uri, usual, f"{uri}: {wrong}"))
     return jobs
@@ -127,7 +127,7 @@ class _Row(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def _changed(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
+def _change(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
     """The options of one row of a table."""
     parser = _Row(add_help=False, allow_abbrev=False)
     coding_arguments(parser)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from gvcodec.cli import encode
-from gvcodec.cli._arguments import add_overwrite
+from gvcodec.cli._arguments import add_overwrite, add_progress
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     encode.coding_arguments(parser)
     add_input_options(parser)
+    add_progress(parser)
     add_overwrite(parser)
 
 

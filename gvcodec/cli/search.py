@@ -145,7 +145,7 @@ class _Asked:
                 return name, self._stored[name]
         embedder = self._made(file)
         if embedder.id not in file.vectors:
-            raise self._unknown(file)
+            raise self._unknown_model_error(file)
         if embedder.id not in self._stored:
             self._stored[embedder.id] = self._query.vectors(embedder)
         vectors, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
@@ -159,11 +159,11 @@ class _Asked:
         if self._embedder is None:
             # Before a network is loaded for nothing.
             if not self._named and default_id() not in file.vectors:
-                raise self._unknown(file)
+                raise self._unknown_model_error(file)
             self._embedder = make(self._named or DEFAULT)
         return self._embedder
 
-    def _unknown(self, file: SummarisedFile) -> WrongModelError:
+    def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
         return WrongModelError(
             f"{file.name}: its summary was made by embedder {names}, "
@@ -187,9 +187,9 @@ def _with_bar(paths: list[tuple[str, bool]]) -> Iterable[tuple[str, bool]]:
     """A bar where there are many files and somebody who looks."""
     if len(paths) < 10 or not sys.stderr.isatty():
         return paths
-    return _unbroken(tqdm(paths, unit="file", leave=False, file=sys.stderr))
+    return _hold_bar(tqdm(paths, unit="file", leave=False, file=sys.stderr))
 
 
-def _unbroken(bar: Any) -> Iterator[tuple[str, bool]]:
+def _hold_bar(bar: Any) -> Iterator[tuple[str, bool]]:
     with bar:
         yield from bar

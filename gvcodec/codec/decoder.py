@@ -290,12 +290,12 @@ class Decoder(Shared):
                 if self._painter is not None:
                     self._painter.start_gop(fitted)
             base_frame = self._base_frames.popleft()
-            painted = self._painted(base_frame, self._sizes.pop(self._shown, 0))
+            painted = self._paint(base_frame, self._sizes.pop(self._shown, 0))
             self._last = DecodedFrame(painted, self._timing.receive(), base_frame)
             self._frames.append(self._last)
             self._shown += 1
 
-    def _painted(self, base_frame: Planes, size: int) -> Planes:
+    def _paint(self, base_frame: Planes, size: int) -> Planes:
         if self._painter is None or self._only_check and self._painted_hash is None:
             return base_frame
         try:

@@ -85,7 +85,7 @@ def decode(
 ) -> Decoded:
     """Values (streams, steps), 0 behind the counts, and `whole` (streams)."""
     rows = _array(scale, np.uint8)
-    return _decoded(
+    return _decode(
         _core.streams_decode,
         list(packets),
         rows,
@@ -127,7 +127,7 @@ def decode_predicted(
 ) -> Decoded:
     """As `decode`, with predicted tables."""
     rows = _array(side, np.uint8)
-    return _decoded(
+    return _decode(
         _core.streams_decode_predicted,
         list(layers),
         rows,
@@ -159,7 +159,7 @@ def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:
     return _array(counts, np.int32)
 
 
-def _decoded(function: Callable[..., Any], *arguments: Any) -> Decoded:
+def _decode(function: Callable[..., Any], *arguments: Any) -> Decoded:
     values, whole = _call(function, *arguments)
     return values, whole.astype(np.bool_)
 

@@ -164,12 +164,12 @@ def location_of(stream: av.VideoStream, frame: av.VideoFrame, y4m: bytes | None)
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:
-        return _stored(stream)
+        return _find_stored_rotation(stream)
     kind = re.search(rb" C420(\w+)", y4m)
     return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
 
 
-def _stored(stream: av.VideoStream) -> int:
+def _find_stored_rotation(stream: av.VideoStream) -> int:
     """What the codec parameters say, which PyAV does not show: the head of a Matroska file made of
     them does. It has no words for chroma below its row."""
     memory = io.BytesIO()

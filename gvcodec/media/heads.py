@@ -243,7 +243,7 @@ def _check_mp4(data: bytes, inside: bytes = b"") -> None:
     while len(cursor):
         size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
         if kind not in _BOXES[inside] or size < 8:
-            raise DamagedStreamError(f"tracks: codec parameters hold a box {_shown(kind)}")
+            raise DamagedStreamError(f"tracks: codec parameters hold a box {_format(kind)}")
         body = cursor.take(size - 8)
         if kind in _BOXES:
             _check_mp4(body, kind)
@@ -254,5 +254,5 @@ def _check_mp4(data: bytes, inside: bytes = b"") -> None:
             raise DamagedStreamError("tracks: codec parameters with a table of samples")
 
 
-def _shown(kind: bytes) -> str:
+def _format(kind: bytes) -> str:
     return "".join(takewhile(str.isprintable, kind.decode("latin-1")))

@@ -110,7 +110,7 @@ class Metadata:
             elif number == _LIGHT:
                 found = replace(found, light=(field.var(0xFFFF), field.var(0xFFFF)))
             elif number == _TAG:
-                name, _, text = _decoded(field).partition("\0")
+                name, _, text = _decode(field).partition("\0")
                 tags.append((_clean(name), _clean(text)))
             elif number == _START:
                 found = replace(found, source_start=field.svar())
@@ -211,7 +211,7 @@ def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
     return {number_of(data.type): bytes(data) for data in parts}
 
 
-def _unnamed(cls: Any, value: int) -> Any:
+def _make_unnamed(cls: Any, value: int) -> Any:
     """FFmpeg has kinds of side data that PyAV has no name for, and fails at (EXIF, LCEVC …)."""
     member = object.__new__(cls)
     member._name_, member._value_ = f"UNNAMED_{value}", value
@@ -219,7 +219,7 @@ def _unnamed(cls: Any, value: int) -> Any:
 
 
 if "_missing_" not in vars(Type):
-    Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
+    Type._missing_ = classmethod(_make_unnamed)  # type: ignore[method-assign, assignment]
 
 #: What is lost, by the kind of side data that has it; alpha is none.
 ALPHA, EXIF, LATER_VIEW = -1, 31, 29
@@ -281,10 +281,10 @@ def _light(data: bytes) -> tuple[int, int] | None:
 
 
 def _text(field: Cursor) -> str:
-    return _clean(_decoded(field))
+    return _clean(_decode(field))
 
 
-def _decoded(field: Cursor) -> str:
+def _decode(field: Cursor) -> str:
     try:
         return field.take(len(field)).decode()
     except UnicodeDecodeError as error:

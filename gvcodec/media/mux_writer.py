@@ -180,7 +180,7 @@ class MuxWriter:
         of the encoder, without a bound."""
         if self._held is not None:
             self._held += packets
-            if not self._held or not (self._tracks.ready or self._waited(self._held)):
+            if not self._held or not (self._tracks.ready or self._wait_for(self._held)):
                 return
             self._begin()
             return
@@ -191,7 +191,7 @@ class MuxWriter:
             packet.pts, packet.dts = packet.pts + later, packet.dts + later
             self._container.mux(packet)
 
-    def _waited(self, held: Sequence[av.Packet]) -> bool:
+    def _wait_for(self, held: Sequence[av.Packet]) -> bool:
         """Whether the file begins without the first packets of all tracks."""
         first, last = held[0], held[-1]
         assert first.dts is not None and last.dts is not None

@@ -76,11 +76,11 @@ class Scaler:
         y, u, v = resited(planes, location, CENTRE)
         half = (width + 1) // 2, (height + 1) // 2
         return resited(
-            (_scaled(y, width, height), _scaled(u, *half), _scaled(v, *half)), CENTRE, location
+            (_scale(y, width, height), _scale(u, *half), _scale(v, *half)), CENTRE, location
         )
 
 
-def _scaled(plane: Plane, width: int, height: int) -> Plane:
+def _scale(plane: Plane, width: int, height: int) -> Plane:
     """10-bit samples as a plane of this size."""
     frame = av.VideoFrame(plane.shape[1], plane.shape[0], "gray10le")
     _samples(frame, 0, np.uint16)[:] = plane

@@ -127,7 +127,7 @@ class TrackMuxer:
     def _add(self, number: int, template: Stream, language: str) -> None:
         assert self._reader is not None
         track = self._reader.tracks[number]
-        output = _added(self._container, template)
+        output = _add_stream(self._container, template)
         output.disposition = cast(Disposition, track.flags)
         for name, text in (("language", language), ("title", track.title)):
             if text:
@@ -171,7 +171,7 @@ class TrackMuxer:
         options = MUXERS[self._kind] if self._delays else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
-                output = _added(trial, template)
+                output = _add_stream(trial, template)
                 output.disposition = cast(Disposition, flags)
                 if language:
                     output.metadata["language"] = language
@@ -199,7 +199,7 @@ class TrackMuxer:
         self.notes.append(f"{stream.type} track ({name}) {what}")
 
 
-def _added(container: OutputContainer, template: Stream) -> Stream:
+def _add_stream(container: OutputContainer, template: Stream) -> Stream:
     """An output stream. Matroska does not say which channels there are, and MP4 wants to know it of
     PCM."""
     output = container.add_stream_from_template(template)

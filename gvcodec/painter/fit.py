@@ -68,7 +68,7 @@ Progress = Callable[[str], None]
 _CONTRAST = 0.5
 
 
-def _changed(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwin:
+def _apply_deltas(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwin:
     """A painter with these deltas added."""
     other = copy.deepcopy(painter)
     with torch.no_grad():
@@ -310,7 +310,7 @@ def fit(
         (cost(untouched, IDENTITY), IDENTITY),
     ]
     if before is not None and (deltas := unpack(before, painter)) is not None:
-        candidates.append((fitter.judge(_changed(painter, deltas)), before))
+        candidates.append((fitter.judge(_apply_deltas(painter, deltas)), before))
         if candidates[-1][0] < plain:
             fitter.set_deltas(deltas)
 

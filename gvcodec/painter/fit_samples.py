@@ -78,8 +78,8 @@ class FitSampler:
     def send_source(self, number: int, planes: Planes) -> None:
         if number // self._stride >= self._runs:
             self._stride *= 2
-            self._pairs = {n: pair for n, pair in self._pairs.items() if self._wanted(n)}
-        if self._wanted(number):
+            self._pairs = {n: pair for n, pair in self._pairs.items() if self._wants(n)}
+        if self._wants(number):
             self._pairs[number] = (None, planes)
 
     def send_base(self, number: int, planes: Planes, size: int = 0) -> None:
@@ -108,7 +108,7 @@ class FitSampler:
             parts.append(Part(start, [runs[first] for first in inside], size, sizes))
         return parts
 
-    def _wanted(self, number: int) -> bool:
+    def _wants(self, number: int) -> bool:
         return number % self._stride < self.RUN
 
 

@@ -32,12 +32,12 @@ def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray
         vectors, _ = motion_search(current, reference, threads=threads, finest=4)
         field = vectors[:, :, ::-1] >> 2
     else:
-        vectors, _ = motion_search(_halved(current), _halved(reference), threads=threads, finest=2)
+        vectors, _ = motion_search(_halve(current), _halve(reference), threads=threads, finest=2)
         field = (vectors[:, :, ::-1] >> 1).repeat(2, 0).repeat(2, 1)[:rows, :columns]
     return np.ascontiguousarray(field.transpose(2, 0, 1))
 
 
-def _halved(plane: Plane) -> Plane:
+def _halve(plane: Plane) -> Plane:
     """Means of 2×2 samples; an odd last row or column is left out."""
     h, w = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
     rows = plane[0:h:2] + plane[1:h:2]

@@ -43,11 +43,11 @@ def picture(planes: Planes | tuple[Tensor, ...], colour: Colour, device: str) ->
 
 def _twice(plane: Tensor, place: float, axis: int, size: int) -> Tensor:
     """Chroma at all `size` luma places along an axis; `place`: of its first sample."""
-    phases = torch.stack([_moved(plane, (n - place) / 2, axis) for n in (0, 1)], axis + 1)
+    phases = torch.stack([_shift(plane, (n - place) / 2, axis) for n in (0, 1)], axis + 1)
     return phases.flatten(axis, axis + 1).narrow(axis, 0, size)
 
 
-def _moved(plane: Tensor, shift: float, axis: int) -> Tensor:
+def _shift(plane: Tensor, shift: float, axis: int) -> Tensor:
     if not shift:
         return plane
     whole = math.floor(shift)

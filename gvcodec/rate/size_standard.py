@@ -92,10 +92,10 @@ def following_pass(
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
     trimmed = ((p.trim, p.log_bytes) for p in points if p.q == near.q)
-    by_trim = _measured(trimmed, near.trim, standard_of(base).trim_slope)
+    by_trim = _interpolate(trimmed, near.trim, standard_of(base).trim_slope)
     q, trim = near.q, near.trim + excess / by_trim
     if not least <= trim <= most:
-        by_q = _measured(
+        by_q = _interpolate(
             [(p.q, p.log_bytes + by_trim * (p.trim - near.trim)) for p in points], near.q, slope
         )
         q = _within(config, near.q + (excess + by_trim * (near.trim - usual)) / by_q)
@@ -122,7 +122,7 @@ def _between(points: list[Point], goal: float) -> tuple[float, float] | None:
     return large.q, (large.trim + small.trim) / 2
 
 
-def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
+def _interpolate(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
     """Fall of log rate (second) by a step of what comes first, from `near` to the nearest point
     that is far enough from there."""
     known = dict(points)

@@ -99,7 +99,7 @@ def encode_for(
     )
     coarse: tuple[float, float] | None = None  # of the finest known one that does not
     best: Reached | None = None
-    q = _grained(40 + (target.value - usual) / slope, finest, config.coarsest)
+    q = _round_q(40 + (target.value - usual) / slope, finest, config.coarsest)
     for number in range(1, _PASSES + 1):
         coded = run(
             open_source,
@@ -130,7 +130,7 @@ def encode_for(
             q = min(max(q, fine[0] + _GRAIN), coarse[0] - _GRAIN)
         else:
             q += (target.value - value) / slope + (-0.5 if coarse else 0.5)
-        q = _grained(q, finest, config.coarsest)
+        q = _round_q(q, finest, config.coarsest)
     if best is None:
         raise UsageError(f"{target.metric} {target.value:g} was not met in {_PASSES} passes")
     return dataclasses.replace(best, passes=number)
@@ -168,5 +168,5 @@ def _lpips() -> Lpips:
     return lpips("vgg")
 
 
-def _grained(q: float, finest: float, coarsest: float) -> float:
+def _round_q(q: float, finest: float, coarsest: float) -> float:
     return round(min(max(q, finest), coarsest) / _GRAIN) * _GRAIN

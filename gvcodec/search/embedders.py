@@ -74,7 +74,7 @@ class Small:
         from gvcodec.search.compressor import DIM, LpComp, Variant
         from gvcodec.search.features import PatchTokens
 
-        path = Path(checkpoint) if checkpoint else _shipped(CHECKPOINT)
+        path = Path(checkpoint) if checkpoint else _find_shipped(CHECKPOINT)
         network = shipped_network()
         try:
             with safe_open(path, "pt") as file:
@@ -206,15 +206,15 @@ def shipped_network() -> Path:
     """The small perceptual network."""
     from gvcodec.painter.perceptual import SMALL_NETWORK
 
-    return _shipped(SMALL_NETWORK)
+    return _find_shipped(SMALL_NETWORK)
 
 
 def default_id() -> bytes:
     """What files name the shipped embedder by, without loading it."""
-    return model_id(_shipped(CHECKPOINT))
+    return model_id(_find_shipped(CHECKPOINT))
 
 
-def _shipped(name: str) -> Path:
+def _find_shipped(name: str) -> Path:
     found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
     if found is None:
         raise WrongModelError(

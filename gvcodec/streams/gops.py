@@ -85,7 +85,7 @@ class GopSource:
                 if event.side:
                     self._timing.lose()
                 if gop is not None and event.between:
-                    yield self._finished(gop)
+                    yield self._finish(gop)
                     gop = None
                 if gop is None:
                     self._skip(event.frames)
@@ -107,14 +107,14 @@ class GopSource:
                 self._tracks.append(event.payload)
             elif event.kind is Kind.KEY:
                 if gop is not None:
-                    yield self._finished(gop)
+                    yield self._finish(gop)
                 gop, broken = Gop(self._count, self._fit, [event], summary=self._summary), False
                 self._summary = None
                 self._timing.start_gop()
             elif gop is not None and event.kind not in (Kind.UNKNOWN, Kind.PAINTED):
                 gop.packets.append(event)
         if gop is not None:
-            yield self._finished(gop)
+            yield self._finish(gop)
         self.end = self._times(1)[0]
 
     def _read_timing(self, payload: bytes) -> None:
@@ -138,7 +138,7 @@ class GopSource:
             self._timing.restart(self._count)
             return [self._timing.receive() for _ in range(frames)]
 
-    def _finished(self, gop: Gop) -> Gop:
+    def _finish(self, gop: Gop) -> Gop:
         gop.times = self._times(gop.frames)
         self._count += gop.frames
         self._skip(gop.lost)

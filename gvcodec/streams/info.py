@@ -92,7 +92,7 @@ def text(found: dict[str, Any], columns: int) -> str:
     for name, value in found.items():
         if name not in _TABLES and (value or name not in _OPTIONAL):
             told = (
-                CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _shown(value)
+                CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
             )
             if name == "tags":
                 told = ", ".join(f"{tag}: {text}" for tag, text in value.items())
@@ -163,13 +163,13 @@ def _budget(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        return " ".join(_shown(part) for part in value.values())
+        return " ".join(_format(part) for part in value.values())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_format, value))
     return "-" if value is None else str(value)
 
 

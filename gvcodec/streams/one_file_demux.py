@@ -82,12 +82,12 @@ class Demuxer:
         self._source, self._kind, self._name = source, kind, name
         self._lock = Lock()
         if kind == "mov":
-            with self._named():
+            with self._name_errors():
                 check_mp4(View(source, self._lock))
 
     def units(self) -> Iterator[TimedUnit]:
         """All units of the AV1 track, one after another."""
-        with self._opened() as container, self._named():
+        with self._opened() as container, self._name_errors():
             stream = self._av1(container)
             for packet in container.demux(stream):
                 if not packet.size:
@@ -103,7 +103,7 @@ class Demuxer:
 
     def format(self) -> VideoFormat:
         """What the container says of the AV1 track."""
-        with self._opened() as container, self._named():
+        with self._opened() as container, self._name_errors():
             stream = self._av1(container)
             context = stream.codec_context
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -117,7 +117,7 @@ class Demuxer:
 
     def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
         """Title, and begin, end and title of each chapter, in seconds."""
-        with self._opened() as container, self._named():
+        with self._opened() as container, self._name_errors():
             title = next(
                 (text for key, text in container.metadata.items() if key.lower() == "title"), ""
             )
@@ -140,7 +140,7 @@ class Demuxer:
             container.close()
 
     def _open(self) -> InputContainer:
-        with self._named():
+        with self._name_errors():
             return av.open(
                 View(self._source, self._lock),
                 "r",
@@ -159,7 +159,7 @@ class Demuxer:
         raise DamagedStreamError("not a gvcodec file (a video without AV1)")
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _name_errors(self) -> Iterator[None]:
         """Errors with the name of the file."""
         try:
             yield

@@ -191,7 +191,7 @@ class _Spliced:
             count = counted(self._splicer.writer.frames if self._splicer else 0, "frame")
             self._lines.append(f"ends after {count}, where another stream begins")
             return False
-        splicer = self._splicer or self._opened(piece)
+        splicer = self._splicer or self._open_splicer(piece)
         times = [self._time(seconds) for seconds in piece.seconds]
         if self._tracks is not None:
             self._tracks.copy_until(self._begin + self._expected)
@@ -242,7 +242,7 @@ class _Spliced:
         self._last = max(self._first + round(since / self._tick), self._last + 1)
         return self._last
 
-    def _opened(self, piece: _Piece) -> Splicer:
+    def _open_splicer(self, piece: _Piece) -> Splicer:
         self._first_place = piece.place
         self._begin = piece.seconds[0]
         whole = piece.place == 0 and piece.packed is not None

@@ -60,7 +60,7 @@ def as_stream(
     key = _identity(source)
     with _keeping:
         if key is None or key not in _kept:
-            made = _converted(source, kind, name, note, limits)
+            made = _convert_errors(source, kind, name, note, limits)
             if key is None:
                 return io.BufferedReader(View(*made))
             _kept[key] = made
@@ -79,7 +79,7 @@ def _identity(source: BinaryIO) -> tuple[int, ...] | None:
     return None
 
 
-def _converted(
+def _convert_errors(
     source: BinaryIO, kind: str, name: str, note: Callable[[str], None], limits: Limits
 ) -> tuple[BinaryIO, Lock]:
     out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
@@ -170,7 +170,7 @@ class _Copy:
             if entry.what is What.PACKET:
                 self._writer.write(entry.packet)
             elif entry.what is What.TRACKS and entry.data[:1] == b"\0":
-                self._marked(entry.data)
+                self._mark(entry.data)
         payload = strip("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
         self._gop_frames += 1
@@ -203,13 +203,13 @@ class _Copy:
             elif entry.what is What.TRAILER:
                 self._writer.write(entry.packet)
             elif entry.what is What.TRACKS and entry.data[:1] == b"\1":
-                self._marked(entry.data)
+                self._mark(entry.data)
             elif entry.what is What.END:
                 if len(entry.data) != _END_BYTES:
                     raise _ChangedError
                 self._hash = entry.data
 
-    def _marked(self, data: bytes) -> None:
+    def _mark(self, data: bytes) -> None:
         """Here stood a `tracks` packet."""
         if self._tracks is not None and not self._added:
             self._tracks.copy(Cursor(data[1:], "tracks").var(_MOST))

@@ -114,13 +114,13 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
             writer.finish()
         finally:
             writer.close()
-        notes = [*writer.notes, *_shown(header, pending.temporary, kind)]
+        notes = [*writer.notes, *_describe(header, pending.temporary, kind)]
     if writer.metadata.mastering or writer.metadata.light:
         notes.append("HDR metadata is kept for gvcodec, other players do not see it")
     return reader.frames, notes
 
 
-def _shown(header: SequenceHeader, path: Path, kind: str) -> list[str]:
+def _describe(header: SequenceHeader, path: Path, kind: str) -> list[str]:
     """Say in the container how large pictures are shown; a line where they are coded smaller."""
     fmt = header.format
     # MP4 gets the aspect ratio from FFmpeg.

@@ -88,7 +88,7 @@ class Done:
 def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
     """Decode a stream to a video. Raises what `Decoder`, `Reader` and `open_writer` raise."""
     with contextlib.ExitStack() as stack:
-        video = _opened(options, stack)
+        video = _open_input(options, stack)
         decoder, tracks, fmt = video.decoder, video.tracks, video.reader.header.format
         scaler = Scaler(fmt, options.scale) if options.scale else None
         shown = scaler.format if scaler else fmt
@@ -188,7 +188,7 @@ class _Input:
                     self.tracks.send(payload)
 
 
-def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
+def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     """The stream, and the frames of it that are wanted; the first one is decoded."""
     if isinstance(options.input, str):
         source = stack.enter_context(open_input(options.input, options.follow))

@@ -75,7 +75,7 @@ class Figures:
 @torch.no_grad()
 def features(painter: PainterTwin, batch: Batch) -> tuple[float, float, float, float, float]:
     """`Figures` without the two losses, of a batch of several clips."""
-    with _recorded(painter) as (levels, trunk):
+    with _record_activations(painter) as (levels, trunk):
         painted, _ = paint_run(painter, batch, 0)
     style = levels["style"][-1]  # (B, C, H/8, W/8)
     places = float(style.std((2, 3)).mean())
@@ -91,7 +91,9 @@ def features(painter: PainterTwin, batch: Batch) -> tuple[float, float, float, f
 
 
 @contextmanager
-def _recorded(painter: PainterTwin) -> Iterator[tuple[dict[str, list[Tensor]], list[Tensor]]]:
+def _record_activations(
+    painter: PainterTwin,
+) -> Iterator[tuple[dict[str, list[Tensor]], list[Tensor]]]:
     """Activations of layers by name, and what leaves the last block, of all frames meanwhile."""
     levels: dict[str, list[Tensor]] = {}
     trunk: list[Tensor] = []

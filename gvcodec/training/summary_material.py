@@ -94,7 +94,7 @@ def part(
     return y[:, ::step], u[:, ::step], v[:, ::step]
 
 
-def _cropped(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
+def _crop(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
     """A part of the picture; with `change` it may be mirrored and brighter or darker."""
     height, width = planes[0].shape
     h, w = (int(side * rng.uniform(_LEAST, 0.95)) // 2 * 2 for side in (height, width))
@@ -147,12 +147,12 @@ def material_of(path: Path, folder: Path, tokens: Any) -> dict[str, NDArray[Any]
         decoded = list(decode_planes(stream.read_bytes(), fidelity=True, threads=1))[::STRIDE]
         found[f"q{q}"] = embedded(decoded)
     found["crops"] = np.stack(
-        [embedded([_cropped(f, rng, True) for f in decoded]) for _ in range(_CROPS)]
+        [embedded([_crop(f, rng, True) for f in decoded]) for _ in range(_CROPS)]
     )
     between = [n for n in range(len(frames)) if n % STRIDE]
     at = np.sort(rng.choice(between, 2, replace=False))
     plain = [frames[n] for n in at]
-    asked = [plain, [_cropped(f, rng, False) for f in plain]]
+    asked = [plain, [_crop(f, rng, False) for f in plain]]
     asked.append([recoded(part(f, 0, 0, FORMAT.height, FORMAT.width, True)) for f in plain])
     found["asked"] = np.stack([embedded(some) for some in asked])
     found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at

@@ -142,7 +142,7 @@ class Twin(nn.Module):
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scale index (0…63), mean, and zero inflation (0…127), for `seen` (B, INPUTS) 0…127."""
         x = seen.float() / MAX_ACTIVATION
-        x = _bounded(self.second(_bounded(self.first(x))))
+        x = _bound(self.second(_bound(self.first(x))))
         scale, mean, inflation = self.last(x).unbind(-1)
         return (
             (_USUAL + _SCALE_RANGE * scale).clamp(0, 63),
@@ -166,7 +166,7 @@ class Twin(nn.Module):
         return result
 
 
-def _bounded(x: Tensor) -> Tensor:
+def _bound(x: Tensor) -> Tensor:
     """0…1, with a small slope outside, so that a unit out of range finds its way back."""
     inside = x.clamp(0, 1)
     return inside + _LEAK * (x - inside)

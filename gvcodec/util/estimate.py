@@ -128,7 +128,7 @@ class Estimate:
             left = seconds * (stage.total - stage.done) / stage.done
         else:
             left = (self._whole(stage, spent) - spent) / rate
-        return left + sum(self._planned(kind, rate) for kind in self._plan)
+        return left + sum(self._plan_seconds(kind, rate) for kind in self._plan)
 
     def share(self) -> float:
         """0…0.99, never less than before."""
@@ -142,7 +142,7 @@ class Estimate:
         what the frames took, and between the bounds that they set."""
         total = stage.total or 1
         fed, done = min(total, max(stage.fed, stage.done)), min(total, stage.done)
-        whole = expected = self._expected(stage.kind, total) or spent
+        whole = expected = self._expect(stage.kind, total) or spent
         if done:
             sure = (done / fed) ** 3
             measured = spent * total / (done + _INSIDE * (fed - done))
@@ -153,7 +153,7 @@ class Estimate:
             self._factor = min(10.0, max(0.1, whole / expected)) ** 0.5
         return whole
 
-    def _expected(self, kind: str, frames: int) -> float:
+    def _expect(self, kind: str, frames: int) -> float:
         """Work of a whole stage of this kind."""
         work = self._work
         if kind == "fit":
@@ -162,13 +162,13 @@ class Estimate:
             return work.paint * frames * self._factor
         return COSTS[kind] * work.frame * frames
 
-    def _planned(self, kind: str, rate: float) -> float:
+    def _plan_seconds(self, kind: str, rate: float) -> float:
         """Seconds of a stage that is to come."""
         if took := self._took.get(kind):
             return sum(took) / len(took)
         if kind == "fit" and self._work.fit_limit is not None:
             return self._work.fit_limit
-        return self._expected(kind, self._frames or 0) / rate
+        return self._expect(kind, self._frames or 0) / rate
 
     def _rate(self) -> float:
         """Processor seconds a second since the start."""

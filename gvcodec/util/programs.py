@@ -43,7 +43,7 @@ def leave_working_directory() -> None:
 def safe_path() -> list[str]:
     """`sys.path` without the working directory and relative folders."""
     safe = [entry for entry in sys.path if not _is_here(entry)]
-    return safe + [place for place in _installed() if _is_here(place)][:1]
+    return safe + [place for place in _list_installed() if _is_here(place)][:1]
 
 
 def is_ours() -> bool:
@@ -105,7 +105,7 @@ def _is_here(entry: str) -> bool:
         return False
 
 
-def _installed() -> list[str]:
+def _list_installed() -> list[str]:
     """Folders of the standard library and of installed packages."""
     folders = [os.path.dirname(os.__file__)]
     site = sys.modules.get("site")

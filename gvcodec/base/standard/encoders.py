@@ -149,15 +149,15 @@ class Av1Encoder(Shared):
         frame.pict_type = _INTRA if key else 0
         frame.pts, frame.time_base = self._count, self._encoder.time_base
         self._count += 1
-        units = list(self._coded(frame))
+        units = list(self._encode(frame))
         if opens:
             _leave_realtime()
         return units
 
     def rest(self) -> Iterator[tuple[bytes, bool]]:
-        return self._coded(None)
+        return self._encode(None)
 
-    def _coded(self, frame: av.VideoFrame | None) -> Iterator[tuple[bytes, bool]]:
+    def _encode(self, frame: av.VideoFrame | None) -> Iterator[tuple[bytes, bool]]:
         try:
             for packet in self._encoder.encode_lazy(frame):
                 yield bytes(packet), packet.is_keyframe

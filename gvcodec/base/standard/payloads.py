@@ -62,18 +62,18 @@ def _strip_av1(unit: bytes) -> bytes:
 
 def obus_of(data: bytes) -> list[tuple[int, bytes]]:
     """Types and bodies of the OBUs of a payload."""
-    return [(head >> 3 & 15, body) for head, _, body in _parsed(data)]
+    return [(head >> 3 & 15, body) for head, _, body in _parse(data)]
 
 
 def _obus(data: bytes) -> list[bytes]:
     """OBUs of a temporal unit, each with a size field; the last may come without."""
     return [
         bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body
-        for head, extension, body in _parsed(data)
+        for head, extension, body in _parse(data)
     ]
 
 
-def _parsed(data: bytes) -> list[tuple[int, bytes, bytes]]:
+def _parse(data: bytes) -> list[tuple[int, bytes, bytes]]:
     """First bytes, extensions and bodies of OBUs."""
     obus: list[tuple[int, bytes, bytes]] = []
     cursor = Cursor(data, "OBU")
@@ -89,12 +89,12 @@ def _parsed(data: bytes) -> list[tuple[int, bytes, bytes]]:
 
 
 def _strip_vvc(unit: bytes) -> bytes:
-    return _joined([nal[1:] for nal in _nals(unit) if nal[1] >> 3 not in _VVC_DROPPED])
+    return _join([nal[1:] for nal in _nals(unit) if nal[1] >> 3 not in _VVC_DROPPED])
 
 
 def nals_of(payload: bytes) -> list[bytes]:
     """The NAL units in the payload of an H.266 packet."""
-    nals = [b"\0" + nal for nal in _parted(payload)]
+    nals = [b"\0" + nal for nal in _split(payload)]
     if any(b"\0\0\1" in nal for nal in nals):
         raise DamagedStreamError("a start code inside a NAL unit")
     return nals
@@ -104,7 +104,7 @@ def _nals(unit: bytes) -> list[bytes]:
     return [nal.rstrip(b"\0") for nal in re.split(rb"\x00\x00\x01", unit)[1:]]
 
 
-def _joined(nals: list[bytes]) -> bytes:
+def _join(nals: list[bytes]) -> bytes:
     if len(nals) == 1 and nals[0][0] < _NAL_COUNTED:
         return nals[0]
     return (
@@ -114,7 +114,7 @@ def _joined(nals: list[bytes]) -> bytes:
     )
 
 
-def _parted(payload: bytes) -> list[bytes]:
+def _split(payload: bytes) -> list[bytes]:
     if not payload:
         raise DamagedStreamError("empty packet")
     if payload[0] < _NAL_COUNTED:

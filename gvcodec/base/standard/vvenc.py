@@ -37,7 +37,7 @@ def find_ffmpeg(kind: str = "encoder", name: str = _LIBRARY) -> str:
     """The program: $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg`. `kind` is
     encoder or filter. Raises `UsageError` where none holds VVenC, or what else is named."""
     named = os.environ.get(FFMPEG_VARIABLE)
-    for program in [named] if named else [_carried(), "ffmpeg"]:
+    for program in [named] if named else [_find_carried(), "ffmpeg"]:
         program = find_program(program) if program else None
         if program and _holds(program, kind, name):
             return program
@@ -50,7 +50,7 @@ def find_ffmpeg(kind: str = "encoder", name: str = _LIBRARY) -> str:
     )
 
 
-def _carried() -> str | None:
+def _find_carried() -> str | None:
     try:
         import imageio_ffmpeg
 

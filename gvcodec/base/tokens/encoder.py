@@ -156,7 +156,7 @@ class TokenEncoder:
         parts = []
         while self._ahead:
             parts.append(self._code(ended=True))
-        return _joined([*parts, self._leave(0)])
+        return _join([*parts, self._leave(0)])
 
     def _code(self, ended: bool) -> Coded:
         """The frame that has waited longest; no more come if `ended`."""
@@ -164,7 +164,7 @@ class TokenEncoder:
         begins = self._since_key >= MIN_GOP and frame.cut
         if frame.key or not self._since_key or begins or self._since_key == self._keyint > 0:
             self._since_key = 1
-            return _joined([self._leave(0), self._key(frame.planes)])
+            return _join([self._leave(0), self._key(frame.planes)])
         self._since_key += 1
         if self._refreshes:
             known = 1 + len(self._ahead)
@@ -172,7 +172,7 @@ class TokenEncoder:
                 coming = [frame, *(self._ahead.popleft() for _ in range(count - 1))]
                 self._since_key += count - 1
                 left = self._leave(MOST_WAITING - count + 1)
-                return _joined([left, self._refresh([one.planes for one in coming])])
+                return _join([left, self._refresh([one.planes for one in coming])])
         self._forward(frame.planes)
         return self._leave(self._most_pending)
 
@@ -297,7 +297,7 @@ class TokenEncoder:
         return float(token_errors(source, shown).sum()) / area
 
 
-def _joined(parts: list[Coded]) -> Coded:
+def _join(parts: list[Coded]) -> Coded:
     return Coded(
         [p for part in parts for p in part.packets],
         [base_frame for part in parts for base_frame in part.base_frames],

@@ -11,7 +11,7 @@ def _outer(vertical: Tensor, horizontal: Tensor) -> Tensor:
     return vertical[:, None] * horizontal[None, :]
 
 
-def _interleaved(kernel: Tensor) -> Tensor:
+def _interleave(kernel: Tensor) -> Tensor:
     """A `(5, 5)` filter at full resolution as a 3×3 convolution from and to four interleaved
     channels: `(4, 4, 3, 3)`."""
     weight = torch.zeros(4, 4, 3, 3)
@@ -49,7 +49,7 @@ class FilterBank(nn.Module):
         high = -low
         high[2] += 1
         three = [_outer(low, high), _outer(high, low), _outer(high, high)]
-        fine = torch.cat([_interleaved(kernel) for kernel in three] + [_decimation()])
+        fine = torch.cat([_interleave(kernel) for kernel in three] + [_decimation()])
         coarse = torch.stack([*three, _outer(low, low)])[:, None]
         self.register_buffer("fine", fine, persistent=False)
         self.register_buffer("coarse", coarse, persistent=False)
