@@ -51,7 +51,7 @@ class EncoderConfig:
     base: str = "av1"
     scale: Fraction | None = None
     fit: float | None = None
-    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (eval/results.md); about 45
+    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (docs/results.md); about 45
     #: seconds of one core.
     fit_steps: int = 60
     fit_parts: int = 0

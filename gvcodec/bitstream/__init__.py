@@ -9,7 +9,7 @@ that of zlib.
     file    = header { packet }                      the last packet is `end`, nothing follows it
     header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields
               u32 CRC-32                             of all bytes before it
-    fields  = u8 flags                               1: structure model id follows, 2: appearance id follows,
+    fields  = u8 flags                               1: base model id follows, 2: painter id follows,
                                                      4: reserved, there are `tokens` packets
               var width  var height                  1…16384 each, at most 2^26 luma samples together
               var rate_num  var rate_den             nominal frames a second
@@ -18,10 +18,10 @@ that of zlib.
               u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
-              u8 base                                1 av1, 3 vvc, 4 tokens (with a structure model id)
+              u8 base                                1 av1, 3 vvc, 4 tokens (with a base model id)
               u8 scale                               base layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
-              [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
+              [8 bytes base model id]  [8 bytes painter id]     first 8 bytes of the models' SHA-256
 
     packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload
               u16 CRC-16                             of all bytes before it
@@ -35,7 +35,7 @@ that of zlib.
                                 `gop` before it; fitted: 1 when a `fit` stands before its `key`. The
                                 fit in force is that of the nearest fitted GOP at or before the one
                                 to be decoded.
-            type 2    fit       changed renderer weights, in force from the next `key` until the next `fit`
+            type 2    fit       changed weights of the painter, in force from the next `key` until the next `fit`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
                                 many, then the next one is `late` ticks later than predicted. late =
                                 0 means: forget what was named; var frame  svar time follow, frame
