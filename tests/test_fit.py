@@ -162,7 +162,7 @@ def test_the_contrast_guard_does_not_choose_loop_frames(monkeypatch, painted, wa
     from gvcodec.painter import fit as fitting
 
     found = {True: {"total": 1.0}, False: {"total": painted, "contrast": 0.5}}
-    monkeypatch.setattr(fitting.Fitter, "parts", lambda self, renderer: found[renderer is None])
+    monkeypatch.setattr(fitting.Fitter, "parts", lambda self, twin: found[twin is None])
     assert fitted(monkeypatch, moving(), 2)[0] == wanted
 
 

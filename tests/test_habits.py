@@ -33,6 +33,7 @@ gvcodec encode a.mp4 o.gvc -map 0:v | first video
 gvcodec encode a.mp4 o.gvc -pass 1 | --bitrate
 gvcodec encode a.mp4 o.gvc -tune film | --eye
 gvcodec encode a.mp4 o.gvc -x265-params a=1 | not passed on
+gvcodec encode a.mp4 o.gvc -bufsize 800k | --maxrate caps
 gvcodec encode a.mp4 o.gvc -svtav1-params a=1 | not passed on
 gvcodec encode a.mp4 o.gvc -profile:v main | follows
 gvcodec encode a.mp4 o.gvc -lossless | decode --lossless

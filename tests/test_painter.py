@@ -78,8 +78,8 @@ def frames(width: int, height: int, count: int) -> list[Planes]:
 @pytest.mark.parametrize("middle", [0, 1])
 def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
     width, height = 64, 48
-    rng, renderer = np.random.default_rng(1), twin(middle=middle).double()
-    painter = OraclePainter(Model.of(renderer.integers()), height, width)
+    rng, painted_twin = np.random.default_rng(1), twin(middle=middle).double()
+    painter = OraclePainter(Model.of(painted_twin.integers()), height, width)
     painter.start(condition("av1", Fraction(1), 45), painter.model)
     stream, state = condition_row("av1", Fraction(1), 45).double(), None
     for t, base_frame in enumerate(frames(width, height, 3)):
@@ -95,7 +95,9 @@ def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
         entries = torch.cat([stream[:, :-1], torch.tensor([[own]]).double()], 1)
         noise, redraw = fresh(height, width, t)
         moved = None if vectors is None else torch.from_numpy(vectors)[None]
-        y, uv, state = renderer.step(luma, chroma, moved, (noise.double(), redraw), state, entries)
+        y, uv, state = painted_twin.step(
+            luma, chroma, moved, (noise.double(), redraw), state, entries
+        )
         found = [(p * 1023).round().clamp(0, 1023).int().numpy() for p in (y[0, 0], *uv[0])]
         assert np.abs(wanted[0].astype(int) - base_frame[0]).mean() > 5
         for a, b in zip(wanted, found, strict=True):
@@ -182,9 +184,9 @@ def test_torch_paints_on_any_device_what_the_core_does(
 
 def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
     path = tmp_path / "painter.safetensors"
-    renderer = twin()
-    renderer.save(path)
-    again, wanted = PainterTwin.load(path).integers(), renderer.integers()
+    made = twin()
+    made.save(path)
+    again, wanted = PainterTwin.load(path).integers(), made.integers()
     assert again.keys() == wanted.keys()
     assert all(np.array_equal(again[name], wanted[name]) for name in wanted)
     for name, value in (

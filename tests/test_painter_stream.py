@@ -217,7 +217,7 @@ def model_path() -> str:
 
 
 def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:
-    renderer, numbers = PainterTwin.load(model), Model.load(model)
+    twin, numbers = PainterTwin.load(model), Model.load(model)
     rng = np.random.default_rng(0)
     names = (
         "head.bias",
@@ -227,18 +227,18 @@ def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -
         "enter.bias",
         "head.weight",
     )
-    sizes = {name: parameter.numel() for name, parameter in renderer.named_parameters()}
+    sizes = {name: parameter.numel() for name, parameter in twin.named_parameters()}
     steps = {"head.weight": 3}
     payload = pack([Delta(n, rng.integers(-127, 128, sizes[n]), steps.get(n, 4)) for n in names])
-    deltas = unpack(payload, renderer)
+    deltas = unpack(payload, twin)
     assert deltas is not None
-    for name, parameter in renderer.named_parameters():
+    for name, parameter in twin.named_parameters():
         if name in deltas:
             parameter.add_(deltas[name])
     found = read(payload, sizes)
     assert found is not None
     fitted = numbers.fitted({d.name: (d.values, d.exponent) for d in found})
-    wanted = renderer.integers()
+    wanted = twin.integers()
     for name, layer in fitted.layers.items():
         if name != "view":
             assert np.array_equal(layer.weight, wanted[f"{name}.weight"]), name

@@ -347,7 +347,7 @@ class Decoder(Shared):
                 self.suspects.append((self._sent - loss.suspect, self._sent - 1))
                 line += f"; frames {self._sent - loss.suspect} to {self._sent - 1} may be wrong"
             if loss.side:
-                line += "; timestamps, sound or renderer weights may be missing"
+                line += "; timestamps, sound or fitted weights may be missing"
             note_loss(self.losses, line)
         if loss.side:
             self._timing.lose()

@@ -43,7 +43,7 @@ class Search:
     #: Encodes of the whole video, and frames coded, so far.
     full: int = 0
     frames_coded: int = 0
-    #: What the pass that fitted the renderer had to say.
+    #: What the pass that fitted the painter had to say.
     notes: list[str] = field(default_factory=list)
 
     def fitted(self, coded: Pass) -> Fitted:

@@ -1,7 +1,7 @@
 """Streams as sequences of GOPs, the pieces that cutting, joining and mending work with.
 
 `gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are;
-timestamps, copied tracks and the renderer weights in force are written anew, and the base hash is
+timestamps, copied tracks and the painter's weights in force are written anew, and the base hash is
 made by decoding.
 """
 
@@ -18,7 +18,7 @@ from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
-#: Payload of a `fit` packet that changes nothing: back to the base renderer.
+#: Payload of a `fit` packet that changes nothing: back to the shipped painter.
 BASE_WEIGHTS = b"\1\0"
 
 
@@ -28,7 +28,7 @@ class Gop:
 
     `first`: number of the first frame. `packets`: frames in decode order, and packets that may be
     skipped. `times`: of the frames in display order, in ticks. `fit`: payload in force, None =
-    base renderer. `tracks`: payloads that stood among its packets. `summary`: payload of that
+    the shipped painter. `tracks`: payloads that stood among its packets. `summary`: payload of that
     packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is
     known.
     """

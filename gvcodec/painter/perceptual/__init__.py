@@ -93,7 +93,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def leading_weights(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
     """What leads fitting and its weights: "vgg", or else "small", the network that is shipped with
-    the renderers; only `leader` where one is named. None where they are not at hand."""
+    the painters; only `leader` where one is named. None where they are not at hand."""
     if leader != "small" and find_weights():
         return "vgg", load_weights("vgg")
     small = next(
