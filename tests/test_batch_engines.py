@@ -79,9 +79,10 @@ def test_training_material_is_made_by_workers(tmp_path: Path, base: str) -> None
     subprocess.run([*map(str, command), *options], check=True, capture_output=True)
     lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
     there = {entry["name"]: entry for entry in lines}
-    jobs = [job for job in enumerate(plan([clip], 1)) if job[1][1] == base]
-    assert len(there) == len(lines) > 1
-    for number, (_, _, q, scale) in jobs:
+    jobs = {job: number for number, job in reversed([*enumerate(plan([clip], 1))])}
+    of_base = {job: number for job, number in jobs.items() if job[1] == base}
+    assert len(there) == len(lines) == len(of_base) > 1
+    for (_, _, q, scale), number in of_base.items():
         made = add_material(str(clip), base, q, str(scale), 4, f"1-{number}", str(tmp_path))
         assert made == there[made["name"]]
         name = f"{made['name']}.npy"
