@@ -123,7 +123,7 @@ class VideoEncoder:
         encoder = Encoder(self._format or _format_of(first, self._frame_rate), config)
         frames = itertools.chain([first], remaining)
         writer = encode_stream(encoder, stream, ((_planes_of(frame), None) for frame in frames))
-        return _told(writer, encoder)
+        return _describe_encoded(writer, encoder)
 
 
 def encode(
@@ -175,8 +175,8 @@ def encode_file(
             writer = encode_stream(
                 encoder, output, given, reader.metadata.pack(), reader.tracks, chunk
             )
-            told = _told(writer, encoder)
-        return Encoded(told.frames, told.size, (*reader.notes, *told.notes))
+            encoded = _describe_encoded(writer, encoder)
+        return Encoded(encoded.frames, encoded.size, (*reader.notes, *encoded.notes))
     named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
     with protected(named), open_output(os.fspath(output), overwrite) as stream:
         return encode_file(source, stream, start=start, frames=frames, said=said, config=settings)
@@ -307,7 +307,7 @@ def _open_source(data: Source) -> BinaryIO:
     return unwrapped(io.BufferedReader(Borrowed(data)), "stream")
 
 
-def _told(writer: Writer, encoder: Encoder) -> Encoded:
+def _describe_encoded(writer: Writer, encoder: Encoder) -> Encoded:
     return Encoded(writer.frames, writer.size, tuple(encoder.notes))
 
 

@@ -25,7 +25,7 @@ from gvcodec.util.messages import counted
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
 
-#: Bytes that decoding may take unless told: room for 4K, or for 1440p painted, on a machine of 4 GB
+#: Bytes that decoding may take by default: room for 4K, or for 1440p painted, on a machine of 4 GB
 #: with other work.
 DEFAULT_MEMORY = 1536 << 20
 #: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the

@@ -1,8 +1,9 @@
 """Random access to the frames of a stream, in the habit of torchcodec and decord.
 
     video = gvcodec.open("out.bin")
-    len(video), video[7], video[-1], video[10:40:3]                     # (H, W, 3) and (N, H, W, 3) uint8 RGB
-    video.get_frames_at([3, 90, 4]), video.get_frames_played_at([1.5])  # with their times
+    len(video), video[7], video[-1], video[10:40:3]   # (H, W, 3), (N, H, W, 3) uint8 RGB
+    video.get_frames_at([3, 90, 4])            # with their times
+    video.get_frames_played_at([1.5])
     video.metadata.duration_seconds
 
 Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the

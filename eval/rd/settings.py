@@ -111,7 +111,7 @@ class Setting:
             config = EncoderConfig(
                 base=self.base, base_q=q, preset=preset, fit_steps=steps, fit_by="small"
             )
-            return Encoder(fmt, config, structure=base)
+            return Encoder(fmt, config, base_encoder=base)
         except (UsageError, ValueError) as error:
             raise EvalError(f"--settings: {self.text}: {error}") from None
 

@@ -63,7 +63,7 @@ class Drains(Protocol):
 
 @runtime_checkable
 class OnDevice(Protocol):
-    """A structure decoder part of whose work a device may do, with the same result."""
+    """A base decoder part of whose work a device may do, with the same result."""
 
     def to_device(self, device: str) -> None:
         """`device`: torch's name of it; one that is not there changes nothing."""

@@ -41,7 +41,7 @@ def memory_of(settings: Settings, plan: Plan) -> int:
     """Bytes that encoding a chunk takes at most."""
     pixels = plan.width * plan.height
     costs = [_ENCODING.get(settings.base, _ENCODING["av1"])]
-    if settings.appearance and (settings.encoder_config(1).fits or "lpips" in settings.metrics):
+    if settings.painter and (settings.encoder_config(1).fits or "lpips" in settings.metrics):
         costs.append(_FITTING)
     return sum(cost.fixed + cost.a_pixel * pixels for cost in costs)
 

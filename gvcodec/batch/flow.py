@@ -208,8 +208,8 @@ class _Work:
             "width": plan.width,
             "height": plan.height,
             "base": settings.base,
-            "base_model": settings.structure,
-            "painter_model": settings.appearance,
+            "base_model": settings.base_model,
+            "painter_model": settings.painter,
         }
         whole: dict[str, Any] = {"chunk": None, "first": 0, "cores": self.cores}
         for column in ("seconds", "cpu", "fitted"):

@@ -33,8 +33,8 @@ class Settings:
     frames: int | None = None
     chunk: int = 240
     metrics: tuple[str, ...] = ()
-    structure: str = ""
-    appearance: str = ""
+    base_model: str = ""
+    painter: str = ""
     version: str = gvcodec.__version__
     #: Fields of `InputOptions` that are not None; rates as texts.
     said: dict[str, Any] = field(default_factory=dict)
@@ -95,13 +95,13 @@ def make_settings(
     if "lpips" in metrics:
         require_metric(Target("lpips", 1.0))
     config.settled()
-    appearance, _ = painter_id(config.base)
-    if config.fits and appearance and has_torch():
+    painter, _ = painter_id(config.base)
+    if config.fits and painter and has_torch():
         known = replace(config, threads=0, fit_by=_leader(config))
     else:
         known = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
     fields = asdict(known) | {"scale": known.scale and str(known.scale)}
-    structure = layers.base_model_id(config.base)
+    base_model = layers.base_model_id(config.base)
     return Settings(
         fields,
         rate or {},
@@ -109,8 +109,8 @@ def make_settings(
         frames,
         chunk or config.keyint or EncoderConfig().keyint,
         metrics,
-        structure.hex() if structure else "",
-        appearance.hex() if appearance else "",
+        base_model.hex() if base_model else "",
+        painter.hex() if painter else "",
         said={
             name: str(value) if name == "rate" else value
             for name, value in asdict(said or InputOptions()).items()

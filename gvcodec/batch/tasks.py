@@ -88,7 +88,7 @@ def encode(
             identity.hex() if identity else ""
             for identity in (header.base_model_id, header.painter_id)
         ]
-        if ids != [chosen.structure, chosen.appearance]:
+        if ids != [chosen.base_model, chosen.painter]:
             raise WrongModelError(
                 "this machine has other models than the one that the work was ordered on"
             )

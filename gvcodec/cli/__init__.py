@@ -4,9 +4,9 @@ Each module of this folder whose name begins with a letter is a command of that 
 has to know it:
 
     HELP = "the line in `gvcodec --help`"
-    EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")               # calls that end its help
-    def arguments(parser: argparse.ArgumentParser) -> None: ...     # options: `_arguments` has those that many share
-    def run(options: argparse.Namespace) -> None: ...               # what it does; errors are raised
+    EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")             # calls that end its help
+    def arguments(parser: argparse.ArgumentParser) -> None: ...   # options, shared: `_arguments`
+    def run(options: argparse.Namespace) -> None: ...             # what it does; raises errors
 
 Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it
 reads.

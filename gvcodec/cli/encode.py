@@ -273,8 +273,8 @@ def run(options: argparse.Namespace) -> None:
         say(note)
     tracks = reader.tracks
     copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
-    told = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
-    say(f"{options.output}: {told}, {time.monotonic() - began:.1f} s")
+    result = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
+    say(f"{options.output}: {result}, {time.monotonic() - began:.1f} s")
 
 
 def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:

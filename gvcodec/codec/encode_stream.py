@@ -45,7 +45,7 @@ def encode_stream(
     is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
-    bytes. `written` is told of every packet, `summary` of every frame before its packet, and adds
+    bytes. `written` receives every packet, `summary` every frame before its packet, and adds
     packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
     source raise."""
     writer = Writer(output, encoder.header)
@@ -78,7 +78,7 @@ def encode_stream(
         encoder.send_tracks(tracks.take())
     encoder.flush()
     if painted is not None and encoder.progress is not None:
-        painted.told = partial(_tell, encoder.progress, encoder.frames)
+        painted.report = partial(_tell, encoder.progress, encoder.frames)
     drain(last=True)
     if painted is not None:
         writer.write(painted.finish())
@@ -92,8 +92,8 @@ class _Painted:
     def __init__(self, header: SequenceHeader) -> None:
         self._decoder = Decoder(header, limits=UNLIMITED)
         self._frames = 0
-        #: Is told of the number of frames that are painted.
-        self.told: Callable[[int], None] | None = None
+        #: Receives the number of frames that are painted.
+        self.report: Callable[[int], None] | None = None
 
     def send(self, packet: Packet) -> None:
         if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
@@ -110,8 +110,8 @@ class _Painted:
     def _forget(self) -> None:
         while self._decoder.receive_frame() is not None:
             self._frames += 1
-            if self.told is not None:
-                self.told(self._frames)
+            if self.report is not None:
+                self.report(self._frames)
 
 
 def _tell(progress: Progress, total: int, frames: int) -> None:

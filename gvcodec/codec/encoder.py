@@ -38,7 +38,7 @@ _MAX_PTS = 1 << 61
 
 
 class Progress(Protocol):
-    """Is told how far an encoder is."""
+    """Receives how far an encoder is."""
 
     def coded(self, frames: int, size: int) -> None:
         """So many frames are coded, with so many bytes of payload."""
@@ -74,13 +74,13 @@ class Encoder(Shared):
         config: EncoderConfig | None = None,
         start_pts: int = 0,
         progress: Progress | None = None,
-        structure: BaseEncoder | None = None,
+        base_encoder: BaseEncoder | None = None,
         fitted: Mapping[int, bytes] | None = None,
         wrap: Callable[[SequenceHeader, Callable[[], BaseEncoder]], BaseEncoder] | None = None,
     ) -> None:
-        """`start_pts`: timestamp of the first frame. `progress` is told how far it is. Rate control
-        gives `structure`, an encoder of the same base that it steers, and `fitted`, what fitting
-        came to in an earlier pass (fitted weights by the frame from which on they are in force).
+        """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
+        control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
+        fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
         `wrap` takes a maker of the base encoder and gives the one to use (see
         `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
@@ -128,7 +128,7 @@ class Encoder(Shared):
         self.progress = progress
 
         def make() -> BaseEncoder:
-            return structure or layers.open_encoder(fmt, config)
+            return base_encoder or layers.open_encoder(fmt, config)
 
         self._base_codec = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
@@ -222,15 +222,15 @@ class Encoder(Shared):
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
-            told = self.progress
-            if told is not None:
-                told.fitted(0.0)
+            progress = self.progress
+            if progress is not None:
+                progress.fitted(0.0)
             self.fitted, reason = fit_parts(
                 parts,
                 self.header,
                 self._config,
-                None if told is None else told.say,
-                None if told is None else told.fitted,
+                None if progress is None else progress.say,
+                None if progress is None else progress.fitted,
             )
             if reason:
                 self.notes.append(reason)

@@ -1,7 +1,7 @@
 """Heads of Matroska and MP4 files, each with the codec parameters of a copied track: made here,
 and opened with distrust.
 
-What is opened comes out of a stranger's stream. FFmpeg is told the format, opens no file, address
+What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address
 or decoder of its own accord, and sees only heads whose structure was walked through before: those
 of `make_head` have no packed codec parameters, no attachments and no table of samples, all of which
 can take thousands of times their own size.

@@ -1,5 +1,5 @@
-"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .gif, .y4m, numbered .png, or "-" (standard output: y4m, or
-Matroska or NUT with sound).
+"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .gif, .y4m, numbered .png, or "-" (standard
+output: y4m, or Matroska or NUT with sound).
 
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)

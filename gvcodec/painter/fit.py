@@ -240,7 +240,7 @@ def fit(
     """Fit the painter to a video; returns the payload of a `fit` packet, or None where the shipped
     weights do as well.
 
-    `progress` is told what is found, `done` after every step which part, 0…1, is done.
+    `progress` receives what is found, `done` after every step which part, 0…1, is done.
 
     `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing
     else pays.

@@ -96,15 +96,15 @@ def run(
     what: str,
     watch: Watch,
     frames: int,
-    structure: BaseEncoder | None = None,
+    base_encoder: BaseEncoder | None = None,
     fitted: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Pass:
-    """Encode the first `frames` frames. `structure` and `fitted` as for `Encoder`. Raises what the
-    encoder raises."""
+    """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`. Raises
+    what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        encoder = Encoder(source.format, config, source.start_pts, progress, structure, fitted)
+        encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
         sizes: list[int] = []
 
         def written(packet: Packet) -> None:

@@ -169,7 +169,7 @@ def _pass(
     """`fitted`: what fitting came to at each scale; the first full pass at a scale adds to it."""
     config, fmt = dataclasses.replace(search.config, base_q=q).settled(), search.extent.format
     assert config.scale is not None and config.base_q is not None
-    structure = StandardEncoder(
+    base_encoder = StandardEncoder(
         fmt,
         config.base,
         config.base_q,
@@ -193,7 +193,7 @@ def _pass(
         what,
         search.watch,
         search.extent.frames,
-        structure,
+        base_encoder,
         fitted.get(config.scale),
         search.progress,
     )

@@ -180,7 +180,7 @@ class Splicer:
         self.writer = Writer(stream, header)
         self._tick = fmt.time_base
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
-        # It is not told when frames are shown.
+        # It does not know when frames are shown.
         limits = replace(limits, max_fps=UNLIMITED.max_fps)
         self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
         self._fit: bytes | None = None

@@ -91,12 +91,12 @@ def text(found: dict[str, Any], columns: int) -> str:
     lines = []
     for name, value in found.items():
         if name not in _TABLES and (value or name not in _OPTIONAL):
-            told = (
+            text_of = (
                 CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
             )
             if name == "tags":
-                told = ", ".join(f"{tag}: {text}" for tag, text in value.items())
-            lines.append(f"{name.replace('_', ' '):18} {told}")
+                text_of = ", ".join(f"{tag}: {text}" for tag, text in value.items())
+            lines.append(f"{name.replace('_', ' '):18} {text_of}")
     lines += ["", *_budget(found)]
     sizes = [entry["bytes"] for entry in found["packets"] if "frame" in entry]
     if sizes:

@@ -1,7 +1,7 @@
 """A one-file (MP4, Matroska or WebM with our metadata OBUs) taken apart: temporal units of its AV1
 track with their entries, and packets of its sound and subtitles.
 
-What is opened comes from strangers: FFmpeg is told the format, opens nothing else, and decodes
+What is opened comes from strangers: FFmpeg gets the format, opens nothing else, and decodes
 nothing here; tables of an MP4 file that claim more than the file has room for are refused before.
 """
 

@@ -3,7 +3,7 @@ or JSON.
 
     with ProgressBar(["code", "fit"], Work(frame=1.1, fit=75)) as bar:
         bar.begin("encode", 300)
-        ...                                # bar.coded(frames, bytes), bar.fitted(share) as work is done
+        ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
 The part that is done is time: that which went by over that and what is still to come (`estimate`).
 It never goes back, and is 100 % only at the end.
@@ -143,8 +143,8 @@ class Display:
 class ProgressBar:
     """Shows an `Estimate`. It is the `Progress` of an encoder and the `Watch` of rate control.
 
-    `plan` and `work` as for `Estimate`. `rate` gives kb/s and a note from the number of coded frames
-    and their bytes. `verbose`: a line for each stage that ended, and for what fitting found."""
+    `plan` and `work` as for `Estimate`. `rate` gives kb/s and a note from the number of coded
+    frames and their bytes. `verbose`: a line for each stage that ended, and what fitting found."""
 
     def __init__(
         self,

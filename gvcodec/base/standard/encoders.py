@@ -58,7 +58,7 @@ _MIN_RATE = {"av1": Fraction(0), "vvc": Fraction(1)}
 #: own header knows.
 _TAKEN = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
 _UNSPECIFIED = 2
-#: Side of the blocks that a screen is told by, in 8-bit steps how far values of one lie apart, and
+#: Screen-content test: block size, least range of a block in 8-bit steps, and
 #: the share of such blocks.
 _BLOCK, _FAR, _DRAWN = 16, 64, 0.08
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
@@ -96,10 +96,10 @@ def open_encoder(
 ) -> UnitEncoder:
     """Raises `UsageError` where VVenC is wanted and no program has it."""
     rate = max(_MIN_RATE[codec], min(frame_rate, _MAX_RATE))
-    told = _told(colour)
+    tags = _colour_tags(colour)
     if codec == "vvc":
-        return VvcEncoder(width, height, rate, told, _vvc_words(settings, colour.full_range))
-    return Av1Encoder(width, height, rate, told, settings)
+        return VvcEncoder(width, height, rate, tags, _vvc_words(settings, colour.full_range))
+    return Av1Encoder(width, height, rate, tags, settings)
 
 
 class Av1Encoder(Shared):
@@ -115,7 +115,7 @@ class Av1Encoder(Shared):
         settings: Settings,
     ) -> None:
         super().__init__()
-        # SVT-AV1 prints its settings unless told not to, before its own options are read.
+        # SVT-AV1 prints its settings unless forbidden, before its own options are read.
         os.environ.setdefault("SVT_LOG", "0")
         encoder = cast("av.VideoCodecContext", av.CodecContext.create(_LIBRARY, "w"))
         encoder.width, encoder.height = width, height
@@ -189,8 +189,8 @@ def _leave_realtime() -> None:
                 os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))
 
 
-def _told(colour: Colour) -> Colour:
-    """Colour as the encoders are told of it."""
+def _colour_tags(colour: Colour) -> Colour:
+    """Colour tags that the encoders take."""
     codes = (colour.primaries, colour.transfer, colour.matrix)
     p, t, m = (
         code if code in taken else _UNSPECIFIED for code, taken in zip(codes, _TAKEN, strict=True)

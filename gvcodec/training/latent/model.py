@@ -173,8 +173,8 @@ class Reader(nn.Module):
     def features(self, z: Tensor, x: Tensor) -> Tensor:
         """Of the patches, `(B, width, h, w)`."""
         seen = self.see(x).float()
-        told = self.enter(z)
-        made: Tensor = self.layers(told * (1 + 0.5 * torch.tanh(seen)) + 0.2 * seen)
+        entered = self.enter(z)
+        made: Tensor = self.layers(entered * (1 + 0.5 * torch.tanh(seen)) + 0.2 * seen)
         return bounded(made, 1)
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
