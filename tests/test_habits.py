@@ -8,6 +8,7 @@ import re
 import pytest
 
 from gvcodec import cli
+from gvcodec.cli import parser
 from gvcodec.cli._habits import from_habits
 from gvcodec.errors import UsageError
 from gvcodec.rate.budget import parse_amount
@@ -133,6 +134,31 @@ def test_a_wrong_usage_is_answered_in_one_line(
 )
 def test_a_habit_is_taken(line: str, taken: str) -> None:
     assert from_habits(line.split()) == taken.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("encode a.mp4 --fit off --preset 10 o.gvc", ("a.mp4", "o.gvc")),
+        ("encode --fit off a.mp4 -q 40 o.gvc", ("a.mp4", "o.gvc")),
+        ("encode -i a.mp4 -crf 45 -ss 0.5 -preset slow o.gvc", ("a.mp4", "o.gvc")),
+        ("encode a.mp4 -q 40", ("a.mp4", None)),
+        ("cat a.gvc -o o.gvc b.gvc", (["a.gvc", "b.gvc"], "o.gvc")),
+        ("batch a.mkv -o out b.mkv", (["a.mkv", "b.mkv"], "out")),
+    ],
+)
+def test_files_stand_among_the_options(line: str, files: tuple) -> None:
+    words = from_habits(line.split())
+    options = parser(words).parse_args(words)
+    given = options.inputs if hasattr(options, "inputs") else options.input
+    assert (given, options.output) == files
+
+
+@pytest.mark.parametrize("line", ["encode a b c", "encode a.mp4 --frob o.gvc", "info a b"])
+def test_a_word_too_many_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser(line.split()).parse_args(line.split())
+    assert "unrecognized arguments" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

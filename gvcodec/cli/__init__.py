@@ -113,7 +113,21 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments."""
+    """Says in one line what is wrong with the arguments. Files may stand among the options."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """argparse takes an optional file only right after the one before it."""
+        options, left = super().parse_known_args(args, namespace)
+        for action in self._get_positional_actions():
+            words = [word for word in left if word == "-" or not word.startswith("-")]
+            found = getattr(options, action.dest, None)
+            if action.nargs == "?" and found == action.default and words:
+                setattr(options, action.dest, words[0])
+                left.remove(words[0])
+            elif action.nargs in ("*", "+"):
+                setattr(options, action.dest, [*(found or []), *words])
+                left = [word for word in left if word not in words]
+        return options, left
 
     def _get_value(self, action: argparse.Action, text: str) -> Any:
         try:

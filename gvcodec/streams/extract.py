@@ -48,7 +48,9 @@ def extract(
     kind = _FORMATS.get(suffix)
     if kind is None and suffix not in _RAW:
         raise UsageError(f"{path}: extract to .mp4, .mkv, .mov, .ivf, .obu or .266")
-    if _RAW.get(suffix, standard.raw) != standard.raw or (kind == "ivf" and standard.raw != "obu"):
+    if _RAW.get(suffix, standard.raw) != standard.raw or (
+        kind == ("ivf" if standard.raw != "obu" else "mov")
+    ):
         raise UsageError(f"{path}: is no file for base {header.base}, .mp4 and .mkv are")
     check(header, False, limits)
     fmt = header.format
