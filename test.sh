@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers and the Python tests. Where nvcc is, the CUDA code
+# ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers, mypy and the Python tests. Where nvcc is, the CUDA code
 # is compiled too, for one architecture.
 
-EXTRAS=appearance,eval,dev
+EXTRAS=fit,eval,dev
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 
 # compile NAME TARGET OPTIONS: in build/NAME, again only what changed.
@@ -23,5 +23,7 @@ say "compiling the C++ tests with sanitizers"
 compile sanitize all -DCMAKE_BUILD_TYPE=Debug -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON -DGVCODEC_WERROR=ON
 say "C++ tests"
 "$venv/bin/ctest" --test-dir build/sanitize --output-on-failure --timeout 300 --parallel "$(getconf _NPROCESSORS_ONLN)"
+say "types"
+"$venv/bin/mypy"
 say "Python tests"
 exec "$venv/bin/python" -m pytest -q -m "not slow" "$@"

@@ -1,7 +1,6 @@
 """Rate–distortion evaluation of gvcodec and of real encoders, from written files only.
 
-Run from a checkout: `python -m eval --help`. What every figure means stands in
-`eval/conditions.md`.
+Run from a checkout: `python -m eval --help`. `eval/conditions.md` says what every figure means.
 """
 
 import os
@@ -20,6 +19,6 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     os.environ[CALLERS_PATH] = os.environ.get("PYTHONPATH", "")
     os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
 
-    from gvcodec.programs import program_folders
+    from gvcodec.util.programs import program_folders
 
     os.environ["PATH"] = os.pathsep.join(program_folders())

@@ -19,14 +19,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _FLAGS = (
-    "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--mute-audio", "--autoplay-policy=no-user-gesture-required",
-    "--disable-dev-shm-usage", "--window-size=1280,900", "--enable-unsafe-swiftshader", "--use-angle=swiftshader",
+    "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--mute-audio", "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
+    "--window-size=1280,900", "--enable-unsafe-swiftshader", "--use-angle=swiftshader",
     "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
 )  # fmt: skip
 _PATIENCE = 60.0
@@ -56,18 +56,10 @@ class Browser:
 
         # The browser reads commands from descriptor 3 and answers on 4.
         shell = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"'
+        profile = f"--user-data-dir={self._profile.name}"
+        words = ["bash", path, *_FLAGS, *sandbox, profile, "about:blank"]
         self._process = subprocess.Popen(
-            [
-                "/bin/bash",
-                "-c",
-                shell,
-                "bash",
-                path,
-                *_FLAGS,
-                *sandbox,
-                f"--user-data-dir={self._profile.name}",
-                "about:blank",
-            ],
+            ["/bin/bash", "-c", shell, *words],
             pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -82,12 +74,7 @@ class Browser:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -152,20 +139,11 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of an expression, awaited. Raises `RuntimeError` with what the page throws."""
-        result = self.call(
-            "Runtime.evaluate",
-            {
-                "expression": script,
-                "awaitPromise": True,
-                "returnByValue": True,
-                "userGesture": True,
-            },
-        )
-        if "exceptionDetails" in result:
-            details = result["exceptionDetails"]
-            raise RuntimeError(
-                details.get("exception", {}).get("description") or details.get("text")
-            )
+        asked = {"expression": script, "awaitPromise": True, "returnByValue": True}
+        result = self.call("Runtime.evaluate", asked | {"userGesture": True})
+        if (thrown := result.get("exceptionDetails")) is not None:
+            said = thrown.get("exception", {}).get("description") or thrown.get("text")
+            raise RuntimeError(said)
         return result["result"].get("value")
 
     def until(self, condition: str, seconds: float = _PATIENCE) -> None:
@@ -180,10 +158,8 @@ class Page:
 
     def key(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                {"type": kind, "key": key, "text": key if len(key) == 1 else ""},
-            )
+            text = key if len(key) == 1 else ""
+            self.call("Input.dispatchKeyEvent", {"type": kind, "key": key, "text": text})
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
@@ -191,26 +167,18 @@ class Page:
     def errors(self) -> list[str]:
         """What the console has complained about so far."""
         self.run("0")
-        mine = [event for event in self._browser.events if event.get("sessionId") == self._session]
-        lines = []
-        for event in mine:
-            facts = event.get("params", {})
-            if event["method"] == "Runtime.exceptionThrown":
-                lines.append(
-                    facts["exceptionDetails"]
-                    .get("exception", {})
-                    .get("description", "an exception")
-                )
-            elif event["method"] == "Runtime.consoleAPICalled" and facts["type"] in (
-                "error",
-                "warning",
-                "assert",
-            ):
-                lines.append(
-                    " ".join(
-                        str(part.get("value", part.get("description"))) for part in facts["args"]
-                    )
-                )
-            elif event["method"] == "Log.entryAdded" and facts["entry"]["level"] == "error":
-                lines.append(facts["entry"]["text"] + " " + facts["entry"].get("url", ""))
-        return lines
+        mine = (e for e in self._browser.events if e.get("sessionId") == self._session)
+        return [text for event in mine if (text := _complaint(event))]
+
+
+def _complaint(event: dict[str, Any]) -> str:
+    """What an event says that went wrong, "" for others."""
+    method, facts = event["method"], event.get("params", {})
+    if method == "Runtime.exceptionThrown":
+        thrown = facts["exceptionDetails"].get("exception", {})
+        return str(thrown.get("description", "an exception"))
+    if method == "Runtime.consoleAPICalled" and facts["type"] in ("error", "warning", "assert"):
+        return " ".join(str(p.get("value", p.get("description"))) for p in facts["args"])
+    if method == "Log.entryAdded" and facts["entry"]["level"] == "error":
+        return facts["entry"]["text"] + " " + facts["entry"].get("url", "")
+    return ""

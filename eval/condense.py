@@ -7,7 +7,7 @@ the order of frames tells the class and a single frame nothing. 200 photos to le
 to test. *Hand labels*: `eval/labels.csv`, six classes of 105 clips, told apart by looking at them;
 folds by source, each is a seed.
 
-Every method gets the same bytes, a share of those of all clips coded by klt at q 28 with all
+Every method gets the same bytes, a share of those of all clips at q 28 with all
 frames; its clips are decoded from a real stream, and a network is trained on them from scratch."""
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eval.arguments import add_out
 from eval.search import interval
-from eval.tools import EvalError, say, write_json
+from eval.tools import EvalError, markdown, say, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, listed, read
@@ -139,16 +140,8 @@ def with_all(learn: Clips, test: Clips, whole: int, seed: int, steps: int) -> li
     for name, make in NETWORKS.items():
         network = fit(learn.pictures, learn.labels, len(learn.classes), steps, seed, make)
         right = accuracy(network, test.pictures, test.labels)
-        rows.append(
-            {
-                "method": "all clips",
-                "network": name,
-                "share": 1.0,
-                "bytes": whole,
-                "accuracy": right,
-                "seed": seed,
-            }
-        )
+        row = {"method": "all clips", "network": name, "share": 1.0, "bytes": whole}
+        rows.append(row | {"accuracy": right, "seed": seed})
     return rows
 
 
@@ -202,35 +195,34 @@ class Trial:
 
 def table(rows: list[dict[str, Any]], chance: float) -> str:
     """Markdown: methods by share of bytes."""
-    groups: dict[tuple[str, str, float], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, str, float], list[float]] = defaultdict(list)
     for row in rows:
-        groups[row["network"], row["method"], row["share"]].append(row)
+        groups[row["network"], row["method"], row["share"]].append(row["accuracy"])
     shares = sorted({row["share"] for row in rows})
     names = list(dict.fromkeys((row["network"], row["method"]) for row in rows))
     lines = [
-        "| network | method | " + " | ".join(f"{100 * s:g} %" for s in shares) + " |",
-        "|---|---|" + "---|" * len(shares),
+        [*name, *(interval(groups.get((*name, share), [])) for share in shares)]
+        for name in sorted(names, key=lambda pair: pair[0] != "Pairs")
     ]
-    for network, method in sorted(names, key=lambda pair: pair[0] != "Pairs"):
-        cells = [
-            interval([r["accuracy"] for r in groups.get((network, method, s), [])]) for s in shares
-        ]
-        lines.append(f"| {network} | {method} | " + " | ".join(cells) + " |")
-    ours = [row for row in rows if row["method"] == "ours" and row["network"] == "Pairs"]
-    kept = ", ".join(
-        f"{100 * s:g} %: {np.mean([r['clips'] for r in ours if r['share'] == s]):.0f} clips of "
-        f"{'/'.join(map(str, sorted({r['frames'] for r in ours if r['share'] == s})))} frames at q "
-        f"{'/'.join(f'{q:g}' for q in sorted({r['q'] for r in ours if r['share'] == s}))}"
-        for s in sorted({r["share"] for r in ours})
-    )
+    header = ["network", "method", *(f"{100 * share:g} %" for share in shares)]
     seeds = len({row["seed"] for row in rows})
     whole = [row["bytes"] for row in rows if row["method"] == "all clips"]
     size = f" All clips take {np.mean(whole):,.0f} bytes." if whole else ""
-    return (
-        "\n".join(lines)
-        + f"\n\nAccuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}."
-        + f"{size} Ours keeps, {kept}.\n"
-    )
+    note = f"Accuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}."
+    return f"{markdown(header, lines)}\n\n{note}{size}{_kept_by_ours(rows)}\n"
+
+
+def _kept_by_ours(rows: list[dict[str, Any]]) -> str:
+    """What our own method keeps of the clips at each share."""
+    parts = []
+    ours = [row for row in rows if row["method"] == "ours" and row["network"] == "Pairs"]
+    for share in sorted({row["share"] for row in ours}):
+        mine = [row for row in ours if row["share"] == share]
+        frames = "/".join(map(str, sorted({row["frames"] for row in mine})))
+        qs = "/".join(f"{q:g}" for q in sorted({row["q"] for row in mine}))
+        count = np.mean([row["clips"] for row in mine])
+        parts.append(f"{100 * share:g} %: {count:.0f} clips of {frames} frames at q {qs}")
+    return f" Ours keeps, {', '.join(parts)}." if parts else ""
 
 
 class _Size:
@@ -245,10 +237,29 @@ class _Size:
         return self._known[1]
 
 
-def run(options: argparse.Namespace) -> int:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--images", type=Path, metavar="DIR", help="photos, of which Motion8 is made")
+    add("--clips", type=Path, metavar="DIR", help="videos that --labels names")
+    columns = "columns file, label, fold, as eval/labels.csv"
+    add("--labels", type=Path, metavar="CSV", help=columns)
+    shares = [0.005, 0.01, 0.02, 0.05]
+    add("--shares", type=_shares, default=shares, help="of the bytes (0.5,1,2,5 %%)")
+    add("--methods", type=lambda text: text.split(";"), metavar="NAME;…", help="(all)")
+    add("--seeds", type=int, default=5, help="of Motion8 (5)")
+    add("--steps", type=int, default=300, help="of training on a condensed set (300)")
+    add("--full", type=int, default=800, help="steps of training on all clips (800)")
+    add("--full-seeds", type=int, default=2, help="seeds that do so (2)")
+    add_out(parser)
+
+
+def _shares(text: str) -> list[float]:
+    return [float(part) / 100 for part in text.split(",")]
+
+
+def run(options: argparse.Namespace) -> None:
     """Writes a JSON for each seed and share, and table.md; what is there is kept."""
     torch.set_num_threads(1)
-    options.out.mkdir(parents=True, exist_ok=True)
     if options.images:
         learn, test = motion8(options.images)
         tasks: Iterator[tuple[Clips, Clips]] = ((learn, test) for _ in range(options.seeds))
@@ -257,19 +268,12 @@ def run(options: argparse.Namespace) -> int:
     else:
         raise EvalError("condense needs --images, or --clips and --labels")
     rows: list[dict[str, Any]] = []
-    chance = 0.0
-    size = _Size()
+    chance, size = 0.0, _Size()
     for seed, (learn, test) in enumerate(tasks):
-        chance = (
-            float(np.bincount(test.labels).max() / len(test))
-            if options.labels
-            else 1 / len(learn.classes)
-        )
+        chance = float(np.bincount(test.labels).max() / len(test))
         if seed < options.full_seeds:
-            rows += _kept(
-                options.out / f"all-{seed}.json",
-                partial(with_all, learn, test, size(learn), seed, options.full),
-            )
+            path = options.out / f"all-{seed}.json"
+            rows += _kept(path, partial(with_all, learn, test, size(learn), seed, options.full))
         trial: Trial | None = None
         for share in options.shares:
             path = options.out / f"seed{seed}-{100 * share:g}.json"
@@ -279,9 +283,8 @@ def run(options: argparse.Namespace) -> int:
                 transfer = share == options.shares[len(options.shares) // 2]
                 write_json(path, trial.at(share, int(share * size(learn)), methods, transfer))
             rows += json.loads(path.read_text())
-    (options.out / "table.md").write_text(table(rows, chance))
+    write_text(options.out / "table.md", table(rows, chance))
     print(table(rows, chance))
-    return 0
 
 
 def _kept(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
     python -m eval player FILE … --out DIR
 
 For each stream: time from opening the page to the first frame, three seeks compared with the
-decoder sample by sample (loop frames, and painted ones where the page paints, by WebAssembly and by
+decoder sample by sample (base frames, and painted ones where the page paints, by WebAssembly and by
 WebGPU), playing to the end with both hashes, the slider, the console. A copy without its last third
 has to show what is whole. `DIR` gets player.json and a picture of each page.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from eval.arguments import add_out
 from eval.browser import Browser, Page, found
 from eval.tools import EvalError, say, write_json
 from gvcodec.cli.play import served
@@ -36,7 +38,16 @@ _PATIENCE = 300.0
 _MOST_SAMPLES = 3_000_000
 
 
-def run(files: Sequence[Path], out: Path) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="streams")
+    add_out(parser, "out/player", "where to write (out/player)")
+
+
+def run(options: argparse.Namespace) -> None:
+    measure(options.files, options.out)
+
+
+def measure(files: Sequence[Path], out: Path) -> None:
     """Facts about each stream to `out`/player.json. Raises `EvalError` without a Chromium."""
     if found() is None:
         raise EvalError("no Chromium: apt-get install chromium, or name one in $GVCODEC_CHROMIUM")
@@ -109,7 +120,7 @@ def exact(page: Page, video: Video, number: int, painted: bool) -> bool:
     )
     (frame,) = video.decoded(number, number + 1)
     shown: bool = page.run(_DIGEST % ("painted" if painted else "base")) == _digest(
-        frame.planes if painted else frame.loop
+        frame.planes if painted else frame.base_frame
     )
     return shown
 

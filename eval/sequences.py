@@ -1,15 +1,15 @@
 """Which clips a run uses: named sets, any folder, or procedural clips that need no file.
 
-* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names
-  (`eval.named_sets`). Names, sizes
-  and frame rates are checked, and what is missing is said precisely.
+* `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names; none of them can
+  be shipped. Files are found by the beginning of their names, as
+  `BasketballDrive_1920x1080_50_420_8bit.yuv`; so are folders of PNGs. Of several files that fit the
+  first by name is taken. Names, sizes and frame rates are checked; what is missing is named.
 * `devtest`: the project's own development clips, in `devtest/` of the folder named by
-  `$GVCODEC_DATA` or in that of
-  `--sequences`; a stand-in for the published test sets, and every table made from them says so.
+  `$GVCODEC_DATA` or in that of `--sequences`; a stand-in for the published test sets, and every
+  table made from them says so.
 * `procedural`: three small clips computed here.
 * a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and
-  every folder of
-  numbered PNGs. What cannot be read is named and left out.
+  every folder of numbered PNGs. What cannot be read is named and left out.
 """
 
 from __future__ import annotations
@@ -37,6 +37,24 @@ RAW_NAME = re.compile(
 _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d+)\.png", re.IGNORECASE)
 #: Environment variable that names the folder of the project's clips (`train/`, `devtest/`).
 DATA_VARIABLE = "GVCODEC_DATA"
+_SIZE = (1920, 1080)
+#: Set → clip → frames a second, None = any; all are 1920×1080.
+NAMED: dict[str, dict[str, Fraction | None]] = {
+    "hevc-b": {
+        "BasketballDrive": Fraction(50),
+        "BQTerrace": Fraction(60),
+        "Cactus": Fraction(50),
+        "Kimono1": Fraction(24),
+        "ParkScene": Fraction(24),
+    },
+    "uvg": dict.fromkeys(
+        ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide"),
+        Fraction(120),
+    ),
+    "mcl-jcv": {f"videoSRC{n:02}": None for n in range(1, 31)},
+}
+#: Other names that the same clip goes by.
+_ALSO = {"Kimono1": ("Kimono",), "ReadySteadyGo": ("ReadySetGo",)}
 SETS = ("hevc-b", "uvg", "mcl-jcv", "devtest", "procedural")
 #: Frames a second of PNGs, unless told.
 PNG_RATE = Fraction(25)
@@ -53,15 +71,8 @@ class Source:
     stand_in: bool = False
 
     def prepare(self, frames: int, folder: Path) -> Clip:
-        return prepare(
-            self.name,
-            self.identity,
-            self.open,
-            frames,
-            folder,
-            set_name=self.set_name,
-            stand_in=self.stand_in,
-        )
+        marks = {"set_name": self.set_name, "stand_in": self.stand_in}
+        return prepare(self.name, self.identity, self.open, frames, folder, **marks)
 
     def thinned(self, step: int, fps: Fraction) -> Source:
         """One frame in `step`, beginning with the first, shown at `fps`."""
@@ -77,11 +88,9 @@ def source_of(
     path: Path, set_name: str, png_rate: Fraction = PNG_RATE, stand_in: bool = False
 ) -> Source:
     """A source for one file or one folder of PNGs. Raises EvalError."""
-    return (
-        png_source(path, set_name, png_rate, stand_in)
-        if path.is_dir()
-        else file_source(path, set_name, stand_in)
-    )
+    if path.is_dir():
+        return png_source(path, set_name, png_rate, stand_in)
+    return file_source(path, set_name, stand_in)
 
 
 def file_source(path: Path, set_name: str, stand_in: bool = False) -> Source:
@@ -119,12 +128,8 @@ def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = Fals
     if gaps := [n for n in range(first, last) if n not in numbered]:
         raise EvalError(f"{folder}: PNG {gaps[0]} is missing between {first} and {last}")
     paths = [numbered[n] for n in sorted(numbered)]
-    identity = [
-        "png",
-        folder.name,
-        str(fps),
-        [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths],
-    ]
+    files = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
+    identity = ["png", folder.name, str(fps), files]
     return Source(folder.name, identity, lambda: open_pngs(paths, fps), set_name, stand_in)
 
 
@@ -178,6 +183,49 @@ def devtest_folder() -> Path:
             f"--set devtest needs --sequences DIR, or the folder above devtest/ in ${DATA_VARIABLE}"
         )
     return Path(named) / "devtest"
+
+
+def named_sources(
+    set_name: str, folder: Path | None, only: Iterable[str], png_rate: Fraction
+) -> list[Source]:
+    """The clips of a set out of `folder`, those whose names hold a word of `only` (none = all).
+    Raises EvalError that lists every missing or wrong file."""
+    members = NAMED[set_name]
+    if folder is None:
+        raise EvalError(
+            f"--set {set_name} needs --sequences DIR with {', '.join(members)} (1920x1080, .yuv, "
+            f".y4m or PNGs)"
+        )
+    paths, sources, problems = videos_of(folder), [], []
+    for name in (n for n in members if matches(n, only)):
+        rate = members[name]
+        starts = tuple(alias.lower() for alias in (name, *_ALSO.get(name, ())))
+        found = [path for path in paths if path.stem.lower().startswith(starts)]
+        tried = [_fitting(path, name, set_name, rate, png_rate) for path in found]
+        if fitting := [source for source in tried if isinstance(source, Source)]:
+            sources.append(fitting[0])
+        elif tried:
+            problems.append(str(tried[0]))
+        else:
+            problems.append(f"{name} is missing ({name}_1920x1080_{rate or 'FPS'}.yuv)")
+    if problems:
+        raise EvalError(f"{folder}: " + "; ".join(problems))
+    return sources
+
+
+def _fitting(
+    path: Path, name: str, set_name: str, rate: Fraction | None, png_rate: Fraction
+) -> Source | str:
+    """The source of one file under the name of its clip, or what is wrong with it."""
+    try:
+        source = source_of(path, set_name, rate or png_rate)
+        frames = source.open()
+    except EvalError as error:
+        return str(error)
+    if (frames.width, frames.height) != _SIZE or rate not in (None, frames.fps):
+        got = f"{frames.width}x{frames.height} at {frames.fps}"
+        return f"{name} is {got} instead of 1920x1080 at {rate or 'any rate'}"
+    return Source(name, source.identity, source.open, set_name)
 
 
 def procedural_sources() -> list[Source]:
@@ -234,8 +282,6 @@ def select(
     elif set_name == "procedural":
         sources = procedural_sources()
     elif set_name is not None:
-        from eval.named_sets import named_sources
-
         sources = named_sources(set_name, folder, only, png_rate)
     elif folder is not None:
         sources = folder_sources(folder, folder.resolve().name, png_rate=png_rate)

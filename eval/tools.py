@@ -60,7 +60,7 @@ def ffmpeg_has(kind: str, name: str) -> bool:
 _running: set[subprocess.Popen[str]] = set()
 
 
-def run(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
+def run_command(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
     """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises
     EvalError with the last line of stderr when it fails."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "SVT_LOG": "1"}
@@ -160,3 +160,14 @@ def fill_marks(path: Path, texts: Mapping[str, str]) -> None:
         head, rest = content.split(begin, 1)
         content = f"{head}{begin}\n{texts[name].strip()}\n{end}{rest.split(end, 1)[1]}"
     write_text(path, content)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text; the others are aligned to the right."""
+    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def grouped(number: int) -> str:
+    """A number with its digits in groups of three."""
+    return f"{number:,}".replace(",", " ")

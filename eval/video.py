@@ -8,8 +8,8 @@ what every encoder reads).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.colour import MATRICES, Picture, Planes, to_planes, to_rgb
-from eval.tools import EvalError, digest, ffmpeg, read_json, run, write_json
+from eval.tools import EvalError, digest, ffmpeg, read_json, run_command, write_json
 
 #: BT.470BG and SMPTE 170M share their coefficients.
 _SAME_MATRIX = {5: 6}
+
+
+def sample_type(depth: int) -> np.dtype[Any]:
+    """How samples of so many bits lie in files."""
+    return np.dtype("u1" if depth == 8 else "<u2")
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,23 @@ class RawVideo:
         return sum(h * w for h, w in self.plane_shapes)
 
     def planes(self, index: int) -> Planes:
-        dtype = np.dtype("u1" if self.depth == 8 else "<u2")
-        data = np.fromfile(
-            self.path, dtype, self.frame_samples, offset=index * self.frame_samples * dtype.itemsize
-        )
-        if data.size != self.frame_samples:
+        count, dtype = self.frame_samples, sample_type(self.depth)
+        data = np.fromfile(self.path, dtype, count, offset=index * count * dtype.itemsize)
+        if data.size != count:
             raise EvalError(f"{self.path.name}: frame {index} is cut off")
-        parts = np.split(data, np.cumsum([h * w for h, w in self.plane_shapes])[:-1])
-        y, u, v = (
-            part.reshape(shape) for part, shape in zip(parts, self.plane_shapes, strict=True)
-        )
+        return self.split(data)
+
+    def split(self, samples: NDArray[Any]) -> Planes:
+        """The planes of the samples of a frame."""
+        parts = np.split(samples, np.cumsum([h * w for h, w in self.plane_shapes])[:-1])
+        y, u, v = (p.reshape(shape) for p, shape in zip(parts, self.plane_shapes, strict=True))
         return y, u, v
+
+    def as_input(self, *options: str) -> list[str]:
+        """Words by which ffmpeg reads the file, `options` before its name."""
+        layout = "yuv420p" if self.depth == 8 else "yuv420p10le"
+        words = f"-f rawvideo -pix_fmt {layout} -s {self.width}x{self.height}".split()
+        return [*words, *options, "-i", str(self.path)]
 
     def __iter__(self) -> Iterator[Planes]:
         return (self.planes(i) for i in range(self.frames))
@@ -84,6 +95,12 @@ class Clip:
     def rgb(self, planes: Planes) -> Picture:
         """(3, H, W) float32 in [0, 1] of planes in this clip's format."""
         return to_rgb(planes, self.matrix, self.full_range, self.raw.depth)
+
+    def ten_bits(self) -> Iterator[Planes]:
+        """Its frames with 10 bits."""
+        shift = 10 - self.raw.depth
+        for y, u, v in self.raw:
+            yield tuple(p.astype(np.uint16) << shift for p in (y, u, v))  # type: ignore[misc]
 
     def describe(self) -> dict[str, Any]:
         """What a run's JSON says about its source."""
@@ -125,9 +142,9 @@ class Frames:
     full_range: bool = False
 
 
-def open_video(path: Path) -> Frames:
+def open_video(path: Path, convert: bool = True) -> Frames:
     """Frames of anything PyAV reads; 4:2:0 with 8 or 10 bits is taken as it is, the rest is
-    converted to 4:2:0. Raises EvalError."""
+    converted to 4:2:0, or refused where `convert` is False. Raises EvalError."""
     import av
 
     try:
@@ -138,6 +155,8 @@ def open_video(path: Path) -> Frames:
     context = stream.codec_context
     depth = 10 if context.format.components[0].bits > 8 else 8
     wanted = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}[depth]
+    if not convert and context.format.name not in wanted:
+        raise EvalError(f"{path}: {context.format.name} instead of 4:2:0")
 
     def planes() -> Iterator[Planes]:
         with container:
@@ -161,7 +180,7 @@ def open_video(path: Path) -> Frames:
 
 
 def _frame_planes(frame: Any, depth: int) -> Planes:
-    dtype = np.dtype("u1" if depth == 8 else "<u2")
+    dtype = sample_type(depth)
     result = []
     for plane in frame.planes:
         rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
@@ -235,7 +254,7 @@ def prepare(
 def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, Any]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     raw_path, written, sha = stem.with_name(stem.name + ".yuv"), 0, hashlib.sha256()
-    dtype = np.dtype("u1" if frames.depth == 8 else "<u2")
+    dtype = sample_type(frames.depth)
     with open(raw_path, "wb") as out:
         for planes in frames.planes:
             for plane in planes:
@@ -270,101 +289,36 @@ def _assumed_matrix(width: int, height: int) -> int:
 
 
 def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:
-    tags = [
-        "-color_range",
-        "pc" if meta["full_range"] else "tv",
-        "-colorspace",
-        MATRICES[meta["matrix"]][0],
-    ]
-    pixel_format = "yuv420p" if meta["depth"] == 8 else "yuv420p10le"
-    size = f"{meta['width']}x{meta['height']}"
-    source = [
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        pixel_format,
-        "-s",
-        size,
-        "-r",
-        meta["fps"],
-        *tags,
-        "-i",
-        str(raw),
-    ]
-    run(
-        [
-            ffmpeg(),
-            "-v",
-            "error",
-            "-y",
-            *source,
-            "-c:v",
-            "ffv1",
-            "-level",
-            "3",
-            "-g",
-            "1",
-            *tags,
-            str(out),
-        ]
-    )
-
-
-def read_y4m(path: Path) -> tuple[Frames, int]:
-    """Frames of a 4:2:0 .y4m file as it stands (no conversion of any kind), and their number.
-    Raises EvalError."""
-    with open(path, "rb") as file:
-        line = file.readline(512)
-    header = line.decode("latin-1").split()
-    if not header or header[0] != "YUV4MPEG2":
-        raise EvalError(f"{path}: not a YUV4MPEG2 file")
-    fields = {word[0]: word[1:] for word in header[1:] if word[0] != "X"}
-    sampling = fields.get("C", "420")
-    if not sampling.startswith("420"):
-        raise EvalError(f"{path}: sampling {sampling} instead of 4:2:0")
-    depth = 10 if sampling.startswith("420p10") else 8
-    raw = RawVideo(path, int(fields["W"]), int(fields["H"]), 0, depth)
-    frame_bytes = raw.frame_samples * (1 if depth == 8 else 2)
-    start = len(line)
-    count, rest = divmod(path.stat().st_size - start, frame_bytes + 6)
-    if rest:
-        raise EvalError(f"{path}: ends inside frame {count}")
-
-    def planes() -> Iterator[Planes]:
-        dtype = np.dtype("u1" if depth == 8 else "<u2")
-        with open(path, "rb") as file:
-            file.seek(start)
-            for index in range(count):
-                if file.readline(64) != b"FRAME\n":
-                    raise EvalError(f"{path}: frame {index} has no plain FRAME line")
-                flat = np.frombuffer(file.read(frame_bytes), dtype)
-                parts = np.split(flat, np.cumsum([h * w for h, w in raw.plane_shapes])[:-1])
-                y, u, v = (
-                    part.reshape(shape) for part, shape in zip(parts, raw.plane_shapes, strict=True)
-                )
-                yield y, u, v
-
-    return Frames(
-        planes(), raw.width, raw.height, Fraction(fields["F"].replace(":", "/")), depth
-    ), count
+    spread = "pc" if meta["full_range"] else "tv"
+    tags = f"-color_range {spread} -colorspace {MATRICES[meta['matrix']][0]}".split()
+    video = RawVideo(raw, meta["width"], meta["height"], meta["frames"], meta["depth"])
+    source = [*video.as_input("-r", meta["fps"], *tags), "-c:v", "ffv1", "-level", "3", "-g", "1"]
+    run_command([ffmpeg(), "-v", "error", "-y", *source, *tags, str(out)])
 
 
 def decoded_raw(decoded: Path, clip: Clip, out: Path) -> RawVideo:
-    """Brings a decoder's .y4m to the clip's bit depth (rounding to nearest, no dither) as a raw
-    file. Raises EvalError when size or number of frames is not the clip's."""
-    frames, count = read_y4m(decoded)
-    if (frames.width, frames.height, count) != (clip.raw.width, clip.raw.height, clip.raw.frames):
-        got, want = f"{frames.width}x{frames.height}, {count} frames", clip.describe()
-        raise EvalError(
-            f"decoder gave {got} instead of {want['width']}x{want['height']}, {want['frames']} "
-            f"frames"
-        )
+    """A decoder's .y4m as a raw file of the clip's bit depth. Raises EvalError when it is not 4:2:0
+    or when size or number of frames is not the clip's."""
+    frames = open_video(decoded, convert=False)
+    if (frames.width, frames.height) != (clip.raw.width, clip.raw.height):
+        got = f"{frames.width}x{frames.height}"
+        raise EvalError(f"decoder gave {got} instead of {clip.raw.width}x{clip.raw.height}")
+    return raw_of(frames.planes, frames.depth, clip, out)
+
+
+def raw_of(frames: Iterable[Planes], depth: int, clip: Clip, out: Path) -> RawVideo:
+    """Writes frames of `depth` bits at the clip's bit depth: rounded to nearest, no dither. Raises
+    EvalError when there are not as many as in the clip."""
+    count = 0
     with open(out, "wb") as file:
-        for planes in frames.planes:
+        for planes in frames:
+            count += 1
             for plane in planes:
-                if frames.depth > clip.raw.depth:
+                if depth > clip.raw.depth:
                     plane = np.minimum((plane.astype(np.uint16) + 2) >> 2, 255).astype(np.uint8)
-                elif frames.depth < clip.raw.depth:
+                elif depth < clip.raw.depth:
                     plane = plane.astype("<u2") << 2
                 file.write(plane.tobytes())
-    return RawVideo(out, clip.raw.width, clip.raw.height, count, clip.raw.depth)
+    if count != clip.raw.frames:
+        raise EvalError(f"decoder gave {count} frames instead of {clip.raw.frames}")
+    return replace(clip.raw, path=out)

@@ -12,7 +12,7 @@ Everything below is imported on first use, so that `import gvcodec` is fast and 
 
 from __future__ import annotations
 
-from gvcodec import programs
+from gvcodec.util import programs
 
 if programs.is_ours():
     programs.leave_working_directory()
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
         encode_file,
     )
     from gvcodec.bitstream import Reader, Writer
+    from gvcodec.codec.decoder import Decoder
+    from gvcodec.codec.encoder import Encoder
     from gvcodec.config import EncoderConfig
-    from gvcodec.decoder import Decoder
-    from gvcodec.decoding_limits import Limits
-    from gvcodec.encoder import Encoder
+    from gvcodec.limits import Limits
     from gvcodec.video import Video
     from gvcodec.video import open_video as open
 
@@ -72,10 +72,10 @@ _PLACES = {
             "encode_file",
         )
     },
-    "Decoder": ("gvcodec.decoder", "Decoder"),
-    "Encoder": ("gvcodec.encoder", "Encoder"),
+    "Decoder": ("gvcodec.codec.decoder", "Decoder"),
+    "Encoder": ("gvcodec.codec.encoder", "Encoder"),
     "EncoderConfig": ("gvcodec.config", "EncoderConfig"),
-    "Limits": ("gvcodec.decoding_limits", "Limits"),
+    "Limits": ("gvcodec.limits", "Limits"),
     "Reader": ("gvcodec.bitstream", "Reader"),
     "Video": ("gvcodec.video", "Video"),
     "Writer": ("gvcodec.bitstream", "Writer"),

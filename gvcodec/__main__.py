@@ -2,7 +2,7 @@
 
 import sys
 
-from gvcodec import programs
+from gvcodec.util import programs
 
 
 def run() -> int:

@@ -2,7 +2,7 @@
 
 >>> import numpy as np, gvcodec
 >>> frames = np.zeros((3, 48, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]
->>> data = gvcodec.encode(frames, frame_rate=25, base="klt", tune=0)
+>>> data = gvcodec.encode(frames, frame_rate=25, preset=10, fit=0)
 >>> [image.shape for image in gvcodec.decode(data)]
 [(48, 64, 3), (48, 64, 3), (48, 64, 3)]
 >>> next(gvcodec.decode(data, output="torch", dimension_order="NCHW", start=2)).shape
@@ -21,28 +21,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream import Reader, Writer
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig, EncoderOptions
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits
-from gvcodec.encoder import Encoder
 from gvcodec.errors import UsageError
-from gvcodec.file_io import Borrowed, Readable, open_input, open_output, protected
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
-from gvcodec.session import run
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.util.file_io import Borrowed, Readable, open_input, open_output, protected
+from gvcodec.util.one_file import unwrapped
 
 if TYPE_CHECKING:
     import torch
 
-    Image = NDArray[np.uint8] | torch.Tensor
+    Image: TypeAlias = NDArray[np.uint8] | torch.Tensor
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 
@@ -121,8 +122,8 @@ class VideoEncoder:
         first = _array(first)
         encoder = Encoder(self._format or _format_of(first, self._frame_rate), config)
         frames = itertools.chain([first], remaining)
-        writer = run(encoder, stream, ((_planes_of(frame), None) for frame in frames))
-        return _told(writer, encoder)
+        writer = encode_stream(encoder, stream, ((_planes_of(frame), None) for frame in frames))
+        return _describe_encoded(writer, encoder)
 
 
 def encode(
@@ -138,7 +139,7 @@ def encode(
     `frames`: RGB uint8, NumPy arrays (H, W, 3) or torch tensors (H, W, 3) or (3, H, W) on any
     device, or an array of N of these, pictures of PIL, or `Planes`. `format` describes `Planes`
     (default: 8 bits, colour not specified). Either `config`, or fields of `EncoderConfig` by name
-    (`q=40, base="av1", tune=0`). Raises `UsageError`.
+    (`q=40, base="av1", fit=0`). Raises `UsageError`.
     """
     made = VideoEncoder(frames, frame_rate=frame_rate, format=format)
     return made.to_bytes(config=config, **options)
@@ -171,9 +172,11 @@ def encode_file(
             encoder = Encoder(reader.format, settings, reader.start_pts)
             chunk = 0 if settings.low_delay else CHUNK
             given = ((frame.planes, frame.pts, frame.new_size) for frame in reader)
-            writer = run(encoder, output, given, reader.metadata.pack(), reader.tracks, chunk)
-            told = _told(writer, encoder)
-        return Encoded(told.frames, told.size, (*reader.notes, *told.notes))
+            writer = encode_stream(
+                encoder, output, given, reader.metadata.pack(), reader.tracks, chunk
+            )
+            encoded = _describe_encoded(writer, encoder)
+        return Encoded(encoded.frames, encoded.size, (*reader.notes, *encoded.notes))
     named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
     with protected(named), open_output(os.fspath(output), overwrite) as stream:
         return encode_file(source, stream, start=start, frames=frames, said=said, config=settings)
@@ -238,21 +241,21 @@ def decode(
     """Frames of a gvcodec file as RGB (H, W, 3) or (3, H, W) uint8, from frame `start` on.
 
     `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`,
-    where painting is done too. From 0 on the loop hash is checked at the end. `limits`: what the
+    where painting is done too. From 0 on the base hash is checked at the end. `limits`: what the
     stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`,
     `VerificationError`, `UsageError`.
     """
     if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
         raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
-    stream = _opened(data)
+    stream = _open_source(data)
     colour = Reader(stream).header.format.colour
     stream.seek(0)
     tensors, place = output == "torch", str(device)
-    decoded = _decoded(stream, fidelity, start, threads, place, limits, tensors)
+    decoded = _decode_frames(stream, fidelity, start, threads, place, limits, tensors)
     first = dimension_order == "NCHW"
     if not tensors:
-        return (_turned(rgb_from_planes(planes, colour), first) for planes in decoded)
-    from gvcodec.appearance.pictures import picture
+        return (_to_channels_last(rgb_from_planes(planes, colour), first) for planes in decoded)
+    from gvcodec.painter.pictures import picture
 
     shown = (picture(planes, colour, place) for planes in decoded)
     return (image.permute(2, 0, 1).contiguous() if first else image for image in shown)
@@ -268,10 +271,10 @@ def decode_planes(
     limits: Limits = DEFAULT,
 ) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
-    return _decoded(_opened(data), fidelity, start, threads, str(device), limits, False)
+    return _decode_frames(_open_source(data), fidelity, start, threads, str(device), limits, False)
 
 
-def _decoded(
+def _decode_frames(
     stream: BinaryIO,
     fidelity: bool,
     start: int,
@@ -291,20 +294,20 @@ def _decoded(
             yield frame.planes
         number += 1
     if start <= 0:
-        decoder.verify(reader.loop_hash)
+        decoder.verify(reader.base_hash)
 
 
-def _opened(data: Source) -> BinaryIO:
+def _open_source(data: Source) -> BinaryIO:
     """A stream to read. What has a name is read at once: it is as small as videos get."""
     if isinstance(data, bytes | bytearray | memoryview):
-        return io.BytesIO(data)
+        return unwrapped(io.BytesIO(data), "stream")
     if isinstance(data, str | os.PathLike):
         with open_input(os.fspath(data)) as found:
             return io.BytesIO(found.read())
-    return io.BufferedReader(Borrowed(data))
+    return unwrapped(io.BufferedReader(Borrowed(data)), "stream")
 
 
-def _told(writer: Writer, encoder: Encoder) -> Encoded:
+def _describe_encoded(writer: Writer, encoder: Encoder) -> Encoded:
     return Encoded(writer.frames, writer.size, tuple(encoder.notes))
 
 
@@ -324,7 +327,7 @@ def _rate(frame_rate: Fraction | float) -> Fraction:
         raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
 
 
-def _turned(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
+def _to_channels_last(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image.transpose(2, 0, 1)) if channels_first else image
 
 

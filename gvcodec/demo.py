@@ -28,15 +28,15 @@ from gvcodec.media.planes import planes_from_rgb, rgb_matrix
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer
-from gvcodec.messages import counted
-from gvcodec.programs import environment, python_command
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.messages import counted
+from gvcodec.util.programs import environment, python_command
+from gvcodec.util.psnr import MeanPsnr, psnr
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
 RATE = Fraction(24)
 _CANVAS = 1024
 _SEED = 20
-_PEAK = 1023
 
 Image = NDArray[np.float64]
 
@@ -216,12 +216,12 @@ def _run(video: str | None, out: Path) -> None:
         with open_writer(source, clip_format(), overwrite=True) as writer:
             for number, image in enumerate(frames()):
                 writer.write(planes_from_rgb(image), number)
-    stream, painted, loop = out / "demo.bin", out / "demo.mkv", out / "demo-fidelity.mkv"
+    stream, painted, base_frame = out / "demo.bin", out / "demo.mkv", out / "demo-fidelity.mkv"
     _gvcodec("encode", source, stream, "-y")
     _gvcodec("decode", stream, painted, "-y", "--lossless")
-    _gvcodec("decode", stream, loop, "-y", "--lossless", "--fidelity")
+    _gvcodec("decode", stream, base_frame, "-y", "--lossless", "--fidelity")
     facts = json.loads(_gvcodec("info", stream, "--json"))
-    psnr_painted, psnr_loop = (_psnr(source, decoded) for decoded in (painted, loop))
+    psnr_painted, psnr_base = (_psnr(source, decoded) for decoded in (painted, base_frame))
     raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
     print(
         f"source          {facts['width']}×{facts['height']}, "
@@ -242,7 +242,7 @@ def _run(video: str | None, out: Path) -> None:
         f"q {facts['q']})"
     )
     print(
-        f"PSNR-Y          {psnr_loop:.2f} dB loop frames, {psnr_painted:.2f} dB as decoded "
+        f"PSNR-Y          {psnr_base:.2f} dB base frames, {psnr_painted:.2f} dB as decoded "
         f"({painted})"
     )
 
@@ -263,14 +263,14 @@ def _gvcodec(*arguments: object) -> str:
 
 def _psnr(source: str, decoded: Path) -> float:
     """Mean PSNR-Y in dB over all frames."""
-    values: list[float] = []
+    mean, frames = MeanPsnr(), 0
     with VideoReader(source) as left, VideoReader(decoded) as right:
         for a, b in zip(left, right, strict=False):
-            mse = float(np.mean((a.planes[0].astype(float) - b.planes[0]) ** 2))
-            values.append(10 * np.log10(_PEAK**2 / max(mse, 1e-3)))
-    if not values:
+            mean.add(psnr(a.planes[0], b.planes[0]))
+            frames += 1
+    if not frames:
         raise MediaError(f"{decoded}: holds no frame")
-    return float(np.mean(values))
+    return mean.value
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""Exceptions of gvcodec, one class for each exit code of the command line.
+"""Exceptions of gvcodec, each with the exit code of the command line.
 
 Every message is one line a person can act on: what file, where in it, what is wrong.
 """
 
 from __future__ import annotations
+
+#: Installs torch for processors alone: without the index, Linux gets gigabytes of CUDA.
+INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
 
 
 class GvcodecError(Exception):
@@ -44,13 +47,13 @@ class WrongModelError(GvcodecError):
 
 
 class FormatVersionError(GvcodecError):
-    """The stream holds something in a form that this release no longer reads."""
+    """The stream is in a version of the format, or has a base, that this release does not read."""
 
     exit_code = 4
 
 
 class VerificationError(GvcodecError):
-    """Decoded frames differ from what the encoder promised (loop hash)."""
+    """Decoded frames differ from what the encoder promised (base hash)."""
 
     exit_code = 5
 

@@ -1,8 +1,9 @@
 """Random access to the frames of a stream, in the habit of torchcodec and decord.
 
     video = gvcodec.open("out.bin")
-    len(video), video[7], video[-1], video[10:40:3]                     # (H, W, 3) and (N, H, W, 3) uint8 RGB
-    video.get_frames_at([3, 90, 4]), video.get_frames_played_at([1.5])  # with their times
+    len(video), video[7], video[-1], video[10:40:3]   # (H, W, 3), (N, H, W, 3) uint8 RGB
+    video.get_frames_at([3, 90, 4])            # with their times
+    video.get_frames_played_at([1.5])
     video.metadata.duration_seconds
 
 Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the
@@ -21,24 +22,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
 
 import numpy as np
 
 from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
-from gvcodec.decoder import DecodedFrame, Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits, check
+from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import Borrowed, Readable, open_input
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.types import Planes
+from gvcodec.util.file_io import Borrowed, Readable, open_input
+from gvcodec.util.one_file import unwrapped
+from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    Array = NDArray[np.uint8] | torch.Tensor
+    Array: TypeAlias = NDArray[np.uint8] | torch.Tensor
     Source = str | Path | bytes | bytearray | memoryview | Readable
 
 
@@ -69,7 +71,7 @@ class Frame:
 
     def __repr__(self) -> str:
         times = f"pts_seconds={self.pts_seconds:g}, duration_seconds={self.duration_seconds:g}"
-        return f"Frame(data={_shown(self.data)}, {times})"
+        return f"Frame(data={_format(self.data)}, {times})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +86,22 @@ class FrameBatch:
         return len(self.pts_seconds)
 
     def __repr__(self) -> str:
-        shown = [_shown(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
+        shown = [_format(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
         return "FrameBatch(data={}, pts_seconds={}, duration_seconds={})".format(*shown)
 
 
-def _shown(array: Array | NDArray[np.float64]) -> str:
+def _format(array: Array | NDArray[np.float64]) -> str:
     """Type and shape."""
     return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"
 
 
 class Video(Shared):
-    """A stream, painted unless `fidelity` (or the stream has no appearance layer).
+    """A stream, painted unless `fidelity` (or the stream has no painter).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
     for. `decoder`: one for this stream that is there already, its options hold. A `device` other
-    than "cpu" paints too (the integer painter is always the processor's), and of what it gives as
+    than "cpu" paints too, and of what it gives as
     tensors nothing goes to the processor.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
@@ -132,6 +134,9 @@ class Video(Shared):
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
+        if not isinstance(self._source, str | Path):
+            # Those on disk are taken apart once, these would be for every GOP.
+            self._source = _unwrap(self._source, self.name)
         self.follows = isinstance(self._source, str | Path | bytes)
         self._torch = output == "torch"
         self._device = str(device)
@@ -140,7 +145,7 @@ class Video(Shared):
             self.header = reader.header
             self._gops = reader.gops()
         self._starts = [gop.first_frame for gop in self._gops]
-        self._options = (fidelity or self.header.appearance_id is None, threads, tuple(models))
+        self._options = (fidelity or self.header.painter_id is None, threads, tuple(models))
         self._limits = limits
         check(self.header, not self._options[0], limits)
         self._times: dict[int, list[int]] = {}
@@ -167,8 +172,8 @@ class Video(Shared):
         may be an array or a tensor, as one array."""
         if isinstance(key, slice):
             return self._stack(list(range(*key.indices(len(self)))))
-        if isinstance(key, Sequence) or getattr(key, "ndim", 0):
-            return self._stack(self._numbers(key))
+        if isinstance(key, Sequence) or getattr(key, "ndim", False):
+            return self._stack(self._numbers(cast("Sequence[int] | Array", key)))
         return self._stack([self._index(key)])[0]
 
     def __enter__(self) -> Self:
@@ -266,7 +271,7 @@ class Video(Shared):
         """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
         `UsageError` for none."""
         wanted = self.pts_of(0) + seconds / self.header.format.time_base
-        number = bisect_left(range(len(self)), wanted, key=self.pts_of)
+        number = bisect_left(range(len(self)), wanted, key=lambda n: Fraction(self.pts_of(n)))
         if number == len(self):
             raise UsageError(
                 f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later"
@@ -289,13 +294,13 @@ class Video(Shared):
             return
         if isinstance(self._source, str | Path):
             with open_input(str(self._source)) as stream:
-                yield Reader(_checked(stream), self.name)
+                yield Reader(_check(stream), self.name)
             return
         with io.BufferedReader(Borrowed(self._source)) as stream:
-            _checked(stream).seek(0)
+            _check(stream).seek(0)
             yield Reader(stream, self.name)
 
-    def _numbers(self, indices: Sequence[int]) -> list[int]:
+    def _numbers(self, indices: Sequence[int] | Array) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
         given = np.asarray(_plain(indices))
         if not given.ndim:
@@ -308,7 +313,7 @@ class Video(Shared):
             raise UsageError("frames are asked for by a number or a list of numbers")
         return [self._index(index) for index in given.tolist()]
 
-    def _index(self, index: int) -> int:
+    def _index(self, index: int | Array) -> int:
         try:
             if isinstance(index, bool | np.bool_):
                 raise TypeError
@@ -344,7 +349,7 @@ class Video(Shared):
         """Go to the first frame of a GOP."""
         gop = self._gops[at]
         with self._reader() as reader:
-            tune = reader.tune_before(self._gops, at)
+            fit = reader.fit_before(self._gops, at)
             packets = [
                 packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS
             ]
@@ -360,11 +365,11 @@ class Video(Shared):
                 tensors=self._torch,
             )
         self._decoder.restart(gop.first_frame)
-        if tune is not None:
-            packets.insert(0, tune)
-        self._pending, self._at = self._located(self._decoder, packets, gop), (at, gop.first_frame)
+        if fit is not None:
+            packets.insert(0, fit)
+        self._pending, self._at = self._locate(self._decoder, packets, gop), (at, gop.first_frame)
 
-    def _located(
+    def _locate(
         self, decoder: Decoder, packets: list[Packet], gop: GopEntry
     ) -> Iterator[DecodedFrame]:
         """Frames of a GOP; errors say of which."""
@@ -451,7 +456,7 @@ class Video(Shared):
         """(H, W, 3) uint8, on the device where tensors are given."""
         if not self._torch:
             return rgb_from_planes(planes, self.header.format.colour)
-        from gvcodec.appearance.pictures import picture
+        from gvcodec.painter.pictures import picture
 
         return picture(planes, self.header.format.colour, self._device)
 
@@ -461,7 +466,19 @@ def _plain(values: Any) -> Any:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
-def _checked(stream: BinaryIO) -> BinaryIO:
+def _unwrap(source: bytes | Readable, name: str) -> bytes | Readable:
+    """The bytes of a stream in a container that plays everywhere; any other source as it is."""
+    given = io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(Borrowed(source))
+    if not given.seekable():
+        return source
+    given.seek(0)
+    found = unwrapped(given, name)
+    if isinstance(given, io.BufferedReader):
+        given.seek(0)
+    return source if found is given else found.read()
+
+
+def _check(stream: BinaryIO) -> BinaryIO:
     """Random access needs a file, not a pipe."""
     if not stream.seekable():
         raise UsageError("random access needs a file that can be read from any place")

@@ -4,7 +4,7 @@ nor training.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"gvcodec.structure.klt.codec:KltEncoder"`, counts as imported
+What is written as a string, as in `"gvcodec.training.cache:add_material"`, counts as imported
 too: that is how the package imports on first use.
 """
 
@@ -24,16 +24,13 @@ ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
     "gvcodec.demo",
-    "gvcodec.train.cache",
-    "gvcodec.train.distil",
-    "gvcodec.train.fit",
-    "gvcodec.train.integer_smaller",
-    "gvcodec.train.integer_start",
-    "gvcodec.train.train_refiner",
-    "gvcodec.train.keyframes",
-    "gvcodec.train.shards",
-    "gvcodec.train.summary",
-    "gvcodec.train.token_material",
+    "gvcodec.training.summary",
+    "gvcodec.training.tokens",
+    "gvcodec.training.__main__",
+    "gvcodec.training.latent",
+    "gvcodec.training.material",
+    "gvcodec.training.painter",
+    "gvcodec.training.perceptual",
 )
 _NAMED = re.compile(rf"{PACKAGE}(\.\w+)+")
 

@@ -58,15 +58,3 @@ def make_clip(
         y, u, v = (np.clip(np.round(p), 0, 1023).astype(np.uint16) for p in (luma, u, v))
         clip.append((y, u, v))
     return clip
-
-
-def save_first_model(folder: Path) -> Path:
-    """The model that fitting starts from (cosine transforms, entropy state that has learned
-    nothing) as a file."""
-    from safetensors.numpy import save_file
-
-    from gvcodec.train.fit import first_model
-
-    path = folder / "first.safetensors"
-    save_file(first_model(), path)
-    return path

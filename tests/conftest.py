@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from gvcodec import _core
+from gvcodec.bitstream import Kind, Reader, Writer
 from gvcodec.types import Planes
 
 
@@ -34,6 +36,18 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
     return clip
 
 
+def without_painted_hash(data: bytes) -> bytes:
+    """The stream as `cut`, `cat` and `repair` write it: they decode, but do not paint."""
+    reader, stream = Reader(io.BytesIO(data)), io.BytesIO()
+    writer = Writer(stream, reader.header)
+    for packet in reader.packets():
+        if packet.kind is not Kind.PAINTED:
+            writer.write(packet)
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
+    return stream.getvalue()
+
+
 @pytest.fixture(scope="session")
 def clip() -> list[Planes]:
     """Twenty frames of 96×80."""
@@ -47,8 +61,8 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from gvcodec.appearance.perceptual import _ALEX, SMALL_NETWORK
-    from gvcodec.models import shipped_folders
+    from gvcodec.painter.perceptual import _ALEX, SMALL_NETWORK
+    from gvcodec.util.models import shipped_folders
 
     folder = tmp_path_factory.mktemp("weights")
     shutil.copy(shipped_folders()[0] / SMALL_NETWORK, folder / "lpips_vgg.safetensors")
@@ -69,7 +83,7 @@ def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """Metrics are taken with the weights of `weights_folder`, here and in programs started from
     here."""
     from eval.metrics import network
-    from gvcodec.appearance.perceptual import WEIGHTS_VARIABLE
+    from gvcodec.painter.perceptual import WEIGHTS_VARIABLE
 
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_folder))
     network.cache_clear()

@@ -81,7 +81,7 @@ class Interrupter:
 
 def run(*words: object, fails: int = 0) -> str:
     command = [sys.executable, "-m", "gvcodec", "batch", *map(str, words)]
-    options = ["--preset", "10", "--tune", "off", "--chunk", "20", "--jobs", "2"]
+    options = ["--preset", "10", "--fit", "off", "--chunk", "20", "--jobs", "2"]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, timeout=240, check=False
     )

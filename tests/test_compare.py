@@ -47,7 +47,7 @@ def test_the_command_writes_one_page_with_every_codec(
     film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "film.html"
-    words = ["compare", str(film), str(page), "--tune", "off", "--preset", "10", "-q", "45"]
+    words = ["compare", str(film), str(page), "--fit", "off", "--preset", "10", "-q", "45"]
     assert cli.main([*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04"]) == 0
     text = page.read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
@@ -66,7 +66,7 @@ def test_the_command_writes_one_page_with_every_codec(
 def test_options_of_rate_control_hold(
     film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["compare", str(film), str(tmp_path / "a.html"), "--tune", "off", "--preset", "10"]
+    words = ["compare", str(film), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
     assert cli.main([*words, "--with", "x264", "--size", "2500"]) == 0
     sizes = re.findall(
         r"gvcodec: (?:gvcodec|x264, preset slow): ([\d,]+) bytes", capsys.readouterr().err
@@ -80,14 +80,14 @@ def test_a_source_that_needs_words_is_read_with_them(film: Path, tmp_path: Path)
     raw.write_bytes(
         np.random.default_rng(1).integers(16, 235, 64 * 48 * 3 // 2 * 2, np.uint8).tobytes()
     )
-    words = ["compare", str(raw), str(tmp_path / "a.html"), "--tune", "off", "--preset", "10"]
+    words = ["compare", str(raw), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
     said = ["--picture-size", "64x48", "--pixel-format", "yuv420p", "--rate", "10"]
     assert cli.main([*words, *said, "--with", "x264"]) == 0
 
 
 def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path: Path) -> None:
     stream = tmp_path / "film.gvc"
-    assert cli.main(["encode", str(film), str(stream), "--tune", "off", "--preset", "10"]) == 0
+    assert cli.main(["encode", str(film), str(stream), "--fit", "off", "--preset", "10"]) == 0
     made = compare(film, stream, [])
     assert sum(made.rows[0].sizes) == stream.stat().st_size
     assert len(made.rows[0].sizes) == len(made.rows[0].psnr) == 8
@@ -105,7 +105,7 @@ def test_wrong_words(
     words: list[str], answer: str, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words[0] = str(tmp_path / words[0])
-    assert cli.main(["compare", str(film), *words, "--tune", "off", "--preset", "10"]) == 2
+    assert cli.main(["compare", str(film), *words, "--fit", "off", "--preset", "10"]) == 2
     assert answer in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -12,12 +12,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, without_painted_hash
 
 from gvcodec import api, cli
 from gvcodec.cli import _standard_streams
-from gvcodec.messages import counted
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.messages import counted
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
@@ -26,7 +26,9 @@ FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`a.gvc` of one frame, and its source `a.y4m`."""
     path = tmp_path_factory.mktemp("console") / "a.gvc"
-    path.write_bytes(api.encode(moving_texture(64, 48, 1), format=FORMAT, base="klt", tune=0))
+    path.write_bytes(
+        api.encode(moving_texture(64, 48, 1), format=FORMAT, base="av1", preset=10, fit=0)
+    )
     assert cli.main(["decode", str(path), str(path.with_suffix(".y4m")), "--fidelity"]) == 0
     return path
 
@@ -38,7 +40,7 @@ def run(*arguments: object) -> int | str | None:
         return error.code
 
 
-ENCODE = ("encode", "SOURCE", "OUT", "--base", "klt", "--tune", "off")
+ENCODE = ("encode", "SOURCE", "OUT", "--preset", "10", "--fit", "off")
 DECODE = ("decode", "STREAM", "OUT.y4m", "--fidelity")
 VALUES = [
     (0, *DECODE, "--max-memory", "99999999999G"),
@@ -84,7 +86,7 @@ def test_a_value_out_of_reach_is_one_line(
     ("words", "usage"),
     [
         (("encode", "a.mp4", "b.gvc", "--threads", "many"), False),
-        (("encode", "a.mp4", "b.gvc", "--alloc", "fair"), False),
+        (("encode", "a.mp4", "b.gvc", "--base", "fair"), False),
         (("encode", "a.mp4", "b.gvc", "--threads"), True),
         (("encode", "a.mp4", "b.gvc", "-q", "5", "--size", "5k"), True),
         (("decode", "a.gvc"), True),
@@ -152,7 +154,7 @@ def test_files_do_not_take_the_place_of_closed_standard_streams(
     """A message to standard error must not end up in the output, nor in the video on standard
     output."""
     shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
-    assert (tmp_path / "o.gvc").read_bytes() == stream.read_bytes()
+    assert (tmp_path / "o.gvc").read_bytes() == without_painted_hash(stream.read_bytes())
     done = shell("gvcodec decode $S - --fidelity 2>&-", stream)
     assert (done.returncode, done.stdout) == (0, stream.with_suffix(".y4m").read_bytes())
 
@@ -164,7 +166,7 @@ def test_other_encodings_get_near_characters(stream: Path, tmp_path: Path, encod
     done = shell("gvcodec verify $S && gvcodec encode a b -q 99", odd, PYTHONIOENCODING=encoding)
     assert done.returncode == 2, done.stderr
     assert rb"\u03b2.gvc: 1 frame, checksums" in done.stdout
-    assert b"0...69" in done.stderr
+    assert b"0...67" in done.stderr
 
 
 def test_every_character_of_messages_has_a_near_one() -> None:
@@ -180,23 +182,21 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
         *("1 pass", "2 passes", "0 frames"),
     )
     source, out = stream.with_suffix(".y4m"), tmp_path / "o.gvc"
-    run("encode", source, out, "--base", "klt", "--tune", "off", "--size", "9k")
+    run("encode", source, out, "--preset", "10", "--fit", "off", "--size", "9k")
     run("decode", stream, tmp_path / "o.y4m", "--fidelity")
     run("cut", stream, out, "-y")
     run("cat", stream, "-o", out, "-y")
     run("index", stream, out, "-y")
     run("repair", stream, out, "-y")
-    run("inspect", stream)
     run("verify", stream, "--source", source)
     said = "".join(capsys.readouterr())
-    assert not re.search(r"\b1 (\w+ )?(\w+s|passes)\b", said), said
+    assert not re.search(r"\b1 (\w+ )?(\w+(?<!s)s|passes)\b", said), said
     for words in (
         "1 frame 64",
-        "1 loop frame",
+        "1 base frame",
         "frame 0,",
         "1 frame of 1 stream",
         "1 frame kept",
-        "mean of 1 frame",
     ):
         assert words in said
 
@@ -213,9 +213,9 @@ MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuf
         ("gvcodec verify $S", 1),
         ("gvcodec decode $S - --fidelity", 1),
         ("gvcodec cut $S - ", 1),
-        # Damage that comes when frames wait in the buffer, and a source that ends the command.
-        ("head -c -20 $S | gvcodec decode - - --fidelity", 1),
-        ("gvcodec encode /dev/null - --base klt", 1),
+        # Damage that comes before the frames are out, and a source that ends the command.
+        ("head -c -20 $S | gvcodec decode - - --fidelity", 3),
+        ("gvcodec encode /dev/null -", 1),
         ("head -c 9 $S | gvcodec info -", 3),
     ],
 )

@@ -8,11 +8,9 @@ from clips import make_clip, texture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from oracle.motion import compensate, satd_blocks
 
 from gvcodec import _core
-from gvcodec.structure.klt import reference_loop
-from gvcodec.structure.klt.codec import make_model
-from gvcodec.train.fit import first_model
 
 pytestmark = pytest.mark.usefixtures("form")
 
@@ -48,16 +46,17 @@ def test_reported_satd_is_that_of_the_vector(
     motion, satd = _core.motion_search(second, first, penalty)
     padding = ((0, -height % 16), (0, -width % 16))
     reference, current = (np.pad(p, padding, mode="edge").astype(np.int64) for p in (first, second))
-    moved = reference_loop.compensate(reference, motion.astype(np.int64), chroma=False)
-    assert (reference_loop.satd_blocks(current, moved) == satd).all()
-    still = reference_loop.satd_blocks(current, reference)
+    moved = compensate(reference, motion.astype(np.int64))
+    assert (satd_blocks(current, moved) == satd).all()
+    still = satd_blocks(current, reference)
     assert satd.sum() <= still.sum()
 
 
 def test_search_finds_a_quarter_of_a_sample() -> None:
     reference = samples(texture(4, 96, 128))
     motion = np.full((6, 8, 2), (9, -6), np.int16)  # 2¼ to the right, 1½ up
-    current = _core.compensate(reference, motion)
+    moved = compensate(reference.astype(np.int64), motion.astype(np.int64))
+    current = moved.astype(np.uint16)
     found, satd = _core.motion_search(current, reference, 16)
     assert (found[1:-1, 1:-1] == motion[1:-1, 1:-1]).all() and (satd[1:-1, 1:-1] == 0).all()
 
@@ -68,35 +67,28 @@ def test_search_does_not_depend_on_threads() -> None:
     assert (one[0] == two[0]).all() and (one[1] == two[1]).all()
 
 
-def test_forward_and_inverse_transform_are_a_pair() -> None:
-    tensors = first_model()
-    rng = np.random.default_rng(2)
-    for basis in (tensors["basis.key"], tensors["basis.inter"]):
-        residual = rng.integers(-300, 301, 384).astype(np.int16)
-        back = _core.klt_inverse(basis, _core.klt_forward(basis, residual))
-        assert np.abs(back.astype(int) - residual).max() <= 1
+def test_errors_are_those_of_blocks_predicted_from_the_frame_before() -> None:
+    """The left half stands still, the right one is new in every frame."""
+    errors = _core.MotionErrors(128, 96, 2)
+    still = texture(1, 96, 64)
+    for number in range(3):
+        halves = np.hstack([still, texture(100 + number, 96, 64)])
+        error = errors.push(samples(halves))
+        assert error.shape == (6, 8) and error.dtype == np.float32
+        if number == 0:
+            assert not error.any()
+        else:
+            assert (error[:, :3] == 0).all() and (error[:, 5:] > 100).all()
 
 
 def test_wrong_arguments_are_refused() -> None:
-    model = make_model(first_model())
     y, c = np.zeros((16, 16), np.uint16), np.zeros((8, 8), np.uint16)
-    encoder = _core.KltEncoder(model, 16, 16)
-    with pytest.raises(ValueError, match="do not fit"):
-        encoder.encode(y, c, y, 30, 23, True, False)
-    with pytest.raises(ValueError, match="q is"):
-        encoder.encode(y, c, c, 64, 23, True, False)
-    for width, height in ((0, 16), (16, -1), (20_000, 16)):
-        with pytest.raises(ValueError, match="size out of range"):
-            _core.KltDecoder(model, width, height)
-    with pytest.raises(ValueError, match="one vector"):
-        _core.compensate(y, np.zeros((2, 1, 2), np.int16))
     with pytest.raises(ValueError, match="differ in size"):
         _core.motion_search(y, c)
-    with pytest.raises(ValueError, match="another shape"):
-        make_model(first_model() | {"basis.key": np.zeros((383, 384), np.int16)})
-    with pytest.raises(ValueError, match="another shape"):
-        make_model(first_model() | {"entropy.counts": np.zeros(5, np.uint8)})
-    with pytest.raises(ValueError, match="384 samples"):
-        _core.klt_forward(np.zeros((3, 384), np.int16), np.zeros(383, np.int16))
-    with pytest.raises(ValueError, match="more coefficients"):
-        _core.klt_inverse(np.zeros((3, 384), np.int16), np.zeros(4, np.int32))
+    with pytest.raises(ValueError, match="finest is 4, 2 or 1"):
+        _core.motion_search(y, y, finest=3)
+    for width, height in ((0, 16), (16, -1), (20_000, 16)):
+        with pytest.raises(ValueError, match="size out of range"):
+            _core.MotionErrors(width, height)
+    with pytest.raises(ValueError, match="another size"):
+        _core.MotionErrors(16, 16).push(c)

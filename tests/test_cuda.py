@@ -8,13 +8,13 @@ import pytest
 from networks import make_layers
 from numpy.typing import NDArray
 from oracle.laplace import encode_integer
+from oracle.rans import RansEncoder
 from oracle.streams import decode_stream, encode_stream
 
-from eval.experiments import backends
+from eval.rd import device
 from gvcodec import _core
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer, forward
-from gvcodec.entropy.reference import RansEncoder
 from gvcodec.errors import UsageError
 
 MISSING = streams.cuda_missing()
@@ -144,7 +144,7 @@ def make_predicted(
     side_count, history = int(rng.integers(0, 6)), int(rng.integers(0, 4))
     inputs = max(1, side_count + history)
     sizes = [inputs, int(rng.integers(1, 40)), int(rng.integers(1, 40))]
-    layers = backends.predictor(rng, sizes, int(rng.integers(2, 4)))
+    layers = device.predictor(rng, sizes, int(rng.integers(2, 4)))
     if rng.random() < 0.3:  # scales and means that no table is made for
         layers[-1] = layers[-1]._replace(
             multiplier=layers[-1].multiplier * 50, low=-(2**31), high=2**31 - 1
@@ -234,7 +234,7 @@ def test_without_a_device_it_is_said() -> None:
 
 def test_batches_that_cannot_be_are_refused() -> None:
     good = np.zeros((2, 3), np.int32)
-    network = backends.predictor(np.random.default_rng(0), [4, 4])
+    network = device.predictor(np.random.default_rng(0), [4, 4])
     side = np.zeros((2, 3, 2), np.uint8)
     calls = {
         "back-ends are": lambda: streams.encode(good, good, good, backend="gpu"),  # type: ignore[arg-type]
@@ -259,7 +259,6 @@ def test_batches_that_cannot_be_are_refused() -> None:
             call()
 
 
-def test_comparison_of_back_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    assert backends.main(["--backend", "emulated", "--streams", "64", "--rounds", "1"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum("| equal |" in line for line in lines) == 5
+def test_comparison_of_back_ends() -> None:
+    text, equal = device.measure(1, "emulated", 64)
+    assert equal and text.count("| equal |") == 5

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import pytest
 from clips import make_clip
-from conftest import planes_equal, psnr
+from conftest import planes_equal, psnr, without_painted_hash
 from test_tools import run
 
 import gvcodec
@@ -44,8 +44,8 @@ def frames() -> list[Planes]:
 
 
 def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
-    """A `klt` stream with a keyframe every four frames."""
-    config = gvcodec.EncoderConfig(base_q=20, base="klt", keyint=4, tune=0, threads=1)
+    """An `av1` stream with a keyframe every four frames."""
+    config = gvcodec.EncoderConfig(base_q=20, base="av1", preset=10, keyint=4, fit=0, threads=1)
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
@@ -62,7 +62,7 @@ def finished(
         writer.write(packet)
         if after_key is not None and packet.kind is Kind.KEY:
             writer.write(after_key)
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     return stream.getvalue()
 
 
@@ -126,23 +126,7 @@ def test_odd_sizes_keep_their_size(tmp_path: Path, suffix: str, depth: int, exac
     assert min(quality) > (90 if exact else 38)
 
 
-def test_without_torch_painting_is_refused_and_fidelity_is_not(
-    tmp_path: Path,
-    frames: list[Planes],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "a.bin").write_bytes(stream_of(frames[:3], form()))
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert cli.main(["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]) == 4
-    told = capsys.readouterr().err
-    assert "torch is not installed" in told and "--fidelity" in told and told.count("\n") == 1
-    assert not (tmp_path / "a.y4m").exists()
-    run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity")
-
-
-def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
+def test_the_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]) -> None:
     """Encoded, checked and decoded by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
     with open_writer(str(y4m), form()) as writer:
@@ -157,8 +141,11 @@ def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    told = call("encode", y4m, given, "--painter", "integer", "-q", "50")
-    assert "not tuned: torch is not installed" in told
+    told = call("encode", y4m, given, "-q", "50")
+    # One line on standard error, with what mends it.
+    (line,) = [line for line in told.splitlines() if "torch" in line]
+    assert "painted, but not fitted" in line
+    assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
     assert "right" in call("verify", given)
     call("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")
@@ -167,6 +154,22 @@ def test_the_integer_painter_needs_no_torch(tmp_path: Path, frames: list[Planes]
         (tmp_path / f"{name}.y4m").read_bytes() for name in ("without", "with", "base")
     )
     assert without == painted != base
+
+
+@pytest.mark.parametrize("options", [("--target", "lpips=0.2"), ("--summary",)])
+def test_what_torch_alone_can_do_says_so_in_a_line(
+    tmp_path: Path, frames: list[Planes], options: tuple[str, ...]
+) -> None:
+    y4m = tmp_path / "in.y4m"
+    with open_writer(str(y4m), form()) as writer:
+        writer.write(frames[0], 0)
+    words = ["encode", str(y4m), str(tmp_path / "out.gvc"), *options]
+    code = "import sys; sys.modules['torch'] = None; from gvcodec.cli import main; "
+    code += f"sys.exit(main({words}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1 and "pip install 'gvcodec[fit]'" in done.stderr
+    assert not (tmp_path / "out.gvc").exists()
 
 
 def limited(size: int) -> Callable[[], None]:
@@ -284,8 +287,8 @@ def hdr_stream(tmp_path_factory: pytest.TempPathFactory, frames: list[Planes]) -
         folder / "in.mp4",
         folder / "a.bin",
         "--base",
-        "klt",
-        "--tune",
+        "av1",
+        "--fit",
         "off",
         "--keyint",
         5,
@@ -333,11 +336,9 @@ def test_pieces_keep_their_chapters(
     run("cut", hdr_stream, tmp_path / "b.bin", "--from", 0.2)
     run("repair", hdr_stream, tmp_path / "r.bin")
     run("index", hdr_stream, tmp_path / "i.bin")
-    assert (
-        (tmp_path / "r.bin").read_bytes()
-        == (tmp_path / "i.bin").read_bytes()
-        == hdr_stream.read_bytes()
-    )
+    whole = hdr_stream.read_bytes()
+    assert (tmp_path / "i.bin").read_bytes() == whole
+    assert (tmp_path / "r.bin").read_bytes() == without_painted_hash(whole)
 
     def told(path: Path) -> Metadata:
         with open(path, "rb") as stream:
@@ -386,12 +387,13 @@ def test_streams_without_metadata_have_no_packet_for_it(
     with open_writer(tmp_path / "a.mkv", form()) as writer:
         for number, planes in enumerate(frames[:3]):
             writer.write(planes, 512 * number)
-    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--base", "klt", "--tune", "off")
+    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--fit", "off")
     with open(tmp_path / "a.bin", "rb") as stream:
         assert {packet.kind for packet in Reader(stream).packets()} <= {
             Kind.KEY,
             Kind.INTER,
             Kind.TIMING,
+            Kind.PAINTED,
         }
 
 
@@ -417,7 +419,9 @@ def test_hostile_metadata_is_refused(
 ) -> None:
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=40, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=40, base="av1", preset=10, fit=0, threads=1)
+    )
     encoder.send_metadata(payload)
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
     for command in (
@@ -443,7 +447,7 @@ def test_an_extracted_base_has_title_and_chapters(
     tmp_path: Path, frames: list[Planes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = gvcodec.Encoder(
-        form(10), gvcodec.EncoderConfig(q=40, base="av1", tune=0, threads=1, preset=10)
+        form(10), gvcodec.EncoderConfig(q=40, base="av1", fit=0, threads=1, preset=10)
     )
     encoder.send_metadata(WHOLE.pack())
     (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
@@ -454,10 +458,12 @@ def test_an_extracted_base_has_title_and_chapters(
 
 def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
     """Experiments wrote them; their flag and their packets stay reserved."""
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
-    header = replace(encoder.header, appearance_id=b"renderer", tokens=True)
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
+    )
+    header = replace(encoder.header, painter_id=b"renderer", tokens=True)
     with pytest.raises(UsageError, match="tokens without"):
-        replace(header, appearance_id=None)
+        replace(header, painter_id=None)
     encoder.header = header
     data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
     reader = Reader(io.BytesIO(data))
@@ -465,7 +471,9 @@ def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(
     with pytest.raises(WrongModelError, match="appearance tokens.*--fidelity"):
         next(gvcodec.decode_planes(data))
     assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
-    encoder = gvcodec.Encoder(form(), gvcodec.EncoderConfig(q=20, base="klt", tune=0, threads=1))
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
+    )
     data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
     with pytest.raises(DamagedStreamError, match="tokens"):
         list(gvcodec.decode_planes(data, fidelity=True))

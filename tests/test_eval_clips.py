@@ -11,9 +11,8 @@ pytest.importorskip("imageio_ffmpeg")
 from eval_helpers import frames_of, small_clip
 
 from eval.colour import to_planes, to_rgb
-from eval.named_sets import NAMED
-from eval.sequences import file_source, known_rate, select
-from eval.tools import EvalError, ffmpeg, run
+from eval.sequences import NAMED, file_source, known_rate, select
+from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decoded_raw, open_video, prepare
 
 
@@ -39,7 +38,9 @@ def test_lossless_file_and_y4m_hold_the_same_samples(tmp_path, depth, full_range
             np.array_equal(a, b) and np.array_equal(c, b)
             for a, b, c in zip(got, want, raw, strict=True)
         )
-    run([ffmpeg(), "-v", "error", "-i", str(clip.file), "-strict", "-1", str(tmp_path / "x.y4m")])
+    run_command(
+        [ffmpeg(), "-v", "error", "-i", str(clip.file), "-strict", "-1", str(tmp_path / "x.y4m")]
+    )
     decoded = decoded_raw(tmp_path / "x.y4m", clip, tmp_path / "x.yuv")
     assert decoded.path.read_bytes() == clip.raw.path.read_bytes()
 
@@ -59,7 +60,7 @@ def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
     clip = small_clip(tmp_path, frames=2)
     planes = b"".join(p.tobytes() for p in clip.raw.planes(0))
     (tmp_path / "one.y4m").write_bytes(b"YUV4MPEG2 W176 H144 F25:1\nFRAME\n" + planes)
-    with pytest.raises(EvalError, match="1 frames instead of 176x144, 2 frames"):
+    with pytest.raises(EvalError, match="1 frames instead of 2"):
         decoded_raw(tmp_path / "one.y4m", clip, tmp_path / "o")
 
 

@@ -13,12 +13,12 @@ pytest.importorskip("imageio_ffmpeg")
 from eval_helpers import small_clip
 from safetensors.torch import load_file
 
-from eval import weights
 from eval.codecs import Options, resolve
 from eval.codecs import zoo as zoo_codec
+from eval.metrics import weights
 from eval.tools import EvalError
 from eval.video import decoded_raw
-from gvcodec.appearance import perceptual
+from gvcodec.painter import perceptual
 
 TORCHVISION = """
 import torch
@@ -47,7 +47,10 @@ class Model:
         return {"x_hat": tiles.repeat_interleave(64, 2).repeat_interleave(64, 3)}
 models = {"tile": lambda quality, metric, pretrained: Model(quality)}
 """
-MODEL_URLS = 'model_urls = {"tile": {"mse": {q: f"https://nowhere.invalid/tile-{q}.pth.tar" for q in range(1, 9)}}}\n'
+MODEL_URLS = """
+urls = {q: f"https://nowhere.invalid/tile-{q}.pth.tar" for q in range(1, 9)}
+model_urls = {"tile": {"mse": urls}}
+"""
 
 
 @pytest.fixture
@@ -68,24 +71,17 @@ def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatc
     for name in ("lpips", "DISTS_pytorch"):
         (stand_ins / name / "__init__.py").write_text("")
     (stand_ins / "torchvision" / "__init__.py").write_text(TORCHVISION)
+    linear = {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)}
     for name in ("alex", "vgg"):
-        torch.save(
-            {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)},
-            stand_ins / f"lpips/weights/v0.1/{name}.pth",
-        )
-    torch.save(
-        {"alpha": torch.ones(3), "beta": torch.ones(3)}, stand_ins / "DISTS_pytorch/weights.pt"
-    )
+        torch.save(linear, stand_ins / f"lpips/weights/v0.1/{name}.pth")
+    factors = {"alpha": torch.ones(3), "beta": torch.ones(3)}
+    torch.save(factors, stand_ins / "DISTS_pytorch/weights.pt")
     weights.export(tmp_path / "made")
     alex, vgg = (load_file(tmp_path / "made" / f"lpips_{n}.safetensors") for n in ("alex", "vgg"))
-    assert set(alex) == {"lin0.weight", "features.0.weight"} and set(vgg) == set(alex) | {
-        "alpha",
-        "beta",
-    }
-    assert (
-        alex["features.0.weight"].dtype == torch.float32
-        and vgg["features.0.weight"].dtype == torch.float16
-    )
+    assert set(alex) == {"lin0.weight", "features.0.weight"}
+    assert set(vgg) == set(alex) | {"alpha", "beta"}
+    assert alex["features.0.weight"].dtype == torch.float32
+    assert vgg["features.0.weight"].dtype == torch.float16
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path / "made"))
     assert perceptual.find_weights() == tmp_path / "made"
 
@@ -176,16 +172,12 @@ def test_what_painting_saves_is_a_rate_within_files():
 
     def curve(factor):
         rates = (0.005, 0.01, 0.02, 0.04, 0.08)
-        return {
-            t: {
-                "bpp": t,
-                "metrics": {
-                    "lpips_alex": {"mean": 0.002 / (factor * t) ** 0.5},
-                    "psnr_y": {"mean": 40 + 10 * np.log10(factor * t)},
-                },
-            }
-            for t in rates
-        }
+        points = {}
+        for t in rates:
+            lpips, psnr = 0.002 / (factor * t) ** 0.5, 40 + 10 * np.log10(factor * t)
+            metrics = {"lpips_alex": {"mean": lpips}, "psnr_y": {"mean": psnr}}
+            points[t] = {"bpp": t, "metrics": metrics}
+        return points
 
     rows = {
         f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
@@ -213,19 +205,3 @@ def test_own_change_of_a_source():
     assert own_change([], 8) == 0
     brighter = np.minimum(still + 8, 1023)
     assert own_change([(still, brighter)], 10) == pytest.approx(2, rel=0.2)
-
-
-def test_gain_of_tuning_is_taken_at_equal_bytes():
-    from eval.tuning import Setting, _gain
-
-    def run(size, lpips, psnr, seconds=1.0):
-        metrics = {"lpips_alex": {"mean": lpips}, "psnr_y": {"mean": psnr}}
-        return {"bytes": size, "metrics": metrics, "seconds": {"encode": seconds}}
-
-    anchors = [run(1000, 0.4, 30.0), run(4000, 0.2, 34.0)]
-    gain = _gain(run(2000, 0.15, 31.5, 6.0), anchors)
-    assert gain["bytes"] == 1000 and gain["seconds"] == 5
-    assert gain["lpips_alex"] == pytest.approx(-50) and gain["psnr_y"] == pytest.approx(-0.5)
-    assert Setting("30steps", 2).word("av1") == "gvcodec:base=av1:tune=30steps:parts=2"
-    assert Setting("30steps", by="small").word("vvc") == "gvcodec:base=vvc:tune=30steps:by=small"
-    assert Setting("30steps").amount == 30 and Setting("off").amount == 0

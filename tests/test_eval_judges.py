@@ -14,11 +14,12 @@ scipy_ndimage = pytest.importorskip("scipy.ndimage")
 
 from eval_helpers import altered, small_clip
 
-from eval import measured
 from eval.codecs import Codec
-from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, missing, need, told
+from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, missing, need
+from eval.metrics import reasons as reasons_of
+from eval.rd import measured
+from eval.rd.runs import Plan, _curve_key, _take_kept
 from eval.report.tables import _painted_change
-from eval.runs import Plan, _curve_key, _take_kept
 from eval.tools import EvalError, read_json, write_json
 
 JUDGES = ("ssimulacra2", "cvvdp")
@@ -33,21 +34,19 @@ def clip(tmp_path_factory):
     return small_clip(tmp_path_factory.mktemp("judges"), frames=4)
 
 
-def noisy(strength):
-    def change(frames):
-        rng = np.random.default_rng(3)
-        return [
-            tuple(np.clip(p + rng.normal(0, strength, p.shape), 0, 255).astype(np.uint8) for p in f)
-            for f in frames
-        ]
+def each(change):
+    """A change of every plane."""
+    return lambda frames: [tuple(map(change, planes)) for planes in frames]
 
-    return change
+
+def noisy(strength):
+    rng = np.random.default_rng(3)
+    noise = lambda p: p + rng.normal(0, strength, p.shape)
+    return each(lambda p: np.clip(noise(p), 0, 255).astype(np.uint8))
 
 
 def blurred(strength):
-    return lambda frames: [
-        tuple(scipy_ndimage.gaussian_filter(p, strength) for p in f) for f in frames
-    ]
+    return each(lambda p: scipy_ndimage.gaussian_filter(p, strength))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in JUDGES])
@@ -107,23 +106,16 @@ def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatc
     )
     lacking = missing(DEFAULT)
     assert set(JUDGES) <= set(lacking) and "psnr_y" not in lacking
-    lines = told({name: lacking[name] for name in JUDGES})
-    assert (
-        "SSIMULACRA2 cannot be measured: ssimulacra2 is not installed (pip install ssimulacra2)"
-        in lines
-    )
-    with pytest.raises(
-        EvalError, match=r"ColorVideoVDP cannot be measured: cvvdp is not installed"
-    ):
+    lines = reasons_of({name: lacking[name] for name in JUDGES})
+    missing_one = "ssimulacra2 is not installed (pip install ssimulacra2)"
+    assert f"SSIMULACRA2 cannot be measured: {missing_one}" in lines
+    with pytest.raises(EvalError, match="ColorVideoVDP cannot be measured: cvvdp is not"):
         need(["cvvdp"])
 
 
 def test_a_video_is_judged_by_its_middle():
-    assert (
-        middle(96, 4) == list(range(36, 60))
-        and middle(5, 1) == [0, 1, 2, 3, 4]
-        and middle(1, 4) == [0]
-    )
+    assert middle(96, 4) == list(range(36, 60))
+    assert middle(5, 1) == [0, 1, 2, 3, 4] and middle(1, 4) == [0]
     assert looked_at({"cvvdp": 4, "dists": 16}) == (
         "ColorVideoVDP on the middle 1/4 of the frames, DISTS on one frame in 16"
     )

@@ -12,7 +12,7 @@ import pytest
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torch")
 
-from eval import loop, panels
+from eval.report import loop, panels
 from eval.tools import EvalError
 from gvcodec import demo
 from gvcodec.compare import peers
@@ -44,8 +44,8 @@ def test_the_picture_has_every_panel_and_moves(
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
     monkeypatch.setattr(peers, "STEPS", 2)
     monkeypatch.setattr(peers, "SLACK", 9)
-    told = loop.make(tmp_path / "a.webp", None, 60, 0)
-    assert [line.split(":")[0].split(",")[0] for line in told[:4]] == [
+    lines = loop.make(tmp_path / "a.webp", None, 60, 0)
+    assert [line.split(":")[0].split(",")[0] for line in lines[:4]] == [
         "source", "gvcodec", "x265", "SVT-AV1",
     ]  # fmt: skip
     with Image.open(tmp_path / "a.webp") as picture:
@@ -84,8 +84,8 @@ def test_the_demo_picture_says_why_peers_are_missing(
         for number, image in enumerate(demo.frames(2)):
             writer.write(planes_from_rgb(image), number)
     stream.write_bytes(bytes(60_000))
-    told = panels.make(out, source, stream, source)
-    assert [line.split(":")[0] for line in told[:2]] == ["source", "gvcodec"] and len(told) == 4
+    lines = panels.make(out, source, stream, source)
+    assert [line.split(":")[0] for line in lines[:2]] == ["source", "gvcodec"] and len(lines) == 4
     with Image.open(out) as picture:
         assert picture.size == (2 * (320 + 4 + 192) + 8, 2 * (192 + 18 + 4))
     monkeypatch.setattr(panels, "_MOST_SAMPLES", 1000)

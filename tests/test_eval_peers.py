@@ -10,10 +10,10 @@ pytest.importorskip("imageio_ffmpeg")
 from eval_helpers import HEIGHT, WIDTH, frames_of, small_clip
 
 from eval.codecs import Options, resolve
+from eval.codecs.intra import intra_frames
 from eval.codecs.peers import PEERS
-from eval.encoding import decode, encode
-from eval.intra import intra_frames
 from eval.metrics import Measurer
+from eval.rd.encoding import decode, encode
 from eval.tools import EvalError
 from eval.video import prepare
 
@@ -31,12 +31,8 @@ def clip(folder):
 @pytest.mark.parametrize("name", PEERS)
 def test_both_forms(name, clip, folder):
     low, random = resolve([name], Options("fast"))
-    assert (low.name, low.delay, random.name, random.delay) == (
-        f"{name}-ld",
-        "low",
-        f"{name}-ra",
-        "random",
-    )
+    assert (low.name, low.delay) == (f"{name}-ld", "low")
+    assert (random.name, random.delay) == (f"{name}-ra", "random")
     for codec in (low, random):
         encoded = encode(codec, clip, 35, folder / "streams")
         # AV1 hides frames of a hierarchy in packets with others; every coded frame is there all the
@@ -50,10 +46,8 @@ def test_both_forms(name, clip, folder):
 def test_intra_period_reaches_the_encoder(clip, folder):
     sizes = []
     for keyint in (9999, 2):
-        encoded = encode(
-            resolve(["x264-ld"], Options("fast", keyint))[0], clip, 35, folder / "streams"
-        )
-        sizes.append(encoded.frame_bytes[2])
+        (codec,) = resolve(["x264-ld"], Options("fast", keyint))
+        sizes.append(encode(codec, clip, 35, folder / "streams").frame_bytes[2])
     assert sizes[1] > 3 * sizes[0]
 
 
@@ -63,9 +57,7 @@ def cut(clip, folder):
     own."""
     frames = [clip.raw.planes(i) for i in range(10)]
     frames[5:] = [tuple(255 - plane[::-1] for plane in planes) for planes in frames[5:]]
-    return prepare(
-        "cut", ["cut"], lambda: frames_of(frames, WIDTH, HEIGHT), 0, folder, set_name="test"
-    )
+    return prepare("cut", ["cut"], lambda: frames_of(frames, WIDTH, HEIGHT), 0, folder)
 
 
 @pytest.mark.parametrize("name", [n for n in PEERS if not n.startswith("svtav1-")])
@@ -115,11 +107,8 @@ def test_templates(tmp_path, clip):
 
 def test_an_encoder_that_writes_nothing_fails(tmp_path, clip):
     script = "import sys; open(sys.argv[1], 'w')"
-    codec = replace(
-        resolve(["x264-ld"], Options())[0],
-        encode=("{python}", "-c", script, "{stream}"),
-        elementary=None,
-    )
+    (codec,) = resolve(["x264-ld"], Options())
+    codec = replace(codec, encode=("{python}", "-c", script, "{stream}"), elementary=None)
     with pytest.raises(EvalError, match="wrote no stream"):
         encode(codec, clip, 1, tmp_path / "streams")
     assert not list((tmp_path / "streams").iterdir())

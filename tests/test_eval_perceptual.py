@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from gvcodec.appearance import perceptual
+from gvcodec.painter import perceptual
 
 FOLDER = perceptual.find_weights()
 needs_weights = pytest.mark.skipif(FOLDER is None, reason="metric weight files not found")

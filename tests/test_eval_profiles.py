@@ -11,32 +11,23 @@ import pytest
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
-from eval_helpers import frames_of
+from eval_helpers import GREY, frames_of
 from PIL import Image
 
-from eval.__main__ import _clips, _profile, main
+from eval.__main__ import main
 from eval.codecs import ENDLESS, Options, resolve
-from eval.codecs.ours import IN_ORDER
-from eval.encoding import encode
 from eval.metrics import METRICS
-from eval.named_sets import NAMED
-from eval.profiles import PROFILES
+from eval.rd.command import clips_of, profile_of
+from eval.rd.encoding import encode
+from eval.rd.profiles import PROFILES
 from eval.report import figures, page, tables
 from eval.report.data import Results
-from eval.sequences import file_source, procedural, select
+from eval.sequences import NAMED, file_source, procedural, select
 from eval.tools import EvalError
 from eval.video import prepare
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
 from gvcodec.cli import parser
-
-#: Writes 3000 >> q bytes and decodes to grey.
-GREY = r"""
-[codec.grey]
-encode = "{python} -c 'import sys; open(sys.argv[1], \"wb\").write(bytes(3000 >> int(sys.argv[2])))' {stream} {q}"
-decode = "{ffmpeg} -v error -f lavfi -i color=gray:s={width}x{height}:r={fps} -frames:v {frames} -pix_fmt yuv420p {output}"
-q = [0, 9]
-"""
 
 
 def counting(path, frames, width=32, height=16):
@@ -46,15 +37,8 @@ def counting(path, frames, width=32, height=16):
 
 
 def options(folder, out, **more):
-    given = {
-        "set": None,
-        "only": [],
-        "png_rate": Fraction(25),
-        "frames": 0,
-        "keyint": "endless",
-        "every": {},
-    }
-    return SimpleNamespace(**given | {"sequences": folder, "out": out} | more)
+    given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless"}
+    return SimpleNamespace(**given | {"every": {}, "sequences": folder, "out": out} | more)
 
 
 @pytest.mark.parametrize(
@@ -84,20 +68,15 @@ def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
     holes.mkdir()
     for number in (1, 3):
         Image.new("RGB", (32, 16)).save(holes / f"{number}.png")
-    clips = _clips(options(tmp_path, tmp_path / "out"))
+    clips = clips_of(options(tmp_path, tmp_path / "out"))
     assert [clip.name for clip in clips] == ["good"]
     told = capsys.readouterr().err
-    for words in (
-        "notes.yuv: a raw file is named",
-        "broken.mp4: cannot be read",
-        "no whole 32x16",
-        "PNG 2 is missing",
-    ):
-        assert (
-            sum(words in line and line.endswith("; left out") for line in told.splitlines()) == 1
-        ), words
+    left_out = [line for line in told.splitlines() if line.endswith("; left out")]
+    names = ("notes.yuv: a raw file is named", "broken.mp4: cannot be read")
+    for words in (*names, "no whole 32x16", "PNG 2 is missing"):
+        assert sum(words in line for line in left_out) == 1, words
     with pytest.raises(EvalError, match=r"broken\.mp4: cannot be read"):
-        _clips(options(tmp_path, tmp_path / "out", only=["broken"]))
+        clips_of(options(tmp_path, tmp_path / "out", only=["broken"]))
 
 
 def test_two_files_of_one_name_are_two_clips(tmp_path):
@@ -171,37 +150,33 @@ def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
         tmp_path, tmp_path / "out", frames=96, profile="gvc1d", codecs=["gvcodec", "x265"]
     )
     given.targets = (0.005, 0.01, 0.02, 0.04, 0.08)
-    profile = _profile(given)
-    (clip,) = _clips(given, profile)
+    profile = profile_of(given)
+    (clip,) = clips_of(given, profile)
     assert clip.name == "long" and [int(planes[0][0, 0]) for planes in clip.raw] == list(range(96))
     assert "short: 95 frames, --profile gvc1d takes 96; left out" in capsys.readouterr().err
     assert given.every == {"": 1} and given.targets == (0.003, 0.004, 0.0057, 0.0075)
     assert given.codecs == ["gvcodec:low-delay", "x265-ld"]
     with pytest.raises(EvalError, match="short: 95 frames"):
-        _clips(SimpleNamespace(**vars(given) | {"only": ["short"]}), profile)
+        clips_of(SimpleNamespace(**vars(given) | {"only": ["short"]}), profile)
 
 
 def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path):
     counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 253)
-    (clip,) = _clips(options(tmp_path, tmp_path / "out", frames=64), PROFILES["gvc-rt"])
-    assert [int(planes[0][0, 0]) for planes in clip.raw] == list(
-        range(0, 253, 4)
-    ) and clip.fps == 30
-    (whole,) = _clips(options(tmp_path, tmp_path / "out", frames=64))
+    (clip,) = clips_of(options(tmp_path, tmp_path / "out", frames=64), PROFILES["gvc-rt"])
+    shown = [int(planes[0][0, 0]) for planes in clip.raw]
+    assert shown == list(range(0, 253, 4)) and clip.fps == 30
+    (whole,) = clips_of(options(tmp_path, tmp_path / "out", frames=64))
     assert whole.sha256 != clip.sha256 and whole.fps == 120
     counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 252)
     with pytest.raises(EvalError, match=r"63 frames, --profile gvc-rt takes 64 \(one in 4\)"):
-        _clips(options(tmp_path, tmp_path / "out2", frames=64), PROFILES["gvc-rt"])
+        clips_of(options(tmp_path, tmp_path / "out2", frames=64), PROFILES["gvc-rt"])
 
 
 def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
     words = PROFILES["gvc1d"].low_delay(
-        ["gvcodec", "gvcodec:base=vvc:tune=off", "gvcodec:base=tokens", "x265", "aom-ld"]
+        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=tokens", "x265", "aom-ld"]
     )
-    assert words[1:3] == [
-        "gvcodec:base=vvc:tune=off:low-delay",
-        "gvcodec:base=tokens:low-delay",
-    ]
+    assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=tokens:low-delay"]
     codecs = resolve(words, Options())
     assert {codec.delay for codec in codecs} == {"low"}
     for codec in codecs[:3]:
@@ -211,35 +186,27 @@ def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
         PROFILES["gvc1d"].low_delay(["x265-ra"])
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "av1:low-delay"])
+@pytest.mark.parametrize("base", ["av1", "av1:low-delay"])
 def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
     first = list(procedural("pan", 96, 64, 24).planes)
     second = [tuple(255 - p for p in planes) for planes in procedural("noise", 96, 64, 16).planes]
     clip = prepare("cut", ["cut"], lambda: frames_of(first + second, 96, 64), 0, tmp_path)
     for keyint, keys in ((ENDLESS, 1), (ENDLESS - 1, 2)):
-        codec = resolve([f"gvcodec:tune=off:base={base}:output=fidelity"], Options(keyint=keyint))[
-            0
-        ]
+        codec = resolve([f"gvcodec:fit=off:base={base}:output=fidelity"], Options(keyint=keyint))[0]
         with open(encode(codec, clip, 40, tmp_path / "streams").stream, "rb") as file:
             kinds = [packet.kind for packet in Reader(file).packets() if packet.is_frame]
         assert (kinds.count(Kind.KEY), len(kinds)) == (keys, 40)
 
 
 def test_tokens_are_a_base_of_the_codec_word():
-    codec = resolve(["gvcodec:base=tokens:tune=off"], Options())[0]
-    parsed = parser().parse_args(
-        ["1" if word.startswith("{") else word for word in codec.encode[3:]]
-    )
-    assert (codec.name, codec.delay, parsed.base, codec.q_range) == (
-        "gvcodec-tokens-tuneoff",
-        "random",
-        "tokens",
-        (0, 69),
-    )
-    assert list(codec.outputs) == ["fidelity", "rendered"] and "tokens" not in IN_ORDER
+    codec = resolve(["gvcodec:base=tokens:fit=off"], Options())[0]
+    words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
+    assert parser().parse_args(words).base == "tokens"
+    assert (codec.name, codec.delay) == ("gvcodec-tokens-fitoff", "random")
+    assert codec.q_range == (0, 67)
+    assert list(codec.outputs) == ["fidelity", "rendered"]
     for word, wrong in (
-        ("base=token", "base is klt"),
-        ("base=klt:scale=1/2", "no scale"),
+        ("base=token", "base is "),
         ("base=tokens:preset=1", "no preset"),
     ):
         with pytest.raises(EvalError, match=wrong):
@@ -262,25 +229,15 @@ def test_what_a_profile_forbids_is_said(tmp_path, capsys, words, message):
 def test_a_profile_runs_and_its_report_says_so(tmp_path):
     counting(tmp_path / "one_160x96_120.yuv", 253, 160, 96)
     (tmp_path / "grey.toml").write_text(GREY)
-    words = [
-        "rd",
-        "--sequences",
-        tmp_path,
-        "--profile",
-        "gvc-rt",
-        "--codecs",
-        "grey",
-        "--metrics",
-        "psnr_y",
-    ]
+    words = ["rd", "--sequences", tmp_path, "--profile", "gvc-rt"]
+    words += ["--codecs", "grey", "--metrics", "psnr_y"]
     words += ["--codec-file", tmp_path / "grey.toml", "--jobs", 1, "--out", tmp_path / "out"]
     assert main([*map(str, words)]) == 0
     curve = json.loads((tmp_path / "out/curves/one__grey.json").read_text())
     assert curve["profile"] == "gvc-rt" and list(curve["targets"]) == ["0.0293", "0.0105", "0.0035"]
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
-    assert all(
-        len(run["metrics"]["psnr_y"]["values"]) == 64 and run["clip"]["fps"] == "30" for run in runs
-    )
+    assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 for run in runs)
+    assert all(run["clip"]["fps"] == "30" for run in runs)
     assert any(run["crops"] for run in runs)
     text = (tmp_path / "out/tables/results.md").read_text()
     assert (
@@ -293,9 +250,8 @@ def results_of(set_name, clips, profile):
     clip = {"frames": 96, "set": set_name, "stand_in": False}
     run = {"bpp": 0.004, "metrics": {"lpips_alex": {"mean": 0.2}, "dists": {"mean": 0.1}}}
     rows = {"ours": {"label": "ours", "family": "x264", "output": "", "delay": "low"}}
-    results = Results(
-        dict.fromkeys(clips, clip), rows, {name: {"ours": {0.004: run}} for name in clips}
-    )
+    points = {name: {"ours": {0.004: run}} for name in clips}
+    results = Results(dict.fromkeys(clips, clip), rows, points)
     results.profile = PROFILES.get(profile)
     return results
 

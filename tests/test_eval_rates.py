@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.rates import CLOSE, TARGETS, Search
+from eval.rd.rates import CLOSE, TARGETS, Search
 
 
 @given(st.floats(0.02, 0.25), st.floats(-4, 4), st.integers(0, 63), st.floats(0, 0.4))

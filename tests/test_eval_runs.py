@@ -20,34 +20,22 @@ pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
-from eval_helpers import PAN
+from eval_helpers import GREY, PAN, needs_chromium, probed
 
-from eval import measured
 from eval.__main__ import main
 from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
+from eval.rd import measured
+from eval.rd.runs import Plan, _curve_key
 from eval.report import card, figures, page
 from eval.report.data import Results, plain
 from eval.report.plot import Chart, Series
-from eval.runs import Plan, _curve_key
 from eval.tools import EvalError, ffmpeg_version
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
 #: What commands are made with where only their words matter.
 FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
-#: A codec whose stream has the size q asks for and whose picture is grey, in two templates.
-GREY = r"""
-[codec.grey]
-label = "grey <b>&"
-encode = "{python} -c 'import sys; open(sys.argv[1], \"wb\").write(bytes(6000 >> int(sys.argv[2])))' {stream} {q}"
-decode = "{ffmpeg} -v error -f lavfi -i color=gray:s={width}x{height}:r={fps} -frames:v {frames} -pix_fmt yuv420p {output}"
-q = [0, 5]
-"""
 
 
 def run_eval(*arguments, code=0):
@@ -200,11 +188,8 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     results, tmp_path, no_weights
 ):
     given = words(results, tmp_path / "out")
-    for name, value in (
-        ("--codecs", "x264-ld,grey"),
-        ("--targets", "0.04,0.08"),
-        ("--frames", "2"),
-    ):
+    fewer = {"--codecs": "x264-ld,grey", "--targets": "0.04,0.08", "--frames": "2"}
+    for name, value in fewer.items():
         given[given.index(name) + 1] = value
     at = given.index("--metrics")
     told = run_eval(*given[:at], *given[at + 2 :]).stderr
@@ -218,22 +203,11 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     assert "| VMAF | XPSNR | Flicker |" in text
     for shown in (page, text):
         assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", shown)
-    assert (
-        json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["shots"][0]["score"]
-        is None
-    )
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["shots"][0]["score"] is None
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "rd --metrics psnr_y,lpips_alex",
-        "modules",
-        "settings",
-        "sizes --quality",
-        "tuning",
-    ],
-)
+@pytest.mark.parametrize("command", ["rd --metrics psnr_y,lpips_alex", "settings"])
 def test_what_needs_weights_says_so_before_any_work(command, tmp_path, no_weights, capsys):
     out = tmp_path / "out"
     assert main([*command.split(), "--set", "procedural", "--only", "pan", "--out", str(out)]) == 1
@@ -268,11 +242,11 @@ def test_report_is_made_from_jsons_alone(results):
 
 
 def test_names_of_rows_are_words():
-    assert plain("gvcodec base vvc tune 60steps, rendered") == (
-        "gvcodec, H.266 base (60 steps of tuning), painted"
+    assert plain("gvcodec base vvc preset 1 fit 60steps, rendered") == (
+        "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
     )
-    assert plain("gvcodec tune off, fidelity") == "gvcodec, AV1 base (tune off), base frames"
-    assert plain("gvcodec base klt tune off base-q") == "gvcodec, klt base (tune off base-q)"
+    assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
+    assert plain("gvcodec base tokens fit off") == "gvcodec, tokens base (fit off)"
     assert plain("x265 low delay") == "x265 low delay"
 
 
@@ -292,14 +266,10 @@ def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
 
 def test_published_points_have_axes_of_their_own():
     """They belong to other clips: what was measured is drawn without them."""
-    clip, codec = (
-        {"frames": 48, "set": "a", "stand_in": False},
-        {"label": "ours", "family": "x264", "output": ""},
-    )
+    clip = {"frames": 48, "set": "a", "stand_in": False}
+    codec = {"label": "ours", "family": "x264", "output": "", "delay": "low"}
     run = {"bpp": 0.02, "metrics": {"lpips_alex": {"mean": 0.5}, "psnr_y": {"mean": 30}}}
-    results = Results(
-        {"pan": clip}, {"ours": codec | {"delay": "low"}}, {"pan": {"ours": {0.02: run}}}
-    )
+    results = Results({"pan": clip}, {"ours": codec}, {"pan": {"ours": {0.02: run}}})
     charts = page._charts(results)
     mean = charts.split('data-chart="lpips_alex|mean"')[1].split("</figure>")[0]
     measured_here, from_papers = mean.split("</svg>")[:2]
@@ -311,27 +281,19 @@ def test_published_points_have_axes_of_their_own():
 
 
 def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
-    clip, run = (
-        {"frames": 2, "set": "a", "stand_in": False},
-        {"q": 40, "bpp": 0.01, "clip": {"frames": 2}},
-    )
-    run |= {"stream": {"appearance_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
-    results = Results(
-        {"pan": clip},
-        {},
-        {"pan": {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}},
-    )
+    clip = {"frames": 2, "set": "a", "stand_in": False}
+    run = {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
+    run |= {"stream": {"painter_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
+    points = {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}
+    results = Results({"pan": clip}, {}, {"pan": points})
     path = tmp_path / "base.json"
     with pytest.raises(EvalError, match="does not describe a checkpoint"):
         card.describe(results, path)
     path.write_text(json.dumps({"sha256": "ab" * 32, "steps": 7}))
     card.describe(results, path)
     point = {"clip": "pan", "frames": 2, "row": "ours", "q": 40, "bpp": 0.01, "dists": 0.25}
-    assert json.loads(path.read_text()) == {
-        "sha256": "ab" * 32,
-        "steps": 7,
-        "rd": {"clips": "a", "points": [point]},
-    }
+    rd = {"clips": "a", "points": [point]}
+    assert json.loads(path.read_text()) == {"sha256": "ab" * 32, "steps": 7, "rd": rd}
     path.write_text(json.dumps({"sha256": "cd" * 32}))
     with pytest.raises(EvalError, match="no stream"):
         card.describe(results, path)
@@ -385,7 +347,6 @@ def test_report_of_nothing(tmp_path, capsys):
 
 
 PROBE = """
-<script>
 window.addEventListener("load", () => {
   const result = { errors: window.failures };
   const pictures = [...document.querySelectorAll("#all img")];
@@ -394,8 +355,10 @@ window.addEventListener("load", () => {
   result.charts = visible.length;
   result.lines = visible[0].querySelectorAll(".series").length;
   document.querySelector('[data-metric="flicker"]').click();
-  result.metric = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden).dataset.chart;
-  const before = document.getElementById("over").style.clipPath, slider = document.getElementById("slider");
+  const shown = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden);
+  result.metric = shown.dataset.chart;
+  const slider = document.getElementById("slider");
+  const before = document.getElementById("over").style.clipPath;
   slider.value = 250;
   slider.dispatchEvent(new Event("input"));
   result.slider = [before, document.getElementById("over").style.clipPath];
@@ -403,29 +366,14 @@ window.addEventListener("load", () => {
   result.flipped = document.getElementById("over").style.clipPath;
   document.body.setAttribute("data-probe", JSON.stringify(result));
 });
-</script>
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
+@needs_chromium
 def test_page_works_in_a_browser(results):
     text = (results / "out" / "report.html").read_text()
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
-    collect = (
-        "<script>window.failures = []; onerror = (m) => { failures.push(String(m)); };</script>"
-    )
-    probed = results / "probed.html"
-    probed.write_text(
-        text.replace("<head>", "<head>" + collect, 1).replace("</body>", PROBE + "</body>", 1)
-    )
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    profile = f"--user-data-dir={results / 'chromium'}"
-    command = [CHROMIUM, *options, profile, "--dump-dom", probed.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ":CONSOLE" not in done.stderr, done.stderr
-    probe = re.search(r'data-probe="([^"]*)"', done.stdout)
-    assert probe, "the page's script did not come to its end"
-    result = json.loads(probe[1].replace("&quot;", '"'))
+    result = probed(text, PROBE, results)
     assert result["errors"] == []
     assert result["charts"] == 1 and result["lines"] >= 2
     assert result["metric"] == "flicker|mean"

@@ -2,6 +2,7 @@
 grey is worst."""
 
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -13,10 +14,10 @@ pytest.importorskip("bjontegaard")
 
 from eval_helpers import altered, quick_x264, small_clip
 
-from eval.bd import bd_rate, bootstrap
-from eval.encoding import decode, encode
 from eval.metrics import METRICS, Measurer, missing, sample
-from eval.metrics.filters import ffmpeg_psnr_y
+from eval.metrics.filters import apply_filter
+from eval.rd.bd import bd_rate, bootstrap
+from eval.rd.encoding import decode, encode
 from eval.tools import ffmpeg
 
 #: Every metric that can be measured here, the networks on two frames.
@@ -64,23 +65,18 @@ def test_higher_crf_is_smaller_and_worse(coded):
 
 def test_identical_video_is_perfect(clip, measure):
     for name, result in measure(clip.raw).items():
-        perfect = {"ms_ssim": 1.0, "vmaf": result["mean"], "cvvdp": 10.0}.get(
-            name, 100.0 if METRICS[name].higher_is_better else 0.0
-        )
+        best = 100.0 if METRICS[name].higher_is_better else 0.0
+        perfect = {"ms_ssim": 1.0, "vmaf": result["mean"], "cvvdp": 10.0}.get(name, best)
         assert result["mean"] == pytest.approx(perfect, abs=1e-6), name
-        assert result["worst"] == pytest.approx(
-            result["mean"], abs=25 if name == "vmaf" else 1e-6
-        ), name
+        near = 25 if name == "vmaf" else 1e-6
+        assert result["worst"] == pytest.approx(result["mean"], abs=near), name
 
 
 def test_grey_ranks_last(clip, measure, coded, folder):
-    grey = measure(
-        altered(
-            clip,
-            folder / "grey",
-            lambda frames: [[np.full_like(p, 128) for p in f] for f in frames],
-        )
-    )
+    def greyed(frames):
+        return [[np.full_like(p, 128) for p in f] for f in frames]
+
+    grey = measure(altered(clip, folder / "grey", greyed))
     for name in set(EVERY) - {"flicker"}:  # a still picture does not flicker
         worse = (lambda a, b: a < b) if METRICS[name].higher_is_better else (lambda a, b: a > b)
         assert worse(grey[name]["mean"], coded[40][1][name]["mean"]), name
@@ -93,16 +89,8 @@ def test_swapped_frames_are_noticed(clip, measure, folder):
     swapped = measure(altered(clip, folder / "swapped", swap))
     assert swapped["psnr_y"]["worst"] < 30 and swapped["psnr_y"]["worst_frame"] in (2, 5)
     assert swapped["flicker"]["mean"] > 1
-    assert [v == 100 for v in swapped["psnr_y"]["values"]] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    equal = [i for i, value in enumerate(swapped["psnr_y"]["values"]) if value == 100]
+    assert equal == [0, 1, 3, 4, 6, 7]
 
 
 def test_flicker_sees_pumping_and_forgives_smoothing(clip, measure, folder):
@@ -121,7 +109,10 @@ def test_flicker_sees_pumping_and_forgives_smoothing(clip, measure, folder):
 
 def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
     _, measured, decoded = coded[32]
-    assert np.allclose(measured["psnr_y"]["values"], ffmpeg_psnr_y(decoded, clip.raw), atol=0.01)
+    log = folder / "psnr.txt"
+    apply_filter(decoded, clip.raw, f"psnr=stats_file={log}")
+    by_ffmpeg = [float(v) for v in re.findall(r"psnr_y:(\S+)", log.read_text())]
+    assert np.allclose(measured["psnr_y"]["values"], by_ffmpeg, atol=0.01)
     stream = next((folder / "streams").glob("*x264-ld-32-*.h264"))
     log = folder / "vmaf.json"
     filter_ = f"[0:v][1:v]libvmaf=log_fmt=json:log_path={log}"

@@ -10,7 +10,7 @@ from eval_helpers import PAN
 
 from eval.__main__ import main
 from eval.tools import read_json
-from gvcodec.structure.standard.encoders import USUAL_PRESET
+from gvcodec.base.standard.encoders import USUAL_PRESET
 
 
 def test_table(tmp_path, capsys, made_weights):
@@ -29,7 +29,7 @@ def test_table(tmp_path, capsys, made_weights):
     for wrong, message in (
         ("preset=fast", "a preset is a number"),
         ("preset=11", "0 to 10"),
-        ("base=klt", "no klt structure layer"),
+        ("base=none", "none is unknown"),
         ("base=vvc:tune=0", "tune=0 is for SVT-AV1"),
     ):
         assert main([*words, "--settings", wrong, "--out", str(tmp_path)]) == 1
@@ -38,19 +38,19 @@ def test_table(tmp_path, capsys, made_weights):
     assert "three or more" in capsys.readouterr().err
 
 
-def test_painted_frames_beside_loop_frames(tmp_path, monkeypatch, made_weights):
-    from eval import settings
+def test_painted_frames_beside_base_frames(tmp_path, monkeypatch, made_weights):
+    from eval.rd import settings
 
-    monkeypatch.setattr(settings, "EVERY_PAINTED", {"small": 8, "psnr_y": 1})
+    monkeypatch.setattr(settings, "EVERY_PAINTED", {"dists": 8, "psnr_y": 1})
     words = ["settings", *PAN, "--frames", "6", "--q", "44,52,60", "--painted"]
-    words += ["--anchor", "preset=10:loop", "--settings", "preset=10:loop,preset=10:shift=1"]
+    words += ["--anchor", "preset=10:unpainted", "--settings", "preset=10:unpainted,preset=10"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     rows = read_json(tmp_path / "settings.json")["rows"]
-    same, moved = (rows[f"preset=10{more}"][0] for more in (":loop", ":shift=1"))
-    assert same["small"] == pytest.approx(0, abs=1e-6) and same["psnr_y"] == pytest.approx(
+    same, painted = (rows[f"preset=10{more}"][0] for more in (":unpainted", ""))
+    assert same["dists"] == pytest.approx(0, abs=1e-6) and same["psnr_y"] == pytest.approx(
         0, abs=1e-6
     )
-    assert moved["small"] and moved["time"] > same["time"]
+    assert painted["dists"]
     points = read_json(tmp_path / "points.json")
     assert len(points) == 6 and main([*words, "--out", str(tmp_path)]) == 0, "what is there is kept"
     assert read_json(tmp_path / "points.json") == points

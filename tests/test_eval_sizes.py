@@ -1,35 +1,41 @@
-"""`python -m eval sizes`: files keep to their sizes, and are compared with those of one q."""
+"""`python -m eval sizes`: files keep to their sizes, and what is refused is made larger."""
 
 import pytest
 
 pytest.importorskip("torch")
 
-from eval import sizes
+from eval_helpers import PAN
+
 from eval.__main__ import main
+from eval.rd import sizes
 from eval.tools import read_json
 
 
-def test_table(tmp_path, capsys, monkeypatch, made_weights):
+@pytest.fixture
+def words(tmp_path):
+    return ["sizes", *PAN, "--frames", "25", "--threads", "1", "--out", str(tmp_path)]
+
+
+def test_table(words, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sizes, "STEPS", 2)
     monkeypatch.setattr(sizes, "SPAN", 3.0)
-    words = [
-        "sizes",
-        "--set",
-        "procedural",
-        "--only",
-        "pan",
-        "--frames",
-        "25",
-        "--base",
-        "av1",
-        "--threads",
-        "1",
-    ]
-    assert main([*words, "--quality", "--out", str(tmp_path)]) == 0
+    assert main(words) == 0
     rows = read_json(tmp_path / "sizes-av1.json")["rows"]
     assert len(rows) == 2 and rows[0]["wanted"] == pytest.approx(3 * rows[1]["wanted"], rel=0.01)
-    for row in rows:
-        assert row["bytes"] <= row["wanted"] and row["other_bytes"] <= row["wanted"]
-        assert abs(row["psnr_won"]) < 1 and 0.8 < row["lpips_ratio"] < 1.25
-    assert rows[0]["other_bytes"] == rows[0]["wanted"]  # the first size is that of a file of one q
-    assert "PSNR-Y | LPIPS-VGG†" in capsys.readouterr().out
+    assert all(0.9 * row["wanted"] <= row["bytes"] <= row["wanted"] for row in rows)
+    assert "0 of 2 files over their size" in capsys.readouterr().out
+    assert not (tmp_path / "stream.gvc").exists()
+
+
+def test_a_size_that_is_refused_is_made_larger(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes, "STEPS", 2)
+    monkeypatch.setattr(sizes, "SPAN", 5000.0)
+    assert main(words) == 0
+    row = read_json(tmp_path / "sizes-av1.json")["rows"][1]
+    assert row["refused"] < row["bytes"] <= row["wanted"]
+
+
+def test_clips_of_less_than_a_second_are_refused(words, capsys):
+    words[words.index("25")] = "4"
+    assert main(words) == 1
+    assert "no clip of a second or more" in capsys.readouterr().err

@@ -93,11 +93,9 @@ def test_tags_and_levels_come_through(tmp_path: Path, pix_fmt: str, colour: Colo
         "encode",
         tmp_path / "in.mkv",
         tmp_path / "a.bin",
-        "--base",
-        "klt",
         "--base-q",
         4,
-        "--tune",
+        "--fit",
         "off",
     )
     for name in ("out.mkv", "out.mp4"):
@@ -286,7 +284,7 @@ def test_sound_subtitles_and_odd_times_come_through(
     source = tmp_path / f"in.{suffix}"
     words = subtitled(source, clip, codec)
     assert len(words) >= 7
-    run("encode", source, tmp_path / "a.bin", "--base", "klt", "--tune", "off", "--keyint", 6)
+    run("encode", source, tmp_path / "a.bin", "--preset", "10", "--fit", "off", "--keyint", 6)
     run("decode", tmp_path / "a.bin", tmp_path / f"out.{suffix}", "--fidelity", "--lossless")
     assert [data for _, data in packets_of(tmp_path / f"out.{suffix}")] == [
         data for _, data in packets_of(source)

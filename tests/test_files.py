@@ -12,31 +12,33 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, planes_equal, without_painted_hash
 
-from gvcodec import api, cli, file_io
+import gvcodec
+from gvcodec import api, cli
 from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
-from gvcodec.file_io import PendingFile, protected
 from gvcodec.media.writer import open_writer
 from gvcodec.streams import resume
 from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import file_io
+from gvcodec.util.file_io import PendingFile, protected
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
-ENCODE = ("--base", "klt", "--tune", "off", "--base-q", 40)
+ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a source, `in.mp4`, and its `klt` and `av1` streams."""
+    """A folder with a source, `in.mp4`, and its `av1` stream."""
     folder = tmp_path_factory.mktemp("files")
     clip = moving_texture(64, 48, 5)
     with open_writer(folder / "in.mp4", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 512 * number)
-    for base in ("klt", "av1"):
-        stream = api.encode(clip, format=FORMAT, base=base, base_q=40, tune=0)
+    for base in ("av1",):
+        stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
         (folder / f"{base}.gvc").write_bytes(stream)
     return folder
 
@@ -58,19 +60,17 @@ COMMANDS = {
         "a.gvc",
         lambda i, o: ("encode", i, o, *ENCODE[:4], "--size", "9k"),
     ),
-    "decode": ("klt.gvc", "a.y4m", lambda i, o: ("decode", i, o, "--fidelity")),
+    "decode": ("av1.gvc", "a.y4m", lambda i, o: ("decode", i, o, "--fidelity")),
     "decode to pictures": (
-        "klt.gvc",
+        "av1.gvc",
         "a0.png",
         lambda i, o: ("decode", i, o.with_name("a%d.png"), "--fidelity"),
     ),
-    "cut": ("klt.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
-    "cat": ("klt.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
-    "index": ("klt.gvc", "a.gvc", lambda i, o: ("index", i, o)),
-    "repair": ("klt.gvc", "a.gvc", lambda i, o: ("repair", i, o)),
+    "cut": ("av1.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
+    "cat": ("av1.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
+    "index": ("av1.gvc", "a.gvc", lambda i, o: ("index", i, o)),
+    "repair": ("av1.gvc", "a.gvc", lambda i, o: ("repair", i, o)),
     "extract": ("av1.gvc", "a.mkv", lambda i, o: ("extract", i, o)),
-    "inspect": ("klt.gvc", "a.png", lambda i, o: ("inspect", i, "--heatmap", o)),
-    "inspect every frame": ("klt.gvc", "a.mkv", lambda i, o: ("inspect", i, "--heatmap", o)),
 }
 
 
@@ -92,28 +92,28 @@ def test_no_command_overwrites_its_input(
 
 
 def test_every_input_of_cat_is_safe(made: Path, tmp_path: Path) -> None:
-    first, second = (copied(made, "klt.gvc", tmp_path, name) for name in ("1.gvc", "2.gvc"))
+    first, second = (copied(made, "av1.gvc", tmp_path, name) for name in ("1.gvc", "2.gvc"))
     run("cat", first, second, "-o", second, "-y", code=1)
-    assert first.read_bytes() == second.read_bytes() == (made / "klt.gvc").read_bytes()
+    assert first.read_bytes() == second.read_bytes() == (made / "av1.gvc").read_bytes()
 
 
 def test_an_input_on_standard_input_is_safe(made: Path, tmp_path: Path) -> None:
-    source = copied(made, "klt.gvc", tmp_path)
+    source = copied(made, "av1.gvc", tmp_path)
     command = [sys.executable, "-m", "gvcodec", "cut", "-", str(source), "-y"]
     with open(source, "rb") as stream:
         done = subprocess.run(command, stdin=stream, capture_output=True, timeout=60, check=False)
-    assert (done.returncode, source.read_bytes()) == (1, (made / "klt.gvc").read_bytes())
+    assert (done.returncode, source.read_bytes()) == (1, (made / "av1.gvc").read_bytes())
     assert b"is the input standard input" in done.stderr
 
 
 def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path: Path) -> None:
-    source = copied(made, "klt.gvc", tmp_path)
+    source = copied(made, "av1.gvc", tmp_path)
     command = [sys.executable, "-m", "gvcodec", "cut", str(source), "-"]
     with open(source, "ab") as stream:
         done = subprocess.run(
             command, stdout=stream, stderr=subprocess.PIPE, timeout=60, check=False
         )
-    assert (done.returncode, source.read_bytes()) == (1, (made / "klt.gvc").read_bytes())
+    assert (done.returncode, source.read_bytes()) == (1, (made / "av1.gvc").read_bytes())
     assert b"standard output: is the input" in done.stderr
 
 
@@ -121,15 +121,15 @@ def test_a_link_as_output_is_followed(made: Path, tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     link, target = tmp_path / "link.gvc", tmp_path / "far" / "a.gvc"
     link.symlink_to(target)
-    run("cut", made / "klt.gvc", link)  # leads to nothing yet
+    run("cut", made / "av1.gvc", link)  # leads to nothing yet
     assert link.is_symlink()
-    assert target.read_bytes() == (made / "klt.gvc").read_bytes()
+    assert target.read_bytes() == without_painted_hash((made / "av1.gvc").read_bytes())
     target.write_bytes(b"old")
-    run("cut", made / "klt.gvc", link, code=1)
+    run("cut", made / "av1.gvc", link, code=1)
     assert target.read_bytes() == b"old"
-    run("cut", made / "klt.gvc", link, "-y")
+    run("cut", made / "av1.gvc", link, "-y")
     assert link.is_symlink()
-    assert target.read_bytes() == (made / "klt.gvc").read_bytes()
+    assert target.read_bytes() == without_painted_hash((made / "av1.gvc").read_bytes())
     assert [path.name for path in (tmp_path / "far").iterdir()] == ["a.gvc"]
 
 
@@ -141,9 +141,9 @@ def test_a_pipe_as_output_is_written_to(made: Path, tmp_path: Path, suffix: str)
     reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
     reader.start()
     if suffix == "gvc":
-        run("cut", made / "klt.gvc", pipe)
+        run("cut", made / "av1.gvc", pipe)
     else:
-        run("decode", made / "klt.gvc", pipe, "--fidelity")
+        run("decode", made / "av1.gvc", pipe, "--fidelity")
     reader.join(60)
     assert found[0].startswith(b"\x89GVC" if suffix == "gvc" else b"YUV4MPEG2")
     assert [path.name for path in tmp_path.iterdir()] == [pipe.name]
@@ -154,7 +154,7 @@ def test_the_null_device_is_written_to(made: Path, tmp_path: Path) -> None:
     run("encode", made / "in.mp4", "/dev/null", *ENCODE)
     link = tmp_path / "null.y4m"
     link.symlink_to("/dev/null")
-    run("decode", made / "klt.gvc", link, "--fidelity", "-y")
+    run("decode", made / "av1.gvc", link, "--fidelity", "-y")
     assert Path("/dev/null").is_char_device()
 
 
@@ -165,9 +165,9 @@ def test_a_full_disk_is_named(
     link = tmp_path / "full.y4m"
     link.symlink_to("/dev/full")
     for output, arguments in (
-        ("/dev/full", ("cut", made / "klt.gvc", "/dev/full")),
+        ("/dev/full", ("cut", made / "av1.gvc", "/dev/full")),
         ("/dev/full", ("encode", made / "in.mp4", "/dev/full", *ENCODE)),
-        (link, ("decode", made / "klt.gvc", link, "--fidelity")),
+        (link, ("decode", made / "av1.gvc", link, "--fidelity")),
     ):
         run(*arguments, code=1)
         said = capsys.readouterr().err
@@ -177,12 +177,12 @@ def test_a_full_disk_is_named(
 def test_a_stream_is_not_named_like_a_video(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("encode", made / "in.mp4", tmp_path / "out.mp4", *ENCODE, code=2)
+    run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert ".gvc" in said
     assert ".bin" in said
-    run("cut", made / "klt.gvc", tmp_path / "out.MKV", code=2)
+    run("cut", made / "av1.gvc", tmp_path / "out.MOV", code=2)
     for name in ("out.gvc", "out.bin", "out"):
         run("encode", made / "in.mp4", tmp_path / name, *ENCODE)
 
@@ -223,11 +223,11 @@ def test_permissions_of_a_replaced_file_stay(made: Path, tmp_path: Path) -> None
         path.unlink(missing_ok=True)
         path.write_bytes(b"old")
         path.chmod(mode)
-        run("cut", made / "klt.gvc", path, "-y")
+        run("cut", made / "av1.gvc", path, "-y")
         assert path.stat().st_mode & 0o7777 == mode
     before = os.umask(0o027)
     try:
-        run("cut", made / "klt.gvc", tmp_path / "b.gvc")
+        run("cut", made / "av1.gvc", tmp_path / "b.gvc")
     finally:
         os.umask(before)
     assert (tmp_path / "b.gvc").stat().st_mode & 0o7777 == 0o640
@@ -279,7 +279,12 @@ def resumed(made: Path, journal: Path, code: int = 0) -> None:
     output = journal.with_suffix("")
     run("encode", made / "in.mp4", output, *ENCODE, "--keyint", 2, "--resume", code=code)
     if not code:
-        assert output.read_bytes() == journal.with_name("whole.gvc").read_bytes()
+        # SVT-AV1 may count its frames from another number; the pictures are the same.
+        found, whole = (
+            gvcodec.decode_planes(path.read_bytes(), fidelity=True)
+            for path in (output, journal.with_name("whole.gvc"))
+        )
+        assert all(planes_equal(a, b) for a, b in zip(found, whole, strict=True))
         assert not journal.exists()
 
 
@@ -296,7 +301,7 @@ def test_a_journal_is_checked_whole_before_it_is_used(
         salvage = Salvage(stream)
         packets = [event for event in salvage.events() if isinstance(event, Packet)]
     keys = [number for number, packet in enumerate(packets) if packet.kind is Kind.KEY]
-    # All checksums are right, but the second GOP is no klt.
+    # All checksums are right, but the second GOP is no AV1.
     packets[keys[1]] = Packet(Kind.KEY, b"\xff" * 40)
     with open(journal, "wb") as stream:
         stream.write(digest)

@@ -30,7 +30,7 @@ def test_nothing_beside_the_checkout_is_a_default() -> None:
 def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_folder: Path
 ) -> None:
-    from gvcodec.appearance import perceptual
+    from gvcodec.painter import perceptual
 
     monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -72,3 +72,21 @@ def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     told = capsys.readouterr().err
     assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
     assert not list(tmp_path.iterdir())
+
+
+def test_a_release_says_one_version_everywhere(tmp_path: Path) -> None:
+    import importlib.util
+    import shutil
+
+    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts/check_release.py")
+    assert spec is not None and spec.loader is not None
+    release = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(release)
+    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    assert not release.wrongs("", tmp_path)
+    (wrong,) = release.wrongs("v9.9.9", tmp_path)
+    assert "v9.9.9" in wrong
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
+    (tmp_path / "CITATION.cff").write_text("version: 9.9.9\n")
+    assert len(release.wrongs("", tmp_path)) == 2

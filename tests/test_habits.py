@@ -8,6 +8,7 @@ import re
 import pytest
 
 from gvcodec import cli
+from gvcodec.cli import parser
 from gvcodec.cli._habits import from_habits
 from gvcodec.errors import UsageError
 from gvcodec.rate.budget import parse_amount
@@ -33,14 +34,15 @@ gvcodec encode a.mp4 o.gvc -map 0:v | first video
 gvcodec encode a.mp4 o.gvc -pass 1 | --bitrate
 gvcodec encode a.mp4 o.gvc -tune film | --eye
 gvcodec encode a.mp4 o.gvc -x265-params a=1 | not passed on
+gvcodec encode a.mp4 o.gvc -bufsize 800k | --maxrate caps
 gvcodec encode a.mp4 o.gvc -svtav1-params a=1 | not passed on
 gvcodec encode a.mp4 o.gvc -profile:v main | follows
 gvcodec encode a.mp4 o.gvc -lossless | decode --lossless
-gvcodec encode a.mp4 o.gvc -c:v libx264 | av1, hevc, vvc or tokens
-gvcodec encode a.mp4 o.gvc -vcodec h264 | av1, hevc, vvc or tokens
-gvcodec encode a.mp4 o.gvc --base avc | av1, hevc, vvc or tokens
-gvcodec encode a.mp4 o.gvc --base h264 | av1, hevc, vvc or tokens
-gvcodec encode a.mp4 o.gvc -c:v libvpx-vp9 | av1, hevc, vvc or tokens
+gvcodec encode a.mp4 o.gvc -c:v libx264 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc -vcodec h264 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc --base avc | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc --base h264 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc -c:v libvpx-vp9 | av1, vvc or tokens
 gvcodec encode a.mp4 o.gvc --base mpeg2 | av1
 gvcodec encode a.mp4 o.gvc -preset quick | not an integer, 0…10
 gvcodec encode a.mp4 o.gvc -preset 13 | 0…10
@@ -75,7 +77,7 @@ gvcodec decode a.gvc o.mp4 -c:a aac | copied
 gvcodec cut a.gvc o.gvc -t 5 | --from and --to
 gvcodec cut a.gvc o.gvc --from x | is not a time like
 gvcodec frame a.gvc o.png -t 1 -n 2 | not allowed with
-gvcodec frame a.gvc o.jpg -n 2 | .png
+gvcodec frame a.gvc o.bmp -n 2 | .png
 gvcodec summarize a.gvc | -y adds
 gvcodec transcode a.mp4 o.gvc | invalid choice: 'transcode'
 """
@@ -132,6 +134,31 @@ def test_a_wrong_usage_is_answered_in_one_line(
 )
 def test_a_habit_is_taken(line: str, taken: str) -> None:
     assert from_habits(line.split()) == taken.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("encode a.mp4 --fit off --preset 10 o.gvc", ("a.mp4", "o.gvc")),
+        ("encode --fit off a.mp4 -q 40 o.gvc", ("a.mp4", "o.gvc")),
+        ("encode -i a.mp4 -crf 45 -ss 0.5 -preset slow o.gvc", ("a.mp4", "o.gvc")),
+        ("encode a.mp4 -q 40", ("a.mp4", None)),
+        ("cat a.gvc -o o.gvc b.gvc", (["a.gvc", "b.gvc"], "o.gvc")),
+        ("batch a.mkv -o out b.mkv", (["a.mkv", "b.mkv"], "out")),
+    ],
+)
+def test_files_stand_among_the_options(line: str, files: tuple) -> None:
+    words = from_habits(line.split())
+    options = parser(words).parse_args(words)
+    given = options.inputs if hasattr(options, "inputs") else options.input
+    assert (given, options.output) == files
+
+
+@pytest.mark.parametrize("line", ["encode a b c", "encode a.mp4 --frob o.gvc", "info a b"])
+def test_a_word_too_many_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser(line.split()).parse_args(line.split())
+    assert "unrecognized arguments" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -197,5 +224,5 @@ def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
     with open_writer(tmp_path / "film.mp4", FORMAT) as writer:
         for number, planes in enumerate(clip[:2]):
             writer.write(planes, 512 * number)
-    assert cli.main(["encode", str(tmp_path / "film.mp4"), "--tune", "off", "-q", "40.5"]) == 0
+    assert cli.main(["encode", str(tmp_path / "film.mp4"), "--fit", "off", "-q", "40.5"]) == 0
     assert (tmp_path / "film.gvc").is_file()

@@ -47,7 +47,7 @@ def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
             at = b"\1\0" + encode_svar(320 * frames) + b"\0\0"
             writer.write(Packet(Kind.TRACKS, at + b"\0\0\0\0" * 11_000))
             frames += 1
-    writer.finish(reader.loop_hash)
+    writer.finish(reader.base_hash)
     (tmp_path / "a.gvc").write_bytes(output.getvalue())
     words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
     assert cli.main([*words, "--max-memory", "80M"]) == 1

@@ -16,7 +16,7 @@ from conftest import moving_texture
 
 import gvcodec
 from eval.robustness.hostile import audio_stream, tracks_payload
-from gvcodec import cli, decoding_limits
+from gvcodec import cli, limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media import heads, tracks
@@ -60,14 +60,14 @@ def unset() -> tuple[bytes, bytes, np.ndarray]:
 
 
 def both() -> tuple[bytes, bytes, np.ndarray]:
-    """A stream with tuned weights, one without, and their painted pictures."""
+    """A stream with fitted weights, one without, and their painted pictures."""
     clip = moving_texture(64, 48, 3)
-    tuned = gvcodec.encode(clip, base="klt", q=40, tune_steps=2, threads=1)
-    plain = gvcodec.encode(clip, base="av1", q=40, tune=0, threads=1)
+    fitted = gvcodec.encode(clip, base="av1", preset=10, q=40, fit_steps=2, threads=1)
+    plain = gvcodec.encode(clip, base="av1", q=40, fit=0, threads=1)
     return (
-        tuned,
+        fitted,
         plain,
-        np.stack([f for data in (tuned, plain) for f in gvcodec.decode(data, threads=1)]),
+        np.stack([f for data in (fitted, plain) for f in gvcodec.decode(data, threads=1)]),
     )
 
 
@@ -77,9 +77,9 @@ def test_settings_of_torch_do_not_reach_the_codec(
 ) -> None:
     """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
     with set_in_torch(what):
-        tuned, plain, pictures = both()
+        fitted, plain, pictures = both()
         read = gvcodec.open(unset[1])[2]
-    assert (tuned, plain) == unset[:2]
+    assert (fitted, plain) == unset[:2]
     assert np.array_equal(pictures, unset[2])
     assert np.array_equal(read, unset[2][-1])
 
@@ -93,7 +93,7 @@ builtins.kept[0]
 
 def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", tune=0))
+    (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0))
     done = subprocess.run(
         [sys.executable, "-c", KEPT, tmp_path / "a.gvc"],
         capture_output=True,
@@ -108,7 +108,9 @@ def test_play_has_the_limits_of_the_other_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: tuple[str, str]
 ) -> None:
     path = tmp_path / "a.gvc"
-    path.write_bytes(gvcodec.encode(moving_texture(640, 480, 1), base="klt", tune=0, q=60))
+    path.write_bytes(
+        gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, fit=0, q=60)
+    )
     for words in (["play", str(path), "--fidelity"], ["verify", str(path), "--fidelity"]):
         assert cli.main([*words, *limit]) == 1
         assert limit[0] in capsys.readouterr().err
@@ -133,7 +135,7 @@ def test_limits_are_those_that_are_written_down() -> None:
     told = {what: limit for what, limit, _ in rows}
     assert (
         told["memory of decoding, estimated from the header"]
-        == f"{decoding_limits.DEFAULT_MEMORY >> 20} MiB"
+        == f"{limits.DEFAULT_MEMORY >> 20} MiB"
     )
     assert told["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
@@ -143,18 +145,15 @@ def test_limits_are_those_that_are_written_down() -> None:
     assert timing._MAX_WAITING == 1 << 19
     assert told["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
     assert (packets.MAX_PAYLOAD, packets.MAX_SIDE_PAYLOAD) == (64 << 20, 1 << 20)
-    assert decoding_limits.Limits(max_memory=400).side_memory == 100
+    assert limits.Limits(max_memory=400).side_memory == 100
 
 
 @pytest.mark.parametrize(
     ("base", "painted", "millions"),
     [
-        ("klt", False, 38),
         ("av1", False, 12),
-        ("hevc", False, 12),
         ("vvc", False, 11),
         ("av1", True, 4),
-        ("klt", True, 6),
     ],
 )
 def test_pictures_that_fit_are_as_large_as_written_down(
@@ -164,10 +163,6 @@ def test_pictures_that_fit_are_as_large_as_written_down(
 
     def taken(pixels: int) -> int:
         fmt = VideoFormat(pixels // 1000, 1000, Fraction(25), Fraction(1, 25))
-        return decoding_limits.memory_for(type("H", (), {"format": fmt, "base": base})(), painted)
+        return limits.memory_for(type("H", (), {"format": fmt, "base": base})(), painted)
 
-    assert (
-        taken(millions * 1_000_000)
-        <= decoding_limits.DEFAULT_MEMORY
-        < taken((millions + 1) * 1_000_000)
-    )
+    assert taken(millions * 1_000_000) <= limits.DEFAULT_MEMORY < taken((millions + 1) * 1_000_000)

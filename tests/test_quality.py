@@ -11,19 +11,18 @@ import pytest
 from clips import make_clip
 
 import gvcodec
-from gvcodec.bases import coarsest_q, index_of, q_of
+from gvcodec.base.standard.vvenc import find_ffmpeg
+from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
-from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import VideoFormat
 
-BASES = ("klt", "hevc", "vvc")
 FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
 
 def psnr_y(base: str, **quality: float) -> float:
     config = gvcodec.EncoderConfig(
-        base=base, tune=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
+        base=base, fit=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
     )  # type: ignore[arg-type]
     encoder = gvcodec.Encoder(FORMAT, config)
     for planes in make_clip(208, 160, 8, seed=4):
@@ -32,58 +31,63 @@ def psnr_y(base: str, **quality: float) -> float:
     return encoder.psnr_y
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_the_scale_is_whole_and_rises(base: str) -> None:
-    steps = [index_of(base, q / 4) for q in range(4 * 67 + 1)]
-    assert steps[0] == 0 and steps[-1] == 63 == gvcodec.EncoderConfig(base=base).coarsest
+@pytest.mark.parametrize("base", names())
+def test_one_scale_has_one_end_and_rises(base: str) -> None:
+    """For every base at the sizes that it chooses."""
+    coarsest = gvcodec.EncoderConfig(base=base).coarsest
+    steps = [index_of(base, q / 4) for q in range(4 * Q_END + 1)]
+    assert steps[0] == 0 and steps[-1] == coarsest
     assert all(a < b for a, b in itertools.pairwise(steps))
     assert all(q_of(base, index) == pytest.approx(q / 4) for q, index in enumerate(steps))
-    assert coarsest_q(base, 63) == 67
+    settled = gvcodec.EncoderConfig(base=base, q=Q_END).settled()
+    assert settled.base_q == 63, "at the smallest size"
+    with pytest.raises(UsageError, match="q is 0…67 here, not 68"):
+        gvcodec.EncoderConfig(base=base, q=68).settled()
 
 
-@pytest.mark.parametrize(("base", "index"), [("av1", 67), ("tokens", 63)])
-def test_other_layers_keep_their_index(base: str, index: int) -> None:
-    assert coarsest_q(base, index) == index
-    assert [index_of(base, q) for q in range(index + 1)] == [
-        q_of(base, i) for i in range(index + 1)
-    ]
-    assert index_of(base, 45.25) == 45.25
+@pytest.mark.parametrize(("base", "end"), [("av1", 63), ("tokens", 63), ("vvc", 67)])
+def test_a_given_size_ends_where_its_index_does(base: str, end: int) -> None:
+    config = gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end)
+    assert config.settled().base_q == 63
+    with pytest.raises(UsageError, match=f"q is 0…{end} here"):
+        gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end + 1).settled()
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_equal_q_is_about_equal_psnr(base: str) -> None:
-    if base == "vvc":
-        try:
-            find_ffmpeg()
-        except UsageError as error:
-            pytest.skip(str(error))
+def test_equal_q_is_about_equal_psnr() -> None:
+    try:
+        find_ffmpeg()
+    except UsageError as error:
+        pytest.skip(str(error))
     wanted = psnr_y("av1", q=50)
-    assert abs(psnr_y(base, q=50) - wanted) < 2
-    assert psnr_y(base, base_q=50) < wanted - 2, "what q 50 was before"
+    assert abs(psnr_y("vvc", q=50) - wanted) < 2
+    assert psnr_y("vvc", base_q=50) < wanted - 2, "the index is not q"
 
 
 def test_the_header_holds_the_index() -> None:
+    try:
+        find_ffmpeg()
+    except UsageError as error:
+        pytest.skip(str(error))
     clip = make_clip(96, 80, 3)
-    config = {"base": "klt", "tune": 0, "threads": 1}
+    config = {"base": "vvc", "fit": 0, "threads": 1, "preset": 4}
     by_q = gvcodec.encode(clip, q=50, **config)
-    assert Reader(io.BytesIO(by_q)).header.q == round(index_of("klt", 50)) != 50
-    assert gvcodec.encode(clip, base_q=index_of("klt", 50), **config) == by_q
+    assert Reader(io.BytesIO(by_q)).header.q == round(index_of("vvc", 50)) != 50
+    assert gvcodec.encode(clip, base_q=index_of("vvc", 50), **config) == by_q
     assert Reader(io.BytesIO(gvcodec.encode(clip, base_q=50, **config))).header.q == 50
-    assert Reader(io.BytesIO(gvcodec.encode(clip, q=67, **config))).header.q == 63
     with pytest.raises(UsageError, match="base_q is 0…63 here, not 64"):
         gvcodec.encode(clip, base_q=64, **config)
 
 
 def test_tables_are_read_off_measured_curves() -> None:
     pytest.importorskip("scipy")
-    from eval.quality import OWN, SCALE, indices, to_markdown
+    from eval.rd.quality import OWN, SCALE, indices, to_markdown
     from eval.tools import EvalError
 
     # AV1 loses half a decibel a step, the others three quarters: two thirds as many steps.
     straight = {base: [(i, 50 - 0.75 * i) for i in own] for base, own in OWN.items()}
     curves = {name: straight | {"av1": [(q, 50 - 0.5 * q) for q in SCALE]} for name in "ab"}
-    assert indices(curves, "klt") == [(0, 0), *((q, round(2 * q / 3, 1)) for q in SCALE), (67, 63)]
-    assert "| klt | (0, 0), (10, 6.7)" in to_markdown(curves) and "0.0" in to_markdown(curves)
-    low = {"a": straight | {"av1": [(q, 10.0) for q in SCALE]}}
-    with pytest.raises(EvalError, match="klt: 0 of 1 clips have an index for q 10"):
-        indices(low, "klt")
+    assert indices(curves, "vvc") == [(0, 0), *((q, round(2 * q / 3, 1)) for q in SCALE), (67, 63)]
+    assert "| vvc | (0, 0), (10, 6.7)" in to_markdown(curves) and "0.0" in to_markdown(curves)
+    low = {"a": straight | {"av1": [(q, 0.0) for q in SCALE]}}
+    with pytest.raises(EvalError, match="vvc: 0 of 1 clips have an index for q 10"):
+        indices(low, "vvc")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracle import laplace
+from oracle.rans import RansDecoder, RansEncoder
 
 from gvcodec import _core
-from gvcodec.entropy.reference import RansDecoder, RansEncoder
 
 Array = NDArray[np.uint32]
 
@@ -49,17 +49,8 @@ def reference_encode(start: Array, freq: Array) -> bytes:
     return coder.finish()
 
 
-def reference_encode_short(start: Array, freq: Array) -> tuple[bytes, bool]:
-    coder = RansEncoder()
-    for s, f in zip(start.tolist(), freq.tolist(), strict=True):
-        coder.put(s, f)
-    return coder.finish_short()
-
-
-def reference_decode(
-    data: bytes, cdf: Array, which: Array, trimmed: bool = False
-) -> tuple[list[int], bool]:
-    coder = RansDecoder(data, trimmed)
+def reference_decode(data: bytes, cdf: Array, which: Array) -> tuple[list[int], bool]:
+    coder = RansDecoder(data)
     out = []
     for t in which.tolist():
         row = cdf[t].tolist()
@@ -92,22 +83,16 @@ def test_core_equals_reference_and_round_trips(
     decoded, whole = _core.rans_decode(data, cdf, which)
     assert whole and decoded.tolist() == drawn.tolist()
     assert reference_decode(data, cdf, which) == (drawn.tolist(), True)
-    short, trimmed = _core.rans_encode_short(start, freq)
-    assert (short, trimmed) == reference_encode_short(start, freq)
-    assert len(short) < len(data) if trimmed else short == data
-    decoded, whole = _core.rans_decode(short, cdf, which, trimmed)
-    assert whole and decoded.tolist() == drawn.tolist()
-    assert reference_decode(short, cdf, which, trimmed) == (drawn.tolist(), True)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.integers(0, 120), st.booleans())
-def test_any_bytes_decode_alike(data: bytes, seed: int, count: int, trimmed: bool) -> None:
+@given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.integers(0, 120))
+def test_any_bytes_decode_alike(data: bytes, seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     cdf = make_tables(rng, 3, 6, 4.0)
     which = rng.integers(0, 3, count).astype(np.uint32)
-    decoded, whole = _core.rans_decode(data, cdf, which, trimmed)
-    assert (decoded.tolist(), whole) == reference_decode(data, cdf, which, trimmed)
+    decoded, whole = _core.rans_decode(data, cdf, which)
+    assert (decoded.tolist(), whole) == reference_decode(data, cdf, which)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 30, 100, 1000, 10_000, 100_000])
@@ -262,21 +247,3 @@ def test_wrong_scales_are_refused() -> None:
         _core.cdf_encode(one, np.array([64], np.uint8), np.zeros(1, np.int16))
     with pytest.raises(ValueError, match="as many"):
         _core.cdf_encode(one, np.zeros(2, np.uint8), np.zeros(2, np.int16))
-
-
-def test_most_packets_of_decisions_can_be_trimmed() -> None:
-    rng = np.random.default_rng(5)
-    lengths = []
-    for _ in range(200):
-        one = rng.integers(200, 12_000, 400).astype(np.uint32)
-        bits = rng.integers(0, 65536, 400) < one
-        start, freq = (
-            np.where(bits, 65536 - one, 0).astype(np.uint32),
-            np.where(bits, one, 65536 - one).astype(np.uint32),
-        )
-        short, trimmed = _core.rans_encode_short(start, freq)
-        lengths.append(
-            (len(_core.rans_encode(start, freq)), len(short), trimmed, ideal_bytes(freq))
-        )
-    whole, shorter, trimmed, ideal = np.array(lengths, float).mean(0)
-    assert trimmed > 0.9 and shorter < whole - 0.9 and shorter < ideal + 1.2

@@ -109,13 +109,13 @@ def test_an_index_behind_the_pictures_of_a_pipe_is_named(
 ) -> None:
     # More than FFmpeg keeps of what it has read.
     piped(made("mp4", frames=60), monkeypatch)
-    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--tune", "off"]) == 1
+    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--fit", "off"]) == 1
     error = capsys.readouterr().err
     assert "moov" in error
     assert "faststart" in error
     assert error.count("\n") == 1
     piped(KINDS["mp4"](), monkeypatch)
-    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--tune", "off"]) == 0
+    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--fit", "off"]) == 0
 
 
 def test_a_missing_index_says_that_the_file_is_cut_off(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_messages_are_one_line_whatever_the_name(
     assert "two\\nlines\\x1b[31m.mp4: No such file" in error
     recording("mp4", path=odd)
     out = tmp_path / "out\nput.gvc"
-    run("encode", odd, out, "--tune", "off", "--preset", 10)
+    run("encode", odd, out, "--fit", "off", "--preset", 10)
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -182,7 +182,7 @@ def test_tags_travel_with_the_video(tmp_path: Path, capsys: pytest.CaptureFixtur
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.mux([*stream.encode(picture(0)), *stream.encode(None)])
-    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--tune", "off", "--preset", 10)
+    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     assert "kept as metadata: creation_time" in capsys.readouterr().err
     run("info", tmp_path / "a.gvc")
     assert "artist: Me" in capsys.readouterr().out

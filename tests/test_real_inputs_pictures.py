@@ -76,10 +76,9 @@ def test_commands_take_pictures_of_phones(tmp_path: Path) -> None:
     save(tmp_path / "a.jpg", scene(), 6)
     recording("mp4", path=tmp_path / "v.mp4")
     stream = tmp_path / "v.gvc"
-    run("encode", tmp_path / "v.mp4", stream, "--tune", "off", "--preset", 10, "--summary")
+    run("encode", tmp_path / "v.mp4", stream, "--fit", "off", "--preset", 10, "--summary")
     run("search", tmp_path / "a.jpg", stream)
-    run("keyframes", tmp_path / "a.jpg")
-    run("encode", tmp_path / "a.jpg", tmp_path / "a.gvc", "--tune", "off", "--preset", 10)
+    run("encode", tmp_path / "a.jpg", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     with open(tmp_path / "a.gvc", "rb") as coded:
         fmt = Reader(coded).header.format
     assert (fmt.width, fmt.height) == (48, 64)
@@ -190,7 +189,7 @@ def test_pictures_of_a_folder_have_one_name_and_no_gap(tmp_path: Path) -> None:
 
 def test_percent_signs_of_folders_are_no_numbers(tmp_path: Path) -> None:
     folder = numbered(tmp_path / "100% done %d", range(3), "f%03d.png")
-    run("encode", folder / "f%03d.png", tmp_path / "a.gvc", "--tune", "off", "--preset", 10)
+    run("encode", folder / "f%03d.png", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     run("decode", tmp_path / "a.gvc", folder / "o%03d.png", "--fidelity")
     assert len(list(folder.glob("o*.png"))) == 3
     with pytest.raises(MediaError, match="jpg"):
@@ -243,7 +242,7 @@ def test_raw_samples_are_read_by_their_name(tmp_path: Path, depth: int, layout: 
         VideoReader(other)
     name = f"yuv{layout}p" + "10le" * (depth == 10)
     said = ["--picture-size", "64x48", "--pixel-format", name, "--rate", "50"]
-    run("encode", other, tmp_path / "a.gvc", *said, "--tune", "off", "--preset", 10)
+    run("encode", other, tmp_path / "a.gvc", *said, "--fit", "off", "--preset", 10)
     with open(tmp_path / "a.gvc", "rb") as coded:
         reader = Reader(coded)
         list(reader.packets())
@@ -269,7 +268,7 @@ def test_options_of_inputs_are_refused_where_they_make_no_sense(
         assert (code, error.count("\n")) == (2, 1)
         assert why in error
     numbered(tmp_path / "s", range(3))
-    assert cli.main(["encode", str(tmp_path / "s"), out, "--jobs", "2", "--tune", "off"]) == 2
+    assert cli.main(["encode", str(tmp_path / "s"), out, "--jobs", "2", "--fit", "off"]) == 2
     assert "--jobs is for files" in capsys.readouterr().err
 
 
@@ -277,7 +276,7 @@ def test_colour_of_untagged_input_can_be_said(tmp_path: Path) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     said = ["--color-matrix", "bt709", "--color-primaries", "bt709", "--color-trc", "bt709"]
     said += ["--color-range", "full", "--chroma-location", "topleft"]
-    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", *said, "--tune", "off", "--preset", 10)
+    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", *said, "--fit", "off", "--preset", 10)
     with open(tmp_path / "a.gvc", "rb") as coded:
         colour = Reader(coded).header.format.colour
     assert (colour.primaries, colour.transfer, colour.matrix) == (1, 1, 1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gvcodec import cli
 from gvcodec.media.planes import frame_from_planes
 
-QUICK = ("--tune", "off", "--preset", "10", "-y")
+QUICK = ("--fit", "off", "--preset", "10", "-y")
 FRAMES, SIDE = 12, 48
 #: Seconds of sound beside 0.48 s of pictures.
 LENGTH = 0.53

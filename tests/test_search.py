@@ -20,15 +20,15 @@ from gvcodec import cli
 from gvcodec.api import decode_planes
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.varint import encode_var
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Encoder
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.search import embedders, files
 from gvcodec.search.making import SHARE, Budget, Summarizer
 from gvcodec.search.ranking import best, distinct, scores
 from gvcodec.search.summary import Summary, quantised
 from gvcodec.search.thumbnails import area_mean
-from gvcodec.session import run
 from gvcodec.types import Colour, Planes, VideoFormat
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
@@ -76,10 +76,10 @@ def scenes() -> list[Planes]:
 def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
     stream = io.BytesIO()
     encoder = Encoder(
-        FORMAT, EncoderConfig(base_q=30, base="klt", keyint=keyint, tune=0, threads=1)
+        FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, fit=0, threads=1)
     )
     maker = Summarizer(Toy(), FORMAT.colour) if summary else None
-    run(encoder, stream, ((planes, None) for planes in scenes), summary=maker)
+    encode_stream(encoder, stream, ((planes, None) for planes in scenes), summary=maker)
     return stream.getvalue()
 
 
@@ -186,14 +186,14 @@ def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) ->
     writer = Writer(stream, Reader(io.BytesIO(plain)).header)
     for number, packet in enumerate(packets_of(plain)):
         if packet.kind is Kind.KEY:
-            for kind, payload in ((Kind.TUNE, b"\1\0"), (Kind.SUMMARY, bytes([number]))):
+            for kind, payload in ((Kind.FIT, b"\1\0"), (Kind.SUMMARY, bytes([number]))):
                 writer.write(Packet(kind, payload))
         writer.write(packet)
     writer.finish(bytes(8))
     reader = Reader(io.BytesIO(stream.getvalue()))
     found = [packet.kind for packet in reader.packets()]
-    assert found[:3] == [Kind.SUMMARY, Kind.TUNE, Kind.KEY]
-    assert all(gop.tuned for gop in reader.gops())
+    assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
+    assert all(gop.fitted for gop in reader.gops())
 
 
 def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
@@ -338,7 +338,7 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(
         if packet.kind is Kind.KEY:
             writer.write(Packet(Kind.SUMMARY, next(keys)))
         writer.write(packet)
-    writer.finish(Reader(io.BytesIO(plain)).loop_hash or bytes(8))
+    writer.finish(Reader(io.BytesIO(plain)).base_hash or bytes(8))
     path = tmp_path / "a.gvc"
     path.write_bytes(stream.getvalue())
     assert cli.main(["search", f"{path}@0.96", str(path), "--json"]) == 0

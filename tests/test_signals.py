@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from conftest import moving_texture
 
-from gvcodec import api, signals
+from gvcodec import api
+from gvcodec.base.standard.vvenc import find_ffmpeg
 from gvcodec.errors import UsageError
 from gvcodec.media.writer import open_writer
-from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import signals
 
 FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 #: Seconds until the end; two are promised, and without the promise these jobs go on for a minute
@@ -44,7 +45,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stream(source: Path) -> Path:
     path = source.with_name("a.gvc")
     clip = moving_texture(480, 352, 8)
-    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, tune=0))
+    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, fit=0))
     return path
 
 
@@ -100,12 +101,11 @@ def ended(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 JOBS = {
-    "av1": ("--tune", "off", "--preset", "0"),
-    "hevc": ("--tune", "off", "--base", "hevc"),
-    "vvc": ("--tune", "off", "--base", "vvc", "--preset", "0"),
-    "klt": ("--tune", "off", "--base", "klt"),
-    "tuning": ("--base", "klt", "--frames", "4", "--tune", "200"),
-    "size": ("--tune", "off", "--size", "60k"),
+    "av1": ("--fit", "off", "--preset", "0"),
+    "vvc": ("--fit", "off", "--base", "vvc", "--preset", "0"),
+    "fast": ("--fit", "off", "--preset", "10"),
+    "fitting": ("--preset", "10", "--frames", "4", "--fit", "200"),
+    "size": ("--fit", "off", "--size", "60k"),
 }
 
 
@@ -116,14 +116,14 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job
             find_ffmpeg()
         except UsageError as error:
             pytest.skip(str(error))
-    if job == "tuning":
+    if job == "fitting":
         pytest.importorskip("torch")
     number = random.choice(ALL)
     process = begun(
         [sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]],
         tmp_path,
     )
-    moment = random.uniform(0, 6 if job == "tuning" else 3)
+    moment = random.uniform(0, 6 if job == "fitting" else 3)
     print(f"{number!r} after {moment:.2f} s")
     time.sleep(moment)
     if process.poll() == 0:
@@ -147,8 +147,8 @@ STUCK = """
 import hashlib, sys
 from gvcodec import cli
 from gvcodec.cli import info
-from gvcodec.file_io import open_output
-from gvcodec.signals import held
+from gvcodec.util.file_io import open_output
+from gvcodec.util.signals import held
 
 def run(options):
     with open_output(options.input, False) as output:
@@ -174,7 +174,7 @@ def test_a_signal_does_not_wait_for_a_library(tmp_path: Path, number: int) -> No
 def test_a_second_signal_does_not_wait_for_the_first(tmp_path: Path) -> None:
     work = "import time\n        try: time.sleep(60)\n        finally: time.sleep(60)"
     code = STUCK.format(work=work).replace(
-        "def run", "from gvcodec import signals; signals._GRACE = 60\ndef run"
+        "def run", "from gvcodec.util import signals; signals._GRACE = 60\ndef run"
     )
     process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
     time.sleep(0.3)

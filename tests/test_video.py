@@ -25,7 +25,7 @@ def clip() -> list[Planes]:
     return moving_texture(64, 48, 18)
 
 
-@pytest.mark.parametrize("base", ["klt", "av1", "hevc", "vvc"])
+@pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_every_frame_in_any_order_is_that_of_sequential_decoding(
     tmp_path: Path, clip: list[Planes], base: str
 ) -> None:
@@ -47,13 +47,13 @@ def test_every_frame_in_any_order_is_that_of_sequential_decoding(
 
 def test_painted_frames_do_not_depend_on_the_way(clip: list[Planes]) -> None:
     pytest.importorskip("torch")
-    from gvcodec.appearance.payload import IDENTITY
+    from gvcodec.painter.payload import IDENTITY
 
     data = made(clip[:13], tunes={5: IDENTITY})
     whole = np.stack(list(gvcodec.decode(data)))
-    loops = np.stack(list(gvcodec.decode(data, fidelity=True)))
-    assert np.array_equal(whole[5:], loops[5:])
-    assert not np.array_equal(whole[:5], loops[:5])
+    base_frames = np.stack(list(gvcodec.decode(data, fidelity=True)))
+    assert np.array_equal(whole[5:], base_frames[5:])
+    assert not np.array_equal(whole[:5], base_frames[:5])
     video = gvcodec.open(data, threads=0)
     for index in (12, 3, 7, 4, 0, 9):
         assert np.array_equal(video[index], whole[index])
@@ -78,7 +78,7 @@ def test_frames_come_with_their_times(clip: list[Planes]) -> None:
     assert len(video.get_frames_played_in_range(0.0, 0.08)) == 2
     assert len(video.get_frames_in_range(2, 9, 3)) == 3
     facts = video.metadata
-    assert (facts.num_frames, facts.width, facts.height, facts.codec) == (18, 64, 48, "gvcodec/klt")
+    assert (facts.num_frames, facts.width, facts.height, facts.codec) == (18, 64, 48, "gvcodec/av1")
     assert (facts.begin_stream_seconds, facts.end_stream_seconds) == (
         0.0,
         pytest.approx(0.04 + TIMES[-1] / 1000),

@@ -14,9 +14,9 @@ from conftest import moving_texture, planes_equal, psnr
 from test_standard import decode, form
 
 from gvcodec import cli
+from gvcodec.base.standard import vvenc
+from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.structure.standard import vvenc
-from gvcodec.structure.standard.codec import StandardEncoder
 from gvcodec.types import Colour, Planes, VideoFormat
 
 
@@ -42,10 +42,11 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     assert counts == [0] * 64 + [1] * 6 + [64] + [0] * 4
     parts.append(encoder.flush())
     packets = [packet for part in parts for packet in part.packets]
-    loops = [loop for part in parts for loop in part.loops]
+    base_frames = [base_frame for part in parts for base_frame in part.base_frames]
     assert [number for number, packet in enumerate(packets) if packet.keyframe] == [0, 70]
     assert all(
-        planes_equal(*pair) for pair in zip(decode(packets, 96, 80, "vvc"), loops, strict=True)
+        planes_equal(*pair)
+        for pair in zip(decode(packets, 96, 80, "vvc"), base_frames, strict=True)
     )
 
 
@@ -54,7 +55,7 @@ def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
         vvenc.find_ffmpeg()
     monkeypatch.delenv(vvenc.FFMPEG_VARIABLE)
-    monkeypatch.setattr(vvenc, "_carried", lambda: None)
+    monkeypatch.setattr(vvenc, "_find_carried", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"pip install 'gvcodec\[vvc\]'"):
         vvenc.find_ffmpeg()
@@ -73,7 +74,7 @@ def test_colour_tags_convert_nothing(clip: list[Planes]) -> None:
         fmt = VideoFormat(96, 80, Fraction(30), Fraction(1, 30), colour=colour)
         encoder = StandardEncoder(fmt, "vvc", 20)
         parts = [encoder.send(planes) for planes in clip[:3]] + [encoder.flush()]
-        found.append([loop for part in parts for loop in part.loops])
+        found.append([base_frame for part in parts for base_frame in part.base_frames])
     assert all(
         planes_equal(*pair) for other in found[1:-1] for pair in zip(found[0], other, strict=True)
     )
@@ -81,7 +82,7 @@ def test_colour_tags_convert_nothing(clip: list[Planes]) -> None:
 
 
 def test_low_delay_is_refused() -> None:
-    with pytest.raises(UsageError, match="vvc structure layer has no form of low delay"):
+    with pytest.raises(UsageError, match="vvc base layer has no form of low delay"):
         StandardEncoder(form(96, 80), "vvc", 50, low_delay=True)
 
 
@@ -99,7 +100,7 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)
     source.write_bytes(b"YUV4MPEG2 W96 H80 F25:1 C420jpeg\n" + 3 * frame)
-    assert cli.main(["encode", str(source), str(stream), "--base", "vvc", "--tune", "off"]) == 1
+    assert cli.main(["encode", str(source), str(stream), "--base", "vvc", "--fit", "off"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].endswith("ffmpeg with libvvenc failed: no room")
     assert not stream.exists()
 

@@ -1,23 +1,21 @@
-"""What painters add to a texture without direction: the integer one no weave of lines, however it
-is tuned."""
+"""What the painter adds to a texture without direction: no weave of lines, however it is fitted."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from eval.metrics.weave import anisotropy, by_direction, lines
-from gvcodec.appearance import find_checkpoint
-from gvcodec.appearance.checkpoint import load_painter
-from gvcodec.appearance.integer import directions
-from gvcodec.appearance.integer_video import IntegerVideo
-from gvcodec.appearance.painter import Painter
-from gvcodec.appearance.payload import Delta, Steps, in_groups, pack
+from oracle.painter import directions
+from oracle.weave import anisotropy, by_direction, lines
+
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.payload import Delta, in_groups, pack
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 
 SIDE = 192
@@ -47,28 +45,24 @@ def base(source: np.ndarray) -> Planes:
     return frame(500 + 25 * blurred)
 
 
-def added(kind: str, changes: dict[int, float], loop: Planes) -> np.ndarray:
-    """Luma added by a shipped painter after tuning that moves biases of its heads by `changes`."""
-    path = find_checkpoint(base="av1", painter=kind)
-    renderer: Any = load_painter(path)
-    sizes = {name: p.numel() for name, p in renderer.named_parameters()}
-    scheme = Steps(renderer)
-    grid = renderer.grids()["head.bias"] if kind == "integer" else torch.ones(sizes["head.bias"])
+def added(changes: dict[int, float], base_frame: Planes) -> np.ndarray:
+    """Luma added by the shipped painter after a fit that moves biases of its head by `changes`."""
+    path, exponent = find_painter(), 10
+    twin = PainterTwin.load(path)
+    sizes = {name: p.numel() for name, p in twin.named_parameters()}
+    grid = twin.grids()["head.bias"]
     wanted = torch.zeros(sizes["head.bias"])
     for number, change in changes.items():
         wanted[number] = change / grid[number]
-    exponent = 10 if kind == "integer" else 24
-    step = 2**exponent if kind == "integer" else float(scheme.unit("head.bias", exponent))
-    values = (wanted / step).round().clamp(-127, 127).long().numpy()
+    values = (wanted / 2**exponent).round().clamp(-127, 127).long().numpy()
     deltas = [
         Delta(n, values if n == "head.bias" else np.zeros(sizes[n], np.int64), exponent)
         for n in in_groups(1, sizes)
     ]
-    make = Painter if kind == "float" else IntegerVideo
-    painter = make(FORMAT, "av1", Fraction(1), 50, path, 1)
+    painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, path, 1)
     painter.start_gop(pack(deltas))
-    painted = painter.paint(loop)
-    return (painted[0].astype(float) - loop[0])[16:-16, 16:-16]
+    painted = painter.paint(base_frame)
+    return (painted[0].astype(float) - base_frame[0])[16:-16, 16:-16]
 
 
 def test_measures_know_a_weave() -> None:
@@ -83,22 +77,14 @@ def test_measures_know_a_weave() -> None:
     assert turned.argmax() == len(turned) // 2
 
 
-#: Amplitudes as tuning raises them: of horizontal and vertical bands, or with every ratio at its
-#: end.
-FLOAT = {9: 0.5, 10: 0.5, 12: 0.5, 13: 0.5, 15: 0.5, 16: 0.5}
-INTEGER = {6: 0.5, 7: 0.5, 8: 0.5, 9: 9.0, 10: 9.0, 11: 9.0}
-
-
-def test_the_float_painter_weaves_when_tuning_raises_two_bands_of_three() -> None:
-    detail = added("float", FLOAT, base(texture()))
-    assert detail.std() > 4
-    assert anisotropy(detail) > 2
+#: Amplitudes as a fit raises them, with every ratio at its end.
+RAISED = {6: 0.5, 7: 0.5, 8: 0.5, 9: 9.0, 10: 9.0, 11: 9.0}
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_integer_painter_cannot_be_tuned_to_weave(sign: int) -> None:
-    changes = {n: change * (sign if n > 8 else 1) for n, change in INTEGER.items()}
-    detail = added("integer", changes, base(texture()))
+def test_no_fit_makes_the_painter_weave(sign: int) -> None:
+    changes = {n: change * (sign if n > 8 else 1) for n, change in RAISED.items()}
+    detail = added(changes, base(texture()))
     assert detail.std() > 4
     assert 0.7 < anisotropy(detail) < 1.45
     assert 0.6 < lines(detail) < 1.5
@@ -106,13 +92,12 @@ def test_the_integer_painter_cannot_be_tuned_to_weave(sign: int) -> None:
 
 def test_texture_follows_the_pictures_direction_within_a_bound() -> None:
     """Drawn-out texture gets drawn-out noise, at most three times the amplitude across it."""
-    loop = base(texture(6))
-    half = 4 * loop[0][::2, ::2].astype(np.int32)
+    base_frame = base(texture(6))
+    half = 4 * base_frame[0][::2, ::2].astype(np.int32)
     c, _ = directions(half)
     assert c.mean() < -30  # vertical variation
     along, across, none = (
-        by_direction(added("integer", {**INTEGER, 9: r, 10: r, 11: r}, loop))
-        for r in (9.0, -9.0, 0.0)
+        by_direction(added({**RAISED, 9: r, 10: r, 11: r}, base_frame)) for r in (9.0, -9.0, 0.0)
     )
     ratio = [float(d[4] / d[0]) for d in (along, across, none)]
     assert ratio[0] > 2 * ratio[2] > 4 * ratio[1]

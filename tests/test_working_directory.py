@@ -16,11 +16,11 @@ import av
 import pytest
 from conftest import moving_texture
 
-from gvcodec import programs
 from gvcodec.media.planes import frame_from_planes
+from gvcodec.util import programs
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ("--tune", "off", "--preset", "10", "-y")
+QUICK = ("--fit", "off", "--preset", "10", "-y")
 #: Modules that the program imports sooner or later, some of the standard library.
 MODULES = (
     *("numpy", "av", "torch", "safetensors", "json", "fsspec", "tqdm", "typing", "argparse"),
@@ -98,11 +98,10 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
     for words in (
         ("encode", "a.mkv", "a.gvc", "--summary", *QUICK),
         ("encode", "a.mkv", "b.gvc", "--jobs", "2", *QUICK),
-        ("batch", "a.mkv", "-o", "out", "--jobs", "2", "--tune", "off", "--preset", "10"),
+        ("batch", "a.mkv", "-o", "out", "--jobs", "2", "--fit", "off", "--preset", "10"),
         ("decode", "a.gvc", "a.y4m", "-y"),
         ("search", "a.mkv", "a.gvc"),
         ("verify", "a.gvc"),
-        ("keyframes", "a.mkv"),
         ("info", "a.gvc", "--json"),
     ):
         _run(_program(*words), folder)
@@ -120,12 +119,12 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
 
 def test_python_dash_m_runs_no_module_of_the_working_directory(folder: Path) -> None:
     """Python itself imports some of the standard library before the package can forbid it."""
-    place = str(Path(programs.__file__).parents[1])
+    place = str(Path(programs.__file__).parents[2])
     for words in (
         ("gvcodec", "encode", "a.mkv", "a.gvc", *QUICK),
-        ("gvcodec", "batch", "a.mkv", "-o", "out", "--tune", "off", "--preset", "10"),
+        ("gvcodec", "batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"),
         ("gvcodec.demo", "--help"),
-        ("gvcodec.train.cache", "--help"),
+        ("gvcodec.training", "--help"),
         ("eval", "rd", "--help"),
     ):
         _run([sys.executable, "-m", *words], folder, PYTHONPATH=place)
@@ -141,7 +140,7 @@ def test_relative_entries_of_pythonpath_do_not_count(folder: Path) -> None:
     script.write_text(
         f"import sys; sys.path += {places!r}\nfrom gvcodec.__main__ import run\nsys.exit(run())\n"
     )
-    words = ("batch", "a.mkv", "-o", "out", "--tune", "off", "--preset", "10")
+    words = ("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10")
     _run([sys.executable, script, *words], folder, PYTHONPATH=os.pathsep.join(["", ".", "/more"]))
 
 
@@ -150,7 +149,7 @@ def test_a_checkout_that_was_never_built_is_no_matter(folder: Path) -> None:
     _write_package(folder)
     (folder / "gvcodec" / "__init__.py").write_text((ROOT / "gvcodec/__init__.py").read_text())
     _run(_program("encode", "a.mkv", "a.gvc", "--jobs", "2", *QUICK), folder)
-    done = _run(_program("batch", "a.mkv", "-o", "out", "--tune", "off", "--preset", "10"), folder)
+    done = _run(_program("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"), folder)
     assert "1 file done" in done.stderr
 
 
@@ -169,7 +168,7 @@ def test_a_batch_opens_no_python_file_outside_its_environment(folder: Path, tmp_
         "            os.write(log, (os.path.abspath(str(name)) + '\\n').encode())\n"
         "sys.addaudithook(opened)\n"
     )
-    words = ("batch", "a.mkv", "-o", "out", "--jobs", "1", "--tune", "off", "--preset", "10")
+    words = ("batch", "a.mkv", "-o", "out", "--jobs", "1", "--fit", "off", "--preset", "10")
     _run(_program(*words), folder, PYTHONPATH=os.pathsep.join([str(hook), "."]))
     found = [file.read_text().split() for file in log.iterdir()]
     assert len(found) >= 2 and all(found)  # the command and a worker

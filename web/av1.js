@@ -27,7 +27,7 @@ export async function av1Support(header) {
   return { reason: "this browser does not decode AV1 with 10 bits" };
 }
 
-/** As gvcodec/structure/resample.py pads and scales. */
+/** As gvcodec/base/resample.py pads and scales. */
 export function codedSize({ width, height, scale }) {
   const multiple = 2 * { 1: 1, 0.75: 4, 0.5: 2 }[scale];
   return [width, height].map((side) => (Math.ceil(Math.max(side, Math.floor(64 / scale)) / multiple) * multiple) * scale);

@@ -4,13 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export NODE_PATH=/usr/share/nodejs  # where Debian keeps what emscripten needs of Node
-functions=_malloc,_free,_gv_error,_klt_open,_klt_close,_klt_decode,_hash_open,_hash_close,_hash_take,_hash_digest,_painter_error,_painter_open
+functions=_malloc,_free,_hash_open,_hash_take,_hash_digest,_painter_error,_painter_open
 functions+=,_painter_close,_painter_forget,_painter_start,_painter_move,_painter_vectors,_painter_paint
 # compiled NAME OPTION…
 compiled() {
   emcc -std=c++17 -O3 -msimd128 -msse4.1 -fwasm-exceptions -Icsrc \
-    web/core/{hash,klt,painter}.cpp csrc/common/cpu.cpp csrc/klt/{codec,deblock,motion,refiner,tokens,transform,window_tokens}.cpp \
-    csrc/entropy/{intnet,mixer,rans,cdf}.cpp csrc/painter/integer{,_forms,_input}.cpp \
+    web/core/{hash,painter}.cpp csrc/common/cpu.cpp csrc/motion/motion_search.cpp \
+    csrc/painter/{painter,forms,input}.cpp \
     -sMODULARIZE -sEXPORT_ES6 -sFILESYSTEM=0 -sEXPORTED_RUNTIME_METHODS=UTF8ToString -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sMAXIMUM_MEMORY=1GB \
     -sEXPORTED_FUNCTIONS=$functions -o "web/built/$1.js" "${@:2}"
 }

@@ -5,10 +5,9 @@
 import { Cursor, Damaged, crc16, crc32, hex } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
-const BASES = ["klt", "av1", "hevc", "vvc", "tokens"];
+const BASES = { 1: "av1", 3: "vvc", 4: "tokens" };
 const INTER = 0, KEY = 1, GOP = 2, EXTENDED = 16;
-const END = EXTENDED, INDEX = EXTENDED + 1, TUNE = EXTENDED + 2, TIMING = EXTENDED + 3, OLD_TRACKS = EXTENDED + 4,
-  TRACKS = EXTENDED + 6;
+const END = EXTENDED, INDEX = EXTENDED + 1, FIT = EXTENDED + 2, TIMING = EXTENDED + 3, TRACKS = EXTENDED + 4;
 const PAINTED = EXTENDED + 67;
 const END_BYTES = 2 + 12 + 2;
 const MOST_PAYLOAD = 1 << 26;
@@ -24,8 +23,8 @@ export class Stream {
     stream.source = source;
     stream.header = parseHeader(await source.read(0, 512));
     stream.problem = "";
-    stream.loopHash = "";
-    stream.tunes = new Map();
+    stream.baseHash = "";
+    stream.fits = new Map();
     try {
       await stream.readIndex();
     } catch (error) {
@@ -39,12 +38,12 @@ export class Stream {
     return stream;
   }
 
-  /** Packets of a GOP: { tune, tracks, paintedHash, units: [{ key, payload, size }], times (seconds), problem }. */
+  /** Packets of a GOP: { fit, tracks, paintedHash, units: [{ key, payload, size }], times (seconds), problem }. */
   async read(number) {
     const gop = this.gops[number];
     if (gop.size > MOST_GOP) throw new Damaged(`GOP at frame ${gop.first} is too large for a page`);
     const data = await this.source.read(gop.offset, gop.size);
-    const found = { tune: null, tracks: [], paintedHash: "", units: [], problem: "" };
+    const found = { fit: null, tracks: [], paintedHash: "", units: [], problem: "" };
     const timing = [];
     let crc = 0, closed = gop.open;
     try {
@@ -59,9 +58,8 @@ export class Stream {
         if (packet.kind === KEY || packet.kind === INTER) {
           if ((packet.kind === KEY) !== !found.units.length) throw new Damaged("packets are out of order");
           found.units.push({ key: packet.kind === KEY, payload: packet.payload, size: packet.bytes.length });
-        } else if (packet.kind === TUNE) found.tune = packet.payload;
+        } else if (packet.kind === FIT) found.fit = packet.payload;
         else if (packet.kind === TIMING) timing.push(packet.payload);
-        else if (packet.kind === OLD_TRACKS) found.problem = "sound in the form of gvcodec 0.1 is left out";
         else if (packet.kind === TRACKS) found.tracks.push(packet.payload);
         else if (packet.kind === PAINTED) found.paintedHash = hex(packet.payload);
       }
@@ -72,7 +70,7 @@ export class Stream {
       found.problem = `GOP at frame ${gop.first}: ${error.message}; ${found.units.length} of its ${gop.frames} frames are shown`;
     }
     found.times = this.timesOf(gop, timing, found);
-    this.tunes.set(number, found.tune);
+    this.fits.set(number, found.fit);
     return found;
   }
 
@@ -92,12 +90,12 @@ export class Stream {
     }
   }
 
-  /** The `tune` payload in force in GOP `number`, or null. */
-  async tuneOf(number) {
+  /** The `fit` payload in force in GOP `number`, or null. */
+  async fitOf(number) {
     for (let at = number; at >= 0; --at) {
-      if (!this.gops[at].tuned) continue;
-      if (!this.tunes.has(at)) await this.read(at);
-      return this.tunes.get(at);
+      if (!this.gops[at].fitted) continue;
+      if (!this.fits.has(at)) await this.read(at);
+      return this.fits.get(at);
     }
     return null;
   }
@@ -128,14 +126,14 @@ export class Stream {
     this.gops = [];
     let first = 0, offset = header.size;
     for (let n = 0; n < count; ++n) {
-      const gop = { first, frames: cursor.var(2 ** 32), offset, size: cursor.var(), tuned: cursor.uint(1) !== 0, open: false };
+      const gop = { first, frames: cursor.var(2 ** 32), offset, size: cursor.var(), fitted: cursor.uint(1) !== 0, open: false };
       if (!(gop.frames > 0 && gop.frames <= gop.size && gop.size <= indexAt - offset)) throw new Damaged("index: GOP without frames");
       this.gops.push(gop);
       first += gop.frames;
       offset += gop.size;
     }
     if (first !== frames || cursor.left || offset !== indexAt) throw new Damaged("index does not fit the file");
-    this.loopHash = hex(end.subarray(0, 8));
+    this.baseHash = hex(end.subarray(0, 8));
   }
 
   async packetAt(offset, size, kind, what) {
@@ -149,7 +147,7 @@ export class Stream {
   /** Finds GOPs by reading on from the header; the last one may be open, which is to say cut off. */
   async scan(reason) {
     let offset = this.header.size, crc = 0, frames = 0, number = 0, rest = new Uint8Array();
-    let gop = { first: 0, frames: 0, offset, size: 0, tuned: false, open: true };
+    let gop = { first: 0, frames: 0, offset, size: 0, fitted: false, open: true };
     try {
       for (;;) {
         const at = new Cursor(rest, "packet");
@@ -168,7 +166,7 @@ export class Stream {
         if (packet.kind === GOP) {
           if (!gop.frames || !closes(packet.payload, crc, frames)) throw new Damaged("checksum of the GOP differs");
           this.gops.push({ ...gop, size: offset - gop.offset, open: false });
-          gop = { first: frames, frames: 0, offset, size: 0, tuned: false, open: true };
+          gop = { first: frames, frames: 0, offset, size: 0, fitted: false, open: true };
           crc = 0;
         } else {
           if (packet.kind === KEY || packet.kind === INTER) {
@@ -176,7 +174,7 @@ export class Stream {
             ++gop.frames;
             ++frames;
           }
-          gop.tuned ||= packet.kind === TUNE;
+          gop.fitted ||= packet.kind === FIT;
           crc = crc32(packet.bytes, crc);
           gop.size = offset - gop.offset;
         }
@@ -199,7 +197,7 @@ function readPacket(cursor) {
     const size = Math.floor(head / 4);
     let kind = head % 4;
     if (kind === 3) kind = EXTENDED + cursor.uint(1);
-    if ((kind === GOP || kind === TUNE || kind === TIMING) && size > MOST_SIDE) throw new Damaged("packet is too large");
+    if ((kind === GOP || kind === FIT || kind === TIMING) && size > MOST_SIDE) throw new Damaged("packet is too large");
     const payload = cursor.take(size);
     const checksum = crc16(cursor.data.subarray(begin, cursor.at));
     if (cursor.uint(2) !== checksum) throw new Damaged("checksum differs");
@@ -230,8 +228,8 @@ function parseHeader(data) {
   const body = new Cursor(whole.take(whole.var(256)), "header");
   const crc = crc32(data.subarray(0, whole.at));
   if (whole.uint(4) !== crc) throw new Damaged("header: checksum differs (nothing can be shown)");
-  if (version[0] !== 0 || version[1] < 1 || version[1] > 4) {
-    throw new Damaged(`format version ${version.join(".")}, this player reads up to 0.4`);
+  if (version[0] !== 0 || version[1] !== 7) {
+    throw new Damaged(`format version ${version.join(".")}, this player reads 0.7`);
   }
   return { ...parseFields(body), size: whole.at };
 }
@@ -249,13 +247,13 @@ function parseFields(cursor) {
   const [primaries, transfer, matrix, bits] = cursor.take(4);
   const sar = ratio();
   const [base, scale, q] = cursor.take(3);
-  const structureId = flags & 1 ? hex(cursor.take(8)) : "";
-  const appearanceId = flags & 2 ? hex(cursor.take(8)) : "";
-  if (cursor.left || flags > 7 || bits >= 32 || base >= BASES.length || scale > 2 || q > 63 || !width || !height) {
+  const baseModelId = flags & 1 ? hex(cursor.take(8)) : "";
+  const painterId = flags & 2 ? hex(cursor.take(8)) : "";
+  if (cursor.left || flags > 7 || bits >= 32 || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {
-    width, height, rate, tick, startPts, sar, q, structureId, appearanceId,
+    width, height, rate, tick, startPts, sar, q, baseModelId, painterId,
     base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale], tokens: (flags & 4) !== 0,
     colour: { primaries, transfer, matrix, full: (bits & 1) !== 0, location: bits >> 2 }, bitDepth: bits & 2 ? 10 : 8,
   };

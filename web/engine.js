@@ -2,7 +2,7 @@
 //
 // In:   { open: { url | file, native, gpu } }, { play: number, token, painted }, { credit: count }, { back: buffer }
 // Out:  { awake }, { opened }, { sound: { gop, payloads, from, to } }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
-//       { ended: token }, { note }, { verified: { loop, painted } }, { failed }
+//       { ended: token }, { note }, { verified: { base, painted } }, { failed }
 //
 // The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
 // `painter` says what paints, null for nothing.
@@ -12,7 +12,7 @@
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
 import { Stream } from "./container.js";
-import { KltDecoder, loadCore, samplesOf, THREADS } from "./core.js";
+import { loadCore, samplesOf, THREADS } from "./core.js";
 import { fetchModel, openSource } from "./source.js";
 
 /** What a page decodes at most: pictures of 4096×2304. */
@@ -29,7 +29,7 @@ const read = new Map(), told = new Set();
 let silent = null;
 /** Called with the first credit. */
 let began = () => {};
-/** What plays: the next one begins where it has ended, for there is one decoder. */
+/** What plays: the next one begins where it has ended, for there is one painter. */
 let running = Promise.resolve();
 
 self.onmessage = ({ data }) => {
@@ -62,20 +62,17 @@ async function open({ url, file, native: offered, gpu }) {
   if (header.width * header.height > MOST_PIXELS) {
     throw new Error(`pictures of ${header.width}×${header.height} are too large for a page`);
   }
-  if (header.base === "klt") {
-    const [loaded, model] = await Promise.all([core(), fetchModel(header.structureId)]);
-    decoder = new Klt(new KltDecoder(loaded, model, header.width, header.height));
-  } else if (header.base === "av1" && header.scale === 1) {
+  if (header.base === "av1" && header.scale === 1) {
     const { config, reason: why } = await av1Support(header);
     if (config) decoder = new Av1Decoder(config, header);
     else reason = why;
   } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
-  else reason = `pages do not decode ${{ hevc: "H.265", vvc: "H.266", tokens: "base tokens" }[header.base]}`;
+  else reason = `pages do not decode ${{ vvc: "H.266", tokens: "base tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
   if (problem) note(problem);
   self.postMessage({
     opened: {
-      header, frames, reason, byPage: Boolean(decoder), whole: stream.loopHash,
+      header, frames, reason, byPage: Boolean(decoder), whole: stream.baseHash,
       gops: gops.map(({ first, frames: count, size }) => ({ first, count, size })),
     },
   });
@@ -84,7 +81,7 @@ async function open({ url, file, native: offered, gpu }) {
     // What the first picture does not need waits for it.
     await new Promise((resolve) => (began = resolve));
   }
-  const paints = decoder && header.appearanceId && !header.tokens && (!offered || offered.paints);
+  const paints = decoder && header.painterId && !header.tokens && (!offered || offered.paints);
   if (!paints) return self.postMessage({ painter: null });
   await openPainter(header, gpu).catch(({ message }) => {
     note(`not painted by the page: ${message}`);
@@ -94,8 +91,6 @@ async function open({ url, file, native: offered, gpu }) {
 
 /** Token 0: the first picture, and with the first credit those behind it. */
 async function begin() {
-  const usual = () => ((credits = 1), play(0, 0, false));
-  if (!decoder.first) return usual();
   try {
     const base = await decoder.first(await stream.firstUnit(), room);
     if (current !== 0) return;
@@ -103,7 +98,8 @@ async function begin() {
     self.postMessage({ frame: 0, token: 0, base, painted: null, ms: 0, time: 0, end: rate[1] / rate[0] }, [base.buffer]);
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
-    return usual(); // it says what is wrong
+    credits = 1;
+    return play(0, 0, false); // it says what is wrong
   }
   while (!credits && current === 0) await new Promise((resolve) => (granted = resolve));
   if (current === 0) await play(0, 0, false, 1);
@@ -112,10 +108,9 @@ async function begin() {
 let loading;
 const core = () => (loading ??= loadCore({}, THREADS));
 
-/** Renderers of integers are painted here; older ones, of floats, on the machine that serves the page. `gpu`: "off", or "any" adapter. */
+/** Fetches the painter and tries WebGPU. `gpu`: "off", or "any" adapter. */
 async function openPainter(header, gpu) {
-  const [model, { isIntegerPainter, Model, Painter }] = await Promise.all([fetchModel(header.appearanceId), import("./painter.js")]);
-  if (!isIntegerPainter(model)) return self.postMessage({ painter: null });
+  const [model, { Model, Painter }] = await Promise.all([fetchModel(header.painterId), import("./painter.js")]);
   const numbers = new Model(model, header), loaded = await core();
   painter = new Painter(loaded, numbers, header);
   const name = `WebAssembly${loaded.threads > 1 ? `, ${loaded.threads} threads` : ""}`;
@@ -127,28 +122,11 @@ async function openPainter(header, gpu) {
   self.postMessage({ painter: found ? { name: "WebGPU" } : { name, reason } });
 }
 
-/** A klt decoder in the form of the AV1 one. */
-class Klt {
-  constructor(core) {
-    this.core = core;
-  }
-
-  async *frames(units, room) {
-    for (const { payload, key } of units) {
-      if (!payload.length || Boolean(payload[0] & 0x40) !== key) throw new Damaged("frame type differs from the packet's");
-      const out = room();
-      this.core.decode(payload, out);
-      yield out;
-      await new Promise((resolve) => setTimeout(resolve)); // messages that wait come first
-    }
-  }
-}
-
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
 
 /** From frame `from` to the end; `sent` of the frames have been sent. */
 async function play(from, token, painted, sent = 0) {
-  if (from === 0 && stream.loopHash) startHash();
+  if (from === 0 && stream.baseHash) startHash();
   else stopHash();
   let data = null, due = from + sent;
   for (let number = gopOf(from); number < stream.gops.length; ++number) {
@@ -169,17 +147,17 @@ async function play(from, token, painted, sent = 0) {
       since = performance.now();
     };
     try {
-      if (decoder.first && !brush && due === gop.first && due === from) {
+      if (!brush && due === gop.first && due === from) {
         // A keyframe that is looked for comes by itself, before the decoder has taken in more.
         const base = await decoder.first(data.units[0], room);
         if (token !== current) return keep(base.buffer);
         await send({ frame: from, token, base, painted: null, ms: performance.now() - since, ...when(data, gop, from) });
         ++due;
       }
-      brush?.startGop(await stream.tuneOf(number));
+      brush?.startGop(await stream.fitOf(number));
       for await (const base of decoder.frames(data.units, room)) {
         if (token !== current) return keep(base.buffer);
-        hashed("loop", base);
+        hashed("base", base);
         const out = brush && room();
         const last = shown(late.at(-1), brush?.paint(base, data.units[at - gop.first].payload.length, out), at, base, out);
         last.catch(() => {}); // whoever waits for it is told
@@ -320,7 +298,7 @@ function hashed(name, samples) {
 
 /** `painted`: that of a stream whose painted samples are the same everywhere, if they were painted. */
 function endHash(painted) {
-  const wanted = { loop: stream.loopHash, ...(painted ? { painted } : {}) };
+  const wanted = { base: stream.baseHash, ...(painted ? { painted } : {}) };
   hashing?.worker.postMessage({ wanted });
 }
 

@@ -1,4 +1,4 @@
-// The integer painter by WebGPU (shader.js), with the samples of the core. Motion is the core's.
+// The painter by WebGPU (shader.js), with the samples of the core. Motion is the core's.
 
 import { samplesOf } from "./core.js";
 import { condition, ENTRIES, Painter, rate } from "./painter.js";
@@ -40,14 +40,14 @@ export async function openGpu(core, model, header, any) {
 async function differs(one, other) {
   const { width, height, frames } = TRIAL;
   const samples = samplesOf(width, height);
-  const [loop, found, wanted] = Array.from({ length: 3 }, () => new Uint16Array(samples));
+  const [base, found, wanted] = Array.from({ length: 3 }, () => new Uint16Array(samples));
   for (const painter of [one, other]) painter.startGop(null);
   let wrong = "";
   for (let n = 0; n < frames && !wrong; ++n) {
     // Waves and a jump, which move by three samples a frame.
-    for (let i = 0; i < samples; ++i) loop[i] = (((i % width) + 3 * n) ** 2 + 7 * Math.floor(i / width) + (i % 40 > 20 ? 300 : 0)) & 1023;
-    await one.paint(loop, 5000 * n, found);
-    await other.paint(loop, 5000 * n, wanted);
+    for (let i = 0; i < samples; ++i) base[i] = (((i % width) + 3 * n) ** 2 + 7 * Math.floor(i / width) + (i % 40 > 20 ? 300 : 0)) & 1023;
+    await one.paint(base, 5000 * n, found);
+    await other.paint(base, 5000 * n, wanted);
     const place = found.findIndex((sample, i) => sample !== wanted[i]);
     if (place >= 0) wrong = `sample ${place} of frame ${n} differs (${found[place]}, not ${wanted[place]})`;
   }
@@ -182,9 +182,9 @@ class Gpu {
   }
 
   /** As `Painter.startGop`. */
-  startGop(tuned) {
+  startGop(fitted) {
     const { device, model } = this;
-    const changes = model.unpack(tuned);
+    const changes = model.unpack(fitted);
     this.identity = changes === null;
     this.mover.forget();
     this.position = 0;
@@ -205,11 +205,11 @@ class Gpu {
   }
 
   /** As `Painter.paint`; a frame may be given before the last one has come. */
-  async paint(loop, size, out) {
-    if (this.identity) return out.set(loop);
+  async paint(base, size, out) {
+    if (this.identity) return out.set(base);
     const { device, buffers, numbers } = this;
-    const vectors = this.mover.motion(loop), now = this.position % 2;
-    this.given.set(loop);
+    const vectors = this.mover.motion(base), now = this.position % 2;
+    this.given.set(base);
     device.queue.writeBuffer(buffers.given, 0, this.given);
     if (vectors) device.queue.writeBuffer(buffers.moves, 0, vectors);
     this.enterCondition(rate(size, this.model.header));

@@ -1,6 +1,6 @@
 // Frames that `gvcodec play` decodes and paints on the machine itself and sends to the page.
 //
-// The answer of native?from=N is a row of { u32 frame, u32 parts, parts × planes }: the loop frame and, where parts is 2,
+// The answer of native?from=N is a row of { u32 frame, u32 parts, parts × planes }: the base frame and, where parts is 2,
 // the painted one. Planes are uint16, one behind the other.
 
 import { samplesOf } from "./core.js";

@@ -1,6 +1,6 @@
-// The integer painter in the page: its model, its condition, its tuned changes, and painting by the core (gpu.js has the other way).
+// The painter in the page: its model, its condition, its fitted changes, and painting by the core (gpu.js has the other way).
 //
-// What is computed is defined in gvcodec/appearance/integer.py, integer_model.py and payload.py.
+// tests/oracle/painter.py defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
 
 import { Damaged } from "./bytes.js";
 import { samplesIn, samplesOf, words } from "./core.js";
@@ -10,8 +10,8 @@ import { WeightDecoder } from "./weights.js";
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "leave"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
 export const ENTRIES = 10, MISSING = 10;
-const SLOTS = { klt: 0, av1: 1, hevc: 2, vvc: 3, tokens: 1 };
-/** Tensors that can be tuned, as payloads have them. */
+const SLOTS = { av1: 1, vvc: 3, tokens: 1 };
+/** Tensors that can be fitted, as payloads have them. */
 const GROUPS = [
   ["head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"],
   ["head.weight"],
@@ -21,12 +21,7 @@ const GROUPS = [
 const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
-/** Whether a model file holds an integer painter. */
-export function isIntegerPainter(data) {
-  return "stem.multiplier" in tensorsOf(data);
-}
-
-/** Numbers of a painter's file, of a stream's condition and of `tune` packets. */
+/** Numbers of a painter's file, of a stream's condition and of `fit` packets. */
 export class Model {
   constructor(data, header) {
     this.header = header;
@@ -56,18 +51,18 @@ export class Model {
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("tuned weights: unknown kind or group");
+    if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("fitted weights: unknown kind or group");
     const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat().filter((name) => name in this.tensors);
     const steps = payload.subarray(2, 2 + names.length);
     if (steps.length < names.length || steps.some((step) => step !== EMPTY && step > MOST_STEP)) {
-      throw new Damaged("tuned weights: a step is missing or out of range");
+      throw new Damaged("fitted weights: a step is missing or out of range");
     }
     const coder = new WeightDecoder(payload.subarray(2 + names.length));
     const changes = new Map();
     names.forEach((name, place) => {
       if (steps[place] === EMPTY) return;
       const values = Int32Array.from({ length: this.tensors[name].values.length }, () => coder.get(changes.size));
-      if (values.some((value) => Math.abs(value) > LIMIT)) throw new Damaged("tuned weights: a value is out of range");
+      if (values.some((value) => Math.abs(value) > LIMIT)) throw new Damaged("fitted weights: a value is out of range");
       changes.set(name, { values, step: steps[place] });
     });
     coder.finish();
@@ -84,14 +79,14 @@ export class Painter {
     this.blocks = Math.ceil(width / 16) * Math.ceil(height / 16);
     this.handle = core._painter_open(width, height, core.threads);
     if (!this.handle) this.refuse();
-    this.loop = core._malloc(2 * this.samples);
+    this.base = core._malloc(2 * this.samples);
     this.out = core._malloc(2 * this.samples);
   }
 
-  /** A GOP begins; `tuned`: payload of the `tune` packet in force, or null. Throws `Damaged`. */
-  startGop(tuned) {
+  /** A GOP begins; `fitted`: payload of the `fit` packet in force, or null. Throws `Damaged`. */
+  startGop(fitted) {
     const { core, model } = this;
-    const changes = model.unpack(tuned);
+    const changes = model.unpack(fitted);
     this.identity = changes === null;
     this.forget();
     if (this.identity) return;
@@ -115,24 +110,24 @@ export class Painter {
   }
 
   /** Painted planes of the next frame into `out`; `size`: bytes of its packet, 0 where these come in another order. */
-  async paint(loop, size, out) {
-    if (this.identity) return out.set(loop);
+  async paint(base, size, out) {
+    if (this.identity) return out.set(base);
     const { core } = this;
-    this.move(loop);
-    if (!core._painter_paint(this.handle, this.loop, rate(size, this.model.header), this.out)) this.refuse();
+    this.move(base);
+    if (!core._painter_paint(this.handle, this.base, rate(size, this.model.header), this.out)) this.refuse();
     out.set(samplesIn(core, this.out, this.samples));
   }
 
   /** Vectors (dy, dx) of the blocks of the next frame against the one before, int16; null for the first one. */
-  motion(loop) {
-    this.move(loop);
+  motion(base) {
+    this.move(base);
     const at = this.core._painter_vectors(this.handle);
     return at ? samplesIn(this.core, at, 2 * this.blocks).slice() : null;
   }
 
-  move(loop) {
-    samplesIn(this.core, this.loop, this.samples).set(loop);
-    if (!this.core._painter_move(this.handle, this.loop)) this.refuse();
+  move(base) {
+    samplesIn(this.core, this.base, this.samples).set(base);
+    if (!this.core._painter_move(this.handle, this.base)) this.refuse();
   }
 
   forget() {
@@ -145,7 +140,7 @@ export class Painter {
 
   close() {
     this.core._painter_close(this.handle);
-    this.core._free(this.loop);
+    this.core._free(this.base);
     this.core._free(this.out);
   }
 }

@@ -73,7 +73,7 @@ class Player {
 
   start(opened) {
     Object.assign(this, opened);
-    const { width, height, appearanceId, base, bitDepth } = this.header;
+    const { width, height, painterId, base, bitDepth } = this.header;
     if (!this.view) return;
     try {
       this.view.open(this.header);
@@ -83,7 +83,7 @@ class Player {
     this.fit();
     this.graph = new Graph(element("graph"), this);
     this.ahead = Math.max(2, Math.min(MOST_AHEAD, Math.floor(MOST_BYTES / (width * height * 6))));
-    this.canPaint = Boolean(appearanceId && this.native?.paints && !this.byPage);
+    this.canPaint = Boolean(painterId && this.native?.paints && !this.byPage);
     this.painted = this.canPaint;
     element("paint").hidden = !this.canPaint;
     element("painted").checked = this.painted;
@@ -103,10 +103,10 @@ class Player {
   setPainter(painter) {
     const first = this.painter === undefined;
     Object.assign(this, { painter, paintsByPage: Boolean(painter) });
-    if (!first || !this.header.appearanceId) return;
+    if (!first || !this.header.painterId) return;
     this.canPaint = Boolean(painter || this.native?.paints);
     element("paint").hidden = !this.canPaint;
-    const reason = this.native ? this.native.reason : "painted frames of this renderer come from `gvcodec play` only: these are the base frames";
+    const reason = this.native ? this.native.reason : "painted frames of this stream come from `gvcodec play` only: these are the base frames";
     if (this.canPaint && this.byPage) this.setPainted(true);
     else if (!this.canPaint && reason) this.note(reason);
   }
@@ -257,16 +257,15 @@ class Player {
   }
 
   status(now) {
-    const { statistics: s, shown, header } = this;
+    const { statistics: s, shown } = this;
     s.times = s.times.filter((time) => now - time < 1000);
     const at = this.wanted ?? shown?.frame ?? 0;
     this.graph.draw(at);
     element("play").textContent = this.playing ? "pause" : "play";
     element("time").textContent = clock(shown?.time ?? 0);
     const decode = s.decode.length ? (1000 * s.decode.length) / Math.max(1, sum(s.decode)) : 0;
-    const decoder = header.base === "av1" ? "WebCodecs" : "WebAssembly";
     const sent = !this.byPage || (this.painted && !this.paintsByPage);
-    const source = sent ? "sent by gvcodec on this machine" : this.painted ? `${decoder}, painted by ${this.painter.name}` : decoder;
+    const source = sent ? "sent by gvcodec on this machine" : this.painted ? `WebCodecs, painted by ${this.painter.name}` : "WebCodecs";
     const hash = Object.entries(this.verified ?? {}).map(([name, same]) => ` · ${name} hash ${same ? "verified" : "DIFFERS"}`).join("");
     element("facts").textContent = `${this.facts} · ${this.painted ? "painted" : "base frames"}, ${source}${hash}`;
     element("numbers").textContent =

@@ -1,4 +1,4 @@
-// The range coder of tuned weights: gvcodec/appearance/weight_coder.py.
+// The range coder of fitted weights: gvcodec/painter/weight_coder.py.
 
 import { Damaged } from "./bytes.js";
 

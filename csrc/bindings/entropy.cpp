@@ -1,8 +1,6 @@
-// Python bindings of the parts of the entropy model: range coder, adaptive mixing, integers by CDF
-// tables.
+// Python bindings of the parts of the entropy model: range coder, integers by CDF tables.
 #include "bindings/arrays.hpp"
 #include "entropy/cdf.hpp"
-#include "entropy/mixer.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -30,21 +28,14 @@ nb::bytes rans_encode(const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq)
   return to_bytes(to_coder(start, freq).finish());
 }
 
-nb::tuple rans_encode_short(const In<uint32_t, 1>& start, const In<uint32_t, 1>& freq) {
-  bool trimmed = false;
-  const std::vector<uint8_t> bytes = to_coder(start, freq).finish_short(trimmed);
-  return nb::make_tuple(to_bytes(bytes), trimmed);
-}
-
-nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint32_t, 1>& which,
-                      bool trimmed) {
+nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint32_t, 1>& which) {
   const size_t edges = cdf.shape(1);
   for (size_t t = 0; t < cdf.shape(0); ++t) {
     bool good = edges >= 2 && cdf(t, 0) == 0 && cdf(t, edges - 1) == gv::kProbOne;
     for (size_t i = 1; good && i < edges; ++i) good = cdf(t, i) > cdf(t, i - 1);
     if (!good) throw nb::value_error("a row of cdf rises from 0 to 2^16");
   }
-  gv::RansDecoder coder(reinterpret_cast<const uint8_t*>(data.c_str()), data.size(), trimmed);
+  gv::RansDecoder coder(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
   std::vector<int32_t> symbols;
   for (size_t i = 0; i < which.shape(0); ++i) {
     const uint32_t t = which(i);
@@ -58,40 +49,15 @@ nb::tuple rans_decode(nb::bytes data, const In<uint32_t, 2>& cdf, const In<uint3
   return nb::make_tuple(to_numpy(std::move(symbols), {count}), coder.finished());
 }
 
-nb::bytes mix_encode(const In<uint8_t, 1>& bits, const In<uint32_t, 2>& contexts,
-                     const In<uint32_t, 1>& sets, uint32_t slot_count, uint32_t set_count) {
-  if (contexts.shape(0) != bits.shape(0) || sets.shape(0) != bits.shape(0) ||
-      contexts.shape(1) > gv::kMaxInputs)
-    throw nb::value_error("contexts of another shape");
-  gv::MixState state(slot_count, set_count);
-  gv::BitEncoder coder(state);
-  for (size_t i = 0; i < bits.shape(0); ++i) {
-    gv::Contexts c;
-    for (size_t k = 0; k < contexts.shape(1); ++k) {
-      if (contexts(i, k) >= slot_count) throw nb::value_error("no such slot");
-      c.add(contexts(i, k));
-    }
-    if (sets(i) >= set_count) throw nb::value_error("no such weight set");
-    c.set = sets(i);
-    coder.bit(c, bits(i) != 0);
-  }
-  return to_bytes(coder.finish());
-}
-
 }  // namespace
 
 void bind_entropy(nb::module_& m) {
   m.attr("SCALES") = gv::kScales;
   m.def("rans_encode", &rans_encode, "start"_a, "freq"_a,
         "Codes symbols that occupy [start, start + freq) of 2^16.");
-  m.def(
-      "rans_encode_short", &rans_encode_short, "start"_a, "freq"_a,
-      "The same, a byte shorter if that can be. Returns (bytes, trimmed): a decoder has to know.");
-  m.def("rans_decode", &rans_decode, "data"_a, "cdf"_a, "which"_a, "trimmed"_a = false,
+  m.def("rans_decode", &rans_decode, "data"_a, "cdf"_a, "which"_a,
         "Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns "
         "(symbols, whole).");
-  m.def("mix_encode", &mix_encode, "bits"_a, "contexts"_a, "sets"_a, "slot_count"_a, "set_count"_a,
-        "Codes binary decisions with adaptive mixing, from the blank state.");
   m.def(
       "cdf_table",
       [](int scale, int mean) {

@@ -1,4 +1,5 @@
 // Python bindings of the integer network and of many streams at once, on any back-end.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include "bindings/network.hpp"
@@ -47,7 +48,7 @@ gv::Batch to_batch(const Array& cells, const In<int32_t, 1>& counts) {
   for (size_t s = 0; s < counts.shape(0); ++s)
     check(counts(s) >= 0 && counts(s) <= static_cast<int64_t>(cells.shape(1)),
           "counts are 0…steps");
-  return {static_cast<int>(cells.shape(0)), static_cast<int>(cells.shape(1)), counts.data()};
+  return {static_cast<int>(cells.shape(0)), static_cast<int>(cells.shape(1)), counts.data(), nullptr};
 }
 
 template <class Left, class Right>
@@ -66,6 +67,17 @@ void check_predictor(const gv::IntegerNetwork& network, const In<uint8_t, 3>& si
         "a predicting network has two or three outputs");
   check(side.shape(2) <= static_cast<size_t>(network.inputs()),
         "more side information than inputs");
+}
+
+using Back = std::optional<In<int32_t, 3>>;
+
+void set_back(gv::Batch& batch, const Back& back, const gv::IntegerNetwork& network,
+              const In<uint8_t, 3>& side) {
+  if (!back) return;
+  check_shape(*back, side, "as many values before as steps");
+  check(back->shape(2) + side.shape(2) == static_cast<size_t>(network.inputs()),
+        "inputs are side information and values before");
+  batch.back = back->data();
 }
 
 gv::Packets to_packets(const std::vector<nb::bytes>& list, const gv::Batch& batch) {
@@ -151,12 +163,13 @@ nb::tuple decode(const std::vector<nb::bytes>& list, const In<uint8_t, 2>& scale
 
 nb::list encode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>& side,
                           const In<int32_t, 2>& values, const In<int32_t, 1>& counts,
-                          const std::string& backend) {
+                          const std::string& backend, const Back& back) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::IntegerNetwork network = to_network(layers);
-  const gv::Batch batch = to_batch(values, counts);
+  gv::Batch batch = to_batch(values, counts);
   check_shape(values, side, "side information of another shape");
   check_predictor(network, side);
+  set_back(batch, back, network, side);
   gv::Packets packets;
   {
     nb::gil_scoped_release unlocked;
@@ -168,11 +181,12 @@ nb::list encode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>
 
 nb::tuple decode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3>& side,
                            const std::vector<nb::bytes>& list, const In<int32_t, 1>& counts,
-                           const std::string& backend) {
+                           const std::string& backend, const Back& back) {
   gv::StreamBackend& machine = backend_of(backend);
   const gv::IntegerNetwork network = to_network(layers);
-  const gv::Batch batch = to_batch(side, counts);
+  gv::Batch batch = to_batch(side, counts);
   check_predictor(network, side);
+  set_back(batch, back, network, side);
   const gv::Packets packets = to_packets(list, batch);
   Decoded out(batch);
   {
@@ -200,9 +214,11 @@ void bind_streams(nb::module_& m) {
         "Inverse of streams_encode: values (streams, steps), 0 behind the counts, and whether each "
         "packet was whole, uint8 (streams).");
   m.def("streams_encode_predicted", &encode_predicted, "layers"_a, "side"_a, "values"_a, "counts"_a,
-        "backend"_a,
+        "backend"_a, "back"_a = nb::none(),
         "As streams_encode, with tables that an integer network predicts from side (streams, "
-        "steps, n) and the values before.");
+        "steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, or the "
+        "latest ones.");
   m.def("streams_decode_predicted", &decode_predicted, "layers"_a, "side"_a, "packets"_a,
-        "counts"_a, "backend"_a, "Inverse of streams_encode_predicted; returns as streams_decode.");
+        "counts"_a, "backend"_a, "back"_a = nb::none(),
+        "Inverse of streams_encode_predicted; returns as streams_decode.");
 }

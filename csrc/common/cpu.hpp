@@ -1,7 +1,6 @@
 // Which instruction set the loops of the core run with: the best one there is, or $GVCODEC_CPU.
 //
-// All arithmetic of the integer loops gives the same result in every form. Float loops, which make
-// pictures and never bits, may differ in the last place.
+// All arithmetic is of integers and gives the same result in every form.
 #pragma once
 
 #include <atomic>
@@ -36,7 +35,7 @@
 #define GV_SIMD(type, name, parameters, arguments) type name parameters
 #endif
 
-// 64-bit ARM: only the integer painter is written for it by hand.
+// 64-bit ARM: only the painter is written for it by hand.
 #if defined(__aarch64__) && defined(__GNUC__)
 #define GV_NEON 1
 #else
@@ -66,7 +65,7 @@ struct BadSetting : std::runtime_error {
 };
 
 // Names of the forms that this machine can run, plain first: plain, avx2, avxvnni, avx512; on ARM
-// plain, neon, dotprod. Only the integer painter has loops of its own for avxvnni.
+// plain, neon, dotprod. Only the painter has loops of its own for avxvnni.
 std::vector<std::string> cpu_forms();
 
 // Takes a form by its name, for the whole process. Throws BadSetting.

@@ -115,13 +115,16 @@ class DeviceBackend final : public StreamBackend {
     const DeviceNetwork<Machine> net(network);
     const Buffer<int32_t> device_values(values, cells);
     const Buffer<uint8_t> device_side(side, cells * side_count);
+    const int back_count = network.inputs() - side_count;
+    const Buffer<int32_t> back(batch.back, batch.back ? cells * back_count : 0);
     Buffer<uint8_t> scale(cells);
     Buffer<int16_t> mean(cells);
     const std::vector<uint8_t> none(cells);
     Buffer<uint8_t> inflation(none.data(), cells);
     run(net,
         PredictedRows{device_side.get(), device_values.get(), scale.get(), mean.get(),
-                      inflation.get(), side_count, batch.steps},
+                      inflation.get(), side_count, batch.steps, batch.back ? back.get() : nullptr,
+                      back_count},
         cells);
     return code(batch, device_values, scale.get(), mean.get(), inflation.get());
   }
@@ -130,7 +133,10 @@ class DeviceBackend final : public StreamBackend {
                         const uint8_t* side, int side_count, int32_t* values,
                         uint8_t* whole) override {
     const size_t cells = batch.at(batch.streams, 0);
-    const Streams streams(batch);
+    Streams streams(batch);
+    const Buffer<int32_t> back(batch.back,
+                               batch.back ? cells * (network.inputs() - side_count) : 0);
+    if (batch.back) streams.batch.back = back.get();
     const DeviceNetwork<Machine> net(network);
     const Buffer<uint8_t> bytes(packets.bytes.data(), packets.bytes.size()),
         device_side(side, cells * side_count);
@@ -155,7 +161,7 @@ class DeviceBackend final : public StreamBackend {
           edges(laplace_tables().edges, laplace_tables().edge_count),
           counts(from.counts, static_cast<size_t>(from.streams)),
           tables{scale.get(), edges.get(), laplace_tables().edge_count},
-          batch{from.streams, from.steps, counts.get()} {}
+          batch{from.streams, from.steps, counts.get(), nullptr} {}
     Buffer<ScaleTables> scale;
     Buffer<uint32_t> edges;
     Buffer<int32_t> counts;

@@ -84,9 +84,12 @@ struct PredictedRows {
   int16_t* mean;
   uint8_t* inflation;  // zeros at first
   int32_t side_count, steps;
+  const int32_t* back;  // or null
+  int32_t back_count;
   GV_DEVICE uint8_t load(size_t row, int i) const {
     const int step = static_cast<int>(row % steps);
-    return context(side + row * side_count, side_count, values + (row - step), step, i);
+    return context(side + row * side_count, side_count, values + (row - step), step, i,
+                   back ? back + row * back_count : nullptr);
   }
   GV_DEVICE void store(size_t row, int o, int32_t value) const {
     if (o == 0) scale[row] = static_cast<uint8_t>(predicted_scale(value));
@@ -242,8 +245,10 @@ struct PredictedDecodeKernel {
     RansDecoder coder = packets.reader(s);  // every thread has one; that of group.one() counts
     for (int step = 0; step < count; ++step) {
       const uint8_t* known = side + batch.at(s, step) * side_count;
+      const int32_t* back =
+          batch.back ? batch.back + batch.at(s, step) * (net.inputs - side_count) : nullptr;
       group.each(net.inputs, [&](int i) {
-        reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, row, step, i);
+        reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, row, step, i, back);
       });
       run_network<1>(group, net, now, next, 1,
                      [&](int, int o, int32_t value) { model[o] = value; });

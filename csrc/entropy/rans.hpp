@@ -5,10 +5,6 @@
 // ones, by convention) are free until the first other symbol. Overhead against the ideal code
 // length is below 3 bytes + 0.3 %. The decoder ends at x = 0 with all bytes read exactly when the
 // packet is whole, which `finished()` checks.
-//
-// A trimmed packet is a byte shorter: its last byte is a zero that is not sent. The encoder looks
-// for a start below kStarts that makes it so; what that costs lies below what the first symbols
-// waste. The decoder ends at that start.
 #pragma once
 
 #include "common/basics.hpp"
@@ -18,7 +14,6 @@ namespace gv {
 constexpr int kProbBits = 16;
 constexpr uint32_t kProbOne = 1u << kProbBits;
 constexpr uint32_t kRansLow = 1u << 23;
-constexpr uint32_t kStarts = 1024;
 
 // Puts the symbol [start, start + freq) before all those that the state x holds; `emit` takes
 // bytes, last byte of the packet first.
@@ -47,21 +42,14 @@ class RansEncoder {
 
   // Bytes of everything put so far; the encoder is empty afterwards.
   std::vector<uint8_t> finish();
-  // The same, trimmed if that can be: `trimmed` tells.
-  std::vector<uint8_t> finish_short(bool& trimmed);
 
  private:
-  std::vector<uint8_t> from(uint32_t x) const;  // all bytes, starting at x
-  uint8_t last_byte(uint32_t x, size_t count) const;
   std::vector<uint32_t> symbols_;
 };
 
 class RansDecoder {
  public:
-  GV_BOTH RansDecoder(const uint8_t* data, size_t size, bool trimmed = false)
-      : at_(data), end_(data + size), zeros_(trimmed ? 1 : 0), starts_(trimmed ? kStarts : 1) {
-    refill();
-  }
+  GV_BOTH RansDecoder(const uint8_t* data, size_t size) : at_(data), end_(data + size) { refill(); }
 
   // Where the next symbol lies in [0, 2^16).
   GV_BOTH uint32_t peek() const { return x_ & (kProbOne - 1); }
@@ -72,19 +60,16 @@ class RansDecoder {
     refill();
   }
 
-  GV_BOTH bool finished() const { return x_ < starts_ && at_ == end_ && zeros_ == 0; }
+  GV_BOTH bool finished() const { return x_ == 0 && at_ == end_; }
 
  private:
   GV_BOTH void refill() {
     while (x_ < kRansLow && at_ != end_) x_ = x_ << 8 | *at_++;
-    if (x_ < kRansLow && zeros_ > 0) x_ <<= 8, --zeros_;
   }
 
   uint32_t x_ = 0;
   const uint8_t* at_;
   const uint8_t* end_;
-  int zeros_;  // to be read after the end
-  uint32_t starts_;
 };
 
 }  // namespace gv

@@ -46,6 +46,7 @@ class CpuBackend final : public StreamBackend {
       const int32_t* row = values + batch.at(s, 0);
       for (int i = 0; i < batch.counts[s]; ++i)
         gather(side + batch.at(s, i) * side_count, side_count, row, i, inputs,
+               back_of(batch, batch.at(s, i), inputs - side_count),
                contexts.data() + static_cast<size_t>(i) * inputs);
       network.forward(contexts.data(), batch.counts[s], models.data());
       RansEncoder coder;
@@ -74,7 +75,7 @@ class CpuBackend final : public StreamBackend {
         if (i >= batch.counts[s]) continue;
         uint8_t* to = contexts.data() + active.size() * inputs;
         gather(side + batch.at(s, i) * side_count, side_count, values + batch.at(s, 0), i, inputs,
-               to);
+               back_of(batch, batch.at(s, i), inputs - side_count), to);
         active.push_back(s);
       }
       network.forward(contexts.data(), static_cast<int>(active.size()), models.data());
@@ -97,8 +98,11 @@ class CpuBackend final : public StreamBackend {
             static_cast<size_t>(packets.start[s + 1] - packets.start[s])};
   }
   static void gather(const uint8_t* side, int side_count, const int32_t* values, int step,
-                     int inputs, uint8_t* to) {
-    for (int k = 0; k < inputs; ++k) to[k] = context(side, side_count, values, step, k);
+                     int inputs, const int32_t* back, uint8_t* to) {
+    for (int k = 0; k < inputs; ++k) to[k] = context(side, side_count, values, step, k, back);
+  }
+  static const int32_t* back_of(const Batch& batch, size_t at, int count) {
+    return batch.back ? batch.back + at * static_cast<size_t>(count) : nullptr;
   }
 };
 

@@ -17,6 +17,9 @@ namespace gv {
 struct Batch {
   int streams = 0, steps = 0;
   const int32_t* counts = nullptr;  // streams; 0…steps
+  // Which values a predicting network sees, streams × steps × (its inputs - side_count): so many
+  // values before, 0 = none; null: those just before, latest first.
+  const int32_t* back = nullptr;
   GV_BOTH size_t at(int stream, int step) const {
     return static_cast<size_t>(stream) * static_cast<size_t>(steps) + static_cast<size_t>(step);
   }
@@ -29,8 +32,8 @@ struct Packets {
 };
 
 // A predicting network has the outputs (scale index, mean in eighths, zero inflation or not),
-// clamped, and these inputs: `side` activations of the step, then the values before it, latest
-// first, as activations around 64 (before the first value: 64).
+// clamped, and these inputs: `side` activations of the step, then values before it (`Batch::back`)
+// as activations around 64 (where there is none: 64).
 constexpr int kFewestOutputs = 2, kMostOutputs = 3;
 GV_BOTH inline uint8_t value_activation(int32_t value) {
   return static_cast<uint8_t>(clamp(value, -64, 63) + 64);
@@ -38,11 +41,12 @@ GV_BOTH inline uint8_t value_activation(int32_t value) {
 GV_BOTH inline uint8_t known_activation(uint8_t side) {
   return side < kMaxActivation ? side : static_cast<uint8_t>(kMaxActivation);
 }
+// `back`: the entries of this step, or null.
 GV_BOTH inline uint8_t context(const uint8_t* side, int side_count, const int32_t* values, int step,
-                               int input) {
+                               int input, const int32_t* back) {
   if (input < side_count) return known_activation(side[input]);
-  const int back = input - side_count + 1;
-  return value_activation(back <= step ? values[step - back] : 0);
+  const int far = back ? back[input - side_count] : input - side_count + 1;
+  return value_activation(far > 0 && far <= step ? values[step - far] : 0);
 }
 GV_BOTH inline int predicted_scale(int32_t output) { return clamp(output, 0, kScales - 1); }
 GV_BOTH inline int predicted_mean(int32_t output) { return clamp(output, INT16_MIN, INT16_MAX); }

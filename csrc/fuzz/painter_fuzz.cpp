@@ -1,32 +1,39 @@
 // Fuzzing of the painter: build/fuzz/painter_fuzz CORPUS.
 //
-// An input chooses size and parameters, any floats among them, then loop frames and motion that
-// leads anywhere. Pictures have samples in range, the same on two threads as on one.
+// An input chooses size and numbers of the layers, some out of range, then base frames and motion
+// that leads anywhere. Numbers out of range are refused; else pictures have samples in range, the
+// same in plain code on two threads as in the best form on one.
 #include <memory>
+#include <stdexcept>
 
+#include "common/cpu.hpp"
 #include "fuzz/bytes.hpp"
 #include "painter/painter.hpp"
 
 namespace {
 
-// Parameters are small, as a checkpoint's are, but for those that the input replaces: a whole
-// renderer of its bytes would be thousands.
-class Parameters {
+// Numbers are those of a generator, except for a few that the input replaces: a whole painter of
+// its bytes would be thousands.
+class Numbers {
  public:
-  explicit Parameters(gvfuzz::Bytes& in)
+  explicit Numbers(gvfuzz::Bytes& in)
       : in_(in), seed_(in.value<uint32_t>() | 1), wild_(in.byte() & 1) {}
-  float next() {
+  int32_t next(int32_t low, int32_t high) {
     seed_ = seed_ * 1664525u + 1013904223u;
-    if (wild_ && seed_ >> 24 == 0) return in_.value<float>();
-    return static_cast<float>(static_cast<int32_t>(seed_)) / 4e9f;
+    if (wild_ && seed_ >> 24 == 0) return in_.value<int32_t>();
+    return low + static_cast<int32_t>((seed_ >> 8) % static_cast<uint32_t>(high - low + 1));
   }
-  gv::Dense dense(int inputs, int outputs) {
-    gv::Dense d(inputs, outputs);
+  gv::PainterLayer layer(int outputs, int inputs, int side) {
+    gv::PainterLayer l{outputs, inputs, side, {}, {}, {}, {}, {}};
+    for (int i = 0; i < outputs * inputs * side * side; ++i)
+      l.weight.push_back(static_cast<int8_t>(next(-127, 127)));
     for (int o = 0; o < outputs; ++o) {
-      for (int i = 0; i < inputs; ++i) d.at(i, o) = next();
-      d.bias[o] = next();
+      l.bias.push_back(next(-4000, 4000));
+      l.multiplier.push_back(next(0, 1023));
+      l.shift.push_back(next(1, 20));
+      l.step.push_back(next(7, 14));
     }
-    return d;
+    return l;
   }
 
  private:
@@ -35,33 +42,16 @@ class Parameters {
   bool wild_;
 };
 
-gv::PaintLayers layers(Parameters& p) {
-  gv::PaintLayers l;
-  l.stem = p.dense(12 * 9, 3);
-  l.stem2 = p.dense(3 * 9, 4);
-  l.statistics = p.dense(16, 2);
-  gv::PaintBlock block{{}, {}, p.dense(6, 5), p.dense(5, 6)};
-  for (int k = 0; k < 6 * 25; ++k) block.depthwise.push_back(p.next());
-  for (int c = 0; c < 6; ++c) block.bias.push_back(p.next());
+gv::PainterLayers layers(Numbers& n, bool has_middle) {
+  gv::PainterLayers l;
+  l.stem = n.layer(4, 12, 3), l.stem2 = n.layer(4, 4, 3), l.statistics = n.layer(16, 16, 1);
+  l.view = n.layer(20, 1, 1), l.style = n.layer(4, 20, 1), l.head = n.layer(15, 4, 1);
+  l.gate = n.layer(4, 4, 1), l.enter = n.layer(4, 16, 3), l.leave = n.layer(6, 4, 3);
+  if (has_middle) l.middle = n.layer(4, 4, 3);
+  gv::PainterBlock block{n.layer(20, 1, 5), n.layer(8, 20, 1), n.layer(20, 8, 1), {}};
+  for (int k = 0; k < 20 * 2; ++k) block.condition.push_back(n.next(-4000, 4000));
   l.blocks.push_back(block);
-  l.style = p.dense(6, 3);
-  l.head = p.dense(3, 21);
-  l.gate = p.dense(3, 4);
-  l.enter = p.dense(18 * 9, 4);
-  l.middle = p.dense(4 * 9, 4);
-  l.leave = p.dense(4 * 9, 6);
   return l;
-}
-
-gv::NoiseTile tile(Parameters& p) {
-  constexpr int kSide = 16;
-  float values[kSide * kSide];
-  bool redraw[kSide * kSide];
-  for (int i = 0; i < kSide * kSide; ++i) {
-    values[i] = p.next();
-    redraw[i] = i % 7 == 0;
-  }
-  return gv::NoiseTile(kSide, values, redraw);
 }
 
 }  // namespace
@@ -72,13 +62,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const int cw = (width + 1) / 2, ch = (height + 1) / 2;
   const size_t sizes[3] = {static_cast<size_t>(width) * height, static_cast<size_t>(cw) * ch,
                            static_cast<size_t>(cw) * ch};
-  Parameters p(in);
+  Numbers numbers(in);
   const int painters = in.below(16) ? 1 : 2;  // threads take turns slowly under sanitizers
-  const gv::NoiseTile noise = tile(p);
-  const gv::PaintLayers parameters = layers(p);
-  gv::FramePainter one(width, height, noise, 1), two(width, height, noise, 2);
-  one.start(parameters);
-  two.start(parameters);
+  const std::string best = gv::cpu_forms().back();
+  const gv::PainterLayers parameters = layers(numbers, in.byte() & 1);
+  gv::FramePainter one(width, height, 1), two(width, height, 2);
+  const auto start = [&](gv::FramePainter& painter, const std::string& form) {
+    gv::use_cpu(form);
+    painter.start(parameters, {in.byte(), 0});
+  };
+  try {
+    const gvfuzz::Bytes kept = in;
+    start(one, best);
+    in = kept;
+    start(two, "plain");
+  } catch (const std::invalid_argument&) {
+    return 0;
+  }
   for (int t = 0; t < 2; ++t) {
     std::vector<uint16_t> loop[3], painted[2][3];
     for (int c = 0; c < 3; ++c) {
@@ -92,18 +92,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                 gv::ceil_div(height, 16) * 2);
     for (int16_t& v : motion) v = in.value<int16_t>();
     const bool moves = t && in.byte() & 1;
-    const int corner_y = in.value<uint16_t>(), corner_x = in.value<uint16_t>();
+    const int own = in.value<uint16_t>() % 4096 - 2048;
     for (int i = 0; i < painters; ++i) {
-      gv::FramePainter& painter = i ? two : one;
       uint16_t* planes[3];
       for (int c = 0; c < 3; ++c) {
         painted[i][c].assign(sizes[c], 0xffff);
         planes[c] = painted[i][c].data();
       }
-      painter.begin({{loop[0].data(), loop[1].data(), loop[2].data()}, width, height},
-                    moves ? motion.data() : nullptr, corner_y, corner_x);
-      painter.run_blocks(0, painter.blocks());
-      painter.finish(planes);
+      gv::use_cpu(i ? "plain" : best);
+      (i ? two : one)
+          .paint({{loop[0].data(), loop[1].data(), loop[2].data()}, width, height},
+                 moves ? motion.data() : nullptr, own, planes);
     }
     for (int c = 0; c < 3; ++c) {
       gvfuzz::require(painters == 1 || painted[0][c] == painted[1][c]);

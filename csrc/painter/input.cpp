@@ -1,230 +1,276 @@
-// What the renderer sees: samples as floats, what moves along from the frame before, and the filter
-// bank.
-#include <cmath>
+// What the painter sees: samples, what moves along from the frame before, bands, measures
+// of blocks.
 #include <cstring>
+#include <numeric>
 
 #include "common/pool.hpp"
-#include "painter/rows.hpp"
+#include "painter/parts.hpp"
 
 namespace gv {
 
-// The loop frame as floats, padded to the size of the fields by repeating its edges.
-void FramePainter::load(const PaintSource& loop) {
-  parallel_for(h8_, threads_, [&](int row8) {
-    std::vector<uint16_t> line(static_cast<size_t>(2 * w_));
-    for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
-      for (int py = 0; py < 2; ++py) {
-        std::copy_n(loop.plane[0] + static_cast<size_t>(std::min(2 * y + py, height_ - 1)) * width_,
-                    width_, line.data());
-        std::fill(line.begin() + width_, line.end(), line[width_ - 1]);
-        float *even = now_.loop.row(2 * py, y), *odd = now_.loop.row(2 * py + 1, y);
-        split_codes(line.data(), w_, even, odd);
-        repeat_edges(even, w_, 2);
-        repeat_edges(odd, w_, 2);
-      }
-      const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
-      for (int c = 0; c < 2; ++c) {
-        float* out = chroma_.row(c, y);
-        from_codes(loop.plane[1 + c] + static_cast<size_t>(std::min(y, ch - 1)) * cw, cw, out);
-        std::fill(out + cw, out + w_, out[cw - 1]);
-        repeat_edges(out, w_, 1);
-      }
+namespace {
+
+uint32_t mixed(uint32_t x) {
+  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) x = (x ^ (x >> 16)) * factor;
+  return x ^ (x >> 15);
+}
+
+}  // namespace
+
+FramePainter::FramePainter(int width, int height, int threads)
+    : width_(width),
+      height_(height),
+      h_(ceil_div(height, 16) * 8),
+      w_(ceil_div(width, 16) * 8),
+      h8_(h_ / 4),
+      w8_(w_ / 4),
+      threads_(threads),
+      tile_(512 * kTileStride),
+      fetched_(1, 2 * h_, 2 * w_),
+      fetched_tint_(2, h_, w_),
+      chroma_(2, h_, w_),
+      colour_(2, h_, w_),
+      half_(2, h_, w_),
+      low_(2, h_, w_),
+      bands_(12, h_, w_),
+      three_(6, h_, w_),
+      signal_(4, h_, w_),
+      slopes_(3, h8_, w_ / 2),
+      measures_(kMeasures, h8_, w8_),
+      seen_(4, h8_, w8_) {
+  for (Frame* f : {&now_, &before_})
+    *f = {Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_),
+          Samples16(2, h_, w_)};
+  for (uint32_t y = 0; y < 512; ++y)
+    for (uint32_t x = 0; x < kTileStride; ++x) {
+      const uint32_t bits = mixed((y * 512 + x % 512) * 0x9E3779B1u);
+      const uint32_t value =
+          (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24) + 2;
+      tile_[y * kTileStride + x] = static_cast<int16_t>(bits % 32 ? value | 0x8000 : value);
     }
+}
+
+// The base frame, padded by repeating its edges.
+void FramePainter::load(const PaintSource& loop) {
+  const auto row = [](const uint16_t* from, int given, int16_t* to, int width) {
+    for (int x = 0; x < given; ++x) to[x] = static_cast<int16_t>(from[x]);
+    std::fill(to + given, to + width, to[given - 1]);
+    repeat(to, width, 4);
+  };
+  const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
+  parallel_for(h_, threads_, [&](int y) {
+    for (int full = 2 * y; full < 2 * y + 2; ++full)
+      row(loop.plane[0] + static_cast<size_t>(std::min(full, height_ - 1)) * width_, width_,
+          now_.loop.row(0, full), 2 * w_);
+    for (int c = 0; c < 2; ++c)
+      row(loop.plane[1 + c] + static_cast<size_t>(std::min(y, ch - 1)) * cw, cw, chroma_.row(c, y),
+          w_);
   });
 }
 
-// New noise for one row of 16×16 blocks.
-void FramePainter::draw_noise(int corner_y, int corner_x, int by) {
-  for (int y = 8 * by; y < 8 * by + 8; ++y)
-    for (int p = 0; p < 4; ++p)
-      for (int x = 0; x < w_; x += NoiseTile::kRun)
-        std::copy_n(
-            tile_.values.data() + tile_.place(2 * y + p / 2 + corner_y, 2 * x + p % 2 + corner_x),
-            NoiseTile::kRun, now_.noise.row(p, y) + x);
+void FramePainter::fresh(int corner_y, int corner_x, int by) {
+  for (int y = 16 * by; y < 16 * by + 16; ++y)
+    for (int x = 0; x < 2 * w_; x += 16) {
+      const int16_t* from = drawn(y + corner_y, x + corner_x);
+      std::transform(from, from + 16, now_.noise.row(0, y) + x,
+                     [](int16_t v) { return static_cast<int16_t>(v & 1023); });
+    }
+  for (int y = 2 * by; y < 2 * by + 2; ++y)
+    for (const int i : {kMismatch, kKnown}) std::fill_n(measures_.row(i, y), w8_, 0);
 }
 
-// Moves one row of blocks from the frame before: noise, what was added, and how far the loop frames
-// agree.
-void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
-  for (int bx = 0; bx < w_ / 8; ++bx) fetch_block(motion, corner_y, corner_x, by, bx);
-}
+namespace {
 
-void FramePainter::fetch_block(const int16_t* motion, int corner_y, int corner_x, int by, int bx) {
-  constexpr int kSide = 8;  // of a block in each phase
-  static_assert(kSide == NoiseTile::kRun);
-  const int16_t* v = motion + (static_cast<size_t>(by) * (w_ / kSide) + bx) * 2;
-  const int dy = v[0], dx = v[1], top = 16 * by + dy, left = 16 * bx + dx, high = 2 * h_,
-            wide = 2 * w_, x0 = kSide * bx;
-  const bool whole = top >= 0 && left >= 0 && top + 16 <= high && left + 16 <= wide;
-  float mismatch[kSide / 4][kSide] = {};
-  int32_t share[kSide / 4][kSide] = {};
-  for (int p = 0; p < 4; ++p)
-    for (int y = 0; y < kSide; ++y) {
-      const int to_y = kSide * by + y, row = 2 * to_y + p / 2 + dy, column = 2 * x0 + p % 2 + dx;
-      float edge[3][kSide];  // loop frame, noise and added detail where they are not in one piece
-      const float *loop = edge[0], *noise = edge[1], *added = edge[2];
-      int32_t inside[kSide];
-      if (whole) {
-        const int phase = (row & 1) * 2 + (column & 1), x = column >> 1;
-        loop = before_.loop.row(phase, row >> 1) + x;
-        noise = before_.noise.row(phase, row >> 1) + x;
-        added = before_.added.row(phase, row >> 1) + x;
-        std::fill_n(inside, kSide, 1);
-      } else {
-        const int r = clamp(row, 0, high - 1);
-        for (int x = 0; x < kSide; ++x) {
-          const int c = clamp(column + 2 * x, 0, wide - 1), phase = (r & 1) * 2 + (c & 1);
-          edge[0][x] = before_.loop.row(phase, r >> 1)[c >> 1];
-          edge[1][x] = before_.noise.row(phase, r >> 1)[c >> 1];
-          edge[2][x] = before_.added.row(phase, r >> 1)[c >> 1];
-          inside[x] = row == r && column + 2 * x == c;
-        }
-      }
-      const size_t drawn = tile_.place(2 * to_y + p / 2 + corner_y, 2 * x0 + p % 2 + corner_x);
-      const float *fresh = tile_.values.data() + drawn, *current = now_.loop.row(p, to_y) + x0;
-      const int32_t* redraw = tile_.redraws.data() + drawn;
-      float *out = now_.noise.row(p, to_y) + x0, *sum = mismatch[y / 4];
-      for (int x = 0; x < kSide; ++x) {
-        out[x] = inside[x] > redraw[x] ? noise[x] : fresh[x];
-        sum[x] += std::fabs(current[x] - loop[x]);
-        share[y / 4][x] += inside[x];
-      }
-      std::memcpy(fetched_.row(p, to_y) + x0, added, sizeof edge[2]);
-    }
-  for (int y = 0; y < 2; ++y)
-    for (int x = 0; x < 2; ++x) {
-      float sum = 0;
-      int count = 0;
-      for (int i = 4 * x; i < 4 * x + 4; ++i) sum += mismatch[y][i], count += share[y][i];
-      measures_.row(kMismatch, 2 * by + y)[2 * bx + x] = sum * (1.f / 64);
-      measures_.row(kKnown, 2 * by + y)[2 * bx + x] = static_cast<float>(count) * (1.f / 64);
-    }
-  // Chroma moves by half the vector, rounded.
-  const int cy = (dy + 1) >> 1, cx = (dx + 1) >> 1;
-  for (int c = 0; c < 2; ++c)
-    for (int y = kSide * by; y < kSide * (by + 1); ++y) {
-      const float* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
-      float* out = fetched_.row(4 + c, y);
-      for (int x = x0; x < x0 + kSide; ++x) out[x] = from[clamp(x + cx, 0, w_ - 1)];
-    }
-}
-
-// Fine bands of the full-resolution row 2y + py: `bands` are three bands × two phases of columns.
-// `scratch` is made here.
-void FramePainter::fine_bands(const Field& luma, int y, int py, std::vector<float>& scratch,
-                              float* const* bands) const {
-  const int stride = luma.stride;
-  scratch.resize(static_cast<size_t>(6) * stride);
-  const auto line = [&](int i) {
-    return scratch.data() + static_cast<size_t>(i) * stride + Field::kMargin;
-  };
-  const float* centre[2];
-  for (int px = 0; px < 2; ++px) {
-    const float* rows[5];
-    for (int d = -2; d <= 2; ++d) {
-      const int f = 2 * y + py + d;
-      rows[d + 2] = luma.row((f & 1) * 2 + px, clamp(f >> 1, 0, h_ - 1));
-    }
-    centre[px] = rows[2];
-    low_rows(rows, w_, line(px));
-    repeat_edges(line(px), w_, 1);
+// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn;
+// |difference| is added to `sums`, which fits for eight rows. `drawn`: see `tile_`.
+GV_SIMD(void, take_row,
+        (const int16_t* loop, const int16_t* moved, const int16_t* noise, const int16_t* inside,
+         const int16_t* drawn, int16_t* out, int16_t* sums),
+        (loop, moved, noise, inside, drawn, out, sums)) {
+  int16_t taken[16], size[16];  // of their own, so that compilers see that nothing overlaps
+  for (int x = 0; x < 16; ++x) {
+    const int keep = inside[x] & (drawn[x] >> 15), d = loop[x] - moved[x];
+    taken[x] = static_cast<int16_t>((noise[x] & keep) | (drawn[x] & 1023 & ~keep));
+    size[x] = static_cast<int16_t>(d < 0 ? -d : d);
   }
-  low_phases(line(0), line(1), w_, line(2), line(3));
-  low_phases(centre[0], centre[1], w_, line(4), line(5));
-  for (int px = 0; px < 2; ++px)
-    bands_of(centre[px], line(px), line(4 + px), line(2 + px), w_, bands[px], bands[2 + px],
-             bands[4 + px]);
+  for (int x = 0; x < 16; ++x) sums[x] = static_cast<int16_t>(sums[x] + size[x]);
+  std::memcpy(out, taken, sizeof taken);
 }
 
-// First stage of the filter bank for four rows of luma and noise; colour.
-void FramePainter::split_bands(int row8) {
-  std::vector<float> scratch;
-  Rows lines(8, w_), sums(7, w_);
-  float* bands[6] = {lines[0], lines[1], lines[2], lines[3], lines[4], lines[5]};
+}  // namespace
+
+// What moves along with a row of blocks, one row of samples after the other: that is how they lie
+// in memory.
+void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
+  const int high = 2 * h_, wide = 2 * w_, blocks = w8_ / 2;
+  const int16_t* const vectors = motion + static_cast<size_t>(by) * blocks * 2;
+  std::vector<int16_t> apart(static_cast<size_t>(blocks) * 32);
+  int32_t* const known[2] = {measures_.row(kKnown, 2 * by), measures_.row(kKnown, 2 * by + 1)};
+  for (int32_t* row : known) std::fill_n(row, w8_, 0);
+  for (int y = 16 * by; y < 16 * by + 16; ++y) {
+    const int half = (y >> 3) & 1;
+    for (int bx = 0; bx < blocks; ++bx) {
+      const int row = y + vectors[2 * bx], r = clamp(row, 0, high - 1), x0 = 16 * bx,
+                left = x0 + vectors[2 * bx + 1];
+      int16_t edge[3][16], inside[16];
+      const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r),
+                    *detail = before_.detail.row(0, r);
+      int32_t* count = known[half] + 2 * bx;
+      if (left >= 0 && left + 16 <= wide) {
+        loop += left, noise += left, detail += left;
+        std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
+        count[0] += row == r ? 8 : 0;
+        count[1] += row == r ? 8 : 0;
+      } else {
+        for (int x = 0; x < 16; ++x) {
+          const int c = clamp(left + x, 0, wide - 1);
+          edge[0][x] = loop[c], edge[1][x] = noise[c], edge[2][x] = detail[c];
+          inside[x] = row == r && c == left + x ? -1 : 0;
+          count[x >> 3] -= inside[x];
+        }
+        loop = edge[0], noise = edge[1], detail = edge[2];
+      }
+      take_row(now_.loop.row(0, y) + x0, loop, noise, inside, drawn(y + corner_y, x0 + corner_x),
+               now_.noise.row(0, y) + x0, apart.data() + 32 * bx + 16 * half);
+      std::memcpy(fetched_.row(0, y) + x0, detail, 32);
+    }
+  }
+  for (int bx = 0; bx < blocks; ++bx)
+    for (int i = 0; i < 4; ++i) {
+      const int16_t* part = apart.data() + 32 * bx + 8 * i;
+      measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] = std::accumulate(part, part + 8, 0);
+    }
+  // Chroma moves by half the vector.
+  for (int c = 0; c < 2; ++c)
+    for (int y = 8 * by; y < 8 * by + 8; ++y)
+      for (int bx = 0; bx < blocks; ++bx) {
+        const int cy = (vectors[2 * bx] + 1) >> 1, cx = 8 * bx + ((vectors[2 * bx + 1] + 1) >> 1);
+        const int16_t* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
+        int16_t* out = fetched_tint_.row(c, y) + 8 * bx;
+        if (cx >= 0 && cx + 8 <= w_) std::memcpy(out, from + cx, 16);
+        else
+          for (int x = 0; x < 8; ++x) out[x] = from[clamp(cx + x, 0, w_ - 1)];
+      }
+}
+
+// Fine bands, half resolution and colour of a row of blocks.
+void FramePainter::split(int row8) {
+  const int full = 2 * w_;
+  Samples16 line(7, 1, full);
+  std::vector<int16_t> sums(static_cast<size_t>(5) * line.stride);
+  int16_t* sum[5];
+  for (int i = 0; i < 5; ++i) sum[i] = sums.data() + static_cast<size_t>(i) * line.stride;
+  int16_t* scratch = line.row(0, 0);
+  const auto rows_around = [&](const Samples16& plane, int channel, int y, int first, int count,
+                               const int16_t** out) {
+    for (int i = 0; i < count; ++i)
+      out[i] = plane.row(channel, clamp(y + first + i, 0, plane.height - 1));
+  };
+  Rows2<int16_t> blurs(2, 1, w_);
+  int16_t* tone[2][2] = {{sum[3], blurs.row(0, 0)}, {sum[4], blurs.row(1, 0)}};
+  const int16_t* r[5];
   for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
     for (int field = 0; field < 2; ++field) {
-      const Field& luma = field ? now_.noise : now_.loop;
+      const Samples16& plane = field ? now_.noise : now_.loop;
+      int16_t* iso[2] = {line.row(1, 0), line.row(2, 0)};
       for (int py = 0; py < 2; ++py) {
-        fine_bands(luma, y, py, scratch, bands);
-        for (int px = 0; px < 2; ++px) {
-          float* out = field ? grain_.row(2 * py + px, y) : signal_.row(kCoarse + 2 * py + px, y);
-          sum_of_bands(bands[px], bands[2 + px], bands[4 + px], w_, out);
-          zero_edges(out, w_);
-        }
-        for (int i = 0; i < 6 && field == 0; ++i) add_size(bands[i], w_, sums[i / 2]);
+        rows_around(plane, 0, 2 * y + py, -2, 5, r);
+        int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
+        forms_->bands(r, 1, true, full, scratch, out, field ? nullptr : sum);
       }
-      const float *even[4], *odd[4];
-      for (int d = 0; d < 4; ++d) {
-        const int f = 2 * y - 1 + d, r = clamp(f >> 1, 0, h_ - 1);
-        even[d] = luma.row((f & 1) * 2, r);
-        odd[d] = luma.row((f & 1) * 2 + 1, r);
-      }
-      decimate(even, odd, w_, lines[6], lines[7], low_.row(field, y));
-      repeat_edges(low_.row(field, y), w_, 2);
+      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y));
+      repeat_value(signal_.row(2 + field, y), w_, kMiddleQuad);
+      rows_around(plane, 0, 2 * y, -1, 4, r);
+      forms_->decimate(r, w_, scratch, half_.row(field, y));
+      repeat(half_.row(field, y), w_, 4);
     }
     for (int c = 0; c < 2; ++c) {
-      const float* row = chroma_.row(c, y);
-      float* colour = signal_.row(kCoarse + 4 + c, y);
-      blur(chroma_.row(c, std::max(y - 1, 0)), row, chroma_.row(c, std::min(y + 1, h_ - 1)), w_,
-           lines[6], lines[7]);
-      subtract(row, lines[7], w_, colour);
-      zero_edges(colour, w_);
-      add_size(colour, w_, sums[kFine + c]);
-      add_row(lines[7], w_, sums[5 + c]);
+      rows_around(chroma_, c, y, -1, 3, r);
+      forms_->colour(r, w_, scratch, colour_.row(c, y), tone[c]);
     }
   }
-  for (int i = 0; i < kFine; ++i) pool(sums[i], w8_, 1.f / 64, measures_.row(i, row8));
+  for (int i = 0; i < 3; ++i) pool<8>(sum[i], w8_, 1, measures_.row(i, row8));
   for (int c = 0; c < 2; ++c) {
-    pool(sums[kFine + c], w8_, 1.f / 16, measures_.row(kBands + c, row8));
-    pool(sums[5 + c], w8_, 1.f / 16, measures_.row(kBase + 1 + c, row8));
+    pool<4>(tone[c][0], w8_, 4, measures_.row(9 + c, row8));
+    pool<4>(tone[c][1], w8_, 1, measures_.row(kLevel + 1 + c, row8));
   }
 }
 
-void FramePainter::second_bands(int row8) {
-  Rows lines(2, w_), sums(3, w_);
+// Bands of the second or the third scale of a row of blocks; of the third also the signals, of the
+// second gradients.
+void FramePainter::coarse(int row8, bool third) {
+  const Samples16& from = third ? low_ : half_;
+  const int step = third ? 2 : 1;
+  Samples16 line(4, 1, w_);
+  Samples16 sums(4, 1, w_);
+  int16_t* sum[3] = {sums.row(0, 0), sums.row(1, 0), sums.row(2, 0)};
   for (int y = 4 * row8; y < 4 * row8 + 4; ++y)
     for (int field = 0; field < 2; ++field) {
-      const float* rows[5];
-      for (int d = 0; d < 5; ++d) rows[d] = low_.row(field, clamp(y + d - 2, 0, h_ - 1));
-      float *out[3], *both = lower_.row(field, y);
-      for (int i = 0; i < 3; ++i)
-        out[i] = field ? grain_.row(kGrainPlace[i], y) : signal_.row(i, y);
-      low_rows(rows, w_, lines[0]);
-      repeat_edges(lines[0], w_, 2);
-      low_along(rows[2], 1, w_, lines[1]);
-      low_along(lines[0], 1, w_, both);
-      repeat_edges(both, w_, 4);
-      bands_of(rows[2], lines[0], lines[1], both, w_, out[0], out[1], out[2]);
+      const int16_t* r[5];
+      for (int i = 0; i < 5; ++i) r[i] = from.row(field, clamp(y + step * (i - 2), 0, h_ - 1));
+      int16_t* out[7] = {};
       for (int i = 0; i < 3; ++i) {
-        zero_edges(out[i], w_);
-        if (field == 0) add_size(out[i], w_, sums[i]);
+        if (!field) out[i] = three_.row(3 * third + i, y);
+        out[3 + i] = bands_.row(6 * third + 3 * field + i, y);
+      }
+      if (!third) out[6] = low_.row(field, y);
+      if (third && !field) out[6] = line.row(1, 0);
+      forms_->bands(r, step, false, w_, line.row(0, 0), out, field ? nullptr : sum);
+      if (!third) {
+        repeat(low_.row(field, y), w_, 8);
+        if (!field) {
+          const int16_t* around[3] = {half_.row(0, std::max(y - 1, 0)), half_.row(0, y),
+                                      half_.row(0, std::min(y + 1, h_ - 1))};
+          int32_t* slope[3] = {slopes_.row(0, row8), slopes_.row(1, row8), slopes_.row(2, row8)};
+          if (y == 4 * row8)
+            for (int32_t* s : slope) std::fill_n(s, slopes_.width, 0);
+          forms_->gradients(around, w_, slope);
+        }
+      } else if (!field) {
+        for (int x = 0; x < w_; ++x)
+          sums.row(3, 0)[x] = static_cast<int16_t>(sums.row(3, 0)[x] + line.row(1, 0)[x]);
+        const int16_t* eight[8] = {};
+        for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
+        for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
+        for (int q = 0; q < 2; ++q) {
+          forms_->squeeze(eight + 4 * q, w_, signal_.row(q, y));
+          repeat_value(signal_.row(q, y), w_, kMiddleQuad);
+        }
       }
     }
-  for (int i = 0; i < 3; ++i) pool(sums[i], w8_, 1.f / 16, measures_.row(kFine + i, row8));
+  for (int i = 0; i < 3; ++i) pool<4>(sum[i], w8_, 4, measures_.row(3 + 3 * third + i, row8));
+  if (third) pool<4>(sums.row(3, 0), w8_, 1, measures_.row(kLevel, row8));
 }
 
-void FramePainter::third_bands(int row8) {
-  Rows lines(3, w_), sums(4, w_);
-  for (int y = 4 * row8; y < 4 * row8 + 4; ++y)
-    for (int field = 0; field < 2; ++field) {
-      const float* rows[5];
-      for (int d = 0; d < 5; ++d) rows[d] = lower_.row(field, clamp(y + 2 * (d - 2), 0, h_ - 1));
-      float* out[3];
-      for (int i = 0; i < 3; ++i)
-        out[i] = field ? grain_.row(kGrainPlace[3 + i], y) : signal_.row(3 + i, y);
-      low_rows(rows, w_, lines[0]);
-      repeat_edges(lines[0], w_, 4);
-      low_along(rows[2], 2, w_, lines[1]);
-      low_along(lines[0], 2, w_, lines[2]);
-      bands_of(rows[2], lines[0], lines[1], lines[2], w_, out[0], out[1], out[2]);
+// The structure tensor of all blocks: c and s.
+void FramePainter::directions() {
+  const auto at = [&](int i, int y, int x) {
+    const int32_t* row = slopes_.row(i, clamp(y, 0, h8_ - 1)) + 2 * clamp(x, 0, w8_ - 1);
+    return row[0] + row[1];
+  };
+  parallel_for(h8_, threads_, [&](int y) {
+    std::vector<int32_t> column(3 * (static_cast<size_t>(w8_) + 2));
+    for (int i = 0; i < 3; ++i)
+      for (int x = -1; x <= w8_; ++x)
+        column[static_cast<size_t>(i) * (w8_ + 2) + x + 1] =
+            at(i, y - 1, x) + 2 * at(i, y, x) + at(i, y + 1, x);
+    for (int x = 0; x < w8_; ++x) {
+      int32_t sum[3];
       for (int i = 0; i < 3; ++i) {
-        zero_edges(out[i], w_);
-        if (field == 0) add_size(out[i], w_, sums[i]);
+        const int32_t* c = column.data() + static_cast<size_t>(i) * (w8_ + 2) + x;
+        sum[i] = c[0] + 2 * c[1] + c[2];
       }
-      if (field == 0) add_row(lines[2], w_, sums[3]);
+      const int32_t total = sum[0] + sum[1] + 4096;
+      int shift = 0;
+      while (total >> shift >= 1 << 20) ++shift;
+      const int32_t whole = total >> shift;
+      const auto part = [&](int32_t n) {
+        return (((n + total) >> shift) * 64 + (whole >> 1)) / whole - 64;
+      };
+      measures_.row(kWay, y)[x] = part(sum[0] - sum[1]);
+      measures_.row(kWay + 1, y)[x] = part(2 * sum[2]);
     }
-  for (int i = 0; i < 3; ++i) pool(sums[i], w8_, 1.f / 16, measures_.row(kFine + 3 + i, row8));
-  pool(sums[3], w8_, 1.f / 16, measures_.row(kBase, row8));
+  });
 }
 
 }  // namespace gv

@@ -1,355 +1,467 @@
 #include "painter/painter.hpp"
 
-#include <cmath>
+#include <stdexcept>
 
 #include "common/pool.hpp"
-#include "painter/rows.hpp"
+#include "painter/parts.hpp"
 
 namespace gv {
 
 namespace {
 
-// Pointers for a 3×3 convolution: `count` channels whose rows above, at and below are given by
-// `row(channel, dy)`.
+void check(bool good, const char* what) {
+  if (!good) throw std::invalid_argument(what);
+}
+
+void check_layer(const PainterLayer& l, int outputs, int inputs, int side) {
+  const size_t n = static_cast<size_t>(outputs);
+  check(l.outputs == outputs && l.inputs == inputs && l.side == side, "a layer of another shape");
+  check(l.weight.size() == n * inputs * side * side && l.bias.size() == n,
+        "a layer of another shape");
+  check(l.multiplier.size() == n && l.shift.size() == n && l.step.size() == n,
+        "a layer of another shape");
+  for (size_t i = 0; i < n; ++i)
+    check(std::abs(l.bias[i]) <= 1 << 28 && l.multiplier[i] >= 0 && l.multiplier[i] <= 1023 &&
+              l.shift[i] >= 1 && l.shift[i] <= 30 && l.step[i] >= 7 && l.step[i] <= 14,
+          "a number of a layer is out of range");
+}
+
+// The layer as loops read it, `zero`: the level that means nothing.
+DotLayer packed(const PainterLayer& l, int zero) {
+  DotLayer d;
+  const int area = l.side * l.side, quads = l.inputs / 4;
+  d.taps = quads * area;
+  d.outputs = (l.outputs + 3) / 4 * 4;
+  d.weight.assign(static_cast<size_t>(d.outputs) * d.taps, 0);
+  for (auto* part : {&d.bias, &d.multiplier}) part->assign(d.outputs, 0);
+  for (auto* part : {&d.shift, &d.step}) part->assign(d.outputs, 10);
+  for (int o = 0; o < l.outputs; ++o) {
+    int32_t total = 0;
+    for (int i = 0; i < l.inputs; ++i)
+      for (int k = 0; k < area; ++k) {
+        const int32_t w = l.weight[(static_cast<size_t>(o) * l.inputs + i) * area + k];
+        const size_t tap = static_cast<size_t>(i / 4) * area + k;
+        int32_t& at = d.weight[static_cast<size_t>(o / 4 * 4) * d.taps + tap * 4 + o % 4];
+        at = static_cast<int32_t>(static_cast<uint32_t>(at) | (static_cast<uint32_t>(w) & 255)
+                                                                  << 8 * (i % 4));
+        total += w;
+      }
+    d.bias[o] = l.bias[o] - zero * total;
+    d.multiplier[o] = l.multiplier[o];
+    d.shift[o] = l.shift[o];
+    d.step[o] = l.step[o];
+  }
+  return d;
+}
+
+// Pointers for a 3×3 convolution of quads; `row(q, dy)` is the row at that distance.
 template <class Row>
-void add_taps(std::vector<const float*>& taps, int count, Row row) {
-  for (int c = 0; c < count; ++c)
+void add_taps(std::vector<const uint32_t*>& taps, int count, Row row) {
+  for (int q = 0; q < count; ++q)
     for (int dy = -1; dy <= 1; ++dy) {
-      const float* r = row(c, dy);
+      const uint32_t* r = row(q, dy);
       taps.insert(taps.end(), {r - 1, r, r + 1});
     }
 }
 
+int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
+
+// 8·log2: see the definition.
+int32_t log8(int32_t v) {
+#if defined(__GNUC__)
+  const int place = 31 - __builtin_clz(static_cast<uint32_t>(v));
+#else
+  int place = 3;
+  while (v >> (place + 1)) ++place;
+#endif
+  return 8 * place + (v >> (place - 3) & 7);
+}
+
 }  // namespace
 
-NoiseTile::NoiseTile(int side, const float* value, const bool* redraw) : side_(side) {
-  for (int y = 0; y < side; ++y)
-    for (int px = 0; px < 2; ++px)
-      for (int x = 0; x < half() + kRun; ++x) {
-        const size_t from =
-            static_cast<size_t>(y) * side + static_cast<size_t>(2 * (x % half()) + px);
-        values.push_back(value[from]);
-        redraws.push_back(redraw[from]);
-      }
-}
-
-FramePainter::FramePainter(int width, int height, NoiseTile tile, int threads)
-    : width_(width),
-      height_(height),
-      h_(ceil_div(height, 16) * 8),
-      w_(ceil_div(width, 16) * 8),
-      h8_(h_ / 4),
-      w8_(w_ / 4),
-      threads_(threads),
-      tile_(std::move(tile)),
-      chroma_(2, h_, w_),
-      fetched_(6, h_, w_),
-      signal_(kSignals, h_, w_),
-      grain_(kGrain, h_, w_),
-      low_(2, h_, w_),
-      lower_(2, h_, w_),
-      measures_(kMeasures, h8_, w8_) {
-  for (Frame* f : {&now_, &before_})
-    *f = {Field(4, h_, w_), Field(4, h_, w_), Field(4, h_, w_), Field(2, h_, w_)};
-}
-
-void FramePainter::start(PaintLayers layers) {
-  layers_ = std::move(layers);
+void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& entries) {
+  const int c = l.style.inputs, stem = l.stem.outputs, style = l.style.outputs, r = l.enter.outputs;
+  for (const int n : {c, stem, style, r})
+    check(n >= 4 && n <= 512 && n % 4 == 0, "channels come in fours");
+  check(c > 16 && l.blocks.size() <= 64, "layers do not fit together");
+  check_layer(l.stem, stem, 12, 3);
+  check_layer(l.stem2, c - 16, stem, 3);
+  check_layer(l.statistics, 16, 16, 1);
+  check_layer(l.view, c, 1, 1);
+  check_layer(l.style, style, c, 1);
+  check_layer(l.head, kHeads, style, 1);
+  check_layer(l.gate, r, style, 1);
+  check_layer(l.enter, r, 16, 3);
+  if (l.middle.outputs) check_layer(l.middle, r, r, 3);
+  check_layer(l.leave, 6, r, 3);
+  blocks_.clear();
+  for (const PainterBlock& b : l.blocks) {
+    const int wide = b.expand.outputs;
+    check(wide >= 4 && wide <= 512 && wide % 4 == 0, "channels come in fours");
+    check_layer(b.depthwise, c, 1, 5);
+    check_layer(b.expand, wide, c, 1);
+    check_layer(b.project, c, wide, 1);
+    check(b.condition.size() == c * entries.size(), "a condition of another shape");
+    for (const int32_t v : b.condition)
+      check(std::abs(v) <= 65536, "a number of a condition is out of range");
+    blocks_.push_back({packed(b.expand, 64), packed(b.project, 8), b.depthwise.weight,
+                       b.depthwise.bias, b.depthwise.multiplier, b.depthwise.shift, b.condition,
+                       b.depthwise.bias});
+  }
+  for (const int32_t e : entries)
+    check(std::abs(e) <= 2048, "an entry of the condition is out of range");
+  stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
+  view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8),
+  gate_ = packed(l.gate, 8);
+  enter_ = packed(l.enter, 64), middle_ = packed(l.middle, 8), leave_ = packed(l.leave, 8);
+  entries_ = entries;
   known_ = false;
-  trunk_ = Field(layers_.style.inputs, h8_, w8_);
-  next_ = trunk_;
-  quarter_ = Field(layers_.stem.outputs, h_ / 2, w_ / 2);
-  maps_ = Field(kHeads + layers_.gate.outputs + 1, h8_, w8_);
+  position_ = 0;
+  quarter_ = Quads(stem / 4, h_ / 2, w_ / 2);
+  trunk_ = next_ = Samples16(c, h8_, w8_);
+  seen_ = Quads(style / 4, h8_, w8_);
+  maps_ = Samples16(kGate + r, h8_, w8_);
 }
 
 // Convolution with stride 2 from half to quarter resolution.
 void FramePainter::run_stem(int y) {
-  Rows lines(2 * 3 * kSignals, w_ / 2);
-  std::vector<const float*> taps;
-  for (int c = 0; c < kSignals; ++c)
+  Quads lines(18, 1, w_ / 2, kMiddleQuad);
+  std::vector<const uint32_t*> taps;
+  for (int q = 0; q < 3; ++q)
     for (int dy = 0; dy < 3; ++dy) {
-      const int from = 2 * y + dy - 1, i = 2 * (3 * c + dy);
-      if (from >= 0) split_row(signal_.row(c, from), w_ / 2, lines[i], lines[i + 1]);
-      taps.insert(taps.end(), {lines[i + 1] - 1, lines[i], lines[i + 1]});
+      const int from = 2 * y + dy - 1, i = 2 * (3 * q + dy);
+      uint32_t *even = lines.row(i, 0), *odd = lines.row(i + 1, 0);
+      if (from >= 0) {
+        const uint32_t* row = signal_.row(q, from);
+        for (int x = 0; x < w_ / 2; ++x) even[x] = row[2 * x], odd[x] = row[2 * x + 1];
+      }
+      taps.insert(taps.end(), {odd - 1, even, odd});
     }
-  std::vector<float*> out;
-  for (int o = 0; o < layers_.stem.outputs; ++o) out.push_back(quarter_.row(o, y));
-  combine(layers_.stem, taps.data(), w_ / 2, out.data());
-  for (float* row : out) silu(row, w_ / 2);
+  std::vector<uint32_t*> out;
+  for (int q = 0; q < quarter_.channels; ++q) out.push_back(quarter_.row(q, y));
+  forms_->quads(stem_, taps.data(), w_ / 2, nullptr, out.data());
+  for (uint32_t* row : out) repeat_value(row, w_ / 2, kZeroQuad);
 }
 
 // The same to eighth resolution, and the statistics beside it.
 void FramePainter::enter_trunk(int row8) {
   const int count = quarter_.channels;
-  Rows lines(6 * count + kMeasures, w8_);
-  std::vector<const float*> taps;
-  for (int c = 0; c < count; ++c)
+  Quads lines(6 * count + 4, 1, w8_, kZeroQuad);
+  std::vector<const uint32_t*> taps;
+  for (int q = 0; q < count; ++q)
     for (int dy = 0; dy < 3; ++dy) {
-      const int from = 2 * row8 + dy - 1, i = 2 * (3 * c + dy);
-      if (from >= 0) split_row(quarter_.row(c, from), w8_, lines[i], lines[i + 1]);
-      taps.insert(taps.end(), {lines[i + 1] - 1, lines[i], lines[i + 1]});
+      const int from = 2 * row8 + dy - 1, i = 2 * (3 * q + dy);
+      uint32_t *even = lines.row(i, 0), *odd = lines.row(i + 1, 0);
+      if (from >= 0) {
+        const uint32_t* row = quarter_.row(q, from);
+        for (int x = 0; x < w8_; ++x) even[x] = row[2 * x], odd[x] = row[2 * x + 1];
+      }
+      taps.insert(taps.end(), {odd - 1, even, odd});
     }
-  std::vector<float*> out;
-  for (int o = 0; o < trunk_.channels; ++o) out.push_back(trunk_.row(o, row8));
-  combine(layers_.stem2, taps.data(), w8_, out.data());
-  const auto log_energy = [](float mean) { return std::log2(mean * 255 + 0.1f) * 0.25f; };
+  std::vector<int16_t*> out;
+  for (int c = 0; c < trunk_.channels; ++c) out.push_back(trunk_.row(c, row8));
+  forms_->rows(stem2_, taps.data(), w8_, nullptr, 2047, out.data());
+  const int32_t* m[kMeasures];
+  for (int i = 0; i < kMeasures; ++i) m[i] = measures_.row(i, row8);
   taps.clear();
-  for (int i = 0; i < kMeasures; ++i) {
-    const float *from = measures_.row(i, row8), *known = measures_.row(kKnown, row8);
-    float* to = lines[6 * count + i];
-    for (int x = 0; x < w8_; ++x)
-      to[x] = i < kBase       ? log_energy(from[x])
-              : i < kMismatch ? from[x] - 0.5f
-              : i < kKnown    ? log_energy(from[x]) * known[x]
-                              : from[x];
+  for (int q = 0; q < 4; ++q) {
+    uint32_t* to = lines.row(6 * count + q, 0);
+    std::fill_n(to, w8_, 0);
+    for (int i = 4 * q; i < 4 * q + 4; ++i)
+      for (int x = 0; x < w8_; ++x) {
+        int32_t level = i < kLevel      ? log8(m[i][x] + 103) - 52
+                        : i < kMismatch ? m[i][x] >> 9
+                        : i < kKnown    ? halved((log8(4 * m[i][x] + 103) - 52) * m[kKnown][x], 6)
+                                        : halved(m[kKnown][x] * 127, 6);
+        to[x] |= static_cast<uint32_t>(std::min(level, 127)) << 8 * (i % 4);
+      }
     taps.push_back(to);
   }
-  combine(layers_.statistics, taps.data(), w8_, out.data() + layers_.stem2.outputs);
-  for (float* row : out) zero_edges(row, w8_);
+  forms_->rows(statistics_, taps.data(), w8_, nullptr, 2047, out.data() + trunk_.channels - 16);
+  for (int16_t* row : out)
+    for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
-void FramePainter::run_block(const PaintBlock& b, int row8) {
-  const int channels = trunk_.channels;
-  Rows lines(channels + b.expand.outputs + 1, w8_);
-  std::vector<const float*> seen, wide;
-  std::vector<float*> expanded, out;
-  for (int c = 0; c < channels; ++c) {
-    const float* taps[25];
-    for (int i = 0; i < 25; ++i) {
-      const int y = row8 + i / 5 - 2;
-      taps[i] =
-          (y < 0 || y >= h8_ ? lines[channels + b.expand.outputs] : trunk_.row(c, y)) + i % 5 - 2;
+void FramePainter::run_block(const Block& b, int row8) {
+  const int channels = trunk_.channels, wide = b.expand.outputs;
+  Quads lines((channels + wide) / 4, 1, w8_);
+  Samples16 scratch(5, 1, w8_);
+  std::vector<const uint32_t*> seen, expanded;
+  std::vector<uint32_t*> to;
+  std::vector<const int16_t*> before;
+  std::vector<int16_t*> out;
+  for (int c = 0; c < channels; c += 4) {
+    const int16_t* rows[20];
+    for (int i = 0; i < 20; ++i) {
+      const int y = row8 + i % 5 - 2;
+      rows[i] = y < 0 || y >= h8_ ? scratch.row(4, 0) : trunk_.row(c + i / 5, y);
     }
-    combine_one(b.depthwise.data() + static_cast<size_t>(c) * 25, b.bias[c], 25, taps, w8_,
-                lines[c]);
-    seen.push_back(lines[c]);
+    seen.push_back(lines.row(c / 4, 0));
+    forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c,
+                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0),
+                      lines.row(c / 4, 0));
+  }
+  for (int q = 0; q < wide / 4; ++q) {
+    to.push_back(lines.row(channels / 4 + q, 0));
+    expanded.push_back(to.back());
+  }
+  for (int c = 0; c < channels; ++c) {
+    before.push_back(trunk_.row(c, row8));
     out.push_back(next_.row(c, row8));
   }
-  for (int o = 0; o < b.expand.outputs; ++o) {
-    expanded.push_back(lines[channels + o]);
-    wide.push_back(lines[channels + o]);
-  }
-  combine(b.expand, seen.data(), w8_, expanded.data());
-  for (float* row : expanded) silu(row, w8_);
-  combine(b.project, wide.data(), w8_, out.data());
-  for (int c = 0; c < channels; ++c) {
-    add_row(trunk_.row(c, row8), w8_, out[c]);
-    zero_edges(out[c], w8_);
-  }
+  forms_->quads(b.expand, seen.data(), w8_, nullptr, to.data());
+  forms_->rows(b.project, expanded.data(), w8_, before.data(), 2047, out.data());
+  for (int16_t* row : out)
+    for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
-void FramePainter::read_heads(int row8) {
-  const int count = layers_.style.outputs;
-  Rows lines(count, w8_);
-  std::vector<const float*> in, style;
-  std::vector<float*> out, maps;
-  for (int c = 0; c < trunk_.channels; ++c) in.push_back(trunk_.row(c, row8));
-  for (int c = 0; c < count; ++c) {
-    out.push_back(lines[c]);
-    style.push_back(lines[c]);
+// Style, what the heads make of it, and the maps of a row of blocks.
+void FramePainter::make_maps(int row8) {
+  const int channels = trunk_.channels, style = style_.outputs;
+  Quads lines((channels + style) / 4, 1, w8_);
+  Samples16 heads(kHeads, 1, w8_);
+  std::vector<const uint32_t*> seen, styled;
+  std::vector<uint32_t*> to;
+  for (int c = 0; c < channels; c += 4) {
+    const int16_t* rows[4];
+    for (int i = 0; i < 4; ++i) rows[i] = trunk_.row(c + i, row8);
+    forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_,
+                 lines.row(c / 4, 0));
+    seen.push_back(lines.row(c / 4, 0));
   }
-  for (int c = 0; c < maps_.channels; ++c) maps.push_back(maps_.row(c, row8));
-  combine(layers_.style, in.data(), w8_, out.data());
-  for (float* row : out) silu(row, w8_);
-  combine(layers_.head, style.data(), w8_, maps.data());
-  combine(layers_.gate, style.data(), w8_, maps.data() + kHeads);
-  const float *mismatch = measures_.row(kMismatch, row8), *known = measures_.row(kKnown, row8);
-  for (int x = 0; x < w8_; ++x)
-    maps.back()[x] = known[x] * std::exp(mismatch[x] * (-1 / kTrustScale));
-  for (float* row : maps) repeat_edges(row, w8_, 1);
+  for (int q = 0; q < style / 4; ++q) {
+    to.push_back(lines.row(channels / 4 + q, 0));
+    styled.push_back(to.back());
+  }
+  forms_->quads(style_, seen.data(), w8_, nullptr, to.data());
+  int16_t* head[kHeads + 1] = {};
+  for (int i = 0; i < kHeads; ++i) head[i] = heads.row(i, 0);
+  forms_->rows(head_, styled.data(), w8_, nullptr, 32767, head);
+  std::vector<int16_t*> gates;
+  for (int i = 0; i < gate_.outputs; ++i) gates.push_back(maps_.row(kGate + i, row8));
+  forms_->rows(gate_, styled.data(), w8_, nullptr, 16383, gates.data());
+  for (int16_t* gate : gates)
+    for (int x = 0; x < w8_; ++x) gate[x] = static_cast<int16_t>(clamp(gate[x] + 256, -2047, 2047));
+  const int32_t *c = measures_.row(kWay, row8), *s = measures_.row(kWay + 1, row8);
+  for (int kind = 0; kind < 2; ++kind)
+    for (int i = 0; i < 3; ++i) {
+      const int16_t *size = head[6 * kind + i], *ratio = head[6 * kind + 3 + i];
+      int16_t* out[3];
+      for (int k = 0; k < 3; ++k) out[k] = maps_.row(kAmplitude * kind + 3 * i + k, row8);
+      const int most = kind ? 8191 : 16383;
+      for (int x = 0; x < w8_; ++x) {
+        const int32_t a = clamp<int32_t>(size[x], -most, most),
+                      part = clamp<int32_t>(ratio[x], -128, 128);
+        out[0][x] = static_cast<int16_t>(a);
+        out[1][x] = static_cast<int16_t>(halved(a * halved(part * c[x], 6), 8));
+        out[2][x] = static_cast<int16_t>(halved(a * halved(part * s[x], 6), 8));
+      }
+    }
+  const int32_t *mismatch = measures_.row(kMismatch, row8), *known = measures_.row(kKnown, row8);
+  for (int i = 0; i < 2; ++i)
+    for (int x = 0; x < w8_; ++x)
+      maps_.row(kTint + i, row8)[x] =
+          static_cast<int16_t>(clamp<int32_t>(head[12 + i][x], -16383, 16383));
+  for (int x = 0; x < w8_; ++x) {
+    const int32_t u = std::max(128 - halved(mismatch[x] * 1365, 16), 0),
+                  trust = halved((u * u * u * u >> 20) * known[x], 6);
+    maps_.row(kKeep, row8)[x] = static_cast<int16_t>(
+        (halved(205 * clamp<int32_t>(head[14][x] + 128, 0, 256), 8) * trust + 1) >> 1);
+  }
+  for (int i = 0; i < maps_.channels; ++i) repeat(maps_.row(i, row8), w8_, 1);
 }
 
-// What one thread needs for the rows of half resolution that it works on: the last three rows of
-// each layer, row y in place y mod 3.
+// What one thread needs for the rows of half resolution that it works on: three rows of each layer,
+// row y in place y mod 3.
 struct FramePainter::Strip {
-  Rows hidden, middle, residual, coarse, maps, lines, zero;
-  Rows short_line;
-  std::vector<float> scratch;
-  std::vector<const float*> taps;
-  std::vector<float*> out;
-  std::vector<uint16_t> codes;
-  int channels;
+  Quads hidden, middle;
+  Samples16 residual, below, gates, maps, wide, full, scratch, pair;
+  std::vector<const uint32_t*> taps;
+  Quads outside;
 
-  Strip(const PaintLayers& layers, int w)
-      : hidden(3 * layers.enter.outputs, w),
-        middle(3 * layers.middle.outputs, w),
-        residual(3 * kResidual, w),
-        coarse(3, w),
-        maps(std::max(layers.gate.outputs, 2 * kBands), w),
-        lines(18, w),
-        zero(1, w),
-        short_line(1, w / 4),
-        codes(static_cast<size_t>(4 * w)),
-        channels(layers.enter.outputs) {}
-
-  float* at(Rows& rows, int count, int channel, int y) { return rows[y % 3 * count + channel]; }
+  Strip(int channels, bool has_middle, int w)
+      : hidden(channels / 4, 3, w),
+        middle(has_middle ? channels / 4 : 0, 3, w),
+        residual(8, 3, w),
+        below(1, 3, w),
+        gates(channels, 1, w),
+        maps(12, 1, w),
+        wide(7, 1, 2 * w),
+        full(6, 1, 2 * w),
+        scratch(2, 1, 2 * w),
+        pair(1, 6, 2 * w),  // residual of luma: rows 2y, 2y + 1 of three rows y
+        outside(1, 2, w, kMiddleQuad) {
+    std::fill_n(outside.row(0, 1) - kRowMargin, outside.stride, kZeroQuad);
+  }
 };
 
-// Maps `first` … of row y at half resolution into rows `to` … of the strip.
-void FramePainter::interpolate(int first, int count, int y, Strip& s, int to) {
-  static constexpr float kShare[4] = {0.625f, 0.875f, 0.125f, 0.375f};  // of the lower row
+// Map `map` of row y at half resolution.
+void FramePainter::widen(int map, int y, int16_t* scratch, int16_t* out) const {
+  static constexpr int kShare[4] = {5, 7, 1, 3};
   const int upper = y / 4 - (y % 4 < 2), a = std::max(upper, 0), b = std::min(upper + 1, h8_ - 1);
-  for (int i = 0; i < count; ++i) {
-    float* line = s.short_line[0];
-    weigh(maps_.row(first + i, a) - 1, maps_.row(first + i, b) - 1, kShare[y % 4], w8_ + 2,
-          line - 1);
-    widen(line, w8_, s.maps[to + i]);
-  }
+  forms_->widen(maps_.row(map, a), maps_.row(map, b), kShare[y % 4], w8_, scratch, out);
 }
 
-void FramePainter::enter_row(Strip& s, int y) {
-  const int count = s.channels;
+void FramePainter::first_row(Strip& s, int y) {
   s.taps.clear();
-  const auto row = [&](const Field& f, int c, int at) {
-    return at < 0 || at >= h_ ? s.zero[0] : f.row(c, at);
-  };
-  add_taps(s.taps, kSignals, [&](int c, int dy) { return row(signal_, c, y + dy); });
-  add_taps(s.taps, kGrainSeen, [&](int c, int dy) { return row(grain_, c, y + dy); });
-  s.out.clear();
-  for (int c = 0; c < count; ++c) s.out.push_back(s.at(s.hidden, count, c, y));
-  combine(layers_.enter, s.taps.data(), w_, s.out.data());
-  interpolate(kHeads, count, y, s, 0);
-  for (int c = 0; c < count; ++c) {
-    silu(s.out[c], w_);
-    multiply(s.out[c], s.maps[c], w_);
-    zero_edges(s.out[c], w_);
+  add_taps(s.taps, 4, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 0) : signal_.row(q, y + dy);
+  });
+  std::vector<const int16_t*> gates;
+  for (int c = 0; c < enter_.outputs; ++c) {
+    widen(kGate + c, y, s.scratch.row(0, 0), s.gates.row(c, 0));
+    gates.push_back(s.gates.row(c, 0));
   }
+  std::vector<uint32_t*> out;
+  for (int q = 0; q < s.hidden.channels; ++q) out.push_back(s.hidden.row(q, y % 3));
+  forms_->quads(enter_, s.taps.data(), w_, gates.data(), out.data());
+  for (uint32_t* row : out) repeat_value(row, w_, kZeroQuad);
 }
 
 void FramePainter::middle_row(Strip& s, int y) {
-  const int count = s.channels;
   s.taps.clear();
-  add_taps(s.taps, count, [&](int c, int dy) {
-    return y + dy < 0 || y + dy >= h_ ? s.zero[0] : s.at(s.hidden, count, c, y + dy);
+  add_taps(s.taps, s.hidden.channels, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.hidden.row(q, (y + dy) % 3);
   });
-  s.out.clear();
-  for (int c = 0; c < count; ++c) s.out.push_back(s.at(s.middle, count, c, y));
-  combine(layers_.middle, s.taps.data(), w_, s.out.data());
-  for (float* row : s.out) {
-    silu(row, w_);
-    zero_edges(row, w_);
-  }
+  std::vector<uint32_t*> out;
+  for (int q = 0; q < s.middle.channels; ++q) out.push_back(s.middle.row(q, y % 3));
+  forms_->quads(middle_, s.taps.data(), w_, nullptr, out.data());
+  for (uint32_t* row : out) repeat_value(row, w_, kZeroQuad);
 }
 
 // The residual, and the detail of the coarse bands.
-void FramePainter::leave_row(Strip& s, int y) {
-  const int count = s.channels;
+void FramePainter::last_row(Strip& s, int y) {
   s.taps.clear();
-  add_taps(s.taps, count, [&](int c, int dy) {
-    return y + dy < 0 || y + dy >= h_ ? s.zero[0] : s.at(s.middle, count, c, y + dy);
+  const Quads& seen_by_leave = middle_.outputs ? s.middle : s.hidden;
+  add_taps(s.taps, seen_by_leave.channels, [&](int q, int dy) {
+    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : seen_by_leave.row(q, (y + dy) % 3);
   });
-  s.out.clear();
-  for (int c = 0; c < kResidual; ++c) s.out.push_back(s.at(s.residual, kResidual, c, y));
-  combine(layers_.leave, s.taps.data(), w_, s.out.data());
-  for (float* row : s.out) repeat_edges(row, w_, 1);
-  interpolate(kFine, kCoarse, y, s, 0);
-  interpolate(kBands + kFine, kCoarse, y, s, kCoarse);
-  float* sum = s.coarse[y % 3];
-  std::fill_n(sum, w_, 0.f);
-  for (int i = 0; i < kCoarse; ++i)
-    add_products(s.maps[i], signal_.row(i, y), s.maps[kCoarse + i], grain_.row(kGrainPlace[i], y),
-                 w_, sum);
-  repeat_edges(sum, w_, 1);
+  int16_t* out[8] = {};
+  for (int i = 0; i < 6; ++i) out[i] = s.residual.row(i, y % 3);
+  forms_->rows(leave_, s.taps.data(), w_, nullptr, 2047, out);
+  for (int py = 0; py < 2; ++py) {
+    int16_t* row = s.pair.row(0, y % 3 * 2 + py);
+    forms_->join(out[2 * py], out[2 * py + 1], w_, row);
+    repeat(row, 2 * w_, 1);
+  }
+  const int16_t *seen[12], *maps[12];
+  for (int i = 0; i < 12; ++i) {
+    seen[i] = bands_.row(i, y);
+    maps[i] = s.maps.row(i, 0);
+    widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, s.scratch.row(0, 0),
+          s.maps.row(i, 0));
+  }
+  int16_t* sum = s.below.row(0, y % 3);
+  forms_->below(seen, maps, w_, sum);
+  repeat(sum, w_, 1);
 }
 
 // Two rows of luma and one of chroma.
-void FramePainter::paint_row(Strip& s, int y, uint16_t* const* planes) {
-  // Maps in this order: gains and amplitudes of fine bands, tint, keep, trust.
-  interpolate(0, kFine, y, s, 0);
-  interpolate(kBands, kFine, y, s, kFine);
-  interpolate(kTint, 3, y, s, 2 * kFine);
-  float* keep = s.maps[2 * kFine + 2];
-  if (known_) {
-    interpolate(maps_.channels - 1, 1, y, s, 2 * kFine + 3);
-    sigmoid(keep, w_);
-    scale_row(keep, s.maps[2 * kFine + 3], kKeepLimit, w_);
+void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
+  const int full = 2 * w_, above = std::max(y - 1, 0), under = std::min(y + 1, h_ - 1);
+  int16_t *scratch = s.scratch.row(0, 0), *line = s.maps.row(0, 0), *keep = s.maps.row(1, 0);
+  const int16_t *maps[6], *seen[6];
+  for (int i = 0; i < 6; ++i) {
+    widen((i < 3 ? 0 : kAmplitude) + i % 3, y, scratch, line);
+    forms_->twice(line, w_, s.wide.row(i, 0));
+    maps[i] = s.wide.row(i, 0);
+    seen[i] = s.full.row(i, 0);
   }
-  for (int py = 0; py < 2; ++py) write_luma(s, y, py, planes[0]);
+  if (known_) {
+    widen(kKeep, y, scratch, keep);
+    forms_->twice(keep, w_, s.wide.row(6, 0));
+  }
+  for (int py = 0; py < 2; ++py) {
+    const int at = 2 * y + py;
+    int16_t* detail = now_.detail.row(0, at);
+    forms_->raise(s.below.row(0, y % 3), s.below.row(0, (py ? under : above) % 3), w_, scratch,
+                  detail);
+    for (int field = 0; field < 2; ++field) {
+      const int16_t* r[5];
+      for (int i = 0; i < 5; ++i)
+        r[i] = (field ? now_.noise : now_.loop).row(0, clamp(at + i - 2, 0, 2 * h_ - 1));
+      int16_t* out[7] = {nullptr,
+                         nullptr,
+                         nullptr,
+                         s.full.row(3 * field, 0),
+                         s.full.row(3 * field + 1, 0),
+                         s.full.row(3 * field + 2, 0)};
+      forms_->bands(r, 1, true, full, scratch, out, nullptr);
+    }
+    const int16_t* residual[3];
+    for (int d = -1; d <= 1; ++d) {
+      const int row = clamp(at + d, 0, 2 * h_ - 1);
+      residual[d + 1] = s.pair.row(0, row / 2 % 3 * 2 + row % 2);
+    }
+    int16_t* out = s.scratch.row(1, 0);
+    forms_->luma(now_.loop.row(0, at), residual, seen, maps, known_ ? fetched_.row(0, at) : nullptr,
+                 s.wide.row(6, 0), full, scratch, detail, out);
+    if (at < height_)
+      std::copy_n(reinterpret_cast<const uint16_t*>(out), width_,
+                  planes[0] + static_cast<size_t>(at) * width_);
+  }
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   for (int c = 0; c < 2; ++c) {
-    float* tint = now_.tint.row(c, y);
-    colour_row(s.maps[2 * kFine + c], signal_.row(kCoarse + 4 + c, y),
-               s.at(s.residual, kResidual, 4 + c, y), w_, tint);
-    if (known_) blend(tint, fetched_.row(4 + c, y), keep, w_);
-    if (y < ch) to_codes(chroma_.row(c, y), tint, cw, planes[1 + c] + static_cast<size_t>(y) * cw);
+    widen(kTint + c, y, scratch, line);
+    int16_t* out = s.scratch.row(1, 0);
+    forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, s.residual.row(4 + c, y % 3),
+                   known_ ? fetched_tint_.row(c, y) : nullptr, keep, w_, now_.tint.row(c, y), out);
+    if (y < ch)
+      std::copy_n(reinterpret_cast<const uint16_t*>(out), cw,
+                  planes[1 + c] + static_cast<size_t>(y) * cw);
   }
 }
 
-void FramePainter::write_luma(Strip& s, int y, int py, uint16_t* plane) {
-  const int above = std::max(y - 1, 0), below = std::min(y + 1, h_ - 1);
-  float* added[2] = {now_.added.row(2 * py, y), now_.added.row(2 * py + 1, y)};
-  raise(s.coarse[y % 3], s.coarse[(py ? below : above) % 3], w_, s.lines[12], added[0], added[1]);
-  const float* rows[2][3];
-  for (int px = 0; px < 2; ++px) {
-    const auto residual = [&](int row, int phase) {
-      return s.at(s.residual, kResidual, 2 * phase + px, row);
-    };
-    rows[px][0] = py ? residual(y, 0) : residual(above, 1);
-    rows[px][1] = residual(y, py);
-    rows[px][2] = py ? residual(below, 0) : residual(y, 1);
-  }
-  soften(rows[0], rows[1], w_, s.lines[12], s.lines[13], added[0], added[1]);
-  float* bands[12];
-  for (int i = 0; i < 12; ++i) bands[i] = s.lines[i];
-  fine_bands(now_.loop, y, py, s.scratch, bands);
-  fine_bands(now_.noise, y, py, s.scratch, bands + 6);
-  for (int px = 0; px < 2; ++px) {
-    for (int i = 0; i < kFine; ++i)
-      add_products(s.maps[i], bands[2 * i + px], s.maps[kFine + i], bands[6 + 2 * i + px], w_,
-                   added[px]);
-    if (known_) blend(added[px], fetched_.row(2 * py + px, y), s.maps[2 * kFine + 2], w_);
-    to_codes(now_.loop.row(2 * py + px, y), added[px], w_, s.codes.data() + px * w_);
-  }
-  if (2 * y + py >= height_) return;
-  uint16_t* line = s.codes.data() + 2 * w_;
-  join_codes(s.codes.data(), s.codes.data() + w_, w_, line);
-  std::copy_n(line, width_, plane + static_cast<size_t>(2 * y + py) * width_);
-}
-
-void FramePainter::begin(const PaintSource& loop, const int16_t* motion, int corner_y,
-                         int corner_x) {
+void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own,
+                           uint16_t* const* planes) {
+  check(!entries_.empty(), "paint comes after start");
+  forms_ = &painter_forms();
   std::swap(now_, before_);
   known_ = known_ && motion;
+  entries_.back() = own;
+  for (Block& b : blocks_)
+    for (size_t c = 0; c < b.bias.size(); ++c) {
+      int32_t sum = 0;
+      for (size_t i = 0; i < entries_.size(); ++i)
+        sum += b.condition[c * entries_.size() + i] * entries_[i];
+      b.entered[c] = b.bias[c] + halved(sum, 8);
+    }
+  uint32_t bits = position_++;
+  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
+  bits ^= bits >> 15;
+  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
   load(loop);
-  parallel_for(h_ / 8, threads_, [&](int by) {
-    if (known_) return fetch(motion, corner_y, corner_x, by);
-    draw_noise(corner_y, corner_x, by);
-    for (int i : {kMismatch, kKnown})
-      for (int y = 2 * by; y < 2 * by + 2; ++y) std::fill_n(measures_.row(i, y), w8_, 0.f);
+  parallel_for(h8_ / 2, threads_, [&](int by) {
+    known_ ? fetch(motion, corner_y, corner_x, by) : fresh(corner_y, corner_x, by);
   });
-  parallel_for(h_ / 8, threads_, [&](int by) {
-    for (int p = 0; p < 4; ++p)
-      for (int y = 8 * by; y < 8 * by + 8; ++y) repeat_edges(now_.noise.row(p, y), w_, 2);
+  parallel_for(h8_, threads_, [&](int y) {
+    for (int row = 8 * y; row < 8 * y + 8; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
   });
-  parallel_for(h8_, threads_, [&](int y) { split_bands(y); });
-  parallel_for(h8_, threads_, [&](int y) { second_bands(y); });
-  parallel_for(h8_, threads_, [&](int y) { third_bands(y); });
+  parallel_for(h8_, threads_, [&](int y) { split(y); });
+  parallel_for(h8_, threads_, [&](int y) { coarse(y, false); });
+  parallel_for(h8_, threads_, [&](int y) { coarse(y, true); });
+  directions();
   parallel_for(h_ / 2, threads_, [&](int y) { run_stem(y); });
   parallel_for(h8_, threads_, [&](int y) { enter_trunk(y); });
-}
-
-void FramePainter::run_blocks(int first, int last) {
-  for (int i = first; i < last; ++i) {
-    parallel_for(h8_, threads_, [&](int y) { run_block(layers_.blocks[i], y); });
+  for (const Block& b : blocks_) {
+    parallel_for(h8_, threads_, [&](int y) { run_block(b, y); });
     std::swap(trunk_, next_);
   }
-}
-
-void FramePainter::finish(uint16_t* const* planes) {
-  parallel_for(h8_, threads_, [&](int y) { read_heads(y); });
+  parallel_for(h8_, threads_, [&](int y) { make_maps(y); });
   // A strip begins and ends with rows that its neighbours work out as well: long strips waste less.
   const int length = std::max(16, ceil_div(h_, 4 * std::max(threads_, 1)));
   parallel_for(ceil_div(h_, length), threads_, [&](int i) {
-    Strip s(layers_, w_);
+    const int deep = middle_.outputs ? 1 : 0;
+    Strip s(enter_.outputs, deep, w_);
     const int from = i * length, to = std::min(from + length, h_);
-    for (int y = from - 3; y < to + 3; ++y) {
+    for (int y = from - 2 - deep; y < to + 2 + deep; ++y) {
       const auto is_needed = [&](int row, int around) {
         return row >= std::max(from - around, 0) && row < std::min(to + around, h_);
       };
-      if (is_needed(y, 3)) enter_row(s, y);
-      if (is_needed(y - 1, 2)) middle_row(s, y - 1);
-      if (is_needed(y - 2, 1)) leave_row(s, y - 2);
-      if (is_needed(y - 3, 0)) paint_row(s, y - 3, planes);
+      if (is_needed(y, 2 + deep)) first_row(s, y);
+      if (deep && is_needed(y - 1, 2)) middle_row(s, y - 1);
+      if (is_needed(y - 1 - deep, 1)) last_row(s, y - 1 - deep);
+      if (is_needed(y - 2 - deep, 0)) paint_rows(s, y - 2 - deep, planes);
     }
   });
   known_ = true;

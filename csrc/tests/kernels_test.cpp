@@ -2,63 +2,26 @@
 // plain twin; and the choice of the form.
 #include "check.hpp"
 #include "entropy/intnet.hpp"
+#include "motion/motion_search.hpp"
 
 using namespace gvtest;
 
 namespace {
 
-void transforms(Random& random) {
-  gv::Basis basis;
-  basis.count = 384;
-  for (int i = 0; i < 384 * 384; ++i)
-    basis.rows.push_back(static_cast<int16_t>(uniform(random, -900, 900)));
-  for (int turn = 0; turn < 20; ++turn) {
-    const int count = uniform(random, 0, 384);
-    int16_t residual[384], out[384];
-    int32_t coefficients[384];
-    for (int16_t& r : residual) r = static_cast<int16_t>(uniform(random, -1023, 1023));
-    gv::klt_forward(basis, count, residual, coefficients);
-    for (int i = 0; i < count; ++i) {
-      int64_t sum = 0;
-      for (int k = 0; k < 384; ++k) sum += static_cast<int64_t>(basis.row(i)[k]) * residual[k];
-      EXPECT(coefficients[i] == static_cast<int32_t>((sum + 512) >> 10));
-      // Now and then coefficients that make the sums wrap.
-      if (turn % 2) coefficients[i] = uniform(random, -(1 << 27), 1 << 27);
-    }
-    gv::klt_inverse(basis, count, coefficients, out);
-    for (int k = 0; k < 384; ++k) {
-      int64_t sum = 1 << 13;
-      for (int i = 0; i < count; ++i)
-        sum += static_cast<int64_t>(basis.row(i)[k]) * coefficients[i];
-      const int32_t wrapped =
-          static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(sum)));
-      EXPECT(out[k] == gv::clamp(wrapped >> 14, -2 * gv::kMaxSample, 2 * gv::kMaxSample));
-    }
-  }
-}
-
-int tap(bool chroma, int fraction, int t) {
-  static constexpr int kLuma[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},
-                                      {-1, 4, -10, 58, 17, -5, 1, 0},
-                                      {-1, 4, -11, 40, 40, -11, 4, -1},
-                                      {0, 1, -5, 17, 58, -10, 4, -1}};
-  static constexpr int kChroma[8][4] = {{0, 64, 0, 0},    {-2, 58, 10, -2}, {-4, 54, 16, -2},
-                                        {-6, 46, 28, -4}, {-4, 36, 36, -4}, {-4, 28, 46, -6},
-                                        {-2, 16, 54, -4}, {-2, 10, 58, -2}};
-  return chroma ? kChroma[fraction][t] : kLuma[fraction][t];
-}
+constexpr int kTaps[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},
+                             {-1, 4, -10, 58, 17, -5, 1, 0},
+                             {-1, 4, -11, 40, 40, -11, 4, -1},
+                             {0, 1, -5, 17, 58, -10, 4, -1}};
 
 // One sample of a block at (left, top), edges repeated without end.
-int sample(const gv::Plane& ref, bool chroma, int x, int y, int fx, int fy) {
-  const int taps = chroma ? 4 : 8, before = taps / 2 - 1;
+int sample(const gv::Plane& ref, int x, int y, int fx, int fy) {
   int sum = 0;
-  for (int j = 0; j < taps; ++j) {
+  for (int j = 0; j < 8; ++j) {
     int line = 0;
-    for (int i = 0; i < taps; ++i)
-      line += tap(chroma, fx, i) *
-              ref.row(gv::clamp(y + j - before, 0,
-                                ref.height - 1))[gv::clamp(x + i - before, 0, ref.width - 1)];
-    sum += tap(chroma, fy, j) * (line >> 2);
+    for (int i = 0; i < 8; ++i)
+      line += kTaps[fx][i] *
+              ref.row(gv::clamp(y + j - 3, 0, ref.height - 1))[gv::clamp(x + i - 3, 0, ref.width - 1)];
+    sum += kTaps[fy][j] * (line >> 2);
   }
   return gv::clamp((sum + 512) >> 10, 0, gv::kMaxSample);
 }
@@ -83,40 +46,30 @@ uint32_t satd(const uint16_t* a, const uint16_t* b, int stride) {
 }
 
 void motion(Random& random) {
-  gv::Picture p(48, 32);
-  for (gv::Plane& plane : p.plane)
-    for (int y = 0; y < plane.height; ++y)
-      for (int x = 0; x < plane.width; ++x)
-        plane.row(y)[x] = static_cast<uint16_t>(uniform(random, 0, gv::kMaxSample));
-  p.extend();
+  gv::Plane ref(48, 32, gv::kMargin);
+  for (int y = 0; y < ref.height; ++y)
+    for (int x = 0; x < ref.width; ++x)
+      ref.row(y)[x] = static_cast<uint16_t>(uniform(random, 0, gv::kMaxSample));
+  ref.extend();
   for (int turn = 0; turn < 400; ++turn) {
-    const bool chroma = turn % 2;
-    const gv::Plane& ref = p.plane[chroma];
-    const int size = chroma ? 8 : 16, bits = chroma ? 3 : 2,
-              reach = chroma ? gv::kReach / 2 : gv::kReach;
     const int far = turn % 3 ? 60 : gv::kMvLimit;
     const gv::Mv mv{static_cast<int16_t>(uniform(random, -far, far)),
                     static_cast<int16_t>(uniform(random, -far, far))};
-    const int x = size * uniform(random, 0, ref.width / size - 1),
-              y = size * uniform(random, 0, ref.height / size - 1);
+    const int x = 16 * uniform(random, 0, ref.width / 16 - 1),
+              y = 16 * uniform(random, 0, ref.height / 16 - 1);
     uint16_t out[256];
-    (chroma ? gv::compensate_chroma : gv::compensate_luma)(ref, x, y, mv, out, size);
-    const int left = gv::clamp(x + (mv.x >> bits), -reach, ref.width + reach - size);
-    const int top = gv::clamp(y + (mv.y >> bits), -reach, ref.height + reach - size),
-              mask = (1 << bits) - 1;
-    for (int j = 0; j < size; ++j)
-      for (int i = 0; i < size; ++i)
-        EXPECT(out[j * size + i] ==
-               sample(ref, chroma, left + i, top + j, mv.x & mask, mv.y & mask));
-    if (!chroma) {
-      uint32_t sad = 0;
-      for (int j = 0; j < 16; ++j)
-        for (int i = 0; i < 16; ++i)
-          sad += static_cast<uint32_t>(std::abs(out[j * 16 + i] - ref.row(y + j)[x + i]));
-      EXPECT(gv::sad16(out, 16, ref.row(y) + x, ref.stride) == sad);
-      EXPECT(gv::satd16(out, 16, ref.row(y) + x, ref.stride) ==
-             satd(out, ref.row(y) + x, ref.stride));
-    }
+    gv::compensate_luma(ref, x, y, mv, out, 16);
+    const int left = gv::clamp(x + (mv.x >> 2), -gv::kReach, ref.width + gv::kReach - 16);
+    const int top = gv::clamp(y + (mv.y >> 2), -gv::kReach, ref.height + gv::kReach - 16);
+    uint32_t sad = 0;
+    for (int j = 0; j < 16; ++j)
+      for (int i = 0; i < 16; ++i) {
+        EXPECT(out[j * 16 + i] == sample(ref, left + i, top + j, mv.x & 3, mv.y & 3));
+        sad += static_cast<uint32_t>(std::abs(out[j * 16 + i] - ref.row(y + j)[x + i]));
+      }
+    EXPECT(gv::sad16(out, 16, ref.row(y) + x, ref.stride) == sad);
+    EXPECT(gv::satd16(out, 16, ref.row(y) + x, ref.stride) ==
+           satd(out, ref.row(y) + x, ref.stride));
   }
 }
 
@@ -186,7 +139,6 @@ int main() {
   settings();
   in_every_form([](const std::string&) {
     Random random(5);
-    transforms(random);
     motion(random);
     networks(random);
   });

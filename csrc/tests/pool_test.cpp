@@ -53,22 +53,6 @@ void on_many_threads(int count, const std::function<void(int)>& fn) {
   for (std::thread& caller : callers) caller.join();
 }
 
-// Each caller has its own encoder and decoders; they share the pool and the model.
-void decoders() {
-  const gv::Model model = cosine_model();
-  on_many_threads(6, [&](int n) {
-    const int width = 40 + 8 * n, height = 50;
-    gv::KltEncoder encoder(model, width, height, 1 + n % 3, {});
-    gv::KltDecoder one(model, width, height, 1), more(model, width, height, 2 + n % 2);
-    for (int t = 0; t < 3; ++t) {
-      const auto sent = encoder.encode(picture(width, height, t, 7), 36, 29, t == 0, true).payload;
-      one.decode(sent.data(), sent.size());
-      more.decode(sent.data(), sent.size());
-      EXPECT(equal(encoder.loop(), one.loop()) && equal(one.loop(), more.loop()));
-    }
-  });
-}
-
 #if defined(__GLIBC__)
 // New threads want stacks that no machine has, so none can be started.
 class NoThreads {
@@ -135,7 +119,6 @@ int main() {
   on_many_threads(8, [](int n) {
     for (int round = 0; round < 50; ++round) every_index(100, 1 + n % 4);
   });
-  decoders();
 #if defined(__GLIBC__)
   no_threads();
 #if !defined(__SANITIZE_THREAD__)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.tools import ffmpeg, run
+from eval.tools import ffmpeg, run_command
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.local import Inline
@@ -27,19 +27,9 @@ def make_clips(folder: Path, count: int, seconds: float = 2.0, size: str = "320x
         picture = f"testsrc2=s={size}:r=25:d={seconds},hue=h={36 * number},rotate={0.1 * number}*t"
         sound = f"sine=f={220 + 50 * number}:d={seconds}"
         inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
-        coding = [
-            "-c:v",
-            "libx264",
-            "-g",
-            "12",
-            "-pix_fmt",
-            "yuv420p",
-            "-c:a",
-            "aac",
-            "-threads",
-            "1",
-        ]
-        run([ffmpeg(), "-v", "error", "-y", *inputs, *coding, "-shortest", str(path)])
+        coding = ["-c:v", "libx264", "-g", "12", "-pix_fmt", "yuv420p"]
+        coding += ["-c:a", "aac", "-threads", "1"]
+        run_command([ffmpeg(), "-v", "error", "-y", *inputs, *coding, "-shortest", str(path)])
     return made
 
 

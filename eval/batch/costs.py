@@ -1,5 +1,4 @@
-"""What a minute of video costs: core-seconds and memory by base and preset, one thread, and what
-comes of it for a library.
+"""What a minute of video costs: core-seconds and memory by base and preset, one thread.
 
 Every figure is a chunk of `frames` frames encoded by a worker of its own. Processor time is
 counted, not wall time: it stays nearly the same on a busy machine."""
@@ -14,25 +13,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from eval.batch.simulation import FileTimes, makespan
 from eval.tools import EvalError, say
 from gvcodec.batch.task import Task
 
-#: Base, preset (None = there is none) and steps of tuning.
+#: Base, preset (None = there is none) and steps of fitting.
 CASES: list[tuple[str, int | None, int]] = [
     ("av1", 2, 0),
     ("av1", 4, 0),
     ("av1", 8, 0),
-    ("hevc", None, 0),
     ("vvc", 2, 0),
     ("vvc", 4, 0),
-    ("klt", None, 0),
     ("av1", 8, 10),
 ]
 _MINUTE = 60
-#: Frames and frame rate of the library that is extrapolated to, its chunks, its files.
-RATE, CHUNK, HOURS, FILES = 30, 240, 1000, 1000
-CORES = (1, 2, 4, 16, 64, 256, 1024)
+#: Frames a second of the minute.
+RATE = 30
 
 
 def costs(video: Path, frames: int) -> dict[str, Any]:
@@ -85,7 +80,7 @@ def chunk(video: str, frames: int, base: str, preset: int | None, steps: int) ->
     from gvcodec.config import EncoderConfig
 
     config = EncoderConfig(
-        base=base, preset=preset, tune=None if steps else 0.0, tune_steps=steps, q=50
+        base=base, preset=preset, fit=None if steps else 0.0, fit_steps=steps, q=50
     )
     settings = make_settings(config, frames=frames, chunk=frames).packed()
     with tempfile.TemporaryDirectory() as folder:
@@ -109,25 +104,3 @@ def chunk(video: str, frames: int, base: str, preset: int | None, steps: int) ->
         "bpp": row["bpp"],
         "psnr_y": row["psnr_y"],
     }
-
-
-def scaling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Hours and efficiency of `HOURS` hours of video in `FILES` files on `CORES` cores, from the
-    rows of `costs`."""
-    found = []
-    frames = HOURS * 3600 * RATE // FILES
-    for row in rows:
-        lengths = [CHUNK] * (frames // CHUNK) + ([frames % CHUNK] if frames % CHUNK else [])
-        chunks = [row["encode_a_frame"] * length for length in lengths]
-        file = FileTimes(frames * 1e-4, chunks, row["join_a_frame"] * frames)
-        times = {cores: makespan([file] * FILES, cores) for cores in CORES}
-        found.append(
-            {
-                "base": row["base"],
-                "preset": row["preset"],
-                "core_hours": round(FILES * file.work / 3600),
-                "hours": {cores: round(seconds / 3600, 2) for cores, seconds in times.items()},
-                "efficiency": {c: round(FILES * file.work / c / s, 3) for c, s in times.items()},
-            }
-        )
-    return found

@@ -25,8 +25,8 @@ from eval.tools import say
 from gvcodec.batch.settings import make_settings
 from gvcodec.config import EncoderConfig
 
-_CONFIG = EncoderConfig(preset=8, tune=0.0, q=45)
-_WORDS = ["--preset", "8", "--tune", "off", "-q", "45", "--chunk", "25"]
+_CONFIG = EncoderConfig(preset=8, fit=0.0, q=45)
+_WORDS = ["--preset", "8", "--fit", "off", "-q", "45", "--chunk", "25"]
 #: Kills in one run of the batch of forty tasks: that three meet the same one, which is then given
 # up, is unlikely.
 _A_RUN = 4
@@ -95,17 +95,8 @@ def _one_run(
 
 def _start(kind: str, cluster: Any, clips: Path, out: Path) -> subprocess.Popen[bytes]:
     where = ["--jobs", "2"] if kind == "local" else ["--cluster", cluster.address]
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "batch",
-        str(clips),
-        "-o",
-        str(out),
-        *_WORDS,
-        *where,
-    ]
+    command = [sys.executable, "-m", "gvcodec", "batch", str(clips), "-o", str(out)]
+    command += [*_WORDS, *where]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 

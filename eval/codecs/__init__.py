@@ -1,101 +1,19 @@
-"""Codecs as command templates: one command writes the stream, one (in another process) turns it
-into a .y4m file.
-
-A template is a list of words in which these names are filled in:
-
-    {input}   lossless source (FFV1 in Matroska, colour tags set)      {yuv}     the same samples as raw planar 4:2:0
-    {width} {height} {fps} {frames}                                    {keyint}  frames between intra frames
-    {q}       the codec's own quality number                           {stream}  the file whose size is the rate
-    {output}  decoded video, .y4m with 4:2:0 of 8 or 10 bits           {threads} {ffmpeg} {python}
-
-`resolve` makes codecs out of the words of `--codecs`.
+"""Codecs of the tables: gvcodec itself (`ours`), real encoders (`peers`), CompressAI's image models
+(`zoo`) and those of TOML files (`external`); `codec` says what a codec is, `intra` checks streams.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from eval.codecs import external, ours, peers, zoo
+from eval.codecs.codec import ENDLESS, Codec, Options
+from eval.tools import EvalError
 
-from eval.tools import EvalError, digest, ffmpeg
-from eval.video import Clip
-
-#: Frames between intra frames when there is to be only the first one.
-ENDLESS = 9999
-
-
-@dataclass(frozen=True)
-class Codec:
-    """One row of the tables (or several, when a stream has several `outputs`).
-
-    `delay` is "low" (decoding order = display order), "random" (frames are reordered) or "intra".
-    `quicker` replaces `encode` while a rate is searched for, where the real command is slow and
-    gives nearly the same size. `version` is whatever, when it changes, makes old results
-    worthless."""
-
-    name: str
-    label: str
-    encode: tuple[str, ...]
-    outputs: Mapping[str, tuple[str, ...]]
-    q_range: tuple[int, int]
-    q_guess: int
-    extension: str
-    delay: str
-    family: str
-    version: str
-    quicker: tuple[str, ...] | None = None
-    elementary: str | None = None
-    keyint: int = ENDLESS
-    threads: int = 1
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    def command(self, template: tuple[str, ...], clip: Clip, **names: Any) -> list[str]:
-        values = {
-            "input": clip.file,
-            "yuv": clip.raw.path,
-            "width": clip.raw.width,
-            "height": clip.raw.height,
-            "fps": clip.fps,
-            "frames": clip.raw.frames,
-            "keyint": self.keyint,
-            "threads": self.threads,
-            "ffmpeg": ffmpeg(),
-            "python": sys.executable,
-        } | names
-        try:
-            return [word.format_map(values) for word in template]
-        except KeyError as error:
-            raise EvalError(f"{self.name}: template names an unknown {error}") from None
-
-    def identity(self, template: tuple[str, ...]) -> str:
-        return digest([template, self.version, self.keyint, self.threads])
-
-    def row(self, output: str) -> str:
-        """Name of the table row of one output."""
-        return f"{self.name}-{output}" if output else self.name
-
-    def row_label(self, output: str) -> str:
-        return f"{self.label}, {output}" if output else self.label
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `--codecs` words are resolved with: preset table of the peers, intra period, TOML files
-    of more codecs, and threads of every codec (one, where bytes must not depend on the machine)."""
-
-    presets: str = "conditions"
-    keyint: int = ENDLESS
-    templates: tuple[Path, ...] = ()
-    threads: int = 1
+__all__ = ["ENDLESS", "Codec", "Options", "resolve"]
 
 
 def resolve(words: list[str], options: Options) -> list[Codec]:
     """Codecs for the words of `--codecs`, in order. A peer's bare name stands for its low-delay and
     its random-access form. Raises EvalError for unknown words."""
-    from eval.codecs import external, ours, peers, zoo
-
     extra = external.load(options)
     codecs: list[Codec] = []
     for word in words:

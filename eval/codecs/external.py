@@ -17,7 +17,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from eval.codecs import Codec, Options
+from eval.codecs.codec import Codec, Options
 from eval.tools import EvalError
 
 

@@ -1,12 +1,12 @@
-"""gvcodec through its command line. One encode gives two rows: the fidelity and the rendered output
-of the same file.
+"""gvcodec through its command line. One encode gives two rows: base frames ("fidelity") and painted
+frames ("rendered") of the same file.
 
-The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:tune=60:low-delay`,
-`gvcodec:base=tokens`; what is not given is the program's own default; `parts=` is `--tune-parts`,
-`by=` is `--tune-by`, `eye`, `preset=`, `painter=`, `shift=` and `keyint=` are options of those
-names; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity` or
-`output=rendered` keeps one of the rows. A rate is searched for without per-video tuning; the file
-that counts is encoded with it.
+The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
+`gvcodec:base=tokens`. What is not given is the program's own default. `fit=` is `--fit`, `parts=`
+`--fit-parts`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `preset=` and
+`keyint=` are options of those names; with `base-q` qualities are those of `--base-q` in place of
+`-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
+fitting; the file that counts is fitted.
 """
 
 from __future__ import annotations
@@ -19,17 +19,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from eval.codecs import ENDLESS, Codec, Options
-from eval.tools import EvalError, run
+from eval.codecs.codec import ENDLESS, Codec, Options
+from eval.tools import EvalError, run_command
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose content decides what gvcodec writes and shows.
 _CONTENT = ("gvcodec", "csrc", "checkpoints")
 _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
-
-#: Bases whose coding order is display order in any case.
-IN_ORDER = ("klt",)
+#: Option of a word → flag that takes its value.
+_FLAGS = {
+    "base": "--base",
+    "scale": "--base-scale",
+    "preset": "--preset",
+    "fit": "--fit",
+    "parts": "--fit-parts",
+    "by": "--fit-by",
+}
+_FITTING = ("fit", "parts", "by")
+_SWITCHES = ("low-delay", "eye")
+_OPTIONS = {*_FLAGS, *_SWITCHES, "base-q", "keyint", "output"}
+_OUTPUTS: dict[str, tuple[str, ...]] = {"fidelity": ("--fidelity",), "rendered": ()}
 
 
 @functools.cache
@@ -48,80 +58,47 @@ def content_version() -> str:
 
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
-    given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    known = {
-        "base",
-        "scale",
-        "tune",
-        "parts",
-        "by",
-        "low-delay",
-        "eye",
-        "preset",
-        "painter",
-        "shift",
-        "base-q",
-        "keyint",
-        "output",
-    }
-    if unknown := set(given) - known:
-        raise EvalError(
-            f"--codecs: {word}: no option {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(sorted(known))}"
-        )
-    _check_base(word, given)
-    outputs = {"fidelity": ("--fidelity",), "rendered": ()}
-    if (only := given.get("output")) is not None:
-        if only not in outputs:
-            raise EvalError(f"--codecs: {word}: output is fidelity or rendered")
-        outputs = {only: outputs[only]}
-
-    words = [f"--base={given['base']}"] if "base" in given else []
-    words += [f"--base-scale={given['scale']}"] if "scale" in given else []
-    words += [f"--preset={given['preset']}"] if "preset" in given else []
-    words += [f"--painter={given['painter']}"] if "painter" in given else []
-    words += [f"--{flag}" for flag in ("low-delay", "eye") if flag in given]
+    given = _options_of(word)
+    outputs = {given["output"]: _OUTPUTS[given["output"]]} if "output" in given else _OUTPUTS
     command = ("{python}", "-m", "gvcodec")
-    encode = (
-        *command,
-        "encode",
-        "{input}",
-        "{stream}",
-        "--base-q" if "base-q" in given else "-q",
-        "{q}",
-        "--keyint",
-        given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}"),
-        "--threads",
-        "{threads}",
-        "-y",
-    )
-    tuned = (
-        *(("--tune", given["tune"]) if "tune" in given else ()),
-        *(("--tune-parts", given["parts"]) if "parts" in given else ()),
-        *(("--tune-by", given["by"]) if "by" in given else ()),
-        *(("--shift", given["shift"]) if "shift" in given else ()),
-    )
+    quality = "--base-q" if "base-q" in given else "-q"
+    keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
+    encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
+    encode += ("--threads", "{threads}", "-y")
+    flags = {name: f"{flag}={given[name]}" for name, flag in _FLAGS.items() if name in given}
+    encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
+    encode += tuple(f"--{name}" for name in _SWITCHES if name in given)
+    fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)
+    decode = (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y")
     shown = [(k, v) for k, v in given.items() if k not in ("output", "base-q")]
+    name = "-".join(["gvcodec", *(f"fit{v}" if k == "fit" else v or k for k, v in shown)])
     return Codec(
-        "-".join(["gvcodec", *(f"tune{v}" if k == "tune" else v or k for k, v in shown)]).replace(
-            "/", "_"
-        ),
+        name.replace("/", "_"),
         " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in shown)]),
-        (*encode, *words, *tuned),
-        {
-            o: (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y", *w)
-            for o, w in outputs.items()
-        },
+        (*encode, *fitted),
+        {output: (*decode, *words) for output, words in outputs.items()},
         (0, _coarsest(given)),
         45,
         "bin",
-        "low" if "low-delay" in given or given.get("base") in IN_ORDER else "random",
+        "low" if "low-delay" in given else "random",
         "gvcodec",
         content_version(),
-        quicker=_quicker(given, (*encode, *words)),
+        quicker=_quicker(given, encode),
         keyint=options.keyint,
         threads=options.threads,
     )
+
+
+def _options_of(word: str) -> dict[str, str]:
+    """The options of a word. Raises EvalError for those that do not fit."""
+    given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
+    if unknown := set(given) - _OPTIONS:
+        listed, known = ", ".join(sorted(unknown)), ", ".join(sorted(_OPTIONS))
+        raise EvalError(f"--codecs: {word}: no option {listed}; there are {known}")
+    if given.get("output", "rendered") not in _OUTPUTS:
+        raise EvalError(f"--codecs: {word}: output is fidelity or rendered")
+    _check_base(word, given)
+    return given
 
 
 def _check_base(word: str, given: dict[str, str]) -> None:
@@ -136,20 +113,20 @@ def _check_base(word: str, given: dict[str, str]) -> None:
 
 
 def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The command by which a rate is searched for, if it is another: without tuning, and VVenC by
+    """The command by which a rate is searched for, if it is another: without fitting, and VVenC by
     its fastest preset."""
     fast = ("--preset", "4") if given.get("base") == "vvc" else ()
-    return (*encode, *fast, "--tune", "off") if fast or given.get("tune") != "off" else None
+    return (*encode, *fast, "--fit", "off") if fast or given.get("fit") != "off" else None
 
 
 def _coarsest(given: dict[str, str]) -> int:
     """The largest quality number of a word's base and scale."""
-    from gvcodec.bases import coarsest_q
-    from gvcodec.encoder import EncoderConfig
+    from gvcodec.bases import q_of
+    from gvcodec.config import EncoderConfig
 
     scale = Fraction(given["scale"]) if "scale" in given else None
     config = EncoderConfig(base=given.get("base", "av1"), scale=scale)
-    return int(config.coarsest if "base-q" in given else coarsest_q(config.base, config.coarsest))
+    return int(config.coarsest if "base-q" in given else q_of(config.base, config.coarsest))
 
 
 def frame_bytes(stream: Path) -> list[int]:
@@ -165,9 +142,9 @@ def frame_bytes(stream: Path) -> list[int]:
 def stream_facts(stream: Path) -> dict[str, Any]:
     """What `gvcodec info` tells of a stream that a table must know: base, scale, model ids (None =
     no such layer)."""
-    _, text = run([sys.executable, "-m", "gvcodec", "info", str(stream), "--json"])
+    _, text = run_command([sys.executable, "-m", "gvcodec", "info", str(stream), "--json"])
     info = json.loads(text)
     return {
         key: info.get(key)
-        for key in ("base", "base_scale", "structure_id", "appearance_id", "packet_bytes")
+        for key in ("base", "base_scale", "base_model_id", "painter_id", "packet_bytes")
     }

@@ -5,14 +5,14 @@ Low delay means: decoding order is display order (no B-frames or the encoder's o
 structure); encoders may still look ahead, which makes them stronger. Every encoder runs with one
 thread, so that bytes do not depend on the machine. Streams are elementary and without SEI texts.
 Where only the first frame is to be intra, encoders that would place another at a scene cut are told
-not to; `eval.intra` checks what came out.
+not to; `eval.codecs.intra` checks what came out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.codecs import ENDLESS, Codec, Options
+from eval.codecs.codec import ENDLESS, Codec, Options
 from eval.tools import EvalError, ffmpeg_has, ffmpeg_version
 
 
@@ -36,17 +36,12 @@ class Peer:
     quicker: bool = False
 
 
-_H264 = (
-    "-threads",
-    "{threads}",
-    "-crf",
-    "{q}",
-    "-g",
-    "{keyint}",
-    "-bsf:v",
-    "filter_units=remove_types=6",
+_H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}")
+_H264 += ("-bsf:v", "filter_units=remove_types=6")
+_X265 = (
+    "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0"
+    ":keyint={keyint}{single}"
 )
-_X265 = "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0:keyint={keyint}{single}"
 #: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with
 #: any, libvvenc gives nothing at all where the video ends before its first frame is out.
 _VVENC = "threads=0:intraperiod={period}"
@@ -128,18 +123,8 @@ PEERS = {
 _FORMS = {"ld": ("low", "low delay"), "ra": ("random", "random access")}
 #: Elementary streams carry no frame rate that matters here: decode what is there, in order, without
 #: conversion.
-_DECODE = (
-    "{ffmpeg}",
-    "-v",
-    "error",
-    "-y",
-    "-threads",
-    "{threads}",
-    "-i",
-    "{stream}",
-    "-fps_mode",
-    "passthrough",
-)
+_DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "{threads}", "-i", "{stream}")
+_DECODE += ("-fps_mode", "passthrough")
 _TO_Y4M = ("-f", "yuv4mpegpipe", "-strict", "-1", "{output}")
 
 

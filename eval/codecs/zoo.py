@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.codecs import Codec, Options
+from eval.codecs.codec import Codec, Options
 from eval.colour import to_planes, to_rgb
 from eval.tools import EvalError
 from eval.video import known_matrix, open_video
@@ -119,9 +119,8 @@ def decode(model: str, stream: Path, output: Path) -> None:
     network, at = _load(model, quality), _HEADER.size
     with open(output, "wb") as out:
         fps = Fraction(*rate)
-        out.write(
-            f"YUV4MPEG2 W{width} H{height} F{fps.numerator}:{fps.denominator} Ip A1:1 C420mpeg2\n".encode()
-        )
+        size, rate = f"W{width} H{height}", f"F{fps.numerator}:{fps.denominator}"
+        out.write(f"YUV4MPEG2 {size} {rate} Ip A1:1 C420mpeg2\n".encode())
         for _ in range(count):
             rows, columns, number = struct.unpack_from("<HHB", data, at)
             at, strings = at + 5, []

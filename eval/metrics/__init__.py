@@ -122,10 +122,10 @@ def need(names: Iterable[str]) -> None:
     """Raises EvalError that says which of these metrics cannot be measured here, before any work is
     done."""
     if lacking := missing(names):
-        raise EvalError("; ".join(told(lacking)))
+        raise EvalError("; ".join(reasons(lacking)))
 
 
-def told(lacking: Mapping[str, str]) -> list[str]:
+def reasons(lacking: Mapping[str, str]) -> list[str]:
     """What is missing, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights
     …"."""
     by_reason: dict[str, list[str]] = {}
@@ -138,7 +138,7 @@ def told(lacking: Mapping[str, str]) -> list[str]:
 
 def _without_weights() -> str:
     try:
-        from gvcodec.appearance import perceptual
+        from gvcodec.painter import perceptual
     except ImportError:
         return "torch is not installed (pip install 'gvcodec[eval]')"
     try:
@@ -176,7 +176,7 @@ def network(name: str, device: str) -> Any:
     """LPIPS or DISTS on a device, made once a process; channels last is a sixth faster on a CPU."""
     import torch
 
-    from gvcodec.appearance import perceptual
+    from gvcodec.painter import perceptual
 
     keep_memory()
     try:

@@ -7,53 +7,29 @@ import re
 import tempfile
 from pathlib import Path
 
-from eval.tools import EvalError, ffmpeg, ffmpeg_has, run
+from eval.tools import EvalError, ffmpeg, ffmpeg_has, run_command
 from eval.video import RawVideo
 
 #: Metrics that are filters of ffmpeg, and the names of these.
 FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
 
 
-def _input(video: RawVideo) -> list[str]:
-    pixel_format = "yuv420p" if video.depth == 8 else "yuv420p10le"
-    return [
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        pixel_format,
-        "-s",
-        f"{video.width}x{video.height}",
-        "-i",
-        str(video.path),
-    ]
-
-
-def _filter(decoded: RawVideo, source: RawVideo, text: str) -> None:
+def apply_filter(decoded: RawVideo, source: RawVideo, text: str) -> None:
+    """Runs one of ffmpeg's filters that compare two videos. Raises EvalError."""
     name = text.split("=")[0]
     if not ffmpeg_has("filters", name):
         raise EvalError(
             f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out"
         )
-    command = [
-        ffmpeg(),
-        "-v",
-        "error",
-        *_input(decoded),
-        *_input(source),
-        "-lavfi",
-        text,
-        "-f",
-        "null",
-        "-",
-    ]
-    run(command)
+    inputs = [*decoded.as_input(), *source.as_input()]
+    run_command([ffmpeg(), "-v", "error", *inputs, "-lavfi", text, "-f", "null", "-"])
 
 
 def vmaf(decoded: RawVideo, source: RawVideo, threads: int = 1) -> list[float]:
     """VMAF (v0.6.1, 0…100) of every frame."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "vmaf.json"
-        _filter(decoded, source, f"libvmaf=log_fmt=json:log_path={log}:n_threads={threads}")
+        apply_filter(decoded, source, f"libvmaf=log_fmt=json:log_path={log}:n_threads={threads}")
         frames = json.loads(log.read_text())["frames"]
     return [float(frame["metrics"]["vmaf"]) for frame in frames]
 
@@ -62,16 +38,7 @@ def xpsnr(decoded: RawVideo, source: RawVideo) -> list[float]:
     """XPSNR of every frame in dB, Y, U and V weighted 6 : 1 : 1, at most 100."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "xpsnr.txt"
-        _filter(decoded, source, f"xpsnr=stats_file={log}")
+        apply_filter(decoded, source, f"xpsnr=stats_file={log}")
         lines = re.findall(r"XPSNR y: *(\S+) +XPSNR u: *(\S+) +XPSNR v: *(\S+)", log.read_text())
     values = [[min(100.0, float(v)) for v in line] for line in lines]
     return [(6 * y + u + v) / 8 for y, u, v in values]
-
-
-def ffmpeg_psnr_y(decoded: RawVideo, source: RawVideo) -> list[float]:
-    """PSNR of luma of every frame by ffmpeg's own filter: what `pixel.psnr_planes` is checked
-    against."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "psnr.txt"
-        _filter(decoded, source, f"psnr=stats_file={log}")
-        return [float(v) for v in re.findall(r"psnr_y:(\S+)", log.read_text())]

@@ -4,7 +4,8 @@ source does.
 Motion is found once on the source luma (16×16 blocks, whole pels, hierarchical search) and applied
 to both videos:
 
-    flicker(t) = mean over blocks of max(0, D_decoded − D_source),   D = mean |frame_t − compensated frame_(t−1)|
+    flicker(t) = mean over blocks of max(0, D_decoded − D_source)
+    D          = mean |frame_t − compensated frame_(t−1)|
 
 in 8-bit code values. Identical videos give 0; noise that is drawn afresh, pumping and popping give
 more. A decoded video that changes less than its source (smoothing) is not rewarded: that is why the

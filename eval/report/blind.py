@@ -42,7 +42,7 @@ def _pair(
     bytes."""
     source = {crop["frame"]: crop["webp"] for crop in results.source_crops.get(clip, [])}
     for target in results.targets:
-        runs = [results.runs[clip].get(row, {}).get(target) for row in (leader, other)]
+        runs = [results.run(clip, row, target) for row in (leader, other)]
         if not all(run and run["crops"] for run in runs):
             continue
         if abs(math.log(runs[0]["bpp"] / runs[1]["bpp"])) > EQUAL:  # type: ignore[index]

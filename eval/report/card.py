@@ -26,7 +26,7 @@ def describe(results: Results, path: Path) -> None:
             made = {
                 run["q"]: run
                 for run in runs.values()
-                if run and run["stream"].get("appearance_id") == identity
+                if run and run["stream"].get("painter_id") == identity
             }
             points += [
                 {

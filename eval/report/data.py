@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.bd import ALL_RATES, RANGE
 from eval.metrics import METRICS, Metric
-from eval.profiles import PROFILES, Profile
+from eval.rd.bd import ALL_RATES, RANGE
+from eval.rd.profiles import PROFILES, Profile
 from eval.report.published import columns
+from eval.sequences import NAMED
 from eval.tools import EvalError, read_json
 
 #: Clips with fewer frames are shown, but not averaged: their one intra frame would dominate.
@@ -19,18 +20,19 @@ HEADLINE_FRAMES = 48
 
 #: What gvcodec's two outputs and its bases are called where people read of them.
 OUTPUTS = {"rendered": "painted", "fidelity": "base frames"}
-_BASES = {"av1": "AV1", "hevc": "H.265", "vvc": "H.266"}
+_BASES = {"av1": "AV1", "vvc": "H.266"}
 
 
 def plain(label: str) -> str:
-    """A row's name in words: "gvcodec base vvc tune 60steps, rendered" is "gvcodec, H.266 base (60
-    steps of tuning), painted". Other codecs' stay."""
+    """A row's name in words: "gvcodec base vvc fit 60steps, rendered" is "gvcodec, H.266 base (60
+    steps of fitting), painted". Other codecs' stay."""
     if label.split(",")[0].split()[:1] != ["gvcodec"]:
         return label
     settings, _, output = label.removeprefix("gvcodec").partition(", ")
     base = re.search(r" base (\w+)", settings)
     rest = settings.replace(base[0], "", 1) if base else settings
-    rest = re.sub(r"tune (\d+)steps", r"\1 steps of tuning", rest).strip()
+    rest = re.sub(r"fit (\d+)steps", r"\1 steps of fitting", rest).strip()
+    rest = re.sub(r"(\S) (\d+ steps)", r"\1, \2", rest)
     name = base[1] if base else "av1"
     words = f"gvcodec, {_BASES.get(name, name)} base" + (f" ({rest})" if rest else "")
     return f"{words}, {OUTPUTS.get(output, output)}" if output else words
@@ -54,9 +56,8 @@ class Results:
 
     @property
     def targets(self) -> list[float]:
-        return sorted(
-            {t for rows in self.runs.values() for points in rows.values() for t in points}
-        )
+        points = (p for rows in self.runs.values() for p in rows.values())
+        return sorted({target for by_target in points for target in by_target})
 
     @property
     def metrics(self) -> list[Metric]:
@@ -85,23 +86,19 @@ class Results:
     def published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
         """What the profile's paper prints, as name → (bpp, value): only where the clips are the
         paper's, all of them and no other, taken as the paper takes them."""
-        from eval.named_sets import NAMED
-
-        if self.profile is None or {c["set"] for c in self.clips.values()} != {
-            self.profile.set_name
-        }:
+        sets = {clip["set"] for clip in self.clips.values()}
+        if self.profile is None or sets != {self.profile.set_name}:
             return {}
         complete = set(self.clips) == set(NAMED[self.profile.set_name])
         return columns(self.profile.published, metric) if complete else {}
 
+    def run(self, clip: str, row: str, target: float) -> dict[str, Any] | None:
+        """The JSON of a run, None where there is none."""
+        return self.runs.get(clip, {}).get(row, {}).get(target)
+
     def all_runs(self) -> list[dict[str, Any]]:
-        return [
-            r
-            for rows in self.runs.values()
-            for points in rows.values()
-            for r in points.values()
-            if r
-        ]
+        points = (p for rows in self.runs.values() for p in rows.values())
+        return [run for by_target in points for run in by_target.values() if run]
 
     def curve(self, clip: str, row: str, metric: str) -> list[tuple[float, float]]:
         """(bpp, mean of the metric) of every distinct stream, by rate."""
@@ -117,7 +114,7 @@ class Results:
         self, row: str, target: float, metric: str, clips: list[str]
     ) -> tuple[float, float] | None:
         """Mean bpp and mean metric over `clips`, None when one of them has no such run."""
-        found = [self.runs.get(c, {}).get(row, {}).get(target) for c in clips]
+        found = [self.run(clip, row, target) for clip in clips]
         if not found or any(r is None or metric not in r["metrics"] for r in found):
             return None
         runs = [r for r in found if r]
@@ -162,17 +159,9 @@ def load(folder: Path) -> Results:
     return results
 
 
-_FAMILIES = (
-    "gvcodec",
-    "x264",
-    "x265",
-    "svtav1",
-    "svtav1-slow",
-    "svtav1-vq",
-    "svtav1-grain",
-    "aom",
-    "vvenc",
-)
+#: The order of rows.
+_FAMILIES = ("gvcodec", "x264", "x265", "svtav1", "svtav1-slow", "svtav1-vq", "svtav1-grain")
+_FAMILIES += ("aom", "vvenc")
 
 
 def _row_order(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:

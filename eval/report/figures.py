@@ -67,7 +67,7 @@ def bits_chart(results: Results, clip: str, target: float) -> str:
     look = styles(results.rows)
     series, seen = [], set()
     for row, codec in results.rows.items():
-        run = results.runs.get(clip, {}).get(row, {}).get(target)
+        run = results.run(clip, row, target)
         stream = row.removesuffix(f"-{codec['output']}") if codec["output"] else row
         if run is None or not run["frame_bytes"] or stream in seen:
             continue
@@ -75,16 +75,7 @@ def bits_chart(results: Results, clip: str, target: float) -> str:
         points = [(float(i), 8.0 * size) for i, size in enumerate(run["frame_bytes"])]
         colour, dash, _ = look[row]
         label = codec["label"].removesuffix(f", {OUTPUTS.get(codec['output'])}")
-        series.append(
-            Series(
-                row,
-                label,
-                points,
-                colour,
-                dash,
-                "none",
-                [f"frame {i:.0f}: {b:.0f} bits" for i, b in points],
-            )
-        )
+        notes = [f"frame {i:.0f}: {b:.0f} bits" for i, b in points]
+        series.append(Series(row, label, points, colour, dash, "none", notes))
     title = f"{clip}, ≈ {target} bpp"
     return Chart(title, series, "frame in coding order", "bits", log_y=True).svg()

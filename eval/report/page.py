@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from eval.rd.speed import speed_table
 from eval.report import blind, figures, tables
 from eval.report.data import Results
 from eval.report.plot import styles
@@ -48,18 +49,21 @@ def page(results: Results) -> str:
         bits=_bits(results),
         speed=_speed(results),
         runs=_runs(results),
-        data=json.dumps({"shots": shots(results), "rows": _row_data(results)}).replace(
-            "</", "<\\/"
-        ),
+        data=as_script({"shots": shots(results), "rows": _row_data(results)}),
     )
+
+
+def as_script(data: Any) -> str:
+    """JSON that may stand in a script element."""
+    return json.dumps(data).replace("</", "<\\/")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    lines = ("".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{whole}</div>'
 
 
 def _cell(text: str) -> str:
@@ -72,24 +76,20 @@ def _cell(text: str) -> str:
 
 
 def _buttons(group: str, items: list[tuple[str, str]]) -> str:
-    return "".join(
-        f'<button data-{group}="{escape(key)}">{escape(label)}</button>' for key, label in items
-    )
+    button = '<button data-{}="{}">{}</button>'
+    return "".join(button.format(group, escape(key), escape(label)) for key, label in items)
 
 
 def _options(items: list[tuple[str, str]]) -> str:
-    return "".join(
-        f'<option value="{escape(key)}">{escape(label)}</option>' for key, label in items
-    )
+    option = '<option value="{}">{}</option>'
+    return "".join(option.format(escape(key), escape(label)) for key, label in items)
 
 
 def _bd(results: Results) -> str:
     blocks = []
     for anchor in tables.anchors(results):
-        label = results.rows[anchor]["label"]
-        blocks.append(
-            f"<h3>against {escape(label)}</h3>" + table(*tables.bd_table(results, anchor))
-        )
+        label = escape(results.rows[anchor]["label"])
+        blocks.append(f"<h3>against {label}</h3>{table(*tables.bd_table(results, anchor))}")
     return "".join(blocks)
 
 
@@ -104,10 +104,10 @@ def _row_data(results: Results) -> dict[str, dict[str, str]]:
 def _legend(results: Results) -> str:
     items = []
     for row, (colour, dash, _) in styles(results.rows).items():
-        line = f'<svg width="26" height="8"><path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>'
-        items.append(
-            f'<button data-row="{escape(row)}">{line} {escape(results.rows[row]["label"])}</button>'
-        )
+        path = f'<path d="M0 4H26" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/>'
+        line = f'<svg width="26" height="8">{path}</svg>'
+        label = escape(results.rows[row]["label"])
+        items.append(f'<button data-row="{escape(row)}">{line} {label}</button>')
     return "".join(items)
 
 
@@ -123,9 +123,8 @@ def _charts(results: Results) -> str:
         for clip in (figures.MEAN, *results.clips):
             svg = figures.rd_chart(results, metric, clip)
             svg += figures.published_chart(metric) if clip == figures.MEAN else ""
-            blocks.append(
-                f'<figure data-chart="{metric.name}|{escape(clip)}" hidden>{svg}</figure>'
-            )
+            key = f"{metric.name}|{escape(clip)}"
+            blocks.append(f'<figure data-chart="{key}" hidden>{svg}</figure>')
     return "".join(blocks)
 
 
@@ -133,68 +132,38 @@ def _means(results: Results) -> str:
     blocks = []
     for target in results.targets:
         header, rows, clips = tables.means_table(results, target)
-        text = f"{len(clips)} of {len(results.headline)} clips, those that all codecs with values here reach"
-        blocks.append(
-            f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>"
-            + (table(header, rows) if clips else "")
-        )
+        share = f"{len(clips)} of {len(results.headline)} clips"
+        text = f"{share}, those that all codecs with values here reach"
+        head = f"<h3>≈ {target} bpp</h3><p class='faint'>{text}</p>"
+        blocks.append(head + (table(header, rows) if clips else ""))
     return "".join(blocks)
 
 
 def _painting(results: Results) -> str:
     header, rows = tables.painting_table(results)
-    note = "Both outputs of the same files; flicker in per cent of the source's own change from frame to frame."
-    return (
-        table(*tables.own_table(results)) + f"<p class='faint'>{note}</p>" + table(header, rows)
-        if rows
-        else "<p class='faint'>No file with both outputs.</p>"
-    )
+    if not rows:
+        return "<p class='faint'>No file with both outputs.</p>"
+    note = f"<p class='faint'>{tables.PAINTING_NOTE.capitalize()}.</p>"
+    return table(*tables.own_table(results)) + note + table(header, rows)
 
 
 def _clip_bd(results: Results) -> str:
     anchor = tables.anchors(results)[0]
-    blocks = [
-        (
-            f"<p>against {escape(results.rows[anchor]['label'])}; * = the curves share less than a "
-            f"quarter.</p>"
-        )
-    ]
-    blocks += [table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics]
-    return "".join(blocks)
+    label = escape(results.rows[anchor]["label"])
+    found = (table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics)
+    return f"<p>against {label}; * = the curves share less than a quarter.</p>{''.join(found)}"
 
 
 def _bits(results: Results) -> str:
     target = min(results.targets, key=lambda t: abs(t - 0.02))
-    charts = (
-        f"<figure>{figures.bits_chart(results, clip, target)}</figure>" for clip in results.clips
-    )
-    return f'<div class="grid2">{"".join(charts)}{"".join(_heatmaps(results))}</div>'
-
-
-def _heatmaps(results: Results) -> list[str]:
-    """Of each clip where the bits of its first file with windows went, at the lowest rate."""
-    found = []
-    for clip in results.clips:
-        runs = [
-            run
-            for points in results.runs[clip].values()
-            for _, run in sorted(points.items())
-            if run
-        ]
-        if drawn := [run for run in runs if run.get("heatmap")]:
-            text = f"{clip}, {drawn[0]['bpp']:.4f} bpp: bits and tokens of the windows of klt, mean over frames"
-            picture = (
-                f'<img src="data:image/webp;base64,{drawn[0]["heatmap"]}" alt="{escape(text)}">'
-            )
-            found.append(f"<figure>{picture}<figcaption>{escape(text)}</figcaption></figure>")
-    return found
+    charts = (figures.bits_chart(results, clip, target) for clip in results.clips)
+    return f'<div class="grid2">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
 
 
 def _speed(results: Results) -> str:
-    from eval.speed import speed_table
-
     if not results.speed:
-        return "<p class='faint'>Not measured: <code>python -m eval speed --out DIR</code> adds it here.</p>"
+        command = "<code>python -m eval speed --out DIR</code>"
+        return f"<p class='faint'>Not measured: {command} adds it here.</p>"
     blocks = []
     for result in results.speed:
         header, rows, note, profile = speed_table(result)

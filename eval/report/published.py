@@ -1,13 +1,13 @@
 """Points read off published papers, drawn as labelled anchors: HEVC Class B, other machines and
 test scripts than ours.
 
-They have axes of their own, apart from what was measured. Only under a profile (`eval.profiles`)
+They have axes of their own, apart from what was measured. Only under a profile (`eval.rd.profiles`)
 and on its paper's own clips a paper's points stand beside the measured ones.
 """
 
 from collections.abc import Mapping, Sequence
 
-from eval.profiles import PROFILES
+from eval.rd.profiles import PROFILES
 
 Point = tuple[float, float | None, float | None]
 

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.bd import Delta, bd_rate, bootstrap
 from eval.codecs import ENDLESS
 from eval.metrics import METRICS, Metric, looked_at
+from eval.rd.bd import Delta, bd_rate, bootstrap
 from eval.report.data import HEADLINE_FRAMES, Results
+from eval.tools import markdown
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
 _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
-#: Metrics of the headline: one that no codec here was made for, one that gvcodec is tuned by, and
+#: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
-MARKS = "† a loss of gvcodec's training or tuning; the other metrics are held out."
+MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 
 
 @dataclass(frozen=True)
@@ -94,24 +95,16 @@ def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str]
     for row, codec in results.rows.items():
         if row != anchor:
             deltas = clip_deltas(results, anchor, row, metric)
-            rows.append(
-                [
-                    codec["label"],
-                    *(delta_text(deltas[c]) if c in deltas else "–" for c in results.clips),
-                ]
-            )
+            cells = (delta_text(deltas[c]) if c in deltas else "–" for c in results.clips)
+            rows.append([codec["label"], *cells])
     return header, rows
 
 
 def common_clips(results: Results, target: float) -> list[str]:
     """Headline clips on which every row that reaches `target` on at least half of them does so."""
-    reach = {
-        row: {c for c in results.headline if results.runs.get(c, {}).get(row, {}).get(target)}
-        for row in results.rows
-    }
-    enough = [
-        clips for clips in reach.values() if 2 * len(clips) >= len(results.headline) and clips
-    ]
+    clips = results.headline
+    reach = [{c for c in clips if results.run(c, row, target)} for row in results.rows]
+    enough = [reached for reached in reach if reached and 2 * len(reached) >= len(clips)]
     return [c for c in results.headline if enough and all(c in clips for clips in enough)]
 
 
@@ -127,27 +120,25 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
         if first is None:
             rows.append([codec["label"], "not reached", *("–" for _ in results.metrics)])
             continue
-        cells = [
-            f"{p[1]:.{m.digits}f}" if p else "–"
-            for p, m in zip(points, results.metrics, strict=True)
-        ]
+        both = zip(points, results.metrics, strict=True)
+        cells = [f"{p[1]:.{m.digits}f}" if p else "–" for p, m in both]
         rows.append([codec["label"], f"{first[0]:.4f}", *cells])
     return header, rows, clips
 
 
 def _painted(results: Results) -> list[tuple[str, str]]:
-    """Rows of painted output, each with that of the loop frames of the same files."""
+    """Rows of painted output, each with that of the base frames of the same files."""
     painted = [row for row, codec in results.rows.items() if codec["output"] == "rendered"]
     pairs = ((row.removesuffix("rendered") + "fidelity", row) for row in painted)
     return [(plain, row) for plain, row in pairs if plain in results.rows]
 
 
 def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): BD-rate of what is painted against the loop frames of the same files, overall
+    """(header, rows): BD-rate of what is painted against the base frames of the same files, overall
     and on the clip that gains least. Empty without both outputs."""
     metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
-        f"BD-rate against own loop frames, {results.where}",
+        f"BD-rate against own base frames, {results.where}",
         *(f"{m.marked}{part}" for m in metrics for part in ("", ", worst clip")),
     ]
     rows = []
@@ -166,7 +157,11 @@ def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 #: What painting is judged by, as far as it was measured.
 PAINTING = (*HEADLINE, "ssimulacra2", "cvvdp")
-#: Rates at which painting is compared with the loop frames of the same files.
+PAINTING_NOTE = (
+    "both outputs of the same files; flicker in per cent of the source's own change from frame to "
+    "frame"
+)
+#: Rates at which painting is compared with the base frames of the same files.
 PAINTING_TARGETS = (0.01, 0.02, 0.04)
 
 
@@ -177,13 +172,13 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
     judged = [m for m in results.metrics if m.name in PAINTING]
     steady = any(m.name == "flicker" for m in results.metrics)
     header = ["the same files, painted", "bpp", *(m.marked for m in judged)]
-    header += ["flicker, painted", "flicker, loop frames"] if steady else []
+    header += ["flicker, painted", "flicker, base frames"] if steady else []
     rows = []
     for plain, row in _painted(results):
         label = "" if row == "gvcodec-rendered" else f", {results.rows[row]['label']}"
         for clip in results.headline:
             for target in results.targets if results.profile else PAINTING_TARGETS:
-                runs = [results.runs.get(clip, {}).get(r, {}).get(target) for r in (plain, row)]
+                runs = [results.run(clip, r, target) for r in (plain, row)]
                 if all(runs):
                     change = results.source_change.get(clip)
                     cells = [f"{clip}{label}", f"{runs[0]['bpp']:.4f}"]  # type: ignore[index]
@@ -211,11 +206,6 @@ def _unsteadiness(runs: list[Any], change: float | None) -> list[str]:
     ]
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def notes(results: Results) -> list[str]:
     """Sentences that stand with every table: what the clips are, how metrics are sampled, which
     presets."""
@@ -226,57 +216,41 @@ def notes(results: Results) -> list[str]:
     found = [f"Averages over {len(headline)} clip{'s' * (len(headline) > 1)} of {counts} frames."]
     if short := len(results.clips) - len(headline):
         found.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
-    if any(c["stand_in"] for c in results.clips.values()):
-        name = next(c["set"] for c in results.clips.values() if c["stand_in"])
+    if stand_ins := [c["set"] for c in results.clips.values() if c["stand_in"]]:
         found.append(
-            f"The {name} clips are a stand-in for HEVC Class B and UVG: not comparable with "
-            f"published tables."
+            f"The {stand_ins[0]} clips are a stand-in for HEVC Class B and UVG: not comparable "
+            "with published tables."
         )
-    if absent := [
-        METRICS[name].label for name in HEADLINE if name not in {m.name for m in results.metrics}
-    ]:
+    measured = {metric.name for metric in results.metrics}
+    if absent := [METRICS[name].label for name in HEADLINE if name not in measured]:
         found.append(f"Not measured: {', '.join(absent)}.")
-    if results.profile:
-        shown = f"{results.profile.frames} frames" + (
-            f", one in {results.profile.step} taken as {results.profile.fps} a second"
-            if results.profile.fps
-            else ""
-        )
+    if profile := results.profile:
+        thinned = f", one in {profile.step} taken as {profile.fps} a second" if profile.fps else ""
         found.append(
-            f"Conditions of profile {results.profile.name}: {shown}, low delay, BD-rates over all "
-            f"common rates."
+            f"Conditions of profile {profile.name}: {profile.frames} frames{thinned}, low delay, "
+            "BD-rates over all common rates."
         )
     if sampled := looked_at(run["every"]):
         found.append(f"{sampled}; the same frames for every codec.")
-    keyints = sorted(
-        {codec["keyint"] for codec in results.rows.values() if codec["delay"] != "intra"}
-    )
-    periods = ", ".join(map(str, keyints))
-    found.append(
-        "Only the first frame is intra."
-        if keyints == [ENDLESS]
-        else f"Intra period {periods} frames."
-    )
-    if any(codec["family"] == "gvcodec" for codec in results.rows.values()):
-        found.append(
-            "gvcodec's rate is its whole file; the peers' that of their elementary stream."
-        )
+    return [*found, *_codec_notes(results), MARKS]
+
+
+def _codec_notes(results: Results) -> list[str]:
+    """How the codecs were run."""
+    codecs = results.rows.values()
+    keyints = sorted({codec["keyint"] for codec in codecs if codec["delay"] != "intra"})
+    period = f"Intra period {', '.join(map(str, keyints))} frames."
+    found = ["Only the first frame is intra." if keyints == [ENDLESS] else period]
+    if any(codec["family"] == "gvcodec" for codec in codecs):
+        rate = "gvcodec's rate is its whole file; the peers' that of their elementary stream."
+        found.append(rate)
     ours = [r for r in results.all_runs() if r["codec"]["output"] == "rendered"]
-    if ours and not any(r["stream"].get("appearance_id") for r in ours):
-        found.append(
-            "These gvcodec streams carry no appearance layer: rendered is the same as fidelity."
-        )
-    presets = {
-        c["notes"]["preset"] for c in results.rows.values() if "preset" in c.get("notes", {})
-    }
+    if ours and not any(r["stream"].get("painter_id") for r in ours):
+        found.append("These gvcodec streams are not painted: rendered is the same as fidelity.")
+    presets = {c["family"]: c["notes"]["preset"] for c in codecs if "preset" in c.get("notes", {})}
     if presets:
-        families = {
-            c["family"]: c["notes"]["preset"]
-            for c in results.rows.values()
-            if "preset" in c.get("notes", {})
-        }
-        found.append("Presets: " + ", ".join(f"{f} {p}" for f, p in families.items()) + ".")
-    return [*found, MARKS]
+        found.append("Presets: " + ", ".join(f"{f} {p}" for f, p in presets.items()) + ".")
+    return found
 
 
 def summary_markdown(results: Results) -> str:
@@ -309,33 +283,19 @@ def results_markdown(results: Results) -> str:
     rate, with what they mean."""
     parts = []
     for anchor in anchors(results):
-        parts += [
-            (
-                f"**BD-rate against {results.rows[anchor]['label']}** (95 % bootstrap interval over "
-                f"clips):"
-            )
-        ]
-        parts += [markdown(*bd_table(results, anchor))]
+        label = results.rows[anchor]["label"]
+        parts.append(f"**BD-rate against {label}** (95 % bootstrap interval over clips):")
+        parts.append(markdown(*bd_table(results, anchor)))
     for target in results.targets:
         header, rows, clips = means_table(results, target)
         if clips:
-            parts += [
-                (
-                    f"**Means at about {target} bpp** ({len(clips)} clips that all listed codecs "
-                    f"reach):"
-                )
-            ]
-            parts += [markdown(header, [row for row in rows if row[1] != "not reached"])]
+            reached = f"{len(clips)} clips that all listed codecs reach"
+            parts.append(f"**Means at about {target} bpp** ({reached}):")
+            parts.append(markdown(header, [row for row in rows if row[1] != "not reached"]))
     header, rows = painting_table(results)
     if rows:
         parts += ["**What painting saves**:", markdown(*own_table(results))]
-        parts += [
-            (
-                "**What painting does** (both outputs of the same files; flicker in per cent of the "
-                "source's own change from frame to frame):"
-            )
-        ]
-        parts += [markdown(header, rows)]
+        parts += [f"**What painting does** ({PAINTING_NOTE}):", markdown(header, rows)]
     return "\n\n".join([*parts, " ".join(notes(results))])
 
 
@@ -377,12 +337,8 @@ def bd_csv(results: Results) -> str:
                     )
                 total = overall(results, deltas)
                 interval = [round(v, 2) for v in total.interval] if total.interval else ["", ""]
-                mean = (
-                    round(total.percent, 2)
-                    if total.percent is not None
-                    else "no overlap"
-                    if deltas
-                    else ""
-                )
+                mean: float | str = "no overlap" if deltas else ""
+                if total.percent is not None:
+                    mean = round(total.percent, 2)
                 writer.writerow([anchor, row, metric.name, "overall", mean, *interval, ""])
     return out.getvalue()

@@ -116,20 +116,17 @@ def summary(found: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The summary in words."""
-    opened = (
-        f"{found['sockets']} sockets, {found['foreign']} foreign files"
-        if found["traced"]
-        else "not traced"
-    )
-    return [
+    opened = f"{found['sockets']} sockets, {found['foreign']} foreign files"
+    ended = ", ".join(f"{found[name]} {name}" for name in ("crashes", "hangs", "tracebacks"))
+    peak, limit = found["peak_bytes"] >> 20, found["limit"] >> 20
+    text = (
         f"{found['files']} hostile files through {len(worker.COMMANDS)} commands each: "
-        f"{found['tried']} tried, "
-        + ", ".join(f"{found[name]} {name}" for name in ("crashes", "hangs", "tracebacks"))
-        + f", {found['silent']} silent changes, {found['leftovers']} leftovers, {opened}; "
-        f"longest {found['longest']:.1f} s, peak memory {found['peak_bytes'] >> 20} MiB beside "
-        f"the program "
-        f"(limit {found['limit'] >> 20} MiB)."
-    ]
+        f"{found['tried']} tried, {ended}, {found['silent']} silent changes, "
+        f"{found['leftovers']} leftovers, {opened if found['traced'] else 'not traced'}; "
+        f"longest {found['longest']:.1f} s, peak memory {peak} MiB beside the program "
+        f"(limit {limit} MiB)."
+    )
+    return [text]
 
 
 def _run(folder: Path, limit: int, first: int, patience: float) -> tuple[list[dict[str, Any]], str]:

@@ -17,45 +17,30 @@ from eval.tools import EvalError
 
 _ROOT = Path(__file__).parents[2]
 _NATIVE = {
-    "klt": "klt decoder",
-    "encoder": "klt encoder, its streams decoded",
     "streams": "stream coder, two back-ends",
     "painter": "painter",
 }
-_PARTS = (
-    "header",
-    "timing",
-    "metadata",
-    "tracks",
-    "tuned",
-    "summary",
-    "standard",
-    "tokens",
-    "painting",
-    "varint",
-)
+_PARTS = ("header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "tokens")
+_PARTS += ("painting", "varint", "units")
 _PROGRAMS = _ROOT / "tests" / "fuzz"
+#: Target → command, what it fuzzes.
 _TARGETS = {
-    **{
-        name: (
-            [str(_ROOT / "build" / "fuzz" / f"{name}_fuzz")],
-            f"{what}, libFuzzer, ASan and UBSan",
-        )
-        for name, what in _NATIVE.items()
-    },
-    **{
-        name: ([sys.executable, str(_PROGRAMS / "parts_fuzz.py"), name], f"{name}, atheris")
-        for name in _PARTS
-    },
-    "stream": (
-        [sys.executable, str(_PROGRAMS / "stream_fuzz.py")],
-        "whole streams, sealed, atheris",
-    ),
+    name: ([str(_ROOT / "build" / "fuzz" / f"{name}_fuzz")], f"{what}, libFuzzer, ASan and UBSan")
+    for name, what in _NATIVE.items()
 }
+for _name in _PARTS:
+    _program = [sys.executable, str(_PROGRAMS / "parts_fuzz.py"), _name]
+    _TARGETS[_name] = (_program, f"{_name}, atheris")
+_whole = [sys.executable, str(_PROGRAMS / "stream_fuzz.py")]
+_TARGETS["stream"] = (_whole, "whole streams, sealed, atheris")
 TARGETS = tuple(_TARGETS)
 _BUILD = (
     "cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ "
     "-DCMAKE_BUILD_TYPE=None -DGVCODEC_FUZZ=ON && cmake --build build/fuzz"
+)
+_CRASHES = (
+    r"SUMMARY: \w*Sanitizer|libFuzzer: (?:deadly|fuzz target exited|out-of-memory)"
+    r"|Uncaught Python"
 )
 _TIMEOUT, _MEGABYTES = 20, 2048
 
@@ -72,20 +57,10 @@ def run(name: str, seconds: int) -> dict[str, Any]:
         corpus = Path(folder) / "corpus"
         shutil.copytree(_ROOT / "tests" / "fuzz" / name, corpus)
         began = time.monotonic()
-        limits = [
-            f"-max_total_time={seconds}",
-            f"-timeout={_TIMEOUT}",
-            f"-rss_limit_mb={_MEGABYTES}",
-            "-max_len=6000",
-        ]
-        options = [*limits, f"-artifact_prefix={folder}/", "-print_final_stats=1"]
-        done = subprocess.run(
-            [*command, str(corpus), *options],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=_ROOT,
-        )
+        limits = f"-max_total_time={seconds} -timeout={_TIMEOUT} -rss_limit_mb={_MEGABYTES}".split()
+        limits += f"-max_len=6000 -artifact_prefix={folder}/ -print_final_stats=1".split()
+        command = [*command, str(corpus), *limits]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
         return summary(what, done.stderr, time.monotonic() - began)
 
 
@@ -103,11 +78,5 @@ def summary(what: str, log: str, seconds: float) -> dict[str, Any]:
         "coverage": last(r"cov: (\d+)"),
         "peak_bytes": (last(r"stat::peak_rss_mb:\s*(\d+)") or last(r"rss: (\d+)Mb")) << 20,
         "hangs": len(re.findall(r"libFuzzer: timeout", log)),
-        "crashes": len(
-            re.findall(
-                r"SUMMARY: \w*Sanitizer|libFuzzer: (?:deadly|fuzz target "
-                r"exited|out-of-memory)|Uncaught Python",
-                log,
-            )
-        ),
+        "crashes": len(re.findall(_CRASHES, log)),
     }

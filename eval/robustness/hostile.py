@@ -84,12 +84,12 @@ def with_packets(stream: bytes, *before: Packet) -> bytes:
     """The stream with packets in front, every checksum right."""
     reader = Reader(io.BytesIO(stream))
     packets = [*before, *reader.packets()]
-    return sealed_packets(reader.header.pack(), packets, reader.loop_hash or b"")
+    return sealed_packets(reader.header.pack(), packets, reader.base_hash or b"")
 
 
 def openers() -> dict[str, bytes]:
     """Streams whose `tracks` ask for sockets, other files, or a lot of memory."""
-    plain = streams()["klt"]
+    plain = streams()["av1"]
     payloads = {kind: tracks_payload(head()) for kind, head in HEADS.items()}
     return {
         f"head {kind}": with_packets(plain, Packet(Kind.TRACKS, payload))
@@ -122,17 +122,18 @@ def bombs(seed: int) -> dict[str, bytes]:
     rich, head = list(reader.packets()), reader.header.pack()
     nothing = b"\0\0\0"  # track 0, at the same time, for no time, of no bytes
     times = b"".join(encode_var(0) + encode_var(2) for _ in range(MEGABYTE // 4))
+    summary = b"\1" + bytes(8) + encode_var(4096) + b"\1"
     for what, kind, payload in (
         ("tracks-nothing", Kind.TRACKS, nothing * (MEGABYTE // 3 - 3000)),
         ("tracks-in-pieces", Kind.TRACKS, nothing * 1000),
         ("timing", Kind.TIMING, times[:MEGABYTE - 8000]),
         ("metadata", Kind.METADATA, b"\2\2\0\0" * (MEGABYTE // 4 - 2000)),
-        ("tune", Kind.TUNE, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
-        ("summary", Kind.SUMMARY, b"\1" + bytes(8) + encode_var(4096) + b"\1" + bytes(MEGABYTE - 8000)),
+        ("fit", Kind.FIT, b"\1\xff" + b"\x28" * (MEGABYTE - 8000)),
+        ("summary", Kind.SUMMARY, summary + bytes(MEGABYTE - 8000)),
     ):  # fmt: skip
         count = 200 if what.endswith("pieces") else 1
         first = next(i for i, p in enumerate(rich) if p.is_frame)
         changed = [*rich[:first], *[Packet(kind, payload)] * count, *rich[first:]]
-        found[what] = sealed_packets(head, changed, reader.loop_hash or b"")
+        found[what] = sealed_packets(head, changed, reader.base_hash or b"")
     assert max(map(len, found.values())) <= MEGABYTE + (1 << 18)
     return found

@@ -19,7 +19,7 @@ from typing import IO, Any
 WIDTH, HEIGHT, RATE = 32, 32, 10
 HOUR = 3600 * RATE
 _GVCODEC = [sys.executable, "-m", "gvcodec"]
-_SETTINGS = ["--base", "klt", "--tune", "off", "--threads", "1", "--base-q", "40"]
+_SETTINGS = ["--preset", "10", "--fit", "off", "--threads", "1", "--base-q", "40"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +105,8 @@ def killed(folder: Path, times: int = 100, seed: int = 1) -> Kills:
     """Kill an encoder at random moments, look at the output, go on with `--resume`."""
     source, output = folder / "killed.y4m", folder / "killed.bin"
     source.write_bytes(b"".join(y4m(400)))
-    command = [
-        *_GVCODEC,
-        "encode",
-        str(source),
-        str(output),
-        *_SETTINGS,
-        "--keyint",
-        "25",
-        "--resume",
-    ]
+    command = [*_GVCODEC, "encode", str(source), str(output), *_SETTINGS]
+    command += ["--keyint", "25", "--resume"]
     began = time.monotonic()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     whole_time, whole = time.monotonic() - began, output.read_bytes()

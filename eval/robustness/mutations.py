@@ -24,26 +24,10 @@ DAMAGE = ("truncated", "bit flipped", "bytes overwritten", "bytes removed", "byt
 MADE_UP = ("header field at its extreme", "packet size wrong", "payload made up", "packets moved")
 
 #: Values of a variable-length field: around every bound that the format has.
-EXTREMES = (
-    0,
-    1,
-    2,
-    15,
-    16,
-    63,
-    64,
-    255,
-    16383,
-    16384,
-    16385,
-    1 << 26,
-    (1 << 31) - 1,
-    1 << 31,
-    1 << 40,
-    (1 << 63) - 1,
-)
+EXTREMES = (0, 1, 2, 15, 16, 63, 64, 255, 16383, 16384, 16385)
+EXTREMES += (1 << 26, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1)
 _BYTES = (*range(10), 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 254, 255)
-_BESIDE = (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
+_BESIDE = (Kind.SUMMARY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
 _FIELDS = ("width", "height", "rate_num", "rate_den", "tick_num", "tick_den", "pts")
 
 
@@ -72,13 +56,11 @@ def damages(data: bytes, count: int, seed: int) -> Iterator[Mutation]:
             continue
         at, size = int(rng.integers(len(data))), int(rng.integers(1, 64))
         noise = rng.bytes(size)
-        yield Mutation(
-            "bytes overwritten",
-            f"{size} at {at}",
-            data[:at] + noise[: len(data) - at] + data[at + size :],
-        )
-        yield Mutation("bytes removed", f"{size} at {at}", data[:at] + data[at + size :])
-        yield Mutation("bytes inserted", f"{size} at {at}", data[:at] + noise + data[at:])
+        before, after = data[:at], data[at + size :]
+        what, over = f"{size} at {at}", noise[: len(data) - at]
+        yield Mutation("bytes overwritten", what, before + over + after)
+        yield Mutation("bytes removed", what, before + after)
+        yield Mutation("bytes inserted", what, before + noise + data[at:])
 
 
 def made_up(data: bytes, seed: int) -> Iterator[Mutation]:
@@ -91,29 +73,22 @@ def made_up(data: bytes, seed: int) -> Iterator[Mutation]:
 
 def _headers(data: bytes) -> Iterator[Mutation]:
     header, packets = _parts(data)
-    fields = header_fields(header)
-    for number, _ in enumerate(fields):
+    fields, rest = header_fields(header), b"".join(packets)
+    changes: dict[str, bytes] = {}
+    for number in range(len(fields)):
         wide = number in range(1, 8) or number in (12, 13)
+        name = _FIELDS[number - 1] if 0 < number < 8 else f"field {number}"
         for value in EXTREMES if wide else _BYTES:
-            changed = list(fields)
-            changed[number] = encode_var(value) if wide else bytes([value])
-            name = _FIELDS[number - 1] if 0 < number < 8 else f"field {number}"
-            yield Mutation(
-                "header field at its extreme",
-                f"{name} {value}",
-                header_of(b"".join(changed)) + b"".join(packets),
-            )
+            own = encode_var(value) if wide else bytes([value])
+            body = b"".join([*fields[:number], own, *fields[number + 1 :]])
+            changes[f"{name} {value}"] = header_of(body)
     body = b"".join(fields)
     for size in (0, 1, len(body) - 1, len(body) + 1, 256, 257, 1 << 30, (1 << 63) - 1):
-        yield Mutation(
-            "header field at its extreme", f"size {size}", header_of(body, size) + b"".join(packets)
-        )
+        changes[f"size {size}"] = header_of(body, size)
     for version in ((0, 0), (0, 1), (0, 3), (1, 2), (255, 255)):
-        yield Mutation(
-            "header field at its extreme",
-            f"version {version}",
-            header_of(body, version=version) + b"".join(packets),
-        )
+        changes[f"version {version}"] = header_of(body, version=version)
+    for what, changed in changes.items():
+        yield Mutation("header field at its extreme", what, changed + rest)
 
 
 def _sizes(data: bytes) -> Iterator[Mutation]:
@@ -124,32 +99,16 @@ def _sizes(data: bytes) -> Iterator[Mutation]:
         length = next(n for n, byte in enumerate(packet) if byte < 0x80) + 1
         head = int.from_bytes(packet[:1], "little") & 3
         size = len(packet) - length - (head == 3) - 2
-        for wrong in {
-            0,
-            1,
-            size - 1,
-            size + 1,
-            2 * size,
-            4096,
-            1 << 20,
-            1 << 26,
-            (1 << 26) + 1,
-            1 << 60,
-        }:
-            if wrong < 0 or wrong == size:
-                continue
-            before, after = header + b"".join(packets[:number]), b"".join(packets[number + 1 :])
+        before, after = header + b"".join(packets[:number]), b"".join(packets[number + 1 :])
+        near, far = {0, 1, size - 1, size + 1, 2 * size}, {4096, 1 << 20, 1 << 26, 1 << 60}
+        for wrong in (near | far | {(1 << 26) + 1}) - {-1, size}:
             claimed = encode_var(wrong << 2 | head) + packet[length:]
-            yield Mutation(
-                "packet size wrong", f"packet {number}: {wrong}", before + claimed + after
-            )
-            covered = (claimed[:-2] + after)[
-                : len(encode_var(wrong << 2)) + (head == 3) + min(wrong, 1 << 16)
-            ]
+            what = f"packet {number}: {wrong}"
+            yield Mutation("packet size wrong", what, before + claimed + after)
+            end = len(encode_var(wrong << 2)) + (head == 3) + min(wrong, 1 << 16)
+            covered = (claimed[:-2] + after)[:end]
             sealed = covered + binascii.crc_hqx(covered, 0xFFFF).to_bytes(2, "little")
-            yield Mutation(
-                "packet size wrong", f"packet {number}: {wrong}, sealed", before + sealed + after
-            )
+            yield Mutation("packet size wrong", f"{what}, sealed", before + sealed + after)
     over = encode_var((1 << 63) - 1) + b"\xff" * MAX_BYTES
     yield Mutation("packet size wrong", "endless number", header + over)
 
@@ -158,72 +117,68 @@ def _payloads(data: bytes, seed: int) -> Iterator[Mutation]:
     rng = np.random.default_rng(seed)
     packets = list(Reader(io.BytesIO(data)).packets())
     for number, packet in enumerate(packets):
-        payload = packet.payload
-        noisy = bytearray(payload or b"\0")
-        for _ in range(3):
-            noisy[int(rng.integers(len(noisy)))] = int(rng.integers(256))
-        half = payload[: len(payload) // 2]
-        for what, other in (
-            ("empty", b""), ("zeros", bytes(len(payload))),
-            ("ones", b"\xff" * len(payload)), ("half", half),
-            ("double", payload * 2), ("noise", rng.bytes(len(payload) or 9)),
-            ("three bytes changed", bytes(noisy)),
-        ):  # fmt: skip
-            changed = [*packets[:number], Packet(packet.kind, other), *packets[number + 1 :]]
-            yield Mutation(
-                "payload made up", f"packet {number}: {what}", sealed_stream(data, changed)
-            )
+        before, after = packets[:number], packets[number + 1 :]
+        others = {
+            what: Packet(packet.kind, payload) for what, payload in _strange(packet.payload, rng)
+        }
         for kind in Kind:
             if kind not in (packet.kind, Kind.UNKNOWN, Kind.INDEX, Kind.END, Kind.GOP):
-                changed = [*packets[:number], Packet(kind, payload), *packets[number + 1 :]]
-                yield Mutation(
-                    "payload made up", f"packet {number}: {kind.name}", sealed_stream(data, changed)
-                )
-        other_place = int(rng.integers(len(packets)))
-        moved = packets[:number] + packets[number + 1 :]
-        for what, changed in (
-            ("lost", moved),
-            ("twice", [*packets[:number], packet, *packets[number:]]),
-            (f"moved to {other_place}", [*moved[:other_place], packet, *moved[other_place:]]),
-        ):
-            yield Mutation(
-                "packets moved", f"packet {number}: {what}", sealed_stream(data, changed)
-            )
+                others[kind.name] = Packet(kind, packet.payload)
+        for what, other in others.items():
+            sealed = sealed_stream(data, [*before, other, *after])
+            yield Mutation("payload made up", f"packet {number}: {what}", sealed)
+        place, rest = int(rng.integers(len(packets))), before + after
+        orders = {
+            "lost": rest,
+            "twice": [*before, packet, packet, *after],
+            f"moved to {place}": [*rest[:place], packet, *rest[place:]],
+        }
+        for what, order in orders.items():
+            sealed = sealed_stream(data, order)
+            yield Mutation("packets moved", f"packet {number}: {what}", sealed)
     for late in ((1 << 62) - 1, -(1 << 62), 1 << 50):
         timing = encode_var(0) + encode_var(late << 1 if late >= 0 else ~(late << 1))
-        for payload in (
-            timing,
-            timing * 4,
-            timing * 20000,
-            encode_var(0) * 2 + encode_var(1 << 40) + timing[1:],
-        ):
-            changed = [Packet(Kind.TIMING, payload), *packets]
-            yield Mutation(
-                "payload made up",
-                f"timing {late}, {len(payload)} bytes",
-                sealed_stream(data, changed),
-            )
+        far = encode_var(0) * 2 + encode_var(1 << 40) + timing[1:]
+        for payload in (timing, timing * 4, timing * 20000, far):
+            sealed = sealed_stream(data, [Packet(Kind.TIMING, payload), *packets])
+            yield Mutation("payload made up", f"timing {late}, {len(payload)} bytes", sealed)
+
+
+def _strange(payload: bytes, rng: np.random.Generator) -> list[tuple[str, bytes]]:
+    """Payloads in place of one, by what was done."""
+    noisy = bytearray(payload or b"\0")
+    for _ in range(3):
+        noisy[int(rng.integers(len(noisy)))] = int(rng.integers(256))
+    return [
+        ("empty", b""),
+        ("zeros", bytes(len(payload))),
+        ("ones", b"\xff" * len(payload)),
+        ("half", payload[: len(payload) // 2]),
+        ("double", payload * 2),
+        ("noise", rng.bytes(len(payload) or 9)),
+        ("three bytes changed", bytes(noisy)),
+    ]
 
 
 def sealed_stream(data: bytes, packets: list[Packet]) -> bytes:
-    """These packets behind the header of a stream, and with its loop hash."""
+    """These packets behind the header of a stream, and with its base hash."""
     reader = Reader(io.BytesIO(data))
     for _ in reader.packets():
         pass
-    return sealed_packets(reader.header.pack(), packets, reader.loop_hash or b"")
+    return sealed_packets(reader.header.pack(), packets, reader.base_hash or b"")
 
 
-def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> bytes:
+def sealed_packets(header: bytes, packets: list[Packet], base_hash: bytes) -> bytes:
     """A stream of these packets with right checksums, GOPs, index and end, in whatever order."""
     out = bytearray(header)
-    index, frames, gop_frames, crc, begin, tuned = b"", 0, 0, 0, len(out), False
+    index, frames, gop_frames, crc, begin, fitted = b"", 0, 0, 0, len(out), False
     gops = 0
 
     def close() -> None:
-        nonlocal index, gop_frames, crc, begin, tuned, gops
+        nonlocal index, gop_frames, crc, begin, fitted, gops
         out.extend(Packet(Kind.GOP, crc.to_bytes(4, "little") + encode_var(frames)).pack())
-        index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([tuned])
-        gop_frames, crc, begin, tuned, gops = 0, 0, len(out), False, gops + 1
+        index += encode_var(gop_frames) + encode_var(len(out) - begin) + bytes([fitted])
+        gop_frames, crc, begin, fitted, gops = 0, 0, len(out), False, gops + 1
 
     begin_at = _begins(packets)
     for number, packet in enumerate(packets):
@@ -233,10 +188,10 @@ def sealed_packets(header: bytes, packets: list[Packet], loop_hash: bytes) -> by
         out += packed
         crc = zlib.crc32(packed, crc)
         frames, gop_frames = frames + packet.is_frame, gop_frames + packet.is_frame
-        tuned = tuned or packet.kind is Kind.TUNE
+        fitted = fitted or packet.kind is Kind.FIT
     close()
     packed = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
-    out += packed + Packet(Kind.END, loop_hash + len(packed).to_bytes(4, "little")).pack()
+    out += packed + Packet(Kind.END, base_hash + len(packed).to_bytes(4, "little")).pack()
     return bytes(out)
 
 

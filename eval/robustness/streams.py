@@ -1,5 +1,5 @@
 """Small streams that hold one of everything, to be damaged: the golden ones, and one with sound,
-tunes and odd timestamps."""
+fits and odd timestamps."""
 
 from __future__ import annotations
 
@@ -33,17 +33,15 @@ def _renewed(data: bytes) -> bytes:
     writer = Writer(stream, reader.header)
     for packet in reader.packets():
         writer.write(packet)
-    writer.finish(reader.loop_hash or b"")
+    writer.finish(reader.base_hash or b"")
     return stream.getvalue()
 
 
 def rich() -> bytes:
-    """Nine frames of 40×24 in three GOPs of klt with sound, two tunes and a frame that is late."""
+    """Nine frames of 40×24 in three GOPs of AV1 with sound, two fits and a frame that is late."""
     fmt = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
-    encoder = gvcodec.Encoder(
-        fmt,
-        gvcodec.EncoderConfig(base_q=35, base="klt", keyint=3, tune=0, low_delay=True, threads=1),
-    )
+    config = gvcodec.EncoderConfig(base_q=40, preset=10, keyint=3, fit=0, low_delay=True, threads=1)
+    encoder = gvcodec.Encoder(fmt, config)
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     tracks = sound()
@@ -53,12 +51,12 @@ def rich() -> bytes:
         # With low delay every packet leaves with its frame.
         while (packet := encoder.receive_packet()) is not None:
             if packet.kind is Kind.KEY and number != 6:
-                writer.write(Packet(Kind.TUNE, BASE_WEIGHTS))
+                writer.write(Packet(Kind.FIT, BASE_WEIGHTS))
             writer.write(packet)
         tracks.send(TrackPacket(0, 320 * number, 320, bytes([number]) * 40))
         writer.write(Packet(Kind.TRACKS, tracks.take()))
     encoder.flush()
-    writer.finish(encoder.loop_hash)
+    writer.finish(encoder.base_hash)
     return stream.getvalue()
 
 

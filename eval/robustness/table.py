@@ -9,12 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eval.report.tables import markdown
 from eval.robustness import attacks, fuzz, load, mutations, trials
 from eval.robustness.streams import streams
-from eval.tools import write_json
+from eval.tools import grouped, markdown, write_json
 
 PARTS = ("trials", "fuzz", "load", "attacks")
+#: Outcomes of `trials` in the order of the columns, and their headings.
+_OUTCOMES = {
+    "refused": "refused",
+    "concealed": "concealed",
+    "whole": "whole",
+    "crash": "crashes",
+    "hang": "hangs",
+    "silent": "silent corruption",
+}
 
 
 def measure(
@@ -32,12 +40,9 @@ def measure(
     if "fuzz" in parts:
         for name in fuzz.TARGETS:
             _once(folder / f"fuzz-{name}.json", say, lambda n=name: fuzz.run(n, fuzz_seconds))
-    if "load" in parts:
-        for name, part in load.PARTS.items():
-            _once(folder / f"load-{name}.json", say, part)
-    if "attacks" in parts:
-        for name, part in attacks.PARTS.items():
-            _once(folder / f"attacks-{name}.json", say, part)
+    for kind, module in (("load", load), ("attacks", attacks)):
+        for name, part in module.PARTS.items() if kind in parts else ():
+            _once(folder / f"{kind}-{name}.json", say, part)
     findings = [
         line
         for part in _found(folder, "trials")
@@ -52,18 +57,11 @@ def measure(
 def to_markdown(folder: Path) -> str:
     """The tables of all that was measured."""
     found = [_trials_table(_found(folder, "trials"), _found(folder, "fuzz"))]
-    loads = {
-        path.stem.removeprefix("load-"): json.loads(path.read_text())
-        for path in folder.glob("load-*.json")
-    }
-    if loads:
-        found.append("\n".join(f"* {line}" for line in _load_lines(loads)))
-    attacked = {
-        path.stem.removeprefix("attacks-"): json.loads(path.read_text())
-        for path in folder.glob("attacks-*.json")
-    }
-    if attacked:
-        found.append("\n".join(f"* {line}" for line in attacks.lines(attacked)))
+    for part, lines in (("load", _load_lines), ("attacks", attacks.lines)):
+        paths = folder.glob(f"{part}-*.json")
+        measured = {p.stem.removeprefix(f"{part}-"): json.loads(p.read_text()) for p in paths}
+        if measured:
+            found.append("\n".join(f"* {line}" for line in lines(measured)))
     return "\n\n".join(found)
 
 
@@ -87,17 +85,7 @@ def _found(folder: Path, part: str) -> list[dict[str, Any]]:
 
 
 def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> str:
-    header = [
-        "inputs",
-        "tried",
-        "refused",
-        "concealed",
-        "whole",
-        "crashes",
-        "hangs",
-        "silent corruption",
-        "peak memory",
-    ]
+    header = ["inputs", "tried", *_OUTCOMES.values(), "peak memory"]
     rows, total = [], Counter[str]()
     peak = max((part["peak_bytes"] for part in parts), default=0)
     for kind in (*mutations.DAMAGE, *mutations.MADE_UP):
@@ -110,42 +98,23 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
     for part in fuzzed:
         mebibytes = f"{part['peak_bytes'] >> 20} MiB"
         tried = f"{part['what']}, {part['seconds']} s"
-        rows.append(
-            [
-                tried,
-                _number(part["inputs"]),
-                "",
-                "",
-                "",
-                str(part["crashes"]),
-                str(part["hangs"]),
-                "",
-                mebibytes,
-            ]
-        )
+        found = {"crash": str(part["crashes"]), "hang": str(part["hangs"])}
+        cells = [found.get(name, "") for name in _OUTCOMES]
+        rows.append([tried, grouped(part["inputs"]), *cells, mebibytes])
     names = ", ".join(f"{part['stream']} ({part['bytes']} bytes)" for part in parts)
     note = (
         f"Streams of 9 or 10 small frames: {names}. Every input is decoded twice, strictly and "
-        f"with `--ignore-errors`. Refused: a "
-        "typed error. Concealed: what is missing or doubtful was reported, all other frames are "
-        "right. Whole: all frames are right (the "
-        "change did not matter to them). Silent corruption: a wrong frame that nothing was said "
-        "about; for streams made up with "
-        "right checksums strict decoding answers for that with the loop hash."
+        "with `--ignore-errors`. Refused: a typed error. Concealed: what is missing or doubtful "
+        "was reported, all other frames are right. Whole: all frames are right (the change did not "
+        "matter to them). Silent corruption: a wrong frame that nothing was said about; for "
+        "streams made up with right checksums strict decoding answers for that with the base hash."
     )
     return markdown(header, rows) + "\n\n" + note
 
 
 def _row(kind: str, outcomes: Counter[str], peak: int) -> list[str]:
-    columns = [
-        _number(outcomes[name])
-        for name in ("refused", "concealed", "whole", "crash", "hang", "silent")
-    ]
-    return [kind, _number(outcomes.total() // 2), *columns, f"{peak >> 20} MiB"]
-
-
-def _number(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
+    columns = [grouped(outcomes[name]) for name in _OUTCOMES]
+    return [kind, grouped(outcomes.total() // 2), *columns, f"{peak >> 20} MiB"]
 
 
 def _load_lines(found: dict[str, dict[str, Any]]) -> list[str]:
@@ -159,7 +128,7 @@ def _load_lines(found: dict[str, dict[str, Any]]) -> list[str]:
         minutes = hour["frames"] / load.RATE / 60
         lines.append(
             f"{minutes:.0f} minutes of video ({hour['frames']} frames of "
-            f"{load.WIDTH}×{load.HEIGHT}, klt) through pipes: {sides}."
+            f"{load.WIDTH}×{load.HEIGHT}, AV1) through pipes: {sides}."
         )
     if beside := found.get("beside"):
         lines.append(

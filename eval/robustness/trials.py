@@ -4,7 +4,7 @@ looks after.
 Each trial ends in one of `OUTCOMES`. Strict decoding has to give the frames of the original or a
 typed error. Decoding despite damage may give other frames only where it says so: a frame that
 differs unreported is silent corruption. That cannot be asked of streams that are made up with right
-checksums: there the loop hash speaks for strict decoding only.
+checksums: there the base hash speaks for strict decoding only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from eval.robustness import mutations
 from eval.robustness.mutations import Mutation
 from gvcodec.bitstream import Reader, Salvage, SequenceHeader
-from gvcodec.decoder import Decoder
+from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
 
@@ -56,7 +56,7 @@ def strict(data: bytes, original: list[Planes]) -> str:
         return "refused"
     decoder = Decoder(reader.header, fidelity=True, threads=1)
     found = [frame.planes for frame in decoder.frames_of(reader.packets())]
-    decoder.verify(reader.loop_hash)
+    decoder.verify(reader.base_hash)
     same = len(found) == len(original) and all(
         _equal(a, b) for a, b in zip(found, original, strict=True)
     )
@@ -72,7 +72,7 @@ def tolerant(data: bytes, original: list[Planes], judged: bool) -> str:
     decoder = Decoder(salvage.header, fidelity=True, threads=1)
     wrong, count = [], 0
     for frame in decoder.frames_despite(salvage):
-        right = count < len(original) and _equal(frame.loop, original[count])
+        right = count < len(original) and _equal(frame.base_frame, original[count])
         if not frame.concealed and not right:
             wrong.append(count)
         count += 1

@@ -32,7 +32,6 @@ COMMANDS = (
     ("repair", "IN", "out.gvc"),
     ("index", "IN", "out.gvc"),
     ("extract", "IN", "out.mkv"),
-    ("inspect", "IN"),
 )
 
 

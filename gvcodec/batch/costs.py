@@ -1,9 +1,9 @@
 """What tasks take: cores and memory by base and size of the picture, measured (docs/batch.md) and
 rounded up.
 
-They depend on the video and the settings alone, since tuning with another number of threads may add
-in another order. One core for each chunk wastes nothing; a large picture gets more, as it takes the
-memory of several small ones."""
+They depend on the video and the settings alone, since fitting with another number of threads may
+add in another order. One core for each chunk wastes nothing; a large picture gets more, as it takes
+the memory of several small ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of encoding a chunk: `fixed` bytes, bytes `a_pixel`, and, where it tunes, more of both."""
+    """Of encoding a chunk: `fixed` bytes, bytes `a_pixel`, and, where it fits, more of both."""
 
     fixed: int
     a_pixel: int
@@ -25,16 +25,14 @@ class Cost:
 
 #: Resident memory at 320×180 and 640×360, 72 frames, one thread, follows a line: 70 MiB and so many
 # bytes a
-#: pixel (av1 at preset 2 780, hevc 530, vvc 715, klt 165). Half as much again is asked for.
+#: pixel (av1 at preset 2 780, vvc 715). Half as much again is asked for.
 _ENCODING = {
-    "klt": Cost(160 * _MIB, 250),
     "av1": Cost(160 * _MIB, 1200),
-    "hevc": Cost(160 * _MIB, 800),
     "vvc": Cost(200 * _MIB, 1100),
-    "tokens": Cost(1500 * _MIB, 900),
+    "tokens": Cost(160 * _MIB, 1200),
 }
 #: torch and crops take 550 MiB, samples of the video up to 600 MB in all.
-_TUNING = Cost(1400 * _MIB, 100)
+_FITTING = Cost(1400 * _MIB, 100)
 #: Pixels above which a task has another core, and the most it has.
 _A_CORE, _MOST = 2560 * 1440, 4
 
@@ -43,8 +41,8 @@ def memory_of(settings: Settings, plan: Plan) -> int:
     """Bytes that encoding a chunk takes at most."""
     pixels = plan.width * plan.height
     costs = [_ENCODING.get(settings.base, _ENCODING["av1"])]
-    if settings.appearance and (settings.encoder_config(1).tunes or "lpips" in settings.metrics):
-        costs.append(_TUNING)
+    if settings.painter and (settings.encoder_config(1).fits or "lpips" in settings.metrics):
+        costs.append(_FITTING)
     return sum(cost.fixed + cost.a_pixel * pixels for cost in costs)
 
 

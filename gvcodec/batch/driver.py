@@ -99,8 +99,10 @@ class Driver:
     def _advance(self, running: _Running, given: list[Any] | GvcodecError | None) -> None:
         """Let a file go on until it waits for tasks, for another file, or has ended."""
         try:
-            failed = isinstance(given, GvcodecError)
-            wanted = running.flow.throw(given) if failed else running.flow.send(given)
+            if isinstance(given, GvcodecError):
+                wanted = running.flow.throw(given)
+            else:
+                wanted = running.flow.send(given)
             while isinstance(wanted, Claim):
                 running.claims = wanted.key
                 if wanted.key in self._claimed:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from gvcodec.bases import base_of
 from gvcodec.batch import store
@@ -47,10 +47,13 @@ class Claim:
     key: str
 
 
-Flow = Generator[Claim | Sequence[Task], list[Any], dict[str, Any]]
+Row = dict[str, Any]
+_Found = TypeVar("_Found")
+#: Is sent the outcomes, whose types are those of the tasks.
+Flow = Generator[Claim | Sequence[Task], Any, _Found]
 
 
-def encode_file(job: Job, ledger: Ledger, memory: int) -> Flow:
+def encode_file(job: Job, ledger: Ledger, memory: int) -> Flow[Row]:
     """`memory`: bytes that one task may have. Gives what `Ledger.done` gives."""
     if job.error:
         raise FileFailed(job.error)
@@ -84,24 +87,24 @@ class _Work:
         self.folder = ledger.chunk_folder(self.key)
         self.numbers = range(len(self.plan.chunks))
 
-    def flow(self) -> Flow:
+    def flow(self) -> Flow[Row]:
         rate = self.job.settings.rate
         if rate and "target" not in rate:
-            rows, joined = yield from self._within(self._allowed())
+            rows, joined = yield from self._within(self._allow())
         else:
             said_q = None
             if rate and len(self.numbers) > 1:
                 said_q = yield from self._usual_q()
-            rows, joined = yield from self._coded(said_q, [None] * len(self.numbers))
+            rows, joined = yield from self._code(said_q, [None] * len(self.numbers))
         output = self.ledger.output_name(self.job, self.key)
         return self.ledger.finish(self.job, self.key, output, self._rows(joined, rows, output))
 
-    def _within(self, allowed: int) -> Flow:
+    def _within(self, allowed: int) -> Flow[tuple[list[Row], Row]]:
         """Rows of the chunks and of the file that has so many bytes at most."""
         room = allowed - int(_KEPT * allowed) - _JOINT * len(self.numbers)
         for _ in range(_ROUNDS):
             said_q, limits = yield from self._shares(max(1, room))
-            rows, joined = yield from self._coded(said_q, limits, allowed)
+            rows, joined = yield from self._code(said_q, limits, allowed)
             if joined["excess"] <= 0:
                 return rows, joined
             room -= joined["excess"] + _JOINT
@@ -109,9 +112,9 @@ class _Work:
             f"{self.job.uri}: no file of {allowed} bytes was found in {_ROUNDS} rounds"
         )
 
-    def _coded(
+    def _code(
         self, said_q: int | None, limits: Sequence[int | None], allowed: int | None = None
-    ) -> Flow:
+    ) -> Flow[tuple[list[Row], Row]]:
         """Rows of the chunks, coded anew where they are missing, and of the joined file."""
         names = [f"{n:05d}" if limits[n] is None else f"{n:05d}-{limits[n]}" for n in self.numbers]
         tasks = [self._encode(n, names[n], said_q, limits[n]) for n in self.numbers]
@@ -119,7 +122,7 @@ class _Work:
         (joined,) = yield [self._join(names, allowed)]
         return rows, joined
 
-    def _results(self, names: Sequence[str], tasks: Sequence[Task]) -> Flow:
+    def _results(self, names: Sequence[str], tasks: Sequence[Task]) -> Flow[list[Row]]:
         """Of these tasks, those of earlier runs too."""
         there = self.ledger.results(self.key)
         missing = [(n, task) for n, task in zip(names, tasks, strict=True) if n not in there]
@@ -155,14 +158,14 @@ class _Work:
         whole = store.joined(self.ledger.out, self.ledger.output_name(self.job, self.key))
         return self._task("join", memory, chunks=chunks, output=whole, allowed=allowed)
 
-    def _usual_q(self) -> Flow:
+    def _usual_q(self) -> Flow[int]:
         """The index that meets the target in the middle of the video: what the header says."""
         middle = len(self.numbers) // 2
         name = f"usual-{middle:05d}"
         (row,) = yield from self._results([name], [self._encode(middle, name, None, None)])
         return round(row["q"])
 
-    def _allowed(self) -> int:
+    def _allow(self) -> int:
         """Bytes that the file may have without its copied tracks."""
         plan, rate = self.plan, self.job.settings.rate
         if "size" in rate:
@@ -171,7 +174,7 @@ class _Work:
             return int(rate["bitrate"] * plan.seconds / 8)
         return int(rate["bpp"] * plan.frames * plan.width * plan.height / 8)
 
-    def _shares(self, room: int) -> Flow:
+    def _shares(self, room: int) -> Flow[tuple[int | None, list[int]]]:
         """An index for the header, and bytes for each chunk: equal quality for all as nearly as two
         measured points tell."""
         if len(self.numbers) == 1:
@@ -205,11 +208,11 @@ class _Work:
             "width": plan.width,
             "height": plan.height,
             "base": settings.base,
-            "structure_model": settings.structure,
-            "appearance_model": settings.appearance,
+            "base_model": settings.base_model,
+            "painter_model": settings.painter,
         }
         whole: dict[str, Any] = {"chunk": None, "first": 0, "cores": self.cores}
-        for column in ("seconds", "cpu", "tuned"):
+        for column in ("seconds", "cpu", "fitted"):
             whole[column] = round(sum(row[column] for row in chunks), 3)
         for column in ("q", "psnr_y", "lpips", "vmaf"):
             known = [(row[column], row["frames"]) for row in chunks if row.get(column) is not None]

@@ -16,8 +16,8 @@ from typing import BinaryIO, Self
 
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
-from gvcodec.programs import environment, python_command
-from gvcodec.signals import OnAbort, held
+from gvcodec.util.programs import environment, python_command
+from gvcodec.util.signals import OnAbort, held
 
 #: Part of the machine's memory that tasks may take together.
 _SHARE = 0.9
@@ -182,13 +182,13 @@ class _Worker:
 
     def perform(self, task: Task, tries: int) -> Outcome:
         assert self.process.stdin and self.process.stdout
-        told = b""
+        line = b""
         with contextlib.suppress(OSError):
             self.process.stdin.write(task.packed().encode() + b"\n")
             self.process.stdin.flush()
-            told = self.process.stdout.readline()
+            line = self.process.stdout.readline()
         with contextlib.suppress(ValueError):
-            return Outcome(**(json.loads(told) | {"tries": tries}))
+            return Outcome(**(json.loads(line) | {"tries": tries}))
         code = self.process.wait()
         self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 2000))
         last = self._said.read().decode(errors="replace").strip().splitlines()

@@ -133,7 +133,7 @@ def _packets(source: Any) -> tuple[set[int] | None, set[int]]:
     # What cannot be read ends the packets: those before it can be decoded.
     with (
         contextlib.suppress(av.FFmpegError, OSError),
-        av.open(pipe or os.path.abspath(source)) as container,
+        av.open(pipe or os.path.abspath(source), "r") as container,
     ):
         for packet in container.demux(container.streams.video[0]):
             if not packet.size:

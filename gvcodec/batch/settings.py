@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 import gvcodec
-from gvcodec import factory
+from gvcodec import layers
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
+from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate.target import Target, require_metric
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
@@ -32,8 +33,8 @@ class Settings:
     frames: int | None = None
     chunk: int = 240
     metrics: tuple[str, ...] = ()
-    structure: str = ""
-    appearance: str = ""
+    base_model: str = ""
+    painter: str = ""
     version: str = gvcodec.__version__
     #: Fields of `InputOptions` that are not None; rates as texts.
     said: dict[str, Any] = field(default_factory=dict)
@@ -78,29 +79,29 @@ def make_settings(
     metrics: tuple[str, ...] = (),
     said: InputOptions | None = None,
 ) -> Settings:
-    """What is found on this machine holds for all workers: models, and what leads tuning. `chunk`
+    """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
     0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
     `MissingWeightsError`."""
     if config.low_delay:
         raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
     if config.maxrate:
         raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
-    if config.tunes and config.tune is not None:
+    if config.fits and config.fit is not None:
         raise UsageError(
-            "--tune SECONDS depends on the machine: in chunks it takes steps, as in 60steps"
+            "--fit with seconds depends on the machine: in chunks it takes steps, as in --fit 60"
         )
     if rate and "target" in rate:
         require_metric(Target(*rate["target"]))
     if "lpips" in metrics:
         require_metric(Target("lpips", 1.0))
     config.settled()
-    appearance, _ = factory.appearance_id(config.base, config.painter)
-    if config.tunes and appearance and factory.has_torch():
-        known = replace(config, threads=0, tune_by=_leader(config))
+    painter, _ = painter_id(config.base)
+    if config.fits and painter and has_torch():
+        known = replace(config, threads=0, fit_by=_leader(config))
     else:
-        known = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
+        known = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
     fields = asdict(known) | {"scale": known.scale and str(known.scale)}
-    structure = factory.structure_id(config.base)
+    base_model = layers.base_model_id(config.base)
     return Settings(
         fields,
         rate or {},
@@ -108,8 +109,8 @@ def make_settings(
         frames,
         chunk or config.keyint or EncoderConfig().keyint,
         metrics,
-        structure.hex() if structure else "",
-        appearance.hex() if appearance else "",
+        base_model.hex() if base_model else "",
+        painter.hex() if painter else "",
         said={
             name: str(value) if name == "rate" else value
             for name, value in asdict(said or InputOptions()).items()
@@ -119,8 +120,8 @@ def make_settings(
 
 
 def _leader(config: EncoderConfig) -> str:
-    """The network that leads tuning, by its name."""
-    from gvcodec.appearance.perceptual import leading_weights
+    """The network that leads fitting, by its name."""
+    from gvcodec.painter.perceptual import leading_weights
 
-    found = leading_weights(config.tune_by)
-    return found[0] if found else config.tune_by
+    found = leading_weights(config.fit_by)
+    return found[0] if found else config.fit_by

@@ -15,7 +15,7 @@ from typing import Any
 
 from gvcodec.batch import store
 from gvcodec.batch.ledger import Ledger
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 COLUMNS: dict[str, type] = {
     "input": str,
@@ -36,9 +36,9 @@ COLUMNS: dict[str, type] = {
     "cores": int,
     "base": str,
     "q": float,
-    "tuned": int,
-    "structure_model": str,
-    "appearance_model": str,
+    "fitted": int,
+    "base_model": str,
+    "painter_model": str,
     "notes": str,
     "error": str,
 }

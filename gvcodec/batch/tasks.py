@@ -19,8 +19,8 @@ from gvcodec.batch.settings import Settings
 from gvcodec.batch.worker import cpu_seconds
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
-from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.errors import WrongModelError
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate import one_pass
@@ -82,17 +82,17 @@ def encode(
     with store.video_source(uri) as source:
         opened = _Chunk(source, chosen, cut, number)
         config = chosen.encoder_config(cores, said_q=said_q)
-        coded = _coded(opened, chosen, config, limit)
+        coded = _code(opened, chosen, config, limit)
         header = Reader(io.BytesIO(coded.data)).header
         ids = [
             identity.hex() if identity else ""
-            for identity in (header.structure_id, header.appearance_id)
+            for identity in (header.base_model_id, header.painter_id)
         ]
-        if ids != [chosen.structure, chosen.appearance]:
+        if ids != [chosen.base_model, chosen.painter]:
             raise WrongModelError(
                 "this machine has other models than the one that the work was ordered on"
             )
-        row = _measured(coded, opened, chosen, cores)
+        row = _measure(coded, opened, chosen, cores)
     store.write_bytes(output, coded.data)
     frames = len(coded.frame_bytes)
     row |= {
@@ -101,7 +101,7 @@ def encode(
         "bytes": len(coded.data),
         "bpp": round(8 * len(coded.data) / (frames * cut.width * cut.height), 6),
         "q": coded.base_q,
-        "tuned": sum(map(len, set(coded.tuned.values()))),
+        "fitted": sum(map(len, set(coded.fitted.values()))),
         "seconds": round(time.monotonic() - began, 3),
         "cpu": round(cpu_seconds() - spent, 3),
         "cores": cores,
@@ -128,7 +128,7 @@ def measure(
         opened = _Chunk(source, chosen, cut, number)
         for q in qs:
             quick = _QUICK.get(chosen.base, chosen.config["preset"])
-            config = chosen.encoder_config(cores, base_q=q, tune=0.0, preset=quick)
+            config = chosen.encoder_config(cores, base_q=q, fit=0.0, preset=quick)
             coded = one_pass.run(opened, config, "trial", _frames, _ALL)
             sizes.append(len(coded.data))
     found = {"sizes": sizes, "frames": len(coded.frame_bytes)}
@@ -155,7 +155,7 @@ def join(
     ):
         try:
             with store.write_whole(output) as stream:
-                splicer = _spliced(chunks, video, stream, cores, chosen.frames is not None)
+                splicer = _splice(chunks, video, stream, cores, chosen.frames is not None)
                 size, tracks = splicer.writer.size, splicer.writer.track_size
                 excess = 0 if allowed is None else size - tracks - allowed
                 if excess > 0:
@@ -177,7 +177,7 @@ class _TooLargeError(Exception):
     """What was written is dropped."""
 
 
-def _spliced(
+def _splice(
     chunks: list[str], video: VideoReader, stream: BinaryIO, threads: int, partial: bool
 ) -> Splicer:
     """`partial`: the video is a part of its file, and has that part of the sound."""
@@ -226,7 +226,7 @@ def _frames(frames: Any, what: str, total: int | None) -> Any:
     return frames
 
 
-def _coded(
+def _code(
     opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int | None
 ) -> one_pass.Pass:
     if "target" in settings.rate:
@@ -236,7 +236,7 @@ def _coded(
     return one_pass.run(opened, config, "encode", _frames, _ALL)
 
 
-def _measured(
+def _measure(
     coded: one_pass.Pass, opened: _Chunk, settings: Settings, cores: int
 ) -> dict[str, Any]:
     """Quality of a chunk."""

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gvcodec.base.standard.vvenc import find_ffmpeg
 from gvcodec.bitstream import Reader
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import UNLIMITED
+from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import MediaError
+from gvcodec.limits import UNLIMITED
 from gvcodec.rate.one_pass import Open, Pass
-from gvcodec.structure.standard.vvenc import find_ffmpeg
 from gvcodec.types import Planes
 
 

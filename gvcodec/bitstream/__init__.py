@@ -1,5 +1,4 @@
-"""The gvcodec file format, version 0.3 (0.6 where the base is tokens). This docstring is its
-specification.
+"""The gvcodec file format, version 0.7. This docstring is its specification.
 
 Integers are little-endian. `u8`, `u16`, `u32` have fixed size. `var` is LEB128: seven bits a byte,
 low bits first, the top bit set on all bytes but the last, at most nine bytes, no superfluous
@@ -10,7 +9,7 @@ that of zlib.
     file    = header { packet }                      the last packet is `end`, nothing follows it
     header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields
               u32 CRC-32                             of all bytes before it
-    fields  = u8 flags                               1: structure model id follows, 2: appearance id follows,
+    fields  = u8 flags                               1: base model id follows, 2: painter id follows,
                                                      4: reserved, there are `tokens` packets
               var width  var height                  1…16384 each, at most 2^26 luma samples together
               var rate_num  var rate_den             nominal frames a second
@@ -19,30 +18,29 @@ that of zlib.
               u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
-              u8 base                                0 klt, 1 av1, 2 hevc, 3 vvc, 4 tokens (with a structure model id)
-              u8 scale                               structure layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
+              u8 base                                1 av1, 3 vvc, 4 tokens (with a base model id)
+              u8 scale                               base layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
-              [8 bytes structure model id]  [8 bytes appearance id]     first 8 bytes of the models' SHA-256
+              [8 bytes base model id]  [8 bytes painter id]     first 8 bytes of the models' SHA-256
 
     packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload
               u16 CRC-16                             of all bytes before it
-    kind 0  inter     structure layer, one frame; needs earlier packets of its GOP
-    kind 1  key       structure layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
+    kind 0  inter     base layer, one frame; needs earlier packets of its GOP
+    kind 1  key       base layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
                       [var frames in the file up to here]
-    kind 3, type 0    end       8 bytes loop hash  u32 distance from the start of `index` to the start of `end`
-            type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 tuned }; size: bytes from the first
+    kind 3, type 0    end       8 bytes base hash  u32 distance from the start of `index` to the start of `end`
+            type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 fitted }; size: bytes from the first
                                 packet of this GOP to the first of the next; a GOP begins after the
-                                `gop` before it; tuned: 1 when a `tune` stands before its `key`. The
-                                tune in force is that of the nearest tuned GOP at or before the one
+                                `gop` before it; fitted: 1 when a `fit` stands before its `key`. The
+                                fit in force is that of the nearest fitted GOP at or before the one
                                 to be decoded.
-            type 2    tune      changed renderer weights, in force from the next `key` until the next `tune`
+            type 2    fit       changed weights of the painter, in force from the next `key` until the next `fit`
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
                                 many, then the next one is `late` ticks later than predicted. late =
                                 0 means: forget what was named; var frame  svar time follow, frame
                                 number `frame` is shown at start + time
-            type 4              `tracks` before: sound in another form, not read any more
-            type 6    tracks    next bytes of: var count  { var tick_num  var tick_den  var flags
+            type 4    tracks    next bytes of: var count  { var tick_num  var tick_den  var flags
                                 var size  language  var size  title  var size  head } for each track,
                                 then { var track << 3 | form  svar pts - end before  [var duration, if form & 1]
                                 [var hidden at the start  var at the end, if form & 2]  var size  packet }
@@ -56,7 +54,7 @@ that of zlib.
                                 8 comment, 16 lyrics, 32 karaoke, 64 forced, 128 hearing impaired,
                                 256 visual impaired, 512 clean effects, 2^16 captions, 2^17 descriptions.
                                 Texts are UTF-8 of up to 256 bytes
-            type 5    tokens    reserved: appearance tokens, as experiments wrote them; loop frames do without
+            type 5    tokens    reserved: appearance tokens, as experiments wrote them; base frames do without
             type 64   summary   one vector for every few frames, for search (payload: gvcodec.search.summary); first packet of its GOP
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
@@ -70,12 +68,12 @@ that of zlib.
                                 the clock of the source, microseconds. Others are skipped
             type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
             A reader skips types that it does not know. Those below 64 change the painted picture:
-            without them there are loop frames only.
+            without them there are base frames only.
 
-Sizes of payloads: at most 2^26 bytes, `summary`, `tune`, `timing`, `tokens` and `gop` 2^20,
+Sizes of payloads: at most 2^26 bytes, `summary`, `fit`, `timing`, `tokens` and `gop` 2^20,
 `metadata` 2^16.
 
-Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `tune`,
+Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `fit`,
 `timing`, `tracks` and `metadata` packets may come before it, and one `gop` closes it. `timing`
 stands before the packet whose decoding can release the frame it names. Each GOP makes sense by
 itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
@@ -85,18 +83,16 @@ Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half
 last frame that was late (0 at the start) and p its timestamp. A constant frame rate costs nothing,
 a dropped frame one entry. An entry for the frame after the last says when the last one ends.
 
-Loop hash: first 8 bytes of SHA-256 over the structure layer's reconstruction of all frames in
-display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023. Of base tokens
-these are the samples of keyframes and refreshes; of other frames the count of tokens of each window of the coded
-picture (u8), then all tokens (s32, zero behind the count), window by window.
+Base hash: first 8 bytes of SHA-256 over the base layer's reconstruction of all frames in
+display order, at full size, planes Y, U, V row by row, samples as u16 in 0…1023.
 
 Painted hash: the same of all painted frames. A stream that was cut or joined has none.
 
 A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
 packet. `Salvage` reads it all the same and says what is lost.
 
-Versions before: 0.5 was base tokens all forward, 0.4 without refreshes; 0.2 had no golden frame and nothing trimmed in `klt` payloads, and no `tokens`; 0.1
-moreover no frame count in `gop`, no late = 0, no track = count. Their files are read.
+Before version 1.0 the format may change with every release: this one reads 0.7 only, and says of
+a file in another version what wrote it and what reads it (`FormatVersionError`).
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader
@@ -104,10 +100,10 @@ from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.reader import GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
-from gvcodec.bitstream.writer import LOOP_HASH_BYTES, Writer
+from gvcodec.bitstream.writer import HASH_BYTES, Writer
 
 __all__ = [
-    "LOOP_HASH_BYTES",
+    "HASH_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE",
     "GopEntry",

@@ -7,31 +7,33 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import base_of, named, names
+from gvcodec.bases import GONE, INDEX_END, base_of, named, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
-VERSION = (0, 3)
-#: What streams of base tokens are; nothing else has changed.
-TOKEN_VERSION = (0, 6)
-#: Version 0.1 lacks what a reader can do without: frame counts in `gop` packets, `timing` and
-#: `tracks` that make sense by GOP. 0.4 is base tokens without refreshes, 0.5 without tokens that go
-#: backward.
-READABLE = ((0, 1), (0, 2), VERSION, (0, 4), (0, 5), TOKEN_VERSION)
+#: Versions before 1.0 are read by the release that wrote them alone.
+VERSION = (0, 7)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
-MAX_Q = 63
 #: Numerators and denominators are below it.
 MAX_RATIO = 1 << 31
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
+#: What wrote and what reads format 0.n; formats 0.4 to 0.6 hold base tokens alone.
+_WRITERS = {
+    **dict.fromkeys((1, 2), ("gvcodec before its release 0.1.0", "release 0.1.0")),
+    3: ("gvcodec 0.1.0", "release 0.1.0"),
+    **dict.fromkeys(
+        (4, 5, 6), ("gvcodec between 0.1.0 and 0.7.0", "the last sources before 0.7.0")
+    ),
+}
 _MAX_FIELDS = 256
-_HAS_STRUCTURE_ID = 1
-_HAS_APPEARANCE_ID = 2
+_HAS_BASE_MODEL_ID = 1
+_HAS_PAINTER_ID = 2
 _HAS_TOKENS = 4
 
 
@@ -39,15 +41,15 @@ _HAS_TOKENS = 4
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `tokens`: the stream has packets of appearance tokens; such streams are no longer
-    made, and only their loop frames are decoded."""
+    made, and only their base frames are decoded."""
 
     format: VideoFormat
     base: str
     scale: Fraction
     q: int
     start_pts: int = 0
-    structure_id: bytes | None = None
-    appearance_id: bytes | None = None
+    base_model_id: bytes | None = None
+    painter_id: bytes | None = None
     tokens: bool = False
 
     def __post_init__(self) -> None:
@@ -75,22 +77,22 @@ class SequenceHeader:
         if not 0 <= colour.chroma_location < 8 or fmt.bit_depth not in (8, 10):
             raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
         if self.base not in names() or self.scale not in SCALES:
-            raise UsageError(f"structure layer {self.base} at scale {self.scale} is unknown")
-        if not 0 <= self.q <= MAX_Q:
-            raise UsageError(f"q is 0…{MAX_Q}, not {self.q}")
-        for model in (self.structure_id, self.appearance_id):
+            raise UsageError(f"base layer {self.base} at scale {self.scale} is unknown")
+        if not 0 <= self.q <= INDEX_END:
+            raise UsageError(f"q is 0…{INDEX_END}, not {self.q}")
+        for model in (self.base_model_id, self.painter_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
-        if self.base == "tokens" and self.structure_id is None:
+        if self.base == "tokens" and self.base_model_id is None:
             raise UsageError("base tokens names its model")
-        if self.tokens and self.appearance_id is None:
-            raise UsageError("tokens without an appearance layer")
+        if self.tokens and self.painter_id is None:
+            raise UsageError("tokens without a painter")
 
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""
         fmt, colour = self.format, self.format.colour
-        flags = (self.structure_id is not None) * _HAS_STRUCTURE_ID
-        flags |= (self.appearance_id is not None) * _HAS_APPEARANCE_ID | self.tokens * _HAS_TOKENS
+        flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
+        flags |= (self.painter_id is not None) * _HAS_PAINTER_ID | self.tokens * _HAS_TOKENS
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -101,17 +103,17 @@ class SequenceHeader:
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
                 bytes([base_of(self.base).wire, SCALES.index(self.scale), self.q]),
-                self.structure_id or b"",
-                self.appearance_id or b"",
+                self.base_model_id or b"",
+                self.painter_id or b"",
             )
         )
-        version = TOKEN_VERSION if self.base == "tokens" else VERSION
-        head = MAGIC + bytes(version) + encode_var(len(fields)) + fields
+        head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
         return head + zlib.crc32(head).to_bytes(4, "little")
 
     @staticmethod
     def read(stream: Source) -> tuple[SequenceHeader, int]:
-        """Read a header, return it and its size in bytes. Raises `DamagedStreamError`."""
+        """Read a header, return it and its size in bytes. Raises `DamagedStreamError`, and
+        `FormatVersionError` for a stream of another release."""
         head = _read(stream, len(MAGIC) + len(VERSION))
         if head[: len(MAGIC)] != MAGIC:
             raise DamagedStreamError("not a gvcodec file (wrong first bytes)")
@@ -123,14 +125,21 @@ class SequenceHeader:
         whole = head + bytes(size) + body
         if zlib.crc32(whole) != int.from_bytes(crc, "little"):
             raise DamagedStreamError("header: checksum differs (nothing can be decoded)")
-        version = tuple(head[len(MAGIC) :])
-        if version not in READABLE:
-            found = ".".join(map(str, version))
-            raise DamagedStreamError(
-                f"format version {found}, this program reads up to "
-                f"{TOKEN_VERSION[0]}.{TOKEN_VERSION[1]}"
-            )
+        major, minor = head[len(MAGIC) :]
+        if (major, minor) != VERSION:
+            raise FormatVersionError(_of_another_release(major, minor))
         return _parse_fields(body), len(whole) + len(crc)
+
+
+def _of_another_release(major: int, minor: int) -> str:
+    """What to say of a stream in another version of the format."""
+    ours, found = ".".join(map(str, VERSION)), f"format version {major}.{minor}"
+    if (major, minor) > VERSION:
+        return f"{found} is of a later release of gvcodec; this one reads {ours}"
+    if not (major == 0 and minor in _WRITERS):
+        return f"{found} was never in use; this release of gvcodec reads {ours}"
+    writer, reader = _WRITERS[minor]
+    return f"{found}, written by {writer}, is read by {reader}; this one reads {ours}"
 
 
 def _read(stream: Source, size: int) -> bytes:
@@ -160,9 +169,14 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     primaries, transfer, matrix, bits = cursor.take(4)
     sar = ratio()
     base, scale, q = cursor.take(3)
-    structure_id = cursor.take(ID_BYTES) if flags & _HAS_STRUCTURE_ID else None
-    appearance_id = cursor.take(ID_BYTES) if flags & _HAS_APPEARANCE_ID else None
+    base_model_id = cursor.take(ID_BYTES) if flags & _HAS_BASE_MODEL_ID else None
+    painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
     name = named(base)
+    if base in GONE:
+        raise FormatVersionError(
+            f"base {GONE[base]} was written by gvcodec before 0.7.0 and is read by release 0.1.0; "
+            f"this one reads {', '.join(names())}"
+        )
     if len(cursor) or flags > 7 or bits >= 32 or name is None or scale >= len(SCALES):
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
@@ -174,8 +188,8 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             SCALES[scale],
             q,
             start_pts,
-            structure_id,
-            appearance_id,
+            base_model_id,
+            painter_id,
             bool(flags & _HAS_TOKENS),
         )
     except UsageError as error:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_var
-from gvcodec.errors import DamagedStreamError, FormatVersionError
+from gvcodec.errors import DamagedStreamError
 
 MAX_PAYLOAD = 1 << 26
 #: Packets that no sane file has in megabytes; their entries take more memory than bytes.
@@ -21,8 +21,6 @@ EXTENDED = 3
 #: 0.
 EXTENDED_AT = 16
 _FIRST_SKIPPABLE = EXTENDED_AT + 64
-#: Type 4: `tracks` as releases up to 0.1 wrote them, whose ticks and packets mean something else.
-_OLD_TRACKS = EXTENDED_AT + 4
 
 
 class Source(Protocol):
@@ -46,10 +44,10 @@ class Kind(IntEnum):
     GOP = 2
     END = EXTENDED_AT
     INDEX = EXTENDED_AT + 1
-    TUNE = EXTENDED_AT + 2
+    FIT = EXTENDED_AT + 2
     TIMING = EXTENDED_AT + 3
+    TRACKS = EXTENDED_AT + 4
     TOKENS = EXTENDED_AT + 5
-    TRACKS = EXTENDED_AT + 6
     SUMMARY = _FIRST_SKIPPABLE
     SCORE = _FIRST_SKIPPABLE + 1
     METADATA = _FIRST_SKIPPABLE + 2
@@ -57,7 +55,10 @@ class Kind(IntEnum):
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
-_SMALL = frozenset({Kind.TUNE, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
+_SMALL = frozenset({Kind.FIT, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
+
+#: What reading says of a file that is cut off.
+ENDS_EARLY = "file ends early"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Packet:
 
 def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     """Read one packet: the packet (None for a kind that may be skipped) and its bytes. Raises
-    `DamagedStreamError`, `FormatVersionError` for sound in its old form."""
+    `DamagedStreamError`."""
     head = bytearray()
     while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
         head += _read(stream, 1)
@@ -104,10 +105,6 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
     if checksum != _checksum(body):
         raise DamagedStreamError("checksum differs")
     whole = body + checksum
-    if number == _OLD_TRACKS:
-        raise FormatVersionError(
-            "sound and subtitles are in the form of gvcodec 0.1, which that release reads"
-        )
     if number not in _KNOWN:
         return (None if number >= _FIRST_SKIPPABLE else Packet(Kind.UNKNOWN, payload)), whole
     return Packet(Kind(number), payload), whole
@@ -127,5 +124,5 @@ def _checksum(body: bytes) -> bytes:
 def _read(stream: Source, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        raise DamagedStreamError("file ends early")
+        raise DamagedStreamError(ENDS_EARLY)
     return data

@@ -13,27 +13,29 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.header import SequenceHeader
-from gvcodec.bitstream.packets import CHECKSUM_BYTES, Kind, Packet, read_packet
+from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
-from gvcodec.bitstream.writer import LOOP_HASH_BYTES
-from gvcodec.decoding_limits import Limits, check
+from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import Limits, check
 
-_END_PAYLOAD = LOOP_HASH_BYTES + 4
+_END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
 _MAX_FRAMES = 1 << 40
+_REPAIR = "gvcodec repair keeps its whole GOPs"
+_CUT = f"file is cut or damaged; {_REPAIR}"
 
 
 @dataclass(frozen=True, slots=True)
 class GopEntry:
     """One GOP of the index: number of its first frame, frames in it, byte range in the file,
-    whether it begins with `tune`."""
+    whether it begins with `fit`."""
 
     first_frame: int
     frames: int
     offset: int
     size: int
-    tuned: bool
+    fitted: bool
 
 
 class Reader:
@@ -55,7 +57,7 @@ class Reader:
         if limits is not None:
             check(self.header, False, limits)
         #: Known once `packets()` came to the end of the file.
-        self.loop_hash: bytes | None = None
+        self.base_hash: bytes | None = None
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
         self.frames = 0
         self.size = self._header_size
@@ -66,13 +68,13 @@ class Reader:
         self.track_size = 0
 
     def packets(self) -> Iterator[Packet]:
-        """`tune`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
+        """`fit`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
 
         Checks packet and GOP checksums, the order of packets, the index against what was read, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         seen: list[GopEntry] = []
-        crc, start, first, tuned = 0, self._header_size, 0, False
+        crc, start, first, fitted = 0, self._header_size, 0, False
         in_gop = False
         index: bytes | None = None
         index_size = 0
@@ -95,9 +97,9 @@ class Reader:
                     ):
                         raise DamagedStreamError("checksum of the GOP differs")
                     seen.append(
-                        GopEntry(first, self.frames - first, start, self.size - start, tuned)
+                        GopEntry(first, self.frames - first, start, self.size - start, fitted)
                     )
-                    crc, start, first, tuned, in_gop = 0, self.size, self.frames, False, False
+                    crc, start, first, fitted, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
@@ -113,10 +115,10 @@ class Reader:
                 self._check_order(kind, in_gop)
                 crc = zlib.crc32(data, crc)
             except DamagedStreamError as error:
-                self._own = self._damaged(str(error))
+                self._own = self._damage_error(str(error))
                 raise self._own from error
             if packet is not None:
-                tuned = tuned or kind is Kind.TUNE
+                fitted = fitted or kind is Kind.FIT
                 in_gop = in_gop or kind is Kind.KEY
                 self.track_size += len(data) * (kind is Kind.TRACKS)
                 self.frames += packet.is_frame
@@ -126,7 +128,7 @@ class Reader:
     def named(self, error: DamagedStreamError) -> DamagedStreamError:
         """The same error with file, packet and time, for one that a decoder raised over the packet
         given last."""
-        return error if error is self._own else self._damaged(str(error))
+        return error if error is self._own else self._damage_error(str(error))
 
     def gops(self) -> list[GopEntry]:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
@@ -137,7 +139,7 @@ class Reader:
         try:
             end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
             end = self._packet_at(end_at, Kind.END, "end")
-            distance = int.from_bytes(end[LOOP_HASH_BYTES:], "little")
+            distance = int.from_bytes(end[HASH_BYTES:], "little")
             payload = self._packet_at(end_at - distance, Kind.INDEX, "index")
             entries = parse_index(payload, self._header_size, end_at - distance)
             if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
@@ -152,7 +154,7 @@ class Reader:
         """Number of the first frame of the GOP that holds `frame`, and the packets from there on
         that a decoder needs.
 
-        That is the `tune` packet in force, then all but the `tracks` packets, which begin at the
+        That is the `fit` packet in force, then all but the `tracks` packets, which begin at the
         start of the file. Raises `UsageError` on a pipe or after the last frame,
         `DamagedStreamError`.
         """
@@ -169,8 +171,8 @@ class Reader:
             raise UsageError(f"{self.name}: has no frame {frame}")
 
         def packets() -> Iterator[Packet]:
-            if tune := self.tune_before(gops, at):
-                yield tune
+            if fit := self.fit_before(gops, at):
+                yield fit
             for gop in gops[at:]:
                 yield from (
                     packet for packet in self.packets_of(gop) if packet.kind is not Kind.TRACKS
@@ -178,13 +180,13 @@ class Reader:
 
         return gops[at].first_frame, packets()
 
-    def tune_before(self, gops: list[GopEntry], at: int) -> Packet | None:
-        """The `tune` packet in force where GOP `at` begins; None when there is none or the GOP
+    def fit_before(self, gops: list[GopEntry], at: int) -> Packet | None:
+        """The `fit` packet in force where GOP `at` begins; None when there is none or the GOP
         brings its own."""
-        for gop in reversed(gops[:at] if not gops[at].tuned else []):
-            if gop.tuned:
+        for gop in reversed(gops[:at] if not gops[at].fitted else []):
+            if gop.fitted:
                 return next(
-                    (packet for packet in self.packets_of(gop) if packet.kind is Kind.TUNE), None
+                    (packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT), None
                 )
         return None
 
@@ -212,14 +214,14 @@ class Reader:
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
-            raise DamagedStreamError(f"no {what} where it should be (file is cut or damaged)")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
         self._stream.seek(offset)
         try:
             packet, _ = read_packet(self._stream)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{what}: {error} (file is cut or damaged)") from error
+            raise DamagedStreamError(f"{what}: {error} ({_CUT})") from error
         if packet is None or packet.kind is not kind:
-            raise DamagedStreamError(f"no {what} where it should be (file is cut or damaged)")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
         return packet.payload
 
     def _check_order(self, kind: Kind | None, in_gop: bool) -> None:
@@ -229,22 +231,23 @@ class Reader:
             raise DamagedStreamError("inter frame without a keyframe before it")
         if kind is Kind.TOKENS and not (in_gop and self.header.tokens):
             raise DamagedStreamError("tokens outside a GOP, or in a stream without any")
-        if kind is Kind.TUNE and in_gop:
-            raise DamagedStreamError("tune inside a GOP")
+        if kind is Kind.FIT and in_gop:
+            raise DamagedStreamError("fit inside a GOP")
 
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:
             raise DamagedStreamError("end without an index")
-        if int.from_bytes(payload[LOOP_HASH_BYTES:], "little") != index_size:
+        if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
             raise DamagedStreamError("end does not point at the index")
         # A pipe may stay open: whoever waits for its end would wait for ever.
         if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
-        self.loop_hash = payload[:LOOP_HASH_BYTES]
+        self.base_hash = payload[:HASH_BYTES]
 
-    def _damaged(self, what: str) -> DamagedStreamError:
+    def _damage_error(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)
         when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
+        when += f"; {_REPAIR}" * (what == ENDS_EARLY)
         return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
 
 

@@ -29,9 +29,9 @@ from gvcodec.bitstream.packets import (
     read_packet,
 )
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
-from gvcodec.bitstream.writer import LOOP_HASH_BYTES
+from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
 _GOP_HEAD = re.compile(
@@ -55,7 +55,7 @@ class Loss:
     """Something is missing here. `reason`: what happened, empty for more of the same.
 
     `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next
-    `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `tune`,
+    `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `fit`,
     `timing` or `tracks` packet may be among what is lost. `wrong`: a checksum says that they are.
     `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
     """
@@ -71,7 +71,7 @@ class Loss:
 
 
 class Salvage:
-    """`header` is read at once. After `events` came to the end: `loop_hash`, None when it is
+    """`header` is read at once. After `events` came to the end: `base_hash`, None when it is
     lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
@@ -80,7 +80,7 @@ class Salvage:
             self.header, _ = SequenceHeader.read(self._source)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
-        self.loop_hash: bytes | None = None
+        self.base_hash: bytes | None = None
         #: Frames given or reported as missing so far.
         self.frames = 0
         self._number = 0
@@ -121,7 +121,7 @@ class Salvage:
             kind = packet.kind if packet is not None else None
             if kind is Kind.END and packet is not None:
                 yield from self._close_unseen()
-                self.loop_hash = packet.payload[:LOOP_HASH_BYTES]
+                self.base_hash = packet.payload[:HASH_BYTES]
                 return
             if kind is Kind.GOP and packet is not None:
                 yield from self._close(packet.payload)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.decoding_limits import DEFAULT, Limits, check_pace
 from gvcodec.errors import DamagedStreamError
+from gvcodec.limits import DEFAULT, Limits, check_pace
 
 _MAX_FRAME = 1 << 40
 _MAX_PTS = 1 << 62

@@ -9,15 +9,15 @@ from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 
-LOOP_HASH_BYTES = 8
+HASH_BYTES = 8
 #: What a GOP begins with, in this order.
-_FIRST = {Kind.SUMMARY: 0, Kind.TUNE: 1}
+_FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
 
 
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the `summary`, `tune`, `timing`, `tracks` and `metadata`
+    GOPs are closed here: a `key` (with the `summary`, `fit`, `timing`, `tracks` and `metadata`
     packets directly before it) starts the next one.
     """
 
@@ -30,7 +30,7 @@ class Writer:
         self._gop_frames = 0
         self._gop_size = 0
         self._gop_crc = 0
-        self._gop_tuned = False
+        self._gop_fitted = False
         packed = header.pack()
         stream.write(packed)
         self.size = len(packed)
@@ -42,15 +42,15 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write a `summary`, `tune`, `timing`, `tracks`, `key` or `inter` packet (or one of the
+        """Write a `summary`, `fit`, `timing`, `tracks`, `key` or `inter` packet (or one of the
         skippable types)."""
-        if packet.kind in (Kind.SUMMARY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
+        if packet.kind in (Kind.SUMMARY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
             # Which GOP these belong to is known only when the next frame packet comes.
             self._held.append(packet)
             return
         if packet.kind is Kind.KEY:
             self._close_gop()
-            self._gop_tuned = any(held.kind is Kind.TUNE for held in self._held)
+            self._gop_fitted = any(held.kind is Kind.FIT for held in self._held)
             # Who searches reads the beginning of each GOP only.
             self._held.sort(key=lambda held: _FIRST.get(held.kind, len(_FIRST)))
         elif packet.kind is Kind.INTER and not self._gop_frames:
@@ -61,19 +61,19 @@ class Writer:
             self._frames += 1
             self._gop_frames += 1
 
-    def finish(self, loop_hash: bytes) -> None:
-        """Close the last GOP, write index and end. `loop_hash`: 8 bytes."""
-        if len(loop_hash) != LOOP_HASH_BYTES:
-            raise ValueError(f"a loop hash has {LOOP_HASH_BYTES} bytes")
+    def finish(self, base_hash: bytes) -> None:
+        """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
+        if len(base_hash) != HASH_BYTES:
+            raise ValueError(f"a base hash has {HASH_BYTES} bytes")
         if any(held.kind in _FIRST for held in self._held):
-            raise ValueError("a summary or tune packet without a key after it")
+            raise ValueError("a summary or fit packet without a key after it")
         self._flush_held()
         self._close_gop()
         index = Packet(
             Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
         ).pack()
         self._put(index)
-        self._put(Packet(Kind.END, loop_hash + len(index).to_bytes(4, "little")).pack())
+        self._put(Packet(Kind.END, base_hash + len(index).to_bytes(4, "little")).pack())
 
     def _flush_held(self) -> None:
         for held in self._held:
@@ -98,7 +98,7 @@ class Writer:
         self._gops += (
             encode_var(self._gop_frames)
             + encode_var(self._gop_size + len(data))
-            + bytes([self._gop_tuned])
+            + bytes([self._gop_fitted])
         )
         self._gop_count += 1
         self._gop_frames = self._gop_size = self._gop_crc = 0

@@ -4,16 +4,16 @@ Each module of this folder whose name begins with a letter is a command of that 
 has to know it:
 
     HELP = "the line in `gvcodec --help`"
-    EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")               # calls that end its help
-    def arguments(parser: argparse.ArgumentParser) -> None: ...     # options: `_arguments` has those that many share
-    def run(options: argparse.Namespace) -> None: ...               # what it does; errors are raised
+    EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")             # calls that end its help
+    def arguments(parser: argparse.ArgumentParser) -> None: ...   # options, shared: `_arguments`
+    def run(options: argparse.Namespace) -> None: ...             # what it does; raises errors
 
 Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it
 reads.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 model not
-found, or a form that is no longer read, 5 decoded frames differ from the encoder's, 6 some files of
-a batch failed; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard error.
+at hand, 5 decoded frames differ from the encoder's, 6 some files of a batch failed; 130, 143 and
+129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import gvcodec
-from gvcodec import signals
 from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import from_habits
-from gvcodec.errors import GvcodecError, UsageError
-from gvcodec.file_io import protected
-from gvcodec.messages import one_line, say
+from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
+from gvcodec.util import signals
+from gvcodec.util.file_io import protected
+from gvcodec.util.messages import one_line, quiet, say
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")
@@ -54,16 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with _written() if arguments is None else contextlib.nullcontext():
+        with _write_errors() if arguments is None else contextlib.nullcontext():
             given = from_habits(sys.argv[1:] if arguments is None else arguments)
             options = parser(given).parse_args(given or ["--help"])
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
-            with signals.guarded(), protected(_inputs(options)):
+            silent = getattr(options, "quiet", False)
+            with quiet(silent), signals.guarded(), protected(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
         say(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        say(f"this needs torch, which is not installed ({INSTALL_TORCH})")
+        return WrongModelError.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         _standard_streams.drop_output()
@@ -85,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _written() -> Iterator[None]:
+def _write_errors() -> Iterator[None]:
     """At the end, whatever it is, nothing waits in standard output: the interpreter would fail with
     it, and with another exit code. That it cannot be written counts more than what came later."""
     try:
@@ -107,7 +113,21 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments."""
+    """Says in one line what is wrong with the arguments. Files may stand among the options."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """argparse takes an optional file only right after the one before it."""
+        options, left = super().parse_known_args(args, namespace)
+        for action in self._get_positional_actions():
+            words = [word for word in left if word == "-" or not word.startswith("-")]
+            found = getattr(options, action.dest, None)
+            if action.nargs == "?" and found == action.default and words:
+                setattr(options, action.dest, words[0])
+                left.remove(words[0])
+            elif action.nargs in ("*", "+"):
+                setattr(options, action.dest, [*(found or []), *words])
+                left = [word for word in left if word not in words]
+        return options, left
 
     def _get_value(self, action: argparse.Action, text: str) -> Any:
         try:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.decoding_limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import PendingFile, open_input, open_output, shown_name
-from gvcodec.messages import parse_time
+from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
+from gvcodec.util.file_io import PendingFile, open_input, open_output, shown_name
+from gvcodec.util.messages import parse_time
+from gvcodec.util.progress import MODES, ProgressOptions
 
 if TYPE_CHECKING:
     from gvcodec.video import Video
@@ -50,6 +51,27 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)"
     )
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress",
+        choices=MODES,
+        default="auto",
+        help="auto: a bar on a terminal, a line every 10 s elsewhere; json: an object a second on "
+        "standard error (auto)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    how.add_argument(
+        "--verbose", action="store_true", help="say how long each stage took, what fitting found"
+    )
+
+
+def progress_of(options: argparse.Namespace) -> ProgressOptions:
+    """What the options of `add_progress` say."""
+    mode = "none" if options.quiet else options.progress
+    return {"mode": mode, "verbose": options.verbose}
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -99,10 +121,10 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
 
 
-def add_picture(parser: argparse.ArgumentParser) -> None:
-    """Arguments of commands that show frames of a stream in a PNG."""
+def add_picture(parser: argparse.ArgumentParser, kinds: str = ".png") -> None:
+    """Arguments of commands that show frames of a stream in a picture."""
     parser.add_argument("input", metavar="FILE", help="stream")
-    parser.add_argument("output", metavar="OUT", help=".png")
+    parser.add_argument("output", metavar="OUT", help=kinds)
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     add_model(parser)
     add_threads(parser)
@@ -183,16 +205,13 @@ def seconds(text: str) -> float:
     return found
 
 
-def tuning(text: str) -> tuple[float | None, int]:
-    """Seconds, or None and steps."""
-    if text.endswith("steps"):
-        return None, integer(1)(text.removesuffix("steps"))
-    return 0.0 if text == "off" else number(text), 0
-
-
-def shift(text: str) -> float:
-    """How far as a factor, 0 = off."""
-    return {"on": 1.0, "off": 0.0}[text] if text in ("on", "off") else number(text)
+def fitting(text: str) -> tuple[float | None, int]:
+    """`60` is None and 60 steps, `30s` 30 seconds, `off` 0 seconds."""
+    if text == "off":
+        return 0.0, 0
+    if text.endswith("s") and not text.endswith("steps"):
+        return number(text.removesuffix("s")), 0
+    return None, integer(1)(text.removesuffix("steps"))
 
 
 def picture_size(text: str) -> tuple[int, int] | Fraction:
@@ -278,6 +297,14 @@ def opened_video(options: argparse.Namespace) -> Iterator[Video]:
         held(video.header, video.painted, most),
     ):
         yield video
+
+
+def pending_still(options: argparse.Namespace) -> PendingFile:
+    from gvcodec.media.stills import SUFFIXES
+
+    if not options.output.lower().endswith(SUFFIXES):
+        raise UsageError(f"{options.output}: a picture is a .png, .jpg or .avif")
+    return PendingFile(options.output, options.overwrite)
 
 
 def pending_png(options: argparse.Namespace) -> PendingFile:

@@ -32,7 +32,6 @@ _VALUED: dict[str, dict[str, str]] = {
         "-g": "--keyint",
         "-threads": "--threads",
         "-maxrate": "--maxrate",
-        "-bufsize": "--bufsize",
         "-fs": "--size",
         "-preset": "--preset",
     },
@@ -76,6 +75,7 @@ _ANSWERS: dict[str, dict[str, str]] = {
         "-s": "a stream has the size of its source; --base-scale 1/2 codes its base at half of it",
         "-pass": "--size, --bitrate and --target make the passes that they need",
         "-tune": "--eye decides for the eye instead of PSNR",
+        "-bufsize": "--maxrate caps the mean bitrate, without a buffer",
         "-x265-params": "the encoders' own options are not passed on",
         "-svtav1-params": "the encoders' own options are not passed on",
         "-profile:v": "the profile follows from the video",
@@ -102,8 +102,7 @@ _VVENC_PRESETS = {"slower": 0, "slow": 1, "medium": 2, "fast": 3, "faster": 4}
 _BASES = {
     **dict.fromkeys(("av1", "libsvtav1", "svtav1", "libaom-av1", "librav1e"), "av1"),
     **dict.fromkeys(("vvc", "h266", "libvvenc"), "vvc"),
-    **dict.fromkeys(("hevc", "h265", "libx265"), "hevc"),
-    **dict.fromkeys(("h264", "avc", "libx264", "vp9", "libvpx-vp9")),
+    **dict.fromkeys(("h264", "avc", "libx264", "hevc", "h265", "libx265", "vp9", "libvpx-vp9")),
 }
 _VIDEO_CODEC = ("-c:v", "-vcodec", "-codec:v", "-c", "-codec", "--base")
 _SOUND_CODEC = ("-c:a", "-acodec", "-codec:a", "-c:s")
@@ -176,7 +175,5 @@ def _base(word: str, codec: str) -> list[str]:
         return ["--base", codec]
     base = _BASES[codec]
     if base is None:
-        raise UsageError(
-            f"{word} {codec}: no base of that kind; --base is av1, hevc, vvc or tokens"
-        )
+        raise UsageError(f"{word} {codec}: no base of that kind; --base is av1, vvc or tokens")
     return ["--base", base]

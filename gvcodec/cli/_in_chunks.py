@@ -19,15 +19,16 @@ from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import make_settings
 from gvcodec.batch.watch import Bar
 from gvcodec.bitstream import Reader
+from gvcodec.cli._arguments import progress_of
 from gvcodec.cli._input_options import said_of
 from gvcodec.cli._rate_control import reread
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import is_uri, open_output
 from gvcodec.media.inputs import numbered
-from gvcodec.messages import counted, say
-from gvcodec.signals import OnAbort, held
 from gvcodec.streams.info import encode_summary
+from gvcodec.util.file_io import is_uri, open_output
+from gvcodec.util.messages import counted, say
+from gvcodec.util.signals import OnAbort, held
 
 
 def rate_of(options: argparse.Namespace) -> dict[str, object]:
@@ -63,7 +64,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
             ledger = Ledger(work)
             job = Job(os.path.abspath(path), settings)
             engine = Inline() if options.jobs == 1 else open_engine(options.jobs)
-            with engine, Bar(1) as bar:
+            with engine, Bar(1, **progress_of(options)) as bar:
                 driver = Driver(engine, ledger, bar.heard)
                 driver.run([job])
             if driver.errors:

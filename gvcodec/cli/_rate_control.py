@@ -13,18 +13,20 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from gvcodec.bases import base_of, q_of
+from gvcodec.bases import q_of
+from gvcodec.cli._arguments import progress_of
 from gvcodec.cli._input_options import said_of
+from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.config import EncoderConfig
-from gvcodec.file_io import open_output, written
 from gvcodec.media.reader import VideoReader
-from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for, require_metric
-from gvcodec.signals import OnAbort, held
 from gvcodec.streams.info import encode_summary
+from gvcodec.util.file_io import open_output, written
+from gvcodec.util.messages import counted, say
+from gvcodec.util.progress import ProgressBar
+from gvcodec.util.signals import OnAbort, held
 
 
 def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
@@ -33,16 +35,16 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     began = time.monotonic()
     if options.target is not None:
         require_metric(options.target)
-    tune = tuning_seconds(config.tune, config.tune_steps)
-    with (
-        open_output(options.output, options.overwrite) as output,
-        reread(options.input) as path,
-        ProgressBar(_plan(options, config), tune) as bar,
-    ):
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open_output(options.output, options.overwrite))
+        path = stack.enter_context(reread(options.input))
 
         def open_source() -> VideoReader:
             return VideoReader(path, options.start, options.frames, said=said_of(options))
 
+        with open_source() as source:
+            work = work_of(source.format, config)
+        bar = stack.enter_context(ProgressBar(_plan(options, config), work, **progress_of(options)))
         if options.target is not None:
             reached = encode_for(open_source, config, options.target, bar, bar)
             coded, passes = reached.coded, reached.passes
@@ -72,12 +74,11 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
 
 def _plan(options: argparse.Namespace, config: EncoderConfig) -> list[str]:
     """The stages that there are as a rule."""
-    tune = ["tune"] if config.tunes else []
+    once = plan_of(config)
     if options.target is not None:
-        return ["count", *4 * ["code", *tune]]
-    if base_of(config.base).steered:
-        return ["count", "probe", "probe", "code", *tune, "code"]
-    return ["count", "trial", "trial", "trial", "code", *tune, "code", "code"]
+        return ["count", *4 * once]
+    rest = 2 * [stage for stage in once if stage != "fit"]
+    return ["count", "trial", "trial", "trial", *once, *rest]
 
 
 @contextlib.contextmanager

@@ -89,18 +89,18 @@ def prepare() -> None:
 
 def out(text: str) -> None:
     """Lines on standard output, at once. Raises `OSError` that names it."""
-    with _named():
+    with _name_errors():
         print(text, flush=True)
 
 
 def finish() -> None:
     """Write out what waits in standard output. Raises `OSError` that names it."""
-    with _named():
+    with _name_errors():
         sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def _named() -> Iterator[None]:
+def _name_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -16,12 +16,12 @@ from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import METRICS, make_settings
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
-from gvcodec.cli._arguments import bytes_, integer
+from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
 from gvcodec.cli._in_chunks import rate_of
 from gvcodec.cli._standard_streams import out
 from gvcodec.cli.encode import coding_arguments, config_of
 from gvcodec.errors import BatchError, GvcodecError, UsageError
-from gvcodec.messages import counted, say
+from gvcodec.util.messages import counted, say
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
 EXAMPLES = (
@@ -71,6 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="for the table, besides PSNR-Y: lpips, vmaf",
     )
     coding_arguments(parser)
+    add_progress(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("batch needs inputs and -o OUT (or --status OUT)")
     ledger = Ledger(store.local_path(options.output))
     jobs = jobs_of(options)
-    with _engine(options, jobs) as engine, Bar(len(jobs)) as bar:
+    with _engine(options, jobs) as engine, Bar(len(jobs), **progress_of(options)) as bar:
         driver = Driver(engine, ledger, bar.heard)
         driver.run(jobs)
     for job in jobs:
@@ -104,7 +105,7 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     jobs = []
     for uri, row, error in inputs.find(options.inputs, store.local_path(options.output)):
         try:
-            jobs.append(Job(uri, _settings(_changed(options, row)) if row else usual, error))
+            jobs.append(Job(uri, _settings(_change(options, row)) if row else usual, error))
         except GvcodecError as wrong:
             jobs.append(Job(uri, usual, f"{uri}: {wrong}"))
     return jobs
@@ -126,7 +127,7 @@ class _Row(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def _changed(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
+def _change(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
     """The options of one row of a table."""
     parser = _Row(add_help=False, allow_abbrev=False)
     coding_arguments(parser)

@@ -7,11 +7,11 @@ import contextlib
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of
-from gvcodec.decoding_limits import held
 from gvcodec.errors import UsageError
-from gvcodec.file_io import open_input, open_output, shown_name
-from gvcodec.messages import counted, say
+from gvcodec.limits import held
 from gvcodec.streams.cat import cat
+from gvcodec.util.file_io import open_input, open_output, shown_name
+from gvcodec.util.messages import counted, say
 
 HELP = "streams one after another, without encoding"
 EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec decode - all.mp4")

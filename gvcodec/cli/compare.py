@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 
 from gvcodec.cli import encode
-from gvcodec.cli._arguments import add_overwrite
+from gvcodec.cli._arguments import add_overwrite, add_progress
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
-from gvcodec.file_io import PendingFile
-from gvcodec.messages import say
+from gvcodec.util.file_io import PendingFile
+from gvcodec.util.messages import say
 
 HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     encode.coding_arguments(parser)
     add_input_options(parser)
+    add_progress(parser)
     add_overwrite(parser)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
 from gvcodec.errors import UsageError
-from gvcodec.file_io import PendingFile
-from gvcodec.messages import counted, say
+from gvcodec.util.file_io import PendingFile
+from gvcodec.util.messages import counted, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (
@@ -72,18 +72,18 @@ def run(options: argparse.Namespace) -> None:
             else reading.listed(Path(given[0]), Path(given[1]))
         )
         clips = reading.read(videos)
-        data, told = condense(clips, int(options.size), options.steps, options.seed)
+        data, facts = condense(clips, int(options.size), options.steps, options.seed)
         pending.temporary.write_bytes(data)
-    kept = np.bincount(told["labels"], minlength=len(clips.classes))
+    kept = np.bincount(facts["labels"], minlength=len(clips.classes))
     per_class = ", ".join(
         f"{name} {count}" for name, count in zip(clips.classes, kept, strict=True)
     )
     say(
         f"{output}: {len(data)} bytes, "
-        f"{counted(len(told['labels']), 'clip')} of {len(clips)} ({per_class}), "
-        f"{counted(told['frames'], 'frame')} each, q {told['q']:g}"
+        f"{counted(len(facts['labels']), 'clip')} of {len(clips)} ({per_class}), "
+        f"{counted(facts['frames'], 'frame')} each, q {facts['q']:g}"
     )
     say(
         f"validation accuracy of a ridge regression on features: "
-        f"{100 * told['accuracy']:.1f} % (chance {100 / len(clips.classes):.1f} %)"
+        f"{100 * facts['accuracy']:.1f} % (chance {100 / len(clips.classes):.1f} %)"
     )

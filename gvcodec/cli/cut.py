@@ -16,11 +16,11 @@ from gvcodec.cli._arguments import (
     seconds,
     streams,
 )
-from gvcodec.decoding_limits import held
 from gvcodec.errors import UsageError
-from gvcodec.file_io import shown_name
-from gvcodec.messages import say
+from gvcodec.limits import held
 from gvcodec.streams.cut import cut
+from gvcodec.util.file_io import shown_name
+from gvcodec.util.messages import say
 
 HELP = "a piece of a stream, from keyframe to keyframe, without encoding"
 EXAMPLES = (

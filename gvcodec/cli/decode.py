@@ -9,18 +9,20 @@ from gvcodec.cli._arguments import (
     add_limits,
     add_model,
     add_overwrite,
+    add_progress,
     add_threads,
     integer,
     limits_of,
     number,
     picture_size,
+    progress_of,
     seconds,
 )
 from gvcodec.errors import DamagedStreamError
-from gvcodec.file_io import shown_name
-from gvcodec.messages import say
-from gvcodec.progress import ProgressBar
 from gvcodec.streams.to_video import Request, to_video
+from gvcodec.util.file_io import shown_name
+from gvcodec.util.messages import say
+from gvcodec.util.progress import ProgressBar
 
 HELP = "gvcodec stream to video"
 EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay -")
@@ -31,11 +33,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output",
         metavar="OUT",
-        help=".mp4, .mkv, .mov, .y4m, frame%%05d.png, or - = standard output (see -f)",
+        help=".mp4, .mkv, .mov, .webm, .gif, .y4m, frame%%05d.png, or - = standard output (see -f)",
     )
-    parser.add_argument(
-        "--fidelity", action="store_true", help="loop frames, without the appearance layer"
-    )
+    parser.add_argument("--fidelity", action="store_true", help="base frames, without the painter")
     parser.add_argument(
         "-f",
         "--format",
@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--crf",
         type=number,
         metavar="N",
-        help=".mp4, .mkv and .mov: quality of x264 or x265 (visually lossless)",
+        help=".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
     )
     quality.add_argument(
         "--lossless",
@@ -87,6 +87,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     add_threads(parser)
+    add_progress(parser)
     add_overwrite(parser)
 
 
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
         limits=limits_of(options),
         hold=True,
     )
-    with ProgressBar(["code"]) as bar:
+    with ProgressBar(["code"], **progress_of(options)) as bar:
         done = to_video(request, bar)
     for line in done.losses:
         say(f"{shown_name(options.input)}: {line}")

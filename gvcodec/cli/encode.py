@@ -9,38 +9,41 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from gvcodec.bases import names
+from gvcodec.bases import Q_END, names
 from gvcodec.cli._arguments import (
     add_embedder,
     add_overwrite,
+    add_progress,
     add_threads,
     amount,
+    fitting,
     integer,
+    progress_of,
     quality,
     scale,
     seconds,
-    shift,
     target,
-    tuning,
     use_threads,
 )
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.cli._rate_control import encode_rated
-from gvcodec.config import PAINTERS, EncoderConfig
-from gvcodec.encoder import Encoder
+from gvcodec.codec.durations import plan_of, work_of
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.file_io import open_output
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
-from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar, tuning_seconds
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.making import Summarizer
-from gvcodec.session import run as encode
 from gvcodec.streams.info import encode_summary, kbps
 from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
+from gvcodec.util.file_io import open_output
+from gvcodec.util.messages import counted, say
+from gvcodec.util.one_file import check_one_file
+from gvcodec.util.progress import ProgressBar
 
 HELP = "video to gvcodec stream"
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
@@ -57,7 +60,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "output",
         metavar="OUT",
         nargs="?",
-        help="stream to write, - = standard output (IN with the ending .gvc)",
+        help="stream to write, - = standard output (IN with the ending .gvc); .mp4, .mkv, .webm: "
+        "AV1 that every player shows, with the packets for painting",
     )
     coding_arguments(parser)
     add_input_options(parser)
@@ -78,6 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_embedder(parser)
     add_threads(parser)
+    add_progress(parser)
     add_overwrite(parser)
 
 
@@ -86,17 +91,17 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
-        type=quality(69),
+        type=quality(Q_END),
         default=50,
         metavar="N",
-        help="quality, 0 best … 67, about the same PSNR in every base; av1 is smaller beyond 63 "
-        "(50); tokens have a scale of their own to 69, smaller beyond 63",
+        help=f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
+        "tokens are smaller beyond 63 (50)",
     )
     rate.add_argument(
         "--base-q",
-        type=quality(69),
+        type=quality(255),
         metavar="N",
-        help="quality by the structure layer's own index, 0 best … 63 (av1 … 67, tokens … 69)",
+        help="quality by the base layer's own index, 0 best",
     )
     rate.add_argument(
         "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"
@@ -115,21 +120,10 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--maxrate",
         type=amount,
         metavar="BITS",
-        help="with -q: most bits a second through a decoder's buffer (klt)",
+        help="with -q: largest mean bitrate of the picture, by SVT-AV1's capped CRF on one thread "
+        "(av1, not --low-delay); a first second of hard video may take half as much again",
     )
-    parser.add_argument(
-        "--alloc",
-        choices=("uniform", "uniqueness", "elbo", "oracle"),
-        default="uniform",
-        help="how many tokens a window may use (tokens)",
-    )
-    parser.add_argument(
-        "--bufsize",
-        type=amount,
-        metavar="BITS",
-        help="size of that buffer (one second of --maxrate)",
-    )
-    parser.add_argument("--base", choices=names(), default="av1", help="structure layer (av1)")
+    parser.add_argument("--base", choices=names(), default="av1", help="base layer (av1)")
     parser.add_argument(
         "--base-scale",
         type=scale,
@@ -138,32 +132,25 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
     )
     parser.add_argument(
-        "--tune",
-        type=tuning,
-        default="60steps",
-        metavar="Nsteps|SECONDS|off",
-        help="steps of fitting the renderer to the video, or time for it, whose file depends on "
-        "the machine (60steps)",
+        "--fit",
+        type=fitting,
+        default="60",
+        metavar="STEPS|SECONDSs|off",
+        help="steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
+        "on the machine (60)",
     )
     parser.add_argument(
-        "--tune-parts",
+        "--fit-parts",
         type=integer(1, 4),
         default=0,
         metavar="N",
-        help="how many parts of the renderer, 1 to 4, may change (2, in large streams 3)",
+        help="how many parts of the painter, 1 to 4, may change (2, in large streams 3)",
     )
     parser.add_argument(
-        "--painter",
-        choices=PAINTERS,
-        default=PAINTERS[0],
-        help="what paints: integer gives the same samples on every machine, several times as fast "
-        "(float)",
-    )
-    parser.add_argument(
-        "--tune-by",
+        "--fit-by",
         choices=("vgg", "small"),
         default="",
-        help="network whose features tell how it looks: VGG16, or a small one that comes along "
+        help="network whose features tell how it looks: VGG16, or the small one that is shipped "
         "(vgg where its weights are found)",
     )
     parser.add_argument(
@@ -192,14 +179,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "more at equal PSNR",
     )
     parser.add_argument(
-        "--shift",
-        type=shift,
-        default=0.0,
-        metavar="on|off|FACTOR",
-        help="code a source moved so that it looks better when painted, or so many times as far "
-        "(off)",
-    )
-    parser.add_argument(
         "--start",
         type=seconds,
         default=0.0,
@@ -216,20 +195,16 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         base_q=options.base_q,
         base=options.base,
         scale=options.base_scale,
-        tune=options.tune[0],
-        tune_steps=options.tune[1],
-        tune_parts=options.tune_parts,
-        tune_by=options.tune_by,
-        painter=options.painter,
+        fit=options.fit[0],
+        fit_steps=options.fit[1],
+        fit_parts=options.fit_parts,
+        fit_by=options.fit_by,
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=getattr(options, "threads", 0),
         maxrate=options.maxrate or 0,
-        bufsize=options.bufsize or 0,
-        alloc=options.alloc,
         eye=options.eye,
         preset=options.preset,
-        shift=options.shift,
     )
 
 
@@ -243,6 +218,7 @@ def _beside(source: str) -> str:
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
     config = config_of(options)
+    check_one_file(options.output, config.base)
     steered = any(
         v is not None for v in (options.size, options.bitrate, options.bpp, options.target)
     )
@@ -273,9 +249,9 @@ def run(options: argparse.Namespace) -> None:
         )
         journal = stack.enter_context(_journal(options, config)) if options.resume else None
         wrap = journal.wrap if journal else None
-        plan = ["code", "tune"] if config.tunes else ["code"]
-        tune = tuning_seconds(config.tune, config.tune_steps)
-        bar = stack.enter_context(ProgressBar(plan, tune, partial(_rate_so_far, reader.format)))
+        work = work_of(reader.format, config)
+        rate = partial(rate_so_far, reader.format)
+        bar = stack.enter_context(ProgressBar(plan_of(config), work, rate, **progress_of(options)))
         encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
         if journal and journal.frames:
             say(
@@ -288,7 +264,7 @@ def run(options: argparse.Namespace) -> None:
         )
         chunk = 0 if config.low_delay else CHUNK
         summary = _summarizer(options, reader.format) if options.summary else None
-        writer = encode(
+        writer = encode_stream(
             encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk, summary=summary
         )
     if journal:
@@ -297,8 +273,8 @@ def run(options: argparse.Namespace) -> None:
         say(note)
     tracks = reader.tracks
     copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
-    told = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
-    say(f"{options.output}: {told}, {time.monotonic() - began:.1f} s")
+    result = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
+    say(f"{options.output}: {result}, {time.monotonic() - began:.1f} s")
 
 
 def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
@@ -313,7 +289,7 @@ def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
         options.frames,
         said_of(options),
     )
-    settings = replace(config, threads=0, tune=0.0, tune_steps=0, tune_parts=0, tune_by="")
+    settings = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
     return Journal(options.output, (video, settings), options.threads)
 
 
@@ -322,6 +298,7 @@ def _summarizer(options: argparse.Namespace, fmt: VideoFormat) -> Summarizer:
     return Summarizer(make(options.embedder or DEFAULT), fmt.colour)
 
 
-def _rate_so_far(fmt: VideoFormat, frames: int, size: int) -> str:
-    bpp = 8 * size / (frames * fmt.width * fmt.height)
-    return f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {bpp:.5f} bpp"
+def rate_so_far(fmt: VideoFormat, frames: int, size: int) -> tuple[float, str]:
+    """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
+    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, frames, fmt.frame_rate)
+    return rate, f"{rate:.1f} kb/s, {bpp:.5f} bpp"

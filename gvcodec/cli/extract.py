@@ -1,38 +1,61 @@
-"""`gvcodec extract IN OUT`: the standard bitstream in a stream as a playable file."""
+"""`gvcodec extract IN OUT`: a stream as a file that every player shows, and back."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
+from pathlib import Path
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
-from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError
-from gvcodec.file_io import open_input, shown_name
-from gvcodec.messages import counted, say
+from gvcodec.limits import held
 from gvcodec.streams.extract import extract
+from gvcodec.streams.one_file_write import write_one_file
+from gvcodec.util.file_io import open_input, open_output, shown_name
+from gvcodec.util.messages import counted, say
+from gvcodec.util.one_file import ONE_FILE
 
-HELP = "the standard bitstream in a stream as a playable file"
-EXAMPLES = ("extract film.gvc film.mp4", "extract film.gvc film.mkv -y")
+HELP = "a stream as a file that every player shows, and back"
+EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
+_STREAMS = (".gvc", ".bin")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="IN", help="stream made with --base av1, hevc or vvc, - = standard input"
+        "input", metavar="IN", help="stream of a standard base, in any file; - = standard input"
     )
-    parser.add_argument("output", metavar="OUT", help=".mp4, .mkv or .mov")
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        help=".mp4, .mkv, .webm (av1: with sound and the packets for painting), .mov, .ivf, .obu, "
+        ".266, or .gvc: the stream by itself",
+    )
     add_limits(parser)
     add_overwrite(parser)
 
 
 def run(options: argparse.Namespace) -> None:
+    suffix = Path(options.output).suffix.lower()
     with open_input(options.input) as source:
+        if suffix in _STREAMS:
+            with open_output(options.output, options.overwrite) as output:
+                shutil.copyfileobj(source, output)
+            say(f"{options.output}: the stream of {shown_name(options.input)}, copied")
+            return
         reader = Reader(source, shown_name(options.input))
+        left_out: list[str] = []
+        notes: list[str] = []
         try:
             most = limits_of(options)
             with held(reader.header, False, most):
-                frames, left_out = extract(reader, options.output, options.overwrite, most)
+                if reader.header.base == "av1" and suffix in ONE_FILE:
+                    frames, notes = write_one_file(reader, options.output, options.overwrite, most)
+                else:
+                    frames, left_out = extract(reader, options.output, options.overwrite, most)
         except DamagedStreamError as error:
             raise reader.named(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""
+    for line in notes:
+        say(f"{options.output}: {line}")
     say(f"{options.output}: {counted(frames, 'frame')} of {reader.header.base}, copied{note}")

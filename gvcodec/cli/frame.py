@@ -1,23 +1,23 @@
-"""`gvcodec frame FILE OUT`: one frame as PNG; only its GOP is read."""
+"""`gvcodec frame FILE OUT`: one frame as .png, .jpg or .avif; only its GOP is read."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from gvcodec.cli._arguments import add_picture, integer, opened_video, pending_png, seconds
+from gvcodec.cli._arguments import add_picture, integer, opened_video, pending_still, seconds
 from gvcodec.errors import UsageError
-from gvcodec.media.planes import rgb_from_planes
-from gvcodec.media.writer import png
-from gvcodec.messages import say
+from gvcodec.media.stills import still
 from gvcodec.streams.sheet import clock, seconds_of
+from gvcodec.util.messages import say
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"
-EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.png -n 0")
+EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.avif -n 0")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    add_picture(parser)
+    add_picture(parser, ".png, .jpg or .avif")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "-t",
@@ -33,15 +33,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with pending_png(options) as pending, opened_video(options) as video:
+    with pending_still(options) as pending, opened_video(options) as video:
         number = _at(video, options.time) if options.number is None else options.number
         if not number < len(video):
             raise UsageError(f"{options.input}: has no frame {number}, it has {len(video)}")
         (found,) = video.decoded(number, number + 1)
-        pending.temporary.write_bytes(
-            png(rgb_from_planes(found.planes, video.header.format.colour))
-        )
-        kind = "painted" if video.painted else "loop frame"
+        suffix = Path(options.output).suffix.lower()
+        pending.temporary.write_bytes(still(suffix, found.planes, video.header.format))
+        kind = "painted" if video.painted else "base frame"
         say(f"{options.output}: frame {number}, at {clock(seconds_of(video, number))}, {kind}")
 
 

@@ -13,10 +13,10 @@ from gvcodec.cli._arguments import (
     limits_of,
     streams,
 )
-from gvcodec.decoding_limits import held
-from gvcodec.file_io import shown_name
-from gvcodec.messages import counted, say
+from gvcodec.limits import held
 from gvcodec.streams.repair import index
+from gvcodec.util.file_io import shown_name
+from gvcodec.util.messages import counted, say
 
 HELP = "write a lost index and end anew"
 EXAMPLES = ("index film.gvc whole.gvc", "index - whole.gvc < film.gvc")

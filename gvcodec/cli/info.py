@@ -9,8 +9,8 @@ import shutil
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_input, located
 from gvcodec.cli._standard_streams import out
-from gvcodec.file_io import open_input, shown_name
 from gvcodec.streams.info import facts, text
+from gvcodec.util.file_io import open_input, shown_name
 
 HELP = "check a stream and say what it holds"
 EXAMPLES = ("info film.gvc", "info film.gvc --json")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
+import tempfile
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
-from gvcodec.decoding_limits import held
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.factory import NO_TORCH, paints_here
-from gvcodec.file_io import open_input
-from gvcodec.messages import say
-from gvcodec.models import find_model
+from gvcodec.limits import held
+from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.search.files import moments
+from gvcodec.util.file_io import open_input
+from gvcodec.util.messages import say
+from gvcodec.util.models import find_model
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
@@ -82,20 +84,37 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "reason": reason,
         "moments": moments(options.input),
     }
-    files = page_files() | {"/stream": path} | _models(options, header, painted)
     frames = FrameServer(video) if video else None
     with (
+        _stream_file(options.input) as stream,
         held(header, painted, limits_of(options)),
-        PlayerServer(options.port, files, facts, frames) as server,
+        PlayerServer(
+            options.port,
+            page_files() | {"/stream": stream} | _models(options, header, painted),
+            facts,
+            frames,
+        ) as server,
     ):
         yield server, reason
 
 
+@contextlib.contextmanager
+def _stream_file(path: str) -> Iterator[Path]:
+    """The stream at `path` as a file on disk, a temporary one where a container holds it."""
+    with open_input(path) as stream:
+        if getattr(stream, "name", None) == path:
+            yield Path(path)
+            return
+        with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
+            made = Path(folder) / "stream.gvc"
+            with open(made, "wb") as file:
+                shutil.copyfileobj(stream, file)
+            yield made
+
+
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
     """Models that the page may need, by the path of a request."""
-    wanted = {"the renderer of this stream": header.appearance_id if painted else None}
-    if header.base == "klt":
-        wanted["the model of the klt structure layer"] = header.structure_id
+    wanted = {PAINTER_OF_STREAM: header.painter_id if painted else None}
     return {
         f"/models/{identity.hex()}.safetensors": find_model(identity, what, options.model)
         for what, identity in wanted.items()
@@ -106,12 +125,10 @@ def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
     """What decodes on this machine for the page, and why it does not, or does not paint."""
     reason = ""
-    paints = header.appearance_id is not None and not options.fidelity
-    if paints and header.appearance_id is not None:
+    paints = header.painter_id is not None and not options.fidelity
+    if paints and header.painter_id is not None:
         try:
-            find_model(header.appearance_id, "the renderer of this stream", options.model)
-            paints = paints_here(header, options.model)
-            reason = "" if paints else NO_TORCH
+            find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
         except WrongModelError as error:
             paints, reason = False, str(error)
     chosen = {"threads": options.threads, "models": options.model, "device": options.device}

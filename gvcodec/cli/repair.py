@@ -13,10 +13,10 @@ from gvcodec.cli._arguments import (
     limits_of,
     streams,
 )
-from gvcodec.decoding_limits import held
-from gvcodec.file_io import shown_name
-from gvcodec.messages import counted, say
+from gvcodec.limits import held
 from gvcodec.streams.repair import repair
+from gvcodec.util.file_io import shown_name
+from gvcodec.util.messages import counted, say
 
 HELP = "save what is left of a damaged or cut-off stream"
 EXAMPLES = ("repair damaged.gvc rest.gvc", "repair - rest.gvc < damaged.gvc")

@@ -22,14 +22,14 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.cli._standard_streams import out
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
-from gvcodec.file_io import open_output, protected
-from gvcodec.messages import counted, one_line, say
 from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.search.files import SummarisedFile, opened, streams_in
 from gvcodec.search.queries import Query
 from gvcodec.search.ranking import Moment, best, scores
 from gvcodec.search.single import write_gop
 from gvcodec.streams.sheet import clock
+from gvcodec.util.file_io import open_output, protected
+from gvcodec.util.messages import counted, one_line, say
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
@@ -145,7 +145,7 @@ class _Asked:
                 return name, self._stored[name]
         embedder = self._made(file)
         if embedder.id not in file.vectors:
-            raise self._unknown(file)
+            raise self._unknown_model_error(file)
         if embedder.id not in self._stored:
             self._stored[embedder.id] = self._query.vectors(embedder)
         vectors, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
@@ -159,11 +159,11 @@ class _Asked:
         if self._embedder is None:
             # Before a network is loaded for nothing.
             if not self._named and default_id() not in file.vectors:
-                raise self._unknown(file)
+                raise self._unknown_model_error(file)
             self._embedder = make(self._named or DEFAULT)
         return self._embedder
 
-    def _unknown(self, file: SummarisedFile) -> WrongModelError:
+    def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
         return WrongModelError(
             f"{file.name}: its summary was made by embedder {names}, "
@@ -187,9 +187,9 @@ def _with_bar(paths: list[tuple[str, bool]]) -> Iterable[tuple[str, bool]]:
     """A bar where there are many files and somebody who looks."""
     if len(paths) < 10 or not sys.stderr.isatty():
         return paths
-    return _unbroken(tqdm(paths, unit="file", leave=False, file=sys.stderr))
+    return _hold_bar(tqdm(paths, unit="file", leave=False, file=sys.stderr))
 
 
-def _unbroken(bar: Any) -> Iterator[tuple[str, bool]]:
+def _hold_bar(bar: Any) -> Iterator[tuple[str, bool]]:
     with bar:
         yield from bar

@@ -7,8 +7,8 @@ import re
 
 from gvcodec.cli._arguments import add_picture, integer, opened_video, pending_png
 from gvcodec.media.writer import png
-from gvcodec.messages import counted, say
 from gvcodec.streams.sheet import sheet
+from gvcodec.util.messages import counted, say
 
 HELP = "many small frames in one picture, with their times"
 EXAMPLES = ("sheet film.gvc sheet.png", "sheet film.gvc sheet.png --tiles 6x8")
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     with pending_png(options) as pending, opened_video(options) as video:
         picture, count = sheet(video, options.tiles, options.width)
         pending.temporary.write_bytes(png(picture))
-        kind = "painted" if video.painted else "loop frames"
+        kind = "painted" if video.painted else "base frames"
         say(f"{options.output}: {count} of {counted(len(video), 'frame')}, {kind}")
 
 

@@ -17,14 +17,14 @@ from gvcodec.cli._arguments import (
     use_threads,
 )
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.file_io import PendingFile, open_input, open_output, protected
 from gvcodec.media.writer import png
-from gvcodec.messages import counted, say
-from gvcodec.progress import ProgressBar
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.files import moments, opened
 from gvcodec.search.making import SHARE, summarize
 from gvcodec.streams.sheet import sheet
+from gvcodec.util.file_io import PendingFile, open_input, open_output, protected
+from gvcodec.util.messages import counted, say
+from gvcodec.util.progress import ProgressBar
 from gvcodec.video import open_video
 
 #: Pictures in a row of the sheet, and its pixels.

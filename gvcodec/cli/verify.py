@@ -9,14 +9,12 @@ import math
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_threads, limits_of, located
 from gvcodec.cli._standard_streams import out
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import held
-from gvcodec.errors import WrongModelError
-from gvcodec.factory import NO_TORCH, paints_here
-from gvcodec.file_io import open_input, shown_name
+from gvcodec.codec.decoder import Decoder
+from gvcodec.limits import held
 from gvcodec.media.reader import VideoReader
-from gvcodec.messages import counted
 from gvcodec.streams.verify import verify
+from gvcodec.util.file_io import open_input, shown_name
+from gvcodec.util.messages import counted
 
 HELP = "check and decode a stream, compare it with its source"
 EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
@@ -35,11 +33,7 @@ def run(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         reader = Reader(stack.enter_context(open_input(options.input)), shown_name(options.input))
         video = stack.enter_context(VideoReader(options.source)) if options.source else None
-        painted = reader.header.appearance_id is not None and not options.fidelity
-        if painted and not paints_here(reader.header, options.model):
-            raise WrongModelError(
-                f"{shown_name(options.input)}: {NO_TORCH} (--fidelity leaves it out)"
-            )
+        painted = reader.header.painter_id is not None and not options.fidelity
         most = limits_of(options)
         decoder = Decoder(
             reader.header,
@@ -53,13 +47,13 @@ def run(options: argparse.Namespace) -> None:
         with located(reader):
             found = verify(reader, decoder, video)
     name = shown_name(options.input)
-    out(
-        f"{name}: {counted(found.frames, 'frame')}, checksums, index and loop hash "
-        f"{decoder.loop_hash.hex()} are right"
-    )
+    hashes = f"base hash {decoder.base_hash.hex()}"
+    if painted and decoder.painted_wanted is not None:
+        hashes += f", painted hash {decoder.painted_wanted.hex()}"
+    out(f"{name}: {counted(found.frames, 'frame')}, checksums, index, {hashes} are right")
     if video is not None and found.compared != found.frames:
         out(f"{video.name}: {counted(found.compared, 'frame')} compared")
-    for what, psnr in (("loop frames", found.loop_psnr), ("painted", found.painted_psnr)):
+    for what, psnr in (("base frames", found.base_psnr), ("painted", found.painted_psnr)):
         if psnr:
             values = "  ".join(
                 f"{plane} {value:.2f}" if math.isfinite(value) else f"{plane} exact"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gvcodec.bitstream import Packet, Reader
+from gvcodec.codec.decoder import Decoder
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, Coded, encode_at
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.errors import UsageError
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import av
 
@@ -124,7 +124,7 @@ def encode(
     peer = PEERS[name]
     # SVT-AV1 prints its settings unless it is asked for errors alone.
     os.environ.setdefault("SVT_LOG", "1")
-    encoder = av.CodecContext.create(peer.library, "w")
+    encoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.library, "w"))
     encoder.width, encoder.height = fmt.width, fmt.height
     encoder.framerate, encoder.time_base = fmt.frame_rate, 1 / fmt.frame_rate
     encoder.pix_fmt = "yuv420p10le"
@@ -137,7 +137,7 @@ def encode(
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    decoder = av.CodecContext.create(peer.decoder, "r")
+    decoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.decoder, "r"))
     shown = [f for packet in packets for f in decoder.decode(av.Packet(bytes(packet)))]
     shown += decoder.decode(None)
     return Coded([packet.size for packet in packets], [planes_from_frame(f) for f in shown])

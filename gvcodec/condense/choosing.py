@@ -21,7 +21,7 @@ from gvcodec.condense.learning import Ridge, features, fit, loss
 from gvcodec.condense.networks import Pairs
 
 #: Qualities that are tried, and the place where that begins.
-QUALITIES, _BEGIN = (28, 34, 40, 46, 52, 58), 3
+QUALITIES, _BEGIN = (43, 47, 51, 55, 59, 63), 3
 #: Bytes of a stream besides its clips.
 _FIXED = 96
 #: Clips that are put in an order, and of which those with the most gain are looked for, at most.

@@ -5,7 +5,8 @@ A batch is a matrix (streams, steps) of which the first `counts[s]` integers of 
 (default: all), each row as a packet of its own. Every integer has a Laplace table (`cdf_encode` of
 the core). Its scale index and mean are given, or a network of `gvcodec.entropy.network` predicts
 them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
-stream that went before: its inputs behind the n are those values, latest first, as `clip(value,
+stream that went before: its inputs behind the n are those values, latest first, or the ones that
+`back` (streams, steps, m) names by how many values before they are, 0 = none, as `clip(value,
 -64, 63) + 64`; its outputs are scale index, mean in eighths and, where there is a third, zero
 inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value
 zero), clipped to what tables there are.
@@ -84,7 +85,7 @@ def decode(
 ) -> Decoded:
     """Values (streams, steps), 0 behind the counts, and `whole` (streams)."""
     rows = _array(scale, np.uint8)
-    return _decoded(
+    return _decode(
         _core.streams_decode,
         list(packets),
         rows,
@@ -100,6 +101,7 @@ def encode_predicted(
     values: ArrayLike,
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
+    back: ArrayLike | None = None,
 ) -> list[bytes]:
     """As `encode`, with predicted tables."""
     rows = _array(values, np.int32)
@@ -110,6 +112,7 @@ def encode_predicted(
         rows,
         _counts(counts, rows),
         backend,
+        None if back is None else _array(back, np.int32),
     )
     return packets
 
@@ -120,16 +123,18 @@ def decode_predicted(
     packets: Sequence[bytes],
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
+    back: ArrayLike | None = None,
 ) -> Decoded:
     """As `decode`, with predicted tables."""
     rows = _array(side, np.uint8)
-    return _decoded(
+    return _decode(
         _core.streams_decode_predicted,
         list(layers),
         rows,
         list(packets),
         _counts(counts, rows),
         backend,
+        None if back is None else _array(back, np.int32),
     )
 
 
@@ -154,14 +159,14 @@ def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:
     return _array(counts, np.int32)
 
 
-def _decoded(function: Callable[..., Any], *arguments: Any) -> Decoded:
+def _decode(function: Callable[..., Any], *arguments: Any) -> Decoded:
     values, whole = _call(function, *arguments)
     return values, whole.astype(np.bool_)
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The last of the arguments is the back-end."""
-    if arguments[-1] == "cuda" and (reason := cuda_missing()):
+    """One of the arguments is the back-end."""
+    if "cuda" in [a for a in arguments if isinstance(a, str)] and (reason := cuda_missing()):
         raise UsageError(reason)
     try:
         return function(*arguments)

@@ -13,7 +13,7 @@ from av.sidedata.sidedata import Type
 
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.metadata import ALPHA, STEREO, Losses, side_data
+from gvcodec.media.metadata import ALPHA, STEREO, Losses, number_of, side_data
 from gvcodec.media.planes import Scaler, is_rgb, planes_from_frame, rgb_matrix
 from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, rotation_of
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -22,7 +22,7 @@ _FULL_RANGE = 2
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 #: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
-_MATRIX = Type.DISPLAYMATRIX.value
+_MATRIX = number_of(Type.DISPLAYMATRIX)
 #: Fields of Matroska for the place of chroma samples, each one byte: 1 at the first luma sample,
 #: 2 between two.
 _RIGHT, _DOWN = b"\x55\xb7\x81", b"\x55\xb8\x81"
@@ -164,12 +164,12 @@ def location_of(stream: av.VideoStream, frame: av.VideoFrame, y4m: bytes | None)
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:
-        return _stored(stream)
+        return _find_stored_rotation(stream)
     kind = re.search(rb" C420(\w+)", y4m)
     return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
 
 
-def _stored(stream: av.VideoStream) -> int:
+def _find_stored_rotation(stream: av.VideoStream) -> int:
     """What the codec parameters say, which PyAV does not show: the head of a Matroska file made of
     them does. It has no words for chroma below its row."""
     memory = io.BytesIO()

@@ -9,7 +9,7 @@ import av
 
 from gvcodec.media.timeline import Timeline
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.messages import counted
+from gvcodec.util.messages import counted
 
 #: FFmpeg's mark of tracks that nothing is to be read from.
 DISCARD_ALL = 48
@@ -70,6 +70,7 @@ class Waiting:
             if seconds is None or (end is not None and seconds >= end):
                 kept.append((packet, part))
             elif tracks is not None and (all_before or seconds >= zero):
+                assert packet.pts is not None
                 moved = seconds - packet.pts * packet.time_base
                 tracks.copy(packet, zero - moved)
         self._packets = kept

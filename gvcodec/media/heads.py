@@ -1,7 +1,7 @@
 """Heads of Matroska and MP4 files, each with the codec parameters of a copied track: made here,
 and opened with distrust.
 
-What is opened comes out of a stranger's stream. FFmpeg is told the format, opens no file, address
+What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address
 or decoder of its own accord, and sees only heads whose structure was walked through before: those
 of `make_head` have no packed codec parameters, no attachments and no table of samples, all of which
 can take thousands of times their own size.
@@ -80,7 +80,7 @@ def alike(one: Stream, other: Stream) -> bool:
 
 def _form(stream: Stream) -> tuple[object, ...]:
     context = stream.codec_context
-    if context is None or stream.type != "audio":
+    if not isinstance(context, av.AudioCodecContext):
         return (stream.type, context and context.codec.canonical_name)
     name, layout = context.codec.canonical_name, context.layout
     return (stream.type, name, context.sample_rate, layout and layout.nb_channels)
@@ -243,7 +243,7 @@ def _check_mp4(data: bytes, inside: bytes = b"") -> None:
     while len(cursor):
         size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
         if kind not in _BOXES[inside] or size < 8:
-            raise DamagedStreamError(f"tracks: codec parameters hold a box {_shown(kind)}")
+            raise DamagedStreamError(f"tracks: codec parameters hold a box {_format(kind)}")
         body = cursor.take(size - 8)
         if kind in _BOXES:
             _check_mp4(body, kind)
@@ -254,5 +254,5 @@ def _check_mp4(data: bytes, inside: bytes = b"") -> None:
             raise DamagedStreamError("tracks: codec parameters with a table of samples")
 
 
-def _shown(kind: bytes) -> str:
+def _format(kind: bytes) -> str:
     return "".join(takewhile(str.isprintable, kind.decode("latin-1")))

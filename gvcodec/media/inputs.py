@@ -2,7 +2,7 @@
 
     folder/             pictures numbered without a gap, whatever the first number
     folder/f%04d.png    those of this name
-    NAME_1920x1080_50_10bit_420.yuv     raw samples, told by name or by `InputOptions`
+    NAME_1920x1080_50_10bit_420.yuv     raw samples, described by name or by `InputOptions`
 
 Raises `MediaError`, `UsageError`."""
 

@@ -51,7 +51,7 @@ def write_display_size(path: Path, size: tuple[int, int]) -> bool:
         data = file.read(_BEGINNING)
         try:
             at, old = _find_tracks(data)
-            new = _padded(_with_size(old, size), len(old))
+            new = _pad(_with_size(old, size), len(old))
         except DamagedStreamError:
             return False
         if new is None:
@@ -96,7 +96,7 @@ def _track_part(identity: int, body: bytes, size: tuple[int, int]) -> bytes:
     return element(identity, content, short=True)
 
 
-def _padded(data: bytes, length: int) -> bytes | None:
+def _pad(data: bytes, length: int) -> bytes | None:
     """Made longer by an element that means nothing, which has two bytes at least."""
     room = length - len(data)
     if room == 0:

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from av.sidedata.sidedata import Type
 
@@ -25,6 +25,7 @@ from gvcodec.errors import DamagedStreamError
 
 if TYPE_CHECKING:
     import av
+    from av.sidedata.sidedata import SideData
 
 #: Bytes of a payload. A thousand chapters with long names fit.
 MAX_PAYLOAD = 1 << 16
@@ -109,7 +110,7 @@ class Metadata:
             elif number == _LIGHT:
                 found = replace(found, light=(field.var(0xFFFF), field.var(0xFFFF)))
             elif number == _TAG:
-                name, _, text = _decoded(field).partition("\0")
+                name, _, text = _decode(field).partition("\0")
                 tags.append((_clean(name), _clean(text)))
             elif number == _START:
                 found = replace(found, source_start=field.svar())
@@ -171,9 +172,9 @@ def metadata_of(
     """What a file and its first frame say, and a line for what does not fit in."""
     chapters = []
     for chapter in container.chapters():
-        begin, end = (
-            round(chapter[edge] * chapter["time_base"] / _MICRO) for edge in ("start", "end")
-        )
+        unit = chapter["time_base"]
+        assert unit is not None
+        begin, end = (round(time * unit / _MICRO) for time in (chapter["start"], chapter["end"]))
         if -_MAX_TIME < begin <= end < _MAX_TIME:
             chapters.append(Chapter(begin, end, _clean(chapter["metadata"].get("title", ""))))
     side = side_data(frame)
@@ -181,8 +182,8 @@ def metadata_of(
     found = Metadata(
         texts.get("title", ""),
         tuple(chapters),
-        _mastering(side.get(Type.MASTERING_DISPLAY_METADATA.value, b"")),
-        _light(side.get(Type.CONTENT_LIGHT_LEVEL.value, b"")),
+        _mastering(side.get(number_of(Type.MASTERING_DISPLAY_METADATA), b"")),
+        _light(side.get(number_of(Type.CONTENT_LIGHT_LEVEL), b"")),
         tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
     )
     notes = []
@@ -198,12 +199,19 @@ def _is_kept(name: str, texts: dict[str, str]) -> bool:
     return name not in _TECHNICAL and not language and not name.startswith("_")
 
 
+def number_of(kind: Type) -> int:
+    """FFmpeg's number of a kind of side data; for the stubs it is a `Type`."""
+    return cast(int, kind.value)
+
+
 def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
     """What goes with a frame, by FFmpeg's number of its kind."""
-    return {data.type.value: bytes(data) for data in frame.side_data}
+    # A container is a mapping to its kinds for the stubs, and gives what it holds.
+    parts = cast("Iterable[SideData]", frame.side_data)
+    return {number_of(data.type): bytes(data) for data in parts}
 
 
-def _unnamed(cls: Any, value: int) -> Any:
+def _make_unnamed(cls: Any, value: int) -> Any:
     """FFmpeg has kinds of side data that PyAV has no name for, and fails at (EXIF, LCEVC …)."""
     member = object.__new__(cls)
     member._name_, member._value_ = f"UNNAMED_{value}", value
@@ -211,24 +219,25 @@ def _unnamed(cls: Any, value: int) -> Any:
 
 
 if "_missing_" not in vars(Type):
-    Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
+    Type._missing_ = classmethod(_make_unnamed)  # type: ignore[method-assign, assignment]
 
 #: What is lost, by the kind of side data that has it; alpha is none.
-ALPHA, CAPTIONS, STEREO, EXIF, LATER_VIEW = -1, Type.A53_CC.value, Type.STEREO3D.value, 31, 29
+ALPHA, EXIF, LATER_VIEW = -1, 31, 29
+CAPTIONS, STEREO = number_of(Type.A53_CC), number_of(Type.STEREO3D)
 _LOST = {
     ALPHA: "alpha is left out",
     CAPTIONS: "closed captions are left out",
     STEREO: "stereo 3D is coded as an ordinary picture, its mark is left out",
     LATER_VIEW: "only the first view of a video with several is coded",
     EXIF: "EXIF data is left out, its orientation is applied",
-    Type.SPHERICAL.value: "the projection of a 360° video is left out",
-    Type.ICC_PROFILE.value: "the ICC colour profile is left out",
-    Type.S12M_TIMECODE.value: "timecodes are left out",
+    number_of(Type.SPHERICAL): "the projection of a 360° video is left out",
+    number_of(Type.ICC_PROFILE): "the ICC colour profile is left out",
+    number_of(Type.S12M_TIMECODE): "timecodes are left out",
     28: "an enhancement layer (LCEVC) is left out",
-    Type.DYNAMIC_HDR_PLUS.value: "HDR metadata of single frames (HDR10+) is left out",
-    Type.DOVI_METADATA.value: "HDR metadata of single frames (Dolby Vision) is left out",
-    Type.DYNAMIC_HDR_VIVID.value: "HDR metadata of single frames (HDR Vivid) is left out",
-    Type.AMBIENT_VIEWING_ENVIRONMENT.value: "the ambient viewing environment is left out",
+    number_of(Type.DYNAMIC_HDR_PLUS): "HDR metadata of single frames (HDR10+) is left out",
+    number_of(Type.DOVI_METADATA): "HDR metadata of single frames (Dolby Vision) is left out",
+    number_of(Type.DYNAMIC_HDR_VIVID): "HDR metadata of single frames (HDR Vivid) is left out",
+    number_of(Type.AMBIENT_VIEWING_ENVIRONMENT): "the ambient viewing environment is left out",
 }
 
 
@@ -272,10 +281,10 @@ def _light(data: bytes) -> tuple[int, int] | None:
 
 
 def _text(field: Cursor) -> str:
-    return _clean(_decoded(field))
+    return _clean(_decode(field))
 
 
-def _decoded(field: Cursor) -> str:
+def _decode(field: Cursor) -> str:
     try:
         return field.take(len(field)).decode()
     except UnicodeDecodeError as error:

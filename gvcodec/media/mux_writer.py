@@ -8,6 +8,7 @@ or NUT.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,16 +17,16 @@ from typing import BinaryIO, Self
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import PendingFile
 from gvcodec.media.matroska_display import display_size, with_display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.file_io import PendingFile
 
 #: Kinds of files and of pipes, as FFmpeg calls them.
-FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
 PIPES = ("matroska", "nut")
 #: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
 #: then.
@@ -94,8 +95,12 @@ class MuxWriter:
                 self._pipe.flush()
             if value is not None:
                 raise value
-            shaped = self._pending and self._kind == "matroska" and self._fmt.sar != 1
-            if shaped and not write_display_size(self._pending.temporary, self._display_size):
+            shaped = self._kind in ("matroska", "webm") and self._fmt.sar != 1
+            if (
+                shaped
+                and self._pending
+                and not write_display_size(self._pending.temporary, self._display_size)
+            ):
                 self.notes.append(_without_sar(self._fmt))
 
     def write(self, planes: Planes, pts: int) -> None:
@@ -133,6 +138,7 @@ class MuxWriter:
             if fmt.sar != 1:
                 self.notes.append(_without_sar(fmt))
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.disposition = av.stream.Disposition.default
         context = stream.codec_context
         if codec == "libx265" and self._kind != "matroska":
@@ -174,7 +180,7 @@ class MuxWriter:
         of the encoder, without a bound."""
         if self._held is not None:
             self._held += packets
-            if not self._held or not (self._tracks.ready or self._waited(self._held)):
+            if not self._held or not (self._tracks.ready or self._wait_for(self._held)):
                 return
             self._begin()
             return
@@ -185,7 +191,7 @@ class MuxWriter:
             packet.pts, packet.dts = packet.pts + later, packet.dts + later
             self._container.mux(packet)
 
-    def _waited(self, held: Sequence[av.Packet]) -> bool:
+    def _wait_for(self, held: Sequence[av.Packet]) -> bool:
         """Whether the file begins without the first packets of all tracks."""
         first, last = held[0], held[-1]
         assert first.dts is not None and last.dts is not None
@@ -242,8 +248,8 @@ def _encoder(
     name: str, kind: str, fmt: VideoFormat, crf: float | None, metadata: Metadata
 ) -> tuple[str, dict[str, str]]:
     """Encoder and options: lossless without `crf`. H.264 and H.265 have no odd sizes in 4:2:0, VP9
-    (8 bits) and FFV1 do."""
-    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
+    (8 bits), AV1 and FFV1 do. WebM is VP9, or AV1 for 10 bits."""
+    if kind != "webm" and fmt.width % 2 == 0 and fmt.height % 2 == 0:
         siting = f"chromaloc={fmt.colour.chroma_location}"
         if fmt.bit_depth == 8:
             quality = (
@@ -265,8 +271,11 @@ def _encoder(
         return "libx265", {"x265-params": params, **quality}
     if kind == "matroska" and crf is None:
         return "ffv1", {"level": "3", "slicecrc": "1"}
+    if kind == "webm" and fmt.bit_depth == 10 and crf is not None and codes_av1(fmt):
+        # The VP9 encoder here has 8 bits only.
+        return "libsvtav1", {"crf": f"{crf:g}", "preset": "8"}
     if fmt.bit_depth == 10 or kind == "mov":
-        size = f"{fmt.bit_depth}-bit video of odd size {fmt.width}×{fmt.height}"
+        size = f"{fmt.bit_depth}-bit video of size {fmt.width}×{fmt.height}"
         raise UsageError(f"{name}: {size} cannot be written like this, lossless .mkv or .y4m can")
     speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
     return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {
@@ -274,6 +283,12 @@ def _encoder(
         "crf": f"{crf:g}",
         "b": "0",
     }
+
+
+def codes_av1(fmt: VideoFormat) -> bool:
+    """Whether SVT-AV1 takes pictures of this size; it is kept from writing messages of its own."""
+    os.environ.setdefault("SVT_LOG", "0")
+    return fmt.width % 2 == 0 and fmt.height % 2 == 0 and min(fmt.width, fmt.height) >= 64
 
 
 def _hdr(metadata: Metadata, mastering: str, light: str) -> str:

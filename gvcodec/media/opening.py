@@ -3,18 +3,19 @@ be. Raises `MediaError`."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import is_uri, local_path, open_uri
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe, Stream
 from gvcodec.media.timeline import may_jump
+from gvcodec.util.file_io import is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -103,9 +104,11 @@ class Opened:
 
     def _open(self, source: Source, raw: Raw | None) -> av.container.InputContainer:
         path = str(source) if isinstance(source, str | os.PathLike) else None
-        chosen = {"format": "rawvideo", "options": raw.options} if raw is not None else {}
+        chosen: dict[str, Any] = {}
+        if raw is not None:
+            chosen = {"format": "rawvideo", "options": raw.options}
         if path == "-":
-            self.pipe = Pipe(sys.stdin.buffer.read1)
+            self.pipe = Pipe(cast(io.BufferedReader, sys.stdin.buffer).read1)
         elif path is None:
             self.pipe = Stream(source)  # type: ignore[arg-type]
         elif is_uri(path):

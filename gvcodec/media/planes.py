@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import TypeVar, cast
 
 import av
 import numpy as np
@@ -19,6 +20,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.siting import CENTRE, resited
 from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
+_Sample = TypeVar("_Sample", bound=np.generic)
 _SCALER = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -51,10 +53,8 @@ class Scaler:
 
     def __init__(self, fmt: VideoFormat, wanted: tuple[int, int] | Fraction) -> None:
         if isinstance(wanted, Fraction):
-            sides = [
-                max(2, 2 * round(side * min(wanted, MAX_SIDE) / 2))
-                for side in (fmt.width, fmt.height)
-            ]
+            factor = min(wanted, Fraction(MAX_SIDE))
+            sides = [max(2, 2 * round(side * factor / 2)) for side in (fmt.width, fmt.height)]
             wanted = sides[0], sides[1]
         width, height = wanted
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -76,11 +76,11 @@ class Scaler:
         y, u, v = resited(planes, location, CENTRE)
         half = (width + 1) // 2, (height + 1) // 2
         return resited(
-            (_scaled(y, width, height), _scaled(u, *half), _scaled(v, *half)), CENTRE, location
+            (_scale(y, width, height), _scale(u, *half), _scale(v, *half)), CENTRE, location
         )
 
 
-def _scaled(plane: Plane, width: int, height: int) -> Plane:
+def _scale(plane: Plane, width: int, height: int) -> Plane:
     """10-bit samples as a plane of this size."""
     frame = av.VideoFrame(plane.shape[1], plane.shape[0], "gray10le")
     _samples(frame, 0, np.uint16)[:] = plane
@@ -97,7 +97,9 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     YUV keeps its own."""
     name = frame.format.name
     if name in ("yuv420p", "yuvj420p", "yuva420p"):
-        y, u, v = (_samples(frame, index, np.uint8).astype(np.uint16) << 2 for index in range(3))
+        y, u, v = (
+            _samples(frame, index, np.uint8).astype(np.uint16) << np.uint16(2) for index in range(3)
+        )
         return y, u, v
     if name == "yuv420p10le":
         y, u, v = (_samples(frame, index, np.uint16).copy() for index in range(3))
@@ -162,7 +164,7 @@ def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
         interpolation=_SCALER,
         threads=1,
     )
-    return converted.to_ndarray()
+    return cast("NDArray[np.uint8]", converted.to_ndarray())
 
 
 def rgb_matrix(height: int) -> int:
@@ -179,19 +181,19 @@ def _swscale_matrix(cicp: int) -> int:
 def _planes_from_gray(frame: av.VideoFrame, depth: int) -> Planes:
     samples = _samples(frame, 0, np.uint8 if depth == 8 else np.uint16).astype(np.uint16)
     y = (
-        samples << 2
+        samples << np.uint16(2)
         if depth == 8
-        else samples << (10 - depth)
+        else samples << np.uint16(10 - depth)
         if depth < 10
-        else samples >> (depth - 10)
+        else samples >> np.uint16(depth - 10)
     )
     chroma_shape = ((frame.height + 1) // 2, (frame.width + 1) // 2)
     u, v = (np.full(chroma_shape, _NEUTRAL, np.uint16) for _ in range(2))
     return y, u, v
 
 
-def _samples(frame: av.VideoFrame, index: int, dtype: type[np.generic]) -> NDArray[np.generic]:
+def _samples(frame: av.VideoFrame, index: int, dtype: type[_Sample]) -> NDArray[_Sample]:
     """View (rows, columns) of a plane without its line padding."""
     plane = frame.planes[index]
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+    rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
     return rows[:, : plane.width]

@@ -19,12 +19,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import is_uri, local_path
 from gvcodec.media.conversion import Conversion, location_of
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, numbered, raw_of
@@ -32,8 +31,9 @@ from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.messages import counted
-from gvcodec.types import Planes
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.file_io import is_uri, local_path
+from gvcodec.util.messages import counted
 
 _MAX_RATE = 1000
 #: Frames that wait for a timestamp after them.
@@ -73,6 +73,14 @@ class VideoReader:
     unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
     `start_pts` (timestamp of the first frame: 0, but for a later span), `shift` (what went from all
     timestamps)."""
+
+    format: VideoFormat
+    expected: int | None
+    metadata: Metadata
+    start_pts: int
+    shift: int
+    _first: tuple[av.VideoFrame, int] | None
+    _conversion: Conversion
 
     def __init__(
         self,
@@ -385,7 +393,7 @@ class VideoReader:
                 # The clock of the video is that of all.
                 streams.insert(0, self._stream)
             else:
-                self._stream.discard = DISCARD_ALL
+                self._stream.discard = cast("av.stream.Discard", DISCARD_ALL)
             self._only_tracks = self._read(streams) if streams else iter(())
         behind = {stream.index for stream in streams if stream.type == "audio"}
         while behind or end is None:

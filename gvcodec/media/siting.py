@@ -30,7 +30,7 @@ def resited(planes: Planes, location: int, wanted: int) -> Planes:
         (b - a) / 2 for a, b in zip(PLACES.get(location, PLACES[LEFT]), PLACES[wanted], strict=True)
     )
     y, u, v = planes
-    return y, _moved(u, right, down), _moved(v, right, down)
+    return y, _shift(u, right, down), _shift(v, right, down)
 
 
 class Rotation:
@@ -67,7 +67,7 @@ class Rotation:
         y, u, v = (
             np.ascontiguousarray(np.rot90(plane[:, ::step], self._turns)) for plane in planes
         )
-        return y, _moved(u, *self._move), _moved(v, *self._move)
+        return y, _shift(u, *self._move), _shift(v, *self._move)
 
 
 def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
@@ -92,11 +92,11 @@ def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
     return turns[0] % 4 * 90, mirrored
 
 
-def _moved(plane: Plane, right: float, down: float) -> Plane:
+def _shift(plane: Plane, right: float, down: float) -> Plane:
     """The plane at places that lie so many samples further right and down."""
     if right == down == 0:
         return plane
-    moved = _resampled(_resampled(plane.astype(np.float32), right, 1), down, 0)
+    moved = _resample(_resample(plane.astype(np.float32), right, 1), down, 0)
     return np.clip(np.round(moved), 0, _PEAK).astype(np.uint16)
 
 
@@ -111,7 +111,7 @@ def taps(t: float) -> tuple[float, ...]:
     )
 
 
-def _resampled(plane: NDArray[np.float32], shift: float, axis: int) -> NDArray[np.float32]:
+def _resample(plane: NDArray[np.float32], shift: float, axis: int) -> NDArray[np.float32]:
     """The plane at places `shift` (−1…1) samples further along an axis."""
     if not shift:
         return plane

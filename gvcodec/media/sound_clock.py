@@ -8,11 +8,12 @@ skip, or the file does. Here each packet has its time and its own hidden samples
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any, Final
 
 import av
 from av.stream import Stream
 
-_SKIP = "skip_samples"
+_SKIP: Final = "skip_samples"
 
 
 class SoundClock:
@@ -21,12 +22,13 @@ class SoundClock:
     def __init__(self, stream: Stream) -> None:
         context = stream.codec_context
         source = stream.time_base or Fraction(1, 1000)
-        rate = (context.sample_rate or 0) if stream.type == "audio" else 0
+        sound = context if isinstance(context, av.AudioCodecContext) else None
+        rate = (sound.sample_rate or 0) if sound else 0
         #: Seconds.
         self.tick = Fraction(1, rate) if rate else source
         self._rate = rate
         self.is_pcm = is_pcm(stream)
-        self._frame = context.frame_size or 0 if rate else 0
+        self._frame = sound.frame_size or 0 if sound and rate else 0
         #: Samples that a tick of the source lasts, where that is more than one.
         self._coarse = source * rate if source * rate > 1 else Fraction(0)
         #: Samples still to be hidden.
@@ -75,7 +77,9 @@ def is_pcm(stream: Stream) -> bool:
 def hide_end(packet: av.Packet, samples: int) -> None:
     """Say in a packet that this many samples at its end are not to be heard."""
     kind = av.packet.packet_sidedata_type_from_literal(_SKIP)
-    skip = av.packet.PacketSideData(kind, 10)
+    # The stubs have no arguments.
+    make: Any = av.packet.PacketSideData
+    skip = make(kind, 10)
     skip.update(bytes(4) + min(samples, (1 << 32) - 1).to_bytes(4, "little") + bytes(2))
     packet.set_sidedata(skip)
 

@@ -62,7 +62,7 @@ class Timeline:
         if not self.segments:
             self.segments.append(Segment(shown, Fraction(0)))
             self._begin = shown
-        elif self._end is not None and self._jumped(packet):
+        elif self._end is not None and self._detect_jump(packet):
             self.segments.append(Segment(shown, self._end - shown))
             self.jumps.append(self._end)
         if packet.dts is not None:
@@ -84,7 +84,7 @@ class Timeline:
         """Seconds from the first packet to the end of what is shown so far."""
         return Fraction(0) if self._end is None else self._end - self._begin
 
-    def _jumped(self, packet: av.Packet) -> bool:
+    def _detect_jump(self, packet: av.Packet) -> bool:
         if self._last is None or packet.dts is None:
             return False
         ahead = packet.dts * packet.time_base - self._last
@@ -97,6 +97,7 @@ class Timeline:
         """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
         part of its track, for `seconds`."""
         track = self._tracks.setdefault(packet.stream.index, _Track())
+        assert packet.pts is not None
         seconds = packet.pts * packet.time_base
         ahead = seconds - track.last if track.last is not None else Fraction(0)
         # Subtitles may be far apart.
@@ -111,6 +112,7 @@ class Timeline:
     def seconds(self, packet: av.Packet, part: int, last: bool = False) -> Fraction | None:
         """When a packet of this part of its track begins; None while that is unknown. `last`: the
         file has come to its end."""
+        assert packet.pts is not None
         seconds = packet.pts * packet.time_base
         track = self._tracks[packet.stream.index]
         offset = track.offset(part, self.segments, last)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -23,6 +24,7 @@ from gvcodec.media.tracks import TrackPacket, TrackReader
 #: index of the others goes before the frames, so that a player can begin while the file comes.
 MUXERS = {
     "matroska": {"default_mode": "passthrough"},
+    "webm": {"default_mode": "passthrough"},
     "mp4": {"movflags": "+faststart"},
     "mov": {"movflags": "+faststart"},
 }
@@ -38,15 +40,22 @@ _TRIAL = 4
 
 
 class TrackMuxer:
-    """`kind`: FFmpeg's name of the kind of file; `suffix`: what messages call it.
+    """`kind`: FFmpeg's name of the kind of file; `suffix`: what messages call it; `zero`: when the
+    first picture is shown, in seconds of the stream.
 
     Attributes: `notes` (what is left out, a line each), `offset` (seconds that everything in the
     file comes later, so that sound before the first picture is heard)."""
 
     def __init__(
-        self, container: OutputContainer, kind: str, suffix: str, tracks: TrackReader | None
+        self,
+        container: OutputContainer,
+        kind: str,
+        suffix: str,
+        tracks: TrackReader | None,
+        zero: Fraction = Fraction(0),
     ) -> None:
         self._container, self._kind, self._suffix = container, kind, suffix
+        self._delays, self._zero = kind in ("matroska", "webm"), zero
         self._reader = tracks
         self._outputs: dict[int, Stream] = {}
         self._containers: list[InputContainer] = []
@@ -74,7 +83,7 @@ class TrackMuxer:
             if packet.audible is not None and reader.streams[packet.track].type == "audio":
                 self._heard.setdefault(packet.track, packet.audible)
         begins = [begin * reader.ticks[number] for number, begin in self._heard.items()]
-        self.offset = max(Fraction(0), -min(begins, default=Fraction(0)))
+        self.offset = -min([self._zero, *begins])
         for number, stream in enumerate(reader.streams):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             template = self._template(number, first)
@@ -118,8 +127,8 @@ class TrackMuxer:
     def _add(self, number: int, template: Stream, language: str) -> None:
         assert self._reader is not None
         track = self._reader.tracks[number]
-        output = _added(self._container, template)
-        output.disposition = track.flags
+        output = _add_stream(self._container, template)
+        output.disposition = cast(Disposition, track.flags)
         for name, text in (("language", language), ("title", track.title)):
             if text:
                 output.metadata[name] = text
@@ -131,7 +140,7 @@ class TrackMuxer:
         if packet.audible is not None:
             return True
         tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
-        if self._kind != "matroska":
+        if not self._delays:
             return self._kind != "nut" and end * tick + self.offset <= 0
         heard = self._heard.get(packet.track)
         return heard is not None and heard - _PREROLL / tick < end <= heard
@@ -140,7 +149,7 @@ class TrackMuxer:
         """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
         assert self._reader is not None
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
-        if self._kind != "matroska" or number not in self._heard or not first:
+        if not self._delays or number not in self._heard or not first:
             return stream
         head = make_head("matroska", [stream])
         delay = (self._heard[number] - first[0].pts) * tick
@@ -159,11 +168,11 @@ class TrackMuxer:
         packets or at the end."""
         data = io.BytesIO()
         # What puts the index first wants to open the file again.
-        options = MUXERS["matroska"] if self._kind == "matroska" else {}
+        options = MUXERS[self._kind] if self._delays else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
-                output = _added(trial, template)
-                output.disposition = flags
+                output = _add_stream(trial, template)
+                output.disposition = cast(Disposition, flags)
                 if language:
                     output.metadata["language"] = language
                 trial.start_encoding()
@@ -190,12 +199,12 @@ class TrackMuxer:
         self.notes.append(f"{stream.type} track ({name}) {what}")
 
 
-def _added(container: OutputContainer, template: Stream) -> Stream:
+def _add_stream(container: OutputContainer, template: Stream) -> Stream:
     """An output stream. Matroska does not say which channels there are, and MP4 wants to know it of
     PCM."""
     output = container.add_stream_from_template(template)
     context = output.codec_context
-    if output.type == "audio" and context.name.startswith("pcm_"):
+    if isinstance(context, av.AudioCodecContext) and context.name.startswith("pcm_"):
         count = context.layout.nb_channels
         if context.layout.name not in _LAYOUTS.values() and count in _LAYOUTS:
             context.layout = _LAYOUTS[count]

@@ -20,8 +20,8 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.heads import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.sound_clock import SoundClock, hide_end
 
@@ -179,6 +179,20 @@ class TrackCopier(TrackWriter):
                 for stream in self.streams
             ]
         )
+
+    def adopt(self, like: TrackReader) -> None:
+        """Before the first packet: describe the tracks as another stream does, where they are the
+        same."""
+        pairs = list(zip(self.streams, like.streams, like.tracks, strict=False))
+        if len(self.streams) != len(like.streams) or not all(
+            _joins(ours, theirs)
+            and (ours.type != "audio" or self._clocks[ours.index].tick == track.tick)
+            for ours, theirs, track in pairs
+        ):
+            return
+        super().__init__(like.tracks)
+        for stream, _, track in pairs:
+            self._clocks[stream.index].tick = track.tick
 
     def copy(self, packet: av.Packet, shift: Fraction) -> None:
         """Copy a packet that has a timestamp, `shift` seconds earlier."""

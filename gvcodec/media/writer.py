@@ -1,5 +1,5 @@
-"""Writes decoded frames: .mp4, .mkv, .mov, .y4m, numbered .png, or "-" (standard output: y4m, or
-Matroska or NUT with sound).
+"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .gif, .y4m, numbered .png, or "-" (standard
+output: y4m, or Matroska or NUT with sound).
 
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.file_io import PendingFile, refuse_input
+from gvcodec.media.gif import GifWriter
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, reported
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.file_io import PendingFile, refuse_input
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
 #: frames that were written.
@@ -72,6 +73,8 @@ def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float |
     that are lossless anyway."""
     if str(path) == "-" or not takes_tracks(path):
         return None
+    if Path(path).suffix.lower() == ".webm":
+        return _CRF_VP9
     if fmt.width % 2 == 0 and fmt.height % 2 == 0:
         return _CRF[fmt.bit_depth]
     # The only encoder here for 10 bits and odd sizes is lossless.
@@ -92,14 +95,15 @@ def open_writer(
     """A writer for the kind of file that `path` names, or for standard output in the form "y4m",
     "matroska" or "nut". Raises `UsageError` for an unknown kind."""
     suffix = Path(path).suffix.lower()
-    if str(path) != "-" and suffix not in (".mp4", ".mov", ".mkv", ".y4m", ".png"):
+    if str(path) != "-" and suffix not in (*FILES, ".gif", ".y4m", ".png"):
         raise UsageError(
-            f"{path}: write to .mp4, .mkv, .mov, .y4m, .png (like frame%05d.png) or - (y4m)"
+            f"{path}: write to .mp4, .mkv, .mov, .webm, .gif, .y4m, .png (like frame%05d.png) or "
+            f"- (y4m); gvcodec frame writes .jpg and .avif"
         )
     if form is not None and (str(path) != "-" or form not in ("y4m", *PIPES)):
         raise UsageError(f"-f {form}: y4m, {' and '.join(PIPES)} are for standard output (-)")
     if crf is not None and (str(path) == "-" or not takes_tracks(path)):
-        raise UsageError(f"--crf is for .mp4, .mkv and .mov, {path} is lossless")
+        raise UsageError(f"--crf is for .mp4, .mkv, .mov and .webm, not for {path}")
     if str(path) == "-":
         refuse_input("-")
         output = sys.stdout.buffer
@@ -112,6 +116,8 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
+        if suffix == ".gif":
+            return GifWriter(pending, fmt)
         kind = FILES[suffix]
         return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
@@ -232,6 +238,6 @@ def png(rgb: NDArray[np.uint8]) -> bytes:
     """An image (H, W, 3) as the bytes of a PNG file."""
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
-    encoder.pix_fmt, encoder.time_base = "rgb24", 1
+    encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))

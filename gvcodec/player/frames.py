@@ -1,6 +1,6 @@
 """Frames for pages that cannot decode or paint themselves.
 
-    u32 frame   u32 parts   parts × planes        parts 1: the loop frame, 2: the painted one behind it
+    u32 frame   u32 parts   parts × planes        parts 1: the base frame, 2: then the painted one
     u32 size    u32 0       size bytes of UTF-8   an error, the last thing that comes
 
 Planes are Y, U, V as `<u2`, 0…1023, without gaps.
@@ -36,7 +36,7 @@ class FrameServer:
                 if reader != self._reader:
                     return
                 yield struct.pack("<II", number, 1 + painted)
-                yield _bytes(frame.loop)
+                yield _bytes(frame.base_frame)
                 if painted:
                     yield _bytes(frame.planes)
         except (GvcodecError, MemoryError) as error:

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from gvcodec.errors import MediaError
-from gvcodec.messages import say
 from gvcodec.player.frames import FrameServer
+from gvcodec.util.messages import say
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",

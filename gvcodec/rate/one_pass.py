@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gvcodec import session
+from gvcodec.base import BaseEncoder
 from gvcodec.bitstream import Packet
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Encoder, Progress
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier
-from gvcodec.structure import StructureEncoder
 from gvcodec.types import VideoFormat
 
 
@@ -57,7 +57,7 @@ class Extent:
 @dataclass(frozen=True, slots=True)
 class Pass:
     """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
-    file. `base_q`: the structure layer's index."""
+    file. `base_q`: the base layer's index."""
 
     format: VideoFormat
     data: bytes
@@ -65,7 +65,7 @@ class Pass:
     track_bytes: int
     track_packets: int
     psnr_y: float
-    tuned: Mapping[int, bytes]
+    fitted: Mapping[int, bytes]
     notes: list[str]
     base_q: float
     #: "audio", "subtitles" or both.
@@ -96,15 +96,15 @@ def run(
     what: str,
     watch: Watch,
     frames: int,
-    structure: StructureEncoder | None = None,
-    tuned: Mapping[int, bytes] | None = None,
+    base_encoder: BaseEncoder | None = None,
+    fitted: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Pass:
-    """Encode the first `frames` frames. `structure` and `tuned` as for `Encoder`. Raises what the
-    encoder raises."""
+    """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`. Raises
+    what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        encoder = Encoder(source.format, config, source.start_pts, progress, structure, tuned)
+        encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
         sizes: list[int] = []
 
         def written(packet: Packet) -> None:
@@ -115,7 +115,7 @@ def run(
             (frame.planes, frame.pts, frame.new_size)
             for frame in watch(itertools.islice(source, frames), what, frames)
         )
-        writer = session.run(
+        writer = encode_stream(
             encoder, stream, pieces, source.metadata.pack(), source.tracks, CHUNK, written
         )
         return Pass(
@@ -125,7 +125,7 @@ def run(
             writer.track_size,
             source.tracks.packets if source.tracks else 0,
             encoder.psnr_y,
-            encoder.tuned,
+            encoder.fitted,
             [*source.notes, *encoder.notes],
             config.settled().base_q or 0.0,
             source.tracks.kinds if source.tracks else "",

@@ -7,8 +7,8 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch
 
@@ -21,7 +21,7 @@ USUAL_SLOPE = 0.1
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames
-    coded on the way (of `klt` the repeated ones too)."""
+    coded on the way."""
 
     coded: Pass
     limit: int
@@ -43,7 +43,7 @@ class Search:
     #: Encodes of the whole video, and frames coded, so far.
     full: int = 0
     frames_coded: int = 0
-    #: What the pass that tuned the renderer had to say.
+    #: What the pass that fitted the painter had to say.
     notes: list[str] = field(default_factory=list)
 
     def fitted(self, coded: Pass) -> Fitted:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from gvcodec.bases import base_of, loaded
+from gvcodec.bases import base_of
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Watch, measure
 from gvcodec.rate.search import Fitted, Search
+from gvcodec.rate.size_standard import encode_standard
+from gvcodec.rate.size_tokens import encode_tokens
 
 
 def encode_to(
@@ -24,7 +26,7 @@ def encode_to(
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
-    fitted: Fitted = loaded(base_of(config.base).size)(
-        Search(open_source, config, extent, limit, watch, progress)
+    search = Search(open_source, config, extent, limit, watch, progress)
+    return (
+        encode_tokens(search) if base_of(config.base).standard is None else encode_standard(search)
     )
-    return fitted

@@ -1,4 +1,4 @@
-"""An `av1`, `hevc` or `vvc` file of a given size, in three full encodes as a rule.
+"""An `av1` or `vvc` file of a given size, in three full encodes as a rule.
 
 A fast preset finds the quality, up to a factor between the presets that the first full pass
 reveals. The second pass comes within a per cent or two: qualities have steps of two per cent, of up
@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoders import for_the_eye
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
 from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
-from gvcodec.structure.standard.codec import StandardEncoder
-from gvcodec.structure.standard.encoders import for_the_eye
 
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
@@ -45,11 +45,11 @@ def encode_standard(search: Search) -> Fitted:
     base = search.config.base
     q, slope = _trials(search)
     trim = standard_of(base).trims[1]
-    tuned: dict[Fraction, Mapping[int, bytes]] = {}
+    fitted: dict[Fraction | None, Mapping[int, bytes]] = {}
     best: Pass | None = None
     points: list[Point] = []
     while len(points) < _PASSES:
-        coded = _pass(search, q, trim, tuned)
+        coded = _pass(search, q, trim, fitted)
         if len(coded.data) <= search.limit and (best is None or len(coded.data) > len(best.data)):
             best = coded
         points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
@@ -64,18 +64,18 @@ def encode_standard(search: Search) -> Fitted:
             break
         q, trim = following
     if best is None:
-        best = _any_that_fits(search, points[-1], tuned, slope)
+        best = _any_that_fits(search, points[-1], fitted, slope)
     return search.fitted(best)
 
 
 def _any_that_fits(
-    search: Search, last: Point, tuned: dict[Fraction, Mapping[int, bytes]], slope: float
+    search: Search, last: Point, fitted: dict[Fraction | None, Mapping[int, bytes]], slope: float
 ) -> Pass:
     """All passes were too large: coarser and coarser ones."""
     q, step = last.q, 0.03 / slope
     while True:
         q, step = _within(search.config, q + step), 2 * step
-        coded = _pass(search, q, 0.0, tuned)
+        coded = _pass(search, q, 0.0, fitted)
         if len(coded.data) <= search.limit:
             return coded
         if q >= search.config.coarsest:
@@ -92,10 +92,10 @@ def following_pass(
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
     trimmed = ((p.trim, p.log_bytes) for p in points if p.q == near.q)
-    by_trim = _measured(trimmed, near.trim, standard_of(base).trim_slope)
+    by_trim = _interpolate(trimmed, near.trim, standard_of(base).trim_slope)
     q, trim = near.q, near.trim + excess / by_trim
     if not least <= trim <= most:
-        by_q = _measured(
+        by_q = _interpolate(
             [(p.q, p.log_bytes + by_trim * (p.trim - near.trim)) for p in points], near.q, slope
         )
         q = _within(config, near.q + (excess + by_trim * (near.trim - usual)) / by_q)
@@ -122,7 +122,7 @@ def _between(points: list[Point], goal: float) -> tuple[float, float] | None:
     return large.q, (large.trim + small.trim) / 2
 
 
-def _measured(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
+def _interpolate(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
     """Fall of log rate (second) by a step of what comes first, from `near` to the nearest point
     that is far enough from there."""
     known = dict(points)
@@ -163,13 +163,13 @@ def _pass(
     search: Search,
     q: float,
     trim: float,
-    tuned: dict[Fraction, Mapping[int, bytes]],
+    fitted: dict[Fraction | None, Mapping[int, bytes]],
     quick: bool = False,
 ) -> Pass:
-    """`tuned`: what tuning came to at each scale; the first full pass at a scale adds to it."""
+    """`fitted`: what fitting came to at each scale; the first full pass at a scale adds to it."""
     config, fmt = dataclasses.replace(search.config, base_q=q).settled(), search.extent.format
     assert config.scale is not None and config.base_q is not None
-    structure = StandardEncoder(
+    base_encoder = StandardEncoder(
         fmt,
         config.base,
         config.base_q,
@@ -178,15 +178,12 @@ def _pass(
         config.low_delay,
         config.threads,
         trim,
-        search.extent.frames // 2,
         quick,
         for_the_eye(config.low_delay) if config.eye else (),
         config.preset,
     )
-    tune = not quick and config.scale not in tuned
-    config = dataclasses.replace(
-        config, tune=config.tune if tune else 0.0, shift=0.0 if quick else config.shift
-    )
+    fit = not quick and config.scale not in fitted
+    config = dataclasses.replace(config, fit=config.fit if fit else 0.0)
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames
@@ -196,12 +193,12 @@ def _pass(
         what,
         search.watch,
         search.extent.frames,
-        structure,
-        tuned.get(config.scale),
+        base_encoder,
+        fitted.get(config.scale),
         search.progress,
     )
-    if tune:
-        tuned[config.scale] = coded.tuned
+    if fit:
+        fitted[config.scale] = coded.fitted
         search.notes += coded.notes
     return coded
 
@@ -212,4 +209,4 @@ def _within(config: EncoderConfig, q: float) -> float:
         min(max(q, base_of(config.base).finest), config.coarsest),
         standard_of(config.base).grain,
     )
-    return round(q / grain) * grain if grain else q
+    return round(q / grain) * grain

@@ -19,7 +19,7 @@ def encode_tokens(search: Search) -> Fitted:
     most = search.config.coarsest
     tried: dict[float, int] = {}
     best: Pass | None = None
-    q = _grained(search.first_guess(), 0.0, most)
+    q = _round_q(search.first_guess(), 0.0, most)
     while True:
         coded = run(
             search.open_source,
@@ -53,12 +53,12 @@ def _next(tried: dict[float, int], limit: int, most: float) -> float:
     if large is not None and small is not None and large < small:
         part = math.log(tried[large] / limit) / math.log(tried[large] / tried[small])
         q = large + part * (small - large)
-        return _grained(q, large + _GRAIN, small - _GRAIN) if small - large > _GRAIN else small
+        return _round_q(q, large + _GRAIN, small - _GRAIN) if small - large > _GRAIN else small
     near = small if large is None else large
     assert near is not None
     step = math.log(tried[near] / limit) / USUAL_SLOPE
-    return _grained(near + (min(step, -1.0) if large is None else max(step, 1.0)), 0.0, most)
+    return _round_q(near + (min(step, -1.0) if large is None else max(step, 1.0)), 0.0, most)
 
 
-def _grained(q: float, least: float, most: float) -> float:
+def _round_q(q: float, least: float, most: float) -> float:
     return min(max(round(q / _GRAIN) * _GRAIN, least), most)

@@ -1,4 +1,4 @@
-"""The smallest file of a given quality: `--target psnr=32` (of the loop frames) or `lpips=0.15`
+"""The smallest file of a given quality: `--target psnr=32` (of the base frames) or `lpips=0.15`
 (LPIPS-VGG of what `decode` shows).
 
 Quality falls with q nearly linearly, so the passes, five at most as a rule, follow the line through
@@ -18,17 +18,17 @@ import numpy as np
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Reader
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import UNLIMITED
-from gvcodec.encoder import Progress
 from gvcodec.errors import UsageError
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
-from gvcodec.torch_settings import usual_torch
+from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
-    from gvcodec.appearance.perceptual import Lpips
+    from gvcodec.painter.perceptual import Lpips
 
 #: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual
 #: change by a step of q.
@@ -56,7 +56,7 @@ class Target:
 def require_metric(target: Target) -> None:
     """Raises `MissingWeightsError` where the target's metric cannot be taken here."""
     if target.metric == "lpips":
-        from gvcodec.appearance.perceptual import require_weights
+        from gvcodec.painter.perceptual import require_weights
 
         require_weights()
 
@@ -99,7 +99,7 @@ def encode_for(
     )
     coarse: tuple[float, float] | None = None  # of the finest known one that does not
     best: Reached | None = None
-    q = _grained(40 + (target.value - usual) / slope, finest, config.coarsest)
+    q = _round_q(40 + (target.value - usual) / slope, finest, config.coarsest)
     for number in range(1, _PASSES + 1):
         coded = run(
             open_source,
@@ -130,7 +130,7 @@ def encode_for(
             q = min(max(q, fine[0] + _GRAIN), coarse[0] - _GRAIN)
         else:
             q += (target.value - value) / slope + (-0.5 if coarse else 0.5)
-        q = _grained(q, finest, config.coarsest)
+        q = _round_q(q, finest, config.coarsest)
     if best is None:
         raise UsageError(f"{target.metric} {target.value:g} was not met in {_PASSES} passes")
     return dataclasses.replace(best, passes=number)
@@ -138,7 +138,7 @@ def encode_for(
 
 @usual_torch()
 def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
-    """LPIPS-VGG between decoded frames, painted where the file has an appearance layer, and the
+    """LPIPS-VGG between decoded frames, painted where the file has a painter, and the
     source, on a few frames."""
     import torch
 
@@ -163,10 +163,10 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
 
 @functools.cache
 def _lpips() -> Lpips:
-    from gvcodec.appearance.perceptual import lpips
+    from gvcodec.painter.perceptual import lpips
 
     return lpips("vgg")
 
 
-def _grained(q: float, finest: float, coarsest: float) -> float:
+def _round_q(q: float, finest: float, coarsest: float) -> float:
     return round(min(max(q, finest), coarsest) / _GRAIN) * _GRAIN

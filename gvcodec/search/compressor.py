@@ -94,7 +94,7 @@ class LpComp(nn.Module):
         """Narrow tokens (N, 16, WIDTH) → (N, DIM)."""
         variant = self.variant
         if not variant.learned:
-            return _lengthened(self._unlearned(x)[..., :DIM])
+            return _lengthen(self._pool_unlearned(x)[..., :DIM])
         mean = x.mean(1)
         x = x + self.place[:TOKENS]
         if variant.special:
@@ -103,11 +103,11 @@ class LpComp(nn.Module):
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, places, variant.local and number < LAYERS)
             if variant.progressive:
-                chosen = self._chosen(x.shape[1], kept_after(number))
+                chosen = self._choose_tokens(x.shape[1], kept_after(number))
                 x, places = x[:, chosen], places[chosen]
-        return _lengthened(self.last(mean + self.gate * x[:, -1]))
+        return _lengthen(self.last(mean + self.gate * x[:, -1]))
 
-    def _unlearned(self, x: Tensor) -> Tensor:
+    def _pool_unlearned(self, x: Tensor) -> Tensor:
         """The mean, or the same steps with attention whose weights are the tokens' own likeness."""
         if not self.variant.progressive:
             return x.mean(1)
@@ -115,10 +115,10 @@ class LpComp(nn.Module):
             likeness = x @ x.transpose(1, 2) / math.sqrt(x.shape[2])
             causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             x = x + likeness.masked_fill(~causal, -math.inf).softmax(2) @ x
-            x = x[:, self._chosen(x.shape[1], kept_after(number))]
+            x = x[:, self._choose_tokens(x.shape[1], kept_after(number))]
         return x[:, 0]
 
-    def _chosen(self, tokens: int, wanted: int) -> Tensor:
+    def _choose_tokens(self, tokens: int, wanted: int) -> Tensor:
         """Which tokens go on, the last one always."""
         if self.variant.kept == "suffix":
             return torch.arange(max(0, tokens - wanted), tokens)
@@ -129,5 +129,5 @@ class LpComp(nn.Module):
         )
 
 
-def _lengthened(x: Tensor) -> Tensor:
+def _lengthen(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1])

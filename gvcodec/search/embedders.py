@@ -20,8 +20,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import UsageError, WrongModelError
-from gvcodec.models import model_id, shipped_folders
+from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
+from gvcodec.util.models import model_id, shipped_folders
 
 #: The checkpoint of embedder `small`.
 CHECKPOINT = "summary-1.safetensors"
@@ -74,7 +74,7 @@ class Small:
         from gvcodec.search.compressor import DIM, LpComp, Variant
         from gvcodec.search.features import PatchTokens
 
-        path = Path(checkpoint) if checkpoint else _shipped(CHECKPOINT)
+        path = Path(checkpoint) if checkpoint else _find_shipped(CHECKPOINT)
         network = shipped_network()
         try:
             with safe_open(path, "pt") as file:
@@ -195,24 +195,26 @@ def make(said: str) -> Embedder:
     try:
         return _makers[name](*arguments)
     except ImportError as error:
-        raise WrongModelError(f"embedder {name}: {error.name or error} is not installed") from None
+        remedy = f" ({INSTALL_TORCH})" if error.name == "torch" else ""
+        missing = f"embedder {name}: {error.name or error} is not installed{remedy}"
+        raise WrongModelError(missing) from None
     except TypeError as error:
         raise UsageError(f"embedder {name}: {error}") from None
 
 
 def shipped_network() -> Path:
     """The small perceptual network."""
-    from gvcodec.appearance.perceptual import SMALL_NETWORK
+    from gvcodec.painter.perceptual import SMALL_NETWORK
 
-    return _shipped(SMALL_NETWORK)
+    return _find_shipped(SMALL_NETWORK)
 
 
 def default_id() -> bytes:
     """What files name the shipped embedder by, without loading it."""
-    return model_id(_shipped(CHECKPOINT))
+    return model_id(_find_shipped(CHECKPOINT))
 
 
-def _shipped(name: str) -> Path:
+def _find_shipped(name: str) -> Path:
     found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
     if found is None:
         raise WrongModelError(

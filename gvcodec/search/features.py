@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.appearance.perceptual import Features, read_weights
+from gvcodec.painter.perceptual import Features, read_weights
 
 _GRID = 4
 #: Stages whose maps count: the first sees edges only, the last has eight channels.

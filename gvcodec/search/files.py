@@ -33,11 +33,11 @@ from gvcodec.bitstream.packets import (
     parse_head,
     read_packet,
 )
-from gvcodec.decoding_limits import UNLIMITED
 from gvcodec.errors import DamagedStreamError, GvcodecError
-from gvcodec.file_io import open_input
+from gvcodec.limits import UNLIMITED
 from gvcodec.search.ranking import distinct
 from gvcodec.search.summary import Summary
+from gvcodec.util.file_io import open_input
 
 #: Bytes of a packet that are read to know what it is: of nearly all, and of any.
 _HEADS = 4, 12
@@ -191,7 +191,7 @@ class SummarisedFile:
         return packet.payload if packet else None
 
     def _identity(self, first: bytes | None) -> str:
-        """A name for the content: header, index, loop hash, and the first summary."""
+        """A name for the content: header, index, base hash, and the first summary."""
         self._counted.seek(0)
         begin = self._counted.read(self.gops[0].offset if self.gops else 0)
         self._counted.seek(sum(gop.size for gop in self.gops) + len(begin))
@@ -229,6 +229,8 @@ def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
     `~/.cache/gvcodec/search`, where the content is known there."""
     with open_input(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
+        if raw.seekable():
+            raw.seek(0)  # the buffer has read ahead
         yield SummarisedFile(raw, path, cached)  # type: ignore[arg-type]
 
 

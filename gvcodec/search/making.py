@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream import GopEntry, Kind, Packet, Reader, Writer
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits
+from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import LimitError, UsageError
-from gvcodec.progress import ProgressBar
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.search.embedders import Embedder
 from gvcodec.search.summary import Summary, quantised
 from gvcodec.search.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
+from gvcodec.util.progress import ProgressBar
 
 #: Frames between two vectors; the last ones are for streams of very few bytes.
 STRIDES = (1, 4, 8, 16, 32, 64, 128, 256)
@@ -145,7 +145,7 @@ def summarize(
     `VerificationError`."""
     entries = reader.gops()
     for _ in reader.packets():
-        pass  # everything is checked before the work begins, and the loop hash is known
+        pass  # everything is checked before the work begins, and the base hash is known
     if not entries:
         raise UsageError(f"{reader.name}: the stream holds no frames")
     decoder = Decoder(reader.header, fidelity=True, threads=threads, limits=limits)
@@ -167,8 +167,8 @@ def summarize(
             writer.write(packet)
         if bar is not None:
             bar.coded(writer.frames, 0)
-    decoder.verify(reader.loop_hash)
-    writer.finish(decoder.loop_hash)
+    decoder.verify(reader.base_hash)
+    writer.finish(decoder.base_hash)
     return writer.frames, budget.spent, writer.size
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
-from gvcodec.decoding_limits import DEFAULT, Limits
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.streams.gops import Gop, Splicer
 
 
@@ -17,14 +17,14 @@ def write_gop(
     """Copy frames, weights in force and summary; timestamps begin at 0, sound is left out. Raises
     `DamagedStreamError`."""
     header, entries = reader.header, reader.gops()
-    tune = reader.tune_before(entries, entries.index(entry))
-    gop = Gop(entry.first_frame, tune.payload if tune else None)
+    fit = reader.fit_before(entries, entries.index(entry))
+    gop = Gop(entry.first_frame, fit.payload if fit else None)
     fmt = header.format
     timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
     timing.restart(entry.first_frame)
     for packet in reader.packets_of(entry):
-        if packet.kind is Kind.TUNE:
-            gop.tune = packet.payload
+        if packet.kind is Kind.FIT:
+            gop.fit = packet.payload
         elif packet.kind is Kind.TIMING:
             timing.send(packet.payload)
         elif packet.kind is Kind.SUMMARY:

@@ -54,13 +54,13 @@ class Summary:
     def pack(self) -> bytes:
         """The smallest payload of those that differ in `leak`."""
         return min(
-            (self._packed(leak) for leak in _LEAKS[: len(self.vectors) * len(_LEAKS)]), key=len
+            (self._pack(leak) for leak in _LEAKS[: len(self.vectors) * len(_LEAKS)]), key=len
         )
 
-    def _packed(self, leak: int) -> bytes:
+    def _pack(self, leak: int) -> bytes:
         rows = self.vectors.astype(np.int32)
         differences = rows.copy()
-        differences[1:] -= _predicted(rows[:-1], leak)
+        differences[1:] -= _predict(rows[:-1], leak)
         scales = _scale(differences[:1]), _scale(differences[1:])
         table = np.full(rows.shape, scales[1], np.uint8)
         table[:1] = scales[0]
@@ -94,7 +94,7 @@ class Summary:
         if not whole[0] or np.abs(rows.astype(np.int64)).max() > 2 * _PEAK:
             raise DamagedStreamError("summary: does not end with its last vector")
         for before, row in pairwise(rows):
-            row += _predicted(before, leak)
+            row += _predict(before, leak)
         if np.abs(rows).max() > _PEAK:
             raise DamagedStreamError("summary: a vector is out of range")
         return Summary(embedder, stride, step, rows.astype(np.int8))
@@ -108,7 +108,7 @@ def quantised(values: NDArray[np.float32], step: int) -> NDArray[np.int8]:
     )
 
 
-def _predicted(before: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
+def _predict(before: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
     return np.sign(before) * ((np.abs(before) * leak + 4) >> 3)
 
 

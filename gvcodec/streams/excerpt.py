@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.decoder import DecodedFrame, Decoder
-from gvcodec.decoding_limits import Limits
+from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError
+from gvcodec.limits import Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.video import Video

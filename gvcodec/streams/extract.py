@@ -14,24 +14,26 @@ from pathlib import Path
 
 import av
 
-from gvcodec.bases import base_of, loaded
+from gvcodec.base.resample import Resampler
+from gvcodec.base.standard.display_order import numbers_shown
+from gvcodec.base.standard.payloads import packet_of, restore
+from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
-from gvcodec.decoding_limits import DEFAULT, Limits, check
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from gvcodec.file_io import PendingFile
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
-from gvcodec.structure.resample import Resampler
-from gvcodec.structure.standard.display_order import numbers_shown
-from gvcodec.structure.standard.payloads import packet_of
+from gvcodec.util.file_io import PendingFile
 
-_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".ivf": "ivf"}
+#: The bitstream alone, by what FFmpeg calls it.
+_RAW = {".obu": "obu", ".266": "vvc", ".vvc": "vvc"}
 
 
 def extract(
     reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
 ) -> tuple[int, list[str]]:
-    """Write the base of a stream to .mp4, .mov or .mkv with title and chapters, return the number
-    of frames and what is left out.
+    """Write the base of a stream to .mp4, .mov or .mkv with title and chapters, to .ivf, or as the
+    bitstream alone (.obu, .266); return the number of frames and what is left out.
 
     Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`,
     `MediaError`.
@@ -40,19 +42,23 @@ def extract(
     standard = base_of(header.base).standard
     if standard is None:
         raise UsageError(
-            f"the structure layer {header.base} is no standard bitstream, there is nothing to "
-            f"extract"
+            f"the base layer {header.base} is no standard bitstream, there is nothing to extract"
         )
-    kind = _FORMATS.get(Path(path).suffix.lower())
-    if kind is None:
-        raise UsageError(f"{path}: extract to .mp4, .mkv or .mov")
+    suffix = Path(path).suffix.lower()
+    kind = _FORMATS.get(suffix)
+    if kind is None and suffix not in _RAW:
+        raise UsageError(f"{path}: extract to .mp4, .mkv, .mov, .ivf, .obu or .266")
+    if _RAW.get(suffix, standard.raw) != standard.raw or (
+        kind == ("ivf" if standard.raw != "obu" else "mov")
+    ):
+        raise UsageError(f"{path}: is no file for base {header.base}, .mp4 and .mkv are")
     check(header, False, limits)
     fmt = header.format
     timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
     payloads: list[bytes] = []
     keys: list[bool] = []
     metadata = Metadata()
-    left_out = ["the appearance layer"] if header.appearance_id else []
+    left_out = ["the painter"] if header.painter_id else []
     for packet in reader.packets():
         if packet.kind is Kind.METADATA and not metadata:
             metadata = Metadata.unpack(packet.payload)
@@ -65,7 +71,12 @@ def extract(
         raise DamagedStreamError("the stream holds no frames")
     shown = _display_order(payloads, header)
     times = [timing.receive() for _ in payloads]
-    units = [loaded(standard.restore)(payload) for payload in payloads]
+    units = [restore(header.base, payload) for payload in payloads]
+    if kind is None:
+        with PendingFile(path, overwrite) as pending:
+            pending.temporary.write_bytes(b"".join(units))
+        left_out += _without_container(metadata)
+        return len(units), left_out
     # FFmpeg looks only for what the bitstream is said to be, and it has just been decoded within
     # its size.
     alone = {"codec_whitelist": standard.decoder, "protocol_whitelist": "none"}
@@ -91,8 +102,13 @@ def extract(
             raise MediaError(
                 f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
             ) from error
-    left_out += ["HDR metadata"] if metadata.mastering or metadata.light else []
+    hdr = bool(metadata.mastering or metadata.light)
+    left_out += _without_container(metadata) if kind == "ivf" else ["HDR metadata"] * hdr
     return len(units), left_out
+
+
+def _without_container(metadata: Metadata) -> list[str]:
+    return ["title, chapters and tags"] if metadata else []
 
 
 def _take_timing(timing: PtsDecoder, packet: Packet) -> None:
@@ -106,7 +122,7 @@ def _display_order(payloads: list[bytes], header: SequenceHeader) -> list[int]:
     coded = Resampler(header.format.width, header.format.height, header.scale)
     order = numbers_shown(payloads, header.base, (coded.coded_width, coded.coded_height))
     if sorted(order) != list(range(len(payloads))):
-        raise DamagedStreamError("the structure layer does not have one frame for each packet")
+        raise DamagedStreamError("the base layer does not have one frame for each packet")
     shown = [0] * len(payloads)
     for place, number in enumerate(order):
         shown[number] = place

@@ -1,7 +1,7 @@
 """Streams as sequences of GOPs, the pieces that cutting, joining and mending work with.
 
 `gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are;
-timestamps, copied tracks and the renderer weights in force are written anew, and the loop hash is
+timestamps, copied tracks and the painter's weights in force are written anew, and the base hash is
 made by decoding.
 """
 
@@ -13,12 +13,12 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
-from gvcodec.decoder import Decoder
-from gvcodec.decoding_limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
+from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
-#: Payload of a `tune` packet that changes nothing: back to the base renderer.
+#: Payload of a `fit` packet that changes nothing: back to the shipped painter.
 BASE_WEIGHTS = b"\1\0"
 
 
@@ -27,14 +27,14 @@ class Gop:
     """Frames from one `key` to the next.
 
     `first`: number of the first frame. `packets`: frames in decode order, and packets that may be
-    skipped. `times`: of the frames in display order, in ticks. `tune`: payload in force, None =
-    base renderer. `tracks`: payloads that stood among its packets. `summary`: payload of that
+    skipped. `times`: of the frames in display order, in ticks. `fit`: payload in force, None =
+    the shipped painter. `tracks`: payloads that stood among its packets. `summary`: payload of that
     packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is
     known.
     """
 
     first: int
-    tune: bytes | None
+    fit: bytes | None
     packets: list[Packet] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     tracks: list[bytes] = field(default_factory=list)
@@ -65,7 +65,7 @@ class GopSource:
         self._held = 0
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
-        self._tune: bytes | None = None
+        self._fit: bytes | None = None
         self._tracks: list[bytes] = []
         self._summary: bytes | None = None
         self._count = 0
@@ -85,7 +85,7 @@ class GopSource:
                 if event.side:
                     self._timing.lose()
                 if gop is not None and event.between:
-                    yield self._finished(gop)
+                    yield self._finish(gop)
                     gop = None
                 if gop is None:
                     self._skip(event.frames)
@@ -95,8 +95,8 @@ class GopSource:
                 if event.wrong:
                     gop.lost += gop.frames
                     gop.packets.clear()
-            elif event.kind is Kind.TUNE:
-                self._tune = event.payload
+            elif event.kind is Kind.FIT:
+                self._fit = event.payload
             elif event.kind is Kind.SUMMARY:
                 self._summary = event.payload
             elif event.kind is Kind.TIMING:
@@ -107,14 +107,14 @@ class GopSource:
                 self._tracks.append(event.payload)
             elif event.kind is Kind.KEY:
                 if gop is not None:
-                    yield self._finished(gop)
-                gop, broken = Gop(self._count, self._tune, [event], summary=self._summary), False
+                    yield self._finish(gop)
+                gop, broken = Gop(self._count, self._fit, [event], summary=self._summary), False
                 self._summary = None
                 self._timing.start_gop()
             elif gop is not None and event.kind not in (Kind.UNKNOWN, Kind.PAINTED):
                 gop.packets.append(event)
         if gop is not None:
-            yield self._finished(gop)
+            yield self._finish(gop)
         self.end = self._times(1)[0]
 
     def _read_timing(self, payload: bytes) -> None:
@@ -138,7 +138,7 @@ class GopSource:
             self._timing.restart(self._count)
             return [self._timing.receive() for _ in range(frames)]
 
-    def _finished(self, gop: Gop) -> Gop:
+    def _finish(self, gop: Gop) -> Gop:
         gop.times = self._times(gop.frames)
         self._count += gop.frames
         self._skip(gop.lost)
@@ -180,10 +180,10 @@ class Splicer:
         self.writer = Writer(stream, header)
         self._tick = fmt.time_base
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
-        # It is not told when frames are shown.
+        # It does not know when frames are shown.
         limits = replace(limits, max_fps=UNLIMITED.max_fps)
         self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
-        self._tune: bytes | None = None
+        self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
         self.like: TrackReader | None = None
         #: Payload of the `metadata` packet, to be set before the first GOP is written.
@@ -214,9 +214,9 @@ class Splicer:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
         if gop.summary is not None and not gop.damaged:
             self.writer.write(Packet(Kind.SUMMARY, gop.summary))
-        if gop.tune != self._tune:
-            self.writer.write(Packet(Kind.TUNE, gop.tune if gop.tune is not None else BASE_WEIGHTS))
-            self._tune = gop.tune
+        if gop.fit != self._fit:
+            self.writer.write(Packet(Kind.FIT, gop.fit if gop.fit is not None else BASE_WEIGHTS))
+            self._fit = gop.fit
         for pts in gop.times:
             self._timing.send(pts + shift)
         if late := self._timing.take(self.writer.frames):
@@ -237,7 +237,7 @@ class Splicer:
             self.writer.write(Packet(Kind.TIMING, late))
         self._write_tracks()
         self._decoder.flush()
-        self.writer.finish(self._decoder.loop_hash)
+        self.writer.finish(self._decoder.base_hash)
 
     def _write_tracks(self) -> None:
         if self.tracks is not None and self.tracks.waiting:

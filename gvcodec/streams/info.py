@@ -11,8 +11,8 @@ from typing import Any
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.media.metadata import Metadata
-from gvcodec.messages import counted
 from gvcodec.types import VideoFormat
+from gvcodec.util.messages import counted
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 6
@@ -70,9 +70,9 @@ def facts(reader: Reader) -> dict[str, Any]:
         "base": header.base,
         "base_scale": str(header.scale),
         "q": header.q,
-        "structure_id": header.structure_id.hex() if header.structure_id else None,
-        "appearance_id": header.appearance_id.hex() if header.appearance_id else None,
-        "loop_hash": reader.loop_hash.hex() if reader.loop_hash else None,
+        "base_model_id": header.base_model_id.hex() if header.base_model_id else None,
+        "painter_id": header.painter_id.hex() if header.painter_id else None,
+        "base_hash": reader.base_hash.hex() if reader.base_hash else None,
         "file_bytes": reader.size,
         "track_bytes": reader.track_size,
         "video_bytes": video,
@@ -91,12 +91,12 @@ def text(found: dict[str, Any], columns: int) -> str:
     lines = []
     for name, value in found.items():
         if name not in _TABLES and (value or name not in _OPTIONAL):
-            told = (
-                CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _shown(value)
+            text_of = (
+                CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
             )
             if name == "tags":
-                told = ", ".join(f"{tag}: {text}" for tag, text in value.items())
-            lines.append(f"{name.replace('_', ' '):18} {told}")
+                text_of = ", ".join(f"{tag}: {text}" for tag, text in value.items())
+            lines.append(f"{name.replace('_', ' '):18} {text_of}")
     lines += ["", *_budget(found)]
     sizes = [entry["bytes"] for entry in found["packets"] if "frame" in entry]
     if sizes:
@@ -163,13 +163,13 @@ def _budget(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        return " ".join(_shown(part) for part in value.values())
+        return " ".join(_format(part) for part in value.values())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_format, value))
     return "-" if value is None else str(value)
 
 

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from gvcodec.base.resample import Resampler
+from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
-from gvcodec.decoder import Decoder, note_loss
-from gvcodec.decoding_limits import DEFAULT, Limits
+from gvcodec.codec.decoder import Decoder, note_loss
 from gvcodec.errors import DamagedStreamError
+from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.streams.gops import Gop, GopSource, Splicer
-from gvcodec.structure.resample import Resampler
-from gvcodec.structure.standard.display_order import leading_frames
 
 
 def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> int:
     """Write the same packets with a new index and end, return the number of frames.
 
-    The loop hash, which is part of the end, is that of the frames as they are decoded here. Raises
+    The base hash, which is part of the end, is that of the frames as they are decoded here. Raises
     `DamagedStreamError` when more than the end is missing.
     """
     decoder = Decoder(salvage.header, fidelity=True, threads=threads, limits=limits)
@@ -40,8 +40,8 @@ def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits =
     if not writer.frames:
         raise DamagedStreamError("the stream holds no frames")
     decoder.flush()
-    decoder.verify(salvage.loop_hash)
-    writer.finish(decoder.loop_hash)
+    decoder.verify(salvage.base_hash)
+    writer.finish(decoder.base_hash)
     return writer.frames
 
 

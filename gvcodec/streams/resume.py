@@ -22,13 +22,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from gvcodec import factory
+from gvcodec import layers
+from gvcodec.base import BaseEncoder, Coded, CodedFrame, Drains
 from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from gvcodec.file_io import PendingFile, written
 from gvcodec.streams.gops import GopSource
-from gvcodec.structure import Coded, CodedFrame, Drains, StructureEncoder
 from gvcodec.types import Planes
+from gvcodec.util.file_io import PendingFile, written
 
 _DIGEST_BYTES = 32
 
@@ -65,10 +65,8 @@ class Journal:
         """The output is complete: the journal goes."""
         self.path.unlink(missing_ok=True)
 
-    def wrap(
-        self, header: SequenceHeader, make: Callable[[], StructureEncoder]
-    ) -> StructureEncoder:
-        """A structure encoder that first gives what is in the journal and writes what it codes into
+    def wrap(self, header: SequenceHeader, make: Callable[[], BaseEncoder]) -> BaseEncoder:
+        """A base encoder that first gives what is in the journal and writes what it codes into
         it."""
         digest = hashlib.sha256(self._what.encode() + header.pack()).digest()
         coded = self._read(digest, header)
@@ -116,7 +114,7 @@ class Journal:
 
     def _check(self, header: SequenceHeader, frames: list[CodedFrame]) -> None:
         """Raises `DamagedStreamError` unless a GOP can be decoded."""
-        decoder = factory.structure_decoder(header, self._threads)
+        decoder = layers.open_decoder(header, self._threads)
         for frame in frames:
             decoder.send(frame.payload, frame.keyframe)
         decoder.flush()
@@ -144,14 +142,14 @@ class _Resumed:
         self,
         header: SequenceHeader,
         coded: list[CodedFrame],
-        make: Callable[[], StructureEncoder],
+        make: Callable[[], BaseEncoder],
         keep: Callable[[CodedFrame], None],
         threads: int,
     ) -> None:
         self._coded = deque(coded)
-        self._decoder = factory.structure_decoder(header, threads)
+        self._decoder = layers.open_decoder(header, threads)
         self._make, self._keep = make, keep
-        self._encoder: StructureEncoder | None = None
+        self._encoder: BaseEncoder | None = None
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         if not self._coded:
@@ -159,16 +157,16 @@ class _Resumed:
                 self._encoder = self._make()
             return self._kept(self._encoder.send(planes, force_key))
         frame = self._coded.popleft()
-        loops = self._decoder.send(frame.payload, frame.keyframe)
+        base_frames = self._decoder.send(frame.payload, frame.keyframe)
         if not self._coded:
-            loops += self._decoder.flush()
-        return Coded([frame], loops)
+            base_frames += self._decoder.flush()
+        return Coded([frame], base_frames)
 
     def flush(self) -> Coded:
         coded = Coded()
         for part in self.drain():
             coded.packets += part.packets
-            coded.loops += part.loops
+            coded.base_frames += part.base_frames
         return coded
 
     def drain(self) -> Iterator[Coded]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from gvcodec.decoding_limits import Limits
 from gvcodec.errors import UsageError
+from gvcodec.limits import Limits
 from gvcodec.media.sound_clock import is_pcm
 from gvcodec.media.tracks import TrackPacket, TrackReader, without_hidden
 from gvcodec.streams.gops import Gop, Splicer
@@ -97,14 +97,14 @@ class SplicedTracks:
         packet = splicer.moved(packet, reader.ticks[number], shift)
         last = self._last.pop(number, None)
         if last is not None and number in self._joined:
-            last = _shortened(last, packet.pts, is_pcm(reader.streams[number]))
+            last = _shorten(last, packet.pts, is_pcm(reader.streams[number]))
         self._joined.discard(number)
         if last is not None:
             splicer.send_track_packet(last)
         self._last[number] = packet
 
 
-def _shortened(packet: TrackPacket, end: int, cuts: bool) -> TrackPacket | None:
+def _shorten(packet: TrackPacket, end: int, cuts: bool) -> TrackPacket | None:
     """A packet that does not reach beyond `end`; `cuts`: it can be cut at every sample. None where
     nothing, or less than half of it, would be left."""
     over = packet.pts + packet.duration - end

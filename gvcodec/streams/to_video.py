@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
-from gvcodec.decoder import DecodedFrame, Decoder
-from gvcodec.decoding_limits import DEFAULT, Limits, held
-from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.factory import NO_TORCH, paints_here
-from gvcodec.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.codec.decoder import DecodedFrame, Decoder
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import DEFAULT, Limits, held
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
@@ -28,10 +26,12 @@ from gvcodec.media.writer import (
     takes_tracks,
     visually_lossless,
 )
-from gvcodec.messages import counted
-from gvcodec.progress import ProgressBar
 from gvcodec.streams.excerpt import Piece, indexed
 from gvcodec.types import VideoFormat
+from gvcodec.util.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.util.messages import counted
+from gvcodec.util.one_file import unwrapped
+from gvcodec.util.progress import ProgressBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Done:
 def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
     """Decode a stream to a video. Raises what `Decoder`, `Reader` and `open_writer` raise."""
     with contextlib.ExitStack() as stack:
-        video = _opened(options, stack)
+        video = _open_input(options, stack)
         decoder, tracks, fmt = video.decoder, video.tracks, video.reader.header.format
         scaler = Scaler(fmt, options.scale) if options.scale else None
         shown = scaler.format if scaler else fmt
@@ -163,8 +163,8 @@ def _writer(
 class _Input:
     """A stream in decoding.
 
-    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "loop",
-    `shift`: ticks that go from all timestamps, `whole`: the loop hash is checked, `rest`: what is
+    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "base",
+    `shift`: ticks that go from all timestamps, `whole`: the base hash is checked, `rest`: what is
     not read once `frames` came to their end, None for nothing.
     """
 
@@ -188,18 +188,16 @@ class _Input:
                     self.tracks.send(payload)
 
 
-def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
+def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     """The stream, and the frames of it that are wanted; the first one is decoded."""
     if isinstance(options.input, str):
         source = stack.enter_context(open_input(options.input, options.follow))
     else:
-        source = io.BufferedReader(Borrowed(options.input))
+        source = unwrapped(io.BufferedReader(Borrowed(options.input)), options.name)
     name = options.name
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header
-    painted = header.appearance_id is not None and not options.fidelity
-    if painted and not paints_here(header, options.models):
-        raise WrongModelError(f"{name}: {NO_TORCH} (--fidelity gives the loop frames)")
+    painted = header.painter_id is not None and not options.fidelity
     most = options.limits
     decoder = Decoder(
         header,
@@ -213,7 +211,7 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
     if options.hold:
         stack.enter_context(held(header, painted, most))
     # Older streams keep the clock of their source; files begin at 0.
-    video = _Input(reader, decoder, "painted" if painted else "loop", shift=header.start_pts)
+    video = _Input(reader, decoder, "painted" if painted else "base", shift=header.start_pts)
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
     seeks = (
         isinstance(reader, Reader)
@@ -234,7 +232,11 @@ def _opened(options: Request, stack: contextlib.ExitStack) -> _Input:
         )
         video.metadata = found.metadata
     else:
-        video.count = sum(gop.frames for gop in reader.gops()) if seeks else None
+        video.count = (
+            sum(gop.frames for gop in reader.gops())
+            if seeks and isinstance(reader, Reader)
+            else None
+        )
         first = _read_on(video, piece, most)
         video.metadata = Metadata.unpack(decoder.metadata)
     if piece and first is None:
@@ -303,7 +305,7 @@ def _frames(
         yield from decoder.frames_of(packets)
     except DamagedStreamError as error:
         raise reader.named(error) from error
-    decoder.verify(reader.loop_hash)
+    decoder.verify(reader.base_hash)
 
 
 @contextlib.contextmanager
@@ -320,7 +322,7 @@ def _despite(decoder: Decoder, reader: Reader | Salvage) -> Iterator[None]:
 def _outcome(decoder: Decoder, whole: bool) -> str:
     """Whether the frames are the encoder's."""
     if not decoder.losses:
-        return "loop hash verified" if whole else "checksums verified"
+        return "base hash verified" if whole else "checksums verified"
     shown = sum(count for _, count in decoder.concealed)
     places = ", ".join(
         f"{first}…{first + count - 1}" if count > 1 else f"{first}"

@@ -1,4 +1,4 @@
-"""Checks a stream as far as it can be checked: checksums, decoding, loop hash, and PSNR against the
+"""Checks a stream as far as it can be checked: checksums, decoding, base hash, and PSNR against the
 source."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gvcodec.bitstream import Reader
-from gvcodec.decoder import Decoder
+from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.types import Planes
@@ -16,12 +16,12 @@ from gvcodec.util.psnr import MeanPsnr, psnr
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`psnr`: dB of Y, U, V, mean over the frames, of loop frames and painted ones (None: nothing
+    """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
     was painted)."""
 
     frames: int
     compared: int
-    loop_psnr: tuple[float, ...] | None
+    base_psnr: tuple[float, ...] | None
     painted_psnr: tuple[float, ...] | None
 
 
@@ -36,16 +36,16 @@ def verify(reader: Reader, decoder: Decoder, source: VideoReader | None = None) 
         found = f"{source.format.width}×{source.format.height}"
         raise UsageError(f"{source.name} has {found} samples, the stream {fmt.width}×{fmt.height}")
     originals: Iterator[Frame] = iter(source) if source is not None else iter(())
-    loops, paintings = _Psnr(), _Psnr()
+    base_frames, paintings = _Psnr(), _Psnr()
     for frame in decoder.frames_of(reader.packets()):
         decoder.tracks.clear()
         original = next(originals, None)
         if original is not None:
-            loops.send(frame.loop, original.planes)
-            if frame.planes is not frame.loop:
+            base_frames.send(frame.base_frame, original.planes)
+            if frame.planes is not frame.base_frame:
                 paintings.send(frame.planes, original.planes)
-    decoder.verify(reader.loop_hash)
-    return Verified(decoder.frames, loops.frames, loops.mean(), paintings.mean())
+    decoder.verify(reader.base_hash)
+    return Verified(decoder.frames, base_frames.frames, base_frames.mean(), paintings.mean())
 
 
 class _Psnr:

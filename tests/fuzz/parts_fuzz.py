@@ -14,7 +14,7 @@ import contextlib
 import io
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -38,30 +38,35 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
-    from gvcodec.appearance import payload as weights
-    from gvcodec.appearance.checkpoint import checkpoint_id, find_checkpoint
-    from gvcodec.appearance.renderer import Renderer, RendererConfig, new_renderer
-    from gvcodec.bases import loaded, standard_of
+    from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TokenFrame
+    from gvcodec.base.standard.claims import check
+    from gvcodec.base.standard.payloads import restore
+    from gvcodec.base.tokens.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
+    from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
     from gvcodec.bitstream.varint import Cursor, encode_var
-    from gvcodec.decoder import DecodedFrame, Decoder
-    from gvcodec.decoding_limits import Limits
+    from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
-    from gvcodec.factory import structure_id
+    from gvcodec.layers import base_model_id
+    from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
+    from gvcodec.painter import payload as weights
+    from gvcodec.painter.model import find_painter
+    from gvcodec.painter.twin import PainterTwin
     from gvcodec.search.summary import Summary
-    from gvcodec.structure.standard.claims import check
-    from gvcodec.structure.tokens.entropy import REACH, side_count
-    from gvcodec.structure.tokens.payload import LARGEST, Entropy
+    from gvcodec.streams.one_file_demux import TimedUnit
+    from gvcodec.streams.one_file_read import read_units
     from gvcodec.types import VideoFormat
+    from gvcodec.util.models import model_id
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
-STANDARDS = ("av1", "hevc", "vvc")
-WINDOWS, TOKENS, CHANNELS = 5, 3, 4
-_PAINTED = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING)
+STANDARDS = ("av1", "vvc")
+#: Two windows of base tokens.
+PICTURE = 270, 12
+_PAINTED = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING)
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -115,17 +120,17 @@ def tracks(data: bytes) -> None:
     reader.drop(before=Fraction(1), since=Fraction(2))
 
 
-def tuned(data: bytes) -> None:
-    """A payload of `tune`: what is read is written the same way again."""
-    found = weights.unpack(data, small_renderer())
+def fitted(data: bytes) -> None:
+    """A payload of `fit`: what is read is written the same way again."""
+    found = weights.unpack(data, small_painter())
     for name, delta in (found or {}).items():
         assert delta.isfinite().all(), name
-    sizes = {name: p.numel() for name, p in small_renderer().named_parameters()}
-    deltas = weights.read(data, sizes, range(8, 81))
+    sizes = {name: p.numel() for name, p in small_painter().named_parameters()}
+    deltas = weights.read(data, sizes)
     groups = [group for group in weights.GROUPS if {d.name for d in deltas or []} & set(group)]
     whole = [name for group in groups for name in group]
     if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):
-        again = weights.read(weights.pack(deltas), sizes, range(8, 81))
+        again = weights.read(weights.pack(deltas), sizes)
         assert [(d.name, d.exponent) for d in again or []] == [(d.name, d.exponent) for d in deltas]
 
 
@@ -141,32 +146,38 @@ def standard(data: bytes) -> None:
     """u8 base, u8 size / 8, then a frame's payload: what FFmpeg would get of it."""
     if len(data) < 2:
         return
-    base, side = STANDARDS[data[0] % 3], 8 * (data[1] + 1)
+    base, side = STANDARDS[data[0] % 2], 8 * (data[1] + 1)
     check(base, data[2:], side, side)
-    unit = loaded(standard_of(base).restore)(data[2:])
+    unit = restore(base, data[2:])
     # Size fields of OBUs; start codes of the 127 NAL units that a payload may count.
     assert len(unit) <= 4 * len(data) + 127 * 4 + 64
 
 
 def tokens(data: bytes) -> None:
-    """u8 q, then payloads of base tokens: two decoders agree, encoders write what they read."""
+    """u8 q, then payloads of base tokens, in turn from one and from two reference frames: what is
+    written of what was read reads the same, and frames are made of anything."""
     if not data:
         return
-    one, two, writer = (Entropy(network(), WINDOWS, TOKENS, CHANNELS) for _ in range(3))
-    for coder in (one, two, writer):
-        coder.restart(data[0] % 64)
-    for payload in pieces(data[1:]):
-        found, counts = one.decode(payload)
-        assert np.abs(found).max(initial=0) <= LARGEST
-        assert counts.max() <= TOKENS
-        written = writer.encode(found, counts)
-        same, same_counts = two.decode(written)
-        assert np.array_equal(found, same)
-        assert np.array_equal(counts, same_counts)
+    width, height = PICTURE
+    planes = [np.full((height // s, width // s), 4 * width // s, np.uint16) for s in (1, 2, 2)]
+    frame, far = (TokenFrame.still(*planes, i) for i in range(2))
+    coder = Entropy(network(), frame.windows, frame.window_columns)
+    coder.q, memory = data[0] % 64, Memory.empty(frame.windows)
+    for number, payload in enumerate(pieces(data[1:])):
+        times = (Times(-1, 0), Times(-1, 1 + number % 16), Times(2, -1))[number % 3]
+        found, levels = coder.decode(payload, memory, times)
+        assert np.abs(found).max(initial=0) <= LARGEST and levels.max() <= TOKEN_LEVELS
+        written = coder.encode(found, levels, memory, times)
+        same, same_levels = coder.decode(written, memory, times)
+        assert np.array_equal(found, same) and np.array_equal(levels, same_levels)
+        other = far if times.far else None
+        frame = TokenFrame.follow(frame, other, *times, found, levels, 1)
+        assert all(plane.max() < 1024 for plane in frame.planes())
+        memory = memory.after(found, levels, times)
 
 
 def painting(data: bytes) -> None:
-    """u8 base and painter, then { u8 kind, u16 size, payload }: packets of a stream whose frames
+    """u8 base, then { u8 kind, u16 size, payload }: packets of a stream whose frames
     are painted, the same ones on one thread and on two. Where packets are damaged, decoders of
     standard bitstreams give out fewer frames on more threads."""
     if not data:
@@ -176,13 +187,15 @@ def painting(data: bytes) -> None:
         size = int.from_bytes(data[at + 1 : at + 3], "little")
         packets.append(Packet(_PAINTED[data[at] % 4], data[at + 3 : at + 3 + size]))
         at += 3 + size
-    base = ("klt", *STANDARDS)[data[0] % 4]
-    name = checkpoint_id(find_checkpoint(None, base, ("integer", "float")[data[0] // 4 % 2]))
-    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, structure_id(base), name)
+    base = STANDARDS[data[0] % 2]
+    name = model_id(find_painter())
+    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base), name)
     one, two = painted(made, packets, 1), painted(made, packets, 2)
     for frame, twin in zip(one, two, strict=False):
-        for plane, same, loop in zip(frame.planes, twin.planes, frame.loop, strict=True):
-            assert plane.shape == loop.shape and plane.max() < 1024
+        for plane, same, base_frame in zip(
+            frame.planes, twin.planes, frame.base_frame, strict=True
+        ):
+            assert plane.shape == base_frame.shape and plane.max() < 1024
             assert np.array_equal(plane, same)
 
 
@@ -203,22 +216,61 @@ def varint(data: bytes) -> None:
 
 
 @cache
-def small_renderer() -> Renderer:
-    return new_renderer(RendererConfig(channels=20, depth=1, style=4, residual=4))
+def small_painter() -> PainterTwin:
+    sizes = {"channels": 20, "depth": 1, "style": 4, "residual": 4, "stem": 4, "wide": 8}
+    return PainterTwin(sizes).requires_grad_(False)
 
 
 @cache
 def network() -> list[Layer]:
     """An integer network of two layers with made-up weights."""
     rng = np.random.default_rng(5)
-    inputs, hidden = side_count(TOKENS, CHANNELS) + REACH, 8
+    inputs, hidden = TOKEN_SIDE + TOKEN_BACK, 8
     layers = []
-    for shape, low, high in (((hidden, inputs), 0, 127), ((2, hidden), -(1 << 31), (1 << 31) - 1)):
+    for shape, low, high in (((hidden, inputs), 0, 127), ((3, hidden), -(1 << 31), (1 << 31) - 1)):
         bias = rng.integers(-900, 900, shape[0]).astype(np.int32)
         multiplier = rng.integers(100, 800, shape[0]).astype(np.int32)
         weight = rng.integers(-90, 90, shape).astype(np.int8)
         layers.append(Layer(weight, bias, multiplier, 12, low, high))
     return layers
+
+
+class _Units:
+    """Stands for a container: units at 25 a second, the first of every four called a keyframe."""
+
+    def __init__(self, data: list[bytes]) -> None:
+        self._data = data
+
+    def units(self) -> Iterator[TimedUnit]:
+        for number, unit in enumerate(self._data):
+            yield TimedUnit(take_apart(unit), Fraction(number, 25), number % 4 == 0)
+
+    def tracks(self) -> None:
+        return None
+
+    def format(self) -> VideoFormat:
+        return FORMAT
+
+    def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
+        return "", []
+
+
+def units(data: bytes) -> None:
+    """Temporal units of a one-file: pieces that are entries of a metadata OBU, sealed here, in
+    front of a frame that is no AV1; and the input as a unit by itself."""
+    sealed = []
+    for piece in pieces(data):
+        inside = b"\x89GVC\1" + piece
+        body = b"\x16" + inside + zlib.crc32(inside).to_bytes(4, "little") + b"\x80"
+        with contextlib.suppress(GvcodecError):
+            found = parse(body) or []
+            assert take_apart(pack(found)).entries == tuple(found)
+        sealed.append(b"\x2a" + encode_var(len(body)) + body + b"\x32\x01\x10")
+    out = io.BytesIO()
+    with contextlib.suppress(GvcodecError):
+        read_units(_Units(sealed), out, "fuzz", lambda line: None, Limits())  # type: ignore[arg-type]
+    unit = take_apart(data)
+    assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
 
 
 PARTS: dict[str, Callable[[bytes], None]] = {
@@ -228,12 +280,13 @@ PARTS: dict[str, Callable[[bytes], None]] = {
         timing,
         metadata,
         tracks,
-        tuned,
+        fitted,
         summary,
         standard,
         tokens,
         painting,
         varint,
+        units,
     )
 }
 

@@ -2,7 +2,7 @@
 tests/fuzz/stream_fuzz.py CORPUS [libFuzzer options]`.
 
 Needs atheris (`pip install atheris`). Checksums would stop every mutation at once, so an input is a
-list of packets that is sealed with right ones: u8 base (klt, av1, hevc, vvc), then { u8 kind, u16
+list of packets that is sealed with right ones: u8 base (av1, vvc), then { u8 kind, u16
 size, payload }; base 255: a raw stream. Decoding, decoding despite damage, taking apart and
 searching must end with frames or a `GvcodecError`.
 """
@@ -23,9 +23,9 @@ from parts_fuzz import instrumented
 with instrumented(__name__):
     from eval.robustness.mutations import sealed_packets
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
-    from gvcodec.decoder import Decoder
+    from gvcodec.codec.decoder import Decoder
     from gvcodec.errors import GvcodecError
-    from gvcodec.factory import structure_id
+    from gvcodec.layers import base_model_id
     from gvcodec.media.tracks import TrackReader
     from gvcodec.search.files import SummarisedFile
     from gvcodec.search.ranking import best, scores
@@ -33,10 +33,10 @@ with instrumented(__name__):
     from gvcodec.streams.gops import GopSource
     from gvcodec.types import VideoFormat
 
-BASES = ("klt", "av1", "hevc", "vvc")
+BASES = ("av1", "vvc")
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 RAW = 255
-_KINDS = (Kind.INTER, Kind.KEY, Kind.TUNE, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.SUMMARY)
+_KINDS = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.SUMMARY)
 _MAX_PIXELS = 1 << 14
 
 
@@ -45,7 +45,7 @@ def stream_of(data: bytes) -> bytes:
     if not data or data[0] == RAW:
         return data[1:]
     base = BASES[data[0] % len(BASES)]
-    header = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, structure_id(base))
+    header = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base))
     packets, at = [], 1
     while at + 3 <= len(data):
         size = int.from_bytes(data[at + 1 : at + 3], "little")
@@ -98,7 +98,7 @@ def _decode_despite(stream: bytes) -> None:
     # Behind a hole the stream is read on: the hole is in the middle.
     hole = len(stream) // 2
     salvage = Salvage(io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :]))
-    for _ in Decoder(replace(salvage.header, appearance_id=None), True, 1).frames_despite(salvage):
+    for _ in Decoder(replace(salvage.header, painter_id=None), True, 1).frames_despite(salvage):
         pass
 
 

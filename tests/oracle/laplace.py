@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 
-from gvcodec.entropy.reference import PROB_ONE, RansDecoder, RansEncoder, clamp
+from oracle.rans import PROB_ONE, RansDecoder, RansEncoder, clamp
 
 SCALES, INFLATIONS = 64, 128
 _ONE = 1 << 32
@@ -73,11 +73,16 @@ def _model(scale: int, mean: int, inflation: int) -> tuple[int, Table]:
     kept = (16 - inflation % 8 << 12) >> inflation // 8
     free = PROB_ONE - plain.escape - 1
     moved = free - (free * kept >> 16)
-    edges = (s + ((edge - s) * kept >> 16) + (moved if s > zero else 0) for s, edge in enumerate(plain.edges))
+    edges = (
+        s + ((edge - s) * kept >> 16) + (moved if s > zero else 0)
+        for s, edge in enumerate(plain.edges)
+    )
     return centre, Table(tuple(edges), plain.golomb)
 
 
-def encode_integer(coder: RansEncoder, scale: int, mean: int, value: int, inflation: int = 0) -> None:
+def encode_integer(
+    coder: RansEncoder, scale: int, mean: int, value: int, inflation: int = 0
+) -> None:
     centre, model = _model(scale, mean, inflation)
     distance = value - centre
     index = 2 * distance - 1 if distance > 0 else -2 * distance

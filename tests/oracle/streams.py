@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer, forward
-from gvcodec.entropy.reference import RansDecoder, RansEncoder, clamp
 from oracle.laplace import INFLATIONS, SCALES, decode_integer, encode_integer
+from oracle.rans import RansDecoder, RansEncoder, clamp
 
 
-def predict(layers: Sequence[Layer], side: NDArray[np.uint8], before: Sequence[int]) -> tuple[int, int, int]:
+def predict(
+    layers: Sequence[Layer], side: NDArray[np.uint8], before: Sequence[int]
+) -> tuple[int, int, int]:
     """Scale index, mean and zero inflation of a step with the side information (n,), behind the values `before`."""
     history = len(layers[0].weight[0]) - len(side)
     latest = [*reversed(before[-history:]), *[0] * history][:history] if history else []
@@ -31,7 +33,9 @@ def encode_stream(layers: Sequence[Layer], side: NDArray[np.uint8], values: Sequ
     return coder.finish()
 
 
-def decode_stream(layers: Sequence[Layer], side: NDArray[np.uint8], data: bytes, count: int) -> tuple[list[int], bool]:
+def decode_stream(
+    layers: Sequence[Layer], side: NDArray[np.uint8], data: bytes, count: int
+) -> tuple[list[int], bool]:
     """The first `count` values of a packet, and whether it ended with them."""
     coder, values = RansDecoder(data), list[int]()
     for step in range(count):

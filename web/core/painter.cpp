@@ -1,17 +1,16 @@
-// The integer painter as a page calls it, with the motion that it needs. Samples are those of every other machine.
+// The painter as a page calls it, with the motion that it needs. Samples are those of every other machine.
 #include <memory>
 #include <stdexcept>
 #include <string>
 
-#include "klt/motion.hpp"
-#include "klt/tokens.hpp"
-#include "painter/integer.hpp"
+#include "motion/motion_search.hpp"
+#include "painter/painter.hpp"
 
 namespace {
 
 std::string error;
 
-// Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/appearance/motion.py.
+// Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/painter/motion.py.
 constexpr int kLarge = 500000, kPenalty = 64;
 
 // Numbers that a page hands over, one behind the other.
@@ -23,8 +22,8 @@ class Numbers {
     const int32_t* from = take(count);
     return std::vector<int32_t>(from, from + count);
   }
-  gv::IntegerLayer layer() {
-    gv::IntegerLayer l;
+  gv::PainterLayer layer() {
+    gv::PainterLayer l;
     l.outputs = next(), l.inputs = next(), l.side = next();
     const std::vector<int32_t> weight = some(static_cast<size_t>(l.outputs) * l.inputs * l.side * l.side);
     l.weight.assign(weight.begin(), weight.end());
@@ -68,16 +67,14 @@ gv::Plane halved(const uint16_t* luma, int width, int height) {
 struct Painter {
   int width, height, threads;
   bool half, known = false;
-  std::unique_ptr<gv::IntegerPainter> painter;  // from `painter_start` on
+  std::unique_ptr<gv::FramePainter> painter;  // from `painter_start` on
   gv::Plane before;
   std::vector<int16_t> vectors;
   Painter(int w, int h, int t) : width(w), height(h), threads(t), half(w * h >= kLarge) {}
 
   // (dy, dx) of the blocks of the picture against the frame before.
   std::vector<int16_t> motion(const gv::Plane& now) const {
-    const gv::Grid grid{now.width / gv::kBlock, now.height / gv::kBlock};
-    const std::vector<int> penalty(static_cast<size_t>(grid.width) * grid.height, kPenalty);
-    const gv::MotionField field = gv::search_motion(now, before, {}, penalty, half ? 2 : 4, threads);
+    const gv::MotionField field = gv::search_motion(now, before, {}, kPenalty, half ? 2 : 4, threads);
     const int rows = gv::ceil_div(height, gv::kBlock), columns = gv::ceil_div(width, gv::kBlock);
     std::vector<int16_t> out;
     for (int y = 0; y < rows; ++y)
@@ -110,23 +107,23 @@ void painter_close(Painter* painter) { delete painter; }
 // The next frame is the first one.
 void painter_forget(Painter* painter) { painter->known = false; }
 
-// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine or ten layers in the order of `IntegerLayers`; for each block
+// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine or ten layers in the order of `PainterLayers`; for each block
 // depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
 int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
   Numbers in(numbers, count);
   const int layers = in.next(), blocks = in.next(), entries = in.next();
   if (layers != 9 && layers != 10) throw std::invalid_argument("nine layers beside the blocks, or ten");
   const std::vector<int32_t> stream = in.some(static_cast<size_t>(entries));
-  gv::IntegerLayers l;
+  gv::PainterLayers l;
   for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head, &l.gate, &l.enter, &l.leave}) *layer = in.layer();
   if (layers == 10) l.middle = in.layer();
   for (int n = 0; n < blocks; ++n) {
-    gv::IntegerBlock b{in.layer(), in.layer(), in.layer(), {}};
+    gv::PainterBlock b{in.layer(), in.layer(), in.layer(), {}};
     b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
     l.blocks.push_back(std::move(b));
   }
   Painter& p = *painter;
-  if (!p.painter) p.painter = std::make_unique<gv::IntegerPainter>(p.width, p.height, p.threads);
+  if (!p.painter) p.painter = std::make_unique<gv::FramePainter>(p.width, p.height, p.threads);
   p.painter->start(l, stream);
   p.known = false;
   return 1;
@@ -136,9 +133,9 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try 
 }
 
 // Motion of the next frame against the one before it, of which planes lie one behind the other.
-int painter_move(Painter* painter, const uint16_t* loop) try {
+int painter_move(Painter* painter, const uint16_t* base) try {
   Painter& p = *painter;
-  gv::Plane now = p.half ? halved(loop, p.width, p.height) : padded(loop, p.width, p.height);
+  gv::Plane now = p.half ? halved(base, p.width, p.height) : padded(base, p.width, p.height);
   p.vectors = p.known ? p.motion(now) : std::vector<int16_t>();
   p.before = std::move(now);
   p.known = true;
@@ -152,12 +149,12 @@ int painter_move(Painter* painter, const uint16_t* loop) try {
 const int16_t* painter_vectors(const Painter* painter) { return painter->vectors.empty() ? nullptr : painter->vectors.data(); }
 
 // Paints the frame that `painter_move` has seen; `own`: its entry of the condition.
-int painter_paint(Painter* painter, const uint16_t* loop, int own, uint16_t* out) try {
+int painter_paint(Painter* painter, const uint16_t* base, int own, uint16_t* out) try {
   const Painter& p = *painter;
   if (!p.painter) throw std::invalid_argument("paint comes after start");
   const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
   uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
-  p.painter->paint({{loop, loop + luma, loop + luma + chroma}, p.width, p.height}, painter_vectors(painter), own, planes);
+  p.painter->paint({{base, base + luma, base + luma + chroma}, p.width, p.height}, painter_vectors(painter), own, planes);
   return 1;
 } catch (const std::exception& e) {
   error = e.what();

@@ -1,0 +1,24 @@
+// What motion compensation leaves of each block of a video, source frame by source frame: scene cuts
+// are found by it.
+#pragma once
+
+#include "motion/motion_search.hpp"
+
+namespace gv {
+
+class MotionErrors {
+ public:
+  MotionErrors(int width, int height, int threads);
+
+  // Takes the next frame's luma, padded to 16 and with margins. Returns the mean squared error
+  // (10-bit samples) of each 16×16 block predicted from the frame before, 0 in the first frame.
+  // Motion is searched at half size.
+  std::vector<float> push(const Plane& luma);
+
+ private:
+  int wide_, high_, threads_;
+  Plane luma_, half_;  // of the frame before
+  std::vector<Mv> half_mv_;
+};
+
+}  // namespace gv

@@ -1,0 +1,78 @@
+// Loops over rows that the painter is made of, in every form of instructions, all with the
+// same result.
+//
+// A quad is four channels of one position, u8 each, in one uint32. Rows have room on both sides
+// (`kRowMargin` samples): loops read and write whole vectors beyond the end of a row. Outputs
+// overlap no input. Band, map, detail: int16; the definition is tests/oracle/painter.py.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace gv {
+
+constexpr int kRowMargin = 64;
+
+// A layer as the loops read it: for each four outputs, for each tap (a quad of inputs at one
+// place), four packed weights.
+struct DotLayer {
+  int taps = 0, outputs = 0;  // outputs: a multiple of four, those added give 0
+  std::vector<int32_t> weight, bias, multiplier, shift, step;
+};
+
+struct PainterForms {
+  // Activations of a layer as quads, `gate` (may be null): a factor for each output, 256 = 1.
+  void (*quads)(const DotLayer& d, const uint32_t* const* taps, int width,
+                const int16_t* const* gate, uint32_t* const* out);
+  // Sums scaled, plus `more` (may be null), cut to ±limit.
+  void (*rows)(const DotLayer& d, const uint32_t* const* taps, int width,
+               const int16_t* const* more, int limit, int16_t* const* out);
+  // Four channels of a depthwise 5×5 convolution: `rows` 5 for each channel, `weight` 25 and what
+  // follows each one value a channel.
+  void (*depthwise)(const int16_t* const* rows, const int8_t* weight, const int32_t* bias,
+                    const int32_t* multiplier, const int32_t* shift, int width, int16_t* scratch,
+                    uint32_t* out);
+  // Four rows scaled, as levels around 64.
+  void (*view)(const int16_t* const* rows, const int32_t* multiplier, const int32_t* shift,
+               int width, uint32_t* out);
+  // Bands of a row from five rows, `step` samples apart: H, V, D, N, P, Q, low; null where not
+  // wanted. `sums` (three rows or null): |H|, |V|, |D| are added.
+  void (*bands)(const int16_t* const* rows, int step, bool fine, int width, int16_t* scratch,
+                int16_t* const* out, int16_t* const* sums);
+  void (*decimate)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* out);
+  // Signals as quads: of four rows, or of the four phases of two rows of double width (`grain`: of
+  // noise).
+  void (*squeeze)(const int16_t* const* rows, int width, uint32_t* out);
+  void (*squeeze_phases)(const int16_t* even, const int16_t* odd, bool grain, int width,
+                         uint32_t* out);
+  // Products of the gradients of three rows, added up in pairs of columns: xx, yy, xy.
+  void (*gradients)(const int16_t* const* rows, int width, int32_t* const* sums);
+  // A map's row between two rows of blocks (share of the lower in eighths), four times as wide.
+  void (*widen)(const int16_t* upper, const int16_t* lower, int share, int width8, int16_t* scratch,
+                int16_t* out);
+  // Every sample twice.
+  void (*twice)(const int16_t* row, int width, int16_t* out);
+  // Rows a and b in turns: a0 b0 a1 b1 …
+  void (*join)(const int16_t* a, const int16_t* b, int width, int16_t* out);
+  // Σ bands × maps of the coarse scales (12 each; picture ×8, noise ×4, in threes).
+  void (*below)(const int16_t* const* bands, const int16_t* const* maps, int width, int16_t* out);
+  // A row of twice the size between rows `near` and `far`.
+  void (*raise)(const int16_t* near, const int16_t* far, int width, int16_t* scratch, int16_t* out);
+  // A row of luma: `detail` has the raised coarse part, residual of three rows comes in softened,
+  // six bands × maps; blended with `fetched` by `keep` (both null: not), and added to `loop`.
+  void (*luma)(const int16_t* loop, const int16_t* const* residual, const int16_t* const* bands,
+               const int16_t* const* maps, const int16_t* fetched, const int16_t* keep, int width,
+               int16_t* scratch, int16_t* detail, int16_t* out);
+  // What chroma is above its blurred self, and that self, in quarter codes; sizes and values are
+  // added to `sums` (two rows).
+  void (*colour)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* high,
+                 int16_t* const* sums);
+  void (*chroma)(const int16_t* loop, const int16_t* high, const int16_t* tint,
+                 const int16_t* residual, const int16_t* fetched, const int16_t* keep, int width,
+                 int16_t* detail, int16_t* out);
+};
+
+// Those of the form in use (`cpu`).
+const PainterForms& painter_forms();
+
+}  // namespace gv

@@ -1,0 +1,37 @@
+// What the parts of the painter share.
+#pragma once
+
+#include <algorithm>
+
+#include "painter/painter.hpp"
+
+namespace gv {
+
+// Rows of `measures_`: sums of |band| in quarter codes (3 fine, 6 coarse, 2 of colour), of
+// low-passed samples (luma, two of chroma), of differences to the moved base frame, samples known
+// in it; direction (c, s).
+constexpr int kLevel = 11, kMismatch = 14, kKnown = 15, kWay = 16, kMeasures = 18;
+// Rows of `maps_`: gains (3 scales × 3), amplitudes (3 × 3), tint, keep, gates.
+constexpr int kAmplitude = 9, kTint = 18, kKeep = 20, kGate = 21;
+constexpr int kHeads = 15;
+constexpr uint32_t kMiddleQuad = 0x40404040, kZeroQuad = 0x08080808;
+
+template <class T>
+void repeat(T* row, int width, int count) {
+  std::fill(row - count, row, row[0]);
+  std::fill(row + width, row + width + count, row[width - 1]);
+}
+
+inline void repeat_value(uint32_t* row, int width, uint32_t value) { row[-1] = row[width] = value; }
+
+// Sums of kSide neighbours, times `factor`.
+template <int kSide>
+void pool(const int16_t* sums, int width, int factor, int32_t* out) {
+  for (int x = 0; x < width; ++x) {
+    int32_t sum = 0;
+    for (int i = 0; i < kSide; ++i) sum += sums[kSide * x + i];
+    out[x] = sum * factor;
+  }
+}
+
+}  // namespace gv

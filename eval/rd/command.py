@@ -1,0 +1,184 @@
+"""`python -m eval rd`: every clip with every codec at every rate, then the report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from eval import arguments as shared
+from eval.codecs import ENDLESS, Options, resolve
+from eval.metrics import DEFAULT, METRICS, missing, need, reasons, sampling
+from eval.rd import speed
+from eval.rd.profiles import PROFILES, Profile
+from eval.rd.rates import TARGETS
+from eval.rd.runs import Plan, run_all
+from eval.report import make
+from eval.tools import EvalError, say, write_json
+from eval.video import Clip
+
+#: What a profile sets, with the defaults of these options.
+_SET_BY_PROFILE = {"frames": 96, "targets": TARGETS, "keyint": "endless", "every": {}}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    shared.add_clips(parser, 96)
+    add = parser.add_argument
+    conditions = "the conditions of a paper: frames, rates, low delay"
+    add("--profile", choices=PROFILES, help=conditions)
+    add("--presets", choices=("conditions", "fast"), default="conditions", help="of the peers")
+    codecs = ["gvcodec", "x264", "x265", "svtav1", "vvenc"]
+    add("--codecs", type=shared.words, default=codecs, metavar="NAME,…")
+    toml = {"type": Path, "action": "append", "default": [], "metavar": "TOML"}
+    add("--codec-file", help="more codecs", **toml)
+    names = f"of {', '.join(METRICS)} (default: all but lpips_vgg, as far as this machine can)"
+    add("--metrics", type=shared.words, metavar="NAME,…", help=names)
+    sampled = "one frame in N for the metrics"
+    add("--every", type=_every, default={}, metavar="N|NAME=N,…", help=sampled)
+    add("--targets", type=_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
+    period = "frames between intra frames"
+    add("--keyint", default="endless", metavar="endless|2s|N", help=period)
+    cores = os.cpu_count() or 1
+    add("--jobs", type=int, default=cores, help="processes (default: one a core)")
+    cluster = "a Ray cluster instead: HOST:PORT, auto or local (docs/batch.md)"
+    add("--cluster", metavar="ADDRESS", help=cluster)
+    devices = ("auto", "cpu", "cuda")
+    add("--device", choices=devices, default="auto", help="where LPIPS and DISTS run")
+    anew = "make the points again that come with the checkout; gives their pictures"
+    add("--anew", action="store_true", help=anew)
+    shared.add_out(parser)
+    shared.add_readme(parser, "summary, headline and results")
+
+
+def run(options: argparse.Namespace) -> int:
+    if unknown := set(options.metrics or ()) - set(METRICS):
+        listed = ", ".join(METRICS)
+        raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {listed}")
+    # Mistakes are named before anything else is said or done.
+    profile = profile_of(options)
+    resolve(options.codecs, _resolving(options, ENDLESS))
+    _period(options.keyint, 25.0)
+    shared.sources(options)
+    # Workers on other machines know no working folder.
+    options.out = options.out.absolute()
+    say(f"results go to {options.out}")
+    metrics = _measurable(options.metrics)
+    found = clips_of(options, profile)
+    failures = _measure(options, profile, metrics, found)
+    write_json(options.out / "failures.json", failures)
+    say("speed and report")
+    _speed(options, shared.largest(found))
+    print(make(options.out, options.readme))
+    for line in failures:
+        print(f"eval: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _measure(
+    options: argparse.Namespace, profile: Profile | None, metrics: list[str], clips: list[Clip]
+) -> list[str]:
+    """All runs; a line for each clip and codec that failed."""
+    device = _device(options.device)
+    every = sampling(metrics, options.every, on_gpu=device == "cuda")
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
+    if profile:
+        plan = replace(plan, profile=profile.name, pictures=profile.pictures)
+    groups: dict[int, list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault(_period(options.keyint, float(clip.fps)), []).append(clip)
+    failures: list[str] = []
+    for keyint, group in groups.items():
+        codecs = resolve(options.codecs, _resolving(options, keyint))
+        failures += run_all(group, codecs, plan, options.jobs, options.cluster)
+    return failures
+
+
+def _resolving(options: argparse.Namespace, keyint: int) -> Options:
+    return Options(options.presets, keyint, tuple(options.codec_file))
+
+
+def profile_of(options: argparse.Namespace) -> Profile | None:
+    """The profile asked for, whose frames, rates and codecs are put into the options. Raises
+    EvalError where these were given too."""
+    if options.profile is None:
+        return None
+    profile = PROFILES[options.profile]
+    given = [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
+    if given:
+        said = f"says what {', '.join(given)} would say: leave it out"
+        raise EvalError(f"--profile {profile.name} {said}")
+    options.frames, options.targets, options.every = profile.frames, profile.targets, {"": 1}
+    options.codecs = profile.low_delay(options.codecs)
+    return profile
+
+
+def clips_of(options: argparse.Namespace, profile: Profile | None = None) -> list[Clip]:
+    """The clips of the command, as the profile takes them. Raises EvalError where none is left."""
+    if profile is None:
+        return shared.clips(options)
+    wanted = map(profile.source, shared.sources(options))
+    return shared.prepare(wanted, options.frames, options.out, profile.check)
+
+
+def _measurable(wanted: list[str] | None) -> list[str]:
+    """The metrics of a run: by default all that this machine can measure; those left out are named.
+    Raises EvalError for a metric that was asked for and cannot be measured."""
+    if wanted is not None:
+        need(wanted)
+        return wanted
+    lacking = missing(DEFAULT)
+    for line in reasons(lacking):
+        say(line)
+    kept = [name for name in DEFAULT if name not in lacking]
+    say(f"measured are {', '.join(METRICS[name].label for name in kept)}")
+    return kept
+
+
+def _speed(options: argparse.Namespace, clip: Clip) -> None:
+    """A short speed measurement of the run's gvcodec rows on one clip, unless it is there
+    already."""
+    ours = [word for word in options.codecs if word.startswith("gvcodec:")]
+    plain = ([p for p in word.split(":") if not p.startswith("fit=")] for word in ours)
+    words = list(dict.fromkeys(":".join([*parts, "fit=off"]) for parts in plain))
+    if words:
+        source = next(s for s in shared.sources(options) if s.name == clip.name)
+        short = source.prepare(speed.FRAMES_IN_RD, options.out / "sources")
+        if not speed.is_measured(short, words, options.out):
+            speed.measure(short, words, 40, 2, os.cpu_count() or 1, options.out)
+
+
+def _device(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _period(text: str, fps: float) -> int:
+    """Frames between intra frames that `--keyint` means for a clip. Raises EvalError."""
+    if text == "endless":
+        return ENDLESS
+    try:
+        return max(1, round(float(text[:-1]) * fps) if text.endswith("s") else int(text))
+    except ValueError:
+        said = "say endless, a number of frames or seconds as in 2s"
+        raise EvalError(f"--keyint: {text}: {said}") from None
+
+
+def _targets(text: str) -> tuple[float, ...]:
+    values = tuple(float(word) for word in text.split(","))
+    if any(not 0 < v < 24 for v in values):
+        raise argparse.ArgumentTypeError("rates are bits per pixel, between 0 and 24")
+    return values
+
+
+def _every(text: str) -> dict[str, int]:
+    pairs = [word.rpartition("=") for word in text.split(",")]
+    result = {name: int(number) for name, _, number in pairs}
+    if any(n < 1 for n in result.values()):
+        raise argparse.ArgumentTypeError("one frame in 1, 2, 3 …")
+    return result

@@ -1,0 +1,347 @@
+"""Rate–distortion runs: every clip with every codec at every target rate, resumable, several at a
+time.
+
+Everything lies below the output folder:
+
+    sources/   clips as raw and lossless files
+    streams/   every encode, with size and time
+    runs/      one JSON a measured stream and output
+    curves/    which runs make up the curve of a clip and a row
+    tmp/       decoded videos while they are measured
+
+A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what
+has the right key is not made again. So does a curve's; what `eval.rd.measured` holds under that key
+is taken from there. Tables and report read `curves/` and `runs/` only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import os
+import platform
+import queue
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from eval.codecs import Codec, ours
+from eval.metrics import METRICS, Measurer, judges, sample
+from eval.metrics.flicker import own_change
+from eval.rd import measured, pictures
+from eval.rd.cluster import ClusterPool
+from eval.rd.encoding import Encoded, decode, describe, encode
+from eval.rd.rates import Search
+from eval.tools import EvalError, digest, end_commands, ffmpeg_version, read_json, say, write_json
+from eval.video import Clip
+
+#: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
+SCHEMA = 1
+#: What `Plan.pictures` is under the project's own conditions.
+PICTURE_TARGETS = (0.01, 0.02, 0.04)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What holds for all runs of one call."""
+
+    out: Path
+    targets: tuple[float, ...]
+    every: Mapping[str, int]
+    device: str = "cpu"
+    threads: int = 1
+    #: Makes what comes with the checkout (`eval.rd.measured`) all the same.
+    anew: bool = False
+    #: Rates whose runs keep crops for the visual comparison.
+    pictures: tuple[float, ...] = PICTURE_TARGETS
+    #: Name of the paper's conditions that hold (`eval.rd.profiles`), "" = the project's own.
+    profile: str = ""
+
+
+def run_all(
+    clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int, cluster: str | None = None
+) -> list[str]:
+    """Makes every missing run with `jobs` processes, or on a Ray cluster whose machines all see the
+    folder; returns one line for each clip and codec that failed. Raises EvalError when one of the
+    processes is killed."""
+    shutil.rmtree(plan.out / "tmp", ignore_errors=True)
+    (plan.out / "tmp").mkdir(parents=True)
+    context = multiprocessing.get_context("spawn")
+    progress = context.Queue()
+    pool: Executor = (
+        ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
+        if cluster is None
+        else ClusterPool(cluster, plan.threads)
+    )
+    total = len(clips) * len(codecs) * len(plan.targets)
+    size = f"{len(clips)} clips × {len(codecs)} codecs × {len(plan.targets)} rates"
+    where = f"{jobs} processes" if cluster is None else f"cluster {cluster}"
+    say(f"{size} = {total} points, {where}")
+    bar = _Bar(total)
+    try:
+        waiting = _submit(pool, clips, codecs, plan, bar)
+        failures = _collect(waiting, progress, bar, 0 if cluster is None else len(plan.targets))
+        with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
+            while bar.done < total:
+                bar.show(*progress.get(timeout=0.2 if failures else 5))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        bar.tqdm.close()
+        shutil.rmtree(plan.out / "tmp", ignore_errors=True)
+    return failures
+
+
+class _Bar:
+    """Points done of all: a bar, or lines where nobody looks at one."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.tqdm = tqdm(total=total, unit="point", disable=None)
+
+    def show(self, text: str, points: int) -> None:
+        self.done += points
+        self.tqdm.set_postfix_str(text, refresh=False)
+        self.tqdm.update(points)
+        if self.tqdm.disable:
+            say(f"{self.done}/{self.total} {text}")
+
+
+def _submit(
+    pool: Executor, clips: list[Clip], codecs: list[Codec], plan: Plan, bar: _Bar
+) -> dict[Future[None], str]:
+    """Everything that is not kept, by its name."""
+    waiting: dict[Future[None], str] = {}
+    for clip in clips:
+        waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
+    for clip, codec in itertools.product(clips, codecs):
+        if codec.family != "gvcodec" and not plan.anew and _take_kept(clip, codec, plan):
+            bar.show(f"{clip.name} {codec.name}: kept points", len(plan.targets))
+        else:
+            waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
+    return waiting
+
+
+def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar, points: int) -> list[str]:
+    """Waits for all; a line for each that failed. `points`: of a curve whose worker does not report
+    them itself."""
+    failures = []
+    while waiting:
+        done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+        while not progress.empty():
+            bar.show(*progress.get())
+        for future in done:
+            name = waiting.pop(future)
+            try:
+                future.result()
+                if points and not name.endswith(", source"):
+                    bar.show(name, points)
+            except EvalError as error:
+                failures.append(f"{name}: {error}")
+                bar.tqdm.write(failures[-1], file=sys.stderr)
+            except BrokenProcessPool:
+                raise EvalError(
+                    "a process of the run was killed, perhaps for want of memory: take fewer "
+                    "--jobs; the same command resumes its work"
+                ) from None
+    return failures
+
+
+_progress: Any = None
+
+
+def _start_worker(progress: Any, threads: int) -> None:
+    global _progress
+    _progress = progress
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    """A worker whose parent was killed would go on, and the encoder that it waits for, beside those
+    of the next call."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    end_commands()
+    os._exit(1)
+
+
+def _report(text: str, points: int = 0) -> None:
+    """What a worker does, and how many points it has done."""
+    if _progress is not None:
+        _progress.put((text, points))
+
+
+def rate_search(codec: Codec, clip: Clip, streams: Path) -> Search:
+    """The search for rates of a codec on a clip; its encodes are kept in `streams`."""
+    return Search(
+        lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip),
+        *codec.q_range,
+        codec.q_guess,
+    )
+
+
+def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
+    """All points of one clip and codec, and the files that list them. Raises EvalError."""
+    streams = plan.out / "streams"
+    search = rate_search(codec, clip, streams)
+    found: dict[float, tuple[int, bool]] = {}
+    points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
+    name = f"{clip.name} {codec.name}"
+    for target in sorted(plan.targets, reverse=True):
+        _report(f"{name}: looking for {target} bpp")
+        q, reached = search(target)
+        found[target] = q, reached
+        for output in codec.outputs:
+            lowest = min(search.known.values())
+            points[output][str(target)] = {"q": q} if reached else {"q": None, "lowest_bpp": lowest}
+        if not reached:
+            _report(f"{name}: {target} bpp is not reached", 1)
+    targets_of: dict[int, list[float]] = {}
+    for target, (q, reached) in found.items():
+        if reached:
+            targets_of.setdefault(q, []).append(target)
+    for q, targets in targets_of.items():
+        encoded = encode(codec, clip, q, streams)
+        for output in codec.outputs:
+            run = make_run(clip, codec, output, q, encoded, targets, plan)
+            for target in targets:
+                points[output][str(target)]["run"] = run
+        _report(f"{name}: q {q} measured, {encoded.bpp(clip):.4f} bpp", len(targets))
+    head = {
+        "key": _curve_key(clip, codec, plan),
+        "clip": clip.name,
+        "made_by": codec.name,
+        "profile": plan.profile,
+    }
+    for output in codec.outputs:
+        curve = head | {"codec": describe(codec, output), "targets": points[output]}
+        write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
+
+
+def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
+    commands = [
+        codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)
+    ]
+    parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs)]
+    parts += [sorted(plan.targets), dict(plan.every)]
+    return digest(parts)
+
+
+def _take_kept(clip: Clip, codec: Codec, plan: Plan) -> bool:
+    """Puts the points that come with the checkout into the output folder, if there are any. They
+    may lack the judges (`--anew` measures these), unless points that have them were made here."""
+    key = _curve_key(clip, codec, plan)
+    if measured.take(clip.name, codec.name, key, plan.out):
+        return True
+    curve = plan.out / "curves" / f"{clip.name}__{codec.row(next(iter(codec.outputs)))}.json"
+    if (read_json(curve) or {}).get("key") == key:
+        return False
+    fewer = replace(
+        plan, every={name: n for name, n in plan.every.items() if name not in judges.PACKAGES}
+    )
+    return measured.take(clip.name, codec.name, _curve_key(clip, codec, fewer), plan.out)
+
+
+def make_run(
+    clip: Clip,
+    codec: Codec,
+    output: str,
+    q: int,
+    encoded: Encoded,
+    targets: list[float],
+    plan: Plan,
+) -> str:
+    """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
+    shows = _shown_frames(clip, plan) if set(targets) & set(plan.pictures) else []
+    identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q]
+    identity += [dict(plan.every), shows]
+    name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
+    path = plan.out / "runs" / name
+    known = read_json(path)
+    if known is not None and known["key"] == key and bool(known["crops"]) == bool(shows):
+        return name
+    with tempfile.TemporaryDirectory(dir=plan.out / "tmp") as folder:
+        decoded, seconds = decode(codec, output, encoded, clip, Path(folder))
+        measured = _measurer(clip, tuple(plan.every.items()), plan.device, plan.threads)(decoded)
+        crops = [pictures.crop(decoded, clip, index) for index in shows]
+    result = {
+        "schema": SCHEMA,
+        "key": key,
+        "clip": clip.describe(),
+        "codec": describe(codec, output),
+        "q": q,
+        "bytes": encoded.size,
+        "bpp": encoded.bpp(clip),
+        "frame_bytes": encoded.frame_bytes,
+        "stream": ours.stream_facts(encoded.stream) if codec.family == "gvcodec" else {},
+        "encode_command": encoded.command,
+        "seconds": {"encode": encoded.seconds, "decode": round(seconds, 3)},
+        "every": dict(plan.every),
+        "metrics": measured,
+        "versions": versions(),
+        "crops": crops,
+    }
+    write_json(path, result)
+    return name
+
+
+@functools.lru_cache(maxsize=1)
+def _measurer(
+    clip: Clip, every: tuple[tuple[str, int], ...], device: str, threads: int
+) -> Measurer:
+    if any(name in METRICS and METRICS[name].every > 1 for name, _ in every):
+        import torch
+
+        torch.set_num_threads(threads)
+    return Measurer(clip, dict(every), device)
+
+
+def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
+    """Frames whose crops are kept: those LPIPS-Alex looks at (so the worst of them can be shown),
+    at most 24."""
+    every = max(plan.every.get("lpips_alex", 4), -(-clip.raw.frames // 24))
+    return sample(clip.raw.frames, every)
+
+
+def _make_source_pictures(clip: Clip, plan: Plan) -> None:
+    path = plan.out / "curves" / f"{clip.name}__source.json"
+    shows = _shown_frames(clip, plan)
+    pairs = (
+        [i for i in sample(clip.raw.frames, 4 * plan.every["flicker"]) if i]
+        if "flicker" in plan.every
+        else []
+    )
+    key = digest([SCHEMA, clip.sha256, shows, pairs])
+    known = read_json(path)
+    if known is None or known["key"] != key:
+        crops = [pictures.crop(clip.raw, clip, index) for index in shows]
+        luma = [(clip.raw.planes(i - 1)[0], clip.raw.planes(i)[0]) for i in pairs]
+        change = own_change(luma, clip.raw.depth) if pairs else None
+        write_json(path, {"key": key, "clip": clip.describe(), "crops": crops, "change": change})
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Programs and libraries a figure depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
+    packages = "gvcodec torch numpy imageio-ffmpeg bjontegaard av ssimulacra2 cvvdp"
+    for package in packages.split():
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found

@@ -1,0 +1,79 @@
+"""`python -m eval loop OUT.webp`: a clip of gvcodec, x265 and SVT-AV1 at equal bytes, side by side,
+as a picture that repeats.
+
+Needs no clip from elsewhere: without `--video` it is the one that `gvcodec.demo` draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+import gvcodec
+from eval.report.panels import LABEL, Frames, of_peers, rgb_frames
+from eval.tools import EvalError
+from gvcodec import demo
+
+#: A page loads it at once.
+_MOST_BYTES = 600_000
+#: Every so many frames, and WebP's quality: a coarser one would hide what is compared.
+_SAVINGS = ((1, 85), (1, 75), (2, 85), (2, 75), (3, 75), (4, 70))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("output", type=Path, metavar="OUT.webp")
+    add("--video", type=Path, help="another clip, 48 frames of it (that of gvcodec.demo)")
+    add("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
+    add("--fit-steps", type=int, default=60, help="(60)")
+
+
+def run(options: argparse.Namespace) -> None:
+    print("\n".join(make(options.output, options.video, options.q, options.fit_steps)))
+
+
+def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
+    """Pictures of two columns, each panel under its name."""
+    height, width = panels[0][1][0].shape[:2]
+    font = ImageFont.load_default(13)
+    rows = -(-len(panels) // 2)
+    for number in range(len(panels[0][1])):
+        sheet = Image.new("RGB", (2 * width + 4, rows * (height + LABEL)), "white")
+        draw = ImageDraw.Draw(sheet)
+        for place, (name, frames) in enumerate(panels):
+            x, y = place % 2 * (width + 4), place // 2 * (height + LABEL)
+            draw.text((x + 3, y + 1), name, "black", font)
+            sheet.paste(Image.fromarray(frames[number]), (x, y + LABEL))
+        yield sheet
+
+
+def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str]:
+    """Write the picture; a line for each panel."""
+    frames, rate = rgb_frames(video, 48) if video else (list(demo.frames()), demo.RATE)
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=None, fit_steps=fit_steps, threads=1)
+    ours = list(gvcodec.decode(data, threads=1))
+    panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
+    for name, (size, shown) in of_peers(frames, rate, len(data)).items():
+        panels.append((f"{name}: {size:,} bytes", shown))
+    sheets = list(grid(panels))
+    for every, quality in _SAVINGS:
+        stream, shown = io.BytesIO(), sheets[::every]
+        shown[0].save(
+            stream,
+            "WEBP",
+            save_all=True,
+            append_images=shown[1:],
+            duration=round(1000 * every / rate),
+            base_frame=0,
+            quality=quality,
+            method=4,
+        )
+        if stream.tell() <= _MOST_BYTES:
+            output.write_bytes(stream.getvalue())
+            size = f"{stream.tell():,} bytes, {len(shown)} frames at quality {quality}"
+            return [*(name for name, _ in panels), f"{output}: {size}"]
+    raise EvalError(f"{output}: {stream.tell():,} bytes at the least: a smaller --video")

@@ -1,0 +1,88 @@
+"""Base layer: the layer whose bits are integers and whose frames are exact on every machine.
+
+A base layer is a plug. Each plug is a pair of classes with the two interfaces below: frames go
+in in display order, packets come out in decode order (one packet a frame, maybe delayed), base
+frames come out in display order. `av1` and `vvc` are standard
+bitstreams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from gvcodec.types import Planes
+
+
+def hashed(base_frame: Planes) -> Iterator[memoryview]:
+    """What the base hash takes of a base frame: its samples."""
+    yield from (np.ascontiguousarray(plane, "<u2").data for plane in base_frame)
+
+
+@dataclass(frozen=True, slots=True)
+class CodedFrame:
+    """One packet of the base layer. `keyframe`: decoding can start here and nothing before it
+    is referenced."""
+
+    payload: bytes
+    keyframe: bool
+    q: int
+
+
+@dataclass(slots=True)
+class Coded:
+    """What a call of an encoder released: packets in decode order, base frames in display order."""
+
+    packets: list[CodedFrame] = field(default_factory=list)
+    base_frames: list[Planes] = field(default_factory=list)
+
+
+class BaseEncoder(Protocol):
+    """Encoder side of a plug."""
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        """Take the next frame (display order); `force_key` starts a new closed GOP at it."""
+        ...
+
+    def flush(self) -> Coded:
+        """No more frames: release everything that is held back."""
+        ...
+
+
+@runtime_checkable
+class Drains(Protocol):
+    """A base encoder that holds back many frames."""
+
+    def drain(self) -> Iterator[Coded]:
+        """What `flush` gives, in pieces, each as soon as it is coded."""
+        ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A base decoder part of whose work a device may do, with the same result."""
+
+    def to_device(self, device: str) -> None:
+        """`device`: torch's name of it; one that is not there changes nothing."""
+        ...
+
+
+class BaseDecoder(Protocol):
+    """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        """Take the next packet (decode order), return the base frames it released (display
+        order)."""
+        ...
+
+    def flush(self) -> list[Planes]:
+        """No more packets: release the rest."""
+        ...
+
+    def abandon(self) -> list[Planes]:
+        """Give up the rest of the GOP: what is held back and sure to be next in display order comes
+        out, the next packet is a key frame."""
+        ...

@@ -1,0 +1,210 @@
+"""Base layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
+(VVenC, decoded by FFmpeg).
+
+Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly
+better. At scale 3/4 or 1/2 the coded picture is smaller and base frames come back at full size
+through the filters of `gvcodec.base.resample`. All decoders are exact by standard, so base
+frames are the same everywhere; `StandardEncoder` gets its base frames from its own decoder. Sizes
+that the encoders cannot code are padded by edge replication.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import av
+
+from gvcodec.base import Coded, CodedFrame
+from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base.standard.encoders import Settings, for_the_eye, open_encoder
+from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.base.standard.payloads import strip
+from gvcodec.bases import INDEX_END, base_of, standard_of
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.media.planes import planes_from_frame
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import counted
+from gvcodec.util.sharing import Shared, in_turn, keep
+
+#: Frames after a keyframe in which a cut makes no new one.
+MIN_GOP = 12
+
+
+class StandardEncoder:
+    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes VVenC's
+    QP (12 … 48, in one thread).
+
+    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda.
+    `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
+    VVenC otherwise, 0 (slowest) … 10 or 4, None = 2. `params` are options of SVT-AV1 on top, such
+    as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no limit.
+
+    `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
+    first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
+    `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
+    """
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        codec: str,
+        q: float,
+        keyint: int = 0,
+        scale: Fraction = Fraction(1),
+        low_delay: bool = False,
+        threads: int = 0,
+        trim: float = 0.0,
+        quick: bool = False,
+        params: Sequence[str] = (),
+        preset: int | None = None,
+        maxrate: float = 0,
+    ) -> None:
+        if preset is not None and preset not in range(base_of(codec).presets):
+            raise UsageError("preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4")
+        if low_delay and not standard_of(codec).low_delay:
+            raise UsageError(f"the {codec} base layer has no form of low delay")
+        if not 0 <= q <= INDEX_END or keyint < 0:
+            raise UsageError(
+                f"no {codec} base layer with q {q} and a keyframe distance of {keyint}"
+            )
+        self._codec = codec
+        self._q = q
+        self._keyint = keyint
+        self._since_key = 0  # before the first frame only
+        self._resampler = Resampler(fmt.width, fmt.height, scale)
+        self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
+        self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
+        settings = Settings(q, low_delay, threads, trim, quick, params, preset, maxrate)
+        size = self._resampler.coded_width, self._resampler.coded_height
+        self._encoder = open_encoder(codec, *size, fmt.frame_rate, fmt.colour, settings)
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        """Take the next frame (full size)."""
+        begins = (
+            self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
+        )
+        key = force_key or not self._since_key or begins or self._since_key == self._keyint > 0
+        self._since_key = 1 if key else self._since_key + 1
+        return self._decoded(self._encoder.encode(self._resampler.down(planes), key))
+
+    def flush(self) -> Coded:
+        coded = Coded()
+        for part in self.drain():
+            coded.packets += part.packets
+            coded.base_frames += part.base_frames
+        return coded
+
+    def drain(self) -> Iterator[Coded]:
+        for unit in self._encoder.rest():
+            yield self._decoded([unit])
+        yield Coded([], self._decoder.flush())
+
+    def _decoded(self, units: list[tuple[bytes, bool]]) -> Coded:
+        coded = Coded()
+        for unit, key in units:
+            payload = strip(self._codec, unit)
+            coded.packets.append(CodedFrame(payload, key, round(self._q)))
+            coded.base_frames += self._decoder.send(payload, key)
+        return coded
+
+
+class StandardDecoder(Shared):
+    """Decoder of the plug; base frames come out at full size. With `low_delay` none is held back
+    for parallel work."""
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        codec: str,
+        scale: Fraction = Fraction(1),
+        threads: int = 0,
+        low_delay: bool = False,
+    ) -> None:
+        super().__init__()
+        self._resampler = Resampler(fmt.width, fmt.height, scale)
+        self._codec = codec
+        self._size = self._resampler.coded_width, self._resampler.coded_height
+        self._decoder = open_decoder(codec, *self._size, threads, low_delay)
+        self._in_display_order = not standard_of(codec).reordered
+        self._holds_back = standard_of(codec).holds_back
+        self._owed = 0
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        keep(self._decoder)
+
+    @in_turn
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        """Take the next packet. Raises `DamagedStreamError`."""
+        packet = unit_of(self._codec, payload, *self._size)
+        base_frames: list[Planes] = []
+        if keyframe and self._holds_back and self._owed:
+            base_frames = self._decode(None)
+            self._decoder.flush_buffers()
+        self._owed += 1
+        return base_frames + self._decode(packet)
+
+    @in_turn
+    def flush(self) -> list[Planes]:
+        """Release the rest. Raises `DamagedStreamError` when there are not as many frames as
+        packets."""
+        base_frames = self._decode(None)
+        if self._owed:
+            raise DamagedStreamError(
+                f"{counted(abs(self._owed), 'frame')} of the base layer could not be decoded"
+            )
+        return base_frames
+
+    @in_turn
+    def abandon(self) -> list[Planes]:
+        base_frames: list[Planes] = []
+        # AV1 packets come in display order; H.266 ones do not, and one of those held back may
+        # follow a lost one.
+        if self._in_display_order and self._owed:
+            with contextlib.suppress(DamagedStreamError):
+                base_frames = self._decode(None)
+        with contextlib.suppress(av.FFmpegError):
+            self._decoder.flush_buffers()
+        self._owed = 0
+        return base_frames
+
+    def _decode(self, packet: av.Packet | None) -> list[Planes]:
+        frames = decoded(self._decoder, packet)
+        self._owed -= len(frames)
+        if self._owed < 0:
+            raise DamagedStreamError("the base layer has more frames than packets")
+        for frame in frames:
+            if (
+                (frame.width, frame.height) != self._size
+                or frame.format.name != "yuv420p10le"
+                or frame.is_corrupt
+            ):
+                raise DamagedStreamError("the base layer is not the one that the header promises")
+        return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
+
+
+def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
+    """The encoder of `config.base`; `config` is settled."""
+    assert config.base_q is not None and config.scale is not None
+    return StandardEncoder(
+        fmt,
+        config.base,
+        config.base_q,
+        config.keyint,
+        config.scale,
+        config.low_delay,
+        config.threads,
+        params=for_the_eye(config.low_delay) if config.eye else (),
+        preset=config.preset,
+        maxrate=config.maxrate,
+    )
+
+
+def open_decoder_of(header: SequenceHeader, threads: int, low_delay: bool) -> StandardDecoder:
+    """The decoder of a stream's base."""
+    return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)

@@ -1,0 +1,128 @@
+"""Payloads of standard bitstreams without what a decoder does not need, and back.
+
+AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last
+OBU without a size field; two to four bytes less a frame. H.266 (Annex B): one NAL unit
+without start code and without its first byte, which is zero; more than one, and one whose
+first byte would be above 0x7f, are preceded by 0x80 | count and the sizes of all but the last as
+LEB128; no SEI and no access unit delimiters. `restore` raises `DamagedStreamError` for anything
+that does not parse.
+"""
+
+from __future__ import annotations
+
+import re
+
+import av
+
+from gvcodec.bitstream.varint import Cursor, encode_var
+from gvcodec.errors import DamagedStreamError
+
+_OBU_DELIMITER, _OBU_PADDING = 2, 15
+_OBU_EXTENDED, _OBU_SIZED = 4, 2
+_TEMPORAL_DELIMITER = b"\x12\x00"
+#: Delimiters and supplemental information.
+_VVC_DROPPED = (20, 23, 24)
+_NAL_COUNTED = 0x80
+_START_CODE = b"\x00\x00\x00\x01"
+
+
+def packet_of(data: bytes) -> av.Packet:
+    """A packet whose bytes belong to FFmpeg.
+
+    Those of `av.Packet(data)` belong to Python, and a decoder's thread that lets go of them waits
+    for the interpreter's lock: for ever, when the interpreter is just closing that decoder.
+    """
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
+
+
+def strip(codec: str, unit: bytes) -> bytes:
+    """An access unit as an encoder makes it (AV1: a temporal unit, H.266: in Annex B form, of
+    layer 0) to the payload of a packet."""
+    return _strip_av1(unit) if codec == "av1" else _strip_vvc(unit)
+
+
+def restore(codec: str, payload: bytes) -> bytes:
+    """Payload of a packet to an access unit: AV1 in the low-overhead format with a delimiter, H.266
+    in Annex B form. Raises `DamagedStreamError`."""
+    if codec == "av1":
+        return _TEMPORAL_DELIMITER + b"".join(_obus(payload))
+    return b"".join(_START_CODE + nal for nal in nals_of(payload))
+
+
+def _strip_av1(unit: bytes) -> bytes:
+    kept = [obu for obu in _obus(unit) if obu[0] >> 3 & 15 not in (_OBU_DELIMITER, _OBU_PADDING)]
+    head, size_at = kept[-1][0], 1 + bool(kept[-1][0] & _OBU_EXTENDED)
+    cursor = Cursor(kept[-1][size_at:], "OBU")
+    cursor.var()
+    last = bytes([head & ~_OBU_SIZED]) + kept[-1][1:size_at] + cursor.take(len(cursor))
+    return b"".join(kept[:-1]) + last
+
+
+def obus_of(data: bytes) -> list[tuple[int, bytes]]:
+    """Types and bodies of the OBUs of a payload."""
+    return [(head >> 3 & 15, body) for head, _, body in _parse(data)]
+
+
+def _obus(data: bytes) -> list[bytes]:
+    """OBUs of a temporal unit, each with a size field; the last may come without."""
+    return [
+        bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body
+        for head, extension, body in _parse(data)
+    ]
+
+
+def _parse(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """First bytes, extensions and bodies of OBUs."""
+    obus: list[tuple[int, bytes, bytes]] = []
+    cursor = Cursor(data, "OBU")
+    while len(cursor):
+        head = cursor.uint(1)
+        extension = cursor.take(1) if head & _OBU_EXTENDED else b""
+        obus.append(
+            (head, extension, cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor)))
+        )
+    if not obus:
+        raise DamagedStreamError("empty packet")
+    return obus
+
+
+def _strip_vvc(unit: bytes) -> bytes:
+    return _join([nal[1:] for nal in _nals(unit) if nal[1] >> 3 not in _VVC_DROPPED])
+
+
+def nals_of(payload: bytes) -> list[bytes]:
+    """The NAL units in the payload of an H.266 packet."""
+    nals = [b"\0" + nal for nal in _split(payload)]
+    if any(b"\0\0\1" in nal for nal in nals):
+        raise DamagedStreamError("a start code inside a NAL unit")
+    return nals
+
+
+def _nals(unit: bytes) -> list[bytes]:
+    return [nal.rstrip(b"\0") for nal in re.split(rb"\x00\x00\x01", unit)[1:]]
+
+
+def _join(nals: list[bytes]) -> bytes:
+    if len(nals) == 1 and nals[0][0] < _NAL_COUNTED:
+        return nals[0]
+    return (
+        bytes([_NAL_COUNTED | len(nals)])
+        + b"".join(encode_var(len(nal)) for nal in nals[:-1])
+        + b"".join(nals)
+    )
+
+
+def _split(payload: bytes) -> list[bytes]:
+    if not payload:
+        raise DamagedStreamError("empty packet")
+    if payload[0] < _NAL_COUNTED:
+        return [payload]
+    cursor = Cursor(payload, "NAL unit")
+    count = cursor.uint(1) & ~_NAL_COUNTED
+    if count == 0:
+        raise DamagedStreamError("packet without NAL units")
+    sizes = [cursor.var() for _ in range(count - 1)]
+    nals = [cursor.take(size) for size in sizes]
+    return [*nals, cursor.take(len(cursor))]

@@ -1,0 +1,1 @@
+"""Encoder and decoder of whole streams: base layer, painter, container."""

@@ -1,0 +1,378 @@
+"""Packets to frames: base layer, painting, timestamps, base hash.
+
+    decoder = Decoder(reader.header)
+    for frame in decoder.frames_of(reader.packets()): ...
+    decoder.verify(reader.base_hash)
+
+or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `flush` after the last
+packet.
+
+Decoding may start at any `key` packet: `restart` with the number of its first frame, then the
+`fit` packet in force there and the packets of its GOP. `frames_despite` decodes what is left of a
+damaged stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gvcodec import layers
+from gvcodec.base import hashed
+from gvcodec.bases import reordered
+from gvcodec.bitstream import (
+    HASH_BYTES,
+    Kind,
+    Loss,
+    Packet,
+    PtsDecoder,
+    Salvage,
+    SequenceHeader,
+)
+from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
+from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits, check
+from gvcodec.painter.open import open_painter, paints_exactly
+from gvcodec.types import Planes
+from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
+from gvcodec.util.torch_settings import usual_torch
+
+if TYPE_CHECKING:
+    from gvcodec.media.tracks import TrackReader
+
+_GREY = 512
+#: Lines that are kept about losses.
+_MAX_LOSSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """A frame in display order: painted, or the base frame; `base_frame` is always the latter.
+    `pts` in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
+
+    planes: Planes
+    pts: int
+    base_frame: Planes
+    concealed: bool = False
+
+
+def note_loss(losses: list[str], line: str) -> None:
+    """Keep a line about a loss; beyond `_MAX_LOSSES` they would take more memory than the
+    stream."""
+    if len(losses) < _MAX_LOSSES:
+        losses.append(line)
+    elif len(losses) == _MAX_LOSSES:
+        losses.append("there are more losses, which are not listed")
+
+
+class Decoder(Shared):
+    """One video. `fidelity` gives the base frames also where the stream has a painter.
+
+    `models`: files and folders to look for models in before the usual places. `low_delay` gives
+    frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
+    receives the payloads of `tracks` packets, for the caller to take out, `metadata` that of the
+    `metadata` packet; both are checked here; `painted_wanted` that of the `painted` packet, None
+    before it came. `limits`: what the stream may ask for. `only_check`
+    reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
+    other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
+    painted, and the hash of painted frames is not checked. Raises `LimitError` when the stream asks
+    for more, `WrongModelError` when a model is not at hand, `UsageError` for a device that is not
+    there.
+
+    Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
+    one for each thread is of more use. It does not follow into a child process made by `fork`,
+    where its methods raise `UsageError`.
+    """
+
+    @usual_torch()
+    def __init__(
+        self,
+        header: SequenceHeader,
+        fidelity: bool = False,
+        threads: int = 0,
+        models: Sequence[str | Path] = (),
+        low_delay: bool = False,
+        device: str = "cpu",
+        limits: Limits = DEFAULT,
+        only_check: bool = False,
+        tensors: bool = False,
+    ) -> None:
+        super().__init__()
+        layers.check_settings()
+        paints = header.painter_id is not None and not fidelity
+        check(header, paints, limits)
+        self.header = header
+        self.tracks: deque[bytes] = deque()
+        self.metadata = b""
+        self._limits = limits
+        self._only_check = only_check
+        self._tracks_read: TrackReader | None = None
+        #: Without the first of their packets the others mean nothing.
+        self._tracks_lost = False
+        self._tracks_held = 0
+        self._base_codec = layers.open_decoder(header, threads, models, low_delay, device)
+        self._painter = open_painter(header, threads, models, device, tensors) if paints else None
+        exact = self._painter is not None and self._painter.exact and paints_exactly(header)
+        #: Painted frames so far, None where their samples are not the same everywhere or the first
+        #: are left out.
+        self._painted_hash = hashlib.sha256() if exact else None
+        self.painted_wanted: bytes | None = None
+        #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
+        #: another order.
+        self._sizes: dict[int, int] = {}
+        fmt = header.format
+        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
+        self._fitted: bytes | None = None
+        #: GOPs that no frame was shown of yet: number of the first one, weights.
+        self._gops: deque[tuple[int, bytes | None]] = deque()
+        #: Base frames that are still to be painted: none, but after weights that cannot be read.
+        self._base_frames: deque[Planes] = deque()
+        self._started = False
+        self._sent = 0
+        self._shown = 0
+        self._last: DecodedFrame | None = None
+        self._frames: deque[DecodedFrame] = deque()
+        self._hash = hashlib.sha256()
+        #: One line for everything that `frames_despite` could not decode.
+        self.losses: list[str] = []
+        #: Frames that may be wrong, although they were decoded: first and last number of each run.
+        self.suspects: list[tuple[int, int]] = []
+        #: Frames that stand in for lost ones: first number and count of each run.
+        self.concealed: list[tuple[int, int]] = []
+
+    @property
+    @in_turn
+    def frames(self) -> int:
+        """Number of the next frame in display order: frames given out or ready so far."""
+        return self._shown
+
+    @property
+    @in_turn
+    def base_hash(self) -> bytes:
+        """Hash of the base frames so far, as at the end of a stream."""
+        return self._hash.digest()[:HASH_BYTES]
+
+    @property
+    @in_turn
+    def painted_hash(self) -> bytes | None:
+        """Hash of the painted frames so far, as in a `painted` packet; what that says where it
+        cannot be told."""
+        if self._painted_hash is None or self.concealed:
+            return self.painted_wanted
+        return self._painted_hash.digest()[:HASH_BYTES]
+
+    @in_turn
+    def restart(self, frame: int) -> None:
+        """Go on at the GOP whose first frame has this number. Frames not yet received are
+        dropped."""
+        self._base_codec.abandon()
+        self._timing.restart(frame)
+        self._gops.clear()
+        self._base_frames.clear()
+        self._frames.clear()
+        self._sent = self._shown = frame
+        self._started = False
+        self._fitted = None
+        self._painted_hash = None
+        self._sizes.clear()
+
+    @in_turn
+    def send_packet(self, packet: Packet) -> None:
+        """Take the next packet. Raises `DamagedStreamError`."""
+        if packet.kind is Kind.FIT:
+            self._fitted = packet.payload
+        elif packet.kind is Kind.TIMING:
+            self._timing.send(packet.payload)
+        elif packet.kind is Kind.TRACKS:
+            self._take_tracks(packet.payload)
+        elif packet.kind is Kind.METADATA:
+            self._take_metadata(packet.payload)
+        elif packet.kind is Kind.PAINTED:
+            self.painted_wanted = packet.payload
+        elif packet.kind is Kind.UNKNOWN and self._painter is not None:
+            raise WrongModelError(
+                "the painted picture needs a newer version of gvcodec; --fidelity gives the base "
+                "frames"
+            )
+        elif packet.is_frame:
+            key = packet.kind is Kind.KEY
+            if key:
+                # A GOP is closed and has one packet a frame: its first frame is shown after as many
+                # as were sent.
+                self._gops.append((self._sent, self._fitted))
+                self._timing.start_gop()
+                self._started = True
+            elif not self._started:
+                raise DamagedStreamError("decoding has to start at a keyframe")
+            if not reordered(self.header.base):
+                self._sizes[self._sent] = len(packet.payload)
+            self.painted_wanted = None
+            self._sent += 1
+            self._show(self._base_codec.send(packet.payload, key))
+
+    @in_turn
+    def flush(self) -> None:
+        """No more packets: release the rest. Raises `DamagedStreamError`."""
+        self._show(self._base_codec.flush())
+
+    @in_turn
+    def receive_frame(self) -> DecodedFrame | None:
+        """The next frame, None when there is none yet."""
+        return self._frames.popleft() if self._frames else None
+
+    @steps_in_turn
+    def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
+        """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
+        for packet in packets:
+            self.send_packet(packet)
+            yield from self._ready()
+        self.flush()
+        yield from self._ready()
+
+    @steps_in_turn
+    def frames_despite(self, salvage: Salvage) -> Iterator[DecodedFrame]:
+        """All frames of a stream, damaged or not: where one is lost, the one before it is shown
+        again, until the next keyframe that arrived. `losses` and `concealed` say where. Without a
+        loss the base hash is checked."""
+        broken = False
+        for event in salvage.events():
+            if isinstance(event, Loss):
+                self._report(event)
+                broken = broken or event.broken
+                if event.broken:
+                    yield from self._conceal(event.frames)
+            elif broken and event.kind is Kind.INTER:
+                yield from self._conceal(1)
+            else:
+                broken = broken and event.kind is not Kind.KEY
+                try:
+                    self.send_packet(event)
+                except DamagedStreamError as error:
+                    note_loss(self.losses, f"frame {self._sent}: {error}")
+                    self._timing.lose()
+                    if event.is_frame:
+                        broken = True
+                        yield from self._conceal(0)
+            yield from self._ready()
+        try:
+            self.flush()
+        except DamagedStreamError as error:
+            note_loss(self.losses, f"frame {self._shown}: {error}")
+            yield from self._conceal(0)
+        yield from self._ready()
+        if not self.losses:
+            self.verify(salvage.base_hash)
+
+    def verify(self, base_hash: bytes | None) -> None:
+        """Raises `VerificationError` when the base frames differ from the encoder's."""
+        if base_hash is not None and self.base_hash != base_hash:
+            raise VerificationError("decoded frames differ from the encoder's (base hash)")
+        if self.painted_wanted not in (None, self.painted_hash):
+            raise VerificationError("painted frames differ from the encoder's (painted hash)")
+
+    def _ready(self) -> Iterator[DecodedFrame]:
+        while self._frames:
+            yield self._frames.popleft()
+
+    def _show(self, base_frames: list[Planes]) -> None:
+        for base_frame in base_frames:
+            for part in hashed(base_frame):
+                self._hash.update(part)
+        self._base_frames.extend(base_frames)
+        while self._base_frames:
+            if self._gops and self._gops[0][0] == self._shown:
+                _, fitted = self._gops.popleft()
+                if self._painter is not None:
+                    self._painter.start_gop(fitted)
+            base_frame = self._base_frames.popleft()
+            painted = self._paint(base_frame, self._sizes.pop(self._shown, 0))
+            self._last = DecodedFrame(painted, self._timing.receive(), base_frame)
+            self._frames.append(self._last)
+            self._shown += 1
+
+    def _paint(self, base_frame: Planes, size: int) -> Planes:
+        if self._painter is None or self._only_check and self._painted_hash is None:
+            return base_frame
+        try:
+            painted = self._painter.paint(base_frame, size)
+            if self._painted_hash is not None:
+                for part in hashed(painted):
+                    self._painted_hash.update(part)
+            return painted
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):
+                raise
+            raise MemoryError("painting is out of memory") from None
+
+    def _take_tracks(self, payload: bytes) -> None:
+        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`,
+        `LimitError`."""
+        if self._tracks_read is None:
+            from gvcodec.media.tracks import TrackReader
+
+            if self._tracks_lost:
+                return
+            self._tracks_lost = True
+            self._tracks_read = TrackReader(payload, self._limits)
+        else:
+            self._tracks_read.send(payload)
+        self._tracks_read.waiting.clear()
+        self._tracks_held = len(payload) + OBJECT_BYTES + self._tracks_held * bool(self.tracks)
+        if self._tracks_held > self._limits.side_memory:
+            raise LimitError(
+                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB "
+                f"(--max-memory)"
+            )
+        self.tracks.append(payload)
+
+    def _take_metadata(self, payload: bytes) -> None:
+        """Check the payload of a `metadata` packet; the first one counts. Raises
+        `DamagedStreamError`."""
+        from gvcodec.media.metadata import Metadata
+
+        if not self.metadata:
+            Metadata.unpack(payload)
+            self.metadata = payload
+
+    def _report(self, loss: Loss) -> None:
+        """Keep account of a loss."""
+        if loss.reason:
+            line = loss.reason
+            if loss.suspect:
+                self.suspects.append((self._sent - loss.suspect, self._sent - 1))
+                line += f"; frames {self._sent - loss.suspect} to {self._sent - 1} may be wrong"
+            if loss.side:
+                line += "; timestamps, sound or fitted weights may be missing"
+            note_loss(self.losses, line)
+        if loss.side:
+            self._timing.lose()
+
+    def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
+        """Frames that are ready, then fill up with the last frame: those sent whose picture is not
+        there, then `frames` more."""
+        self._show(self._base_codec.abandon())
+        missing = self._sent - self._shown + frames
+        self._sent += frames
+        self._gops.clear()
+        if not missing:
+            return
+        last = self._last
+        if last is None:
+            fmt = self.header.format
+            half = (fmt.height + 1) // 2, (fmt.width + 1) // 2
+            shapes = ((fmt.height, fmt.width), half, half)
+            y, u, v = (np.full(shape, _GREY, np.uint16) for shape in shapes)
+            last = DecodedFrame((y, u, v), 0, (y, u, v))
+        if self.concealed and sum(self.concealed[-1]) == self._shown:
+            self.concealed[-1] = (self.concealed[-1][0], self.concealed[-1][1] + missing)
+        else:
+            self.concealed.append((self._shown, missing))
+        yield from self._ready()
+        for _ in range(missing):
+            self._shown += 1
+            yield DecodedFrame(last.planes, self._timing.receive(), last.base_frame, True)

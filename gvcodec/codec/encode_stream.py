@@ -1,0 +1,126 @@
+"""One encode, for the library, the command line and rate control: frames and tracks in, a stream
+out.
+
+    writer = encode_stream(encoder, output, ((planes, None) for planes in video))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encoder import Encoder, Progress
+from gvcodec.limits import UNLIMITED
+from gvcodec.painter.open import paints_exactly
+from gvcodec.types import Planes
+
+if TYPE_CHECKING:
+    from gvcodec.media.tracks import TrackCopier
+
+
+class Summary(Protocol):
+    """What makes summary packets (`gvcodec.search.making.Summarizer`)."""
+
+    def send(self, planes: Planes) -> None: ...
+
+    def take(self, packet: Packet) -> list[Packet]: ...
+
+    def flush(self) -> list[Packet]: ...
+
+
+def encode_stream(
+    encoder: Encoder,
+    output: BinaryIO,
+    frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
+    metadata: bytes = b"",
+    tracks: TrackCopier | None = None,
+    chunk: int = 0,
+    written: Callable[[Packet], None] | None = None,
+    summary: Summary | None = None,
+) -> Writer:
+    """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
+    is flushed with every frame that made packets.
+
+    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
+    bytes. `written` receives every packet, `summary` every frame before its packet, and adds
+    packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
+    source raise."""
+    writer = Writer(output, encoder.header)
+    painted = _Painted(encoder.header) if paints_exactly(encoder.header) else None
+
+    def drain(last: bool = False) -> None:
+        before = writer.size
+        for packet in _packets(encoder, summary, last):
+            writer.write(packet)
+            if painted is not None:
+                painted.send(packet)
+            if written is not None:
+                written(packet)
+        if writer.size > before:
+            # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
+            output.flush()
+
+    encoder.send_metadata(metadata)
+    if tracks:
+        # A decoder that writes as it reads needs to know the tracks before the first frame.
+        encoder.send_tracks(tracks.take())
+    for planes, pts, *new in frames:
+        if summary is not None:
+            summary.send(planes)
+        encoder.send_frame(planes, pts, *new)
+        if tracks:
+            encoder.send_tracks(tracks.take(chunk))
+        drain()
+    if tracks:
+        encoder.send_tracks(tracks.take())
+    encoder.flush()
+    if painted is not None and encoder.progress is not None:
+        painted.report = partial(_tell, encoder.progress, encoder.frames)
+    drain(last=True)
+    if painted is not None:
+        writer.write(painted.finish())
+    writer.finish(encoder.base_hash)
+    return writer
+
+
+class _Painted:
+    """Decodes and paints what was written, for the `painted` packet at its end."""
+
+    def __init__(self, header: SequenceHeader) -> None:
+        self._decoder = Decoder(header, limits=UNLIMITED)
+        self._frames = 0
+        #: Receives the number of frames that are painted.
+        self.report: Callable[[int], None] | None = None
+
+    def send(self, packet: Packet) -> None:
+        if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
+            self._decoder.send_packet(packet)
+        self._forget()
+
+    def finish(self) -> Packet:
+        self._decoder.flush()
+        self._forget()
+        painted = self._decoder.painted_hash
+        assert painted is not None
+        return Packet(Kind.PAINTED, painted)
+
+    def _forget(self) -> None:
+        while self._decoder.receive_frame() is not None:
+            self._frames += 1
+            if self.report is not None:
+                self.report(self._frames)
+
+
+def _tell(progress: Progress, total: int, frames: int) -> None:
+    progress.painted(frames, total)
+
+
+def _packets(encoder: Encoder, summary: Summary | None, last: bool) -> Iterator[Packet]:
+    """Packets that can be written now."""
+    while (packet := encoder.receive_packet()) is not None:
+        yield from [packet] if summary is None else summary.take(packet)
+    if summary is not None and last:
+        yield from summary.flush()

@@ -1,0 +1,292 @@
+"""Frames to packets: base layer, fitting of the painter, base hash.
+
+    encoder = Encoder(fmt, EncoderConfig(q=40))
+    for planes in video:
+        encoder.send_frame(planes)
+        while (packet := encoder.receive_packet()) is not None: ...
+    encoder.flush()
+    while (packet := encoder.receive_packet()) is not None: ...
+
+The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with
+`encoder.base_hash`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from gvcodec import layers
+from gvcodec.base import BaseEncoder, Coded, Drains, hashed
+from gvcodec.bases import base_of, reordered
+from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
+from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
+from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
+from gvcodec.util.sharing import Shared, in_turn
+from gvcodec.util.torch_settings import usual_torch
+
+_MAX_PTS = 1 << 61
+
+
+class Progress(Protocol):
+    """Receives how far an encoder is."""
+
+    def coded(self, frames: int, size: int) -> None:
+        """So many frames are coded, with so many bytes of payload."""
+        ...
+
+    def fitted(self, share: float) -> None:
+        """This part, 0…1, of the steps or the time of fitting is done."""
+        ...
+
+    def painted(self, frames: int, total: int) -> None:
+        """So many of all frames are painted for the hash, after all are coded."""
+        ...
+
+    def say(self, line: str) -> None:
+        """What fitting found."""
+        ...
+
+
+class Encoder(Shared):
+    """One video. With fitting every packet waits for `flush`, since fitted weights come before what
+    they are for.
+
+    Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
+    after `flush`: `base_hash` (8 bytes) and `psnr_y` (dB, mean over the base frames; infinite when
+    all are exact). Calls of several threads are made in turn. It does not follow into a child
+    process made by `fork`.
+    """
+
+    @usual_torch()
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        config: EncoderConfig | None = None,
+        start_pts: int = 0,
+        progress: Progress | None = None,
+        base_encoder: BaseEncoder | None = None,
+        fitted: Mapping[int, bytes] | None = None,
+        wrap: Callable[[SequenceHeader, Callable[[], BaseEncoder]], BaseEncoder] | None = None,
+    ) -> None:
+        """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
+        control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
+        fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
+        `wrap` takes a maker of the base encoder and gives the one to use (see
+        `gvcodec.streams.resume`). Raises `UsageError`."""
+        super().__init__()
+        layers.check_settings()
+        config = config or EncoderConfig()
+        config = config.settled()
+        assert config.scale is not None and config.base_q is not None
+        base = base_of(config.base)
+        if config.eye and not base.eye:
+            raise UsageError("eye is for the av1 base layer")
+        if config.scale != 1 and not base.scales:
+            raise UsageError(f"the {config.base} base layer has no reduced scale")
+        if config.preset is not None and base.standard is None:
+            raise UsageError("preset is for av1 and vvc")
+        if config.maxrate and not (base.standard is not None and base.standard.capped):
+            raise UsageError("maxrate is for base av1")
+        if config.maxrate and config.low_delay:
+            raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
+        if config.maxrate and not 1000 <= config.maxrate < 1 << 41:
+            raise UsageError("maxrate is in bits a second, from 1000")
+        if (
+            config.keyint < 0
+            or not 0 <= (config.fit or 0) < math.inf
+            or min(config.threads, config.fit_steps) < 0
+        ):
+            raise UsageError("keyint, fit, its steps and threads cannot be negative")
+        if not 0 <= config.fit_parts <= 4:
+            raise UsageError("fit_parts goes from 1 to 4")
+        if config.fit_by not in ("", "vgg", "small"):
+            raise UsageError("fit_by is vgg or small")
+        self.notes: list[str] = []
+        painter, reason = painter_id(config.base)
+        if reason:
+            self.notes.append(reason)
+        self.header = SequenceHeader(
+            fmt,
+            config.base,
+            config.scale,
+            round(config.base_q) if config.said_q is None else config.said_q,
+            start_pts,
+            layers.base_model_id(config.base),
+            painter,
+        )
+        self._config = config
+        self.progress = progress
+
+        def make() -> BaseEncoder:
+            return base_encoder or layers.open_encoder(fmt, config)
+
+        self._base_codec = wrap(self.header, make) if wrap is not None else make()
+        self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
+        self._packets: deque[Packet] = deque()
+        self._sources: deque[Plane] = deque()
+        wanted = config.fits and painter is not None
+        if wanted and not has_torch():
+            self.notes.append(NOT_FITTED)
+            wanted = False
+        self._samples = FitSampler(fmt, part_limit(config)) if wanted and fitted is None else None
+        self.fitted: Mapping[int, bytes] = fitted or {}
+        self._in_force: bytes | None = None
+        #: Frame packets given out.
+        self._given = 0
+        self._gops: list[Gop] = []
+        self._hash = hashlib.sha256()
+        self._psnr = MeanPsnr()
+        self._released = 0
+        self._sent = 0
+        #: Bytes of packets whose frames are not released yet, by frame; none where they are in
+        #: another order.
+        self._sizes: dict[int, int] = {}
+        #: Frame packets made so far and bytes of their payloads.
+        self.coded_frames = 0
+        self.coded_bytes = 0
+        self._flushed = False
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far."""
+        return self._sent
+
+    @in_turn
+    def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
+        """Take the next frame in display order; without `pts` it keeps the rate. Raises
+        `UsageError` for another size."""
+        fmt = self.header.format
+        height, width = fmt.height, fmt.width
+        chroma = ((height + 1) // 2, (width + 1) // 2)
+        if self._flushed:
+            raise UsageError("the encoder has been flushed")
+        if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
+            raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
+        if any(
+            plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > PEAK
+            for plane in planes
+        ):
+            raise UsageError(f"frame {self._sent}: samples are integers 0…{PEAK}")
+        if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
+            raise UsageError(
+                f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}"
+            )
+        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
+        planes, pts = (y, u, v), None if pts is None else int(pts)
+        self._timing.send(self._timing.predicted() if pts is None else pts)
+        self._sources.append(
+            y if fmt.bit_depth == 10 else (y >> 2).astype(np.uint8)
+        )  # eight bits are kept as such
+        if self._samples is not None:
+            self._samples.send_source(self._sent, planes)
+        self._sent += 1
+        self._take(self._base_codec.send(planes, force_key))
+
+    @in_turn
+    def send_metadata(self, data: bytes) -> None:
+        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
+        frame."""
+        if data:
+            self._packets.append(Packet(Kind.METADATA, data))
+
+    @in_turn
+    def send_tracks(self, data: bytes) -> None:
+        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any."""
+        if data:
+            self._packets.append(Packet(Kind.TRACKS, data))
+
+    @in_turn
+    def flush(self) -> None:
+        """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
+        without any frame."""
+        if not self._sent:
+            raise UsageError("there is no frame to encode")
+        if isinstance(self._base_codec, Drains):
+            for coded in self._base_codec.drain():
+                self._take(coded)
+        else:
+            self._take(self._base_codec.flush())
+        self._flushed = True
+        # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
+        del self._base_codec
+        if self._samples is not None:
+            parts = self._samples.parts(self._gops, self._sent)
+            self._samples = None
+            progress = self.progress
+            if progress is not None:
+                progress.fitted(0.0)
+            self.fitted, reason = fit_parts(
+                parts,
+                self.header,
+                self._config,
+                None if progress is None else progress.say,
+                None if progress is None else progress.fitted,
+            )
+            if reason:
+                self.notes.append(reason)
+        self.base_hash = self._hash.digest()[:HASH_BYTES]
+        self.psnr_y = self._psnr.value
+
+    @in_turn
+    def receive_packet(self) -> Packet | None:
+        """The next packet for the container, None when there is none yet."""
+        if not self._packets or self._samples is not None:
+            return None
+        if self._packets[0].kind is Kind.KEY and (fit := self._fitted_for(self._given)) is not None:
+            return fit
+        packet = self._packets.popleft()
+        self._given += packet.is_frame
+        return packet
+
+    def _fitted_for(self, first: int) -> Packet | None:
+        """The weights for the GOP whose first frame has this number, unless they are in force
+        already."""
+        wanted = self.fitted.get(
+            max((frame for frame in self.fitted if frame <= first), default=-1)
+        )
+        if wanted is None or wanted == self._in_force:
+            return None
+        self._in_force = wanted
+        return Packet(Kind.FIT, wanted)
+
+    def _take(self, coded: Coded) -> None:
+        for packet in coded.packets:
+            # Stands before the first packet whose decoding may release a frame that it names.
+            late = self._timing.take(self.coded_frames if packet.keyframe else None)
+            if late:
+                self._packets.append(Packet(Kind.TIMING, late))
+            if packet.keyframe:
+                self._gops.append(Gop(self.coded_frames))
+            self._gops[-1].size += len(packet.payload)
+            self._packets.append(
+                Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
+            )
+            if not reordered(self._config.base):
+                self._sizes[self.coded_frames] = len(packet.payload)
+            self.coded_frames += 1
+            self.coded_bytes += len(packet.payload)
+            if self.progress is not None:
+                self.progress.coded(self.coded_frames, self.coded_bytes)
+        for base_frame in coded.base_frames:
+            self._measure(base_frame, self._sources.popleft())
+            size = self._sizes.pop(self._released, 0)
+            if self._samples is not None:
+                self._samples.send_base(self._released, base_frame, size)
+            self._released += 1
+
+    def _measure(self, base_frame: Planes, source: Plane) -> None:
+        """Base hash and PSNR of one base frame."""
+        for part in hashed(base_frame):
+            self._hash.update(part)
+        kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << np.uint16(2)
+        self._psnr.add(psnr(base_frame[0], kept))

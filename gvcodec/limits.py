@@ -1,0 +1,155 @@
+"""Limits of what a decoder takes on, in force unless they are raised: one notion for the command
+line and the library.
+
+Sizes are known from the header before anything is allocated. What memory decoding takes is
+estimated from the size of the picture and has to fit `DEFAULT_MEMORY`; the command line lets the
+operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
+up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. How long decoding
+takes is bounded by how long the stream says that it plays (`check_pace`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+from gvcodec.bases import base_of
+from gvcodec.errors import LimitError
+from gvcodec.util.messages import counted
+
+if TYPE_CHECKING:
+    from gvcodec.types import VideoFormat
+
+#: Bytes that decoding may take by default: room for 4K, or for 1440p painted, on a machine of 4 GB
+#: with other work.
+DEFAULT_MEMORY = 1536 << 20
+#: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the
+#: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
+_PAINTING = 150
+_PROGRAM = (64 << 20, 320 << 20)
+#: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
+_SHARE = 4
+#: What an object in Python takes besides its bytes.
+OBJECT_BYTES = 256
+#: Frames a second of playing time: above the 960 of phones and as many as a source's frame rate
+#: may be.
+DEFAULT_FPS = 1000
+#: Bytes a pixel of the encoders of video files, and bytes a processor of stacks and arenas, on top
+#: of the default limit.
+_WRITING = 512
+_A_PROCESSOR = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`max_pixels`: luma samples of a picture, `max_memory`: bytes that decoding may take; None:
+    `DEFAULT_MEMORY` decides.
+
+    `max_pixels` alone takes the place of the default: pictures up to there are decoded whatever
+    memory they take. `max_fps`: frames for each second that the timestamps span.
+    """
+
+    max_pixels: int | None = None
+    max_memory: int | None = None
+    max_fps: int = DEFAULT_FPS
+
+    @property
+    def side_memory(self) -> int:
+        """Bytes that what waits besides pictures may take."""
+        return (self.max_memory or DEFAULT_MEMORY) // _SHARE
+
+
+#: What is in force unless it is raised.
+DEFAULT = Limits()
+#: For streams of one's own.
+UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
+
+
+class Header(Protocol):
+    """What counts of a stream's header."""
+
+    @property
+    def format(self) -> VideoFormat: ...
+
+    @property
+    def base(self) -> str: ...
+
+
+def memory_for(header: Header, painted: bool) -> int:
+    """Bytes that decoding takes, about."""
+    pixels = header.format.width * header.format.height
+    base = base_of(header.base)
+    return _PROGRAM[painted or base.torch] + pixels * (base.bytes_a_pixel + _PAINTING * painted)
+
+
+def check(header: Header, painted: bool, limits: Limits) -> None:
+    """Raises `LimitError` when the stream asks for more."""
+    fmt = header.format
+    pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
+    if limits.max_pixels is not None and pixels > limits.max_pixels:
+        raise LimitError(
+            f"{size} have more than {counted(limits.max_pixels, 'pixel')} (--max-pixels)"
+        )
+    most = limits.max_memory
+    if most is None and limits.max_pixels is None:
+        most = DEFAULT_MEMORY
+    if most is not None and (needed := memory_for(header, painted)) > most:
+        raise LimitError(
+            f"{size} take about {needed >> 20} MiB, more than {most >> 20} (--max-memory "
+            f"{(needed >> 20) + 1}M allows it)"
+        )
+
+
+def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
+    """Raises `LimitError` for more frames than `max_fps` for each second and for one more, which
+    the frame rate of short streams may be wrong by."""
+    if frames > limits.max_fps * (seconds + 1):
+        raise LimitError(
+            f"timing: {frames} frames within {float(seconds):.3g} s, more than {limits.max_fps} a "
+            f"second (--max-fps)"
+        )
+
+
+@contextlib.contextmanager
+def held(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
+    """Hold this process to the limits, once its libraries are loaded: allocations beyond them fail
+    (`MemoryError`). Linux only."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    most = limits.max_memory
+    if most is None:
+        pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
+        most = (
+            max(DEFAULT_MEMORY, memory_for(header, painted))
+            + pixels * _WRITING
+            + processors * _A_PROCESSOR
+        )
+    _hold_to(most)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _hold_to(max_memory: int) -> None:
+    """Let allocations fail that go beyond so many bytes more than are in use now."""
+    import resource
+
+    from gvcodec import _core
+
+    _core.use_small_stacks()
+    with open("/proc/self/statm") as file:
+        data_pages = int(file.read().split()[5])
+    limit = data_pages * resource.getpagesize() + max_memory
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    with contextlib.suppress(ValueError, OSError, OverflowError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))

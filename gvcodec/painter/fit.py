@@ -1,0 +1,358 @@
+"""Fitting: change a small part of the painter for one video and send the change as integers.
+
+The encoder holds base frames and sources, so it can measure what the painter should have done.
+`fit` takes random crops of short runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of
+`payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's second
+moments), their common factor is chosen by validation crops and real bytes, and the rest of the time
+is spent with rounded weights (straight-through). Bytes are weighed at the exchange rate
+`RATE_SLOPE`: one per cent more stream would have bought about so many per cent of perceptual loss
+in the base codec. The result is sent only if it beats the shipped weights and the base frames
+themselves on crops that were not used for fitting; where they show no gain after the first steps,
+the rest is saved.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvcodec.painter import perceptual
+from gvcodec.painter.fit_pool import Pool, Run, prepare
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.payload import (
+    BASE,
+    IDENTITY,
+    LIMIT,
+    RATE_SLOPE,
+    Delta,
+    Steps,
+    in_groups,
+    pack,
+    unpack,
+)
+from gvcodec.painter.twin import PainterTwin, condition
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import counted
+
+if TYPE_CHECKING:
+    from gvcodec.painter.perceptual.objective import Objective
+
+#: Bytes that a stream is taken to have when the caller does not say.
+DEFAULT_STREAM_BYTES = 60_000
+_LARGE_STREAM = 150_000
+_SMALLEST = 48  # VGG16 halves a picture four times
+_RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
+_POOL, _VALIDATION, _BATCH = 64, 12, 4
+_FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
+_FACTORS = (0.06, 0.15, 0.35, 0.8)
+_HURRIED_FACTOR = 0.2
+#: After so many steps looks at the held-out crops tell whether more are worth it, two since a
+#: single one is noisy: less gain than this part of the loss is none. Three training clips (AV1, q
+#: 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
+_LOOKS, _LEAST_GAIN = (20, 25), 0.001
+#: Looks at the held-out crops in all: two before the first step, `_LOOKS`, `_FACTORS`, the last.
+_JUDGED = 3 + len(_LOOKS) + len(_FACTORS)
+
+Progress = Callable[[str], None]
+#: Weight of the guard that stands for judges with masking.
+_CONTRAST = 0.5
+
+
+def _apply_deltas(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwin:
+    """A painter with these deltas added."""
+    other = copy.deepcopy(painter)
+    with torch.no_grad():
+        for name, weight in other.named_parameters():
+            if name in deltas:
+                weight.add_(deltas[name])
+    return other
+
+
+def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -> Objective:
+    """What fitting lowers. `weights`: those of the perceptual loss, by default VGG16's."""
+    from gvcodec.painter.perceptual.losses import known_colour
+    from gvcodec.painter.perceptual.objective import Objective
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+
+    colour = known_colour(fmt.colour, fmt.height)
+    return Objective(
+        PerceptualLoss(weights=weights),
+        energy=0.0,
+        contrast=_CONTRAST,
+        colour=colour,
+        bit_depth=fmt.bit_depth,
+    )
+
+
+class Fitter:
+    """The fit itself: a working copy of the painter, the tensors that move, and the crops."""
+
+    def __init__(
+        self,
+        base: PainterTwin,
+        runs: list[Run],
+        conditions: Tensor,
+        objective: Objective,
+        groups: int,
+        rate: float,
+        seed: int,
+    ) -> None:
+        """`objective`: see `make_objective`; `groups`: how many of `payload.GROUPS` move."""
+        self.base, self.painter, self.scheme = base, copy.deepcopy(base), Steps(base)
+        parameters = dict(self.painter.named_parameters())
+        self.names = in_groups((1 << groups) - 1, parameters)
+        self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
+        self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.objective = objective
+        rng = np.random.default_rng(seed)
+        self.pool, self.held = (
+            Pool(runs, _POOL, conditions, rng),
+            Pool(runs, _VALIDATION, conditions, rng),
+        )
+        self.rng, self.rate = rng, rate
+        self.optimizer = torch.optim.AdamW(
+            self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0
+        )
+        #: Steps taken, and looks at the held-out crops.
+        self.steps = self.judged = 0
+
+    def update(self, learning_rate: float, exponents: dict[str, int] | None) -> float:
+        """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
+        deltas."""
+        numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
+        batch, references = self.pool.batch(numbers, self.objective)
+        exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        if exponents:
+            self.quantise(exponents)
+        loss = self.objective(self.painter, batch, self.steps * 3, references)["total"].mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(exact[name])
+        self.optimizer.step()
+        self.steps += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def set_deltas(self, deltas: dict[str, Tensor]) -> None:
+        """Put base weights plus deltas into the painter."""
+        for name, weight in self.weights.items():
+            weight.copy_(self.origin[name] + deltas[name] if name in deltas else self.origin[name])
+
+    def deltas(self) -> dict[str, Tensor]:
+        """What the weights have moved by."""
+        return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
+
+    def judge(self, painter: PainterTwin | None) -> float:
+        """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a painter or (None) of the
+        base frames."""
+        return self.parts(painter)["total"]
+
+    @torch.inference_mode()
+    def parts(self, painter: PainterTwin | None) -> dict[str, float]:
+        """The parts of `judge`, as `Objective` names them."""
+        self.judged += 1
+        sums: dict[str, float] = {}
+        for start in range(0, len(self.held.crops), _BATCH):
+            numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
+            batch, references = self.held.batch(numbers, self.objective)
+            for name, part in self.objective(painter, batch, 7, references).items():
+                sums[name] = sums.get(name, 0.0) + float(part.sum())
+        return {name: total / len(self.held.crops) for name, total in sums.items()}
+
+    def steps_for(self, factor: float) -> dict[str, int]:
+        """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's
+        gradient."""
+        correction = 1 - 0.98**self.steps
+        moments = {
+            name: self.optimizer.state[w]["exp_avg_sq"].mean() / correction
+            for name, w in self.weights.items()
+        }
+        return {
+            name: self.scheme.exponent(name, factor * 3e-4 / math.sqrt(float(m) + 1e-12))
+            for name, m in moments.items()
+        }
+
+    def quantise(self, exponents: dict[str, int]) -> bytes:
+        """Round the deltas, leave the rounded ones in the painter, return the payload."""
+        coded = []
+        for name, delta in self.deltas().items():
+            unit = self.scheme.unit(name, exponents[name])
+            values = torch.round(delta / unit).clamp(-LIMIT, LIMIT)
+            coded.append(Delta(name, values.long().flatten().numpy(), exponents[name]))
+        self.set_deltas(
+            {
+                d.name: torch.from_numpy(d.values).float().reshape(self.origin[d.name].shape)
+                * self.scheme.unit(d.name, d.exponent)
+                for d in coded
+            }
+        )
+        return pack(coded)
+
+    def choose_steps(self, cost: Callable[[float, bytes], float], say: Progress) -> dict[str, int]:
+        """Exponents of the factor that costs least on the held-out crops; the deltas stay as they
+        are."""
+        exact, trials = self.deltas(), []
+        for factor in _FACTORS:
+            self.set_deltas(exact)
+            exponents = self.steps_for(factor)
+            payload = self.quantise(exponents)
+            loss = self.judge(self.painter)
+            trials.append((cost(loss, payload), factor, exponents))
+            say(f"fitting: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
+        self.set_deltas(exact)
+        return min(trials)[2]
+
+
+def fit(
+    samples: Sequence[list[tuple[Planes, Planes]]],
+    fmt: VideoFormat,
+    base: str,
+    scale: Fraction,
+    q: int,
+    seconds: float,
+    checkpoint: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    *,
+    done: Callable[[float], None] | None = None,
+    stream_bytes: int | None = None,
+    steps: int | None = None,
+    groups: int | None = None,
+    before: bytes | None = None,
+    leader: str = "",
+    own: Sequence[Sequence[int]] | None = None,
+) -> bytes | None:
+    """Fit the painter to a video; returns the payload of a `fit` packet, or None where the shipped
+    weights do as well.
+
+    `progress` receives what is found, `done` after every step which part, 0…1, is done.
+
+    `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing
+    else pays.
+
+    `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
+    `seconds`: all the time it may take; `steps` instead gives the same result whatever the speed of
+    the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
+    `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
+    bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
+    without their weights a warning says so and None comes back. `own`: each sample's frames' own
+    entries of the condition, `model.rate` of their packets."""
+    begin = time.monotonic()
+    reason, leading = "", None
+    if not samples:
+        reason = "no frames to fit to"
+    elif min(fmt.width, fmt.height) < _SMALLEST:
+        reason = f"pictures smaller than {_SMALLEST} samples"
+    elif _is_still(samples):
+        reason = "nothing moves"
+    elif (leading := perceptual.leading_weights(leader)) is None:
+        reason = "no weights of the perceptual losses found"
+    if leading is None:
+        warnings.warn(f"fitting is left out: {reason}", stacklevel=2)
+        return None
+
+    def share() -> float:
+        """Part of the budget that is used up; the rest is for the last judgement."""
+        return (
+            fitter.steps / steps
+            if steps
+            else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
+        )
+
+    def tell() -> None:
+        if done is not None:
+            # Judging the held-out crops takes about as long as a step.
+            part = (fitter.steps + fitter.judged) / (steps + _JUDGED) if steps else share()
+            done(min(1.0, part))
+
+    def say(text: str) -> None:
+        if progress is not None:
+            progress(text)
+        tell()
+
+    painter, size = PainterTwin.load(find_painter(checkpoint)), stream_bytes or DEFAULT_STREAM_BYTES
+    groups = groups or (3 if size > _LARGE_STREAM else 2)
+    objective = make_objective(fmt, leading[1])
+    fitter = Fitter(
+        painter, prepare(samples, own), condition(base, scale, q), objective, groups, _RATE, seed
+    )
+    say(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
+
+    def cost(loss: float, payload: bytes) -> float:
+        return loss * (1 + RATE_SLOPE * len(payload) / size)
+
+    untouched, tick = fitter.judge(None), time.monotonic()
+    parts = fitter.parts(painter)
+    plain = parts["total"]
+    # The contrast guard tells painted frames from each other. Base frames have none of it by
+    # definition; they are taken to have as much as the shipped weights'.
+    untouched += parts.get("contrast", 0.0)
+    # Trying steps takes as many judgements as there are factors: not worth it in a short time.
+    hurried = not steps and len(_FACTORS) * (time.monotonic() - tick) > 0.15 * seconds
+    say(f"fitting: base frames {untouched:.4f}, shipped weights {plain:.4f}")
+    candidates: list[tuple[float, bytes | None]] = [
+        (plain, None if before is None else BASE),
+        (cost(untouched, IDENTITY), IDENTITY),
+    ]
+    if before is not None and (deltas := unpack(before, painter)) is not None:
+        candidates.append((fitter.judge(_apply_deltas(painter, deltas)), before))
+        if candidates[-1][0] < plain:
+            fitter.set_deltas(deltas)
+
+    exponents: dict[str, int] | None = None
+    gains = False
+    while share() < 1:
+        if fitter.steps in _LOOKS and share() < _FIT_SHARE and not gains:
+            gains = _gains(fitter, candidates)
+            if not gains and fitter.steps == _LOOKS[-1]:
+                say(f"fitting: no gain after {fitter.steps} steps")
+                return min(candidates, key=lambda c: c[0])[1]
+        if exponents is None and fitter.steps and share() > _FIT_SHARE:
+            exponents = (
+                fitter.steps_for(_HURRIED_FACTOR) if hurried else fitter.choose_steps(cost, say)
+            )
+        fitter.update(
+            fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
+        )
+        tell()
+    if fitter.steps:
+        payload = fitter.quantise(exponents or fitter.steps_for(_HURRIED_FACTOR))
+        fitted = fitter.judge(fitter.painter)
+        candidates.append((cost(fitted, payload), payload))
+        say(
+            f"fitting: {counted(fitter.steps, 'step')}, {fitted:.4f}, {len(payload)} bytes, "
+            f"{time.monotonic() - begin:.0f} s"
+        )
+    return min(candidates, key=lambda c: c[0])[1]
+
+
+def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:
+    """Whether all source frames are one picture."""
+    first = samples[0][0][1]
+    return all(
+        np.array_equal(plane, other)
+        for sample in samples
+        for _, source in sample
+        for plane, other in zip(source, first, strict=True)
+    )
+
+
+def _gains(fitter: Fitter, candidates: Sequence[tuple[float, bytes | None]]) -> bool:
+    """Whether the weights, bytes left out, are better on the held-out crops than all that there was
+    before."""
+    return fitter.judge(fitter.painter) < (1 - _LEAST_GAIN) * min(cost for cost, _ in candidates)

@@ -1,0 +1,127 @@
+"""What fitting works on: runs of base frames and sources as tensors, and crops of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvcodec.painter.motion import BLOCK, block_vectors
+from gvcodec.painter.tensors import to_tensors
+from gvcodec.types import Planes
+
+if TYPE_CHECKING:
+    from gvcodec.painter.perceptual.vgg import Reference
+
+SIZE = 192
+#: Base luma, base chroma, source luma, source chroma, vectors, own entries; T first.
+Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def prepare(
+    samples: Sequence[list[tuple[Planes, Planes]]], own: Sequence[Sequence[int]] | None = None
+) -> list[Run]:
+    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run. `own`: entries
+    of the condition that belong to the frames."""
+    longest = max(len(sample) for sample in samples)
+    runs = []
+    for number, sample in enumerate(samples):
+        if len(sample) < longest:  # the last run of a clip may be cut short
+            continue
+        base_frames, sources = (
+            [to_tensors(base_frame) for base_frame, _ in sample],
+            [to_tensors(source) for _, source in sample],
+        )
+        vectors = [
+            torch.zeros(
+                2,
+                base_frames[0][0].shape[2] // BLOCK,
+                base_frames[0][0].shape[3] // BLOCK,
+                dtype=torch.int16,
+            )
+        ]
+        vectors += [
+            torch.from_numpy(block_vectors(b[0], a[0]))
+            for (a, _), (b, _) in itertools.pairwise(sample)
+        ]
+        planes = [
+            torch.cat([pair[k] for pair in frames]).half()
+            for frames in (base_frames, sources)
+            for k in (0, 1)
+        ]
+        entries = torch.tensor(own[number] if own else [0] * longest, dtype=torch.float32)
+        runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors), entries))
+    return runs
+
+
+class Pool:
+    """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about
+    8 MB each)."""
+
+    def __init__(
+        self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator
+    ) -> None:
+        from gvcodec.painter.perceptual.objective import Batch
+
+        height, width = runs[0][0].shape[2:]
+        size = min(SIZE, height, width) // BLOCK * BLOCK
+        self.crops: list[Batch] = []
+        self.references: dict[int, Reference] = {}
+        order = rng.permutation(max(count, len(runs))) % len(runs)
+        for number in order[:count]:
+            top, left = (
+                int(rng.integers(0, (n - size) // BLOCK + 1)) * BLOCK for n in (height, width)
+            )
+            full, half = (
+                (slice(top, top + size), slice(left, left + size)),
+                (slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2)),
+            )
+            blocks = (
+                slice(top // BLOCK, (top + size) // BLOCK),
+                slice(left // BLOCK, (left + size) // BLOCK),
+            )
+            base_frame, tint, source, source_tint, vectors = (
+                x[:, :, area[0], area[1]][None]
+                for x, area in zip(runs[number][:5], (full, half, full, half, blocks), strict=True)
+            )
+            self.crops.append(
+                Batch(
+                    (base_frame, tint),
+                    (source, source_tint),
+                    vectors,
+                    conditions,
+                    torch.zeros(1, dtype=torch.long),
+                    torch.zeros(1),
+                    runs[number][5][None],
+                )
+            )
+
+    def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
+        """The crops `numbers` as one float batch, and the maps of their sources."""
+        from gvcodec.painter.perceptual.objective import Batch
+
+        crops = [self.crops[n] for n in numbers]
+        planes = [
+            torch.cat([getattr(c, kind)[k] for c in crops]).float()
+            for kind in ("base", "source")
+            for k in (0, 1)
+        ]
+        batch = Batch(
+            (planes[0], planes[1]),
+            (planes[2], planes[3]),
+            *(
+                torch.cat([getattr(c, name) for c in crops])
+                for name in ("vectors", "condition", "rate_class", "bpp", "own")
+            ),
+        )
+        for n in numbers:
+            if n not in self.references:
+                crop = self.crops[n]
+                source = replace(crop, source=(crop.source[0].float(), crop.source[1].float()))
+                self.references[n] = objective.reference(source)[0]
+        return batch, [self.references[n] for n in numbers]

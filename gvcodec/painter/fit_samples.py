@@ -1,0 +1,124 @@
+"""What fitting gets to see: short runs of frames, evenly over a video of unknown length, and the
+parts of the video that are fitted each by itself.
+
+Weights fitted to one scene do little for the next, so a video of several GOPs is cut into parts of
+whole GOPs as far as the time for fitting goes. On three clips in a row, painted, 60 steps for all
+of them lower the loss by 0.9 %, 180 by no more; 20 for each by 1.8, 60 by 2.9 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gvcodec.types import Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.config import EncoderConfig
+
+Sample = list[tuple[Planes, Planes]]
+
+#: Least seconds and steps of fitting for a part, least frames in it, and most parts.
+_SECONDS, _STEPS, _FRAMES, _MOST = 30.0, 30, 48, 64
+#: Runs that memory should hold for each part of a large picture; once the stride has doubled there
+#: are half as many.
+_RUNS = 6
+
+
+@dataclass(slots=True)
+class Gop:
+    """Number of its first frame, bytes of its frames."""
+
+    first: int
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Number of the first frame, samples and bytes of GOPs that share fitted weights. A sample: a
+    run of (base_frame, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
+    unknown."""
+
+    first: int
+    samples: list[Sample]
+    size: int
+    sizes: list[list[int]] = field(default_factory=list)
+
+
+def part_limit(config: EncoderConfig) -> int:
+    """How many parts the time for fitting is enough for."""
+    many = config.fit_steps // _STEPS if config.fit is None else int(config.fit / _SECONDS)
+    return max(1, min(_MOST, many))
+
+
+class FitSampler:
+    """Short runs of consecutive (base, source) frames, evenly over a clip of unknown length, in
+    bounded memory.
+
+    A run begins at every `stride`-th frame. When there are too many, every other run goes and the
+    stride doubles.
+    """
+
+    RUN = 3
+    #: For one part, and for all together.
+    MAX_FRAMES = 48
+    MAX_BYTES, MAX_BYTES_TOGETHER = 400_000_000, 600_000_000
+
+    def __init__(self, fmt: VideoFormat, parts: int = 1) -> None:
+        pair_bytes = 2 * 2 * fmt.width * fmt.height * 3 // 2
+        self._runs_a_part = max(2, min(self.MAX_FRAMES, self.MAX_BYTES // pair_bytes) // self.RUN)
+        together = max(self._runs_a_part, self.MAX_BYTES_TOGETHER // pair_bytes // self.RUN)
+        self._runs = min(parts * self._runs_a_part, together)
+        self._parts = max(1, min(parts, self._runs // _RUNS))
+        self._stride = self.RUN
+        self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
+        self._sizes: dict[int, int] = {}
+
+    def send_source(self, number: int, planes: Planes) -> None:
+        if number // self._stride >= self._runs:
+            self._stride *= 2
+            self._pairs = {n: pair for n, pair in self._pairs.items() if self._wants(n)}
+        if self._wants(number):
+            self._pairs[number] = (None, planes)
+
+    def send_base(self, number: int, planes: Planes, size: int = 0) -> None:
+        if number in self._pairs:
+            self._sizes[number] = size
+            self._pairs[number] = (planes, self._pairs[number][1])
+
+    def parts(self, gops: Sequence[Gop], frames: int) -> list[Part]:
+        """All runs in order, by parts of the video, which has these GOPs and so many frames."""
+        runs: dict[int, Sample] = {}
+        for number, (base_frame, source) in sorted(self._pairs.items()):
+            if base_frame is not None:
+                runs.setdefault(number - number % self._stride, []).append((base_frame, source))
+        starts = _starts([gop.first for gop in gops], frames, self._parts)
+        parts = []
+        for start, end in zip(starts, [*starts[1:], frames], strict=True):
+            inside = [
+                first for first, run in runs.items() if start <= first and first + len(run) <= end
+            ]
+            while len(inside) > self._runs_a_part:
+                inside = inside[::2]
+            size = sum(gop.size for gop in gops if start <= gop.first < end)
+            sizes = [
+                [self._sizes[n] for n in range(first, first + len(runs[first]))] for first in inside
+            ]
+            parts.append(Part(start, [runs[first] for first in inside], size, sizes))
+        return parts
+
+    def _wants(self, number: int) -> bool:
+        return number % self._stride < self.RUN
+
+
+def _starts(gops: Sequence[int], frames: int, most: int) -> list[int]:
+    """First frames of at most `most` parts, as equal in length as GOPs that begin at `gops`
+    allow."""
+    most = min(most, max(1, frames // _FRAMES))
+    starts = [0]
+    for number in range(1, most):
+        nearest = min(gops, key=lambda first: abs(first - number * frames / most), default=0)
+        if min(nearest - starts[-1], frames - nearest) >= _FRAMES:
+            starts.append(nearest)
+    return starts

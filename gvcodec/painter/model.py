@@ -1,0 +1,189 @@
+"""Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
+painter (csrc/painter), the page's (web/shader.js) and the twin share.
+
+`tests/oracle/painter.py` defines in NumPy what these numbers paint.
+
+A file is safetensors with the key `painter` in its metadata. Tensors by name: NAME.weight int8
+(outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16,
+each (outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for
+fitting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bases import base_of
+from gvcodec.errors import MediaError
+from gvcodec.util.models import CHECKPOINT_VARIABLE, shipped_folders
+
+Ints = NDArray[np.int32]
+PAINTER_FILE = "painter.safetensors"
+SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
+SLOTS = 4  # of bases
+CONDITION = 2 + SLOTS + len(SCALES) + 1
+HEADS = 15  # gains, their ratios, amplitudes, their ratios (3 each), tint (2), keep
+ZERO, MIDDLE = 8, 64  # zero points: of activations, and of signals, views and depthwise sums
+PEAK = 1023
+BAND = 1023  # bands are cut here, in quarter codes
+DETAIL, COARSE = 8191, 2047  # added detail is cut here, in eighths of a code
+MAP = 16383
+TENSOR_FLOOR = 4096
+GRAIN = 1232  # brings the fine noise band to 20 levels a standard deviation
+SMOOTH = (1, 4, 6, 4, 1)
+
+
+def find_painter(path: Path | None = None) -> Path:
+    """The painter's file: `path`, $GVCODEC_CHECKPOINT, or `painter.safetensors` in `checkpoints/`
+    of the checkout or inside the package. Raises `MediaError` when there is none."""
+    named = path or os.environ.get(CHECKPOINT_VARIABLE)
+    places = [Path(named)] if named else [folder / PAINTER_FILE for folder in shipped_folders()]
+    for place in places:
+        if place.is_file():
+            return place
+    raise MediaError(f"{places[0]}: no painter here (name one in ${CHECKPOINT_VARIABLE})")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`weight` (outputs, inputs, rows, columns) int8, the rest (outputs,) int32; see the module."""
+
+    weight: NDArray[np.int8]
+    bias: Ints
+    multiplier: Ints
+    shift: Ints
+    step: Ints
+
+
+def condition(base: str, scale: Fraction, q: int) -> Ints:
+    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's.
+    Raises `ValueError` for a base that is not painted."""
+    x = np.zeros(CONDITION, np.int32)
+    x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
+    slot = base_of(base).slot
+    if slot is None:
+        raise ValueError(f"base {base} is not painted")
+    x[2 + slot] = 256
+    nearest = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
+    x[2 + SLOTS + nearest] = 256
+    return x
+
+
+def rate(size: int, width: int, height: int) -> int:
+    """A frame's own entry of the condition: `size` bytes of its packet, about -1…1.5 in 1/256.
+    0 where packets do not come in display order (`size` 0)."""
+    if not size:
+        return 0
+    value = 8 + min(size * 65536 // (width * height), 1 << 20)
+    place = value.bit_length() - 1
+    return 8 * (8 * place + (value >> place - 3 & 7)) - 432
+
+
+class Model:
+    """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
+    and .project, view (how style sees the trunk: multiplier and shift only), style, head, gate,
+    enter, leave and, in larger ones, middle; `conditions`: (channels, CONDITION) for each block."""
+
+    def __init__(self, layers: dict[str, Layer], conditions: list[Ints]) -> None:
+        self.layers, self.conditions = layers, conditions
+        self.depth = len(conditions)
+
+    @staticmethod
+    def load(path: Path) -> Model:
+        """Raises `MediaError` when the file is missing or is no painter."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "np") as file:
+                json.loads((file.metadata() or {})["painter"])
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Model.of(found)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise MediaError(f"{path}: not a painter ({error})") from None
+
+    @staticmethod
+    def of(found: dict[str, NDArray[np.generic]]) -> Model:
+        """From tensors by name. Raises `KeyError`, `ValueError` for what does not fit."""
+        conditions: list[Ints] = []
+        while (name := f"blocks.{len(conditions)}.condition") in found:
+            conditions.append(found[name].astype(np.int32))
+        layers = {}
+        for name in (n.removesuffix(".multiplier") for n in found if n.endswith(".multiplier")):
+            m = found[f"{name}.multiplier"].astype(np.int32)
+            none = np.zeros((len(m), 1, 1, 1), np.int8)
+            parts = [found.get(f"{name}.{part}", 0 * m + 10) for part in ("bias", "shift", "step")]
+            bias, shift, step = (np.asarray(p).astype(np.int32) for p in parts)
+            weight = found.get(f"{name}.weight", none).astype(np.int8)
+            layers[name] = Layer(weight, bias, m, shift, step)
+        model = Model(layers, conditions)
+        model.check()
+        return model
+
+    def check(self) -> None:
+        """Raises `ValueError` where a number or a shape is out of what the definition allows."""
+        c = self.layers["style"].weight.shape[1]
+        for name, layer in self.layers.items():
+            n = len(layer.multiplier)
+            if not 1 <= n <= 512 or any(
+                len(p) != n for p in (layer.weight, layer.bias, layer.shift, layer.step)
+            ):
+                raise ValueError(f"{name} has another shape")
+            sides = layer.weight.shape[2:]
+            if layer.weight.shape[1] > 512 or sides not in ((1, 1), (3, 3), (5, 5)):
+                raise ValueError(f"{name} has another shape")
+            for part, low, high in (
+                (layer.bias, -(1 << 28), 1 << 28),
+                (layer.multiplier, 0, 1023),
+                (layer.shift, 1, 30),
+                (layer.step, 7, 14),
+            ):
+                if part.min() < low or part.max() > high:
+                    raise ValueError(f"{name}: a number is out of range")
+        r, s, q = (len(self.layers[n].bias) for n in ("enter", "style", "stem"))
+        wides = [len(self.layers[f"blocks.{i}.expand"].bias) for i in range(self.depth)]
+        if c <= 16 or any(n % 4 for n in (c, r, s, q, *wides)):
+            raise ValueError("channels come in fours")
+        wanted = {
+            "stem": (q, 12, 3, 3),
+            "stem2": (c - 16, q, 3, 3),
+            "statistics": (16, 16, 1, 1),
+            "view": (c, 1, 1, 1),
+            "style": (s, c, 1, 1),
+            "head": (HEADS, s, 1, 1),
+            "gate": (r, s, 1, 1),
+            "enter": (r, 16, 3, 3),
+            "leave": (6, r, 3, 3),
+        }
+        if "middle" in self.layers:
+            wanted["middle"] = (r, r, 3, 3)
+        for i, table in enumerate(self.conditions):
+            wide = wides[i]
+            wanted[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)
+            wanted[f"blocks.{i}.expand"] = (wide, c, 1, 1)
+            wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)
+            if table.shape != (c, CONDITION) or np.abs(table).max() > 65536:
+                raise ValueError(f"condition of block {i} is out of range")
+        found = {name: layer.weight.shape for name, layer in self.layers.items()}
+        if found != wanted or self.depth > 64:
+            raise ValueError("layers do not fit together")
+
+    def fitted(self, deltas: dict[str, tuple[NDArray[np.int64], int]]) -> Model:
+        """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift
+        are added, weights are cut to ±127, biases to ±2^28."""
+        layers = dict(self.layers)
+        for name, (values, shift) in deltas.items():
+            layer, part = name.rsplit(".", 1)
+            before = getattr(layers[layer], part)
+            limit = 127 if part == "weight" else 1 << 28
+            moved = before.astype(np.int64) + (values << shift).reshape(before.shape)
+            after = np.clip(moved, -limit, limit)
+            fields = {**vars(layers[layer]), part: after.astype(before.dtype)}
+            layers[layer] = Layer(**fields)
+        return Model(layers, self.conditions)

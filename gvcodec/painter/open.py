@@ -1,0 +1,121 @@
+"""What encoder and decoder ask of the painter. torch is imported where something is fitted, or
+painted on a device."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gvcodec.bases import base_of
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.errors import INSTALL_TORCH, MediaError, WrongModelError
+from gvcodec.painter.model import find_painter, rate
+from gvcodec.painter.video import VideoPainter
+from gvcodec.util.models import find_model, model_id
+
+if TYPE_CHECKING:
+    from gvcodec.config import EncoderConfig
+    from gvcodec.painter.fit_samples import Part
+
+#: Why there is no fit where torch is missing.
+NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
+#: What error messages call the file that a stream names.
+PAINTER_OF_STREAM = "the painter of this stream"
+
+
+def has_torch() -> bool:
+    """Whether torch is installed: fitting needs it, painting does not."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def painter_id(base: str) -> tuple[bytes | None, str]:
+    """First 8 bytes of the SHA-256 of the painter's file, or None and why `base` is not painted
+    ("" where the base itself has no painter)."""
+    if base_of(base).slot is None:
+        return None, ""
+    try:
+        return model_id(find_painter()), ""
+    except MediaError as error:
+        return None, f"not painted: {error}"
+
+
+def open_painter(
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    device: str = "cpu",
+    tensors: bool = False,
+) -> VideoPainter:
+    """The painter of a stream; `threads` 0 = all cores. Raises `WrongModelError` when the stream
+    has none, its file is not found or it has appearance tokens, `UsageError` for a device that is
+    not there, `MediaError` for a file that is no painter."""
+    if header.painter_id is None:
+        raise WrongModelError("the stream has no painter")
+    if header.tokens:
+        raise WrongModelError(
+            "the stream has appearance tokens, which this version does not paint; --fidelity "
+            "gives the base frames"
+        )
+    checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
+    stream = header.format, header.base, header.scale, header.q
+    return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, device, tensors)
+
+
+def paints_exactly(header: SequenceHeader) -> bool:
+    """Whether painted samples are the same on every machine: they are where the base's are."""
+    return header.painter_id is not None and not base_of(header.base).torch
+
+
+def fit_parts(
+    parts: Sequence[Part],
+    header: SequenceHeader,
+    config: EncoderConfig,
+    progress: Callable[[str], None] | None,
+    done: Callable[[float], None] | None = None,
+) -> tuple[dict[int, bytes], str]:
+    """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
+    Parts share the time evenly. `progress` takes lines on what is found, `done` the share, 0…1, of
+    all that is done."""
+    from gvcodec.painter.fit import fit
+
+    fmt, base, scale, q = header.format, header.base, header.scale, header.q
+    fitted: dict[int, bytes] = {}
+    before: bytes | None = None
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        for number, part in enumerate(parts, 1):
+            if progress and len(parts) > 1:
+                progress(f"fitting: part {number} of {len(parts)}, from frame {part.first}")
+            payload = fit(
+                part.samples,
+                fmt,
+                base,
+                scale,
+                q,
+                (config.fit or 0.0) / len(parts),
+                progress=progress,
+                done=done and partial(_of_all, done, number - 1, len(parts)),
+                stream_bytes=part.size,
+                steps=max(1, config.fit_steps // len(parts)) if config.fit is None else None,
+                groups=config.fit_parts or None,
+                before=before,
+                leader=config.fit_by,
+                own=[[rate(size, fmt.width, fmt.height) for size in run] for run in part.sizes],
+            )
+            if payload is not None:
+                fitted[part.first] = before = payload
+    if fitted:
+        return fitted, ""
+    reasons = [
+        str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)
+    ]
+    return {}, reasons[0] if reasons else "fitting does not pay for this video, it is left out"
+
+
+def _of_all(done: Callable[[float], None], before: int, parts: int, share: float) -> None:
+    done((before + share) / parts)

@@ -1,0 +1,165 @@
+"""What a batch of crops costs: the painter's run over a few frames and the loss of its last frame.
+Used by training and fitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gvcodec.painter.noise import fresh
+from gvcodec.painter.perceptual.bands import FilterBank
+from gvcodec.painter.perceptual.losses import (
+    SMALL,
+    band_energy,
+    contrast_guard,
+    eight_bits,
+    fidelity_guard,
+    pixel_loss,
+    temporal_loss,
+    to_rgb,
+)
+from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.types import Colour
+
+#: Side of the crop on which perceptual losses are taken, in the middle of the painted crop.
+CROP = 128
+#: Loss of PSNR, in dB, that costs nothing by itself.
+ALLOWED = 0.3
+
+
+@dataclass
+class Batch:
+    """B runs of T frames: `base`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`)
+    in 0…1, `vectors` `(B, T, 2, H/16, W/16)`, `condition` `(B, CONDITION)` in 1/256, `own`
+    `(B, T)`: each frame's own entry of it (`model.rate`), None = none known, `rate_class` `(B,)`
+    int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
+
+    base: tuple[Tensor, Tensor]
+    source: tuple[Tensor, Tensor]
+    vectors: Tensor
+    condition: Tensor
+    rate_class: Tensor
+    bpp: Tensor
+    own: Tensor | None = None
+
+    def condition_of(self, frame: int) -> Tensor:
+        """`(B, CONDITION)` with the frame's own entry."""
+        if self.own is None:
+            return self.condition
+        return torch.cat([self.condition[:, :-1], self.own[:, frame : frame + 1]], 1)
+
+
+def middle(x: Tensor, side: int) -> Tensor:
+    """The middle `side`² of planes `(…, H, W)`, or all of a smaller one (squares only)."""
+    side = min(side, *x.shape[-2:])
+    top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
+    return x[..., top : top + side, left : left + side]
+
+
+def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour) -> Tensor:
+    """The middle of `(luma, chroma)` as RGB `(B, 3, CROP, CROP)`."""
+    return to_rgb(middle(planes[0], CROP), middle(planes[1], CROP // 2), colour)
+
+
+def shown_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> Tensor:
+    """The same of painted planes as they are given out."""
+    return crop_rgb(
+        (eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour
+    )
+
+
+def paint_run(
+    painter: PainterTwin, batch: Batch, position: int
+) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    """Paint all frames of a batch. Gradients flow through the last one only. `position` seeds the
+    noise.
+
+    Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
+    luma, chroma = batch.base
+    frames, (height, width) = luma.shape[1], luma.shape[-2:]
+    learning = torch.is_grad_enabled()
+    state, out, before = None, None, None
+    for t in range(frames):
+        before = out[0].detach() if out else None
+        noise = fresh(height, width, position + t, device=luma.device)
+        vectors = batch.vectors[:, t] if t else None
+        with torch.set_grad_enabled(learning and t == frames - 1):
+            *painted, state = painter.step(
+                luma[:, t], chroma[:, t], vectors, noise, state, batch.condition_of(t)
+            )
+        out = (painted[0], painted[1])
+    assert out is not None
+    return out, before
+
+
+class Objective:
+    """Weighted losses per sample. Without `perceptual`, only pixels, band energies and steadiness
+    count (the cheap start)."""
+
+    def __init__(
+        self,
+        perceptual: PerceptualLoss | None,
+        pixel: float = 4.0,
+        energy: float = 0.03,
+        temporal: float = 30.0,
+        guard: float = 0.1,
+        contrast: float = 0.0,
+        colour: Colour = SMALL,
+        bit_depth: int = 8,
+    ) -> None:
+        self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
+        self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
+        self.contrast = contrast
+        self.bank = FilterBank()
+
+    def reference(self, batch: Batch) -> list[Reference]:
+        """VGG maps of the source's last frames."""
+        assert self.perceptual is not None
+        return self.perceptual.reference(
+            crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour)
+        )
+
+    def __call__(
+        self,
+        painter: PainterTwin | None,
+        batch: Batch,
+        position: int,
+        references: list[Reference] | None = None,
+    ) -> dict[str, Tensor]:
+        """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
+        of the base frames."""
+        if painter is None:
+            frames = batch.base[0].shape[1]
+            luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
+            before = batch.base[0][:, -2] if frames > 1 else None
+        else:
+            (luma, chroma), before = paint_run(painter, batch, position)
+        source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
+        parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
+        if self.energy and painter is not None:
+            self.bank.to(luma.device)
+            gap = band_energy(self.bank, luma) - band_energy(self.bank, source_luma)
+            parts["energy"] = self.energy * gap.abs().mean((1, 2, 3))
+        if before is not None and self.temporal:
+            source_before = batch.source[0][:, -2]
+            parts["temporal"] = self.temporal * temporal_loss(
+                luma, before, source_luma, source_before, batch.vectors[:, -1]
+            )
+        if self.guard and painter is not None:
+            parts["guard"] = self.guard * fidelity_guard(
+                luma, batch.base[0][:, -1], source_luma, ALLOWED
+            )
+        if self.contrast and painter is not None:
+            parts["contrast"] = self.contrast * contrast_guard(
+                luma, batch.base[0][:, -1], source_luma
+            )
+        if self.perceptual is not None:
+            wanted = self.reference(batch) if references is None else references
+            parts["lpips"], parts["dists"] = self.perceptual(
+                shown_rgb((luma, chroma), self.colour, self.bit_depth), wanted
+            )
+        parts["total"] = torch.stack(list(parts.values())).sum(0)
+        return parts

@@ -1,0 +1,284 @@
+"""The painter in torch, for training, fitting and devices: what `tests/oracle/painter.py` defines,
+with gradients.
+
+Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
+let gradients pass as if they did nothing. In double precision what comes out is exactly the
+definition's on any device: sums are rounded to the whole numbers that they are, so it does not
+matter how a convolution is done. In single precision it may differ by one in rare samples.
+Parameters are floats: a weight is `round(parameter / grid)`, with one grid for each output, so that
+learning rates mean the same for every layer. Planes are float 0…1 (10-bit code / 1023): luma
+`(B, 1, H, W)`, chroma `(B, 2, H/2, W/2)`, H and W multiples of 16.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec.errors import MediaError
+from gvcodec.painter import model as I
+from gvcodec.painter.twin_filters import (
+    Bands,
+    decimated,
+    directions,
+    halved,
+    log8,
+    pooled,
+    raised,
+    rounded,
+    squeezed,
+    three,
+    times,
+    widened,
+)
+from gvcodec.painter.twin_layers import Block, Layer, Numbers
+from gvcodec.painter.warp import warp
+from gvcodec.util.models import save_weights
+
+PEAK = I.PEAK
+
+
+def condition(base: str, scale: Fraction, q: int) -> Tensor:
+    """`model.condition` as a row `(1, CONDITION)`, float, in 1/256. Raises `ValueError`."""
+    return torch.from_numpy(I.condition(base, scale, q)).float()[None]
+
+
+@dataclass
+class State:
+    """What goes from one frame of a GOP to the next, in codes: the base frame's luma, the noise
+    field, the detail that was added to luma and to chroma (eighths of a code)."""
+
+    luma: Tensor
+    noise: Tensor
+    detail: Tensor
+    tint: Tensor
+
+
+class PainterTwin(nn.Module):
+    """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
+    `stem`, `wide`; `middle`: whether the residual branch has that layer (yes, where not given)."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        super().__init__()
+        c, s, r, q = (sizes[n] for n in ("channels", "style", "residual", "stem"))
+        self.sizes = dict(sizes)
+        self.stem, self.stem2 = Layer(12, q, 3), Layer(q, c - 16, 3)
+        self.statistics = Layer(16, 16, 1)
+        self.blocks = nn.ModuleList([Block(c, sizes["wide"]) for _ in range(sizes["depth"])])
+        self.view = Numbers(c)
+        self.style = Layer(c, s, 1)
+        self.head, self.gate = Layer(s, I.HEADS, 1), Layer(s, r, 1)
+        self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
+        self.middle = Layer(r, r, 3) if sizes.get("middle", 1) else None
+
+    def added(
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        noise: Tensor,
+        mismatch: Tensor,
+        known: Tensor,
+        condition: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`OraclePainter._added` of a batch; planes in codes, `condition` in 1/256."""
+        half, grain_half = decimated(luma), decimated(noise)
+        scales, grains = (
+            [Bands(luma, fine=True), Bands(half)],
+            [Bands(noise, fine=True), Bands(grain_half)],
+        )
+        for bands in (scales, grains):
+            bands.append(Bands(bands[1].low, 2))
+        blur = halved(three(chroma), 2)
+        colour = (4 * chroma - blur).clamp(-I.BAND, I.BAND)
+        coarse = torch.cat([scales[1].three, scales[2].three, colour], 1)
+        signal = squeezed(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
+        grain = times(F.pixel_unshuffle(grains[0].iso, 2), noise.new_tensor(float(I.GRAIN)))
+        grain = grain.clamp(-I.MIDDLE, 127 - I.MIDDLE)
+
+        with torch.no_grad():
+            sizes = torch.cat([pooled(scales[0].three.abs(), 8), 4 * pooled(coarse.abs(), 4)], 1)
+            level = torch.floor(pooled(torch.cat([scales[2].low, blur], 1), 4) / 512)
+            past = halved((log8(4 * mismatch + 103) - 52) * known, 6), halved(known * 127, 6)
+            beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
+        style = self.look(signal, beside, condition)
+
+        found, gates = (
+            self.head.scaled(self.head.sums(style)),
+            self.gate.scaled(self.gate.sums(style)),
+        )
+        way = directions(half)
+
+        def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
+            """(B, 3 scales, 3, h, w): factors of N, P, Q."""
+            size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
+            return torch.cat([size, halved(size * halved(ratio * way[:, None], 6), 8)], 2)
+
+        gain = steered(found[:, :3], found[:, 3:6], I.MAP)
+        amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
+        u = (128 - halved(mismatch * 1365, 16)).clamp(min=0)
+        trust = halved(torch.floor(u.square().square() / (1 << 20)) * known, 6)
+        keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * trust, 1)
+        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
+            (2, 1), 1
+        )
+
+        def painted_scale(i: int) -> Tensor:
+            parts = []
+            for seen, maps, factor in ((scales[i], gain[:, i], 8), (grains[i], amplitude[:, i], 4)):
+                wide = widened(maps)
+                if i == 0:
+                    wide = wide.repeat_interleave(2, 2).repeat_interleave(2, 3)
+                parts.append(times(factor * seen.steered, wide))
+            return torch.cat(parts, 1).sum(1, keepdim=True)
+
+        gates = (256 + gates).clamp(-2047, 2047)
+        first = halved(self.enter.silu(self.enter.sums(torch.cat([signal, grain], 1))), 8)
+        hidden = self.enter.levels(first * widened(gates))
+        if self.middle is not None:
+            hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
+        residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
+        below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
+        soft = halved(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
+        detail = raised(below) + soft + painted_scale(0)
+        tinted = times(8 * colour, tint) + residual[:, 4:]
+        return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
+
+    def look(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
+        """`OraclePainter._trunk` of a batch."""
+        a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
+        parts = (
+            self.stem2.scaled(self.stem2.sums(a, 2)),
+            self.statistics.scaled(self.statistics.sums(statistics)),
+        )
+        x = torch.cat(parts, 1).clamp(-2047, 2047)
+        for block in self.blocks:
+            x = block(x, condition)
+        seen = self.view.scaled(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
+        return self.style.levels(self.style.silu(self.style.sums(seen)))
+
+    def step(
+        self,
+        luma: Tensor,
+        chroma: Tensor,
+        vectors: Tensor | None,
+        fresh: tuple[Tensor, Tensor],
+        state: State | None,
+        condition: Tensor,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Paint the next frame of a GOP: painted luma and chroma (not clipped) and the state for
+        the frame after it.
+
+        `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state`
+        None). `fresh`: new noise and the pixels to redraw (`noise.fresh`). `condition` `(B,
+        CONDITION)` in 1/256, the frame's own entry last."""
+        b, _, h, w = luma.shape
+        luma, chroma = rounded(luma * PEAK), rounded(chroma * PEAK)
+        noise, redraw = fresh[0], fresh[1]
+        if state is None or vectors is None:
+            noise, zero = noise.expand(b, 1, h, w), luma.new_zeros(b, 1, h // 8, w // 8)
+            detail, tint, _ = self.added(luma, chroma, noise, zero, zero, condition)
+        else:
+            fetched, inside = warp(torch.cat([state.luma, state.noise, state.detail], 1), vectors)
+            fetched_tint, _ = warp(state.tint, vectors, 2)
+            noise = torch.where(inside & ~redraw, fetched[:, 1:2], noise)
+            known = pooled(inside.to(luma), 8)
+            with torch.no_grad():
+                mismatch = pooled((luma - fetched[:, :1]).abs(), 8)
+            detail, tint, share = self.added(luma, chroma, noise, mismatch, known, condition)
+            wide = share.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            detail = detail + times(fetched[:, 2:3] - detail, wide)
+            tint = tint + times(fetched_tint - tint, share)
+        painted = (luma + halved(detail, 3)) / PEAK, (chroma + halved(tint, 3)) / PEAK
+        return *painted, State(luma, noise, detail, tint)
+
+    def grids(self) -> dict[str, Tensor]:
+        """What one whole number of a parameter is worth, by name, to be broadcast."""
+        found: dict[str, Tensor] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                found[f"{name}.weight"] = module.grid.view(-1, 1, 1, 1)
+                found[f"{name}.bias"] = module.unit
+        return found
+
+    @torch.no_grad()
+    def integers(self) -> dict[str, Any]:
+        """What `model.Model.of` takes."""
+        found: dict[str, Any] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Block):
+                found[f"{name}.condition"] = module.table().cpu().numpy().astype(np.int32)
+            if isinstance(module, Layer):
+                weight, bias = module.whole()
+                found[f"{name}.weight"] = weight.cpu().numpy().astype(np.int8)
+                found[f"{name}.bias"] = bias.cpu().numpy().astype(np.int32)
+            if isinstance(module, Numbers):
+                parts = (
+                    ("multiplier", "shift", "step")
+                    if not name.endswith("view")
+                    else ("multiplier", "shift")
+                )
+                for part in parts:
+                    found[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
+        return found
+
+    @torch.no_grad()
+    def set_integers(self, model: I.Model) -> None:
+        """Weights and biases of a model of this painter's sizes."""
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                layer = model.layers[name]
+                module.take(torch.from_numpy(layer.weight), torch.from_numpy(layer.bias))
+
+    def save(self, path: Path) -> None:
+        """The file of a painter: the integers, and the grids of their parameters (fp32) for
+        fitting."""
+        grids = {
+            n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))
+        }
+        save_weights({}, path, {"painter": json.dumps(self.sizes)}, self.integers() | grids)
+
+    @staticmethod
+    def load(path: Path) -> PainterTwin:
+        """What `save` wrote, in evaluation mode. Raises `MediaError`."""
+        from safetensors import SafetensorError, safe_open
+
+        depth = I.Model.load(path).depth
+        try:
+            with safe_open(path, "pt") as file:
+                sizes = json.loads(file.metadata()["painter"])
+                # Before anything is allocated: the tensors are small, the sizes may claim anything.
+                if any(type(n) not in (int, bool) or not 0 <= n <= 512 for n in sizes.values()):
+                    raise ValueError("sizes out of range")
+                if sizes["depth"] != depth:
+                    raise ValueError("depth differs from the tensors")
+                found = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            made = PainterTwin(sizes)
+            made.take(found)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise MediaError(f"{path}: not a painter ({error})") from None
+        return made.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def take(self, found: dict[str, Tensor]) -> None:
+        """Integers and grids by name. Raises `KeyError`, `RuntimeError`."""
+        for name, module in self.named_modules():
+            if isinstance(module, Numbers):
+                for part in ("multiplier", "shift", "step"):
+                    if f"{name}.{part}" in found:
+                        getattr(module, part).copy_(found[f"{name}.{part}"])
+            if isinstance(module, Layer):
+                module.grid.copy_(found[f"{name}.grid"])
+                module.unit.copy_(found[f"{name}.unit"])
+                module.take(found[f"{name}.weight"], found[f"{name}.bias"])
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            table = found[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
+            block.condition.copy_(table)

@@ -1,0 +1,126 @@
+"""Arithmetic, filters and bands of the painter in torch (`twin`), integers held in floats."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gvcodec.painter import model as I
+
+
+def rounded(x: Tensor) -> Tensor:
+    return x + (torch.floor(x + 0.5) - x).detach()
+
+
+def whole(sums: Tensor) -> Tensor:
+    """Sums of whole numbers, in double precision without what a fast convolution may leave."""
+    return rounded(sums) if sums.dtype == torch.float64 else sums
+
+
+def halved(x: Tensor, bits: int | Tensor) -> Tensor:
+    return rounded(x * 2.0**-bits)
+
+
+def times(a: Tensor, b: Tensor) -> Tensor:
+    return halved(a * b, 15)
+
+
+def _filter(x: Tensor, taps: tuple[int, ...], axis: int, step: int = 1) -> Tensor:
+    """Of (B, C, h, w), edges repeated; axis 0 is down."""
+    kernel = x.new_tensor(taps).view((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
+    reach = len(taps) // 2 * step
+    padded = F.pad(x, (0, 0, reach, reach) if axis == 0 else (reach, reach, 0, 0), mode="replicate")
+    c = x.shape[1]
+    return whole(F.conv2d(padded, kernel.expand(c, 1, -1, -1), dilation=step, groups=c))
+
+
+def three(x: Tensor, taps: tuple[int, ...] = (1, 2, 1)) -> Tensor:
+    return _filter(_filter(x, taps, 0), taps, 1)
+
+
+class Bands:
+    """`bands` of the definition: of (B, 1, h, w)."""
+
+    def __init__(self, x: Tensor, step: int = 1, fine: bool = False) -> None:
+        bits = 2 if fine else 4
+        down, along = (halved(_filter(x, I.SMOOTH, axis, step), bits) for axis in (0, 1))
+        both = halved(_filter(down, I.SMOOTH, 1, step), 4)
+        quarter = 4 * x if fine else x
+        turned = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
+        three = torch.cat([down - both, along - both, quarter - down - along + both], 1)
+        self.three = three.clamp(-I.BAND, I.BAND)
+        found = torch.cat([quarter - both, down - along, turned if fine else halved(turned, 2)], 1)
+        self.steered, self.low = found.clamp(-I.BAND, I.BAND), both  # N, P, Q
+
+    @property
+    def iso(self) -> Tensor:
+        return self.steered[:, :1]
+
+
+def decimated(x: Tensor) -> Tensor:
+    taps = x.new_tensor((1, 3, 3, 1))
+    padded = F.pad(x, (0, 0, 1, 2), mode="replicate")
+    down = halved(whole(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1))), 1)
+    padded = F.pad(down[:, :, : x.shape[2] // 2], (1, 2, 0, 0), mode="replicate")
+    along = whole(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)))
+    return halved(along, 3)[..., : x.shape[3] // 2]
+
+
+def squeezed(band: Tensor) -> Tensor:
+    codes = rounded(band / 4)
+    inner = codes.clamp(-32, 32)
+    return inner + rounded((codes.clamp(-156, 156) - inner) / 4 - 0.5 + 0.125)
+
+
+def log8(x: Tensor) -> Tensor:
+    whole = x.detach().round()
+    k = torch.frexp(whole)[1].long() - 1
+    return (8 * k + ((whole.long() >> (k - 3)) & 7)).to(x)
+
+
+def pooled(x: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(x, side) * side**2
+
+
+def widened(maps: Tensor) -> Tensor:
+    for axis in (2, 3):
+        n = maps.shape[axis]
+        place = torch.arange(4 * n, device=maps.device)
+        before = place // 4 - (place % 4 < 2).long()
+        share = maps.new_tensor((5, 7, 1, 3))[place % 4].view((-1, 1) if axis == 2 else (1, -1))
+        a = maps.index_select(axis, before.clamp(0, n - 1))
+        b = maps.index_select(axis, (before + 1).clamp(0, n - 1))
+        maps = a + halved((b - a) * share, 3)
+    return maps
+
+
+def raised(x: Tensor) -> Tensor:
+    e = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    h, w = x.shape[2:]
+    parts = []
+    for py in (0, 1):
+        for px in (0, 1):
+            y, z = slice(2 * py, 2 * py + h), slice(2 * px, 2 * px + w)
+            side = 3 * e[:, :, 1:-1, z] + e[:, :, y, z]
+            parts.append(halved(9 * x + 3 * e[:, :, y, 1:-1] + side, 4))
+    return F.pixel_shuffle(torch.cat(parts, 1), 2)
+
+
+@torch.no_grad()
+def directions(half: Tensor) -> Tensor:
+    """(B, 2, h, w): `directions` of the definition of each picture (B, 1, H, W)."""
+    gy, gx = (
+        torch.floor(_filter(half.double(), (-1, 0, 1), axis) / 2).clamp(-511, 511)
+        for axis in (0, 1)
+    )
+    products = torch.cat([gx * gx, gy * gy, gx * gy], 1)
+    xx, yy, xy = three(pooled(products, 4)).round().long().split(1, 1)
+    total = xx + yy + I.TENSOR_FLOOR
+    k = (torch.frexp(total.double())[1].long() - 20).clamp(min=0)
+    whole = total >> k
+    found = [
+        torch.div(((n + total) >> k) * 64 + (whole >> 1), whole, rounding_mode="floor") - 64
+        for n in (xx - yy, 2 * xy)
+    ]
+    return torch.cat(found, 1).to(half)

@@ -1,0 +1,88 @@
+"""Painting of a stream's decoded base frames: its condition, fitted weights, motion."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gvcodec.errors import UsageError
+from gvcodec.painter.cpu import CpuPainter
+from gvcodec.painter.model import Model, condition, rate
+from gvcodec.painter.motion import block_vectors
+from gvcodec.painter.payload import read
+from gvcodec.types import Plane, Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.painter.device import DevicePainter
+
+
+class VideoPainter:
+    """Paints the base frames of one stream in display order.
+
+        painter = VideoPainter(fmt, "av1", Fraction(1), 45, checkpoint, threads=1)
+        painter.start_gop(fitted)                # payload of the `fit` packet, or None
+        picture = painter.paint(frame, size)     # planes of the full size, 10 bit
+
+    `base` and `scale` say what made the frames, `q` is 0…63. Samples are the same on every
+    `device`, and are checked (`exact`) except for `tensors` that stay there. Raises `UsageError`
+    for a base that is not painted, a q out of range, a device that is not there and frames of
+    another size, `MediaError` for a file that is no painter, `DamagedStreamError` in
+    `start_gop`."""
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        base: str,
+        scale: Fraction,
+        q: int,
+        checkpoint: Path,
+        threads: int,
+        device: str = "cpu",
+        tensors: bool = False,
+    ) -> None:
+        if not 0 <= q <= 63:
+            raise UsageError(f"q must be 0…63, not {q}")
+        try:
+            self._stream = condition(base, scale, q)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self._size = fmt.height, fmt.width
+        self._model = Model.load(checkpoint)
+        self.exact = device == "cpu" or not tensors
+        self._frames: CpuPainter | DevicePainter
+        if device == "cpu":
+            self._frames = CpuPainter(*self._size, threads)
+        else:
+            from gvcodec.painter.device import DevicePainter
+
+            self._frames = DevicePainter(checkpoint, device, tensors)
+        self._threads = threads
+        self._identity = False
+        self._before: Plane | None = None
+
+    def start_gop(self, fitted: bytes | None) -> None:
+        """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
+        sizes = {
+            f"{name}.{part}": getattr(layer, part).size
+            for name, layer in self._model.layers.items()
+            for part in ("weight", "bias")
+        }
+        deltas = [] if fitted is None else read(fitted, sizes)
+        self._identity = deltas is None
+        changed = self._model.fitted({d.name: (d.values, d.exponent) for d in deltas or ()})
+        self._frames.start(self._stream, changed)
+        self._before = None
+
+    def paint(self, base_frame: Planes, size: int = 0) -> Planes:
+        """The painted picture of the next base frame. `size`: bytes of its own packet, 0 =
+        unknown."""
+        height, width = self._size
+        if base_frame[0].shape != self._size:
+            found = base_frame[0].shape
+            raise UsageError(f"a frame of {found[1]}×{found[0]} in a video of {width}×{height}")
+        if self._identity:
+            return base_frame
+        before, self._before = self._before, base_frame[0]
+        vectors = None if before is None else block_vectors(base_frame[0], before, self._threads)
+        return self._frames.paint(base_frame, vectors, rate(size, width, height))

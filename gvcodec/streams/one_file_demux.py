@@ -1,0 +1,241 @@
+"""A one-file (MP4, Matroska or WebM with our metadata OBUs) taken apart: temporal units of its AV1
+track with their entries, and packets of its sound and subtitles.
+
+What is opened comes from strangers: FFmpeg gets the format, opens nothing else, and decodes
+nothing here; tables of an MP4 file that claim more than the file has room for are refused before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from threading import Lock
+from typing import Any, BinaryIO
+
+import av
+from av.container import InputContainer
+
+from gvcodec.bitstream.metadata_obu import Unit, take_apart
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.mp4_claims import check_mp4
+from gvcodec.media.tracks import TrackCopier, TrackReader
+from gvcodec.types import Colour, VideoFormat
+
+_NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
+_MAX_RATE = 1000
+
+
+class View(io.RawIOBase):
+    """A place of its own in a seekable file that others read, too. The file stays the owner's."""
+
+    def __init__(self, file: BinaryIO, lock: Lock) -> None:
+        self._file, self._lock, self._at = file, lock, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_CUR:
+            offset += self._at
+        elif whence == io.SEEK_END:
+            with self._lock:
+                offset += self._file.seek(0, io.SEEK_END)
+        if offset < 0:
+            raise OSError("before the start of the file")
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        with self._lock:
+            self._file.seek(self._at)
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedUnit:
+    """A unit, when it is shown by the container's clock (seconds), and whether the container calls
+    it a keyframe."""
+
+    unit: Unit
+    seconds: Fraction
+    key: bool
+
+
+class Demuxer:
+    """A container that can be read any number of times. Raises `DamagedStreamError` for one without
+    an AV1 track, or that cannot be read."""
+
+    def __init__(self, source: BinaryIO, kind: str, name: str) -> None:
+        self._source, self._kind, self._name = source, kind, name
+        self._lock = Lock()
+        if kind == "mov":
+            with self._name_errors():
+                check_mp4(View(source, self._lock))
+
+    def units(self) -> Iterator[TimedUnit]:
+        """All units of the AV1 track, one after another."""
+        with self._opened() as container, self._name_errors():
+            stream = self._av1(container)
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                if packet.pts is None or packet.time_base is None:
+                    raise DamagedStreamError("a frame has no timestamp")
+                unit = take_apart(bytes(packet))
+                yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_keyframe))
+
+    def tracks(self) -> Tracks | None:
+        """Sound and subtitles, None where there are none that can be copied."""
+        return Tracks.of(self._open())
+
+    def format(self) -> VideoFormat:
+        """What the container says of the AV1 track."""
+        with self._opened() as container, self._name_errors():
+            stream = self._av1(container)
+            context = stream.codec_context
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            colour = Colour(
+                int(context.color_primaries), int(context.color_trc), int(context.colorspace)
+            )
+            sar = Fraction(stream.sample_aspect_ratio or 1)
+            rate = Fraction(rate) if 0 < rate <= _MAX_RATE else Fraction(25)
+            tick = Fraction(stream.time_base or Fraction(1, 1000))
+            return VideoFormat(stream.width, stream.height, rate, tick, 10, colour, sar)
+
+    def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
+        """Title, and begin, end and title of each chapter, in seconds."""
+        with self._opened() as container, self._name_errors():
+            title = next(
+                (text for key, text in container.metadata.items() if key.lower() == "title"), ""
+            )
+            chapters = [
+                (
+                    Fraction(chapter["start"] * (chapter["time_base"] or 0)),
+                    Fraction(chapter["end"] * (chapter["time_base"] or 0)),
+                    chapter["metadata"].get("title", ""),
+                )
+                for chapter in container.chapters()
+            ]
+        return title, chapters
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[InputContainer]:
+        container = self._open()
+        try:
+            yield container
+        finally:
+            container.close()
+
+    def _open(self) -> InputContainer:
+        with self._name_errors():
+            return av.open(
+                View(self._source, self._lock),
+                "r",
+                format=self._kind,
+                container_options=dict(_NOTHING_ELSE),
+                metadata_errors="replace",
+            )
+
+    def _av1(self, container: InputContainer) -> av.VideoStream:
+        for stream in container.streams.video:
+            if stream.codec_context is not None and "av1" in (
+                stream.codec_context.codec.canonical_name,
+                stream.codec_context.name,
+            ):
+                return stream
+        raise DamagedStreamError("not a gvcodec file (a video without AV1)")
+
+    @contextlib.contextmanager
+    def _name_errors(self) -> Iterator[None]:
+        """Errors with the name of the file."""
+        try:
+            yield
+        except DamagedStreamError as error:
+            if str(error).startswith(f"{self._name}: "):
+                raise
+            raise DamagedStreamError(f"{self._name}: {error}") from error
+        except MemoryError:
+            raise MemoryError("no memory for the container") from None
+        except (av.FFmpegError, ValueError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or os.strerror(5)
+            raise DamagedStreamError(
+                f"{self._name}: the container cannot be read: {reason}"
+            ) from error
+
+
+class Tracks:
+    """Packets of sound and subtitles on their way into `tracks` packets, whose payloads `writer`
+    gives. Times are `shift` seconds earlier than in the container; packets before `begin` (seconds
+    of the container) are dropped."""
+
+    def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
+        self._container, self.writer = container, writer
+        self._packets = container.demux(writer.streams)
+        self._next: av.Packet[Any] | None = None
+        self.shift = Fraction(0)
+        self.begin: Fraction | None = None
+
+    @staticmethod
+    def of(container: InputContainer) -> Tracks | None:
+        """The tracks of a container that can be copied; None without any."""
+        streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        copier = TrackCopier(streams) if streams else None
+        if copier is None or not copier.streams:
+            container.close()
+            return None
+        return Tracks(container, copier)
+
+    def adopt(self, begin: bytes) -> None:
+        """Take descriptions from the begin of a stream's first `tracks` packet, where they are of
+        the same tracks. Before the first packet is copied."""
+        with contextlib.suppress(DamagedStreamError):
+            self.writer.adopt(TrackReader(begin))
+
+    def copy(self, count: int) -> None:
+        """The next packets, as many as there are."""
+        for _ in range(count):
+            if (packet := self._take()) is None:
+                return
+            self.writer.copy(packet, self.shift)
+
+    def copy_until(self, seconds: Fraction | None) -> None:
+        """All packets up to a time of the container; None = all that are left."""
+        while (packet := self._take()) is not None:
+            if seconds is not None and _seconds(packet) >= seconds:
+                self._next = packet
+                return
+            self.writer.copy(packet, self.shift)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _take(self) -> av.Packet[Any] | None:
+        found, self._next = self._next, None
+        while found is None:
+            try:
+                found = next(self._packets, None)
+            except (av.FFmpegError, ValueError) as error:
+                raise DamagedStreamError("sound or subtitles cannot be read") from error
+            if found is None:
+                return None
+            early = self.begin is not None and _seconds(found) < self.begin
+            if not found.size or found.pts is None or early:
+                found = None
+        return found
+
+
+def _seconds(packet: av.Packet[Any]) -> Fraction:
+    return Fraction((packet.pts or 0) * (packet.time_base or 0))

@@ -1,0 +1,274 @@
+"""A stream from a one-file that is not as it was written: cut, joined, or with damaged metadata.
+
+GOPs that are there go to a new stream, as `gvcodec cut` and `cat` write it. Frames are shown by the
+container's clock, which may be coarse: one that comes about when the frame rate expects it comes
+then.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import BinaryIO
+
+from gvcodec.base.standard.payloads import strip
+from gvcodec.bitstream import Kind, Packet, SequenceHeader
+from gvcodec.bitstream.metadata_obu import What, closes, read_header, read_place
+from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import OBJECT_BYTES, Limits, check
+from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
+from gvcodec.streams.gops import Gop, Splicer
+from gvcodec.streams.one_file_demux import Demuxer, TimedUnit, Tracks
+from gvcodec.util.messages import counted
+
+_MICRO = Fraction(1, 1_000_000)
+#: Seconds by which the clock of a container may be off: Matroska rounds to milliseconds.
+_COARSE = Fraction(1, 1000)
+#: Lines about damage that are given.
+_MAX_LINES = 20
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What a look at all units finds. `header`: the first that can be read, `lines` about damage,
+    `ours`: any metadata of ours, readable or not, `trusted`: all keyframes have readable
+    metadata."""
+
+    header: SequenceHeader | None = None
+    lines: list[str] = field(default_factory=list)
+    ours: bool = False
+    trusted: bool = True
+    frames: int = 0
+
+    def send(self, timed: TimedUnit) -> None:
+        unit, number = timed.unit, self.frames
+        self.frames += 1
+        self.ours = self.ours or bool(unit.entries or unit.damage)
+        reasons = list(unit.damage)
+        packed = unit.data_of(What.HEADER)
+        if packed is not None:
+            try:
+                self.header = self.header or read_header(packed)
+            except DamagedStreamError as error:
+                reasons.append(str(error))
+        elif timed.key and not reasons:
+            reasons.append("no metadata OBU of ours with a keyframe")
+        if reasons and (timed.key or packed is not None):
+            self.trusted = False
+        for reason in reasons:
+            if len(self.lines) < _MAX_LINES:
+                self.lines.append(f"frame {number}: {reason}")
+            elif len(self.lines) == _MAX_LINES:
+                self.lines.append("there is more damage, which is not listed")
+
+
+def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str]:
+    """Write the stream, give a line for everything that is not as it was. Raises
+    `DamagedStreamError` where nothing is left, `LimitError`."""
+    survey = _Survey()
+    for timed in demuxer.units():
+        survey.send(timed)
+    if not survey.ours:
+        raise DamagedStreamError(f"{name}: not a gvcodec file (AV1 without our metadata)")
+    lines = list(survey.lines)
+    header = survey.header
+    if header is None:
+        header = SequenceHeader(demuxer.format(), "av1", Fraction(1), 0)
+        lines.append("no sequence header can be read: size, times and colour are the container's")
+    if not survey.trusted:
+        header = replace(header, painter_id=None, tokens=False)
+        lines.append("base frames only: the packets for painting are damaged")
+    check(header, False, limits)
+    tracks = demuxer.tracks()
+    try:
+        spliced = _Spliced(demuxer, tracks, out, header, limits)
+        for gop in _gops(demuxer, limits):
+            if not spliced.send(gop):
+                break
+        lines += spliced.finish()
+    except DamagedStreamError as error:
+        raise error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}")
+    finally:
+        if tracks is not None:
+            tracks.close()
+    return lines
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A GOP of the file. `place`: number of its first frame in the stream it comes from, None where
+    that cannot be read; `packed`: the sequence header; `seconds` of its frames by the container's
+    clock; payloads of `fit`, `summary` and `metadata` packets in force."""
+
+    place: int | None
+    packed: bytes | None
+    packets: list[Packet] = field(default_factory=list)
+    seconds: list[Fraction] = field(default_factory=list)
+    fit: bytes | None = None
+    summary: bytes | None = None
+    metadata: bytes = b""
+    crc: int = 0
+
+    def send(self, timed: TimedUnit) -> None:
+        """Take the next unit. Raises `DamagedStreamError` for frames that are not those of the
+        encoder."""
+        unit = timed.unit
+        for entry in unit.entries:
+            if entry.what in (What.PACKET, What.STATE):
+                self._take(entry.packet)
+        payload = strip("av1", unit.payload)
+        self.packets.append(Packet(Kind.INTER if self.packets else Kind.KEY, payload))
+        self.seconds.append(timed.seconds)
+        self.crc = zlib.crc32(payload, self.crc)
+        check = unit.data_of(What.GOP)
+        if check is not None and not closes(check, len(self.packets), self.crc):
+            first = self.place or 0
+            raise DamagedStreamError(
+                f"frames {first} to {first + len(self.packets) - 1} are not those that were "
+                f"written (checksum of the GOP)"
+            )
+
+    def _take(self, packet: Packet) -> None:
+        if packet.kind is Kind.FIT:
+            self.fit = packet.payload
+        elif packet.kind is Kind.SUMMARY:
+            self.summary = packet.payload
+        elif packet.kind is Kind.METADATA:
+            self.metadata = self.metadata or packet.payload
+
+
+def _gops(demuxer: Demuxer, limits: Limits) -> Iterator[_Piece]:
+    """GOPs one after another. Frames before the first keyframe cannot be decoded and are left
+    out."""
+    gop: _Piece | None = None
+    held = 0
+    for timed in demuxer.units():
+        packed = timed.unit.data_of(What.HEADER)
+        if packed is not None or timed.key:
+            if gop is not None:
+                yield gop
+            place = timed.unit.data_of(What.PLACE)
+            gop, held = _Piece(None if place is None else read_place(place), packed), 0
+        if gop is not None:
+            held += len(timed.unit.payload) + OBJECT_BYTES
+            if held > limits.side_memory:
+                raise LimitError(f"a GOP takes more than {limits.side_memory >> 20} MiB")
+            gop.send(timed)
+    if gop is not None:
+        yield gop
+
+
+class _Spliced:
+    """Pieces to a stream. The first one begins at 0, unless it is the first of its stream."""
+
+    def __init__(
+        self,
+        demuxer: Demuxer,
+        tracks: Tracks | None,
+        out: BinaryIO,
+        header: SequenceHeader,
+        limits: Limits,
+    ) -> None:
+        self._demuxer, self._tracks, self._out = demuxer, tracks, out
+        self._header, self._limits = header, limits
+        self._splicer: Splicer | None = None
+        self._tick = header.format.time_base
+        #: Number of the first frame in its stream, and of the next if it follows.
+        self._first_place: int | None = None
+        self._next: int | None = None
+        self._joined = False
+        #: The first frame, by the container's clock (seconds) and in the new stream (ticks).
+        self._begin, self._first = Fraction(0), 0
+        #: Seconds after it at which the next one is expected, ticks of the last one.
+        self._expected, self._last = Fraction(0), -1
+        self._lines: list[str] = []
+
+    def send(self, piece: _Piece) -> bool:
+        """Take the next GOP; whether there can be more: one of another stream ends this one."""
+        if piece.packed is not None and not self._fits(piece.packed):
+            count = counted(self._splicer.writer.frames if self._splicer else 0, "frame")
+            self._lines.append(f"ends after {count}, where another stream begins")
+            return False
+        splicer = self._splicer or self._open_splicer(piece)
+        times = [self._time(seconds) for seconds in piece.seconds]
+        if self._tracks is not None:
+            self._tracks.copy_until(self._begin + self._expected)
+        fit = piece.fit if self._header.painter_id is not None else None
+        frames = splicer.writer.frames
+        splicer.write(Gop(frames, fit, piece.packets, times, summary=piece.summary))
+        self._joined |= (
+            bool(frames) and None not in (piece.place, self._next) and (piece.place != self._next)
+        )
+        place = self._next if piece.place is None else piece.place
+        self._next = None if place is None else place + len(times)
+        return True
+
+    def finish(self) -> list[str]:
+        """Lines about what it is a piece of."""
+        if self._splicer is None:
+            raise DamagedStreamError("there is no frame left")
+        if self._tracks is not None:
+            self._tracks.copy_until(None)
+        end = self._first + round(self._expected / self._tick)
+        self._splicer.finish(max(end, self._last + 1))
+        frames = self._splicer.writer.frames
+        if self._joined:
+            what = f"joined pieces, {counted(frames, 'frame')} in all"
+        elif self._first_place is not None:
+            last = self._first_place + frames - 1
+            what = f"a piece: frames {self._first_place} to {last} of its stream"
+        else:
+            return self._lines
+        return [*self._lines, f"{what}; hashes are made anew"]
+
+    def _fits(self, packed: bytes) -> bool:
+        """Whether frames of this stream can follow."""
+        other = read_header(packed)
+        painter = self._header.painter_id
+        one, two = (
+            replace(header, start_pts=0, painter_id=None, tokens=False)
+            for header in (other, self._header)
+        )
+        return one == two and painter in (None, other.painter_id)
+
+    def _time(self, seconds: Fraction) -> int:
+        """When the next frame is shown, in ticks of the new stream."""
+        since = seconds - self._begin
+        if abs(since - self._expected) <= _COARSE:
+            since = self._expected
+        self._expected = since + 1 / self._header.format.frame_rate
+        self._last = max(self._first + round(since / self._tick), self._last + 1)
+        return self._last
+
+    def _open_splicer(self, piece: _Piece) -> Splicer:
+        self._first_place = piece.place
+        self._begin = piece.seconds[0]
+        whole = piece.place == 0 and piece.packed is not None
+        self._first = read_header(piece.packed).start_pts if whole and piece.packed else 0
+        self._last = self._first - 1
+        header = replace(self._header, start_pts=self._first)
+        splicer = Splicer(self._out, header, 0, self._limits)
+        splicer.metadata = self._metadata(piece.metadata)
+        if self._tracks is not None:
+            self._tracks.shift = self._begin - self._first * self._tick
+            self._tracks.begin = None if whole else self._begin
+            splicer.tracks = self._tracks.writer
+        self._splicer = splicer
+        return splicer
+
+    def _metadata(self, payload: bytes) -> bytes:
+        """What the stream says; title and chapters from the container, which cuts them."""
+        title, chapters = self._demuxer.describe()
+        later = self._first * self._tick - self._begin
+        found = replace(
+            Metadata.unpack(payload),
+            title=title,
+            chapters=tuple(
+                Chapter(round((begin + later) / _MICRO), round((end + later) / _MICRO), text)
+                for begin, end, text in chapters
+                if begin <= end
+            ),
+        ).pack()
+        return found if len(found) <= MAX_PAYLOAD else payload

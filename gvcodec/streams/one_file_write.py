@@ -1,0 +1,341 @@
+"""A stream to one file that plays everywhere: an AV1 track of base frames with the painter's
+packets in metadata OBUs (`gvcodec.bitstream.metadata_obu`), sound, subtitles, title and chapters by
+the container's own means. Nothing is coded again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.stream import Disposition
+
+from gvcodec.base.resample import Resampler
+from gvcodec.base.standard.payloads import packet_of, restore
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.metadata_obu import Entry, What, packet_entry, put_in
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
+from gvcodec.media.matroska_display import display_size, write_display_size
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.mux_writer import reported
+from gvcodec.media.track_muxing import MUXERS, TrackMuxer
+from gvcodec.media.tracks import TrackReader, TrackWriter
+from gvcodec.util.file_io import PendingFile
+from gvcodec.util.messages import say
+from gvcodec.util.one_file import check_one_file
+
+#: FFmpeg's muxers by the extension.
+_KINDS = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
+#: The same stream makes the same file.
+_EXACT = {"fflags": "bitexact"}
+_NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
+#: Units wait for the first packets of the tracks, so many of them and so many bytes.
+_PATIENCE, _ROOM = 50, 32 << 20
+#: The first track header of an MP4 file with its index in front is within so many bytes, and its
+#: width and height (16.16 bits each) stand so far behind its name, by its version.
+_FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
+
+
+def write_one_file(
+    reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
+) -> tuple[int, list[str]]:
+    """Write a stream of base av1 to .mp4, .mkv or .webm. Gives the number of frames, and a line for
+    what players show otherwise or what is left out. Raises `UsageError`, `DamagedStreamError`,
+    `LimitError`, `MediaError`."""
+    with PendingFile(path, overwrite) as pending:
+        return _write(reader, pending, limits)
+
+
+@contextlib.contextmanager
+def open_sink(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+    """A stream to write as to any file; when the block ends well, `path` is the one-file of it.
+    Raises `UsageError` with the first bytes where the base is not av1."""
+    with PendingFile(path, overwrite) as pending, tempfile.TemporaryFile() as spool:
+        sink = _Sink(spool, path)
+        with io.BufferedWriter(sink) as stream:
+            yield stream
+        spool.seek(0)
+        reader = Reader(spool, path)
+        _, notes = _write(reader, pending, UNLIMITED)
+        size = pending.temporary.stat().st_size
+        for note in notes:
+            say(f"{path}: {note}")
+        say(f"{path}: AV1 that every player shows, with the packets for painting, {size} bytes")
+
+
+class _Sink(io.RawIOBase):
+    """Writes through to a spool, and looks at the sequence header once it has come."""
+
+    #: Longest sequence header.
+    _HEADER = 512
+
+    def __init__(self, spool: BinaryIO, path: str) -> None:
+        self._spool, self._path, self._head = spool, path, b""
+        self._checked = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object, /) -> int:
+        piece = bytes(data)  # type: ignore[call-overload]
+        if not self._checked:
+            self._head += piece
+            with contextlib.suppress(DamagedStreamError):
+                header, _ = SequenceHeader.read(io.BytesIO(self._head))
+                self._checked = True
+                check_one_file(self._path, header.base)
+            self._checked |= len(self._head) >= self._HEADER
+        self._spool.write(piece)
+        return len(piece)
+
+
+def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, list[str]]:
+    path, header = pending.path, reader.header
+    kind = _KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{path}: one file that plays everywhere is .mp4, .mkv or .webm")
+    check_one_file(str(path), header.base)
+    check(header, False, limits)
+    with reported(path):
+        writer = _Muxer(header, pending, kind)
+        try:
+            for unit in _units(reader, writer, limits):
+                writer.write(unit)
+            writer.finish()
+        finally:
+            writer.close()
+        notes = [*writer.notes, *_describe(header, pending.temporary, kind)]
+    if writer.metadata.mastering or writer.metadata.light:
+        notes.append("HDR metadata is kept for gvcodec, other players do not see it")
+    return reader.frames, notes
+
+
+def _describe(header: SequenceHeader, path: Path, kind: str) -> list[str]:
+    """Say in the container how large pictures are shown; a line where they are coded smaller."""
+    fmt = header.format
+    # MP4 gets the aspect ratio from FFmpeg.
+    if header.scale == 1 and (fmt.sar == 1 or kind == "mp4"):
+        return []
+    coded = Resampler(fmt.width, fmt.height, header.scale)
+    width, height = (round(side / header.scale) for side in (coded.coded_width, coded.coded_height))
+    width, height = display_size(width, height, fmt.sar)
+    show = _show_mp4 if kind == "mp4" else write_display_size
+    done = show(path, (width, height))
+    if header.scale == 1:
+        ratio = f"{fmt.sar.numerator}:{fmt.sar.denominator}"
+        return [] if done else [f"sample aspect ratio {ratio} left out"]
+    what = f"say {width}×{height}, which some players ignore" if done else "are shown small"
+    return [f"pictures coded at {header.scale} of the size {what}"]
+
+
+def _show_mp4(path: Path, size: tuple[int, int]) -> bool:
+    """FFmpeg's muxer takes the size of the coded pictures."""
+    with open(path, "r+b") as file:
+        head = file.read(_FRONT)
+        at = head.find(b"tkhd")
+        if at < 0:
+            return False
+        file.seek(at + _TKHD_SIZE[head[at + 4]])
+        file.write(b"".join((side << 16).to_bytes(4) for side in size))
+    return True
+
+
+@dataclass(slots=True)
+class _Unit:
+    """A frame packet on its way, with entries before and after it. `pts` and `end` in ticks."""
+
+    payload: bytes
+    key: bool
+    pts: int
+    entries: list[Entry] = field(default_factory=list)
+    end: int = 0
+
+
+class _Units:
+    """Packets of a stream to units; see `gvcodec.bitstream.metadata_obu` for what is in them."""
+
+    def __init__(self, header: SequenceHeader, limits: Limits) -> None:
+        fmt = header.format
+        self._header = header
+        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
+        self._held: _Unit | None = None
+        self._before: list[Entry] = []
+        self._state: dict[Kind, bytes] = {}
+        self._fresh: set[Kind] = set()
+        self._frames = self._gop_frames = self._crc = 0
+
+    def send(self, packet: Packet) -> _Unit | None:
+        """Take a packet that is no `tracks`; gives the unit of the frame before."""
+        if not packet.is_frame:
+            if packet.kind is Kind.UNKNOWN:
+                raise UsageError("the stream needs a newer version of gvcodec")
+            self._before.append(packet_entry(What.PACKET, packet))
+            self._note(packet)
+            return None
+        key = packet.kind is Kind.KEY
+        done = self._release(gop_ends=key)
+        unit = _Unit(packet.payload, key, self._timing.receive())
+        if done is not None:
+            done.end = unit.pts
+        if key:
+            unit.entries = [
+                Entry(What.HEADER, self._header.pack()),
+                Entry(What.PLACE, encode_var(self._frames)),
+                *(
+                    packet_entry(What.STATE, Packet(kind, payload))
+                    for kind, payload in self._state.items()
+                    if kind not in self._fresh
+                ),
+            ]
+            self._fresh.clear()
+            self._gop_frames = self._crc = 0
+        unit.entries += self._before
+        self._before = []
+        self._frames += 1
+        self._gop_frames += 1
+        self._crc = zlib.crc32(packet.payload, self._crc)
+        self._held = unit
+        return done
+
+    def send_tracks(self, packets: int, head: bytes) -> None:
+        """Here stands a `tracks` packet that holds so many packets after its `head`."""
+        self._before += [Entry(What.SOUND, head)] if head else []
+        self._before.append(Entry(What.TRACKS, b"\0" + encode_var(packets)))
+
+    def finish(self, base_hash: bytes) -> _Unit:
+        """The last unit."""
+        unit = self._release(gop_ends=True)
+        if unit is None:
+            raise DamagedStreamError("the stream holds no frames")
+        for entry in self._before:
+            if entry.what is What.TRACKS:
+                unit.entries.append(Entry(What.TRACKS, b"\1" + entry.data[1:]))
+            elif entry.what is What.PACKET:
+                unit.entries.append(Entry(What.TRAILER, entry.data))
+        unit.entries.append(Entry(What.END, base_hash))
+        unit.end = self._timing.receive()
+        return unit
+
+    def _release(self, gop_ends: bool) -> _Unit | None:
+        unit, self._held = self._held, None
+        if unit is not None and gop_ends:
+            crc = self._crc.to_bytes(4, "little")
+            unit.entries.append(Entry(What.GOP, encode_var(self._gop_frames) + crc))
+        return unit
+
+    def _note(self, packet: Packet) -> None:
+        """Keep what later keyframes say again."""
+        if packet.kind is Kind.TIMING:
+            self._timing.send(packet.payload)
+        elif packet.kind is Kind.FIT:
+            self._state[Kind.FIT] = packet.payload
+            self._fresh.add(Kind.FIT)
+        elif packet.kind is Kind.METADATA and Kind.METADATA not in self._state:
+            # Title and chapters are the container's, which cuts them with the frames.
+            found = Metadata.unpack(packet.payload)
+            light = replace(found, title="", chapters=(), source_start=0).pack()
+            if light:
+                self._state[Kind.METADATA] = light
+            self._fresh.add(Kind.METADATA)
+
+
+def _units(reader: Reader, muxer: _Muxer, limits: Limits) -> Iterator[_Unit]:
+    """Units of a stream; tracks and metadata go to the muxer, each before it is opened."""
+    units = _Units(reader.header, limits)
+    metadata = False
+    for packet in reader.packets():
+        done = None
+        if packet.kind is Kind.TRACKS:
+            units.send_tracks(*muxer.send_tracks(packet.payload, limits))
+        else:
+            done = units.send(packet)
+        if packet.kind is Kind.METADATA and not metadata:
+            metadata = True
+            muxer.metadata = Metadata.unpack(packet.payload)
+        if done is not None:
+            yield done
+    assert reader.base_hash is not None
+    yield units.finish(reader.base_hash)
+
+
+class _Muxer:
+    """The container. Its header is written once it is known how the tracks begin."""
+
+    def __init__(self, header: SequenceHeader, pending: PendingFile, kind: str) -> None:
+        self._header, self._tick = header, header.format.time_base
+        self._suffix = pending.path.suffix
+        options = MUXERS.get(kind, {}) | _EXACT
+        self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
+        self._kind = kind
+        self._tracks: TrackReader | None = None
+        self._muxed: TrackMuxer | None = None
+        self._video: av.VideoStream | None = None
+        self._held: list[_Unit] = []
+        self.metadata = Metadata()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._muxed.notes if self._muxed else []
+
+    def send_tracks(self, payload: bytes, limits: Limits) -> tuple[int, bytes]:
+        """Take the payload of a `tracks` packet; how many packets it has, and what stands before
+        them."""
+        if self._tracks is None:
+            self._tracks = TrackReader(payload, limits)
+            return len(self._tracks.waiting), TrackWriter(self._tracks.tracks).take()
+        before = len(self._tracks.waiting)
+        self._tracks.send(payload)
+        return len(self._tracks.waiting) - before, b""
+
+    def write(self, unit: _Unit) -> None:
+        self._held.append(unit)
+        if self._muxed is None:
+            # All tracks are named before the first frame.
+            zero = self._header.start_pts * self._tick
+            self._muxed = TrackMuxer(self._container, self._kind, self._suffix, self._tracks, zero)
+        size = sum(len(unit.payload) for unit in self._held)
+        if self._video or self._muxed.ready or len(self._held) > _PATIENCE or size > _ROOM:
+            self._release(self._muxed)
+
+    def finish(self) -> None:
+        assert self._muxed is not None
+        self._release(self._muxed)
+        self._muxed.mux_until(None)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _begin(self, tracks: TrackMuxer) -> av.VideoStream:
+        first = io.BytesIO(restore("av1", self._held[0].payload))
+        with av.open(first, format="obu", container_options=_NOTHING_ELSE) as source:
+            template = source.streams.video[0]
+            video = self._container.add_stream_from_template(template, opaque=True)
+        video.time_base, video.disposition = self._tick, Disposition.default
+        if self._header.format.sar != 1:
+            video.codec_context.sample_aspect_ratio = self._header.format.sar
+        tracks.begin()
+        self.metadata.during(None, None, tracks.offset).describe(self._container)
+        self._container.start_encoding()
+        return video
+
+    def _release(self, tracks: TrackMuxer) -> None:
+        self._video = self._video or self._begin(tracks)
+        held, self._held = self._held, []
+        for unit in held:
+            tracks.mux_until(unit.pts * self._tick)
+            packet = packet_of(put_in(restore("av1", unit.payload), unit.entries))
+            packet.stream, packet.time_base = self._video, self._tick
+            packet.pts = packet.dts = unit.pts + round(tracks.offset / self._tick)
+            packet.duration = max(1, unit.end - unit.pts)
+            packet.is_keyframe = unit.key
+            self._container.mux(packet)

@@ -1,2 +1,0 @@
-"""Base tokens: windows of a frame as one-dimensional latent tokens (`model`), coded by an integer
-network."""

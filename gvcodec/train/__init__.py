@@ -1,2 +1,0 @@
-"""Training of the base renderer: material, losses, loop. Tuning of one video uses the same
-losses."""

@@ -1,0 +1,372 @@
+"""Inputs and outputs of the command line: "-" for pipes, inputs that grow, outputs that appear
+whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+from urllib.parse import unquote
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.util.one_file import ONE_FILE, open_sink, unwrapped
+from gvcodec.util.signals import OnAbort, held
+
+_POLL = 0.05
+_STDIN, _STDOUT = 0, 1
+#: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
+_LONG = 32
+#: Names of files that other programs open; a stream under one of them would only confuse.
+_VIDEO = {
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".y4m",
+    ".yuv",
+    ".ts",
+    ".m2ts",
+    ".mpg",
+    ".mpeg",
+    ".flv",
+    ".wmv",
+    ".ogv",
+    ".3gp",
+    ".mxf",
+    ".ivf",
+    ".obu",
+    ".h264",
+    ".264",
+    ".h265",
+    ".265",
+    ".hevc",
+    ".266",
+    ".vvc",
+    ".gif",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".avif",
+}
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: Bytes that are read of a URI at once.
+_BLOCK = 1 << 20
+
+
+def shown_name(path: str) -> str:
+    """How messages call an input."""
+    return "standard input" if path == "-" else path
+
+
+def is_uri(path: str) -> bool:
+    """Whether fsspec opens it: `s3://…`, `https://…`, not a file of this machine."""
+    return bool(_SCHEME.match(path)) and not path.startswith("file://")
+
+
+def open_uri(path: str) -> BinaryIO:
+    """A binary file that can seek, of which only what is read comes over. Raises `MediaError`,
+    `UsageError` where a package for such URIs is missing."""
+    import fsspec
+
+    try:
+        system, inside = fsspec.core.url_to_fs(path)
+        return system.open(inside, "rb", block_size=_BLOCK)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{path}: {str(error) or type(error).__name__}".splitlines()[0]) from error
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: No such file or directory") from error
+    except Exception as error:  # every store has errors of its own
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise MediaError(f"{path}: {said}") from error
+
+
+def local_path(path: str) -> str:
+    """The path of a `file://` URI; other paths stay."""
+    if not path.startswith("file://"):
+        return path
+    return unquote(path.removeprefix("file://localhost").removeprefix("file://"))
+
+
+@contextlib.contextmanager
+def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
+    """A stream to read, "-" is standard input. `follow`: at the end wait so many seconds for the
+    file to grow."""
+    if path == "-":
+        yield unwrapped(sys.stdin.buffer, shown_name(path))
+        return
+    if is_uri(path):
+        with open_uri(path) as remote:
+            yield unwrapped(remote, path)
+        return
+    path = local_path(path)
+    try:
+        if follow is None:
+            with open(path, "rb") as stream:
+                yield unwrapped(stream, path)
+        else:
+            with io.BufferedReader(_Growing(path, follow)) as growing:
+                yield growing
+    except IsADirectoryError as error:
+        raise MediaError(f"{path}: is a folder") from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise MediaError(f"{path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+    """The stream to write, complete or absent afterwards; "-" is standard output. A name in
+    `ONE_FILE` gets the stream in a container that plays everywhere."""
+    suffix = Path(path).suffix
+    if suffix.lower() in ONE_FILE:
+        with open_sink(path, overwrite) as sink:
+            yield sink
+        return
+    if suffix.lower() in _VIDEO:
+        better = Path(path).with_suffix(".gvc")
+        raise UsageError(
+            f"{path}: a gvcodec stream is no {suffix} file, name it {better} (or .bin)"
+        )
+    if path == "-":
+        if sys.stdout.isatty():
+            raise UsageError(
+                "a stream is not for a terminal: redirect standard output or name a file"
+            )
+        refuse_input(path)
+        with written("standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
+    with (
+        PendingFile(path, overwrite) as pending,
+        written(path),
+        open(pending.temporary, "wb") as stream,
+    ):
+        yield stream
+
+
+@contextlib.contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of the system that name no file get this name. A reader that has gone is not one of
+    them."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise MediaError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+#: Device and number of the files that are read, by how the user calls them.
+_inputs: dict[tuple[int, int], str] = {}
+
+
+@contextlib.contextmanager
+def protected(inputs: Iterable[str]) -> Iterator[None]:
+    """While the block runs no output takes the place of one of these files, whatever link leads to
+    it."""
+    before = dict(_inputs)
+    for name in inputs:
+        with contextlib.suppress(OSError, ValueError):
+            found = os.stat(_STDIN if name == "-" else name)
+            if stat.S_ISREG(found.st_mode):
+                _inputs[found.st_dev, found.st_ino] = shown_name(name)
+    try:
+        yield
+    finally:
+        _inputs.clear()
+        _inputs.update(before)
+
+
+def refuse_input(path: str | os.PathLike[str]) -> None:
+    """Raises `MediaError` where `path`, "-" is standard output, is one of the inputs."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(_STDOUT if path == "-" else path)
+        if (name := _inputs.get((found.st_dev, found.st_ino))) is not None:
+            output = "standard output" if path == "-" else str(path)
+            which = "the input" if name == output else f"the input {name}"
+            raise MediaError(f"{output}: is {which}, nothing was written")
+
+
+class _Growing(io.RawIOBase):
+    """A file that something else is still writing: its end is where nothing has come for `patience`
+    seconds."""
+
+    def __init__(self, path: str, patience: float) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed with the object)
+        self._patience = patience
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        waited_since = time.monotonic()
+        while not (count := self._file.readinto(buffer)):
+            if time.monotonic() - waited_since > self._patience:
+                return 0
+            time.sleep(_POLL)
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class Readable(Protocol):
+    """What a file object has at least."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
+class Borrowed(io.RawIOBase):
+    """Somebody else's file object: is read and moved, never closed. Raises `UsageError` where it
+    gives no bytes."""
+
+    def __init__(self, source: Readable) -> None:
+        if not (
+            callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None))
+        ):
+            raise UsageError(
+                f"a stream is a path, bytes, or an object with read and seek, not "
+                f"{type(source).__name__}"
+            )
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(getattr(self._source, "seekable", lambda: True)())
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._source.seek(offset, whence)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        data = self._source.read(len(buffer))
+        if not isinstance(data, bytes | bytearray | memoryview) or len(data) > len(buffer):
+            raise UsageError("a file object has to give bytes, as many as asked for at most")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class PendingFile:
+    """A temporary file beside `path`: takes its place when the `with` block ends well, is removed
+    when it does not.
+
+    `temporary` is the absolute path to write to (it exists, empty, with the extension of `path`).
+    Links are followed: the file that they lead to is replaced, with its permissions. Pipes and
+    devices are written to directly. Raises `MediaError` when the folder cannot be written, when
+    `path` is an input, or exists, now or at the end, and `overwrite` is false.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool) -> None:
+        self.path = Path(path)
+        self._overwrite = overwrite
+        self._abort: OnAbort | None = None
+        refuse_input(self.path)
+        try:
+            #: What is there now, None = nothing.
+            self._old = self.path.stat() if self.path.exists() else None
+            self.temporary = self.path.absolute()
+            if self._old is None or self._replaces(self._old):
+                self._target = Path(os.path.realpath(self.path))
+                with held():
+                    self.temporary = self._create(self._old)
+                    self._abort = OnAbort(partial(self.temporary.unlink, missing_ok=True))
+        except OSError as error:
+            raise MediaError(f"{path}: cannot be written: {_reason(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self._abort is not None:
+                self._commit()
+        except FileExistsError as error:
+            raise MediaError(f"{self.path}: has appeared meanwhile (-y overwrites)") from error
+        except OSError as error:
+            raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the temporary file, if there still is one."""
+        if self._abort is not None:
+            self.temporary.unlink(missing_ok=True)
+            self._abort.cancel()
+            self._abort = None
+
+    def _replaces(self, old: os.stat_result) -> bool:
+        """Whether what is there is a file to be replaced. False: a pipe or a device, which is
+        written to."""
+        if stat.S_ISDIR(old.st_mode):
+            raise MediaError(f"{self.path}: is a folder")
+        if stat.S_ISFIFO(old.st_mode) or stat.S_ISCHR(old.st_mode):
+            return False
+        if not stat.S_ISREG(old.st_mode):
+            raise MediaError(f"{self.path}: is not a regular file")
+        if not self._overwrite:
+            raise MediaError(f"{self.path}: exists already (-y overwrites)")
+        return True
+
+    def _create(self, old: os.stat_result | None) -> Path:
+        """An empty file beside the target that at most those may read who may read the target."""
+        suffix = self._target.suffix if len(self._target.suffix) < _LONG else ""
+        name = f".{self._target.stem[:_LONG]}.{secrets.token_hex(6)}{suffix}"
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+        mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666 | stat.S_IWUSR
+        path = self._target.with_name(name)
+        os.close(os.open(path, flags, mode))
+        return path
+
+    def _commit(self) -> None:
+        if self._overwrite:
+            if self._old is not None:
+                with contextlib.suppress(OSError, AttributeError):
+                    os.chown(self.temporary, self._old.st_uid, self._old.st_gid)
+                self.temporary.chmod(stat.S_IMODE(self._old.st_mode))
+            self.temporary.replace(self._target)
+            return
+        try:
+            os.link(self.temporary, self._target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without hard links: claim the name, then fill it.
+            with open(self._target, "xb"):
+                pass
+            try:
+                self.temporary.replace(self._target)
+            except OSError:
+                self._target.unlink(missing_ok=True)
+                raise
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong, in a few words."""
+    return error.strerror or os.strerror(error.errno or errno.EIO)

@@ -1,0 +1,114 @@
+"""Programs that gvcodec starts, and where Python imports from: never the working directory.
+
+`python -m` and `python -c` put the working directory first on `sys.path`, so a file `numpy.py`
+beside somebody's videos would be run. `leave_working_directory` takes it off, `python_command`
+starts another Python that imports what this one does, `find_program` finds other programs.
+
+The package imports this module before anything else: it uses only what Python itself loads when it
+starts.
+"""
+
+import os
+import sys
+
+#: Options of this interpreter that the next one needs to look for modules in the same places.
+_OPTIONS = {
+    "isolated": "-I",
+    "ignore_environment": "-E",
+    "no_user_site": "-s",
+    "no_site": "-S",
+}
+#: Loads the package from the same files as here, then runs a module of it or of another package.
+_START = """import sys
+sys.path[:] = {path!r}
+from importlib.util import module_from_spec, spec_from_file_location
+from runpy import run_module
+spec = spec_from_file_location("gvcodec", {file!r}, submodule_search_locations={folders!r})
+package = sys.modules["gvcodec"] = module_from_spec(spec)
+spec.loader.exec_module(package)
+run_module({module!r}, run_name="__main__", alter_sys=True)"""
+
+
+def leave_working_directory() -> None:
+    """Take the working directory and relative folders off `sys.path`, and off $PYTHONPATH and $PATH
+    for what is started later. Where Python or its packages are installed in the working directory,
+    it becomes the last entry of `sys.path`."""
+    sys.path[:] = safe_path()
+    if "PYTHONPATH" in os.environ:
+        os.environ["PYTHONPATH"] = _safe_entries(os.environ["PYTHONPATH"])
+    if "PATH" in os.environ:
+        os.environ["PATH"] = os.pathsep.join(program_folders())
+
+
+def safe_path() -> list[str]:
+    """`sys.path` without the working directory and relative folders."""
+    safe = [entry for entry in sys.path if not _is_here(entry)]
+    return safe + [place for place in _list_installed() if _is_here(place)][:1]
+
+
+def is_ours() -> bool:
+    """Whether this process is the program `gvcodec` or `python -m gvcodec…`, asked while Python
+    imports the package. Others that import it keep their `sys.path`."""
+    if sys.argv[:1] == ["-m"]:
+        return any(word.removeprefix("-m").split(".")[0] == "gvcodec" for word in sys.orig_argv[1:])
+    return os.path.splitext(os.path.basename("".join(sys.argv[:1])))[0] == "gvcodec"
+
+
+def python_command(module: str) -> list[str]:
+    """The words that start `python -m MODULE` with this process's `sys.path` and copy of gvcodec,
+    whatever the working directory holds. Append the module's arguments; start it with
+    `environment()`."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folders = list(getattr(sys.modules["gvcodec"], "__path__", [package]))
+    file = os.path.join(package, "__init__.py")
+    code = _START.format(path=safe_path(), file=file, folders=folders, module=module)
+    options = [option for flag, option in _OPTIONS.items() if getattr(sys.flags, flag)]
+    return [sys.executable, *options, "-P", "-c", code]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Environment of another Python: this one's, without relative folders in $PYTHONPATH."""
+    known = os.environ | variables
+    if "PYTHONPATH" in known:
+        known["PYTHONPATH"] = _safe_entries(known["PYTHONPATH"])
+    return known
+
+
+def find_program(name: str) -> str | None:
+    """Absolute path of a program on $PATH, whose relative and empty entries do not count, or of a
+    path with a folder in it. None where there is none."""
+    import shutil
+
+    if os.path.dirname(name):
+        found = shutil.which(name)
+        return os.path.abspath(found) if found else None
+    paths = (shutil.which(os.path.join(folder, name)) for folder in program_folders())
+    return next(filter(None, paths), None)
+
+
+def program_folders() -> list[str]:
+    """Folders of $PATH without relative and empty entries."""
+    return list(filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep)))
+
+
+def _safe_entries(variable: str) -> str:
+    return os.pathsep.join(e for e in variable.split(os.pathsep) if not _is_here(e))
+
+
+def _is_here(entry: str) -> bool:
+    """Whether a folder is relative or the working directory."""
+    if not os.path.isabs(entry):
+        return True
+    try:
+        return os.path.samefile(entry, os.curdir)
+    except OSError:
+        return False
+
+
+def _list_installed() -> list[str]:
+    """Folders of the standard library and of installed packages."""
+    folders = [os.path.dirname(os.__file__)]
+    site = sys.modules.get("site")
+    if site and not sys.flags.no_site:
+        folders += [*site.getsitepackages(), site.getusersitepackages()]
+    return folders

@@ -1,0 +1,34 @@
+"""Torch's settings are the program's; ours hold while our networks are at work."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def usual_torch() -> Iterator[None]:
+    """Tensors are float32, on the processor and have gradients, and nothing is cast, as where
+    nobody has set anything. Costs nothing where that is so; does not load torch."""
+    torch: Any = sys.modules.get("torch")
+    # Another thread may be in the middle of loading it.
+    if not hasattr(torch, "get_default_device"):
+        yield
+        return
+    kind = torch.get_default_dtype()
+    with contextlib.ExitStack() as stack:
+        if kind is not torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, kind)
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if not torch.is_grad_enabled():
+            stack.enter_context(torch.enable_grad())
+        yield

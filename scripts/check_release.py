@@ -1,0 +1,35 @@
+"""A release says one version everywhere, and its changelog has a dated section for it.
+
+python scripts/check_release.py v0.7.0    # the tag, empty = what pyproject.toml says
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wrongs(tag: str, root: Path = ROOT) -> list[str]:
+    """What is wrong, a line each."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    version = project["version"]
+    cited = re.search(r"^version: (\S+)$", (root / "CITATION.cff").read_text(), re.MULTILINE)
+    found = []
+    if tag and tag != f"v{version}":
+        found.append(f"the tag is {tag}, pyproject.toml says {version}")
+    if cited is None or cited[1] != version:
+        found.append(f"CITATION.cff does not say {version}")
+    heading = rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$"
+    if not re.search(heading, (root / "CHANGELOG.md").read_text(), re.MULTILINE):
+        found.append(f"CHANGELOG.md has no section '## {version} - YYYY-MM-DD'")
+    return found
+
+
+if __name__ == "__main__":
+    lines = wrongs(sys.argv[1] if len(sys.argv) > 1 else "")
+    print("\n".join(lines) or "ready")
+    sys.exit(bool(lines))

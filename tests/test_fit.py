@@ -1,0 +1,331 @@
+"""Fitting the painter to a video: when it pays, when it stops, what leads it."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec.painter import fit as fitting
+from gvcodec.painter import perceptual
+from gvcodec.painter.fit import fit
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.video import VideoPainter
+from gvcodec.types import Planes, VideoFormat
+
+needs_weights = pytest.mark.skipif(
+    perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
+)
+
+
+@pytest.fixture(params=["made", pytest.param("real", marks=needs_weights)])
+def some_weights(request):
+    """Made-up weights everywhere, and the real ones where they are found."""
+    if request.param == "made":
+        request.getfixturevalue("made_weights")
+
+
+@pytest.fixture
+def blank(tmp_path):
+    """The shipped painter with nothing in its last layers: it adds nothing."""
+    twin = PainterTwin.load(find_painter())
+    for layer in (twin.head, twin.leave):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    twin.save(tmp_path / "blank.safetensors")
+    return tmp_path / "blank.safetensors"
+
+
+def video_format(width: int = 118, height: int = 70) -> VideoFormat:
+    return VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+
+
+def test_fitting_is_told_how_long_and_how_much(monkeypatch):
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.codec.encoder import EncoderConfig
+    from gvcodec.painter.fit_samples import Part
+    from gvcodec.painter.open import fit_parts
+
+    calls = []
+    monkeypatch.setattr(
+        "gvcodec.painter.fit.fit", lambda *a, **k: calls.append((a, k)) or b"fitted"
+    )
+    header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
+    for config in (
+        EncoderConfig(fit=5.0),
+        EncoderConfig(fit_steps=7, fit_parts=3, fit_by="small"),
+    ):
+        assert fit_parts([Part(0, [], 1000)], header, config, None) == ({0: b"fitted"}, "")
+    (first, plain), (_, steered) = calls
+    assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
+    assert (
+        plain["leader"] == ""
+        and steered["leader"] == "small"
+        and steered["steps"] == 7
+        and steered["groups"] == 3
+        and steered["stream_bytes"] == 1000
+    )
+
+
+def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.codec.encoder import EncoderConfig
+    from gvcodec.painter.fit_samples import Part
+    from gvcodec.painter.open import fit_parts
+
+    answers, given = [None, b"one", None, b"two"], []
+
+    def fit(*arguments, steps, before, stream_bytes, **rest):
+        given.append((arguments[5], steps, before, stream_bytes))
+        return answers[len(given) - 1]
+
+    monkeypatch.setattr(fitting, "fit", fit)
+    header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
+    parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
+    said: list[str] = []
+    config = EncoderConfig(fit_steps=130)
+    assert fit_parts(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
+    assert given == [
+        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))
+    ]
+    assert said[3] == "fitting: part 4 of 4, from frame 300"
+
+
+#: Steps after which fitting looks whether it gains, in these tests.
+LOOKS = 4, 6
+
+
+def moving(frames=2, side=48, blur=False):
+    """Runs of (base_frame, source) of a texture that moves; `blur`: base frames without its finest
+    part."""
+    rng = np.random.default_rng(5)
+    wide = rng.integers(200, 800, (side + 40, side + 40)).astype(np.uint16)
+    chroma = np.full((side // 2, side // 2), 512, np.uint16)
+    runs = []
+    for run in range(2):
+        pairs = []
+        for t in range(frames):
+            y, x = 4 * run + t, 2 * t
+            source = np.ascontiguousarray(wide[y : y + side, x : x + side])
+            mean = (
+                sum(
+                    wide[y + i : y + i + side, x + j : x + j + side] for i in (0, 1) for j in (0, 1)
+                )
+                // 4
+            )
+            pairs.append(
+                (
+                    (mean.astype(np.uint16) if blur else source, chroma, chroma),
+                    (source, chroma, chroma),
+                )
+            )
+        runs.append(pairs)
+    return runs
+
+
+def fitted(monkeypatch, samples, steps, checkpoint=None):
+    """Payload, number of steps taken, what was said; with few small crops."""
+    from gvcodec.painter import fit as fitting
+
+    for name, value in {"_LOOKS": LOOKS, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
+        monkeypatch.setattr(fitting, name, value)
+    taken, said, update = [], [], fitting.Fitter.update
+    monkeypatch.setattr(
+        fitting.Fitter, "update", lambda self, *a: taken.append(1) or update(self, *a)
+    )
+    arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, 0.0, checkpoint)
+    return (
+        fitting.fit(*arguments, progress=said.append, steps=steps, leader="small"),
+        len(taken),
+        said,
+    )
+
+
+def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
+    payload, steps, said = fitted(monkeypatch, moving(), 12)
+    assert (
+        steps == LOOKS[-1]
+        and "fitting: no gain after 6 steps" in said
+        and payload in (None, IDENTITY)
+    )
+
+
+@pytest.mark.parametrize(("painted", "wanted"), [(1.3, None), (1.6, IDENTITY)])
+def test_the_contrast_guard_does_not_choose_loop_frames(monkeypatch, painted, wanted):
+    """Painting comes with 0.5 of it here, and looks better, or worse, without counting that."""
+    from gvcodec.painter import fit as fitting
+
+    found = {True: {"total": 1.0}, False: {"total": painted, "contrast": 0.5}}
+    monkeypatch.setattr(fitting.Fitter, "parts", lambda self, twin: found[twin is None])
+    assert fitted(monkeypatch, moving(), 2)[0] == wanted
+
+
+def test_fitting_goes_on_while_it_pays(monkeypatch, blank):
+    _, steps, said = fitted(monkeypatch, moving(blur=True), 12, blank)
+    assert steps == 12 and not any("no gain" in line for line in said)
+
+
+def test_a_still_picture_is_not_fitted(monkeypatch):
+    from gvcodec.codec.encoder import Encoder, EncoderConfig
+
+    still = [[run[0]] * 3 for run in moving()[:1]]
+    for samples in (still, [still[0][:1]]):
+        with pytest.warns(UserWarning, match="nothing moves"):
+            assert fitted(monkeypatch, samples, 60)[:2] == (None, 0)
+    encoder = Encoder(video_format(48, 48), EncoderConfig(preset=10, threads=1))
+    encoder.send_frame(still[0][0][1])
+    encoder.flush()
+    assert encoder.notes == ["fitting is left out: nothing moves"] and not encoder.fitted
+
+
+def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
+    from gvcodec.cli import parser
+    from gvcodec.codec.encoder import EncoderConfig
+    from gvcodec.painter import fit as fitting
+
+    plain = EncoderConfig()
+    assert 2 * fitting._LOOKS[-1] < plain.fit_steps
+    assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
+    command = ["encode", "a", "b"]
+    assert parser().parse_args(command).fit == (None, plain.fit_steps)
+    words = {"30s": (30.0, 0), "1.5s": (1.5, 0), "off": (0.0, 0), "7": (None, 7)}
+    for word, wanted in {**words, "7steps": (None, 7)}.items():
+        assert parser().parse_args([*command, "--fit", word]).fit == wanted
+    quick = fitted(monkeypatch, moving(blur=True), 3)
+    clock = itertools.count(0, 1000.0)
+    monkeypatch.setattr(fitting.time, "monotonic", lambda: next(clock))
+    assert fitted(monkeypatch, moving(blur=True), 3)[:2] == quick[:2]
+
+
+def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
+    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
+    blurred)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0 : side + frames]
+    texture = (
+        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
+    )
+    blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
+    flat = np.full((side // 2, side // 2), 512, np.uint16)
+
+    def planes(picture: np.ndarray, t: int) -> Planes:
+        return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
+
+    return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
+
+
+def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
+    source, base_frame = clip(2 * runs, 128)
+    whole = [[(base_frame[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
+    return [*whole, [(base_frame[0], source[0])]]  # the last run of a clip may be cut short
+
+
+FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
+
+
+def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
+    monkeypatch, blank, some_weights
+):
+    monkeypatch.setattr(fitting, "_POOL", 6)
+    monkeypatch.setattr(fitting, "_VALIDATION", 3)
+    monkeypatch.setattr(fitting, "_BATCH", 2)
+    checkpoint = blank
+    said: list[str] = []
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 60.0, checkpoint)
+    payload = fit(*arguments, progress=said.append, stream_bytes=100_000, steps=8)
+    assert payload is not None and 10 < len(payload) < 3000
+    assert payload == fit(*arguments, stream_bytes=100_000, steps=8)
+    assert any("bytes" in line for line in said)
+    painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
+    painter.start_gop(payload)
+    base_frame = samples()[0][0][0]
+    assert not np.array_equal(painter.paint(base_frame)[0], base_frame[0])
+    # In a stream of next to no bytes nothing pays.
+    assert fit(*arguments, stream_bytes=50, steps=4) is None
+    # What is in force costs nothing: it stays, unless it does harm.
+    assert fit(*arguments, stream_bytes=50, steps=4, before=payload) == payload
+    biases = in_groups(1, PainterTwin.load(blank).state_dict())
+    bias = Delta("head.bias", np.full(15, -127), 8)
+    others = [Delta(name, np.zeros(1, np.int64), 8) for name in biases if name != "head.bias"]
+    assert fit(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others])) == BASE
+    painter.start_gop(BASE)
+    again = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
+    again.start_gop(None)
+    assert all(map(np.array_equal, painter.paint(base_frame), again.paint(base_frame)))
+
+
+def test_fitting_without_weights_warns_and_leaves_the_painter(tmp_path, monkeypatch):
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.warns(UserWarning, match="no weights"):
+        assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5.0, leader="vgg") is None
+    monkeypatch.setattr(perceptual, "shipped_folders", lambda: [tmp_path])
+    with pytest.warns(UserWarning, match="no weights"):
+        assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5.0) is None
+
+
+def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, blank):
+    monkeypatch.setattr(fitting, "_VALIDATION", 2)
+    monkeypatch.setattr(fitting, "_BATCH", 2)
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
+    said: list[str] = []
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 0.0, blank)
+    first = fit(*arguments, steps=6, progress=said.append)
+    assert said[0] == "fitting: led by the small network" and "6 steps" in said[-1]
+    monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE)
+    assert fit(*arguments, steps=6, leader="small") == first
+
+
+@needs_weights
+def test_the_small_network_sees_what_vgg_sees():
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+
+    leading = perceptual.leading_weights("small")
+    assert leading is not None and leading[0] == "small"
+    assert sum(w.numel() for w in leading[1].values()) <= 1_000_000
+    small, vgg = PerceptualLoss(integer=False, weights=leading[1]), PerceptualLoss(integer=False)
+    fast = PerceptualLoss(weights=leading[1])
+    cosines = []
+    for run in samples()[:2]:
+        base_frame, source = (
+            torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1]
+        )
+        gradients: list[torch.Tensor] = []
+        one, other = (
+            torch.stack(loss(base_frame, loss.reference(source))) for loss in (small, fast)
+        )
+        assert torch.allclose(one, other, rtol=0.1, atol=0.005)
+        for loss in (small, vgg):
+            picture = base_frame.clone().requires_grad_()
+            sum(loss(picture, loss.reference(source))).sum().backward()
+            gradients.append(picture.grad.sum(1).flatten())
+        cosines.append(float(torch.nn.functional.cosine_similarity(*gradients, 0)))
+    assert min(cosines) > 0.15
+
+
+@pytest.mark.parametrize(("width", "height", "fits"), [(96, 66, True), (40, 40, False)])
+def test_fitting_of_small_pictures(blank, monkeypatch, width, height, fits, some_weights):
+    monkeypatch.setattr(fitting, "_POOL", 2)
+    monkeypatch.setattr(fitting, "_VALIDATION", 1)
+    monkeypatch.setattr(fitting, "_BATCH", 1)
+
+    def cut(planes: Planes) -> Planes:
+        return planes[0][:height, :width], *(
+            p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:]
+        )
+
+    small = [[(cut(base_frame), cut(source)) for base_frame, source in run] for run in samples()]
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+    said: list[str] = []
+    arguments = (small, fmt, "av1", Fraction(1), 50, 9.0, blank)
+    if not fits:
+        with pytest.warns(UserWarning, match="smaller"):
+            assert fit(*arguments, steps=2) is None
+        return
+    fit(*arguments, steps=2, progress=said.append)
+    assert "2 steps" in said[-1]

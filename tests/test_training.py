@@ -1,0 +1,357 @@
+"""Losses, the trainer and its alarms, on toy clips."""
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec.errors import UsageError
+from gvcodec.media.planes import to_eight_bits
+from gvcodec.painter import perceptual
+from gvcodec.painter.model import CONDITION, find_painter
+from gvcodec.painter.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
+from gvcodec.painter.perceptual.objective import Objective, crop_rgb, shown_rgb
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.training import __main__ as training
+from gvcodec.training.alarms import Alarm, Figures, features
+from gvcodec.training.crops import Cache
+from gvcodec.training.loop import Loop, Schedule
+from gvcodec.training.material import LENGTH, RECORD, WINDOW
+from gvcodec.training.painter import PainterWork, TrainConfig, make_loop
+from gvcodec.training.settings import read_settings
+from gvcodec.types import Colour, Planes
+
+needs_weights = pytest.mark.skipif(
+    perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
+)
+
+
+@pytest.fixture(params=["made", pytest.param("real", marks=needs_weights)])
+def some_weights(request):
+    """Made-up weights everywhere, and the real ones where they are found."""
+    if request.param == "made":
+        request.getfixturevalue("made_weights")
+
+
+def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
+    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
+    blurred)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0 : side + frames]
+    texture = (
+        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
+    )
+    blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
+    flat = np.full((side // 2, side // 2), 512, np.uint16)
+
+    def planes(picture: np.ndarray, t: int) -> Planes:
+        return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
+
+    return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two toy clips, one of them held out."""
+    folder = tmp_path_factory.mktemp("cache")
+    with open(folder / "index.jsonl", "w") as index:
+        for number, name in enumerate(("train", "held")):
+            records = np.zeros(3, RECORD)
+            for i, record in enumerate(records):
+                source, loop = clip(LENGTH, WINDOW, 10 * number + i)
+                for t in range(LENGTH):
+                    record["base"][t] = np.concatenate([p.ravel() for p in loop[t]])
+                    record["source"][t] = np.concatenate([p.ravel() for p in source[t]]) >> 2
+                record["motion"][1:, 1] = 1
+            np.save(folder / f"{name}.npy", records)
+            entry = {
+                "name": name,
+                "clip": name,
+                "base": "av1",
+                "q": 50,
+                "scale": "1",
+                "bpp": 0.02,
+                "held_out": bool(number),
+            }
+            index.write(json.dumps(entry) + "\n")
+    return folder
+
+
+def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
+    """A run from the shipped painter."""
+    values = {"size": 128, "batch": 2, "validate_samples": 2, "warm_up": 3, "threads": 1}
+    values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
+    return TrainConfig(str(cache), str(out), str(find_painter()), **values)
+
+
+def test_batches_hold_runs_with_sources_and_motion(cache):
+    batch = Cache(cache, held_out=False).batch(4, 128)
+    assert batch.base[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (
+        4,
+        LENGTH,
+        2,
+        64,
+        64,
+    )
+    assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, CONDITION)
+    # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is
+    # told.
+    before, now = batch.source[0][:, 0], batch.source[0][:, 1]
+    assert float(temporal_loss(now, before, now, now, batch.vectors[:, 1] * 0).mean()) > 0.02
+    inner = temporal_loss(now, before, now * 0, now * 0, batch.vectors[:, 1])
+    assert float(inner.max()) < 0.01
+
+
+def test_cache_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="no cache"):
+        Cache(tmp_path, held_out=False)
+
+
+def test_colour_conversion_of_known_values():
+    luma = torch.full((1, 1, 4, 4), 940 / 1023)
+    grey = torch.full((1, 2, 2, 2), 512 / 1023)
+    assert torch.allclose(to_rgb(luma, grey, Colour(matrix=1)), torch.ones(1, 3, 4, 4), atol=1e-5)
+    red = torch.tensor([[250, 409, 960]]).float() / 1023  # BT.709 limited-range red
+    rgb = to_rgb(
+        red[:, :1, None, None].expand(1, 1, 4, 4),
+        red[:, 1:, None, None].expand(1, 2, 2, 2),
+        Colour(matrix=1),
+    )
+    assert torch.allclose(rgb[0, :, 1, 1], torch.tensor([1.0, 0, 0]), atol=4e-3)
+
+
+def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+
+    generator = torch.Generator().manual_seed(0)
+    source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[
+        ..., :64, :96
+    ]
+    other = (source + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
+    wanted, exact = perceptual.dists(), PerceptualLoss(integer=False)
+    a, b = other.clone().requires_grad_(), other.clone().requires_grad_()
+    wanted(a, source).sum().backward()
+    distance, score = exact(b, exact.reference(source))
+    score.sum().backward()
+    assert torch.allclose(score, wanted(other, source), atol=1e-5)
+    assert float((a.grad - b.grad).norm() / a.grad.norm()) < 0.01
+    assert torch.allclose(exact(source, exact.reference(source))[0], torch.zeros(2), atol=1e-5)
+    # The other distance against finite differences, along its own gradient.
+    c = other.clone().requires_grad_()
+    exact(c, exact.reference(source))[0].sum().backward()
+    step = 1e-3 * c.grad / c.grad.abs().max()
+    with torch.no_grad():
+        change = (
+            exact(other + step, exact.reference(source))[0].sum()
+            - exact(other - step, exact.reference(source))[0].sum()
+        )
+    assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
+
+    # Whole batches, as on a GPU.
+    batched, e = PerceptualLoss(integer=False, batched=True), other.clone().requires_grad_()
+    pair = batched(e, batched.reference(source))
+    (pair[0] + pair[1]).sum().backward()
+    assert torch.allclose(pair[1], score, atol=1e-4) and torch.allclose(
+        pair[0], distance, rtol=0.01
+    )
+    assert torch.allclose(e.grad, c.grad + b.grad, atol=0.02 * float(c.grad.abs().max()))
+
+    fast = PerceptualLoss()
+    d = other.clone().requires_grad_()
+    quick = fast(d, fast.reference(source))
+    (quick[0] + quick[1]).sum().backward()
+    assert torch.allclose(quick[1], score, atol=0.01) and torch.allclose(
+        quick[0], distance, rtol=0.1
+    )
+    together = c.grad + b.grad
+    assert (
+        float(torch.nn.functional.cosine_similarity(d.grad.flatten(), together.flatten(), 0)) > 0.8
+    )
+
+
+def test_training_lowers_the_loss(cache, tmp_path, some_weights):
+    loop = make_loop(config(cache, tmp_path, learning_rate=5e-3, contrast=0.0))
+    losses = [loop.step()["total"] for _ in range(20)]
+    assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
+
+
+def test_two_networks_lead_in_turn(cache, tmp_path, monkeypatch, made_weights):
+    work, led = PainterWork(config(cache, tmp_path)), []
+    vgg, small = work.objectives
+    call = Objective.__call__
+    monkeypatch.setattr(Objective, "__call__", lambda self, *a: led.append(self) or call(self, *a))
+    for step in range(6):
+        work.loss(step)
+    assert led == [vgg, vgg, small] * 2
+
+
+def test_training_resumes_where_it_stopped(cache, tmp_path):
+    first = make_loop(config(cache, tmp_path))
+    for _ in range(3):
+        first.step()
+    first.save()
+    second = make_loop(config(cache, tmp_path))
+    assert second.steps == 3 and second.minutes == first.minutes
+    for ours, theirs in ((first.work.model, second.work.model), (first.average, second.average)):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert second.optimizer.state_dict()["state"][0]["step"] == 3
+    assert torch.equal(first.work.class_loss, second.work.class_loss)
+
+
+def test_the_rate_warms_up_and_falls():
+    schedule = Schedule(rate=1.0, plan_minutes=10, warm_up=300)
+    assert schedule.rate_at(0, 0) == pytest.approx(1 / 300)
+    assert schedule.rate_at(299, 0) == 1
+    assert schedule.rate_at(999, 5) == pytest.approx(0.5)
+    assert schedule.rate_at(999, 50) == 0.05
+    assert Schedule(1.0, 10, plan_steps=100, warm_up=1).rate_at(50, 0) == pytest.approx(0.5)
+
+
+def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
+    path = tmp_path / "train.toml"
+    words = {"cache": cache, "out": tmp_path / "out", "initial": find_painter()}
+    lines = [f'{key} = "{value}"' for key, value in words.items()]
+    path.write_text("\n".join([*lines, "size = 128", "batch = 1", "validate_samples = 1"]))
+    before = signal.getsignal(signal.SIGTERM)
+    assert training.main(["painter", str(path), "--minutes", "0.02"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    out = tmp_path / "out"
+    assert capsys.readouterr().out.endswith(f"{out / 'painter.safetensors'}\n")
+    made, shipped = (PainterTwin.load(p) for p in (out / "painter.safetensors", find_painter()))
+    assert made.sizes == shipped.sizes
+    description = json.loads((out / "painter.json").read_text())
+    assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
+    assert "config" in json.loads((out / "log.jsonl").read_text().splitlines()[0])
+
+
+def test_bad_words_are_one_line(tmp_path, capsys):
+    assert training.main(["nothing"]) == 2
+    assert training.main(["painter", str(tmp_path / "none.toml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+HEALTHY = Figures(places=2.0, clips=1.0, peak=5.0, dead=0.1, change=3.0, zeroing=0.02, base=0.4)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"places": 0.01}, "between places"),
+        ({"clips": float("nan")}, "between clips"),
+        ({"peak": 1000.0}, "1e\\+03 times the median"),
+        ({"dead": 0.9}, "90 % of the units"),
+        ({"base": 0.41}, "base frames cost 0.41"),
+        ({"change": 0.01}, "changes luma by 0.01"),
+        ({"zeroing": -0.01}, "without the painter"),
+    ],
+)
+def test_an_alarm_ends_the_run(change, what):
+    HEALTHY.check(60, 0.4)
+    with pytest.raises(Alarm, match=what):
+        replace(HEALTHY, **change).check(60, 0.4)
+
+
+def test_a_new_run_has_time_to_learn():
+    replace(HEALTHY, change=0.0, zeroing=-1.0).check(5, 0.4)
+
+
+def test_figures_tell_the_shipped_painter_from_dead_ones(cache):
+    batch = Cache(cache, held_out=True).batch(2, 128, [(0, 0), (0, 1)])
+    shipped = PainterTwin.load(find_painter())
+    places, _, peak, dead, change = features(shipped, batch)
+    assert places > 0.3 and peak < 33 and dead < 0.17 and change > 0.3
+    assert "levels" not in vars(shipped.style)
+    blind = PainterTwin.load(find_painter())
+    blind.style.weight.zero_()
+    assert features(blind, batch)[0] < 0.1
+    still = PainterTwin.load(find_painter())
+    for layer in (still.head, still.leave):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    assert features(still, batch)[4] < 1e-3
+    deaf = PainterTwin.load(find_painter())
+    for block in deaf.blocks:
+        block.expand.weight.zero_()
+        block.expand.bias.zero_()
+    assert features(deaf, batch)[3] > 0.5
+    loud = PainterTwin.load(find_painter())
+    loud.blocks[-1].project.bias[0] += 1e6 * loud.blocks[-1].project.unit[0]
+    assert features(loud, batch)[2] > 3 * peak
+
+
+def test_alarms_are_checked_and_end_the_run_with_all_saved(cache, tmp_path, monkeypatch):
+    settings = config(cache, tmp_path)
+    loop = make_loop(settings)
+    loop.schedule = replace(loop.schedule, check_steps=2)
+    checked = []
+
+    def check(average, minutes):
+        checked.append(loop.steps)
+        if len(checked) == 2:
+            raise Alarm("dead")
+        return {"dead": 0.0}
+
+    monkeypatch.setattr(loop.work, "check", check)
+    with pytest.raises(Alarm, match="dead"):
+        loop.run(5)
+    assert checked == [2, 4] and Loop(loop.work, loop.schedule, tmp_path).steps == 4
+    assert '"alarms"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_the_figures_of_a_run_are_logged_and_loops_cost_the_same(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("gvcodec.training.alarms.LEAST_SPREAD", 0.0)  # toy clips look alike
+    loop = make_loop(config(cache, tmp_path))
+    first = loop.work.check(loop.average, 0)
+    loop.step()
+    assert loop.work.check(loop.average, 0)["base"] == first["base"] > 0
+    loop.work.first_base *= 1.1
+    with pytest.raises(Alarm, match="base frames cost"):
+        loop.work.check(loop.average, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["cache = 1\nout = 'x'", "cache = 'x'", "cache = 'x'\nout = 'y'\nspeed = 3", "cache ="]
+)
+def test_bad_configurations_are_refused(tmp_path, text):
+    (tmp_path / "train.toml").write_text(text)
+    with pytest.raises(UsageError, match="train.toml"):
+        read_settings(tmp_path / "train.toml", TrainConfig)
+
+
+def test_losses_see_what_viewers_of_eight_bits_see() -> None:
+    codes = torch.arange(1024).reshape(32, 32)
+    plane = ((codes + 0.3) / 1023).requires_grad_(True)
+    shown = eight_bits(plane)
+    assert np.array_equal(
+        (shown.detach() * 1023 / 4).round().numpy(), to_eight_bits(codes.numpy().astype(np.uint16))
+    )
+    shown.sum().backward()
+    assert torch.equal(plane.grad, torch.ones(32, 32))
+    planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
+    assert torch.equal(shown_rgb(planes, SMALL, 10), crop_rgb(planes, SMALL))
+    assert not torch.equal(shown_rgb(planes, SMALL, 8), crop_rgb(planes, SMALL))
+
+
+def test_material_for_a_small_perceptual_network(cache):
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec.training.perceptual_pairs import make_pairs
+
+    leading = perceptual.leading_weights("small")
+    assert leading is not None
+    teacher = PerceptualLoss(weights=leading[1])
+    pairs, again = (
+        make_pairs([Cache(cache, held_out=False)], teacher, 3, seed=1) for _ in range(2)
+    )
+    assert len(pairs) == 3 and pairs.painted.shape == pairs.gradient.shape == (3, 3, 128, 128)
+    assert all(map(torch.equal, vars(pairs).values(), vars(again).values()))
+    assert (
+        float(pairs.distances.min()) > 0
+        and float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
+    )
+    assert not torch.equal(pairs.painted[0], pairs.painted[1])
