@@ -36,9 +36,9 @@ from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
+from gvcodec.one_file.files import create_stream, open_stream, unwrap
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.file_io import Borrowed, Readable, open_input, open_output, protected
-from gvcodec.util.one_file import unwrapped
+from gvcodec.util.file_io import Borrowed, Readable, protected
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ class VideoEncoder:
         settings = _config(config, options)
         if not isinstance(output, str | os.PathLike):
             return self._run(output, settings)
-        with open_output(os.fspath(output), overwrite) as stream:
+        with create_stream(os.fspath(output), overwrite) as stream:
             return self._run(stream, settings)
 
     def to_bytes(
@@ -178,7 +178,7 @@ def encode_file(
             encoded = _describe_encoded(writer, encoder)
         return Encoded(encoded.frames, encoded.size, (*reader.notes, *encoded.notes))
     named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
-    with protected(named), open_output(os.fspath(output), overwrite) as stream:
+    with protected(named), create_stream(os.fspath(output), overwrite) as stream:
         return encode_file(source, stream, start=start, frames=frames, said=said, config=settings)
 
 
@@ -300,11 +300,11 @@ def _decode_frames(
 def _open_source(data: Source) -> BinaryIO:
     """A stream to read. What has a name is read at once: it is as small as videos get."""
     if isinstance(data, bytes | bytearray | memoryview):
-        return unwrapped(io.BytesIO(data), "stream")
+        return unwrap(io.BytesIO(data), "stream")
     if isinstance(data, str | os.PathLike):
-        with open_input(os.fspath(data)) as found:
+        with open_stream(os.fspath(data)) as found:
             return io.BytesIO(found.read())
-    return unwrapped(io.BufferedReader(Borrowed(data)), "stream")
+    return unwrap(io.BufferedReader(Borrowed(data)), "stream")
 
 
 def _describe_encoded(writer: Writer, encoder: Encoder) -> Encoded:

@@ -31,9 +31,9 @@ from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
+from gvcodec.one_file.files import open_stream, unwrap
 from gvcodec.types import Planes
-from gvcodec.util.file_io import Borrowed, Readable, open_input
-from gvcodec.util.one_file import unwrapped
+from gvcodec.util.file_io import Borrowed, Readable
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ class Video(Shared):
             yield Reader(io.BytesIO(self._source), self.name)
             return
         if isinstance(self._source, str | Path):
-            with open_input(str(self._source)) as stream:
+            with open_stream(str(self._source)) as stream:
                 yield Reader(_check(stream), self.name)
             return
         with io.BufferedReader(Borrowed(self._source)) as stream:
@@ -472,7 +472,7 @@ def _unwrap(source: bytes | Readable, name: str) -> bytes | Readable:
     if not given.seekable():
         return source
     given.seek(0)
-    found = unwrapped(given, name)
+    found = unwrap(given, name)
     if isinstance(given, io.BufferedReader):
         given.seek(0)
     return source if found is given else found.read()

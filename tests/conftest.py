@@ -91,6 +91,17 @@ def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     network.cache_clear()
 
 
+@pytest.fixture(params=["made", "real"])
+def some_weights(request: pytest.FixtureRequest) -> None:
+    """Made-up weights everywhere, and the real ones where they are found."""
+    from gvcodec.painter.perceptual import find_weights
+
+    if request.param == "made":
+        request.getfixturevalue("made_weights")
+    elif find_weights() is None:
+        pytest.skip("no weights of the perceptual metrics here")
+
+
 def planes_equal(left: Planes, right: Planes) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 

@@ -207,6 +207,7 @@ def test_exit_codes(folder: Path, tmp_path: Path) -> None:
         (("encode", folder / "in.mp4", tmp_path), 1),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "tokens"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "64", "--base-scale", "1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "64", "--base-scale=1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base", "vp8"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),

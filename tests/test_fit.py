@@ -24,13 +24,6 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["made", pytest.param("real", marks=needs_weights)])
-def some_weights(request):
-    """Made-up weights everywhere, and the real ones where they are found."""
-    if request.param == "made":
-        request.getfixturevalue("made_weights")
-
-
 @pytest.fixture
 def blank(tmp_path):
     """The shipped painter with nothing in its last layers: it adds nothing."""

@@ -24,11 +24,11 @@ from gvcodec.base.standard.payloads import restore
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.codec.gops import BASE_WEIGHTS, GopSource
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from gvcodec.limits import Limits
 from gvcodec.media.heads import make_head, open_head
 from gvcodec.media.tracks import TrackReader
-from gvcodec.streams.gops import BASE_WEIGHTS, GopSource
 
 
 @pytest.fixture(scope="module")

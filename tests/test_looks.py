@@ -189,7 +189,7 @@ def test_what_a_device_paints_stays_there(stream: Path, monkeypatch: pytest.Monk
     assert len(found) == 2 * len(wanted) and all(type(part) is torch.Tensor for part in planes)
     for image, other in zip(found, 2 * wanted, strict=True):
         far = np.abs(image.numpy().astype(int) - other)
-        assert far.mean() < 1 and np.quantile(far, 0.99) <= 4
+        assert far.mean() < 0.8 and np.quantile(far, 0.99) <= 4
     assert torch.equal(whole, torch.stack(found[: len(wanted)]).permute(0, 3, 1, 2))
 
 

@@ -31,13 +31,13 @@ from gvcodec.base.standard.payloads import packet_of, restore, strip
 from gvcodec.bitstream import Kind, Packet, Reader, Writer, metadata_obu
 from gvcodec.bitstream.metadata_obu import Entry, What, pack, parse, put_in, take_apart
 from gvcodec.cli import main
+from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_claims import check_mp4
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.streams.gops import BASE_WEIGHTS
-from gvcodec.streams.one_file_write import write_one_file
+from gvcodec.one_file.files import unwrap
+from gvcodec.one_file.write import write_one_file
 from gvcodec.types import Planes
-from gvcodec.util.one_file import unwrapped
 
 #: What changes the painter, by the frame from which it is in force; it need not be paintable here.
 FITS = {0: b"\1\0first weights", 10: b"\1\0others"}
@@ -73,7 +73,7 @@ def speech() -> TrackCopier:
 
 def read(path: Path) -> bytes:
     with open(path, "rb") as file:
-        return unwrapped(file, path.name).read()
+        return unwrap(file, path.name).read()
 
 
 def run(*arguments: object) -> None:
@@ -511,7 +511,7 @@ def test_the_library_opens_paths_bytes_files_and_pipes(
         gvcodec.decode_file(file, tmp_path / "d.y4m", fidelity=True)
     with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
         assert cat.stdout is not None
-        assert unwrapped(cat.stdout, "pipe").read() == stream
+        assert unwrap(cat.stdout, "pipe").read() == stream
 
 
 def test_a_changed_file_is_read_anew(stream: bytes, frames: list[Planes], tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from gvcodec.base.standard.payloads import nals_of, restore
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, DEFAULT_FPS, Limits
-from gvcodec.streams.gops import GopSource
 
 COUNT = DEFAULT_FPS + 60
 TICK = Fraction(1, 1 << 30)

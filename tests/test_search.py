@@ -239,7 +239,7 @@ def test_a_damaged_summary_does_not_move_to_another_gop(scenes: list[Planes]) ->
     data = bytearray(made(scenes))
     gops = Reader(io.BytesIO(bytes(data))).gops()
     data[gops[2].offset + 8] ^= 1
-    from gvcodec.streams.gops import GopSource
+    from gvcodec.codec.gops import GopSource
 
     salvage = Salvage(io.BytesIO(bytes(data)))
     found = [gop.summary is not None for gop in GopSource(salvage.header, salvage.events())]

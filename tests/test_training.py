@@ -26,17 +26,6 @@ from gvcodec.training.painter import PainterWork, TrainConfig, make_loop
 from gvcodec.training.settings import read_settings
 from gvcodec.types import Colour, Planes
 
-needs_weights = pytest.mark.skipif(
-    perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
-)
-
-
-@pytest.fixture(params=["made", pytest.param("real", marks=needs_weights)])
-def some_weights(request):
-    """Made-up weights everywhere, and the real ones where they are found."""
-    if request.param == "made":
-        request.getfixturevalue("made_weights")
-
 
 def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
     """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
@@ -86,7 +75,7 @@ def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
     """A run from the shipped painter."""
     values = {"size": 128, "batch": 2, "validate_samples": 2, "warm_up": 3, "threads": 1}
     values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
-    return TrainConfig(str(cache), str(out), str(find_painter()), **values)
+    return TrainConfig(cache=str(cache), out=str(out), initial=str(find_painter()), **values)
 
 
 def test_batches_hold_runs_with_sources_and_motion(cache):

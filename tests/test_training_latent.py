@@ -68,8 +68,8 @@ def config(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trai
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path / "none"))
     sizes = {"channels": 24, "blocks": 2, "width": 32, "layers": 1}
     return TrainConfig(
-        str(cache),
-        str(tmp_path / "out"),
+        cache=str(cache),
+        out=str(tmp_path / "out"),
         batch=2,
         size=64,
         learning_rate=4e-3,

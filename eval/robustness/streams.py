@@ -12,8 +12,8 @@ import numpy as np
 
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.media.tracks import TrackCopier, TrackPacket
-from gvcodec.streams.gops import BASE_WEIGHTS
 from gvcodec.types import Planes, VideoFormat
 
 _GOLDEN = Path(__file__).parents[2] / "tests" / "golden"

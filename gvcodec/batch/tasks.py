@@ -18,6 +18,7 @@ from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
 from gvcodec.batch.worker import cpu_seconds
 from gvcodec.bitstream import Reader
+from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import UNLIMITED
@@ -28,7 +29,6 @@ from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, lpips_of
 from gvcodec.streams.cat import check_alike
-from gvcodec.streams.gops import GopSource, Splicer
 
 _ALL = 1 << 40
 #: Presets that tell which chunks cost more than others.

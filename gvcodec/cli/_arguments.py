@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
-from gvcodec.util.file_io import PendingFile, open_input, open_output, shown_name
+from gvcodec.one_file.files import create_stream, open_stream
+from gvcodec.util.file_io import PendingFile, shown_name
 from gvcodec.util.messages import parse_time
 from gvcodec.util.progress import MODES, ProgressOptions
 
@@ -260,8 +261,8 @@ def exact(seconds: float) -> Fraction:
 @contextlib.contextmanager
 def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     with (
-        open_input(options.input) as source,
-        open_output(options.output, options.overwrite) as output,
+        open_stream(options.input) as source,
+        create_stream(options.output, options.overwrite) as output,
     ):
         try:
             yield source, output

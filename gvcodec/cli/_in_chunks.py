@@ -25,8 +25,9 @@ from gvcodec.cli._rate_control import reread
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import numbered
+from gvcodec.one_file.files import create_stream
 from gvcodec.streams.info import encode_summary
-from gvcodec.util.file_io import is_uri, open_output
+from gvcodec.util.file_io import is_uri
 from gvcodec.util.messages import counted, say
 from gvcodec.util.signals import OnAbort, held
 
@@ -55,7 +56,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
     settings = make_settings(
         config, rate_of(options), options.start, options.frames, said=said_of(options)
     )
-    with open_output(options.output, options.overwrite) as output, reread(options.input) as path:
+    with create_stream(options.output, options.overwrite) as output, reread(options.input) as path:
         with held():
             beside = None if options.output == "-" else Path(options.output).absolute().parent
             work = tempfile.mkdtemp(prefix=".gvcodec-", dir=beside)

@@ -19,11 +19,12 @@ from gvcodec.cli._input_options import said_of
 from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
+from gvcodec.one_file.files import create_stream
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for, require_metric
 from gvcodec.streams.info import encode_summary
-from gvcodec.util.file_io import open_output, written
+from gvcodec.util.file_io import written
 from gvcodec.util.messages import counted, say
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.signals import OnAbort, held
@@ -36,7 +37,7 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
     if options.target is not None:
         require_metric(options.target)
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(open_output(options.output, options.overwrite))
+        output = stack.enter_context(create_stream(options.output, options.overwrite))
         path = stack.enter_context(reread(options.input))
 
         def open_source() -> VideoReader:

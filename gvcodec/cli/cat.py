@@ -9,8 +9,9 @@ from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of
 from gvcodec.errors import UsageError
 from gvcodec.limits import held
+from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.streams.cat import cat
-from gvcodec.util.file_io import open_input, open_output, shown_name
+from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import counted, say
 
 HELP = "streams one after another, without encoding"
@@ -38,10 +39,10 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("standard input can be read only once")
     with contextlib.ExitStack() as stack:
         readers = [
-            Reader(stack.enter_context(open_input(path)), shown_name(path))
+            Reader(stack.enter_context(open_stream(path)), shown_name(path))
             for path in options.inputs
         ]
-        output = stack.enter_context(open_output(options.output, options.overwrite))
+        output = stack.enter_context(create_stream(options.output, options.overwrite))
         with held(readers[0].header, False, limits_of(options)):
             frames, notes = cat(readers, output, options.threads, limits_of(options))
     for note in notes:

@@ -35,14 +35,14 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
+from gvcodec.one_file.files import create_stream
+from gvcodec.one_file.write import check_one_file
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.making import Summarizer
 from gvcodec.streams.info import encode_summary, kbps
 from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
-from gvcodec.util.file_io import open_output
 from gvcodec.util.messages import counted, say
-from gvcodec.util.one_file import check_one_file
 from gvcodec.util.progress import ProgressBar
 
 HELP = "video to gvcodec stream"
@@ -243,7 +243,7 @@ def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
-        output = stack.enter_context(open_output(options.output, options.overwrite))
+        output = stack.enter_context(create_stream(options.output, options.overwrite))
         reader = stack.enter_context(
             VideoReader(options.input, options.start, options.frames, said=said_of(options))
         )

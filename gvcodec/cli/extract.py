@@ -10,11 +10,11 @@ from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import held
+from gvcodec.one_file.files import create_stream, open_stream
+from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.streams.extract import extract
-from gvcodec.streams.one_file_write import write_one_file
-from gvcodec.util.file_io import open_input, open_output, shown_name
+from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import counted, say
-from gvcodec.util.one_file import ONE_FILE
 
 HELP = "a stream as a file that every player shows, and back"
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
@@ -37,9 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     suffix = Path(options.output).suffix.lower()
-    with open_input(options.input) as source:
+    with open_stream(options.input) as source:
         if suffix in _STREAMS:
-            with open_output(options.output, options.overwrite) as output:
+            with create_stream(options.output, options.overwrite) as output:
                 shutil.copyfileobj(source, output)
             say(f"{options.output}: the stream of {shown_name(options.input)}, copied")
             return

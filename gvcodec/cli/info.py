@@ -9,8 +9,9 @@ import shutil
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_input, located
 from gvcodec.cli._standard_streams import out
+from gvcodec.one_file.files import open_stream
 from gvcodec.streams.info import facts, text
-from gvcodec.util.file_io import open_input, shown_name
+from gvcodec.util.file_io import shown_name
 
 HELP = "check a stream and say what it holds"
 EXAMPLES = ("info film.gvc", "info film.gvc --json")
@@ -22,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with open_input(options.input) as source:
+    with open_stream(options.input) as source:
         reader = Reader(source, shown_name(options.input))
         with located(reader):
             found = facts(reader)

@@ -14,11 +14,11 @@ from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.limits import held
+from gvcodec.one_file.files import open_stream
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.search.files import moments
-from gvcodec.util.file_io import open_input
 from gvcodec.util.messages import say
 from gvcodec.util.models import find_model
 from gvcodec.video import Video
@@ -73,7 +73,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
             "the player needs a file that can be read from any place, not standard input"
         )
     path = Path(options.input)
-    with open_input(options.input) as source:
+    with open_stream(options.input) as source:
         header = Reader(source, options.input).header
     video, reason = _video(options, header)
     painted = bool(video and video.painted)
@@ -101,7 +101,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 @contextlib.contextmanager
 def _stream_file(path: str) -> Iterator[Path]:
     """The stream at `path` as a file on disk, a temporary one where a container holds it."""
-    with open_input(path) as stream:
+    with open_stream(path) as stream:
         if getattr(stream, "name", None) == path:
             yield Path(path)
             return

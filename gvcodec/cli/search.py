@@ -22,13 +22,14 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.cli._standard_streams import out
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
+from gvcodec.one_file.files import create_stream
 from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.search.files import SummarisedFile, opened, streams_in
 from gvcodec.search.queries import Query
 from gvcodec.search.ranking import Moment, best, scores
 from gvcodec.search.single import write_gop
 from gvcodec.streams.sheet import clock
-from gvcodec.util.file_io import open_output, protected
+from gvcodec.util.file_io import protected
 from gvcodec.util.messages import counted, one_line, say
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
@@ -176,7 +177,7 @@ def _write_clip(path: str, frame: int, options: argparse.Namespace) -> int:
     with (
         protected([path]),
         opened(path) as file,
-        open_output(options.clip, options.overwrite) as output,
+        create_stream(options.clip, options.overwrite) as output,
     ):
         before = file.bytes_read
         write_gop(file.reader, file.gop_of(frame), output, options.threads, limits_of(options))

@@ -18,11 +18,12 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.writer import png
+from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.search.embedders import DEFAULT, make
 from gvcodec.search.files import moments, opened
 from gvcodec.search.making import SHARE, summarize
 from gvcodec.streams.sheet import sheet
-from gvcodec.util.file_io import PendingFile, open_input, open_output, protected
+from gvcodec.util.file_io import PendingFile, protected
 from gvcodec.util.messages import counted, say
 from gvcodec.util.progress import ProgressBar
 from gvcodec.video import open_video
@@ -74,10 +75,10 @@ def _summarize(options: argparse.Namespace) -> None:
     embedder = make(options.embedder or DEFAULT)
     use_threads(options.threads)
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_input(options.file))
+        source = stack.enter_context(open_stream(options.file))
         if options.output:
             stack.enter_context(protected([options.file]))
-            output = stack.enter_context(open_output(options.output, options.overwrite))
+            output = stack.enter_context(create_stream(options.output, options.overwrite))
         else:
             pending = stack.enter_context(PendingFile(options.file, overwrite=True))
             output = stack.enter_context(open(pending.temporary, "wb"))

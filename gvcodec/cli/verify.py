@@ -12,8 +12,9 @@ from gvcodec.cli._standard_streams import out
 from gvcodec.codec.decoder import Decoder
 from gvcodec.limits import held
 from gvcodec.media.reader import VideoReader
+from gvcodec.one_file.files import open_stream
 from gvcodec.streams.verify import verify
-from gvcodec.util.file_io import open_input, shown_name
+from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import counted
 
 HELP = "check and decode a stream, compare it with its source"
@@ -31,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
-        reader = Reader(stack.enter_context(open_input(options.input)), shown_name(options.input))
+        reader = Reader(stack.enter_context(open_stream(options.input)), shown_name(options.input))
         video = stack.enter_context(VideoReader(options.source)) if options.source else None
         painted = reader.header.painter_id is not None and not options.fidelity
         most = limits_of(options)

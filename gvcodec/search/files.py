@@ -35,9 +35,9 @@ from gvcodec.bitstream.packets import (
 )
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import UNLIMITED
+from gvcodec.one_file.files import open_stream
 from gvcodec.search.ranking import distinct
 from gvcodec.search.summary import Summary
-from gvcodec.util.file_io import open_input
 
 #: Bytes of a packet that are read to know what it is: of nearly all, and of any.
 _HEADS = 4, 12
@@ -227,7 +227,7 @@ class SummarisedFile:
 def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
     """A file that can be read from any place. `cached`: vectors are taken from
     `~/.cache/gvcodec/search`, where the content is known there."""
-    with open_input(path) as stream:
+    with open_stream(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
         if raw.seekable():
             raw.seek(0)  # the buffer has read ahead

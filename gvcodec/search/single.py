@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
+from gvcodec.codec.gops import Gop, Splicer
 from gvcodec.limits import DEFAULT, Limits
-from gvcodec.streams.gops import Gop, Splicer
 
 
 def write_gop(

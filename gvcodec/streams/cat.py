@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.bitstream.header import MAX_RATIO
+from gvcodec.codec.gops import GopSource, Splicer, with_next
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
-from gvcodec.streams.gops import GopSource, Splicer, with_next
 from gvcodec.streams.spliced_tracks import SplicedTracks
 
 

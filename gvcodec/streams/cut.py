@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.codec.gops import GopSource, Splicer, with_next
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
-from gvcodec.streams.gops import GopSource, Splicer, with_next
 from gvcodec.streams.spliced_tracks import SplicedTracks
 
 

@@ -10,11 +10,11 @@ from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.codec.decoder import Decoder, note_loss
+from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
-from gvcodec.streams.gops import Gop, GopSource, Splicer
 
 
 def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> int:

@@ -25,8 +25,8 @@ from typing import BinaryIO, Self
 from gvcodec import layers
 from gvcodec.base import BaseEncoder, Coded, CodedFrame, Drains
 from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
+from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from gvcodec.streams.gops import GopSource
 from gvcodec.types import Planes
 from gvcodec.util.file_io import PendingFile, written
 

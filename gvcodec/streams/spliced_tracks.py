@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+from gvcodec.codec.gops import Gop, Splicer
 from gvcodec.errors import UsageError
 from gvcodec.limits import Limits
 from gvcodec.media.sound_clock import is_pcm
 from gvcodec.media.tracks import TrackPacket, TrackReader, without_hidden
-from gvcodec.streams.gops import Gop, Splicer
 
 _OTHER_TRACKS = "the streams have different tracks of sound or subtitles"
 

@@ -26,11 +26,11 @@ from gvcodec.media.writer import (
     takes_tracks,
     visually_lossless,
 )
+from gvcodec.one_file.files import open_stream, unwrap
 from gvcodec.streams.excerpt import Piece, indexed
 from gvcodec.types import VideoFormat
-from gvcodec.util.file_io import Borrowed, Readable, open_input, shown_name
+from gvcodec.util.file_io import Borrowed, Readable, shown_name
 from gvcodec.util.messages import counted
-from gvcodec.util.one_file import unwrapped
 from gvcodec.util.progress import ProgressBar
 
 
@@ -191,9 +191,9 @@ class _Input:
 def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     """The stream, and the frames of it that are wanted; the first one is decoded."""
     if isinstance(options.input, str):
-        source = stack.enter_context(open_input(options.input, options.follow))
+        source = stack.enter_context(open_stream(options.input, options.follow))
     else:
-        source = unwrapped(io.BufferedReader(Borrowed(options.input)), options.name)
+        source = unwrap(io.BufferedReader(Borrowed(options.input)), options.name)
     name = options.name
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header

@@ -28,6 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gvcodec.training.settings import RunConfig
+
 SAVE_SECONDS, SHOW_SECONDS = 300.0, 20.0
 
 
@@ -49,6 +51,16 @@ class Schedule:
     decay: float = 1e-4
     validate_minutes: float = 10.0
     check_steps: int = 200
+
+    @staticmethod
+    def of(config: RunConfig) -> Schedule:
+        return Schedule(
+            rate=config.learning_rate,
+            plan_minutes=config.plan_minutes,
+            warm_up=config.warm_up,
+            average=config.average,
+            validate_minutes=config.validate_minutes,
+        )
 
     def rate_at(self, step: int, minutes: float) -> float:
         """Learning rate of a step, counted from 0."""
@@ -118,7 +130,7 @@ class Loop:
 
     def _resume(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.device, weights_only=True)
-        self.work.model.load_state_dict(saved["renderer"])
+        self.work.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.steps, self.minutes = saved["steps"], saved["minutes"]
@@ -131,7 +143,7 @@ class Loop:
             return
         state = {
             **self.work.state(),
-            "renderer": self.work.model.state_dict(),
+            "model": self.work.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "steps": self.steps,

@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +28,10 @@ from gvcodec.painter.perceptual.objective import Batch, Objective, crop_rgb, pai
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.training.alarms import Figures, features
+from gvcodec.training.card import write_card, write_sheet
 from gvcodec.training.crops import Cache
 from gvcodec.training.loop import Loop, Schedule
-from gvcodec.training.settings import read_settings
+from gvcodec.training.settings import RunConfig, parse_run
 from gvcodec.util.psnr import db
 
 #: Of as many steps the last is led by the small network, where there is VGG16 for the others.
@@ -38,31 +39,19 @@ _TURN = 3
 _CHECKED = 8  # held-out crops behind the alarms
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """The keys of a configuration file (TOML, flat). `cache`: folder of material; `out`: folder to
-    write; `initial`: the painter that a new run begins with, which gives the sizes. Sizes of crops
-    in luma samples, times in minutes as `loop` counts them, `average`: share that the averaged
-    weights keep of themselves in a step; `pixel` … `contrast`: weights of the losses."""
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """The keys of a configuration file. `initial`: the painter that a new run begins with, which
+    gives the sizes; `pixel`, `energy`, `temporal`: weights of those losses. The rest: see
+    `RunConfig`."""
 
-    cache: str
-    out: str
     initial: str
-    seed: int = 1
     batch: int = 4
     size: int = 160
-    learning_rate: float = 8e-4
-    plan_minutes: float = 50.0
-    warm_up: int = 300
-    average: float = 0.995
+    validate_minutes: float = 10.0
     pixel: float = 4.0
     energy: float = 0.03
     temporal: float = 30.0
-    guard: float = 0.1
-    contrast: float = 0.07
-    validate_minutes: float = 10.0
-    validate_samples: int = 16
-    threads: int = 0
 
 
 class PainterWork:
@@ -154,44 +143,30 @@ class PainterWork:
                 error = float((planes[0] - source[0]).square().mean())
                 totals.setdefault(f"{name}_psnr", []).append(db(error, 1.0))
             rows.append(torch.cat(row, 3)[0])
-        self._write_sheet(rows)
+        sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte()
+        write_sheet(self.out, sheet.cpu().numpy())
         return {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
-
-    def _write_sheet(self, rows: Sequence[Tensor]) -> None:
-        from PIL import Image
-
-        sheet = (torch.cat(list(rows[:8]), 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-        number = len(list(self.out.glob("sheet-*.png")))
-        Image.fromarray(sheet).save(self.out / f"sheet-{number:04d}.png")
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """`painter.safetensors`, and `painter.json` beside it."""
         assert isinstance(average, PainterTwin)
-        average.save(self.out / PAINTER_FILE)
-        log, material = self.out / "log.jsonl", Path(self.config.cache) / "material.json"
-        lines = log.read_text().splitlines() if log.is_file() else []
-        entries = [json.loads(line) for line in lines]
-        config = {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")}
-        description = {
-            "sha256": hashlib.sha256((self.out / PAINTER_FILE).read_bytes()).hexdigest(),
-            "parameters": sum(p.numel() for p in average.parameters()),
-            "config": config | {"initial": Path(self.config.initial).name} | average.sizes,
-            "data": {
+        path, material = self.out / PAINTER_FILE, Path(self.config.cache) / "material.json"
+        average.save(path)
+        described = self.config.described()
+        write_card(
+            path.with_suffix(".json"),
+            average,
+            steps,
+            minutes,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            config=described | {"initial": Path(self.config.initial).name} | average.sizes,
+            data={
                 **(json.loads(material.read_text()) if material.is_file() else {}),
                 "cache_sha256": self.data.digest(),
                 "coded_clips": len(self.data.entries),
             },
-            "steps": steps,
-            "minutes": round(minutes, 1),
-            "device": f"{self.device} ({torch.get_num_threads()} threads), torch "
-            f"{torch.__version__}",
-            "curve": [
-                {"step": e["step"], "minutes": e["minutes"], **e["validation"]}
-                for e in entries
-                if "validation" in e
-            ],
-        }
-        (self.out / "painter.json").write_text(json.dumps(description, indent=1) + "\n")
+            device=f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}",
+        )
 
     def state(self) -> dict[str, Any]:
         return {"class_loss": self.class_loss}
@@ -218,26 +193,13 @@ def _pictures(
 
 def make_loop(config: TrainConfig) -> Loop:
     """A new run, or the one whose state is in `out`."""
-    schedule = Schedule(
-        rate=config.learning_rate,
-        plan_minutes=config.plan_minutes,
-        warm_up=config.warm_up,
-        average=config.average,
-        validate_minutes=config.validate_minutes,
-    )
-    return Loop(PainterWork(config), schedule, Path(config.out))
+    return Loop(PainterWork(config), Schedule.of(config), Path(config.out))
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="painter", description=__doc__.splitlines()[0])
-    parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
-    parser.add_argument("--cache", help="folder of material (overrides the file)")
-    parser.add_argument("--out", help="folder to write (overrides the file)")
-    options = parser.parse_args(words)
-    given = {key: getattr(options, key) for key in ("cache", "out") if getattr(options, key)}
-    config = replace(read_settings(options.config, TrainConfig), **given)
+    options, config = parse_run(parser, words, TrainConfig)
     loop = make_loop(config)
     loop.log({"material": loop.work.data.digest(), "config": asdict(config)})  # type: ignore[attr-defined]
     loop.run(options.minutes)

@@ -20,7 +20,6 @@ from typing import BinaryIO, Protocol, Self
 from urllib.parse import unquote
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.util.one_file import ONE_FILE, open_sink, unwrapped
 from gvcodec.util.signals import OnAbort, held
 
 _POLL = 0.05
@@ -105,20 +104,20 @@ def local_path(path: str) -> str:
 
 @contextlib.contextmanager
 def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
-    """A stream to read, "-" is standard input. `follow`: at the end wait so many seconds for the
+    """A file to read, "-" is standard input. `follow`: at the end wait so many seconds for the
     file to grow."""
     if path == "-":
-        yield unwrapped(sys.stdin.buffer, shown_name(path))
+        yield sys.stdin.buffer
         return
     if is_uri(path):
         with open_uri(path) as remote:
-            yield unwrapped(remote, path)
+            yield remote
         return
     path = local_path(path)
     try:
         if follow is None:
             with open(path, "rb") as stream:
-                yield unwrapped(stream, path)
+                yield stream
         else:
             with io.BufferedReader(_Growing(path, follow)) as growing:
                 yield growing
@@ -130,13 +129,9 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """The stream to write, complete or absent afterwards; "-" is standard output. A name in
-    `ONE_FILE` gets the stream in a container that plays everywhere."""
+    """The stream to write, complete or absent afterwards; "-" is standard output. Raises
+    `UsageError` for the name of a video."""
     suffix = Path(path).suffix
-    if suffix.lower() in ONE_FILE:
-        with open_sink(path, overwrite) as sink:
-            yield sink
-        return
     if suffix.lower() in _VIDEO:
         better = Path(path).with_suffix(".gvc")
         raise UsageError(

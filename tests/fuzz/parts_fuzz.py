@@ -53,12 +53,12 @@ with instrumented(__name__):
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
+    from gvcodec.one_file.demux import TimedUnit
+    from gvcodec.one_file.read import read_units
     from gvcodec.painter import payload as weights
     from gvcodec.painter.model import find_painter
     from gvcodec.painter.twin import PainterTwin
     from gvcodec.search.summary import Summary
-    from gvcodec.streams.one_file_demux import TimedUnit
-    from gvcodec.streams.one_file_read import read_units
     from gvcodec.types import VideoFormat
     from gvcodec.util.models import model_id
 

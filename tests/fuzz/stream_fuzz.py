@@ -24,13 +24,13 @@ with instrumented(__name__):
     from eval.robustness.mutations import sealed_packets
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
+    from gvcodec.codec.gops import GopSource
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id
     from gvcodec.media.tracks import TrackReader
     from gvcodec.search.files import SummarisedFile
     from gvcodec.search.ranking import best, scores
     from gvcodec.streams import info
-    from gvcodec.streams.gops import GopSource
     from gvcodec.types import VideoFormat
 
 BASES = ("av1", "vvc")

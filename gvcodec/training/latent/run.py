@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +20,41 @@ from torch import Tensor, nn
 
 from gvcodec.errors import UsageError
 from gvcodec.painter.model import Model, find_painter
+from gvcodec.training.card import write_card, write_sheet
 from gvcodec.training.latent.material import Material, add_material
 from gvcodec.training.latent.model import LatentNetwork, Sizes
 from gvcodec.training.latent.objective import Objective, open_leaders
 from gvcodec.training.latent.watch import Validation, watch
 from gvcodec.training.loop import Loop, Schedule
-from gvcodec.training.settings import read_settings
+from gvcodec.training.settings import RunConfig, parse_run
 from gvcodec.util.models import save_weights
 
 #: Held-out crops behind the alarms, and pairs of pictures behind the slope of AV1's bytes.
 _CHECKED, _SLOPES = 8, 32
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """The keys of a configuration file (TOML, flat). `cache`: folder of material; `out`: folder to
-    write. `size`: of crops, luma samples. `context` 1: the price is of the bits with context, 0: of
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """The keys of a configuration file. `context` 1: the price is of the bits with context, 0: of
     the factorised ones; both are trained. `price`: what a bit costs at the end, in parts of what
     AV1's own are worth; it rises evenly from `price_from` to `price_until`, shares of the planned
-    minutes. The rest: see `Schedule`, `Objective`, `model.Sizes`."""
+    minutes. The rest: see `RunConfig`, `Objective`, `model.Sizes`."""
 
-    cache: str
-    out: str
-    seed: int = 1
-    batch: int = 8
-    size: int = 128
-    learning_rate: float = 8e-4
     plan_minutes: float = 200.0
     warm_up: int = 400
     average: float = 0.997
+    validate_samples: int = 48
+    threads: int = 1
     context: int = 1
     price: float = 1.0
     price_from: float = 0.25
     price_until: float = 0.45
     pixels: float = 0.3
-    guard: float = 0.1
-    contrast: float = 0.07
     channels: int = 64
     blocks: int = 13
     width: int = 96
     integers: int = 4
     layers: int = 2
-    validate_minutes: float = 15.0
-    validate_samples: int = 48
-    threads: int = 1
 
 
 class LatentWork:
@@ -152,38 +143,25 @@ class LatentWork:
         return {}
 
     def validate(self, average: nn.Module) -> dict[str, float]:
-        from PIL import Image
-
         if not self.validation.metrics:
             return {}
         network = self._network(average)
         report = self.validation.run(network)
-        number = len(list(self.out.glob("sheet-*.png")))
-        sheet = self.validation.sheet(network).numpy()
-        Image.fromarray(sheet).save(self.out / f"sheet-{number:04d}.png")
+        write_sheet(self.out, self.validation.sheet(network).numpy())
         return report
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """`latent.safetensors`, and `latent.json` beside it."""
         network = self._network(average)
-        sizes = json.dumps(asdict(network.sizes))
         path = self.out / "latent.safetensors"
+        sizes = json.dumps(asdict(network.sizes))
         save_weights(dict(network.state_dict()), path, {"latent": sizes})
-        log = self.out / "log.jsonl"
-        entries = (
-            [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-        )
-        config = {k: v for k, v in asdict(self.config).items() if k not in ("cache", "out")}
-        description = {
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "config": config,
-            "data": {"cache_sha256": self.data.digest(), "pictures": len(self.data.entries)},
-            "slope": self.objective.slope,
-            "steps": steps,
-            "minutes": round(minutes, 1),
-            "curve": [e for e in entries if "validation" in e],
-        }
-        (self.out / "latent.json").write_text(json.dumps(description, indent=1) + "\n")
+        data = {"cache_sha256": self.data.digest(), "pictures": len(self.data.entries)}
+        config, slope = self.config.described(), self.objective.slope
+        write_card(
+            path.with_suffix(".json"),
+            network, steps, minutes, config=config, data=data, slope=slope,
+        )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         return {"objective": self.objective.state(), "first_free": self.first_free}
@@ -197,15 +175,8 @@ class LatentWork:
 
 def make_loop(config: TrainConfig) -> Loop:
     """A new run, or the one whose state is in `out`."""
-    schedule = Schedule(
-        rate=config.learning_rate,
-        plan_minutes=config.plan_minutes,
-        warm_up=config.warm_up,
-        average=config.average,
-        validate_minutes=config.validate_minutes,
-    )
     work = LatentWork(config)
-    loop = Loop(work, schedule, Path(config.out))
+    loop = Loop(work, Schedule.of(config), Path(config.out))
     work.loop = loop
     work.start()
     return loop
@@ -214,17 +185,11 @@ def make_loop(config: TrainConfig) -> Loop:
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="latent", description=__doc__.splitlines()[0])
-    parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
-    parser.add_argument("--cache", help="folder of material (overrides the file)")
-    parser.add_argument("--out", help="folder to write (overrides the file)")
     parser.add_argument(
         "--data", type=Path, nargs="+", help="folders of clips and photos to fill the cache from"
     )
     parser.add_argument("--rounds", type=int, default=2, help="CRFs of each training picture (2)")
-    options = parser.parse_args(words)
-    given = {key: getattr(options, key) for key in ("cache", "out") if getattr(options, key)}
-    config = replace(read_settings(options.config, TrainConfig), **given)
+    options, config = parse_run(parser, words, TrainConfig)
     if options.data:
         for folder in options.data:
             if not folder.is_dir():

@@ -27,8 +27,8 @@ from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.tracks import CHUNK
-from gvcodec.streams.one_file_demux import Demuxer, TimedUnit, Tracks, View
-from gvcodec.streams.one_file_mend import mend
+from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks, View
+from gvcodec.one_file.mend import mend
 from gvcodec.util.messages import say
 
 #: Streams of files that were taken apart, by what `os.fstat` says of the file.

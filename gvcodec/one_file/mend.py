@@ -16,11 +16,11 @@ from typing import BinaryIO
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.bitstream.metadata_obu import What, closes, read_header, read_place
+from gvcodec.codec.gops import Gop, Splicer
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import OBJECT_BYTES, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
-from gvcodec.streams.gops import Gop, Splicer
-from gvcodec.streams.one_file_demux import Demuxer, TimedUnit, Tracks
+from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.util.messages import counted
 
 _MICRO = Fraction(1, 1_000_000)

@@ -32,18 +32,27 @@ from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader, TrackWriter
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import say
-from gvcodec.util.one_file import check_one_file
 
-#: FFmpeg's muxers by the extension.
-_KINDS = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
+#: FFmpeg's muxers by the extension of a file that plays everywhere.
+ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "bitexact"}
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
 #: Units wait for the first packets of the tracks, so many of them and so many bytes.
 _PATIENCE, _ROOM = 50, 32 << 20
 #: The first track header of an MP4 file with its index in front is within so many bytes, and its
-#: width and height (16.16 bits each) stand so far behind its name, by its version.
+#: width and height (16.16 bits each) follow its name after so many bytes, by its version.
 _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
+
+
+def check_one_file(path: str, base: str) -> None:
+    """Raises `UsageError` for a name in `ONE_FILE` and a base other than av1."""
+    suffix = Path(path).suffix
+    if suffix.lower() in ONE_FILE and base != "av1":
+        raise UsageError(
+            f"{path}: a {suffix} file that plays everywhere has base av1, not {base} "
+            f"({Path(path).with_suffix('.gvc')} holds any)"
+        )
 
 
 def write_one_file(
@@ -101,7 +110,7 @@ class _Sink(io.RawIOBase):
 
 def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, list[str]]:
     path, header = pending.path, reader.header
-    kind = _KINDS.get(path.suffix.lower())
+    kind = ONE_FILE.get(path.suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: one file that plays everywhere is .mp4, .mkv or .webm")
     check_one_file(str(path), header.base)

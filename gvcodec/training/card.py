@@ -1,0 +1,38 @@
+"""What a run writes beside its weights: a card (JSON) and sheets of pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+
+def write_card(path: Path, model: nn.Module, steps: int, minutes: float, **more: Any) -> None:
+    """`path` (.json): parameters, steps, minutes, `more`, and the validations of the `log.jsonl`
+    beside it."""
+    log = path.with_name("log.jsonl")
+    lines = log.read_text().splitlines() if log.is_file() else []
+    card = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **more,
+        "steps": steps,
+        "minutes": round(minutes, 1),
+        "curve": [
+            {"step": entry["step"], "minutes": entry["minutes"], **entry["validation"]}
+            for entry in map(json.loads, lines)
+            if "validation" in entry
+        ],
+    }
+    path.write_text(json.dumps(card, indent=1) + "\n")
+
+
+def write_sheet(out: Path, picture: NDArray[np.uint8]) -> None:
+    """`sheet-NUMBER.png` of (H, W, 3), numbered on."""
+    from PIL import Image
+
+    number = len(list(out.glob("sheet-*.png")))
+    Image.fromarray(picture).save(out / f"sheet-{number:04d}.png")
