@@ -21,8 +21,8 @@ _TYPES: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "tuple[
 class RunConfig:
     """What every run is given. `cache`: folder of material; `out`: folder to write; `batch`:
     crops a step, of `size` luma samples; times in minutes as `loop` counts them, `warm_up` in
-    steps; `average`: share that the averaged weights keep of themselves in a step; `guard`, `contrast`:
-    weights of those losses; `threads` of torch, 0 = as many as it likes."""
+    steps; `average`: share that the averaged weights keep of themselves in a step; `guard` and
+    `contrast`: weights of those losses; `threads` of torch, 0 = as many as it likes."""
 
     cache: str
     out: str
