@@ -4,7 +4,7 @@
 *Motion8*: photos of 96 × 96 seen through a window of 32 × 32 that goes left, right, up, down,
 nearer, farther, or turns either way, in 8 frames; the frame in the middle is the same in all 8, so
 the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others
-to test. *Hand labels*: `eval/labels.csv`, six classes of 105 clips, told apart by looking at them;
+to test. *Hand labels*: `eval/labels.csv`, six classes of 105 clips, given by looking at them;
 folds by source, each is a seed.
 
 Every method gets the same bytes, a share of those of all clips at q 28 with all
@@ -169,7 +169,7 @@ class Trial:
         for method in methods:
             choice = own.get(method) or chosen_by(method, rest, self.seen, room, ours, seed)
             pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
-            told = {
+            facts = {
                 "share": share,
                 "bytes": len(choice.stream),
                 "clips": len(labels),
@@ -184,7 +184,7 @@ class Trial:
                     known[choice.stream, name] = right
                 right = known[choice.stream, name]
                 rows.append(
-                    {"method": method, "network": name, "accuracy": right, "seed": seed} | told
+                    {"method": method, "network": name, "accuracy": right, "seed": seed} | facts
                 )
         say(
             f"seed {seed}, {100 * share:g} %: "

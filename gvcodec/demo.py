@@ -248,7 +248,7 @@ def _run(video: str | None, out: Path) -> None:
 
 
 def _gvcodec(*arguments: object) -> str:
-    """Run the command line in its own process; its own message stands on standard error."""
+    """Run the command line in its own process; its own message is on standard error."""
     done = subprocess.run(
         [*python_command("gvcodec"), *map(str, arguments)],
         env=environment(),

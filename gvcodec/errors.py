@@ -41,7 +41,7 @@ class DamagedStreamError(GvcodecError):
 
 
 class WrongModelError(GvcodecError):
-    """The stream was made with a model that is not at hand."""
+    """The stream needs a model that is missing here."""
 
     exit_code = 4
 

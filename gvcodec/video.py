@@ -227,7 +227,7 @@ class Video(Shared):
         return Frame(batch.data[0], float(batch.pts_seconds[0]), float(batch.duration_seconds[0]))
 
     def get_frames_at(self, indices: Sequence[int]) -> FrameBatch:
-        """Frames by number, in the order asked for; each is decoded once. One number stands for a
+        """Frames by number, in the order asked for; each is decoded once. One number is taken as a
         list of one."""
         numbers = self._numbers(indices)
         begin = np.array([self._seconds(number) for number in numbers], np.float64)
@@ -241,7 +241,7 @@ class Video(Shared):
         return self.get_frame_at(self.played_at(seconds))
 
     def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
-        """The frames on screen at these times. One time stands for a list of one."""
+        """The frames on screen at these times. One time is taken as a list of one."""
         times = np.atleast_1d(_plain(seconds))
         if times.ndim != 1 or times.dtype.kind not in "iuf":
             raise UsageError("times are numbers, or a list of them")

@@ -271,7 +271,7 @@ def test_models_are_looked_for_by_hash(
     shipped = ROOT / "checkpoints" / "tokens.safetensors"
     monkeypatch.setattr("gvcodec.util.models.shipped_folders", lambda: [tmp_path / "nothing"])
     with pytest.raises(
-        WrongModelError, match=f"{header.base_model_id.hex()} is not at hand; looked in .*nothing"
+        WrongModelError, match=f"{header.base_model_id.hex()} is missing; looked in .*nothing"
     ):
         Decoder(header, fidelity=True)
     (tmp_path / "models").mkdir()

@@ -93,8 +93,8 @@ def middle(frames: int, every: int) -> list[int]:
 
 
 def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> dict[str, int]:
-    """One frame in how many, for each metric: `every` (by name, "" = all) over the rule for the
-    machine at hand."""
+    """One frame in how many, for each metric: `every` (by name, "" = all) over the rule for this
+    machine."""
     unknown = set(every) - set(METRICS) - {""}
     if unknown:
         raise EvalError(f"--every: no metric {', '.join(sorted(unknown))}")

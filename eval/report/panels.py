@@ -87,16 +87,16 @@ def make(output: Path, source: Path, stream: Path, decoded: Path) -> list[str]:
         raise EvalError(f"{decoded}: {len(ours)} frames, {source} has {len(frames)}")
     middle, size = len(frames) // 2, stream.stat().st_size
     panels = [("source", frames[middle]), (f"gvcodec: {size:,} bytes", ours[middle])]
-    told = []
+    notes = []
     try:
         if frames[0][..., 0].size * len(frames) > _MOST_SAMPLES:
             raise EvalError("x265 and SVT-AV1 are left out: the video is long")
         for name, (found, shown) in of_peers(frames, rate, size).items():
             panels.append((f"{name}: {found:,} bytes", shown[middle]))
     except EvalError as error:
-        told = [str(error)]
+        notes = [str(error)]
     sheet(panels).save(output)
-    return [*(label for label, _ in panels), *told]
+    return [*(label for label, _ in panels), *notes]
 
 
 def rgb_frames(path: Path, count: int | None = None) -> tuple[Frames, Fraction]:

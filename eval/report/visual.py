@@ -12,7 +12,7 @@ FRAMES = 2
 
 
 def leading_row(results: Results) -> str:
-    """The row whose worst frames come first: gvcodec's rendered output, or whatever stands
+    """The row whose worst frames come first: gvcodec's rendered output, or whatever comes
     first."""
     ours = [row for row, codec in results.rows.items() if codec["output"] == "rendered"]
     return (ours or list(results.rows))[0]

@@ -20,7 +20,7 @@ _MANIFESTS = (".csv", ".jsonl", ".parquet")
 
 def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that stands for nothing is an error of its own. What lies in the folder `out` is no
+    name that matches nothing is an error of its own. What lies in the folder `out` is no
     input."""
     seen: set[str] = set()
     for name in inputs:

@@ -1,4 +1,4 @@
-"""Files and URIs behind one set of functions, by fsspec: `s3://…`, `gs://…`, `https://…`,
+"""Files and URIs through one set of functions, by fsspec: `s3://…`, `gs://…`, `https://…`,
 `memory://…`, or a path.
 
 What is written appears whole or not at all. An error of a connection is a `ConnectionLostError`,
@@ -249,7 +249,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def expand(path: str) -> list[str]:
-    """The files that a file, folder or glob stands for, in order. A folder: all in it and below,
+    """The files that a file, folder or glob names, in order. A folder: all in it and below,
     hidden ones left out."""
     if is_uri(path):
         return _expand_uri(path)

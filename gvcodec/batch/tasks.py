@@ -147,7 +147,7 @@ def join(
 ) -> dict[str, Any]:
     """The chunks as one stream, with the tracks of the source. Everything is decoded on the way. A
     stream that has more than `allowed` bytes besides its tracks does not appear; its `excess` is
-    told."""
+    returned."""
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
     with (
         store.video_source(uri) as source,

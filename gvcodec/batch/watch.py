@@ -15,7 +15,7 @@ _ALMOST = 0.99
 
 
 class Bar:
-    """Is told of every task that is done (`heard`). `files`: how many there are; those whose frames
+    """`heard`: called for every task that is done. `files`: how many there are; those whose frames
     are not known yet count as many as the others on average. `mode` and `verbose` as for
     `ProgressBar`; `verbose`: a line for every file whose frames are all coded."""
 

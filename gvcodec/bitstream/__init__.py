@@ -32,7 +32,7 @@ that of zlib.
     kind 3, type 0    end       8 bytes base hash  u32 distance from the start of `index` to the start of `end`
             type 1    index     var frames  var gops  { var frames_in_gop  var size  u8 fitted }; size: bytes from the first
                                 packet of this GOP to the first of the next; a GOP begins after the
-                                `gop` before it; fitted: 1 when a `fit` stands before its `key`. The
+                                `gop` before it; fitted: 1 when a `fit` precedes its `key`. The
                                 fit in force is that of the nearest fitted GOP at or before the one
                                 to be decoded.
             type 2    fit       changed weights of the painter, in force from the next `key` until the next `fit`
@@ -75,8 +75,8 @@ Sizes of payloads: at most 2^26 bytes, `summary`, `fit`, `timing`, `tokens` and 
 
 Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `fit`,
 `timing`, `tracks` and `metadata` packets may come before it, and one `gop` closes it. `timing`
-stands before the packet whose decoding can release the frame it names. Each GOP makes sense by
-itself: once a frame has been late, a `timing` packet that begins with late = 0 stands before each
+precedes the packet whose decoding can release the frame it names. Each GOP makes sense by
+itself: once a frame has been late, a `timing` packet that begins with late = 0 precedes each
 `key`; a `tracks` packet after the first begins with count << 3 and holds whole packets.
 
 Timestamps. Frame n is predicted at p + round((n - m) / rate / tick), round half up, where m is the

@@ -28,7 +28,7 @@ little-endian.
           3 trailer   the same, of a packet that comes after the last frame
           4 state     u8 type  payload: a packet in force, said again: `fit`, and of `metadata` all
                       but title, chapters and start
-          5 tracks    u8 trailer  var n: here stands a `tracks` packet with n packets of the tracks;
+          5 tracks    u8 trailer  var n: a `tracks` packet with n packets of the tracks;
                       trailer 1: after the last frame
           6 gop       var frames  u32 CRC-32 of the payloads of their frame packets, joined
           7 end       8 bytes base hash
@@ -37,7 +37,7 @@ little-endian.
     A reader ignores OBUs of another type or without the magic, and skips `what` from 64 on.
 
 One temporal unit holds one frame packet of the stream: its payload with all OBUs sized, a temporal
-delimiter at its head where the container wants one. At most one OBU of ours is in it, behind the
+delimiter at its head where the container wants one. At most one OBU of ours is in it, after the
 sequence header (where there is one), else in front.
 
 A unit whose frame is a `key` has `header` and `place`, and `state` for what is in force since an
@@ -79,7 +79,7 @@ _CRC_BYTES = 4
 
 _OBU_SEQUENCE, _OBU_DELIMITER, _OBU_METADATA = 1, 2, 5
 _EXTENDED, _SIZED, _FORBIDDEN = 4, 2, 0x80
-#: A leb128 of AV1 has at most eight bytes and stands for less than 2^32.
+#: A leb128 of AV1 has at most eight bytes and codes less than 2^32.
 _LEB_BYTES, _LEB_LIMIT = 8, 1 << 32
 #: Entries of an OBU and OBUs of a unit that are looked at. Ordinary units have less than ten.
 _MAX_ENTRIES, _MAX_OBUS = 1 << 12, 1 << 12
@@ -160,7 +160,7 @@ def pack(entries: Iterable[Entry]) -> bytes:
 
 
 def parse(body: bytes) -> list[Entry] | None:
-    """Entries of a metadata OBU (what stands behind its size); None for one that is not ours.
+    """Entries of a metadata OBU (what follows its size); None for one that is not ours.
     Raises `DamagedStreamError` for one of ours that cannot be read."""
     if body[:1] != bytes([METADATA_TYPE]) or body[1 : 1 + len(_MAGIC)] != _MAGIC:
         return None
@@ -199,7 +199,7 @@ def take_apart(unit: bytes) -> Unit:
 
 
 def put_in(unit: bytes, entries: Sequence[Entry]) -> bytes:
-    """A temporal unit in the low-overhead format with an OBU of these entries: behind its delimiter
+    """A temporal unit in the low-overhead format with an OBU of these entries: after its delimiter
     and sequence header, or where it begins. Raises `DamagedStreamError`."""
     if not entries:
         return unit

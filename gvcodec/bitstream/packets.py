@@ -34,7 +34,7 @@ class Kind(IntEnum):
     """What a packet is. Below 16: the two bits in the packet's head; from 16 on: 16 + the type
     byte.
 
-    `UNKNOWN` stands for all types that this version does not know and that a painted picture may
+    `UNKNOWN` means all types that this version does not know and that a painted picture may
     need.
     """
 

@@ -39,7 +39,7 @@ class GopEntry:
 
 
 class Reader:
-    """`header` is read at once, `packets()` gives the rest in file order. `name` stands in front of
+    """`header` is read at once, `packets()` gives the rest in file order. `name` begins
     every error.
 
     With `limits` a header that asks for more is refused (`LimitError`); reading takes no memory to
@@ -261,7 +261,7 @@ def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
 
 
 def parse_index(payload: bytes, header_size: int, end: int) -> list[GopEntry]:
-    """Entries of an `index` packet that stands at `end`. Raises `DamagedStreamError` when they
+    """Entries of an `index` packet at `end`. Raises `DamagedStreamError` when they
     contradict themselves."""
     cursor = Cursor(payload, "index")
     frames, count = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)

@@ -1,9 +1,9 @@
-"""Reads on behind damage: what is left of a stream, and what is missing where.
+"""Reads on after damage: what is left of a stream, and what is missing where.
 
     for event in Salvage(stream).events(): ...       # `Packet` or `Loss`
 
 A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself.
-Where the size of a packet cannot be trusted either, reading goes on behind the next `gop` packet,
+Where the size of a packet cannot be trusted either, reading goes on after the next `gop` packet,
 which has a form that can be searched for and says how many frames there should have been. Works on
 pipes; only a damaged header ends it (`DamagedStreamError`).
 """
@@ -204,7 +204,7 @@ class Salvage:
             self._crc = None
 
     def _resume(self, reason: str) -> Iterator[Packet | Loss]:
-        """Go on behind a damaged packet."""
+        """Go on after a damaged packet."""
         self._number += 1
         self._crc = None
         kind, size = self._claim()
@@ -252,18 +252,18 @@ class Salvage:
         ), length + 1 + size + CHECKSUM_BYTES
 
     def _skip(self, size: int) -> bool:
-        """Skip so many bytes if a whole packet stands behind them."""
+        """Skip so many bytes if a whole packet follows them."""
         if not size or not self._source.has(size + 1):
             return False
         begin = self._source.place()
-        behind = begin + size
-        self._source.go_to(behind)
+        end = begin + size
+        self._source.go_to(end)
         try:
             self._read()
         except DamagedStreamError:
             self._source.go_to(begin)
             return False
-        self._source.go_to(behind)
+        self._source.go_to(end)
         return True
 
     def _search(self) -> None:
@@ -284,7 +284,7 @@ class Salvage:
                 return
 
     def _is_gop(self) -> bool:
-        """Whether a `gop` packet and behind it another packet or nothing stands here."""
+        """Whether here is a `gop` packet, then another packet or nothing."""
         try:
             packet, _ = self._read()
             if packet is None or packet.kind is not Kind.GOP:

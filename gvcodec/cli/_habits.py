@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from gvcodec.errors import UsageError
 
-#: What comes with a value and what stands alone, by command: our option, "" = the value alone.
+#: What takes a value and what does not, by command: our option, "" = the value alone.
 _VALUED: dict[str, dict[str, str]] = {
     "encode": {
         "-i": "",

@@ -168,7 +168,7 @@ class _Asked:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
         return WrongModelError(
             f"{file.name}: its summary was made by embedder {names}, "
-            "which is not at hand (--embedder)"
+            "which is missing here (--embedder)"
         )
 
 

@@ -53,7 +53,7 @@ _MAX_LOSSES = 1000
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
     """A frame in display order: painted, or the base frame; `base_frame` is always the latter.
-    `pts` in ticks of the format's time base. `concealed`: lost, the frame before it stands in."""
+    `pts` in ticks of the format's time base. `concealed`: lost, replaced by the frame before."""
 
     planes: Planes
     pts: int
@@ -81,7 +81,7 @@ class Decoder(Shared):
     reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
     other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
     painted, and the hash of painted frames is not checked. Raises `LimitError` when the stream asks
-    for more, `WrongModelError` when a model is not at hand, `UsageError` for a device that is not
+    for more, `WrongModelError` for a missing model, `UsageError` for a device that is not
     there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
@@ -160,8 +160,8 @@ class Decoder(Shared):
     @property
     @in_turn
     def painted_hash(self) -> bytes | None:
-        """Hash of the painted frames so far, as in a `painted` packet; what that says where it
-        cannot be told."""
+        """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
+        it cannot be computed."""
         if self._painted_hash is None or self.concealed:
             return self.painted_wanted
         return self._painted_hash.digest()[:HASH_BYTES]

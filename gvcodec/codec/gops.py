@@ -49,7 +49,7 @@ class Gop:
 
 class GopSource:
     """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP
-    was given. `end`: when the last frame ends, in ticks, once all were given. `forgive` is told of
+    was given. `end`: when the last frame ends, in ticks, once all were given. `forgive`: called with
     timestamps that cannot be read, which then count as lost."""
 
     def __init__(
@@ -74,7 +74,7 @@ class GopSource:
 
     def __iter__(self) -> Iterator[Gop]:
         """Raises `DamagedStreamError`, `LimitError` for a GOP that takes too much memory. Frames
-        behind a loss are left out up to the next `key`."""
+        after a loss are left out up to the next `key`."""
         gop: Gop | None = None
         broken = False
         for event in self._events:

@@ -5,7 +5,7 @@
         folder a class
     coded        clips as GOPs of one stream, real bytes counted
     networks     two small classifiers that see the order of frames
-    learning     training, accuracy, and a ridge regression on features that stands for it where
+    learning     training, accuracy, and a ridge regression on features in its place where
         speed counts
     choosing     which clips, how many frames of each, which quality: by validation gain a byte; and
         simpler ways

@@ -5,7 +5,7 @@ A batch is a matrix (streams, steps) of which the first `counts[s]` integers of 
 (default: all), each row as a packet of its own. Every integer has a Laplace table (`cdf_encode` of
 the core). Its scale index and mean are given, or a network of `gvcodec.entropy.network` predicts
 them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
-stream that went before: its inputs behind the n are those values, latest first, or the ones that
+stream that went before: its inputs after the n are those values, latest first, or the ones that
 `back` (streams, steps, m) names by how many values before they are, 0 = none, as `clip(value,
 -64, 63) + 64`; its outputs are scale index, mean in eighths and, where there is a third, zero
 inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value
@@ -83,7 +83,7 @@ def decode(
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
 ) -> Decoded:
-    """Values (streams, steps), 0 behind the counts, and `whole` (streams)."""
+    """Values (streams, steps), 0 after the counts, and `whole` (streams)."""
     rows = _array(scale, np.uint8)
     return _decode(
         _core.streams_decode,

@@ -52,7 +52,7 @@ _BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"minf": (b"smhd", b"nmhd", b"sthd", b"gmhd", b"hdlr", b"dinf", b"stbl"),
     b"stbl": (b"stsd", b"stts", b"stsc", b"stsz", b"stco", b"co64"),
 }
-#: Where the number of entries stands in a table of samples.
+#: Offset of the number of entries in a table of samples.
 _COUNT_AT = {b"stts": 4, b"stsc": 4, b"stco": 4, b"co64": 4, b"stsz": 8}
 
 

@@ -69,7 +69,7 @@ class InputOptions:
 
 
 def numbered(path: str) -> list[str] | None:
-    """The pictures that a folder or a name like `f%04d.png` stands for, in order; None where it is
+    """The pictures that a folder or a name like `f%04d.png` means, in order; None where it is
     neither."""
     folder, name = os.path.split(path)
     if os.path.isdir(path):

@@ -71,7 +71,7 @@ class Scaler:
         """10-bit planes of the new size."""
         location = self.format.colour.chroma_location
         width, height = self.format.width, self.format.height
-        # Each plane is scaled about its centre, which moves chroma unless that stands between four
+        # Each plane is scaled about its centre, which moves chroma unless that lies between four
         # luma samples.
         y, u, v = resited(planes, location, CENTRE)
         half = (width + 1) // 2, (height + 1) // 2

@@ -7,7 +7,7 @@ as frames of `Planes` with timestamps.
 
 Time begins with the first frame, whatever the clock of the file says. Orientation is applied,
 frames of another size are scaled to that of the first, other pixel formats are converted
-(`gvcodec.media.planes`). Everything that is changed or left out stands in `reader.notes`, one line
+(`gvcodec.media.planes`). `reader.notes` says what is changed or left out, one line
 each. Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations

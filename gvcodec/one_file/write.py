@@ -217,7 +217,7 @@ class _Units:
         return done
 
     def send_tracks(self, packets: int, head: bytes) -> None:
-        """Here stands a `tracks` packet that holds so many packets after its `head`."""
+        """A `tracks` packet with so many packets after its `head` goes here."""
         self._before += [Entry(What.SOUND, head)] if head else []
         self._before.append(Entry(What.TRACKS, b"\0" + encode_var(packets)))
 
@@ -297,7 +297,7 @@ class _Muxer:
         return self._muxed.notes if self._muxed else []
 
     def send_tracks(self, payload: bytes, limits: Limits) -> tuple[int, bytes]:
-        """Take the payload of a `tracks` packet; how many packets it has, and what stands before
+        """Take the payload of a `tracks` packet; how many packets it has, and what comes before
         them."""
         if self._tracks is None:
             self._tracks = TrackReader(payload, limits)

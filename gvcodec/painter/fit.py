@@ -64,7 +64,7 @@ _LOOKS, _LEAST_GAIN = (20, 25), 0.001
 _JUDGED = 3 + len(_LOOKS) + len(_FACTORS)
 
 Progress = Callable[[str], None]
-#: Weight of the guard that stands for judges with masking.
+#: Weight of the guard in place of judges with masking.
 _CONTRAST = 0.5
 
 

@@ -3,7 +3,7 @@
 A noise field is `(1, 1, H, W)`, whole numbers 2…1022 around 512 in floats. Fresh values come
 from one tile made by an integer hash, laid out from another corner for each position in the GOP;
 later frames fetch the values at the motion vectors' places, so that texture moves with what it
-lies on and stands still where the picture does. Values are only moved whole, never interpolated:
+lies on and rests where the picture does. Values are only moved whole, never interpolated:
 the field stays white.
 """
 

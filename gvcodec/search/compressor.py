@@ -1,8 +1,8 @@
 """LP-Comp: the patch tokens of a picture become one vector, in causal layers that keep fewer and
 fewer of the last tokens.
 
-Tokens (N, 16, features) are centred and projected to `WIDTH`; behind layer i of `LAYERS` the last 1
-+ ⌊7.5 (1 + cos(π i / LAYERS)) + ½⌋ tokens go on: 14, 9, 3, 1. A linear layer makes `DIM` values of
+Tokens (N, 16, features) are centred and projected to `WIDTH`; after layer i of `LAYERS` the last 1
++ ⌊7.5 (1 + cos(π i / LAYERS)) + ½⌋ tokens remain: 14, 9, 3, 1. A linear layer makes `DIM` values of
 the last one and the mean of all (at first only of the mean), scaled to a length of √DIM. `Variant`
 names what the paper's ablations change. Importing this module imports torch."""
 
@@ -37,7 +37,7 @@ class Variant:
 
 
 def kept_after(layer: int) -> int:
-    """Tokens that go on behind layer 1…LAYERS."""
+    """Tokens that remain after layer 1…LAYERS."""
     return 1 + math.floor(7.5 * (1 + math.cos(math.pi * layer / LAYERS)) + 0.5 + 1e-9)
 
 

@@ -6,7 +6,7 @@
         `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
 `register` adds a maker of another one. Networks are imported when an embedder is made, torch with
-them. Raises `WrongModelError` (exit code 4) where a file or a package is not at hand, `UsageError`
+them. Raises `WrongModelError` (exit code 4) for a missing file or package, `UsageError`
 for a query that it cannot take.
 """
 
@@ -182,7 +182,7 @@ _makers: dict[str, Callable[..., Embedder]] = {"small": Small, "clip": Clip}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:
-    """Add an embedder: `maker` is called with what stands behind `name` on the command line,
+    """Add an embedder: `maker` is called with what follows `name` on the command line,
     between colons."""
     _makers[name] = maker
 
@@ -218,6 +218,6 @@ def _find_shipped(name: str) -> Path:
     found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
     if found is None:
         raise WrongModelError(
-            f"{name} is not at hand; looked in {', '.join(map(str, shipped_folders()))}"
+            f"{name} is missing; looked in {', '.join(map(str, shipped_folders()))}"
         )
     return found

@@ -67,7 +67,7 @@ def indexed(
             elif packet.kind is Kind.TRACKS and tracks is not None:
                 tracks.send(packet.payload)
             elif packet.is_frame and tracks is None:
-                # What describes the tracks stands before the first frame: there are none.
+                # What describes the tracks precedes the first frame: there are none.
                 break
     except DamagedStreamError as error:
         raise reader.named(error) from error

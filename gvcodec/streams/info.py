@@ -110,7 +110,7 @@ def text(found: dict[str, Any], columns: int) -> str:
 def bitrate_graph(
     sizes: Sequence[int], keyframes: Sequence[int], rate: Fraction, columns: int
 ) -> list[str]:
-    """Lines with the bitrate of the frames over time; ╵ below stands where keyframes are."""
+    """Lines with the bitrate of the frames over time; ╵ below marks keyframes."""
     width = max(1, min(len(sizes), columns - 12))
     bounds = [len(sizes) * column // width for column in range(width + 1)]
     rates = [kbps(sum(sizes[begin:end]), end - begin, rate) for begin, end in pairwise(bounds)]

@@ -117,7 +117,7 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
                 bar.coded(written, 0)
             end = (frame.pts - video.shift) * fmt.time_base + 1 / fmt.frame_rate
         if tracks and keeps and video.rest is not None:
-            # Packets of sound may stand behind the frames that they belong to.
+            # Packets of sound may follow the frames that they belong to.
             for packet in video.rest:
                 decoder.tracks += [packet.payload] if packet.kind is Kind.TRACKS else []
                 video.hand_on_tracks()
@@ -266,7 +266,7 @@ def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:
     packets = reader.packets() if isinstance(reader, Reader) else iter(())
     every = _frames(decoder, reader, packets)
     first = next(every, None)
-    # What describes the tracks stands before the first frame.
+    # What describes the tracks precedes the first frame.
     with _despite(decoder, reader):
         video.tracks = TrackReader(decoder.tracks.popleft(), most) if decoder.tracks else None
     while piece.start and first is not None and (first.pts - start) * tick < piece.start:
@@ -278,7 +278,7 @@ def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:
         video.tracks.keep(first.pts * tick, None)
     video.frames = every
     if piece.frames is not None:
-        # Damage behind the piece is told, too; otherwise a pipe is not waited for.
+        # Damage after the piece is reported, too; otherwise a pipe is not waited for.
         rest = every if isinstance(reader, Salvage) else iter(())
         video.frames = _first_of(every, piece.frames - 1, rest)
         video.whole, video.rest = isinstance(reader, Salvage), packets

@@ -87,7 +87,7 @@ class Work(Protocol):
         ...
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        """Figures behind the alarms. Raises `alarms.Alarm`."""
+        """Figures of the alarms. Raises `alarms.Alarm`."""
         ...
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:

@@ -9,7 +9,7 @@ line in `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"
 `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display
 order.
 
-`material.json` names the data set: `{"manifest_sha256"}` of the manifest that stands beside the
+`material.json` names the data set: `{"manifest_sha256"}` of the manifest beside the
 folder of clips.
 
 q is gvcodec's 0…63. Run as `python -m gvcodec.training material --help`.

@@ -36,7 +36,7 @@ from gvcodec.util.psnr import db
 
 #: Of as many steps the last is led by the small network, where there is VGG16 for the others.
 _TURN = 3
-_CHECKED = 8  # held-out crops behind the alarms
+_CHECKED = 8  # held-out crops of the alarms
 
 
 @dataclass(frozen=True, kw_only=True)

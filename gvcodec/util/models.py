@@ -43,8 +43,7 @@ def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> 
                 return file
     looked = ", ".join(str(place) for place in places)
     raise WrongModelError(
-        f"{what} {identity.hex()} is not at hand; looked in {looked} (--model PATH names another "
-        f"place)"
+        f"{what} {identity.hex()} is missing; looked in {looked} (--model PATH names another place)"
     )
 
 

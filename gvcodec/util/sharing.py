@@ -45,8 +45,8 @@ class Shared:
 
 
 def keep(thing: object) -> None:
-    """Leave a thing open until the process ends: closing it would wait for threads that stayed
-    behind."""
+    """Leave a thing open until the process ends: closing it would wait for threads that are
+    still running."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 

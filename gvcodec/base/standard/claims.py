@@ -49,7 +49,7 @@ def _check_av1(payload: bytes) -> None:
         if kind == _OBU_SEQUENCE and body[:1] and body[0] & 8:
             raise DamagedStreamError("the base layer is a still picture")
         if kind in (_OBU_FRAME, _OBU_FRAME_HEADER) and body[:1]:
-            # show_existing_frame; or behind it and two bits of frame type, show_frame.
+            # show_existing_frame; or after it and two bits of frame type, show_frame.
             shown += bool(body[0] & 0x80 or body[0] & 0x10)
     _one_frame(shown)
 
@@ -98,7 +98,7 @@ def _vvc_size(bits: _Bits) -> tuple[int, int]:
 
 
 class _Bits:
-    """Bits of a unit behind its head of two bytes, without emulation prevention. Raises
+    """Bits of a unit after its head of two bytes, without emulation prevention. Raises
     `DamagedStreamError` at the end."""
 
     def __init__(self, nal: bytes) -> None:

@@ -199,7 +199,7 @@ class _Gop:
             stream.close()
 
     def __del__(self) -> None:
-        # A caller that gives up leaves no process behind.
+        # A caller that gives up leaves no process running.
         if (process := getattr(self, "_process", None)) is not None and process.poll() is None:
             self._abort.cancel()
             process.kill()

@@ -153,7 +153,7 @@ class Entropy:
         self.q = 0
 
     def encode(self, values: Values, levels: Levels, memory: Memory, times: Times) -> bytes:
-        """The payload of a frame; values behind the levels are zero."""
+        """The payload of a frame; values beyond the levels are zero."""
         if not levels.any():
             return b""
         packets = []
@@ -164,7 +164,7 @@ class Entropy:
         return self._head(levels) + b"".join(framed)
 
     def decode(self, payload: bytes, memory: Memory, times: Times) -> tuple[Values, Levels]:
-        """Values, zero behind the levels, and levels."""
+        """Values, zero beyond the levels, and levels."""
         values = np.zeros(self._windows * TOKEN_VALUES, np.int16)
         if not payload:
             return values.reshape(self._windows, -1), np.zeros(self._windows, np.uint8)

@@ -41,7 +41,7 @@ SMALL_NETWORK = "perceptual.safetensors"
 _FILES = {"alex": "lpips_alex.safetensors", "vgg": "lpips_vgg.safetensors"}
 
 # Stages of the two feature networks: (index of the convolution in the weight file, stride,
-# padding). A pooling step stands between stages where `pool` says so; a stage's output is taken
+# padding). A pooling step lies between stages where `pool` says so; a stage's output is taken
 # after its last ReLU.
 _ALEX = (((0, 4, 2),), ((3, 1, 2),), ((6, 1, 1),), ((8, 1, 1),), ((10, 1, 1),))
 _ALEX_POOL = (False, True, True, False, False)
@@ -93,7 +93,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def leading_weights(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
     """What leads fitting and its weights: "vgg", or else "small", the network that is shipped with
-    the painters; only `leader` where one is named. None where they are not at hand."""
+    the painters; only `leader` where one is named. None where they are missing."""
     if leader != "small" and find_weights():
         return "vgg", load_weights("vgg")
     small = next(

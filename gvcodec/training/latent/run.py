@@ -29,7 +29,7 @@ from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.settings import RunConfig, parse_run
 from gvcodec.util.models import save_weights
 
-#: Held-out crops behind the alarms, and pairs of pictures behind the slope of AV1's bytes.
+#: Held-out crops of the alarms, and pairs of pictures for the slope of AV1's bytes.
 _CHECKED, _SLOPES = 8, 32
 
 

@@ -1,4 +1,4 @@
-"""What a run is watched by: figures behind fatal alarms, and the validation on held-out crops.
+"""What a run is watched by: the figures of fatal alarms, and the validation on held-out crops.
 
 Rows of the validation: `painter` (the painted AV1 picture), `zero` (the restorer with tokens of
 zeros), `tokens`, `shuffled` (each crop with the tokens of another), and `control`: what the metric
