@@ -40,10 +40,10 @@ SIDE, PATCH = 854, 16
 #: Frames of a clip that are coded.
 FRAMES = (6, 30, 54)
 #: CRFs of training pictures: SVT-AV1's ends at 70, 1.5 of which the encoder adds.
-FINEST, COARSEST = 40, 68
+FINEST, COARSEST = 28, 68
 #: Those of held-out pictures. Each second one is the finer picture that the one before is held
 #: against.
-HELD_OUT = (62, 58, 54, 50)
+HELD_OUT = (62, 58, 54, 50, 46, 42, 38, 34)
 _PRESET = 7
 _ONE = Fraction(1)
 Words = NDArray[np.uint16]

@@ -1,9 +1,9 @@
 """What restored crops cost: looks by two networks in turn, pixels, guards, and the price of bits.
 
 Every crop counts relative to what crops of its rate cost on average, so that all rates weigh the
-same. Bits are priced in the same unit: `slope` is how much the relative loss of AV1's own pictures
-falls with each relative increase of their bytes, -d ln(loss) / d ln(bytes), so at the full price a
-bit of a token has to buy as much as a bit of AV1.
+same. Bits are priced in the same unit: `slopes` say, for each class of CRFs, how much the relative
+loss of AV1's own pictures falls with each relative increase of their bytes, -d ln(loss) / d
+ln(bytes), so at the full price a bit of a token has to buy as much as a bit of AV1.
 
 The gradient by pixels is brought to a share of the one by looks, by their norms: at equal weights
 they are a hundredfold apart.
@@ -34,7 +34,9 @@ from gvcodec.training.latent.material import Crops, Pair
 #: Loss of PSNR against the AV1 picture, in dB, that costs nothing by itself.
 _ALLOWED = 0.3
 #: CRFs from which on rates are of the classes that share what they usually cost.
-_CLASSES = (0, 44, 48, 52, 56, 60, 64)
+_CLASSES = (0, 32, 36, 40, 44, 48, 52, 56, 60, 64)
+#: Least slope of a class: few pairs may say anything.
+_LEAST_SLOPE = 0.1
 #: Share of an average that a new value makes up.
 _NEW = 0.02
 
@@ -78,7 +80,7 @@ class Objective:
         self.usual_loss = torch.full((len(self.leaders), len(_CLASSES)), 0.3)
         self.usual_bits = torch.full((len(_CLASSES),), 4000.0)
         self.norms = torch.ones(2)
-        self.slope = 0.0
+        self.slopes = torch.zeros(len(_CLASSES))
         self._seen = 0
 
     def state(self) -> dict[str, Any]:
@@ -87,35 +89,40 @@ class Objective:
             "usual_loss": self.usual_loss,
             "usual_bits": self.usual_bits,
             "norms": self.norms,
-            "slope": self.slope,
+            "slopes": self.slopes,
             "seen": self._seen,
         }
 
     def take(self, state: dict[str, Any]) -> None:
         """What `state` gave."""
         self.usual_loss, self.usual_bits = state["usual_loss"], state["usual_bits"]
-        self.norms, self.slope, self._seen = state["norms"], state["slope"], state["seen"]
+        self.norms, self.slopes, self._seen = state["norms"], state["slopes"], state["seen"]
 
     @torch.no_grad()
-    def measure_slope(self, pairs: Sequence[tuple[Crops, Crops]]) -> None:
-        """`slope` out of pictures with two CRFs, and what crops usually cost."""
-        fall, rise = 0.0, 0.0
+    def measure_slopes(self, pairs: Sequence[tuple[Crops, Crops]]) -> None:
+        """`slopes` out of pictures with two CRFs, and what crops usually cost. A class without
+        pairs has the slope of all."""
+        falls, rises = torch.zeros_like(self.slopes), torch.zeros_like(self.slopes)
         for coarse, fine in pairs:
             losses = [float(looks(self.leaders[0], c.painted, c).sum()) for c in (coarse, fine)]
-            fall += math.log((losses[0] + 0.01) / (losses[1] + 0.01))
-            rise += math.log(float(fine.bits) / float(coarse.bits))
+            kind = self._kinds(coarse)
+            falls[kind] += math.log((losses[0] + 0.01) / (losses[1] + 0.01))
+            rises[kind] += math.log(float(fine.bits) / float(coarse.bits))
             for crops, loss in zip((coarse, fine), losses, strict=True):
                 kind = self._kinds(crops)
                 self.usual_loss[:, kind] += 0.1 * (loss - self.usual_loss[:, kind])
                 self.usual_bits[kind] += 0.1 * (crops.bits - self.usual_bits[kind])
-        self.slope = fall / rise if rise else 0.0
+        every = falls.sum() / rises.sum().clamp(min=1e-6)
+        slopes = torch.where(rises > 0, falls / rises.clamp(min=1e-6), every)
+        self.slopes = slopes.clamp(min=_LEAST_SLOPE)
 
     def _kinds(self, crops: Crops) -> Tensor:
         return torch.bucketize(crops.q, torch.tensor(_CLASSES).float(), right=True) - 1
 
     def price(self, crops: Crops) -> Tensor:
         """Of a bit of each crop, `(B,)`, in relative loss."""
-        return self.slope / self.usual_bits[self._kinds(crops)]
+        kinds = self._kinds(crops)
+        return self.slopes[kinds] / self.usual_bits[kinds]
 
     def __call__(self, pair: Pair, crops: Crops, step: int) -> tuple[Tensor, dict[str, float]]:
         """A scalar whose gradient is that of the loss, and what the loss is made of: means of the

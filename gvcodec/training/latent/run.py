@@ -30,7 +30,7 @@ from gvcodec.training.settings import RunConfig, parse_run
 from gvcodec.util.models import save_weights
 
 #: Held-out crops of the alarms, and pairs of pictures for the slope of AV1's bytes.
-_CHECKED, _SLOPES = 8, 32
+_CHECKED, _SLOPES = 8, 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class TrainConfig(RunConfig):
     plan_minutes: float = 200.0
     warm_up: int = 400
     average: float = 0.997
-    validate_samples: int = 48
+    validate_samples: int = 96
     threads: int = 1
     context: int = 1
     price: float = 1.0
@@ -94,8 +94,8 @@ class LatentWork:
 
     def start(self) -> None:
         """What a new run has to know before its first step: what AV1's bytes are worth."""
-        if not self.objective.slope:
-            self.objective.measure_slope(self.data.twice(_SLOPES, self.config.size))
+        if not self.objective.slopes.any():
+            self.objective.measure_slopes(self.data.twice(_SLOPES, self.config.size))
 
     def price_share(self, minutes: float) -> float:
         """Of the full price, 0…`price`."""
@@ -157,10 +157,10 @@ class LatentWork:
         sizes = json.dumps(asdict(network.sizes))
         save_weights(dict(network.state_dict()), path, {"latent": sizes})
         data = {"cache_sha256": self.data.digest(), "pictures": len(self.data.entries)}
-        config, slope = self.config.described(), self.objective.slope
+        config, slopes = self.config.described(), self.objective.slopes.tolist()
         write_card(
             path.with_suffix(".json"),
-            network, steps, minutes, config=config, data=data, slope=slope,
+            network, steps, minutes, config=config, data=data, slopes=slopes,
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -199,6 +199,6 @@ def main(words: Sequence[str] | None = None) -> None:
     loop = make_loop(config)
     work = loop.work
     assert isinstance(work, LatentWork)
-    loop.log({"material": work.data.digest(), "slope": work.objective.slope})
+    loop.log({"material": work.data.digest(), "slopes": work.objective.slopes.tolist()})
     loop.run(options.minutes)
     print(work.out / "latent.safetensors")

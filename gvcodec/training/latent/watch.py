@@ -27,7 +27,7 @@ from gvcodec.training.latent.objective import looks, shown
 from gvcodec.util.psnr import db
 
 #: Least spread of tokens, in steps of the quantiser, and of the features that they become.
-_LEAST_SPREAD = 0.05
+_LEAST_SPREAD = 0.02
 #: Least share of integers that are not zero, and of those that differ from the other crop's.
 _LEAST_USED = 0.003
 #: Minutes after which tokens have to do something, and by how much the loss has to rise without
@@ -145,14 +145,14 @@ def watch(network: LatentNetwork, crops: Crops, leader: PerceptualLoss) -> Figur
 
 
 class Validation:
-    """Metrics of held-out crops of `size`², `count` in all, half of them at each coarser CRF of
+    """Metrics of held-out crops of `size`², `count` in all, as many at each coarser CRF of
     `HELD_OUT`. Raises `UsageError` where there are none. Without the metrics' weights `metrics` is
     empty."""
 
     def __init__(self, material: Material, count: int, size: int) -> None:
         self.crops: dict[int, tuple[Crops, Crops]] = {}
         for q in HELD_OUT[::2]:
-            pairs = material.twice(count // 2, size, (q,))
+            pairs = material.twice(2 * count // len(HELD_OUT), size, (q,))
             if pairs:
                 coarse, fine = zip(*pairs, strict=True)
                 self.crops[q] = gathered(coarse), gathered(fine)
