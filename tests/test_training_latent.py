@@ -88,7 +88,8 @@ def test_tokens_have_influence_and_the_run_goes_on(config):
     assert found.zeroing > 0.03 and found.shuffling > 0.03 and found.gain > 0.03
     found.check(2 * PATIENCE_MINUTES, found.free)
     again = make_loop(config)
-    assert again.steps == 60 and torch.equal(again.work.objective.slopes, loop.work.objective.slopes)
+    assert again.steps == 60
+    assert torch.equal(again.work.objective.slopes, loop.work.objective.slopes)
     pairs = zip(again.work.model.parameters(), loop.work.model.parameters(), strict=True)
     for ours, theirs in pairs:
         assert torch.equal(ours, theirs)
