@@ -74,9 +74,9 @@ export class Stream {
     return found;
   }
 
-  /** The first keyframe, as `read` has its units, from no more bytes than it needs. */
-  async firstUnit() {
-    const [{ offset, size }] = this.gops;
+  /** The keyframe of a GOP, as `read` has its units, from no more bytes than it needs. */
+  async firstUnit(number = 0) {
+    const { offset, size } = this.gops[number];
     for (let count = Math.min(size, SMALL); ; count = Math.min(size, 4 * count)) {
       const at = new Cursor(await this.source.read(offset, count), "packet");
       try {
