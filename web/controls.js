@@ -150,6 +150,7 @@ export class Controls {
     element("sides").hidden = !player.canPaint;
     element("left").hidden = !compares && shown.painted;
     element("right").hidden = !shown.painted;
+    element("exact").hidden = !player.verified || Object.values(player.verified).includes(false);
     const waits = player.wanted !== undefined && now - player.since > PATIENCE_MS;
     element("busy").hidden = !waits || Boolean(player.failed);
     element("busy").textContent = player.painted ? "Painting…" : "Loading…";
@@ -161,7 +162,7 @@ export class Controls {
     const { statistics: s, timeline, header, at } = player;
     s.times = s.times.filter((time) => now - time < 1000);
     element("format").textContent = `${header.width}×${header.height} · ${short(timeline.meanRate, "b/s")}`;
-    element("frame-bits").textContent = short(timeline.bits(at), "b");
+    element("frame-bits").textContent = short(timeline.bits(at), "bit");
     element("rate").textContent = short(timeline.rateAt(at), "b/s");
     const mean = s.decode.reduce((sum, ms) => sum + ms, 0) / Math.max(1, s.decode.length);
     const facts = {
@@ -217,7 +218,7 @@ function madeBy({ byPage, reason, painter, paintsByPage, canPaint }) {
 
 /** What the hashes say. */
 function checks({ verified, whole }) {
-  if (!verified) return whole ? "played from the beginning to the end, every sample is compared with the encoder's" : "";
+  if (!verified) return whole ? "not yet: while it plays from beginning to end, every sample is compared with the encoder's" : "";
   const parts = Object.entries(verified).map(([name, same]) => {
     const layer = name === "base" ? "base layer" : "painted picture";
     return same ? `${layer}: every sample is the encoder's` : `${layer}: DIFFERS from the encoder's`;
