@@ -173,7 +173,7 @@ def test_player_is_small() -> None:
 SCRIPT = """
 import fs from "node:fs";
 const folder = process.argv[2] + "/";
-const { Stream } = await import(folder + "container.js");
+const { streamIn } = await import(folder + "streams.js");
 const { Damaged, hex } = await import(folder + "bytes.js");
 const { Hash, loadCore, samplesOf } = await import(folder + "core.js");
 const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "built/core.wasm") });
@@ -183,7 +183,7 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
   const facts = { gops: 0, sizes: [], problem: "", hash: "", times: [] };
   found.push(facts);
   try {
-    const stream = await Stream.open({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
+    const stream = await streamIn({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
     const { width, height } = stream.header;
     Object.assign(facts, { gops: stream.gops.length, problem: stream.problem, whole: stream.baseHash });
     for (const number of stream.gops.keys()) {
@@ -197,7 +197,7 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
     for (let at = 0; at < all.length; at += samplesOf(width, height)) hash.take(all.subarray(at, at + samplesOf(width, height)));
     facts.hash = hex(hash.digest().subarray(0, 8));
   } catch (error) {
-    if (!(error instanceof Damaged)) throw error;
+    if (!(error instanceof Damaged)) throw new Error(path, { cause: error });
     facts.problem ||= error.message;
   }
 }
@@ -252,24 +252,42 @@ def test_page_has_the_timestamps_of_decoding(tmp_path: Path) -> None:
     assert facts["times"] == pytest.approx([time / 1000 for time in TIMES], abs=1e-9)
 
 
+def as_mp4(path: Path) -> Path:
+    """The stream in a file that plays everywhere, beside it."""
+    assert main(["extract", str(path), str(path.with_suffix(".mp4"))]) == 0
+    return path.with_suffix(".mp4")
+
+
 @needs_node
-def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path) -> None:
-    whole = (GOLDEN / "av1.bin").read_bytes()
+def test_page_reads_the_same_stream_out_of_mp4(tmp_path: Path) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    stream, file = read_by_page(tmp_path, [(path, None), (as_mp4(path), None)])
+    assert file.pop("times") == pytest.approx(stream.pop("times"), abs=1e-6)
+    assert file == stream and stream["problem"] == ""
+
+
+@needs_node
+@pytest.mark.parametrize("kind", ["gvc", "mp4"])
+def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "whole.gvc"
+    path.write_bytes((GOLDEN / "av1.bin").read_bytes())
+    with gvcodec.open(path) as video:
+        frames = len(video)
+    whole = (path if kind == "gvc" else as_mp4(path)).read_bytes()
     given: list[tuple[Path, Path | None]] = []
     for number in range(0, len(whole), max(1, len(whole) // 120)):
-        for kind, data in (
+        for name, data in (
             ("cut", whole[:number]),
             ("turned", whole[:number] + bytes([whole[number] ^ 0x5A]) + whole[number + 1 :]),
             ("longer", whole[:number] + b"\xff" * 40 + whole[number:]),
         ):
-            path = tmp_path / f"{kind}{number}.gvc"
+            path = tmp_path / f"{name}{number}.{kind}"
             path.write_bytes(data)
             given.append((path, None))
-    with gvcodec.open(whole) as video:
-        frames = len(video)
     for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):
-        assert facts["problem"], path.name
-        assert len(facts["sizes"]) <= frames
+        # A container has bytes that nothing depends on.
+        assert facts["problem"] or kind == "mp4", path.name
+        assert kind == "mp4" or len(facts["sizes"]) <= frames
 
 
 DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
@@ -460,6 +478,35 @@ def test_a_file_that_is_dropped_plays_whatever_its_name(
         assert not is_hidden(page, "empty")
         assert page.run(DROP % ("data", "'c.gvc'"))
         page.until("player.shown && document.getElementById('empty').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_an_mp4_that_is_dropped_is_painted_and_heard(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gvc"
+    source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.4)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+    data = list(as_mp4(path).read_bytes())
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        page.run(DROP % (f"new Uint8Array({data})", "'a.mp4'"))
+        page.until("player !== before && player.shown?.painted")
+        page.until("player.sound?.track || player.sound?.reason")
+        for number in (13, 24, 0):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            assert painted_digest(page) == digest_of(video, number)
+        page.run("player.insists = true, player.setSpeed(0.25), player.play()")
+        if page.run("Boolean(player.sound.track)"):
+            page.until(f"player.sound.running && {ONSET} !== null")
+            assert page.run(ONSET) == pytest.approx(0.4, abs=0.03)
+        page.until(
+            "player.verified || player.errors.some((each) => each.includes('too slow for it'))"
+        )
+        assert page.run("player.verified") in (None, {"base": True, "painted": True})
         assert page.errors() == []
 
 
