@@ -159,6 +159,7 @@ def test_what_cannot_be_played_is_one_line(
             ([str(tmp_path / "no.gvc")], 3),
             (["-"], 2),
             ([str(tmp_path / "missing.gvc")], 1),
+            ([str(GOLDEN / "av1.bin"), "--source", str(tmp_path / "missing.mp4")], 1),
             ([str(GOLDEN / "av1.bin"), "--port", str(server.server_port)], 1),
         ):
             assert main(["play", "--no-browser", *arguments]) == code
@@ -508,6 +509,34 @@ def test_an_mp4_that_is_dropped_is_painted_and_heard(
         )
         assert page.run("player.verified") in (None, {"base": True, "painted": True})
         assert page.errors() == []
+
+
+@needs_browser
+def test_the_source_stands_left_of_the_handle_in_step(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    source = with_beep(tmp_path / "a.mp4", "aac", 44100, 0.4)
+    path = tmp_path / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+    left = "document.getElementById('left').textContent"
+    with running(path, "--source", str(source)) as server:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        page.until("player.page.original.isThere || document.getElementById('source').error")
+        if page.run("Boolean(document.getElementById('source').error)"):
+            pytest.skip("a browser without H.264")
+        page.run("player.go(13)")
+        page.until(f"player.wanted === undefined && {left} === 'Source'")
+        page.until("Math.abs(document.getElementById('source').currentTime - 13.5 / 25) < 1e-3")
+        page.key("s")
+        page.until(f"{left} === 'Base layer' && document.getElementById('source').hidden")
+        # Another video that is dropped is compared with what plays.
+        film = f"new Uint8Array({list(source.read_bytes())})"
+        page.run(DROP % (film, "'b.mp4'"))
+        page.until(
+            f"document.getElementById('source').src.startsWith('blob:') && {left} === 'Source'"
+        )
+        assert page.run("player === before") and page.errors() == []
 
 
 @needs_browser

@@ -39,7 +39,6 @@ export class Compare {
     this.handle.parentElement.style.setProperty("--place", this.place);
     const percent = Math.round(100 * this.place);
     this.handle.setAttribute("aria-valuenow", percent);
-    this.handle.setAttribute("aria-valuetext", `${percent} % base layer, ${100 - percent} % painted`);
     this.moved(this.place);
   }
 }

@@ -3,6 +3,7 @@
 import { Compare } from "./compare.js";
 import { Graph } from "./graph.js";
 import { keyHelp } from "./keys.js";
+import { Original } from "./original.js";
 import { SeekBar } from "./seekbar.js";
 import { Thumbnails } from "./thumbnails.js";
 import { clock, short } from "./words.js";
@@ -26,6 +27,7 @@ export class Controls {
   constructor() {
     this.compare = new Compare(element("handle"), (place) => this.player?.setPlace(place));
     this.seekBar = new SeekBar(element("bar"), (frame, dragged) => this.seek(frame, dragged));
+    this.original = new Original(element("source"), () => this.note("the source cannot be shown: this browser does not play it"));
     element("keys").replaceChildren(...keyHelp());
     const on = (id, event, act) => element(id).addEventListener(event, ({ target }) => act(target));
     const toggle = () => this.player?.shown && this.player.toggle();
@@ -35,6 +37,7 @@ export class Controls {
     on("volume", "input", ({ value }) => this.player.sound.setVolume(Number(value), false) ?? this.sound(this.player));
     on("modes", "change", ({ value }) => this.setMode(value));
     on("speed", "change", ({ value }) => this.player?.setSpeed(Number(value)));
+    on("left", "click", () => this.changeLeft());
     on("insist", "click", () => (this.player.insist(), this.showMode()));
     on("accept", "click", () => (element("slow").hidden = true));
     for (const id of ["help-button", "help-close"]) on(id, "click", () => this.help());
@@ -47,6 +50,7 @@ export class Controls {
     this.thumbnails = null;
     for (const id of ["empty", "slow", "busy", "start", "handle", "sides", "modes", "sound", "bits", "details"]) element(id).hidden = true;
     element("notes").replaceChildren();
+    this.compareWith(player.native?.source ? "source" : null);
     element("stage").classList.add("blank");
   }
 
@@ -75,6 +79,17 @@ export class Controls {
   painter({ canPaint }) {
     element("modes").hidden = !canPaint;
     this.showMode();
+  }
+
+  /** The video that the stream was made from, by its address, left of the handle; null: none. */
+  compareWith(address) {
+    this.original.open(address);
+    this.showsSource = Boolean(address);
+  }
+
+  /** Source, or base layer. */
+  changeLeft() {
+    this.showsSource = !this.showsSource && this.original.isThere;
   }
 
   setMode(mode) {
@@ -145,16 +160,27 @@ export class Controls {
     icon(element("play"), name, label, "space");
     icon(element("start"), name, label, "space");
     element("start").hidden = playing || (at > 0 && !player.atEnd) || player.failed;
-    const compares = Boolean(shown.painted) && player.mode === "compare";
-    element("handle").hidden = !compares;
-    element("sides").hidden = !player.canPaint;
-    element("left").hidden = !compares && shown.painted;
-    element("right").hidden = !shown.painted;
+    this.showSides(player, now);
     element("exact").hidden = !player.verified || Object.values(player.verified).includes(false);
     const waits = player.wanted !== undefined && now - player.since > PATIENCE_MS;
     element("busy").hidden = !waits || Boolean(player.failed);
     element("busy").textContent = player.painted ? "Painting…" : "Loading…";
     if (now - (this.toldAt ?? 0) > FACTS_MS) this.tell(player, (this.toldAt = now));
+  }
+
+  /** What is left and right of the handle, and the names of it. */
+  showSides(player, now) {
+    const { shown } = player, compares = Boolean(shown.painted) && player.mode === "compare";
+    const source = compares && this.showsSource && this.original.isThere, runs = player.keepsUp(now);
+    // Between two frames the source is asked for the middle of one.
+    this.original.follow(runs ? player.timeAt(now) : (shown.time + (shown.end ?? shown.time)) / 2, runs ? player.speed : null);
+    element("handle").hidden = !compares;
+    element("source").hidden = !source;
+    element("sides").hidden = !player.canPaint;
+    element("left").textContent = source ? "Source" : "Base layer";
+    element("left").disabled = !compares || !this.original.isThere;
+    element("left").hidden = !compares && Boolean(shown.painted);
+    element("right").hidden = !shown.painted;
   }
 
   /** Figures, a few times a second. */

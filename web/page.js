@@ -3,6 +3,7 @@
 import { Controls } from "./controls.js";
 import { listenToKeys } from "./keys.js";
 import { Player } from "./player.js";
+import { openStream } from "./streams.js";
 
 const element = (id) => document.getElementById(id);
 const controls = new Controls();
@@ -23,8 +24,15 @@ async function begin() {
   controls.say("Drop a video here");
 }
 
-function openFile(file) {
-  if (file) open({ file, gpu: new URLSearchParams(location.search).get("gpu") ?? "" });
+const isVideo = ({ name, type }) => type.startsWith("video/") || /\.(mp4|m4v|mov|webm|mkv)$/i.test(name);
+
+/** A stream plays; another video that is dropped on one is what it is compared with. */
+async function openFile(file) {
+  if (!file) return;
+  const gpu = new URLSearchParams(location.search).get("gpu") ?? "";
+  const other = window.player?.shown && isVideo(file) && !(await openStream(file).catch(() => null));
+  if (other) controls.compareWith(URL.createObjectURL(file));
+  else open({ file, gpu });
 }
 
 /** Files may be dropped anywhere. */

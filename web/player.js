@@ -158,7 +158,6 @@ export class Player {
   /** Called at every refresh of the screen. */
   tick() {
     const now = performance.now();
-    const runs = this.playing && this.wanted === undefined && this.shown;
     if (this.wanted !== undefined && this.queue.length) {
       this.wanted = undefined;
       this.statistics.firstMs ||= now;
@@ -167,11 +166,19 @@ export class Player {
       this.clock = { time: this.shown.time, at: now };
       this.onfirst?.();
       this.onfirst = null;
-    } else if (runs) this.advance(now);
-    // No sound where the picture does not keep up.
-    const heard = runs && now - (this.lateAt ?? -SILENCE_MS) >= SILENCE_MS;
-    this.sound?.follow(heard ? this.timeAt(now) : 0, heard ? this.speed : null);
+    } else if (this.runs) this.advance(now);
+    const follows = this.keepsUp(now);
+    this.sound?.follow(follows ? this.timeAt(now) : 0, follows ? this.speed : null);
     if (this.timeline) this.page.update(this, now);
+  }
+
+  get runs() {
+    return this.playing && this.wanted === undefined && Boolean(this.shown);
+  }
+
+  /** Whether it plays and frames come in time: there is no sound where the picture does not keep up. */
+  keepsUp(now) {
+    return this.runs && now - (this.lateAt ?? -SILENCE_MS) >= SILENCE_MS;
   }
 
   /** Seconds that the clock has while the video plays. */
