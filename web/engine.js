@@ -19,8 +19,8 @@ import { openStream } from "./streams.js";
 const MOST_PIXELS = 4096 * 2304;
 /** Frames that may wait to be hashed; a machine that is slower does not check the hash. */
 const MOST_HASHED = 24;
-/** Bytes of a GOP that are read for its timestamps alone. */
-const MOST_FOR_TIMES = 4 << 20;
+/** Bytes that are read for sizes and timestamps alone. */
+const MOST_FOR_FACTS = 4 << 20;
 /** Frames that are painted at once. */
 const MOST_LATE = 2;
 
@@ -83,7 +83,7 @@ async function open({ url, file, native: offered, gpu }) {
     // What the first picture does not need waits for it.
     await new Promise((resolve) => (began = resolve));
   }
-  learnEnd().catch(() => {}); // what cannot be read is said when it is to play
+  learnFacts().catch(() => {}); // what cannot be read is said when it is to play
   const paints = decoder && header.painterId && !header.tokens && (!offered || offered.paints);
   if (!paints) return self.postMessage({ painter: null });
   await openPainter(header, gpu).catch(({ message }) => {
@@ -125,11 +125,12 @@ async function openPainter(header, gpu) {
   self.postMessage({ painter: found ? { name: "WebGPU" } : { name, reason } });
 }
 
-/** When the last frame ends, for a page that shows how long all lasts. */
-async function learnEnd() {
-  const last = stream.gops.length - 1;
-  if (!last || stream.gops[last].size > MOST_FOR_TIMES) return;
-  sendFacts(last, await stream.read(last));
+/** When the last frame ends, for a page that shows how long all lasts; of a small file the bits of all frames. */
+async function learnFacts() {
+  const { gops } = stream, small = gops.reduce((sum, { size }) => sum + size, 0) <= MOST_FOR_FACTS;
+  for (let number = small ? 1 : gops.length - 1; number < gops.length; ++number) {
+    if (number && gops[number].size <= MOST_FOR_FACTS) sendFacts(number, await stream.read(number));
+  }
 }
 
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
