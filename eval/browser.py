@@ -161,6 +161,18 @@ class Page:
             text = key if len(key) == 1 else ""
             self.call("Input.dispatchKeyEvent", {"type": kind, "key": key, "text": text})
 
+    def resize(self, width: int, height: int, scheme: str = "dark") -> None:
+        """CSS pixels of the tab, and what the page is to think that its reader prefers."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", {"features": features})
+
+    def mouse(self, kind: str, x: float, y: float) -> None:
+        """`kind`: mouseMoved, mousePressed, mouseReleased, with the left button."""
+        where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", {"type": kind, **where})
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 

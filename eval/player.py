@@ -4,8 +4,8 @@
 
 For each stream: time from opening the page to the first frame, three seeks compared with the
 decoder sample by sample (base frames, and painted ones where the page paints, by WebAssembly and by
-WebGPU), playing to the end with both hashes, the slider, the console. A copy without its last third
-has to show what is whole. `DIR` gets player.json and a picture of each page.
+WebGPU), playing to the end with both hashes, the compare handle, the console. A copy without its
+last third has to show what is whole. `DIR` gets player.json and a picture of each page.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
         }
         if paints:
             facts |= shown_and_played(page, video, True, "painted")
-        facts["slider"] = slides(page) if video.painted else "-"
+        facts["handle"] = slides(page) if video.painted else "-"
         page.screenshot(picture)
         facts["console"] = page.errors()
         facts["notes"] = page.run("player.errors")
@@ -89,7 +89,8 @@ def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
 
 
 def shown_and_played(page: Page, video: Video, painted: bool, what: str) -> dict[str, Any]:
-    page.run(f"player.setPainted({str(painted).lower()})")
+    page.run("player.insists = true")
+    page.run(f"player.setMode('{'compare' if painted else 'base'}')")
     last = len(video) - 1
     seeks = sum(exact(page, video, n, painted) for n in (last // 3, last, 1))
     facts = {f"{name}, {what}": value for name, value in played(page, last).items()}
@@ -129,10 +130,7 @@ def played(page: Page, last: int) -> dict[str, Any]:
     """From the first frame to the last at the fastest speed: frames a second, hashes."""
     page.run("player.go(0)")
     page.until(_SETTLED % 0, _PATIENCE)
-    page.run(
-        "document.getElementById('speed').selectedIndex = "
-        "document.getElementById('speed').options.length - 1"
-    )
+    page.run("player.setSpeed(4)")
     began = time.monotonic()
     page.run("player.play()")
     page.until(f"!player.playing && player.shown.frame === {last}", _PATIENCE)
@@ -147,15 +145,14 @@ def played(page: Page, last: int) -> dict[str, Any]:
 
 
 def slides(page: Page) -> bool:
-    """Whether three places of the slider give three pictures."""
-    page.run("player.setPainted(true)")
+    """Whether three places of the compare handle give three pictures."""
+    page.run("player.setMode('compare')")
     page.until("player.wanted === undefined && player.shown.painted", _PATIENCE)
     pictures = set()
     for place in (0, 0.5, 1):
-        page.run(f"document.getElementById('slider').value = {place}")
-        page.run("document.getElementById('slider').dispatchEvent(new Event('input'))")
+        page.run(f"player.page.compare.set({place})")
         pictures.add(page.call("Page.captureScreenshot")["data"])
-    page.run("document.getElementById('slider').value = 0.5; player.draw()")
+    page.run("player.page.compare.set(0.5)")
     return len(pictures) == 3
 
 

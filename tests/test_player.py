@@ -159,6 +159,7 @@ def test_what_cannot_be_played_is_one_line(
             ([str(tmp_path / "no.gvc")], 3),
             (["-"], 2),
             ([str(tmp_path / "missing.gvc")], 1),
+            ([str(GOLDEN / "av1.bin"), "--source", str(tmp_path / "missing.mp4")], 1),
             ([str(GOLDEN / "av1.bin"), "--port", str(server.server_port)], 1),
         ):
             assert main(["play", "--no-browser", *arguments]) == code
@@ -173,7 +174,7 @@ def test_player_is_small() -> None:
 SCRIPT = """
 import fs from "node:fs";
 const folder = process.argv[2] + "/";
-const { Stream } = await import(folder + "container.js");
+const { streamIn } = await import(folder + "streams.js");
 const { Damaged, hex } = await import(folder + "bytes.js");
 const { Hash, loadCore, samplesOf } = await import(folder + "core.js");
 const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "built/core.wasm") });
@@ -183,7 +184,7 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
   const facts = { gops: 0, sizes: [], problem: "", hash: "", times: [] };
   found.push(facts);
   try {
-    const stream = await Stream.open({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
+    const stream = await streamIn({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
     const { width, height } = stream.header;
     Object.assign(facts, { gops: stream.gops.length, problem: stream.problem, whole: stream.baseHash });
     for (const number of stream.gops.keys()) {
@@ -197,7 +198,7 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
     for (let at = 0; at < all.length; at += samplesOf(width, height)) hash.take(all.subarray(at, at + samplesOf(width, height)));
     facts.hash = hex(hash.digest().subarray(0, 8));
   } catch (error) {
-    if (!(error instanceof Damaged)) throw error;
+    if (!(error instanceof Damaged)) throw new Error(path, { cause: error });
     facts.problem ||= error.message;
   }
 }
@@ -252,24 +253,42 @@ def test_page_has_the_timestamps_of_decoding(tmp_path: Path) -> None:
     assert facts["times"] == pytest.approx([time / 1000 for time in TIMES], abs=1e-9)
 
 
+def as_mp4(path: Path) -> Path:
+    """The stream in a file that plays everywhere, beside it."""
+    assert main(["extract", str(path), str(path.with_suffix(".mp4"))]) == 0
+    return path.with_suffix(".mp4")
+
+
 @needs_node
-def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path) -> None:
-    whole = (GOLDEN / "av1.bin").read_bytes()
+def test_page_reads_the_same_stream_out_of_mp4(tmp_path: Path) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    stream, file = read_by_page(tmp_path, [(path, None), (as_mp4(path), None)])
+    assert file.pop("times") == pytest.approx(stream.pop("times"), abs=1e-6)
+    assert file == stream and stream["problem"] == ""
+
+
+@needs_node
+@pytest.mark.parametrize("kind", ["gvc", "mp4"])
+def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "whole.gvc"
+    path.write_bytes((GOLDEN / "av1.bin").read_bytes())
+    with gvcodec.open(path) as video:
+        frames = len(video)
+    whole = (path if kind == "gvc" else as_mp4(path)).read_bytes()
     given: list[tuple[Path, Path | None]] = []
     for number in range(0, len(whole), max(1, len(whole) // 120)):
-        for kind, data in (
+        for name, data in (
             ("cut", whole[:number]),
             ("turned", whole[:number] + bytes([whole[number] ^ 0x5A]) + whole[number + 1 :]),
             ("longer", whole[:number] + b"\xff" * 40 + whole[number:]),
         ):
-            path = tmp_path / f"{kind}{number}.gvc"
+            path = tmp_path / f"{name}{number}.{kind}"
             path.write_bytes(data)
             given.append((path, None))
-    with gvcodec.open(whole) as video:
-        frames = len(video)
     for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):
-        assert facts["problem"], path.name
-        assert len(facts["sizes"]) <= frames
+        # A container has bytes that nothing depends on.
+        assert facts["problem"] or kind == "mp4", path.name
+        assert kind == "mp4" or len(facts["sizes"]) <= frames
 
 
 DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
@@ -327,26 +346,243 @@ def test_browser_shows_what_is_left_of_a_broken_file(
         assert page.errors() == []
 
 
+#: The picture's pixels, joined.
+PIXELS = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48);
+    gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""
+
+
+def middle(page: browser.Page, name: str) -> list[float]:
+    """Left, middle, width and height of an element in CSS pixels: [x, y, width, height]."""
+    box = f"document.getElementById('{name}').getBoundingClientRect()"
+    x, y, width, height = page.run(f"Object.values({box}.toJSON()).slice(0, 4)")
+    return [x, y + height / 2, width, height]
+
+
+def is_hidden(page: browser.Page, name: str) -> bool:
+    return bool(page.run(f"document.getElementById('{name}').hidden"))
+
+
 @needs_browser
-def test_slider_moves_between_painted_and_base(
+def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
     tab: Callable[[str], browser.Page], tmp_path: Path
 ) -> None:
-    pytest.importorskip("torch")
     (tmp_path / "a.gvc").write_bytes(made(moving_texture(64, 48, 6)))
-    pixels = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48);
-        gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""
     with running(tmp_path / "a.gvc") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown?.painted")
-        shown = {}
-        for place in (0, 0.5, 1):
-            page.run(f"document.getElementById('slider').value = {place}")
-            page.run("document.getElementById('slider').dispatchEvent(new Event('input'))")
-            shown[place] = page.run(pixels)
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted && !document.getElementById('handle').hidden")
+        left, y, width, _ = middle(page, "frame")
+        handle = middle(page, "handle")
+        assert handle[0] + handle[2] / 2 == pytest.approx(left + width / 2, abs=1)
+        assert [is_hidden(page, name) for name in ("sides", "left", "right")] == [False] * 3
+        shown = {0.5: page.run(PIXELS)}
+        page.mouse("mousePressed", left + width / 2, y)
+        page.mouse("mouseMoved", left + width / 4, y)
+        page.mouse("mouseReleased", left + width / 4, y)
+        assert page.run("player.place") == pytest.approx(0.25, abs=0.01)
+        page.key("ArrowRight")  # the handle has the focus: no seek
+        assert page.run("player.place") == pytest.approx(0.27, abs=0.01)
+        assert page.run("[player.at, player.playing]") == [0, False]
+        for key, place in (("Home", 0), ("End", 1)):
+            page.key(key)
+            assert page.run("document.getElementById('handle').ariaValueNow") == str(100 * place)
+            shown[place] = page.run(PIXELS)
         assert len(set(shown.values())) == 3
+        page.key("c")  # all painted
+        assert page.run(PIXELS) == shown[0]
         page.key("p")
         page.until("!player.shown.painted && player.wanted === undefined")
-        assert page.run(pixels) == shown[0]
+        assert page.run(PIXELS) == shown[1]
+        page.until("document.getElementById('handle').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.timeline?.times.size === 2")
+        assert page.run(
+            "[...document.getElementById('time').children].map((e) => e.textContent)"
+        ) == ["0:00.0", "0:00.4"]
+        x, y, width, _ = middle(page, "bar")
+        preview = "document.getElementById('preview')"
+        assert page.run(f"{preview}.hidden")
+        for share, time, gop in ((0.99, "0:00.4", 1), (0.01, "0:00.0", 0)):
+            page.mouse("mouseMoved", x + share * width, y)
+            assert page.run(f"[{preview}.hidden, {preview}.textContent.trim()]") == [False, time]
+            page.until(f"player.page.thumbnails.kept.has({gop})")
+        first, second = (
+            page.run("""[0, 1].map((gop) => { const { width, height, data } = player.page.thumbnails.kept.get(gop);
+            return [width, height, data.reduce((a, b) => a + b) / data.length, data.join()]; })""")
+        )
+        assert first[:2] == [96, 80] and first[3] != second[3]
+        (frame,) = gvcodec.open(path, fidelity=True).decoded(0, 1)
+        assert first[2] == pytest.approx((3 * frame.base_frame[0].mean() / 4 + 255) / 4, abs=12)
+        page.mouse("mouseMoved", x, 5)
+        assert page.run(f"{preview}.hidden")
+        page.mouse("mousePressed", x + 0.75 * width, y)
+        page.mouse("mouseReleased", x + 0.75 * width, y)
+        page.until("player.wanted === undefined && player.shown.frame === 8")
+        assert page.run("player.shown.painted === null") and page.errors() == []
+
+
+@needs_browser
+def test_keys_seek_and_explain_themselves(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        for key, frame in (("End", 11), ("ArrowLeft", 0), (".", 1), ("5", 6), (",", 5), ("L", 11)):
+            page.key(key)
+            page.until(f"player.wanted === undefined && player.shown.frame === {frame}")
+        page.key("?")
+        assert page.run("document.getElementById('help').open")
+        assert page.run("document.querySelectorAll('#keys div').length") > 15
+        page.key("Home")  # not while the help is read
+        assert page.run("player.at") == 11
+        page.key("?")
+        page.key("Home")
+        page.until("player.wanted === undefined && player.shown.frame === 0")
+        page.key(" ")
+        page.until("!player.playing && player.shown.frame === 11")
+        assert page.run("document.getElementById('play').ariaLabel") == "Play again"
+        assert page.errors() == []
+
+
+DROP = """(async () => { const data = new Uint8Array(await (await fetch("stream")).arrayBuffer());
+    const moved = new DataTransfer(); moved.items.add(new File([%s], %s));
+    const drop = (name) => document.body.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: moved }));
+    window.before = window.player; drop("dragenter"); const seen = !document.getElementById("drop").hidden; drop("drop");
+    return seen && document.getElementById("drop").hidden; })()"""
+
+
+@needs_browser
+def test_a_file_that_is_dropped_plays_whatever_its_name(
+    tab: Callable[[str], browser.Page],
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>\u202e.gvc"
+    with running(GOLDEN / "av1.bin", "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        assert page.run(DROP % ("data", json.dumps(hostile)))
+        page.until("player !== before && player.shown")
+        assert page.run("document.getElementById('name').textContent") == hostile
+        assert page.run("document.images.length") == 0
+        assert page.run(DROP % ("data.subarray(9)", "'b.gvc'"))
+        page.until("player.failed")
+        assert "not a gvcodec file" in page.run("document.getElementById('message').textContent")
+        assert not is_hidden(page, "empty")
+        assert page.run(DROP % ("data", "'c.gvc'"))
+        page.until("player.shown && document.getElementById('empty').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_an_mp4_that_is_dropped_is_painted_and_heard(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gvc"
+    source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.4)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+    data = list(as_mp4(path).read_bytes())
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        page.run(DROP % (f"new Uint8Array({data})", "'a.mp4'"))
+        page.until("player !== before && player.shown?.painted")
+        page.until("player.sound?.track || player.sound?.reason")
+        for number in (13, 24, 0):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            assert painted_digest(page) == digest_of(video, number)
+        page.run("player.insists = true, player.setSpeed(0.25), player.play()")
+        if page.run("Boolean(player.sound.track)"):
+            page.until(f"player.sound.running && {ONSET} !== null")
+            assert page.run(ONSET) == pytest.approx(0.4, abs=0.03)
+        page.until(
+            "player.verified || player.errors.some((each) => each.includes('too slow for it'))"
+        )
+        assert page.run("player.verified") in (None, {"base": True, "painted": True})
+        assert page.errors() == []
+
+
+@needs_browser
+def test_the_source_stands_left_of_the_handle_in_step(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    source = with_beep(tmp_path / "a.mp4", "aac", 44100, 0.4)
+    path = tmp_path / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+    left = "document.getElementById('left').textContent"
+    with running(path, "--source", str(source)) as server:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        page.until("player.page.original.isThere || document.getElementById('source').error")
+        if page.run("Boolean(document.getElementById('source').error)"):
+            pytest.skip("a browser without H.264")
+        page.run("player.go(13)")
+        page.until(f"player.wanted === undefined && {left} === 'Source'")
+        page.until("Math.abs(document.getElementById('source').currentTime - 13.5 / 25) < 1e-3")
+        page.key("s")
+        page.until(f"{left} === 'Base layer' && document.getElementById('source').hidden")
+        # Another video that is dropped is compared with what plays.
+        film = f"new Uint8Array({list(source.read_bytes())})"
+        page.run(DROP % (film, "'b.mp4'"))
+        page.until(
+            f"document.getElementById('source').src.startsWith('blob:') && {left} === 'Source'"
+        )
+        assert page.run("player === before") and page.errors() == []
+
+
+@needs_browser
+def test_painting_that_is_too_slow_gives_way_to_the_base_layer(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paints = "    if (this.identity) return out.set(base);"
+    slow = "    await new Promise((done) => setTimeout(done, 1000));\n"
+    changed_page("painter.js", paints, slow + paints, tmp_path, monkeypatch)
+    with running(painted_stream(tmp_path / "a.gvc", 96, 80)) as server:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        assert is_hidden(page, "slow")
+        page.run("player.play()")
+        page.until("player.mode === 'base' && !player.shown.painted")
+        assert not is_hidden(page, "slow")
+        assert page.run("document.querySelector('#modes :checked').value") == "base"
+        page.until("!player.playing && player.shown.frame === 11")
+        page.run("document.getElementById('insist').click()")
+        assert is_hidden(page, "slow")
+        page.run("player.setPlace(0.5), player.go(0)")
+        page.until("player.shown.painted && player.wanted === undefined")
+        page.run("player.play()")
+        page.until("player.shown.frame >= 4")
+        assert page.run("[player.mode, Boolean(player.shown.painted)]") == ["compare", True]
+        assert page.errors() == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 390, 800, 1600])
+def test_no_width_scrolls_sideways(tab: Callable[[str], browser.Page], width: int) -> None:
+    with running(GOLDEN / "av1.bin") as server:
+        page = tab(server.address + "?gpu=off")
+        page.resize(width, 844)
+        page.until("window.player?.shown && player.painter !== undefined")
+        page.run("player.page.slow(), player.note('x'.repeat(500))")
+        page.run("document.getElementById('details').open = true")
+        assert page.run("document.documentElement.scrollWidth") <= width
+        outside = """[...document.querySelectorAll("header *, #controls *, #slow *")].filter((each) => each.checkVisibility()
+            && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.id || each.tagName)"""
+        assert page.run(outside) == []
+        unnamed = """[...document.querySelectorAll("button, input, select")].filter((each) =>
+            !each.ariaLabel && !each.closest("label") && !each.textContent.trim()).map((each) => each.id)"""
+        assert page.run(unnamed) == []
+        page.resize(width, 844, "light")
+        assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(244, 245, 248)"
         assert page.errors() == []
 
 
@@ -529,9 +765,11 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
             assert painted_digest(page) == digest_of(video, number)
         page.run("player.go(0)")
         page.until("player.wanted === undefined")
+        page.run("player.insists = true")  # a slow machine is to paint all of it
         page.run("player.play()")
         page.until("player.verified !== null")
         assert page.run("player.verified") == {"base": True, "painted": True}
+        page.until("!document.getElementById('exact').hidden")
         assert page.errors() == []
 
 
@@ -584,7 +822,7 @@ def test_sound_is_in_time_with_the_picture(
         page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
         if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
             pytest.skip(reason)  # a browser without the codec, which it says
-        page.run("document.getElementById('speed').value = '0.25'")
+        page.run("player.setSpeed(0.25)")
         page.run("player.play()")
         page.until(f"player.sound.running && {ONSET} !== null")
         assert page.run(ONSET) == pytest.approx(0.4, abs=0.03)
@@ -680,6 +918,7 @@ def test_a_lost_adapter_gives_way_to_the_core(
         )
         if reason := page.run("player.painter.reason"):
             pytest.skip(reason)
+        page.run("player.insists = true")
         page.run("player.go(0)")
         page.until("player.wanted === undefined && player.shown.painted")
         page.run("player.play()")

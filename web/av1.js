@@ -1,9 +1,9 @@
 // AV1 by the browser's own decoder (WebCodecs), with the exact samples of its frames.
 
-import { Cursor, Damaged } from "./bytes.js";
+import { Cursor, Damaged, joined, leb128 } from "./bytes.js";
 import { samplesOf } from "./core.js";
 
-const SIZED = 2, EXTENDED = 4;
+const SIZED = 2, EXTENDED = 4, FORBIDDEN = 0x80, MOST_OBUS = 1 << 12;
 const DELIMITER = Uint8Array.of(0x12, 0);
 /** Frames in the decoder, and how long nothing may come out of it. */
 const MOST_INSIDE = 12, PATIENCE_MS = 20_000;
@@ -33,30 +33,28 @@ export function codedSize({ width, height, scale }) {
   return [width, height].map((side) => (Math.ceil(Math.max(side, Math.floor(64 / scale)) / multiple) * multiple) * scale);
 }
 
-/** A temporal unit from the payload of a packet: with a delimiter, and a size for the last OBU. */
-export function temporalUnit(payload) {
-  const cursor = new Cursor(payload, "OBU");
-  const parts = [DELIMITER];
+/** OBUs of a temporal unit or of a payload: { type, head, extension, body }; the last may come without a size. Throws `Damaged`. */
+export function obusOf(data) {
+  const cursor = new Cursor(data, "OBU"), found = [];
   while (cursor.left) {
     const head = cursor.uint(1);
+    if (head & FORBIDDEN || found.length > MOST_OBUS) throw new Damaged("the picture's data are not AV1");
     const extension = head & EXTENDED ? cursor.take(1) : new Uint8Array();
-    const body = cursor.take(head & SIZED ? cursor.var() : cursor.left);
-    parts.push(Uint8Array.of(head | SIZED), extension, leb128(body.length), body);
+    found.push({ type: (head >> 3) & 15, head, extension, body: cursor.take(head & SIZED ? cursor.leb128() : cursor.left) });
   }
-  if (parts.length === 1) throw new Damaged("empty packet");
-  const unit = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    unit.set(part, at);
-    at += part.length;
-  }
-  return unit;
+  if (!found.length) throw new Damaged("empty packet");
+  return found;
 }
 
-function leb128(value) {
-  const bytes = [];
-  for (; value >= 0x80; value = Math.floor(value / 128)) bytes.push((value & 0x7f) | 0x80);
-  return Uint8Array.from([...bytes, value]);
+const sized = ({ head, extension, body }) => [Uint8Array.of(head | SIZED), extension, leb128(body.length), body];
+
+/** A temporal unit from the payload of a packet: with a delimiter, and a size for the last OBU. */
+export const temporalUnit = (payload) => joined([DELIMITER, ...obusOf(payload).flatMap(sized)]);
+
+/** The payload of a packet from OBUs: the last one without a size. */
+export function payloadOf(obus) {
+  const { head, extension, body } = obus.at(-1);
+  return joined([...obus.slice(0, -1).flatMap(sized), Uint8Array.of(head & ~SIZED), extension, body]);
 }
 
 export class Av1Decoder {

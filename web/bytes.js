@@ -42,10 +42,37 @@ export class Cursor {
     throw new Damaged(`${this.what}: number of more than 9 bytes`);
   }
 
+  /** That of AV1, where superfluous zeros are allowed. */
+  leb128() {
+    for (let value = 0, index = 0; index < 8; ++index) {
+      const byte = this.uint(1);
+      value += (byte & 0x7f) * 2 ** (7 * index);
+      if (byte < 0x80) return value;
+    }
+    throw new Damaged(`${this.what}: number of more than 8 bytes`);
+  }
+
   svar() {
     const value = this.var();
     return value % 2 ? -(value + 1) / 2 : value / 2;
   }
+}
+
+/** A number as `Cursor.var` reads it. */
+export function leb128(value) {
+  const bytes = [];
+  for (; value >= 0x80; value = Math.floor(value / 128)) bytes.push((value & 0x7f) | 0x80);
+  return Uint8Array.from([...bytes, value]);
+}
+
+export function joined(parts) {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function tableOf(width, polynomial, reflected) {

@@ -2,13 +2,15 @@
 //
 // Everything is checked before it is used. What is damaged is left out and said; what stands before it plays.
 
-import { Cursor, Damaged, crc16, crc32, hex } from "./bytes.js";
+import { Cursor, Damaged, crc16, crc32, hex, joined } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
 const BASES = { 1: "av1", 3: "vvc", 4: "tokens" };
-const INTER = 0, KEY = 1, GOP = 2, EXTENDED = 16;
-const END = EXTENDED, INDEX = EXTENDED + 1, FIT = EXTENDED + 2, TIMING = EXTENDED + 3, TRACKS = EXTENDED + 4;
-const PAINTED = EXTENDED + 67;
+export const EXTENDED = 16;
+const INTER = 0, KEY = 1, GOP = 2;
+const END = EXTENDED, INDEX = EXTENDED + 1;
+export const FIT = EXTENDED + 2, PAINTED = EXTENDED + 67;
+const TIMING = EXTENDED + 3, TRACKS = EXTENDED + 4;
 const END_BYTES = 2 + 12 + 2;
 const MOST_PAYLOAD = 1 << 26;
 const MOST_SIDE = 1 << 20;
@@ -74,9 +76,9 @@ export class Stream {
     return found;
   }
 
-  /** The first keyframe, as `read` has its units, from no more bytes than it needs. */
-  async firstUnit() {
-    const [{ offset, size }] = this.gops;
+  /** The keyframe of a GOP, as `read` has its units, from no more bytes than it needs. */
+  async firstUnit(number = 0) {
+    const { offset, size } = this.gops[number];
     for (let count = Math.min(size, SMALL); ; count = Math.min(size, 4 * count)) {
       const at = new Cursor(await this.source.read(offset, count), "packet");
       try {
@@ -157,7 +159,7 @@ export class Stream {
         } catch (error) {
           const here = offset + rest.length;
           if (!error.early || here >= this.source.size) throw error;
-          rest = joined(rest, await this.source.read(here, Math.max(CHUNK, rest.length)));
+          rest = joined([rest, await this.source.read(here, Math.max(CHUNK, rest.length))]);
           continue;
         }
         offset += packet.bytes.length;
@@ -214,14 +216,7 @@ function closes(payload, crc, frames) {
   return cursor.uint(4) === crc && (!cursor.left || (cursor.var() === frames && !cursor.left));
 }
 
-function joined(a, b) {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
-
-function parseHeader(data) {
+export function parseHeader(data) {
   if (hex(data.subarray(0, 4)) !== "89475643") throw new Damaged("not a gvcodec file (wrong first bytes)");
   const whole = new Cursor(data, "header");
   const version = whole.take(6).subarray(4);

@@ -11,14 +11,16 @@
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
-import { Stream } from "./container.js";
 import { loadCore, samplesOf, THREADS } from "./core.js";
-import { fetchModel, openSource } from "./source.js";
+import { fetchModel } from "./source.js";
+import { openStream } from "./streams.js";
 
 /** What a page decodes at most: pictures of 4096×2304. */
 const MOST_PIXELS = 4096 * 2304;
 /** Frames that may wait to be hashed; a machine that is slower does not check the hash. */
 const MOST_HASHED = 24;
+/** Bytes that are read for sizes and timestamps alone. */
+const MOST_FOR_FACTS = 4 << 20;
 /** Frames that are painted at once. */
 const MOST_LATE = 2;
 
@@ -55,7 +57,7 @@ const note = (text) => self.postMessage({ note: text });
 
 async function open({ url, file, native: offered, gpu }) {
   self.postMessage({ awake: true });
-  stream = await Stream.open(await openSource(file ?? url));
+  stream = await openStream(file ?? url);
   native = offered?.decodes;
   const { header, gops, frames, problem } = stream;
   let reason = "";
@@ -66,8 +68,8 @@ async function open({ url, file, native: offered, gpu }) {
     const { config, reason: why } = await av1Support(header);
     if (config) decoder = new Av1Decoder(config, header);
     else reason = why;
-  } else if (header.base === "av1") reason = "pages do not scale pictures up yet";
-  else reason = `pages do not decode ${{ vvc: "H.266", tokens: "base tokens" }[header.base]}`;
+  } else if (header.base === "av1") reason = "this page does not scale pictures up yet";
+  else reason = `browsers do not decode ${{ vvc: "H.266", tokens: "neural tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
   if (problem) note(problem);
   self.postMessage({
@@ -81,6 +83,7 @@ async function open({ url, file, native: offered, gpu }) {
     // What the first picture does not need waits for it.
     await new Promise((resolve) => (began = resolve));
   }
+  learnFacts().catch(() => {}); // what cannot be read is said when it is to play
   const paints = decoder && header.painterId && !header.tokens && (!offered || offered.paints);
   if (!paints) return self.postMessage({ painter: null });
   await openPainter(header, gpu).catch(({ message }) => {
@@ -120,6 +123,14 @@ async function openPainter(header, gpu) {
   const { painter: found, reason } = await openGpu(loaded, numbers, header, gpu === "any").catch(({ message }) => ({ reason: message }));
   if (found) [sparePainter, painter] = [painter, found];
   self.postMessage({ painter: found ? { name: "WebGPU" } : { name, reason } });
+}
+
+/** When the last frame ends, for a page that shows how long all lasts; of a small file the bits of all frames. */
+async function learnFacts() {
+  const { gops } = stream, small = gops.reduce((sum, { size }) => sum + size, 0) <= MOST_FOR_FACTS;
+  for (let number = small ? 1 : gops.length - 1; number < gops.length; ++number) {
+    if (number && gops[number].size <= MOST_FOR_FACTS) sendFacts(number, await stream.read(number));
+  }
 }
 
 const gopOf = (frame) => stream.gops.findLastIndex((gop) => gop.first <= frame);
@@ -212,10 +223,12 @@ async function playNative(from, token, painted) {
 async function readGop(number) {
   const data = await gopAt(number);
   if (data.problem) note(data.problem);
-  self.postMessage({ gop: number, sizes: data.units.map(({ size }) => size), times: data.times });
+  sendFacts(number, data);
   around(number).catch(() => {}); // what cannot be read is said when it is to play
   return data;
 }
+
+const sendFacts = (gop, { units, times }) => self.postMessage({ gop, sizes: units.map(({ size }) => size), times });
 
 function gopAt(number) {
   if (!read.has(number)) {

@@ -1,70 +1,56 @@
-// Bits a frame over the whole video, as bars with the bitrate as a line: what the seek bar lies on.
+// The graph below the picture: bits of each frame as bars, the bitrate as a line, keyframes as marks.
 
-/** Frames over which the bitrate is averaged: a second. */
-const MOST_COLUMNS = 4096;
+const MOST_COLUMNS = 4096, POINTS = 200;
+/** CSS pixels left and right, by which it lies below the seek bar frame by frame: half of its thumb. */
+const MARGIN = 8;
 
 export class Graph {
-  constructor(canvas, { frames, gops, header }) {
+  constructor(canvas, timeline) {
     this.canvas = canvas;
-    this.frames = frames;
-    this.gops = gops;
-    this.rate = header.rate[0] / header.rate[1];
-    this.sizes = new Map();
-    this.averages = gops.map(({ size, count }) => size / count);
+    this.timeline = timeline;
+    this.drawn = "";
   }
 
-  learn(gop, sizes) {
-    this.sizes.set(gop, sizes);
-    this.dirty = true;
-  }
-
-  bits(frame) {
-    const gop = this.gops.findLastIndex(({ first }) => first <= frame);
-    return 8 * (this.sizes.get(gop)?.[frame - this.gops[gop].first] ?? this.averages[gop]);
-  }
-
-  /** Bits a second around a frame. */
-  rateAt(frame) {
-    const first = Math.max(0, Math.floor(frame - this.rate / 2)), last = Math.min(this.frames, Math.ceil(first + this.rate));
-    let sum = 0;
-    for (let n = first; n < last; ++n) sum += this.bits(n);
-    return (sum * this.rate) / Math.max(1, last - first);
-  }
-
+  /** With a cursor at frame `at`. Drawn anew where something has changed. */
   draw(at) {
-    const { canvas } = this;
-    const width = Math.min(MOST_COLUMNS, Math.round(canvas.clientWidth * devicePixelRatio)), height = Math.round(canvas.clientHeight * devicePixelRatio);
-    if (!width || !height) return;
-    if (this.dirty || this.picture?.width !== width || this.picture?.height !== height) this.render(width, height);
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    const { canvas, timeline } = this, style = getComputedStyle(canvas);
+    const width = Math.min(MOST_COLUMNS, Math.round((canvas.clientWidth - 2 * MARGIN) * devicePixelRatio));
+    const height = Math.round(canvas.clientHeight * devicePixelRatio);
+    if (width <= 0 || height <= 0) return;
+    const colours = ["--bar", "--line", "--mark", "--text"].map((name) => style.getPropertyValue(name));
+    const state = [width, height, timeline.version, ...colours].join();
+    if (state === this.drawn && at === this.at) return;
+    if (state !== this.drawn) this.render(width, height, colours);
+    Object.assign(this, { drawn: state, at });
+    const margin = Math.round(MARGIN * devicePixelRatio);
+    Object.assign(canvas, { width: width + 2 * margin, height });
     const context = canvas.getContext("2d");
-    context.clearRect(0, 0, width, height);
-    context.drawImage(this.picture, 0, 0);
-    context.fillStyle = "#fff";
-    context.fillRect(Math.round((at / Math.max(1, this.frames - 1)) * (width - 2)), 0, 2, height);
+    context.drawImage(this.picture, margin, 0);
+    context.fillStyle = colours[3];
+    context.fillRect(margin + (at / Math.max(1, timeline.frames - 1)) * width - devicePixelRatio, 0, 2 * devicePixelRatio, height);
   }
 
-  render(width, height) {
-    const columns = Array.from({ length: width }, () => [0, 0]);
-    const step = Math.max(1, Math.floor(this.frames / (8 * width)));
-    for (let n = 0; n < this.frames; n += step) {
-      const from = Math.floor((n * width) / this.frames), to = Math.max(from + 1, Math.floor(((n + 1) * width) / this.frames));
-      const bits = this.bits(n);
-      for (let x = from; x < to; ++x) columns[x] = [Math.max(columns[x][0], bits), 0];
+  render(width, height, [bar, line, mark]) {
+    const { timeline } = this, { frames, gops } = timeline;
+    const columns = new Float64Array(width), step = Math.max(1, Math.floor(frames / (8 * width)));
+    for (let n = 0; n < frames; n += step) {
+      const from = Math.floor((n * width) / frames), to = Math.max(from + 1, Math.floor(((n + 1) * width) / frames));
+      const gap = to - from > 4 * devicePixelRatio ? Math.round(devicePixelRatio) : 0;
+      for (let x = from; x < to - gap; ++x) columns[x] = Math.max(columns[x], timeline.bits(n));
     }
-    const points = 200, rates = Array.from({ length: points }, (_, n) => this.rateAt((n * (this.frames - 1)) / (points - 1)));
-    const most = Math.max(1, ...columns.map(([bits]) => bits)), mostRate = Math.max(1, ...rates);
+    const rates = Array.from({ length: POINTS }, (_, n) => timeline.rateAt((n * (frames - 1)) / (POINTS - 1)));
+    const most = columns.reduce((a, b) => Math.max(a, b), 1), mostRate = Math.max(1, ...rates);
     this.picture = new OffscreenCanvas(width, height);
     const context = this.picture.getContext("2d");
-    context.fillStyle = "#3a6ea5";
-    columns.forEach(([bits], x) => context.fillRect(x, height, 1, -Math.max(1, Math.sqrt(bits / most) * (height - 2))));
-    context.fillStyle = "#ffffff55";
-    for (const { first } of this.gops) context.fillRect(Math.floor((first * width) / this.frames), 0, 1, height);
-    context.strokeStyle = "#ffb347";
-    context.lineWidth = 1.5;
+    context.fillStyle = mark;
+    for (const { first } of gops) context.fillRect(Math.floor((first * width) / frames), 0, devicePixelRatio, height);
+    context.fillStyle = bar;
+    columns.forEach((bits, x) => bits && context.fillRect(x, height, 1, -Math.max(1, Math.sqrt(bits / most) * (height - 2))));
+    context.strokeStyle = line;
+    context.lineWidth = 2 * devicePixelRatio;
+    context.lineJoin = "round";
     context.beginPath();
-    rates.forEach((rate, n) => context.lineTo((n * (width - 1)) / (points - 1), height - 2 - (rate / mostRate) * (height - 6)));
+    rates.forEach((rate, n) => context.lineTo((n * (width - 1)) / (POINTS - 1), height - 3 - (rate / mostRate) * (height - 8)));
     context.stroke();
-    this.dirty = false;
   }
 }

@@ -1,4 +1,6 @@
-// Shows 10-bit 4:2:0 planes on a canvas by WebGL 2: colour by the stream's tags, the base picture right of the slider.
+// Shows 10-bit 4:2:0 planes on a canvas by WebGL 2: colour by the stream's tags, the base layer left of the compare handle.
+
+import { toRgb } from "./colour.js";
 
 const VERTEX = `#version 300 es
 void main() {
@@ -37,13 +39,10 @@ vec3 samples(usampler2D y, usampler2D u, usampler2D v, ivec2 at) {
 void main() {
   ivec2 at = ivec2(gl_FragCoord.x, float(size.y) - gl_FragCoord.y);
   bool left = gl_FragCoord.x < split;
-  vec3 yuv = left ? samples(painted[0], painted[1], painted[2], at) : samples(base[0], base[1], base[2], at);
+  vec3 yuv = left ? samples(base[0], base[1], base[2], at) : samples(painted[0], painted[1], painted[2], at);
   colour = vec4(clamp(matrix * ((yuv - offset) * gain), 0.0, 1.0), 1.0);
-  if (abs(gl_FragCoord.x - split) < 1.0) colour.rgb = vec3(1.0);
 }`;
 
-/** Weights of red and blue in luma, by CICP matrix. */
-const WEIGHTS = { 1: [0.2126, 0.0722], 4: [0.3, 0.11], 7: [0.212, 0.087], 9: [0.2627, 0.0593], 10: [0.2627, 0.0593] };
 /** As gvcodec/media/siting.py has them. */
 const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
 
@@ -58,58 +57,44 @@ export class View {
     this.textures = Array.from({ length: 6 }, () => gl.createTexture());
     this.size = [2, 2];
     gl.useProgram(this.program);
-    this.show(new Uint16Array(6), null, 0);
+    this.take(new Uint16Array(6), null);
+    this.draw(1);
   }
 
   /** Frames of this stream come. */
-  open({ width, height, sar, colour }) {
+  open(header) {
     const { canvas, gl, program } = this;
+    const { width, height, colour } = header;
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program) || "WebGL does not work here");
     if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error("the picture is too large for WebGL here");
     this.size = [width, height];
     [canvas.width, canvas.height] = this.size;
-    this.shape = (width * sar[0]) / (height * sar[1]);
     gl.uniform1iv(this.at("painted"), [0, 1, 2]);
     gl.uniform1iv(this.at("base"), [3, 4, 5]);
     gl.uniform2i(this.at("size"), width, height);
     gl.uniform2fv(this.at("place"), PLACES[colour.location] ?? PLACES[0]);
-    this.setColour(colour, height);
+    const { offset, gain, matrix } = toRgb(header);
+    gl.uniform3fv(this.at("offset"), offset);
+    gl.uniform3fv(this.at("gain"), gain);
+    gl.uniformMatrix3fv(this.at("matrix"), false, matrix);
   }
 
   at(name) {
     return this.gl.getUniformLocation(this.program, name);
   }
 
-  setColour({ matrix, full }, height) {
-    const { gl } = this;
-    const known = matrix === 2 ? (height >= 720 ? 1 : 6) : matrix;
-    const [r, b] = WEIGHTS[known] ?? [0.299, 0.114];
-    const g = 1 - r - b;
-    gl.uniform3fv(this.at("offset"), full ? [0, 512, 512] : [64, 512, 512]);
-    gl.uniform3fv(this.at("gain"), full ? [1 / 1023, 1 / 1023, 1 / 1023] : [1 / 876, 1 / 896, 1 / 896]);
-    const [red, blue] = [2 * (1 - r), 2 * (1 - b)];
-    gl.uniformMatrix3fv(this.at("matrix"), false, [1, 1, 1, 0, (-blue * b) / g, blue, red, (-red * r) / g, 0]);
-  }
-
-  /** As large as fits into its parent, `beside` as wide below it. */
-  fit(beside) {
-    const { clientWidth, clientHeight } = this.canvas.parentElement;
-    const width = Math.min(clientWidth, clientHeight * this.shape);
-    for (const { style } of [this.canvas, beside]) {
-      style.left = `${(clientWidth - width) / 2}px`;
-      style.width = `${width}px`;
-    }
-    this.canvas.style.height = `${width / this.shape}px`;
-    this.canvas.style.top = `${(clientHeight - width / this.shape) / 2}px`;
-  }
-
-  /** `split`: share of the width that shows `painted`, 0…1; without painted planes the base is shown. */
-  show(base, painted, split) {
-    const { gl } = this;
+  /** The samples of a frame, which `draw` shows; `painted` may be null. */
+  take(base, painted) {
     this.upload(base, 3);
     if (painted) this.upload(painted, 0);
+    this.hasPainted = Boolean(painted);
+  }
+
+  /** `split`: share of the width that shows the base, 0…1; without painted planes all of it does. */
+  draw(split) {
+    const { gl } = this;
     gl.viewport(0, 0, ...this.size);
-    gl.uniform1f(this.at("split"), painted ? (split >= 1 ? this.size[0] + 9 : split * this.size[0] - 9 * (split <= 0)) : -9);
+    gl.uniform1f(this.at("split"), (this.hasPainted ? split : 1) * this.size[0]);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 

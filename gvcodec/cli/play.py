@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
-from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
 from gvcodec.limits import held
 from gvcodec.one_file.files import open_stream
 from gvcodec.painter.open import PAINTER_OF_STREAM
@@ -24,7 +24,7 @@ from gvcodec.util.models import find_model
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
-EXAMPLES = ("play film.gvc", "play film.gvc --no-browser --port 8080")
+EXAMPLES = ("play film.gvc --source film.mp4", "play film.gvc --no-browser --port 8080")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="port of the server (a free one)",
+    )
+    parser.add_argument(
+        "--source", metavar="VIDEO", help="compare with this video, which the browser plays"
     )
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     parser.add_argument(
@@ -73,6 +76,9 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
             "the player needs a file that can be read from any place, not standard input"
         )
     path = Path(options.input)
+    original = {"/source": Path(options.source)} if options.source else {}
+    if original and not original["/source"].is_file():
+        raise MediaError(f"{options.source}: there is no such file")
     with open_stream(options.input) as source:
         header = Reader(source, options.input).header
     video, reason = _video(options, header)
@@ -82,6 +88,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "decodes": video is not None,
         "paints": painted,
         "reason": reason,
+        "source": bool(original),
         "moments": moments(options.input),
     }
     frames = FrameServer(video) if video else None
@@ -90,7 +97,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         held(header, painted, limits_of(options)),
         PlayerServer(
             options.port,
-            page_files() | {"/stream": stream} | _models(options, header, painted),
+            page_files() | original | {"/stream": stream} | _models(options, header, painted),
             facts,
             frames,
         ) as server,

@@ -21,6 +21,7 @@ Picture = NDArray[np.uint8]
 #: Pictures of a row at most, and their width: a page of some megabytes.
 _PICTURES, _WIDEST = 24, 960
 _QUALITY = 90
+_COLUMNS = ("codec", "bytes", "kb/s", "bits a pixel", "PSNR-Y, dB", "worst, dB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def write_page(
     page = resources.files("gvcodec.compare").joinpath("page.html").read_text(encoding="utf-8")
     parts = {
         "TITLE": html.escape(heading),
+        "HEADINGS": "".join(f"<th>{heading}" for heading in _COLUMNS),
         "TABLE": _table(rows, frame_rate, width * height),
         "NOTES": "".join(f"<p>{html.escape(note)}</p>" for note in notes),
         "DATA": json.dumps(data).replace("<", "\\u003c"),
@@ -94,7 +96,8 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
             f"{row.mean_psnr:.2f}",
             f"{min(row.psnr):.2f}",
         )
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        named = zip(_COLUMNS, cells, strict=True)
+        lines.append("<tr>" + "".join(f'<td data-name="{n}">{c}</td>' for n, c in named) + "</tr>")
     return "".join(lines)
 
 

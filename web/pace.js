@@ -1,0 +1,26 @@
+// Whether painting keeps up with playing, by the share of the time in which the next frame is late.
+
+/** Milliseconds of playing that are judged at once; the share of them that may be lost; the longest step that counts. */
+const WINDOW = 2500, MOST_LOST = 0.3, MOST_STEP = 250;
+
+export class Pace {
+  constructor() {
+    this.begin();
+  }
+
+  begin() {
+    Object.assign(this, { played: 0, lost: 0, at: null });
+  }
+
+  /** Called at every refresh of the screen while painted frames play; true: too slow. */
+  step(now, late) {
+    const step = Math.min(MOST_STEP, now - (this.at ?? now));
+    this.at = now;
+    this.played += step;
+    if (late) this.lost += step;
+    if (this.played < WINDOW) return false;
+    const slow = this.lost > MOST_LOST * this.played;
+    Object.assign(this, { played: 0, lost: 0 });
+    return slow;
+  }
+}

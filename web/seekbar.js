@@ -1,0 +1,71 @@
+// The seek bar: where the video is, and over it the time and a thumbnail of the place pointed at.
+
+import { clock } from "./words.js";
+
+/** Half of the thumb in CSS pixels: the first and the last frame are so far from the ends. */
+const INSET = 8;
+
+export class SeekBar {
+  /** `bar` holds an input, marks and a preview. */
+  constructor(bar, seek) {
+    this.bar = bar;
+    this.input = bar.querySelector("input");
+    this.preview = bar.querySelector("#preview");
+    this.input.addEventListener("input", () => seek(Number(this.input.value), true));
+    this.input.addEventListener("change", () => seek(Number(this.input.value), false));
+    bar.addEventListener("pointermove", ({ clientX }) => this.point(clientX));
+    for (const name of ["pointerleave", "pointercancel"]) bar.addEventListener(name, () => this.leave());
+    bar.addEventListener("pointerup", ({ pointerType }) => pointerType === "touch" && this.leave());
+  }
+
+  /** For another stream. `thumbnails`: null where there are none. */
+  open({ timeline, moments }, thumbnails) {
+    Object.assign(this, { timeline, thumbnails });
+    Object.assign(this.input, { max: timeline.frames - 1, disabled: false });
+    this.bar.querySelector("#moments").replaceChildren(...moments.map((number) => {
+      const mark = document.createElement("i");
+      mark.style.setProperty("--at", this.share(number));
+      return mark;
+    }));
+    this.leave();
+  }
+
+  share(frame) {
+    return frame / Math.max(1, this.timeline.frames - 1);
+  }
+
+  show(frame, time) {
+    if (frame === this.shown) return;
+    this.shown = this.input.value = frame;
+    this.input.style.setProperty("--at", this.share(frame));
+    this.input.setAttribute("aria-valuetext", clock(time));
+  }
+
+  point(x) {
+    if (!this.timeline) return;
+    const { left, width } = this.bar.getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, (x - left - INSET) / (width - 2 * INSET)));
+    const frame = Math.round(share * (this.timeline.frames - 1));
+    this.preview.hidden = false;
+    this.preview.querySelector("span").textContent = clock(this.timeline.timeOf(frame));
+    this.gop = this.timeline.gopOf(frame);
+    this.picture();
+    const half = this.preview.offsetWidth / 2;
+    this.preview.style.left = `${Math.min(width - half, Math.max(half, x - left))}px`;
+  }
+
+  /** The keyframe from which the place pointed at is decoded; drawn when it is there. */
+  picture() {
+    const canvas = this.preview.querySelector("canvas"), gop = this.gop;
+    const image = this.thumbnails?.get(gop, () => gop === this.gop && !this.preview.hidden && this.picture());
+    canvas.hidden = !this.thumbnails?.shape;
+    if (!image) return;
+    canvas.hidden = false;
+    Object.assign(canvas, { width: image.width, height: image.height });
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  leave() {
+    this.preview.hidden = true;
+  }
+}

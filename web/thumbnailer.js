@@ -1,0 +1,77 @@
+// A worker that decodes keyframes, beside the engine, and makes them small: { open: { url | file } }, { gop } …; { gop, image } comes
+// back for the GOP asked for last. What cannot be decoded has no picture.
+
+import { Av1Decoder, av1Support } from "./av1.js";
+import { toRgb } from "./colour.js";
+import { samplesOf } from "./core.js";
+import { openStream } from "./streams.js";
+
+/** CSS pixels of the longer side, twice for sharp screens. */
+const LONGEST = 320;
+
+let opening, wanted = null, busy = false;
+
+self.onmessage = ({ data }) => {
+  if (data.open) opening = open(data.open);
+  else wanted = data.gop;
+  if (!busy && wanted !== null) work();
+};
+
+async function open({ url, file }) {
+  const stream = await openStream(file ?? url);
+  const { config } = await av1Support(stream.header);
+  return { stream, decoder: new Av1Decoder(config, stream.header), samples: new Uint16Array(samplesOf(stream.header.width, stream.header.height)) };
+}
+
+async function work() {
+  busy = true;
+  while (wanted !== null) {
+    const gop = wanted;
+    wanted = null;
+    try {
+      const { stream, decoder, samples } = await opening;
+      const planes = await decoder.first(await stream.firstUnit(gop), () => samples);
+      self.postMessage({ gop, image: small(planes, stream.header) });
+    } catch (error) {
+      console.debug(`no thumbnail: ${error.message}`);
+    }
+  }
+  busy = false;
+}
+
+/** An ImageData of the means of the samples that each of its pixels covers. */
+function small(planes, header) {
+  const { width, height, sar } = header;
+  const shape = (width * sar[0]) / (height * sar[1]), scale = Math.min(1, LONGEST / Math.max(width, height));
+  const tall = Math.max(1, Math.round(height * scale)), wide = Math.max(1, Math.round(tall * shape));
+  const halfWidth = Math.ceil(width / 2), halfHeight = Math.ceil(height / 2), luma = width * height;
+  const parts = [
+    shrunk(planes, 0, width, height, wide, tall),
+    shrunk(planes, luma, halfWidth, halfHeight, wide, tall),
+    shrunk(planes, luma + halfWidth * halfHeight, halfWidth, halfHeight, wide, tall),
+  ];
+  const { offset, gain, matrix } = toRgb(header);
+  const image = new ImageData(wide, tall);
+  for (let n = 0; n < wide * tall; ++n) {
+    const [y, u, v] = parts.map((part, c) => (part[n] - offset[c]) * gain[c]);
+    for (let c = 0; c < 3; ++c) image.data[4 * n + c] = 255 * (matrix[c] * y + matrix[3 + c] * u + matrix[6 + c] * v);
+    image.data[4 * n + 3] = 255;
+  }
+  return image;
+}
+
+/** A plane at `begin` of `planes`, made small by means. */
+function shrunk(planes, begin, width, height, wide, tall) {
+  const out = new Float32Array(wide * tall);
+  const from = (n, most, count) => Math.floor((n * most) / count);
+  for (let row = 0; row < tall; ++row) {
+    const top = from(row, height, tall), bottom = Math.max(top + 1, from(row + 1, height, tall));
+    for (let column = 0; column < wide; ++column) {
+      const left = from(column, width, wide), right = Math.max(left + 1, from(column + 1, width, wide));
+      let sum = 0;
+      for (let y = top; y < bottom; ++y) for (let x = left; x < right; ++x) sum += planes[begin + y * width + x];
+      out[row * wide + column] = sum / ((bottom - top) * (right - left));
+    }
+  }
+  return out;
+}
