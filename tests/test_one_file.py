@@ -21,7 +21,7 @@ import pytest
 from conftest import moving_texture, planes_equal
 from hypothesis import given
 from hypothesis import strategies as st
-from test_player import answer, running
+from player_helpers import answer, running
 from test_tools import FORMAT, TIMES, made, sound
 
 import gvcodec

@@ -1,0 +1,202 @@
+"""What the tests of the player share: its server in a thread, golden streams, a browser's tab."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from conftest import moving_texture
+
+import gvcodec
+from eval import browser
+from gvcodec.cli import main
+from gvcodec.cli.play import served
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.player import server as server_module
+from gvcodec.player.server import PlayerServer, page_folder
+from gvcodec.types import Planes, VideoFormat
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+#: Golden streams by base, and what `play` needs to decode them.
+STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "av1": (GOLDEN / "av1.bin", ()),
+    "vvc": (GOLDEN / "vvc.bin", ()),
+    "tokens": (GOLDEN / "tokens" / "tokens.bin", ("--model", str(GOLDEN / "tokens"))),
+}
+
+
+needs_browser = pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
+
+
+#: Seconds for SwiftShader, a program, to have shaders ready and tried on a busy machine.
+SHADERS = 240.0
+
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+
+
+@contextmanager
+def running(path: Path, *options: str) -> Iterator[PlayerServer]:
+    """The server of `gvcodec play PATH`, in a thread."""
+    with served(str(path), [*options]) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def answer(
+    server: PlayerServer, path: str, method: str = "GET", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    data = response.read()
+    connection.close()
+    return response, data
+
+
+def opened(name: str) -> gvcodec.Video:
+    """The base frames of a golden stream."""
+    path, options = STREAMS[name]
+    return gvcodec.open(path, fidelity=True, models=options[1:])
+
+
+def flat(planes: Planes) -> bytes:
+    """The samples of a frame as the page has them."""
+    return b"".join(plane.tobytes() for plane in planes)
+
+
+def page_for_node(tmp_path: Path) -> Path:
+    """The page's modules in a folder that says so, for Node."""
+    folder = shutil.copytree(
+        page_folder(), tmp_path / "page", ignore=shutil.ignore_patterns("core")
+    )
+    (folder / "package.json").write_text('{"type": "module"}')
+    return folder
+
+
+def as_mp4(path: Path) -> Path:
+    """The stream in a file that plays everywhere, beside it."""
+    assert main(["extract", str(path), str(path.with_suffix(".mp4"))]) == 0
+    return path.with_suffix(".mp4")
+
+
+DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
+  Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Callable[[str], browser.Page]]:
+    with browser.Browser() as chromium:
+        yield chromium.open
+
+
+#: The picture's pixels, joined.
+PIXELS = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48);
+    gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""
+
+
+def middle(page: browser.Page, name: str) -> list[float]:
+    """Left, middle, width and height of an element in CSS pixels: [x, y, width, height]."""
+    box = f"document.getElementById('{name}').getBoundingClientRect()"
+    x, y, width, height = page.run(f"Object.values({box}.toJSON()).slice(0, 4)")
+    return [x, y + height / 2, width, height]
+
+
+def painted_digest(page: browser.Page) -> str:
+    """Of the painted samples on the page."""
+    return page.run(DIGEST.replace("shown.base", "shown.painted"))
+
+
+def digest_of(video: gvcodec.Video, number: int) -> str:
+    """Of those that the decoder paints."""
+    (frame,) = video.decoded(number, number + 1)
+    return hashlib.sha256(flat(frame.planes)).hexdigest()
+
+
+def painted_stream(path: Path, width: int, height: int) -> Path:
+    """Twelve frames in two GOPs, for each of which the painter has other weights."""
+    import numpy as np
+
+    from gvcodec.painter.model import Model, find_painter
+    from gvcodec.painter.payload import Delta, in_groups, pack
+
+    rng = np.random.default_rng(5)
+    layers = Model.load(find_painter()).layers
+    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
+    names = in_groups(1, sizes)
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+    config = gvcodec.EncoderConfig(q=45, base="av1", preset=10, fit=0, keyint=6)
+    encoder = gvcodec.Encoder(fmt, config)
+    encoder.fitted = {
+        first: pack([Delta(name, rng.integers(-9, 10, sizes[name]), 8) for name in names])
+        for first in (0, 6)
+    }
+    with open(path, "wb") as file:
+        encode_stream(encoder, file, zip(moving_texture(width, height, 12), range(12), strict=True))
+    with gvcodec.open(path) as video:
+        assert video.key_frames == [0, 6]
+        for frame in video.decoded(0, 12):
+            assert flat(frame.planes) != flat(frame.base_frame)
+    return path
+
+
+def with_beep(path: Path, codec: str, rate: int, begins: float) -> Path:
+    """A second of video whose sound is silent until `begins` seconds, then a tone."""
+    import av
+    import numpy as np
+
+    size = 960 if codec == "libopus" else 1024
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 80, "yuv420p"
+        audio = container.add_stream(codec, rate=rate, layout="stereo")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(
+                np.full((120, 96), 60 + 5 * number, np.uint8), format="yuv420p"
+            )
+            frame.pts = number
+            container.mux(video.encode(frame))
+        for first in range(0, rate, size):
+            at = np.arange(first, first + size)
+            tone = (np.sin(at * 0.1) * (at >= begins * rate) / 2).astype(np.float32)
+            sound = av.AudioFrame.from_ndarray(
+                np.tile(tone.repeat(2), 1)[None, :], format="flt", layout="stereo"
+            )
+            sound.sample_rate, sound.pts = rate, first
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+ONSET = """(() => { for (const { node, time } of player.sound.nodes) {
+    const place = node.buffer.getChannelData(0).findIndex((value) => Math.abs(value) > 0.1);
+    if (place >= 0) return time + place / node.buffer.sampleRate; } return null; })()"""
+
+
+def changed_page(
+    name: str, old: str, new: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gives the page with `new` for `old`, which has to be there, in this file."""
+    page = shutil.copytree(page_folder(), folder / "page")
+    text = (page / name).read_text()
+    assert old in text
+    (page / name).write_text(text.replace(old, new))
+    monkeypatch.setattr(server_module, "page_folder", lambda: page)
