@@ -14,7 +14,7 @@ from eval.robustness import attacks, commands, hostile
 BAD = """
 import os, socket, time
 from pathlib import Path
-from gvcodec.cli import index
+from gvcodec.cli import repair
 
 def run(options):
     name = Path(options.input).name
@@ -33,7 +33,7 @@ def run(options):
     if "quiet" in name:
         raise SystemExit(3)
 
-index.run = run
+repair.run = run
 """
 
 
@@ -41,7 +41,7 @@ def test_a_few_files_through_all_commands() -> None:
     files = hostile.openers() | dict(list(commands.inputs(1).items())[-3:])
     found = commands.summary(commands.tried(files))
     assert found["findings"] == []
-    assert found["tried"] == 9 * len(files)
+    assert found["tried"] == 8 * len(files)
     assert 3 < len(files) < found["codes"]["3"]
     assert found["peak_bytes"] <= found["limit"]
     (line,) = attacks.lines({"commands": found})

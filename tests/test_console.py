@@ -186,7 +186,6 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run("decode", stream, tmp_path / "o.y4m", "--fidelity")
     run("cut", stream, out, "-y")
     run("cat", stream, "-o", out, "-y")
-    run("index", stream, out, "-y")
     run("repair", stream, out, "-y")
     run("verify", stream, "--source", source)
     said = "".join(capsys.readouterr())

@@ -68,7 +68,6 @@ COMMANDS = {
     ),
     "cut": ("av1.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
     "cat": ("av1.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
-    "index": ("av1.gvc", "a.gvc", lambda i, o: ("index", i, o)),
     "repair": ("av1.gvc", "a.gvc", lambda i, o: ("repair", i, o)),
     "extract": ("av1.gvc", "a.mkv", lambda i, o: ("extract", i, o)),
 }

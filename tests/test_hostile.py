@@ -171,9 +171,7 @@ def huge(stream: bytes) -> bytes:
     return stream_of(replace(header, format=format, painter_id=None), [Packet(Kind.KEY, b"\x40")])
 
 
-@pytest.mark.parametrize(
-    "command", ["decode", "verify", "cut", "cat", "index", "repair", "extract"]
-)
+@pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "repair", "extract"])
 def test_a_small_file_does_not_take_much_memory_by_default(
     plain: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

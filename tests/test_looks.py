@@ -1,4 +1,4 @@
-"""`gvcodec frame` and `gvcodec sheet`, and streams in file objects."""
+"""`gvcodec frame`, and streams in file objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from test_tools import made
 import gvcodec
 from gvcodec.cli import main
 from gvcodec.errors import UsageError
-from gvcodec.streams.sheet import shown
 from gvcodec.types import Colour
 
 
@@ -51,7 +50,7 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str
         (["frame", "FILE", "-n", "18", "OUT.png"], "has no frame 18"),
         (["frame", "FILE", "-t", "1:00", "OUT.png"], "ends before 1:00.0"),
         (["frame", "FILE", "OUT.bmp"], "is a .png"),
-        (["sheet", "-", "OUT.png"], "not standard input"),
+        (["frame", "-", "OUT.png"], "not standard input"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_no_file(
@@ -68,42 +67,6 @@ def test_what_cannot_be_shown_is_one_line_and_no_file(
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_sheet_shows_keyframes_and_the_middle_of_parts_without_one(
-    stream: Path, tmp_path: Path
-) -> None:
-    with gvcodec.open(stream, fidelity=True) as video:
-        assert video.key_frames == [0, 5, 10, 15]
-        assert shown(video, 3) == [5, 10, 15]
-        assert shown(video, 9)[:4] == [0, 3, 5, 7]
-        assert shown(video, 1) == [10]
-        assert shown(video, 100) == list(range(18))
-    out = tmp_path / "s.png"
-    assert (
-        main(["sheet", str(stream), str(out), "--tiles", "3x2", "--width", "640", "--fidelity"])
-        == 0
-    )
-    sheet = picture(out)
-    assert sheet.shape[1] in range(620, 641) and sheet[0, 0, 0] == 24
-    assert len(np.unique(sheet[20:60, 20:60])) > 20
-
-
-def test_sheet_reads_only_the_gops_it_needs(
-    stream: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    sent = []
-    send = gvcodec.Decoder.send_packet
-    monkeypatch.setattr(
-        gvcodec.Decoder,
-        "send_packet",
-        lambda self, packet: (sent.append(packet.kind), send(self, packet)),
-    )
-    assert (
-        main(["sheet", str(stream), str(tmp_path / "s.png"), "--tiles", "1x1", "--fidelity"]) == 0
-    )
-    frames = [kind for kind in sent if kind in (0, 1)]
-    assert 0 < len(frames) <= 5
 
 
 class Minimal:

@@ -441,7 +441,6 @@ def test_commands_take_such_a_file(
     assert (tmp_path / "b.gvc").read_bytes() == stream
     run("extract", tmp_path / "b.gvc", tmp_path / "b.mp4")
     assert (tmp_path / "b.mp4").read_bytes() == path.read_bytes()
-    run("sheet", path, tmp_path / "s.png", "--fidelity")
     run("cat", path, path, "-o", tmp_path / "d.mkv")
     with gvcodec.open(tmp_path / "d.mkv", fidelity=True) as video:
         assert len(video) == 36

@@ -12,7 +12,6 @@ import pytest
 from conftest import moving_texture
 
 from gvcodec.cli import main
-from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.stills import still
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.types import Colour, VideoFormat
@@ -56,23 +55,6 @@ def test_webm_looks_the_same(tmp_path: Path, depth: int, codec: str) -> None:
     shift = 10 - depth
     for frame, planes in zip(found, frames, strict=True):
         assert psnr(frame.to_ndarray()[:80].astype(np.uint16) << shift, planes[0]) > 38
-
-
-@pytest.mark.parametrize(("rate", "kept"), [(25, COUNT), (100, COUNT // 2)])
-def test_gif_keeps_pictures_and_times(tmp_path: Path, rate: int, kept: int) -> None:
-    path = tmp_path / "a.gif"
-    frames = list(moving_texture(96, 80, COUNT))
-    with open_writer(path, form(rate=rate)) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, 12800 // rate * number)
-    found = pictures(path)
-    assert len(found) == kept
-    assert any("frames left out" in note for note in writer.notes) == (kept < COUNT)
-    step = COUNT // kept
-    assert [frame.time for frame in found] == pytest.approx([n * step / rate for n in range(kept)])
-    for frame, planes in zip(found, frames[::step], strict=True):
-        off = frame.to_ndarray(format="rgb24").astype(int) - rgb_from_planes(planes, COLOUR)
-        assert np.abs(off).mean() < 12
 
 
 @pytest.mark.parametrize(("suffix", "least"), [(".jpg", 32), (".avif", 34), (".png", 90)])

@@ -26,7 +26,7 @@ from gvcodec.limits import DEFAULT, DEFAULT_FPS, Limits
 
 COUNT = DEFAULT_FPS + 60
 TICK = Fraction(1, 1 << 30)
-COMMANDS = ("decode", "verify", "cut", "cat", "repair", "index")
+COMMANDS = ("decode", "verify", "cut", "cat", "repair")
 
 
 def again_and_again(base: str, rate: Fraction, tick: Fraction, every_tick: bool = False) -> bytes:

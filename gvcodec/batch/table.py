@@ -2,8 +2,8 @@
 `batch.parquet` where pyarrow is there.
 
 `chunk` is empty in the row of a file. `status`: done, failed, or open. `seconds` of wall and `cpu`
-of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB, `lpips` (VGG) and
-`vmaf` are means over frames; `q` is the base's index."""
+of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB, `lpips` (VGG)
+are means over frames; `q` is the base's index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ COLUMNS: dict[str, type] = {
     "bpp": float,
     "psnr_y": float,
     "lpips": float,
-    "vmaf": float,
     "seconds": float,
     "cpu": float,
     "cores": int,

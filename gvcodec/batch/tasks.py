@@ -246,8 +246,4 @@ def _measure(
     if "lpips" in settings.metrics:
         extent = one_pass.Extent(coded.format, len(coded.frame_bytes), 0)
         row["lpips"] = round(lpips_of(coded, opened, extent), 5)
-    if "vmaf" in settings.metrics:
-        from gvcodec.batch.vmaf import vmaf_of
-
-        row["vmaf"] = round(vmaf_of(coded, opened, cores), 3)
     return row
