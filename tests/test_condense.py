@@ -120,39 +120,21 @@ def test_a_manifest_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None
         gvset.unpack(head + zlib.crc32(head).to_bytes(4, "little"))
 
 
-def test_rank_one_updates_are_those_of_the_whole_regression() -> None:
-    pytest.importorskip("torch")
-    from gvcodec.condense.learning import _RIDGE, Ridge
-
-    rng = np.random.default_rng(0)
-    seen, labels = rng.normal(size=(30, 6)), rng.integers(0, 3, 30)
-    x, y = rng.normal(size=(5, 6)), rng.integers(0, 3, 5)
-    ridge = Ridge(seen, labels, 3)
-    for place in range(5):
-        expected = ridge.losses_with(x[place : place + 1], y[place : place + 1])[0]
-        ridge.add(x[place], int(y[place]))
-        assert ridge.loss() == pytest.approx(expected)
-    wanted = np.eye(3)[y] - 1 / 3
-    weights = np.linalg.solve(x.T @ x + _RIDGE * np.eye(6), x.T @ wanted)
-    assert ridge.loss() == pytest.approx(
-        np.square(seen @ weights - (np.eye(3)[labels] - 1 / 3)).mean()
-    )
-
-
 def test_what_is_chosen_fits_and_has_every_class() -> None:
     pytest.importorskip("torch")
+    from eval.condense import k_centre_order, random_order, uniform_order
     from gvcodec.condense import choosing
     from gvcodec.condense.learning import features, fit
 
-    clips, validation = moving(60, 2), moving(30, 3)
+    clips = moving(60, 2)
     network = fit(clips.pictures, clips.labels, 3, 5, 0)
     rng = np.random.default_rng(0)
     seen = features(network, clips.pictures)
     orders = [
-        choosing.random_order(clips, rng),
-        choosing.uniform_order(clips),
+        random_order(clips, rng),
+        uniform_order(clips),
         choosing.herding_order(clips, seen),
-        choosing.k_centre_order(clips, seen),
+        k_centre_order(clips, seen),
     ]
     for order in orders:
         assert len(set(order)) == len(order) == 60
@@ -167,9 +149,6 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
                 )
             )
         )
-    choice = choosing.by_gain(clips, validation, network, 2500, 4, 40, rng)
-    assert len(choice.stream) <= 2500
-    assert {int(n) for n in clips.labels[choice.clips]} == {0, 1, 2}
 
 
 def test_moved_pixels_fit_by_leaving_clips_out() -> None:
@@ -179,7 +158,7 @@ def test_moved_pixels_fit_by_leaving_clips_out() -> None:
 
     clips = moving(30, 4)
     network = fit(clips.pictures, clips.labels, 3, 20, 0)
-    choice = choosing.filled(clips, choosing.uniform_order(clips), 2, 40, 1200)
+    choice = choosing.filled(clips, list(range(len(clips))), 2, 40, 1200)
     moved = pixels.optimised(clips, network, choice, len(choice.stream), 12, 0)
     assert len(moved.stream) <= len(choice.stream) and moved.stream != choice.stream
     kept = len(moved.clips)
@@ -201,7 +180,7 @@ def test_quality_and_frames_are_those_that_teach_a_network_most(
         return abs(choice.q - 57) + (0 if choice.count == 4 else 0.5)
 
     monkeypatch.setattr(choosing, "taught", taught)
-    order = choosing.uniform_order(clips)
+    order = list(range(len(clips)))
     lost, choice = choosing.settled(clips, clips, order, 2000, 1, 0)
     assert (lost, choice.count, choice.q) == (2, 4, 55) and len(choice.stream) <= 2000
     assert sorted(asked) == [(4, 55), (8, 51), (8, 55), (8, 59)]
@@ -212,7 +191,7 @@ def test_a_choice_that_tells_nothing_teaches_less() -> None:
     from gvcodec.condense import choosing
 
     clips = moving(48, 7)
-    order = choosing.uniform_order(clips)
+    order = list(range(len(clips)))
     whole, single = (choosing.filled(clips, order, count, 28, 20000) for count in (8, 1))
     losses = [choosing.taught(clips, clips, choice, 40, 0) for choice in (whole, single)]
     assert losses[0] < losses[1] - 0.1

@@ -56,7 +56,7 @@ class Toy:
 
 
 @pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def toy() -> Iterator[None]:
     known = dict(embedders._makers)
     embedders.register("toy", Toy)
     yield
