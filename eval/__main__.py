@@ -22,7 +22,6 @@ COMMANDS = {
     "settings": ("rd.settings", "what settings of the standard base layers are worth"),
     "quality": ("rd.quality", "what q means in every base: the tables of gvcodec.bases"),
     "robustness": ("robustness.command", "hostile streams, signals, threads, fuzzing, heavy load"),
-    "batch": ("batch.command", "batch encoding: kills, two cores against one, costs"),
     "player": ("player", "the page of gvcodec play in a headless Chromium"),
     "search": ("search", "what summaries find, by method, rate and question"),
     "condense": ("condense", "what a network learns from a condensed set"),

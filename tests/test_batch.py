@@ -33,6 +33,7 @@ from gvcodec.batch.task import Outcome, Task
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
+from gvcodec.util import uris
 
 FRAMES, SIDE = 60, 96
 
@@ -347,16 +348,16 @@ def test_a_lost_connection_is_waited_out(
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
     encode(tmp_path / "whole", "memory://in/a.mp4")
     reads = {"count": 0, "at": 40}
-    real = store._Remote.read
+    real = uris._Remote.readinto
 
-    def read(self: Any, size: int) -> bytes:
+    def readinto(self: Any, buffer: memoryview) -> int:
         reads["count"] += 1
         if reads["count"] == reads["at"]:
-            with store.reached(self.name):
+            with uris.reached(self.name):
                 raise OSError("connection reset by peer")
-        return real(self, size)
+        return real(self, buffer)
 
-    monkeypatch.setattr(store._Remote, "read", read)
+    monkeypatch.setattr(uris._Remote, "readinto", readinto)
     for at in (1, 2, 3, 5, 9):
         reads.update(count=0, at=at)
         out = tmp_path / str(at)

@@ -27,9 +27,9 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import numbered
 from gvcodec.one_file.files import create_stream
 from gvcodec.streams.info import encode_summary
-from gvcodec.util.file_io import is_uri
 from gvcodec.util.messages import counted, say
 from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.uris import is_uri
 
 
 def rate_of(options: argparse.Namespace) -> dict[str, object]:

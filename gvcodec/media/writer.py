@@ -17,7 +17,6 @@ import re
 import sys
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 import av
@@ -50,12 +49,7 @@ class VideoWriter(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None: ...
 
     def write(self, planes: Planes, pts: int) -> None:
         """Next frame in display order; `pts` in ticks of the format's time base."""
@@ -154,12 +148,7 @@ class Y4mWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         if self._pending is None:
             if kind is None:
                 with reported(self._name):
@@ -210,12 +199,7 @@ class PngWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         return None
 
     def write(self, planes: Planes, pts: int) -> None:
