@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gvcodec import _core
+from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Reader, Writer
 from gvcodec.types import Planes
 
@@ -46,6 +46,11 @@ def without_painted_hash(data: bytes) -> bytes:
     assert reader.base_hash is not None
     writer.finish(reader.base_hash)
     return stream.getvalue()
+
+
+def run(*words: object, code: int = 0) -> None:
+    """The command line, in this process, and its exit code."""
+    assert cli.main([str(word) for word in words]) == code
 
 
 @pytest.fixture(scope="session")

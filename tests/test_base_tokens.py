@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run
 from networks import make_layers
 from oracle import tokens as oracle
 
-from gvcodec import _core, cli
+from gvcodec import _core
 from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TOKEN_VALUES, TokenFrame
 from gvcodec.api import decode_planes, encode
 from gvcodec.base import CodedFrame
@@ -335,21 +336,20 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(clip(6)):
             writer.write(planes, number)
-    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--fit", "off"]
-    assert cli.main(["encode", *run, "-q", "45", "--resume"]) == 0
-    assert cli.main(["verify", str(coded)]) == 0
-    assert cli.main(["info", str(coded)]) == 0
+    words = [source, coded, "--base", "tokens", "--keyint", "3", "--fit", "off"]
+    run("encode", *words, "-q", "45", "--resume")
+    run("verify", coded)
+    run("info", coded)
     part, both = tmp_path / "part.bin", tmp_path / "both.bin"
-    assert cli.main(["cut", str(coded), str(part), "--from", "0.12"]) == 0
-    assert cli.main(["cat", str(part), str(coded), "-o", str(both)]) == 0
-    assert cli.main(["decode", str(both), str(tmp_path / "both.y4m")]) == 0
+    run("cut", coded, part, "--from", "0.12")
+    run("cat", part, coded, "-o", both)
+    run("decode", both, tmp_path / "both.y4m")
     limit = 4 * coded.stat().st_size // 5
-    assert cli.main(["encode", *run, "--size", str(limit), "-y"]) == 0
+    run("encode", *words, "--size", limit, "-y")
     assert coded.stat().st_size <= limit
     coded.write_bytes(coded.read_bytes()[:-60])
-    assert cli.main(["repair", str(coded), str(tmp_path / "mended.bin")]) == 0
-    mended = ["decode", str(tmp_path / "mended.bin"), str(tmp_path / "mended.y4m")]
-    assert cli.main(mended) == 0
+    run("repair", coded, tmp_path / "mended.bin")
+    run("decode", tmp_path / "mended.bin", tmp_path / "mended.y4m")
     capsys.readouterr()
 
 
@@ -506,13 +506,13 @@ def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert equal(frames[turns[-1]], later[0])
     whole, part, both, mended = (tmp_path / f"{x}.bin" for x in ("whole", "part", "both", "mended"))
     whole.write_bytes(data)
-    assert cli.main(["cut", str(whole), str(part), "--from", "0.8"]) == 0
-    assert cli.main(["cat", str(part), str(whole), "-o", str(both)]) == 0
+    run("cut", whole, part, "--from", "0.8")
+    run("cat", part, whole, "-o", both)
     assert [len(list(decode_planes(path.read_bytes()))) for path in (part, both)] == [20, 60]
     fresh = payloads.index(next(one for one in payloads if one.startswith(REFRESH)))
     place = data.index(payloads[fresh])
     whole.write_bytes(data[: place + 3] + bytes([data[place + 3] ^ 1]) + data[place + 4 :])
-    assert cli.main(["repair", str(whole), str(mended)]) == 0
+    run("repair", whole, mended)
     assert len(list(decode_planes(mended.read_bytes()))) == fresh + 20
 
 

@@ -4,11 +4,8 @@ line for every error."""
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -290,40 +287,6 @@ def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
         message = process.stderr.read()
         assert process.wait(60) == 1
     assert message == b""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "encode",
-        "-",
-        str(tmp_path / "o.bin"),
-        "--fit",
-        "off",
-    ]
-    # A shell's background job, as continuous integration may be, hands on that SIGINT is ignored.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
-    ) as process:
-        process.stdin.write(
-            b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420mpeg2\n" + 3 * (b"FRAME\n" + bytes(64 * 96))
-        )
-        process.stdin.flush()
-        for _ in range(2400):
-            if list(tmp_path.iterdir()):
-                break
-            time.sleep(0.05)
-        os.kill(process.pid, number)
-        message = process.stderr.read()
-        assert process.wait(60) == 128 + number
-    assert message == b"gvcodec: interrupted\n"
-    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_that_a_callback_swallows_comes_again() -> None:

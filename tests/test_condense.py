@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import run
 
-from gvcodec import cli
 from gvcodec.condense import CondensedSet, gvset
 from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
 from gvcodec.condense.coded import decode, encode, sizes
@@ -241,7 +241,7 @@ def test_condense_from_the_command_line(
         "--threads",
         "1",
     ]
-    assert cli.main(command) == 0
+    run(*command)
     data = CondensedSet(out)
     assert (
         out.stat().st_size <= 1500
@@ -249,52 +249,29 @@ def test_condense_from_the_command_line(
         and data[0][0].shape == (8, 32, 32, 3)
     )
     assert "validation accuracy" in capsys.readouterr().err
-    assert cli.main(command) == 1  # exists
+    run(*command, code=1)  # exists
     labels = tmp_path / "labels.csv"
     labels.write_text(
         "file,label\n"
         + "".join(f"{d}/{n}.mp4,{d}\n" for n, d in ((0, "up"), (1, "down"), (2, "up"), (3, "down")))
     )
     other = tmp_path / "other.gvset"
-    assert (
-        cli.main(
-            [
-                "condense",
-                str(tmp_path / "data"),
-                str(labels),
-                str(other),
-                "--size",
-                "1k",
-                "--steps",
-                "0",
-            ]
-        )
-        == 0
-    )
-    assert cli.main(["condense", str(tmp_path / "data"), str(other), "--size", "1k"]) == 2
-    assert (
-        cli.main(
-            [
-                "condense",
-                str(tmp_path / "data"),
-                str(labels),
-                str(tmp_path / "c"),
-                "--size",
-                "150",
-                "--steps",
-                "0",
-            ]
-        )
-        == 2
+    run("condense", tmp_path / "data", labels, other, "--size", "1k", "--steps", "0")
+    run("condense", tmp_path / "data", other, "--size", "1k", code=2)
+    run(
+        "condense",
+        tmp_path / "data",
+        labels,
+        tmp_path / "c",
+        "--size",
+        "150",
+        "--steps",
+        "0",
+        code=2,
     )
     assert not (tmp_path / "c").exists()
     labels.write_text("name\n1\n")
-    assert (
-        cli.main(
-            ["condense", str(tmp_path / "data"), str(labels), str(tmp_path / "d"), "--size", "1k"]
-        )
-        == 2
-    )
+    run("condense", tmp_path / "data", labels, tmp_path / "d", "--size", "1k", code=2)
 
 
 def test_training_material_is_made_of_8_bit_videos(tmp_path: Path) -> None:

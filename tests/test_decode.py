@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -17,11 +16,9 @@ from pathlib import Path
 import av
 import pytest
 from clips import make_clip
-from conftest import planes_equal, psnr, without_painted_hash
-from test_tools import run
+from conftest import planes_equal, psnr, run, without_painted_hash
 
 import gvcodec
-from gvcodec import cli
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
@@ -203,43 +200,6 @@ def test_a_full_disk_is_named_with_the_file(
     assert done.stderr.startswith(f"gvcodec: {tmp_path / name}: cannot be written: ")
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_behind_standard_output(
-    tmp_path: Path, frames: list[Planes], monkeypatch: pytest.MonkeyPatch, unbuffered: str
-) -> None:
-    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    (tmp_path / "a.bin").write_bytes(stream_of(frames, form()))
-    command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "a.bin", "-", "--fidelity"]
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "gvcodec: standard output: cannot be written: No space left on device\n",
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "usage"),
-    [
-        (("encode", "a.mp4", "b.bin", "-q", "74"), False),
-        (("encode", "a.mp4", "b.bin", "--base", "vp8"), False),
-        (("decode", "a.bin", "b.mp4", "--crf", "many"), False),
-        (("decode", "a.bin", "b.mp4", "--threads", "-1"), False),
-        (("decode", "a.bin"), True),
-        (("decode", "a.bin", "b.mp4", "--loud"), True),
-    ],
-)
-def test_wrong_syntax_is_one_line_that_names_the_help(
-    arguments: tuple[str, ...], usage: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(arguments)
-    told = capsys.readouterr().err
-    assert told.startswith("gvcodec: ") and told.count("\n") == 1
-    assert ("says what there is" in told) == usage
 
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
@@ -426,7 +386,7 @@ def test_hostile_metadata_is_refused(
         ("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity"),
         ("info", tmp_path / "a.bin"),
     ):
-        assert cli.main([str(word) for word in command]) == 3
+        run(*command, code=3)
         told = capsys.readouterr().err
         assert "a.bin: " in told and what in told and told.count("\n") == 1
     assert not (tmp_path / "a.mp4").exists()

@@ -10,20 +10,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import run
 from test_media import packets_of, with_audio
 
 import gvcodec
-from gvcodec import cli
 from gvcodec.media.planes import planes_from_frame, planes_from_rgb, rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, resited
 from gvcodec.types import Colour, Planes
 
 WIDTH, HEIGHT = 64, 48
-
-
-def run(*arguments: object) -> None:
-    assert cli.main([str(argument) for argument in arguments]) == 0
 
 
 def test_card(depth: int, full: bool) -> np.ndarray:

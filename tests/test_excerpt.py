@@ -12,9 +12,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture, planes_equal
+from conftest import moving_texture, planes_equal, run
 from test_decode import HEIGHT, WIDTH, form, stream_of
-from test_tools import TIMES, contents, made, run, sound
+from test_tools import TIMES, contents, made, sound
 
 import gvcodec
 from gvcodec import cli
@@ -172,9 +172,9 @@ def test_a_piece_of_a_damaged_stream(tmp_path: Path, piecewise: bytes) -> None:
         "--frames",
         "3",
     ]
-    assert cli.main(words) == 3
+    run(*words, code=3)
     assert not (tmp_path / "a.y4m").exists()
-    assert cli.main([*words, "--ignore-errors"]) == 3
+    run(*words, "--ignore-errors", code=3)
     assert len(shown(tmp_path / "a.y4m")[0]) == 3
 
 

@@ -12,10 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture, planes_equal, without_painted_hash
+from conftest import moving_texture, planes_equal, run, without_painted_hash
 
 import gvcodec
-from gvcodec import api, cli
+from gvcodec import api
 from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
 from gvcodec.media.writer import open_writer
@@ -41,10 +41,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
         (folder / f"{base}.gvc").write_bytes(stream)
     return folder
-
-
-def run(*arguments: object, code: int = 0) -> None:
-    assert cli.main([str(argument) for argument in arguments]) == code
 
 
 def copied(made: Path, name: str, folder: Path, as_name: str = "") -> Path:

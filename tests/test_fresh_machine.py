@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import run
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = (
@@ -64,11 +65,10 @@ def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
     from gvcodec.cli import _rate_control as rated
-    from gvcodec.cli import main
 
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))
-    assert main(["encode", source, str(tmp_path / "out.bin"), "--target", "lpips=0.2"]) == 4
+    run("encode", source, tmp_path / "out.bin", "--target", "lpips=0.2", code=4)
     told = capsys.readouterr().err
     assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 
 import gvcodec
 from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
@@ -194,11 +194,11 @@ def test_a_small_file_does_not_take_much_memory_by_default(
         *output.get(command, [tmp_path / "o.bin" if command != "decode" else tmp_path / "o.y4m"]),
     ]
     arguments = [str(argument) for argument in arguments]
-    assert cli.main(arguments) == 1
+    run(*arguments, code=1)
     assert "8192×8192 take about" in capsys.readouterr().err
-    assert cli.main([*arguments, "--max-pixels", "1000"]) == 1
+    run(*arguments, "--max-pixels", "1000", code=1)
     assert "more than 1000 pixels" in capsys.readouterr().err
-    assert cli.main([*arguments, "--max-memory", "100M"]) == 1
+    run(*arguments, "--max-memory", "100M", code=1)
     assert "more than 100 (--max-memory" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
@@ -330,9 +330,9 @@ def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
     (tmp_path / "0.bin").write_bytes(plain)
     (tmp_path / "1.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, head)))
     names = [str(tmp_path / f"{number}.bin") for number in order]
-    assert cli.main(["cat", *names, "-o", str(tmp_path / "o.bin")]) == 2
+    run("cat", *names, "-o", tmp_path / "o.bin", code=2)
     assert "different tracks" in capsys.readouterr().err
-    assert cli.main(["cat", names[0], names[0], "-o", str(tmp_path / "o.bin")]) == 0
+    run("cat", names[0], names[0], "-o", tmp_path / "o.bin")
 
 
 def test_frames_are_asked_for_by_integers_or_a_mask(plain: bytes) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 from test_tools import made
 
 import gvcodec
@@ -40,7 +40,7 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str
             7 if which[0] == "-n" else video.played_at(0.3 + video.metadata.begin_stream_seconds)
         )
         wanted = video[number]
-    assert main(["frame", str(stream), *which, "--fidelity", str(out)]) == 0
+    run("frame", stream, *which, "--fidelity", out)
     assert np.array_equal(picture(out), wanted)
 
 

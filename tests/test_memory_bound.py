@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest import run
 
 from eval.robustness import commands, hostile
 from eval.robustness.streams import streams
-from gvcodec import cli
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.varint import encode_svar
 
@@ -50,6 +50,6 @@ def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
     writer.finish(reader.base_hash)
     (tmp_path / "a.gvc").write_bytes(output.getvalue())
     words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
-    assert cli.main([*words, "--max-memory", "80M"]) == 1
+    run(*words, "--max-memory", "80M", code=1)
     assert "sound and subtitles take more than 20 MiB" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]

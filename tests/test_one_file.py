@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture, planes_equal
+from conftest import moving_texture, planes_equal, run
 from hypothesis import given
 from hypothesis import strategies as st
 from test_player import answer, running
@@ -74,10 +74,6 @@ def speech() -> TrackCopier:
 def read(path: Path) -> bytes:
     with open(path, "rb") as file:
         return unwrap(file, path.name).read()
-
-
-def run(*arguments: object) -> None:
-    assert main([str(argument) for argument in arguments]) == 0
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 
-from gvcodec.cli import main
 from gvcodec.media.stills import still
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.types import Colour, VideoFormat
@@ -32,7 +31,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, planes in enumerate(moving_texture(96, 80, COUNT)):
             writer.write(planes, 512 * number)
     words = [str(folder / "in.mp4"), str(folder / "in.gvc"), "--fit", "off", "--preset", "10"]
-    assert main(["encode", *words]) == 0
+    run("encode", *words)
     return folder / "in.gvc"
 
 
@@ -59,8 +58,8 @@ def test_webm_looks_the_same(tmp_path: Path, depth: int, codec: str) -> None:
 
 @pytest.mark.parametrize(("suffix", "least"), [(".jpg", 32), (".avif", 34), (".png", 90)])
 def test_frame_writes_a_picture(tmp_path: Path, stream: Path, suffix: str, least: float) -> None:
-    assert main(["frame", str(stream), str(tmp_path / "a.png"), "-n", "3", "-y"]) == 0
-    assert main(["frame", str(stream), str(tmp_path / f"a{suffix}"), "-n", "3", "-y"]) == 0
+    run("frame", stream, tmp_path / "a.png", "-n", "3", "-y")
+    run("frame", stream, tmp_path / f"a{suffix}", "-n", "3", "-y")
     exact, found = (
         pictures(tmp_path / name)[0].to_ndarray(format="rgb24").astype(float)
         for name in ("a.png", f"a{suffix}")
@@ -86,17 +85,17 @@ def test_odd_sizes_have_jpg_and_png_but_no_avif(
 def test_a_picture_of_another_kind_is_named(
     tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["frame", str(stream), str(tmp_path / "a.bmp")]) == 2
+    run("frame", stream, tmp_path / "a.bmp", code=2)
     assert ".png, .jpg or .avif" in capsys.readouterr().err
-    assert main(["decode", str(stream), str(tmp_path / "a.jpg")]) == 2
+    run("decode", stream, tmp_path / "a.jpg", code=2)
     assert "gvcodec frame writes .jpg and .avif" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".ivf", ".obu"])
 def test_the_bitstream_alone_has_the_base_frames(tmp_path: Path, stream: Path, suffix: str) -> None:
     path, base = tmp_path / f"a{suffix}", tmp_path / "base.y4m"
-    assert main(["extract", str(stream), str(path)]) == 0
-    assert main(["decode", str(stream), str(base), "--fidelity"]) == 0
+    run("extract", stream, path)
+    run("decode", stream, base, "--fidelity")
     ours, theirs = pictures(path), pictures(base)
     assert len(ours) == len(theirs) == COUNT
     for a, b in zip(ours, theirs, strict=True):
@@ -108,7 +107,7 @@ def test_the_bitstream_alone_has_the_base_frames(tmp_path: Path, stream: Path, s
 def test_av1_is_not_put_into_a_file_of_h266(
     tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["extract", str(stream), str(tmp_path / "a.266")]) == 2
+    run("extract", stream, tmp_path / "a.266", code=2)
     assert "no file for base av1" in capsys.readouterr().err
     assert not (tmp_path / "a.266").exists()
 
@@ -119,8 +118,8 @@ def test_a_cut_off_file_names_repair(
     cut = tmp_path / "cut.gvc"
     cut.write_bytes(stream.read_bytes()[:-30])
     for words in (["verify", str(cut)], ["decode", str(cut), str(tmp_path / "a.y4m")]):
-        assert main(words) == 3
+        run(*words, code=3)
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and "gvcodec repair" in said
-    assert main(["repair", str(cut), str(tmp_path / "whole.gvc")]) == 0
-    assert main(["verify", str(tmp_path / "whole.gvc")]) == 0
+    run("repair", cut, tmp_path / "whole.gvc")
+    run("verify", tmp_path / "whole.gvc")

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 
 from gvcodec import cli
 from gvcodec.batch.task import Outcome, Task
@@ -219,7 +219,7 @@ def test_the_bar_counts_coded_frames_not_those_fed(
             "--preset",
             "10",
         ]
-        assert cli.main(arguments) == 0
+        run(*arguments)
     assert [frames for _, frames in told] == list(range(1, 31))
     assert told[0][0] > 5
     assert (
@@ -250,7 +250,7 @@ def test_one_bar_over_all_phases(
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(fitting, name, 2)
     common = ("--preset", "10", "--fit", "2", "--fit-by", "small", "--frames", "12")
-    assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), *common, *options]) == 0
+    run("encode", source, tmp_path / "a.gvc", *common, *options)
     assert_honest(terminal)
     stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
     assert "fit" in stages
@@ -258,12 +258,9 @@ def test_one_bar_over_all_phases(
 
 
 def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
-    assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"])
-        == 0
-    )
+    run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
     terminal.truncate(0)
-    assert cli.main(["decode", str(tmp_path / "a.gvc"), str(tmp_path / "a.y4m"), "--fidelity"]) == 0
+    run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
     assert_honest(terminal)
     assert terminal.shown()[0][0] == "decode"
 
@@ -271,10 +268,7 @@ def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) ->
 def test_without_a_terminal_there_is_no_bar(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"])
-        == 0
-    )
+    run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "%" not in said
@@ -349,14 +343,14 @@ def test_quiet_and_verbose(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
-    assert cli.main([*words, "--quiet"]) == 0
+    run(*words, "--quiet")
     assert not capsys.readouterr().err
     assert cli.main([*words, "--quiet"]) != 0
     assert "exists" in capsys.readouterr().err
-    assert cli.main([*words, "-y", "--verbose"]) == 0
+    run(*words, "-y", "--verbose")
     assert re.search(r"encode: [\d.]+ s", capsys.readouterr().err)
     out = str(tmp_path / "a.y4m")
-    assert cli.main(["decode", str(tmp_path / "a.gvc"), out, "--progress", "json"]) == 0
+    run("decode", tmp_path / "a.gvc", out, "--progress", "json")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert json.loads(lines[-1]) == {"stage": "decode", "share": 1.0, "seconds_left": 0.0}
 

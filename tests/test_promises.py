@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 
 import gvcodec
 from eval.robustness.hostile import audio_stream, tracks_payload
-from gvcodec import cli, limits
+from gvcodec import limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media import heads, tracks
@@ -112,7 +112,7 @@ def test_play_has_the_limits_of_the_other_commands(
         gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, fit=0, q=60)
     )
     for words in (["play", str(path), "--fidelity"], ["verify", str(path), "--fidelity"]):
-        assert cli.main([*words, *limit]) == 1
+        run(*words, *limit, code=1)
         assert limit[0] in capsys.readouterr().err
 
 

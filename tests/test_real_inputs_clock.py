@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from test_tools import run
+from conftest import run
 
 import gvcodec
 from gvcodec import api

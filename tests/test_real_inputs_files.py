@@ -10,10 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import run
 from test_real_inputs_clock import QUICK, picture, recording
-from test_tools import run
 
-from gvcodec import api, cli
+from gvcodec import api
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import Metadata
@@ -109,13 +109,13 @@ def test_an_index_behind_the_pictures_of_a_pipe_is_named(
 ) -> None:
     # More than FFmpeg keeps of what it has read.
     piped(made("mp4", frames=60), monkeypatch)
-    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--fit", "off"]) == 1
+    run("encode", "-", tmp_path / "a.gvc", "--fit", "off", code=1)
     error = capsys.readouterr().err
     assert "moov" in error
     assert "faststart" in error
     assert error.count("\n") == 1
     piped(KINDS["mp4"](), monkeypatch)
-    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--fit", "off"]) == 0
+    run("encode", "-", tmp_path / "a.gvc", "--fit", "off")
 
 
 def test_a_missing_index_says_that_the_file_is_cut_off(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_messages_are_one_line_whatever_the_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = tmp_path / "two\nlines\x1b[31m.mp4"
-    assert cli.main(["encode", str(odd), str(tmp_path / "a.gvc")]) == 1
+    run("encode", odd, tmp_path / "a.gvc", code=1)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "two\\nlines\\x1b[31m.mp4: No such file" in error

@@ -10,9 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import run
 from numpy.typing import NDArray
 from test_real_inputs_clock import QUICK, picture, recording
-from test_tools import run
 
 import gvcodec
 from gvcodec import api, cli
@@ -268,7 +268,7 @@ def test_options_of_inputs_are_refused_where_they_make_no_sense(
         assert (code, error.count("\n")) == (2, 1)
         assert why in error
     numbered(tmp_path / "s", range(3))
-    assert cli.main(["encode", str(tmp_path / "s"), out, "--jobs", "2", "--fit", "off"]) == 2
+    run("encode", tmp_path / "s", out, "--jobs", "2", "--fit", "off", code=2)
     assert "--jobs is for files" in capsys.readouterr().err
 
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import make_clip
-from conftest import planes_equal
+from conftest import planes_equal, run
 
-from gvcodec import cli
 from gvcodec.api import decode_planes
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.varint import encode_var
@@ -214,17 +213,17 @@ def test_cut_cat_and_repair_keep_summaries(tmp_path: Path, scenes: list[Planes])
     wanted = payloads(whole.read_bytes())
     assert len(wanted) == 4
     parts = [tmp_path / f"{n}.gvc" for n in range(2)]
-    assert cli.main(["cut", str(whole), str(parts[0]), "--to", "0.8"]) == 0
-    assert cli.main(["cut", str(whole), str(parts[1]), "--from", "0.8"]) == 0
+    run("cut", whole, parts[0], "--to", "0.8")
+    run("cut", whole, parts[1], "--from", "0.8")
     assert [payloads(part.read_bytes()) for part in parts] == [wanted[:2], wanted[2:]]
     joined = tmp_path / "joined.gvc"
-    assert cli.main(["cat", *map(str, parts), "-o", str(joined)]) == 0
+    run("cat", *map(str, parts), "-o", joined)
     assert payloads(joined.read_bytes()) == wanted
     damaged = bytearray(whole.read_bytes())
     gop = Reader(io.BytesIO(bytes(damaged))).gops()[1]
     damaged[gop.offset + gop.size - 40] ^= 1
     (tmp_path / "damaged.gvc").write_bytes(damaged)
-    assert cli.main(["repair", str(tmp_path / "damaged.gvc"), str(tmp_path / "mended.gvc")]) == 0
+    run("repair", tmp_path / "damaged.gvc", tmp_path / "mended.gvc")
     mended = tmp_path / "mended.gvc"
     assert payloads(mended.read_bytes()) == [wanted[0], *wanted[2:]]
     begins = [
@@ -252,7 +251,7 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(
     plain = made(scenes, summary=False)
     path.write_bytes(plain)
     for _ in range(2):
-        assert cli.main(["summarize", str(path), "-y", "--embedder", "toy", "--stride", "4"]) == 0
+        run("summarize", path, "-y", "--embedder", "toy", "--stride", "4")
     data = path.read_bytes()
     assert [len(Summary.unpack(p, 10).vectors) for p in payloads(data)] == [3] * 4
     assert [p for p in packets_of(data) if p.kind is not Kind.SUMMARY] == packets_of(plain)
@@ -264,10 +263,7 @@ def test_search_finds_the_scene_and_reads_little(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
-    assert (
-        cli.main(["search", f"{path}@0.96", str(path), "--embedder", "toy", "--json", "-k", "1"])
-        == 0
-    )
+    run("search", f"{path}@0.96", path, "--embedder", "toy", "--json", "-k", "1")
     found = json.loads(capsys.readouterr().out)
     assert found["moments"][0]["gop"] == [20, 10]
     assert found["moments"][0]["seconds"] == found["moments"][0]["frame"] / 25
@@ -279,7 +275,7 @@ def test_a_time_in_a_summarised_file_needs_no_embedder(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
-    assert cli.main(["search", f"{path}@0.5", str(path), "--json", "-k", "1"]) == 0
+    run("search", f"{path}@0.5", path, "--json", "-k", "1")
     assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [10, 10]
 
 
@@ -288,7 +284,7 @@ def test_words_go_to_an_embedder_that_takes_them(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
-    assert cli.main(["search", "a red corner", str(path), "--embedder", "toy"]) == 0
+    run("search", "a red corner", path, "--embedder", "toy")
     assert "frame" in capsys.readouterr().out
 
 
@@ -298,10 +294,10 @@ def test_an_unknown_embedder_is_exit_4_and_a_line(
     path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
     path.write_bytes(made(scenes))
     query.write_bytes(made(scenes[:5], summary=False))
-    assert cli.main(["search", str(query), str(path)]) == 4
+    run("search", query, path, code=4)
     error = capsys.readouterr().err
     assert ID.hex() in error and error.count("\n") == 1
-    assert cli.main(["search", str(query), str(path), "--embedder", "nothing"]) == 2
+    run("search", query, path, "--embedder", "nothing", code=2)
 
 
 def test_without_summaries_there_is_a_hint(
@@ -309,7 +305,7 @@ def test_without_summaries_there_is_a_hint(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes[:5], summary=False))
-    assert cli.main(["search", f"{path}@0.1", str(path)]) == 2
+    run("search", f"{path}@0.1", path, code=2)
     assert "gvcodec summarize adds one" in capsys.readouterr().err
 
 
@@ -330,7 +326,7 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(
     writer.finish(Reader(io.BytesIO(plain)).base_hash or bytes(8))
     path = tmp_path / "a.gvc"
     path.write_bytes(stream.getvalue())
-    assert cli.main(["search", f"{path}@0.96", str(path), "--json"]) == 0
+    run("search", f"{path}@0.96", path, "--json")
     said = capsys.readouterr()
     assert "GOP at frame 0: summary: field out of range; left out" in said.err
     assert json.loads(said.out)["moments"][0]["gop"] == [20, 10]
@@ -345,7 +341,7 @@ def test_a_folder_is_searched(
         (folder / f"{number}.gvc").write_bytes(made(scenes[10 * number : 10 * number + 20]))
     (folder / "broken.gvc").write_bytes(b"no stream")
     command = ["search", f"{folder / '1.gvc'}@0.1", str(folder), "--json", "-k", "2"]
-    assert cli.main(command) == 0
+    run(*command)
     said = capsys.readouterr()
     assert "broken.gvc: not a gvcodec file" in said.err
     moments = json.loads(said.out)["moments"]
@@ -387,7 +383,7 @@ def test_what_does_not_go_with_a_summary_is_told(tmp_path: Path) -> None:
         ["--summary", "--low-delay"],
         ["--embedder", "toy"],
     ):
-        assert cli.main([*command, *more]) == 2
+        run(*command, *more, code=2)
     assert not (tmp_path / "o.gvc").exists()
 
 

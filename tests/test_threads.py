@@ -195,7 +195,7 @@ import os, sys, pathlib, gvcodec
 from fractions import Fraction
 from gvcodec.types import VideoFormat
 sys.path.insert(0, sys.argv.pop(1))
-from conftest import moving_texture
+from conftest import moving_texture, run
 fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 configs = [gvcodec.EncoderConfig(base=base, fit=0, threads=2) for base in ("av1",)]
 encoders = [gvcodec.Encoder(fmt, config) for config in configs]

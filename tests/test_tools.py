@@ -13,10 +13,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture, planes_equal
+from conftest import moving_texture, planes_equal, run
 
 import gvcodec
-from gvcodec import cli
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackCopier, TrackPacket, TrackReader
@@ -84,10 +83,6 @@ def made(
     drain()
     writer.finish(encoder.base_hash)
     return stream.getvalue()
-
-
-def run(*arguments: object) -> None:
-    assert cli.main([str(argument) for argument in arguments]) == 0
 
 
 def contents(data: bytes) -> tuple[list[Packet], list[int], list[TrackPacket]]:
@@ -186,21 +181,10 @@ def test_what_does_not_fit_together_is_refused(
     )
     (tmp_path / "c.bin").write_bytes(made(clip[:3], tracks=sound()))
     for other, what in (("b.bin", "q 31, not 30"), ("c.bin", "tracks")):
-        assert (
-            cli.main(
-                [
-                    "cat",
-                    str(tmp_path / "a.bin"),
-                    str(tmp_path / other),
-                    "-o",
-                    str(tmp_path / "o.bin"),
-                ]
-            )
-            == 2
-        )
+        run("cat", tmp_path / "a.bin", tmp_path / other, "-o", tmp_path / "o.bin", code=2)
         assert what in capsys.readouterr().err
-    assert cli.main(["cut", str(tmp_path / "a.bin"), str(tmp_path / "o.bin"), "--from", "9"]) == 2
-    assert cli.main(["cut", str(tmp_path / "a.bin"), str(tmp_path / "a.bin")]) == 1
+    run("cut", tmp_path / "a.bin", tmp_path / "o.bin", "--from", "9", code=2)
+    run("cut", tmp_path / "a.bin", tmp_path / "a.bin", code=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "b.bin", "c.bin"]
 
 
@@ -220,7 +204,7 @@ def test_tools_work_on_pipes(
         monkeypatch.setattr(
             sys, "stdout", type("Out", (), {"buffer": output, "isatty": output.isatty})()
         )
-        assert cli.main([str(argument) for argument in arguments]) == 0
+        run(*arguments)
         return output.getvalue()
 
     run("cut", tmp_path / "a.bin", tmp_path / "b.bin", "--from", 0.3)
@@ -334,10 +318,8 @@ def test_verify_measures_against_the_source(
         tmp_path / "other.mkv", VideoFormat(32, 48, Fraction(25), Fraction(1, 1000))
     ) as writer:
         writer.write(tuple(plane[:, : plane.shape[1] // 2] for plane in clip[0]), 0)
-    assert (
-        cli.main(["verify", str(tmp_path / "a.bin"), "--source", str(tmp_path / "other.mkv")]) == 2
-    )
+    run("verify", tmp_path / "a.bin", "--source", tmp_path / "other.mkv", code=2)
     damaged = bytearray((tmp_path / "a.bin").read_bytes())
     damaged[-4] ^= 1
     (tmp_path / "b.bin").write_bytes(damaged)
-    assert cli.main(["verify", str(tmp_path / "b.bin")]) == 3
+    run("verify", tmp_path / "b.bin", code=3)

@@ -10,10 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture, planes_equal, psnr
+from conftest import moving_texture, planes_equal, psnr, run
 from test_standard import decode, form
 
-from gvcodec import cli
 from gvcodec.base.standard import vvenc
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.errors import MediaError, UsageError
@@ -100,7 +99,7 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)
     source.write_bytes(b"YUV4MPEG2 W96 H80 F25:1 C420jpeg\n" + 3 * frame)
-    assert cli.main(["encode", str(source), str(stream), "--base", "vvc", "--fit", "off"]) == 1
+    run("encode", source, stream, "--base", "vvc", "--fit", "off", code=1)
     assert capsys.readouterr().err.splitlines()[-1].endswith("ffmpeg with libvvenc failed: no room")
     assert not stream.exists()
 
