@@ -440,14 +440,13 @@ def test_bytes_are_shared_out_at_equal_quality() -> None:
     assert abs(q - 44) < 1e-6 and shares == [1000, 2000]
 
 
-def test_the_table_has_all_columns_in_both_forms(videos: Path, tmp_path: Path) -> None:
+def test_the_table_has_all_columns(videos: Path, tmp_path: Path) -> None:
     encode(tmp_path, videos / "b.mkv")
     rows = table_of(tmp_path)
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == COLUMNS
     assert int(rows[0]["bytes"]) == sum(path.stat().st_size for path in tmp_path.glob("*.gvc"))
     assert float(rows[0]["psnr_y"]) > 25
-    parquet = pytest.importorskip("pyarrow.parquet")
-    assert parquet.read_table(tmp_path / "batch.parquet").num_rows == len(rows) == 4
+    assert len(rows) == 4
 
 
 def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path: Path) -> None:

@@ -90,8 +90,7 @@ def open_writer(
     suffix = Path(path).suffix.lower()
     if str(path) != "-" and suffix not in (*FILES, ".y4m", ".png"):
         raise UsageError(
-            f"{path}: write to .mp4, .mkv, .mov, .webm, .y4m, .png (like frame%05d.png) or "
-            f"- (y4m); gvcodec frame writes .jpg and .avif"
+            f"{path}: write to .mp4, .mkv, .mov, .webm, .y4m, .png (like frame%05d.png) or - (y4m)"
         )
     if form is not None and (str(path) != "-" or form not in ("y4m", *PIPES)):
         raise UsageError(f"-f {form}: y4m, {' and '.join(PIPES)} are for standard output (-)")
