@@ -60,7 +60,7 @@ def clip() -> list[Planes]:
 
 
 @pytest.fixture(scope="session")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights_folder(tmp_path_factory) -> Path:
     """Files of weights that stand for those of LPIPS and DISTS: the small network that is shipped,
     and a narrow network of AlexNet's form with random weights."""
     torch = pytest.importorskip("torch")
@@ -84,7 +84,7 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
     """Metrics are taken with the weights of `weights_folder`, here and in programs started from
     here."""
     from eval.metrics import network
@@ -97,7 +97,7 @@ def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture(params=["made", "real"])
-def some_weights(request: pytest.FixtureRequest) -> None:
+def some_weights(request) -> None:
     """Made-up weights everywhere, and the real ones where they are found."""
     from gvcodec.painter.perceptual import find_weights
 
@@ -118,7 +118,7 @@ def psnr(left: Planes, right: Planes) -> float:
 
 
 @pytest.fixture(params=_core.cpu_forms(), scope="class")  # Hypothesis refuses fixtures of functions
-def form(request: pytest.FixtureRequest) -> Iterator[str]:
+def form(request) -> Iterator[str]:
     """Each form of the core's loops that this machine can run, in use during the test."""
     before = _core.cpu()
     _core.use_cpu(request.param)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -329,7 +328,7 @@ def test_loop_hash_covers_samples() -> None:
             list(decode_planes(data))
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(tmp_path, capsys) -> None:
     from gvcodec.media.writer import open_writer
 
     source, coded = tmp_path / "in.y4m", tmp_path / "out.bin"
@@ -376,9 +375,7 @@ def test_smaller_pictures_are_coded_where_that_is_asked_or_pays(
             list(decode_planes(dataclasses.replace(header, scale=other).pack() + rest))
 
 
-def test_other_options_and_missing_models_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_options_and_missing_models_are_refused(tmp_path, monkeypatch) -> None:
     for options in ({"q": 74}, {"scale": Fraction(1, 2), "q": 64}, {"preset": 3}, {"eye": True}):
         with pytest.raises(UsageError):
             encode(clip(1), format=FORMAT, base="tokens", fit=0, **options)
@@ -395,7 +392,7 @@ def test_other_options_and_missing_models_are_refused(
         encode(clip(1), format=FORMAT, base="tokens", fit=0)
 
 
-def test_damaged_model_files_are_refused(tmp_path: Path) -> None:
+def test_damaged_model_files_are_refused(tmp_path) -> None:
     whole = checkpoint.find_tokens().read_bytes()
     path = tmp_path / "m.safetensors"
     older = whole.replace(b'"form":"3"', b'"form":"2"')
@@ -446,7 +443,7 @@ def test_frames_come_with_their_refresh_as_they_are_shown(
 
 
 def test_frames_between_two_pictures_come_from_both(
-    both_sides: tuple[list[CodedFrame], list[Planes]], monkeypatch: pytest.MonkeyPatch
+    both_sides: tuple[list[CodedFrame], list[Planes]], monkeypatch
 ) -> None:
     seen = set()
     follow = TokenFrame.follow
@@ -493,7 +490,7 @@ def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
         one.send(b"", False)
 
 
-def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_tokens_wait(tmp_path, monkeypatch) -> None:
     """Seeking into them, cutting in front of them, and losing their refresh."""
     monkeypatch.setattr("gvcodec.base.tokens.encoder._REFRESH_PRICE", 1e-6)
     data = encode(clip(40), format=FORMAT, base="tokens", fit=0, q=30, keyint=20)
@@ -586,7 +583,7 @@ def test_refreshes_are_dearer_at_the_end_of_a_size() -> None:
 # Training of the entropy network
 
 
-def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
+def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
     """Values and frames before, zeroed or taken from elsewhere, cost bits; so does a network that
     sees nothing."""
     torch = pytest.importorskip("torch")
@@ -615,7 +612,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
     assert torch.get_num_threads() >= 1
 
 
-def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path: Path) -> None:
+def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from gvcodec.entropy import streams
     from gvcodec.training import tokens as training
@@ -650,7 +647,7 @@ def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) ->
     assert all(torch.isfinite(p.grad).all() for p in twin.parameters())
 
 
-def test_a_device_decodes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_decodes_the_same_frames(monkeypatch) -> None:
     """`--device` reaches the coder; here the code of the device runs on the processor."""
     packets, base_frames = coded(5)
     asked = []

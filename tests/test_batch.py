@@ -76,7 +76,7 @@ def write_video(
 
 
 @pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def videos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
     write_video(folder / "a.mp4", sound=True)
     write_video(folder / "b.mkv", seed=2)
@@ -123,7 +123,7 @@ def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".y4m"])
 @pytest.mark.parametrize(("start", "frames"), [(0.0, None), (0.5, 40)])
 def test_chunks_hold_every_frame_once(
-    tmp_path: Path, suffix: str, start: float, frames: int | None
+    tmp_path, suffix: str, start: float, frames: int | None
 ) -> None:
     path = str(
         write_video(
@@ -144,7 +144,7 @@ def test_chunks_hold_every_frame_once(
     assert all(planes_equal(a.planes, b.planes) for a, b in zip(found, whole, strict=True))
 
 
-def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_path: Path) -> None:
+def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_path) -> None:
     encode(tmp_path / "one", videos / "a.mp4", videos / "b.mkv")
     encode(tmp_path / "two", videos / "a.mp4", videos / "b.mkv", engine=Local(2, 8 << 30))
     assert len(streams_of(tmp_path / "one")) == 2
@@ -169,7 +169,7 @@ def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_pat
     assert sound[0] == sound[1]
 
 
-def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path: Path) -> None:
+def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path) -> None:
     made = []
     for jobs in ("1", "2"):
         out = tmp_path / f"{jobs}.gvc"
@@ -186,7 +186,7 @@ def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
 
 
-def test_a_folder_of_odd_files(tmp_path: Path) -> None:
+def test_a_folder_of_odd_files(tmp_path) -> None:
     """Each has a row; what can be encoded is, and the exit code says that something could not."""
     folder, out = tmp_path / "in", tmp_path / "out"
     for sub in ("x", "y", "z"):
@@ -221,7 +221,7 @@ def test_a_folder_of_odd_files(tmp_path: Path) -> None:
     assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
 
 
-def test_a_picture_too_large_for_the_memory_has_a_row(videos: Path, tmp_path: Path) -> None:
+def test_a_picture_too_large_for_the_memory_has_a_row(videos: Path, tmp_path) -> None:
     driver = encode(tmp_path, videos / "a.mp4", engine=Local(1, 64 << 20))
     assert "MiB to encode, there are 64" in next(iter(driver.errors.values()))
     assert table_of(tmp_path)[0]["status"] == "failed"
@@ -249,9 +249,7 @@ class Counted:
         return
 
 
-def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(
-    videos: Path, tmp_path: Path
-) -> None:
+def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp_path) -> None:
     encode(tmp_path / "whole", videos / "b.mkv")
     with pytest.raises(KeyboardInterrupt):
         encode(tmp_path / "out", videos / "b.mkv", engine=Counted(1))
@@ -270,7 +268,7 @@ def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(
     assert other.calls.count("encode") == 3
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path) -> None:
     encode(tmp_path / "whole", videos / "a.mp4", videos / "b.mkv")
     out = tmp_path / "out"
     words = [
@@ -338,9 +336,7 @@ def test_memory_as_input_and_output(videos: Path) -> None:
     memory.rm("/in", recursive=True)
 
 
-def test_a_lost_connection_is_waited_out(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) -> None:
     """Reading breaks off in the middle of the video: the task is tried again, and the frames are
     all there."""
     fsspec = pytest.importorskip("fsspec")
@@ -367,7 +363,7 @@ def test_a_lost_connection_is_waited_out(
     memory.rm("/in", recursive=True)
 
 
-def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path: Path) -> None:
+def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path) -> None:
     lines = ["uri,q,preset,keyint", "a.mp4,40,,20", "b.mkv,,9,", "b.mkv,99,,"]
     (videos / "list.csv").write_text("\n".join(lines))
     words = [
@@ -400,7 +396,7 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path: Path) -> No
     (videos / "list.csv").unlink()
 
 
-def test_manifests_of_all_kinds(tmp_path: Path) -> None:
+def test_manifests_of_all_kinds(tmp_path) -> None:
     (tmp_path / "m.jsonl").write_text(
         json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True}) + "\n"
     )
@@ -416,7 +412,7 @@ def test_manifests_of_all_kinds(tmp_path: Path) -> None:
     assert inputs.words_of(found[0][1]) == ["-q", "40"] and found[1][1] == {}
 
 
-def test_a_size_holds_over_chunks(videos: Path, tmp_path: Path) -> None:
+def test_a_size_holds_over_chunks(videos: Path, tmp_path) -> None:
     wanted = 30_000
     driver = encode(
         tmp_path,
@@ -429,7 +425,7 @@ def test_a_size_holds_over_chunks(videos: Path, tmp_path: Path) -> None:
     assert len(list(api.decode(stream, fidelity=True))) == FRAMES
 
 
-def test_a_target_holds_in_every_chunk(videos: Path, tmp_path: Path) -> None:
+def test_a_target_holds_in_every_chunk(videos: Path, tmp_path) -> None:
     encode(tmp_path, videos / "b.mkv", settings=quick(rate={"target": ["psnr", 36.0]}))
     rows = [row for row in table_of(tmp_path) if row["chunk"]]
     assert len(rows) == 3 and all(float(row["psnr_y"]) >= 36.0 for row in rows)
@@ -440,7 +436,7 @@ def test_bytes_are_shared_out_at_equal_quality() -> None:
     assert abs(q - 44) < 1e-6 and shares == [1000, 2000]
 
 
-def test_the_table_has_all_columns(videos: Path, tmp_path: Path) -> None:
+def test_the_table_has_all_columns(videos: Path, tmp_path) -> None:
     encode(tmp_path, videos / "b.mkv")
     rows = table_of(tmp_path)
     assert list(rows[0]) == COLUMNS
@@ -449,7 +445,7 @@ def test_the_table_has_all_columns(videos: Path, tmp_path: Path) -> None:
     assert len(rows) == 4
 
 
-def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path) -> None:
     for words in (
         ["--low-delay"],
         ["--fit", "30s"],

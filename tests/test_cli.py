@@ -65,9 +65,7 @@ def frames_of(path: Path) -> list[Planes]:
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_a_file_goes_there_and_back(
-    folder: Path, tmp_path: Path, clip: list[Planes], base: str
-) -> None:
+def test_a_file_goes_there_and_back(folder: Path, tmp_path, clip: list[Planes], base: str) -> None:
     done = gvcodec(
         "decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless"
     )
@@ -78,7 +76,7 @@ def test_a_file_goes_there_and_back(
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 
 
-def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
+def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
     gvcodec("decode", folder / "av1.bin", tmp_path / "a.y4m", "--fidelity")
     y4m = gvcodec("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes()).stdout
     assert y4m == (tmp_path / "a.y4m").read_bytes()
@@ -113,7 +111,7 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
+def test_the_extracted_base_plays(folder: Path, tmp_path, base: str, suffix: str) -> None:
     gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
     gvcodec(
         "decode", folder / f"{base}.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless"
@@ -131,7 +129,7 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) -> None:
+def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path) -> None:
     colour = Colour(9, 16, 9, True)
     fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
     (tmp_path / "a.bin").write_bytes(
@@ -142,7 +140,7 @@ def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) 
         assert replace(reader.format.colour, chroma_location=0) == colour
 
 
-def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
+def test_options_of_encode(folder: Path, tmp_path) -> None:
     out = tmp_path / "a.bin"
     gvcodec(
         "encode",
@@ -165,7 +163,7 @@ def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
     assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
 
 
-def test_threads_do_not_change_the_result(folder: Path, tmp_path: Path) -> None:
+def test_threads_do_not_change_the_result(folder: Path, tmp_path) -> None:
     for threads in (1, 2):
         gvcodec(
             "decode",
@@ -188,7 +186,7 @@ def test_threads_do_not_change_the_result(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
 
 
-def test_exit_codes(folder: Path, tmp_path: Path) -> None:
+def test_exit_codes(folder: Path, tmp_path) -> None:
     out = tmp_path / "o.mp4"
     (tmp_path / "text.mp4").write_text("these are only words\n")
     (tmp_path / "empty").write_bytes(b"")
@@ -241,15 +239,13 @@ def repacked(path: Path, target: Path, **changes: object) -> None:
         writer.finish(base_hash or reader.base_hash)
 
 
-def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path: Path) -> None:
+def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path) -> None:
     repacked(folder / "av1.bin", tmp_path / "hash.bin", base_hash=b"whatever")
     gvcodec("decode", tmp_path / "hash.bin", tmp_path / "o.mp4", "--fidelity", fails=5)
     assert not (tmp_path / "o.mp4").exists()
 
 
-def test_painting_needs_the_checkpoint_of_the_stream(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_painting_needs_the_checkpoint_of_the_stream(folder: Path, tmp_path, monkeypatch) -> None:
     pytest.importorskip("torch")
     done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv", "--lossless")
     assert b"20 painted frames" in done.stderr

@@ -48,7 +48,7 @@ def made(tmp_path: Path, labels: list[int] | None = None) -> Path:
     return path
 
 
-def test_the_reader_gives_all_frames_and_labels(tmp_path: Path) -> None:
+def test_the_reader_gives_all_frames_and_labels(tmp_path) -> None:
     data = CondensedSet(made(tmp_path), transform=lambda pictures: pictures.mean())
     assert (len(data), data.classes, data.labels, data.frames) == (3, ("a", "b", "c"), [2, 0, 1], 8)
     assert data.info == {"note": 1} and data.size == len((tmp_path / "a.gvset").read_bytes())
@@ -58,14 +58,14 @@ def test_the_reader_gives_all_frames_and_labels(tmp_path: Path) -> None:
     assert np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[7])
 
 
-def test_the_reader_works_with_a_data_loader(tmp_path: Path) -> None:
+def test_the_reader_works_with_a_data_loader(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     loader = torch.utils.data.DataLoader(CondensedSet(made(tmp_path)), batch_size=3)
     pictures, labels = next(iter(loader))
     assert tuple(pictures.shape) == (3, 8, 32, 32, 3) and labels.tolist() == [2, 0, 1]
 
 
-def test_the_reader_loads_neither_torch_nor_training(tmp_path: Path) -> None:
+def test_the_reader_loads_neither_torch_nor_training(tmp_path) -> None:
     code = (
         "import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]; "
         "bad = [n for n in sys.modules if n == 'torch' or n.startswith('gvcodec.training')]; "
@@ -80,7 +80,7 @@ def test_the_reader_loads_neither_torch_nor_training(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_damaged_and_hostile_sets_are_refused(tmp_path: Path) -> None:
+def test_damaged_and_hostile_sets_are_refused(tmp_path) -> None:
     good = made(tmp_path).read_bytes()
     path = tmp_path / "bad.gvset"
     for at in (0, 4, 6, 20, len(good) - 200, len(good) - 3):
@@ -109,7 +109,7 @@ def test_damaged_and_hostile_sets_are_refused(tmp_path: Path) -> None:
         CondensedSet(tmp_path / "none.gvset")
 
 
-def test_a_manifest_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_that_unpacks_to_gigabytes_is_refused(tmp_path) -> None:
     import zlib
 
     from gvcodec.bitstream.varint import encode_var
@@ -166,9 +166,7 @@ def test_moved_pixels_fit_by_leaving_clips_out() -> None:
     assert np.array_equal(moved.clips, choice.clips[:kept])
 
 
-def test_quality_and_frames_are_those_that_teach_a_network_most(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import choosing
 
@@ -219,9 +217,7 @@ def videos(folder: Path) -> None:
             container.mux(stream.encode(None))
 
 
-def test_condense_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import making
 
@@ -274,7 +270,7 @@ def test_condense_from_the_command_line(
     run("condense", tmp_path / "data", labels, tmp_path / "d", "--size", "1k", code=2)
 
 
-def test_training_material_is_made_of_8_bit_videos(tmp_path: Path) -> None:
+def test_training_material_is_made_of_8_bit_videos(tmp_path) -> None:
     pytest.importorskip("torch")
     from gvcodec.training.summary_material import FORMAT, frames_of
 
@@ -284,7 +280,7 @@ def test_training_material_is_made_of_8_bit_videos(tmp_path: Path) -> None:
     assert not any((plane & 3).any() for plane in frames[0])
 
 
-def test_frames_are_evenly_spaced_over_a_video(tmp_path: Path) -> None:
+def test_frames_are_evenly_spaced_over_a_video(tmp_path) -> None:
     assert [evenly(10, n).tolist() for n in (1, 2, 4)] == [[5], [0, 9], [0, 3, 6, 9]]
     videos(tmp_path)
     assert pictures_of(tmp_path / "up/0.mp4", 8, 32).shape == (8, 32, 32, 3)
@@ -292,7 +288,7 @@ def test_frames_are_evenly_spaced_over_a_video(tmp_path: Path) -> None:
         in_folders(tmp_path / "up")
 
 
-def test_hand_labels_give_a_set_for_each_fold(tmp_path: Path) -> None:
+def test_hand_labels_give_a_set_for_each_fold(tmp_path) -> None:
     pytest.importorskip("torch")
     from eval.condense import hand_labelled
 

@@ -21,7 +21,7 @@ FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stream(tmp_path_factory) -> Path:
     """`a.gvc` of one frame, and its source `a.y4m`."""
     path = tmp_path_factory.mktemp("console") / "a.gvc"
     path.write_bytes(
@@ -63,7 +63,7 @@ VALUES = [
 
 @pytest.mark.parametrize("case", VALUES, ids=lambda case: " ".join(map(str, case[1:]))[:60])
 def test_a_value_out_of_reach_is_one_line(
-    stream: Path, tmp_path: Path, case: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+    stream: Path, tmp_path, case: tuple[object, ...], capsys
 ) -> None:
     code, *words = case
     places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
@@ -92,7 +92,7 @@ def test_a_value_out_of_reach_is_one_line(
     ],
 )
 def test_wrong_syntax_is_one_line_that_names_the_help(
-    words: tuple[str, ...], usage: bool, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], usage: bool, capsys
 ) -> None:
     assert run(*words) == 2
     said = capsys.readouterr().err
@@ -139,16 +139,14 @@ FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
     ],
 )
 def test_a_closed_or_full_standard_stream_is_no_success(
-    stream: Path, tmp_path: Path, command: str, message: bytes
+    stream: Path, tmp_path, command: str, message: bytes
 ) -> None:
     done = shell(f"cd {tmp_path} && {command}", stream, PYTHONPATH=os.getcwd())
     assert (done.returncode, done.stderr) == (1, message)
     assert not list(tmp_path.iterdir())
 
 
-def test_files_do_not_take_the_place_of_closed_standard_streams(
-    stream: Path, tmp_path: Path
-) -> None:
+def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tmp_path) -> None:
     """A message to standard error must not end up in the output, nor in the video on standard
     output."""
     shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
@@ -158,7 +156,7 @@ def test_files_do_not_take_the_place_of_closed_standard_streams(
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii:strict"])
-def test_other_encodings_get_escapes(stream: Path, tmp_path: Path, encoding: str) -> None:
+def test_other_encodings_get_escapes(stream: Path, tmp_path, encoding: str) -> None:
     odd = tmp_path / "\udcffβ.gvc"
     os.link(stream, odd)
     done = shell("gvcodec verify $S && gvcodec encode a b -q 99", odd, PYTHONIOENCODING=encoding)
@@ -167,7 +165,7 @@ def test_other_encodings_get_escapes(stream: Path, tmp_path: Path, encoding: str
     assert rb"0\u202667" in done.stderr
 
 
-def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_is_not_many(stream: Path, tmp_path, capsys) -> None:
     assert (counted(1, "pass", "passes"), counted(2, "pass", "passes"), counted(0, "frame")) == (
         *("1 pass", "2 passes", "0 frames"),
     )
@@ -219,7 +217,7 @@ def test_the_exit_code_of_a_full_disk_is_the_same_in_both_modes(
 
 @MODES
 def test_a_disk_that_fills_up_in_the_last_write_is_noticed(
-    stream: Path, tmp_path: Path, unbuffered: str
+    stream: Path, tmp_path, unbuffered: str
 ) -> None:
     """The system takes what there is room for, and says so by a number instead of an error."""
     code = """

@@ -29,7 +29,7 @@ TICK = Fraction(1, 1000)
 
 
 @pytest.fixture(scope="module", params=["av1"])
-def piecewise(request: pytest.FixtureRequest) -> bytes:
+def piecewise(request) -> bytes:
     """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of
     it."""
     return made(moving_texture(64, 48, 18), request.param, TIMES, tracks=sound())
@@ -63,7 +63,7 @@ def from_pipe(data: bytes, *arguments: object) -> None:
     ("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)]
 )
 def test_a_piece_is_that_of_the_whole(
-    tmp_path: Path, piecewise: bytes, first: int, count: int | None
+    tmp_path, piecewise: bytes, first: int, count: int | None
 ) -> None:
     whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
     wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
@@ -92,9 +92,7 @@ def test_a_piece_is_that_of_the_whole(
         )
 
 
-def test_only_the_gops_of_a_piece_are_decoded(
-    tmp_path: Path, piecewise: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_gops_of_a_piece_are_decoded(tmp_path, piecewise: bytes, monkeypatch) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise)
     sent: list[Packet] = []
     send = Decoder.send_packet
@@ -119,7 +117,7 @@ def test_only_the_gops_of_a_piece_are_decoded(
 
 
 @pytest.mark.parametrize("pipe", [False, True])
-def test_a_piece_has_its_sound(tmp_path: Path, pipe: bool) -> None:
+def test_a_piece_has_its_sound(tmp_path, pipe: bool) -> None:
     data = made(moving_texture(64, 48, 18), "av1", TIMES, tracks=sound())
     begin, end = TIMES[7] * TICK, TIMES[12] * TICK
     words = ["--fidelity", "--start", float(begin - TIMES[0] * TICK), "--frames", 5]
@@ -140,7 +138,7 @@ def test_a_piece_has_its_sound(tmp_path: Path, pipe: bool) -> None:
         assert abs(at - (packet.pts * Fraction(1, 8000) - begin)) <= Fraction(1, 500)
 
 
-def test_a_piece_that_is_not_there_is_refused(tmp_path: Path, piecewise: bytes) -> None:
+def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise)
     for source in (tmp_path / "a.bin", "-"):
         command = [
@@ -160,7 +158,7 @@ def test_a_piece_that_is_not_there_is_refused(tmp_path: Path, piecewise: bytes) 
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_piece_of_a_damaged_stream(tmp_path: Path, piecewise: bytes) -> None:
+def test_a_piece_of_a_damaged_stream(tmp_path, piecewise: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise[: len(piecewise) * 7 // 8])
     words = [
         "decode",
@@ -181,9 +179,7 @@ def test_a_piece_of_a_damaged_stream(tmp_path: Path, piecewise: bytes) -> None:
 @pytest.mark.parametrize(
     ("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))]
 )
-def test_pictures_are_written_in_another_size(
-    tmp_path: Path, scale: str, size: tuple[int, int]
-) -> None:
+def test_pictures_are_written_in_another_size(tmp_path, scale: str, size: tuple[int, int]) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3), form()))
     run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--scale", scale)
     with VideoReader(tmp_path / "a.mp4") as reader:
@@ -218,9 +214,7 @@ def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
 
 
 @pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x5", "640x", "big", "99999x99999"])
-def test_impossible_sizes_are_refused(
-    tmp_path: Path, scale: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_impossible_sizes_are_refused(tmp_path, scale: str, capsys) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
     words = [
         "decode",

@@ -29,7 +29,7 @@ def test_nothing_beside_the_checkout_is_a_default() -> None:
 
 
 def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_folder: Path
+    tmp_path, monkeypatch, weights_folder: Path
 ) -> None:
     from gvcodec.painter import perceptual
 
@@ -45,9 +45,7 @@ def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
     assert perceptual.find_weights() is None  # a set variable is the only place
 
 
-def test_devtest_is_where_the_variable_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
     from eval.sequences import DATA_VARIABLE, select
     from eval.tools import EvalError
 
@@ -62,7 +60,7 @@ def test_devtest_is_where_the_variable_says(
 
 @pytest.mark.parametrize("source", ["nowhere.mp4", "-"])
 def test_a_target_that_needs_weights_says_so_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+    tmp_path, monkeypatch, capsys, source: str
 ) -> None:
     from gvcodec.cli import _rate_control as rated
 
@@ -74,7 +72,7 @@ def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_release_says_one_version_everywhere(tmp_path: Path) -> None:
+def test_a_release_says_one_version_everywhere(tmp_path) -> None:
     import importlib.util
     import shutil
 

@@ -86,7 +86,7 @@ WRONG = [line.split(" | ") for line in _LINES.strip().splitlines()]
 
 @pytest.mark.parametrize(("line", "answer"), WRONG, ids=[line for line, _ in WRONG])
 def test_a_wrong_usage_is_answered_in_one_line(
-    line: str, answer: str, capsys: pytest.CaptureFixture[str], tmp_path, monkeypatch
+    line: str, answer: str, capsys, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     try:
@@ -173,7 +173,7 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         parse_amount(text)
 
 
-def test_gvcodec_alone_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gvcodec_alone_lists_its_commands(capsys) -> None:
     with pytest.raises(SystemExit) as done:
         cli.main([])
     assert done.value.code == 0
@@ -182,9 +182,7 @@ def test_gvcodec_alone_lists_its_commands(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("command", cli.commands())
-def test_help_of_a_command_ends_with_two_examples_that_parse(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_of_a_command_ends_with_two_examples_that_parse(command: str, capsys) -> None:
     with pytest.raises(SystemExit) as done:
         cli.main(["help", command])
     assert done.value.code == 0

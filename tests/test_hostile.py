@@ -64,7 +64,7 @@ def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
     ("command", "kind"), [("decode", "sdp"), ("cut", "ffconcat"), ("cat", "hls"), ("repair", "sdp")]
 )
 def test_no_socket_and_no_foreign_file_is_opened(
-    plain: bytes, tmp_path: Path, command: str, kind: str
+    plain: bytes, tmp_path, command: str, kind: str
 ) -> None:
     with av.open(str(tmp_path / "foreign.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
@@ -173,7 +173,7 @@ def huge(stream: bytes) -> bytes:
 
 @pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "repair", "extract"])
 def test_a_small_file_does_not_take_much_memory_by_default(
-    plain: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+    plain: bytes, tmp_path, capsys, command: str
 ) -> None:
     stream = (
         plain
@@ -261,7 +261,7 @@ def test_what_a_stream_piles_up_is_bounded(plain: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["nothing", "tracks", "later tracks", "fit", "timing", "metadata"])
-def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path: Path, kind: str) -> None:
+def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path, kind: str) -> None:
     head = tracks_payload(make_head("matroska", [audio_stream()]))
     before = {
         "nothing": [Packet(Kind.FIT, BASE_WEIGHTS), Packet(Kind.TRACKS, head)],
@@ -281,7 +281,7 @@ def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path: Path, kind: 
 
 @pytest.mark.parametrize("attack", ["claims", "gops", "keys"])
 def test_reading_behind_damage_takes_time_that_grows_with_the_file(
-    monkeypatch: pytest.MonkeyPatch, plain: bytes, attack: str
+    monkeypatch, plain: bytes, attack: str
 ) -> None:
     """Made-up sizes make each packet look at all that follows."""
     gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
@@ -324,7 +324,7 @@ def test_a_count_of_lost_frames_is_not_believed_again_and_again(plain: bytes) ->
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 1, 0)])
 def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
-    plain: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], order: tuple[int, ...]
+    plain: bytes, tmp_path, capsys, order: tuple[int, ...]
 ) -> None:
     head = tracks_payload(make_head("mp4", [audio_stream("libmp3lame")]))
     (tmp_path / "0.bin").write_bytes(plain)
@@ -383,7 +383,7 @@ def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
 @pytest.mark.parametrize(
     "sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"stem": "8"}']
 )
-def test_a_painter_of_absurd_size_is_not_made(tmp_path: Path, sizes: str) -> None:
+def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     pytest.importorskip("torch")
     import json
 

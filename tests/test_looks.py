@@ -20,7 +20,7 @@ from gvcodec.types import Colour
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stream(tmp_path_factory) -> Path:
     """Eighteen frames of 64×48 with keyframes at 0, 5, 10 and 15."""
     path = tmp_path_factory.mktemp("looks") / "a.gvc"
     path.write_bytes(made(moving_texture(64, 48, 18)))
@@ -33,7 +33,7 @@ def picture(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("which", [["-t", "0:00.3"], ["-n", "7"]])
-def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str]) -> None:
+def test_frame_is_that_of_decoding(stream: Path, tmp_path, which: list[str]) -> None:
     out = tmp_path / "a.png"
     with gvcodec.open(stream, fidelity=True) as video:
         number = (
@@ -55,11 +55,7 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_no_file(
-    stream: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    says: str,
+    stream: Path, tmp_path, capsys, arguments: list[str], says: str
 ) -> None:
     given = [
         text.replace("FILE", str(stream)).replace("OUT", str(tmp_path / "o")) for text in arguments
@@ -133,7 +129,7 @@ def test_the_device_of_a_video_paints(stream: Path) -> None:
         video[0]
 
 
-def test_what_a_device_paints_stays_there(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_device_paints_stays_there(stream: Path, monkeypatch) -> None:
     """ "cpu:0" paints by torch, as a GPU does; "cpu" by the core."""
     torch = pytest.importorskip("torch")
     wanted = [image.astype(int) for image in gvcodec.open(stream)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 import pytest
 from conftest import run
@@ -33,7 +32,7 @@ def test_peak_memory_is_within_the_bound_for_any_input() -> None:
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+    tmp_path, capsys, suffix: str
 ) -> None:
     """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
     data = streams()["rich"]

@@ -24,7 +24,7 @@ def form(depth: int = 8, rate: int = 25, width: int = 96) -> VideoFormat:
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stream(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("outputs")
     with open_writer(folder / "in.mp4", form()) as writer:
         for number, planes in enumerate(moving_texture(96, 80, COUNT)):
@@ -40,7 +40,7 @@ def pictures(path: Path) -> list[av.VideoFrame]:
 
 
 @pytest.mark.parametrize(("depth", "codec"), [(8, "vp9"), (10, "libdav1d")])
-def test_webm_looks_the_same(tmp_path: Path, depth: int, codec: str) -> None:
+def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
     path, fmt = tmp_path / "a.webm", form(depth)
     frames = list(moving_texture(96, 80, COUNT))
     with open_writer(path, fmt, crf=visually_lossless(path, fmt)) as writer:
@@ -56,7 +56,7 @@ def test_webm_looks_the_same(tmp_path: Path, depth: int, codec: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ivf", ".obu"])
-def test_the_bitstream_alone_has_the_base_frames(tmp_path: Path, stream: Path, suffix: str) -> None:
+def test_the_bitstream_alone_has_the_base_frames(tmp_path, stream: Path, suffix: str) -> None:
     path, base = tmp_path / f"a{suffix}", tmp_path / "base.y4m"
     run("extract", stream, path)
     run("decode", stream, base, "--fidelity")
@@ -68,17 +68,13 @@ def test_the_bitstream_alone_has_the_base_frames(tmp_path: Path, stream: Path, s
         assert np.abs(luma / 4 - b.to_ndarray()[:80]).max() <= 1
 
 
-def test_av1_is_not_put_into_a_file_of_h266(
-    tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_av1_is_not_put_into_a_file_of_h266(tmp_path, stream: Path, capsys) -> None:
     run("extract", stream, tmp_path / "a.266", code=2)
     assert "no file for base av1" in capsys.readouterr().err
     assert not (tmp_path / "a.266").exists()
 
 
-def test_a_cut_off_file_names_repair(
-    tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cut_off_file_names_repair(tmp_path, stream: Path, capsys) -> None:
     cut = tmp_path / "cut.gvc"
     cut.write_bytes(stream.read_bytes()[:-30])
     for words in (["verify", str(cut)], ["decode", str(cut), str(tmp_path / "a.y4m")]):

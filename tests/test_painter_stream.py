@@ -88,7 +88,7 @@ def test_golden_samples(threads: int) -> None:
 
 
 @pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def model(tmp_path, monkeypatch) -> Path:
     """A painter of random weights that encoders take."""
     path = tmp_path / "painter.safetensors"
     made = twin(4, 0.3)

@@ -41,7 +41,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal(monkeypatch) -> Terminal:
     terminal = Terminal()
     # The bar's alone: pytest has its own standard error.
     monkeypatch.setattr(progress, "sys", types.SimpleNamespace(stderr=terminal))
@@ -50,7 +50,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("progress") / "in.mp4"
     with open_writer(path, FORMAT) as writer:
         for number, planes in enumerate(moving_texture(96, 80, 30)):
@@ -189,7 +189,7 @@ def test_passes_share_one_bar() -> None:
 
 
 def test_the_bar_counts_coded_frames_not_those_fed(
-    source: Path, tmp_path: Path, terminal: Terminal
+    source: Path, tmp_path, terminal: Terminal
 ) -> None:
     """SVT-AV1 takes all thirty frames before it gives the last ones."""
     told: list[tuple[int, int]] = []
@@ -238,11 +238,7 @@ def assert_honest(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
 def test_one_bar_over_all_phases(
-    source: Path,
-    tmp_path: Path,
-    terminal: Terminal,
-    options: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
+    source: Path, tmp_path, terminal: Terminal, options: tuple[str, ...], monkeypatch
 ) -> None:
     pytest.importorskip("torch")
     from gvcodec.painter import fit as fitting
@@ -257,7 +253,7 @@ def test_one_bar_over_all_phases(
     assert len(stages) >= (2 if options[0] == "-q" else 3)
 
 
-def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
+def test_decoding_has_a_bar(source: Path, tmp_path, terminal: Terminal) -> None:
     run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
     terminal.truncate(0)
     run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
@@ -265,9 +261,7 @@ def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) ->
     assert terminal.shown()[0][0] == "decode"
 
 
-def test_without_a_terminal_there_is_no_bar(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_terminal_there_is_no_bar(source: Path, tmp_path, capsys) -> None:
     run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -292,9 +286,7 @@ def without_terminal(
     return capsys.readouterr().err.splitlines()
 
 
-def test_a_line_every_ten_seconds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_every_ten_seconds(capsys, monkeypatch) -> None:
     said = without_terminal(capsys, "auto", monkeypatch)
     assert len(said) == 3
     assert [int(re.findall(r" (\d+)/100 frames", line)[0]) for line in said] == [5, 15, 25]
@@ -305,9 +297,7 @@ def test_a_line_every_ten_seconds(
     assert all("80 kb/s" in line for line in said)
 
 
-def test_json_is_an_object_a_second(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_is_an_object_a_second(capsys, monkeypatch) -> None:
     said = [json.loads(line) for line in without_terminal(capsys, "json", monkeypatch)]
     assert 30 <= len(said) <= 40
     assert said[20]["stage"] == "encode" and said[20]["total"] == 100
@@ -316,15 +306,11 @@ def test_json_is_an_object_a_second(
     assert shares == sorted(shares) and shares[-1] == 1 and shares[-2] < 1
 
 
-def test_none_says_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_none_says_nothing(capsys, monkeypatch) -> None:
     assert not without_terminal(capsys, "none", monkeypatch)
 
 
-def test_the_display_goes_on_while_nothing_comes_out(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_display_goes_on_while_nothing_comes_out(capsys, monkeypatch) -> None:
     """A thread of its own looks meanwhile."""
     monkeypatch.setattr(progress, "_TICK", 0.001)
     monkeypatch.setattr(progress, "_OBJECT", 0.0)
@@ -339,9 +325,7 @@ def test_the_display_goes_on_while_nothing_comes_out(
             seen += capsys.readouterr().err
 
 
-def test_quiet_and_verbose(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_quiet_and_verbose(source: Path, tmp_path, capsys) -> None:
     words = ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
     run(*words, "--quiet")
     assert not capsys.readouterr().err
@@ -370,7 +354,7 @@ def test_times_are_read_as_times() -> None:
     assert [minutes(s) for s in (0.0, 59.2, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
 
 
-def test_a_batch_counts_frames(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_counts_frames(capsys) -> None:
     machine = Machine()
     plan = {"chunks": [{"frames": 60}, {"frames": 40}]}
     with Bar(2, "json", clock=machine.clock) as bar:

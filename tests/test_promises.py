@@ -91,7 +91,7 @@ builtins.kept[0]
 """
 
 
-def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path: Path) -> None:
+def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0))
     done = subprocess.run(
@@ -105,7 +105,7 @@ def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("limit", [("--max-pixels", "1000"), ("--max-memory", "70M")])
 def test_play_has_the_limits_of_the_other_commands(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: tuple[str, str]
+    tmp_path, capsys, limit: tuple[str, str]
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(

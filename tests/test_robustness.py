@@ -87,9 +87,7 @@ def limited() -> None:
 
 
 @pytest.mark.parametrize("subcommand", ["decode", "info", "extract"])
-def test_command_line_stays_small_and_says_where(
-    stream: bytes, tmp_path: Path, subcommand: str
-) -> None:
+def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path, subcommand: str) -> None:
     rng = np.random.default_rng(11)
     for number in range(3):
         damaged = bytearray(stream)
@@ -145,7 +143,7 @@ def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
         assert seen == {*mutations.DAMAGE, *mutations.MADE_UP}
 
 
-def test_trials_notice_what_they_look_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_notice_what_they_look_for(monkeypatch) -> None:
     """A decoder that fails in each way is told from a good one."""
     from eval.robustness import trials
     from eval.robustness.mutations import Mutation
@@ -169,7 +167,7 @@ def test_trials_notice_what_they_look_for(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
-def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch) -> None:
     from eval.robustness import trials
     from eval.robustness.streams import rich
 
@@ -220,7 +218,7 @@ PARTS = (
 
 
 @pytest.fixture
-def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+def programs(monkeypatch) -> None:
     """The fuzz programs can be imported."""
     monkeypatch.syspath_prepend(str(FUZZ))
 

@@ -207,7 +207,7 @@ def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
     assert len(Summary.unpack(Budget(Toy()).packet(vectors, 1, 10).payload, 240).vectors) == 1
 
 
-def test_cut_cat_and_repair_keep_summaries(tmp_path: Path, scenes: list[Planes]) -> None:
+def test_cut_cat_and_repair_keep_summaries(tmp_path, scenes: list[Planes]) -> None:
     whole = tmp_path / "whole.gvc"
     whole.write_bytes(made(scenes))
     wanted = payloads(whole.read_bytes())
@@ -245,7 +245,7 @@ def test_a_damaged_summary_does_not_move_to_another_gop(scenes: list[Planes]) ->
 
 
 def test_summarize_in_place_keeps_frames_and_replaces_summaries(
-    tmp_path: Path, scenes: list[Planes]
+    tmp_path, scenes: list[Planes]
 ) -> None:
     path = tmp_path / "a.gvc"
     plain = made(scenes, summary=False)
@@ -258,9 +258,7 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(
     assert Reader(io.BytesIO(data)).gops()[-1].frames == 10
 
 
-def test_search_finds_the_scene_and_reads_little(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_search_finds_the_scene_and_reads_little(tmp_path, scenes: list[Planes], capsys) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
     run("search", f"{path}@0.96", path, "--embedder", "toy", "--json", "-k", "1")
@@ -271,7 +269,7 @@ def test_search_finds_the_scene_and_reads_little(
 
 
 def test_a_time_in_a_summarised_file_needs_no_embedder(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
+    tmp_path, scenes: list[Planes], capsys
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
@@ -279,18 +277,14 @@ def test_a_time_in_a_summarised_file_needs_no_embedder(
     assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [10, 10]
 
 
-def test_words_go_to_an_embedder_that_takes_them(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_words_go_to_an_embedder_that_takes_them(tmp_path, scenes: list[Planes], capsys) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
     run("search", "a red corner", path, "--embedder", "toy")
     assert "frame" in capsys.readouterr().out
 
 
-def test_an_unknown_embedder_is_exit_4_and_a_line(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes], capsys) -> None:
     path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
     path.write_bytes(made(scenes))
     query.write_bytes(made(scenes[:5], summary=False))
@@ -300,9 +294,7 @@ def test_an_unknown_embedder_is_exit_4_and_a_line(
     run("search", query, path, "--embedder", "nothing", code=2)
 
 
-def test_without_summaries_there_is_a_hint(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes], capsys) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes[:5], summary=False))
     run("search", f"{path}@0.1", path, code=2)
@@ -310,7 +302,7 @@ def test_without_summaries_there_is_a_hint(
 
 
 def test_a_refused_summary_is_a_line_and_the_others_are_searched(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
+    tmp_path, scenes: list[Planes], capsys
 ) -> None:
     plain = made(scenes, summary=False)
     good = payloads(made(scenes))
@@ -332,9 +324,7 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(
     assert json.loads(said.out)["moments"][0]["gop"] == [20, 10]
 
 
-def test_a_folder_is_searched(
-    tmp_path: Path, scenes: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for number in range(3):
@@ -374,7 +364,7 @@ def test_area_means_of_odd_sizes() -> None:
     assert area_mean(plane, 10, 14).shape == (10, 14)
 
 
-def test_what_does_not_go_with_a_summary_is_told(tmp_path: Path) -> None:
+def test_what_does_not_go_with_a_summary_is_told(tmp_path) -> None:
     source = tmp_path / "in.y4m"
     source.write_bytes(b"YUV4MPEG2 W16 H16 F25:1\nFRAME\n" + bytes(384))
     command = ["encode", str(source), str(tmp_path / "o.gvc")]
@@ -404,7 +394,7 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
         small.query("words")
 
 
-def test_a_checkpoint_for_another_network_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
@@ -414,9 +404,7 @@ def test_a_checkpoint_for_another_network_is_refused(tmp_path: Path) -> None:
         embedders.make(f"small:{other}")
 
 
-def test_clip_without_its_package_or_weights_is_exit_4(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_clip_without_its_package_or_weights_is_exit_4(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(WrongModelError, match="open_clip_torch is not installed"):
         embedders.make("clip:ViT-B-32:/nowhere")
@@ -424,7 +412,7 @@ def test_clip_without_its_package_or_weights_is_exit_4(
         embedders.make("clip")
 
 
-def test_clip_takes_pictures_and_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
     torch = pytest.importorskip("torch")
 
     class Model:
@@ -468,7 +456,7 @@ def test_the_corpus_of_the_fuzz_target_holds_summaries_that_are_read() -> None:
     target["one_input"](data)
 
 
-def test_the_player_is_told_the_moments_of_a_summary(tmp_path: Path, scenes: list[Planes]) -> None:
+def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
     from gvcodec.cli.play import served
 
     for summary in (True, False):

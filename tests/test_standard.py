@@ -355,9 +355,7 @@ def test_screens_are_told_from_pictures(clip: list[Planes]) -> None:
 
 
 @pytest.mark.parametrize("drawn", [False, True])
-def test_both_ways_of_searching_decode(
-    drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]
-) -> None:
+def test_both_ways_of_searching_decode(drawn: bool, monkeypatch, clip: list[Planes]) -> None:
     monkeypatch.setattr(encoders, "looks_drawn", lambda luma: drawn)
     packets, base_frames = encode(clip[:4], "av1")
     found = decode(packets, 96, 80, "av1")

@@ -120,9 +120,7 @@ def test_damage_beside_the_frames_costs_no_frame(clip: list[Planes]) -> None:
     assert list(tracks.waiting) == wanted
 
 
-def test_command_line_says_what_is_concealed(
-    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_line_says_what_is_concealed(tmp_path, clip: list[Planes], capsys) -> None:
     data = bytearray(made(clip, times=TIMES, tracks=sound()))
     data[sum(place_of(data, 8)) - 3] ^= 1
     (tmp_path / "a.bin").write_bytes(data)
@@ -190,9 +188,7 @@ def test_a_live_stream_is_decoded_frame_by_frame() -> None:
         assert encoder.wait(60) == decoder.wait(60) == 0
 
 
-def test_a_growing_file_is_followed(
-    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_growing_file_is_followed(tmp_path, clip: list[Planes], capsys) -> None:
     data = made(clip)
     path = tmp_path / "a.bin"
     path.write_bytes(data[:100])
@@ -216,9 +212,7 @@ def packed(packet: Packet, strange: bytes, pack: Callable[[Packet], bytes]) -> b
     return strange if packet.payload == b"strange" else pack(packet)
 
 
-def test_unknown_packets_are_skipped(
-    tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_packets_are_skipped(tmp_path, clip: list[Planes], monkeypatch) -> None:
     import binascii
 
     from gvcodec.bitstream.varint import encode_var
@@ -247,9 +241,7 @@ def test_unknown_packets_are_skipped(
                 list(gvcodec.decode_planes(stream.getvalue()))
 
 
-def test_models_are_looked_for_by_hash(
-    tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch) -> None:
     header = Reader(io.BytesIO(made(clip[:2], "tokens"))).header
     assert header.base_model_id
     shipped = ROOT / "checkpoints" / "tokens.safetensors"
@@ -288,11 +280,7 @@ def test_nothing_in_the_package_unpickles() -> None:
     [(["--max-pixels", "3071"], "3071 pixels"), (["--max-memory", "32M"], "--max-memory")],
 )
 def test_limits_refuse_before_anything_is_allocated(
-    tmp_path: Path,
-    clip: list[Planes],
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
-    what: str,
+    tmp_path, clip: list[Planes], capsys, options: list[str], what: str
 ) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
     arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m"), "--fidelity"]
@@ -302,7 +290,7 @@ def test_limits_refuse_before_anything_is_allocated(
     run(*arguments, "--max-pixels", "3072")
 
 
-def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path: Path) -> None:
+def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path) -> None:
     """16 megapixels in few bytes: refused by the limit, which also holds when the estimate does
     not."""
     flat = (np.full((4096, 4096), 512, np.uint16), *2 * [np.full((2048, 2048), 512, np.uint16)])
@@ -331,7 +319,7 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("base", ["av1"])
-def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path: Path, base: str) -> None:
+def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path, base: str) -> None:
     frames = 60
     source = tmp_path / "in.y4m"
     shape = b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420mpeg2\n"
@@ -361,7 +349,7 @@ def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path: Path, base: str) -
     assert len(found) == frames
 
 
-def test_resuming_needs_the_same_video(tmp_path: Path, clip: list[Planes]) -> None:
+def test_resuming_needs_the_same_video(tmp_path, clip: list[Planes]) -> None:
     from gvcodec.streams.resume import Journal
 
     header = Reader(io.BytesIO(made(clip[:2]))).header
@@ -379,7 +367,7 @@ def test_resuming_needs_the_same_video(tmp_path: Path, clip: list[Planes]) -> No
         assert journal.frames == 0
 
 
-def test_info_of_a_stream_with_losses_is_refused(tmp_path: Path, clip: list[Planes]) -> None:
+def test_info_of_a_stream_with_losses_is_refused(tmp_path, clip: list[Planes]) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip)[:-1])
     run("info", tmp_path / "a.bin", code=3)
     with pytest.raises(DamagedStreamError):
@@ -407,7 +395,7 @@ def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system holds processes on Linux only")
-def test_the_system_holds_extract_too(tmp_path: Path, clip: list[Planes]) -> None:
+def test_the_system_holds_extract_too(tmp_path, clip: list[Planes]) -> None:
     """What takes more memory than the limit, behind all checks, is out of memory."""
     data = gvcodec.encode(clip[:3], fit=0, threads=1)
     (tmp_path / "a.gvc").write_bytes(data)

@@ -188,7 +188,7 @@ def test_a_decoder_does_not_follow_into_a_child(base: str) -> None:
 
 
 @forks
-def test_a_child_ends_although_the_decoders_threads_are_gone(tmp_path: Path) -> None:
+def test_a_child_ends_although_the_decoders_threads_are_gone(tmp_path) -> None:
     """A child that ends as a program does, with decoders and encoders of its parent in it."""
     script = """
 import os, sys, pathlib, gvcodec
@@ -308,7 +308,7 @@ for name in sys.argv[2:]:
 
 @linux
 @pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
-def test_decoding_where_no_thread_can_be_started(tmp_path: Path, fidelity: bool) -> None:
+def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> None:
     import resource
 
     if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
@@ -334,7 +334,7 @@ def test_decoding_where_no_thread_can_be_started(tmp_path: Path, fidelity: bool)
 
 
 @linux
-def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path: Path) -> None:
+def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
     """Thirty threads with 8 MiB of stack each, as usual, would not."""
     fmt = VideoFormat(960, 544, Fraction(25), Fraction(1, 25))
     encoder = gvcodec.Encoder(
@@ -364,7 +364,7 @@ def test_threads_of_the_core_are_few_and_stay() -> None:
 
 @pytest.mark.parametrize("word", ["sse", "AVX2", "avx2,avx512"])
 @pytest.mark.parametrize("base", ["av1"])
-def test_an_unknown_form_of_the_loops_is_one_line(tmp_path: Path, base: str, word: str) -> None:
+def test_an_unknown_form_of_the_loops_is_one_line(tmp_path, base: str, word: str) -> None:
     (tmp_path / "a.bin").write_bytes(stream(base))
     program = [
         sys.executable,

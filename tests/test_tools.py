@@ -8,7 +8,6 @@ import json
 import sys
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import av
 import numpy as np
@@ -111,7 +110,7 @@ def clip() -> list[Planes]:
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_cut_and_cat_give_the_file_back(tmp_path: Path, clip: list[Planes], base: str) -> None:
+def test_cut_and_cat_give_the_file_back(tmp_path, clip: list[Planes], base: str) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip, base))
     run("cut", tmp_path / "a.bin", tmp_path / "1.bin", "--to", 0.2)
     run("cut", tmp_path / "a.bin", tmp_path / "2.bin", "--from", 0.2, "--to", 0.6)
@@ -123,9 +122,7 @@ def test_cut_and_cat_give_the_file_back(tmp_path: Path, clip: list[Planes], base
     assert all(planes_equal(a, b) for a, b in zip(piece, whole[5:15], strict=True))
 
 
-def test_irregular_times_sound_and_tunes_survive_cut_and_cat(
-    tmp_path: Path, clip: list[Planes]
-) -> None:
+def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> None:
     original = made(
         clip, times=TIMES, tunes={0: b"first", 10: b"second"}, tracks=sound(), start=7000
     )
@@ -148,7 +145,7 @@ def test_irregular_times_sound_and_tunes_survive_cut_and_cat(
     assert contents((tmp_path / "b.bin").read_bytes()) == (packets, times, sounds)
 
 
-def test_painted_pictures_survive_cut_and_cat(tmp_path: Path, clip: list[Planes]) -> None:
+def test_painted_pictures_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> None:
     pytest.importorskip("torch")
     from gvcodec.painter.model import Model, find_painter
     from gvcodec.painter.payload import Delta, in_groups, pack
@@ -172,9 +169,7 @@ def test_painted_pictures_survive_cut_and_cat(tmp_path: Path, clip: list[Planes]
     assert all(planes_equal(a, b) for a, b in zip(joined, whole[10:] + whole[:5], strict=True))
 
 
-def test_what_does_not_fit_together_is_refused(
-    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_does_not_fit_together_is_refused(tmp_path, clip: list[Planes], capsys) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
     (tmp_path / "b.bin").write_bytes(
         gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="av1", preset=10, fit=0)
@@ -188,9 +183,7 @@ def test_what_does_not_fit_together_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "b.bin", "c.bin"]
 
 
-def test_tools_work_on_pipes(
-    tmp_path: Path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tools_work_on_pipes(tmp_path, clip: list[Planes], monkeypatch) -> None:
     data = made(clip)
     (tmp_path / "a.bin").write_bytes(data)
 
@@ -214,7 +207,7 @@ def test_tools_work_on_pipes(
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_a_lost_footer_is_written_anew(tmp_path: Path, clip: list[Planes], base: str) -> None:
+def test_a_lost_footer_is_written_anew(tmp_path, clip: list[Planes], base: str) -> None:
     data = made(clip, base)
     last = Reader(io.BytesIO(data)).gops()[-1]
     footer = last.offset + last.size
@@ -225,9 +218,7 @@ def test_a_lost_footer_is_written_anew(tmp_path: Path, clip: list[Planes], base:
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_repair_keeps_every_frame_before_the_cut(
-    tmp_path: Path, clip: list[Planes], base: str
-) -> None:
+def test_repair_keeps_every_frame_before_the_cut(tmp_path, clip: list[Planes], base: str) -> None:
     data = made(clip, base, TIMES, tracks=sound())
     reader = Reader(io.BytesIO(data))
     ends = []
@@ -253,7 +244,7 @@ def test_repair_keeps_every_frame_before_the_cut(
         assert contents(repaired)[1] == TIMES[: len(kept)]
 
 
-def test_repair_leaves_a_gap_where_frames_are_lost(tmp_path: Path, clip: list[Planes]) -> None:
+def test_repair_leaves_a_gap_where_frames_are_lost(tmp_path, clip: list[Planes]) -> None:
     data = bytearray(made(clip, times=TIMES))
     reader = Reader(io.BytesIO(data))
     for packet in reader.packets():
@@ -267,9 +258,7 @@ def test_repair_leaves_a_gap_where_frames_are_lost(tmp_path: Path, clip: list[Pl
     assert times == TIMES[:6] + TIMES[10:]
 
 
-def test_info_shows_packets_and_budget(
-    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> None:
     data = made(clip, times=TIMES, tracks=sound())
     (tmp_path / "a.bin").write_bytes(data)
     run("info", tmp_path / "a.bin", "--json")
@@ -290,9 +279,7 @@ def test_info_shows_packets_and_budget(
     assert "tracks" in text
 
 
-def test_verify_measures_against_the_source(
-    tmp_path: Path, clip: list[Planes], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys) -> None:
     with open_writer(tmp_path / "in.mkv", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 40 * number)

@@ -20,7 +20,7 @@ from gvcodec.types import Colour, Planes, VideoFormat
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def program(tmp_path, monkeypatch) -> Path:
     """A program that claims to hold VVenC, takes one frame and fails."""
     path = tmp_path / "ffmpeg"
     path.write_text(
@@ -49,7 +49,7 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     )
 
 
-def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(vvenc.FFMPEG_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
         vvenc.find_ffmpeg()
@@ -94,7 +94,7 @@ def test_a_failing_program_ends_in_one_line(program: Path, clip: list[Planes]) -
 
 
 def test_the_command_line_leaves_no_file_when_the_program_fails(
-    program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    program: Path, tmp_path, capsys
 ) -> None:
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)

@@ -8,37 +8,38 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from gvcodec.batch import store
-from gvcodec.batch.ledger import Ledger
+from gvcodec.batch.ledger import Job, Ledger
 
 COLUMNS = """input output status chunk first frames width height bytes bpp psnr_y lpips
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 
 
-def rows_of(ledger: Ledger) -> list[dict[str, Any]]:
-    """Of all inputs of the last run, in their order."""
+def rows_of(ledger: Ledger, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Of all jobs, in their order."""
     found: list[dict[str, Any]] = []
-    for job in ledger.read_jobs() or []:
-        record = ledger.input(job["name"])
-        error = job["error"] or record.get("error", "")
+    for job in jobs:
+        record = ledger.input(job)
+        error = job.error or record.get("error", "")
         done = ledger.done(record["key"]) if "key" in record else None
         if done is None:
             status = "failed" if error else "open"
-            found.append({"input": job["uri"], "status": status, "error": error})
+            found.append({"input": job.uri, "status": status, "error": error})
             continue
         for row in done["rows"]:
             found.append(
-                row | {"input": job["uri"], "status": "done", "notes": "; ".join(row["notes"])}
+                row | {"input": job.uri, "status": "done", "notes": "; ".join(row["notes"])}
             )
     return found
 
 
-def write(ledger: Ledger) -> None:
+def write(ledger: Ledger, jobs: Sequence[Job]) -> None:
     """The table, anew."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows_of(ledger))
+    writer.writerows(rows_of(ledger, jobs))
     store.write_bytes(store.joined(ledger.out, "batch.csv"), text.getvalue().encode())

@@ -70,7 +70,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
                 driver.run([job])
             if driver.errors:
                 raise MediaError(driver.errors[job.name])
-            done = ledger.done(ledger.input(job.name)["key"])
+            done = ledger.done(ledger.input(job)["key"])
             assert done is not None
             with open(Path(work, done["output"]), "rb") as joined:
                 fmt = Reader(joined).header.format
