@@ -18,7 +18,7 @@ from typing import Any, Self
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture, planes_equal
+from conftest import moving_texture, planes_equal, run
 
 from gvcodec import api
 from gvcodec.batch import inputs, store
@@ -36,6 +36,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.util import uris
 
 FRAMES, SIDE = 60, 96
+QUICK = ("--preset", "10", "--fit", "off")
 
 
 def write_video(
@@ -151,16 +152,7 @@ def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_pat
     assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
     name = next(name for name in streams_of(tmp_path / "one") if name.startswith("a-"))
     decoded = tmp_path / "back.mp4"
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "decode",
-        tmp_path / "one" / name,
-        decoded,
-        "--fidelity",
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    run("decode", tmp_path / "one" / name, decoded, "--fidelity")
     sound = []
     for path in (videos / "a.mp4", decoded):
         with av.open(str(path)) as container:
@@ -169,24 +161,20 @@ def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_pat
     assert sound[0] == sound[1]
 
 
-def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path) -> None:
+def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path, capsys) -> None:
     made = []
     for jobs in ("1", "2"):
         out = tmp_path / f"{jobs}.gvc"
         words = ["--jobs", jobs, "--keyint", "20", "--fit", "off", "--preset", "10"]
-        done = subprocess.run(
-            [sys.executable, "-m", "gvcodec", "encode", videos / "b.mkv", out, *words],
-            check=True,
-            capture_output=True,
-        )
-        assert b"chunks" in done.stderr
+        run("encode", videos / "b.mkv", out, *words)
+        assert "chunks" in capsys.readouterr().err
         made.append(out.read_bytes())
     assert made[0] == made[1]
     assert len(list(api.decode(made[0], fidelity=True))) == FRAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
 
 
-def test_a_folder_of_odd_files(tmp_path) -> None:
+def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     """Each has a row; what can be encoded is, and the exit code says that something could not."""
     folder, out = tmp_path / "in", tmp_path / "out"
     for sub in ("x", "y", "z"):
@@ -199,15 +187,8 @@ def test_a_folder_of_odd_files(tmp_path) -> None:
     (folder / "empty.mp4").write_bytes(b"")
     whole = (folder / "x" / "clip.mp4").read_bytes()
     (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
-    words = [folder, "-o", out, "--preset", "10", "--fit", "off", "--chunk", "20", "--jobs", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "gvcodec", "batch", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 6 and "Traceback" not in done.stderr
-    assert "3 of 7 files failed" in done.stderr.splitlines()[-1]
+    run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6)
+    assert "3 of 7 files failed" in capsys.readouterr().err.splitlines()[-1]
     rows = [row for row in table_of(out) if not row["chunk"]]
     assert len(rows) == 7
     failed = {Path(row["input"]).name for row in rows if row["status"] == "failed"}
@@ -271,21 +252,7 @@ def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path) -> None:
     encode(tmp_path / "whole", videos / "a.mp4", videos / "b.mkv")
     out = tmp_path / "out"
-    words = [
-        videos,
-        "-o",
-        out,
-        "--preset",
-        "10",
-        "--fit",
-        "off",
-        "-q",
-        "45",
-        "--chunk",
-        "20",
-        "--jobs",
-        "2",
-    ]
+    words = [videos, "-o", out, *QUICK, "-q", "45", "--chunk", "20", "--jobs", "2"]
     for seconds in (1.5, 3.0, None):
         process = subprocess.Popen(
             [sys.executable, "-m", "gvcodec", "batch", *words],
@@ -363,30 +330,11 @@ def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) ->
     memory.rm("/in", recursive=True)
 
 
-def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path) -> None:
+def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path, capsys) -> None:
     lines = ["uri,q,preset,keyint", "a.mp4,40,,20", "b.mkv,,9,", "b.mkv,99,,"]
     (videos / "list.csv").write_text("\n".join(lines))
-    words = [
-        videos / "list.csv",
-        "-o",
-        tmp_path,
-        "--fit",
-        "off",
-        "--preset",
-        "10",
-        "-q",
-        "60",
-        "--jobs",
-        "1",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "gvcodec", "batch", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 6
-    assert "'99' is not a number, 0…67" in done.stderr
+    run("batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6)
+    assert "'99' is not a number, 0…67" in capsys.readouterr().err
     rows = [row for row in table_of(tmp_path) if not row["chunk"]]
     assert [(row["status"], row["q"]) for row in rows] == [
         ("done", "40.0"),
@@ -452,6 +400,5 @@ def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path) -> None:
         ["--preset", "10", "--maxrate", "100k"],
         ["--frobnicate"],
     ):
-        command = [sys.executable, "-m", "gvcodec", "batch", videos, "-o", tmp_path / "out", *words]
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+        run("batch", videos, "-o", tmp_path / "out", *words, code=2)
     assert not os.path.exists(tmp_path / "out")

@@ -43,19 +43,8 @@ def folder(tmp_path_factory, clip: list[Planes]) -> Path:
         for number, planes in enumerate(clip):
             writer.write(planes, 512 * number)
     for base in ("av1", "vvc"):
-        gvcodec(
-            "encode",
-            folder / "in.mp4",
-            folder / f"{base}.bin",
-            "--base",
-            base,
-            "-q",
-            20,
-            "--keyint",
-            8,
-            "--fit",
-            "off",
-        )
+        options = ["--base", base, "-q", 20, "--keyint", 8, "--fit", "off"]
+        gvcodec("encode", folder / "in.mp4", folder / f"{base}.bin", *options)
     return folder
 
 
@@ -92,18 +81,9 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
 
 def test_info_tells_what_the_file_holds(folder: Path) -> None:
     facts = json.loads(gvcodec("info", folder / "av1.bin", "--json").stdout)
-    assert (facts["width"], facts["height"], facts["frames"], facts["frame_rate"]) == (
-        96,
-        80,
-        20,
-        "25",
-    )
-    assert (facts["base"], facts["q"], facts["keyframes"], facts["matrix"]) == (
-        "av1",
-        20,
-        [0, 8, 16],
-        1,
-    )
+    wanted = {"width": 96, "height": 80, "frames": 20, "frame_rate": "25"}
+    wanted |= {"base": "av1", "q": 20, "keyframes": [0, 8, 16], "matrix": 1}
+    assert facts == facts | wanted
     assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
     assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
     assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
@@ -142,20 +122,8 @@ def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path) -> Non
 
 def test_options_of_encode(folder: Path, tmp_path) -> None:
     out = tmp_path / "a.bin"
-    gvcodec(
-        "encode",
-        folder / "in.mp4",
-        out,
-        "--start",
-        0.2,
-        "--frames",
-        7,
-        "--base-scale",
-        "1/2",
-        "--low-delay",
-        "--fit",
-        "off",
-    )
+    options = ["--start", 0.2, "--frames", 7, "--base-scale", "1/2", "--low-delay", "--fit", "off"]
+    gvcodec("encode", folder / "in.mp4", out, *options)
     facts = json.loads(gvcodec("info", out, "--json").stdout)
     assert (facts["frames"], facts["base_scale"], facts["keyframes"]) == (7, "1/2", [0])
     gvcodec("encode", folder / "in.mp4", out, "--fit", "off", fails=1)
@@ -165,23 +133,9 @@ def test_options_of_encode(folder: Path, tmp_path) -> None:
 
 def test_threads_do_not_change_the_result(folder: Path, tmp_path) -> None:
     for threads in (1, 2):
-        gvcodec(
-            "decode",
-            folder / "av1.bin",
-            tmp_path / f"{threads}.y4m",
-            "--fidelity",
-            "--threads",
-            threads,
-        )
-        gvcodec(
-            "encode",
-            folder / "in.mp4",
-            tmp_path / f"{threads}.bin",
-            "--fit",
-            "off",
-            "--threads",
-            threads,
-        )
+        y4m, stream = tmp_path / f"{threads}.y4m", tmp_path / f"{threads}.bin"
+        gvcodec("decode", folder / "av1.bin", y4m, "--fidelity", "--threads", threads)
+        gvcodec("encode", folder / "in.mp4", stream, "--fit", "off", "--threads", threads)
     assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
     assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
 
@@ -268,15 +222,7 @@ def test_painting_needs_the_checkpoint_of_the_stream(folder: Path, tmp_path, mon
 
 
 def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "decode",
-        str(folder / "av1.bin"),
-        "-",
-        "--fidelity",
-    ]
+    command = [sys.executable, "-m", "gvcodec", "decode", folder / "av1.bin", "-", "--fidelity"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(10)
         process.stdout.close()

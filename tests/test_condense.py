@@ -225,18 +225,7 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6
-    command = [
-        "condense",
-        "--data",
-        str(tmp_path / "data"),
-        str(out),
-        "--size",
-        "1500",
-        "--steps",
-        "2",
-        "--threads",
-        "1",
-    ]
+    command = ["condense", "--data", tmp_path / "data", out, "--size", "1500", "--steps", "2"]
     run(*command)
     data = CondensedSet(out)
     assert (
@@ -254,18 +243,9 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     other = tmp_path / "other.gvset"
     run("condense", tmp_path / "data", labels, other, "--size", "1k", "--steps", "0")
     run("condense", tmp_path / "data", other, "--size", "1k", code=2)
-    run(
-        "condense",
-        tmp_path / "data",
-        labels,
-        tmp_path / "c",
-        "--size",
-        "150",
-        "--steps",
-        "0",
-        code=2,
-    )
-    assert not (tmp_path / "c").exists()
+    small = tmp_path / "c"
+    run("condense", tmp_path / "data", labels, small, "--size", "150", "--steps", "0", code=2)
+    assert not small.exists()
     labels.write_text("name\n1\n")
     run("condense", tmp_path / "data", labels, tmp_path / "d", "--size", "1k", code=2)
 

@@ -176,18 +176,9 @@ def test_a_full_disk_is_named_with_the_file(tmp_path, frames: list[Planes], name
     (tmp_path / "a.bin").write_bytes(
         stream_of(frames[:1] if name.endswith("png") else frames, form())
     )
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "decode",
-        tmp_path / "a.bin",
-        tmp_path / name,
-        "--fidelity",
-    ]
-    done = subprocess.run(
-        command, preexec_fn=limited(8192), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "a.bin", tmp_path / name]
+    options = {"preexec_fn": limited(8192), "capture_output": True, "text": True}
+    done = subprocess.run([*command, "--fidelity"], **options, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"gvcodec: {tmp_path / name}: cannot be written: ")
     assert done.stderr.count("\n") == 1

@@ -210,16 +210,7 @@ def test_the_bar_counts_coded_frames_not_those_fed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder.Encoder, "send_frame", send_frame)
         patch.setattr(ProgressBar, "coded", watched)
-        arguments = [
-            "encode",
-            str(source),
-            str(tmp_path / "a.gvc"),
-            "--fit",
-            "off",
-            "--preset",
-            "10",
-        ]
-        run(*arguments)
+        run("encode", source, tmp_path / "a.gvc", "--fit", "off", "--preset", "10")
     assert [frames for _, frames in told] == list(range(1, 31))
     assert told[0][0] > 5
     assert (

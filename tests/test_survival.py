@@ -126,13 +126,7 @@ def test_command_line_says_what_is_concealed(tmp_path, clip: list[Planes], capsy
     (tmp_path / "a.bin").write_bytes(data)
     run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", code=3)
     capsys.readouterr()
-    arguments = [
-        "decode",
-        str(tmp_path / "a.bin"),
-        str(tmp_path / "a.mkv"),
-        "--fidelity",
-        "--ignore-errors",
-    ]
+    arguments = ["decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", "--ignore-errors"]
     run(*arguments, code=3)
     told = capsys.readouterr().err
     assert "checksum differs" in told
@@ -301,18 +295,9 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path) -> None:
         "from gvcodec import cli; from gvcodec.codec import decoder; import sys; "
         "decoder.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"
     )
-    arguments = [
-        "decode",
-        str(tmp_path / "a.bin"),
-        str(tmp_path / "a.y4m"),
-        "--max-memory",
-        "100M",
-        "--threads",
-        "1",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", limited, *arguments], capture_output=True, check=False, timeout=120
-    )
+    words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--max-memory", "100M"]
+    program = [sys.executable, "-c", limited, *words, "--threads", "1"]
+    done = subprocess.run(program, capture_output=True, check=False, timeout=120)
     assert done.returncode == 1, done.stderr
     assert done.stderr == b"gvcodec: out of memory\n"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
