@@ -178,13 +178,7 @@ def test_one_is_not_many(stream: Path, tmp_path, capsys) -> None:
     run("verify", stream, "--source", source)
     said = "".join(capsys.readouterr())
     assert not re.search(r"\b1 (\w+ )?(\w+(?<!s)s|passes)\b", said), said
-    for words in (
-        "1 frame 64",
-        "1 base frame",
-        "frame 0,",
-        "1 frame of 1 stream",
-        "1 frame kept",
-    ):
+    for words in ("1 frame 64", "1 base frame", "frame 0,", "1 frame of 1 stream", "1 frame kept"):
         assert words in said
 
 

@@ -183,11 +183,7 @@ def test_a_small_file_does_not_take_much_memory_by_default(
     data = huge(stream)
     assert len(data) < 120
     (tmp_path / "a.bin").write_bytes(data)
-    output = {
-        "verify": [],
-        "cat": ["-o", tmp_path / "o.bin"],
-        "extract": [tmp_path / "o.mp4"],
-    }
+    output = {"verify": [], "cat": ["-o", tmp_path / "o.bin"], "extract": [tmp_path / "o.mp4"]}
     arguments = [
         command,
         tmp_path / "a.bin",

@@ -99,10 +99,7 @@ def test_the_example_of_the_specification() -> None:
     text = metadata_obu.__doc__ or ""
     (line,) = re.findall(r"^    (2a 1c [0-9a-f ]+)$", text, re.MULTILINE)
     obu = bytes.fromhex(line)
-    entries = [
-        Entry(What.GOP, bytes([25, 1, 2, 3, 4])),
-        Entry(What.END, bytes(range(0xA0, 0xA8))),
-    ]
+    entries = [Entry(What.GOP, bytes([25, 1, 2, 3, 4])), Entry(What.END, bytes(range(0xA0, 0xA8)))]
     assert obu == pack(entries) and parse(obu[2:]) == entries
 
 
@@ -628,8 +625,7 @@ def run_of(flags: int, count: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [table(1, 1 << 31), table(0, 1 << 20), run_of(0, 1 << 30), run_of(0x200, 1 << 20)],
+    "data", [table(1, 1 << 31), table(0, 1 << 20), run_of(0, 1 << 30), run_of(0x200, 1 << 20)]
 )
 def test_tables_that_claim_too_much_are_refused(data: bytes, tmp_path) -> None:
     with pytest.raises(DamagedStreamError, match="no room"):

@@ -149,12 +149,7 @@ def test_limits_are_those_that_are_written_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "painted", "millions"),
-    [
-        ("av1", False, 12),
-        ("vvc", False, 11),
-        ("av1", True, 4),
-    ],
+    ("base", "painted", "millions"), [("av1", False, 12), ("vvc", False, 11), ("av1", True, 4)]
 )
 def test_pictures_that_fit_are_as_large_as_written_down(
     base: str, painted: bool, millions: int

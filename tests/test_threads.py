@@ -211,15 +211,8 @@ print(os.waitpid(-1, 0)[1] >> 8)
 """
     for base in BASES:
         (tmp_path / base).write_bytes(stream(base))
-    program = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-c",
-        script,
-        str(Path(__file__).parent),
-        *(str(tmp_path / base) for base in BASES),
-    ]
+    words = [Path(__file__).parent, *(tmp_path / base for base in BASES)]
+    program = [sys.executable, "-W", "ignore", "-c", script, *words]
     done = subprocess.run(program, capture_output=True, timeout=120, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (b"7\n", b"", 0)
 
@@ -316,14 +309,8 @@ def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> No
     painting(fidelity)
     for base in BASES:
         (tmp_path / base).write_bytes(stream(base))
-    program = [
-        sys.executable,
-        "-c",
-        NO_THREADS,
-        DECODE,
-        str(fidelity),
-        *(str(tmp_path / base) for base in BASES),
-    ]
+    files = [tmp_path / base for base in BASES]
+    program = [sys.executable, "-c", NO_THREADS, DECODE, str(fidelity), *files]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         program, capture_output=True, timeout=240, env=environment, text=True, check=False
@@ -366,15 +353,8 @@ def test_threads_of_the_core_are_few_and_stay() -> None:
 @pytest.mark.parametrize("base", ["av1"])
 def test_an_unknown_form_of_the_loops_is_one_line(tmp_path, base: str, word: str) -> None:
     (tmp_path / "a.bin").write_bytes(stream(base))
-    program = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "decode",
-        "--fidelity",
-        str(tmp_path / "a.bin"),
-        str(tmp_path / "a.y4m"),
-    ]
+    words = ["decode", "--fidelity", tmp_path / "a.bin", tmp_path / "a.y4m"]
+    program = [sys.executable, "-m", "gvcodec", *words]
     environment = os.environ | {"GVCODEC_CPU": word}
     done = subprocess.run(
         program, capture_output=True, env=environment, text=True, timeout=120, check=False

@@ -283,15 +283,7 @@ def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys
     with open_writer(tmp_path / "in.mkv", FORMAT) as writer:
         for number, planes in enumerate(clip):
             writer.write(planes, 40 * number)
-    run(
-        "encode",
-        tmp_path / "in.mkv",
-        tmp_path / "a.bin",
-        "--fit",
-        "off",
-        "--base-q",
-        30,
-    )
+    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--fit", "off", "--base-q", 30)
     told = capsys.readouterr().err
     run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
     out = capsys.readouterr().out

@@ -26,8 +26,7 @@ class Pairs(nn.Module):
         super().__init__()
         widths = (6, *_WIDTHS)
         self.body = nn.Sequential(
-            *(_block(a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
-            nn.AdaptiveAvgPool2d(4),
+            *(_block(a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool2d(4)
         )
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 

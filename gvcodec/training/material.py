@@ -234,9 +234,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--bases",
-        default="av1,vvc",
-        help="kinds of base to add, tokens too (default %(default)s)",
+        "--bases", default="av1,vvc", help="kinds of base to add, tokens too (default %(default)s)"
     )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
