@@ -6,7 +6,12 @@ given=()
 EXTRAS=demo
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 say "encoding and decoding"
-"$venv/bin/python" -m gvcodec.demo "${given[@]}"
+mkdir -p out
+source=${given[0]:-out/demo.y4m}
+[ $# -ne 0 ] || "$venv/bin/python" -m gvcodec.demo "$source"
+"$venv/bin/gvcodec" encode "$source" out/demo.bin -y
+"$venv/bin/gvcodec" decode out/demo.bin out/demo.mkv --lossless -y
+"$venv/bin/gvcodec" verify out/demo.bin --source "$source"
 say "coding the same with x265 and SVT-AV1, at equal bytes"
-"$venv/bin/python" -m eval panels out/demo.png --source "${given[0]:-out/demo.y4m}" --stream out/demo.bin --decoded out/demo.mkv
+"$venv/bin/python" -m eval panels out/demo.png --source "$source" --stream out/demo.bin --decoded out/demo.mkv
 say "the picture is out/demo.png"

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from eval.arguments import add_out
 from eval.search import interval
@@ -34,14 +35,14 @@ from gvcodec.condense.clips import FRAMES, SIDE, Clips, listed, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.making import chosen, divided
-from gvcodec.condense.networks import Cubes, Pairs
+from gvcodec.condense.networks import Pairs, prepared
 from gvcodec.media.reader import VideoReader
 from gvcodec.search.thumbnails import thumbnail
 
 MOTIONS = ("left", "right", "up", "down", "nearer", "farther", "clockwise", "counter-clockwise")
 METHODS = (
-    "ours", "ours, pixels not moved", "herding, as ours", "herding", "random", "uniform",
-    "k-centre", "middle frame", "whole clips at low q",
+    "ours", "ours, pixels not moved", "herding", "random", "uniform", "k-centre", "middle frame",
+    "whole clips at low q",
 )  # fmt: skip
 _LEARN, _PHOTO = 200, 96
 #: A frame's shift in pixels, gain of scale, turn in radians.
@@ -50,6 +51,33 @@ _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
 _MOVES = 24
 #: Networks that are judged begin elsewhere than those that clips were chosen by.
 _OTHER = 1000
+_WIDTHS = (16, 32, 32)
+
+
+class Cubes(nn.Module):
+    """Convolutions over space and time together, the mean over time."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        widths = (3, *_WIDTHS)
+        self.body = nn.Sequential(
+            *(self._block(a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
+            nn.AdaptiveAvgPool3d((1, 4, 4)),
+        )
+        self.head = nn.Linear(16 * _WIDTHS[-1], classes)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        return self.body(prepared(pictures).transpose(1, 2)).flatten(1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.features(pictures))
+
+    @staticmethod
+    def _block(before: int, after: int) -> nn.Sequential:
+        convolution = nn.Conv3d(before, after, 3, (1, 2, 2), 1)
+        return nn.Sequential(convolution, nn.GroupNorm(4, after), nn.ReLU())
+
+
 NETWORKS = {"Pairs": Pairs, "Cubes": Cubes}
 
 
@@ -113,21 +141,47 @@ def hand_labelled(folder: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]:
         yield every.only(np.flatnonzero(folds != fold)), every.only(np.flatnonzero(folds == fold))
 
 
-def chosen_by(
-    method: str, learn: Clips, seen: NDArray[np.float64], room: int, ours: Choice, seed: int
-) -> Choice:
-    """What a simple way keeps of the clips, whole and at the usual quality; "as ours": with the
-    frames and quality that ours found."""
-    if method == "herding, as ours":
-        order = choosing.herding_order(learn, seen)
-        return choosing.filled(learn, order, ours.count, ours.q, room)
+def random_order(clips: Clips, rng: np.random.Generator) -> list[int]:
+    return choosing.in_turns(clips.labels, rng.permutation(len(clips)), len(clips.classes))
+
+
+def uniform_order(clips: Clips) -> list[int]:
+    """Evenly spaced in the list of each class."""
+    places = [np.flatnonzero(clips.labels == label) for label in range(len(clips.classes))]
+    halved = [own[_van_der_corput(len(own))] for own in places]
+    return choosing.in_turns(clips.labels, np.concatenate(halved), len(clips.classes))
+
+
+def k_centre_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
+    """By class: each time the clip that is farthest from those chosen."""
+    order = []
+    for label in range(len(clips.classes)):
+        own = np.flatnonzero(clips.labels == label)
+        at = int(np.argmin(np.linalg.norm(seen[own] - seen[own].mean(0), axis=1)))
+        nearest = np.full(len(own), np.inf)
+        for _ in range(min(len(own), choosing.MOST_ORDERED // len(clips.classes))):
+            order.append(int(own[at]))
+            nearest = np.minimum(nearest, np.linalg.norm(seen[own] - seen[own[at]], axis=1))
+            at = int(np.argmax(nearest))
+    return choosing.in_turns(clips.labels, np.array(order), len(clips.classes))
+
+
+def _van_der_corput(count: int) -> NDArray[np.int64]:
+    """0 … count − 1 so that the first few are evenly spaced, too."""
+    bits = max(1, (count - 1).bit_length())
+    turned = [int(f"{n:0{bits}b}"[::-1], 2) for n in range(1 << bits)]
+    return np.array([n for n in turned if n < count])
+
+
+def chosen_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, seed: int) -> Choice:
+    """What a simple way keeps of the clips, whole and at the usual quality."""
     orders = {
-        "uniform": lambda: choosing.uniform_order(learn),
-        "k-centre": lambda: choosing.k_centre_order(learn, seen),
+        "uniform": lambda: uniform_order(learn),
+        "k-centre": lambda: k_centre_order(learn, seen),
         "herding": lambda: choosing.herding_order(learn, seen),
     }
     rng = np.random.default_rng(100 + seed)
-    order = orders.get(method, lambda: choosing.random_order(learn, rng))()
+    order = orders.get(method, lambda: random_order(learn, rng))()
     count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(
         method, (FRAMES, _USUAL_Q)
     )
@@ -167,7 +221,7 @@ class Trial:
         rows = []
         known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = own.get(method) or chosen_by(method, rest, self.seen, room, ours, seed)
+            choice = own.get(method) or chosen_by(method, rest, self.seen, room, seed)
             pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
             facts = {
                 "share": share,

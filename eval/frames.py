@@ -56,12 +56,3 @@ def picture(clip: Clip, planes: Planes) -> Picture:
     if clip.raw.depth == 8:
         planes = tuple(map(to_eight_bits, planes))  # type: ignore[assignment]
     return to_rgb(planes, clip.matrix, clip.full_range, clip.raw.depth)
-
-
-def central(clip: list[Planes], width: int, height: int) -> list[Planes]:
-    """The middle of every frame, at most (width, height)."""
-    h, w = clip[0][0].shape
-    width, height = min(width, w) // 2 * 2, min(height, h) // 2 * 2
-    x, y = (w - width) // 4 * 2, (h - height) // 4 * 2
-    cuts = [(slice(y // n, (y + height) // n), slice(x // n, (x + width) // n)) for n in (1, 2, 2)]
-    return [(f[0][cuts[0]], f[1][cuts[1]], f[2][cuts[2]]) for f in clip]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from eval.arguments import add_out
 from eval.tools import markdown, say, write_json, write_text
-from gvcodec.search.compressor import DIM, LpComp, Variant
+from gvcodec.search.compressor import DIM, LpComp
 from gvcodec.search.embedders import Small, lengthened
 from gvcodec.search.making import SHARE, STRIDES, Budget
 from gvcodec.search.ranking import best, scores
@@ -39,7 +39,7 @@ _HELD, _FPS = 60, 25
 #: Half of a 95 % interval in standard errors, by the number of seeds (Student's t).
 _T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
 #: Methods that learn, and the mean of a frame's tokens.
-VARIANTS = {"LP-Comp": Variant(), "mean pooling": Variant(learned=False, progressive=False)}
+LEARNED = {"LP-Comp": True, "mean pooling": False}
 
 Vectors = NDArray[np.float32]
 
@@ -162,7 +162,7 @@ def one_seed(clips: Sequence[Clip], folder: Path, seed: int, steps: int) -> list
     learned, held = split(clips, seed, _HELD)
     rng = np.random.default_rng(seed)
     held = [held[n] for n in rng.permutation(len(held))]
-    models = {name: by_network(train(learned, v, seed, steps)) for name, v in VARIANTS.items()}
+    models = {name: by_network(train(learned, v, seed, steps)) for name, v in LEARNED.items()}
     frames = [STRIDE * clip.forms.shape[1] for clip in held]
     at = [clip.asked_at.numpy() for clip in held]
     rows: list[dict[str, Any]] = []

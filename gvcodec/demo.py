@@ -1,37 +1,29 @@
-"""A clip to try the codec on, made by arithmetic, and the job of the README's first command.
+"""A clip to try the codec on, made by arithmetic.
 
 `frames()` gives a landscape that the camera pans over: clouds, mountains, a wood (the "dead leaves"
 model of natural images: discs with power-law radii that occlude each other), a meadow in
 perspective, a drifting balloon, shadows of clouds.
 
-    python -m gvcodec.demo [VIDEO] [--out DIR]
+    python -m gvcodec.demo demo.y4m
 
-encodes the clip (or VIDEO), decodes it in a second process and prints size, ratio, bpp and PSNR.
-`demo.sh` then has `python -m eval panels` put a frame of it beside those of other codecs.
+writes it; `demo.sh` codes it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import GvcodecError, MediaError
+from gvcodec.errors import GvcodecError
 from gvcodec.media.planes import planes_from_rgb, rgb_matrix
-from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
-from gvcodec.util.messages import counted
-from gvcodec.util.programs import environment, python_command
-from gvcodec.util.psnr import MeanPsnr, psnr
 
 WIDTH, HEIGHT, FRAMES = 320, 192, 48
 RATE = Fraction(24)
@@ -189,88 +181,18 @@ def _balloon(picture: Image, x: Image, y: Image) -> Image:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The README's job; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gvcodec.demo", description="encode, decode, compare"
-    )
-    parser.add_argument("video", nargs="?", help="video to use instead of the built-in clip")
-    parser.add_argument(
-        "--out", type=Path, default=Path("out"), help="folder for the results (out)"
-    )
+    """Write the clip; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gvcodec.demo", description="write the clip")
+    parser.add_argument("output", metavar="OUT", help="video to write, as demo.y4m")
     options = parser.parse_args(arguments)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        _run(options.video, options.out)
+        with open_writer(options.output, clip_format(), overwrite=True) as writer:
+            for number, image in enumerate(frames()):
+                writer.write(planes_from_rgb(image), number)
     except GvcodecError as error:
         print(f"gvcodec: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"gvcodec: {options.out}: {error.strerror}", file=sys.stderr)
-        return MediaError.exit_code
     return 0
-
-
-def _run(video: str | None, out: Path) -> None:
-    source = video or str(out / "demo.y4m")
-    if video is None:
-        with open_writer(source, clip_format(), overwrite=True) as writer:
-            for number, image in enumerate(frames()):
-                writer.write(planes_from_rgb(image), number)
-    stream, painted, base_frame = out / "demo.bin", out / "demo.mkv", out / "demo-fidelity.mkv"
-    _gvcodec("encode", source, stream, "-y")
-    _gvcodec("decode", stream, painted, "-y", "--lossless")
-    _gvcodec("decode", stream, base_frame, "-y", "--lossless", "--fidelity")
-    facts = json.loads(_gvcodec("info", stream, "--json"))
-    psnr_painted, psnr_base = (_psnr(source, decoded) for decoded in (painted, base_frame))
-    raw = facts["frames"] * facts["width"] * facts["height"] * 3 // 2
-    print(
-        f"source          {facts['width']}×{facts['height']}, "
-        f"{counted(facts['frames'], 'frame')}, {raw} bytes as raw 8-bit 4:2:0"
-    )
-    if video is not None:
-        size = Path(video).stat().st_size
-        print(
-            f"source file     {size} bytes, {size / facts['file_bytes']:.1f} times as large as "
-            f"the stream"
-        )
-    print(
-        f"stream          {facts['file_bytes']} bytes, ratio {raw / facts['video_bytes']:.0f} : 1 "
-        f"({stream})"
-    )
-    print(
-        f"rate            {facts['bpp']:.5f} bpp, {facts['kbps']:.1f} kb/s (base {facts['base']}, "
-        f"q {facts['q']})"
-    )
-    print(
-        f"PSNR-Y          {psnr_base:.2f} dB base frames, {psnr_painted:.2f} dB as decoded "
-        f"({painted})"
-    )
-
-
-def _gvcodec(*arguments: object) -> str:
-    """Run the command line in its own process; its own message is on standard error."""
-    done = subprocess.run(
-        [*python_command("gvcodec"), *map(str, arguments)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise MediaError(f"gvcodec {arguments[0]} ended with exit code {done.returncode}")
-    return done.stdout
-
-
-def _psnr(source: str, decoded: Path) -> float:
-    """Mean PSNR-Y in dB over all frames."""
-    mean, frames = MeanPsnr(), 0
-    with VideoReader(source) as left, VideoReader(decoded) as right:
-        for a, b in zip(left, right, strict=False):
-            mean.add(psnr(a.planes[0], b.planes[0]))
-            frames += 1
-    if not frames:
-        raise MediaError(f"{decoded}: holds no frame")
-    return mean.value
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gvcodec import _core
+from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Reader, Writer
 from gvcodec.types import Planes
 
@@ -48,6 +48,15 @@ def without_painted_hash(data: bytes) -> bytes:
     return stream.getvalue()
 
 
+def run(*words: object, code: int = 0) -> None:
+    """The command line, in this process, and its exit code."""
+    try:
+        found: object = cli.main([str(word) for word in words])
+    except SystemExit as end:
+        found = end.code
+    assert found == code
+
+
 @pytest.fixture(scope="session")
 def clip() -> list[Planes]:
     """Twenty frames of 96×80."""
@@ -55,7 +64,7 @@ def clip() -> list[Planes]:
 
 
 @pytest.fixture(scope="session")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights_folder(tmp_path_factory) -> Path:
     """Files of weights that stand for those of LPIPS and DISTS: the small network that is shipped,
     and a narrow network of AlexNet's form with random weights."""
     torch = pytest.importorskip("torch")
@@ -79,7 +88,7 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
     """Metrics are taken with the weights of `weights_folder`, here and in programs started from
     here."""
     from eval.metrics import network
@@ -92,7 +101,7 @@ def made_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture(params=["made", "real"])
-def some_weights(request: pytest.FixtureRequest) -> None:
+def some_weights(request) -> None:
     """Made-up weights everywhere, and the real ones where they are found."""
     from gvcodec.painter.perceptual import find_weights
 
@@ -113,7 +122,7 @@ def psnr(left: Planes, right: Planes) -> float:
 
 
 @pytest.fixture(params=_core.cpu_forms(), scope="class")  # Hypothesis refuses fixtures of functions
-def form(request: pytest.FixtureRequest) -> Iterator[str]:
+def form(request) -> Iterator[str]:
     """Each form of the core's loops that this machine can run, in use during the test."""
     before = _core.cpu()
     _core.use_cpu(request.param)

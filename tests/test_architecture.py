@@ -28,7 +28,7 @@ from gvcodec.types import VideoFormat
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_every_module_is_used_by_what_is_shipped(tmp_path: Path) -> None:
+def test_every_module_is_used_by_what_is_shipped(tmp_path) -> None:
     spec = importlib.util.spec_from_file_location(
         "unreachable", ROOT / "scripts" / "unreachable.py"
     )
@@ -82,7 +82,7 @@ def raw_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Pa
     return Raw((header.format.height, header.format.width))
 
 
-def test_a_base_is_its_facts_and_its_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
     bases.register(bases.Base("raw", 99, 10))
     monkeypatch.setitem(layers.LAYERS, "raw", layers.Layer(raw_encoder, raw_decoder))
     try:
@@ -104,7 +104,7 @@ def test_a_base_is_its_facts_and_its_functions(monkeypatch: pytest.MonkeyPatch) 
         gvcodec.encode(planes, format=fmt, base="raw")
 
 
-def test_a_command_is_one_file(tmp_path: Path) -> None:
+def test_a_command_is_one_file(tmp_path) -> None:
     """A file in a copy of `gvcodec/cli` is a command, in the help and when it is called."""
     package = tmp_path / "gvcodec"
     shutil.copytree(ROOT / "gvcodec", package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -134,7 +134,7 @@ def test_a_command_is_one_file(tmp_path: Path) -> None:
     assert listed.index("encode") < listed.index("decode ") < listed.index("cat ")
 
 
-def test_layers_point_one_way_and_there_are_no_circles(tmp_path: Path) -> None:
+def test_layers_point_one_way_and_there_are_no_circles(tmp_path) -> None:
     pytest.importorskip("importlinter")
     shutil.copytree(
         ROOT / "gvcodec", tmp_path / "gvcodec", ignore=shutil.ignore_patterns("*.so", "__pycache__")

@@ -4,7 +4,6 @@ they find."""
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from eval.robustness import attacks, commands, hostile
 BAD = """
 import os, socket, time
 from pathlib import Path
-from gvcodec.cli import index
+from gvcodec.cli import repair
 
 def run(options):
     name = Path(options.input).name
@@ -33,7 +32,7 @@ def run(options):
     if "quiet" in name:
         raise SystemExit(3)
 
-index.run = run
+repair.run = run
 """
 
 
@@ -41,16 +40,14 @@ def test_a_few_files_through_all_commands() -> None:
     files = hostile.openers() | dict(list(commands.inputs(1).items())[-3:])
     found = commands.summary(commands.tried(files))
     assert found["findings"] == []
-    assert found["tried"] == 9 * len(files)
+    assert found["tried"] == 8 * len(files)
     assert 3 < len(files) < found["codes"]["3"]
     assert found["peak_bytes"] <= found["limit"]
     (line,) = attacks.lines({"commands": found})
     assert "0 crashes, 0 hangs, 0 tracebacks, 0 silent changes, 0 leftovers" in line
 
 
-def test_files_through_all_commands_notice_what_they_look_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_through_all_commands_notice_what_they_look_for(tmp_path, monkeypatch) -> None:
     (tmp_path / "sitecustomize.py").write_text(BAD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     data = hostile.with_packets(hostile.streams()["av1"])
@@ -89,7 +86,7 @@ def test_a_few_reads(base: str) -> None:
     assert base in attacks.lines({"reads": {"rows": [found]}})[0]
 
 
-def test_reads_notice_wrong_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_notice_wrong_pictures(monkeypatch) -> None:
     from gvcodec.video import Video
 
     right = Video.__getitem__

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import io
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run
 from networks import make_layers
 from oracle import tokens as oracle
 
-from gvcodec import _core, cli
+from gvcodec import _core
 from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TOKEN_VALUES, TokenFrame
 from gvcodec.api import decode_planes, encode
 from gvcodec.base import CodedFrame
@@ -328,28 +328,27 @@ def test_loop_hash_covers_samples() -> None:
             list(decode_planes(data))
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(tmp_path, capsys) -> None:
     from gvcodec.media.writer import open_writer
 
     source, coded = tmp_path / "in.y4m", tmp_path / "out.bin"
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(clip(6)):
             writer.write(planes, number)
-    run = [str(source), str(coded), "--base", "tokens", "--keyint", "3", "--fit", "off"]
-    assert cli.main(["encode", *run, "-q", "45", "--resume"]) == 0
-    assert cli.main(["verify", str(coded)]) == 0
-    assert cli.main(["info", str(coded)]) == 0
+    words = [source, coded, "--base", "tokens", "--keyint", "3", "--fit", "off"]
+    run("encode", *words, "-q", "45", "--resume")
+    run("verify", coded)
+    run("info", coded)
     part, both = tmp_path / "part.bin", tmp_path / "both.bin"
-    assert cli.main(["cut", str(coded), str(part), "--from", "0.12"]) == 0
-    assert cli.main(["cat", str(part), str(coded), "-o", str(both)]) == 0
-    assert cli.main(["decode", str(both), str(tmp_path / "both.y4m")]) == 0
+    run("cut", coded, part, "--from", "0.12")
+    run("cat", part, coded, "-o", both)
+    run("decode", both, tmp_path / "both.y4m")
     limit = 4 * coded.stat().st_size // 5
-    assert cli.main(["encode", *run, "--size", str(limit), "-y"]) == 0
+    run("encode", *words, "--size", limit, "-y")
     assert coded.stat().st_size <= limit
     coded.write_bytes(coded.read_bytes()[:-60])
-    assert cli.main(["repair", str(coded), str(tmp_path / "mended.bin")]) == 0
-    mended = ["decode", str(tmp_path / "mended.bin"), str(tmp_path / "mended.y4m")]
-    assert cli.main(mended) == 0
+    run("repair", coded, tmp_path / "mended.bin")
+    run("decode", tmp_path / "mended.bin", tmp_path / "mended.y4m")
     capsys.readouterr()
 
 
@@ -376,9 +375,7 @@ def test_smaller_pictures_are_coded_where_that_is_asked_or_pays(
             list(decode_planes(dataclasses.replace(header, scale=other).pack() + rest))
 
 
-def test_other_options_and_missing_models_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_options_and_missing_models_are_refused(tmp_path, monkeypatch) -> None:
     for options in ({"q": 74}, {"scale": Fraction(1, 2), "q": 64}, {"preset": 3}, {"eye": True}):
         with pytest.raises(UsageError):
             encode(clip(1), format=FORMAT, base="tokens", fit=0, **options)
@@ -395,7 +392,7 @@ def test_other_options_and_missing_models_are_refused(
         encode(clip(1), format=FORMAT, base="tokens", fit=0)
 
 
-def test_damaged_model_files_are_refused(tmp_path: Path) -> None:
+def test_damaged_model_files_are_refused(tmp_path) -> None:
     whole = checkpoint.find_tokens().read_bytes()
     path = tmp_path / "m.safetensors"
     older = whole.replace(b'"form":"3"', b'"form":"2"')
@@ -446,7 +443,7 @@ def test_frames_come_with_their_refresh_as_they_are_shown(
 
 
 def test_frames_between_two_pictures_come_from_both(
-    both_sides: tuple[list[CodedFrame], list[Planes]], monkeypatch: pytest.MonkeyPatch
+    both_sides: tuple[list[CodedFrame], list[Planes]], monkeypatch
 ) -> None:
     seen = set()
     follow = TokenFrame.follow
@@ -493,7 +490,7 @@ def test_waiting_tokens_without_a_refresh_repeat_the_frame_before(
         one.send(b"", False)
 
 
-def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_tokens_wait(tmp_path, monkeypatch) -> None:
     """Seeking into them, cutting in front of them, and losing their refresh."""
     monkeypatch.setattr("gvcodec.base.tokens.encoder._REFRESH_PRICE", 1e-6)
     data = encode(clip(40), format=FORMAT, base="tokens", fit=0, q=30, keyint=20)
@@ -506,13 +503,13 @@ def test_a_file_whose_tokens_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert equal(frames[turns[-1]], later[0])
     whole, part, both, mended = (tmp_path / f"{x}.bin" for x in ("whole", "part", "both", "mended"))
     whole.write_bytes(data)
-    assert cli.main(["cut", str(whole), str(part), "--from", "0.8"]) == 0
-    assert cli.main(["cat", str(part), str(whole), "-o", str(both)]) == 0
+    run("cut", whole, part, "--from", "0.8")
+    run("cat", part, whole, "-o", both)
     assert [len(list(decode_planes(path.read_bytes()))) for path in (part, both)] == [20, 60]
     fresh = payloads.index(next(one for one in payloads if one.startswith(REFRESH)))
     place = data.index(payloads[fresh])
     whole.write_bytes(data[: place + 3] + bytes([data[place + 3] ^ 1]) + data[place + 4 :])
-    assert cli.main(["repair", str(whole), str(mended)]) == 0
+    run("repair", whole, mended)
     assert len(list(decode_planes(mended.read_bytes()))) == fresh + 20
 
 
@@ -586,7 +583,7 @@ def test_refreshes_are_dearer_at_the_end_of_a_size() -> None:
 # Training of the entropy network
 
 
-def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
+def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
     """Values and frames before, zeroed or taken from elsewhere, cost bits; so does a network that
     sees nothing."""
     torch = pytest.importorskip("torch")
@@ -615,7 +612,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path: Path) -> None:
     assert torch.get_num_threads() >= 1
 
 
-def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path: Path) -> None:
+def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from gvcodec.entropy import streams
     from gvcodec.training import tokens as training
@@ -650,7 +647,7 @@ def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) ->
     assert all(torch.isfinite(p.grad).all() for p in twin.parameters())
 
 
-def test_a_device_decodes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_decodes_the_same_frames(monkeypatch) -> None:
     """`--device` reaches the coder; here the code of the device runs on the processor."""
     packets, base_frames = coded(5)
     asked = []

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from conftest import moving_texture
@@ -30,9 +29,7 @@ def test_each_gives_every_outcome_with_its_task() -> None:
     assert found == {n: "1 file" if n == 1 else f"{n} files" for n in range(5)}
 
 
-def test_memory_and_cores_bound_what_runs_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_memory_and_cores_bound_what_runs_at_once(monkeypatch, tmp_path) -> None:
     """Two tasks of most of the memory never run side by side, two small ones do."""
     # Workers import nothing from the working directory, which is the checkout's as a rule.
     monkeypatch.chdir(tmp_path)
@@ -61,7 +58,7 @@ def span(secs: float) -> list[float]:
 
 
 @pytest.mark.parametrize("base", ["av1", "tokens"])
-def test_training_material_is_made_by_workers(tmp_path: Path, base: str) -> None:
+def test_training_material_is_made_by_workers(tmp_path, base: str) -> None:
     """Each has its line in the index, and is what the function makes here."""
     pytest.importorskip("torch")
     from gvcodec.training.material import add_material, plan
@@ -103,7 +100,7 @@ def cluster():  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.slow
-def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from gvcodec.batch.ray_engine import Cluster as Engine
 
     clips = [write_video(tmp_path / f"{n}.mp4", n) for n in range(3)]
@@ -125,7 +122,7 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_evaluation_runs_on_a_cluster(cluster, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_evaluation_runs_on_a_cluster(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
     with ClusterPool(cluster.address, 1) as pool:
         pool.submit((tmp_path / "made").write_text, "here").result(timeout=120)
         with pytest.raises(EvalError, match="No such file"):

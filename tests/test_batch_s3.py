@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ server = pytest.importorskip("moto.server")
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, int]]:
+def bucket(monkeypatch) -> Iterator[tuple[Any, int]]:
     """A file system with a bucket "films", and the port of its server; programs started from here
     find it too."""
     import s3fs
@@ -91,7 +90,7 @@ def run(*words: object, fails: int = 0) -> str:
 
 
 def test_from_bucket_to_bucket_with_lost_connections(
-    bucket: tuple[Any, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: tuple[Any, int], tmp_path, monkeypatch
 ) -> None:
     system, port = bucket
     for name, seed in (("a.mp4", 1), ("b.mkv", 2)):
@@ -115,9 +114,7 @@ def test_from_bucket_to_bucket_with_lost_connections(
     assert not any(".part" in path for path in system.find("films/out"))
 
 
-def test_a_bucket_that_cannot_be_reached_is_one_line(
-    bucket: tuple[Any, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bucket_that_cannot_be_reached_is_one_line(bucket: tuple[Any, int], monkeypatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     said = run("s3://films/in", "-o", "s3://films/out", fails=1)
     assert said.count("\n") == 1 and "s3://films/out" in said

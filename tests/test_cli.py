@@ -4,11 +4,8 @@ line for every error."""
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -46,19 +43,8 @@ def folder(tmp_path_factory, clip: list[Planes]) -> Path:
         for number, planes in enumerate(clip):
             writer.write(planes, 512 * number)
     for base in ("av1", "vvc"):
-        gvcodec(
-            "encode",
-            folder / "in.mp4",
-            folder / f"{base}.bin",
-            "--base",
-            base,
-            "-q",
-            20,
-            "--keyint",
-            8,
-            "--fit",
-            "off",
-        )
+        options = ["--base", base, "-q", 20, "--keyint", 8, "--fit", "off"]
+        gvcodec("encode", folder / "in.mp4", folder / f"{base}.bin", *options)
     return folder
 
 
@@ -68,9 +54,7 @@ def frames_of(path: Path) -> list[Planes]:
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_a_file_goes_there_and_back(
-    folder: Path, tmp_path: Path, clip: list[Planes], base: str
-) -> None:
+def test_a_file_goes_there_and_back(folder: Path, tmp_path, clip: list[Planes], base: str) -> None:
     done = gvcodec(
         "decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless"
     )
@@ -81,7 +65,7 @@ def test_a_file_goes_there_and_back(
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 
 
-def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
+def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
     gvcodec("decode", folder / "av1.bin", tmp_path / "a.y4m", "--fidelity")
     y4m = gvcodec("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes()).stdout
     assert y4m == (tmp_path / "a.y4m").read_bytes()
@@ -97,18 +81,9 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path: Path) -> None:
 
 def test_info_tells_what_the_file_holds(folder: Path) -> None:
     facts = json.loads(gvcodec("info", folder / "av1.bin", "--json").stdout)
-    assert (facts["width"], facts["height"], facts["frames"], facts["frame_rate"]) == (
-        96,
-        80,
-        20,
-        "25",
-    )
-    assert (facts["base"], facts["q"], facts["keyframes"], facts["matrix"]) == (
-        "av1",
-        20,
-        [0, 8, 16],
-        1,
-    )
+    wanted = {"width": 96, "height": 80, "frames": 20, "frame_rate": "25"}
+    wanted |= {"base": "av1", "q": 20, "keyframes": [0, 8, 16], "matrix": 1}
+    assert facts == facts | wanted
     assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
     assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
     assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
@@ -116,7 +91,7 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffix: str) -> None:
+def test_the_extracted_base_plays(folder: Path, tmp_path, base: str, suffix: str) -> None:
     gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
     gvcodec(
         "decode", folder / f"{base}.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless"
@@ -134,7 +109,7 @@ def test_the_extracted_base_plays(folder: Path, tmp_path: Path, base: str, suffi
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) -> None:
+def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path) -> None:
     colour = Colour(9, 16, 9, True)
     fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
     (tmp_path / "a.bin").write_bytes(
@@ -145,22 +120,10 @@ def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path: Path) 
         assert replace(reader.format.colour, chroma_location=0) == colour
 
 
-def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
+def test_options_of_encode(folder: Path, tmp_path) -> None:
     out = tmp_path / "a.bin"
-    gvcodec(
-        "encode",
-        folder / "in.mp4",
-        out,
-        "--start",
-        0.2,
-        "--frames",
-        7,
-        "--base-scale",
-        "1/2",
-        "--low-delay",
-        "--fit",
-        "off",
-    )
+    options = ["--start", 0.2, "--frames", 7, "--base-scale", "1/2", "--low-delay", "--fit", "off"]
+    gvcodec("encode", folder / "in.mp4", out, *options)
     facts = json.loads(gvcodec("info", out, "--json").stdout)
     assert (facts["frames"], facts["base_scale"], facts["keyframes"]) == (7, "1/2", [0])
     gvcodec("encode", folder / "in.mp4", out, "--fit", "off", fails=1)
@@ -168,30 +131,16 @@ def test_options_of_encode(folder: Path, tmp_path: Path) -> None:
     assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
 
 
-def test_threads_do_not_change_the_result(folder: Path, tmp_path: Path) -> None:
+def test_threads_do_not_change_the_result(folder: Path, tmp_path) -> None:
     for threads in (1, 2):
-        gvcodec(
-            "decode",
-            folder / "av1.bin",
-            tmp_path / f"{threads}.y4m",
-            "--fidelity",
-            "--threads",
-            threads,
-        )
-        gvcodec(
-            "encode",
-            folder / "in.mp4",
-            tmp_path / f"{threads}.bin",
-            "--fit",
-            "off",
-            "--threads",
-            threads,
-        )
+        y4m, stream = tmp_path / f"{threads}.y4m", tmp_path / f"{threads}.bin"
+        gvcodec("decode", folder / "av1.bin", y4m, "--fidelity", "--threads", threads)
+        gvcodec("encode", folder / "in.mp4", stream, "--fit", "off", "--threads", threads)
     assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
     assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
 
 
-def test_exit_codes(folder: Path, tmp_path: Path) -> None:
+def test_exit_codes(folder: Path, tmp_path) -> None:
     out = tmp_path / "o.mp4"
     (tmp_path / "text.mp4").write_text("these are only words\n")
     (tmp_path / "empty").write_bytes(b"")
@@ -244,15 +193,13 @@ def repacked(path: Path, target: Path, **changes: object) -> None:
         writer.finish(base_hash or reader.base_hash)
 
 
-def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path: Path) -> None:
+def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path) -> None:
     repacked(folder / "av1.bin", tmp_path / "hash.bin", base_hash=b"whatever")
     gvcodec("decode", tmp_path / "hash.bin", tmp_path / "o.mp4", "--fidelity", fails=5)
     assert not (tmp_path / "o.mp4").exists()
 
 
-def test_painting_needs_the_checkpoint_of_the_stream(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_painting_needs_the_checkpoint_of_the_stream(folder: Path, tmp_path, monkeypatch) -> None:
     pytest.importorskip("torch")
     done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv", "--lossless")
     assert b"20 painted frames" in done.stderr
@@ -275,55 +222,13 @@ def test_painting_needs_the_checkpoint_of_the_stream(
 
 
 def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "decode",
-        str(folder / "av1.bin"),
-        "-",
-        "--fidelity",
-    ]
+    command = [sys.executable, "-m", "gvcodec", "decode", folder / "av1.bin", "-", "--fidelity"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(10)
         process.stdout.close()
         message = process.stderr.read()
         assert process.wait(60) == 1
     assert message == b""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_job_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "encode",
-        "-",
-        str(tmp_path / "o.bin"),
-        "--fit",
-        "off",
-    ]
-    # A shell's background job, as continuous integration may be, hands on that SIGINT is ignored.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
-    ) as process:
-        process.stdin.write(
-            b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420mpeg2\n" + 3 * (b"FRAME\n" + bytes(64 * 96))
-        )
-        process.stdin.flush()
-        for _ in range(2400):
-            if list(tmp_path.iterdir()):
-                break
-            time.sleep(0.05)
-        os.kill(process.pid, number)
-        message = process.stderr.read()
-        assert process.wait(60) == 128 + number
-    assert message == b"gvcodec: interrupted\n"
-    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_that_a_callback_swallows_comes_again() -> None:

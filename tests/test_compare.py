@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import run
 
-from gvcodec import cli
 from gvcodec.compare import PEERS, compare
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import encode_at
@@ -21,7 +21,7 @@ FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory, clip: list[Planes]) -> Path:
+def film(tmp_path_factory, clip: list[Planes]) -> Path:
     path = tmp_path_factory.mktemp("compare") / "film.mp4"
     with open_writer(path, FORMAT) as writer:
         for number, planes in enumerate(clip[:8]):
@@ -43,12 +43,10 @@ def test_a_peer_that_cannot_be_that_small_says_so(clip: list[Planes]) -> None:
     assert encode_at("x265", clip[:2], FORMAT, 20) is None
 
 
-def test_the_command_writes_one_page_with_every_codec(
-    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, capsys) -> None:
     page = tmp_path / "film.html"
     words = ["compare", str(film), str(page), "--fit", "off", "--preset", "10", "-q", "45"]
-    assert cli.main([*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04"]) == 0
+    run(*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04")
     text = page.read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     assert [row["title"] for row in data["rows"]][:2] == ["source", "gvcodec"]
@@ -60,14 +58,12 @@ def test_the_command_writes_one_page_with_every_codec(
     assert "<!--" not in text.partition("<script")[0]
     said = capsys.readouterr().err
     assert f"gvcodec: gvcodec: {sizes[0]:,} bytes" in said
-    assert cli.main([*words, "--with", "x264"]) == 1  # the page is there already
+    run(*words, "--with", "x264", code=1)  # the page is there already
 
 
-def test_options_of_rate_control_hold(
-    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_of_rate_control_hold(film: Path, tmp_path, capsys) -> None:
     words = ["compare", str(film), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
-    assert cli.main([*words, "--with", "x264", "--size", "2500"]) == 0
+    run(*words, "--with", "x264", "--size", "2500")
     sizes = re.findall(
         r"gvcodec: (?:gvcodec|x264, preset slow): ([\d,]+) bytes", capsys.readouterr().err
     )
@@ -75,19 +71,19 @@ def test_options_of_rate_control_hold(
     assert 1500 < ours <= 2500 and theirs <= 1.02 * ours
 
 
-def test_a_source_that_needs_words_is_read_with_them(film: Path, tmp_path: Path) -> None:
+def test_a_source_that_needs_words_is_read_with_them(film: Path, tmp_path) -> None:
     raw = tmp_path / "noise.raw"
     raw.write_bytes(
         np.random.default_rng(1).integers(16, 235, 64 * 48 * 3 // 2 * 2, np.uint8).tobytes()
     )
     words = ["compare", str(raw), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
     said = ["--picture-size", "64x48", "--pixel-format", "yuv420p", "--rate", "10"]
-    assert cli.main([*words, *said, "--with", "x264"]) == 0
+    run(*words, *said, "--with", "x264")
 
 
-def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path: Path) -> None:
+def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path) -> None:
     stream = tmp_path / "film.gvc"
-    assert cli.main(["encode", str(film), str(stream), "--fit", "off", "--preset", "10"]) == 0
+    run("encode", film, stream, "--fit", "off", "--preset", "10")
     made = compare(film, stream, [])
     assert sum(made.rows[0].sizes) == stream.stat().st_size
     assert len(made.rows[0].sizes) == len(made.rows[0].psnr) == 8
@@ -101,11 +97,9 @@ def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path: Path) -> None
         (["film.html", "--stream", "x.gvc", "--start", "1"], "goes without it"),
     ],
 )
-def test_wrong_words(
-    words: list[str], answer: str, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_words(words: list[str], answer: str, film: Path, tmp_path, capsys) -> None:
     words[0] = str(tmp_path / words[0])
-    assert cli.main(["compare", str(film), *words, "--fit", "off", "--preset", "10"]) == 2
+    run("compare", film, *words, "--fit", "off", "--preset", "10", code=2)
     assert answer in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

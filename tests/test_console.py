@@ -3,7 +3,6 @@ one and many."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 from conftest import moving_texture, without_painted_hash
 
 from gvcodec import api, cli
-from gvcodec.cli import _standard_streams
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.messages import counted
 
@@ -23,7 +21,7 @@ FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stream(tmp_path_factory) -> Path:
     """`a.gvc` of one frame, and its source `a.y4m`."""
     path = tmp_path_factory.mktemp("console") / "a.gvc"
     path.write_bytes(
@@ -65,7 +63,7 @@ VALUES = [
 
 @pytest.mark.parametrize("case", VALUES, ids=lambda case: " ".join(map(str, case[1:]))[:60])
 def test_a_value_out_of_reach_is_one_line(
-    stream: Path, tmp_path: Path, case: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+    stream: Path, tmp_path, case: tuple[object, ...], capsys
 ) -> None:
     code, *words = case
     places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
@@ -94,7 +92,7 @@ def test_a_value_out_of_reach_is_one_line(
     ],
 )
 def test_wrong_syntax_is_one_line_that_names_the_help(
-    words: tuple[str, ...], usage: bool, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], usage: bool, capsys
 ) -> None:
     assert run(*words) == 2
     said = capsys.readouterr().err
@@ -141,16 +139,14 @@ FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
     ],
 )
 def test_a_closed_or_full_standard_stream_is_no_success(
-    stream: Path, tmp_path: Path, command: str, message: bytes
+    stream: Path, tmp_path, command: str, message: bytes
 ) -> None:
     done = shell(f"cd {tmp_path} && {command}", stream, PYTHONPATH=os.getcwd())
     assert (done.returncode, done.stderr) == (1, message)
     assert not list(tmp_path.iterdir())
 
 
-def test_files_do_not_take_the_place_of_closed_standard_streams(
-    stream: Path, tmp_path: Path
-) -> None:
+def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tmp_path) -> None:
     """A message to standard error must not end up in the output, nor in the video on standard
     output."""
     shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
@@ -160,24 +156,16 @@ def test_files_do_not_take_the_place_of_closed_standard_streams(
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii:strict"])
-def test_other_encodings_get_near_characters(stream: Path, tmp_path: Path, encoding: str) -> None:
+def test_other_encodings_get_escapes(stream: Path, tmp_path, encoding: str) -> None:
     odd = tmp_path / "\udcffβ.gvc"
     os.link(stream, odd)
     done = shell("gvcodec verify $S && gvcodec encode a b -q 99", odd, PYTHONIOENCODING=encoding)
     assert done.returncode == 2, done.stderr
     assert rb"\u03b2.gvc: 1 frame, checksums" in done.stdout
-    assert b"0...67" in done.stderr
+    assert rb"0\u202667" in done.stderr
 
 
-def test_every_character_of_messages_has_a_near_one() -> None:
-    codecs.register_error("gvcodec", _standard_streams._plain)
-    for path in Path(_standard_streams.__file__).parent.parent.rglob("*.py"):
-        odd = "".join(character for character in path.read_text() if not character.isascii())
-        assert odd.encode("ascii", "gvcodec").isascii()
-    assert "3×4…▁█\udcff".encode("ascii", "gvcodec") == b"3x4..._#\\udcff"
-
-
-def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_is_not_many(stream: Path, tmp_path, capsys) -> None:
     assert (counted(1, "pass", "passes"), counted(2, "pass", "passes"), counted(0, "frame")) == (
         *("1 pass", "2 passes", "0 frames"),
     )
@@ -186,18 +174,11 @@ def test_one_is_not_many(stream: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run("decode", stream, tmp_path / "o.y4m", "--fidelity")
     run("cut", stream, out, "-y")
     run("cat", stream, "-o", out, "-y")
-    run("index", stream, out, "-y")
     run("repair", stream, out, "-y")
     run("verify", stream, "--source", source)
     said = "".join(capsys.readouterr())
     assert not re.search(r"\b1 (\w+ )?(\w+(?<!s)s|passes)\b", said), said
-    for words in (
-        "1 frame 64",
-        "1 base frame",
-        "frame 0,",
-        "1 frame of 1 stream",
-        "1 frame kept",
-    ):
+    for words in ("1 frame 64", "1 base frame", "frame 0,", "1 frame of 1 stream", "1 frame kept"):
         assert words in said
 
 
@@ -230,7 +211,7 @@ def test_the_exit_code_of_a_full_disk_is_the_same_in_both_modes(
 
 @MODES
 def test_a_disk_that_fills_up_in_the_last_write_is_noticed(
-    stream: Path, tmp_path: Path, unbuffered: str
+    stream: Path, tmp_path, unbuffered: str
 ) -> None:
     """The system takes what there is room for, and says so by a number instead of an error."""
     code = """

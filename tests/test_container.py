@@ -174,8 +174,7 @@ def test_a_pipe_is_read_without_the_index() -> None:
 
 def sample() -> bytes:
     return write(
-        HEADER,
-        [Packet(Kind.FIT, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)],
+        HEADER, [Packet(Kind.FIT, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)]
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from networks import make_layers
 from numpy.typing import NDArray
+from oracle.intnet import forward
 from oracle.laplace import encode_integer
 from oracle.rans import RansEncoder
 from oracle.streams import decode_stream, encode_stream
@@ -14,7 +15,7 @@ from oracle.streams import decode_stream, encode_stream
 from eval.rd import device
 from gvcodec import _core
 from gvcodec.entropy import streams
-from gvcodec.entropy.network import Layer, forward
+from gvcodec.entropy.network import Layer
 from gvcodec.errors import UsageError
 
 MISSING = streams.cuda_missing()

@@ -4,7 +4,6 @@ page."""
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,9 +37,7 @@ def test_the_nearest_is_the_largest_that_fits() -> None:
     assert peers.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
 
 
-def test_the_picture_has_every_panel_and_moves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_picture_has_every_panel_and_moves(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
     monkeypatch.setattr(peers, "STEPS", 2)
     monkeypatch.setattr(peers, "SLACK", 9)
@@ -53,9 +50,7 @@ def test_the_picture_has_every_panel_and_moves(
     assert (tmp_path / "a.webp").stat().st_size <= 600_000
 
 
-def test_a_peer_that_has_no_such_bytes_is_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_peer_that_has_no_such_bytes_is_not_shown(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop.demo, "frames", lambda: FRAMES)
     monkeypatch.setattr(panels, "peer", lambda *_: (10**6, FRAMES))
     with pytest.raises(EvalError, match="at its coarsest"):
@@ -63,7 +58,7 @@ def test_a_peer_that_has_no_such_bytes_is_not_shown(
     assert not list(tmp_path.iterdir())
 
 
-def test_panels_show_the_busiest_part_of_the_same_frame_enlarged(tmp_path: Path) -> None:
+def test_panels_show_the_busiest_part_of_the_same_frame_enlarged(tmp_path) -> None:
     flat = np.full((96, 128, 3), 90, np.uint8)
     flat[32:64, 64:96] = np.random.default_rng(1).integers(0, 255, (32, 32, 3))
     assert panels.busiest(flat, 32) == (32, 64)
@@ -76,9 +71,7 @@ def test_panels_show_the_busiest_part_of_the_same_frame_enlarged(tmp_path: Path)
     assert (sheet[:18, :100] < 100).any(), "the name is there"
 
 
-def test_the_demo_picture_says_why_peers_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_picture_says_why_peers_are_missing(tmp_path, monkeypatch) -> None:
     source, stream, out = tmp_path / "a.y4m", tmp_path / "a.gvc", tmp_path / "a.png"
     with open_writer(str(source), demo.clip_format(), overwrite=True) as writer:
         for number, image in enumerate(demo.frames(2)):

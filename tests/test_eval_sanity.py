@@ -116,21 +116,8 @@ def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
     stream = next((folder / "streams").glob("*x264-ld-32-*.h264"))
     log = folder / "vmaf.json"
     filter_ = f"[0:v][1:v]libvmaf=log_fmt=json:log_path={log}"
-    command = [
-        ffmpeg(),
-        "-v",
-        "error",
-        "-r",
-        "25",
-        "-i",
-        stream,
-        "-r",
-        "25",
-        "-i",
-        clip.file,
-        "-lavfi",
-        filter_,
-    ]
+    inputs = ["-r", "25", "-i", stream, "-r", "25", "-i", clip.file]
+    command = [ffmpeg(), "-v", "error", *inputs, "-lavfi", filter_]
     subprocess.run([*map(str, command), "-f", "null", "-"], check=True)
     direct = [f["metrics"]["vmaf"] for f in json.loads(log.read_text())["frames"]]
     assert measured["vmaf"]["values"] == pytest.approx(direct, abs=0.05)

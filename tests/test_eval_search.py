@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from eval.condense import moved
 from eval.search import ask, interval, join
-from gvcodec.search.compressor import LAYERS, TOKENS, LpComp, Variant, kept_after
+from gvcodec.search.compressor import LAYERS, TOKENS, LpComp, kept_after
 from gvcodec.training.summary import STRIDE, Clip, recall, split, train
 
 FEATURES = 100
@@ -44,23 +44,13 @@ def test_later_tokens_do_not_reach_earlier_ones() -> None:
     x = torch.randn(1, TOKENS, model.project.shape[1])
     other = x.clone()
     other[:, -1] += 1
-    places = torch.arange(TOKENS)
-    a, b = (model.layers[0](z, places, False) for z in (x, other))
+    a, b = (model.layers[0](z) for z in (x, other))
     assert torch.equal(a[:, :-1], b[:, :-1]) and not torch.equal(a[:, -1], b[:, -1])
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [
-        Variant(learned=False),
-        Variant(learned=False, kept="uniform"),
-        Variant(),
-        Variant(progressive=False, special=True),
-        Variant(local=True, kept="uniform"),
-    ],
-)
-def test_every_variant_gives_vectors_of_one_length(variant: Variant) -> None:
-    model = train(clips(4), variant, 0, 2)
+@pytest.mark.parametrize("learned", [False, True])
+def test_vectors_have_one_length(learned: bool) -> None:
+    model = train(clips(4), learned, 0, 2)
     with torch.inference_mode():
         vectors = model(clips(4)[0].asked.flatten(0, 1))
     assert tuple(vectors.shape) == (6, 64)
@@ -75,7 +65,7 @@ def test_sources_are_not_split() -> None:
 
 def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> None:
     every = clips(10)
-    model = train(every, Variant(learned=False, progressive=False), 0, 0)
+    model = train(every, False, 0, 0)
     assert recall(model, every) == 1.0
     with torch.inference_mode():
         parts = [model(clip.forms[1]).numpy() for clip in every]

@@ -10,20 +10,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import run
 from test_media import packets_of, with_audio
 
 import gvcodec
-from gvcodec import cli
 from gvcodec.media.planes import planes_from_frame, planes_from_rgb, rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, resited
 from gvcodec.types import Colour, Planes
 
 WIDTH, HEIGHT = 64, 48
-
-
-def run(*arguments: object) -> None:
-    assert cli.main([str(argument) for argument in arguments]) == 0
 
 
 def test_card(depth: int, full: bool) -> np.ndarray:
@@ -85,19 +81,11 @@ def save(path: Path, pix_fmt: str, colour: Colour, card: np.ndarray) -> None:
     [Colour(6, 6, 6), Colour(1, 1, 1), Colour(9, 16, 9), Colour(1, 13, 1, True)],
     ids=["601", "709", "2020-pq", "709-full"],
 )
-def test_tags_and_levels_come_through(tmp_path: Path, pix_fmt: str, colour: Colour) -> None:
+def test_tags_and_levels_come_through(tmp_path, pix_fmt: str, colour: Colour) -> None:
     depth = 10 if "10" in pix_fmt else 8
     card = test_card(depth, colour.full_range)
     save(tmp_path / "in.mkv", pix_fmt, colour, card)
-    run(
-        "encode",
-        tmp_path / "in.mkv",
-        tmp_path / "a.bin",
-        "--base-q",
-        4,
-        "--fit",
-        "off",
-    )
+    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--base-q", 4, "--fit", "off")
     for name in ("out.mkv", "out.mp4"):
         run("decode", tmp_path / "a.bin", tmp_path / name, "--fidelity", "--lossless")
         with VideoReader(tmp_path / "in.mkv") as source, VideoReader(tmp_path / name) as found:
@@ -139,7 +127,7 @@ def waves(width: int, height: int, axis: int) -> np.ndarray:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv444p10le", "yuv422p", "rgb24"])
-def test_chroma_stands_where_its_tag_says(tmp_path: Path, pix_fmt: str, axis: int) -> None:
+def test_chroma_stands_where_its_tag_says(tmp_path, pix_fmt: str, axis: int) -> None:
     wave = waves(192, 160, axis)
     if pix_fmt == "rgb24":
         picture = np.stack([128 + 60 * wave, np.full_like(wave, 128), np.full_like(wave, 128)], -1)
@@ -279,7 +267,7 @@ def subtitles_of(path: Path) -> list[tuple[int, int, bytes]]:
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mkv", "srt"), ("mp4", "mov_text")])
 def test_sound_subtitles_and_odd_times_come_through(
-    tmp_path: Path, clip: list[Planes], suffix: str, codec: str
+    tmp_path, clip: list[Planes], suffix: str, codec: str
 ) -> None:
     source = tmp_path / f"in.{suffix}"
     words = subtitled(source, clip, codec)

@@ -12,12 +12,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture, planes_equal
+from conftest import moving_texture, planes_equal, run
 from test_decode import HEIGHT, WIDTH, form, stream_of
-from test_tools import TIMES, contents, made, run, sound
+from test_tools import TIMES, contents, made, sound
 
 import gvcodec
-from gvcodec import cli
 from gvcodec.bitstream import Packet
 from gvcodec.codec.decoder import Decoder
 from gvcodec.media.planes import Scaler, to_eight_bits
@@ -29,7 +28,7 @@ TICK = Fraction(1, 1000)
 
 
 @pytest.fixture(scope="module", params=["av1"])
-def piecewise(request: pytest.FixtureRequest) -> bytes:
+def piecewise(request) -> bytes:
     """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of
     it."""
     return made(moving_texture(64, 48, 18), request.param, TIMES, tracks=sound())
@@ -63,7 +62,7 @@ def from_pipe(data: bytes, *arguments: object) -> None:
     ("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)]
 )
 def test_a_piece_is_that_of_the_whole(
-    tmp_path: Path, piecewise: bytes, first: int, count: int | None
+    tmp_path, piecewise: bytes, first: int, count: int | None
 ) -> None:
     whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
     wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
@@ -92,9 +91,7 @@ def test_a_piece_is_that_of_the_whole(
         )
 
 
-def test_only_the_gops_of_a_piece_are_decoded(
-    tmp_path: Path, piecewise: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_gops_of_a_piece_are_decoded(tmp_path, piecewise: bytes, monkeypatch) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise)
     sent: list[Packet] = []
     send = Decoder.send_packet
@@ -105,21 +102,13 @@ def test_only_the_gops_of_a_piece_are_decoded(
 
     monkeypatch.setattr(Decoder, "send_packet", counting)
     start = float((TIMES[11] - TIMES[0]) * TICK)
-    run(
-        "decode",
-        tmp_path / "a.bin",
-        tmp_path / "a.y4m",
-        "--fidelity",
-        "--start",
-        start,
-        "--frames",
-        2,
-    )
+    piece = ["--start", start, "--frames", 2]
+    run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", *piece)
     assert sum(packet.is_frame for packet in sent) <= 5
 
 
 @pytest.mark.parametrize("pipe", [False, True])
-def test_a_piece_has_its_sound(tmp_path: Path, pipe: bool) -> None:
+def test_a_piece_has_its_sound(tmp_path, pipe: bool) -> None:
     data = made(moving_texture(64, 48, 18), "av1", TIMES, tracks=sound())
     begin, end = TIMES[7] * TICK, TIMES[12] * TICK
     words = ["--fidelity", "--start", float(begin - TIMES[0] * TICK), "--frames", 5]
@@ -140,7 +129,7 @@ def test_a_piece_has_its_sound(tmp_path: Path, pipe: bool) -> None:
         assert abs(at - (packet.pts * Fraction(1, 8000) - begin)) <= Fraction(1, 500)
 
 
-def test_a_piece_that_is_not_there_is_refused(tmp_path: Path, piecewise: bytes) -> None:
+def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise)
     for source in (tmp_path / "a.bin", "-"):
         command = [
@@ -160,30 +149,20 @@ def test_a_piece_that_is_not_there_is_refused(tmp_path: Path, piecewise: bytes) 
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_piece_of_a_damaged_stream(tmp_path: Path, piecewise: bytes) -> None:
+def test_a_piece_of_a_damaged_stream(tmp_path, piecewise: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise[: len(piecewise) * 7 // 8])
-    words = [
-        "decode",
-        str(tmp_path / "a.bin"),
-        str(tmp_path / "a.y4m"),
-        "--fidelity",
-        "--start",
-        "0.1",
-        "--frames",
-        "3",
-    ]
-    assert cli.main(words) == 3
+    words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", "--start", "0.1"]
+    words += ["--frames", "3"]
+    run(*words, code=3)
     assert not (tmp_path / "a.y4m").exists()
-    assert cli.main([*words, "--ignore-errors"]) == 3
+    run(*words, "--ignore-errors", code=3)
     assert len(shown(tmp_path / "a.y4m")[0]) == 3
 
 
 @pytest.mark.parametrize(
     ("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))]
 )
-def test_pictures_are_written_in_another_size(
-    tmp_path: Path, scale: str, size: tuple[int, int]
-) -> None:
+def test_pictures_are_written_in_another_size(tmp_path, scale: str, size: tuple[int, int]) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3), form()))
     run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--scale", scale)
     with VideoReader(tmp_path / "a.mp4") as reader:
@@ -218,20 +197,9 @@ def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
 
 
 @pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x5", "640x", "big", "99999x99999"])
-def test_impossible_sizes_are_refused(
-    tmp_path: Path, scale: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_impossible_sizes_are_refused(tmp_path, scale: str, capsys) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
-    words = [
-        "decode",
-        str(tmp_path / "a.bin"),
-        str(tmp_path / "a.mp4"),
-        "--fidelity",
-        f"--scale={scale}",
-    ]
-    try:
-        code = cli.main(words)
-    except SystemExit as error:
-        code = error.code
-    assert code == 2 and capsys.readouterr().err.count("\n") == 1
+    words = ["decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", f"--scale={scale}"]
+    run(*words, code=2)
+    assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "a.mp4").exists()

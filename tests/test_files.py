@@ -12,10 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture, planes_equal, without_painted_hash
+from conftest import moving_texture, planes_equal, run, without_painted_hash
 
 import gvcodec
-from gvcodec import api, cli
+from gvcodec import api
 from gvcodec.bitstream import Kind, Packet, Salvage, Writer
 from gvcodec.errors import MediaError
 from gvcodec.media.writer import open_writer
@@ -30,7 +30,7 @@ ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory) -> Path:
     """A folder with a source, `in.mp4`, and its `av1` stream."""
     folder = tmp_path_factory.mktemp("files")
     clip = moving_texture(64, 48, 5)
@@ -41,10 +41,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
         (folder / f"{base}.gvc").write_bytes(stream)
     return folder
-
-
-def run(*arguments: object, code: int = 0) -> None:
-    assert cli.main([str(argument) for argument in arguments]) == code
 
 
 def copied(made: Path, name: str, folder: Path, as_name: str = "") -> Path:
@@ -68,7 +64,6 @@ COMMANDS = {
     ),
     "cut": ("av1.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
     "cat": ("av1.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
-    "index": ("av1.gvc", "a.gvc", lambda i, o: ("index", i, o)),
     "repair": ("av1.gvc", "a.gvc", lambda i, o: ("repair", i, o)),
     "extract": ("av1.gvc", "a.mkv", lambda i, o: ("extract", i, o)),
 }
@@ -77,7 +72,7 @@ COMMANDS = {
 @pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_overwrites_its_input(
-    made: Path, tmp_path: Path, command: str, kind: str, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path, command: str, kind: str, capsys
 ) -> None:
     name, output, arguments = COMMANDS[command]
     source = copied(made, name, tmp_path, output)
@@ -91,13 +86,13 @@ def test_no_command_overwrites_its_input(
     assert len(list(tmp_path.iterdir())) == (1 if kind == "same name" else 2)
 
 
-def test_every_input_of_cat_is_safe(made: Path, tmp_path: Path) -> None:
+def test_every_input_of_cat_is_safe(made: Path, tmp_path) -> None:
     first, second = (copied(made, "av1.gvc", tmp_path, name) for name in ("1.gvc", "2.gvc"))
     run("cat", first, second, "-o", second, "-y", code=1)
     assert first.read_bytes() == second.read_bytes() == (made / "av1.gvc").read_bytes()
 
 
-def test_an_input_on_standard_input_is_safe(made: Path, tmp_path: Path) -> None:
+def test_an_input_on_standard_input_is_safe(made: Path, tmp_path) -> None:
     source = copied(made, "av1.gvc", tmp_path)
     command = [sys.executable, "-m", "gvcodec", "cut", "-", str(source), "-y"]
     with open(source, "rb") as stream:
@@ -106,7 +101,7 @@ def test_an_input_on_standard_input_is_safe(made: Path, tmp_path: Path) -> None:
     assert b"is the input standard input" in done.stderr
 
 
-def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path: Path) -> None:
+def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path) -> None:
     source = copied(made, "av1.gvc", tmp_path)
     command = [sys.executable, "-m", "gvcodec", "cut", str(source), "-"]
     with open(source, "ab") as stream:
@@ -117,7 +112,7 @@ def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path: Pat
     assert b"standard output: is the input" in done.stderr
 
 
-def test_a_link_as_output_is_followed(made: Path, tmp_path: Path) -> None:
+def test_a_link_as_output_is_followed(made: Path, tmp_path) -> None:
     (tmp_path / "far").mkdir()
     link, target = tmp_path / "link.gvc", tmp_path / "far" / "a.gvc"
     link.symlink_to(target)
@@ -134,7 +129,7 @@ def test_a_link_as_output_is_followed(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gvc", "y4m"])
-def test_a_pipe_as_output_is_written_to(made: Path, tmp_path: Path, suffix: str) -> None:
+def test_a_pipe_as_output_is_written_to(made: Path, tmp_path, suffix: str) -> None:
     pipe = tmp_path / f"pipe.{suffix}"
     os.mkfifo(pipe)
     found: list[bytes] = []
@@ -150,7 +145,7 @@ def test_a_pipe_as_output_is_written_to(made: Path, tmp_path: Path, suffix: str)
     assert pipe.is_fifo()
 
 
-def test_the_null_device_is_written_to(made: Path, tmp_path: Path) -> None:
+def test_the_null_device_is_written_to(made: Path, tmp_path) -> None:
     run("encode", made / "in.mp4", "/dev/null", *ENCODE)
     link = tmp_path / "null.y4m"
     link.symlink_to("/dev/null")
@@ -159,9 +154,7 @@ def test_the_null_device_is_written_to(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_a_full_disk_is_named(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_named(made: Path, tmp_path, capsys) -> None:
     link = tmp_path / "full.y4m"
     link.symlink_to("/dev/full")
     for output, arguments in (
@@ -174,9 +167,7 @@ def test_a_full_disk_is_named(
         assert said == f"gvcodec: {output}: cannot be written: {os.strerror(errno.ENOSPC)}\n"
 
 
-def test_a_stream_is_not_named_like_a_video(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path, capsys) -> None:
     run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -187,7 +178,7 @@ def test_a_stream_is_not_named_like_a_video(
         run("encode", made / "in.mp4", tmp_path / name, *ENCODE)
 
 
-def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path: Path) -> None:
+def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path) -> None:
     path = tmp_path / "a"
     with (
         pytest.raises(MediaError, match=r"a: has appeared meanwhile"),
@@ -199,9 +190,7 @@ def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_is_replaced_on_a_file_system_without_hard_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_replaced_on_a_file_system_without_hard_links(tmp_path, monkeypatch) -> None:
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
@@ -217,7 +206,7 @@ def test_nothing_is_replaced_on_a_file_system_without_hard_links(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_permissions_of_a_replaced_file_stay(made: Path, tmp_path: Path) -> None:
+def test_permissions_of_a_replaced_file_stay(made: Path, tmp_path) -> None:
     path = tmp_path / "a.gvc"
     for mode in (0o600, 0o640, 0o444, 0o755):
         path.unlink(missing_ok=True)
@@ -233,9 +222,7 @@ def test_permissions_of_a_replaced_file_stay(made: Path, tmp_path: Path) -> None
     assert (tmp_path / "b.gvc").stat().st_mode & 0o7777 == 0o640
 
 
-def test_names_with_colons_and_very_long_ones(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_with_colons_and_very_long_ones(made: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     copied(made, "in.mp4", tmp_path, "http:in:1.mp4")
     run("encode", "http:in:1.mp4", "a:b.gvc", *ENCODE)
@@ -250,7 +237,7 @@ def test_names_with_colons_and_very_long_ones(
     }
 
 
-def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
+def test_inputs_are_protected_as_long_as_they_are_read(tmp_path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
     with (
@@ -265,7 +252,7 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def journal(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def journal(made: Path, tmp_path, monkeypatch) -> Path:
     """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in
     `whole.gvc`."""
     monkeypatch.setattr(Journal, "done", lambda self: None)
@@ -288,14 +275,12 @@ def resumed(made: Path, journal: Path, code: int = 0) -> None:
         assert not journal.exists()
 
 
-def test_a_journal_goes_on(made: Path, journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_goes_on(made: Path, journal: Path, capsys) -> None:
     resumed(made, journal)
     assert "4 frames are coded already" in capsys.readouterr().err
 
 
-def test_a_journal_is_checked_whole_before_it_is_used(
-    made: Path, journal: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_journal_is_checked_whole_before_it_is_used(made: Path, journal: Path, capsys) -> None:
     with open(journal, "rb") as stream:
         digest = stream.read(32)
         salvage = Salvage(stream)
@@ -312,9 +297,7 @@ def test_a_journal_is_checked_whole_before_it_is_used(
     assert "2 frames are coded already" in capsys.readouterr().err
 
 
-def test_a_journal_is_no_link(
-    made: Path, journal: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_journal_is_no_link(made: Path, journal: Path, capsys) -> None:
     foreign = journal.with_name("foreign")
     journal.rename(foreign)
     before = foreign.read_bytes()
@@ -327,7 +310,7 @@ def test_a_journal_is_no_link(
 
 
 def test_a_journal_is_named_when_it_cannot_be_written(
-    made: Path, journal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    made: Path, journal: Path, capsys, monkeypatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import run
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = (
@@ -28,7 +29,7 @@ def test_nothing_beside_the_checkout_is_a_default() -> None:
 
 
 def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_folder: Path
+    tmp_path, monkeypatch, weights_folder: Path
 ) -> None:
     from gvcodec.painter import perceptual
 
@@ -44,9 +45,7 @@ def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
     assert perceptual.find_weights() is None  # a set variable is the only place
 
 
-def test_devtest_is_where_the_variable_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
     from eval.sequences import DATA_VARIABLE, select
     from eval.tools import EvalError
 
@@ -61,20 +60,19 @@ def test_devtest_is_where_the_variable_says(
 
 @pytest.mark.parametrize("source", ["nowhere.mp4", "-"])
 def test_a_target_that_needs_weights_says_so_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+    tmp_path, monkeypatch, capsys, source: str
 ) -> None:
     from gvcodec.cli import _rate_control as rated
-    from gvcodec.cli import main
 
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))
-    assert main(["encode", source, str(tmp_path / "out.bin"), "--target", "lpips=0.2"]) == 4
+    run("encode", source, tmp_path / "out.bin", "--target", "lpips=0.2", code=4)
     told = capsys.readouterr().err
     assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
     assert not list(tmp_path.iterdir())
 
 
-def test_a_release_says_one_version_everywhere(tmp_path: Path) -> None:
+def test_a_release_says_one_version_everywhere(tmp_path) -> None:
     import importlib.util
     import shutil
 

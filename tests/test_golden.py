@@ -22,7 +22,7 @@ FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_golden_streams_decode(path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden_streams_decode(path: Path, threads: int, monkeypatch) -> None:
     data = path.read_bytes()
     if path.parent == TOKENS:
         monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
@@ -44,7 +44,7 @@ def test_golden_streams_are_painted_as_their_hash_says(name: str, form: str) -> 
 @pytest.mark.parametrize(
     "path", [path for path in GOLDEN if path.stem[:3] in ("tok",)], ids=lambda path: path.stem
 )
-def test_golden_streams_decode_in_every_form(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden_streams_decode_in_every_form(path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 

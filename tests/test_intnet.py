@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import make_layers
+from oracle.intnet import forward
 
 from gvcodec import _core
-from gvcodec.entropy.network import Layer, forward
+from gvcodec.entropy.network import Layer
 
 
 @pytest.mark.usefixtures("form")

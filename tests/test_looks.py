@@ -1,4 +1,4 @@
-"""`gvcodec frame` and `gvcodec sheet`, and streams in file objects."""
+"""`gvcodec frame`, and streams in file objects."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 from test_tools import made
 
 import gvcodec
 from gvcodec.cli import main
 from gvcodec.errors import UsageError
-from gvcodec.streams.sheet import shown
 from gvcodec.types import Colour
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stream(tmp_path_factory) -> Path:
     """Eighteen frames of 64×48 with keyframes at 0, 5, 10 and 15."""
     path = tmp_path_factory.mktemp("looks") / "a.gvc"
     path.write_bytes(made(moving_texture(64, 48, 18)))
@@ -34,14 +33,14 @@ def picture(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("which", [["-t", "0:00.3"], ["-n", "7"]])
-def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str]) -> None:
+def test_frame_is_that_of_decoding(stream: Path, tmp_path, which: list[str]) -> None:
     out = tmp_path / "a.png"
     with gvcodec.open(stream, fidelity=True) as video:
         number = (
             7 if which[0] == "-n" else video.played_at(0.3 + video.metadata.begin_stream_seconds)
         )
         wanted = video[number]
-    assert main(["frame", str(stream), *which, "--fidelity", str(out)]) == 0
+    run("frame", stream, *which, "--fidelity", out)
     assert np.array_equal(picture(out), wanted)
 
 
@@ -51,15 +50,12 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path: Path, which: list[str
         (["frame", "FILE", "-n", "18", "OUT.png"], "has no frame 18"),
         (["frame", "FILE", "-t", "1:00", "OUT.png"], "ends before 1:00.0"),
         (["frame", "FILE", "OUT.bmp"], "is a .png"),
-        (["sheet", "-", "OUT.png"], "not standard input"),
+        (["decode", "FILE", "OUT.jpg"], "write to .mp4"),
+        (["frame", "-", "OUT.png"], "not standard input"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_no_file(
-    stream: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    says: str,
+    stream: Path, tmp_path, capsys, arguments: list[str], says: str
 ) -> None:
     given = [
         text.replace("FILE", str(stream)).replace("OUT", str(tmp_path / "o")) for text in arguments
@@ -68,42 +64,6 @@ def test_what_cannot_be_shown_is_one_line_and_no_file(
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_sheet_shows_keyframes_and_the_middle_of_parts_without_one(
-    stream: Path, tmp_path: Path
-) -> None:
-    with gvcodec.open(stream, fidelity=True) as video:
-        assert video.key_frames == [0, 5, 10, 15]
-        assert shown(video, 3) == [5, 10, 15]
-        assert shown(video, 9)[:4] == [0, 3, 5, 7]
-        assert shown(video, 1) == [10]
-        assert shown(video, 100) == list(range(18))
-    out = tmp_path / "s.png"
-    assert (
-        main(["sheet", str(stream), str(out), "--tiles", "3x2", "--width", "640", "--fidelity"])
-        == 0
-    )
-    sheet = picture(out)
-    assert sheet.shape[1] in range(620, 641) and sheet[0, 0, 0] == 24
-    assert len(np.unique(sheet[20:60, 20:60])) > 20
-
-
-def test_sheet_reads_only_the_gops_it_needs(
-    stream: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    sent = []
-    send = gvcodec.Decoder.send_packet
-    monkeypatch.setattr(
-        gvcodec.Decoder,
-        "send_packet",
-        lambda self, packet: (sent.append(packet.kind), send(self, packet)),
-    )
-    assert (
-        main(["sheet", str(stream), str(tmp_path / "s.png"), "--tiles", "1x1", "--fidelity"]) == 0
-    )
-    frames = [kind for kind in sent if kind in (0, 1)]
-    assert 0 < len(frames) <= 5
 
 
 class Minimal:
@@ -169,7 +129,7 @@ def test_the_device_of_a_video_paints(stream: Path) -> None:
         video[0]
 
 
-def test_what_a_device_paints_stays_there(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_device_paints_stays_there(stream: Path, monkeypatch) -> None:
     """ "cpu:0" paints by torch, as a GPU does; "cpu" by the core."""
     torch = pytest.importorskip("torch")
     wanted = [image.astype(int) for image in gvcodec.open(stream)]

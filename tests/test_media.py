@@ -77,7 +77,7 @@ def images(count: int = 3, width: int = 64, height: int = 48) -> list[np.ndarray
 @pytest.mark.parametrize("size", [(96, 80), (95, 79)])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.y4m"])
 def test_written_video_is_read_back_exactly(
-    tmp_path: Path, clip: list[Planes], name: str, size: tuple, depth: int
+    tmp_path, clip: list[Planes], name: str, size: tuple, depth: int
 ) -> None:
     frames = crop(clip[:5], *size)
     if depth == 10:
@@ -101,7 +101,7 @@ def test_written_video_is_read_back_exactly(
     ]
 
 
-def test_timestamps_and_aspect_ratio_survive(tmp_path: Path, clip: list[Planes]) -> None:
+def test_timestamps_and_aspect_ratio_survive(tmp_path, clip: list[Planes]) -> None:
     times = [0, 40, 81, 200, 240, 280]
     for name in ("a.mp4", "a.mkv"):
         save(tmp_path / name, form(96, 80, sar=Fraction(4, 3)), clip[:6], times)
@@ -110,7 +110,7 @@ def test_timestamps_and_aspect_ratio_survive(tmp_path: Path, clip: list[Planes])
             assert reader.format.sar == Fraction(4, 3)
 
 
-def test_lossy_output_is_smaller(tmp_path: Path, clip: list[Planes]) -> None:
+def test_lossy_output_is_smaller(tmp_path, clip: list[Planes]) -> None:
     save(tmp_path / "a.mp4", form(96, 80), clip)
     save(tmp_path / "b.mp4", form(96, 80), clip, crf=30)
     assert (tmp_path / "b.mp4").stat().st_size < (tmp_path / "a.mp4").stat().st_size / 2
@@ -118,7 +118,7 @@ def test_lossy_output_is_smaller(tmp_path: Path, clip: list[Planes]) -> None:
         save(tmp_path / "a.y4m", form(96, 80), clip, crf=30)
 
 
-def test_numbered_images(tmp_path: Path, clip: list[Planes]) -> None:
+def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
     save(tmp_path / "f%03d.png", form(96, 80), clip[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f000.png", "f001.png", "f002.png"]
     with VideoReader(tmp_path / "f001.png") as reader:
@@ -132,7 +132,7 @@ def test_numbered_images(tmp_path: Path, clip: list[Planes]) -> None:
         save(tmp_path / "one.png", form(96, 80), clip[:2])
 
 
-def test_outputs_appear_whole_or_not_at_all(tmp_path: Path, clip: list[Planes]) -> None:
+def test_outputs_appear_whole_or_not_at_all(tmp_path, clip: list[Planes]) -> None:
     for name in ("a.mp4", "a.y4m"):
         with pytest.raises(RuntimeError), open_writer(tmp_path / name, form(96, 80)) as writer:
             writer.write(clip[0], 0)
@@ -161,9 +161,7 @@ def test_outputs_appear_whole_or_not_at_all(tmp_path: Path, clip: list[Planes]) 
         ("mjpeg", "yuvj420p", ""),
     ],
 )
-def test_other_pixel_formats_are_converted(
-    tmp_path: Path, codec: str, pix_fmt: str, note: str
-) -> None:
+def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, note: str) -> None:
     pictures = images()
     encode_with_pyav(tmp_path / "a.mkv", codec, pix_fmt, pictures)
     with VideoReader(tmp_path / "a.mkv") as reader:
@@ -183,7 +181,7 @@ def test_other_pixel_formats_are_converted(
             assert np.median(np.abs(found - picture)) <= 6
 
 
-def test_full_range_is_kept(tmp_path: Path) -> None:
+def test_full_range_is_kept(tmp_path) -> None:
     encode_with_pyav(tmp_path / "a.mkv", "mjpeg", "yuvj420p", images())
     with VideoReader(tmp_path / "a.mkv") as reader:
         assert reader.format.colour.full_range
@@ -197,7 +195,7 @@ def test_rgb_comes_back() -> None:
     assert np.abs(found - picture).mean() < 4
 
 
-def test_rotation_is_applied(tmp_path: Path, clip: list[Planes]) -> None:
+def test_rotation_is_applied(tmp_path, clip: list[Planes]) -> None:
     save(tmp_path / "a.mp4", form(96, 80, sar=Fraction(4, 3)), clip[:2])
     with (
         av.open(str(tmp_path / "a.mp4")) as source,
@@ -223,7 +221,7 @@ def test_rotation_is_applied(tmp_path: Path, clip: list[Planes]) -> None:
     )
 
 
-def test_start_and_frames(tmp_path: Path, clip: list[Planes]) -> None:
+def test_start_and_frames(tmp_path, clip: list[Planes]) -> None:
     save(tmp_path / "a.mp4", form(96, 80), clip)
     with VideoReader(tmp_path / "a.mp4", start=0.2, frames=4) as reader:
         frames = list(reader)
@@ -267,7 +265,7 @@ def packets_of(path: Path) -> list[tuple[int, bytes]]:
         ]
 
 
-def test_audio_packets_are_copied_exactly(tmp_path: Path, clip: list[Planes]) -> None:
+def test_audio_packets_are_copied_exactly(tmp_path, clip: list[Planes]) -> None:
     before = with_audio(tmp_path / "a.mp4", clip)
     with VideoReader(tmp_path / "a.mp4") as reader:
         frames = list(reader)
@@ -287,7 +285,7 @@ def test_audio_packets_are_copied_exactly(tmp_path: Path, clip: list[Planes]) ->
     assert packets_of(tmp_path / "b.mp4") == before
 
 
-def test_audio_is_cut_with_the_video(tmp_path: Path, clip: list[Planes]) -> None:
+def test_audio_is_cut_with_the_video(tmp_path, clip: list[Planes]) -> None:
     with_audio(tmp_path / "a.mp4", clip)
     with VideoReader(tmp_path / "a.mp4", start=0.2, frames=10) as reader:
         assert len(list(reader)) == 10
@@ -305,18 +303,14 @@ def test_audio_is_cut_with_the_video(tmp_path: Path, clip: list[Planes]) -> None
         ("none.mp4", None, "No such file"),
     ],
 )
-def test_unreadable_input_is_refused(
-    tmp_path: Path, name: str, content: bytes | None, what: str
-) -> None:
+def test_unreadable_input_is_refused(tmp_path, name: str, content: bytes | None, what: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(MediaError, match=what):
         VideoReader(tmp_path / name)
 
 
-def test_folders_and_sound_are_refused_changing_sizes_scaled(
-    tmp_path: Path, clip: list[Planes]
-) -> None:
+def test_folders_and_sound_are_refused_changing_sizes_scaled(tmp_path, clip: list[Planes]) -> None:
     with pytest.raises(MediaError, match="folder"):
         VideoReader(tmp_path)
     with av.open(str(tmp_path / "a.wav"), "w") as container:
@@ -343,7 +337,7 @@ def test_folders_and_sound_are_refused_changing_sizes_scaled(
     assert any("64×48" in note and "scaled to 96×80" in note for note in reader.notes)
 
 
-def test_frames_without_timestamps_get_the_nominal_rate(tmp_path: Path, clip: list[Planes]) -> None:
+def test_frames_without_timestamps_get_the_nominal_rate(tmp_path, clip: list[Planes]) -> None:
     with av.open(str(tmp_path / "a.h264"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 96, 80, "yuv420p"
@@ -355,7 +349,7 @@ def test_frames_without_timestamps_get_the_nominal_rate(tmp_path: Path, clip: li
     assert np.allclose(np.diff(times), float(1 / reader.format.frame_rate), atol=1e-3)
 
 
-def test_lossy_source_is_read_as_it_is(tmp_path: Path, clip: list[Planes]) -> None:
+def test_lossy_source_is_read_as_it_is(tmp_path, clip: list[Planes]) -> None:
     with_audio(tmp_path / "a.mp4", clip)
     with VideoReader(tmp_path / "a.mp4") as reader:
         assert (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 import pytest
+from conftest import run
 
 from eval.robustness import commands, hostile
 from eval.robustness.streams import streams
-from gvcodec import cli
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.varint import encode_svar
 
@@ -33,7 +32,7 @@ def test_peak_memory_is_within_the_bound_for_any_input() -> None:
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+    tmp_path, capsys, suffix: str
 ) -> None:
     """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
     data = streams()["rich"]
@@ -50,6 +49,6 @@ def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
     writer.finish(reader.base_hash)
     (tmp_path / "a.gvc").write_bytes(output.getvalue())
     words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
-    assert cli.main([*words, "--max-memory", "80M"]) == 1
+    run(*words, "--max-memory", "80M", code=1)
     assert "sound and subtitles take more than 20 MiB" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]

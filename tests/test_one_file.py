@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import moving_texture, planes_equal
+from conftest import moving_texture, planes_equal, run
 from hypothesis import given
 from hypothesis import strategies as st
 from player_helpers import answer, running
@@ -76,10 +76,6 @@ def read(path: Path) -> bytes:
         return unwrap(file, path.name).read()
 
 
-def run(*arguments: object) -> None:
-    assert main([str(argument) for argument in arguments]) == 0
-
-
 @pytest.fixture(scope="module")
 def ffmpeg() -> str:
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
@@ -103,10 +99,7 @@ def test_the_example_of_the_specification() -> None:
     text = metadata_obu.__doc__ or ""
     (line,) = re.findall(r"^    (2a 1c [0-9a-f ]+)$", text, re.MULTILINE)
     obu = bytes.fromhex(line)
-    entries = [
-        Entry(What.GOP, bytes([25, 1, 2, 3, 4])),
-        Entry(What.END, bytes(range(0xA0, 0xA8))),
-    ]
+    entries = [Entry(What.GOP, bytes([25, 1, 2, 3, 4])), Entry(What.END, bytes(range(0xA0, 0xA8)))]
     assert obu == pack(entries) and parse(obu[2:]) == entries
 
 
@@ -207,13 +200,13 @@ def test_newer_versions_and_entries(stream: bytes) -> None:
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_the_same_bytes_come_back(stream: bytes, tmp_path: Path, suffix: str) -> None:
+def test_the_same_bytes_come_back(stream: bytes, tmp_path, suffix: str) -> None:
     first = written(stream, tmp_path / f"a{suffix}")
     assert read(first) == stream
     assert written(read(first), tmp_path / f"b{suffix}").read_bytes() == first.read_bytes()
 
 
-def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path: Path) -> None:
+def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path) -> None:
     """Every kind of packet that a stream may have, in the same places."""
     from gvcodec.media.metadata import Chapter, Metadata
 
@@ -237,7 +230,7 @@ def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path: 
     assert data == b"".join(bytes([ten]) * 160 for ten in range(72))
 
 
-def test_a_lone_frame_and_a_start_other_than_zero(frames: list[Planes], tmp_path: Path) -> None:
+def test_a_lone_frame_and_a_start_other_than_zero(frames: list[Planes], tmp_path) -> None:
     for number, start in enumerate((0, 5000)):
         data = made(frames[:1], "av1", start=start)
         for suffix in CONTAINERS:
@@ -245,7 +238,7 @@ def test_a_lone_frame_and_a_start_other_than_zero(frames: list[Planes], tmp_path
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_players_see_the_base_frames(stream: bytes, tmp_path: Path, suffix: str) -> None:
+def test_players_see_the_base_frames(stream: bytes, tmp_path, suffix: str) -> None:
     path = written(stream, tmp_path / f"a{suffix}")
     wanted = list(gvcodec.decode_planes(stream, fidelity=True))
     with av.open(str(path)) as container:
@@ -259,9 +252,7 @@ def test_players_see_the_base_frames(stream: bytes, tmp_path: Path, suffix: str)
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_keyframes_and_samples_are_as_isobmff_wants(
-    stream: bytes, tmp_path: Path, suffix: str
-) -> None:
+def test_keyframes_and_samples_are_as_isobmff_wants(stream: bytes, tmp_path, suffix: str) -> None:
     """One sample a temporal unit, without delimiter, sync samples with a sequence header."""
     path = written(stream, tmp_path / f"a{suffix}")
     with av.open(str(path)) as container:
@@ -275,7 +266,7 @@ def test_keyframes_and_samples_are_as_isobmff_wants(
     assert b"\x89GVC" not in extradata
 
 
-def test_reduced_size_is_shown_large(frames: list[Planes], tmp_path: Path) -> None:
+def test_reduced_size_is_shown_large(frames: list[Planes], tmp_path) -> None:
     fmt = replace(FORMAT, width=256, height=192, sar=Fraction(4, 3))
     large = moving_texture(256, 192, 3)
     data = gvcodec.encode(large, format=fmt, base="av1", scale=Fraction(1, 2), fit=0, preset=10)
@@ -301,7 +292,7 @@ def test_reduced_size_is_shown_large(frames: list[Planes], tmp_path: Path) -> No
 # FFmpeg
 
 
-def test_remuxing_keeps_every_byte(stream: bytes, tmp_path: Path, ffmpeg: str) -> None:
+def test_remuxing_keeps_every_byte(stream: bytes, tmp_path, ffmpeg: str) -> None:
     path = written(stream, tmp_path / "a.mp4")
     for number, suffix in enumerate((".mkv", ".webm", ".mp4", ".mkv", ".mp4")):
         path = copied(ffmpeg, path, tmp_path / f"{number}{suffix}")
@@ -312,7 +303,7 @@ def test_remuxing_keeps_every_byte(stream: bytes, tmp_path: Path, ffmpeg: str) -
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_a_piece_is_what_cut_makes(
-    stream: bytes, tmp_path: Path, ffmpeg: str, suffix: str, capsys: pytest.CaptureFixture[str]
+    stream: bytes, tmp_path, ffmpeg: str, suffix: str, capsys
 ) -> None:
     """Frames 5 to 14 with weights in force since frame 0, and others from frame 10 on."""
     (tmp_path / "a.gvc").write_bytes(stream)
@@ -340,7 +331,7 @@ def test_a_piece_is_what_cut_makes(
 
 
 def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
-    frames: list[Planes], tmp_path: Path, ffmpeg: str
+    frames: list[Planes], tmp_path, ffmpeg: str
 ) -> None:
     """Matroska rounds 1001/24000 s to milliseconds."""
     fmt = replace(FORMAT, frame_rate=Fraction(24000, 1001), time_base=Fraction(1, 24000))
@@ -353,7 +344,7 @@ def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
         assert [video.pts_of(n) for n in range(13)] == [1001 * n for n in range(13)]
 
 
-def test_a_piece_is_painted_as_the_whole(frames: list[Planes], tmp_path: Path, ffmpeg: str) -> None:
+def test_a_piece_is_painted_as_the_whole(frames: list[Planes], tmp_path, ffmpeg: str) -> None:
     data = made(frames, "av1", tunes={10: BASE_WEIGHTS})
     if Reader(io.BytesIO(data)).header.painter_id is None:
         pytest.skip("nothing paints here")
@@ -366,7 +357,7 @@ def test_a_piece_is_painted_as_the_whole(frames: list[Planes], tmp_path: Path, f
         assert not np.array_equal(ours[0], gvcodec.open(piece, fidelity=True)[0])
 
 
-def test_a_piece_that_ends_between_keyframes(stream: bytes, tmp_path: Path, ffmpeg: str) -> None:
+def test_a_piece_that_ends_between_keyframes(stream: bytes, tmp_path, ffmpeg: str) -> None:
     path = written(stream, tmp_path / "a.mkv")
     piece = read(copied(ffmpeg, path, tmp_path / "p.mkv", f"-t {TIMES[8] / 1000 - 0.01}"))
     wanted = list(gvcodec.decode_planes(stream, fidelity=True))[:8]
@@ -377,7 +368,7 @@ def test_a_piece_that_ends_between_keyframes(stream: bytes, tmp_path: Path, ffmp
 
 
 def test_joined_pieces_play_one_after_the_other(
-    stream: bytes, tmp_path: Path, ffmpeg: str, capsys: pytest.CaptureFixture[str]
+    stream: bytes, tmp_path, ffmpeg: str, capsys
 ) -> None:
     path = written(stream, tmp_path / "a.mp4")
     (tmp_path / "list").write_text(f"file {path}\nfile {path}\n")
@@ -393,7 +384,7 @@ def test_joined_pieces_play_one_after_the_other(
     assert fits == [FITS[0], FITS[10]] * 2
 
 
-def test_sound_is_cut_with_the_frames(frames: list[Planes], tmp_path: Path, ffmpeg: str) -> None:
+def test_sound_is_cut_with_the_frames(frames: list[Planes], tmp_path, ffmpeg: str) -> None:
     path = written(made(frames, "av1", tracks=sound()), tmp_path / "a.mkv")
     piece = copied(ffmpeg, path, tmp_path / "p.mkv", "<-ss 0.201", "-t 0.39")
     run("decode", piece, tmp_path / "d.mkv", "--fidelity")
@@ -405,7 +396,7 @@ def test_sound_is_cut_with_the_frames(frames: list[Planes], tmp_path: Path, ffmp
     assert set(data) >= set(range(20, 58)) and not set(data) & set(range(20))
 
 
-def test_sound_that_was_added_later(stream: bytes, tmp_path: Path, ffmpeg: str) -> None:
+def test_sound_that_was_added_later(stream: bytes, tmp_path, ffmpeg: str) -> None:
     written(stream, tmp_path / "a.mp4")
     command = (
         f"{ffmpeg} -v error -y -i {tmp_path}/a.mp4 -f lavfi -i sine=440:r=48000:d=0.7 -c:v copy "
@@ -426,9 +417,7 @@ def test_sound_that_was_added_later(stream: bytes, tmp_path: Path, ffmpeg: str) 
 # Commands and the library
 
 
-def test_commands_take_such_a_file(
-    stream: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_take_such_a_file(stream: bytes, tmp_path, capsys) -> None:
     path = written(stream, tmp_path / "a.mp4")
     run("verify", path, "--fidelity")
     assert "18 frames, checksums, index, base hash" in capsys.readouterr().out
@@ -441,15 +430,12 @@ def test_commands_take_such_a_file(
     assert (tmp_path / "b.gvc").read_bytes() == stream
     run("extract", tmp_path / "b.gvc", tmp_path / "b.mp4")
     assert (tmp_path / "b.mp4").read_bytes() == path.read_bytes()
-    run("sheet", path, tmp_path / "s.png", "--fidelity")
     run("cat", path, path, "-o", tmp_path / "d.mkv")
     with gvcodec.open(tmp_path / "d.mkv", fidelity=True) as video:
         assert len(video) == 36
 
 
-def test_search_takes_such_a_file(
-    stream: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_search_takes_such_a_file(stream: bytes, tmp_path, capsys) -> None:
     path = written(stream, tmp_path / "a.mp4")
     run("summarize", path, "-o", tmp_path / "b.mp4")
     run("frame", path, tmp_path / "f.png", "-n", 7, "--fidelity")
@@ -459,9 +445,7 @@ def test_search_takes_such_a_file(
     assert Kind.SUMMARY in [p.kind for p in Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets()]
 
 
-def test_encode_writes_such_a_file(
-    frames: list[Planes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_encode_writes_such_a_file(frames: list[Planes], tmp_path, capsys) -> None:
     from gvcodec.media.writer import open_writer
 
     with open_writer(tmp_path / "in.mkv", replace(FORMAT, bit_depth=8)) as writer:
@@ -477,9 +461,7 @@ def test_encode_writes_such_a_file(
     assert len(gvcodec.open(tmp_path / "lib.mp4")) == 18
 
 
-def test_other_bases_are_one_line(
-    frames: list[Planes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_bases_are_one_line(frames: list[Planes], tmp_path, capsys) -> None:
     data = made(frames[:2], "vvc")
     (tmp_path / "a.gvc").write_bytes(data)
     base = Reader(io.BytesIO(data)).header.base
@@ -497,7 +479,7 @@ def test_other_bases_are_one_line(
 
 
 def test_the_library_opens_paths_bytes_files_and_pipes(
-    stream: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stream: bytes, tmp_path, monkeypatch
 ) -> None:
     path = written(stream, tmp_path / "a.mkv")
     whole = path.read_bytes()
@@ -514,7 +496,7 @@ def test_the_library_opens_paths_bytes_files_and_pipes(
         assert unwrap(cat.stdout, "pipe").read() == stream
 
 
-def test_a_changed_file_is_read_anew(stream: bytes, frames: list[Planes], tmp_path: Path) -> None:
+def test_a_changed_file_is_read_anew(stream: bytes, frames: list[Planes], tmp_path) -> None:
     path = written(stream, tmp_path / "a.mkv")
     assert read(path) == stream
     other = made(frames[:3], "av1")
@@ -558,11 +540,7 @@ def without(unit: bytes) -> bytes:
 @pytest.mark.parametrize("frame", [0, 5])
 @pytest.mark.parametrize("change", [flipped, without])
 def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
-    stream: bytes,
-    tmp_path: Path,
-    frame: int,
-    change: object,
-    capsys: pytest.CaptureFixture[str],
+    stream: bytes, tmp_path, frame: int, change: object, capsys
 ) -> None:
     path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {frame: change})
     capsys.readouterr()
@@ -579,9 +557,7 @@ def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
         assert planes_equal(ours, theirs)
 
 
-def test_damaged_metadata_elsewhere_costs_no_painting(
-    stream: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_metadata_elsewhere_costs_no_painting(stream: bytes, tmp_path, capsys) -> None:
     path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {4: flipped})
     found = Reader(io.BytesIO(read(path)))
     assert "frame 4: metadata OBU: checksum differs" in capsys.readouterr().err
@@ -590,7 +566,7 @@ def test_damaged_metadata_elsewhere_costs_no_painting(
     assert fits == list(FITS.values())
 
 
-def test_all_metadata_damaged_still_shows(frames: list[Planes], tmp_path: Path) -> None:
+def test_all_metadata_damaged_still_shows(frames: list[Planes], tmp_path) -> None:
     path = written(made(frames[:6], "av1"), tmp_path / "a.mp4")
     data = read(changed(path, tmp_path / "b.mp4", dict.fromkeys(range(6), spoiled)))
     header = Reader(io.BytesIO(data)).header
@@ -605,7 +581,7 @@ def spoiled(unit: bytes) -> bytes:
     return flipped(unit) if b"\x16\x89GVC" in unit else unit
 
 
-def test_other_frames_are_refused(stream: bytes, tmp_path: Path) -> None:
+def test_other_frames_are_refused(stream: bytes, tmp_path) -> None:
     """A frame of the file is another one: the checksum of its GOP says so."""
     path = written(stream, tmp_path / "a.mp4")
     with av.open(str(path)) as container:
@@ -615,9 +591,7 @@ def test_other_frames_are_refused(stream: bytes, tmp_path: Path) -> None:
         read(other)
 
 
-def test_ordinary_videos_are_one_line(
-    stream: bytes, tmp_path: Path, ffmpeg: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ordinary_videos_are_one_line(stream: bytes, tmp_path, ffmpeg: str, capsys) -> None:
     path = written(stream, tmp_path / "a.mp4")
     changed(path, tmp_path / "av1.mp4", dict.fromkeys(range(18), without))
     for name, codec in (("h264.mp4", "libx264"), ("vp9.webm", "libvpx-vp9")):
@@ -651,10 +625,9 @@ def run_of(flags: int, count: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [table(1, 1 << 31), table(0, 1 << 20), run_of(0, 1 << 30), run_of(0x200, 1 << 20)],
+    "data", [table(1, 1 << 31), table(0, 1 << 20), run_of(0, 1 << 30), run_of(0x200, 1 << 20)]
 )
-def test_tables_that_claim_too_much_are_refused(data: bytes, tmp_path: Path) -> None:
+def test_tables_that_claim_too_much_are_refused(data: bytes, tmp_path) -> None:
     with pytest.raises(DamagedStreamError, match="no room"):
         check_mp4(io.BytesIO(data))
     (tmp_path / "a.mp4").write_bytes(data)
@@ -664,7 +637,7 @@ def test_tables_that_claim_too_much_are_refused(data: bytes, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_any_change_of_a_file_ends_in_frames_or_one_error(
-    frames: list[Planes], tmp_path: Path, suffix: str
+    frames: list[Planes], tmp_path, suffix: str
 ) -> None:
     whole = written(made(frames[:7], "av1", tracks=sound()), tmp_path / f"a{suffix}").read_bytes()
     rng = np.random.default_rng(5)
@@ -705,7 +678,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
-def test_a_browser_plays_it(stream: bytes, tmp_path: Path) -> None:
+def test_a_browser_plays_it(stream: bytes, tmp_path) -> None:
     """Chromium's own <video>, before it knows of any of this."""
     names = [written(stream, tmp_path / f"a{suffix}").name for suffix in CONTAINERS]
     videos = "".join(f'<video id="{n[2:]}" src="{n}" muted autoplay></video>' for n in names)
@@ -723,7 +696,7 @@ def test_a_browser_plays_it(stream: bytes, tmp_path: Path) -> None:
             assert shown >= 15
 
 
-def test_the_player_shows_it(stream: bytes, tmp_path: Path) -> None:
+def test_the_player_shows_it(stream: bytes, tmp_path) -> None:
     """`gvcodec play` gives its page the stream."""
     path = written(stream, tmp_path / "a.mp4")
     with running(path, "--fidelity") as server:

@@ -167,10 +167,7 @@ def test_torch_paints_on_any_device_what_the_core_does(
         model = Model.load(path)
         head = rng.integers(-30, 30, model.layers["head"].weight.size)
         fitted = model.fitted({"head.weight": (head, 1), "head.bias": (np.full(15, 9), 6)})
-        painters = (
-            CpuPainter(height, width, 2),
-            DevicePainter(path, device),
-        )
+        painters = (CpuPainter(height, width, 2), DevicePainter(path, device))
         for changed in (model, fitted, model):
             for painter in painters:
                 painter.start(condition("vvc", Fraction(1), 33), changed)

@@ -88,7 +88,7 @@ def test_golden_samples(threads: int) -> None:
 
 
 @pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def model(tmp_path, monkeypatch) -> Path:
     """A painter of random weights that encoders take."""
     path = tmp_path / "painter.safetensors"
     made = twin(4, 0.3)
@@ -219,14 +219,7 @@ def model_path() -> str:
 def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:
     twin, numbers = PainterTwin.load(model), Model.load(model)
     rng = np.random.default_rng(0)
-    names = (
-        "head.bias",
-        "gate.bias",
-        "style.bias",
-        "leave.bias",
-        "enter.bias",
-        "head.weight",
-    )
+    names = ("head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias", "head.weight")
     sizes = {name: parameter.numel() for name, parameter in twin.named_parameters()}
     steps = {"head.weight": 3}
     payload = pack([Delta(n, rng.integers(-127, 128, sizes[n]), steps.get(n, 4)) for n in names])

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 
 from gvcodec import cli
 from gvcodec.batch.task import Outcome, Task
@@ -41,7 +41,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal(monkeypatch) -> Terminal:
     terminal = Terminal()
     # The bar's alone: pytest has its own standard error.
     monkeypatch.setattr(progress, "sys", types.SimpleNamespace(stderr=terminal))
@@ -50,7 +50,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("progress") / "in.mp4"
     with open_writer(path, FORMAT) as writer:
         for number, planes in enumerate(moving_texture(96, 80, 30)):
@@ -189,7 +189,7 @@ def test_passes_share_one_bar() -> None:
 
 
 def test_the_bar_counts_coded_frames_not_those_fed(
-    source: Path, tmp_path: Path, terminal: Terminal
+    source: Path, tmp_path, terminal: Terminal
 ) -> None:
     """SVT-AV1 takes all thirty frames before it gives the last ones."""
     told: list[tuple[int, int]] = []
@@ -210,16 +210,7 @@ def test_the_bar_counts_coded_frames_not_those_fed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder.Encoder, "send_frame", send_frame)
         patch.setattr(ProgressBar, "coded", watched)
-        arguments = [
-            "encode",
-            str(source),
-            str(tmp_path / "a.gvc"),
-            "--fit",
-            "off",
-            "--preset",
-            "10",
-        ]
-        assert cli.main(arguments) == 0
+        run("encode", source, tmp_path / "a.gvc", "--fit", "off", "--preset", "10")
     assert [frames for _, frames in told] == list(range(1, 31))
     assert told[0][0] > 5
     assert (
@@ -238,11 +229,7 @@ def assert_honest(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
 def test_one_bar_over_all_phases(
-    source: Path,
-    tmp_path: Path,
-    terminal: Terminal,
-    options: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
+    source: Path, tmp_path, terminal: Terminal, options: tuple[str, ...], monkeypatch
 ) -> None:
     pytest.importorskip("torch")
     from gvcodec.painter import fit as fitting
@@ -250,31 +237,23 @@ def test_one_bar_over_all_phases(
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(fitting, name, 2)
     common = ("--preset", "10", "--fit", "2", "--fit-by", "small", "--frames", "12")
-    assert cli.main(["encode", str(source), str(tmp_path / "a.gvc"), *common, *options]) == 0
+    run("encode", source, tmp_path / "a.gvc", *common, *options)
     assert_honest(terminal)
     stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
     assert "fit" in stages
     assert len(stages) >= (2 if options[0] == "-q" else 3)
 
 
-def test_decoding_has_a_bar(source: Path, tmp_path: Path, terminal: Terminal) -> None:
-    assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"])
-        == 0
-    )
+def test_decoding_has_a_bar(source: Path, tmp_path, terminal: Terminal) -> None:
+    run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
     terminal.truncate(0)
-    assert cli.main(["decode", str(tmp_path / "a.gvc"), str(tmp_path / "a.y4m"), "--fidelity"]) == 0
+    run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
     assert_honest(terminal)
     assert terminal.shown()[0][0] == "decode"
 
 
-def test_without_a_terminal_there_is_no_bar(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        cli.main(["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"])
-        == 0
-    )
+def test_without_a_terminal_there_is_no_bar(source: Path, tmp_path, capsys) -> None:
+    run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "%" not in said
@@ -298,9 +277,7 @@ def without_terminal(
     return capsys.readouterr().err.splitlines()
 
 
-def test_a_line_every_ten_seconds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_every_ten_seconds(capsys, monkeypatch) -> None:
     said = without_terminal(capsys, "auto", monkeypatch)
     assert len(said) == 3
     assert [int(re.findall(r" (\d+)/100 frames", line)[0]) for line in said] == [5, 15, 25]
@@ -311,9 +288,7 @@ def test_a_line_every_ten_seconds(
     assert all("80 kb/s" in line for line in said)
 
 
-def test_json_is_an_object_a_second(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_is_an_object_a_second(capsys, monkeypatch) -> None:
     said = [json.loads(line) for line in without_terminal(capsys, "json", monkeypatch)]
     assert 30 <= len(said) <= 40
     assert said[20]["stage"] == "encode" and said[20]["total"] == 100
@@ -322,15 +297,11 @@ def test_json_is_an_object_a_second(
     assert shares == sorted(shares) and shares[-1] == 1 and shares[-2] < 1
 
 
-def test_none_says_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_none_says_nothing(capsys, monkeypatch) -> None:
     assert not without_terminal(capsys, "none", monkeypatch)
 
 
-def test_the_display_goes_on_while_nothing_comes_out(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_display_goes_on_while_nothing_comes_out(capsys, monkeypatch) -> None:
     """A thread of its own looks meanwhile."""
     monkeypatch.setattr(progress, "_TICK", 0.001)
     monkeypatch.setattr(progress, "_OBJECT", 0.0)
@@ -345,18 +316,16 @@ def test_the_display_goes_on_while_nothing_comes_out(
             seen += capsys.readouterr().err
 
 
-def test_quiet_and_verbose(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_quiet_and_verbose(source: Path, tmp_path, capsys) -> None:
     words = ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
-    assert cli.main([*words, "--quiet"]) == 0
+    run(*words, "--quiet")
     assert not capsys.readouterr().err
     assert cli.main([*words, "--quiet"]) != 0
     assert "exists" in capsys.readouterr().err
-    assert cli.main([*words, "-y", "--verbose"]) == 0
+    run(*words, "-y", "--verbose")
     assert re.search(r"encode: [\d.]+ s", capsys.readouterr().err)
     out = str(tmp_path / "a.y4m")
-    assert cli.main(["decode", str(tmp_path / "a.gvc"), out, "--progress", "json"]) == 0
+    run("decode", tmp_path / "a.gvc", out, "--progress", "json")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert json.loads(lines[-1]) == {"stage": "decode", "share": 1.0, "seconds_left": 0.0}
 
@@ -376,7 +345,7 @@ def test_times_are_read_as_times() -> None:
     assert [minutes(s) for s in (0.0, 59.2, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
 
 
-def test_a_batch_counts_frames(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_counts_frames(capsys) -> None:
     machine = Machine()
     plan = {"chunks": [{"frames": 60}, {"frames": 40}]}
     with Bar(2, "json", clock=machine.clock) as bar:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, run
 
 import gvcodec
 from eval.robustness.hostile import audio_stream, tracks_payload
-from gvcodec import cli, limits
+from gvcodec import limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media import heads, tracks
@@ -91,7 +91,7 @@ builtins.kept[0]
 """
 
 
-def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path: Path) -> None:
+def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0))
     done = subprocess.run(
@@ -105,14 +105,14 @@ def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("limit", [("--max-pixels", "1000"), ("--max-memory", "70M")])
 def test_play_has_the_limits_of_the_other_commands(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: tuple[str, str]
+    tmp_path, capsys, limit: tuple[str, str]
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(
         gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, fit=0, q=60)
     )
     for words in (["play", str(path), "--fidelity"], ["verify", str(path), "--fidelity"]):
-        assert cli.main([*words, *limit]) == 1
+        run(*words, *limit, code=1)
         assert limit[0] in capsys.readouterr().err
 
 
@@ -149,12 +149,7 @@ def test_limits_are_those_that_are_written_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "painted", "millions"),
-    [
-        ("av1", False, 12),
-        ("vvc", False, 11),
-        ("av1", True, 4),
-    ],
+    ("base", "painted", "millions"), [("av1", False, 12), ("vvc", False, 11), ("av1", True, 4)]
 )
 def test_pictures_that_fit_are_as_large_as_written_down(
     base: str, painted: bool, millions: int

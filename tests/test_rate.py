@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,7 +127,7 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
     assert len(fitted.coded.data) < 20_000 and fitted.coded.psnr_y > 50
 
 
-def test_fitted_weights_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitted_weights_count(monkeypatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
@@ -153,7 +152,7 @@ def test_standard_file_fits(base: str) -> None:
     assert len(list(api.decode_planes(fitted.coded.data, fidelity=True))) == len(clip)
 
 
-def test_command_line(tmp_path: Path) -> None:
+def test_command_line(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.bin"
     with open_writer(source, FORMAT) as writer:
         for number, planes in enumerate(make_clip(96, 80, 30, seed=3)):
@@ -174,7 +173,7 @@ def test_command_line(tmp_path: Path) -> None:
     gvcodec("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, fails=2)
 
 
-def test_size_counts_audio_and_bitrate_does_not(tmp_path: Path) -> None:
+def test_size_counts_audio_and_bitrate_does_not(tmp_path) -> None:
     source, stream = tmp_path / "in.mp4", tmp_path / "out.bin"
     with_audio(source, make_clip(96, 80, 30, seed=4))
     common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from test_tools import run
+from conftest import run
 
 import gvcodec
 from gvcodec import api
@@ -83,9 +83,7 @@ def even(count: int) -> list[float]:
 
 @pytest.mark.parametrize("before", [-180_000, -18_000, -3_600, 0])
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
-def test_a_33_bit_clock_that_runs_over_loses_no_frame(
-    tmp_path: Path, before: int, codec: str
-) -> None:
+def test_a_33_bit_clock_that_runs_over_loses_no_frame(tmp_path, before: int, codec: str) -> None:
     source = tmp_path / "wrap.ts"
     source.write_bytes(recording("mpegts", begin=2**33 + before, codec=codec))
     assert times_of(source) == even(10)
@@ -95,7 +93,7 @@ def test_a_33_bit_clock_that_runs_over_loses_no_frame(
 
 
 @pytest.mark.parametrize("begins", [(0, 0), (0, 1000), (1000, 0), (5, 1000, 0), (0, 0, 0)], ids=str)
-def test_timestamps_that_begin_anew_go_on(tmp_path: Path, begins: tuple[int, ...]) -> None:
+def test_timestamps_that_begin_anew_go_on(tmp_path, begins: tuple[int, ...]) -> None:
     source = tmp_path / "jump.ts"
     source.write_bytes(
         b"".join(recording("mpegts", begin=90_000 * begin, sound=True) for begin in begins)
@@ -114,7 +112,7 @@ def test_timestamps_that_begin_anew_go_on(tmp_path: Path, begins: tuple[int, ...
     assert seconds[-1] == pytest.approx(0.4 * len(begins), abs=0.08)
 
 
-def test_one_tick_back_is_no_new_beginning(tmp_path: Path) -> None:
+def test_one_tick_back_is_no_new_beginning(tmp_path) -> None:
     assert times_of_raw(tmp_path, "mpegts", "a.ts") == even(10)
     with VideoReader(tmp_path / "a.ts") as reader:
         list(reader)
@@ -128,9 +126,7 @@ def times_of_raw(tmp_path: Path, kind: str, name: str) -> list[float]:
 
 @pytest.mark.parametrize("start", [0.2, 0.44, 0.72])
 @pytest.mark.parametrize("begins", [(0, 0), (1000, 0)], ids=str)
-def test_start_counts_on_the_joined_clock(
-    tmp_path: Path, start: float, begins: tuple[int, ...]
-) -> None:
+def test_start_counts_on_the_joined_clock(tmp_path, start: float, begins: tuple[int, ...]) -> None:
     source = tmp_path / "jump.ts"
     source.write_bytes(b"".join(recording("mpegts", begin=90_000 * begin) for begin in begins))
     with VideoReader(source) as reader:
@@ -140,7 +136,7 @@ def test_start_counts_on_the_joined_clock(
     assert found == every[round(start / 0.04) :]
 
 
-def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path: Path) -> None:
+def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path) -> None:
     source = tmp_path / "jump.ts"
     source.write_bytes(recording("mpegts") + recording("mpegts", begin=90_000_000))
     assert make_plan(str(source), 0.0, None, 8).whole
@@ -149,7 +145,7 @@ def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["avi", "asf", "mxf", "matroska", "mp4", "nut", "flv", "mpegts"])
-def test_b_frames_come_evenly_from_every_kind_of_file(tmp_path: Path, kind: str) -> None:
+def test_b_frames_come_evenly_from_every_kind_of_file(tmp_path, kind: str) -> None:
     source = tmp_path / "a.file"
     recording(kind, frames=20, path=source)
     with VideoReader(source) as reader:
@@ -161,16 +157,14 @@ def test_b_frames_come_evenly_from_every_kind_of_file(tmp_path: Path, kind: str)
 
 
 @pytest.fixture
-def late(tmp_path: Path) -> Path:
+def late(tmp_path) -> Path:
     """A Matroska file whose first frame is at 10 s."""
     source = tmp_path / "late.mkv"
     recording("matroska", frames=20, begin=900_000, path=source)
     return source
 
 
-def test_time_begins_with_the_first_frame_in_every_command(
-    late: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path, capsys) -> None:
     stream = tmp_path / "a.gvc"
     run("encode", late, stream, "--fit", "off", "--preset", 10, "--summary")
     video = gvcodec.open(stream, fidelity=True)
@@ -198,7 +192,7 @@ def test_time_begins_with_the_first_frame_in_every_command(
     assert Metadata.unpack(packets[0].payload).source_start == 10_000_000
 
 
-def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path: Path) -> None:
+def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) -> None:
     """As older versions made them."""
     fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
     encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(**QUICK), start_pts=10_000)
@@ -229,9 +223,7 @@ def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
             Query.parse(f"{late}@{text}")
 
 
-def test_uneven_times_are_named_where_y4m_has_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
     with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"

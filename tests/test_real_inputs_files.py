@@ -10,10 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import run
 from test_real_inputs_clock import QUICK, picture, recording
-from test_tools import run
 
-from gvcodec import api, cli
+from gvcodec import api
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import Metadata
@@ -60,7 +60,7 @@ def frames_of(path: Path) -> tuple[list[bytes], list[str]]:
 @pytest.mark.parametrize("share", [0.55, 0.83])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(
-    tmp_path: Path, kind: str, share: float
+    tmp_path, kind: str, share: float
 ) -> None:
     data = KINDS[kind]()
     name = "_64x48_25.yuv" if kind == "yuv" else f".{kind}"
@@ -76,7 +76,7 @@ def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(
     assert any(f"the file is cut off: it has {len(found)} frames" in note for note in notes)
 
 
-def test_frames_that_were_asked_for_are_no_cut(tmp_path: Path) -> None:
+def test_frames_that_were_asked_for_are_no_cut(tmp_path) -> None:
     data = KINDS["mp4"]()
     (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.8)])
     with VideoReader(tmp_path / "cut.mp4", frames=5) as reader:
@@ -104,21 +104,19 @@ def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Input())
 
 
-def test_an_index_behind_the_pictures_of_a_pipe_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_index_behind_the_pictures_of_a_pipe_is_named(tmp_path, monkeypatch, capsys) -> None:
     # More than FFmpeg keeps of what it has read.
     piped(made("mp4", frames=60), monkeypatch)
-    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--fit", "off"]) == 1
+    run("encode", "-", tmp_path / "a.gvc", "--fit", "off", code=1)
     error = capsys.readouterr().err
     assert "moov" in error
     assert "faststart" in error
     assert error.count("\n") == 1
     piped(KINDS["mp4"](), monkeypatch)
-    assert cli.main(["encode", "-", str(tmp_path / "a.gvc"), "--fit", "off"]) == 0
+    run("encode", "-", tmp_path / "a.gvc", "--fit", "off")
 
 
-def test_a_missing_index_says_that_the_file_is_cut_off(tmp_path: Path) -> None:
+def test_a_missing_index_says_that_the_file_is_cut_off(tmp_path) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
@@ -126,7 +124,7 @@ def test_a_missing_index_says_that_the_file_is_cut_off(tmp_path: Path) -> None:
         VideoReader(tmp_path / "cut.mp4")
 
 
-def test_a_cut_off_y4m_on_a_pipe_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_off_y4m_on_a_pipe_is_named(monkeypatch) -> None:
     data = KINDS["y4m"]()
     piped(data[:-100], monkeypatch)
     with VideoReader("-") as reader:
@@ -134,11 +132,9 @@ def test_a_cut_off_y4m_on_a_pipe_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert "the file is cut off: it has 24 frames" in reader.notes
 
 
-def test_messages_are_one_line_whatever_the_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_messages_are_one_line_whatever_the_name(tmp_path, capsys) -> None:
     odd = tmp_path / "two\nlines\x1b[31m.mp4"
-    assert cli.main(["encode", str(odd), str(tmp_path / "a.gvc")]) == 1
+    run("encode", odd, tmp_path / "a.gvc", code=1)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "two\\nlines\\x1b[31m.mp4: No such file" in error
@@ -148,7 +144,7 @@ def test_messages_are_one_line_whatever_the_name(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_uris_are_read_by_fsspec(tmp_path: Path) -> None:
+def test_uris_are_read_by_fsspec(tmp_path) -> None:
     import fsspec
 
     recording("mp4", path=tmp_path / "a b%.mp4")
@@ -169,7 +165,7 @@ def test_uris_are_read_by_fsspec(tmp_path: Path) -> None:
         VideoReader("unknown://films/none.mp4")
 
 
-def test_tags_travel_with_the_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tags_travel_with_the_video(tmp_path, capsys) -> None:
     tags = {
         "title": "T",
         "artist": "Me",
@@ -199,7 +195,7 @@ def test_tags_travel_with_the_video(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "artist" in capsys.readouterr().err
 
 
-def test_what_is_lost_is_named(tmp_path: Path) -> None:
+def test_what_is_lost_is_named(tmp_path) -> None:
     def notes_of(path: Path) -> str:
         with VideoReader(path) as reader:
             list(reader)

@@ -10,9 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import run
 from numpy.typing import NDArray
 from test_real_inputs_clock import QUICK, picture, recording
-from test_tools import run
 
 import gvcodec
 from gvcodec import api, cli
@@ -62,7 +62,7 @@ def first_of(path: Path | str) -> tuple[NDArray[np.int64], list[str]]:
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])
 def test_exif_is_no_error_and_its_orientation_is_applied(
-    tmp_path: Path, orientation: int, kind: str
+    tmp_path, orientation: int, kind: str
 ) -> None:
     save(tmp_path / f"a.{kind}", scene(), orientation)
     found, notes = first_of(tmp_path / f"a.{kind}")
@@ -72,7 +72,7 @@ def test_exif_is_no_error_and_its_orientation_is_applied(
     assert any("EXIF" in note for note in notes)
 
 
-def test_commands_take_pictures_of_phones(tmp_path: Path) -> None:
+def test_commands_take_pictures_of_phones(tmp_path) -> None:
     save(tmp_path / "a.jpg", scene(), 6)
     recording("mp4", path=tmp_path / "v.mp4")
     stream = tmp_path / "v.gvc"
@@ -108,7 +108,7 @@ def with_matrix(data: bytes, matrix: tuple[float, ...]) -> bytes:
 
 
 @pytest.mark.parametrize("matrix", MATRICES, ids=str)
-def test_all_eight_display_matrices_are_applied(tmp_path: Path, matrix: tuple[float, ...]) -> None:
+def test_all_eight_display_matrices_are_applied(tmp_path, matrix: tuple[float, ...]) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     plain, _ = first_of(tmp_path / "a.mp4")
     (tmp_path / "m.mp4").write_bytes(with_matrix((tmp_path / "a.mp4").read_bytes(), matrix))
@@ -122,9 +122,7 @@ def test_all_eight_display_matrices_are_applied(tmp_path: Path, matrix: tuple[fl
 @pytest.mark.parametrize(
     "matrix", [(0.707, 0.707, -0.707, 0.707), (0, 0, 0, 0), (1, 0.3, 0, 1)], ids=str
 )
-def test_a_matrix_that_is_no_orientation_is_a_line(
-    tmp_path: Path, matrix: tuple[float, ...]
-) -> None:
+def test_a_matrix_that_is_no_orientation_is_a_line(tmp_path, matrix: tuple[float, ...]) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     plain, _ = first_of(tmp_path / "a.mp4")
     (tmp_path / "m.mp4").write_bytes(with_matrix((tmp_path / "a.mp4").read_bytes(), matrix))
@@ -150,7 +148,7 @@ def numbered(folder: Path, numbers: range, name: str = "s.%04d.png") -> Path:
 
 
 @pytest.mark.parametrize("first", [0, 1, 1001, 99_998, 20_240_101_000_001])
-def test_numbered_pictures_begin_anywhere(tmp_path: Path, first: int) -> None:
+def test_numbered_pictures_begin_anywhere(tmp_path, first: int) -> None:
     folder = numbered(tmp_path / "100% done", range(first, first + 4))
     for source in (folder, folder / "s.%04d.png", folder / "s.%d.png"):
         with VideoReader(source, said=InputOptions(rate=Fraction(24))) as reader:
@@ -162,7 +160,7 @@ def test_numbered_pictures_begin_anywhere(tmp_path: Path, first: int) -> None:
         assert len(list(reader)) == 2
 
 
-def test_pictures_of_a_folder_have_one_name_and_no_gap(tmp_path: Path) -> None:
+def test_pictures_of_a_folder_have_one_name_and_no_gap(tmp_path) -> None:
     folder = numbered(tmp_path / "gap", range(1, 10), "f%03d.png")
     (folder / "f005.png").unlink()
     for source in (folder, folder / "f%03d.png"):
@@ -187,7 +185,7 @@ def test_pictures_of_a_folder_have_one_name_and_no_gap(tmp_path: Path) -> None:
         list(reader)
 
 
-def test_percent_signs_of_folders_are_no_numbers(tmp_path: Path) -> None:
+def test_percent_signs_of_folders_are_no_numbers(tmp_path) -> None:
     folder = numbered(tmp_path / "100% done %d", range(3), "f%03d.png")
     run("encode", folder / "f%03d.png", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     run("decode", tmp_path / "a.gvc", folder / "o%03d.png", "--fidelity")
@@ -220,7 +218,7 @@ def test_names_of_raw_files(name: str, wanted: tuple[tuple[int, int], Fraction, 
 
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("layout", ["420", "422", "444"])
-def test_raw_samples_are_read_by_their_name(tmp_path: Path, depth: int, layout: str) -> None:
+def test_raw_samples_are_read_by_their_name(tmp_path, depth: int, layout: str) -> None:
     kind = np.uint8 if depth == 8 else np.uint16
     wide, high = {"420": (32, 24), "422": (32, 48), "444": (64, 48)}[layout]
     levels = [100, 120, 140]
@@ -249,9 +247,7 @@ def test_raw_samples_are_read_by_their_name(tmp_path: Path, depth: int, layout: 
     assert (reader.frames, reader.header.format.frame_rate) == (3, 50)
 
 
-def test_options_of_inputs_are_refused_where_they_make_no_sense(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_of_inputs_are_refused_where_they_make_no_sense(tmp_path, capsys) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     out = str(tmp_path / "a.gvc")
     for given, why in (
@@ -268,11 +264,11 @@ def test_options_of_inputs_are_refused_where_they_make_no_sense(
         assert (code, error.count("\n")) == (2, 1)
         assert why in error
     numbered(tmp_path / "s", range(3))
-    assert cli.main(["encode", str(tmp_path / "s"), out, "--jobs", "2", "--fit", "off"]) == 2
+    run("encode", tmp_path / "s", out, "--jobs", "2", "--fit", "off", code=2)
     assert "--jobs is for files" in capsys.readouterr().err
 
 
-def test_colour_of_untagged_input_can_be_said(tmp_path: Path) -> None:
+def test_colour_of_untagged_input_can_be_said(tmp_path) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     said = ["--color-matrix", "bt709", "--color-primaries", "bt709", "--color-trc", "bt709"]
     said += ["--color-range", "full", "--chroma-location", "topleft"]
@@ -289,7 +285,7 @@ def test_colour_of_untagged_input_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "code"), [("left", 0), ("center", 1), ("topleft", 2), ("top", 3)]
 )
-def test_the_place_of_chroma_is_kept(tmp_path: Path, place: str, code: int) -> None:
+def test_the_place_of_chroma_is_kept(tmp_path, place: str, code: int) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         options = {"x264-params": f"chromaloc={code}"}
         stream = container.add_stream("libx264", rate=25, options=options)
@@ -306,7 +302,7 @@ def test_the_place_of_chroma_is_kept(tmp_path: Path, place: str, code: int) -> N
             assert reader.format.colour.chroma_location == code
 
 
-def test_a_change_of_size_begins_a_gop_of_the_first_size(tmp_path: Path) -> None:
+def test_a_change_of_size_begins_a_gop_of_the_first_size(tmp_path) -> None:
     parts = b""
     for size in ((64, 48), (128, 96), (48, 64)):
         memory = io.BytesIO()

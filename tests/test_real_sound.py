@@ -128,9 +128,7 @@ def decode(stream: Path, output: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", sound_codecs())
-def test_every_codec_comes_back_or_is_left_out_with_a_line(
-    codec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_codec_comes_back_or_is_left_out_with_a_line(codec: str, tmp_path, capsys) -> None:
     """encode, cat, cut, verify and decode to every kind of file."""
     source, one, two, piece = (tmp_path / name for name in ("in", "1.gvc", "2.gvc", "3.gvc"))
     if not write_source(source, codec):
@@ -181,7 +179,7 @@ CATTED = ("aac", "libopus", "libmp3lame", "flac", "ac3", "pcm_s16le", "eac3")
 
 @pytest.mark.parametrize("codec", CATTED)
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a"), ("b", "b", "a")])
-def test_joined_sound_keeps_its_place(codec: str, order: tuple[str, ...], tmp_path: Path) -> None:
+def test_joined_sound_keeps_its_place(codec: str, order: tuple[str, ...], tmp_path) -> None:
     """Clips of two files, in any order, of different time bases: packets do not overlap by more
     than half of one, and the sound of each clip begins where its pictures do."""
     if codec not in av.codecs_available:
@@ -212,7 +210,7 @@ def test_joined_sound_keeps_its_place(codec: str, order: tuple[str, ...], tmp_pa
         assert np.allclose(shown, wanted, atol=0.002)
 
 
-def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path: Path) -> None:
+def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
     """A cut without encoding: 0.2 s before the cut are in the file, but not to be heard."""
     long, source = tmp_path / "long.mp4", tmp_path / "cut.mp4"
     assert write_source(long, "aac", "mp4", 1.0)
@@ -238,7 +236,7 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path: Path) -> None:
         assert first_picture(output) == 0
 
 
-def test_sound_that_begins_before_the_pictures_is_heard(tmp_path: Path) -> None:
+def test_sound_that_begins_before_the_pictures_is_heard(tmp_path) -> None:
     source = tmp_path / "early.mkv"
     with av.open(str(source), "w") as container:
         video = container.add_stream("mpeg4", rate=25)
@@ -280,7 +278,7 @@ def _with_flags(path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["mkv", "mp4"])
 @pytest.mark.parametrize("kind", ["mkv", "mp4", "mov"])
-def test_languages_and_flags_of_sound_are_kept(source: str, kind: str, tmp_path: Path) -> None:
+def test_languages_and_flags_of_sound_are_kept(source: str, kind: str, tmp_path) -> None:
     path = tmp_path / f"in.{source}"
     _with_flags(path)
     encode(path, tmp_path / "a.gvc")
@@ -305,9 +303,7 @@ Bonjour
 """
 
 
-def test_flags_of_subtitles_are_kept_and_they_are_no_audio(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> None:
     source = tmp_path / "in.mkv"
     (tmp_path / "in.srt").write_text(SUBTITLES)
     with (
@@ -338,9 +334,7 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(
         assert packets == [b"Bonjour"]
 
 
-def test_a_track_that_is_refused_with_the_header_is_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_track_that_is_refused_with_the_header_is_left_out(tmp_path, capsys) -> None:
     for codec, kind in (("flac", "mov"), ("libopus", "mov"), ("tta", "mp4")):
         assert write_source(tmp_path / "in.mkv", codec, "matroska")
         encode(tmp_path / "in.mkv", tmp_path / "a.gvc")
@@ -354,7 +348,7 @@ def test_a_track_that_is_refused_with_the_header_is_left_out(
 @pytest.mark.parametrize("size", [(49, 35), (48, 32)])
 @pytest.mark.parametrize("options", [(), ("--lossless",)])
 def test_the_aspect_ratio_is_in_the_matroska_file(
-    size: tuple[int, int], options: tuple[str, ...], tmp_path: Path
+    size: tuple[int, int], options: tuple[str, ...], tmp_path
 ) -> None:
     source = tmp_path / "in.y4m"
     width, height = size
@@ -373,7 +367,7 @@ def test_the_aspect_ratio_is_in_the_matroska_file(
 
 @pytest.mark.parametrize("form", ["matroska", "nut"])
 def test_pipes_keep_colour_and_sound(
-    form: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    form: str, tmp_path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
@@ -405,7 +399,7 @@ def test_pipes_keep_colour_and_sound(
     assert first_picture(piped) == 0
 
 
-def test_y4m_says_what_it_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_y4m_says_what_it_loses(tmp_path, capsys) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
         video = container.add_stream("ffv1", rate=25)
@@ -425,7 +419,7 @@ def test_y4m_says_what_it_loses(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "colour tags left out" in said and "irregular times left out" in said
 
 
-def test_a_folder_with_a_per_cent_sign_takes_pictures(tmp_path: Path) -> None:
+def test_a_folder_with_a_per_cent_sign_takes_pictures(tmp_path) -> None:
     assert write_source(tmp_path / "in.mkv", "pcm_s16le")
     encode(tmp_path / "in.mkv", tmp_path / "a.gvc")
     folder = tmp_path / "100% done"

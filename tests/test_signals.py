@@ -32,7 +32,7 @@ ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("signals") / "in.y4m"
     clip = moving_texture(480, 352, 40)
     with open_writer(path, FORMAT) as writer:
@@ -110,7 +110,7 @@ JOBS = {
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job: str) -> None:
+def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, job: str) -> None:
     if job == "vvc":
         try:
             find_ffmpeg()
@@ -132,7 +132,7 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path: Path, job
     assert not list(tmp_path.iterdir())
 
 
-def test_a_signal_ends_a_decode_at_any_moment(stream: Path, tmp_path: Path) -> None:
+def test_a_signal_ends_a_decode_at_any_moment(stream: Path, tmp_path) -> None:
     process = begun(
         [sys.executable, "-m", "gvcodec", "decode", stream, tmp_path / "o.mp4"], tmp_path
     )
@@ -163,7 +163,7 @@ LIBRARY = (
 
 
 @pytest.mark.parametrize("number", ALL)
-def test_a_signal_does_not_wait_for_a_library(tmp_path: Path, number: int) -> None:
+def test_a_signal_does_not_wait_for_a_library(tmp_path, number: int) -> None:
     process = begun(
         [sys.executable, "-c", STUCK.format(work=LIBRARY), "info", tmp_path / "o"], tmp_path
     )
@@ -171,7 +171,7 @@ def test_a_signal_does_not_wait_for_a_library(tmp_path: Path, number: int) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_second_signal_does_not_wait_for_the_first(tmp_path: Path) -> None:
+def test_a_second_signal_does_not_wait_for_the_first(tmp_path) -> None:
     work = "import time\n        try: time.sleep(60)\n        finally: time.sleep(60)"
     code = STUCK.format(work=work).replace(
         "def run", "from gvcodec.util import signals; signals._GRACE = 60\ndef run"

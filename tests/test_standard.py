@@ -60,10 +60,7 @@ def decode(
     return base_frames + decoder.flush()
 
 
-@pytest.mark.parametrize(
-    ("codec", "low_delay"),
-    [("av1", False), ("av1", True), ("vvc", False)],
-)
+@pytest.mark.parametrize(("codec", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])
 @pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
 def test_decoder_gives_the_loop_frames_of_the_encoder(
     clip: list[Planes], codec: str, scale: Fraction, low_delay: bool
@@ -152,12 +149,7 @@ def test_low_delay_releases_every_frame_at_once(clip: list[Planes]) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (97, 81), (130, 20)])
 @pytest.mark.parametrize(
     ("codec", "scale"),
-    [
-        ("av1", FULL),
-        ("vvc", FULL),
-        ("av1", Fraction(3, 4)),
-        ("vvc", Fraction(1, 2)),
-    ],
+    [("av1", FULL), ("vvc", FULL), ("av1", Fraction(3, 4)), ("vvc", Fraction(1, 2))],
 )
 def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     clip = moving_texture(*size, 3)
@@ -355,9 +347,7 @@ def test_screens_are_told_from_pictures(clip: list[Planes]) -> None:
 
 
 @pytest.mark.parametrize("drawn", [False, True])
-def test_both_ways_of_searching_decode(
-    drawn: bool, monkeypatch: pytest.MonkeyPatch, clip: list[Planes]
-) -> None:
+def test_both_ways_of_searching_decode(drawn: bool, monkeypatch, clip: list[Planes]) -> None:
     monkeypatch.setattr(encoders, "looks_drawn", lambda luma: drawn)
     packets, base_frames = encode(clip[:4], "av1")
     found = decode(packets, 96, 80, "av1")

@@ -188,14 +188,14 @@ def test_a_decoder_does_not_follow_into_a_child(base: str) -> None:
 
 
 @forks
-def test_a_child_ends_although_the_decoders_threads_are_gone(tmp_path: Path) -> None:
+def test_a_child_ends_although_the_decoders_threads_are_gone(tmp_path) -> None:
     """A child that ends as a program does, with decoders and encoders of its parent in it."""
     script = """
 import os, sys, pathlib, gvcodec
 from fractions import Fraction
 from gvcodec.types import VideoFormat
 sys.path.insert(0, sys.argv.pop(1))
-from conftest import moving_texture
+from conftest import moving_texture, run
 fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 configs = [gvcodec.EncoderConfig(base=base, fit=0, threads=2) for base in ("av1",)]
 encoders = [gvcodec.Encoder(fmt, config) for config in configs]
@@ -211,15 +211,8 @@ print(os.waitpid(-1, 0)[1] >> 8)
 """
     for base in BASES:
         (tmp_path / base).write_bytes(stream(base))
-    program = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-c",
-        script,
-        str(Path(__file__).parent),
-        *(str(tmp_path / base) for base in BASES),
-    ]
+    words = [Path(__file__).parent, *(tmp_path / base for base in BASES)]
+    program = [sys.executable, "-W", "ignore", "-c", script, *words]
     done = subprocess.run(program, capture_output=True, timeout=120, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (b"7\n", b"", 0)
 
@@ -308,7 +301,7 @@ for name in sys.argv[2:]:
 
 @linux
 @pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
-def test_decoding_where_no_thread_can_be_started(tmp_path: Path, fidelity: bool) -> None:
+def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> None:
     import resource
 
     if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
@@ -316,14 +309,8 @@ def test_decoding_where_no_thread_can_be_started(tmp_path: Path, fidelity: bool)
     painting(fidelity)
     for base in BASES:
         (tmp_path / base).write_bytes(stream(base))
-    program = [
-        sys.executable,
-        "-c",
-        NO_THREADS,
-        DECODE,
-        str(fidelity),
-        *(str(tmp_path / base) for base in BASES),
-    ]
+    files = [tmp_path / base for base in BASES]
+    program = [sys.executable, "-c", NO_THREADS, DECODE, str(fidelity), *files]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         program, capture_output=True, timeout=240, env=environment, text=True, check=False
@@ -334,7 +321,7 @@ def test_decoding_where_no_thread_can_be_started(tmp_path: Path, fidelity: bool)
 
 
 @linux
-def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path: Path) -> None:
+def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
     """Thirty threads with 8 MiB of stack each, as usual, would not."""
     fmt = VideoFormat(960, 544, Fraction(25), Fraction(1, 25))
     encoder = gvcodec.Encoder(
@@ -364,17 +351,10 @@ def test_threads_of_the_core_are_few_and_stay() -> None:
 
 @pytest.mark.parametrize("word", ["sse", "AVX2", "avx2,avx512"])
 @pytest.mark.parametrize("base", ["av1"])
-def test_an_unknown_form_of_the_loops_is_one_line(tmp_path: Path, base: str, word: str) -> None:
+def test_an_unknown_form_of_the_loops_is_one_line(tmp_path, base: str, word: str) -> None:
     (tmp_path / "a.bin").write_bytes(stream(base))
-    program = [
-        sys.executable,
-        "-m",
-        "gvcodec",
-        "decode",
-        "--fidelity",
-        str(tmp_path / "a.bin"),
-        str(tmp_path / "a.y4m"),
-    ]
+    words = ["decode", "--fidelity", tmp_path / "a.bin", tmp_path / "a.y4m"]
+    program = [sys.executable, "-m", "gvcodec", *words]
     environment = os.environ | {"GVCODEC_CPU": word}
     done = subprocess.run(
         program, capture_output=True, env=environment, text=True, timeout=120, check=False

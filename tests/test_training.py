@@ -45,7 +45,7 @@ def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Plan
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory) -> Path:
     """Two toy clips, one of them held out."""
     folder = tmp_path_factory.mktemp("cache")
     with open(folder / "index.jsonl", "w") as index:

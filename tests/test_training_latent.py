@@ -44,7 +44,7 @@ def planes(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
+def cache(tmp_path) -> Path:
     """Made-up pictures, some of them held out."""
     folder = tmp_path / "cache"
     folder.mkdir()
@@ -63,7 +63,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+def config(cache: Path, tmp_path, monkeypatch) -> TrainConfig:
     """A small network, led by the small perceptual one."""
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path / "none"))
     sizes = {"channels": 24, "blocks": 2, "width": 32, "layers": 1}

@@ -27,7 +27,7 @@ def clip() -> list[Planes]:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_every_frame_in_any_order_is_that_of_sequential_decoding(
-    tmp_path: Path, clip: list[Planes], base: str
+    tmp_path, clip: list[Planes], base: str
 ) -> None:
     data = made(clip, base)
     (tmp_path / "a.bin").write_bytes(data)
@@ -97,7 +97,7 @@ def test_torch_comes_out_where_it_is_wanted(clip: list[Planes]) -> None:
     assert np.array_equal(video[2].permute(1, 2, 0).numpy(), gvcodec.open(data, fidelity=True)[2])
 
 
-def test_many_videos_are_open_at_once(tmp_path: Path, clip: list[Planes]) -> None:
+def test_many_videos_are_open_at_once(tmp_path, clip: list[Planes]) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:6]))
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     videos = [gvcodec.open(tmp_path / "a.bin", fidelity=True) for _ in range(300)]
@@ -111,7 +111,7 @@ def test_many_videos_are_open_at_once(tmp_path: Path, clip: list[Planes]) -> Non
     assert np.array_equal(pickle.loads(pickle.dumps(video))[4], first)
 
 
-def test_what_cannot_be_opened_is_refused(tmp_path: Path, clip: list[Planes]) -> None:
+def test_what_cannot_be_opened_is_refused(tmp_path, clip: list[Planes]) -> None:
     data = made(clip[:6])
     with pytest.raises(MediaError, match="No such file"):
         gvcodec.open(tmp_path / "none.bin")
@@ -126,7 +126,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path, clip: list[Planes]) ->
 
 
 @pytest.mark.slow
-def test_example_of_a_dataset(tmp_path: Path, clip: list[Planes]) -> None:
+def test_example_of_a_dataset(tmp_path, clip: list[Planes]) -> None:
     torch = pytest.importorskip("torch")
     paths = [tmp_path / f"{number}.bin" for number in range(2)]
     for path in paths:

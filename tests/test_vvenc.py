@@ -10,10 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture, planes_equal, psnr
+from conftest import moving_texture, planes_equal, psnr, run
 from test_standard import decode, form
 
-from gvcodec import cli
 from gvcodec.base.standard import vvenc
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.errors import MediaError, UsageError
@@ -21,7 +20,7 @@ from gvcodec.types import Colour, Planes, VideoFormat
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def program(tmp_path, monkeypatch) -> Path:
     """A program that claims to hold VVenC, takes one frame and fails."""
     path = tmp_path / "ffmpeg"
     path.write_text(
@@ -50,7 +49,7 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     )
 
 
-def test_a_program_without_vvenc_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(vvenc.FFMPEG_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
         vvenc.find_ffmpeg()
@@ -95,12 +94,12 @@ def test_a_failing_program_ends_in_one_line(program: Path, clip: list[Planes]) -
 
 
 def test_the_command_line_leaves_no_file_when_the_program_fails(
-    program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    program: Path, tmp_path, capsys
 ) -> None:
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)
     source.write_bytes(b"YUV4MPEG2 W96 H80 F25:1 C420jpeg\n" + 3 * frame)
-    assert cli.main(["encode", str(source), str(stream), "--base", "vvc", "--fit", "off"]) == 1
+    run("encode", source, stream, "--base", "vvc", "--fit", "off", code=1)
     assert capsys.readouterr().err.splitlines()[-1].endswith("ffmpeg with libvvenc failed: no room")
     assert not stream.exists()
 

@@ -31,7 +31,7 @@ PROGRAMS = ("ffmpeg", "strace", "xdg-open", "python", "python3")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path) -> Path:
     """A video among decoys that leave their names in `mark`."""
     made = tmp_path / "films"
     made.mkdir()
@@ -153,7 +153,7 @@ def test_a_checkout_that_was_never_built_is_no_matter(folder: Path) -> None:
     assert "1 file done" in done.stderr
 
 
-def test_a_batch_opens_no_python_file_outside_its_environment(folder: Path, tmp_path: Path) -> None:
+def test_a_batch_opens_no_python_file_outside_its_environment(folder: Path, tmp_path) -> None:
     """Every process of a batch writes down, by an audit hook, which Python files it opens."""
     hook, log = tmp_path / "hook", tmp_path / "log"
     hook.mkdir()
@@ -184,9 +184,7 @@ def test_a_batch_opens_no_python_file_outside_its_environment(folder: Path, tmp_
     assert not outside
 
 
-def test_another_python_imports_what_this_one_does(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_python_imports_what_this_one_does(folder: Path, monkeypatch) -> None:
     """Also where the package was imported from a place that is on no path."""
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend("")
@@ -202,9 +200,7 @@ def test_another_python_imports_what_this_one_does(
     assert done.stdout.strip() == f"{gvcodec.__file__} {path!r}"
 
 
-def test_programs_are_found_by_absolute_folders(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_are_found_by_absolute_folders(folder: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", os.pathsep.join(["", ".", "films"]))
     assert programs.find_program("ffmpeg") is None
@@ -213,7 +209,7 @@ def test_programs_are_found_by_absolute_folders(
     assert programs.find_program("ffmpeg") == str(folder / "ffmpeg")
 
 
-def test_weights_that_are_a_pickle_are_refused(tmp_path: Path) -> None:
+def test_weights_that_are_a_pickle_are_refused(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from gvcodec.errors import WrongModelError
     from gvcodec.search.embedders import _check_weights

@@ -1,4 +1,4 @@
-"""`python -m eval robustness`: what becomes of damaged and made-up files, and of heavy load."""
+"""`python -m eval robustness`: what becomes of damaged and made-up files."""
 
 from __future__ import annotations
 

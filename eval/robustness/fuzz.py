@@ -16,10 +16,7 @@ from typing import Any
 from eval.tools import EvalError
 
 _ROOT = Path(__file__).parents[2]
-_NATIVE = {
-    "streams": "stream coder, two back-ends",
-    "painter": "painter",
-}
+_NATIVE = {"streams": "stream coder, two back-ends", "painter": "painter"}
 _PARTS = ("header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "tokens")
 _PARTS += ("painting", "varint", "units")
 _PROGRAMS = _ROOT / "tests" / "fuzz"

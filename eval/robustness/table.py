@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eval.robustness import attacks, fuzz, load, mutations, trials
+from eval.robustness import attacks, fuzz, mutations, trials
 from eval.robustness.streams import streams
 from eval.tools import grouped, markdown, write_json
 
-PARTS = ("trials", "fuzz", "load", "attacks")
+PARTS = ("trials", "fuzz", "attacks")
 #: Outcomes of `trials` in the order of the columns, and their headings.
 _OUTCOMES = {
     "refused": "refused",
@@ -40,9 +40,8 @@ def measure(
     if "fuzz" in parts:
         for name in fuzz.TARGETS:
             _once(folder / f"fuzz-{name}.json", say, lambda n=name: fuzz.run(n, fuzz_seconds))
-    for kind, module in (("load", load), ("attacks", attacks)):
-        for name, part in module.PARTS.items() if kind in parts else ():
-            _once(folder / f"{kind}-{name}.json", say, part)
+    for name, part in attacks.PARTS.items() if "attacks" in parts else ():
+        _once(folder / f"attacks-{name}.json", say, part)
     findings = [
         line
         for part in _found(folder, "trials")
@@ -57,11 +56,10 @@ def measure(
 def to_markdown(folder: Path) -> str:
     """The tables of all that was measured."""
     found = [_trials_table(_found(folder, "trials"), _found(folder, "fuzz"))]
-    for part, lines in (("load", _load_lines), ("attacks", attacks.lines)):
-        paths = folder.glob(f"{part}-*.json")
-        measured = {p.stem.removeprefix(f"{part}-"): json.loads(p.read_text()) for p in paths}
-        if measured:
-            found.append("\n".join(f"* {line}" for line in lines(measured)))
+    paths = folder.glob("attacks-*.json")
+    measured = {p.stem.removeprefix("attacks-"): json.loads(p.read_text()) for p in paths}
+    if measured:
+        found.append("\n".join(f"* {line}" for line in attacks.lines(measured)))
     return "\n\n".join(found)
 
 
@@ -115,32 +113,3 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
 def _row(kind: str, outcomes: Counter[str], peak: int) -> list[str]:
     columns = [grouped(outcomes[name]) for name in _OUTCOMES]
     return [kind, grouped(outcomes.total() // 2), *columns, f"{peak >> 20} MiB"]
-
-
-def _load_lines(found: dict[str, dict[str, Any]]) -> list[str]:
-    lines = []
-    if hour := found.get("hour"):
-        sides = "; ".join(
-            f"{side} {memory['early']:.0f} MiB after a tenth, {memory['highest']:.0f} MiB at most "
-            f"after that"
-            for side, memory in (("encoder", hour["encoding"]), ("decoder", hour["decoding"]))
-        )
-        minutes = hour["frames"] / load.RATE / 60
-        lines.append(
-            f"{minutes:.0f} minutes of video ({hour['frames']} frames of "
-            f"{load.WIDTH}×{load.HEIGHT}, AV1) through pipes: {sides}."
-        )
-    if beside := found.get("beside"):
-        lines.append(
-            f"{beside['encoders']} encoders at once: {beside['same']} of {beside['encoders']} "
-            f"streams as of one alone."
-        )
-    if kills := found.get("kills"):
-        lines.append(
-            f"`kill -9` at {kills['tried']} random moments: output absent {kills['absent']}, "
-            f"complete {kills['complete']}, "
-            f"broken {kills['broken']}; {kills['resumed']} of the absent ones were resumed with "
-            f"{kills['frames_kept'] / max(1, kills['resumed']):.0f} frames already coded on "
-            f"average, {kills['different']} ended in other bytes."
-        )
-    return lines

@@ -30,7 +30,6 @@ COMMANDS = (
     ("cut", "IN", "out.gvc"),
     ("cat", "IN", "IN", "-o", "out.gvc"),
     ("repair", "IN", "out.gvc"),
-    ("index", "IN", "out.gvc"),
     ("extract", "IN", "out.mkv"),
 )
 

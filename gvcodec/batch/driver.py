@@ -50,7 +50,6 @@ class Driver:
     def run(self, jobs: Sequence[Job]) -> None:
         """Encode all that is not done yet. Errors of single files are in `errors`, and in the
         table."""
-        self.ledger.write_jobs(list(jobs))
         waiting = deque(jobs)
         while waiting or self._futures or self._ready:
             while self._ready:
@@ -65,11 +64,11 @@ class Driver:
                 for future in done:
                     self._take(future)
             if time.monotonic() - self._written > _TABLE_EVERY:
-                self.write_table()
-        self.write_table()
+                self._write_table(jobs)
+        self._write_table(jobs)
 
-    def write_table(self) -> None:
-        table.write(self.ledger)
+    def _write_table(self, jobs: Sequence[Job]) -> None:
+        table.write(self.ledger, jobs)
         self._written = time.monotonic()
 
     def _take(self, future: Future[Outcome]) -> None:

@@ -214,7 +214,7 @@ class _Work:
         whole: dict[str, Any] = {"chunk": None, "first": 0, "cores": self.cores}
         for column in ("seconds", "cpu", "fitted"):
             whole[column] = round(sum(row[column] for row in chunks), 3)
-        for column in ("q", "psnr_y", "lpips", "vmaf"):
+        for column in ("q", "psnr_y", "lpips"):
             known = [(row[column], row["frames"]) for row in chunks if row.get(column) is not None]
             if known:
                 whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gvcodec.batch import store
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.util.uris import is_uri
 
 _MANIFESTS = (".csv", ".jsonl", ".parquet")
 
@@ -84,7 +85,7 @@ def _parquet(data: bytes, name: str) -> list[dict[str, Any]]:
 
 def _beside(manifest: str, uri: str) -> str:
     """A path of a manifest is relative to it."""
-    if store.is_uri(uri) or uri.startswith(("/", "file://")):
+    if is_uri(uri) or uri.startswith(("/", "file://")):
         return store.local_path(uri)
     folder = store.local_path(manifest).rsplit("/", 1)[0]
     return store.joined(folder, uri)

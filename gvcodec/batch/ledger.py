@@ -55,16 +55,15 @@ class Ledger:
 
     def plan(self, job: Job) -> dict[str, Any] | None:
         """Of an earlier run, if the input has not changed since."""
-        record = store.read_json(self.input_path(job))
-        if not record or "plan" not in record or record["stamp"] != store.stamp(job.uri):
+        record = self.input(job)
+        if "plan" not in record or record["stamp"] != store.stamp(job.uri):
             return None
-        return dict(record)
+        return record
 
     def fail(self, job: Job, error: str) -> None:
         """The input ended with an error. Its plan stays."""
-        path = self.input_path(job)
-        record = store.read_json(path) or {"uri": job.uri}
-        store.write_json(path, record | {"error": error})
+        record = {"uri": job.uri} | self.input(job) | {"error": error}
+        store.write_json(self.input_path(job), record)
 
     def done(self, key: str) -> dict[str, Any] | None:
         """Name and rows of a finished file that is still there."""
@@ -89,17 +88,9 @@ class Ledger:
         }
         return {name: result for name, result in found.items() if result is not None}
 
-    def write_jobs(self, jobs: list[Job]) -> None:
-        """What the batch is of, for those who ask how far it is."""
-        listed = [{"uri": job.uri, "name": job.name, "error": job.error} for job in jobs]
-        store.write_json(store.joined(self.out, _FOLDER, "jobs.json"), listed)
-
-    def read_jobs(self) -> list[dict[str, Any]] | None:
-        jobs = store.read_json(store.joined(self.out, _FOLDER, "jobs.json"))
-        return None if jobs is None else list(jobs)
-
-    def input(self, name: str) -> dict[str, Any]:
-        return store.read_json(store.joined(self.out, _FOLDER, "inputs", f"{name}.json")) or {}
+    def input(self, job: Job) -> dict[str, Any]:
+        """What is known of an input: its plan, key, or error."""
+        return store.read_json(self.input_path(job)) or {}
 
     def _done_path(self, key: str) -> str:
         return store.joined(self.out, _FOLDER, "done", f"{key}.json")

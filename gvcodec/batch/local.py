@@ -11,7 +11,6 @@ import threading
 from collections import defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from gvcodec.batch.task import Outcome, Task
@@ -62,12 +61,7 @@ class Inline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -97,12 +91,7 @@ class Local:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         with self._free:
             self._closed = True
             self._free.notify_all()

@@ -21,6 +21,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.pipes import Stream
 from gvcodec.media.reader import Span, VideoReader
 from gvcodec.media.timeline import Timeline, may_jump
+from gvcodec.util.uris import is_uri, open_uri
 
 #: Seconds: half of it is how far the clock of a video may step back, however high its rate.
 _STEP = Fraction(1, 1000)
@@ -69,19 +70,13 @@ class Plan:
 
 
 def make_plan(
-    source: Any,
-    start: float,
-    frames: int | None,
-    length: int,
-    said: InputOptions | None = None,
+    source: str, start: float, frames: int | None, length: int, said: InputOptions | None = None
 ) -> Plan:
-    """`source`: what `VideoReader` opens. Chunks have about `length` frames. Raises
+    """`source`: path or URI of a video. Chunks have about `length` frames. Raises
     `MediaError`."""
     with VideoReader(source, start, frames, said=said) as reader:
         fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
         expected, tick = reader.expected, fmt.time_base
-    if not isinstance(source, str):
-        source.seek(0)
     times, keys = _packets(source)
     size = fmt.width, fmt.height, str(fmt.frame_rate)
     if times is None or first not in times:
@@ -122,19 +117,18 @@ def boundaries(keys: Sequence[bool], length: int) -> list[int]:
     return starts
 
 
-def _packets(source: Any) -> tuple[set[int] | None, set[int]]:
+def _packets(source: str) -> tuple[set[int] | None, set[int]]:
     """Timestamps of all frames, None where they are missing or repeat themselves, and those of
     keyframes."""
     times: set[int] = set()
     keys: set[int] = set()
     count = 0
     timeline = None
-    pipe = None if isinstance(source, str) else Stream(source)
-    # What cannot be read ends the packets: those before it can be decoded.
-    with (
-        contextlib.suppress(av.FFmpegError, OSError),
-        av.open(pipe or os.path.abspath(source), "r") as container,
-    ):
+    with contextlib.ExitStack() as stack:
+        pipe = Stream(stack.enter_context(open_uri(source))) if is_uri(source) else None
+        # What cannot be read ends the packets: those before it can be decoded.
+        stack.enter_context(contextlib.suppress(av.FFmpegError, OSError))
+        container = stack.enter_context(av.open(pipe or os.path.abspath(source), "r"))
         for packet in container.demux(container.streams.video[0]):
             if not packet.size:
                 continue

@@ -18,7 +18,7 @@ from gvcodec.rate.target import Target, require_metric
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
 _VERSION = 1
-METRICS = ("lpips", "vmaf")
+METRICS = ("lpips",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import glob
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -19,31 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from gvcodec.errors import GvcodecError, MediaError, UsageError
+from gvcodec.errors import MediaError
+from gvcodec.util import uris
+from gvcodec.util.uris import ConnectionLostError, is_uri, open_uri, reached, system_of
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What a store says of a version of a file.
-_STAMPS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "checksum",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "created",
-    "updated",
-)
 _FOUND_BY_CONTENT = ("ETag", "etag", "md5Hash", "checksum")
+_STAMPS = (*_FOUND_BY_CONTENT, "mtime", "LastModified", "last_modified", "created", "updated")
 _BLOCK = 1 << 20
-
-
-class ConnectionLostError(MediaError):
-    """A store stopped answering: the same may work a little later."""
-
-
-def is_uri(path: str) -> bool:
-    return bool(_SCHEME.match(path)) and not path.startswith("file://")
 
 
 def in_this_process(path: str) -> bool:
@@ -53,42 +35,11 @@ def in_this_process(path: str) -> bool:
 
 def local_path(path: str) -> str:
     """A path as one that does not depend on the working folder; URIs stay."""
-    return path if is_uri(path) else os.path.abspath(path.removeprefix("file://"))
+    return path if is_uri(path) else os.path.abspath(uris.local_path(path))
 
 
 def joined(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/") or "/", *names])
-
-
-@contextlib.contextmanager
-def reached(path: str) -> Iterator[None]:
-    """What a store says inside becomes a line with this path."""
-    try:
-        yield
-    except (GvcodecError, MemoryError):
-        raise
-    except FileNotFoundError as error:
-        raise MediaError(f"{path}: No such file or directory") from error
-    except (PermissionError, IsADirectoryError, FileExistsError, NotADirectoryError) as error:
-        raise MediaError(f"{path}: {error.strerror or error}") from error
-    except ImportError as error:
-        raise UsageError(f"{path}: {error}".splitlines()[0]) from error
-    except Exception as error:
-        # Every store has errors of its own.
-        if not is_uri(path) and isinstance(error, OSError):
-            raise MediaError(f"{path}: {error.strerror or error}") from error
-        if not is_uri(path):
-            raise
-        said = str(error).splitlines()[:1]
-        raise ConnectionLostError(
-            f"{path}: {type(error).__name__}{''.join(': ' + line for line in said)}"
-        ) from error
-
-
-def _system(path: str) -> tuple[Any, str]:
-    import fsspec
-
-    return fsspec.core.url_to_fs(path)  # type: ignore[no-any-return]
 
 
 def stamp(path: str) -> dict[str, Any]:
@@ -97,7 +48,7 @@ def stamp(path: str) -> dict[str, Any]:
         if not is_uri(path):
             status = os.stat(path)
             return {"size": status.st_size, "mtime": status.st_mtime_ns}
-        system, inside = _system(path)
+        system, inside = system_of(path)
         system.invalidate_cache()
         found = system.info(inside)
         return {"size": found.get("size")} | {
@@ -117,40 +68,9 @@ def content_id(path: str, known: dict[str, Any]) -> str:
         return digest.hexdigest()
 
 
-@contextlib.contextmanager
-def open_read(path: str) -> Iterator[BinaryIO]:
+def open_read(path: str) -> BinaryIO:
     """A binary file that can seek. Of a remote one only what is read comes over."""
-    if not is_uri(path):
-        with open(path, "rb") as stream:
-            yield stream
-        return
-    system, inside = _system(path)
-    with system.open(inside, "rb", block_size=_BLOCK) as stream:
-        yield stream
-
-
-@contextlib.contextmanager
-def video_source(path: str) -> Iterator[str | BinaryIO]:
-    """What `VideoReader` opens."""
-    if not is_uri(path):
-        yield path
-        return
-    with contextlib.ExitStack() as stack:
-        with reached(path):
-            stream = stack.enter_context(open_read(path))
-        yield _Remote(stream, path)  # type: ignore[misc]
-
-
-class _Remote:
-    """A binary file under the name that messages call it by."""
-
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self.name, self._stream = name, stream
-        self.seek, self.tell = stream.seek, stream.tell
-
-    def read(self, size: int) -> bytes:
-        with reached(self.name):
-            return self._stream.read(size)
+    return open_uri(path) if is_uri(path) else open(path, "rb")
 
 
 def read_bytes(path: str) -> bytes | None:
@@ -218,7 +138,7 @@ def write_whole(path: str) -> Iterator[BinaryIO]:
 
 def _upload(spool: IO[bytes], path: str) -> None:
     """Stores show an object once it is closed; where writing breaks off, a transaction drops it."""
-    system, inside = _system(path)
+    system, inside = system_of(path)
     with system.transaction, system.open(inside, "wb") as stream:
         shutil.copyfileobj(spool, stream, _BLOCK)
 
@@ -226,7 +146,7 @@ def _upload(spool: IO[bytes], path: str) -> None:
 def remove_folder(path: str) -> None:
     """A folder and all in it, if it is there."""
     with contextlib.suppress(FileNotFoundError), reached(path):
-        system, inside = _system(path)
+        system, inside = system_of(path)
         if system.exists(inside):
             system.rm(inside, recursive=True)
 
@@ -237,7 +157,7 @@ def names_in(folder: str) -> list[str]:
         with reached(folder):
             if not is_uri(folder):
                 return sorted(os.listdir(folder))
-            system, inside = _system(folder)
+            system, inside = system_of(folder)
             system.invalidate_cache()
             return sorted(
                 str(path).rstrip("/").rsplit("/", 1)[-1] for path in system.ls(inside, detail=False)
@@ -269,7 +189,7 @@ def _below(folder: str) -> list[str]:
 
 def _expand_uri(path: str) -> list[str]:
     with reached(path):
-        system, inside = _system(path)
+        system, inside = system_of(path)
         if glob.has_magic(inside):
             found = system.glob(inside)
         elif system.isdir(inside):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 
@@ -31,8 +30,8 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`value` of the function, or `error`, a line that says what went wrong. `again`: a repetition
-    may help; `lost`: the worker died. `tries`: how often it was begun. `seconds` of wall and `cpu`
-    of processor time, `host` where."""
+    may help; `lost`: the worker died. `tries`: how often it was begun. `seconds` of
+    wall time."""
 
     value: Any = None
     error: str = ""
@@ -40,8 +39,6 @@ class Outcome:
     lost: bool = False
     tries: int = 1
     seconds: float = 0.0
-    cpu: float = 0.0
-    host: str = ""
 
     def packed(self) -> str:
         return json.dumps(asdict(self))
@@ -57,9 +54,4 @@ class Engine(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None: ...

@@ -39,9 +39,8 @@ def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
     chosen = Settings.unpacked(settings)
     stamp = store.stamp(uri)
-    with store.video_source(uri) as source:
-        found = make_plan(source, chosen.start, chosen.frames, chosen.chunk, chosen.input)
-        side = _side_bytes(source, chosen) if "size" in chosen.rate else 0
+    found = make_plan(uri, chosen.start, chosen.frames, chosen.chunk, chosen.input)
+    side = _side_bytes(uri, chosen) if "size" in chosen.rate else 0
     record = {
         "uri": uri,
         "stamp": stamp,
@@ -55,11 +54,9 @@ def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
     return record
 
 
-def _side_bytes(source: Any, settings: Settings) -> int:
+def _side_bytes(uri: str, settings: Settings) -> int:
     """Bytes of copied tracks, about."""
-    if not isinstance(source, str):
-        source.seek(0)
-    with VideoReader(source, settings.start, settings.frames, said=settings.input) as video:
+    with VideoReader(uri, settings.start, settings.frames, said=settings.input) as video:
         video.copy_tracks(None)
         return len(video.tracks.take()) if video.tracks else 0
 
@@ -79,20 +76,15 @@ def encode(
     header says."""
     began, spent = time.monotonic(), cpu_seconds()
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
-    with store.video_source(uri) as source:
-        opened = _Chunk(source, chosen, cut, number)
-        config = chosen.encoder_config(cores, said_q=said_q)
-        coded = _code(opened, chosen, config, limit)
-        header = Reader(io.BytesIO(coded.data)).header
-        ids = [
-            identity.hex() if identity else ""
-            for identity in (header.base_model_id, header.painter_id)
-        ]
-        if ids != [chosen.base_model, chosen.painter]:
-            raise WrongModelError(
-                "this machine has other models than the one that the work was ordered on"
-            )
-        row = _measure(coded, opened, chosen, cores)
+    opened = _Chunk(uri, chosen, cut, number)
+    coded = _code(opened, chosen, chosen.encoder_config(cores, said_q=said_q), limit)
+    header = Reader(io.BytesIO(coded.data)).header
+    ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
+    if ids != [chosen.base_model, chosen.painter]:
+        raise WrongModelError(
+            "this machine has other models than the one that the work was ordered on"
+        )
+    row = _measure(coded, opened, chosen)
     store.write_bytes(output, coded.data)
     frames = len(coded.frame_bytes)
     row |= {
@@ -124,13 +116,12 @@ def measure(
     one."""
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
     sizes = []
-    with store.video_source(uri) as source:
-        opened = _Chunk(source, chosen, cut, number)
-        for q in qs:
-            quick = _QUICK.get(chosen.base, chosen.config["preset"])
-            config = chosen.encoder_config(cores, base_q=q, fit=0.0, preset=quick)
-            coded = one_pass.run(opened, config, "trial", _frames, _ALL)
-            sizes.append(len(coded.data))
+    opened = _Chunk(uri, chosen, cut, number)
+    quick = _QUICK.get(chosen.base, chosen.config["preset"])
+    for q in qs:
+        config = chosen.encoder_config(cores, base_q=q, fit=0.0, preset=quick)
+        coded = one_pass.run(opened, config, "trial", _frames, _ALL)
+        sizes.append(len(coded.data))
     found = {"sizes": sizes, "frames": len(coded.frame_bytes)}
     store.write_json(keep, found)
     return found
@@ -149,10 +140,7 @@ def join(
     stream that has more than `allowed` bytes besides its tracks does not appear; its `excess` is
     returned."""
     chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
-    with (
-        store.video_source(uri) as source,
-        VideoReader(source, chosen.start, chosen.frames, said=chosen.input) as video,
-    ):
+    with VideoReader(uri, chosen.start, chosen.frames, said=chosen.input) as video:
         try:
             with store.write_whole(output) as stream:
                 splicer = _splice(chunks, video, stream, cores, chosen.frames is not None)
@@ -205,16 +193,14 @@ class _Chunk:
     """Opens the frames of a chunk, as often as rate control wants; the first one has the metadata
     of the whole."""
 
-    def __init__(self, source: Any, settings: Settings, plan: Plan, number: int) -> None:
-        self._source, self._settings, self._plan, self._number = source, settings, plan, number
+    def __init__(self, uri: str, settings: Settings, plan: Plan, number: int) -> None:
+        self._uri, self._settings, self._plan, self._number = uri, settings, plan, number
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[VideoReader]:
-        if not isinstance(self._source, str):
-            self._source.seek(0)
         settings, span = self._settings, self._plan.span(self._number)
         start, frames = (settings.start, settings.frames) if span is None else (0.0, None)
-        with VideoReader(self._source, start, frames, span, settings.input) as reader:
+        with VideoReader(self._uri, start, frames, span, settings.input) as reader:
             # They are copied when chunks are joined.
             reader.tracks = None
             if self._number:
@@ -236,9 +222,7 @@ def _code(
     return one_pass.run(opened, config, "encode", _frames, _ALL)
 
 
-def _measure(
-    coded: one_pass.Pass, opened: _Chunk, settings: Settings, cores: int
-) -> dict[str, Any]:
+def _measure(coded: one_pass.Pass, opened: _Chunk, settings: Settings) -> dict[str, Any]:
     """Quality of a chunk."""
     row: dict[str, Any] = {
         "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None
@@ -246,8 +230,4 @@ def _measure(
     if "lpips" in settings.metrics:
         extent = one_pass.Extent(coded.format, len(coded.frame_bytes), 0)
         row["lpips"] = round(lpips_of(coded, opened, extent), 5)
-    if "vmaf" in settings.metrics:
-        from gvcodec.batch.vmaf import vmaf_of
-
-        row["vmaf"] = round(vmaf_of(coded, opened, cores), 3)
     return row

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import os
 import queue
-import socket
 import sys
 import threading
 import time
 from importlib import import_module
 
-from gvcodec.batch.store import ConnectionLostError
 from gvcodec.batch.task import Outcome
 from gvcodec.errors import GvcodecError
+from gvcodec.util.uris import ConnectionLostError
 
 #: Seconds that a store that stopped answering is given.
 _MOMENT = 1.0
@@ -29,7 +28,7 @@ def perform(packed: str, tries: int = 1) -> Outcome:
     os.environ["OMP_NUM_THREADS"] = str(task["cores"])
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(task["cores"])
-    began, spent = time.monotonic(), cpu_seconds()
+    began = time.monotonic()
     value, error, again = None, "", False
     try:
         value = getattr(import_module(module), name)(**task["arguments"])
@@ -46,9 +45,7 @@ def perform(packed: str, tries: int = 1) -> Outcome:
         again = isinstance(failed, ConnectionError | TimeoutError)
     except Exception as failed:  # noqa: BLE001 (one file must not end the work on others)
         error = f"{type(failed).__name__}: {failed}".splitlines()[0]
-    seconds, cpu = time.monotonic() - began, cpu_seconds() - spent
-    times = round(seconds, 3), round(cpu, 3)
-    return Outcome(value, error, again, False, tries, *times, socket.gethostname())
+    return Outcome(value, error, again, False, tries, round(time.monotonic() - began, 3))
 
 
 def cpu_seconds() -> float:

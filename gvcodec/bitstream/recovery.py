@@ -57,7 +57,7 @@ class Loss:
     `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next
     `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `fit`,
     `timing` or `tracks` packet may be among what is lost. `wrong`: a checksum says that they are.
-    `between`: the frames given so far are whole GOPs. `footer`: it is index or end.
+    `between`: the frames given so far are whole GOPs.
     """
 
     frames: int = 0
@@ -67,7 +67,6 @@ class Loss:
     side: bool = False
     wrong: bool = False
     between: bool = False
-    footer: bool = False
 
 
 class Salvage:
@@ -108,12 +107,7 @@ class Salvage:
                 self._source.go_to(begin)
                 if self._source.at_end():
                     self.frames += self._unnumbered
-                    yield Loss(
-                        self._unnumbered,
-                        "the end is missing",
-                        self._in_gop,
-                        footer=not self._in_gop,
-                    )
+                    yield Loss(self._unnumbered, "the end is missing", self._in_gop)
                     return
                 yield from self._resume(f"packet {self._number}: {error}")
                 continue
@@ -210,7 +204,7 @@ class Salvage:
         kind, size = self._claim()
         skipped = self._skip(size)
         if not self._in_gop and (self._indexed or kind in (Kind.INDEX, Kind.END)):
-            yield Loss(0, reason, broken=False, side=True, footer=True)
+            yield Loss(0, reason, broken=False, side=True)
         elif skipped and kind >= Kind.END:
             self._skipped_frame = False
             yield Loss(0, reason, broken=False, side=True)

@@ -8,17 +8,14 @@ import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
+from gvcodec.errors import DamagedStreamError
+from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits
 from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.util.file_io import PendingFile, shown_name
+from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import parse_time
 from gvcodec.util.progress import MODES, ProgressOptions
-
-if TYPE_CHECKING:
-    from gvcodec.video import Video
 
 #: The largest number, of seconds too: thirty years.
 _MOST = 1e9
@@ -120,17 +117,6 @@ def limits_of(options: argparse.Namespace) -> Limits:
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
-
-
-def add_picture(parser: argparse.ArgumentParser, kinds: str = ".png") -> None:
-    """Arguments of commands that show frames of a stream in a picture."""
-    parser.add_argument("input", metavar="FILE", help="stream")
-    parser.add_argument("output", metavar="OUT", help=kinds)
-    parser.add_argument("--fidelity", action="store_true", help="do not paint")
-    add_model(parser)
-    add_threads(parser)
-    add_limits(parser)
-    add_overwrite(parser)
 
 
 class integer:
@@ -280,35 +266,3 @@ def located(reader: Any) -> Iterator[None]:
         yield
     except DamagedStreamError as error:
         raise reader.named(error) from error
-
-
-@contextlib.contextmanager
-def opened_video(options: argparse.Namespace) -> Iterator[Video]:
-    """The stream of `add_picture`, with the process held to its limits."""
-    from gvcodec.video import Video
-
-    if options.input == "-":
-        raise UsageError(
-            "a picture needs a file that can be read from any place, not standard input"
-        )
-    most = limits_of(options)
-    chosen = {"threads": options.threads, "models": options.model, "limits": most}
-    with (
-        Video(options.input, fidelity=options.fidelity, **chosen) as video,
-        held(video.header, video.painted, most),
-    ):
-        yield video
-
-
-def pending_still(options: argparse.Namespace) -> PendingFile:
-    from gvcodec.media.stills import SUFFIXES
-
-    if not options.output.lower().endswith(SUFFIXES):
-        raise UsageError(f"{options.output}: a picture is a .png, .jpg or .avif")
-    return PendingFile(options.output, options.overwrite)
-
-
-def pending_png(options: argparse.Namespace) -> PendingFile:
-    if not options.output.lower().endswith(".png"):
-        raise UsageError(f"{options.output}: the picture is a .png file")
-    return PendingFile(options.output, options.overwrite)

@@ -27,9 +27,9 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import numbered
 from gvcodec.one_file.files import create_stream
 from gvcodec.streams.info import encode_summary
-from gvcodec.util.file_io import is_uri
 from gvcodec.util.messages import counted, say
 from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.uris import is_uri
 
 
 def rate_of(options: argparse.Namespace) -> dict[str, object]:
@@ -70,7 +70,7 @@ def encode_in_chunks(options: argparse.Namespace, config: EncoderConfig) -> None
                 driver.run([job])
             if driver.errors:
                 raise MediaError(driver.errors[job.name])
-            done = ledger.done(ledger.input(job.name)["key"])
+            done = ledger.done(ledger.input(job)["key"])
             assert done is not None
             with open(Path(work, done["output"]), "rb") as joined:
                 fmt = Reader(joined).header.format

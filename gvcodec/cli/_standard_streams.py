@@ -3,7 +3,6 @@ is too strange for them."""
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import errno
 import io
@@ -17,22 +16,6 @@ _STREAMS = (
     ("stderr", "standard error"),
 )
 _STDOUT = 1
-_PLAIN = str.maketrans(
-    {
-        "×": "x",
-        "…": "...",
-        "·": ".",
-        "²": "2",
-        "³": "3",
-        "→": "->",
-        "−": "-",
-        "–": "-",
-        "≤": "<=",
-        "≥": ">=",
-    }
-    | {"°": " deg", "│": "|", "└": "+", "╵": "'", "─": "-"}
-    | dict(zip("▁▂▃▄▅▆▇█", "__..--##", strict=True))
-)
 
 
 class _Closed(io.RawIOBase):
@@ -81,10 +64,9 @@ def prepare() -> None:
         # the last one off unnoticed.
         encoding = sys.stdout.encoding
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.detach()), encoding)  # type: ignore[arg-type]
-    codecs.register_error("gvcodec", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="gvcodec")
+            stream.reconfigure(errors="backslashreplace")
 
 
 def out(text: str) -> None:
@@ -114,11 +96,3 @@ def _name_errors() -> Iterator[None]:
 def drop_output() -> None:
     """What is left in the buffer of standard output must not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Something near for characters that an encoding does not have."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    near = error.object[error.start : error.end].translate(_PLAIN)
-    return near.encode(error.encoding, "backslashreplace").decode(error.encoding), error.end

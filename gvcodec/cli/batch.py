@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from gvcodec.batch import inputs, store, table
+from gvcodec.batch import inputs, store
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import Job, Ledger
@@ -18,7 +18,6 @@ from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
 from gvcodec.cli._in_chunks import rate_of
-from gvcodec.cli._standard_streams import out
 from gvcodec.cli.encode import coding_arguments, config_of
 from gvcodec.errors import BatchError, GvcodecError, UsageError
 from gvcodec.util.messages import counted, say
@@ -34,14 +33,17 @@ _RATES = ("base_q", "size", "bitrate", "bpp", "target")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
-        nargs="*",
+        nargs="+",
         metavar="IN",
         help="videos, folders, globs, URIs, or tables of these (.csv, .jsonl, .parquet)",
     )
     parser.add_argument(
-        "-o", dest="output", metavar="OUT", help="folder or URI for streams and tables"
+        "-o",
+        dest="output",
+        required=True,
+        metavar="OUT",
+        help="folder or URI for streams and the table",
     )
-    parser.add_argument("--status", metavar="OUT", help="say how far a batch is")
     parser.add_argument(
         "--jobs", type=integer(1, 1 << 20), default=0, metavar="N", help="cores to use (all)"
     )
@@ -75,13 +77,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.status is not None:
-        if options.inputs or options.output:
-            raise UsageError("--status goes without inputs and -o")
-        _say_status(options.status)
-        return
-    if not options.inputs or not options.output:
-        raise UsageError("batch needs inputs and -o OUT (or --status OUT)")
     ledger = Ledger(store.local_path(options.output))
     jobs = jobs_of(options)
     with _engine(options, jobs) as engine, Bar(len(jobs), **progress_of(options)) as bar:
@@ -95,7 +90,7 @@ def run(options: argparse.Namespace) -> None:
         raise BatchError(
             f"{failed}; {store.joined(options.output, 'batch.csv')} has a row for each"
         )
-    say(f"{options.output}: {table.status_of(ledger).line()}")
+    say(f"{options.output}: {counted(len(jobs), 'file')} done")
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:
@@ -142,16 +137,6 @@ def _engine(options: argparse.Namespace, jobs: Sequence[Job]) -> Engine:
         # Other processes would not see it.
         return Inline(options.max_memory)
     return open_engine(options.jobs, options.cluster, options.max_memory)
-
-
-def _say_status(place: str) -> None:
-    ledger = Ledger(store.local_path(place))
-    if ledger.read_jobs() is None:
-        raise UsageError(f"{place}: no batch was begun here")
-    for row in table.rows_of(ledger):
-        if row["status"] == "failed":
-            out(f"failed: {row['error']}")
-    out(table.status_of(ledger).line())
 
 
 def _metrics(text: str) -> tuple[str, ...]:

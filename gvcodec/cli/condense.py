@@ -84,6 +84,6 @@ def run(options: argparse.Namespace) -> None:
         f"{counted(facts['frames'], 'frame')} each, q {facts['q']:g}"
     )
     say(
-        f"validation accuracy of a ridge regression on features: "
+        f"validation accuracy of a network trained on it: "
         f"{100 * facts['accuracy']:.1f} % (chance {100 / len(clips.classes):.1f} %)"
     )

@@ -1,23 +1,33 @@
-"""`gvcodec frame FILE OUT`: one frame as .png, .jpg or .avif; only its GOP is read."""
+"""`gvcodec frame FILE OUT`: one frame as .png; only its GOP is read."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gvcodec.cli._arguments import add_picture, integer, opened_video, pending_still, seconds
+from gvcodec.cli._arguments import (
+    add_limits,
+    add_model,
+    add_overwrite,
+    add_threads,
+    integer,
+    limits_of,
+    seconds,
+)
 from gvcodec.errors import UsageError
-from gvcodec.media.stills import still
-from gvcodec.streams.sheet import clock, seconds_of
-from gvcodec.util.messages import say
+from gvcodec.limits import held
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.writer import png
+from gvcodec.util.file_io import PendingFile
+from gvcodec.util.messages import clock, say
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"
-EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.avif -n 0")
+EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.png -n 0")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    add_picture(parser, ".png, .jpg or .avif")
+    parser.add_argument("input", metavar="FILE", help="stream")
+    parser.add_argument("output", metavar="OUT", help=".png")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "-t",
@@ -30,18 +40,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "-n", dest="number", type=integer(0), metavar="N", help="frame N, counted from 0"
     )
+    parser.add_argument("--fidelity", action="store_true", help="do not paint")
+    add_model(parser)
+    add_threads(parser)
+    add_limits(parser)
+    add_overwrite(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    with pending_still(options) as pending, opened_video(options) as video:
+    if not options.output.lower().endswith(".png"):
+        raise UsageError(f"{options.output}: the picture is a .png file")
+    if options.input == "-":
+        raise UsageError(
+            "a picture needs a file that can be read from any place, not standard input"
+        )
+    most = limits_of(options)
+    chosen = {"threads": options.threads, "models": options.model, "limits": most}
+    with (
+        PendingFile(options.output, options.overwrite) as pending,
+        Video(options.input, fidelity=options.fidelity, **chosen) as video,
+        held(video.header, video.painted, most),
+    ):
         number = _at(video, options.time) if options.number is None else options.number
         if not number < len(video):
             raise UsageError(f"{options.input}: has no frame {number}, it has {len(video)}")
         (found,) = video.decoded(number, number + 1)
-        suffix = Path(options.output).suffix.lower()
-        pending.temporary.write_bytes(still(suffix, found.planes, video.header.format))
-        kind = "painted" if video.painted else "base frame"
-        say(f"{options.output}: frame {number}, at {clock(seconds_of(video, number))}, {kind}")
+        rgb = rgb_from_planes(found.planes, video.header.format.colour)
+        pending.temporary.write_bytes(png(rgb))
+    ticks = video.pts_of(number) - video.pts_of(0)
+    time = clock(float(ticks * video.header.format.time_base))
+    kind = "painted" if video.painted else "base frame"
+    say(f"{options.output}: frame {number}, at {time}, {kind}")
 
 
 def _at(video: Video, time: float) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_input, located
@@ -30,4 +29,4 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         out(json.dumps(found, indent=2))
     else:
-        out(text(found, shutil.get_terminal_size((100, 30)).columns))
+        out(text(found))

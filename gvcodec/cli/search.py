@@ -5,32 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gvcodec.cli._arguments import (
-    add_embedder,
-    add_limits,
-    add_overwrite,
-    add_threads,
-    integer,
-    limits_of,
-)
+from gvcodec.cli._arguments import add_embedder, integer
 from gvcodec.cli._standard_streams import out
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
-from gvcodec.one_file.files import create_stream
 from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.search.files import SummarisedFile, opened, streams_in
 from gvcodec.search.queries import Query
 from gvcodec.search.ranking import Moment, best, scores
-from gvcodec.search.single import write_gop
-from gvcodec.streams.sheet import clock
-from gvcodec.util.file_io import protected
-from gvcodec.util.messages import counted, one_line, say
+from gvcodec.util.messages import clock, counted, one_line, say
+
+#: Files from which on a bar shows how far the search is.
+_MANY = 10
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
@@ -49,38 +40,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument(
-        "--clip", metavar="OUT", help="write the GOP of the best moment as a stream, without sound"
-    )
     add_embedder(parser)
-    add_overwrite(parser)
-    add_threads(parser)
-    add_limits(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     query = Query.parse(options.query)
     asked = _Asked(query, options.embedder)
-    paths = [(path, path != given) for given in options.inputs for path in streams_in(given)]
+    paths = [path for given in options.inputs for path in streams_in(given)]
     if not paths:
         raise UsageError(f"{options.inputs[0]}: no streams in this folder")
     moments: list[Moment] = []
     read = total = 0
     refused: list[GvcodecError] = []
-    for number, (path, in_folder) in enumerate(_with_bar(paths)):
-        try:
-            with opened(path, cached=in_folder) as file:
-                total += file.size
-                for note in file.notes:
-                    say(note)
-                name, vectors = asked.of(file)
-                own = file.vectors[name]
-                moments += best(
-                    scores(vectors, own.values, own.frames), own.frames, options.k, number
-                )
-                read += file.bytes_read
-        except GvcodecError as error:
-            refused.append(error)
+    shows = len(paths) >= _MANY and sys.stderr.isatty()
+    with tqdm(paths, unit="file", leave=False, file=sys.stderr, disable=not shows) as bar:
+        for number, path in enumerate(bar):
+            try:
+                with opened(path) as file:
+                    total += file.size
+                    for note in file.notes:
+                        say(note)
+                    name, vectors = asked.of(file)
+                    own = file.vectors[name]
+                    fits = scores(vectors, own.values, own.frames)
+                    moments += best(fits, own.frames, options.k, number)
+                    read += file.bytes_read
+            except GvcodecError as error:
+                refused.append(error)
     moments = sorted(moments, key=lambda moment: -moment.score)[: options.k]
     if not moments:
         raise (
@@ -92,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
         say(str(reason))
     found: list[dict[str, Any]] = []
     for moment in moments:
-        path = paths[moment.file][0]
+        path = paths[moment.file]
         with opened(path) as file:
             before = file.bytes_read
             gop = file.gop_of(moment.frame)
@@ -106,8 +92,6 @@ def run(options: argparse.Namespace) -> None:
                 }
             )
             read += file.bytes_read - before
-    if options.clip:
-        read += _write_clip(paths[moments[0].file][0], moments[0].frame, options)
     if options.json:
         out(
             json.dumps(
@@ -170,27 +154,3 @@ class _Asked:
             f"{file.name}: its summary was made by embedder {names}, "
             "which is missing here (--embedder)"
         )
-
-
-def _write_clip(path: str, frame: int, options: argparse.Namespace) -> int:
-    """Write the GOP of a frame; gives the bytes read for it."""
-    with (
-        protected([path]),
-        opened(path) as file,
-        create_stream(options.clip, options.overwrite) as output,
-    ):
-        before = file.bytes_read
-        write_gop(file.reader, file.gop_of(frame), output, options.threads, limits_of(options))
-        return file.bytes_read - before
-
-
-def _with_bar(paths: list[tuple[str, bool]]) -> Iterable[tuple[str, bool]]:
-    """A bar where there are many files and somebody who looks."""
-    if len(paths) < 10 or not sys.stderr.isatty():
-        return paths
-    return _hold_bar(tqdm(paths, unit="file", leave=False, file=sys.stderr))
-
-
-def _hold_bar(bar: Any) -> Iterator[tuple[str, bool]]:
-    with bar:
-        yield from bar

@@ -1,5 +1,4 @@
-"""`gvcodec summarize FILE`: a summary for search is added to a stream; its most distinct moments as
-a sheet."""
+"""`gvcodec summarize FILE`: a summary for search is added to a stream."""
 
 from __future__ import annotations
 
@@ -17,34 +16,21 @@ from gvcodec.cli._arguments import (
     use_threads,
 )
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.media.writer import png
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.search.embedders import DEFAULT, make
-from gvcodec.search.files import moments, opened
 from gvcodec.search.making import SHARE, summarize
-from gvcodec.streams.sheet import sheet
 from gvcodec.util.file_io import PendingFile, protected
 from gvcodec.util.messages import counted, say
 from gvcodec.util.progress import ProgressBar
-from gvcodec.video import open_video
 
-#: Pictures in a row of the sheet, and its pixels.
-_COLUMNS, _WIDTH = 4, 1280
-
-HELP = "add a summary for search to a stream, show its most distinct moments"
-EXAMPLES = ("summarize film.gvc -o found.gvc", "summarize film.gvc --sheet moments.png")
+HELP = "add a summary for search to a stream"
+EXAMPLES = ("summarize film.gvc -o found.gvc", "summarize film.gvc -y")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="stream; with -y it gets the summary itself")
     parser.add_argument(
         "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
-    )
-    parser.add_argument(
-        "--sheet", metavar="PNG", help="write the most distinct moments as one picture"
-    )
-    parser.add_argument(
-        "-k", type=integer(1, 1000), default=12, metavar="N", help="moments of the sheet (12)"
     )
     parser.add_argument(
         "--stride",
@@ -59,13 +45,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.output or not options.sheet:
-        _summarize(options)
-    if options.sheet:
-        _sheet(options)
-
-
-def _summarize(options: argparse.Namespace) -> None:
     if "-" in (options.file, options.output):
         raise UsageError(
             "a summary is made of a file that can be read from any place, not of a pipe"
@@ -98,25 +77,3 @@ def _summarize(options: argparse.Namespace) -> None:
     )
     if share > 100 * SHARE and not options.stride:
         say("one vector for each GOP takes more than 1 % of a file as small as this")
-
-
-def _sheet(options: argparse.Namespace) -> None:
-    path = options.output or options.file
-    if not options.sheet.lower().endswith(".png"):
-        raise UsageError(f"{options.sheet}: a sheet is a .png")
-    with opened(path) as file:
-        for note in file.notes:
-            say(note)
-        if not file.vectors:
-            raise UsageError(f"{path}: has no summary (gvcodec summarize adds one)")
-    numbers = moments(path, options.k)
-    tiles = min(_COLUMNS, len(numbers)), -(-len(numbers) // _COLUMNS)
-    with (
-        protected([path]),
-        PendingFile(options.sheet, options.overwrite) as pending,
-        open_video(
-            path, fidelity=True, threads=options.threads, limits=limits_of(options)
-        ) as video,
-    ):
-        pending.temporary.write_bytes(png(sheet(video, tiles, _WIDTH, numbers)[0]))
-    say(f"{options.sheet}: {counted(len(numbers), 'moment')} of {path}")

@@ -4,11 +4,9 @@
     clips        what is condensed: clips as small pictures with labels, from a list or from a
         folder a class
     coded        clips as GOPs of one stream, real bytes counted
-    networks     two small classifiers that see the order of frames
-    learning     training, accuracy, and a ridge regression on features in its place where
-        speed counts
-    choosing     which clips, how many frames of each, which quality: by validation gain a byte; and
-        simpler ways
+    networks     a small classifier that sees the order of frames
+    learning     training, accuracy and loss
+    choosing     which clips, how many frames of each, which quality
     pixels       stored pixels moved so that the decoded clips teach more
     gvset        the file and its reader, `CondensedSet`
 

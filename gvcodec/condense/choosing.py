@@ -1,10 +1,8 @@
 """Which clips of a data set are kept, how many frames of each, at which quality, within so many
 bytes.
 
-`gvcodec condense` takes the quality and number of frames from `settled`: networks are trained on
-what fits. `by_gain` adds clips one by one, each time that one which takes most off the validation
-loss of a ridge regression a byte; herding is the other order that is tried. The rest is what
-these are compared with. Imports torch."""
+Clips come in the order of `herding_order`; the quality and number of frames are those of `settled`:
+networks are trained on what fits. Imports torch."""
 
 from __future__ import annotations
 
@@ -17,15 +15,14 @@ from numpy.typing import NDArray
 from gvcodec.condense.clips import Clips, evenly
 from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.condense.gvset import spread
-from gvcodec.condense.learning import Ridge, features, fit, loss
-from gvcodec.condense.networks import Pairs
+from gvcodec.condense.learning import fit, loss
 
 #: Qualities that are tried, and the place where that begins.
 QUALITIES, _BEGIN = (43, 47, 51, 55, 59, 63), 3
 #: Bytes of a stream besides its clips.
 _FIXED = 96
-#: Clips that are put in an order, and of which those with the most gain are looked for, at most.
-_ORDERED, _POOL = 4096, 200
+#: Clips that are put in an order, at most.
+MOST_ORDERED = 4096
 #: Clips whose size is measured first.
 _FEW = 8
 
@@ -72,17 +69,6 @@ def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) 
     return [queue[place] for place in range(longest) for queue in queues if place < len(queue)]
 
 
-def random_order(clips: Clips, rng: np.random.Generator) -> list[int]:
-    return in_turns(clips.labels, rng.permutation(len(clips)), len(clips.classes))[:_ORDERED]
-
-
-def uniform_order(clips: Clips) -> list[int]:
-    """Evenly spaced in the list of each class."""
-    places = [np.flatnonzero(clips.labels == label) for label in range(len(clips.classes))]
-    halved = [own[_van_der_corput(len(own))] for own in places]
-    return in_turns(clips.labels, np.concatenate(halved), len(clips.classes))[:_ORDERED]
-
-
 def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
     """By class: each time the clip that brings the mean of the chosen ones nearest to the mean of
     all."""
@@ -91,25 +77,11 @@ def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
         own = np.flatnonzero(clips.labels == label)
         mean, total = seen[own].mean(0), np.zeros(seen.shape[1])
         left = list(range(len(own)))
-        for number in range(1, min(len(own), _ORDERED // len(clips.classes)) + 1):
+        for number in range(1, min(len(own), MOST_ORDERED // len(clips.classes)) + 1):
             distance = np.linalg.norm((total + seen[own[left]]) / number - mean, axis=1)
             at = left.pop(int(np.argmin(distance)))
             total = total + seen[own[at]]
             order.append(int(own[at]))
-    return in_turns(clips.labels, np.array(order), len(clips.classes))
-
-
-def k_centre_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
-    """By class: each time the clip that is farthest from those chosen."""
-    order = []
-    for label in range(len(clips.classes)):
-        own = np.flatnonzero(clips.labels == label)
-        at = int(np.argmin(np.linalg.norm(seen[own] - seen[own].mean(0), axis=1)))
-        nearest = np.full(len(own), np.inf)
-        for _ in range(min(len(own), _ORDERED // len(clips.classes))):
-            order.append(int(own[at]))
-            nearest = np.minimum(nearest, np.linalg.norm(seen[own] - seen[own[at]], axis=1))
-            at = int(np.argmax(nearest))
     return in_turns(clips.labels, np.array(order), len(clips.classes))
 
 
@@ -142,40 +114,3 @@ def settled(
             half = tried(max(1, frames // 2), QUALITIES[at])
             return min(known[at], half, key=lambda pair: pair[0])
         at = best
-
-
-def by_gain(
-    clips: Clips,
-    validation: Clips,
-    network: Pairs,
-    room: int,
-    count: int,
-    q: float,
-    rng: np.random.Generator,
-) -> Choice:
-    """Clips added one by one, by validation gain a byte, of a pool drawn at random."""
-    pool = np.array(random_order(clips, rng)[:_POOL])
-    stream = encode(thinned(clips.only(pool), count), q)
-    bytes_of, labels = sizes(stream), clips.labels[pool]
-    candidates = features(network, shown(stream, clips.pictures.shape[1]))
-    ridge = Ridge(features(network, validation.pictures), validation.labels, len(clips.classes))
-    left = np.ones(len(pool), bool)
-    order: list[int] = []
-    spent = _FIXED
-    while True:
-        fits = left & (spent + bytes_of <= room)
-        if not fits.any():
-            break
-        gain = (ridge.loss() - ridge.losses_with(candidates, labels)) / bytes_of
-        at = int(np.argmax(np.where(fits, gain, -np.inf)))
-        ridge.add(candidates[at], int(labels[at]))
-        left[at], spent = False, spent + int(bytes_of[at])
-        order.append(int(pool[at]))
-    return filled(clips, order or [int(pool[0])], count, q, room)
-
-
-def _van_der_corput(count: int) -> NDArray[np.int64]:
-    """0 … count − 1 so that the first few are evenly spaced, too."""
-    bits = max(1, (count - 1).bit_length())
-    turned = [int(f"{n:0{bits}b}"[::-1], 2) for n in range(1 << bits)]
-    return np.array([n for n in turned if n < count])

@@ -1,5 +1,4 @@
-"""Training of classifiers, accuracy, and a ridge regression on features in place of training where
-speed counts. Imports torch."""
+"""Training of classifiers, their accuracy and loss. Imports torch."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from torch import nn
 
 from gvcodec.condense.networks import Pairs
 
-_BATCH, _RATE, _RIDGE = 16, 2e-3, 1e-2
+_BATCH, _RATE = 16, 2e-3
 
 
 def fit(
@@ -60,50 +59,6 @@ def features(network: Pairs, pictures: NDArray[np.uint8]) -> NDArray[np.float64]
         [F.normalize(network.features(torch.from_numpy(part)), dim=1) for part in _parts(pictures)]
     )
     return found.double().numpy()
-
-
-class Ridge:
-    """Least squares from features to classes, clip by clip: `gain` says what each candidate would
-    add on validation clips."""
-
-    def __init__(self, seen: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> None:
-        """`seen`: features (N, F) of validation clips."""
-        self._seen, self._wanted = seen, np.eye(classes)[labels] - 1 / classes
-        self._inverse = np.eye(seen.shape[1]) / _RIDGE
-        self._right = np.zeros((seen.shape[1], classes))
-        self._classes = classes
-
-    def loss(self) -> float:
-        return float(np.square(self._seen @ self._inverse @ self._right - self._wanted).mean())
-
-    def losses_with(
-        self, candidates: NDArray[np.float64], labels: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Validation loss if one of these (M, F) were added: rank-one updates, all at once."""
-        wanted = np.eye(self._classes)[labels] - 1 / self._classes
-        weights = self._inverse @ self._right
-        gains = candidates @ self._inverse
-        errors = wanted - candidates @ weights
-        steps = 1 / (1 + np.einsum("mf,mf->m", gains, candidates))
-        rest = self._wanted - self._seen @ weights
-        reach = self._seen @ gains.T * steps
-        # |rest − reach · error|² for every candidate, expanded.
-        cross = np.einsum("vm,vc,mc->m", reach, rest, errors)
-        square = np.square(reach).sum(0) * np.square(errors).sum(1)
-        losses: NDArray[np.float64] = (np.square(rest).sum() - 2 * cross + square) / rest.size
-        return losses
-
-    def add(self, candidate: NDArray[np.float64], label: int) -> None:
-        gain = self._inverse @ candidate
-        self._inverse -= np.outer(gain, gain) / (1 + candidate @ gain)
-        self._right += np.outer(candidate, np.eye(self._classes)[label] - 1 / self._classes)
-
-    def accuracy(self) -> float:
-        return float(
-            (
-                np.argmax(self._seen @ self._inverse @ self._right, 1) == np.argmax(self._wanted, 1)
-            ).mean()
-        )
 
 
 def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from gvcodec.condense import gvset
-from gvcodec.condense.choosing import Choice, by_gain, herding_order, settled, shown, taught
+from gvcodec.condense.choosing import Choice, herding_order, settled, shown, taught
 from gvcodec.condense.clips import Clips
-from gvcodec.condense.learning import Ridge, features, fit
+from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
 from gvcodec.condense.pixels import optimised
 from gvcodec.errors import UsageError
@@ -39,16 +39,13 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
         room -= len(data) - size
     else:
         raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
-    ridge = Ridge(features(network, validation.pictures), validation.labels, len(clips.classes))
-    for one, label in zip(
-        features(network, shown(choice.stream, clips.pictures.shape[1])), labels, strict=True
-    ):
-        ridge.add(one, int(label))
+    pictures = shown(choice.stream, clips.pictures.shape[1])
+    judge = fit(pictures, labels, len(clips.classes), _STEPS, seed)
     return data, {
         "labels": labels,
         "frames": choice.count,
         "q": choice.q,
-        "accuracy": ridge.accuracy(),
+        "accuracy": accuracy(judge, validation.pictures, validation.labels),
     }
 
 
@@ -56,22 +53,16 @@ def chosen(
     learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
     steps: int | None = None,
 ) -> tuple[Choice, Choice]:  # fmt: skip
-    """Frames, quality, clips, pixels: each kept where a network trained on it in `steps` validates
+    """Frames and quality, then pixels, kept where a network trained on them in `steps` validates
     better. Without moved pixels, and the last."""
     steps = steps or _STEPS
     order = herding_order(learn, features(network, learn.pictures))
-    best = settled(learn, validation, order, room, steps, seed)
-    count, q = best[1].count, best[1].q
-    rng = np.random.default_rng(seed)
-    other = by_gain(learn, validation, network, room, count, q, rng)
-    best = min(
-        best, (taught(learn, validation, other, steps, seed), other), key=lambda pair: pair[0]
-    )
+    best, choice = settled(learn, validation, order, room, steps, seed)
     if not moves:
-        return best[1], best[1]
-    moved = optimised(learn, network, best[1], room, moves, seed)
-    better = taught(learn, validation, moved, steps, seed) < best[0]
-    return best[1], moved if better else best[1]
+        return choice, choice
+    moved = optimised(learn, network, choice, room, moves, seed)
+    better = taught(learn, validation, moved, steps, seed) < best
+    return choice, moved if better else choice
 
 
 def divided(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:

@@ -1,4 +1,4 @@
-"""Two small classifiers of clips (N, T, side, side, 3) that see the order of frames. Importing this
+"""A small classifier of clips (N, T, side, side, 3) that sees the order of frames. Importing this
 module imports torch."""
 
 from __future__ import annotations
@@ -14,13 +14,8 @@ def prepared(pictures: Tensor) -> Tensor:
     return pictures.movedim(-1, 2).float() / 64 - 2
 
 
-def _block(dims: int, before: int, after: int) -> nn.Sequential:
-    convolution = (
-        nn.Conv2d(before, after, 3, 2, 1)
-        if dims == 2
-        else nn.Conv3d(before, after, 3, (1, 2, 2), 1)
-    )
-    return nn.Sequential(convolution, nn.GroupNorm(4, after), nn.ReLU())
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(4, after), nn.ReLU())
 
 
 class Pairs(nn.Module):
@@ -31,8 +26,7 @@ class Pairs(nn.Module):
         super().__init__()
         widths = (6, *_WIDTHS)
         self.body = nn.Sequential(
-            *(_block(2, a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
-            nn.AdaptiveAvgPool2d(4),
+            *(_block(a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool2d(4)
         )
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 
@@ -41,25 +35,6 @@ class Pairs(nn.Module):
         x = prepared(pictures)
         pairs = torch.cat([x[:, :-1:2], x[:, 1::2] - x[:, :-1:2]], 2)
         return self.body(pairs.flatten(0, 1)).flatten(1).view(len(x), -1, 16 * _WIDTHS[-1]).mean(1)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.features(pictures))
-
-
-class Cubes(nn.Module):
-    """Convolutions over space and time together, the mean over time."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        widths = (3, *_WIDTHS)
-        self.body = nn.Sequential(
-            *(_block(3, a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
-            nn.AdaptiveAvgPool3d((1, 4, 4)),
-        )
-        self.head = nn.Linear(16 * _WIDTHS[-1], classes)
-
-    def features(self, pictures: Tensor) -> Tensor:
-        return self.body(prepared(pictures).transpose(1, 2)).flatten(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.head(self.features(pictures))

@@ -25,12 +25,7 @@ _PART = 0.5
 
 
 def optimised(
-    clips: Clips,
-    network: Pairs,
-    choice: Choice,
-    room: int,
-    steps: int,
-    seed: int,
+    clips: Clips, network: Pairs, choice: Choice, room: int, steps: int, seed: int
 ) -> Choice:
     """The same clips with moved pixels, without the last ones where these take more bytes."""
     torch.manual_seed(seed)

@@ -1,7 +1,6 @@
 """Entropy model and coder. What runs is in C++ (`gvcodec._core`); its Python twins, which it must
 equal, are in tests/oracle.
 
-`streams`: many streams of integers side by side, on a processor or a device; `network`: inference
-of an integer network; `reference`: rANS and the adaptive mixing of binary decisions. Everything is
-integer arithmetic on decoded integers: equal on every machine.
+`streams`: many streams of integers side by side, on a processor or a device; `network`: layers of
+an integer network. Everything is integer arithmetic on decoded integers: equal on every machine.
 """

@@ -13,7 +13,7 @@ can take thousands of times their own size.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 import av
@@ -156,11 +156,16 @@ def delayed_head(head: bytes, nanoseconds: int) -> bytes:
     return changed(head)
 
 
-def elements(data: bytes) -> list[tuple[int, bytes]]:
-    """Id and body of each EBML element. Raises `DamagedStreamError`."""
-    found: list[tuple[int, bytes]] = []
-    _each_element(data, lambda identity, body: found.append((identity, body)))
-    return found
+def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Id and body of each EBML element. Only a segment may go on without end. Raises
+    `DamagedStreamError`."""
+    cursor = Cursor(data, "tracks: codec parameters")
+    while len(cursor):
+        identity, _ = ebml_number(cursor, 4)
+        coded, length = ebml_number(cursor, 8)
+        size = coded - (1 << 7 * length)
+        endless = size == (1 << 7 * length) - 1 and identity == SEGMENT
+        yield identity, cursor.take(len(cursor) if endless else size)
 
 
 def element(identity: int, body: bytes, short: bool = False) -> bytes:
@@ -182,38 +187,15 @@ class _Pipe:
 
 
 def _check_matroska(head: bytes) -> None:
-    def track(identity: int, body: bytes) -> None:
-        if identity == _PACKED:
-            raise DamagedStreamError("tracks: codec parameters are packed")
-
-    def tracks(identity: int, body: bytes) -> None:
-        if identity == TRACK:
-            _each_element(body, track)
-
-    def segment(identity: int, body: bytes) -> None:
-        if identity not in _IN_SEGMENT:
+    for identity, body in elements(head):
+        if identity not in (_EBML, SEGMENT):
             raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
-        if identity == TRACKS:
-            _each_element(body, tracks)
-
-    def file(identity: int, body: bytes) -> None:
-        if identity == SEGMENT:
-            _each_element(body, segment)
-        elif identity != _EBML:
-            raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
-
-    _each_element(head, file)
-
-
-def _each_element(data: bytes, visit: Callable[[int, bytes], None]) -> None:
-    """Call with the id and the body of each EBML element. Only a segment may go on without end."""
-    cursor = Cursor(data, "tracks: codec parameters")
-    while len(cursor):
-        identity, _ = ebml_number(cursor, 4)
-        coded, length = ebml_number(cursor, 8)
-        size = coded - (1 << 7 * length)
-        endless = size == (1 << 7 * length) - 1 and identity == SEGMENT
-        visit(identity, cursor.take(len(cursor) if endless else size))
+        for part, inside in elements(body) if identity == SEGMENT else ():
+            if part not in _IN_SEGMENT:
+                raise DamagedStreamError(f"tracks: codec parameters hold an element {part:x}")
+            for track, fields in elements(inside) if part == TRACKS else ():
+                if track == TRACK and any(field == _PACKED for field, _ in elements(fields)):
+                    raise DamagedStreamError("tracks: codec parameters are packed")
 
 
 def ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe, Stream
 from gvcodec.media.timeline import may_jump
-from gvcodec.util.file_io import is_uri, local_path, open_uri
+from gvcodec.util.uris import is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"

@@ -18,7 +18,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 import av
@@ -32,8 +31,8 @@ from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import is_uri, local_path
 from gvcodec.util.messages import counted
+from gvcodec.util.uris import is_uri, local_path
 
 _MAX_RATE = 1000
 #: Frames that wait for a timestamp after them.
@@ -118,12 +117,7 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         self._opened.close()
 
     def __iter__(self) -> Iterator[Frame]:

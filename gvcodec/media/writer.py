@@ -1,4 +1,4 @@
-"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .gif, .y4m, numbered .png, or "-" (standard
+"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .y4m, numbered .png, or "-" (standard
 output: y4m, or Matroska or NUT with sound).
 
     with open_writer("out.mp4", fmt) as writer:
@@ -17,7 +17,6 @@ import re
 import sys
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 import av
@@ -25,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.gif import GifWriter
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, reported
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
@@ -51,12 +49,7 @@ class VideoWriter(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None: ...
 
     def write(self, planes: Planes, pts: int) -> None:
         """Next frame in display order; `pts` in ticks of the format's time base."""
@@ -95,10 +88,9 @@ def open_writer(
     """A writer for the kind of file that `path` names, or for standard output in the form "y4m",
     "matroska" or "nut". Raises `UsageError` for an unknown kind."""
     suffix = Path(path).suffix.lower()
-    if str(path) != "-" and suffix not in (*FILES, ".gif", ".y4m", ".png"):
+    if str(path) != "-" and suffix not in (*FILES, ".y4m", ".png"):
         raise UsageError(
-            f"{path}: write to .mp4, .mkv, .mov, .webm, .gif, .y4m, .png (like frame%05d.png) or "
-            f"- (y4m); gvcodec frame writes .jpg and .avif"
+            f"{path}: write to .mp4, .mkv, .mov, .webm, .y4m, .png (like frame%05d.png) or - (y4m)"
         )
     if form is not None and (str(path) != "-" or form not in ("y4m", *PIPES)):
         raise UsageError(f"-f {form}: y4m, {' and '.join(PIPES)} are for standard output (-)")
@@ -116,8 +108,6 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
-        if suffix == ".gif":
-            return GifWriter(pending, fmt)
         kind = FILES[suffix]
         return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
@@ -157,12 +147,7 @@ class Y4mWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         if self._pending is None:
             if kind is None:
                 with reported(self._name):
@@ -213,12 +198,7 @@ class PngWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         return None
 
     def write(self, planes: Planes, pts: int) -> None:

@@ -3,14 +3,12 @@ fewer of the last tokens.
 
 Tokens (N, 16, features) are centred and projected to `WIDTH`; after layer i of `LAYERS` the last 1
 + ⌊7.5 (1 + cos(π i / LAYERS)) + ½⌋ tokens remain: 14, 9, 3, 1. A linear layer makes `DIM` values of
-the last one and the mean of all (at first only of the mean), scaled to a length of √DIM. `Variant`
-names what the paper's ablations change. Importing this module imports torch."""
+the last one and the mean of all (at first only of the mean), scaled to a length of √DIM.
+Importing this module imports torch."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,22 +16,6 @@ from torch import Tensor, nn
 
 TOKENS = 16
 LAYERS, WIDTH, HEADS, DIM = 4, 96, 4, 64
-#: Tokens that see each other where attention is local: a row of the picture.
-_NEAR = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """`learned`: False has attention without weights, or with `progressive` False too the mean of
-    all tokens. `progressive`: False keeps all tokens up to the end. `kept`: the last tokens, or
-    evenly spaced ones. `local`: attention within a row before the last layer. `special`: a learned
-    token at the end instead of the last patch."""
-
-    learned: bool = True
-    progressive: bool = True
-    kept: Literal["suffix", "uniform"] = "suffix"
-    local: bool = False
-    special: bool = False
 
 
 def kept_after(layer: int) -> int:
@@ -51,31 +33,29 @@ class _Layer(nn.Module):
         self.up, self.down = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
         nn.init.zeros_(self.down.weight)
 
-    def forward(self, x: Tensor, places: Tensor, local: bool) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         n, t, _ = x.shape
         q, k, v = self.mix(self.before(x)).view(n, t, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-        seen = places[None, :] <= places[:, None]
-        if local:
-            seen &= places[None, :] // _NEAR == places[:, None] // _NEAR
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(n, t, WIDTH))
         return x + self.down(F.gelu(self.up(self.between(x))))
 
 
 class LpComp(nn.Module):
-    """`forward(tokens)`: (N, 16, features) → (N, DIM) of length √DIM."""
+    """`forward(tokens)`: (N, 16, features) → (N, DIM) of length √DIM. Not `learned`: the mean of
+    the projected tokens."""
 
     centre: Tensor
     spread: Tensor
     project: Tensor
 
-    def __init__(self, features: int, variant: Variant | None = None) -> None:
+    def __init__(self, features: int, learned: bool = True) -> None:
         super().__init__()
-        self.variant = variant or Variant()
+        self.learned = learned
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
         self.register_buffer("project", torch.zeros(features, WIDTH))
-        if self.variant.learned:
+        if learned:
             self.place = nn.Parameter(0.1 * torch.randn(TOKENS + 1, WIDTH))
             self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
             self.gate = nn.Parameter(torch.tensor(0.1))
@@ -92,41 +72,13 @@ class LpComp(nn.Module):
 
     def compress(self, x: Tensor) -> Tensor:
         """Narrow tokens (N, 16, WIDTH) → (N, DIM)."""
-        variant = self.variant
-        if not variant.learned:
-            return _lengthen(self._pool_unlearned(x)[..., :DIM])
         mean = x.mean(1)
+        if not self.learned:
+            return _lengthen(mean[:, :DIM])
         x = x + self.place[:TOKENS]
-        if variant.special:
-            x = torch.cat([x, self.place[TOKENS].expand(len(x), 1, -1)], 1)
-        places = torch.arange(x.shape[1], device=x.device)
         for number, layer in enumerate(self.layers, 1):
-            x = layer(x, places, variant.local and number < LAYERS)
-            if variant.progressive:
-                chosen = self._choose_tokens(x.shape[1], kept_after(number))
-                x, places = x[:, chosen], places[chosen]
+            x = layer(x)[:, -kept_after(number) :]
         return _lengthen(self.last(mean + self.gate * x[:, -1]))
-
-    def _pool_unlearned(self, x: Tensor) -> Tensor:
-        """The mean, or the same steps with attention whose weights are the tokens' own likeness."""
-        if not self.variant.progressive:
-            return x.mean(1)
-        for number in range(1, LAYERS + 1):
-            likeness = x @ x.transpose(1, 2) / math.sqrt(x.shape[2])
-            causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-            x = x + likeness.masked_fill(~causal, -math.inf).softmax(2) @ x
-            x = x[:, self._choose_tokens(x.shape[1], kept_after(number))]
-        return x[:, 0]
-
-    def _choose_tokens(self, tokens: int, wanted: int) -> Tensor:
-        """Which tokens go on, the last one always."""
-        if self.variant.kept == "suffix":
-            return torch.arange(max(0, tokens - wanted), tokens)
-        return (
-            torch.linspace(tokens - 1, 0, min(wanted, tokens)).round().long().flip(0)
-            if wanted > 1
-            else torch.tensor([tokens - 1])
-        )
 
 
 def _lengthen(x: Tensor) -> Tensor:

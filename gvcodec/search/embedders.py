@@ -71,7 +71,7 @@ class Small:
         import torch
         from safetensors import SafetensorError, safe_open
 
-        from gvcodec.search.compressor import DIM, LpComp, Variant
+        from gvcodec.search.compressor import DIM, LpComp
         from gvcodec.search.features import PatchTokens
 
         path = Path(checkpoint) if checkpoint else _find_shipped(CHECKPOINT)
@@ -82,9 +82,7 @@ class Small:
                     {key: file.get_tensor(key).float() for key in file.keys()},  # noqa: SIM118
                     file.metadata() or {},
                 )
-            self._compressor = LpComp(
-                len(weights["centre"]), Variant(learned="last.weight" in weights)
-            )
+            self._compressor = LpComp(len(weights["centre"]), "last.weight" in weights)
             self._compressor.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None

@@ -12,14 +12,12 @@ Raises `MediaError`, `DamagedStreamError`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from zipfile import BadZipFile
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +41,6 @@ from gvcodec.search.summary import Summary
 _HEADS = 4, 12
 #: Lines about refused packets of a file.
 _MOST_NOTES = 5
-#: Bytes that the folder of cached vectors may have.
-_MOST_CACHED = 256 << 20
 STREAMS = (".gvc", ".bin")
 _KINDS = frozenset(int(kind) for kind in Kind)
 
@@ -86,7 +82,7 @@ class SummarisedFile:
     """`vectors` by embedder id, `gops`, `frames`, `size` of the file in bytes, `notes` on packets
     that were left out."""
 
-    def __init__(self, stream: BinaryIO, name: str, cached: bool = False) -> None:
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         self._counted = _Counted(stream)
         self.reader, self.name = Reader(self._counted, name), name  # type: ignore[arg-type]
         self.gops = self.reader.gops()
@@ -94,12 +90,7 @@ class SummarisedFile:
         self.size = stream.seek(0, io.SEEK_END)
         self.notes: list[str] = []
         self.vectors: dict[bytes, Vectors] = {}
-        first = self._first_packet(self.gops[0]) if self.gops else None
-        cache = _cache_of(self._identity(first)) if cached else None
-        if cache is None or not self._load(cache):
-            self._read()
-            if cache is not None and not self.notes:
-                self._store(cache)
+        self._read()
 
     @property
     def bytes_read(self) -> int:
@@ -190,48 +181,15 @@ class SummarisedFile:
         packet, _ = read_packet(self._counted)  # type: ignore[arg-type]
         return packet.payload if packet else None
 
-    def _identity(self, first: bytes | None) -> str:
-        """A name for the content: header, index, base hash, and the first summary."""
-        self._counted.seek(0)
-        begin = self._counted.read(self.gops[0].offset if self.gops else 0)
-        self._counted.seek(sum(gop.size for gop in self.gops) + len(begin))
-        return hashlib.sha256(begin + self._counted.read() + (first or b"")).hexdigest()
-
-    def _load(self, path: Path) -> bool:
-        try:
-            with np.load(path, allow_pickle=False) as held:
-                names = [name for name in held.files if name.startswith("frames-")]
-                self.vectors = {
-                    bytes.fromhex(name[7:]): Vectors(held[name], held["values-" + name[7:]])
-                    for name in names
-                }
-            return True
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-            return False
-
-    def _store(self, path: Path) -> None:
-        """Keep the vectors; a folder that cannot be written is none."""
-        arrays: dict[str, Any] = {}
-        for name, own in self.vectors.items():
-            arrays |= {f"frames-{name.hex()}": own.frames, f"values-{name.hex()}": own.values}
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.part")
-            with open(partial, "wb") as file:
-                np.savez(file, **arrays)
-            partial.replace(path)
-            _trim(path.parent)
-
 
 @contextlib.contextmanager
-def opened(path: str, cached: bool = False) -> Iterator[SummarisedFile]:
-    """A file that can be read from any place. `cached`: vectors are taken from
-    `~/.cache/gvcodec/search`, where the content is known there."""
+def opened(path: str) -> Iterator[SummarisedFile]:
+    """A file that can be read from any place."""
     with open_stream(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
         if raw.seekable():
             raw.seek(0)  # the buffer has read ahead
-        yield SummarisedFile(raw, path, cached)  # type: ignore[arg-type]
+        yield SummarisedFile(raw, path)  # type: ignore[arg-type]
 
 
 def moments(path: str, count: int = 12) -> list[int]:
@@ -251,22 +209,3 @@ def streams_in(path: str) -> list[str]:
         return [path]
     found = (p for p in Path(path).rglob("*") if p.suffix.lower() in STREAMS and p.is_file())
     return sorted(str(p) for p in found)
-
-
-def _cache_of(identity: str) -> Path | None:
-    home = os.environ.get("XDG_CACHE_HOME") or (
-        Path.home() / ".cache" if os.environ.get("HOME") else None
-    )
-    return Path(home) / "gvcodec" / "search" / f"{identity}.npz" if home else None
-
-
-def _trim(folder: Path) -> None:
-    """Remove what was not used for longest until the folder has room again."""
-    held = sorted(
-        ((p.stat().st_mtime, p.stat().st_size, p) for p in folder.glob("*.npz")), reverse=True
-    )
-    total = 0
-    for _, size, path in held:
-        total += size
-        if total > _MOST_CACHED:
-            path.unlink(missing_ok=True)

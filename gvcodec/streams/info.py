@@ -1,21 +1,15 @@
-"""What a stream holds: facts for people and programs, and its bitrate over time as a graph of
-characters."""
+"""What a stream holds: facts for people and programs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.media.metadata import Metadata
 from gvcodec.types import VideoFormat
 from gvcodec.util.messages import counted
-
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_ROWS = 6
 
 
 def facts(reader: Reader) -> dict[str, Any]:
@@ -86,8 +80,8 @@ def facts(reader: Reader) -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, Any], columns: int) -> str:
-    """The facts for a terminal of so many columns."""
+def text(found: dict[str, Any]) -> str:
+    """The facts, a line each, and where the bytes go."""
     lines = []
     for name, value in found.items():
         if name not in _TABLES and (value or name not in _OPTIONAL):
@@ -98,35 +92,7 @@ def text(found: dict[str, Any], columns: int) -> str:
                 text_of = ", ".join(f"{tag}: {text}" for tag, text in value.items())
             lines.append(f"{name.replace('_', ' '):18} {text_of}")
     lines += ["", *_budget(found)]
-    sizes = [entry["bytes"] for entry in found["packets"] if "frame" in entry]
-    if sizes:
-        lines += [
-            "",
-            *bitrate_graph(sizes, found["keyframes"], Fraction(found["frame_rate"]), columns),
-        ]
     return "\n".join(lines)
-
-
-def bitrate_graph(
-    sizes: Sequence[int], keyframes: Sequence[int], rate: Fraction, columns: int
-) -> list[str]:
-    """Lines with the bitrate of the frames over time; ╵ below marks keyframes."""
-    width = max(1, min(len(sizes), columns - 12))
-    bounds = [len(sizes) * column // width for column in range(width + 1)]
-    rates = [kbps(sum(sizes[begin:end]), end - begin, rate) for begin, end in pairwise(bounds)]
-    top = max(rates) or 1.0
-    lines = []
-    for row in reversed(range(_ROWS)):
-        label = f"{top * (row + 1) / _ROWS:8.4g} " if row in (0, _ROWS - 1) else " " * 9
-        bars = (min(8, max(0, round(8 * (value / top * _ROWS - row)))) for value in rates)
-        lines.append(label + "│" + "".join(_BLOCKS[bar] for bar in bars))
-    marked = {number * width // len(sizes) for number in keyframes}
-    lines.append(
-        " " * 4 + "kb/s └" + "".join("╵" if column in marked else "─" for column in range(width))
-    )
-    last = f"{float(len(sizes) / rate):.1f} s"
-    lines.append(" " * 10 + "0" + last.rjust(width - 1))
-    return lines
 
 
 def kbps(size: int, frames: int, rate: Fraction) -> float:

@@ -1,4 +1,4 @@
-"""Mends streams: writes the footer anew, or a whole stream out of what is left of a damaged one."""
+"""Mends streams: a whole one out of what is left of a damaged one."""
 
 from __future__ import annotations
 
@@ -8,41 +8,13 @@ from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
-from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader, Writer
-from gvcodec.codec.decoder import Decoder, note_loss
+from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
+from gvcodec.codec.decoder import note_loss
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
-
-
-def index(salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT) -> int:
-    """Write the same packets with a new index and end, return the number of frames.
-
-    The base hash, which is part of the end, is that of the frames as they are decoded here. Raises
-    `DamagedStreamError` when more than the end is missing.
-    """
-    decoder = Decoder(salvage.header, fidelity=True, threads=threads, limits=limits)
-    writer = Writer(output, salvage.header)
-    for event in salvage.events():
-        if isinstance(event, Loss):
-            if not event.footer:
-                raise DamagedStreamError(
-                    f"{event.reason}: more than the footer is lost (repair keeps what is left)"
-                )
-            continue
-        decoder.send_packet(event)
-        while decoder.receive_frame() is not None:
-            pass
-        decoder.tracks.clear()
-        writer.write(event)
-    if not writer.frames:
-        raise DamagedStreamError("the stream holds no frames")
-    decoder.flush()
-    decoder.verify(salvage.base_hash)
-    writer.finish(decoder.base_hash)
-    return writer.frames
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ from gvcodec.base.tokens.encoder import TokenEncoder
 from gvcodec.bases import reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
+from gvcodec.media.planes import crop
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.motion import BLOCK, block_vectors
 from gvcodec.types import Planes, VideoFormat
@@ -66,11 +67,7 @@ def held_out(clip: str) -> bool:
 
 def _window(planes: Planes, top: int, left: int) -> NDArray[np.uint16]:
     """The three planes of a window, flattened one after the other."""
-    half, row, col = WINDOW // 2, top // 2, left // 2
-    luma = planes[0][top : top + WINDOW, left : left + WINDOW]
-    return np.concatenate(
-        [luma.ravel(), *(p[row : row + half, col : col + half].ravel() for p in planes[1:])]
-    )
+    return np.concatenate([plane.ravel() for plane in crop(planes, top, left, WINDOW, WINDOW)])
 
 
 def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
@@ -90,16 +87,9 @@ def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFor
     """The middle of a clip, `_MOST` at most: tokens take long."""
     width, height = min(fmt.width, _MOST[0]), min(fmt.height, _MOST[1])
     top, left = (fmt.height - height) // 4 * 2, (fmt.width - width) // 4 * 2
-    parts: list[Planes] = []
-    for y, u, v in source:
-        half_top, half_left = top // 2, left // 2
-        half = (
-            slice(half_top, half_top + (height + 1) // 2),
-            slice(half_left, half_left + (width + 1) // 2),
-        )
-        luma = y[top : top + height, left : left + width]
-        parts.append(tuple(np.ascontiguousarray(p) for p in (luma, u[half], v[half])))  # type: ignore[arg-type]
-    return parts, dataclasses.replace(fmt, width=width, height=height)
+    parts = (crop(planes, top, left, height, width) for planes in source)
+    whole: list[Planes] = [tuple(map(np.ascontiguousarray, part)) for part in parts]  # type: ignore[misc]
+    return whole, dataclasses.replace(fmt, width=width, height=height)
 
 
 def encode_clip(
@@ -244,9 +234,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--bases",
-        default="av1,vvc",
-        help="kinds of base to add, tokens too (default %(default)s)",
+        "--bases", default="av1,vvc", help="kinds of base to add, tokens too (default %(default)s)"
     )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")

@@ -58,18 +58,13 @@ def parse_run(
     return options, replace(read_settings(options.config, kind), **given)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The keys of a file. Raises `UsageError`."""
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
 def read_settings(path: Path, kind: type[Settings]) -> Settings:
     """A dataclass `kind` out of a file. Raises `UsageError` for an unknown key, a wrong type or a
     missing one."""
-    values = read_toml(path)
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
     values.pop("model", None)
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     for key, value in values.items():

@@ -28,7 +28,7 @@ from gvcodec.api import decode_planes
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.media.planes import Scaler, frame_from_planes
+from gvcodec.media.planes import Scaler, crop, frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.search.embedders import SMALL_SIDE, shipped_network
 from gvcodec.search.thumbnails import thumbnail
@@ -80,18 +80,12 @@ def _wide(planes: Planes) -> Planes:
     """The middle of a picture with sides of 16 : 9, even ones."""
     height, width = planes[0].shape
     h, w = min(height, width * 9 // 16) // 4 * 4, min(width, height * 16 // 9) // 4 * 4
-    return part(planes, (height - h) // 4 * 2, (width - w) // 4 * 2, h, w)
+    return crop(planes, (height - h) // 4 * 2, (width - w) // 4 * 2, h, w)
 
 
-def part(
-    planes: Planes, top: int, left: int, height: int, width: int, mirrored: bool = False
-) -> Planes:
-    """A rectangle with even sides and corner."""
-    y, u, v = planes
-    rows, columns = slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2)
-    step = -1 if mirrored else 1
-    y, u, v = y[top : top + height, left : left + width], u[rows, columns], v[rows, columns]
-    return y[:, ::step], u[:, ::step], v[:, ::step]
+def mirrored(planes: Planes) -> Planes:
+    y, u, v = (plane[:, ::-1] for plane in planes)
+    return y, u, v
 
 
 def _crop(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
@@ -99,7 +93,8 @@ def _crop(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
     height, width = planes[0].shape
     h, w = (int(side * rng.uniform(_LEAST, 0.95)) // 2 * 2 for side in (height, width))
     top, left = (int(rng.integers(0, (room - 1) // 2)) * 2 for room in (height - h, width - w))
-    y, u, v = part(planes, top, left, h, w, change and rng.random() < 0.5)
+    cut = crop(planes, top, left, h, w)
+    y, u, v = mirrored(cut) if change and rng.random() < 0.5 else cut
     if change:
         y = np.clip(y * rng.uniform(1 - _GAIN, 1 + _GAIN), 0, 1023).astype(np.uint16)
     return y, u, v
@@ -153,7 +148,7 @@ def material_of(path: Path, folder: Path, tokens: Any) -> dict[str, NDArray[Any]
     at = np.sort(rng.choice(between, 2, replace=False))
     plain = [frames[n] for n in at]
     asked = [plain, [_crop(f, rng, False) for f in plain]]
-    asked.append([recoded(part(f, 0, 0, FORMAT.height, FORMAT.width, True)) for f in plain])
+    asked.append([recoded(mirrored(f)) for f in plain])
     found["asked"] = np.stack([embedded(some) for some in asked])
     found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at
     return found

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import io
 import os
-import re
 import secrets
 import stat
 import sys
@@ -15,91 +14,26 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Protocol, Self
-from urllib.parse import unquote
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.uris import is_uri, local_path, open_uri
 
 _POLL = 0.05
 _STDIN, _STDOUT = 0, 1
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
 #: Names of files that other programs open; a stream under one of them would only confuse.
-_VIDEO = {
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".y4m",
-    ".yuv",
-    ".ts",
-    ".m2ts",
-    ".mpg",
-    ".mpeg",
-    ".flv",
-    ".wmv",
-    ".ogv",
-    ".3gp",
-    ".mxf",
-    ".ivf",
-    ".obu",
-    ".h264",
-    ".264",
-    ".h265",
-    ".265",
-    ".hevc",
-    ".266",
-    ".vvc",
-    ".gif",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".avif",
-}
-
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-#: Bytes that are read of a URI at once.
-_BLOCK = 1 << 20
+_VIDEO = frozenset(
+    """.mp4 .m4v .mov .mkv .webm .avi .y4m .yuv .ts .m2ts .mpg .mpeg .flv .wmv .ogv .3gp .mxf .ivf
+    .obu .h264 .264 .h265 .265 .hevc .266 .vvc .gif .png .jpg .jpeg .webp .avif""".split()  # noqa: SIM905
+)
 
 
 def shown_name(path: str) -> str:
     """How messages call an input."""
     return "standard input" if path == "-" else path
-
-
-def is_uri(path: str) -> bool:
-    """Whether fsspec opens it: `s3://…`, `https://…`, not a file of this machine."""
-    return bool(_SCHEME.match(path)) and not path.startswith("file://")
-
-
-def open_uri(path: str) -> BinaryIO:
-    """A binary file that can seek, of which only what is read comes over. Raises `MediaError`,
-    `UsageError` where a package for such URIs is missing."""
-    import fsspec
-
-    try:
-        system, inside = fsspec.core.url_to_fs(path)
-        return system.open(inside, "rb", block_size=_BLOCK)  # type: ignore[no-any-return]
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"{path}: {str(error) or type(error).__name__}".splitlines()[0]) from error
-    except FileNotFoundError as error:
-        raise MediaError(f"{path}: No such file or directory") from error
-    except Exception as error:  # every store has errors of its own
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise MediaError(f"{path}: {said}") from error
-
-
-def local_path(path: str) -> str:
-    """The path of a `file://` URI; other paths stay."""
-    if not path.startswith("file://"):
-        return path
-    return unquote(path.removeprefix("file://localhost").removeprefix("file://"))
 
 
 @contextlib.contextmanager
@@ -293,12 +227,7 @@ class PendingFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         try:
             if kind is None and self._abort is not None:
                 self._commit()

@@ -41,6 +41,14 @@ def one_line(text: str) -> str:
     )
 
 
+def clock(seconds: float) -> str:
+    """Such as 1:02:03.4 and 2:03.4."""
+    tenths = math.floor(seconds * 10 + 1e-6)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
+
+
 #: Hours, minutes, seconds; and the largest number of seconds: thirty years.
 _PARTS, MOST_SECONDS = 3, 1e9
 

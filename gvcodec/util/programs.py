@@ -12,12 +12,7 @@ import os
 import sys
 
 #: Options of this interpreter that the next one needs to look for modules in the same places.
-_OPTIONS = {
-    "isolated": "-I",
-    "ignore_environment": "-E",
-    "no_user_site": "-s",
-    "no_site": "-S",
-}
+_OPTIONS = {"isolated": "-I", "ignore_environment": "-E", "no_user_site": "-s", "no_site": "-S"}
 #: Loads the package from the same files as here, then runs a module of it or of another package.
 _START = """import sys
 sys.path[:] = {path!r}

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar
 
 from gvcodec.util.estimate import COSTS, Estimate, Work, processor_seconds
@@ -169,12 +168,7 @@ class ProgressBar:
             self._ticker.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         self._over.set()
         if self._shows:
             self._ticker.join()

@@ -65,7 +65,6 @@ class _Left:
 
 
 _living: weakref.WeakSet[Shared] = weakref.WeakSet()
-_forked = False
 
 
 def in_turn(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:
@@ -96,14 +95,7 @@ def steps_in_turn(
     return call
 
 
-def forked() -> bool:
-    """Whether this process was made by `fork` after this module was loaded."""
-    return _forked
-
-
 def _in_child() -> None:
-    global _forked
-    _forked = True
     for shared in list(_living):
         shared.after_fork()
 

@@ -81,7 +81,7 @@ def one_input(data: bytes) -> None:
 def _report(stream: bytes) -> None:
     reader = Reader(io.BytesIO(stream))
     reader.gops()
-    info.text(info.facts(reader), 80)
+    info.text(info.facts(reader))
 
 
 def _decode(stream: bytes) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.entropy.network import Layer, forward
+from gvcodec.entropy.network import Layer
+from oracle.intnet import forward
 from oracle.laplace import INFLATIONS, SCALES, decode_integer, encode_integer
 from oracle.rans import RansDecoder, RansEncoder, clamp
 

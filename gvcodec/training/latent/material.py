@@ -29,7 +29,7 @@ from torch import Tensor
 from gvcodec.base.standard.codec import StandardDecoder
 from gvcodec.base.standard.encoders import Settings, open_encoder
 from gvcodec.errors import UsageError
-from gvcodec.media.planes import planes_from_rgb
+from gvcodec.media.planes import crop, planes_from_rgb
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import Model, condition, rate
@@ -61,11 +61,8 @@ def _cut(planes: Planes) -> Planes:
     """The middle, `SIDE` at most, in whole patches."""
     height, width = (min(n, SIDE) // PATCH * PATCH for n in planes[0].shape)
     top, left = (planes[0].shape[0] - height) // 4 * 2, (planes[0].shape[1] - width) // 4 * 2
-    parts = []
-    for plane, by in zip(planes, (1, 2, 2), strict=True):
-        rows = slice(top // by, (top + height) // by)
-        parts.append(np.ascontiguousarray(plane[rows, left // by : (left + width) // by]))
-    return parts[0], parts[1], parts[2]
+    y, u, v = map(np.ascontiguousarray, crop(planes, top, left, height, width))
+    return y, u, v
 
 
 def read_pictures(path: Path) -> list[Planes]:

@@ -124,10 +124,6 @@ def folded(pair: Pair) -> Tensor:
     return torch.cat([F.pixel_unshuffle(pair[0], 4), F.pixel_unshuffle(pair[1], 2)], 1)
 
 
-def _less(a: Pair, b: Pair) -> Pair:
-    return a[0] - b[0], a[1] - b[1]
-
-
 class Encoder(nn.Module):
     """Source and what there is of it → the numbers of the tokens."""
 
