@@ -49,7 +49,7 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path, which: list[str]) -> 
     [
         (["frame", "FILE", "-n", "18", "OUT.png"], "has no frame 18"),
         (["frame", "FILE", "-t", "1:00", "OUT.png"], "ends before 1:00.0"),
-        (["frame", "FILE", "OUT.bmp"], "is a .png"),
+        (["frame", "FILE", "OUT.bmp"], "is a .png, .jpg or .avif"),
         (["decode", "FILE", "OUT.jpg"], "write to .mp4"),
         (["frame", "-", "OUT.png"], "not standard input"),
     ],

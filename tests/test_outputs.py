@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from conftest import moving_texture, run
 
+from gvcodec.errors import MediaError
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.stills import still
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.psnr import psnr
@@ -53,6 +56,52 @@ def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
     shift = 10 - depth
     for frame, planes in zip(found, frames, strict=True):
         assert psnr(frame.to_ndarray()[:80].astype(np.uint16) << shift, planes[0]) > 38
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(25, COUNT), (100, COUNT // 2)])
+def test_gif_keeps_pictures_and_times(tmp_path, rate: int, kept: int) -> None:
+    path = tmp_path / "a.gif"
+    frames = list(moving_texture(96, 80, COUNT))
+    with open_writer(path, form(rate=rate)) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 12800 // rate * number)
+    found = pictures(path)
+    assert len(found) == kept
+    assert any("frames left out" in note for note in writer.notes) == (kept < COUNT)
+    step = COUNT // kept
+    assert [frame.time for frame in found] == pytest.approx([n * step / rate for n in range(kept)])
+    for frame, planes in zip(found, frames[::step], strict=True):
+        off = frame.to_ndarray(format="rgb24").astype(int) - rgb_from_planes(planes, COLOUR)
+        assert np.abs(off).mean() < 12
+
+
+@pytest.mark.parametrize(("suffix", "least"), [(".jpg", 32), (".avif", 34), (".png", 90)])
+def test_frame_writes_a_picture(tmp_path, stream: Path, suffix: str, least: float) -> None:
+    run("frame", stream, tmp_path / "a.png", "-n", "3", "-y")
+    run("frame", stream, tmp_path / f"a{suffix}", "-n", "3", "-y")
+    exact, found = (
+        pictures(tmp_path / name)[0].to_ndarray(format="rgb24").astype(float)
+        for name in ("a.png", f"a{suffix}")
+    )
+    error = np.square(exact - found).mean()
+    assert 10 * np.log10(255**2 / max(error, 1e-9)) > least
+
+
+def test_odd_sizes_have_jpg_and_png_but_no_avif(tmp_path, capsys) -> None:
+    (planes,) = moving_texture(95, 79, 1)
+    fmt = VideoFormat(95, 79, Fraction(25), Fraction(1, 12800), 8, COLOUR)
+    (tmp_path / "a.jpg").write_bytes(still(".jpg", planes, fmt))
+    frame = pictures(tmp_path / "a.jpg")[0]
+    assert (frame.width, frame.height) == (95, 79)
+    with pytest.raises(MediaError, match=r"95×79 is no size for .avif"):
+        still(".avif", planes, fmt)
+
+
+def test_a_picture_of_another_kind_is_named(tmp_path, stream: Path, capsys) -> None:
+    run("frame", stream, tmp_path / "a.bmp", code=2)
+    assert ".png, .jpg or .avif" in capsys.readouterr().err
+    run("decode", stream, tmp_path / "a.jpg", code=2)
+    assert "gvcodec frame writes .jpg and .avif" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".ivf", ".obu"])

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output",
         metavar="OUT",
-        help=".mp4, .mkv, .mov, .webm, .y4m, frame%%05d.png, or - = standard output (see -f)",
+        help=".mp4, .mkv, .mov, .webm, .gif, .y4m, frame%%05d.png, or - = standard output (see -f)",
     )
     parser.add_argument("--fidelity", action="store_true", help="base frames, without the painter")
     parser.add_argument(

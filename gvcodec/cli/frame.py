@@ -1,8 +1,9 @@
-"""`gvcodec frame FILE OUT`: one frame as .png; only its GOP is read."""
+"""`gvcodec frame FILE OUT`: one frame as .png, .jpg or .avif; only its GOP is read."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from gvcodec.cli._arguments import (
     add_limits,
@@ -15,19 +16,18 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.errors import UsageError
 from gvcodec.limits import held
-from gvcodec.media.planes import rgb_from_planes
-from gvcodec.media.writer import png
+from gvcodec.media.stills import SUFFIXES, still
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import clock, say
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"
-EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.png -n 0")
+EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.avif -n 0")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="FILE", help="stream")
-    parser.add_argument("output", metavar="OUT", help=".png")
+    parser.add_argument("output", metavar="OUT", help=".png, .jpg or .avif")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "-t",
@@ -48,8 +48,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    if not options.output.lower().endswith(".png"):
-        raise UsageError(f"{options.output}: the picture is a .png file")
+    suffix = Path(options.output).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{options.output}: the picture is a .png, .jpg or .avif file")
     if options.input == "-":
         raise UsageError(
             "a picture needs a file that can be read from any place, not standard input"
@@ -65,8 +66,7 @@ def run(options: argparse.Namespace) -> None:
         if not number < len(video):
             raise UsageError(f"{options.input}: has no frame {number}, it has {len(video)}")
         (found,) = video.decoded(number, number + 1)
-        rgb = rgb_from_planes(found.planes, video.header.format.colour)
-        pending.temporary.write_bytes(png(rgb))
+        pending.temporary.write_bytes(still(suffix, found.planes, video.header.format))
     ticks = video.pts_of(number) - video.pts_of(0)
     time = clock(float(ticks * video.header.format.time_base))
     kind = "painted" if video.painted else "base frame"

@@ -1,4 +1,4 @@
-"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .y4m, numbered .png, or "-" (standard
+"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .gif, .y4m, numbered .png, or "-" (standard
 output: y4m, or Matroska or NUT with sound).
 
     with open_writer("out.mp4", fmt) as writer:
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.gif import GifWriter
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, reported
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
@@ -88,9 +89,10 @@ def open_writer(
     """A writer for the kind of file that `path` names, or for standard output in the form "y4m",
     "matroska" or "nut". Raises `UsageError` for an unknown kind."""
     suffix = Path(path).suffix.lower()
-    if str(path) != "-" and suffix not in (*FILES, ".y4m", ".png"):
+    if str(path) != "-" and suffix not in (*FILES, ".gif", ".y4m", ".png"):
         raise UsageError(
-            f"{path}: write to .mp4, .mkv, .mov, .webm, .y4m, .png (like frame%05d.png) or - (y4m)"
+            f"{path}: write to .mp4, .mkv, .mov, .webm, .gif, .y4m, .png (like frame%05d.png) or "
+            f"- (y4m); gvcodec frame writes .jpg and .avif"
         )
     if form is not None and (str(path) != "-" or form not in ("y4m", *PIPES)):
         raise UsageError(f"-f {form}: y4m, {' and '.join(PIPES)} are for standard output (-)")
@@ -108,6 +110,8 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
+        if suffix == ".gif":
+            return GifWriter(pending, fmt)
         kind = FILES[suffix]
         return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
