@@ -20,6 +20,7 @@ from test_rate import opener, unwatched
 
 from gvcodec import api
 from gvcodec.bases import AUTO
+from gvcodec.batch.settings import make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
@@ -80,7 +81,7 @@ def test_a_small_gain_is_not_worth_flicker() -> None:
 
 
 def test_high_rates_are_av1_without_trials_of_tokens() -> None:
-    made = Made(0.5, bpp=0.013)
+    made = Made(0.5, bpp=0.016)
     assert made.choose().config.base == "av1" and not made.judged
     made = Made(0.5, bpp=0.03)
     assert "0.0254" in made.choose().reason
@@ -154,8 +155,9 @@ def test_without_torch_there_are_no_trials(source: Path, monkeypatch: pytest.Mon
     assert "torch" in auto.choose_base(str(source), EncoderConfig(base=AUTO)).reason
 
 
-def test_an_encoder_by_itself_and_one_file_take_av1(tmp_path: Path, source: Path) -> None:
+def test_an_encoder_by_itself_chunks_and_one_file_take_av1(tmp_path: Path, source: Path) -> None:
     assert EncoderConfig(base=AUTO).settled().base == "av1"
+    assert make_settings(EncoderConfig(base=AUTO, fit=0)).base == "av1"
     api.encode_file(source, tmp_path / "one.mp4", base=AUTO, q=67, fit=0, frames=2)
     assert base_of_file(tmp_path / "one.mp4") == "av1"
 

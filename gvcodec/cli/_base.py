@@ -21,6 +21,11 @@ def without_choice(options: argparse.Namespace, config: EncoderConfig) -> Encode
     return replace(config, base="av1") if config.base == AUTO and only_av1 else config
 
 
+def settle_base(options: argparse.Namespace, config: EncoderConfig) -> EncoderConfig:
+    """`choose_base` where the base is `auto`."""
+    return choose_base(options, config) if config.base == AUTO else config
+
+
 def choose_base(
     options: argparse.Namespace, config: EncoderConfig, path: str = ""
 ) -> EncoderConfig:

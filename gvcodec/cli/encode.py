@@ -25,7 +25,7 @@ from gvcodec.cli._arguments import (
     target,
     use_threads,
 )
-from gvcodec.cli._base import choose_base, without_choice
+from gvcodec.cli._base import settle_base, without_choice
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.cli._rate_control import encode_rated
@@ -243,15 +243,14 @@ def run(options: argparse.Namespace) -> None:
     if steered and not options.jobs:
         encode_rated(options, config)
         return
-    if config.base == AUTO:
-        config = choose_base(options, config)
     if options.jobs:
-        encode_in_chunks(options, config)
+        encode_in_chunks(options, settle_base(options, config))
         return
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(create_stream(options.output, options.overwrite))
+        config = settle_base(options, config)
         reader = stack.enter_context(
             VideoReader(options.input, options.start, options.frames, said=said_of(options))
         )

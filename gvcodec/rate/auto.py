@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gvcodec import layers
 from gvcodec.base import Coded
-from gvcodec.bases import AUTO, index_of, q_of
+from gvcodec.bases import AUTO, Q_END, index_of, q_of
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.media.inputs import InputOptions, numbered
@@ -43,18 +43,21 @@ if TYPE_CHECKING:
 
 #: Luma samples of the largest pictures, and the highest rate in bits a luma pixel, at which tokens
 #: have gained (docs/results.md).
-MOST_SAMPLES, MOST_BPP = 640 * 480, 0.012
+MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
 #: Part of the distance by which tokens have to be nearer: they flicker more, and lose PSNR.
-_LEAST_GAIN = 0.03
-#: Frames of the part, and the least for which trials are worth it. One in `_EVERY`, which has no
-#: factor in common with AV1's hierarchy, is compared.
-PART, _LEAST, _EVERY = 24, 12, 5
+_LEAST_GAIN = 0.01
+#: Frames of the part, and the least for which trials are worth it; on half as many, in which the
+#: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
+#: common with AV1's hierarchy, is compared.
+PART, _LEAST, _EVERY = 48, 12, 9
 #: A fast preset of SVT-AV1, and the most bytes it takes over those of the usual one.
 _QUICK, _EXCESS = 8, 1.3
-#: Trials of tokens, and the parts of AV1's bytes that one may be off to do alone, or at all.
-_TRIALS, _SAME, _NEAR = 3, 0.02, 0.2
-#: Natural log of the bytes that a step of tokens' index saves, about.
-_SLOPE = 0.07
+#: Trials of tokens, and how far, in the log of bytes, the nearest may be from AV1 to do alone, with
+#: one other, and at all.
+_TRIALS, _SAME, _BESIDE, _NEAR = 3, 0.02, 0.1, 0.2
+#: Steps of tokens' index that equal bytes are below AV1's `q`, for each that `q` is below the
+#: coarsest; the log of the bytes that a step saves, up to index `_BEND` and beyond.
+_BELOW, _SLOPE, _BEND, _STEEP = 1.15, 0.08, 60.0, 0.17
 _GRAIN = 0.25
 #: The network halves a picture four times.
 _SMALLEST = 48
@@ -198,24 +201,26 @@ def _coarsest(config: EncoderConfig) -> float:
 
 def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> list[Trial]:
     """Trials of tokens about AV1's bytes, the nearest first, at most two."""
-    index = index_of("tokens", min(q_of("av1", av1.base_q), q_of("tokens", _coarsest(config))))
+    coarsest, q = _coarsest(config), q_of("av1", av1.base_q)
+    index = index_of("tokens", q) - _BELOW * (Q_END - q)
     tried: list[Trial] = []
-    while len(tried) < _TRIALS and all(index != trial.base_q for trial in tried):
+    while len(tried) < _TRIALS:
+        index = min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
+        if any(index == trial.base_q for trial in tried):
+            break
         tried.append(attempt(replace(config, base="tokens", base_q=index), True))
         tried.sort(key=lambda trial: abs(math.log(trial.size / av1.size)))
         excess = math.log(tried[0].size / av1.size)
-        if abs(excess) < _SAME:
-            return tried[:1]
-        slope = _SLOPE
+        if abs(excess) < (_SAME if len(tried) == 1 else _BESIDE):
+            break
+        slope = _SLOPE if tried[0].base_q < _BEND else _STEEP
         if len(tried) > 1:
             one, other = tried[:2]
-            steps = one.base_q - other.base_q
-            if (one.size - av1.size) * (other.size - av1.size) <= 0 and abs(excess) < _NEAR:
-                break
-            found = math.log(other.size / one.size) / steps
-            slope = min(max(found, _SLOPE / 3), _SLOPE * 3)
-        index = min(max(tried[0].base_q + excess / slope, 0.0), _coarsest(config))
-        index = round(index / _GRAIN) * _GRAIN
+            found = math.log(other.size / one.size) / (one.base_q - other.base_q)
+            slope = min(max(found, slope / 3), slope * 3)
+        # Trials that are too close to each other make a line of noise.
+        step = math.copysign(max(abs(excess / slope), 1.0), excess)
+        index = tried[0].base_q + step
     return tried[:2]
 
 
