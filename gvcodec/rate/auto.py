@@ -4,7 +4,7 @@
     choice.config.base, choice.reason        # settings of the base that is chosen, one line of why
 
 Large pictures, high rates and settings that only AV1 has take AV1 at once. Otherwise a part from
-the middle of the video is coded by AV1, and by tokens at two or three qualities. All are painted,
+the middle of the video is coded by AV1, and by tokens at one to three qualities. Both are painted,
 with the painter that ships, and compared with the source through the small perceptual network.
 Trials need torch; without it AV1 is taken. `q` means AV1's: tokens get the index at which the part
 has as many bytes. Memory: the frames of the part, three times.
@@ -52,9 +52,9 @@ _LEAST_GAIN = 0.01
 PART, _LEAST, _EVERY = 48, 12, 9
 #: A fast preset of SVT-AV1, and the most bytes it takes over those of the usual one.
 _QUICK, _EXCESS = 8, 1.3
-#: Trials of tokens, and how far, in the log of bytes, the nearest may be from AV1 to do alone, with
-#: one other, and at all.
-_TRIALS, _SAME, _BESIDE, _NEAR = 3, 0.02, 0.1, 0.2
+#: Trials of tokens, how far from AV1's bytes one may be, in their log, to be the last, and how far
+#: at all; the log of the distance falls by this part of the log of the bytes, about (0.2 … 0.7).
+_TRIALS, _NEAR, _FARTHEST, _FALL = 3, 0.06, 0.12, 0.4
 #: Steps of tokens' index that equal bytes are below AV1's `q`, for each that `q` is below the
 #: coarsest; the log of the bytes that a step saves, up to index `_BEND` and beyond.
 _BELOW, _SLOPE, _BEND, _STEEP = 1.15, 0.08, 60.0, 0.17
@@ -132,18 +132,17 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     rate = f"{8 * size / samples:.4f} bits a pixel"
     if too_dear(size, samples):
         return Choice(config, f"base av1: {rate}, tokens gain below {MOST_BPP}")
-    tried = _tokens_near(av1, config, attempt)
-    nearest = tried[0]
-    if abs(math.log(nearest.size / av1.size)) > _NEAR:
+    tokens = _tokens_near(av1, config, attempt)
+    excess = math.log(tokens.size / av1.size)
+    if abs(excess) > _FARTHEST:
         return Choice(config, f"base av1: tokens do not come near {rate}")
-    ours, *theirs = judge([av1, *tried])
-    at, distance = (_at(av1.size, tried, values) for values in ([t.base_q for t in tried], theirs))
-    gain = 1 - distance / max(ours, 1e-9)
+    ours, theirs = judge([av1, tokens])
+    gain = 1 - theirs * math.exp(_FALL * excess) / max(ours, 1e-9)
     what = f"painted {abs(gain):.1%} {'nearer to' if gain > 0 else 'farther from'} the source"
     if gain < _LEAST_GAIN:
         return Choice(config, f"base av1: tokens are {what} at {rate}")
-    grid = min(max(round(at / _GRAIN) * _GRAIN, 0.0), _coarsest(config))
-    chosen = replace(config, base="tokens", base_q=grid)
+    index = _on_grid(tokens.base_q + excess / _slope(tokens), config)
+    chosen = replace(config, base="tokens", base_q=index)
     return Choice(chosen, f"base tokens: {what} than av1 at {rate}")
 
 
@@ -195,41 +194,29 @@ def _read(path: str, start: float, frames: int | None, said: InputOptions | None
         return []
 
 
-def _coarsest(config: EncoderConfig) -> float:
-    return replace(config, base="tokens").coarsest
+def _on_grid(index: float, config: EncoderConfig) -> float:
+    """The nearest index of tokens that there is."""
+    coarsest = replace(config, base="tokens").coarsest
+    return min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
 
 
-def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> list[Trial]:
-    """Trials of tokens about AV1's bytes, the nearest first, at most two."""
-    coarsest, q = _coarsest(config), q_of("av1", av1.base_q)
-    index = index_of("tokens", q) - _BELOW * (Q_END - q)
+def _slope(tokens: Trial) -> float:
+    return _SLOPE if tokens.base_q < _BEND else _STEEP
+
+
+def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Trial:
+    """The trial of tokens that comes nearest to AV1's bytes."""
+    q = q_of("av1", av1.base_q)
+    index = _on_grid(index_of("tokens", q) - _BELOW * (Q_END - q), config)
     tried: list[Trial] = []
-    while len(tried) < _TRIALS:
-        index = min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
-        if any(index == trial.base_q for trial in tried):
-            break
+    while len(tried) < _TRIALS and all(index != trial.base_q for trial in tried):
         tried.append(attempt(replace(config, base="tokens", base_q=index), True))
-        tried.sort(key=lambda trial: abs(math.log(trial.size / av1.size)))
-        excess = math.log(tried[0].size / av1.size)
-        if abs(excess) < (_SAME if len(tried) == 1 else _BESIDE):
+        nearest = min(tried, key=lambda trial: abs(math.log(trial.size / av1.size)))
+        excess = math.log(nearest.size / av1.size)
+        if abs(excess) < _NEAR:
             break
-        slope = _SLOPE if tried[0].base_q < _BEND else _STEEP
-        if len(tried) > 1:
-            one, other = tried[:2]
-            found = math.log(other.size / one.size) / (one.base_q - other.base_q)
-            slope = min(max(found, slope / 3), slope * 3)
-        # Trials that are too close to each other make a line of noise.
-        step = math.copysign(max(abs(excess / slope), 1.0), excess)
-        index = tried[0].base_q + step
-    return tried[:2]
-
-
-def _at(size: int, tried: Sequence[Trial], values: Sequence[float]) -> float:
-    """The value at so many bytes, along the line through one or two trials in log bytes."""
-    if len(tried) == 1 or tried[0].size == tried[1].size:
-        return values[0]
-    one, other = (math.log(trial.size / size) for trial in tried[:2])
-    return values[0] + (values[1] - values[0]) * one / (one - other)
+        index = _on_grid(nearest.base_q + excess / _slope(nearest), config)
+    return nearest
 
 
 class Trials:
