@@ -18,7 +18,7 @@ import io
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, Unpack
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.bases import AUTO
 from gvcodec.bitstream import Reader, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
@@ -167,6 +168,8 @@ def encode_file(
     from gvcodec.media.tracks import CHUNK
 
     settings = _config(config, options)
+    if settings.base == AUTO and isinstance(source, str | os.PathLike):
+        settings = _choose_base(source, output, settings, start, frames, said)
     if not isinstance(output, str | os.PathLike):
         with VideoReader(source, start, frames, said=said) as reader:
             encoder = Encoder(reader.format, settings, reader.start_pts)
@@ -180,6 +183,22 @@ def encode_file(
     named = [os.fspath(source)] if isinstance(source, str | os.PathLike) else []
     with protected(named), create_stream(os.fspath(output), overwrite) as stream:
         return encode_file(source, stream, start=start, frames=frames, said=said, config=settings)
+
+
+def _choose_base(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str] | BinaryIO,
+    config: EncoderConfig,
+    start: float,
+    frames: int | None,
+    said: InputOptions | None,
+) -> EncoderConfig:
+    from gvcodec.one_file.write import ONE_FILE
+    from gvcodec.rate.auto import choose_base
+
+    if isinstance(output, str | os.PathLike) and Path(output).suffix.lower() in ONE_FILE:
+        return replace(config, base="av1")
+    return choose_base(os.fspath(source), config, start, frames, said).config
 
 
 def decode_file(

@@ -27,6 +27,8 @@ Q_END = 67
 INDEX_END = 63
 #: Slots for bases in a painter's condition; 0 and 2 belonged to those in `GONE`.
 SLOTS = 4
+#: Not a base: the encoder chooses one (`gvcodec.rate.auto`).
+AUTO = "auto"
 _Points = Sequence[tuple[float, float]]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
-from gvcodec.bases import INDEX_END, base_of, index_of, q_of
+from gvcodec.bases import AUTO, INDEX_END, base_of, index_of, q_of
 from gvcodec.errors import UsageError
 
 
@@ -33,8 +33,9 @@ class EncoderOptions(TypedDict, total=False):
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 67 (`gvcodec.bases.Q_END`), between two whole numbers too,
-    about the same PSNR-Y in every base; `base_q` the base's own index instead; `base` "av1", "vvc"
-    or "tokens"; `scale` 1, 3/4 or 1/2, None = 1, but smaller beyond `q` 63 with av1 and tokens,
+    about the same PSNR-Y in every base; `base_q` the base's own index instead; `base` "av1", "vvc",
+    "tokens" or "auto", which is av1 but for `gvcodec.encode_file` and files that are searched for;
+    `scale` 1, 3/4 or 1/2, None = 1, but smaller beyond `q` 63 with av1 and tokens,
     whose `q` ends there where it is given; `fit_steps` steps for fitting the painter to the video,
     however long they take; `fit` seconds instead, 0 = off; `fit_parts` how many parts of the
     painter may change, 1 … 4, 0 = as the size of the stream allows; `fit_by` the network whose
@@ -72,12 +73,14 @@ class EncoderConfig:
     @property
     def coarsest(self) -> float:
         """The largest `base_q` there is."""
-        base = base_of(self.base)
+        base = base_of("av1" if self.base == AUTO else self.base)
         return base.coarsest_reduced if base.reduced and self.scale is None else INDEX_END
 
     def settled(self) -> EncoderConfig:
         """The same with a scale and the base layer's index that belongs to it. Raises
         `UsageError`."""
+        if self.base == AUTO:
+            return replace(self, base="av1").settled()
         name, value, coarsest = "base_q", self.base_q, self.coarsest
         if value is None:
             name, value, coarsest = "q", self.q, q_of(self.base, coarsest)

@@ -10,6 +10,7 @@ from typing import Any
 
 import gvcodec
 from gvcodec import layers
+from gvcodec.bases import AUTO
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
@@ -95,6 +96,8 @@ def make_settings(
     if "lpips" in metrics:
         require_metric(Target("lpips", 1.0))
     config.settled()
+    if config.base == AUTO:
+        config = replace(config, base="av1")
     painter, _ = painter_id(config.base)
     if config.fits and painter and has_torch():
         known = replace(config, threads=0, fit_by=_leader(config))

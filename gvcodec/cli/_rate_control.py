@@ -15,6 +15,7 @@ from functools import partial
 
 from gvcodec.bases import q_of
 from gvcodec.cli._arguments import progress_of
+from gvcodec.cli._base import choose_base
 from gvcodec.cli._input_options import said_of
 from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.config import EncoderConfig
@@ -43,17 +44,18 @@ def encode_rated(options: argparse.Namespace, config: EncoderConfig) -> None:
         def open_source() -> VideoReader:
             return VideoReader(path, options.start, options.frames, said=said_of(options))
 
+        choose = partial(choose_base, options, path=path)
         with open_source() as source:
-            work = work_of(source.format, config)
+            work = work_of(source.format, config.settled())
         bar = stack.enter_context(ProgressBar(_plan(options, config), work, **progress_of(options)))
         if options.target is not None:
-            reached = encode_for(open_source, config, options.target, bar, bar)
+            reached = encode_for(open_source, config, options.target, bar, bar, choose)
             coded, passes = reached.coded, reached.passes
-            q = q_of(config.base, reached.base_q)
+            q = q_of(reached.base, reached.base_q)
             result = f"{options.target.metric} {reached.value:.4g} at q {q:.4g}"
         else:
             budget = Budget(options.size, options.bitrate, options.bpp)
-            fitted = encode_to(open_source, config, budget, bar, bar)
+            fitted = encode_to(open_source, config, budget, bar, bar, choose)
             coded, passes = fitted.coded, fitted.full_passes
             result = f"{100 * len(coded.data) / fitted.limit:.2f} % of {fitted.limit} bytes"
         output.write(coded.data)

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from gvcodec.bases import Q_END, names
+from gvcodec.bases import AUTO, Q_END, names
 from gvcodec.cli._arguments import (
     add_embedder,
     add_overwrite,
@@ -25,6 +25,7 @@ from gvcodec.cli._arguments import (
     target,
     use_threads,
 )
+from gvcodec.cli._base import settle_base, without_choice
 from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._input_options import add_input_options, said_of
 from gvcodec.cli._rate_control import encode_rated
@@ -123,7 +124,12 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="with -q: largest mean bitrate of the picture, by SVT-AV1's capped CRF on one thread "
         "(av1, not --low-delay); a first second of hard video may take half as much again",
     )
-    parser.add_argument("--base", choices=names(), default="av1", help="base layer (av1)")
+    parser.add_argument(
+        "--base",
+        choices=(AUTO, *names()),
+        default="av1",
+        help="base layer; auto: av1 or tokens by size, rate and trials, -q then means av1's (av1)",
+    )
     parser.add_argument(
         "--base-scale",
         type=scale,
@@ -217,7 +223,7 @@ def _beside(source: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
-    config = config_of(options)
+    config = without_choice(options, config_of(options))
     check_one_file(options.output, config.base)
     steered = any(
         v is not None for v in (options.size, options.bitrate, options.bpp, options.target)
@@ -234,16 +240,17 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError(
             "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
         )
-    if options.jobs:
-        encode_in_chunks(options, config)
-        return
-    if steered:
+    if steered and not options.jobs:
         encode_rated(options, config)
+        return
+    if options.jobs:
+        encode_in_chunks(options, settle_base(options, config))
         return
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(create_stream(options.output, options.overwrite))
+        config = settle_base(options, config)
         reader = stack.enter_context(
             VideoReader(options.input, options.start, options.frames, said=said_of(options))
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from gvcodec.bases import base_of
+import dataclasses
+
+from gvcodec.bases import AUTO, base_of
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.rate.auto import Choose, too_dear
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Watch, measure
 from gvcodec.rate.search import Fitted, Search
-from gvcodec.rate.size_standard import encode_standard
+from gvcodec.rate.size_standard import encode_standard, find_quality
 from gvcodec.rate.size_tokens import encode_tokens
 
 
@@ -19,14 +22,33 @@ def encode_to(
     budget: Budget,
     watch: Watch,
     progress: Progress | None = None,
+    choose: Choose | None = None,
 ) -> Fitted:
-    """Encode within a budget; the quality of `config` does not matter. Raises `UsageError` with the
+    """Encode within a budget; the quality of `config` does not matter. `choose`: chooses the base
+    of "auto", which is av1 without it. Raises `UsageError` with the
     smallest possible size where the budget cannot be met."""
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
     search = Search(open_source, config, extent, limit, watch, progress)
+    if config.base == AUTO:
+        return _encode_auto(search, choose)
     return (
         encode_tokens(search) if base_of(config.base).standard is None else encode_standard(search)
     )
+
+
+def _encode_auto(search: Search, choose: Choose | None) -> Fitted:
+    """In the base that is chosen at the quality at which AV1 has as many bytes as the limit."""
+    search.config = dataclasses.replace(search.config, base="av1")
+    extent, fmt = search.extent, search.extent.format
+    room = max(1, search.limit - extent.track_bytes)
+    if choose is None or too_dear(room, extent.frames * fmt.width * fmt.height):
+        return encode_standard(search)
+    found = find_quality(search)
+    config = choose(dataclasses.replace(search.config, base_q=found[0]))
+    if config.base == "av1":
+        return encode_standard(search, found)
+    tokens = dataclasses.replace(search, config=dataclasses.replace(config, base_q=None))
+    return encode_tokens(tokens, config.base_q)

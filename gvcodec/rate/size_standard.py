@@ -40,10 +40,11 @@ class Point:
     log_bytes: float  # of the frame packets
 
 
-def encode_standard(search: Search) -> Fitted:
-    """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
+def encode_standard(search: Search, found: tuple[float, float] | None = None) -> Fitted:
+    """`found`: what `find_quality` found. Raises `UsageError` with the smallest possible size
+    where the limit cannot be met."""
     base = search.config.base
-    q, slope = _trials(search)
+    q, slope = found or find_quality(search)
     trim = standard_of(base).trims[1]
     fitted: dict[Fraction | None, Mapping[int, bytes]] = {}
     best: Pass | None = None
@@ -133,7 +134,7 @@ def _interpolate(points: Iterable[tuple[float, float]], near: float, usual: floa
     return min(max((known[other] - known[near]) / (near - other), usual / 2), usual * 2)
 
 
-def _trials(search: Search) -> tuple[float, float]:
+def find_quality(search: Search) -> tuple[float, float]:
     """The quality that the limit means, going by the fast preset, and the slope of log rate
     there."""
     base, q = search.config.base, _within(search.config, search.first_guess())

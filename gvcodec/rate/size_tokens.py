@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from fractions import Fraction
 
 from gvcodec.rate.one_pass import Pass, run
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
@@ -14,21 +16,30 @@ _GRAIN = 0.25
 _ENOUGH, _PASSES = 0.99, 7
 
 
-def encode_tokens(search: Search) -> Fitted:
-    """Raises `UsageError` with the smallest possible size where the limit cannot be met."""
+def encode_tokens(search: Search, guess: float | None = None) -> Fitted:
+    """`guess`: the index to begin with. Raises `UsageError` with the smallest possible size where
+    the limit cannot be met."""
     most = search.config.coarsest
     tried: dict[float, int] = {}
     best: Pass | None = None
-    q = _round_q(search.first_guess(), 0.0, most)
+    #: What fitting came to at each scale; the first pass at a scale adds to it.
+    fitted: dict[Fraction | None, Mapping[int, bytes]] = {}
+    q = _round_q(search.first_guess() if guess is None else guess, 0.0, most)
     while True:
+        config = dataclasses.replace(search.config, base_q=q)
+        scale = config.settled().scale
         coded = run(
             search.open_source,
-            dataclasses.replace(search.config, base_q=q),
+            dataclasses.replace(config, fit=0.0) if scale in fitted else config,
             f"pass {search.full + 1}",
             search.watch,
             search.extent.frames,
+            fitted=fitted.get(scale),
             progress=search.progress,
         )
+        if scale not in fitted:
+            fitted[scale] = coded.fitted
+            search.notes += coded.notes
         search.full += 1
         search.frames_coded += search.extent.frames
         tried[q] = len(coded.data)

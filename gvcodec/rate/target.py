@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvcodec.bases import base_of
+from gvcodec.bases import AUTO, base_of
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Progress
@@ -24,6 +24,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
+from gvcodec.rate.auto import Choose, too_dear
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 from gvcodec.util.torch_settings import usual_torch
 
@@ -72,12 +73,14 @@ def parse_target(text: str) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The smallest file found that meets a target; `value` is what it has, `base_q` where."""
+    """The smallest file found that meets a target, in `base`; `value` is what it has, `base_q`
+    where."""
 
     coded: Pass
     base_q: float
     value: float
     passes: int
+    base: str = "av1"
 
 
 def encode_for(
@@ -86,10 +89,15 @@ def encode_for(
     target: Target,
     watch: Watch,
     progress: Progress | None = None,
+    choose: Choose | None = None,
 ) -> Reached:
-    """The quality of `config` does not matter. Raises `UsageError` where even the best quality does
-    not meet the target, and at once `MissingWeightsError` where LPIPS cannot be taken."""
+    """The quality of `config` does not matter. With base "auto" in av1, and where `choose` takes
+    tokens at the rate that came out, in tokens too: the smaller file counts. Raises `UsageError`
+    where even the best quality does not meet the target, and at once `MissingWeightsError` where
+    LPIPS cannot be taken."""
     require_metric(target)
+    if config.base == AUTO:
+        return _encode_auto(open_source, config, target, watch, progress, choose)
     extent = measure(open_source, watch)
     sign = _SIGN[target.metric]
     usual, slope = _USUAL[target.metric]
@@ -112,7 +120,7 @@ def encode_for(
         value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
         if sign * (value - target.value) >= 0:
             fine = q, value
-            best = Reached(coded, q, value, number)
+            best = Reached(coded, q, value, number, config.base)
             if abs(value - target.value) <= _CLOSE[target.metric] or q >= config.coarsest:
                 break
         else:
@@ -134,6 +142,32 @@ def encode_for(
     if best is None:
         raise UsageError(f"{target.metric} {target.value:g} was not met in {_PASSES} passes")
     return dataclasses.replace(best, passes=number)
+
+
+def _encode_auto(
+    open_source: Open,
+    config: EncoderConfig,
+    target: Target,
+    watch: Watch,
+    progress: Progress | None,
+    choose: Choose | None,
+) -> Reached:
+    """Tokens never need fewer bytes for a PSNR."""
+    config = dataclasses.replace(config, base="av1")
+    av1 = encode_for(open_source, config, target, watch, progress)
+    fmt, sizes = av1.coded.format, av1.coded.frame_bytes
+    samples = len(sizes) * fmt.width * fmt.height
+    if choose is None or target.metric == "psnr" or too_dear(sum(sizes), samples):
+        return av1
+    chosen = choose(dataclasses.replace(config, base_q=av1.base_q))
+    if chosen.base == "av1":
+        return av1
+    try:
+        tokens = encode_for(open_source, chosen, target, watch, progress)
+    except UsageError:  # out of reach for tokens
+        return av1
+    smaller = min(av1, tokens, key=lambda reached: len(reached.coded.data))
+    return dataclasses.replace(smaller, passes=av1.passes + tokens.passes)
 
 
 @usual_torch()

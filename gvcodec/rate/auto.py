@@ -1,0 +1,293 @@
+"""`--base auto`: AV1 or tokens, by what a part of the video looks like in both at equal bytes.
+
+    choice = choose_base("in.mp4", EncoderConfig(q=60))
+    choice.config.base, choice.reason        # settings of the base that is chosen, one line of why
+
+Large pictures, high rates and settings that only AV1 has take AV1 at once. Otherwise a part from
+the middle of the video is coded by AV1, and by tokens at one to three qualities. Both are painted,
+with the painter that ships, and compared with the source through the small perceptual network.
+Trials need torch; without it AV1 is taken. `q` means AV1's: tokens get the index at which the part
+has as many bytes. Memory: the frames of the part, three times.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec import layers
+from gvcodec.base import Coded
+from gvcodec.bases import AUTO, Q_END, index_of, q_of
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import MediaError
+from gvcodec.media.inputs import InputOptions, numbered
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.open import has_torch
+from gvcodec.painter.video import VideoPainter
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.file_io import is_uri, local_path
+from gvcodec.util.torch_settings import usual_torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Luma samples of the largest pictures, and the highest rate in bits a luma pixel, at which tokens
+#: have gained (docs/results.md).
+MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
+#: Part of the distance by which tokens have to be nearer: they flicker more, and lose PSNR.
+_LEAST_GAIN = 0.01
+#: Frames of the part, and the least for which trials are worth it; on half as many, in which the
+#: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
+#: common with AV1's hierarchy, is compared.
+PART, _LEAST, _EVERY = 48, 12, 9
+#: A fast preset of SVT-AV1, and the most bytes it takes over those of the usual one.
+_QUICK, _EXCESS = 8, 1.3
+#: Trials of tokens, how far from AV1's bytes one may be, in their log, to be the last, and how far
+#: at all; the log of the distance falls by this part of the log of the bytes, about (0.2 … 0.7).
+_TRIALS, _NEAR, _FARTHEST, _FALL = 3, 0.06, 0.12, 0.4
+#: Steps of tokens' index that equal bytes are below AV1's `q`, for each that `q` is below the
+#: coarsest; the log of the bytes that a step saves, up to index `_BEND` and beyond.
+_BELOW, _SLOPE, _BEND, _STEEP = 1.15, 0.08, 60.0, 0.17
+_GRAIN = 0.25
+#: The network halves a picture four times.
+_SMALLEST = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The part in one base: the base's index, bytes of the frame packets, and frames as RGB
+    (H, W, 3) uint8, painted."""
+
+    base_q: float
+    size: int
+    shown: Sequence[NDArray[np.uint8]] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings with the base that is chosen, and one line of why."""
+
+    config: EncoderConfig
+    reason: str
+
+
+#: Settings of AV1 at some quality, to those of the base that is chosen.
+Choose = Callable[[EncoderConfig], EncoderConfig]
+Attempt = Callable[[EncoderConfig, bool], Trial]
+Judge = Callable[[Sequence[Trial]], Sequence[float]]
+
+
+def too_dear(size: float, samples: int) -> bool:
+    """Whether so many bytes for so many luma samples are a rate at which tokens gain nothing."""
+    return 8 * size > MOST_BPP * samples
+
+
+def choose_base(
+    path: str,
+    config: EncoderConfig,
+    start: float = 0.0,
+    frames: int | None = None,
+    said: InputOptions | None = None,
+) -> Choice:
+    """For the video that `VideoReader` opens with these arguments. The quality of `config` is
+    AV1's; with base "auto", whose index nobody knows, a `base_q` means av1. Raises `MediaError`,
+    `UsageError`."""
+    given = config.base == AUTO and config.base_q is not None
+    config = replace(config, base="av1")
+    if why := "its index is given" if given else _why_av1(config, path):
+        return Choice(config, f"base av1: {why}")
+    with VideoReader(path, start, 1, said=said) as reader:
+        fmt = reader.format
+        known = reader.expected if frames is None else min(frames, reader.expected or frames)
+    if why := _why_large(fmt):
+        return Choice(config, f"base av1: {why}")
+    early = max(0, ((known or 0) - PART) // 2)
+    part = _read(path, start + float(early / fmt.frame_rate), frames, said)
+    if len(part) < PART and early:
+        part = _read(path, start, frames, said)
+    if len(part) < _LEAST:
+        return Choice(config, f"base av1: fewer than {_LEAST} frames")
+    trials = Trials(fmt, part)
+    return compare(config, trials.samples, trials.attempt, trials.judge)
+
+
+def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge) -> Choice:
+    """By trials of a part with so many luma samples. `attempt` codes it, and paints where that is
+    wanted; `judge` gives the distance of each trial from the source."""
+
+    size = attempt(replace(config, preset=_QUICK), False).size / _EXCESS
+    if not too_dear(size, samples):
+        av1 = attempt(config, True)
+        size = av1.size
+    rate = f"{8 * size / samples:.4f} bits a pixel"
+    if too_dear(size, samples):
+        return Choice(config, f"base av1: {rate}, tokens gain below {MOST_BPP}")
+    tokens = _tokens_near(av1, config, attempt)
+    excess = math.log(tokens.size / av1.size)
+    if abs(excess) > _FARTHEST:
+        return Choice(config, f"base av1: tokens do not come near {rate}")
+    ours, theirs = judge([av1, tokens])
+    gain = 1 - theirs * math.exp(_FALL * excess) / max(ours, 1e-9)
+    what = f"painted {abs(gain):.1%} {'nearer to' if gain > 0 else 'farther from'} the source"
+    if gain < _LEAST_GAIN:
+        return Choice(config, f"base av1: tokens are {what} at {rate}")
+    index = _on_grid(tokens.base_q + excess / _slope(tokens), config)
+    chosen = replace(config, base="tokens", base_q=index)
+    return Choice(chosen, f"base tokens: {what} than av1 at {rate}")
+
+
+def _why_av1(config: EncoderConfig, path: str) -> str:
+    """What excludes tokens, or trials, "" = nothing."""
+    settings = {"low delay": config.low_delay, "maxrate": config.maxrate, "eye": config.eye}
+    settings["preset"] = config.preset is not None
+    for name, given in settings.items():
+        if given:
+            return f"{name} is given"
+    if not _rereadable(path):
+        return "the input can be read only once"
+    if not has_torch():
+        return "trials need torch"
+    try:
+        find_painter()
+        layers.base_model_id("tokens")
+    except MediaError as error:
+        return str(error)
+    return ""
+
+
+def _why_large(fmt: VideoFormat) -> str:
+    """What excludes tokens in the video's format, "" = nothing."""
+    if fmt.width * fmt.height > MOST_SAMPLES:
+        return f"pictures of more than {MOST_SAMPLES:,} samples"
+    if min(fmt.width, fmt.height) < _SMALLEST:
+        return f"pictures smaller than {_SMALLEST} samples"
+    return "" if fmt.bit_depth == 8 else f"{fmt.bit_depth} bits"
+
+
+def _rereadable(path: str) -> bool:
+    """Whether it is a file, or numbered pictures, on this machine."""
+    if path == "-" or is_uri(path):
+        return False
+    with suppress(OSError):
+        return stat.S_ISREG(os.stat(path).st_mode) or numbered(local_path(path)) is not None
+    return numbered(local_path(path)) is not None
+
+
+def _read(path: str, start: float, frames: int | None, said: InputOptions | None) -> list[Planes]:
+    """The part from `start` seconds on, none where the video ends before."""
+    try:
+        with VideoReader(path, start, min(PART, frames or PART), said=said) as reader:
+            return [frame.planes for frame in reader]
+    except MediaError:
+        if not start:
+            raise
+        return []
+
+
+def _on_grid(index: float, config: EncoderConfig) -> float:
+    """The nearest index of tokens that there is."""
+    coarsest = replace(config, base="tokens").coarsest
+    return min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
+
+
+def _slope(tokens: Trial) -> float:
+    return _SLOPE if tokens.base_q < _BEND else _STEEP
+
+
+def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Trial:
+    """The trial of tokens that comes nearest to AV1's bytes."""
+    q = q_of("av1", av1.base_q)
+    index = _on_grid(index_of("tokens", q) - _BELOW * (Q_END - q), config)
+    tried: list[Trial] = []
+    while len(tried) < _TRIALS and all(index != trial.base_q for trial in tried):
+        tried.append(attempt(replace(config, base="tokens", base_q=index), True))
+        nearest = min(tried, key=lambda trial: abs(math.log(trial.size / av1.size)))
+        excess = math.log(nearest.size / av1.size)
+        if abs(excess) < _NEAR:
+            break
+        index = _on_grid(nearest.base_q + excess / _slope(nearest), config)
+    return nearest
+
+
+class Trials:
+    """Trials of `part`, frames of a video of this format; `samples`: luma samples in it."""
+
+    def __init__(self, fmt: VideoFormat, part: Sequence[Planes]) -> None:
+        self._fmt, self._part = fmt, part
+        self._looks = range(_EVERY // 2, len(part), _EVERY)
+        self.samples = len(part) * fmt.width * fmt.height
+
+    def attempt(self, config: EncoderConfig, paint: bool) -> Trial:
+        """The part in `config.base`."""
+        index = config.base_q
+        index = index_of(config.base, config.q) if index is None else index
+        config = config.settled()
+        assert config.scale is not None and config.base_q is not None
+        encoder = layers.open_encoder(self._fmt, config)
+        coded = Coded()
+        for planes in self._part:
+            _append(coded, encoder.send(planes))
+        _append(coded, encoder.flush())
+        sizes = [len(packet.payload) for packet in coded.packets]
+        if not paint:
+            return Trial(index, sum(sizes))
+        q, threads = round(config.base_q), config.threads or os.cpu_count() or 1
+        painter = VideoPainter(self._fmt, config.base, config.scale, q, find_painter(), threads)
+        shown = []
+        for number, (packet, base_frame) in enumerate(
+            zip(coded.packets, coded.base_frames, strict=True)
+        ):
+            if packet.keyframe:
+                painter.start_gop(None)
+            painted = painter.paint(base_frame, len(packet.payload))
+            if number in self._looks:
+                shown.append(rgb_from_planes(painted, self._fmt.colour))
+        return Trial(index, sum(sizes), shown)
+
+    @usual_torch()
+    def judge(self, trials: Sequence[Trial]) -> list[float]:
+        """Distance of each trial from the source: LPIPS and DISTS of the small network, added."""
+        import torch
+
+        from gvcodec.painter import perceptual
+        from gvcodec.painter.perceptual.vgg import PerceptualLoss
+
+        leading = perceptual.leading_weights("small")
+        if leading is None:
+            raise MediaError(f"{perceptual.SMALL_NETWORK}: no perceptual network here")
+        loss, totals = PerceptualLoss(weights=leading[1]), [0.0] * len(trials)
+        threads = torch.get_num_threads()
+        # Sums in another order would make the choice depend on the number of threads.
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                for place, number in enumerate(self._looks):
+                    source = rgb_from_planes(self._part[number], self._fmt.colour)
+                    reference = loss.reference(_tensor(source))
+                    for i, trial in enumerate(trials):
+                        parts = loss(_tensor(trial.shown[place]), reference)
+                        totals[i] += sum(float(part) for part in parts)
+        finally:
+            torch.set_num_threads(threads)
+        return [total / len(self._looks) for total in totals]
+
+
+def _append(coded: Coded, more: Coded) -> None:
+    coded.packets += more.packets
+    coded.base_frames += more.base_frames
+
+
+def _tensor(rgb: NDArray[np.uint8]) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None] / 255
