@@ -63,7 +63,7 @@ def test_devtest_is_where_the_variable_says(
 def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
-    from gvcodec.cli import _rate_control as rated
+    from gvcodec.api import rate_control as rated
     from gvcodec.cli import main
 
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))

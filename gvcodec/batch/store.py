@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from gvcodec.errors import GvcodecError, MediaError, UsageError
+from gvcodec.errors import GvcodecError, MediaError, MissingFileError, UsageError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What a store says of a version of a file.
@@ -68,7 +68,7 @@ def reached(path: str) -> Iterator[None]:
     except (GvcodecError, MemoryError):
         raise
     except FileNotFoundError as error:
-        raise MediaError(f"{path}: No such file or directory") from error
+        raise MissingFileError(path) from error
     except (PermissionError, IsADirectoryError, FileExistsError, NotADirectoryError) as error:
         raise MediaError(f"{path}: {error.strerror or error}") from error
     except ImportError as error:

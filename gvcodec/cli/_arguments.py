@@ -8,7 +8,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
@@ -252,12 +252,6 @@ def bytes_(text: str) -> int:
     return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST_BYTES)
 
 
-def exact(seconds: float) -> Fraction:
-    """A time in decimal digits, not the binary number beside it: a frame at exactly this time
-    counts."""
-    return Fraction(seconds).limit_denominator(1_000_000)
-
-
 @contextlib.contextmanager
 def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     with (
@@ -271,15 +265,6 @@ def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
             raise (
                 error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}")
             ) from error
-
-
-@contextlib.contextmanager
-def located(reader: Any) -> Iterator[None]:
-    """Errors with file, packet and time."""
-    try:
-        yield
-    except DamagedStreamError as error:
-        raise reader.named(error) from error
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gvcodec.api.moments import search
 from gvcodec.cli._arguments import (
     add_embedder,
     add_limits,
@@ -21,15 +21,7 @@ from gvcodec.cli._arguments import (
     limits_of,
 )
 from gvcodec.cli._standard_streams import out
-from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
-from gvcodec.one_file.files import create_stream
-from gvcodec.search.embedders import DEFAULT, Embedder, default_id, make
-from gvcodec.search.files import SummarisedFile, opened, streams_in
-from gvcodec.search.queries import Query
-from gvcodec.search.ranking import Moment, best, scores
-from gvcodec.search.single import write_gop
 from gvcodec.streams.sheet import clock
-from gvcodec.util.file_io import protected
 from gvcodec.util.messages import counted, one_line, say
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
@@ -59,138 +51,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    query = Query.parse(options.query)
-    asked = _Asked(query, options.embedder)
-    paths = [(path, path != given) for given in options.inputs for path in streams_in(given)]
-    if not paths:
-        raise UsageError(f"{options.inputs[0]}: no streams in this folder")
-    moments: list[Moment] = []
-    read = total = 0
-    refused: list[GvcodecError] = []
-    for number, (path, in_folder) in enumerate(_with_bar(paths)):
-        try:
-            with opened(path, cached=in_folder) as file:
-                total += file.size
-                for note in file.notes:
-                    say(note)
-                name, vectors = asked.of(file)
-                own = file.vectors[name]
-                moments += best(
-                    scores(vectors, own.values, own.frames), own.frames, options.k, number
-                )
-                read += file.bytes_read
-        except GvcodecError as error:
-            refused.append(error)
-    moments = sorted(moments, key=lambda moment: -moment.score)[: options.k]
-    if not moments:
-        raise (
-            refused[0]
-            if refused
-            else UsageError(f"{options.inputs[0]}: no summaries (gvcodec summarize adds them)")
-        )
-    for reason in refused:
-        say(str(reason))
-    found: list[dict[str, Any]] = []
-    for moment in moments:
-        path = paths[moment.file][0]
-        with opened(path) as file:
-            before = file.bytes_read
-            gop = file.gop_of(moment.frame)
-            found.append(
-                {
-                    "file": path,
-                    "seconds": round(file.seconds(moment.frame), 3),
-                    "frame": moment.frame,
-                    "gop": [gop.first_frame, gop.frames],
-                    "score": round(moment.score, 4),
-                }
-            )
-            read += file.bytes_read - before
-    if options.clip:
-        read += _write_clip(paths[moments[0].file][0], moments[0].frame, options)
+    found = search(
+        options.query,
+        options.inputs,
+        count=options.k,
+        embedder=options.embedder,
+        clip=options.clip,
+        overwrite=options.overwrite,
+        threads=options.threads,
+        limits=limits_of(options),
+        watch=_with_bar,
+    )
+    for note in found.notes:
+        say(note)
     if options.json:
-        out(
-            json.dumps(
-                {"moments": found, "files": len(paths), "bytes_read": read, "bytes": total},
-                indent=2,
-            )
-        )
+        values = asdict(found)
+        del values["notes"]
+        out(json.dumps(values, indent=2))
         return
-    for entry in found:
+    for moment in found.moments:
         out(
-            f"{entry['score']:6.3f}  {clock(entry['seconds']):>9}  "
-            f"frame {entry['frame']:<7} {one_line(entry['file'])}"
+            f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
+            f"frame {moment.frame:<7} {one_line(moment.file)}"
         )
+    share = 100 * found.bytes_read / found.bytes
     out(
-        f"read {read:,} of {total:,} bytes ({100 * read / total:.2f} %) "
-        f"of {counted(len(paths), 'file')}"
+        f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
+        f"of {counted(found.files, 'file')}"
     )
 
 
-class _Asked:
-    """Vectors of a query for the embedder that a file was summarised by; networks are loaded when
-    one needs them."""
-
-    def __init__(self, query: Query, named: str | None) -> None:
-        self._query, self._named = query, named
-        self._stored: dict[bytes, NDArray[np.float32]] = query.stored()
-        self._embedder: Embedder | None = None
-
-    def of(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float32]]:
-        """Id and vectors. Raises `UsageError` for a file without summaries, `WrongModelError` for
-        an unknown embedder."""
-        if not file.vectors:
-            raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
-        for name in file.vectors:
-            if name in self._stored and not self._named:
-                return name, self._stored[name]
-        embedder = self._made(file)
-        if embedder.id not in file.vectors:
-            raise self._unknown_model_error(file)
-        if embedder.id not in self._stored:
-            self._stored[embedder.id] = self._query.vectors(embedder)
-        vectors, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
-        if vectors.shape[1] != dim:
-            raise DamagedStreamError(
-                f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}"
-            )
-        return embedder.id, vectors
-
-    def _made(self, file: SummarisedFile) -> Embedder:
-        if self._embedder is None:
-            # Before a network is loaded for nothing.
-            if not self._named and default_id() not in file.vectors:
-                raise self._unknown_model_error(file)
-            self._embedder = make(self._named or DEFAULT)
-        return self._embedder
-
-    def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
-        names = " and ".join(sorted(name.hex() for name in file.vectors))
-        return WrongModelError(
-            f"{file.name}: its summary was made by embedder {names}, "
-            "which is not at hand (--embedder)"
-        )
-
-
-def _write_clip(path: str, frame: int, options: argparse.Namespace) -> int:
-    """Write the GOP of a frame; gives the bytes read for it."""
-    with (
-        protected([path]),
-        opened(path) as file,
-        create_stream(options.clip, options.overwrite) as output,
-    ):
-        before = file.bytes_read
-        write_gop(file.reader, file.gop_of(frame), output, options.threads, limits_of(options))
-        return file.bytes_read - before
-
-
-def _with_bar(paths: list[tuple[str, bool]]) -> Iterable[tuple[str, bool]]:
+def _with_bar(paths: list[str]) -> Iterable[str]:
     """A bar where there are many files and somebody who looks."""
     if len(paths) < 10 or not sys.stderr.isatty():
         return paths
     return _hold_bar(tqdm(paths, unit="file", leave=False, file=sys.stderr))
 
 
-def _hold_bar(bar: Any) -> Iterator[tuple[str, bool]]:
+def _hold_bar(bar: Any) -> Iterator[str]:
     with bar:
         yield from bar

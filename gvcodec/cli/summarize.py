@@ -19,9 +19,9 @@ from gvcodec.cli._arguments import (
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.writer import png
 from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.search.embedders import DEFAULT, make
-from gvcodec.search.files import moments, opened
-from gvcodec.search.making import SHARE, summarize
+from gvcodec.retrieval.embedders import DEFAULT, make
+from gvcodec.retrieval.files import moments, opened
+from gvcodec.retrieval.making import SHARE, summarize
 from gvcodec.streams.sheet import sheet
 from gvcodec.util.file_io import PendingFile, protected
 from gvcodec.util.messages import counted, say

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 from urllib.parse import unquote
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.util.signals import OnAbort, held
 
 _POLL = 0.05
@@ -89,7 +89,7 @@ def open_uri(path: str) -> BinaryIO:
     except (ImportError, ValueError) as error:
         raise UsageError(f"{path}: {str(error) or type(error).__name__}".splitlines()[0]) from error
     except FileNotFoundError as error:
-        raise MediaError(f"{path}: No such file or directory") from error
+        raise MissingFileError(path) from error
     except Exception as error:  # every store has errors of its own
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise MediaError(f"{path}: {said}") from error
@@ -123,7 +123,9 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
                 yield growing
     except IsADirectoryError as error:
         raise MediaError(f"{path}: is a folder") from error
-    except (FileNotFoundError, PermissionError) as error:
+    except FileNotFoundError as error:
+        raise MissingFileError(path) from error
+    except PermissionError as error:
         raise MediaError(f"{path}: {error.strerror}") from error
 
 
