@@ -5,7 +5,7 @@ MATERIAL is made by `python -m gvcodec.training.summary_material`. For every see
 held out by source, the networks learn from the others, and the held-out clips are joined in random
 order, a GOP each, as `gvcodec cat` would. Questions are frames between those that have vectors: as
 they are, cropped, and mirrored and coded anew by x264. Every method gets one hundredth of the bytes
-of the streams, spent by `gvcodec.retrieval.making.Budget`; what is searched is what was unpacked from
+of the streams, spent by `gvcodec.retrieval.making.Budget`; what is searched was unpacked from
 the packets.
 """
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from gvcodec.retrieval.making import Summarizer
 
 _T = TypeVar("_T")
+_AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
+_TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 
 
 @list_options
@@ -144,23 +146,23 @@ def rate_of(
 ) -> Budget | Target | None:
     """What rate control is to reach. Raises `UsageError`."""
     amounts = [
-        value if not isinstance(value, str) else _parse(parse_amount, value)
+        value if not isinstance(value, str) else _parse(parse_amount, value, _AMOUNTS)
         for value in (size, bitrate, bpp)
     ]
     if sum(value is not None for value in (*amounts, target)) > 1:
         raise UsageError("give one of size, bitrate, bpp and target")
     if isinstance(target, str):
-        return _parse(parse_target, target)
+        return _parse(parse_target, target, _TARGETS)
     if target is not None or amounts == [None] * 3:
         return target
     return Budget(*amounts)
 
 
-def _parse(parse: Callable[[str], _T], text: str) -> _T:
+def _parse(parse: Callable[[str], _T], text: str, wanted: str) -> _T:
     try:
         return parse(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    except ValueError:
+        raise UsageError(f"{text!r} is not {wanted}") from None
 
 
 def _check(

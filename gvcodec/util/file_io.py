@@ -115,18 +115,16 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
         return
     path = local_path(path)
     try:
-        if follow is None:
-            with open(path, "rb") as stream:
-                yield stream
-        else:
-            with io.BufferedReader(_Growing(path, follow)) as growing:
-                yield growing
+        growing = None if follow is None else _Growing(path, follow)
+        stream: BinaryIO = io.BufferedReader(growing) if growing else open(path, "rb")
     except IsADirectoryError as error:
         raise MediaError(f"{path}: is a folder") from error
     except FileNotFoundError as error:
         raise MissingFileError(path) from error
     except PermissionError as error:
         raise MediaError(f"{path}: {error.strerror}") from error
+    with stream:
+        yield stream
 
 
 @contextlib.contextmanager

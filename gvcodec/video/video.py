@@ -99,14 +99,11 @@ class Video(Shared):
         """For notebooks: facts, and the first frame where it can be decoded."""
         from gvcodec.media.stills import still
 
-        facts, fmt = self.metadata, self.header.format
+        fmt, kind = self.header.format, "painted" if self.painted else "base frames"
         rows = [
-            (
-                "video",
-                f"{self.name}, {facts.codec}, {'painted' if self.painted else 'base frames'}",
-            ),
-            ("frames", f"{facts.num_frames}, {facts.width}×{facts.height}, {facts.bit_depth} bits"),
-            ("time", f"{facts.duration_seconds:g} s, {facts.average_fps:g} frames a second"),
+            ("video", f"{self.name}, base {self.header.base}, {kind}"),
+            ("frames", f"{len(self)}, {fmt.width}×{fmt.height}, {fmt.bit_depth} bits"),
+            ("frame rate", f"{float(fmt.frame_rate):g} a second"),
         ]
         try:
             return html.table(rows, still(".jpg", next(self.decoded(0, 1)).planes, fmt))
