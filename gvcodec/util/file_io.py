@@ -116,7 +116,7 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
     path = local_path(path)
     try:
         growing = None if follow is None else _Growing(path, follow)
-        stream: BinaryIO = io.BufferedReader(growing) if growing else open(path, "rb")
+        stream: BinaryIO = io.BufferedReader(growing) if growing else open(path, "rb")  # noqa: SIM115
     except IsADirectoryError as error:
         raise MediaError(f"{path}: is a folder") from error
     except FileNotFoundError as error:
