@@ -26,7 +26,7 @@ from eval.__main__ import main
 from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
-from eval.rd import measured
+from eval.points import measured
 from eval.rd.runs import Plan, _curve_key
 from eval.report import card, figures, page
 from eval.report.data import Results, plain
