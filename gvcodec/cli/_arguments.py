@@ -15,7 +15,7 @@ from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits, held
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.util.file_io import PendingFile, shown_name
 from gvcodec.util.messages import parse_time
-from gvcodec.util.progress import MODES, ProgressOptions
+from gvcodec.util.progress import MODES, Mode, ProgressOptions
 
 if TYPE_CHECKING:
     from gvcodec.video import Video
@@ -71,7 +71,7 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
 
 def progress_of(options: argparse.Namespace) -> ProgressOptions:
     """What the options of `add_progress` say."""
-    mode = "none" if options.quiet else options.progress
+    mode: Mode = "none" if options.quiet else options.progress
     return {"mode": mode, "verbose": options.verbose}
 
 
