@@ -37,7 +37,7 @@ from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.making import chosen, divided
 from gvcodec.condense.networks import Pairs, prepared
 from gvcodec.media.reader import VideoReader
-from gvcodec.search.thumbnails import thumbnail
+from gvcodec.retrieval.thumbnails import thumbnail
 
 MOTIONS = ("left", "right", "up", "down", "nearer", "farther", "clockwise", "counter-clockwise")
 METHODS = (

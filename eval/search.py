@@ -5,7 +5,7 @@ MATERIAL is made by `python -m gvcodec.training.summary_material`. For every see
 held out by source, the networks learn from the others, and the held-out clips are joined in random
 order, a GOP each, as `gvcodec cat` would. Questions are frames between those that have vectors: as
 they are, cropped, and mirrored and coded anew by x264. Every method gets one hundredth of the bytes
-of the streams, spent by `gvcodec.search.making.Budget`; what is searched is what was unpacked from
+of the streams, spent by `gvcodec.retrieval.making.Budget`; what is searched was unpacked from
 the packets.
 """
 
@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from eval.arguments import add_out
 from eval.tools import markdown, say, write_json, write_text
-from gvcodec.search.compressor import DIM, LpComp
-from gvcodec.search.embedders import Small, lengthened
-from gvcodec.search.making import SHARE, STRIDES, Budget
-from gvcodec.search.ranking import best, scores
-from gvcodec.search.summary import Summary, quantised
+from gvcodec.retrieval.compressor import DIM, LpComp
+from gvcodec.retrieval.embedders import Small, lengthened
+from gvcodec.retrieval.making import SHARE, STRIDES, Budget
+from gvcodec.retrieval.ranking import best, scores
+from gvcodec.retrieval.summary import Summary, quantised
 from gvcodec.training.summary import Clip, read_material, split, train
 from gvcodec.training.summary_material import QUALITIES, STRIDE
 

@@ -1,5 +1,5 @@
 """Random clips out of many gvcodec streams for training in PyTorch: `python
-examples/clip_dataset.py A.bin B.bin …`
+examples/clip_dataset.py A.gvc B.gvc …`
 
 A stream is a good way to keep training video: small, and any clip of it is decoded from its own
 keyframe on.

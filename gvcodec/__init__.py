@@ -6,6 +6,12 @@
     data = gvcodec.encode(frames, frame_rate=30, q=40)      # arrays or tensors to bytes
     for image in gvcodec.decode(data): ...                  # and back
     gvcodec.VideoEncoder(frames, frame_rate=30).to_file("out.gvc", q=40)
+    gvcodec.info("out.gvc").kbps; gvcodec.verify("out.gvc", "in.mp4").base_psnr
+    gvcodec.cut("out.gvc", "piece.gvc", 75, 105); gvcodec.cat(["a.gvc", "b.gvc"], "both.gvc")
+    gvcodec.search("still.jpg", "films/").moments
+
+All errors are a `GvcodecError` (module `gvcodec.errors`); a missing file is a `FileNotFoundError`
+too.
 
 Everything below is imported on first use, so that `import gvcodec` is fast and needs no torch.
 """
@@ -21,66 +27,111 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gvcodec.api import (
-        Decoded,
-        Encoded,
-        VideoEncoder,
-        decode,
-        decode_file,
-        decode_planes,
-        encode,
-        encode_file,
-    )
+    from gvcodec.api.decoding import decode_file
+    from gvcodec.api.encoding import encode_file
+    from gvcodec.api.frames import VideoEncoder, decode, decode_planes, encode
+    from gvcodec.api.moments import search
+    from gvcodec.api.results import Decoded, Encoded, Found, Moment
+    from gvcodec.api.streams import cat, cut, info, verify
     from gvcodec.bitstream import Reader, Writer
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.encoder import Encoder
     from gvcodec.config import EncoderConfig
+    from gvcodec.errors import (
+        DamagedStreamError,
+        GvcodecError,
+        LimitError,
+        MediaError,
+        MissingFileError,
+        UsageError,
+        VerificationError,
+        WrongModelError,
+    )
     from gvcodec.limits import Limits
+    from gvcodec.media.inputs import InputOptions
+    from gvcodec.streams.cat import Joined
+    from gvcodec.streams.cut import Cut
+    from gvcodec.streams.info import Info
+    from gvcodec.streams.verify import Verified
+    from gvcodec.util.progress import State
     from gvcodec.video import Video
     from gvcodec.video import open_video as open
 
 __all__ = [
+    "Cut",
+    "DamagedStreamError",
     "Decoded",
     "Decoder",
     "Encoded",
     "Encoder",
     "EncoderConfig",
+    "Found",
+    "GvcodecError",
+    "Info",
+    "InputOptions",
+    "Joined",
+    "LimitError",
     "Limits",
+    "MediaError",
+    "MissingFileError",
+    "Moment",
     "Reader",
+    "State",
+    "UsageError",
+    "VerificationError",
+    "Verified",
     "Video",
     "VideoEncoder",
     "Writer",
+    "WrongModelError",
+    "cat",
+    "cut",
     "decode",
     "decode_file",
     "decode_planes",
     "encode",
     "encode_file",
+    "info",
     "open",
+    "search",
+    "verify",
 ]
 
+#: Where the names are, by module.
 _PLACES = {
-    **{
-        name: ("gvcodec.api", name)
-        for name in (
-            "Decoded",
-            "Encoded",
-            "VideoEncoder",
-            "decode",
-            "decode_file",
-            "decode_planes",
-            "encode",
-            "encode_file",
-        )
-    },
-    "Decoder": ("gvcodec.codec.decoder", "Decoder"),
-    "Encoder": ("gvcodec.codec.encoder", "Encoder"),
-    "EncoderConfig": ("gvcodec.config", "EncoderConfig"),
-    "Limits": ("gvcodec.limits", "Limits"),
-    "Reader": ("gvcodec.bitstream", "Reader"),
-    "Video": ("gvcodec.video", "Video"),
-    "Writer": ("gvcodec.bitstream", "Writer"),
-    "open": ("gvcodec.video", "open_video"),
-}
+    name: (module, name)
+    for module, names in {
+        "gvcodec.api.decoding": ["decode_file"],
+        "gvcodec.api.encoding": ["encode_file"],
+        "gvcodec.api.frames": ["VideoEncoder", "decode", "decode_planes", "encode"],
+        "gvcodec.api.moments": ["search"],
+        "gvcodec.api.results": ["Decoded", "Encoded", "Found", "Moment"],
+        "gvcodec.api.streams": ["cat", "cut", "info", "verify"],
+        "gvcodec.bitstream": ["Reader", "Writer"],
+        "gvcodec.codec.decoder": ["Decoder"],
+        "gvcodec.codec.encoder": ["Encoder"],
+        "gvcodec.config": ["EncoderConfig"],
+        "gvcodec.errors": [
+            "DamagedStreamError",
+            "GvcodecError",
+            "LimitError",
+            "MediaError",
+            "MissingFileError",
+            "UsageError",
+            "VerificationError",
+            "WrongModelError",
+        ],
+        "gvcodec.limits": ["Limits"],
+        "gvcodec.media.inputs": ["InputOptions"],
+        "gvcodec.streams.cat": ["Joined"],
+        "gvcodec.streams.cut": ["Cut"],
+        "gvcodec.streams.info": ["Info"],
+        "gvcodec.streams.verify": ["Verified"],
+        "gvcodec.util.progress": ["State"],
+        "gvcodec.video": ["Video"],
+    }.items()
+    for name in names
+} | {"open": ("gvcodec.video", "open_video")}
 
 
 def __getattr__(name: str) -> Any:
@@ -93,7 +144,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return [*__all__, "__version__"]
 
 
 def _version() -> str:

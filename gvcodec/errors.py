@@ -5,6 +5,9 @@ Every message is one line a person can act on: what file, where in it, what is w
 
 from __future__ import annotations
 
+import errno
+import os
+
 #: Installs torch for processors alone: without the index, Linux gets gigabytes of CUDA.
 INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
 
@@ -19,6 +22,17 @@ class MediaError(GvcodecError):
     """A file cannot be read or written, or holds nothing that can be coded."""
 
     exit_code = 1
+
+
+class MissingFileError(MediaError, FileNotFoundError):
+    """A file that is to be read does not exist. Also a `FileNotFoundError`, with its `filename`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self.errno, self.filename = errno.ENOENT, os.fspath(path)
+
+    def __str__(self) -> str:
+        return f"{self.filename}: No such file or directory"
 
 
 class LimitError(GvcodecError):

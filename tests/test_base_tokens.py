@@ -15,7 +15,7 @@ from oracle import tokens as oracle
 
 from gvcodec import _core
 from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TOKEN_VALUES, TokenFrame
-from gvcodec.api import decode_planes, encode
+from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base import CodedFrame
 from gvcodec.base.tokens import checkpoint, payload
 from gvcodec.base.tokens.decoder import TokenDecoder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import gvcodec
 from gvcodec.bitstream import Kind, Reader
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,3 +52,14 @@ def test_dissected_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     packets = list(reader.packets())
     assert [p.kind for p in packets if p.is_frame] == [Kind.KEY, Kind.INTER]
     assert len(data) == 136 and reader.base_hash == bytes.fromhex("ef9e70d65737e854")
+
+
+def test_the_reference_has_every_name() -> None:
+    listed = re.findall(r"^::: gvcodec\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(gvcodec.__all__)
+
+
+def test_pages_stay_short() -> None:
+    assert sum(len(page.read_text().split()) for page in PAGES) < 30_000
+    for name in ("tutorial", "faq", "model-card"):
+        assert len((ROOT / f"docs/{name}.md").read_text().split()) <= 500

@@ -17,7 +17,7 @@ from eval_helpers import altered, small_clip
 from eval.codecs import Codec
 from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, missing, need
 from eval.metrics import reasons as reasons_of
-from eval.rd import measured
+from eval.points import measured
 from eval.rd.runs import Plan, _curve_key, _take_kept
 from eval.report.tables import _painted_change
 from eval.tools import EvalError, read_json, write_json

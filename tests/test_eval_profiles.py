@@ -17,9 +17,9 @@ from PIL import Image
 from eval.__main__ import main
 from eval.codecs import ENDLESS, Options, resolve
 from eval.metrics import METRICS
+from eval.points.profiles import PROFILES
 from eval.rd.command import clips_of, profile_of
 from eval.rd.encoding import encode
-from eval.rd.profiles import PROFILES
 from eval.report import figures, page, tables
 from eval.report.data import Results
 from eval.sequences import NAMED, file_source, procedural, select

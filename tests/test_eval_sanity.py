@@ -16,7 +16,7 @@ from eval_helpers import altered, quick_x264, small_clip
 
 from eval.metrics import METRICS, Measurer, missing, sample
 from eval.metrics.filters import apply_filter
-from eval.rd.bd import bd_rate, bootstrap
+from eval.points.bd import bd_rate, bootstrap
 from eval.rd.encoding import decode, encode
 from eval.tools import ffmpeg
 

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from eval.condense import moved
 from eval.search import ask, interval, join
-from gvcodec.search.compressor import LAYERS, TOKENS, LpComp, kept_after
+from gvcodec.retrieval.compressor import LAYERS, TOKENS, LpComp, kept_after
 from gvcodec.training.summary import STRIDE, Clip, recall, split, train
 
 FEATURES = 100

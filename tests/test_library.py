@@ -17,7 +17,6 @@ import pytest
 from conftest import moving_texture, run
 
 import gvcodec
-from gvcodec import api
 from gvcodec.config import EncoderConfig, EncoderOptions
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.planes import rgb_from_planes
@@ -103,7 +102,7 @@ def test_tensors_in_either_order_are_the_same_stream(frames: np.ndarray, data: b
     tensors = torch.from_numpy(frames)
     for given in (tensors, tensors.permute(0, 3, 1, 2), list(tensors), iter(tensors)):
         assert gvcodec.encode(given, frame_rate=25, **FAST) == data
-    with pytest.raises(UsageError, match="uint8"):
+    with pytest.raises(UsageError, match="uint8, or floats from 0 to 1, not from"):
         gvcodec.encode(tensors.float(), **FAST)
 
 
@@ -130,7 +129,7 @@ def test_video_encoder_writes_files_whole_or_not_at_all(
     assert repr(encoder) == "VideoEncoder(frames (3, 48, 64, 3), frame_rate=25)"
     told = encoder.to_file(tmp_path / "a.gvc", **FAST)
     assert (tmp_path / "a.gvc").read_bytes() == data == encoder.to_bytes(**FAST)
-    assert told == gvcodec.Encoded(3, len(data), told.notes)
+    assert (told.frames, told.size, told.format.frame_rate) == (3, len(data), 25)
     with pytest.raises(UsageError, match="no frame"):
         gvcodec.VideoEncoder([]).to_file(tmp_path / "b.gvc", **FAST)
     with pytest.raises(UsageError, match="avi"):
@@ -150,7 +149,7 @@ def test_options_are_the_fields_of_the_configuration() -> None:
 
 
 def test_names_are_listed_and_helped() -> None:
-    assert {*gvcodec.__all__, "__version__"} <= {*dir(gvcodec)}
+    assert dir(gvcodec) == sorted([*gvcodec.__all__, "__version__"])
     told = pydoc.plain(pydoc.render_doc(gvcodec))
     for name in gvcodec.__all__:
         assert getattr(gvcodec, name).__doc__, name
@@ -169,8 +168,8 @@ def test_shapes_are_shown(data: bytes) -> None:
 
 def test_a_format_describes_planes_of_a_file(tmp_path) -> None:
     fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 24), 10, Colour(1, 1, 1))
-    encoder = api.VideoEncoder(moving_texture(64, 48, 2), format=fmt)
+    encoder = gvcodec.VideoEncoder(moving_texture(64, 48, 2), format=fmt)
     encoder.to_file(tmp_path / "a.gvc", **FAST)
-    api.decode_file(tmp_path / "a.gvc", tmp_path / "a.mkv", lossless=True, fidelity=True)
+    gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "a.mkv", lossless=True, fidelity=True)
     with VideoReader(tmp_path / "a.mkv") as reader:
         assert (reader.format.bit_depth, reader.format.frame_rate) == (10, 24)

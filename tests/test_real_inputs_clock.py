@@ -20,7 +20,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
-from gvcodec.search.files import opened
+from gvcodec.retrieval.files import opened
 from gvcodec.types import VideoFormat
 
 TICK = Fraction(1, 90000)
@@ -214,7 +214,7 @@ def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) 
 
 def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
     from gvcodec.cli._arguments import seconds
-    from gvcodec.search.queries import Query
+    from gvcodec.retrieval.queries import Query
 
     for text, wanted in (("75", 75.0), ("1:15", 75.0), ("0:01:15.5", 75.5), ("0:00.6", 0.6)):
         assert seconds(text) == Query.parse(f"{late}@{text}").at == wanted

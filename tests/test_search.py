@@ -16,18 +16,18 @@ import pytest
 from clips import make_clip
 from conftest import planes_equal, run
 
-from gvcodec.api import decode_planes
+from gvcodec.api.frames import decode_planes
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
-from gvcodec.search import embedders, files
-from gvcodec.search.making import SHARE, Budget, Summarizer
-from gvcodec.search.ranking import best, distinct, scores
-from gvcodec.search.summary import Summary, quantised
-from gvcodec.search.thumbnails import area_mean
+from gvcodec.retrieval import embedders, files
+from gvcodec.retrieval.making import SHARE, Budget, Summarizer
+from gvcodec.retrieval.ranking import best, distinct, scores
+from gvcodec.retrieval.summary import Summary, quantised
+from gvcodec.retrieval.thumbnails import area_mean
 from gvcodec.types import Colour, Planes, VideoFormat
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
@@ -379,7 +379,7 @@ def test_what_does_not_go_with_a_summary_is_told(tmp_path) -> None:
 
 def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
     pytest.importorskip("torch")
-    from gvcodec.search.thumbnails import thumbnail
+    from gvcodec.retrieval.thumbnails import thumbnail
 
     small = embedders.make("small")
     assert isinstance(small, embedders.Embedder) and small.id == embedders.default_id()

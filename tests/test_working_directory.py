@@ -212,7 +212,7 @@ def test_programs_are_found_by_absolute_folders(folder: Path, tmp_path, monkeypa
 def test_weights_that_are_a_pickle_are_refused(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from gvcodec.errors import WrongModelError
-    from gvcodec.search.embedders import _check_weights
+    from gvcodec.retrieval.embedders import _check_weights
 
     mark = tmp_path / "mark"
     bad = tmp_path / "bad.pt"

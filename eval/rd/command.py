@@ -11,8 +11,8 @@ from pathlib import Path
 from eval import arguments as shared
 from eval.codecs import ENDLESS, Options, resolve
 from eval.metrics import DEFAULT, METRICS, missing, need, reasons, sampling
+from eval.points.profiles import PROFILES, Profile
 from eval.rd import speed
-from eval.rd.profiles import PROFILES, Profile
 from eval.rd.rates import TARGETS
 from eval.rd.runs import Plan, run_all
 from eval.report import make

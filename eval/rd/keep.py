@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eval.rd.measured import keep
+from eval.points.measured import keep
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ Everything lies below the output folder:
     tmp/       decoded videos while they are measured
 
 A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what
-has the right key is not made again. So does a curve's; what `eval.rd.measured` holds under that key
-is taken from there. Tables and report read `curves/` and `runs/` only.
+has the right key is not made again. So does a curve's; what `eval.points.measured` holds under that
+key is taken from there. Tables and report read `curves/` and `runs/` only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from tqdm import tqdm
 from eval.codecs import Codec, ours
 from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
-from eval.rd import measured, pictures
+from eval.points import measured
+from eval.rd import forecast, pictures
 from eval.rd.cluster import ClusterPool
 from eval.rd.encoding import Encoded, decode, describe, encode
 from eval.rd.rates import Search
@@ -62,11 +63,11 @@ class Plan:
     every: Mapping[str, int]
     device: str = "cpu"
     threads: int = 1
-    #: Makes what comes with the checkout (`eval.rd.measured`) all the same.
+    #: Makes what comes with the checkout (`eval.points.measured`) all the same.
     anew: bool = False
     #: Rates whose runs keep crops for the visual comparison.
     pictures: tuple[float, ...] = PICTURE_TARGETS
-    #: Name of the paper's conditions that hold (`eval.rd.profiles`), "" = the project's own.
+    #: Name of the paper's conditions that hold (`eval.points.profiles`), "" = the project's own.
     profile: str = ""
 
 
@@ -86,12 +87,14 @@ def run_all(
         else ClusterPool(cluster, plan.threads)
     )
     total = len(clips) * len(codecs) * len(plan.targets)
-    size = f"{len(clips)} clips × {len(codecs)} codecs × {len(plan.targets)} rates"
-    where = f"{jobs} processes" if cluster is None else f"cluster {cluster}"
-    say(f"{size} = {total} points, {where}")
+    where = f"{jobs} process{'es' * (jobs > 1)}" if cluster is None else f"cluster {cluster}"
     bar = _Bar(total)
     try:
         waiting = _submit(pool, clips, codecs, plan, bar)
+        pairs = itertools.product(clips, codecs)
+        missing = [(c, k) for c, k in pairs if f"{c.name}, {k.name}" in waiting.values()]
+        for line in [*forecast.describe(clips, codecs, missing, plan), f"in {where}"]:
+            say(line)
         failures = _collect(waiting, progress, bar, 0 if cluster is None else len(plan.targets))
         with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
             while bar.done < total:

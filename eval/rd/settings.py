@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from eval import arguments as shared
 from eval.metrics import METRICS, Measurer, looked_at, need
-from eval.rd.bd import RANGE, bd_rate
+from eval.points.bd import RANGE, bd_rate
 from eval.tools import EvalError, digest, markdown, read_json, write_json, write_text
 from eval.video import Clip, raw_of, stand_in
-from gvcodec.api import decode_planes
+from gvcodec.api.frames import decode_planes
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder

@@ -24,6 +24,7 @@ from eval import arguments as shared
 from eval.codecs import Codec, Options, resolve
 from eval.codecs.ours import content_version
 from eval.codecs.peers import make
+from eval.report.speed_table import speed_table
 from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
 from eval.video import Clip
 
@@ -199,43 +200,6 @@ def _function_name(key: tuple[str, int, str]) -> str:
         )
     parts = Path(path).parts
     return "/".join(parts[-2:]) + f":{line} {name}"
-
-
-def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str, list[str]]:
-    """(header, rows, what was measured, where gvcodec's own time goes)."""
-    header = ["step", "frames/s", *(f"speed over {peer}" for peer in result["peers"]), "memory"]
-    rows = [
-        [
-            step,
-            f"{v['fps']:.2f}",
-            *(f"×{v['ratio'][peer]:.3g}" for peer in result["peers"]),
-            _gigabytes(v.get("memory")),
-        ]
-        for step, v in result["steps"].items()
-    ]
-    clip = result["clip"]
-    note = (
-        f"{clip['name']}, {clip['width']}×{clip['height']}, {clip['frames']} frames, q "
-        f"{result['q']}, "
-        f"{result['threads']} threads on {result['cores']} cores, median of {result['rounds']} "
-        f"interleaved rounds; "
-        + "; ".join(f"{peer}: {text}" for peer, text in result["peers"].items())
-        + ". Start of the program, reading of the lossless source and writing of raw frames "
-        "included. Memory: most that the largest process held."
-    )
-    profile = []
-    for step, lines in result["profiles"].items():
-        shares = ", ".join(
-            f"{line['where']} {100 * line['share']:.0f} %"
-            for line in lines
-            if line["share"] >= 0.01
-        )
-        profile.append(f"Own time, {step}: {shares}.")
-    return header, rows, note, profile
-
-
-def _gigabytes(count: int | None) -> str:
-    return "–" if count is None else f"{count / 1e9:.2f} GB"
 
 
 def to_markdown(result: dict[str, Any]) -> str:

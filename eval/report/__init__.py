@@ -1,7 +1,7 @@
 """Makes the report of an output folder, from its JSONs alone.
 
 `report.html` is one self-contained page, `blind.html` another, for judging pairs without names;
-`tables/` gets results.md, points.csv and bd.csv, `figures/` one SVG and one PNG for each metric.
+`tables/` gets results as Markdown, LaTeX and CSV, `figures/` one SVG and one PNG for each metric.
 """
 
 from __future__ import annotations
@@ -27,9 +27,15 @@ def make(
     Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
-    write_text(folder / "tables" / "results.md", text + "\n")
-    write_text(folder / "tables" / "points.csv", tables.points_csv(results))
-    write_text(folder / "tables" / "bd.csv", tables.bd_csv(results))
+    made = {
+        "results.md": text + "\n",
+        "results.tex": tables.results_latex(results) + "\n",
+        "points.csv": tables.points_csv(results),
+        "bd.csv": tables.bd_csv(results),
+        "frames.csv": tables.frames_csv(results),
+    }
+    for name in tables.FILES:
+        write_text(folder / "tables" / name, made[name])
     for metric in results.metrics:
         chart = figures.rd(results, metric, legend=True)
         write_text(folder / "figures" / f"{metric.name}.svg", picture := chart.svg() + "\n")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from eval import arguments as shared
-from eval.rd.measured import restore
+from eval.points.measured import restore
 from eval.report import make
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.metrics import METRICS, Metric
-from eval.rd.bd import ALL_RATES, RANGE
-from eval.rd.profiles import PROFILES, Profile
+from eval.points.bd import ALL_RATES, RANGE
+from eval.points.profiles import PROFILES, Profile
 from eval.report.published import columns
 from eval.sequences import NAMED
 from eval.tools import EvalError, read_json

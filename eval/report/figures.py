@@ -79,3 +79,20 @@ def bits_chart(results: Results, clip: str, target: float) -> str:
         series.append(Series(row, label, points, colour, dash, "none", notes))
     title = f"{clip}, ≈ {target} bpp"
     return Chart(title, series, "frame in coding order", "bits", log_y=True).svg()
+
+
+def quality_chart(results: Results, clip: str, target: float, metric: Metric) -> str:
+    """A metric over the frames that it looked at, for streams near one rate; "" where it has no
+    values by frame."""
+    look = styles(results.rows)
+    series = []
+    for row, codec in results.rows.items():
+        found = (results.run(clip, row, target) or {"metrics": {}})["metrics"].get(metric.name)
+        if found is None or len(found["frames"]) < 2:
+            continue
+        points = sorted(zip(map(float, found["frames"]), found["values"], strict=True))
+        colour, dash, _ = look[row]
+        notes = [f"frame {i:.0f}: {v:.{metric.digits}f} {metric.unit}".rstrip() for i, v in points]
+        series.append(Series(row, codec["label"], points, colour, dash, "none", notes))
+    title = f"{metric.marked}, {clip}, ≈ {target} bpp"
+    return Chart(title, series, "frame", _label(metric)).svg() if series else ""

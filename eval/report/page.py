@@ -8,10 +8,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from eval.rd.speed import speed_table
 from eval.report import blind, figures, tables
 from eval.report.data import Results
 from eval.report.plot import styles
+from eval.report.speed_table import speed_table
 from eval.report.visual import shots
 
 _UNNAMED = (
@@ -47,6 +47,8 @@ def page(results: Results) -> str:
         painting=_painting(results),
         clip_bd=_clip_bd(results),
         bits=_bits(results),
+        quality=_quality(results),
+        files=_files(),
         speed=_speed(results),
         runs=_runs(results),
         data=as_script({"shots": shots(results), "rows": _row_data(results)}),
@@ -158,6 +160,23 @@ def _bits(results: Results) -> str:
     target = min(results.targets, key=lambda t: abs(t - 0.02))
     charts = (figures.bits_chart(results, clip, target) for clip in results.clips)
     return f'<div class="grid2">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
+
+
+def _quality(results: Results) -> str:
+    target = min(results.targets, key=lambda t: abs(t - 0.02))
+    shown = [metric for metric in results.metrics if metric.name in tables.HEADLINE]
+    charts = (
+        figures.quality_chart(results, clip, target, metric)
+        for clip in results.clips
+        for metric in shown
+    )
+    return f'<div class="grid2">{"".join(f"<figure>{c}</figure>" for c in charts if c)}</div>'
+
+
+def _files() -> str:
+    """Links to what lies beside the page."""
+    items = (f'<a href="tables/{name}">{name}</a> ({what})' for name, what in tables.FILES.items())
+    return ", ".join(items)
 
 
 def _speed(results: Results) -> str:

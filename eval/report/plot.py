@@ -206,11 +206,16 @@ def _add(axes: Axes, series: Series, log_y: bool) -> None:
 
 
 def _scale(axes: Axes, chart: Chart) -> None:
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if chart.log_y:
         axes.set_yscale("log")
+        # The usual labels are formulas.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     if not chart.log_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # frames
         return
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())

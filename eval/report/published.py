@@ -1,13 +1,13 @@
 """Points read off published papers, drawn as labelled anchors: HEVC Class B, other machines and
 test scripts than ours.
 
-They have axes of their own, apart from what was measured. Only under a profile (`eval.rd.profiles`)
-and on its paper's own clips a paper's points stand beside the measured ones.
+They have axes of their own, apart from what was measured. Only under a profile
+(`eval.points.profiles`) and on its paper's own clips a paper's points are beside those measured.
 """
 
 from collections.abc import Mapping, Sequence
 
-from eval.rd.profiles import PROFILES
+from eval.points.profiles import PROFILES
 
 Point = tuple[float, float | None, float | None]
 

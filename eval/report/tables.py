@@ -11,9 +11,9 @@ from typing import Any
 
 from eval.codecs import ENDLESS
 from eval.metrics import METRICS, Metric, looked_at
-from eval.rd.bd import Delta, bd_rate, bootstrap
+from eval.points.bd import Delta, bd_rate, bootstrap
 from eval.report.data import HEADLINE_FRAMES, Results
-from eval.tools import markdown
+from eval.tools import latex, markdown
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
@@ -21,6 +21,14 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 #: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
+#: Files of the folder tables/.
+FILES = {
+    "points.csv": "every point",
+    "bd.csv": "every BD-rate",
+    "frames.csv": "bits and quality of every frame",
+    "results.md": "Markdown",
+    "results.tex": "LaTeX",
+}
 MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 
 
@@ -297,6 +305,39 @@ def results_markdown(results: Results) -> str:
         parts += ["**What painting saves**:", markdown(*own_table(results))]
         parts += [f"**What painting does** ({PAINTING_NOTE}):", markdown(header, rows)]
     return "\n\n".join([*parts, " ".join(notes(results))])
+
+
+def results_latex(results: Results) -> str:
+    """BD-rates and means as tables of LaTeX (package booktabs), each with its caption."""
+    parts = []
+    for anchor in anchors(results):
+        caption = f"BD-rate against {results.rows[anchor]['label']}, {results.where}. {_BRACKETS}"
+        parts.append(latex(*bd_table(results, anchor), caption))
+    for target in results.targets:
+        header, rows, clips = means_table(results, target)
+        if clips:
+            caption = f"Means at about {target} bpp over {len(clips)} clips, {results.where}."
+            parts.append(latex(header, [row for row in rows if row[1] != "not reached"], caption))
+    return "\n\n".join(parts)
+
+
+def frames_csv(results: Results) -> str:
+    """Every frame: clip, row, target, metric ("bits" in coding order), frame, value."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["clip", "codec", "target", "metric", "frame", "value"])
+    for clip, rows in results.runs.items():
+        for row in (r for r in results.rows if r in rows):
+            for target, run in sorted(rows[row].items()):
+                if run is None:
+                    continue
+                head = [clip, row, target]
+                for number, size in enumerate(run["frame_bytes"]):
+                    writer.writerow([*head, "bits", number, 8 * size])
+                for name, got in run["metrics"].items():
+                    for number, value in zip(got["frames"], got["values"], strict=False):
+                        writer.writerow([*head, name, number, value])
+    return out.getvalue()
 
 
 def points_csv(results: Results) -> str:

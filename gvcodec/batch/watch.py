@@ -8,7 +8,7 @@ from typing import Self
 
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.util.messages import say
-from gvcodec.util.progress import Display, State
+from gvcodec.util.progress import Display, Mode, State
 
 _ALMOST = 0.99
 
@@ -21,7 +21,7 @@ class Bar:
     def __init__(
         self,
         files: int,
-        mode: str = "auto",
+        mode: Mode = "auto",
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -55,7 +55,7 @@ that of zlib.
                                 256 visual impaired, 512 clean effects, 2^16 captions, 2^17 descriptions.
                                 Texts are UTF-8 of up to 256 bytes
             type 5    tokens    reserved: appearance tokens, as experiments wrote them; base frames do without
-            type 64   summary   one vector for every few frames, for search (payload: gvcodec.search.summary); first packet of its GOP
+            type 64   summary   one vector for every few frames, for search (payload: gvcodec.retrieval.summary); first packet of its GOP
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
                                 1 title, UTF-8;  2 chapter: svar begin  var duration, in

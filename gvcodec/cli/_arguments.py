@@ -15,7 +15,7 @@ from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import parse_time
-from gvcodec.util.progress import MODES, ProgressOptions
+from gvcodec.util.progress import MODES, Mode, ProgressOptions
 
 #: The largest number, of seconds too: thirty years.
 _MOST = 1e9
@@ -68,7 +68,7 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
 
 def progress_of(options: argparse.Namespace) -> ProgressOptions:
     """What the options of `add_progress` say."""
-    mode = "none" if options.quiet else options.progress
+    mode: Mode = "none" if options.quiet else options.progress
     return {"mode": mode, "verbose": options.verbose}
 
 
@@ -236,12 +236,6 @@ def bytes_(text: str) -> int:
     if not digits.isdecimal() or len(text) - len(digits) > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
     return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST_BYTES)
-
-
-def exact(seconds: float) -> Fraction:
-    """A time in decimal digits, not the binary number beside it: a frame at exactly this time
-    counts."""
-    return Fraction(seconds).limit_denominator(1_000_000)
 
 
 @contextlib.contextmanager

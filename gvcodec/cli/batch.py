@@ -8,6 +8,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from gvcodec.api.encoding import rate_of
+from gvcodec.api.in_chunks import settings_of
 from gvcodec.batch import inputs, store
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import open_engine
@@ -17,7 +19,6 @@ from gvcodec.batch.settings import METRICS, make_settings
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
-from gvcodec.cli._in_chunks import rate_of
 from gvcodec.cli.encode import coding_arguments, config_of
 from gvcodec.errors import BatchError, GvcodecError, UsageError
 from gvcodec.util.messages import counted, say
@@ -107,9 +108,10 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
 
 
 def _settings(options: argparse.Namespace) -> Any:
+    rate = rate_of(options.size, options.bitrate, options.bpp, options.target)
     return make_settings(
         config_of(options),
-        rate_of(options),
+        settings_of(rate),
         options.start,
         options.frames,
         options.chunk,

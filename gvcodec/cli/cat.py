@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 
-from gvcodec.bitstream import Reader
+from gvcodec.api.streams import cat
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of
-from gvcodec.errors import UsageError
-from gvcodec.limits import held
-from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.streams.cat import cat
-from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import counted, say
 
 HELP = "streams one after another, without encoding"
@@ -35,16 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.inputs.count("-") > 1:
-        raise UsageError("standard input can be read only once")
-    with contextlib.ExitStack() as stack:
-        readers = [
-            Reader(stack.enter_context(open_stream(path)), shown_name(path))
-            for path in options.inputs
-        ]
-        output = stack.enter_context(create_stream(options.output, options.overwrite))
-        with held(readers[0].header, False, limits_of(options)):
-            frames, notes = cat(readers, output, options.threads, limits_of(options))
-    for note in notes:
+    joined = cat(
+        options.inputs,
+        options.output,
+        overwrite=options.overwrite,
+        threads=options.threads,
+        limits=limits_of(options),
+        hold=True,
+    )
+    for note in joined.notes:
         say(note)
-    say(f"{options.output}: {counted(frames, 'frame')} of {counted(len(readers), 'stream')}")
+    count = counted(len(options.inputs), "stream")
+    say(f"{options.output}: {counted(joined.frames, 'frame')} of {count}")

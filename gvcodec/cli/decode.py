@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from gvcodec.api.decoding import decode_file
 from gvcodec.cli._arguments import (
     add_limits,
     add_model,
@@ -19,10 +20,8 @@ from gvcodec.cli._arguments import (
     seconds,
 )
 from gvcodec.errors import DamagedStreamError
-from gvcodec.streams.to_video import Request, to_video
 from gvcodec.util.file_io import shown_name
 from gvcodec.util.messages import say
-from gvcodec.util.progress import ProgressBar
 
 HELP = "gvcodec stream to video"
 EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay -")
@@ -93,31 +92,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
-    request = Request(
+    shown = progress_of(options)
+    done = decode_file(
         options.input,
         options.output,
         fidelity=options.fidelity,
-        crf=options.crf,
-        lossless=options.lossless,
         start=options.start,
         frames=options.frames,
         scale=options.scale,
+        crf=options.crf,
+        lossless=options.lossless,
         form=options.format,
         low_delay=options.low_delay,
         follow=options.follow,
         ignore_errors=options.ignore_errors,
         overwrite=options.overwrite,
+        progress=shown["mode"],
+        verbose=shown["verbose"],
         threads=options.threads,
         models=options.model,
         device=options.device,
         limits=limits_of(options),
         hold=True,
     )
-    with ProgressBar(["code"], **progress_of(options)) as bar:
-        done = to_video(request, bar)
     for line in done.losses:
         say(f"{shown_name(options.input)}: {line}")
-    say(f"{options.output}: {', '.join(done.summary)}, {time.monotonic() - began:.1f} s")
+    say(f"{options.output}: {', '.join(done.outcome)}, {time.monotonic() - began:.1f} s")
     if done.losses:
         raise DamagedStreamError(
             f"{shown_name(options.input)}: damaged, {options.output} holds what is left of it"

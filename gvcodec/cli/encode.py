@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import time
-from dataclasses import replace
-from functools import partial
 
+from gvcodec.api.encoding import encode_file
 from gvcodec.bases import AUTO, Q_END, names
 from gvcodec.cli._arguments import (
     add_embedder,
@@ -25,26 +23,10 @@ from gvcodec.cli._arguments import (
     target,
     use_threads,
 )
-from gvcodec.cli._base import settle_base, without_choice
-from gvcodec.cli._in_chunks import encode_in_chunks
 from gvcodec.cli._input_options import add_input_options, said_of
-from gvcodec.cli._rate_control import encode_rated
-from gvcodec.codec.durations import plan_of, work_of
-from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.reader import VideoReader
-from gvcodec.media.tracks import CHUNK
-from gvcodec.one_file.files import create_stream
-from gvcodec.one_file.write import check_one_file
-from gvcodec.search.embedders import DEFAULT, make
-from gvcodec.search.making import Summarizer
-from gvcodec.streams.info import encode_summary, kbps
-from gvcodec.streams.resume import Journal
-from gvcodec.types import VideoFormat
-from gvcodec.util.messages import counted, say
-from gvcodec.util.progress import ProgressBar
+from gvcodec.util.messages import say
 
 HELP = "video to gvcodec stream"
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
@@ -223,89 +205,29 @@ def _beside(source: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
-    config = without_choice(options, config_of(options))
-    check_one_file(options.output, config.base)
-    steered = any(
-        v is not None for v in (options.size, options.bitrate, options.bpp, options.target)
-    )
-    if options.resume and (steered or config.maxrate):
-        raise UsageError("--resume goes with -q, not with rate control")
-    if options.summary and steered:
-        raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
-    if options.summary and options.low_delay:
-        raise UsageError("--summary waits for the end of each GOP, --low-delay for nothing")
-    if options.embedder and not options.summary:
-        raise UsageError("--embedder goes with --summary")
-    if options.summary and options.jobs:
-        raise UsageError(
-            "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
-        )
-    if steered and not options.jobs:
-        encode_rated(options, config)
-        return
-    if options.jobs:
-        encode_in_chunks(options, settle_base(options, config))
-        return
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        # The output is looked at first: a long job should not fail at its end.
-        output = stack.enter_context(create_stream(options.output, options.overwrite))
-        config = settle_base(options, config)
-        reader = stack.enter_context(
-            VideoReader(options.input, options.start, options.frames, said=said_of(options))
-        )
-        journal = stack.enter_context(_journal(options, config)) if options.resume else None
-        wrap = journal.wrap if journal else None
-        work = work_of(reader.format, config)
-        rate = partial(rate_so_far, reader.format)
-        bar = stack.enter_context(ProgressBar(plan_of(config), work, rate, **progress_of(options)))
-        encoder = Encoder(reader.format, config, reader.start_pts, progress=bar, wrap=wrap)
-        if journal and journal.frames:
-            say(
-                f"{options.output}: {counted(journal.frames, 'frame is', 'frames are')} coded "
-                f"already"
-            )
-        frames = (
-            (frame.planes, frame.pts, frame.new_size)
-            for frame in bar(reader, "encode", reader.expected)
-        )
-        chunk = 0 if config.low_delay else CHUNK
-        summary = _summarizer(options, reader.format) if options.summary else None
-        writer = encode_stream(
-            encoder, output, frames, reader.metadata.pack(), reader.tracks, chunk, summary=summary
-        )
-    if journal:
-        journal.done()
-    for note in (*reader.notes, *encoder.notes):
-        say(note)
-    tracks = reader.tracks
-    copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
-    result = encode_summary(reader.format, writer.frames, writer.size, copied, encoder.psnr_y)
-    say(f"{options.output}: {result}, {time.monotonic() - began:.1f} s")
-
-
-def _journal(options: argparse.Namespace, config: EncoderConfig) -> Journal:
-    """Where coded frames are kept until the output is complete."""
-    source = "" if options.input == "-" else os.path.abspath(options.input)
-    status = os.stat(source) if source and os.path.exists(source) else None
-    video = (
-        source,
-        status and status.st_size,
-        status and status.st_mtime_ns,
-        options.start,
-        options.frames,
-        said_of(options),
+    if options.summary:
+        use_threads(options.threads)
+    shown = progress_of(options)
+    done = encode_file(
+        options.input,
+        options.output,
+        size=options.size,
+        bitrate=options.bitrate,
+        bpp=options.bpp,
+        target=options.target,
+        jobs=options.jobs,
+        start=options.start,
+        frames=options.frames,
+        resume=options.resume,
+        summary=options.summary,
+        embedder=options.embedder,
+        overwrite=options.overwrite,
+        progress=shown["mode"],
+        verbose=shown["verbose"],
+        input_options=said_of(options),
+        config=config_of(options),
     )
-    settings = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
-    return Journal(options.output, (video, settings), options.threads)
-
-
-def _summarizer(options: argparse.Namespace, fmt: VideoFormat) -> Summarizer:
-    use_threads(options.threads)
-    return Summarizer(make(options.embedder or DEFAULT), fmt.colour)
-
-
-def rate_so_far(fmt: VideoFormat, frames: int, size: int) -> tuple[float, str]:
-    """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
-    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, frames, fmt.frame_rate)
-    return rate, f"{rate:.1f} kb/s, {bpp:.5f} bpp"
+    for note in done.notes:
+        say(note)
+    say(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 
-from gvcodec.bitstream import Reader
-from gvcodec.cli._arguments import add_input, located
+from gvcodec.api.streams import info
+from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
-from gvcodec.one_file.files import open_stream
-from gvcodec.streams.info import facts, text
-from gvcodec.util.file_io import shown_name
+from gvcodec.streams.info import text
 
 HELP = "check a stream and say what it holds"
 EXAMPLES = ("info film.gvc", "info film.gvc --json")
@@ -22,11 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with open_stream(options.input) as source:
-        reader = Reader(source, shown_name(options.input))
-        with located(reader):
-            found = facts(reader)
+    found = info(options.input)
     if options.json:
-        out(json.dumps(found, indent=2))
+        out(json.dumps(asdict(found), indent=2))
     else:
         out(text(found))

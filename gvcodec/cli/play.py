@@ -18,7 +18,7 @@ from gvcodec.one_file.files import open_stream
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
-from gvcodec.search.files import moments
+from gvcodec.retrieval.files import moments
 from gvcodec.util.messages import say
 from gvcodec.util.models import find_model
 from gvcodec.video import Video

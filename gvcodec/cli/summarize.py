@@ -17,8 +17,8 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.search.embedders import DEFAULT, make
-from gvcodec.search.making import SHARE, summarize
+from gvcodec.retrieval.embedders import DEFAULT, make
+from gvcodec.retrieval.making import SHARE, summarize
 from gvcodec.util.file_io import PendingFile, protected
 from gvcodec.util.messages import counted, say
 from gvcodec.util.progress import ProgressBar

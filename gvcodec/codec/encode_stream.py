@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Summary(Protocol):
-    """What makes summary packets (`gvcodec.search.making.Summarizer`)."""
+    """What makes summary packets (`gvcodec.retrieval.making.Summarizer`)."""
 
     def send(self, planes: Planes) -> None: ...
 

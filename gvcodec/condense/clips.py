@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
-from gvcodec.search.thumbnails import thumbnail
+from gvcodec.retrieval.thumbnails import thumbnail
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
 #: Frames of a clip, and pixels of their sides.

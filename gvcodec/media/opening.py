@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import av
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe, Stream
 from gvcodec.media.timeline import may_jump
@@ -41,6 +41,8 @@ class Opened:
             self.container = self._open(source, raw)
         except (av.FFmpegError, OSError, ValueError) as error:
             self.close()
+            if isinstance(error, FileNotFoundError) and isinstance(source, str | os.PathLike):
+                raise MissingFileError(source) from error
             raise MediaError(f"{name}: {self.why(error)}") from error
         finally:
             if self.pipe is not None and self.pipe.stopped is not None:

@@ -35,8 +35,8 @@ from gvcodec.painter.model import find_painter
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import is_uri, local_path
 from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.uris import is_uri, local_path
 
 if TYPE_CHECKING:
     from torch import Tensor

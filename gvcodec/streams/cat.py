@@ -4,7 +4,7 @@ too. Time bases may differ."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
 from typing import BinaryIO
@@ -18,11 +18,18 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.streams.spliced_tracks import SplicedTracks
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How many frames were written, and what was left out, a line each."""
+
+    frames: int
+    notes: tuple[str, ...] = ()
+
+
 def cat(
     readers: Sequence[Reader], output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
-) -> tuple[int, list[str]]:
-    """Write streams one after another, return the number of frames and what is left out, a line
-    each. Raises `UsageError` when they do not fit together."""
+) -> Joined:
+    """Write streams one after another. Raises `UsageError` when they do not fit together."""
     first = readers[0].header
     for reader in readers[1:]:
         check_alike(first, reader)
@@ -63,7 +70,7 @@ def cat(
         end = round(source.end * own / tick) + shift
     tracks.finish(splicer)
     splicer.finish(end)
-    return splicer.writer.frames, notes
+    return Joined(splicer.writer.frames, tuple(notes))
 
 
 def _common_tick(ticks: Sequence[Fraction]) -> Fraction:

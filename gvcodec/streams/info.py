@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.media.metadata import Metadata
-from gvcodec.types import VideoFormat
-from gvcodec.util.messages import counted
+from gvcodec.util.html import table
 
 
-def facts(reader: Reader) -> dict[str, Any]:
-    """All of a stream, read and checked. Sizes in bytes, times in seconds, colour as code points of
-    H.273. Raises `DamagedStreamError`."""
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
+    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. `packets`: a
+    dictionary each with offset, type, bytes, and frame where it is one."""
+
+    width: int
+    height: int
+    frames: int
+    frame_rate: str
+    duration: float
+    time_base: str
+    bit_depth: int
+    primaries: int
+    transfer: int
+    matrix: int
+    full_range: bool
+    chroma_location: int
+    sar: str
+    source_start: float
+    title: str | None
+    tags: dict[str, str]
+    chapters: list[dict[str, Any]]
+    mastering_display: Any
+    content_light: Any
+    base: str
+    base_scale: str
+    q: int
+    base_model_id: str | None
+    painter_id: str | None
+    base_hash: str | None
+    file_bytes: int
+    track_bytes: int
+    video_bytes: int
+    bpp: float | None
+    kbps: float | None
+    keyframes: list[int]
+    packet_counts: dict[str, int]
+    packet_bytes: dict[str, int]
+    framing_bytes: int
+    packets: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        return table(_rows(self))
+
+
+def facts(reader: Reader) -> Info:
+    """All of a stream, read and checked. Raises `DamagedStreamError`."""
     header = reader.header
     packets: list[dict[str, Any]] = []
     metadata = Metadata()
@@ -38,59 +86,51 @@ def facts(reader: Reader) -> dict[str, Any]:
     # Older streams keep the clock of the source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
     video = reader.size - reader.track_size
-    return {
-        "width": fmt.width,
-        "height": fmt.height,
-        "frames": frames,
-        "frame_rate": str(fmt.frame_rate),
-        "duration": round(float(frames / fmt.frame_rate), 3),
-        "time_base": str(fmt.time_base),
-        "bit_depth": fmt.bit_depth,
-        "primaries": fmt.colour.primaries,
-        "transfer": fmt.colour.transfer,
-        "matrix": fmt.colour.matrix,
-        "full_range": fmt.colour.full_range,
-        "chroma_location": fmt.colour.chroma_location,
-        "sar": str(fmt.sar),
-        "source_start": (metadata.source_start or start) / 1e6,
-        "title": metadata.title or None,
-        "tags": dict(metadata.tags),
-        "chapters": [
+    return Info(
+        width=fmt.width,
+        height=fmt.height,
+        frames=frames,
+        frame_rate=str(fmt.frame_rate),
+        duration=round(float(frames / fmt.frame_rate), 3),
+        time_base=str(fmt.time_base),
+        bit_depth=fmt.bit_depth,
+        primaries=fmt.colour.primaries,
+        transfer=fmt.colour.transfer,
+        matrix=fmt.colour.matrix,
+        full_range=fmt.colour.full_range,
+        chroma_location=fmt.colour.chroma_location,
+        sar=str(fmt.sar),
+        source_start=(metadata.source_start or start) / 1e6,
+        title=metadata.title or None,
+        tags=dict(metadata.tags),
+        chapters=[
             {"begin": chapter.begin / 1e6, "end": chapter.end / 1e6, "title": chapter.title}
             for chapter in metadata.chapters
         ],
-        "mastering_display": metadata.mastering,
-        "content_light": metadata.light,
-        "base": header.base,
-        "base_scale": str(header.scale),
-        "q": header.q,
-        "base_model_id": header.base_model_id.hex() if header.base_model_id else None,
-        "painter_id": header.painter_id.hex() if header.painter_id else None,
-        "base_hash": reader.base_hash.hex() if reader.base_hash else None,
-        "file_bytes": reader.size,
-        "track_bytes": reader.track_size,
-        "video_bytes": video,
-        "bpp": 8 * video / (frames * fmt.width * fmt.height) if frames else None,
-        "kbps": kbps(video, frames, fmt.frame_rate) if frames else None,
-        "keyframes": [entry["frame"] for entry in packets if entry["type"] == "key"],
-        "packet_counts": counts,
-        "packet_bytes": sizes,
-        "framing_bytes": reader.size - sum(sizes.values()),
-        "packets": packets,
-    }
+        mastering_display=metadata.mastering,
+        content_light=metadata.light,
+        base=header.base,
+        base_scale=str(header.scale),
+        q=header.q,
+        base_model_id=header.base_model_id.hex() if header.base_model_id else None,
+        painter_id=header.painter_id.hex() if header.painter_id else None,
+        base_hash=reader.base_hash.hex() if reader.base_hash else None,
+        file_bytes=reader.size,
+        track_bytes=reader.track_size,
+        video_bytes=video,
+        bpp=8 * video / (frames * fmt.width * fmt.height) if frames else None,
+        kbps=kbps(video, frames, fmt.frame_rate) if frames else None,
+        keyframes=[entry["frame"] for entry in packets if entry["type"] == "key"],
+        packet_counts=counts,
+        packet_bytes=sizes,
+        framing_bytes=reader.size - sum(sizes.values()),
+        packets=packets,
+    )
 
 
-def text(found: dict[str, Any]) -> str:
+def text(found: Info) -> str:
     """The facts, a line each, and where the bytes go."""
-    lines = []
-    for name, value in found.items():
-        if name not in _TABLES and (value or name not in _OPTIONAL):
-            text_of = (
-                CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
-            )
-            if name == "tags":
-                text_of = ", ".join(f"{tag}: {text}" for tag, text in value.items())
-            lines.append(f"{name.replace('_', ' '):18} {text_of}")
+    lines = [f"{name:18} {value}" for name, value in _rows(found)]
     lines += ["", *_budget(found)]
     return "\n".join(lines)
 
@@ -116,15 +156,27 @@ _OPTIONAL = ("source_start", "title", "tags", "chapters", "mastering_display", "
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 
 
-def _budget(found: dict[str, Any]) -> list[str]:
+def _rows(found: Info) -> Iterator[tuple[str, str]]:
+    """Names and values in words, but for tables."""
+    for field in fields(found):
+        name, value = field.name, getattr(found, field.name)
+        if name in _TABLES or (not value and name in _OPTIONAL):
+            continue
+        words = CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
+        if name == "tags":
+            words = ", ".join(f"{tag}: {text}" for tag, text in value.items())
+        yield name.replace("_", " "), words
+
+
+def _budget(found: Info) -> list[str]:
     """Where the bytes go."""
-    total = found["file_bytes"]
+    total = found.file_bytes
     lines = [f"{'type':10} {'packets':>8} {'bytes':>12} {'share':>7} {'bytes each':>11}"]
-    names = [kind.name.lower() for kind in Kind if kind.name.lower() in found["packet_counts"]]
+    names = [kind.name.lower() for kind in Kind if kind.name.lower() in found.packet_counts]
     for name in names:
-        count, size = found["packet_counts"][name], found["packet_bytes"][name]
+        count, size = found.packet_counts[name], found.packet_bytes[name]
         lines.append(f"{name:10} {count:8} {size:12} {size / total:7.1%} {size / count:11.1f}")
-    framing = found["framing_bytes"]
+    framing = found.framing_bytes
     lines.append(f"{'framing':10} {'':8} {framing:12} {framing / total:7.1%}")
     return lines
 
@@ -137,20 +189,3 @@ def _format(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_format, value))
     return "-" if value is None else str(value)
-
-
-def encode_summary(
-    fmt: VideoFormat, frames: int, size: int, tracks: tuple[int, int, str] | None, psnr_y: float
-) -> str:
-    """What came out: `size` bytes of a file, of which `tracks` = (bytes, packets, "audio" or
-    "subtitles" or both)."""
-    added = ""
-    if tracks:
-        added = f" + {counted(tracks[0], 'byte')} of {tracks[2]} ({counted(tracks[1], 'packet')})"
-        size -= tracks[0]
-    psnr = "lossless" if math.isinf(psnr_y) else f"PSNR-Y {psnr_y:.2f} dB"
-    return (
-        f"{counted(frames, 'frame')} {fmt.width}×{fmt.height}, {size} bytes{added}, "
-        f"{8 * size / (frames * fmt.width * fmt.height):.5f} bpp, "
-        f"{kbps(size, frames, fmt.frame_rate):.1f} kb/s, {psnr}"
-    )

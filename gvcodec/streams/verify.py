@@ -17,17 +17,23 @@ from gvcodec.util.psnr import MeanPsnr, psnr
 @dataclass(frozen=True, slots=True)
 class Verified:
     """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
-    was painted)."""
+    was painted), where a source was given, whose first `compared` frames were compared. Hashes in
+    hexadecimal digits, which are right; of painted frames None where there is none."""
 
     frames: int
-    compared: int
-    base_psnr: tuple[float, ...] | None
-    painted_psnr: tuple[float, ...] | None
+    base_hash: str
+    painted_hash: str | None = None
+    source: str | None = None
+    compared: int = 0
+    base_psnr: tuple[float, ...] | None = None
+    painted_psnr: tuple[float, ...] | None = None
 
 
-def verify(reader: Reader, decoder: Decoder, source: VideoReader | None = None) -> Verified:
-    """Read, decode and compare everything. Raises `DamagedStreamError`, `VerificationError`,
-    `UsageError` for a source of another size."""
+def verify(
+    reader: Reader, decoder: Decoder, source: VideoReader | None = None, painted: bool = True
+) -> Verified:
+    """Read, decode and compare everything; `painted`: the decoder paints. Raises
+    `DamagedStreamError`, `VerificationError`, `UsageError` for a source of another size."""
     fmt = reader.header.format
     if source is not None and (source.format.width, source.format.height) != (
         fmt.width,
@@ -45,7 +51,16 @@ def verify(reader: Reader, decoder: Decoder, source: VideoReader | None = None) 
             if frame.planes is not frame.base_frame:
                 paintings.send(frame.planes, original.planes)
     decoder.verify(reader.base_hash)
-    return Verified(decoder.frames, base_frames.frames, base_frames.mean(), paintings.mean())
+    wanted = decoder.painted_wanted if painted else None
+    return Verified(
+        decoder.frames,
+        decoder.base_hash.hex(),
+        wanted.hex() if wanted is not None else None,
+        source.name if source is not None else None,
+        base_frames.frames,
+        base_frames.mean(),
+        paintings.mean(),
+    )
 
 
 class _Psnr:

@@ -1,4 +1,4 @@
-"""Trains LP-Comp, the compressor of summaries (`gvcodec.search.compressor`).
+"""Trains LP-Comp, the compressor of summaries (`gvcodec.retrieval.compressor`).
 
     python -m gvcodec.training.summary FOLDER --manifest manifest.csv --out
         checkpoints/summary-1.safetensors
@@ -27,8 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gvcodec.search.compressor import DIM, TOKENS, WIDTH, LpComp
-from gvcodec.search.embedders import shipped_network
+from gvcodec.retrieval.compressor import DIM, TOKENS, WIDTH, LpComp
+from gvcodec.retrieval.embedders import shipped_network
 from gvcodec.training.summary_material import QUALITIES, STRIDE
 from gvcodec.util.models import model_id, save_weights
 

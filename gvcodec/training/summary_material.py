@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.api import decode_planes
+from gvcodec.api.frames import decode_planes
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import Scaler, crop, frame_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.search.embedders import SMALL_SIDE, shipped_network
-from gvcodec.search.thumbnails import thumbnail
+from gvcodec.retrieval.embedders import SMALL_SIDE, shipped_network
+from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import say
 
@@ -158,7 +158,7 @@ def main() -> None:
     """Make what is missing."""
     import torch
 
-    from gvcodec.search.features import PatchTokens
+    from gvcodec.retrieval.features import PatchTokens
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder of videos")

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.util.signals import OnAbort, held
 from gvcodec.util.uris import is_uri, local_path, open_uri
 
@@ -49,16 +49,16 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
         return
     path = local_path(path)
     try:
-        if follow is None:
-            with open(path, "rb") as stream:
-                yield stream
-        else:
-            with io.BufferedReader(_Growing(path, follow)) as growing:
-                yield growing
+        growing = None if follow is None else _Growing(path, follow)
+        stream: BinaryIO = io.BufferedReader(growing) if growing else open(path, "rb")  # noqa: SIM115
     except IsADirectoryError as error:
         raise MediaError(f"{path}: is a folder") from error
-    except (FileNotFoundError, PermissionError) as error:
+    except FileNotFoundError as error:
+        raise MissingFileError(path) from error
+    except PermissionError as error:
         raise MediaError(f"{path}: {error.strerror}") from error
+    with stream:
+        yield stream
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar
 
 from gvcodec.util.estimate import COSTS, Estimate, Work, processor_seconds
 from gvcodec.util.messages import counted, say
@@ -28,26 +28,10 @@ from gvcodec.util.messages import counted, say
 Item = TypeVar("Item")
 
 
-class ProgressOptions(TypedDict):
-    """How to show it, as `ProgressBar` takes it."""
-
-    mode: str
-    verbose: bool
-
-
-#: Ways to show it: `auto` is a bar on a terminal and lines elsewhere.
-MODES = ("auto", "json", "none")
-#: Seconds between two looks of the bar, two objects of JSON, two lines.
-_REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
-#: Seconds between two looks while nothing comes out of an encoder.
-_TICK = 0.5
-_BAR, _COUNT = "{desc} {percentage:3.0f}%|{bar:30}|{postfix}", "{desc}{postfix}"
-
-
 @dataclass(frozen=True, slots=True)
 class State:
-    """`share` 0…1 of all, `left` seconds (None = unknown). `frames` of `total` (None = unknown) are
-    coded or painted, None where fitting is done. `kbps`: of the frames that are coded."""
+    """How far it is: `share` 0…1 of all, `left` seconds (None = unknown). `frames` of `total` (None
+    = unknown) are coded or painted, None where fitting is done. `kbps`: of the coded frames."""
 
     stage: str
     share: float
@@ -80,10 +64,31 @@ class State:
         return json.dumps({name: value for name, value in values.items() if value is not None})
 
 
-class Display:
-    """Shows states on standard error, as often as is of use. `mode`: of `MODES`."""
+#: A bar on a terminal and lines elsewhere, JSON, nothing; or a function that gets the states, in
+#: the thread that does the work.
+Mode: TypeAlias = Literal["auto", "json", "none"] | Callable[[State], None]
 
-    def __init__(self, mode: str = "auto", clock: Callable[[], float] = time.monotonic) -> None:
+
+class ProgressOptions(TypedDict):
+    """How to show it, as `ProgressBar` takes it."""
+
+    mode: Mode
+    verbose: bool
+
+
+#: Those of the command line.
+MODES = ("auto", "json", "none")
+#: Seconds between two looks of the bar, two objects of JSON, two lines.
+_REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
+#: Seconds between two looks while nothing comes out of an encoder.
+_TICK = 0.5
+_BAR, _COUNT = "{desc} {percentage:3.0f}%|{bar:30}|{postfix}", "{desc}{postfix}"
+
+
+class Display:
+    """Shows states on standard error, as often as is of use, or hands them to a function."""
+
+    def __init__(self, mode: Mode = "auto", clock: Callable[[], float] = time.monotonic) -> None:
         self._mode, self._clock = mode, clock
         self._shown: float | None = None
         self._stage = ""
@@ -96,14 +101,16 @@ class Display:
             return False
         now, terminal = self._clock(), self._mode == "auto" and sys.stderr.isatty()
         since = self._begun if self._shown is None else self._shown
-        if terminal or self._mode == "json":
-            pause = _REDRAW if terminal else _OBJECT
+        if terminal or self._mode != "auto":
+            pause = _OBJECT if self._mode == "json" else _REDRAW
             return self._shown is None or stage != self._stage or now - since >= pause
         return now - since >= _LINE
 
     def show(self, state: State) -> None:
         self._shown, self._stage = self._clock(), state.stage
-        if self._mode == "json":
+        if callable(self._mode):
+            self._mode(state)
+        elif self._mode == "json":
             print(state.json(), file=sys.stderr, flush=True)
         elif sys.stderr.isatty():
             self._draw(state)
@@ -113,8 +120,8 @@ class Display:
 
     def close(self, whole: bool) -> None:
         """The end; `whole`: all is done."""
-        if whole and self._mode == "json" and self._shown is not None:
-            print(State(self._stage, 1.0, 0.0).json(), file=sys.stderr, flush=True)
+        if whole and self._mode not in ("auto", "none") and self._shown is not None:
+            self.show(State(self._stage, 1.0, 0.0))
         if self._bar is None:
             return
         if whole:
@@ -150,7 +157,7 @@ class ProgressBar:
         plan: Sequence[str],
         work: Work | None = None,
         rate: Callable[[int, int], tuple[float, str]] | None = None,
-        mode: str = "auto",
+        mode: Mode = "auto",
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
         processor: Callable[[], float] = processor_seconds,
@@ -161,7 +168,7 @@ class ProgressBar:
         self._size = 0
         self._lock, self._over = threading.RLock(), threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
-        self._shows = mode != "none"
+        self._shows = mode in ("auto", "json")
 
     def __enter__(self) -> Self:
         if self._shows:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from gvcodec.errors import GvcodecError, MediaError, UsageError
+from gvcodec.errors import GvcodecError, MediaError, MissingFileError, UsageError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: Bytes that are read of a URI at once.
@@ -43,7 +43,7 @@ def reached(path: str) -> Iterator[None]:
     except (GvcodecError, MemoryError):
         raise
     except FileNotFoundError as error:
-        raise MediaError(f"{path}: No such file or directory") from error
+        raise MissingFileError(path) from error
     except (PermissionError, IsADirectoryError, FileExistsError, NotADirectoryError) as error:
         raise MediaError(f"{path}: {error.strerror or error}") from error
     except ImportError as error:

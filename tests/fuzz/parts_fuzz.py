@@ -58,7 +58,7 @@ with instrumented(__name__):
     from gvcodec.painter import payload as weights
     from gvcodec.painter.model import find_painter
     from gvcodec.painter.twin import PainterTwin
-    from gvcodec.search.summary import Summary
+    from gvcodec.retrieval.summary import Summary
     from gvcodec.types import VideoFormat
     from gvcodec.util.models import model_id
 

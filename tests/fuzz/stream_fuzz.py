@@ -28,8 +28,8 @@ with instrumented(__name__):
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id
     from gvcodec.media.tracks import TrackReader
-    from gvcodec.search.files import SummarisedFile
-    from gvcodec.search.ranking import best, scores
+    from gvcodec.retrieval.files import SummarisedFile
+    from gvcodec.retrieval.ranking import best, scores
     from gvcodec.streams import info
     from gvcodec.types import VideoFormat
 

@@ -1,98 +1,32 @@
-"""Random access to the frames of a stream, in the habit of torchcodec and decord.
-
-    video = gvcodec.open("out.bin")
-    len(video), video[7], video[-1], video[10:40:3]   # (H, W, 3), (N, H, W, 3) uint8 RGB
-    video.get_frames_at([3, 90, 4])            # with their times
-    video.get_frames_played_at([1.5])
-    video.metadata.duration_seconds
-
-Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the
-start, and frames are those of sequential decoding. Between calls nothing stays open but one
-decoder: hundreds of videos can be open at once.
-"""
+"""`Video`: frames of a stream by number and by time."""
 
 from __future__ import annotations
 
-import io
-import math
 import operator
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
-from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
+from gvcodec.bitstream import GopEntry, Kind, Packet
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.one_file.files import open_stream, unwrap
 from gvcodec.types import Planes
-from gvcodec.util.file_io import Borrowed, Readable
+from gvcodec.util import html
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
+from gvcodec.video.clock import Clock
+from gvcodec.video.frames import Frame, FrameBatch, Metadata
+from gvcodec.video.source import Source, StreamSource
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
-    Array: TypeAlias = NDArray[np.uint8] | torch.Tensor
-    Source = str | Path | bytes | bytearray | memoryview | Readable
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """Facts about a video; times in seconds, on the clock of `Frame.pts_seconds`, which begins with
-    the first frame."""
-
-    num_frames: int
-    width: int
-    height: int
-    average_fps: float
-    duration_seconds: float
-    begin_stream_seconds: float
-    end_stream_seconds: float
-    codec: str
-    bit_depth: int
-    sample_aspect_ratio: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame: `data` (H, W, 3) or (3, H, W) uint8 RGB; when it is shown after the first one."""
-
-    data: Array
-    pts_seconds: float
-    duration_seconds: float
-
-    def __repr__(self) -> str:
-        times = f"pts_seconds={self.pts_seconds:g}, duration_seconds={self.duration_seconds:g}"
-        return f"Frame(data={_format(self.data)}, {times})"
-
-
-@dataclass(frozen=True, slots=True)
-class FrameBatch:
-    """N frames: `data` (N, H, W, 3) or (N, 3, H, W) uint8 RGB, times as float64 (N,)."""
-
-    data: Array
-    pts_seconds: NDArray[np.float64]
-    duration_seconds: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.pts_seconds)
-
-    def __repr__(self) -> str:
-        shown = [_format(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
-        return "FrameBatch(data={}, pts_seconds={}, duration_seconds={})".format(*shown)
-
-
-def _format(array: Array | NDArray[np.float64]) -> str:
-    """Type and shape."""
-    return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"
+    from gvcodec.video.frames import Array
 
 
 class Video(Shared):
@@ -101,8 +35,7 @@ class Video(Shared):
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
     for. `decoder`: one for this stream that is there already, its options hold. A `device` other
-    than "cpu" paints too, and of what it gives as
-    tensors nothing goes to the processor.
+    than "cpu" paints too, and of what it gives as tensors nothing goes to the processor.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
@@ -122,9 +55,9 @@ class Video(Shared):
         source: Source,
         *,
         fidelity: bool = False,
-        output: str = "numpy",
+        output: Literal["numpy", "torch"] = "numpy",
         device: str | torch.device = "cpu",
-        dimension_order: str = "NHWC",
+        dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
         threads: int = 1,
         models: Sequence[str | Path] = (),
         limits: Limits = DEFAULT,
@@ -133,28 +66,26 @@ class Video(Shared):
         super().__init__()
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
-        self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
-        if not isinstance(self._source, str | Path):
-            # Those on disk are taken apart once, these would be for every GOP.
-            self._source = _unwrap(self._source, self.name)
-        self.follows = isinstance(self._source, str | Path | bytes)
+        self._source = StreamSource(source)
+        self.name = self._source.name
+        self.follows = self._source.lasting
         self._torch = output == "torch"
         self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
-        with self._reader() as reader:
+        with self._source.reader() as reader:
             self.header = reader.header
             self._gops = reader.gops()
         self._starts = [gop.first_frame for gop in self._gops]
         self._options = (fidelity or self.header.painter_id is None, threads, tuple(models))
         self._limits = limits
         check(self.header, not self._options[0], limits)
-        self._times: dict[int, list[int]] = {}
         self._decoder = decoder
         self._pending: Iterator[DecodedFrame] = iter(())
         #: GOP in decoding, and the number of the next frame of it.
         self._at = (-1, 0)
         if not self._gops:
             raise DamagedStreamError(f"{self.name}: the stream holds no frames")
+        self._clock = Clock(self._source, self.header, self._gops, limits)
 
     def __len__(self) -> int:
         return self._starts[-1] + self._gops[-1].frames
@@ -163,6 +94,21 @@ class Video(Shared):
         fmt = self.header.format
         what = f"{len(self)} frames ({fmt.height}, {fmt.width}, 3), {float(fmt.frame_rate):g}/s"
         return f"Video({self.name}: {what}, base {self.header.base}, painted={self.painted})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: facts, and the first frame where it can be decoded."""
+        from gvcodec.media.stills import still
+
+        fmt, kind = self.header.format, "painted" if self.painted else "base frames"
+        rows = [
+            ("video", f"{self.name}, base {self.header.base}, {kind}"),
+            ("frames", f"{len(self)}, {fmt.width}×{fmt.height}, {fmt.bit_depth} bits"),
+            ("frame rate", f"{float(fmt.frame_rate):g} a second"),
+        ]
+        try:
+            return html.table(rows, still(".jpg", next(self.decoded(0, 1)).planes, fmt))
+        except GvcodecError as error:
+            return html.table([*rows, ("error", str(error))])
 
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))
@@ -267,39 +213,6 @@ class Video(Shared):
         """Frames `first` to `stop` − 1 as the decoder gives them."""
         return (frame for _, frame in self._decode(range(first, stop)))
 
-    def first_at(self, seconds: Fraction) -> int:
-        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
-        `UsageError` for none."""
-        wanted = self.pts_of(0) + seconds / self.header.format.time_base
-        number = bisect_left(range(len(self)), wanted, key=lambda n: Fraction(self.pts_of(n)))
-        if number == len(self):
-            raise UsageError(
-                f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later"
-            )
-        return number
-
-    @property
-    def name(self) -> str:
-        """How messages call it."""
-        if isinstance(self._source, str | Path):
-            return str(self._source)
-        name = getattr(self._source, "name", None)
-        return name if isinstance(name, str) else "stream"
-
-    @contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        """The stream, open for as long as it is needed."""
-        if isinstance(self._source, bytes):
-            yield Reader(io.BytesIO(self._source), self.name)
-            return
-        if isinstance(self._source, str | Path):
-            with open_stream(str(self._source)) as stream:
-                yield Reader(_check(stream), self.name)
-            return
-        with io.BufferedReader(Borrowed(self._source)) as stream:
-            _check(stream).seek(0)
-            yield Reader(stream, self.name)
-
     def _numbers(self, indices: Sequence[int] | Array) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
         given = np.asarray(_plain(indices))
@@ -348,7 +261,7 @@ class Video(Shared):
     def _start(self, at: int) -> None:
         """Go to the first frame of a GOP."""
         gop = self._gops[at]
-        with self._reader() as reader:
+        with self._source.reader() as reader:
             fit = reader.fit_before(self._gops, at)
             packets = [
                 packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS
@@ -380,53 +293,27 @@ class Video(Shared):
                 f"{self.name}: GOP at frame {gop.first_frame}: {error}"
             ) from error
 
+    @in_turn
     def _seconds(self, number: int) -> float:
         """When a frame is shown, after the first one."""
-        return float((self.pts_of(number) - self.pts_of(0)) * self.header.format.time_base)
+        return self._clock.seconds_of(number)
 
     @in_turn
     def pts_of(self, number: int) -> int:
         """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
-        at = self._gop_of(min(number, len(self) - 1))
-        if at not in self._times:
-            gop, fmt = self._gops[at], self.header.format
-            timing = PtsDecoder(self.header.start_pts, fmt.frame_rate, fmt.time_base, self._limits)
-            timing.restart(gop.first_frame)
-            with self._reader() as reader:
-                for packet in reader.packets_of(gop):
-                    if packet.kind is Kind.TIMING:
-                        timing.send(packet.payload)
-            self._times[at] = [timing.receive() for _ in range(gop.frames + 1)]
-        if number == len(self):
-            return self._times[at][-1]
-        return self._times[at][number - self._starts[at]]
+        return self._clock.pts_of(number)
 
+    @in_turn
     def played_at(self, seconds: float, just_before: bool = False) -> int:
         """Number of the frame on screen so many seconds after the first one, or just before that.
         Raises `IndexError` where nothing plays."""
-        try:
-            seconds = float(seconds)
-        except (TypeError, ValueError):
-            raise UsageError(f"a time is a number, not {type(seconds).__name__}") from None
-        if not math.isfinite(seconds):
-            raise UsageError(f"{seconds} is not a time")
-        tick, begin = self.header.format.time_base, self.pts_of(0)
-        pts = begin + Fraction(seconds) / tick
-        # A time that was computed in floating point from a frame's timestamp means that frame.
-        if abs(pts - round(pts)) < Fraction(1, 1000):
-            pts = Fraction(round(pts))
-        end = self.pts_of(len(self))
-        if not (begin < pts <= end if just_before else begin <= pts < end):
-            span = f"from 0 to {self._seconds(len(self)):g} s"
-            raise IndexError(f"{self.name}: nothing plays at {seconds:g} s, only {span}")
-        low, high = 0, len(self)
-        while high - low > 1:
-            middle = (low + high) // 2
-            at = self.pts_of(middle)
-            low, high = (
-                (middle, high) if at < pts or (at == pts and not just_before) else (low, middle)
-            )
-        return low
+        return self._clock.played_at(seconds, just_before)
+
+    @in_turn
+    def first_at(self, seconds: Fraction) -> int:
+        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
+        `UsageError` for none."""
+        return self._clock.first_at(seconds)
 
     @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
@@ -466,26 +353,26 @@ def _plain(values: Any) -> Any:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
-def _unwrap(source: bytes | Readable, name: str) -> bytes | Readable:
-    """The bytes of a stream in a container that plays everywhere; any other source as it is."""
-    given = io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(Borrowed(source))
-    if not given.seekable():
-        return source
-    given.seek(0)
-    found = unwrap(given, name)
-    if isinstance(given, io.BufferedReader):
-        given.seek(0)
-    return source if found is given else found.read()
-
-
-def _check(stream: BinaryIO) -> BinaryIO:
-    """Random access needs a file, not a pipe."""
-    if not stream.seekable():
-        raise UsageError("random access needs a file that can be read from any place")
-    return stream
-
-
-def open_video(source: Source, **options: Any) -> Video:
+def open_video(
+    source: Source,
+    *,
+    fidelity: bool = False,
+    output: Literal["numpy", "torch"] = "numpy",
+    device: str | torch.device = "cpu",
+    dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
+    threads: int = 1,
+    models: Sequence[str | Path] = (),
+    limits: Limits = DEFAULT,
+) -> Video:
     """Open a stream (path, bytes or file object) for random access; options as in `Video`. Exported
     as `gvcodec.open`."""
-    return Video(source, **options)
+    return Video(
+        source,
+        fidelity=fidelity,
+        output=output,
+        device=device,
+        dimension_order=dimension_order,
+        threads=threads,
+        models=models,
+        limits=limits,
+    )

@@ -71,8 +71,8 @@ class Small:
         import torch
         from safetensors import SafetensorError, safe_open
 
-        from gvcodec.search.compressor import DIM, LpComp
-        from gvcodec.search.features import PatchTokens
+        from gvcodec.retrieval.compressor import DIM, LpComp
+        from gvcodec.retrieval.features import PatchTokens
 
         path = Path(checkpoint) if checkpoint else _find_shipped(CHECKPOINT)
         network = shipped_network()

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
-from gvcodec.search.embedders import Embedder
-from gvcodec.search.files import STREAMS, SummarisedFile, opened
-from gvcodec.search.thumbnails import thumbnail
+from gvcodec.retrieval.embedders import Embedder
+from gvcodec.retrieval.files import STREAMS, SummarisedFile, opened
+from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import parse_time
 from gvcodec.video import open_video

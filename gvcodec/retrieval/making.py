@@ -17,9 +17,9 @@ from gvcodec.bitstream import GopEntry, Kind, Packet, Reader, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import LimitError, UsageError
 from gvcodec.limits import DEFAULT, Limits
-from gvcodec.search.embedders import Embedder
-from gvcodec.search.summary import Summary, quantised
-from gvcodec.search.thumbnails import thumbnail
+from gvcodec.retrieval.embedders import Embedder
+from gvcodec.retrieval.summary import Summary, quantised
+from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.progress import ProgressBar
 

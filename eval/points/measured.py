@@ -45,6 +45,12 @@ def restore(out: Path, codecs: Collection[str]) -> str:
     return f"{out}: {len(found) - found.count(_SOURCE)} curves"
 
 
+def runs() -> list[dict[str, Any]]:
+    """All runs that were kept."""
+    names = (path.name.removesuffix(".json.gz") for path in sorted(FOLDER.glob("*.json.gz")))
+    return [run for name in names for entry in _read(name) for run in entry["runs"].values()]
+
+
 def _put(entry: dict[str, Any], out: Path) -> None:
     for folder in ("runs", "curves"):
         for name, kept in entry[folder].items():

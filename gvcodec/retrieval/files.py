@@ -5,7 +5,7 @@ first packet of each GOP.
         file.vectors[embedder id].values        # (N, dim) float32, of frames .frames (N,)
         file.seconds(308)
 
-Memory is bound by the file's size, time by what its packets claim (`gvcodec.search.summary`).
+Memory is bound by the file's size, time by what its packets claim (`gvcodec.retrieval.summary`).
 Raises `MediaError`, `DamagedStreamError`.
 """
 
@@ -34,8 +34,8 @@ from gvcodec.bitstream.packets import (
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import UNLIMITED
 from gvcodec.one_file.files import open_stream
-from gvcodec.search.ranking import distinct
-from gvcodec.search.summary import Summary
+from gvcodec.retrieval.ranking import distinct
+from gvcodec.retrieval.summary import Summary
 
 #: Bytes of a packet that are read to know what it is: of nearly all, and of any.
 _HEADS = 4, 12

@@ -1,0 +1,34 @@
+"""The functions of `import gvcodec`, which the commands call too.
+
+>>> import numpy as np, gvcodec
+>>> frames = np.zeros((3, 48, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]
+>>> data = gvcodec.encode(frames, frame_rate=25, preset=10, fit=0)
+>>> [image.shape for image in gvcodec.decode(data)]
+[(48, 64, 3), (48, 64, 3), (48, 64, 3)]
+>>> next(gvcodec.decode(data, output="torch", dimension_order="NCHW", start=2)).shape
+torch.Size([3, 48, 64])
+>>> gvcodec.info(data).frames, gvcodec.verify(data).frames
+(3, 3)
+
+    frames          arrays and tensors to bytes and back
+    files           video files to streams and back
+    streams         info, verify, cut, cat
+    moments         search
+    arrays          pictures of every usual layout
+    keywords        options as keywords: of one frame, of one file
+    rate_control    `encode_file` with a budget or a target
+    in_chunks       `encode_file` with jobs
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """`gvcodec.api.encode` is `gvcodec.encode`: each is imported on first use."""
+    import gvcodec
+
+    if name not in gvcodec.__all__:
+        raise AttributeError(f"module 'gvcodec.api' has no attribute {name!r}")
+    return getattr(gvcodec, name)

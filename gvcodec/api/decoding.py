@@ -1,0 +1,82 @@
+"""`decode_file`: a stream to a video file, images or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from gvcodec.api.results import Decoded
+from gvcodec.api.sources import PathName, as_name
+from gvcodec.limits import DEFAULT, Limits
+from gvcodec.streams.to_video import Request, to_video
+from gvcodec.util.file_io import Readable, protected
+from gvcodec.util.progress import Mode, ProgressBar
+
+if TYPE_CHECKING:
+    import torch
+
+
+def decode_file(
+    source: PathName | Readable,
+    output: PathName | BinaryIO,
+    *,
+    fidelity: bool = False,
+    start: float = 0.0,
+    frames: int | None = None,
+    scale: tuple[int, int] | Fraction | None = None,
+    crf: float | None = None,
+    lossless: bool = False,
+    form: Literal["y4m", "matroska", "nut"] | None = None,
+    low_delay: bool = False,
+    follow: float | None = None,
+    ignore_errors: bool = False,
+    overwrite: bool = False,
+    progress: Mode = "none",
+    verbose: bool = False,
+    threads: int = 0,
+    models: Sequence[str | Path] = (),
+    device: str | torch.device = "cpu",
+    limits: Limits = DEFAULT,
+    hold: bool = False,
+) -> Decoded:
+    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .gif, .y4m or
+    images like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output
+    ("-") what `form` says.
+
+    `source` is a path or an open binary file. From `start` seconds on, at most `frames`; of size
+    `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
+    `lossless` keeps the samples. `follow`: at the end wait so many seconds for the file to grow.
+    With `ignore_errors` frames that are lost are shown by those before them. `progress` and
+    `verbose` as for `encode_file`. `hold`: the system holds this process to the limit of memory
+    meanwhile. Raises `LimitError`, `MediaError`, `MissingFileError`, `DamagedStreamError`,
+    `WrongModelError`, `VerificationError`, `UsageError`.
+    """
+    named, written = as_name(source), as_name(output)
+    request = Request(
+        source if named is None else named,  # type: ignore[arg-type]
+        output if written is None else written,  # type: ignore[arg-type]
+        fidelity=fidelity,
+        crf=crf,
+        lossless=lossless,
+        start=start,
+        frames=frames,
+        scale=scale,
+        form=form,
+        low_delay=low_delay,
+        follow=follow,
+        ignore_errors=ignore_errors,
+        overwrite=overwrite,
+        threads=threads,
+        models=models,
+        device=str(device),
+        limits=limits,
+        hold=hold,
+    )
+    with (
+        protected([] if named is None else [named]),
+        ProgressBar(["code"], mode=progress, verbose=verbose) as bar,
+    ):
+        done = to_video(request, bar)
+    return Decoded(done.frames, tuple(done.summary), tuple(done.losses))

@@ -1,0 +1,229 @@
+"""`encode_file`: a video file to a stream, with everything that `gvcodec encode` can do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
+
+from gvcodec.api.base_choice import settle_base, without_choice
+from gvcodec.api.in_chunks import encode_in_chunks
+from gvcodec.api.job import Job
+from gvcodec.api.keywords import list_options, make_config
+from gvcodec.api.rate_control import encode_rated
+from gvcodec.api.results import Encoded
+from gvcodec.api.sources import PathName, as_name, open_sink
+from gvcodec.codec.durations import plan_of, work_of
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig, EncoderOptions
+from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import CHUNK
+from gvcodec.one_file.write import check_one_file
+from gvcodec.rate.budget import Budget, parse_amount
+from gvcodec.rate.target import Target, parse_target
+from gvcodec.streams.info import kbps
+from gvcodec.streams.resume import Journal
+from gvcodec.types import VideoFormat
+from gvcodec.util.file_io import protected
+from gvcodec.util.messages import counted
+from gvcodec.util.progress import Mode, ProgressBar
+
+if TYPE_CHECKING:
+    from gvcodec.retrieval.making import Summarizer
+
+_T = TypeVar("_T")
+_AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
+_TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
+
+
+@list_options
+def encode_file(
+    source: PathName | BinaryIO,
+    output: PathName | BinaryIO,
+    *,
+    size: float | str | None = None,
+    bitrate: float | str | None = None,
+    bpp: float | str | None = None,
+    target: str | Target | None = None,
+    jobs: int | None = None,
+    start: float = 0.0,
+    frames: int | None = None,
+    resume: bool = False,
+    summary: bool = False,
+    embedder: str | None = None,
+    overwrite: bool = False,
+    progress: Mode = "none",
+    verbose: bool = False,
+    input_options: InputOptions | None = None,
+    config: EncoderConfig | None = None,
+    **options: Unpack[EncoderOptions],
+) -> Encoded:
+    """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
+
+    `source` and `output` are paths ("-" = standard input and output) or open binary files, that of
+    `source` can seek; `source` may be a URI, a folder of numbered pictures or raw samples too. From
+    `start` seconds on, at most `frames`.
+
+    At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second, "80k") and `bpp`
+    (bits per luma pixel), both without sound, and `target` ("psnr=38", "lpips=0.15") takes the
+    place of `q`. `jobs`: code in chunks, so many at a time. `resume` goes on from OUTPUT.part.
+    `summary`: add one for search, by `embedder`. `progress`: a function that gets a `State` about
+    ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
+    shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
+    `input_options`: what the input does not say itself (frame rate, colour). Either `config`, or
+    fields of `EncoderConfig` by name.
+
+    Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
+    needs weights that are not found.
+    """
+    settings = make_config(config, options)
+    rate = rate_of(size, bitrate, bpp, target)
+    if rate is not None and ("q" in options or "base_q" in options):
+        raise UsageError("give either a quality or one of size, bitrate, bpp and target")
+    names = as_name(source), as_name(output)
+    settings = without_choice(settings, names[1], bool(rate and jobs))
+    if names[1] is not None:
+        check_one_file(names[1], settings.base)
+    _check(settings, rate, jobs, resume, summary, embedder)
+    job = Job(
+        source,
+        output,
+        settings,
+        start,
+        frames,
+        overwrite,
+        input_options,
+        {"mode": progress, "verbose": verbose},
+    )
+    with protected([] if names[0] is None else [names[0]]):
+        if jobs:
+            return encode_in_chunks(settle_base(job), rate, jobs)
+        if rate is not None:
+            return encode_rated(job, rate)
+        return _encode_once(job, resume, summary, embedder)
+
+
+def _encode_once(job: Job, resume: bool, summary: bool, embedder: str | None) -> Encoded:
+    with contextlib.ExitStack() as stack:
+        # The output is looked at first: a long job should not fail at its end.
+        output = stack.enter_context(open_sink(job.output, job.overwrite))
+        job = settle_base(job)
+        reader = stack.enter_context(
+            VideoReader(job.source, job.start, job.frames, said=job.input_options)
+        )
+        journal = stack.enter_context(_open_journal(job)) if resume else None
+        work = work_of(reader.format, job.config)
+        rate = partial(rate_so_far, reader.format)
+        bar = stack.enter_context(ProgressBar(plan_of(job.config), work, rate, **job.progress))
+        wrap = journal.wrap if journal else None
+        encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
+        known = journal.frames if journal else 0
+        video = bar(reader, "encode", reader.expected)
+        given = ((frame.planes, frame.pts, frame.new_size) for frame in video)
+        chunk = 0 if job.config.low_delay else CHUNK
+        made = _summarizer(embedder, reader.format) if summary else None
+        writer = encode_stream(
+            encoder, output, given, reader.metadata.pack(), reader.tracks, chunk, summary=made
+        )
+    if journal:
+        journal.done()
+    notes = [f"{counted(known, 'frame is', 'frames are')} coded already"] if known else []
+    tracks = reader.tracks
+    copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
+    notes += [*reader.notes, *encoder.notes]
+    fmt, psnr = reader.format, encoder.psnr_y
+    return Encoded(writer.frames, writer.size, tuple(notes), fmt, psnr, copied)
+
+
+def rate_of(
+    size: float | str | None,
+    bitrate: float | str | None,
+    bpp: float | str | None,
+    target: str | Target | None,
+) -> Budget | Target | None:
+    """What rate control is to reach. Raises `UsageError`."""
+    amounts = [
+        value if not isinstance(value, str) else _parse(parse_amount, value, _AMOUNTS)
+        for value in (size, bitrate, bpp)
+    ]
+    if sum(value is not None for value in (*amounts, target)) > 1:
+        raise UsageError("give one of size, bitrate, bpp and target")
+    if isinstance(target, str):
+        return _parse(parse_target, target, _TARGETS)
+    if target is not None or amounts == [None] * 3:
+        return target
+    return Budget(*amounts)
+
+
+def _parse(parse: Callable[[str], _T], text: str, wanted: str) -> _T:
+    try:
+        return parse(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not {wanted}") from None
+
+
+def _check(
+    config: EncoderConfig,
+    rate: Budget | Target | None,
+    jobs: int | None,
+    resume: bool,
+    summary: bool,
+    embedder: str | None,
+) -> None:
+    """Raises `UsageError` for what does not go together."""
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs is 1 or more, not {jobs}")
+    if resume and (rate is not None or config.maxrate):
+        raise UsageError("--resume goes with -q, not with rate control")
+    if resume and jobs:
+        raise UsageError(
+            "--resume goes without --jobs; gvcodec batch goes on where it was interrupted"
+        )
+    if summary and rate is not None:
+        raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
+    if summary and config.low_delay:
+        raise UsageError("--summary waits for the end of each GOP, --low-delay for nothing")
+    if embedder and not summary:
+        raise UsageError("--embedder goes with --summary")
+    if summary and jobs:
+        raise UsageError(
+            "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
+        )
+
+
+def _open_journal(job: Job) -> Journal:
+    """Where coded frames are kept until the output is complete."""
+    named, output = as_name(job.source), as_name(job.output)
+    if output is None:
+        raise UsageError("--resume needs the names of files")
+    source = "" if named in (None, "-") else os.path.abspath(named)
+    status = os.stat(source) if source and os.path.exists(source) else None
+    video = (
+        source,
+        status and status.st_size,
+        status and status.st_mtime_ns,
+        job.start,
+        job.frames,
+        job.input_options or InputOptions(),
+    )
+    settings = replace(job.config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
+    return Journal(output, (video, settings), job.config.threads)
+
+
+def _summarizer(embedder: str | None, fmt: VideoFormat) -> Summarizer:
+    from gvcodec.retrieval.embedders import DEFAULT, make
+    from gvcodec.retrieval.making import Summarizer
+
+    return Summarizer(make(embedder or DEFAULT), fmt.colour)
+
+
+def rate_so_far(fmt: VideoFormat, frames: int, size: int) -> tuple[float, str]:
+    """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
+    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, frames, fmt.frame_rate)
+    return rate, f"{rate:.1f} kb/s, {bpp:.5f} bpp"

@@ -1,0 +1,98 @@
+"""`encode_file` with jobs: one file, in chunks side by side. One job codes one after the other in
+this process."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gvcodec.api.job import Job
+from gvcodec.api.rate_control import reread
+from gvcodec.api.results import Encoded
+from gvcodec.api.sources import as_name, open_sink
+from gvcodec.batch import ledger
+from gvcodec.batch.driver import Driver
+from gvcodec.batch.engines import open_engine
+from gvcodec.batch.local import Inline
+from gvcodec.batch.settings import make_settings
+from gvcodec.batch.watch import Bar
+from gvcodec.bitstream import Reader
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.inputs import numbered
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.target import Target
+from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.uris import is_uri
+
+
+def settings_of(rate: Budget | Target | None) -> dict[str, Any]:
+    """The budget or target as workers get it, {} without any."""
+    if isinstance(rate, Target):
+        return {"target": [rate.metric, rate.value]}
+    budgets = asdict(rate) if rate is not None else {}
+    return {name: value for name, value in budgets.items() if value is not None}
+
+
+def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encoded:
+    """Raises what the first chunk that fails raises."""
+    if job.config.threads:
+        raise UsageError(
+            "--threads goes without --jobs: each job has one core, or more for large pictures"
+        )
+    name = as_name(job.source)
+    if name is not None and not is_uri(name) and name != "-" and numbered(name):
+        raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
+    settings = make_settings(
+        job.config, settings_of(rate), job.start, job.frames, said=job.input_options
+    )
+    with (
+        open_sink(job.output, job.overwrite) as output,
+        reread(job.source) as path,
+        _work_folder(as_name(job.output)) as folder,
+    ):
+        notebook = ledger.Ledger(folder)
+        task = ledger.Job(os.path.abspath(path), settings)
+        engine = Inline() if jobs == 1 else open_engine(jobs)
+        with engine, Bar(1, **job.progress) as bar:
+            driver = Driver(engine, notebook, bar.heard)
+            driver.run([task])
+        if driver.errors:
+            raise MediaError(driver.errors[task.name])
+        done = notebook.done(notebook.input(task)["key"])
+        assert done is not None
+        with open(Path(folder, done["output"]), "rb") as joined:
+            fmt = Reader(joined).header.format
+            joined.seek(0)
+            shutil.copyfileobj(joined, output)
+    row = done["rows"][0]
+    return Encoded(
+        row["frames"],
+        row["bytes"],
+        tuple(row["notes"]),
+        fmt,
+        row.get("psnr_y") or math.inf,
+        tuple(row["tracks"]) if row["tracks"] else None,
+        chunks=len(done["rows"]) - 1,
+    )
+
+
+@contextmanager
+def _work_folder(output: str | None) -> Iterator[str]:
+    """For the chunks, beside the output; gone afterwards."""
+    beside = None if output in (None, "-") else Path(output).absolute().parent
+    with held():
+        folder = tempfile.mkdtemp(prefix=".gvcodec-", dir=beside)
+        undo = OnAbort(partial(shutil.rmtree, folder, ignore_errors=True))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        undo.cancel()

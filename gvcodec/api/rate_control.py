@@ -1,0 +1,102 @@
+"""`encode_file` with a size, bitrate, bits a pixel or a target: several passes over the input, one
+file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from typing import BinaryIO
+
+from gvcodec.api.base_choice import choose_base
+from gvcodec.api.job import Job
+from gvcodec.api.results import Encoded
+from gvcodec.api.sources import PathName, open_sink
+from gvcodec.bases import q_of
+from gvcodec.codec.durations import plan_of, work_of
+from gvcodec.media.reader import VideoReader
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.one_pass import Pass
+from gvcodec.rate.size import encode_to
+from gvcodec.rate.target import Target, encode_for, require_metric
+from gvcodec.util.file_io import written
+from gvcodec.util.progress import ProgressBar
+from gvcodec.util.signals import OnAbort, held
+
+
+def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
+    is not enough, and `MissingWeightsError` before anything is read."""
+    if isinstance(rate, Target):
+        require_metric(rate)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open_sink(job.output, job.overwrite))
+        path = stack.enter_context(reread(job.source))
+
+        def open_source() -> VideoReader:
+            return VideoReader(path, job.start, job.frames, said=job.input_options)
+
+        with open_source() as source:
+            work = work_of(source.format, job.config.settled())
+        choose = partial(choose_base, job, path=path)
+        bar = stack.enter_context(ProgressBar(_plan(job, rate), work, **job.progress))
+        if isinstance(rate, Target):
+            reached = encode_for(open_source, job.config, rate, bar, bar, choose)
+            value, q = Target(rate.metric, reached.value), q_of(reached.base, reached.base_q)
+            done = _describe(reached.coded, reached.passes, q, reached=value)
+            output.write(reached.coded.data)
+        else:
+            fitted = encode_to(open_source, job.config, rate, bar, bar, choose)
+            q = q_of(job.config.base, fitted.coded.base_q)
+            done = _describe(fitted.coded, fitted.full_passes, q, limit=fitted.limit)
+            output.write(fitted.coded.data)
+    return done
+
+
+def _describe(
+    coded: Pass, passes: int, q: float, limit: int | None = None, reached: Target | None = None
+) -> Encoded:
+    sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
+    return Encoded(
+        len(coded.frame_bytes),
+        len(coded.data),
+        tuple(coded.notes),
+        coded.format,
+        coded.psnr_y,
+        sound if coded.track_packets else None,
+        passes,
+        q=q,
+        limit=limit,
+        reached=reached,
+    )
+
+
+def _plan(job: Job, rate: Budget | Target) -> list[str]:
+    """The stages that there are as a rule."""
+    once = plan_of(job.config)
+    if isinstance(rate, Target):
+        return ["count", *4 * once]
+    rest = 2 * [stage for stage in once if stage != "fit"]
+    return ["count", "trial", "trial", "trial", *once, *rest]
+
+
+@contextlib.contextmanager
+def reread(source: PathName | BinaryIO) -> Iterator[str]:
+    """A file that can be read several times: standard input and file objects go to a temporary one
+    first."""
+    if isinstance(source, str | os.PathLike) and os.fspath(source) != "-":
+        yield os.fspath(source)
+        return
+    stream = sys.stdin.buffer if isinstance(source, str | os.PathLike) else source
+    with contextlib.ExitStack() as stack:
+        with held():
+            spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="gvcodec-"))
+            stack.callback(OnAbort(partial(os.unlink, spool.name)).cancel)
+        with written(spool.name):
+            shutil.copyfileobj(stream, spool)
+            spool.flush()
+        yield spool.name

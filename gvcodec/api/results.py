@@ -1,0 +1,106 @@
+"""What functions return."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gvcodec.rate.target import Target
+from gvcodec.types import VideoFormat
+from gvcodec.util.messages import counted
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What was written: `size` bytes of `frames` frames, `notes` a line each.
+
+    `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
+    packets, kinds). `passes` that it took, and `chunks` with jobs. Of rate control: `q` that it
+    chose; `limit` in bytes, or `reached`, the value of the target's metric.
+    """
+
+    frames: int
+    size: int
+    notes: tuple[str, ...]
+    format: VideoFormat
+    psnr_y: float
+    tracks: tuple[int, int, str] | None = None
+    passes: int = 1
+    chunks: int | None = None
+    q: float | None = None
+    limit: int | None = None
+    reached: Target | None = None
+
+    @property
+    def kbps(self) -> float:
+        """Kilobits a second, without sound and subtitles."""
+        return self._video_bits * float(self.format.frame_rate) / self.frames / 1000
+
+    @property
+    def bpp(self) -> float:
+        """Bits per luma pixel, without sound and subtitles."""
+        return self._video_bits / (self.frames * self.format.width * self.format.height)
+
+    @property
+    def summary(self) -> str:
+        """All in a line, as `gvcodec encode` ends."""
+        size, added = self.size, ""
+        if self.tracks:
+            track_bytes, packets, kinds = self.tracks
+            size -= track_bytes
+            added = f" + {counted(track_bytes, 'byte')} of {kinds} ({counted(packets, 'packet')})"
+        psnr = "lossless" if math.isinf(self.psnr_y) else f"PSNR-Y {self.psnr_y:.2f} dB"
+        parts = [
+            f"{counted(self.frames, 'frame')} {self.format.width}×{self.format.height}",
+            f"{size} bytes{added}",
+            f"{self.bpp:.5f} bpp",
+            f"{self.kbps:.1f} kb/s",
+            psnr,
+        ]
+        if self.reached is not None:
+            parts.append(f"{self.reached.metric} {self.reached.value:.4g} at q {self.q:.4g}")
+        if self.limit is not None:
+            parts.append(f"{100 * self.size / self.limit:.2f} % of {self.limit} bytes")
+        if self.reached is not None or self.limit is not None:
+            parts.append(counted(self.passes, "pass", "passes"))
+        if self.chunks is not None:
+            parts.append(counted(self.chunks, "chunk"))
+        return ", ".join(parts)
+
+    @property
+    def _video_bits(self) -> int:
+        return 8 * (self.size - (self.tracks[0] if self.tracks else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What `decode_file` wrote: `outcome` in words, part by part; `losses` a line each (with
+    `ignore_errors`)."""
+
+    frames: int
+    outcome: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame of `file` that fits a query: `seconds` after the first frame, `gop` = (first frame,
+    number of frames) of the GOP to decode for it; a `score` of 1 is best."""
+
+    file: str
+    seconds: float
+    frame: int
+    gop: tuple[int, int]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `search` found, best first; `files` searched, `bytes_read` of their `bytes`, `notes` a
+    line each: files and summaries that were left out."""
+
+    moments: tuple[Moment, ...]
+    files: int
+    bytes_read: int
+    bytes: int
+    notes: tuple[str, ...] = ()

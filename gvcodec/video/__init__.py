@@ -1,0 +1,17 @@
+"""Random access to the frames of a stream, in the habit of torchcodec and decord.
+
+    video = gvcodec.open("out.bin")
+    len(video), video[7], video[-1], video[10:40:3]   # (H, W, 3), (N, H, W, 3) uint8 RGB
+    video.get_frames_at([3, 90, 4])            # with their times
+    video.get_frames_played_at([1.5])
+    video.metadata.duration_seconds
+
+Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the
+start, and frames are those of sequential decoding. Between calls nothing stays open but one
+decoder: hundreds of videos can be open at once.
+"""
+
+from gvcodec.video.frames import Frame, FrameBatch, Metadata
+from gvcodec.video.video import Video, open_video
+
+__all__ = ["Frame", "FrameBatch", "Metadata", "Video", "open_video"]
