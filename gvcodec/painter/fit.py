@@ -51,15 +51,15 @@ if TYPE_CHECKING:
 DEFAULT_STREAM_BYTES = 60_000
 _LARGE_STREAM = 150_000
 _SMALLEST = 48  # VGG16 halves a picture four times
-_RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
-_POOL, _VALIDATION, _BATCH = 64, 12, 4
+_RATE = 8e-3  # learning rate
+_POOL, _VALIDATION, _BATCH = 24, 8, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
 _FACTORS = (0.06, 0.15, 0.35, 0.8)
 _HURRIED_FACTOR = 0.2
 #: After so many steps looks at the held-out crops tell whether more are worth it, two since a
 #: single one is noisy: less gain than this part of the loss is none. Three training clips (AV1, q
 #: 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
-_LOOKS, _LEAST_GAIN = (20, 25), 0.001
+_LOOKS, _LEAST_GAIN = (5, 8), 0.001
 #: Looks at the held-out crops in all: two before the first step, `_LOOKS`, `_FACTORS`, the last.
 _JUDGED = 3 + len(_LOOKS) + len(_FACTORS)
 
@@ -116,8 +116,8 @@ class Fitter:
         self.objective = objective
         rng = np.random.default_rng(seed)
         self.pool, self.held = (
-            Pool(runs, _POOL, conditions, rng),
-            Pool(runs, _VALIDATION, conditions, rng),
+            Pool(runs, _POOL, conditions, rng, base, objective),
+            Pool(runs, _VALIDATION, conditions, rng, base, objective),
         )
         self.rng, self.rate = rng, rate
         self.optimizer = torch.optim.AdamW(
@@ -130,11 +130,11 @@ class Fitter:
         """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
         deltas."""
         numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
-        batch, references = self.pool.batch(numbers, self.objective)
+        batch, seen, references = self.pool.batch(numbers)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
         if exponents:
             self.quantise(exponents)
-        loss = self.objective(self.painter, batch, self.steps * 3, references)["total"].mean()
+        loss = self.objective(self.painter, batch, seen, references)["total"].mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
@@ -169,8 +169,8 @@ class Fitter:
         sums: dict[str, float] = {}
         for start in range(0, len(self.held.crops), _BATCH):
             numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
-            batch, references = self.held.batch(numbers, self.objective)
-            for name, part in self.objective(painter, batch, 7, references).items():
+            batch, seen, references = self.held.batch(numbers)
+            for name, part in self.objective(painter, batch, seen, references).items():
                 sums[name] = sums.get(name, 0.0) + float(part.sum())
         return {name: total / len(self.held.crops) for name, total in sums.items()}
 

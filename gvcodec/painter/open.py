@@ -101,7 +101,7 @@ def fit_parts(
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),
                 stream_bytes=part.size,
-                steps=max(1, config.fit_steps // len(parts)) if config.fit is None else None,
+                steps=max(1, config.steps // len(parts)) if config.fit is None else None,
                 groups=config.fit_parts or None,
                 before=before,
                 leader=config.fit_by,
