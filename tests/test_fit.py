@@ -72,7 +72,7 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     from gvcodec.painter.fit_samples import Part
     from gvcodec.painter.open import fit_parts
 
-    answers, given = [None, b"one", None, b"two"], []
+    answers, given = [b"zero", b"one", None, b"two"], []
 
     def fit(*arguments, steps, before, stream_bytes, **rest):
         given.append((arguments[5], steps, before, stream_bytes))
@@ -83,11 +83,16 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
     config = EncoderConfig(fit_steps=130)
-    assert fit_parts(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
+    assert fit_parts(parts, header, config, said.append) == (
+        {0: b"zero", 100: b"one", 300: b"two"},
+        "",
+    )
     assert given == [
-        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))
+        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, b"zero", b"one", b"one"))
     ]
     assert said[3] == "fitting: part 4 of 4, from frame 300"
+    answers[:], given[:] = [None, b"one"], []
+    assert fit_parts(parts, header, config, None)[0] == {} and len(given) == 1
 
 
 #: Steps after which fitting looks whether it gains, in these tests.
@@ -183,7 +188,7 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.painter import fit as fitting
 
     plain = EncoderConfig()
-    assert 2 * fitting._LOOKS[-1] < plain.fit_steps
+    assert 2 * fitting._LOOKS[-1] < plain.steps
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
     assert parser().parse_args(command).fit == (None, plain.fit_steps)

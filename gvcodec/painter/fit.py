@@ -56,12 +56,12 @@ _POOL, _VALIDATION, _BATCH = 24, 8, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
 _FACTORS = (0.06, 0.15, 0.35, 0.8)
 _HURRIED_FACTOR = 0.2
-#: After so many steps looks at the held-out crops tell whether more are worth it, two since a
-#: single one is noisy: less gain than this part of the loss is none. Three training clips (AV1, q
-#: 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
-_LOOKS, _LEAST_GAIN = (5, 8), 0.001
-#: Looks at the held-out crops in all: two before the first step, `_LOOKS`, `_FACTORS`, the last.
-_JUDGED = 3 + len(_LOOKS) + len(_FACTORS)
+#: A look at the held-out crops after so many steps is a forecast: what has made them worse by this
+#: part of the loss, bytes left out, will not pay. At the rate of the first steps a video that gains
+#: in the end may still be a little worse.
+_LOOK, _HOPELESS = 6, 0.01
+#: Looks at the held-out crops in all: two before the first step, `_LOOK`, `_FACTORS`, the last.
+_JUDGED = 4 + len(_FACTORS)
 
 Progress = Callable[[str], None]
 #: Weight of the guard that stands for judges with masking.
@@ -315,12 +315,12 @@ def fit(
             fitter.set_deltas(deltas)
 
     exponents: dict[str, int] | None = None
-    gains = False
     while share() < 1:
-        if fitter.steps in _LOOKS and share() < _FIT_SHARE and not gains:
-            gains = _gains(fitter, candidates)
-            if not gains and fitter.steps == _LOOKS[-1]:
-                say(f"fitting: no gain after {fitter.steps} steps")
+        if fitter.steps == _LOOK and share() < _FIT_SHARE:
+            loss = fitter.judge(fitter.painter)
+            say(f"fitting: {loss:.4f} after {_LOOK} steps")
+            if loss > (1 + _HOPELESS) * min(known for known, _ in candidates):
+                say(f"fitting: no gain after {_LOOK} steps")
                 return min(candidates, key=lambda c: c[0])[1]
         if exponents is None and fitter.steps and share() > _FIT_SHARE:
             exponents = (
@@ -350,9 +350,3 @@ def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:
         for _, source in sample
         for plane, other in zip(source, first, strict=True)
     )
-
-
-def _gains(fitter: Fitter, candidates: Sequence[tuple[float, bytes | None]]) -> bool:
-    """Whether the weights, bytes left out, are better on the held-out crops than all that there was
-    before."""
-    return fitter.judge(fitter.painter) < (1 - _LEAST_GAIN) * min(cost for cost, _ in candidates)
