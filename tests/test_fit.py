@@ -95,8 +95,8 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     assert fit_parts(parts, header, config, None)[0] == {} and len(given) == 1
 
 
-#: Steps after which fitting looks whether it gains, in these tests.
-LOOKS = 4, 6
+#: Steps after which fitting looks whether it will gain, in these tests.
+LOOK = 6
 
 
 def moving(frames=2, side=48, blur=False):
@@ -131,7 +131,7 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
     """Payload, number of steps taken, what was said; with few small crops."""
     from gvcodec.painter import fit as fitting
 
-    for name, value in {"_LOOKS": LOOKS, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
+    for name, value in {"_LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
         monkeypatch.setattr(fitting, name, value)
     taken, said, update = [], [], fitting.Fitter.update
     monkeypatch.setattr(
@@ -148,9 +148,7 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
     payload, steps, said = fitted(monkeypatch, moving(), 12)
     assert (
-        steps == LOOKS[-1]
-        and "fitting: no gain after 6 steps" in said
-        and payload in (None, IDENTITY)
+        steps == LOOK and "fitting: no gain after 6 steps" in said and payload in (None, IDENTITY)
     )
 
 
@@ -188,7 +186,7 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.painter import fit as fitting
 
     plain = EncoderConfig()
-    assert 2 * fitting._LOOKS[-1] < plain.steps
+    assert 2 * fitting._LOOK < plain.steps
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
     assert parser().parse_args(command).fit == (None, plain.fit_steps)

@@ -1,14 +1,15 @@
 """Fitting: change a small part of the painter for one video and send the change as integers.
 
 The encoder holds base frames and sources, so it can measure what the painter should have done.
-`fit` takes random crops of short runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of
-`payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's second
-moments), their common factor is chosen by validation crops and real bytes, and the rest of the time
-is spent with rounded weights (straight-through). Bytes are weighed at the exchange rate
+`fit` takes random crops of short runs, lowers the perceptual losses of `Objective` on them over the
+tensors of `payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's
+second moments), their common factor is chosen by validation crops and real bytes, and the rest of
+the time is spent with rounded weights (straight-through). Only the last layers move, so what the
+others see of a crop is computed once (`fit_pool`). Bytes are weighed at the exchange rate
 `RATE_SLOPE`: one per cent more stream would have bought about so many per cent of perceptual loss
 in the base codec. The result is sent only if it beats the shipped weights and the base frames
-themselves on crops that were not used for fitting; where they show no gain after the first steps,
-the rest is saved.
+themselves on crops that were not used for fitting; where the first steps make it worse, the rest is
+saved.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ if TYPE_CHECKING:
 DEFAULT_STREAM_BYTES = 60_000
 _LARGE_STREAM = 150_000
 _SMALLEST = 48  # VGG16 halves a picture four times
-_RATE = 8e-3  # learning rate
+_RATE = 6e-3  # learning rate; it falls with the steps, whatever their number
 _POOL, _VALIDATION, _BATCH = 24, 8, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
-_FACTORS = (0.06, 0.15, 0.35, 0.8)
+_FACTORS = (0.1, 0.25, 0.6)
 _HURRIED_FACTOR = 0.2
 #: A look at the held-out crops after so many steps is a forecast: what has made them worse by this
 #: part of the loss, bytes left out, will not pay. At the rate of the first steps a video that gains
