@@ -204,19 +204,21 @@ class Fitter:
         )
         return pack(coded)
 
-    def choose_steps(self, cost: Callable[[float, bytes], float], say: Progress) -> dict[str, int]:
-        """Exponents of the factor that costs least on the held-out crops; the deltas stay as they
-        are."""
+    def choose_steps(
+        self, cost: Callable[[float, bytes], float], say: Progress
+    ) -> tuple[float, bytes, dict[str, int]]:
+        """Cost on the held-out crops, payload and exponents of the factor that costs least; the
+        deltas stay as they are."""
         exact, trials = self.deltas(), []
         for factor in _FACTORS:
             self.set_deltas(exact)
             exponents = self.steps_for(factor)
             payload = self.quantise(exponents)
             loss = self.judge(self.painter)
-            trials.append((cost(loss, payload), factor, exponents))
+            trials.append((cost(loss, payload), payload, exponents))
             say(f"fitting: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
         self.set_deltas(exact)
-        return min(trials)[2]
+        return min(trials, key=lambda trial: trial[0])
 
 
 def fit(
@@ -324,9 +326,11 @@ def fit(
                 say(f"fitting: no gain after {_LOOK} steps")
                 return min(candidates, key=lambda c: c[0])[1]
         if exponents is None and fitter.steps and share() > _FIT_SHARE:
-            exponents = (
-                fitter.steps_for(_HURRIED_FACTOR) if hurried else fitter.choose_steps(cost, say)
-            )
+            if hurried:
+                exponents = fitter.steps_for(_HURRIED_FACTOR)
+            else:
+                price, payload, exponents = fitter.choose_steps(cost, say)
+                candidates.append((price, payload))
         fitter.update(
             fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
         )

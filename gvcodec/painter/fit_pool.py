@@ -121,10 +121,15 @@ class Pool:
                 crop = self._join([n])
                 with torch.no_grad():
                     seen = observe_run(self.painter, crop, 3 * n)
-                self.known[n] = self.objective.reference(crop)[0], seen
+                reference = self.objective.reference(crop)[0]
+                self.known[n] = reference, [frame.to(torch.half) for frame in seen]
         frames = zip(*(self.known[n][1] for n in numbers), strict=True)
         references = [self.known[n][0] for n in numbers]
-        return self._join(numbers), [Observed.join(frame) for frame in frames], references
+        return (
+            self._join(numbers),
+            [Observed.join(frame).to(torch.float) for frame in frames],
+            references,
+        )
 
     def _join(self, numbers: Sequence[int]) -> Batch:
         from gvcodec.painter.perceptual.objective import Batch

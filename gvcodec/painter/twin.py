@@ -82,6 +82,16 @@ class Observed:
     way: Tensor
     trust: Tensor
 
+    def to(self, dtype: torch.dtype) -> Observed:
+        """The same in another precision; all values are whole numbers that half has too."""
+
+        def one(value: Any) -> Any:
+            if isinstance(value, list):
+                return [one(part) for part in value]
+            return value.to(dtype) if value is not None and value.is_floating_point() else value
+
+        return Observed(*(one(getattr(self, field.name)) for field in fields(self)))
+
     @staticmethod
     def join(parts: Sequence[Observed]) -> Observed:
         """One batch of several."""
