@@ -53,6 +53,6 @@ def _reduce(luma: Plane, factor: int) -> Plane:
         return np.ascontiguousarray(luma)
     rows, columns = (n // factor for n in luma.shape)
     whole = luma[: rows * factor, : columns * factor]
-    down = sum(whole[i::factor] for i in range(1, factor)) + whole[::factor].astype(np.uint32)
-    along = sum(down[:, i::factor] for i in range(factor))
+    down = sum((whole[i::factor] for i in range(1, factor)), whole[::factor].astype(np.uint32))
+    along = sum((down[:, i::factor] for i in range(1, factor)), down[:, ::factor])
     return (along // np.uint32(factor * factor)).astype(np.uint16)
