@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
 from gvcodec.bases import AUTO, INDEX_END, base_of, index_of, q_of
 from gvcodec.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """A row of `SPEEDS`: preset by base, and steps of fitting."""
+
+    presets: Mapping[str, int]
+    fit_steps: int
+
+
+#: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 4 takes a third of the time
+#: of 2 and 6 to 12 % more bits; 60 steps of fitting gain little over 20.
+SPEEDS = {
+    "fast": Speed({"av1": 6, "vvc": 4}, 10),
+    "balanced": Speed({"av1": 4, "vvc": 2}, 20),
+    "best": Speed({"av1": 2, "vvc": 2}, 60),
+}
+DEFAULT_SPEED = "balanced"
 
 
 class EncoderOptions(TypedDict, total=False):
@@ -18,7 +37,7 @@ class EncoderOptions(TypedDict, total=False):
     base: str
     scale: Fraction | None
     fit: float | None
-    fit_steps: int
+    fit_steps: int | None
     fit_parts: int
     fit_by: str
     keyint: int
@@ -26,6 +45,7 @@ class EncoderOptions(TypedDict, total=False):
     threads: int
     maxrate: float
     eye: bool
+    speed: str
     preset: int | None
     said_q: int | None
 
@@ -36,15 +56,16 @@ class EncoderConfig:
     about the same PSNR-Y in every base; `base_q` the base's own index instead; `base` "av1", "vvc",
     "tokens" or "auto", which is av1 but for `gvcodec.encode_file` and files that are searched for;
     `scale` 1, 3/4 or 1/2, None = 1, but smaller beyond `q` 63 with av1 and tokens,
-    whose `q` ends there where it is given; `fit_steps` steps for fitting the painter to the video,
-    however long they take; `fit` seconds instead, 0 = off; `fit_parts` how many parts of the
+    whose `q` ends there where it is given; `speed` of `SPEEDS` gives `preset` and `fit_steps` where
+    they are None; `fit_steps` steps for fitting the painter to the video, however long they take;
+    `fit` seconds instead, 0 = off; `fit_parts` how many parts of the
     painter may change, 1 … 4, 0 = as the size of the stream allows; `fit_by` the network whose
     features it compares, "vgg" or "small", "" = the former where its weights are found; `keyint`
     frames between keyframes at most, since a scene begins with one, 0 = only the first; `low_delay`
     no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (av1, not in low
     delay): quality falls where the mean rate so far would exceed it, 0 = no limit.
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
-    … 10, or of VVenC (vvc), 0 … 4, None = 2. `said_q`: the index that the header says instead, by
+    … 10, or of VVenC (vvc), 0 … 4. `said_q`: the index that the header says instead, by
     which the painter is conditioned: that of a whole video of which this is a chunk."""
 
     q: float = 50
@@ -52,9 +73,7 @@ class EncoderConfig:
     base: str = "av1"
     scale: Fraction | None = None
     fit: float | None = None
-    #: Twice as many gain a per cent of DISTS and nothing of LPIPS-Alex (docs/results.md); about 45
-    #: seconds of one core.
-    fit_steps: int = 60
+    fit_steps: int | None = None
     fit_parts: int = 0
     fit_by: str = ""
     keyint: int = 240
@@ -62,13 +81,25 @@ class EncoderConfig:
     threads: int = 0
     maxrate: float = 0
     eye: bool = False
+    speed: str = DEFAULT_SPEED
     preset: int | None = None
     said_q: int | None = None
 
     @property
     def fits(self) -> bool:
         """Whether the painter is to be fitted."""
-        return self.fit_steps > 0 if self.fit is None else self.fit > 0
+        return self.steps > 0 if self.fit is None else self.fit > 0
+
+    @property
+    def steps(self) -> int:
+        """Steps of fitting, if `fit` gives no time. Raises `UsageError` for an unknown speed."""
+        return self._row.fit_steps if self.fit_steps is None else self.fit_steps
+
+    @property
+    def _row(self) -> Speed:
+        if self.speed not in SPEEDS:
+            raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
+        return SPEEDS[self.speed]
 
     @property
     def coarsest(self) -> float:
@@ -77,8 +108,8 @@ class EncoderConfig:
         return base.coarsest_reduced if base.reduced and self.scale is None else INDEX_END
 
     def settled(self) -> EncoderConfig:
-        """The same with a scale and the base layer's index that belongs to it. Raises
-        `UsageError`."""
+        """The same with a scale and the base layer's index that belongs to it, and with what its
+        speed stands for. Raises `UsageError`."""
         if self.base == AUTO:
             return replace(self, base="av1").settled()
         name, value, coarsest = "base_q", self.base_q, self.coarsest
@@ -87,11 +118,13 @@ class EncoderConfig:
         if not 0 <= value <= coarsest:
             raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
         index = index_of(self.base, value) if self.base_q is None else value
+        preset = self._row.presets.get(self.base) if self.preset is None else self.preset
+        found = replace(self, preset=preset, fit_steps=self.steps)
         if self.scale is not None:
-            return replace(self, base_q=index)
+            return replace(found, base_q=index)
         scale = Fraction(1)
         for above, smaller, less in base_of(self.base).reduced:
             if index > above:
                 scale, index = smaller, min(INDEX_END, index - less)
                 break
-        return replace(self, scale=scale, base_q=index)
+        return replace(found, scale=scale, base_q=index)

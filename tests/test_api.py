@@ -103,17 +103,16 @@ def test_samples_for_fitting_are_even_and_bounded(clip: list[Planes]) -> None:
     from gvcodec.painter.fit_samples import FitSampler, Gop
 
     reservoir = FitSampler(FORMAT)
-    reservoir.MAX_FRAMES = 48
     for number in range(1000):
         reservoir.send_source(number, clip[number % 20])
         if number >= 30:
             reservoir.send_base(number - 30, clip[(number - 30) % 20])
-        assert len(reservoir._pairs) <= 48
+        assert len(reservoir._pairs) <= reservoir.RUN * reservoir.RUNS
     (part,) = reservoir.parts([Gop(0, 500), Gop(500, 700)], 1000)
     runs = part.samples
     assert part.first == 0 and part.size == 1200
-    assert 8 <= len(runs) <= 16
-    assert {len(run) for run in runs} == {3}
+    assert reservoir.RUNS // 2 <= len(runs) <= reservoir.RUNS
+    assert {len(run) for run in runs} == {reservoir.RUN}
     assert planes_equal(runs[1][0][0], runs[1][0][1])
 
 

@@ -49,8 +49,8 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
         clip, ["gvcodec:base=av1:preset=10:fit=off:output=fidelity"], 40, 1, 1, tmp_path
     )
     steps = result["steps"]
-    assert steps["x264-ld encode"]["ratio"]["x264"] == 1
-    for step, peer in (("encode", "x265-ld encode"), ("decode", "x265-ld decode")):
+    assert steps["svtav1-ra encode"]["ratio"]["svtav1"] == 1
+    for step, peer in (("encode", "x265-ra encode"), ("decode", "x265-ra decode")):
         ours = next(
             v for name, v in steps.items() if name.startswith("gvcodec") and name.endswith(step)
         )
@@ -62,6 +62,11 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
         0 < sum(x["share"] for x in p) <= 1 for p in result["profiles"].values()
     )
     assert all(2e6 < step["memory"] < 4e9 for step in steps.values())
+    assert all(0 < step["processor"][0] for step in steps.values())
+    coded = {name for name, step in steps.items() if step["bytes"]}
+    assert coded == {name for name in steps if name.endswith(" encode")}
+    lines = (tmp_path / "speed" / "small-pan.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(steps) and len({line.count(",") for line in lines}) == 1
     shown = (tmp_path / "speed" / "small-pan.md").read_text()
     assert "speed over x265" in shown and shown.count(" GB |") == len(steps)
 

@@ -72,7 +72,7 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     from gvcodec.painter.fit_samples import Part
     from gvcodec.painter.open import fit_parts
 
-    answers, given = [None, b"one", None, b"two"], []
+    answers, given = [b"zero", b"one", None, b"two"], []
 
     def fit(*arguments, steps, before, stream_bytes, **rest):
         given.append((arguments[5], steps, before, stream_bytes))
@@ -83,15 +83,20 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
     config = EncoderConfig(fit_steps=130)
-    assert fit_parts(parts, header, config, said.append) == ({100: b"one", 300: b"two"}, "")
+    assert fit_parts(parts, header, config, said.append) == (
+        {0: b"zero", 100: b"one", 300: b"two"},
+        "",
+    )
     assert given == [
-        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, None, b"one", b"one"))
+        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, b"zero", b"one", b"one"))
     ]
     assert said[3] == "fitting: part 4 of 4, from frame 300"
+    answers[:], given[:] = [None, b"one"], []
+    assert fit_parts(parts, header, config, None)[0] == {} and len(given) == 1
 
 
-#: Steps after which fitting looks whether it gains, in these tests.
-LOOKS = 4, 6
+#: Steps after which fitting looks whether it will gain, in these tests.
+LOOK = 6
 
 
 def moving(frames=2, side=48, blur=False):
@@ -126,7 +131,7 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
     """Payload, number of steps taken, what was said; with few small crops."""
     from gvcodec.painter import fit as fitting
 
-    for name, value in {"_LOOKS": LOOKS, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
+    for name, value in {"_LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
         monkeypatch.setattr(fitting, name, value)
     taken, said, update = [], [], fitting.Fitter.update
     monkeypatch.setattr(
@@ -143,9 +148,7 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
     payload, steps, said = fitted(monkeypatch, moving(), 12)
     assert (
-        steps == LOOKS[-1]
-        and "fitting: no gain after 6 steps" in said
-        and payload in (None, IDENTITY)
+        steps == LOOK and "fitting: no gain after 6 steps" in said and payload in (None, IDENTITY)
     )
 
 
@@ -183,7 +186,7 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.painter import fit as fitting
 
     plain = EncoderConfig()
-    assert 2 * fitting._LOOKS[-1] < plain.fit_steps
+    assert 2 * fitting._LOOK < plain.steps
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
     assert parser().parse_args(command).fit == (None, plain.fit_steps)

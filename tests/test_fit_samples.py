@@ -45,7 +45,7 @@ def test_parts_are_whole_gops_of_the_video(frames: int, limit: int, lengths: lis
     for part, end in zip(parts, ends, strict=True):
         assert part.first in firsts
         assert len(parts) == 1 or end - part.first >= 48
-        assert len(part.samples) <= 16
+        assert len(part.samples) <= FitSampler.RUNS
         for run in part.samples:
             numbers = [int(source[0][0, 0]) for _, source in run]
             assert numbers == list(range(numbers[0], numbers[0] + len(run)))
@@ -62,27 +62,34 @@ def test_one_part_has_the_samples_of_one_alone(frames: int) -> None:
     ]
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (7680, 4320)])
-def test_large_pictures_take_fewer_parts(width: int, height: int) -> None:
-    reservoir = FitSampler(VideoFormat(width, height, Fraction(30), Fraction(1, 90000)), 64)
-    for number in range(20_000):
-        reservoir.send_source(number, PLANES)
-        reservoir.send_base(number, PLANES)
-    pairs = max(6, FitSampler.MAX_BYTES_TOGETHER // (2 * 2 * width * height * 3 // 2))
-    assert len(reservoir._pairs) <= pairs
-    parts = reservoir.parts([Gop(first) for first in range(0, 20_000, 100)], 20_000)
-    assert len(parts) == {720: 6, 1080: 2, 4320: 1}[height] and all(
-        len(part.samples) > 1 for part in parts
-    )
+def test_of_large_pictures_only_windows_are_kept() -> None:
+    width, height = 1920, 1080
+    sampler = FitSampler(VideoFormat(width, height, Fraction(30), Fraction(1, 90000)), 64)
+    luma = np.arange(width * height, dtype=np.uint32).reshape(height, width)
+    planes: Planes = (luma, luma[::2, ::2], luma[::2, ::2])  # type: ignore[assignment]
+    for number in range(1200):
+        sampler.send_source(number, planes)
+        sampler.send_base(number, planes)
+        assert len(sampler._pairs) <= FitSampler.RUN * FitSampler.RUNS_TOGETHER
+    parts = sampler.parts([Gop(first) for first in range(0, 1200, 50)], 1200)
+    assert len(parts) > 1 and all(part.samples for part in parts)
+    corners = set()
+    for run in (run for part in parts for run in part.samples):
+        y, u, v = run[0][0]
+        assert y.shape == (FitSampler.WINDOW,) * 2 and u.shape == (FitSampler.WINDOW // 2,) * 2
+        assert y[0, 0] == u[0, 0] == v[0, 0], "luma and chroma of one place"
+        assert all(planes_equal(pair[k], run[0][0]) for pair in run for k in (0, 1))
+        corners.add(int(y[0, 0]))
+    assert len(corners) > 20, "at other places in every run"
 
 
 @pytest.mark.parametrize(
     ("settings", "limit"),
     [
-        ({"fit": 60.0}, 2),
+        ({"fit": 20.0}, 2),
         ({"fit": 5.0}, 1),
-        ({"fit_steps": 90}, 3),
-        ({"fit_steps": 29}, 1),
+        ({"fit_steps": 30}, 3),
+        ({"fit_steps": 19}, 1),
         ({}, 2),
     ],
 )
@@ -92,7 +99,7 @@ def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> 
 
 def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:
     encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=90), fitted=fitted
+        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=30), fitted=fitted
     )
     file = io.BytesIO()
     writer = Writer(file, encoder.header)

@@ -1,5 +1,5 @@
 """The stream coder and the integer network on a device, checked and timed against one core of the
-processor: `python -m eval speed --device`.
+processor: `python -m eval speed --device cuda`.
 
 Every row is an operation with its size, whether all bytes and values are equal, and processor time
 over device time: the median of interleaved rounds, copies to the device and back included.

@@ -1,10 +1,10 @@
 """Speed of encoders and decoders, interleaved with peers in one script because machines are noisy.
 
 `python -m eval speed`. Every round runs every codec once, so that a slow moment of the machine hits
-all; a ratio is taken within its round, and the median over rounds is shown. Reading the lossless
-source and writing raw frames are part of every time. Where gvcodec's own time goes is read from one
-profiled run of each of its commands, what memory a command takes from one run more. `--device`
-measures the operations of a CUDA device instead.
+all; a ratio is taken within its round, and the median over rounds is shown, of wall and of
+processor time. Start of the programs, reading of the lossless source and writing of raw frames are
+part of every time. Where gvcodec's own time goes is read from one profiled run of each of its
+commands. With `--device cuda` frames are painted there, and the stream coder is measured on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -27,17 +27,20 @@ from eval.codecs.peers import make
 from eval.report.speed_table import speed_table
 from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
 from eval.video import Clip
+from gvcodec.config import SPEEDS
 
-#: Without fitting, whose time the user chooses.
-_CODECS = ["gvcodec:fit=off", "gvcodec:base=vvc:fit=off:base-q"]
-#: Peers beside gvcodec: name → (preset, quality number).
-PEERS = {"x264": (("-preset", "medium"), 34), "x265": (("-preset", "medium"), 34)}
+_CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
+#: Peers beside gvcodec in their random-access form, each at the quality number where a search for
+#: rates begins: presets.
+PEERS = {"svtav1": ("-preset", "4"), "x265": ("-preset", "slow"), "vvenc": ("-preset", "medium")}
 _LINES = 8
-#: A program that runs its arguments and prints the memory (KiB) that the largest process among them
-#: and their children held.
-_WATCHED = """import resource, subprocess, sys
+#: A program that runs its arguments and prints wall seconds, processor seconds, and the memory
+#: (KiB) that the largest process among them and their children held.
+_WATCHED = """import resource, subprocess, sys, time
+begin = time.perf_counter()
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss)"""
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
 
@@ -46,26 +49,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_clips(parser, 24)
     add = parser.add_argument
     add("--codecs", type=shared.words, default=_CODECS, metavar="NAME,…", help="as in rd")
-    add("--q", type=int, default=40)
+    add("--q", type=int, default=50)
     add("--rounds", type=int, default=3)
-    device = "instead: the stream coder on a CUDA device against the processor"
-    add("--device", action="store_true", help=device)
+    add("--device", default="cpu", metavar="NAME", help="where gvcodec paints: cpu, cuda (cpu)")
     shared.add_threads(parser)
     shared.add_out(parser, "out/speed", "an rd folder shows it too")
     shared.add_readme(parser, "speed and speed-profile")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.device:
-        return _device(options.rounds)
+    equal = options.device == "cpu" or _device(options.rounds)
     clip = shared.largest(shared.clips(options))
-    result = measure(clip, options.codecs, options.q, options.rounds, options.threads, options.out)
+    result = measure(
+        clip,
+        options.codecs,
+        options.q,
+        options.rounds,
+        options.threads,
+        options.out,
+        options.device,
+    )
     texts = {"speed": to_markdown(result), "speed-profile": profile_markdown(result)}
     shared.publish(options, texts)
-    return 0
+    return 0 if equal else 1
 
 
-def _device(rounds: int) -> int:
+def _device(rounds: int) -> bool:
+    """Shows the stream coder on a CUDA device; whether it gives the same bytes."""
     from eval.rd import device
     from gvcodec.entropy.streams import cuda_missing
 
@@ -73,7 +83,7 @@ def _device(rounds: int) -> int:
         raise EvalError(reason)
     text, equal = device.measure(rounds)
     print(text)
-    return 0 if equal else 1
+    return equal
 
 
 def is_measured(clip: Clip, words: list[str], out: Path) -> bool:
@@ -87,35 +97,42 @@ def _key(clip: Clip, words: list[str]) -> str:
 
 
 def measure(
-    clip: Clip, words: list[str], q: int, rounds: int, threads: int, out: Path
+    clip: Clip,
+    words: list[str],
+    q: int,
+    rounds: int,
+    threads: int,
+    out: Path,
+    device: str = "cpu",
 ) -> dict[str, Any]:
-    """Times of all codecs; written to `speed/CLIP.json` and `.md` below `out`. Raises EvalError."""
+    """Times of all codecs; written to `speed/CLIP.json`, `.csv` and `.md` below `out`. Raises
+    EvalError."""
     options = Options(threads=threads)
     codecs = [(codec, q) for codec in resolve(words, options) if codec.family == "gvcodec"]
-    codecs += [(make(name, "ld", options, preset), crf) for name, (preset, crf) in PEERS.items()]
-    times: dict[str, list[float]] = {}
+    peers = {name: make(name, "ra", options, preset) for name, preset in PEERS.items()}
+    codecs += [(peer, peer.q_guess) for peer in peers.values()]
+    found: dict[str, list[_Run]] = {}
     profiles: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in tqdm(range(rounds), unit="round", disable=None):
             for codec, quality in codecs:
-                _round(codec, quality, clip, folder, times)
-        memory = {
-            s: _peak(c)
-            for codec, quality in codecs
-            for s, c in _commands(codec, quality, clip, folder).items()
-        }
+                for step, command in _commands(codec, quality, clip, folder, device).items():
+                    found.setdefault(step, []).append(_watch(command))
+        sizes = {codec.name: _stream(codec, folder).stat().st_size for codec, _ in codecs}
         for codec, quality in codecs:
             if codec.family == "gvcodec":
                 profiles |= _profiles(codec, quality, clip, folder)
     steps = {
         step: {
-            "seconds": values,
-            "fps": clip.raw.frames / statistics.median(values),
-            "ratio": {peer: _ratio(step, peer, times) for peer in PEERS},
-            "memory": memory[step],
+            "seconds": [run.wall for run in runs],
+            "processor": [run.processor for run in runs],
+            "fps": clip.raw.frames / statistics.median(run.wall for run in runs),
+            "ratio": {peer: _ratio(step, peer, found) for peer in PEERS},
+            "memory": max(run.memory for run in runs),
+            "bytes": sizes.get(step.removesuffix(" encode")),
         }
-        for step, values in times.items()
+        for step, runs in found.items()
     }
     result = {
         "key": _key(clip, words),
@@ -123,48 +140,60 @@ def measure(
         "rounds": rounds,
         "threads": threads,
         "cores": os.cpu_count(),
+        "device": device,
         "q": q,
         "peers": {
-            peer: f"{' '.join(preset)} -crf {crf}, no B-frames"
-            for peer, (preset, crf) in PEERS.items()
+            name: f"{' '.join(PEERS[name])}, quality {peer.q_guess}, random access"
+            for name, peer in peers.items()
         },
         "steps": steps,
         "profiles": profiles,
     }
-    write_json(out / "speed" / f"{clip.name}.json", result)
-    write_text(
-        out / "speed" / f"{clip.name}.md", f"{to_markdown(result)}\n\n{profile_markdown(result)}\n"
-    )
+    place = out / "speed"
+    write_json(place / f"{clip.name}.json", result)
+    write_text(place / f"{clip.name}.md", f"{to_markdown(result)}\n\n{profile_markdown(result)}\n")
+    header, rows, _, _ = speed_table(result)
+    lines = [",".join(cell.replace(",", "") for cell in row) for row in (header, *rows)]
+    write_text(place / f"{clip.name}.csv", "\n".join(lines) + "\n")
     return result
 
 
-def _commands(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[str]]:
+class _Run(NamedTuple):
+    """Seconds, processor seconds, and bytes of the largest process."""
+
+    wall: float
+    processor: float
+    memory: int
+
+
+def _watch(command: list[str]) -> _Run:
+    wall, processor, peak = run_command([sys.executable, "-c", _WATCHED, *command])[1].split()
+    return _Run(float(wall), float(processor), 1024 * int(peak))
+
+
+def _stream(codec: Codec, folder: Path) -> Path:
+    return folder / f"{codec.name}.{codec.extension}"
+
+
+def _commands(
+    codec: Codec, q: int, clip: Clip, folder: Path, device: str = "cpu"
+) -> dict[str, list[str]]:
     """Encoding and each way of decoding, in this order, by the name of the step."""
-    stream, output = folder / f"{codec.name}.{codec.extension}", folder / "out.y4m"
+    stream, output = _stream(codec, folder), folder / "out.y4m"
     found = {f"{codec.name} encode": codec.command(codec.encode, clip, q=q, stream=stream)}
+    place = [f"--device={device}"] if codec.family == "gvcodec" and device != "cpu" else []
     for name, template in codec.outputs.items():
-        found[f"{codec.row(name)} decode"] = codec.command(
-            template, clip, stream=stream, output=output
-        )
+        command = codec.command(template, clip, stream=stream, output=output)
+        found[f"{codec.row(name)} decode"] = command + place
     return found
 
 
-def _round(codec: Codec, q: int, clip: Clip, folder: Path, times: dict[str, list[float]]) -> None:
-    for step, command in _commands(codec, q, clip, folder).items():
-        seconds, _ = run_command(command)
-        times.setdefault(step, []).append(seconds)
-
-
-def _peak(command: list[str]) -> int:
-    """Bytes that the largest process of a command held."""
-    return 1024 * int(run_command([sys.executable, "-c", _WATCHED, *command])[1])
-
-
-def _ratio(step: str, peer: str, times: dict[str, list[float]]) -> float:
+def _ratio(step: str, peer: str, found: dict[str, list[_Run]]) -> float:
     """Median over rounds of (peer's time / this step's time): how many times as fast as the peer it
     is."""
-    other = times[f"{peer}-ld {step.rsplit(' ', 1)[1]}"]
-    return statistics.median(theirs / mine for mine, theirs in zip(times[step], other, strict=True))
+    other = found[f"{peer}-ra {step.rsplit(' ', 1)[1]}"]
+    pairs = zip(found[step], other, strict=True)
+    return statistics.median(theirs.wall / mine.wall for mine, theirs in pairs)
 
 
 def _profiles(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[dict[str, Any]]]:

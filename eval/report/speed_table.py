@@ -1,19 +1,24 @@
-"""Frames a second beside x264 and x265, as a table."""
+"""Frames a second, processor time and memory beside peers, as a table."""
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 
 def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str, list[str]]:
     """(header, rows, what was measured, where gvcodec's own time goes)."""
-    header = ["step", "frames/s", *(f"speed over {peer}" for peer in result["peers"]), "memory"]
+    peers, frames = result["peers"], result["clip"]["frames"]
+    over = [f"speed over {peer}" for peer in peers]
+    header = ["step", "frames/s", "processor s a frame", *over, "memory", "bytes"]
     rows = [
         [
             step,
             f"{v['fps']:.2f}",
-            *(f"×{v['ratio'][peer]:.3g}" for peer in result["peers"]),
+            f"{statistics.median(v['processor']) / frames:.3f}" if "processor" in v else "–",
+            *(f"×{v['ratio'][peer]:.3g}" for peer in peers),
             _gigabytes(v.get("memory")),
+            f"{v['bytes']:,}" if v.get("bytes") else "",
         ]
         for step, v in result["steps"].items()
     ]

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
 
 from gvcodec.api.base_choice import settle_base, without_choice
-from gvcodec.api.in_chunks import encode_in_chunks
 from gvcodec.api.job import Job
 from gvcodec.api.keywords import list_options, make_config
 from gvcodec.api.rate_control import encode_rated
@@ -103,6 +102,8 @@ def encode_file(
     )
     with protected([] if names[0] is None else [names[0]]):
         if jobs:
+            from gvcodec.api.in_chunks import encode_in_chunks
+
             return encode_in_chunks(settle_base(job), rate, jobs)
         if rate is not None:
             return encode_rated(job, rate)

@@ -48,6 +48,11 @@ class CutFinder:
 
 
 def _reduce(luma: Plane, factor: int) -> Plane:
+    """Means of `factor`² samples, rounded down."""
+    if factor == 1:
+        return np.ascontiguousarray(luma)
     rows, columns = (n // factor for n in luma.shape)
-    whole = luma[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-    return np.ascontiguousarray(whole.mean((1, 3)).astype(np.uint16) if factor > 1 else luma)
+    whole = luma[: rows * factor, : columns * factor]
+    down = sum((whole[i::factor] for i in range(1, factor)), whole[::factor].astype(np.uint32))
+    along = sum((down[:, i::factor] for i in range(1, factor)), down[:, ::factor])
+    return (along // np.uint32(factor * factor)).astype(np.uint16)

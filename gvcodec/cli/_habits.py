@@ -4,13 +4,12 @@ with the right one where there is not.
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
-Options of gvcodec itself stay as they are; --base and --preset take those names too. What comes
-after "--" is no option.
+Options of gvcodec itself stay as they are; --base takes those names too, and names of presets mean
+a --speed. What comes after "--" is no option.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 from gvcodec.errors import UsageError
@@ -33,7 +32,6 @@ _VALUED: dict[str, dict[str, str]] = {
         "-threads": "--threads",
         "-maxrate": "--maxrate",
         "-fs": "--size",
-        "-preset": "--preset",
     },
     "decode": {
         "-i": "",
@@ -84,20 +82,12 @@ _ANSWERS: dict[str, dict[str, str]] = {
     "decode": {**_BOTH, "-r": "every frame keeps its time"},
     "cut": {"-t": "--from and --to say where a piece begins and ends"},
 }
-#: Names of presets, by base: those of x264 and x265 for SVT-AV1, VVenC's own.
-_SVT_PRESETS = {
-    "placebo": 0,
-    "veryslow": 1,
-    "slower": 2,
-    "slow": 2,
-    "medium": 4,
-    "fast": 6,
-    "faster": 7,
-    "veryfast": 8,
-    "superfast": 9,
-    "ultrafast": 10,
+#: Names of presets of x264, x265 and VVenC, and the speed that means it. A number stays a preset.
+_SPEEDS = {
+    **dict.fromkeys(("placebo", "veryslow", "slower", "slow"), "best"),
+    "medium": "balanced",
+    **dict.fromkeys(("fast", "faster", "veryfast", "superfast", "ultrafast"), "fast"),
 }
-_VVENC_PRESETS = {"slower": 0, "slow": 1, "medium": 2, "fast": 3, "faster": 4}
 #: What people call encoders, and the base that means it; None: there is none.
 _BASES = {
     **dict.fromkeys(("av1", "libsvtav1", "svtav1", "libaom-av1", "librav1e"), "av1"),
@@ -124,18 +114,7 @@ def from_habits(words: Sequence[str]) -> list[str]:
         if word == "--":
             return [*made, word, *rest]
         made += _replace(command, word, rest)
-    if command == "encode":
-        _name_presets(made)
     return made
-
-
-def _name_presets(words: list[str]) -> None:
-    """Numbers in the place of names after --preset, whose meaning follows from --base."""
-    base = next((b for a, b in itertools.pairwise(words) if a == "--base"), "av1")
-    names = _VVENC_PRESETS if base == "vvc" else _SVT_PRESETS
-    for place, word in enumerate(words[:-1], 1):
-        if word == "--preset":
-            words[place] = str(names.get(words[place], words[place]))
 
 
 def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
@@ -157,6 +136,9 @@ def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
         if not (text := value()).startswith("scale="):
             raise UsageError(f"{word}: {_NO_FILTERS}")
         return ["--scale", text.removeprefix("scale=").replace(":", "x")]
+    if command == "encode" and word in ("-preset", "--preset"):
+        name = value()
+        return ["--speed", _SPEEDS[name]] if name in _SPEEDS else ["--preset", name]
     if word in _VALUED[command]:
         ours = _VALUED[command][word]
         return [ours, value()] if ours else [value()]

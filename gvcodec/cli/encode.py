@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 
 from gvcodec.api.encoding import encode_file
 from gvcodec.bases import AUTO, Q_END, names
@@ -24,7 +25,7 @@ from gvcodec.cli._arguments import (
     use_threads,
 )
 from gvcodec.cli._input_options import add_input_options, said_of
-from gvcodec.config import EncoderConfig
+from gvcodec.config import DEFAULT_SPEED, SPEEDS, EncoderConfig, Speed
 from gvcodec.errors import UsageError
 from gvcodec.util.messages import say
 
@@ -67,6 +68,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
     add_progress(parser)
     add_overwrite(parser)
+
+
+def _by_speed(value: Callable[[Speed], int]) -> str:
+    """Defaults of an option that follows from --speed."""
+    return ", ".join(f"{name} {value(row)}" for name, row in SPEEDS.items())
 
 
 def coding_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,12 +126,18 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
     )
     parser.add_argument(
+        "--speed",
+        choices=tuple(SPEEDS),
+        default=DEFAULT_SPEED,
+        help=f"preset and steps of fitting together ({DEFAULT_SPEED})",
+    )
+    parser.add_argument(
         "--fit",
         type=fitting,
-        default="60",
+        default=(None, None),
         metavar="STEPS|SECONDSs|off",
         help="steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
-        "on the machine (60)",
+        f"on the machine ({_by_speed(lambda row: row.fit_steps)})",
     )
     parser.add_argument(
         "--fit-parts",
@@ -157,8 +169,9 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         type=integer(0, 10),
         metavar="N",
-        help="of SVT-AV1 (av1): 0 slowest … 10 fastest; 4 is three times as fast and takes a "
-        "tenth more bits (2); of VVenC (vvc): 0 … 4 (2)",
+        help="of SVT-AV1 (av1): 0 slowest … 10 fastest "
+        f"({_by_speed(lambda row: row.presets['av1'])}); of VVenC (vvc): 0 … 4 "
+        f"({_by_speed(lambda row: row.presets['vvc'])})",
     )
     parser.add_argument(
         "--eye",
@@ -192,6 +205,7 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         threads=getattr(options, "threads", 0),
         maxrate=options.maxrate or 0,
         eye=options.eye,
+        speed=options.speed,
         preset=options.preset,
     )
 

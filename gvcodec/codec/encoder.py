@@ -104,7 +104,7 @@ class Encoder(Shared):
         if (
             config.keyint < 0
             or not 0 <= (config.fit or 0) < math.inf
-            or min(config.threads, config.fit_steps) < 0
+            or min(config.threads, config.steps) < 0
         ):
             raise UsageError("keyint, fit, its steps and threads cannot be negative")
         if not 0 <= config.fit_parts <= 4:

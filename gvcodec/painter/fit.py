@@ -1,14 +1,15 @@
 """Fitting: change a small part of the painter for one video and send the change as integers.
 
 The encoder holds base frames and sources, so it can measure what the painter should have done.
-`fit` takes random crops of short runs, lowers LPIPS-VGG + DISTS + L1 on them over the tensors of
-`payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's second
-moments), their common factor is chosen by validation crops and real bytes, and the rest of the time
-is spent with rounded weights (straight-through). Bytes are weighed at the exchange rate
+`fit` takes random crops of short runs, lowers the perceptual losses of `Objective` on them over the
+tensors of `payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's
+second moments), their common factor is chosen by validation crops and real bytes, and the rest of
+the time is spent with rounded weights (straight-through). Only the last layers move, so what the
+others see of a crop is computed once (`fit_pool`). Bytes are weighed at the exchange rate
 `RATE_SLOPE`: one per cent more stream would have bought about so many per cent of perceptual loss
 in the base codec. The result is sent only if it beats the shipped weights and the base frames
-themselves on crops that were not used for fitting; where they show no gain after the first steps,
-the rest is saved.
+themselves on crops that were not used for fitting; where the first steps make it worse, the rest is
+saved.
 """
 
 from __future__ import annotations
@@ -51,17 +52,17 @@ if TYPE_CHECKING:
 DEFAULT_STREAM_BYTES = 60_000
 _LARGE_STREAM = 150_000
 _SMALLEST = 48  # VGG16 halves a picture four times
-_RATE = 5e-3  # learning rate; with 1.5e-3 the same gain takes three times the steps
-_POOL, _VALIDATION, _BATCH = 64, 12, 4
+_RATE = 6e-3  # learning rate; it falls with the steps, whatever their number
+_POOL, _VALIDATION, _BATCH = 24, 8, 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
-_FACTORS = (0.06, 0.15, 0.35, 0.8)
+_FACTORS = (0.1, 0.25, 0.6)
 _HURRIED_FACTOR = 0.2
-#: After so many steps looks at the held-out crops tell whether more are worth it, two since a
-#: single one is noisy: less gain than this part of the loss is none. Three training clips (AV1, q
-#: 45) had gained 1.3 to 3.5 % at step 20, of 2.1 % and more at the end.
-_LOOKS, _LEAST_GAIN = (20, 25), 0.001
-#: Looks at the held-out crops in all: two before the first step, `_LOOKS`, `_FACTORS`, the last.
-_JUDGED = 3 + len(_LOOKS) + len(_FACTORS)
+#: A look at the held-out crops after so many steps is a forecast: what has made them worse by this
+#: part of the loss, bytes left out, will not pay. At the rate of the first steps a video that gains
+#: in the end may still be a little worse.
+_LOOK, _HOPELESS = 6, 0.01
+#: Looks at the held-out crops in all: two before the first step, `_LOOK`, `_FACTORS`, the last.
+_JUDGED = 4 + len(_FACTORS)
 
 Progress = Callable[[str], None]
 #: Weight of the guard in place of judges with masking.
@@ -116,8 +117,8 @@ class Fitter:
         self.objective = objective
         rng = np.random.default_rng(seed)
         self.pool, self.held = (
-            Pool(runs, _POOL, conditions, rng),
-            Pool(runs, _VALIDATION, conditions, rng),
+            Pool(runs, _POOL, conditions, rng, base, objective),
+            Pool(runs, _VALIDATION, conditions, rng, base, objective),
         )
         self.rng, self.rate = rng, rate
         self.optimizer = torch.optim.AdamW(
@@ -130,11 +131,11 @@ class Fitter:
         """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
         deltas."""
         numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
-        batch, references = self.pool.batch(numbers, self.objective)
+        batch, seen, references = self.pool.batch(numbers)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
         if exponents:
             self.quantise(exponents)
-        loss = self.objective(self.painter, batch, self.steps * 3, references)["total"].mean()
+        loss = self.objective(self.painter, batch, seen, references)["total"].mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
@@ -169,8 +170,8 @@ class Fitter:
         sums: dict[str, float] = {}
         for start in range(0, len(self.held.crops), _BATCH):
             numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
-            batch, references = self.held.batch(numbers, self.objective)
-            for name, part in self.objective(painter, batch, 7, references).items():
+            batch, seen, references = self.held.batch(numbers)
+            for name, part in self.objective(painter, batch, seen, references).items():
                 sums[name] = sums.get(name, 0.0) + float(part.sum())
         return {name: total / len(self.held.crops) for name, total in sums.items()}
 
@@ -203,19 +204,21 @@ class Fitter:
         )
         return pack(coded)
 
-    def choose_steps(self, cost: Callable[[float, bytes], float], say: Progress) -> dict[str, int]:
-        """Exponents of the factor that costs least on the held-out crops; the deltas stay as they
-        are."""
+    def choose_steps(
+        self, cost: Callable[[float, bytes], float], say: Progress
+    ) -> tuple[float, bytes, dict[str, int]]:
+        """Cost on the held-out crops, payload and exponents of the factor that costs least; the
+        deltas stay as they are."""
         exact, trials = self.deltas(), []
         for factor in _FACTORS:
             self.set_deltas(exact)
             exponents = self.steps_for(factor)
             payload = self.quantise(exponents)
             loss = self.judge(self.painter)
-            trials.append((cost(loss, payload), factor, exponents))
+            trials.append((cost(loss, payload), payload, exponents))
             say(f"fitting: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
         self.set_deltas(exact)
-        return min(trials)[2]
+        return min(trials, key=lambda trial: trial[0])
 
 
 def fit(
@@ -315,17 +318,19 @@ def fit(
             fitter.set_deltas(deltas)
 
     exponents: dict[str, int] | None = None
-    gains = False
     while share() < 1:
-        if fitter.steps in _LOOKS and share() < _FIT_SHARE and not gains:
-            gains = _gains(fitter, candidates)
-            if not gains and fitter.steps == _LOOKS[-1]:
-                say(f"fitting: no gain after {fitter.steps} steps")
+        if fitter.steps == _LOOK and share() < _FIT_SHARE:
+            loss = fitter.judge(fitter.painter)
+            say(f"fitting: {loss:.4f} after {_LOOK} steps")
+            if loss > (1 + _HOPELESS) * min(known for known, _ in candidates):
+                say(f"fitting: no gain after {_LOOK} steps")
                 return min(candidates, key=lambda c: c[0])[1]
         if exponents is None and fitter.steps and share() > _FIT_SHARE:
-            exponents = (
-                fitter.steps_for(_HURRIED_FACTOR) if hurried else fitter.choose_steps(cost, say)
-            )
+            if hurried:
+                exponents = fitter.steps_for(_HURRIED_FACTOR)
+            else:
+                price, payload, exponents = fitter.choose_steps(cost, say)
+                candidates.append((price, payload))
         fitter.update(
             fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
         )
@@ -350,9 +355,3 @@ def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:
         for _, source in sample
         for plane, other in zip(source, first, strict=True)
     )
-
-
-def _gains(fitter: Fitter, candidates: Sequence[tuple[float, bytes | None]]) -> bool:
-    """Whether the weights, bytes left out, are better on the held-out crops than all that there was
-    before."""
-    return fitter.judge(fitter.painter) < (1 - _LEAST_GAIN) * min(cost for cost, _ in candidates)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +15,12 @@ from gvcodec.painter.tensors import to_tensors
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
+    from gvcodec.painter.perceptual.objective import Batch, Objective
     from gvcodec.painter.perceptual.vgg import Reference
+    from gvcodec.painter.twin import Observed, PainterTwin
 
-SIZE = 192
+#: Side of the crops that are painted, as in training; the perceptual losses see 128² of it.
+SIZE = 160
 #: Base luma, base chroma, source luma, source chroma, vectors, own entries; T first.
 Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -60,18 +62,25 @@ def prepare(
 
 
 class Pool:
-    """Fixed random crops of the runs, with the VGG maps of their sources once they are known (about
-    8 MB each)."""
+    """Fixed random crops of the runs. What fitting does not change is made once for each crop: the
+    maps of its source (about 8 MB with VGG16) and what `painter` sees of it before `style`."""
 
     def __init__(
-        self, runs: list[Run], count: int, conditions: Tensor, rng: np.random.Generator
+        self,
+        runs: list[Run],
+        count: int,
+        conditions: Tensor,
+        rng: np.random.Generator,
+        painter: PainterTwin,
+        objective: Objective,
     ) -> None:
         from gvcodec.painter.perceptual.objective import Batch
 
+        self.painter, self.objective = painter, objective
         height, width = runs[0][0].shape[2:]
         size = min(SIZE, height, width) // BLOCK * BLOCK
         self.crops: list[Batch] = []
-        self.references: dict[int, Reference] = {}
+        self.known: dict[int, tuple[Reference, list[Observed]]] = {}
         order = rng.permutation(max(count, len(runs))) % len(runs)
         for number in order[:count]:
             top, left = (
@@ -101,8 +110,28 @@ class Pool:
                 )
             )
 
-    def batch(self, numbers: Sequence[int], objective) -> tuple:  # type: ignore[no-untyped-def]
-        """The crops `numbers` as one float batch, and the maps of their sources."""
+    def batch(self, numbers: Sequence[int]) -> tuple[Batch, list[Observed], list[Reference]]:
+        """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
+        their sources."""
+        from gvcodec.painter.perceptual.objective import observe_run
+        from gvcodec.painter.twin import Observed
+
+        for n in numbers:
+            if n not in self.known:
+                crop = self._join([n])
+                with torch.no_grad():
+                    seen = observe_run(self.painter, crop, 3 * n)
+                reference = self.objective.reference(crop)[0]
+                self.known[n] = reference, [frame.to(torch.half) for frame in seen]
+        frames = zip(*(self.known[n][1] for n in numbers), strict=True)
+        references = [self.known[n][0] for n in numbers]
+        return (
+            self._join(numbers),
+            [Observed.join(frame).to(torch.float) for frame in frames],
+            references,
+        )
+
+    def _join(self, numbers: Sequence[int]) -> Batch:
         from gvcodec.painter.perceptual.objective import Batch
 
         crops = [self.crops[n] for n in numbers]
@@ -111,7 +140,7 @@ class Pool:
             for kind in ("base", "source")
             for k in (0, 1)
         ]
-        batch = Batch(
+        return Batch(
             (planes[0], planes[1]),
             (planes[2], planes[3]),
             *(
@@ -119,9 +148,3 @@ class Pool:
                 for name in ("vectors", "condition", "rate_class", "bpp", "own")
             ),
         )
-        for n in numbers:
-            if n not in self.references:
-                crop = self.crops[n]
-                source = replace(crop, source=(crop.source[0].float(), crop.source[1].float()))
-                self.references[n] = objective.reference(source)[0]
-        return batch, [self.references[n] for n in numbers]

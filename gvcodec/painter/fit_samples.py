@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 Sample = list[tuple[Planes, Planes]]
 
 #: Least seconds and steps of fitting for a part, least frames in it, and most parts.
-_SECONDS, _STEPS, _FRAMES, _MOST = 30.0, 30, 48, 64
-#: Runs that memory should hold for each part of a large picture; once the stride has doubled there
-#: are half as many.
+_SECONDS, _STEPS, _FRAMES, _MOST = 10.0, 10, 48, 64
+#: Runs that memory should hold for each part; once the stride has doubled there are half as many.
 _RUNS = 6
+#: Steps in parts of the picture from a window to the next, which spread them evenly (down, along).
+_SPREAD = 0.7548776662466927, 0.5698402909980532
 
 
 @dataclass(slots=True)
@@ -48,28 +49,26 @@ class Part:
 
 def part_limit(config: EncoderConfig) -> int:
     """How many parts the time for fitting is enough for."""
-    many = config.fit_steps // _STEPS if config.fit is None else int(config.fit / _SECONDS)
+    many = config.steps // _STEPS if config.fit is None else int(config.fit / _SECONDS)
     return max(1, min(_MOST, many))
 
 
 class FitSampler:
     """Short runs of consecutive (base, source) frames, evenly over a clip of unknown length, in
-    bounded memory.
+    bounded memory: of larger pictures a window, at another place in every run.
 
     A run begins at every `stride`-th frame. When there are too many, every other run goes and the
     stride doubles.
     """
 
     RUN = 3
-    #: For one part, and for all together.
-    MAX_FRAMES = 48
-    MAX_BYTES, MAX_BYTES_TOGETHER = 400_000_000, 600_000_000
+    #: Runs for one part, and for all together; side of the windows. All together about 150 MB.
+    RUNS, RUNS_TOGETHER, WINDOW = 24, 84, 320
 
     def __init__(self, fmt: VideoFormat, parts: int = 1) -> None:
-        pair_bytes = 2 * 2 * fmt.width * fmt.height * 3 // 2
-        self._runs_a_part = max(2, min(self.MAX_FRAMES, self.MAX_BYTES // pair_bytes) // self.RUN)
-        together = max(self._runs_a_part, self.MAX_BYTES_TOGETHER // pair_bytes // self.RUN)
-        self._runs = min(parts * self._runs_a_part, together)
+        self._size = fmt.height, fmt.width
+        self._runs_a_part = self.RUNS
+        self._runs = min(parts * self.RUNS, self.RUNS_TOGETHER)
         self._parts = max(1, min(parts, self._runs // _RUNS))
         self._stride = self.RUN
         self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
@@ -80,12 +79,12 @@ class FitSampler:
             self._stride *= 2
             self._pairs = {n: pair for n, pair in self._pairs.items() if self._wants(n)}
         if self._wants(number):
-            self._pairs[number] = (None, planes)
+            self._pairs[number] = (None, self._cut(number, planes))
 
     def send_base(self, number: int, planes: Planes, size: int = 0) -> None:
         if number in self._pairs:
             self._sizes[number] = size
-            self._pairs[number] = (planes, self._pairs[number][1])
+            self._pairs[number] = (self._cut(number, planes), self._pairs[number][1])
 
     def parts(self, gops: Sequence[Gop], frames: int) -> list[Part]:
         """All runs in order, by parts of the video, which has these GOPs and so many frames."""
@@ -107,6 +106,20 @@ class FitSampler:
             ]
             parts.append(Part(start, [runs[first] for first in inside], size, sizes))
         return parts
+
+    def _cut(self, number: int, planes: Planes) -> Planes:
+        """The window of the run that this frame is in; its place does not depend on the stride."""
+        if max(self._size) <= self.WINDOW:
+            return planes
+        y, u, v = planes
+        top, left = (
+            int((number // self.RUN * step) % 1 * (max(0, side - self.WINDOW) // 2 + 1)) * 2
+            for step, side in zip(_SPREAD, self._size, strict=True)
+        )
+        half = self.WINDOW // 2
+        y = y[top : top + self.WINDOW, left : left + self.WINDOW]
+        u, v = (c[top // 2 : top // 2 + half, left // 2 : left // 2 + half] for c in (u, v))
+        return y.copy(), u.copy(), v.copy()
 
     def _wants(self, number: int) -> bool:
         return number % self._stride < self.RUN

@@ -79,8 +79,8 @@ def fit_parts(
     done: Callable[[float], None] | None = None,
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
-    Parts share the time evenly. `progress` takes lines on what is found, `done` the share, 0…1, of
-    all that is done."""
+    Parts share the time evenly; where the first gains nothing the others are not fitted. `progress`
+    takes lines on what is found, `done` the share, 0…1, of all that is done."""
     from gvcodec.painter.fit import fit
 
     fmt, base, scale, q = header.format, header.base, header.scale, header.q
@@ -101,7 +101,7 @@ def fit_parts(
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),
                 stream_bytes=part.size,
-                steps=max(1, config.fit_steps // len(parts)) if config.fit is None else None,
+                steps=max(1, config.steps // len(parts)) if config.fit is None else None,
                 groups=config.fit_parts or None,
                 before=before,
                 leader=config.fit_by,
@@ -109,6 +109,8 @@ def fit_parts(
             )
             if payload is not None:
                 fitted[part.first] = before = payload
+            elif number == 1 and not raised:
+                break  # the shipped weights do as well
     if fitted:
         return fitted, ""
     reasons = [

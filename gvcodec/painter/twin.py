@@ -13,7 +13,8 @@ learning rates mean the same for every layer. Planes are float 0…1 (10-bit cod
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,48 @@ class State:
     tint: Tensor
 
 
+@dataclass
+class Observed:
+    """What fitting cannot change about a frame: all that follows from base frames, noise and the
+    layers before `style`. Bands of luma and noise in three scales, `seen` by the trunk, the
+    `signal` and `grain` of the residual branch; `trust` in what was painted before."""
+
+    luma: Tensor
+    chroma: Tensor
+    noise: Tensor
+    vectors: Tensor | None
+    scales: list[Tensor]
+    grains: list[Tensor]
+    colour: Tensor
+    signal: Tensor
+    grain: Tensor
+    seen: Tensor
+    way: Tensor
+    trust: Tensor
+
+    def to(self, dtype: torch.dtype) -> Observed:
+        """The same in another precision; all values are whole numbers that half has too."""
+
+        def one(value: Any) -> Any:
+            if isinstance(value, list):
+                return [one(part) for part in value]
+            return value.to(dtype) if value is not None and value.is_floating_point() else value
+
+        return Observed(*(one(getattr(self, field.name)) for field in fields(self)))
+
+    @staticmethod
+    def join(parts: Sequence[Observed]) -> Observed:
+        """One batch of several."""
+
+        def one(values: list[Any]) -> Any:
+            if isinstance(values[0], list):
+                return [torch.cat(group) for group in zip(*values, strict=True)]
+            return None if values[0] is None else torch.cat(values)
+
+        names = [field.name for field in fields(Observed)]
+        return Observed(*(one([getattr(part, name) for part in parts]) for name in names))
+
+
 class PainterTwin(nn.Module):
     """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
     `stem`, `wide`; `middle`: whether the residual branch has that layer (yes, where not given)."""
@@ -79,16 +122,84 @@ class PainterTwin(nn.Module):
         self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
         self.middle = Layer(r, r, 3) if sizes.get("middle", 1) else None
 
-    def added(
+    def added(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
+        """`OraclePainter._added` of a batch, from where `style` begins."""
+        style = self.style.levels(self.style.silu(self.style.sums(x.seen)))
+        found, gates = (
+            self.head.scaled(self.head.sums(style)),
+            self.gate.scaled(self.gate.sums(style)),
+        )
+
+        def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
+            """(B, 3 scales, 3, h, w): factors of N, P, Q."""
+            size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
+            return torch.cat([size, halved(size * halved(ratio * x.way[:, None], 6), 8)], 2)
+
+        gain = steered(found[:, :3], found[:, 3:6], I.MAP)
+        amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
+        keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * x.trust, 1)
+        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
+            (2, 1), 1
+        )
+
+        def painted_scale(i: int) -> Tensor:
+            parts = []
+            for bands, maps, factor in (
+                (x.scales[i], gain[:, i], 8),
+                (x.grains[i], amplitude[:, i], 4),
+            ):
+                wide = widened(maps)
+                if i == 0:
+                    wide = wide.repeat_interleave(2, 2).repeat_interleave(2, 3)
+                parts.append(times(factor * bands, wide))
+            return torch.cat(parts, 1).sum(1, keepdim=True)
+
+        gates = (256 + gates).clamp(-2047, 2047)
+        first = halved(self.enter.silu(self.enter.sums(torch.cat([x.signal, x.grain], 1))), 8)
+        hidden = self.enter.levels(first * widened(gates))
+        if self.middle is not None:
+            hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
+        residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
+        below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
+        soft = halved(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
+        detail = raised(below) + soft + painted_scale(0)
+        tinted = times(8 * x.colour, tint) + residual[:, 4:]
+        return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
+
+    def look(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
+        """`OraclePainter._trunk` of a batch, without `style`."""
+        a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
+        parts = (
+            self.stem2.scaled(self.stem2.sums(a, 2)),
+            self.statistics.scaled(self.statistics.sums(statistics)),
+        )
+        x = torch.cat(parts, 1).clamp(-2047, 2047)
+        for block in self.blocks:
+            x = block(x, condition)
+        return self.view.scaled(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
+
+    def observe(
         self,
         luma: Tensor,
         chroma: Tensor,
-        noise: Tensor,
-        mismatch: Tensor,
-        known: Tensor,
+        vectors: Tensor | None,
+        fresh: tuple[Tensor, Tensor],
+        before: Observed | State | None,
         condition: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """`OraclePainter._added` of a batch; planes in codes, `condition` in 1/256."""
+    ) -> Observed:
+        """The next frame of a GOP as far as `style` does not matter; see `step`."""
+        b, _, h, w = luma.shape
+        luma, chroma = rounded(luma * PEAK), rounded(chroma * PEAK)
+        noise, redraw = fresh[0], fresh[1]
+        if before is None or vectors is None:
+            vectors, noise = None, noise.expand(b, 1, h, w)
+            mismatch = known = luma.new_zeros(b, 1, h // 8, w // 8)
+        else:
+            fetched, inside = warp(torch.cat([before.luma, before.noise], 1), vectors)
+            noise = torch.where(inside & ~redraw, fetched[:, 1:], noise)
+            known = pooled(inside.to(luma), 8)
+            with torch.no_grad():
+                mismatch = pooled((luma - fetched[:, :1]).abs(), 8)
         half, grain_half = decimated(luma), decimated(noise)
         scales, grains = (
             [Bands(luma, fine=True), Bands(half)],
@@ -102,67 +213,39 @@ class PainterTwin(nn.Module):
         signal = squeezed(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
         grain = times(F.pixel_unshuffle(grains[0].iso, 2), noise.new_tensor(float(I.GRAIN)))
         grain = grain.clamp(-I.MIDDLE, 127 - I.MIDDLE)
-
         with torch.no_grad():
             sizes = torch.cat([pooled(scales[0].three.abs(), 8), 4 * pooled(coarse.abs(), 4)], 1)
             level = torch.floor(pooled(torch.cat([scales[2].low, blur], 1), 4) / 512)
             past = halved((log8(4 * mismatch + 103) - 52) * known, 6), halved(known * 127, 6)
             beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
-        style = self.look(signal, beside, condition)
-
-        found, gates = (
-            self.head.scaled(self.head.sums(style)),
-            self.gate.scaled(self.gate.sums(style)),
-        )
-        way = directions(half)
-
-        def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
-            """(B, 3 scales, 3, h, w): factors of N, P, Q."""
-            size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
-            return torch.cat([size, halved(size * halved(ratio * way[:, None], 6), 8)], 2)
-
-        gain = steered(found[:, :3], found[:, 3:6], I.MAP)
-        amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
         u = (128 - halved(mismatch * 1365, 16)).clamp(min=0)
         trust = halved(torch.floor(u.square().square() / (1 << 20)) * known, 6)
-        keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * trust, 1)
-        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
-            (2, 1), 1
+        return Observed(
+            luma,
+            chroma,
+            noise,
+            vectors,
+            [bands.steered for bands in scales],
+            [bands.steered for bands in grains],
+            colour,
+            signal,
+            grain,
+            self.look(signal, beside, condition),
+            directions(half),
+            trust,
         )
 
-        def painted_scale(i: int) -> Tensor:
-            parts = []
-            for seen, maps, factor in ((scales[i], gain[:, i], 8), (grains[i], amplitude[:, i], 4)):
-                wide = widened(maps)
-                if i == 0:
-                    wide = wide.repeat_interleave(2, 2).repeat_interleave(2, 3)
-                parts.append(times(factor * seen.steered, wide))
-            return torch.cat(parts, 1).sum(1, keepdim=True)
-
-        gates = (256 + gates).clamp(-2047, 2047)
-        first = halved(self.enter.silu(self.enter.sums(torch.cat([signal, grain], 1))), 8)
-        hidden = self.enter.levels(first * widened(gates))
-        if self.middle is not None:
-            hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
-        residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
-        below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
-        soft = halved(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
-        detail = raised(below) + soft + painted_scale(0)
-        tinted = times(8 * colour, tint) + residual[:, 4:]
-        return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
-
-    def look(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
-        """`OraclePainter._trunk` of a batch."""
-        a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
-        parts = (
-            self.stem2.scaled(self.stem2.sums(a, 2)),
-            self.statistics.scaled(self.statistics.sums(statistics)),
-        )
-        x = torch.cat(parts, 1).clamp(-2047, 2047)
-        for block in self.blocks:
-            x = block(x, condition)
-        seen = self.view.scaled(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
-        return self.style.levels(self.style.silu(self.style.sums(seen)))
+    def paint(self, x: Observed, state: State | None) -> tuple[Tensor, Tensor, State]:
+        """The rest of `step`."""
+        detail, tint, share = self.added(x)
+        if state is not None and x.vectors is not None:
+            fetched, _ = warp(state.detail, x.vectors)
+            fetched_tint, _ = warp(state.tint, x.vectors, 2)
+            wide = share.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            detail = detail + times(fetched - detail, wide)
+            tint = tint + times(fetched_tint - tint, share)
+        painted = (x.luma + halved(detail, 3)) / PEAK, (x.chroma + halved(tint, 3)) / PEAK
+        return *painted, State(x.luma, x.noise, detail, tint)
 
     def step(
         self,
@@ -179,25 +262,7 @@ class PainterTwin(nn.Module):
         `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state`
         None). `fresh`: new noise and the pixels to redraw (`noise.fresh`). `condition` `(B,
         CONDITION)` in 1/256, the frame's own entry last."""
-        b, _, h, w = luma.shape
-        luma, chroma = rounded(luma * PEAK), rounded(chroma * PEAK)
-        noise, redraw = fresh[0], fresh[1]
-        if state is None or vectors is None:
-            noise, zero = noise.expand(b, 1, h, w), luma.new_zeros(b, 1, h // 8, w // 8)
-            detail, tint, _ = self.added(luma, chroma, noise, zero, zero, condition)
-        else:
-            fetched, inside = warp(torch.cat([state.luma, state.noise, state.detail], 1), vectors)
-            fetched_tint, _ = warp(state.tint, vectors, 2)
-            noise = torch.where(inside & ~redraw, fetched[:, 1:2], noise)
-            known = pooled(inside.to(luma), 8)
-            with torch.no_grad():
-                mismatch = pooled((luma - fetched[:, :1]).abs(), 8)
-            detail, tint, share = self.added(luma, chroma, noise, mismatch, known, condition)
-            wide = share.repeat_interleave(2, 2).repeat_interleave(2, 3)
-            detail = detail + times(fetched[:, 2:3] - detail, wide)
-            tint = tint + times(fetched_tint - tint, share)
-        painted = (luma + halved(detail, 3)) / PEAK, (chroma + halved(tint, 3)) / PEAK
-        return *painted, State(luma, noise, detail, tint)
+        return self.paint(self.observe(luma, chroma, vectors, fresh, state, condition), state)
 
     def grids(self) -> dict[str, Tensor]:
         """What one whole number of a parameter is worth, by name, to be broadcast."""

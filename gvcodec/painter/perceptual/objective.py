@@ -3,6 +3,7 @@ Used by training and fitting."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from gvcodec.painter.perceptual.losses import (
     to_rgb,
 )
 from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
-from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.twin import Observed, PainterTwin
 from gvcodec.types import Colour
 
 #: Side of the crop on which perceptual losses are taken, in the middle of the painted crop.
@@ -71,28 +72,46 @@ def shown_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> 
     )
 
 
-def paint_run(
-    painter: PainterTwin, batch: Batch, position: int
-) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-    """Paint all frames of a batch. Gradients flow through the last one only. `position` seeds the
-    noise.
-
-    Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
+def observe_run(painter: PainterTwin, batch: Batch, position: int) -> list[Observed]:
+    """What `style` sees of each frame of a batch; gradients flow through the last one only.
+    `position` seeds the noise."""
     luma, chroma = batch.base
     frames, (height, width) = luma.shape[1], luma.shape[-2:]
     learning = torch.is_grad_enabled()
-    state, out, before = None, None, None
+    found: list[Observed] = []
     for t in range(frames):
-        before = out[0].detach() if out else None
         noise = fresh(height, width, position + t, device=luma.device)
-        vectors = batch.vectors[:, t] if t else None
+        vectors, before = (batch.vectors[:, t], found[-1]) if t else (None, None)
         with torch.set_grad_enabled(learning and t == frames - 1):
-            *painted, state = painter.step(
-                luma[:, t], chroma[:, t], vectors, noise, state, batch.condition_of(t)
+            condition = batch.condition_of(t)
+            found.append(
+                painter.observe(luma[:, t], chroma[:, t], vectors, noise, before, condition)
             )
+    return found
+
+
+def paint_observed(
+    painter: PainterTwin, observed: Sequence[Observed]
+) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    """Paint a run. Gradients flow through the last frame only.
+
+    Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
+    learning = torch.is_grad_enabled()
+    state, out, before = None, None, None
+    for t, frame in enumerate(observed, 1):
+        before = out[0].detach() if out else None
+        with torch.set_grad_enabled(learning and t == len(observed)):
+            *painted, state = painter.paint(frame, state)
         out = (painted[0], painted[1])
     assert out is not None
     return out, before
+
+
+def paint_run(
+    painter: PainterTwin, batch: Batch, position: int
+) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    """Both of a batch."""
+    return paint_observed(painter, observe_run(painter, batch, position))
 
 
 class Objective:
@@ -126,17 +145,19 @@ class Objective:
         self,
         painter: PainterTwin | None,
         batch: Batch,
-        position: int,
+        seen: int | Sequence[Observed],
         references: list[Reference] | None = None,
     ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
-        of the base frames."""
+        of the base frames. `seen`: the frames as `observe_run` sees them, or the seed of the
+        noise."""
         if painter is None:
             frames = batch.base[0].shape[1]
             luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
             before = batch.base[0][:, -2] if frames > 1 else None
         else:
-            (luma, chroma), before = paint_run(painter, batch, position)
+            observed = observe_run(painter, batch, seen) if isinstance(seen, int) else seen
+            (luma, chroma), before = paint_observed(painter, observed)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
         if self.energy and painter is not None:

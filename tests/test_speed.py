@@ -1,0 +1,58 @@
+"""`--speed`: what its names stand for, and what overrides them."""
+
+from __future__ import annotations
+
+import pytest
+
+import gvcodec
+from gvcodec.bases import base_of
+from gvcodec.cli import parser
+from gvcodec.cli.encode import config_of
+from gvcodec.config import DEFAULT_SPEED, SPEEDS
+from gvcodec.errors import UsageError
+
+
+def settled(words: str) -> gvcodec.EncoderConfig:
+    return config_of(parser(["encode"]).parse_args(["encode", "a", "b", *words.split()])).settled()
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+@pytest.mark.parametrize("base", ["av1", "vvc", "tokens"])
+def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
+    found = settled(f"--speed {speed} --base {base}")
+    assert found.preset == SPEEDS[speed].presets.get(base)
+    assert found.steps == found.fit_steps == SPEEDS[speed].fit_steps
+    assert found.preset is None or found.preset in range(base_of(base).presets)
+
+
+def test_slower_means_slower() -> None:
+    rows = [SPEEDS[name] for name in ("fast", "balanced", "best")]
+    assert [row.fit_steps for row in rows] == sorted(row.fit_steps for row in rows)
+    for base in ("av1", "vvc"):
+        presets = [row.presets[base] for row in rows]
+        assert presets == sorted(presets, reverse=True) and presets[0] > presets[-1]
+
+
+def test_what_is_said_overrides_the_speed() -> None:
+    found = settled("--speed best --preset 9 --fit 7")
+    assert (found.preset, found.steps) == (9, 7)
+    found = settled("--fit 3 --speed fast")
+    assert (found.preset, found.steps) == (SPEEDS["fast"].presets["av1"], 3)
+    found = settled("--speed best --fit off")
+    assert not found.fits and found.preset == SPEEDS["best"].presets["av1"]
+    found = settled("--speed best --fit 9s")
+    assert found.fit == 9.0 and found.fits
+
+
+def test_the_library_and_the_command_line_agree() -> None:
+    assert settled("") == gvcodec.EncoderConfig().settled()
+    assert settled("") == settled(f"--speed {DEFAULT_SPEED}")
+    assert gvcodec.EncoderConfig(speed="best").settled() == settled("--speed best")
+
+
+def test_another_speed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="speed is fast, balanced, best, not slow"):
+        gvcodec.EncoderConfig(speed="slow").settled()
+    with pytest.raises(SystemExit):
+        settled("--speed slow")
+    assert "invalid choice" in capsys.readouterr().err
