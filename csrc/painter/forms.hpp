@@ -12,6 +12,7 @@
 namespace gv {
 
 constexpr int kRowMargin = 64;
+constexpr int kDepthwiseRows = 4;  // that a depthwise convolution makes at once
 
 // A layer as the loops read it: for each four outputs, for each tap (a quad of inputs at one
 // place), four packed weights.
@@ -27,11 +28,12 @@ struct PainterForms {
   // Sums scaled, plus `more` (may be null), cut to ±limit.
   void (*rows)(const DotLayer& d, const uint32_t* const* taps, int width,
                const int16_t* const* more, int limit, int16_t* const* out);
-  // Four channels of a depthwise 5×5 convolution: `rows` 5 for each channel, `weight` 25 and what
-  // follows each one value a channel.
+  // kDepthwiseRows rows of four channels of a depthwise 5×5 convolution: `rows` four more for each
+  // channel, `weight` 25 and what follows each one value a channel. `scratch`: a row with margins
+  // for each channel and row.
   void (*depthwise)(const int16_t* const* rows, const int8_t* weight, const int32_t* bias,
                     const int32_t* multiplier, const int32_t* shift, int width, int16_t* scratch,
-                    uint32_t* out);
+                    uint32_t* const* out);
   // Four rows scaled, as levels around 64.
   void (*view)(const int16_t* const* rows, const int32_t* multiplier, const int32_t* shift,
                int width, uint32_t* out);

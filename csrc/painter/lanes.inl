@@ -40,7 +40,7 @@ inline V dot(V sum, V a, V w) {
 }
 inline V madd(V a, V b) { return _mm512_madd_epi16(a, b); }
 inline V add_pairs(V sum, V a, V b) {
-  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
   return sum;
 }
 inline V widen(const int16_t* p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
@@ -93,7 +93,7 @@ inline V dot(V sum, V a, V w) {
   return sum;
 }
 inline V add_pairs(V sum, V a, V b) {
-  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "xm"(b));
   return sum;
 }
 #else

@@ -118,12 +118,12 @@ void rows(const DotLayer& d, const uint32_t* const* taps, int width, const int16
 #endif
 
 void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
-               const int32_t* shift, int width, int16_t* scratch, uint32_t* out) {
+               const int32_t* shift, int width, int16_t* scratch, uint32_t* const* out) {
   const int stride = width + 2 * kRowMargin;
   for (int c = 0; c < 4; ++c) {
     const int8_t* w = weight + 25 * c;
-    const int16_t* const* r = from + 5 * c;
-    int16_t* to = scratch + c * stride;
+    const int16_t* const* r = from + (kDepthwiseRows + 4) * c;
+    int16_t* to = scratch + c * kDepthwiseRows * stride;
     const auto level = [&](V sum) { return cut32(add32(scaled(sum, multiplier[c], shift[c]), set32(64)), 0, 127); };
 #if GV_LANES
     // Pairs of taps: vectors of pairs (x, x + 1) give the sums of even and, one sample on, those of odd positions.
@@ -133,31 +133,44 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
       pair[i] = set32((w[5 * row + tap] & 0xffff) | static_cast<int>(static_cast<uint32_t>(second) << 16));
     }
     for (int x = 0; x < width; x += kWide) {
-      V even = set32(bias[c]), odd = even;
-      for (int i = 0; i < 15; ++i) {
-        const int16_t* at = r[i / 3] + x + 2 * (i % 3) - 2;
-        even = add_pairs(even, ld(at), pair[i]);
-        odd = add_pairs(odd, ld(at + 1), pair[i]);
+      V even[kDepthwiseRows], odd[kDepthwiseRows];
+      GV_UNROLL
+      for (int k = 0; k < kDepthwiseRows; ++k) even[k] = odd[k] = set32(bias[c]);
+      GV_UNROLL
+      for (int y = 0; y < kDepthwiseRows + 4; ++y) {
+        GV_UNROLL
+        for (int i = 0; i < 3; ++i) {
+          const V first = ld(r[y] + x + 2 * i - 2), second = ld(r[y] + x + 2 * i - 1);
+          GV_UNROLL
+          for (int k = 0; k < kDepthwiseRows; ++k)
+            if (y - k >= 0 && y - k < 5) {
+              even[k] = add_pairs(even[k], first, pair[3 * (y - k) + i]);
+              odd[k] = add_pairs(odd[k], second, pair[3 * (y - k) + i]);
+            }
+        }
       }
-      st16(to + x, either(level(even), sll32(level(odd), 16)));
+      GV_UNROLL
+      for (int k = 0; k < kDepthwiseRows; ++k) st16(to + k * stride + x, either(level(even[k]), sll32(level(odd[k]), 16)));
     }
 #else
-    for (int first = 0; first < width; first += 64) {
-      int32_t sum[64];
-      const int count = width - first < 64 ? width - first : 64;
-      for (int x = 0; x < count; ++x) sum[x] = bias[c];
-      for (int i = 0; i < 25; ++i) {
-        const int16_t* at = r[i / 5] + first + i % 5 - 2;
-        for (int x = 0; x < count; ++x) sum[x] += w[i] * at[x];
+    for (int k = 0; k < kDepthwiseRows; ++k)
+      for (int first = 0; first < width; first += 64) {
+        int32_t sum[64];
+        const int count = width - first < 64 ? width - first : 64;
+        for (int x = 0; x < count; ++x) sum[x] = bias[c];
+        for (int i = 0; i < 25; ++i) {
+          const int16_t* at = r[k + i / 5] + first + i % 5 - 2;
+          for (int x = 0; x < count; ++x) sum[x] += w[i] * at[x];
+        }
+        for (int x = 0; x < count; ++x) to[k * stride + first + x] = static_cast<int16_t>(level(sum[x]));
       }
-      for (int x = 0; x < count; ++x) to[first + x] = static_cast<int16_t>(level(sum[x]));
-    }
 #endif
   }
-  for (int x = 0; x < width; x += kWide) {
-    const auto two = [&](int c) { return either(ld16(scratch + c * stride + x), sll(ld16(scratch + (c + 1) * stride + x), 8)); };
-    st_pairs(out + x, two(0), two(2));
-  }
+  for (int k = 0; k < kDepthwiseRows; ++k)
+    for (int x = 0; x < width; x += kWide) {
+      const auto at = [&](int c) { return ld16(scratch + (c * kDepthwiseRows + k) * stride + x); };
+      st_pairs(out[k] + x, either(at(0), sll(at(1), 8)), either(at(2), sll(at(3), 8)));
+    }
 }
 
 void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* shift, int width, uint32_t* out) {

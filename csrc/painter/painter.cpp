@@ -1,6 +1,7 @@
 #include "painter/painter.hpp"
 
 #include <stdexcept>
+#include <utility>
 
 #include "common/pool.hpp"
 #include "painter/parts.hpp"
@@ -52,6 +53,14 @@ DotLayer packed(const PainterLayer& l, int zero) {
     d.step[o] = l.step[o];
   }
   return d;
+}
+
+// The channels of row y.
+template <class Rows>
+auto pointers(Rows& rows, int y) {
+  std::vector<decltype(rows.row(0, y))> found;
+  for (int c = 0; c < rows.channels; ++c) found.push_back(rows.row(c, y));
+  return found;
 }
 
 // Pointers for a 3×3 convolution of quads; `row(q, dy)` is the row at that distance.
@@ -182,37 +191,31 @@ void FramePainter::enter_trunk(int row8) {
     for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
-void FramePainter::run_block(const Block& b, int row8) {
+void FramePainter::run_block(const Block& b, int first) {
+  constexpr int kRows = kDepthwiseRows;
   const int channels = trunk_.channels, wide = b.expand.outputs;
-  Quads lines((channels + wide) / 4, 1, w8_);
-  Samples16 scratch(5, 1, w8_);
-  std::vector<const uint32_t*> seen, expanded;
-  std::vector<uint32_t*> to;
-  std::vector<const int16_t*> before;
-  std::vector<int16_t*> out;
+  Quads lines(channels / 4, kRows, w8_), between(wide / 4, 1, w8_);
+  Samples16 scratch(4 * kRows, 1, w8_), outside(1, 1, w8_);
   for (int c = 0; c < channels; c += 4) {
-    const int16_t* rows[20];
-    for (int i = 0; i < 20; ++i) {
-      const int y = row8 + i % 5 - 2;
-      rows[i] = y < 0 || y >= h8_ ? scratch.row(4, 0) : trunk_.row(c + i / 5, y);
+    const int16_t* rows[4 * (kRows + 4)];
+    for (int i = 0; i < 4 * (kRows + 4); ++i) {
+      const int y = first + i % (kRows + 4) - 2;
+      rows[i] = y < 0 || y >= h8_ ? outside.row(0, 0) : trunk_.row(c + i / (kRows + 4), y);
     }
-    seen.push_back(lines.row(c / 4, 0));
+    uint32_t* out[kRows];
+    for (int k = 0; k < kRows; ++k) out[k] = lines.row(c / 4, k);
     forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c,
-                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0),
-                      lines.row(c / 4, 0));
+                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0), out);
   }
-  for (int q = 0; q < wide / 4; ++q) {
-    to.push_back(lines.row(channels / 4 + q, 0));
-    expanded.push_back(to.back());
+  for (int y = first; y < std::min(first + kRows, h8_); ++y) {
+    const auto out = pointers(next_, y);
+    forms_->quads(b.expand, pointers(std::as_const(lines), y - first).data(), w8_, nullptr,
+                  pointers(between, 0).data());
+    forms_->rows(b.project, pointers(std::as_const(between), 0).data(), w8_,
+                 pointers(std::as_const(trunk_), y).data(), 2047, out.data());
+    for (int16_t* row : out)
+      for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
   }
-  for (int c = 0; c < channels; ++c) {
-    before.push_back(trunk_.row(c, row8));
-    out.push_back(next_.row(c, row8));
-  }
-  forms_->quads(b.expand, seen.data(), w8_, nullptr, to.data());
-  forms_->rows(b.project, expanded.data(), w8_, before.data(), 2047, out.data());
-  for (int16_t* row : out)
-    for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
 // Style, what the heads make of it, and the maps of a row of blocks.
@@ -444,7 +447,8 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
   parallel_for(h_ / 2, threads_, [&](int y) { run_stem(y); });
   parallel_for(h8_, threads_, [&](int y) { enter_trunk(y); });
   for (const Block& b : blocks_) {
-    parallel_for(h8_, threads_, [&](int y) { run_block(b, y); });
+    parallel_for(ceil_div(h8_, kDepthwiseRows), threads_,
+                 [&](int i) { run_block(b, i * kDepthwiseRows); });
     std::swap(trunk_, next_);
   }
   parallel_for(h8_, threads_, [&](int y) { make_maps(y); });

@@ -95,7 +95,7 @@ class FramePainter {
   void directions();
   void run_stem(int y);
   void enter_trunk(int row8);
-  void run_block(const Block& b, int row8);
+  void run_block(const Block& b, int first);
   void make_maps(int row8);
   void widen(int map, int y, int16_t* scratch, int16_t* out) const;
   void first_row(Strip& s, int y);
