@@ -6,6 +6,7 @@
 // overlap no input. Band, map, detail: int16; the definition is tests/oracle/painter.py.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -14,20 +15,35 @@ namespace gv {
 constexpr int kRowMargin = 64;
 constexpr int kDepthwiseRows = 4;  // that a depthwise convolution makes at once
 
-// A layer as the loops read it: for each four outputs, for each tap (a quad of inputs at one
-// place), four packed weights.
+// A layer as the loops read it: for each output, for each tap, weights of the four inputs of a quad.
+// A sum begins with `start`, is cut to ±2^20 where it may be `large`, and becomes
+// (sum · multiplier + offset) >> shift.
 struct DotLayer {
   int taps = 0, outputs = 0;  // outputs: a multiple of four, those added give 0
-  std::vector<int32_t> weight, bias, multiplier, shift, step;
+  bool large = false;
+  std::vector<int32_t> weight, start, multiplier, offset, shift, step;  // weight: of 16 outputs more
 };
+
+// Where the taps of a layer begin: quads `stride` apart from each of one or three places.
+struct Taps {
+  const uint32_t* first[3];
+  int groups, rows;
+  ptrdiff_t stride;
+};
+
+// Outputs that AMX works on at once.
+constexpr int tile_height(int outputs) {
+  const int tiles = (outputs + 15) / 16;
+  return (outputs / 4 + tiles - 1) / tiles * 4;
+}
 
 struct PainterForms {
   // Activations of a layer as quads, `gate` (may be null): a factor for each output, 256 = 1.
-  void (*quads)(const DotLayer& d, const uint32_t* const* taps, int width,
-                const int16_t* const* gate, uint32_t* const* out);
+  void (*quads)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
+                uint32_t* const* out);
   // Sums scaled, plus `more` (may be null), cut to ±limit.
-  void (*rows)(const DotLayer& d, const uint32_t* const* taps, int width,
-               const int16_t* const* more, int limit, int16_t* const* out);
+  void (*rows)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more,
+               int limit, int16_t* const* out);
   // kDepthwiseRows rows of four channels of a depthwise 5×5 convolution: `rows` four more for each
   // channel, `weight` 25 and what follows each one value a channel. `scratch`: a row with margins
   // for each channel and row.

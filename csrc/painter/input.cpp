@@ -34,7 +34,7 @@ FramePainter::FramePainter(int width, int height, int threads)
       low_(2, h_, w_),
       bands_(12, h_, w_),
       three_(6, h_, w_),
-      signal_(4, h_, w_),
+      signal_(4, h_ + 2, w_, kMiddleQuad),
       slopes_(3, h8_, w_ / 2),
       measures_(kMeasures, h8_, w8_),
       seen_(4, h8_, w8_) {
@@ -178,8 +178,8 @@ void FramePainter::split(int row8) {
         int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
         forms_->bands(r, 1, true, full, scratch, out, field ? nullptr : sum);
       }
-      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y));
-      repeat_value(signal_.row(2 + field, y), w_, kMiddleQuad);
+      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y + 1));
+      repeat_value(signal_.row(2 + field, y + 1), w_, kMiddleQuad);
       rows_around(plane, 0, 2 * y, -1, 4, r);
       forms_->decimate(r, w_, scratch, half_.row(field, y));
       repeat(half_.row(field, y), w_, 4);
@@ -233,8 +233,8 @@ void FramePainter::coarse(int row8, bool third) {
         for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
         for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
         for (int q = 0; q < 2; ++q) {
-          forms_->squeeze(eight + 4 * q, w_, signal_.row(q, y));
-          repeat_value(signal_.row(q, y), w_, kMiddleQuad);
+          forms_->squeeze(eight + 4 * q, w_, signal_.row(q, y + 1));
+          repeat_value(signal_.row(q, y + 1), w_, kMiddleQuad);
         }
       }
     }

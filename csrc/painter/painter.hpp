@@ -120,7 +120,7 @@ class FramePainter {
   Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise
   Samples16 bands_;                         // coarse scales: picture N P Q, noise N P Q, twice
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
-  Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise
+  Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise; row y is y + 1 here
   Rows2<int32_t> slopes_,
       measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
   Quads quarter_, seen_;
