@@ -54,7 +54,8 @@ struct PainterForms {
   void (*view)(const int16_t* const* rows, const int32_t* multiplier, const int32_t* shift,
                int width, uint32_t* out);
   // Bands of a row from five rows, `step` samples apart: H, V, D, N, P, Q, low; null where not
-  // wanted. `sums` (three rows or null): |H|, |V|, |D| are added.
+  // wanted. N, P, Q; or, with `sums` (three rows, else null) to which |H|, |V|, |D| are added, low with
+  // or N without H, V, D; or low or N alone.
   void (*bands)(const int16_t* const* rows, int step, bool fine, int width, int16_t* scratch,
                 int16_t* const* out, int16_t* const* sums);
   void (*decimate)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* out);

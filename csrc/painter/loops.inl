@@ -290,7 +290,7 @@ void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* 
 }
 
 // Which rows are wanted is known when this is compiled, and no pointer is read again in the loops.
-template <bool kThree, bool kStore, bool kSteered, bool kLow>
+template <bool kThree, bool kStore, bool kIso, bool kSteered, bool kLow>
 void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;
   const int16_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4];
@@ -301,10 +301,10 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
   };
   const auto band = [&](V v) { return cut(v, -1023, 1023); };
   int16_t *const three_out[3] = {out[0], out[1], out[2]}, *const iso = out[3], *const p = out[4], *const q = out[5], *const low = out[6];
-  int16_t* const sum[3] = {kThree && sums ? sums[0] : nullptr, kThree && sums ? sums[1] : nullptr, kThree && sums ? sums[2] : nullptr};
+  int16_t* const sum[3] = {kThree ? sums[0] : nullptr, kThree ? sums[1] : nullptr, kThree ? sums[2] : nullptr};
   for (int x = 0; x < width; x += kWide) {
-    const V centre = ld16(r2 + x), down = ld16(scratch + x);
-    const V along = halved_up(along_row(r2 + x), bits), both = halved_up(along_row(scratch + x), 4);
+    const V centre = ld16(r2 + x), down = ld16(scratch + x), both = halved_up(along_row(scratch + x), 4);
+    const V along = kThree || kSteered ? halved_up(along_row(r2 + x), bits) : both;
     const V quarter = fine ? sll(centre, 2) : centre;
     if (kThree) {
       const V three[3] = {band(sub(down, both)), band(sub(along, both)), band(add(sub(quarter, add(down, along)), both))};
@@ -314,7 +314,7 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
         st16(sum[i] + x, add(ld16(sum[i] + x), size_of(three[i])));
       }
     }
-    st16(iso + x, band(sub(quarter, both)));
+    if (kIso) st16(iso + x, band(sub(quarter, both)));
     if (kSteered) {
       st16(p + x, band(sub(down, along)));
       const V turned = sub(sub(ld16(r3 + x - step), ld16(r1 + x - step)), sub(ld16(r3 + x + step), ld16(r1 + x + step)));
@@ -326,9 +326,9 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
 
 void bands(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
   const auto run = [&](auto form) { form(r, step, fine, width, scratch, out, sums); };
-  if (!out[4]) return sums ? run(bands_of<true, false, false, false>) : run(bands_of<false, false, false, false>);
-  if (!sums) return out[6] ? run(bands_of<false, false, true, true>) : run(bands_of<false, false, true, false>);
-  run(bands_of<true, true, true, true>);
+  if (out[4]) return run(bands_of<false, false, true, true, false>);
+  if (out[6]) return sums ? run(bands_of<true, true, false, false, true>) : run(bands_of<false, false, false, false, true>);
+  sums ? run(bands_of<true, false, true, false, false>) : run(bands_of<false, false, true, false, false>);
 }
 
 void decimate(const int16_t* const* r, int width, int16_t* scratch, int16_t* out) {

@@ -268,7 +268,7 @@ void FramePainter::make_maps(int row8) {
 // rows follow each other.
 struct FramePainter::Strip {
   Quads hidden, middle;
-  Samples16 residual, below, gates, maps, wide, full, scratch, pair;
+  Samples16 residual, below, gates, maps, bands, wide, full, scratch, pair;
 
   Strip(int channels, bool has_middle, int w)
       : hidden(channels / 4, 6, w),
@@ -277,8 +277,9 @@ struct FramePainter::Strip {
         below(1, 3, w),
         gates(channels, 1, w),
         maps(12, 1, w),
+        bands(12, 1, w),
         wide(7, 1, 2 * w),
-        full(6, 1, 2 * w),
+        full(7, 1, 2 * w),
         scratch(2, 1, 2 * w),
         pair(1, 6, 2 * w) {}  // residual of luma: rows 2y, 2y + 1 of three rows y
 
@@ -333,8 +334,16 @@ void FramePainter::last_row(Strip& s, int y) {
     repeat(row, 2 * w_, 1);
   }
   const int16_t *seen[12], *maps[12];
+  for (int i = 0; i < 12; i += 3) {  // N, P, Q of picture and noise at half resolution, then of the third scale
+    const int step = 1 + i / 6;
+    const int16_t* r[5];
+    for (int k = 0; k < 5; ++k)
+      r[k] = (i < 6 ? half_ : low_).row(i / 3 % 2, clamp(y + step * (k - 2), 0, h_ - 1));
+    int16_t* found[7] = {};
+    for (int k = 0; k < 3; ++k) seen[i + k] = found[3 + k] = s.bands.row(i + k, 0);
+    forms_->bands(r, step, false, w_, s.scratch.row(0, 0), found, nullptr);
+  }
   for (int i = 0; i < 12; ++i) {
-    seen[i] = bands_.row(i, y);
     maps[i] = s.maps.row(i, 0);
     widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, s.scratch.row(0, 0),
           s.maps.row(i, 0));
@@ -345,9 +354,10 @@ void FramePainter::last_row(Strip& s, int y) {
 }
 
 // Two rows of luma and one of chroma.
-void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
+void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes) {
   const int full = 2 * w_, above = std::max(y - 1, 0), under = std::min(y + 1, h_ - 1);
   int16_t *scratch = s.scratch.row(0, 0), *line = s.maps.row(0, 0), *keep = s.maps.row(1, 0);
+  int16_t* const fetched = known_ ? s.full.row(6, 0) : nullptr;
   const int16_t *maps[6], *seen[6];
   for (int i = 0; i < 6; ++i) {
     widen((i < 3 ? 0 : kAmplitude) + i % 3, y, scratch, line);
@@ -382,8 +392,9 @@ void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
       residual[d + 1] = s.pair.row(0, row / 2 % 3 * 2 + row % 2);
     }
     int16_t* out = s.scratch.row(1, 0);
-    forms_->luma(now_.loop.row(0, at), residual, seen, maps, known_ ? fetched_.row(0, at) : nullptr,
-                 s.wide.row(6, 0), full, scratch, detail, out);
+    if (known_) fetch_row(before_.detail, 0, at, 0, motion, fetched);
+    forms_->luma(now_.loop.row(0, at), residual, seen, maps, fetched, s.wide.row(6, 0), full,
+                 scratch, detail, out);
     if (at < height_)
       std::copy_n(reinterpret_cast<const uint16_t*>(out), width_,
                   planes[0] + static_cast<size_t>(at) * width_);
@@ -392,12 +403,52 @@ void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
   for (int c = 0; c < 2; ++c) {
     widen(kTint + c, y, scratch, line);
     int16_t* out = s.scratch.row(1, 0);
+    if (known_) fetch_row(before_.tint, c, y, 1, motion, fetched);
     forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, s.residual.row(4 + c, y % 3),
-                   known_ ? fetched_tint_.row(c, y) : nullptr, keep, w_, now_.tint.row(c, y), out);
+                   fetched, keep, w_, now_.tint.row(c, y), out);
     if (y < ch)
       std::copy_n(reinterpret_cast<const uint16_t*>(out), cw,
                   planes[1 + c] + static_cast<size_t>(y) * cw);
   }
+}
+
+// All up to the trunk's input. Each stage needs rows of the stage before up to one row of blocks further
+// on: strips go through all stages with each row that is new, what stays in caches meanwhile; then follow the rows
+// at the borders of strips.
+void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
+  uint32_t bits = position_++;
+  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
+  bits ^= bits >> 15;
+  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
+  constexpr int kStages = 6;
+  const auto run = [&](int stage, int y) {
+    if (stage == 0 && y % 2 == 0) {
+      load(loop, y / 2);
+      known_ ? fetch(motion, corner_y, corner_x, y / 2) : fresh(corner_y, corner_x, y / 2);
+      for (int row = 8 * y; row < 8 * y + 16; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
+    }
+    if (stage == 1) split(y);
+    if (stage == 2) coarse(y, false);
+    if (stage == 3) coarse(y, true);
+    if (stage == 4) directions(y), run_stem(2 * y), run_stem(2 * y + 1);
+    if (stage == 5) enter_trunk(y);
+  };
+  const int strips = std::min(threads_ > 1 ? 2 * threads_ : 1, std::max(h8_ / (4 * kStages), 1));
+  const auto border = [&](int strip) { return h8_ / 2 * strip / strips * 2; };
+  parallel_for(strips, threads_, [&](int strip) {
+    const int from = border(strip), to = border(strip + 1);
+    for (int step = from; step < to + kStages; ++step)
+      for (int stage = 0; stage < kStages; ++stage) {
+        const int y = step - stage, first = strip ? from + stage : 0,
+                  end = strip + 1 < strips ? to - stage : h8_;
+        if (y >= first && y < end) run(stage, y);
+      }
+  });
+  for (int stage = 1; stage < kStages; ++stage)
+    parallel_for(strips - 1, threads_, [&](int strip) {
+      const int middle = border(strip + 1);
+      for (int y = middle - stage; y < middle + stage; ++y) run(stage, y);
+    });
 }
 
 void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own,
@@ -414,23 +465,7 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
         sum += b.condition[c * entries_.size() + i] * entries_[i];
       b.entered[c] = b.bias[c] + halved(sum, 8);
     }
-  uint32_t bits = position_++;
-  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
-  bits ^= bits >> 15;
-  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
-  load(loop);
-  parallel_for(h8_ / 2, threads_, [&](int by) {
-    known_ ? fetch(motion, corner_y, corner_x, by) : fresh(corner_y, corner_x, by);
-  });
-  parallel_for(h8_, threads_, [&](int y) {
-    for (int row = 8 * y; row < 8 * y + 8; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
-  });
-  parallel_for(h8_, threads_, [&](int y) { split(y); });
-  parallel_for(h8_, threads_, [&](int y) { coarse(y, false); });
-  parallel_for(h8_, threads_, [&](int y) { coarse(y, true); });
-  directions();
-  parallel_for(h_ / 2, threads_, [&](int y) { run_stem(y); });
-  parallel_for(h8_, threads_, [&](int y) { enter_trunk(y); });
+  see(loop, motion);
   for (const Block& b : blocks_) {
     parallel_for(ceil_div(h8_, kDepthwiseRows), threads_,
                  [&](int i) { run_block(b, i * kDepthwiseRows); });
@@ -451,7 +486,7 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
       if (is_needed(y, 2 + deep, 1)) first_row(s, y);
       if (deep && is_needed(y - 1, 2, 1)) middle_row(s, y - 1);
       if (is_needed(y - 1 - deep, 1, 0)) last_row(s, y - 1 - deep);
-      if (is_needed(y - 2 - deep, 0, 0)) paint_rows(s, y - 2 - deep, planes);
+      if (is_needed(y - 2 - deep, 0, 0)) paint_rows(s, y - 2 - deep, motion, planes);
     }
   });
   known_ = true;

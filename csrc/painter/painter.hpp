@@ -84,15 +84,18 @@ class FramePainter {
   };
   struct Strip;
 
-  void load(const PaintSource& loop);
+  void load(const PaintSource& loop, int by);
   void fresh(int corner_y, int corner_x, int by);
   void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
+  void fetch_row(const Samples16& plane, int channel, int y, int half, const int16_t* motion,
+                 int16_t* out) const;
   const int16_t* drawn(int y, int x) const {
     return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)];
   }
+  void see(const PaintSource& loop, const int16_t* motion);
   void split(int row8);
   void coarse(int row8, bool third);
-  void directions();
+  void directions(int y);
   void run_stem(int y);
   void enter_trunk(int row8);
   void run_block(const Block& b, int first);
@@ -101,7 +104,7 @@ class FramePainter {
   void first_row(Strip& s, int y);
   void middle_row(Strip& s, int y);
   void last_row(Strip& s, int y);
-  void paint_rows(Strip& s, int y, uint16_t* const* planes);
+  void paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes);
 
   static constexpr int kTileStride = 512 + 16;
   int width_, height_, h_, w_, h8_, w8_,
@@ -116,9 +119,7 @@ class FramePainter {
   bool known_ = false;
 
   Frame now_, before_;
-  Samples16 fetched_, fetched_tint_;
   Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise
-  Samples16 bands_;                         // coarse scales: picture N P Q, noise N P Q, twice
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
   Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise; row y is y + 1 here
   Rows2<int32_t> slopes_,
