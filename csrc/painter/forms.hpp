@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 namespace gv {
@@ -15,13 +16,32 @@ namespace gv {
 constexpr int kRowMargin = 64;
 constexpr int kDepthwiseRows = 4;  // that a depthwise convolution makes at once
 
-// A layer as the loops read it: for each output, for each tap, weights of the four inputs of a quad.
+// Memory in whole lines of caches: what crosses them takes several times as long.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* p, size_t) { ::operator delete(p, kLine); }
+  bool operator==(const LineAllocator&) const { return true; }
+  bool operator!=(const LineAllocator&) const { return false; }
+};
+template <class T>
+using Lines = std::vector<T, LineAllocator<T>>;
+
+// A layer as the loops read it: for each output, for each group of taps (see `Taps`), weights of the
+// four inputs of each quad, and zeros up to a whole line.
 // A sum begins with `start`, is cut to ±2^20 where it may be `large`, and becomes
 // (sum · multiplier + offset) >> shift.
 struct DotLayer {
-  int taps = 0, outputs = 0;  // outputs: a multiple of four, those added give 0
+  int outputs = 0;             // a multiple of four, those added give 0
+  int group = 0, stride = 0;  // weights of a group, of an output
   bool large = false;
-  std::vector<int32_t> weight, start, multiplier, offset, shift, step;  // weight: of 16 outputs more
+  Lines<int32_t> weight;  // of 16 outputs more
+  std::vector<int32_t> start, multiplier, offset, shift, step;
 };
 
 // Where the taps of a layer begin: quads `stride` apart from each of one or three places.

@@ -37,11 +37,11 @@ class Tiles {
 
   // `high` outputs from `first` on at 32 places.
   void add_up(int first, int x, int32_t* sums) {
-    const int32_t* w = d_.weight.data() + static_cast<size_t>(first) * d_.taps;
-    const size_t of_weights = 4 * static_cast<size_t>(d_.taps), of_inputs = 4 * static_cast<size_t>(t_.stride);
+    const size_t of_weights = 4 * static_cast<size_t>(d_.stride), of_inputs = 4 * static_cast<size_t>(t_.stride);
     _tile_zero(0);
     _tile_zero(1);
     for (int g = 0; g < t_.groups; ++g) {
+      const int32_t* w = d_.weight.data() + static_cast<size_t>(first) * d_.stride + g * d_.group;
       const uint32_t* from = t_.first[g] + x;
       for (int k = 16; k <= t_.rows; k += 16, w += 16, from += 16 * t_.stride) {
         _tile_loadd(2, w, of_weights);
@@ -56,7 +56,6 @@ class Tiles {
       _tile_dpbsud(0, 5, 6);
       _tile_loadd(7, from + 16, of_inputs);
       _tile_dpbsud(1, 5, 7);
-      w += rest_;
     }
     _tile_stored(0, sums, 128);
     _tile_stored(1, sums + 16, 128);
@@ -113,8 +112,8 @@ inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) 
       for (int i = 0; i < 4; ++i)
         GV_UNROLL
         for (int j = 0; j < kColumns; ++j) sum[i][j] = set32(d.start[o + i]);
-      const int32_t* w = d.weight.data() + static_cast<size_t>(o) * d.taps;
       for (int g = 0; g < taps.groups; ++g) {
+        const int32_t* w = d.weight.data() + static_cast<size_t>(o) * d.stride + g * d.group;
         const uint32_t* from = taps.first[g] + x;
         for (int k = 0; k < taps.rows; ++k, from += taps.stride, ++w) {
           V a[kColumns];
@@ -122,7 +121,7 @@ inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) 
           for (int j = 0; j < kColumns; ++j) a[j] = ld32(from + j * kLanes);
           GV_UNROLL
           for (int i = 0; i < 4; ++i) {
-            const V weight = set32(w[i * d.taps]);
+            const V weight = set32(w[i * d.stride]);
             GV_UNROLL
             for (int j = 0; j < kColumns; ++j) sum[i][j] = dot(sum[i][j], a[j], weight);
           }

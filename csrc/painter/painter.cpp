@@ -31,9 +31,10 @@ void check_layer(const PainterLayer& l, int outputs, int inputs, int side) {
 DotLayer packed(const PainterLayer& l, int zero) {
   DotLayer d;
   const int area = l.side * l.side, quads = l.inputs / 4;
-  d.taps = quads * area;
-  d.outputs = (l.outputs + 3) / 4 * 4;
-  d.weight.assign(static_cast<size_t>(d.outputs + 16) * d.taps, 0);
+  d.outputs = ceil_div(l.outputs, 4) * 4;
+  d.group = ceil_div(quads * l.side, 16) * 16;
+  d.stride = l.side * d.group;
+  d.weight.assign(static_cast<size_t>(d.outputs + 16) * d.stride, 0);
   for (auto* part : {&d.start, &d.multiplier, &d.offset}) part->assign(d.outputs, 0);
   for (auto* part : {&d.shift, &d.step}) part->assign(d.outputs, 10);
   for (int o = 0; o < l.outputs; ++o) {
@@ -41,8 +42,8 @@ DotLayer packed(const PainterLayer& l, int zero) {
     for (int i = 0; i < l.inputs; ++i)
       for (int k = 0; k < area; ++k) {
         const int32_t w = l.weight[(static_cast<size_t>(o) * l.inputs + i) * area + k];
-        const int tap = (k % l.side * l.side + k / l.side) * quads + i / 4;
-        int32_t& at = d.weight[static_cast<size_t>(o) * d.taps + tap];
+        const int tap = k % l.side * d.group + k / l.side * quads + i / 4;
+        int32_t& at = d.weight[static_cast<size_t>(o) * d.stride + tap];
         at = static_cast<int32_t>(static_cast<uint32_t>(at) | (static_cast<uint32_t>(w) & 255)
                                                                   << 8 * (i % 4));
         total += w, size += std::abs(w);

@@ -38,7 +38,7 @@ struct PainterLayers {
 template <class T>
 struct Rows2 {
   int channels = 0, height = 0, width = 0, stride = 0;
-  std::vector<T> data;
+  Lines<T> data;
 
   Rows2() = default;
   Rows2(int channels_, int height_, int width_, T fill = 0)
