@@ -234,8 +234,8 @@ void FramePainter::coarse(int row8, bool third) {
 
 // The structure tensor of a row of blocks: c and s.
 void FramePainter::directions(int y) {
-  const auto at = [&](int i, int y, int x) {
-    const int32_t* row = slopes_.row(i, clamp(y, 0, h8_ - 1)) + 2 * clamp(x, 0, w8_ - 1);
+  const auto at = [&](int i, int row8, int x) {
+    const int32_t* row = slopes_.row(i, clamp(row8, 0, h8_ - 1)) + 2 * clamp(x, 0, w8_ - 1);
     return row[0] + row[1];
   };
   std::vector<int32_t> column(3 * (static_cast<size_t>(w8_) + 2));
