@@ -147,7 +147,7 @@ class FramePainter:
 
 def cpu_forms() -> list[str]:
     """
-    What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, dotprod.
+    What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on ARM plain, neon, dotprod.
     """
 
 def cpu() -> str:

@@ -67,7 +67,7 @@ NB_MODULE(_core, m) {
   bind_tokens(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
-        "What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, "
+        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on ARM plain, neon, "
         "dotprod.");
   m.def("cpu", &gv::cpu_name,
         "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
