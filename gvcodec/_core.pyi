@@ -147,7 +147,7 @@ class FramePainter:
 
 def cpu_forms() -> list[str]:
     """
-    What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, dotprod.
+    What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on ARM plain, neon, dotprod.
     """
 
 def cpu() -> str:
@@ -176,6 +176,19 @@ class MotionErrors:
     def push(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
         """
         Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 (rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in the first frame.
+        """
+
+class BlockMotion:
+    """Motion of a video's base frames as the painter needs it."""
+
+    def __init__(self, width: int, height: int, threads: int = 1) -> None: ...
+
+    def forget(self) -> None:
+        """The next frame is the first one."""
+
+    def push(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int16] | None:
+        """
+        Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the first.
         """
 
 def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1, finest: int = 1) -> tuple:

@@ -1,5 +1,6 @@
 // Python bindings of the core (module gvcodec._core). NumPy arrays in, NumPy arrays or bytes out;
 // the interpreter lock is released while the core works.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -7,6 +8,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/turn.hpp"
 #include "common/pool.hpp"
+#include "motion/block_motion.hpp"
 #include "motion/motion_errors.hpp"
 
 namespace nb = nanobind;
@@ -65,7 +67,7 @@ NB_MODULE(_core, m) {
   bind_tokens(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
-        "What this machine can run the core's loops with: plain, avx2, avx512; on ARM plain, neon, "
+        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on ARM plain, neon, "
         "dotprod.");
   m.def("cpu", &gv::cpu_name,
         "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
@@ -110,6 +112,45 @@ NB_MODULE(_core, m) {
           "Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 "
           "(rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in the "
           "first frame.");
+
+  struct Blocks {
+    gv::BlockMotion motion;
+    size_t width, height;
+    std::mutex mutex = {};
+  };
+  nb::class_<Blocks>(m, "BlockMotion", "Motion of a video's base frames as the painter needs it.")
+      .def(
+          "__init__",
+          [](Blocks* self, int width, int height, int threads) {
+            check_size(width, height);
+            new (self) Blocks{gv::BlockMotion(width, height, threads), static_cast<size_t>(width),
+                              static_cast<size_t>(height)};
+          },
+          "width"_a, "height"_a, "threads"_a = 1)
+      .def(
+          "forget",
+          [](Blocks& self) {
+            const Turn turn(self.mutex);
+            self.motion.forget();
+          },
+          "The next frame is the first one.")
+      .def(
+          "push",
+          [](Blocks& self, const In<uint16_t, 2>& y) -> std::optional<Out<int16_t>> {
+            if (y.shape(0) != self.height || y.shape(1) != self.width)
+              throw nb::value_error("plane of another size");
+            const Turn turn(self.mutex);
+            std::vector<int16_t> found;
+            {
+              nb::gil_scoped_release unlocked;
+              found = self.motion.push(y.data());
+            }
+            if (found.empty()) return std::nullopt;
+            return to_numpy(std::move(found), {(self.height + 15) / 16, (self.width + 15) / 16, 2});
+          },
+          "y"_a,
+          "Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 "
+          "(rows, columns, 2), of its 16×16 blocks against the frame before, None for the first.");
 
   m.def(
       "motion_search",

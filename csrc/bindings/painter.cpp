@@ -40,6 +40,13 @@ gv::PainterLayer to_layer(const Layer& given) {
   return l;
 }
 
+// A plane that is written whole.
+Out<uint16_t> unset(size_t height, size_t width) {
+  auto* data = new uint16_t[height * width];
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<uint16_t*>(p); });
+  return Out<uint16_t>(data, {height, width}, owner);
+}
+
 class Frames {
  public:
   Frames(int width, int height, int threads) : painter_(width, height, threads) {}
@@ -79,16 +86,15 @@ class Frames {
     if (motion && (motion->shape(0) != (height + 15) / 16 ||
                    motion->shape(1) != (width + 15) / 16 || motion->shape(2) != 2))
       throw nb::value_error("one vector for each 16×16 block");
-    std::vector<uint16_t> a(width * height), b(cw * ch), c(cw * ch);
-    uint16_t* const planes[3] = {a.data(), b.data(), c.data()};
+    const Out<uint16_t> out[3] = {unset(height, width), unset(ch, cw), unset(ch, cw)};
+    uint16_t* const planes[3] = {out[0].data(), out[1].data(), out[2].data()};
     {
       nb::gil_scoped_release unlocked;
       const gv::PaintSource loop{
           {y.data(), u.data(), v.data()}, painter_.width(), painter_.height()};
       painter_.paint(loop, motion ? motion->data() : nullptr, own, planes);
     }
-    return nb::make_tuple(to_numpy(std::move(a), {height, width}), to_numpy(std::move(b), {ch, cw}),
-                          to_numpy(std::move(c), {ch, cw}));
+    return nb::make_tuple(out[0], out[1], out[2]);
   }
 
  private:

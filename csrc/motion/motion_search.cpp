@@ -15,12 +15,11 @@ constexpr int16_t kLumaTaps[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},
 // Both passes skip the filter where the fraction is zero: (64 x) >> 2 = x << 4 and (64 t + 512) >>
 // 10 = (t + 8) >> 4.
 
-// First pass: (size + taps - 1) rows of `size` samples, 14-bit signed. `src` points at the first
-// tap.
+// First pass: rows of `size` samples, 14-bit signed. `src` points at the first tap.
 template <int kTaps, int kSize>
 GV_INLINE void horizontal(const uint16_t* src, int stride, const int16_t* taps, bool filter,
-                          int16_t* mid) {
-  for (int y = 0; y < kSize + kTaps - 1; ++y, src += stride, mid += kSize) {
+                          int rows, int16_t* mid) {
+  for (int y = 0; y < rows; ++y, src += stride, mid += kSize) {
     if (!filter) {
       for (int x = 0; x < kSize; ++x) mid[x] = static_cast<int16_t>(src[x + kTaps / 2 - 1] << 4);
       continue;
@@ -38,9 +37,8 @@ GV_INLINE void vertical(const int16_t* mid, const int16_t* taps, bool filter, ui
                         int stride) {
   for (int y = 0; y < kSize; ++y, mid += kSize, out += stride) {
     if (!filter) {
-      const int16_t* row = mid + (kTaps / 2 - 1) * kSize;
       for (int x = 0; x < kSize; ++x)
-        out[x] = static_cast<uint16_t>(clamp((row[x] + 8) >> 4, 0, kMaxSample));
+        out[x] = static_cast<uint16_t>(clamp((mid[x] + 8) >> 4, 0, kMaxSample));
       continue;
     }
     for (int x = 0; x < kSize; ++x) {
@@ -60,7 +58,9 @@ GV_SIMD(void, interpolate_luma,
         (const uint16_t* src, int src_stride, int fx, int fy, uint16_t* out, int stride),
         (src, src_stride, fx, fy, out, stride)) {
   int16_t mid[(16 + 7) * 16];
-  horizontal<8, 16>(src - 3 * src_stride - 3, src_stride, kLumaTaps[fx], fx != 0, mid);
+  const int more = fy ? 7 : 0;  // rows
+  horizontal<8, 16>(src - more / 2 * src_stride - 3, src_stride, kLumaTaps[fx], fx != 0, 16 + more,
+                    mid);
   vertical<8, 16>(mid, kLumaTaps[fy], fy != 0, out, stride);
 }
 
@@ -112,45 +112,94 @@ GV_SIMD(void, sad8_lanes,
   std::copy_n(sum, kLanes, sums);
 }
 
-// Mean of 4×4 samples, with a margin that all lanes of the search stay in.
-Plane quarter(const Plane& p) {
-  Plane out(p.width / 4, p.height / 4, kLanes - kRange);
-  for (int y = 0; y < out.height; ++y) {
-    uint16_t* o = out.row(y);
-    for (int x = 0; x < out.width; ++x) {
-      int sum = 8;
-      for (int j = 0; j < 4; ++j) {
-        const uint16_t* r = p.row(4 * y + j) + 4 * x;
-        sum += r[0] + r[1] + r[2] + r[3];
-      }
-      o[x] = static_cast<uint16_t>(sum >> 4);
-    }
+// Least that any of these neighbouring positions can cost without the rows' distance: four 4×4 blocks
+// leave at least the differences of their sums. `four`: sums of 4×4 samples from each position on.
+GV_SIMD(uint32_t, least_cost,
+        (const uint16_t* block, int block_stride, const uint16_t* four, int stride),
+        (block, block_stride, four, stride)) {
+  const uint16_t a = block[0], b = block[4], c = block[4 * block_stride],
+                 d = block[4 * block_stride + 4];
+  const auto apart = [](uint16_t v, uint16_t r) {
+    return static_cast<uint16_t>(r > v ? r - v : v - r);
+  };
+  uint16_t cost[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    const uint16_t sum = static_cast<uint16_t>(apart(a, four[i]) + apart(b, four[i + 4]) +
+                                               apart(c, four[4 * stride + i]) +
+                                               apart(d, four[4 * stride + i + 4]));
+    const uint16_t far = static_cast<uint16_t>(4 * (i > kRange ? i - kRange : kRange - i));
+    cost[i] = static_cast<uint16_t>(std::min<uint16_t>(sum, UINT16_MAX - 4 * kLanes) + far);
   }
-  out.extend();
-  return out;
+  uint16_t least = UINT16_MAX;
+  for (int i = 0; i < kLanes; ++i) least = std::min(least, cost[i]);
+  return least;
 }
 
-// Full search of ±64 samples around zero at quarter size, 8×8 windows (32×32 luma around the
-// block).
-Mv coarse_search(const Plane& cur, const Plane& ref, int bx, int by) {
-  const int x = clamp(bx * 4 - 2, 0, std::max(0, cur.width - 8)),
-            y = clamp(by * 4 - 2, 0, std::max(0, cur.height - 8));
-  const uint16_t* block = cur.row(y) + x;
-  uint32_t best = UINT32_MAX;
-  Mv mv;
-  for (int dy = -kRange; dy <= kRange; ++dy) {
-    if (y + dy < -kRange || y + dy + 8 > ref.height + kRange) continue;
-    uint16_t sums[kLanes];
-    sad8_lanes(block, cur.stride, ref.row(y + dy) + x - kRange, ref.stride, sums);
-    for (int i = 0; i < kPositions; ++i) {
-      const int dx = i - kRange;
-      if (x + dx < -kRange || x + dx + 8 > ref.width + kRange) continue;
-      const uint32_t cost = sums[i] + 4u * static_cast<uint32_t>(std::abs(dx) + std::abs(dy));
-      if (cost < best)
-        best = cost, mv = {static_cast<int16_t>(dx * 16), static_cast<int16_t>(dy * 16)};
-    }
+GV_SIMD(void, sums_of_four, (const uint16_t* from, int stride, int width, uint16_t* out),
+        (from, stride, width, out)) {
+  for (int x = 0; x < width; ++x) {
+    int sum = 0;
+    for (int j = 0; j < 4; ++j)
+      for (int i = 0; i < 4; ++i) sum += from[j * stride + x + i];
+    out[x] = static_cast<uint16_t>(sum);
   }
-  return mv;
+}
+
+// A picture at quarter size, with a margin that all lanes of the search stay in.
+struct Quarter {
+  Plane mean, four;  // of 4×4 samples; sums of 4×4 means from each on
+
+  explicit Quarter(const Plane& p) : mean(p.width / 4, p.height / 4, kLanes - kRange), four(mean) {
+    for (int y = 0; y < mean.height; ++y) {
+      uint16_t* o = mean.row(y);
+      for (int x = 0; x < mean.width; ++x) {
+        int sum = 8;
+        for (int j = 0; j < 4; ++j) {
+          const uint16_t* r = p.row(4 * y + j) + 4 * x;
+          sum += r[0] + r[1] + r[2] + r[3];
+        }
+        o[x] = static_cast<uint16_t>(sum >> 4);
+      }
+    }
+    mean.extend();
+    for (int y = -kRange; y < mean.height + kRange - 3; ++y)
+      sums_of_four(mean.row(y) - mean.margin, mean.stride, mean.stride - 3,
+                   four.row(y) - mean.margin);
+  }
+};
+
+// Full search of ±64 samples around zero at quarter size, 8×8 windows (32×32 luma around the
+// block): the least cost, of equal ones that of the first row, then column. Rows that cannot have it are
+// left out.
+Mv coarse_search(const Quarter& cur, const Quarter& ref, int bx, int by) {
+  const Plane& mean = cur.mean;
+  const int x = clamp(bx * 4 - 2, 0, std::max(0, mean.width - 8)),
+            y = clamp(by * 4 - 2, 0, std::max(0, mean.height - 8));
+  const int end = std::min(kRange, mean.height + kRange - 8 - y) + 1;
+  uint32_t best = UINT32_MAX;  // cost, row, column
+  const auto try_row = [&](int dy) {
+    uint16_t sums[kLanes];
+    sad8_lanes(mean.row(y) + x, mean.stride, ref.mean.row(y + dy) + x - kRange, mean.stride, sums);
+    const int last = std::min(kPositions - 1, mean.width + 2 * kRange - 8 - x);
+    for (int i = 0; i <= last; ++i) {
+      const uint32_t cost =
+          sums[i] + 4u * static_cast<uint32_t>(std::abs(i - kRange) + std::abs(dy));
+      best = std::min(best, cost << 12 | static_cast<uint32_t>((dy + kRange) << 6 | i));
+    }
+  };
+  uint32_t least[kPositions];
+  int hopeful = -kRange;
+  for (int dy = -kRange; dy < end; ++dy) {
+    least[dy + kRange] = least_cost(cur.four.row(y) + x, mean.stride,
+                                    ref.four.row(y + dy) + x - kRange, mean.stride) +
+                         4u * static_cast<uint32_t>(std::abs(dy));
+    if (least[dy + kRange] < least[hopeful + kRange]) hopeful = dy;
+  }
+  try_row(hopeful);
+  for (int dy = -kRange; dy < end; ++dy)
+    if (dy != hopeful && least[dy + kRange] <= best >> 12) try_row(dy);
+  return {static_cast<int16_t>((static_cast<int>(best & 63) - kRange) * 16),
+          static_cast<int16_t>((static_cast<int>(best >> 6 & 63) - kRange) * 16)};
 }
 
 }  // namespace
@@ -269,7 +318,7 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
   field.height = cur.height / 16;
   field.mv.resize(static_cast<size_t>(field.width) * field.height);
   field.satd.resize(field.mv.size());
-  const Plane cur4 = quarter(cur), ref4 = quarter(ref);
+  const Quarter cur4(cur), ref4(ref);
 
   parallel_for(field.height, threads, [&](int by) {
     Tried tried;

@@ -84,16 +84,32 @@ namespace vnni {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
 #endif
-namespace avx512 {
 #define GV_LANES 2
 #define GV_SRL32(v, n) _mm512_srli_epi32(v, n)
 #define GV_AND(a, b) _mm512_and_si512(a, b)
+namespace avx512 {
 #include "painter/lanes.inl"
 #include "painter/loops.inl"
+}  // namespace avx512
+#if defined(GV_AMX_TILES)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("amx-tile,amx-int8"))), apply_to = function)
+#else
+#pragma GCC target("amx-tile,amx-int8")
+#endif
+namespace amx {
+#define GV_AMX 1
+#include "painter/lanes.inl"
+#include "painter/loops.inl"
+#undef GV_AMX
+}  // namespace amx
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif
 #undef GV_LANES
 #undef GV_SRL32
 #undef GV_AND
-}  // namespace avx512
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
@@ -141,7 +157,10 @@ const PainterForms& painter_forms() {
 #if GV_FORMS
   // AVX-512 without VNNI would gain little over AVX2.
   static const bool dots = __builtin_cpu_supports("avx512vnni");
-  if (cpu() == Cpu::kAvx512 && dots) return avx512::kForms;
+#if defined(GV_AMX_TILES)
+  if (cpu() == Cpu::kAmx) return amx::kForms;
+#endif
+  if (cpu() >= Cpu::kAvx512 && dots) return avx512::kForms;
 #if defined(GV_AVX_VNNI)
   if (cpu() == Cpu::kAvxVnni) return vnni::kForms;
 #endif

@@ -6,37 +6,76 @@
 // overlap no input. Band, map, detail: int16; the definition is tests/oracle/painter.py.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 namespace gv {
 
 constexpr int kRowMargin = 64;
+constexpr int kDepthwiseRows = 4;  // that a depthwise convolution makes at once
 
-// A layer as the loops read it: for each four outputs, for each tap (a quad of inputs at one
-// place), four packed weights.
-struct DotLayer {
-  int taps = 0, outputs = 0;  // outputs: a multiple of four, those added give 0
-  std::vector<int32_t> weight, bias, multiplier, shift, step;
+// Memory in whole lines of caches: what crosses them takes several times as long.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* p, size_t) { ::operator delete(p, kLine); }
+  bool operator==(const LineAllocator&) const { return true; }
+  bool operator!=(const LineAllocator&) const { return false; }
 };
+template <class T>
+using Lines = std::vector<T, LineAllocator<T>>;
+
+// A layer as the loops read it: for each output, for each group of taps (see `Taps`), weights of the
+// four inputs of each quad, and zeros up to a whole line.
+// A sum begins with `start`, is cut to ±2^20 where it may be `large`, and becomes
+// (sum · multiplier + offset) >> shift.
+struct DotLayer {
+  int outputs = 0;             // a multiple of four, those added give 0
+  int group = 0, stride = 0;  // weights of a group, of an output
+  bool large = false;
+  Lines<int32_t> weight;  // of 16 outputs more
+  std::vector<int32_t> start, multiplier, offset, shift, step;
+};
+
+// Where the taps of a layer begin: quads `stride` apart from each of one or three places.
+struct Taps {
+  const uint32_t* first[3];
+  int groups, rows;
+  ptrdiff_t stride;
+};
+
+// Outputs that AMX works on at once.
+constexpr int tile_height(int outputs) {
+  const int tiles = (outputs + 15) / 16;
+  return (outputs / 4 + tiles - 1) / tiles * 4;
+}
 
 struct PainterForms {
   // Activations of a layer as quads, `gate` (may be null): a factor for each output, 256 = 1.
-  void (*quads)(const DotLayer& d, const uint32_t* const* taps, int width,
-                const int16_t* const* gate, uint32_t* const* out);
+  void (*quads)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
+                uint32_t* const* out);
   // Sums scaled, plus `more` (may be null), cut to ±limit.
-  void (*rows)(const DotLayer& d, const uint32_t* const* taps, int width,
-               const int16_t* const* more, int limit, int16_t* const* out);
-  // Four channels of a depthwise 5×5 convolution: `rows` 5 for each channel, `weight` 25 and what
-  // follows each one value a channel.
+  void (*rows)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more,
+               int limit, int16_t* const* out);
+  // kDepthwiseRows rows of four channels of a depthwise 5×5 convolution: `rows` four more for each
+  // channel, `weight` 25 and what follows each one value a channel. `scratch`: a row with margins
+  // for each channel and row.
   void (*depthwise)(const int16_t* const* rows, const int8_t* weight, const int32_t* bias,
                     const int32_t* multiplier, const int32_t* shift, int width, int16_t* scratch,
-                    uint32_t* out);
+                    uint32_t* const* out);
   // Four rows scaled, as levels around 64.
   void (*view)(const int16_t* const* rows, const int32_t* multiplier, const int32_t* shift,
                int width, uint32_t* out);
   // Bands of a row from five rows, `step` samples apart: H, V, D, N, P, Q, low; null where not
-  // wanted. `sums` (three rows or null): |H|, |V|, |D| are added.
+  // wanted. N, P, Q; or, with `sums` (three rows, else null) to which |H|, |V|, |D| are added, low with
+  // or N without H, V, D; or low or N alone.
   void (*bands)(const int16_t* const* rows, int step, bool fine, int width, int16_t* scratch,
                 int16_t* const* out, int16_t* const* sums);
   void (*decimate)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* out);

@@ -26,15 +26,12 @@ FramePainter::FramePainter(int width, int height, int threads)
       w8_(w_ / 4),
       threads_(threads),
       tile_(512 * kTileStride),
-      fetched_(1, 2 * h_, 2 * w_),
-      fetched_tint_(2, h_, w_),
       chroma_(2, h_, w_),
       colour_(2, h_, w_),
       half_(2, h_, w_),
       low_(2, h_, w_),
-      bands_(12, h_, w_),
       three_(6, h_, w_),
-      signal_(4, h_, w_),
+      signal_(4, h_ + 2, w_, kMiddleQuad),
       slopes_(3, h8_, w_ / 2),
       measures_(kMeasures, h8_, w8_),
       seen_(4, h8_, w8_) {
@@ -50,22 +47,21 @@ FramePainter::FramePainter(int width, int height, int threads)
     }
 }
 
-// The base frame, padded by repeating its edges.
-void FramePainter::load(const PaintSource& loop) {
+// A row of 16×16 blocks of the base frame, padded by repeating its edges.
+void FramePainter::load(const PaintSource& loop, int by) {
   const auto row = [](const uint16_t* from, int given, int16_t* to, int width) {
-    for (int x = 0; x < given; ++x) to[x] = static_cast<int16_t>(from[x]);
+    std::memcpy(to, from, 2 * static_cast<size_t>(given));
     std::fill(to + given, to + width, to[given - 1]);
     repeat(to, width, 4);
   };
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
-  parallel_for(h_, threads_, [&](int y) {
-    for (int full = 2 * y; full < 2 * y + 2; ++full)
-      row(loop.plane[0] + static_cast<size_t>(std::min(full, height_ - 1)) * width_, width_,
-          now_.loop.row(0, full), 2 * w_);
+  for (int y = 16 * by; y < 16 * by + 16; ++y)
+    row(loop.plane[0] + static_cast<size_t>(std::min(y, height_ - 1)) * width_, width_,
+        now_.loop.row(0, y), 2 * w_);
+  for (int y = 8 * by; y < 8 * by + 8; ++y)
     for (int c = 0; c < 2; ++c)
       row(loop.plane[1 + c] + static_cast<size_t>(std::min(y, ch - 1)) * cw, cw, chroma_.row(c, y),
           w_);
-  });
 }
 
 void FramePainter::fresh(int corner_y, int corner_x, int by) {
@@ -112,27 +108,25 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
     for (int bx = 0; bx < blocks; ++bx) {
       const int row = y + vectors[2 * bx], r = clamp(row, 0, high - 1), x0 = 16 * bx,
                 left = x0 + vectors[2 * bx + 1];
-      int16_t edge[3][16], inside[16];
-      const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r),
-                    *detail = before_.detail.row(0, r);
+      int16_t edge[2][16], inside[16];
+      const int16_t *loop = before_.loop.row(0, r), *noise = before_.noise.row(0, r);
       int32_t* count = known[half] + 2 * bx;
       if (left >= 0 && left + 16 <= wide) {
-        loop += left, noise += left, detail += left;
+        loop += left, noise += left;
         std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
         count[0] += row == r ? 8 : 0;
         count[1] += row == r ? 8 : 0;
       } else {
         for (int x = 0; x < 16; ++x) {
           const int c = clamp(left + x, 0, wide - 1);
-          edge[0][x] = loop[c], edge[1][x] = noise[c], edge[2][x] = detail[c];
+          edge[0][x] = loop[c], edge[1][x] = noise[c];
           inside[x] = row == r && c == left + x ? -1 : 0;
           count[x >> 3] -= inside[x];
         }
-        loop = edge[0], noise = edge[1], detail = edge[2];
+        loop = edge[0], noise = edge[1];
       }
       take_row(now_.loop.row(0, y) + x0, loop, noise, inside, drawn(y + corner_y, x0 + corner_x),
                now_.noise.row(0, y) + x0, apart.data() + 32 * bx + 16 * half);
-      std::memcpy(fetched_.row(0, y) + x0, detail, 32);
     }
   }
   for (int bx = 0; bx < blocks; ++bx)
@@ -140,17 +134,20 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
       const int16_t* part = apart.data() + 32 * bx + 8 * i;
       measures_.row(kMismatch, 2 * by + i / 2)[2 * bx + i % 2] = std::accumulate(part, part + 8, 0);
     }
-  // Chroma moves by half the vector.
-  for (int c = 0; c < 2; ++c)
-    for (int y = 8 * by; y < 8 * by + 8; ++y)
-      for (int bx = 0; bx < blocks; ++bx) {
-        const int cy = (vectors[2 * bx] + 1) >> 1, cx = 8 * bx + ((vectors[2 * bx + 1] + 1) >> 1);
-        const int16_t* from = before_.tint.row(c, clamp(y + cy, 0, h_ - 1));
-        int16_t* out = fetched_tint_.row(c, y) + 8 * bx;
-        if (cx >= 0 && cx + 8 <= w_) std::memcpy(out, from + cx, 16);
-        else
-          for (int x = 0; x < 8; ++x) out[x] = from[clamp(cx + x, 0, w_ - 1)];
-      }
+}
+
+// A row of what a plane of the frame before had, moved; of chroma by half the vector (`half` 1).
+void FramePainter::fetch_row(const Samples16& plane, int channel, int y, int half,
+                             const int16_t* motion, int16_t* out) const {
+  const int side = 16 >> half;
+  const int16_t* v = motion + static_cast<size_t>(y / side) * w8_;
+  for (int x = 0; x < plane.width; x += side, v += 2) {
+    const int16_t* from = plane.row(channel, clamp(y + ((v[0] + half) >> half), 0, plane.height - 1));
+    const int left = x + ((v[1] + half) >> half);
+    if (left >= 0 && left + side <= plane.width) std::memcpy(out + x, from + left, half ? 16 : 32);
+    else
+      for (int i = 0; i < side; ++i) out[x + i] = from[clamp(left + i, 0, plane.width - 1)];
+  }
 }
 
 // Fine bands, half resolution and colour of a row of blocks.
@@ -178,8 +175,8 @@ void FramePainter::split(int row8) {
         int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
         forms_->bands(r, 1, true, full, scratch, out, field ? nullptr : sum);
       }
-      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y));
-      repeat_value(signal_.row(2 + field, y), w_, kMiddleQuad);
+      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y + 1));
+      repeat_value(signal_.row(2 + field, y + 1), w_, kMiddleQuad);
       rows_around(plane, 0, 2 * y, -1, 4, r);
       forms_->decimate(r, w_, scratch, half_.row(field, y));
       repeat(half_.row(field, y), w_, 4);
@@ -196,81 +193,72 @@ void FramePainter::split(int row8) {
   }
 }
 
-// Bands of the second or the third scale of a row of blocks; of the third also the signals, of the
-// second gradients.
+// Bands of the second or the third scale of a row of blocks that the trunk sees; of the third also the
+// signals, of the second gradients.
 void FramePainter::coarse(int row8, bool third) {
   const Samples16& from = third ? low_ : half_;
   const int step = third ? 2 : 1;
-  Samples16 line(4, 1, w_);
-  Samples16 sums(4, 1, w_);
-  int16_t* sum[3] = {sums.row(0, 0), sums.row(1, 0), sums.row(2, 0)};
-  for (int y = 4 * row8; y < 4 * row8 + 4; ++y)
-    for (int field = 0; field < 2; ++field) {
+  Samples16 line(2, 1, w_), sums(4, 1, w_);
+  int16_t* sum[4] = {sums.row(0, 0), sums.row(1, 0), sums.row(2, 0), sums.row(3, 0)};
+  for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
+    for (int field = 0; field < (third ? 1 : 2); ++field) {
       const int16_t* r[5];
       for (int i = 0; i < 5; ++i) r[i] = from.row(field, clamp(y + step * (i - 2), 0, h_ - 1));
       int16_t* out[7] = {};
-      for (int i = 0; i < 3; ++i) {
-        if (!field) out[i] = three_.row(3 * third + i, y);
-        out[3 + i] = bands_.row(6 * third + 3 * field + i, y);
-      }
-      if (!third) out[6] = low_.row(field, y);
-      if (third && !field) out[6] = line.row(1, 0);
+      for (int i = 0; i < 3 && !field; ++i) out[i] = three_.row(3 * third + i, y);
+      out[6] = third ? line.row(1, 0) : low_.row(field, y);
       forms_->bands(r, step, false, w_, line.row(0, 0), out, field ? nullptr : sum);
-      if (!third) {
-        repeat(low_.row(field, y), w_, 8);
-        if (!field) {
-          const int16_t* around[3] = {half_.row(0, std::max(y - 1, 0)), half_.row(0, y),
-                                      half_.row(0, std::min(y + 1, h_ - 1))};
-          int32_t* slope[3] = {slopes_.row(0, row8), slopes_.row(1, row8), slopes_.row(2, row8)};
-          if (y == 4 * row8)
-            for (int32_t* s : slope) std::fill_n(s, slopes_.width, 0);
-          forms_->gradients(around, w_, slope);
-        }
-      } else if (!field) {
-        for (int x = 0; x < w_; ++x)
-          sums.row(3, 0)[x] = static_cast<int16_t>(sums.row(3, 0)[x] + line.row(1, 0)[x]);
-        const int16_t* eight[8] = {};
-        for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
-        for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
-        for (int q = 0; q < 2; ++q) {
-          forms_->squeeze(eight + 4 * q, w_, signal_.row(q, y));
-          repeat_value(signal_.row(q, y), w_, kMiddleQuad);
-        }
-      }
+      if (!third) repeat(out[6], w_, 8);
     }
+    if (!third) {
+      const int16_t* around[3] = {half_.row(0, std::max(y - 1, 0)), half_.row(0, y),
+                                  half_.row(0, std::min(y + 1, h_ - 1))};
+      int32_t* slope[3] = {slopes_.row(0, row8), slopes_.row(1, row8), slopes_.row(2, row8)};
+      if (y == 4 * row8)
+        for (int32_t* s : slope) std::fill_n(s, slopes_.width, 0);
+      forms_->gradients(around, w_, slope);
+      continue;
+    }
+    for (int x = 0; x < w_; ++x) sum[3][x] = static_cast<int16_t>(sum[3][x] + line.row(1, 0)[x]);
+    const int16_t* eight[8] = {};
+    for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
+    for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
+    for (int q = 0; q < 2; ++q) {
+      forms_->squeeze(eight + 4 * q, w_, signal_.row(q, y + 1));
+      repeat_value(signal_.row(q, y + 1), w_, kMiddleQuad);
+    }
+  }
   for (int i = 0; i < 3; ++i) pool<4>(sum[i], w8_, 4, measures_.row(3 + 3 * third + i, row8));
-  if (third) pool<4>(sums.row(3, 0), w8_, 1, measures_.row(kLevel, row8));
+  if (third) pool<4>(sum[3], w8_, 1, measures_.row(kLevel, row8));
 }
 
-// The structure tensor of all blocks: c and s.
-void FramePainter::directions() {
-  const auto at = [&](int i, int y, int x) {
-    const int32_t* row = slopes_.row(i, clamp(y, 0, h8_ - 1)) + 2 * clamp(x, 0, w8_ - 1);
+// The structure tensor of a row of blocks: c and s.
+void FramePainter::directions(int y) {
+  const auto at = [&](int i, int row8, int x) {
+    const int32_t* row = slopes_.row(i, clamp(row8, 0, h8_ - 1)) + 2 * clamp(x, 0, w8_ - 1);
     return row[0] + row[1];
   };
-  parallel_for(h8_, threads_, [&](int y) {
-    std::vector<int32_t> column(3 * (static_cast<size_t>(w8_) + 2));
-    for (int i = 0; i < 3; ++i)
-      for (int x = -1; x <= w8_; ++x)
-        column[static_cast<size_t>(i) * (w8_ + 2) + x + 1] =
-            at(i, y - 1, x) + 2 * at(i, y, x) + at(i, y + 1, x);
-    for (int x = 0; x < w8_; ++x) {
-      int32_t sum[3];
-      for (int i = 0; i < 3; ++i) {
-        const int32_t* c = column.data() + static_cast<size_t>(i) * (w8_ + 2) + x;
-        sum[i] = c[0] + 2 * c[1] + c[2];
-      }
-      const int32_t total = sum[0] + sum[1] + 4096;
-      int shift = 0;
-      while (total >> shift >= 1 << 20) ++shift;
-      const int32_t whole = total >> shift;
-      const auto part = [&](int32_t n) {
-        return (((n + total) >> shift) * 64 + (whole >> 1)) / whole - 64;
-      };
-      measures_.row(kWay, y)[x] = part(sum[0] - sum[1]);
-      measures_.row(kWay + 1, y)[x] = part(2 * sum[2]);
+  std::vector<int32_t> column(3 * (static_cast<size_t>(w8_) + 2));
+  for (int i = 0; i < 3; ++i)
+    for (int x = -1; x <= w8_; ++x)
+      column[static_cast<size_t>(i) * (w8_ + 2) + x + 1] =
+          at(i, y - 1, x) + 2 * at(i, y, x) + at(i, y + 1, x);
+  for (int x = 0; x < w8_; ++x) {
+    int32_t sum[3];
+    for (int i = 0; i < 3; ++i) {
+      const int32_t* c = column.data() + static_cast<size_t>(i) * (w8_ + 2) + x;
+      sum[i] = c[0] + 2 * c[1] + c[2];
     }
-  });
+    const int32_t total = sum[0] + sum[1] + 4096;
+    int shift = 0;
+    while (total >> shift >= 1 << 20) ++shift;
+    const int32_t whole = total >> shift;
+    const auto part = [&](int32_t n) {
+      return (((n + total) >> shift) * 64 + (whole >> 1)) / whole - 64;
+    };
+    measures_.row(kWay, y)[x] = part(sum[0] - sum[1]);
+    measures_.row(kWay + 1, y)[x] = part(2 * sum[2]);
+  }
 }
 
 }  // namespace gv

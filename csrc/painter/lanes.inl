@@ -24,14 +24,15 @@ inline V mul(V a, V b) { return _mm512_mullo_epi16(a, b); }
 inline V sll(V a, int n) { return _mm512_sll_epi16(a, _mm_cvtsi32_si128(n)); }
 inline V sra(V a, int n) { return _mm512_sra_epi16(a, _mm_cvtsi32_si128(n)); }
 inline V srl(V a, int n) { return _mm512_srl_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V cut(V a, int low, int high) { return _mm512_max_epi16(_mm512_min_epi16(a, set16(high)), set16(low)); }
+inline V smaller(V a, V b) { return _mm512_min_epi16(a, b); }
+inline V larger(V a, V b) { return _mm512_max_epi16(a, b); }
 inline V size_of(V a) { return _mm512_abs_epi16(a); }
 inline V either(V a, V b) { return _mm512_or_si512(a, b); }
 inline V add32(V a, V b) { return _mm512_add_epi32(a, b); }
 inline V mul32(V a, V b) { return _mm512_mullo_epi32(a, b); }
 inline V small_mul32(V a, V b) { return _mm512_madd_epi16(a, b); }  // b in 0…32767, a fits 16 bits
 inline V sll32(V a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V sra32(V a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V sra32(V a, int n) { return _mm512_srav_epi32(a, set32(n)); }
 inline V cut32(V a, int low, int high) { return _mm512_max_epi32(_mm512_min_epi32(a, set32(high)), set32(low)); }
 // As text: GCC 12 copies the sums about in registers around the intrinsic, for half of the time.
 inline V dot(V sum, V a, V w) {
@@ -40,7 +41,7 @@ inline V dot(V sum, V a, V w) {
 }
 inline V madd(V a, V b) { return _mm512_madd_epi16(a, b); }
 inline V add_pairs(V sum, V a, V b) {
-  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
   return sum;
 }
 inline V widen(const int16_t* p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
@@ -77,14 +78,15 @@ inline V mul(V a, V b) { return _mm256_mullo_epi16(a, b); }
 inline V sll(V a, int n) { return _mm256_sll_epi16(a, _mm_cvtsi32_si128(n)); }
 inline V sra(V a, int n) { return _mm256_sra_epi16(a, _mm_cvtsi32_si128(n)); }
 inline V srl(V a, int n) { return _mm256_srl_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V cut(V a, int low, int high) { return _mm256_max_epi16(_mm256_min_epi16(a, set16(high)), set16(low)); }
+inline V smaller(V a, V b) { return _mm256_min_epi16(a, b); }
+inline V larger(V a, V b) { return _mm256_max_epi16(a, b); }
 inline V size_of(V a) { return _mm256_abs_epi16(a); }
 inline V either(V a, V b) { return _mm256_or_si256(a, b); }
 inline V add32(V a, V b) { return _mm256_add_epi32(a, b); }
 inline V mul32(V a, V b) { return _mm256_mullo_epi32(a, b); }
 inline V small_mul32(V a, V b) { return _mm256_madd_epi16(a, b); }
 inline V sll32(V a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V sra32(V a, int n) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+inline V sra32(V a, int n) { return _mm256_srav_epi32(a, set32(n)); }
 inline V cut32(V a, int low, int high) { return _mm256_max_epi32(_mm256_min_epi32(a, set32(high)), set32(low)); }
 inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
 #if GV_DOT
@@ -93,7 +95,7 @@ inline V dot(V sum, V a, V w) {
   return sum;
 }
 inline V add_pairs(V sum, V a, V b) {
-  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "xm"(b));
   return sum;
 }
 #else
@@ -137,7 +139,8 @@ inline V mul(V a, V b) { return _mm_mullo_epi16(a, b); }
 inline V sll(V a, int n) { return _mm_sll_epi16(a, _mm_cvtsi32_si128(n)); }
 inline V sra(V a, int n) { return _mm_sra_epi16(a, _mm_cvtsi32_si128(n)); }
 inline V srl(V a, int n) { return _mm_srl_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V cut(V a, int low, int high) { return _mm_max_epi16(_mm_min_epi16(a, set16(high)), set16(low)); }
+inline V smaller(V a, V b) { return _mm_min_epi16(a, b); }
+inline V larger(V a, V b) { return _mm_max_epi16(a, b); }
 inline V size_of(V a) { return _mm_abs_epi16(a); }
 inline V either(V a, V b) { return _mm_or_si128(a, b); }
 inline V add32(V a, V b) { return _mm_add_epi32(a, b); }
@@ -187,7 +190,8 @@ inline V sra(V a, int n) { return sll(a, -n); }
 inline V srl(V a, int n) {
   return vreinterpretq_s32_u16(vshlq_u16(vreinterpretq_u16_s32(a), vdupq_n_s16(static_cast<int16_t>(-n))));
 }
-inline V cut(V a, int low, int high) { return of16(vmaxq_s16(vminq_s16(s16(a), s16(set16(high))), s16(set16(low)))); }
+inline V smaller(V a, V b) { return of16(vminq_s16(s16(a), s16(b))); }
+inline V larger(V a, V b) { return of16(vmaxq_s16(s16(a), s16(b))); }
 inline V size_of(V a) { return of16(vabsq_s16(s16(a))); }
 inline V either(V a, V b) { return vorrq_s32(a, b); }
 inline V add32(V a, V b) { return vaddq_s32(a, b); }
@@ -239,7 +243,8 @@ inline V mul(V a, V b) { return a * b; }
 inline V sll(V a, int n) { return a * (1 << n); }
 inline V sra(V a, int n) { return a >> n; }
 inline V srl(V a, int n) { return a >> n; }
-inline V cut(V a, int low, int high) { return a < low ? low : a > high ? high : a; }
+inline V smaller(V a, V b) { return a < b ? a : b; }
+inline V larger(V a, V b) { return a > b ? a : b; }
 inline V size_of(V a) { return a < 0 ? -a : a; }
 inline V either(V a, V b) { return a | b; }
 inline V add32(V a, V b) { return a + b; }
@@ -247,7 +252,7 @@ inline V mul32(V a, V b) { return a * b; }
 inline V small_mul32(V a, V b) { return a * b; }
 inline V sll32(V a, int n) { return a * (1 << n); }
 inline V sra32(V a, int n) { return a >> n; }
-inline V cut32(V a, int low, int high) { return cut(a, low, high); }
+inline V cut32(V a, int low, int high) { return larger(smaller(a, high), low); }
 inline V dot(V sum, V a, V w) {
   for (int i = 0; i < 32; i += 8) sum += (a >> i & 127) * static_cast<int8_t>(w >> i);
   return sum;
@@ -256,3 +261,11 @@ inline V widen(const int16_t* p) { return *p; }
 inline void narrow(int16_t* p, V v) { *p = static_cast<int16_t>(v); }
 inline void st_pairs(uint32_t* p, V a, V b) { *p = (static_cast<uint32_t>(a) & 0xffff) | static_cast<uint32_t>(b) << 16; }
 #endif
+inline V cut(V a, int low, int high) { return larger(smaller(a, set16(high)), set16(low)); }
+// Stays in a register, where compilers would rather make it anew for each use.
+inline V kept(V a) {
+#if GV_LANES == 1 || GV_LANES == 2
+  __asm__("" : "+v"(a));
+#endif
+  return a;
+}

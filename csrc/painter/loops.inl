@@ -1,5 +1,6 @@
 // The loops of `forms.hpp`, written once with the operations of `lanes.inl`.
 
+inline V between(V a, V low, V high) { return larger(smaller(a, high), low); }
 inline V halved(V a, int n) { return sra(add(a, set16(1 << (n - 1))), n); }
 inline V halved_up(V a, int n) { return srl(add(a, set16(1 << (n - 1))), n); }
 inline V halved32(V a, int n) { return sra32(add32(a, set32(1 << (n - 1))), n); }
@@ -7,124 +8,227 @@ inline V smooth(V a, V b, V c, V d, V e) {
   return add(add(a, e), add(sll(add(b, d), 2), add(sll(c, 2), sll(c, 1))));
 }
 
-// kColumns vectors of sums of four outputs.
-inline void add_up(const DotLayer& d, int first, const uint32_t* const* taps, int x, V (*sum)[kColumns]) {
-  const int32_t* w = d.weight.data() + static_cast<size_t>(first) * d.taps;
-  GV_UNROLL
-  for (int o = 0; o < 4; ++o)
-    GV_UNROLL
-    for (int j = 0; j < kColumns; ++j) sum[o][j] = set32(d.bias[first + o]);
-  for (int t = 0; t < d.taps; ++t, w += 4) {
-    V a[kColumns];
-    GV_UNROLL
-    for (int j = 0; j < kColumns; ++j) a[j] = ld32(taps[t] + x + j * kLanes);
-    GV_UNROLL
-    for (int o = 0; o < 4; ++o) {
-      const V weight = set32(w[o]);
-      GV_UNROLL
-      for (int j = 0; j < kColumns; ++j) sum[o][j] = dot(sum[o][j], a[j], weight);
-    }
-  }
-}
+// Sums are cut to this where they could be larger, so that their products fit 32 bits.
+inline V cut_sum(V sum) { return cut32(sum, -(1 << 20), 1 << 20); }
 
-inline V scaled(V sum, int multiplier, int shift) {
-  return halved32(mul32(cut32(sum, -(1 << 20), 1 << 20), set32(multiplier)), shift);
+#if GV_AMX
+constexpr int kSumVectors = 2;
+
+// Sums of outputs in tiles, one of each register: 16 quads of inputs at 16 places, 16 quads of weights of up to 16
+// outputs.
+class Tiles {
+ public:
+  Tiles(const DotLayer& d, const Taps& t) : high(tile_height(d.outputs)), d_(d), t_(t), rest_(t.rows % 16) {
+    struct alignas(64) {
+      uint8_t palette = 1, start = 0, unused[14] = {};
+      uint16_t bytes[16] = {};
+      uint8_t rows[16] = {};
+    } shape;
+    const auto set = [&](int tile, int rows, int bytes) {
+      shape.rows[tile] = static_cast<uint8_t>(rows), shape.bytes[tile] = static_cast<uint16_t>(bytes);
+    };
+    for (const int tile : {0, 1, 2}) set(tile, high, 64);
+    set(3, 16, 64), set(4, 16, 64);
+    if (rest_) set(5, high, 4 * rest_), set(6, rest_, 64), set(7, rest_, 64);
+    _tile_loadconfig(&shape);
+  }
+  Tiles(const Tiles&) = delete;
+  ~Tiles() { _tile_release(); }
+
+  // `high` outputs from `first` on at 32 places.
+  void add_up(int first, int x, int32_t* sums) {
+    const size_t of_weights = 4 * static_cast<size_t>(d_.stride), of_inputs = 4 * static_cast<size_t>(t_.stride);
+    _tile_zero(0);
+    _tile_zero(1);
+    for (int g = 0; g < t_.groups; ++g) {
+      const int32_t* w = d_.weight.data() + static_cast<size_t>(first) * d_.stride + g * d_.group;
+      const uint32_t* from = t_.first[g] + x;
+      for (int k = 16; k <= t_.rows; k += 16, w += 16, from += 16 * t_.stride) {
+        _tile_loadd(2, w, of_weights);
+        _tile_loadd(3, from, of_inputs);
+        _tile_dpbsud(0, 2, 3);
+        _tile_loadd(4, from + 16, of_inputs);
+        _tile_dpbsud(1, 2, 4);
+      }
+      if (!rest_) continue;
+      _tile_loadd(5, w, of_weights);
+      _tile_loadd(6, from, of_inputs);
+      _tile_dpbsud(0, 5, 6);
+      _tile_loadd(7, from + 16, of_inputs);
+      _tile_dpbsud(1, 5, 7);
+    }
+    _tile_stored(0, sums, 128);
+    _tile_stored(1, sums + 16, 128);
+  }
+
+  const int high;
+
+ private:
+  const DotLayer& d_;
+  const Taps& t_;
+  const int rest_;
+};
+
+// Calls done(o, x, sums) for each four outputs.
+template <class Done>
+inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) {
+  Tiles tiles(d, taps);
+  alignas(64) int32_t sums[2][16 * 32];
+  const auto turns = [&](auto work) {
+    for (int x = 0; x < width; x += 32)
+      for (int first = 0; first < d.outputs; first += tiles.high) work(first, x);
+  };
+  // The next tile is begun before what is made of this one.
+  int before = -1, turn = 0, before_x = 0;
+  const auto finish = [&] {
+    for (int o = before; o < d.outputs && o < before + tiles.high; o += 4) {
+      V sum[4][kSumVectors];
+      GV_UNROLL
+      for (int i = 0; i < 4; ++i)
+        GV_UNROLL
+        for (int j = 0; j < kSumVectors; ++j) {
+          sum[i][j] = ld(sums[turn] + (o - before + i) * 32 + 16 * j);
+          if (d.large) sum[i][j] = cut_sum(add32(sum[i][j], set32(d.start[o + i])));
+        }
+      done(o, before_x, sum);
+    }
+  };
+  turns([&](int first, int x) {
+    tiles.add_up(first, x, sums[turn ^ (before >= 0)]);
+    if (before >= 0) finish(), turn ^= 1;
+    before = first, before_x = x;
+  });
+  finish();
+}
+#else
+constexpr int kSumVectors = kColumns;
+
+template <class Done>
+inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) {
+  for (int x = 0; x < width; x += kColumns * kLanes)
+    for (int o = 0; o < d.outputs; o += 4) {
+      V sum[4][kColumns];
+      GV_UNROLL
+      for (int i = 0; i < 4; ++i)
+        GV_UNROLL
+        for (int j = 0; j < kColumns; ++j) sum[i][j] = set32(d.start[o + i]);
+      for (int g = 0; g < taps.groups; ++g) {
+        const int32_t* w = d.weight.data() + static_cast<size_t>(o) * d.stride + g * d.group;
+        const uint32_t* from = taps.first[g] + x;
+        for (int k = 0; k < taps.rows; ++k, from += taps.stride, ++w) {
+          V a[kColumns];
+          GV_UNROLL
+          for (int j = 0; j < kColumns; ++j) a[j] = ld32(from + j * kLanes);
+          GV_UNROLL
+          for (int i = 0; i < 4; ++i) {
+            const V weight = set32(w[i * d.stride]);
+            GV_UNROLL
+            for (int j = 0; j < kColumns; ++j) sum[i][j] = dot(sum[i][j], a[j], weight);
+          }
+        }
+      }
+      if (d.large)
+        GV_UNROLL
+        for (int i = 0; i < 4; ++i)
+          GV_UNROLL
+          for (int j = 0; j < kColumns; ++j) sum[i][j] = cut_sum(sum[i][j]);
+      done(o, x, sum);
+    }
+}
+#endif
+
+inline V scaled(const DotLayer& d, int o, V sum) {
+  return sra32(add32(mul32(sum, set32(d.multiplier[o])), set32(d.offset[o])), d.shift[o]);
 }
 
 #if GV_LANES
 // Two vectors of sums in 16 bits. A product of factors that stand `bits` too high in all, rounded and shifted by
 // 15 - bits, is exact: their own product has 19 bits, so it would not fit by itself.
-inline V scaled_two(const V* sum, int multiplier, int shift) { return pack(scaled(sum[0], multiplier, shift), scaled(sum[1], multiplier, shift)); }
-inline V product(V a, V b, int most_of_b, int bits) {
-  const int up = bits < most_of_b ? bits : most_of_b;
-  return times(bits > up ? sll(a, bits - up) : a, sll(b, up));
-}
+inline V scaled_two(const DotLayer& d, int o, const V* sum) { return pack(scaled(d, o, sum[0]), scaled(d, o, sum[1])); }
 
-void quads(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* gate, uint32_t* const* out) {
-  for (int x = 0; x < width; x += kColumns * kLanes)
-    for (int o = 0; o < d.outputs; o += 4) {
-      V sum[4][kColumns];
-      add_up(d, o, taps, x, sum);
-      GV_UNROLL
-      for (int j = 0; j < kColumns; j += 2) {
-        V level[4];
-        GV_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int c = o + i, bits = 15 - d.step[c];
-          V v = cut(scaled_two(sum[i] + j, d.multiplier[c], d.shift[c]), -1023, 1023);
-          const V slope = cut(add(v, set16(128)), 0, 256);
-          if (gate) v = product(product(v, slope, 6, 7), as_packed(ld16(gate[c] + x + j * kLanes)), 4, bits);
-          else v = product(v, slope, 6, bits);
-          level[i] = cut(add(v, set16(8)), 0, 127);
-        }
-        st_packed_pairs(out[o / 4] + x + j * kLanes, either(level[0], sll(level[1], 8)), either(level[2], sll(level[3], 8)));
-      }
-    }
-}
-
-void rows(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
-  for (int x = 0; x < width; x += kColumns * kLanes)
-    for (int o = 0; o < d.outputs; o += 4) {
-      V sum[4][kColumns];
-      add_up(d, o, taps, x, sum);
+void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate, uint32_t* const* out) {
+  const V least = kept(set16(-1023)), most = kept(set16(1023)), none = kept(set16(0)), half = kept(set16(128));
+  const V whole = kept(set16(256)), zero = kept(set16(8)), top = kept(set16(127));
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+    GV_UNROLL
+    for (int j = 0; j < kSumVectors; j += 2) {
+      V level[4];
       GV_UNROLL
       for (int i = 0; i < 4; ++i) {
-        if (!out[o + i]) continue;
-        GV_UNROLL
-        for (int j = 0; j < kColumns; j += 2) {
-          const int at = x + j * kLanes;
-          V v = as_row(scaled_two(sum[i] + j, d.multiplier[o + i], d.shift[o + i]));
-          if (more) v = add_cut(v, ld16(more[o + i] + at));
-          st16(out[o + i] + at, cut(v, -limit, limit));
+        const int c = o + i, bits = 15 - d.step[c];
+        V v = between(scaled_two(d, c, sum[i] + j), least, most);
+        V factor = between(add(v, half), none, whole);
+        int room = 6;
+        if (gate) {
+          v = times(sll(v, 1), sll(factor, 6));
+          factor = as_packed(ld16(gate[c] + x + j * kLanes));
+          room = 4;
         }
+        v = times(bits > room ? sll(v, bits - room) : v, mul(factor, set32(0x10001 << (bits < room ? bits : room))));
+        level[i] = between(add(v, zero), none, top);
       }
+      st_packed_pairs(out[o / 4] + x + j * kLanes, either(level[0], sll(level[1], 8)), either(level[2], sll(level[3], 8)));
     }
-}
-#else
-void quads(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* gate, uint32_t* const* out) {
-  for (int x = 0; x < width; x += kColumns * kLanes)
-    for (int o = 0; o < d.outputs; o += 4) {
-      V sum[4][kColumns];
-      add_up(d, o, taps, x, sum);
-      for (int j = 0; j < kColumns; ++j) {
-        V quad = set32(0);
-        for (int i = 0; i < 4; ++i) {
-          const int c = o + i;
-          V v = cut32(scaled(sum[i][j], d.multiplier[c], d.shift[c]), -1023, 1023);
-          v = small_mul32(v, cut32(add32(v, set32(128)), 0, 256));
-          if (gate) v = mul32(halved32(v, 8), widen(gate[c] + x + j * kLanes));
-          const V level = cut32(add32(halved32(v, d.step[c]), set32(8)), 0, 127);
-          quad = either(quad, sll32(level, 8 * i));
-        }
-        st32(out[o / 4] + x + j * kLanes, quad);
-      }
-    }
+  });
 }
 
-void rows(const DotLayer& d, const uint32_t* const* taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
-  for (int x = 0; x < width; x += kColumns * kLanes)
-    for (int o = 0; o < d.outputs; o += 4) {
-      V sum[4][kColumns];
-      add_up(d, o, taps, x, sum);
-      for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < kColumns && out[o + i]; ++j) {
-          const int at = x + j * kLanes;
-          V v = scaled(sum[i][j], d.multiplier[o + i], d.shift[o + i]);
-          if (more) v = add32(v, widen(more[o + i] + at));
-          narrow(out[o + i] + at, cut32(v, -limit, limit));
-        }
+void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+    GV_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (!out[o + i]) continue;
+      GV_UNROLL
+      for (int j = 0; j < kSumVectors; j += 2) {
+        const int at = x + j * kLanes;
+        V v = as_row(scaled_two(d, o + i, sum[i] + j));
+        if (more) v = add_cut(v, ld16(more[o + i] + at));
+        st16(out[o + i] + at, cut(v, -limit, limit));
+      }
     }
+  });
+}
+#else
+void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate, uint32_t* const* out) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+    for (int j = 0; j < kSumVectors; ++j) {
+      V quad = set32(0);
+      for (int i = 0; i < 4; ++i) {
+        const int c = o + i;
+        V v = cut32(scaled(d, c, sum[i][j]), -1023, 1023);
+        v = small_mul32(v, cut32(add32(v, set32(128)), 0, 256));
+        if (gate) v = mul32(halved32(v, 8), widen(gate[c] + x + j * kLanes));
+        const V level = cut32(add32(halved32(v, d.step[c]), set32(8)), 0, 127);
+        quad = either(quad, sll32(level, 8 * i));
+      }
+      st32(out[o / 4] + x + j * kLanes, quad);
+    }
+  });
+}
+
+void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+    for (int i = 0; i < 4; ++i)
+      for (int j = 0; j < kSumVectors && out[o + i]; ++j) {
+        const int at = x + j * kLanes;
+        V v = scaled(d, o + i, sum[i][j]);
+        if (more) v = add32(v, widen(more[o + i] + at));
+        narrow(out[o + i] + at, cut32(v, -limit, limit));
+      }
+  });
 }
 #endif
 
 void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
-               const int32_t* shift, int width, int16_t* scratch, uint32_t* out) {
+               const int32_t* shift, int width, int16_t* scratch, uint32_t* const* out) {
   const int stride = width + 2 * kRowMargin;
   for (int c = 0; c < 4; ++c) {
     const int8_t* w = weight + 25 * c;
-    const int16_t* const* r = from + 5 * c;
-    int16_t* to = scratch + c * stride;
-    const auto level = [&](V sum) { return cut32(add32(scaled(sum, multiplier[c], shift[c]), set32(64)), 0, 127); };
+    const int16_t* const* r = from + (kDepthwiseRows + 4) * c;
+    int16_t* to = scratch + c * kDepthwiseRows * stride;
+    const auto level = [&](V sum) {
+      const V scaled = halved32(mul32(cut_sum(sum), set32(multiplier[c])), shift[c]);
+      return cut32(add32(scaled, set32(64)), 0, 127);
+    };
 #if GV_LANES
     // Pairs of taps: vectors of pairs (x, x + 1) give the sums of even and, one sample on, those of odd positions.
     V pair[15];
@@ -133,31 +237,44 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
       pair[i] = set32((w[5 * row + tap] & 0xffff) | static_cast<int>(static_cast<uint32_t>(second) << 16));
     }
     for (int x = 0; x < width; x += kWide) {
-      V even = set32(bias[c]), odd = even;
-      for (int i = 0; i < 15; ++i) {
-        const int16_t* at = r[i / 3] + x + 2 * (i % 3) - 2;
-        even = add_pairs(even, ld(at), pair[i]);
-        odd = add_pairs(odd, ld(at + 1), pair[i]);
+      V even[kDepthwiseRows], odd[kDepthwiseRows];
+      GV_UNROLL
+      for (int k = 0; k < kDepthwiseRows; ++k) even[k] = odd[k] = set32(bias[c]);
+      GV_UNROLL
+      for (int y = 0; y < kDepthwiseRows + 4; ++y) {
+        GV_UNROLL
+        for (int i = 0; i < 3; ++i) {
+          const V first = ld(r[y] + x + 2 * i - 2), second = ld(r[y] + x + 2 * i - 1);
+          GV_UNROLL
+          for (int k = 0; k < kDepthwiseRows; ++k)
+            if (y - k >= 0 && y - k < 5) {
+              even[k] = add_pairs(even[k], first, pair[3 * (y - k) + i]);
+              odd[k] = add_pairs(odd[k], second, pair[3 * (y - k) + i]);
+            }
+        }
       }
-      st16(to + x, either(level(even), sll32(level(odd), 16)));
+      GV_UNROLL
+      for (int k = 0; k < kDepthwiseRows; ++k) st16(to + k * stride + x, either(level(even[k]), sll32(level(odd[k]), 16)));
     }
 #else
-    for (int first = 0; first < width; first += 64) {
-      int32_t sum[64];
-      const int count = width - first < 64 ? width - first : 64;
-      for (int x = 0; x < count; ++x) sum[x] = bias[c];
-      for (int i = 0; i < 25; ++i) {
-        const int16_t* at = r[i / 5] + first + i % 5 - 2;
-        for (int x = 0; x < count; ++x) sum[x] += w[i] * at[x];
+    for (int k = 0; k < kDepthwiseRows; ++k)
+      for (int first = 0; first < width; first += 64) {
+        int32_t sum[64];
+        const int count = width - first < 64 ? width - first : 64;
+        for (int x = 0; x < count; ++x) sum[x] = bias[c];
+        for (int i = 0; i < 25; ++i) {
+          const int16_t* at = r[k + i / 5] + first + i % 5 - 2;
+          for (int x = 0; x < count; ++x) sum[x] += w[i] * at[x];
+        }
+        for (int x = 0; x < count; ++x) to[k * stride + first + x] = static_cast<int16_t>(level(sum[x]));
       }
-      for (int x = 0; x < count; ++x) to[first + x] = static_cast<int16_t>(level(sum[x]));
-    }
 #endif
   }
-  for (int x = 0; x < width; x += kWide) {
-    const auto two = [&](int c) { return either(ld16(scratch + c * stride + x), sll(ld16(scratch + (c + 1) * stride + x), 8)); };
-    st_pairs(out + x, two(0), two(2));
-  }
+  for (int k = 0; k < kDepthwiseRows; ++k)
+    for (int x = 0; x < width; x += kWide) {
+      const auto at = [&](int c) { return ld16(scratch + (c * kDepthwiseRows + k) * stride + x); };
+      st_pairs(out[k] + x, either(at(0), sll(at(1), 8)), either(at(2), sll(at(3), 8)));
+    }
 }
 
 void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* shift, int width, uint32_t* out) {
@@ -172,7 +289,7 @@ void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* 
 }
 
 // Which rows are wanted is known when this is compiled, and no pointer is read again in the loops.
-template <bool kThree, bool kStore, bool kSteered, bool kLow>
+template <bool kThree, bool kStore, bool kIso, bool kSteered, bool kLow>
 void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;
   const int16_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4];
@@ -183,10 +300,10 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
   };
   const auto band = [&](V v) { return cut(v, -1023, 1023); };
   int16_t *const three_out[3] = {out[0], out[1], out[2]}, *const iso = out[3], *const p = out[4], *const q = out[5], *const low = out[6];
-  int16_t* const sum[3] = {kThree && sums ? sums[0] : nullptr, kThree && sums ? sums[1] : nullptr, kThree && sums ? sums[2] : nullptr};
+  int16_t* const sum[3] = {kThree ? sums[0] : nullptr, kThree ? sums[1] : nullptr, kThree ? sums[2] : nullptr};
   for (int x = 0; x < width; x += kWide) {
-    const V centre = ld16(r2 + x), down = ld16(scratch + x);
-    const V along = halved_up(along_row(r2 + x), bits), both = halved_up(along_row(scratch + x), 4);
+    const V centre = ld16(r2 + x), down = ld16(scratch + x), both = halved_up(along_row(scratch + x), 4);
+    const V along = kThree || kSteered ? halved_up(along_row(r2 + x), bits) : both;
     const V quarter = fine ? sll(centre, 2) : centre;
     if (kThree) {
       const V three[3] = {band(sub(down, both)), band(sub(along, both)), band(add(sub(quarter, add(down, along)), both))};
@@ -196,7 +313,7 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
         st16(sum[i] + x, add(ld16(sum[i] + x), size_of(three[i])));
       }
     }
-    st16(iso + x, band(sub(quarter, both)));
+    if (kIso) st16(iso + x, band(sub(quarter, both)));
     if (kSteered) {
       st16(p + x, band(sub(down, along)));
       const V turned = sub(sub(ld16(r3 + x - step), ld16(r1 + x - step)), sub(ld16(r3 + x + step), ld16(r1 + x + step)));
@@ -208,9 +325,9 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
 
 void bands(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
   const auto run = [&](auto form) { form(r, step, fine, width, scratch, out, sums); };
-  if (!out[4]) return sums ? run(bands_of<true, false, false, false>) : run(bands_of<false, false, false, false>);
-  if (!sums) return out[6] ? run(bands_of<false, false, true, true>) : run(bands_of<false, false, true, false>);
-  run(bands_of<true, true, true, true>);
+  if (out[4]) return run(bands_of<false, false, true, true, false>);
+  if (out[6]) return sums ? run(bands_of<true, true, false, false, true>) : run(bands_of<false, false, false, false, true>);
+  sums ? run(bands_of<true, false, true, false, false>) : run(bands_of<false, false, true, false, false>);
 }
 
 void decimate(const int16_t* const* r, int width, int16_t* scratch, int16_t* out) {
@@ -280,9 +397,9 @@ void gradients(const int16_t* const* r, int width, int32_t* const* sums) {
 }
 
 void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8, int16_t* scratch, int16_t* out) {
-  const auto between = [&](V a, V b, V part) { return add(a, times(sub(b, a), part)); };
+  const auto mixed = [&](V a, V b, V part) { return add(a, times(sub(b, a), part)); };
   const V part = set16(share << 12);
-  for (int x = -1; x < width8 + 1; x += kWide) st16(scratch + x, between(ld16(upper + x), ld16(lower + x), part));
+  for (int x = -1; x < width8 + 1; x += kWide) st16(scratch + x, mixed(ld16(upper + x), ld16(lower + x), part));
 #if GV_LANES == 2
   alignas(64) static constexpr int16_t kFrom[32] = {0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4,
                                                     4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8, 8};
@@ -290,21 +407,21 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
   const V parts = _mm512_set1_epi64(0x3000100070005000);
   for (int x = 0; x < width8; x += 8) {
     const V v = ld(scratch + x - 1);
-    st16(out + 4 * x, between(_mm512_permutexvar_epi16(from, v), _mm512_permutexvar_epi16(next, v), parts));
+    st16(out + 4 * x, mixed(_mm512_permutexvar_epi16(from, v), _mm512_permutexvar_epi16(next, v), parts));
   }
 #elif GV_LANES == 1
   const V from = _mm256_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5, 4, 5, 4, 5, 6, 7, 6, 7, 6, 7, 6, 7, 8, 9, 8, 9);
   const V next = _mm256_add_epi8(from, _mm256_set1_epi8(2)), parts = _mm256_set1_epi64x(0x3000100070005000);
   for (int x = 0; x < width8; x += 4) {
     const V v = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scratch + x - 1)));
-    st16(out + 4 * x, between(_mm256_shuffle_epi8(v, from), _mm256_shuffle_epi8(v, next), parts));
+    st16(out + 4 * x, mixed(_mm256_shuffle_epi8(v, from), _mm256_shuffle_epi8(v, next), parts));
   }
 #elif GV_LANES == 3
   const V from = _mm_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5), next = _mm_add_epi8(from, _mm_set1_epi8(2));
   const V parts = _mm_setr_epi16(0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000);
   for (int x = 0; x < width8; x += 2) {
     const V v = ld(scratch + x - 1);
-    st16(out + 4 * x, between(_mm_shuffle_epi8(v, from), _mm_shuffle_epi8(v, next), parts));
+    st16(out + 4 * x, mixed(_mm_shuffle_epi8(v, from), _mm_shuffle_epi8(v, next), parts));
   }
 #elif GV_LANES == 4
   alignas(16) static constexpr uint8_t kFrom[16] = {0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5};
@@ -314,7 +431,7 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
   const auto taken = [](V v, uint8x16_t where) { return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(v), where)); };
   for (int x = 0; x < width8; x += 2) {
     const V v = ld(scratch + x - 1);
-    st16(out + 4 * x, between(taken(v, from), taken(v, next), parts));
+    st16(out + 4 * x, mixed(taken(v, from), taken(v, next), parts));
   }
 #else
   static constexpr int kShare[4] = {5, 7, 1, 3};

@@ -1,6 +1,7 @@
 #include "painter/painter.hpp"
 
 #include <stdexcept>
+#include <utility>
 
 #include "common/pool.hpp"
 #include "painter/parts.hpp"
@@ -26,42 +27,55 @@ void check_layer(const PainterLayer& l, int outputs, int inputs, int side) {
           "a number of a layer is out of range");
 }
 
-// The layer as loops read it, `zero`: the level that means nothing.
+// The layer as loops read it, `zero`: the level that means nothing. Taps go by column, row, quad.
 DotLayer packed(const PainterLayer& l, int zero) {
   DotLayer d;
   const int area = l.side * l.side, quads = l.inputs / 4;
-  d.taps = quads * area;
-  d.outputs = (l.outputs + 3) / 4 * 4;
-  d.weight.assign(static_cast<size_t>(d.outputs) * d.taps, 0);
-  for (auto* part : {&d.bias, &d.multiplier}) part->assign(d.outputs, 0);
+  d.outputs = ceil_div(l.outputs, 4) * 4;
+  d.group = ceil_div(quads * l.side, 16) * 16;
+  d.stride = l.side * d.group;
+  d.weight.assign(static_cast<size_t>(d.outputs + 16) * d.stride, 0);
+  for (auto* part : {&d.start, &d.multiplier, &d.offset}) part->assign(d.outputs, 0);
   for (auto* part : {&d.shift, &d.step}) part->assign(d.outputs, 10);
   for (int o = 0; o < l.outputs; ++o) {
-    int32_t total = 0;
+    int32_t total = 0, size = 0;
     for (int i = 0; i < l.inputs; ++i)
       for (int k = 0; k < area; ++k) {
         const int32_t w = l.weight[(static_cast<size_t>(o) * l.inputs + i) * area + k];
-        const size_t tap = static_cast<size_t>(i / 4) * area + k;
-        int32_t& at = d.weight[static_cast<size_t>(o / 4 * 4) * d.taps + tap * 4 + o % 4];
+        const int tap = k % l.side * d.group + k / l.side * quads + i / 4;
+        int32_t& at = d.weight[static_cast<size_t>(o) * d.stride + tap];
         at = static_cast<int32_t>(static_cast<uint32_t>(at) | (static_cast<uint32_t>(w) & 255)
                                                                   << 8 * (i % 4));
-        total += w;
+        total += w, size += std::abs(w);
       }
-    d.bias[o] = l.bias[o] - zero * total;
+    d.start[o] = l.bias[o] - zero * total;
     d.multiplier[o] = l.multiplier[o];
     d.shift[o] = l.shift[o];
     d.step[o] = l.step[o];
+    d.offset[o] = 1 << (l.shift[o] - 1);
+    d.large = d.large || std::abs(d.start[o]) + 127 * size > 1 << 20;
   }
+  if (!d.large)  // then it can be multiplied beforehand
+    for (int o = 0; o < l.outputs; ++o)
+      d.offset[o] += std::exchange(d.start[o], 0) * d.multiplier[o];
   return d;
 }
 
-// Pointers for a 3×3 convolution of quads; `row(q, dy)` is the row at that distance.
-template <class Row>
-void add_taps(std::vector<const uint32_t*>& taps, int count, Row row) {
-  for (int q = 0; q < count; ++q)
-    for (int dy = -1; dy <= 1; ++dy) {
-      const uint32_t* r = row(q, dy);
-      taps.insert(taps.end(), {r - 1, r, r + 1});
-    }
+// Taps of a layer 1×1, and of one 3×3 around the second of three rows.
+Taps taps_at(const Quads& rows, int y) {
+  return {{rows.row(0, y)}, 1, rows.channels, rows.stride};
+}
+Taps taps_around(const Quads& rows, int above) {
+  const uint32_t* r = rows.row(0, above);
+  return {{r - 1, r, r + 1}, 3, 3 * rows.channels, rows.stride};
+}
+
+// The channels of row y.
+template <class Rows>
+auto pointers(Rows& rows, int y) {
+  std::vector<decltype(rows.row(0, y))> found;
+  for (int c = 0; c < rows.channels; ++c) found.push_back(rows.row(c, y));
+  return found;
 }
 
 int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
@@ -123,50 +137,43 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
   maps_ = Samples16(kGate + r, h8_, w8_);
 }
 
+namespace {
+
+// Taps of a layer 3×3 with stride 2 on three rows of `count` quads from `above` on, which may be -1:
+// their even and odd columns in turns as `lines`.
+Taps halve(const Quads& rows, int count, int above, int width, uint32_t zero, Quads& lines) {
+  lines = Quads(2, 3 * count, width, zero);
+  for (int dy = above < 0; dy < 3; ++dy)
+    for (int q = 0; q < count; ++q) {
+      const uint32_t* row = rows.row(q, above + dy);
+      uint32_t *even = lines.row(0, dy * count + q), *odd = lines.row(1, dy * count + q);
+      for (int x = 0; x < width; ++x) even[x] = row[2 * x], odd[x] = row[2 * x + 1];
+    }
+  const uint32_t *even = lines.row(0, 0), *odd = lines.row(1, 0);
+  return {{odd - 1, even, odd}, 3, 3 * count, 2 * static_cast<ptrdiff_t>(lines.stride)};
+}
+
+}  // namespace
+
 // Convolution with stride 2 from half to quarter resolution.
 void FramePainter::run_stem(int y) {
-  Quads lines(18, 1, w_ / 2, kMiddleQuad);
-  std::vector<const uint32_t*> taps;
-  for (int q = 0; q < 3; ++q)
-    for (int dy = 0; dy < 3; ++dy) {
-      const int from = 2 * y + dy - 1, i = 2 * (3 * q + dy);
-      uint32_t *even = lines.row(i, 0), *odd = lines.row(i + 1, 0);
-      if (from >= 0) {
-        const uint32_t* row = signal_.row(q, from);
-        for (int x = 0; x < w_ / 2; ++x) even[x] = row[2 * x], odd[x] = row[2 * x + 1];
-      }
-      taps.insert(taps.end(), {odd - 1, even, odd});
-    }
-  std::vector<uint32_t*> out;
-  for (int q = 0; q < quarter_.channels; ++q) out.push_back(quarter_.row(q, y));
-  forms_->quads(stem_, taps.data(), w_ / 2, nullptr, out.data());
+  Quads lines;
+  const Taps taps = halve(signal_, 3, 2 * y, w_ / 2, kMiddleQuad, lines);
+  const auto out = pointers(quarter_, y);
+  forms_->quads(stem_, taps, w_ / 2, nullptr, out.data());
   for (uint32_t* row : out) repeat_value(row, w_ / 2, kZeroQuad);
 }
 
 // The same to eighth resolution, and the statistics beside it.
 void FramePainter::enter_trunk(int row8) {
-  const int count = quarter_.channels;
-  Quads lines(6 * count + 4, 1, w8_, kZeroQuad);
-  std::vector<const uint32_t*> taps;
-  for (int q = 0; q < count; ++q)
-    for (int dy = 0; dy < 3; ++dy) {
-      const int from = 2 * row8 + dy - 1, i = 2 * (3 * q + dy);
-      uint32_t *even = lines.row(i, 0), *odd = lines.row(i + 1, 0);
-      if (from >= 0) {
-        const uint32_t* row = quarter_.row(q, from);
-        for (int x = 0; x < w8_; ++x) even[x] = row[2 * x], odd[x] = row[2 * x + 1];
-      }
-      taps.insert(taps.end(), {odd - 1, even, odd});
-    }
-  std::vector<int16_t*> out;
-  for (int c = 0; c < trunk_.channels; ++c) out.push_back(trunk_.row(c, row8));
-  forms_->rows(stem2_, taps.data(), w8_, nullptr, 2047, out.data());
+  Quads lines, found(4, 1, w8_);
+  const Taps taps = halve(quarter_, quarter_.channels, 2 * row8 - 1, w8_, kZeroQuad, lines);
+  const auto out = pointers(trunk_, row8);
+  forms_->rows(stem2_, taps, w8_, nullptr, 2047, out.data());
   const int32_t* m[kMeasures];
   for (int i = 0; i < kMeasures; ++i) m[i] = measures_.row(i, row8);
-  taps.clear();
   for (int q = 0; q < 4; ++q) {
-    uint32_t* to = lines.row(6 * count + q, 0);
-    std::fill_n(to, w8_, 0);
+    uint32_t* to = found.row(q, 0);
     for (int i = 4 * q; i < 4 * q + 4; ++i)
       for (int x = 0; x < w8_; ++x) {
         int32_t level = i < kLevel      ? log8(m[i][x] + 103) - 52
@@ -175,71 +182,57 @@ void FramePainter::enter_trunk(int row8) {
                                         : halved(m[kKnown][x] * 127, 6);
         to[x] |= static_cast<uint32_t>(std::min(level, 127)) << 8 * (i % 4);
       }
-    taps.push_back(to);
   }
-  forms_->rows(statistics_, taps.data(), w8_, nullptr, 2047, out.data() + trunk_.channels - 16);
+  forms_->rows(statistics_, taps_at(found, 0), w8_, nullptr, 2047,
+               out.data() + trunk_.channels - 16);
   for (int16_t* row : out)
     for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
-void FramePainter::run_block(const Block& b, int row8) {
+void FramePainter::run_block(const Block& b, int first) {
+  constexpr int kRows = kDepthwiseRows;
   const int channels = trunk_.channels, wide = b.expand.outputs;
-  Quads lines((channels + wide) / 4, 1, w8_);
-  Samples16 scratch(5, 1, w8_);
-  std::vector<const uint32_t*> seen, expanded;
-  std::vector<uint32_t*> to;
-  std::vector<const int16_t*> before;
-  std::vector<int16_t*> out;
+  Quads lines(channels / 4, kRows, w8_), between(wide / 4, 1, w8_);
+  Samples16 scratch(4 * kRows, 1, w8_), outside(1, 1, w8_);
   for (int c = 0; c < channels; c += 4) {
-    const int16_t* rows[20];
-    for (int i = 0; i < 20; ++i) {
-      const int y = row8 + i % 5 - 2;
-      rows[i] = y < 0 || y >= h8_ ? scratch.row(4, 0) : trunk_.row(c + i / 5, y);
+    const int16_t* rows[4 * (kRows + 4)];
+    for (int i = 0; i < 4 * (kRows + 4); ++i) {
+      const int y = first + i % (kRows + 4) - 2;
+      rows[i] = y < 0 || y >= h8_ ? outside.row(0, 0) : trunk_.row(c + i / (kRows + 4), y);
     }
-    seen.push_back(lines.row(c / 4, 0));
+    uint32_t* out[kRows];
+    for (int k = 0; k < kRows; ++k) out[k] = lines.row(c / 4, k);
     forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c,
-                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0),
-                      lines.row(c / 4, 0));
+                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0), out);
   }
-  for (int q = 0; q < wide / 4; ++q) {
-    to.push_back(lines.row(channels / 4 + q, 0));
-    expanded.push_back(to.back());
+  for (int y = first; y < std::min(first + kRows, h8_); ++y) {
+    const auto out = pointers(next_, y);
+    forms_->quads(b.expand, taps_at(lines, y - first), w8_, nullptr, pointers(between, 0).data());
+    forms_->rows(b.project, taps_at(between, 0), w8_, pointers(std::as_const(trunk_), y).data(),
+                 2047, out.data());
+    for (int16_t* row : out)
+      for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
   }
-  for (int c = 0; c < channels; ++c) {
-    before.push_back(trunk_.row(c, row8));
-    out.push_back(next_.row(c, row8));
-  }
-  forms_->quads(b.expand, seen.data(), w8_, nullptr, to.data());
-  forms_->rows(b.project, expanded.data(), w8_, before.data(), 2047, out.data());
-  for (int16_t* row : out)
-    for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
 // Style, what the heads make of it, and the maps of a row of blocks.
 void FramePainter::make_maps(int row8) {
-  const int channels = trunk_.channels, style = style_.outputs;
-  Quads lines((channels + style) / 4, 1, w8_);
+  const int channels = trunk_.channels;
+  Quads seen(channels / 4, 1, w8_), styled(style_.outputs / 4, 1, w8_);
   Samples16 heads(kHeads, 1, w8_);
-  std::vector<const uint32_t*> seen, styled;
-  std::vector<uint32_t*> to;
   for (int c = 0; c < channels; c += 4) {
     const int16_t* rows[4];
     for (int i = 0; i < 4; ++i) rows[i] = trunk_.row(c + i, row8);
     forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_,
-                 lines.row(c / 4, 0));
-    seen.push_back(lines.row(c / 4, 0));
+                 seen.row(c / 4, 0));
   }
-  for (int q = 0; q < style / 4; ++q) {
-    to.push_back(lines.row(channels / 4 + q, 0));
-    styled.push_back(to.back());
-  }
-  forms_->quads(style_, seen.data(), w8_, nullptr, to.data());
+  forms_->quads(style_, taps_at(seen, 0), w8_, nullptr, pointers(styled, 0).data());
   int16_t* head[kHeads + 1] = {};
   for (int i = 0; i < kHeads; ++i) head[i] = heads.row(i, 0);
-  forms_->rows(head_, styled.data(), w8_, nullptr, 32767, head);
+  forms_->rows(head_, taps_at(styled, 0), w8_, nullptr, 32767, head);
   std::vector<int16_t*> gates;
   for (int i = 0; i < gate_.outputs; ++i) gates.push_back(maps_.row(kGate + i, row8));
-  forms_->rows(gate_, styled.data(), w8_, nullptr, 16383, gates.data());
+  forms_->rows(gate_, taps_at(styled, 0), w8_, nullptr, 16383, gates.data());
   for (int16_t* gate : gates)
     for (int x = 0; x < w8_; ++x) gate[x] = static_cast<int16_t>(clamp(gate[x] + 256, -2047, 2047));
   const int32_t *c = measures_.row(kWay, row8), *s = measures_.row(kWay + 1, row8);
@@ -272,26 +265,35 @@ void FramePainter::make_maps(int row8) {
 }
 
 // What one thread needs for the rows of half resolution that it works on: three rows of each layer,
-// row y in place y mod 3.
+// row y in place y mod 3; of what a layer 3×3 sees also in the place three further on, so that three
+// rows follow each other.
 struct FramePainter::Strip {
   Quads hidden, middle;
-  Samples16 residual, below, gates, maps, wide, full, scratch, pair;
-  std::vector<const uint32_t*> taps;
-  Quads outside;
+  Samples16 residual, below, gates, maps, bands, wide, full, scratch, pair;
 
   Strip(int channels, bool has_middle, int w)
-      : hidden(channels / 4, 3, w),
-        middle(has_middle ? channels / 4 : 0, 3, w),
+      : hidden(channels / 4, 6, w),
+        middle(has_middle ? channels / 4 : 0, 6, w),
         residual(8, 3, w),
         below(1, 3, w),
         gates(channels, 1, w),
         maps(12, 1, w),
+        bands(12, 1, w),
         wide(7, 1, 2 * w),
-        full(6, 1, 2 * w),
+        full(7, 1, 2 * w),
         scratch(2, 1, 2 * w),
-        pair(1, 6, 2 * w),  // residual of luma: rows 2y, 2y + 1 of three rows y
-        outside(1, 2, w, kMiddleQuad) {
-    std::fill_n(outside.row(0, 1) - kRowMargin, outside.stride, kZeroQuad);
+        pair(1, 6, 2 * w) {}  // residual of luma: rows 2y, 2y + 1 of three rows y
+
+  static int place(int y) { return (y + 3) % 3; }
+  // Row y is written, or is outside the picture.
+  static void finish(Quads& rows, int y, bool inside) {
+    uint32_t* const begin = rows.row(0, place(y)) - kRowMargin;
+    const size_t size = static_cast<size_t>(rows.channels) * rows.stride;
+    if (!inside) std::fill_n(begin, size, kZeroQuad);
+    else
+      for (int q = 0; q < rows.channels; ++q)
+        repeat_value(rows.row(q, place(y)), rows.width, kZeroQuad);
+    std::copy_n(begin, size, begin + 3 * size);
   }
 };
 
@@ -303,50 +305,46 @@ void FramePainter::widen(int map, int y, int16_t* scratch, int16_t* out) const {
 }
 
 void FramePainter::first_row(Strip& s, int y) {
-  s.taps.clear();
-  add_taps(s.taps, 4, [&](int q, int dy) {
-    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 0) : signal_.row(q, y + dy);
-  });
-  std::vector<const int16_t*> gates;
-  for (int c = 0; c < enter_.outputs; ++c) {
-    widen(kGate + c, y, s.scratch.row(0, 0), s.gates.row(c, 0));
-    gates.push_back(s.gates.row(c, 0));
+  const bool inside = y >= 0 && y < h_;
+  if (inside) {
+    for (int c = 0; c < enter_.outputs; ++c)
+      widen(kGate + c, y, s.scratch.row(0, 0), s.gates.row(c, 0));
+    forms_->quads(enter_, taps_around(signal_, y), w_, pointers(std::as_const(s.gates), 0).data(),
+                  pointers(s.hidden, s.place(y)).data());
   }
-  std::vector<uint32_t*> out;
-  for (int q = 0; q < s.hidden.channels; ++q) out.push_back(s.hidden.row(q, y % 3));
-  forms_->quads(enter_, s.taps.data(), w_, gates.data(), out.data());
-  for (uint32_t* row : out) repeat_value(row, w_, kZeroQuad);
+  s.finish(s.hidden, y, inside);
 }
 
 void FramePainter::middle_row(Strip& s, int y) {
-  s.taps.clear();
-  add_taps(s.taps, s.hidden.channels, [&](int q, int dy) {
-    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : s.hidden.row(q, (y + dy) % 3);
-  });
-  std::vector<uint32_t*> out;
-  for (int q = 0; q < s.middle.channels; ++q) out.push_back(s.middle.row(q, y % 3));
-  forms_->quads(middle_, s.taps.data(), w_, nullptr, out.data());
-  for (uint32_t* row : out) repeat_value(row, w_, kZeroQuad);
+  const bool inside = y >= 0 && y < h_;
+  if (inside)
+    forms_->quads(middle_, taps_around(s.hidden, s.place(y - 1)), w_, nullptr,
+                  pointers(s.middle, s.place(y)).data());
+  s.finish(s.middle, y, inside);
 }
 
 // The residual, and the detail of the coarse bands.
 void FramePainter::last_row(Strip& s, int y) {
-  s.taps.clear();
-  const Quads& seen_by_leave = middle_.outputs ? s.middle : s.hidden;
-  add_taps(s.taps, seen_by_leave.channels, [&](int q, int dy) {
-    return y + dy < 0 || y + dy >= h_ ? s.outside.row(0, 1) : seen_by_leave.row(q, (y + dy) % 3);
-  });
+  const Taps taps = taps_around(middle_.outputs ? s.middle : s.hidden, s.place(y - 1));
   int16_t* out[8] = {};
   for (int i = 0; i < 6; ++i) out[i] = s.residual.row(i, y % 3);
-  forms_->rows(leave_, s.taps.data(), w_, nullptr, 2047, out);
+  forms_->rows(leave_, taps, w_, nullptr, 2047, out);
   for (int py = 0; py < 2; ++py) {
     int16_t* row = s.pair.row(0, y % 3 * 2 + py);
     forms_->join(out[2 * py], out[2 * py + 1], w_, row);
     repeat(row, 2 * w_, 1);
   }
   const int16_t *seen[12], *maps[12];
+  for (int i = 0; i < 12; i += 3) {  // N, P, Q of picture and noise at half resolution, then of the third scale
+    const int step = 1 + i / 6;
+    const int16_t* r[5];
+    for (int k = 0; k < 5; ++k)
+      r[k] = (i < 6 ? half_ : low_).row(i / 3 % 2, clamp(y + step * (k - 2), 0, h_ - 1));
+    int16_t* found[7] = {};
+    for (int k = 0; k < 3; ++k) seen[i + k] = found[3 + k] = s.bands.row(i + k, 0);
+    forms_->bands(r, step, false, w_, s.scratch.row(0, 0), found, nullptr);
+  }
   for (int i = 0; i < 12; ++i) {
-    seen[i] = bands_.row(i, y);
     maps[i] = s.maps.row(i, 0);
     widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, s.scratch.row(0, 0),
           s.maps.row(i, 0));
@@ -357,9 +355,10 @@ void FramePainter::last_row(Strip& s, int y) {
 }
 
 // Two rows of luma and one of chroma.
-void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
+void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes) {
   const int full = 2 * w_, above = std::max(y - 1, 0), under = std::min(y + 1, h_ - 1);
   int16_t *scratch = s.scratch.row(0, 0), *line = s.maps.row(0, 0), *keep = s.maps.row(1, 0);
+  int16_t* const fetched = known_ ? s.full.row(6, 0) : nullptr;
   const int16_t *maps[6], *seen[6];
   for (int i = 0; i < 6; ++i) {
     widen((i < 3 ? 0 : kAmplitude) + i % 3, y, scratch, line);
@@ -394,8 +393,9 @@ void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
       residual[d + 1] = s.pair.row(0, row / 2 % 3 * 2 + row % 2);
     }
     int16_t* out = s.scratch.row(1, 0);
-    forms_->luma(now_.loop.row(0, at), residual, seen, maps, known_ ? fetched_.row(0, at) : nullptr,
-                 s.wide.row(6, 0), full, scratch, detail, out);
+    if (known_) fetch_row(before_.detail, 0, at, 0, motion, fetched);
+    forms_->luma(now_.loop.row(0, at), residual, seen, maps, fetched, s.wide.row(6, 0), full,
+                 scratch, detail, out);
     if (at < height_)
       std::copy_n(reinterpret_cast<const uint16_t*>(out), width_,
                   planes[0] + static_cast<size_t>(at) * width_);
@@ -404,12 +404,52 @@ void FramePainter::paint_rows(Strip& s, int y, uint16_t* const* planes) {
   for (int c = 0; c < 2; ++c) {
     widen(kTint + c, y, scratch, line);
     int16_t* out = s.scratch.row(1, 0);
+    if (known_) fetch_row(before_.tint, c, y, 1, motion, fetched);
     forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, s.residual.row(4 + c, y % 3),
-                   known_ ? fetched_tint_.row(c, y) : nullptr, keep, w_, now_.tint.row(c, y), out);
+                   fetched, keep, w_, now_.tint.row(c, y), out);
     if (y < ch)
       std::copy_n(reinterpret_cast<const uint16_t*>(out), cw,
                   planes[1 + c] + static_cast<size_t>(y) * cw);
   }
+}
+
+// All up to the trunk's input. Each stage needs rows of the stage before up to one row of blocks further
+// on: strips go through all stages with each row that is new, what stays in caches meanwhile; then follow the rows
+// at the borders of strips.
+void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
+  uint32_t bits = position_++;
+  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
+  bits ^= bits >> 15;
+  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
+  constexpr int kStages = 6;
+  const auto run = [&](int stage, int y) {
+    if (stage == 0 && y % 2 == 0) {
+      load(loop, y / 2);
+      known_ ? fetch(motion, corner_y, corner_x, y / 2) : fresh(corner_y, corner_x, y / 2);
+      for (int row = 8 * y; row < 8 * y + 16; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
+    }
+    if (stage == 1) split(y);
+    if (stage == 2) coarse(y, false);
+    if (stage == 3) coarse(y, true);
+    if (stage == 4) directions(y), run_stem(2 * y), run_stem(2 * y + 1);
+    if (stage == 5) enter_trunk(y);
+  };
+  const int strips = std::min(threads_ > 1 ? 2 * threads_ : 1, std::max(h8_ / (4 * kStages), 1));
+  const auto border = [&](int strip) { return h8_ / 2 * strip / strips * 2; };
+  parallel_for(strips, threads_, [&](int strip) {
+    const int from = border(strip), to = border(strip + 1);
+    for (int step = from; step < to + kStages; ++step)
+      for (int stage = 0; stage < kStages; ++stage) {
+        const int y = step - stage, first = strip ? from + stage : 0,
+                  end = strip + 1 < strips ? to - stage : h8_;
+        if (y >= first && y < end) run(stage, y);
+      }
+  });
+  for (int stage = 1; stage < kStages; ++stage)
+    parallel_for(strips - 1, threads_, [&](int strip) {
+      const int middle = border(strip + 1);
+      for (int y = middle - stage; y < middle + stage; ++y) run(stage, y);
+    });
 }
 
 void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own,
@@ -426,25 +466,10 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
         sum += b.condition[c * entries_.size() + i] * entries_[i];
       b.entered[c] = b.bias[c] + halved(sum, 8);
     }
-  uint32_t bits = position_++;
-  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
-  bits ^= bits >> 15;
-  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
-  load(loop);
-  parallel_for(h8_ / 2, threads_, [&](int by) {
-    known_ ? fetch(motion, corner_y, corner_x, by) : fresh(corner_y, corner_x, by);
-  });
-  parallel_for(h8_, threads_, [&](int y) {
-    for (int row = 8 * y; row < 8 * y + 8; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
-  });
-  parallel_for(h8_, threads_, [&](int y) { split(y); });
-  parallel_for(h8_, threads_, [&](int y) { coarse(y, false); });
-  parallel_for(h8_, threads_, [&](int y) { coarse(y, true); });
-  directions();
-  parallel_for(h_ / 2, threads_, [&](int y) { run_stem(y); });
-  parallel_for(h8_, threads_, [&](int y) { enter_trunk(y); });
+  see(loop, motion);
   for (const Block& b : blocks_) {
-    parallel_for(h8_, threads_, [&](int y) { run_block(b, y); });
+    parallel_for(ceil_div(h8_, kDepthwiseRows), threads_,
+                 [&](int i) { run_block(b, i * kDepthwiseRows); });
     std::swap(trunk_, next_);
   }
   parallel_for(h8_, threads_, [&](int y) { make_maps(y); });
@@ -455,13 +480,14 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
     Strip s(enter_.outputs, deep, w_);
     const int from = i * length, to = std::min(from + length, h_);
     for (int y = from - 2 - deep; y < to + 2 + deep; ++y) {
-      const auto is_needed = [&](int row, int around) {
-        return row >= std::max(from - around, 0) && row < std::min(to + around, h_);
+      // `outside`: rows beyond the picture that the next layer sees.
+      const auto is_needed = [&](int row, int around, int outside) {
+        return row >= std::max(from - around, -outside) && row < std::min(to + around, h_ + outside);
       };
-      if (is_needed(y, 2 + deep)) first_row(s, y);
-      if (deep && is_needed(y - 1, 2)) middle_row(s, y - 1);
-      if (is_needed(y - 1 - deep, 1)) last_row(s, y - 1 - deep);
-      if (is_needed(y - 2 - deep, 0)) paint_rows(s, y - 2 - deep, planes);
+      if (is_needed(y, 2 + deep, 1)) first_row(s, y);
+      if (deep && is_needed(y - 1, 2, 1)) middle_row(s, y - 1);
+      if (is_needed(y - 1 - deep, 1, 0)) last_row(s, y - 1 - deep);
+      if (is_needed(y - 2 - deep, 0, 0)) paint_rows(s, y - 2 - deep, motion, planes);
     }
   });
   known_ = true;

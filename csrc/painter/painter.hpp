@@ -38,7 +38,7 @@ struct PainterLayers {
 template <class T>
 struct Rows2 {
   int channels = 0, height = 0, width = 0, stride = 0;
-  std::vector<T> data;
+  Lines<T> data;
 
   Rows2() = default;
   Rows2(int channels_, int height_, int width_, T fill = 0)
@@ -84,24 +84,27 @@ class FramePainter {
   };
   struct Strip;
 
-  void load(const PaintSource& loop);
+  void load(const PaintSource& loop, int by);
   void fresh(int corner_y, int corner_x, int by);
   void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
+  void fetch_row(const Samples16& plane, int channel, int y, int half, const int16_t* motion,
+                 int16_t* out) const;
   const int16_t* drawn(int y, int x) const {
     return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)];
   }
+  void see(const PaintSource& loop, const int16_t* motion);
   void split(int row8);
   void coarse(int row8, bool third);
-  void directions();
+  void directions(int y);
   void run_stem(int y);
   void enter_trunk(int row8);
-  void run_block(const Block& b, int row8);
+  void run_block(const Block& b, int first);
   void make_maps(int row8);
   void widen(int map, int y, int16_t* scratch, int16_t* out) const;
   void first_row(Strip& s, int y);
   void middle_row(Strip& s, int y);
   void last_row(Strip& s, int y);
-  void paint_rows(Strip& s, int y, uint16_t* const* planes);
+  void paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes);
 
   static constexpr int kTileStride = 512 + 16;
   int width_, height_, h_, w_, h8_, w8_,
@@ -116,11 +119,9 @@ class FramePainter {
   bool known_ = false;
 
   Frame now_, before_;
-  Samples16 fetched_, fetched_tint_;
   Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise
-  Samples16 bands_;                         // coarse scales: picture N P Q, noise N P Q, twice
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
-  Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise
+  Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise; row y is y + 1 here
   Rows2<int32_t> slopes_,
       measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
   Quads quarter_, seen_;

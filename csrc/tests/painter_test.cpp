@@ -85,7 +85,7 @@ int main() {
       {1, 1, 20, true, 0x7b944b69},      {2, 40, 127, true, 0x61edc8d5},
       {17, 15, 20, true, 0x3127e93a},    {130, 70, 20, true, 0x87e16636},
       {203, 97, 127, true, 0x2f401298},  {2, 40, 20, false, 0x8d039a77},
-      {130, 70, 127, false, 0xadeea295},
+      {130, 70, 127, false, 0xadeea295}, {18, 790, 20, true, 0x315879f3},  // in strips
   };
   in_every_form([&](const std::string& name) {
     for (const auto& clip : kClips)

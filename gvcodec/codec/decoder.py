@@ -14,9 +14,9 @@ damaged stream.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.base import hashed
 from gvcodec.bases import reordered
 from gvcodec.bitstream import (
-    HASH_BYTES,
     Kind,
     Loss,
     Packet,
@@ -35,6 +33,7 @@ from gvcodec.bitstream import (
     Salvage,
     SequenceHeader,
 )
+from gvcodec.codec.hashing import FrameHash
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
@@ -80,9 +79,10 @@ class Decoder(Shared):
     before it came. `limits`: what the stream may ask for. `only_check`
     reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
     other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
-    painted, and the hash of painted frames is not checked. Raises `LimitError` when the stream asks
-    for more, `WrongModelError` for a missing model, `UsageError` for a device that is not
-    there.
+    painted, and the hash of painted frames is not checked. `read_only`: nobody changes a frame, so
+    it is hashed while the next ones are decoded, if there are threads for it. Raises `LimitError`
+    when the stream asks for more, `WrongModelError` for a missing model, `UsageError` for a device
+    that is not there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,
@@ -101,6 +101,7 @@ class Decoder(Shared):
         limits: Limits = DEFAULT,
         only_check: bool = False,
         tensors: bool = False,
+        read_only: bool = False,
     ) -> None:
         super().__init__()
         layers.check_settings()
@@ -120,7 +121,8 @@ class Decoder(Shared):
         exact = self._painter is not None and self._painter.exact and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first
         #: are left out.
-        self._painted_hash = hashlib.sha256() if exact else None
+        aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
+        self._painted_hash = FrameHash(aside) if exact else None
         self.painted_wanted: bytes | None = None
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
@@ -137,7 +139,7 @@ class Decoder(Shared):
         self._shown = 0
         self._last: DecodedFrame | None = None
         self._frames: deque[DecodedFrame] = deque()
-        self._hash = hashlib.sha256()
+        self._hash = FrameHash(aside)
         #: One line for everything that `frames_despite` could not decode.
         self.losses: list[str] = []
         #: Frames that may be wrong, although they were decoded: first and last number of each run.
@@ -155,7 +157,7 @@ class Decoder(Shared):
     @in_turn
     def base_hash(self) -> bytes:
         """Hash of the base frames so far, as at the end of a stream."""
-        return self._hash.digest()[:HASH_BYTES]
+        return self._hash.digest()
 
     @property
     @in_turn
@@ -164,7 +166,7 @@ class Decoder(Shared):
         it cannot be computed."""
         if self._painted_hash is None or self.concealed:
             return self.painted_wanted
-        return self._painted_hash.digest()[:HASH_BYTES]
+        return self._painted_hash.digest()
 
     @in_turn
     def restart(self, frame: int) -> None:
@@ -281,8 +283,7 @@ class Decoder(Shared):
 
     def _show(self, base_frames: list[Planes]) -> None:
         for base_frame in base_frames:
-            for part in hashed(base_frame):
-                self._hash.update(part)
+            self._hash.update(base_frame)
         self._base_frames.extend(base_frames)
         while self._base_frames:
             if self._gops and self._gops[0][0] == self._shown:
@@ -301,8 +302,7 @@ class Decoder(Shared):
         try:
             painted = self._painter.paint(base_frame, size)
             if self._painted_hash is not None:
-                for part in hashed(painted):
-                    self._painted_hash.update(part)
+                self._painted_hash.update(painted)
             return painted
         except RuntimeError as error:
             if "allocate memory" not in str(error):

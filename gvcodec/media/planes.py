@@ -150,7 +150,10 @@ def frame_from_planes(planes: Planes, bit_depth: int) -> av.VideoFrame:
 
 def to_eight_bits(plane: Plane) -> NDArray[np.uint8]:
     """10-bit samples rounded to 8 bits (half up)."""
-    return np.minimum((plane + 2) >> 2, 255).astype(np.uint8)
+    rounded = np.minimum(plane, 1021)
+    rounded += 2
+    rounded >>= 2
+    return rounded.astype(np.uint8)
 
 
 def planes_from_rgb(rgb: NDArray[np.uint8]) -> Planes:

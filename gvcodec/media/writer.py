@@ -169,7 +169,7 @@ class Y4mWriter:
                 samples = (
                     to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
                 )
-                self._stream.write(samples.tobytes())
+                self._stream.write(memoryview(np.ascontiguousarray(samples)).cast("B"))
             self._watch(pts)
             if self._pending is None:
                 # Whoever reads a pipe wants the frame now.

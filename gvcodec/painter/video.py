@@ -6,12 +6,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from gvcodec._core import BlockMotion
 from gvcodec.errors import UsageError
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.motion import block_vectors
 from gvcodec.painter.payload import read
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.painter.device import DevicePainter
@@ -57,9 +59,8 @@ class VideoPainter:
             from gvcodec.painter.device import DevicePainter
 
             self._frames = DevicePainter(checkpoint, device, tensors)
-        self._threads = threads
+        self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self._identity = False
-        self._before: Plane | None = None
 
     def start_gop(self, fitted: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
@@ -72,17 +73,17 @@ class VideoPainter:
         self._identity = deltas is None
         changed = self._model.fitted({d.name: (d.values, d.exponent) for d in deltas or ()})
         self._frames.start(self._stream, changed)
-        self._before = None
+        self._motion.forget()
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
         """The painted picture of the next base frame. `size`: bytes of its own packet, 0 =
         unknown."""
         height, width = self._size
         if base_frame[0].shape != self._size:
-            found = base_frame[0].shape
-            raise UsageError(f"a frame of {found[1]}×{found[0]} in a video of {width}×{height}")
+            shape = base_frame[0].shape
+            raise UsageError(f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}")
         if self._identity:
             return base_frame
-        before, self._before = self._before, base_frame[0]
-        vectors = None if before is None else block_vectors(base_frame[0], before, self._threads)
+        found = self._motion.push(np.ascontiguousarray(base_frame[0]))
+        vectors = None if found is None else found.transpose(2, 0, 1)
         return self._frames.paint(base_frame, vectors, rate(size, width, height))

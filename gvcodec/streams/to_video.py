@@ -207,6 +207,7 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
         options.low_delay,
         options.device,
         most,
+        read_only=True,
     )
     if options.hold:
         stack.enter_context(held(header, painted, most))

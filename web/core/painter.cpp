@@ -3,15 +3,12 @@
 #include <stdexcept>
 #include <string>
 
-#include "motion/motion_search.hpp"
+#include "motion/block_motion.hpp"
 #include "painter/painter.hpp"
 
 namespace {
 
 std::string error;
-
-// Luma samples from which motion is searched at half the size, and what a vector costs: gvcodec/painter/motion.py.
-constexpr int kLarge = 500000, kPenalty = 64;
 
 // Numbers that a page hands over, one behind the other.
 class Numbers {
@@ -40,53 +37,12 @@ class Numbers {
   const int32_t *at_, *end_;
 };
 
-// Luma as motion is searched in it: padded by repeating the edges.
-gv::Plane padded(const uint16_t* luma, int width, int height) {
-  const auto whole = [](int side) { return (side + 15) / 16 * 16; };
-  gv::Plane p(whole(width), whole(height), gv::kMargin);
-  for (int y = 0; y < p.height; ++y) {
-    const uint16_t* from = luma + static_cast<size_t>(std::min(y, height - 1)) * width;
-    std::copy_n(from, width, p.row(y));
-    std::fill(p.row(y) + width, p.row(y) + p.width, from[width - 1]);
-  }
-  p.extend();
-  return p;
-}
-
-gv::Plane halved(const uint16_t* luma, int width, int height) {
-  const int w = width / 2, h = height / 2;
-  std::vector<uint16_t> small(static_cast<size_t>(w) * h);
-  for (int y = 0; y < h; ++y)
-    for (int x = 0; x < w; ++x) {
-      const uint16_t* at = luma + static_cast<size_t>(2 * y) * width + 2 * x;
-      small[static_cast<size_t>(y) * w + x] = static_cast<uint16_t>((at[0] + at[1] + at[width] + at[width + 1] + 2) >> 2);
-    }
-  return padded(small.data(), w, h);
-}
-
 struct Painter {
   int width, height, threads;
-  bool half, known = false;
   std::unique_ptr<gv::FramePainter> painter;  // from `painter_start` on
-  gv::Plane before;
+  gv::BlockMotion motion;
   std::vector<int16_t> vectors;
-  Painter(int w, int h, int t) : width(w), height(h), threads(t), half(w * h >= kLarge) {}
-
-  // (dy, dx) of the blocks of the picture against the frame before.
-  std::vector<int16_t> motion(const gv::Plane& now) const {
-    const gv::MotionField field = gv::search_motion(now, before, {}, kPenalty, half ? 2 : 4, threads);
-    const int rows = gv::ceil_div(height, gv::kBlock), columns = gv::ceil_div(width, gv::kBlock);
-    std::vector<int16_t> out;
-    for (int y = 0; y < rows; ++y)
-      for (int x = 0; x < columns; ++x) {
-        const int row = std::min(y >> half, field.height - 1), column = std::min(x >> half, field.width - 1);
-        const gv::Mv v = field.mv[static_cast<size_t>(row) * field.width + column];
-        const int bits = half ? 1 : 2;
-        out.push_back(static_cast<int16_t>(v.y >> bits));
-        out.push_back(static_cast<int16_t>(v.x >> bits));
-      }
-    return out;
-  }
+  Painter(int w, int h, int t) : width(w), height(h), threads(t), motion(w, h, t) {}
 };
 
 }  // namespace
@@ -105,7 +61,7 @@ Painter* painter_open(int width, int height, int threads) try {
 void painter_close(Painter* painter) { delete painter; }
 
 // The next frame is the first one.
-void painter_forget(Painter* painter) { painter->known = false; }
+void painter_forget(Painter* painter) { painter->motion.forget(); }
 
 // Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine or ten layers in the order of `PainterLayers`; for each block
 // depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
@@ -125,7 +81,7 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try 
   Painter& p = *painter;
   if (!p.painter) p.painter = std::make_unique<gv::FramePainter>(p.width, p.height, p.threads);
   p.painter->start(l, stream);
-  p.known = false;
+  p.motion.forget();
   return 1;
 } catch (const std::exception& e) {
   error = e.what();
@@ -134,11 +90,7 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try 
 
 // Motion of the next frame against the one before it, of which planes lie one behind the other.
 int painter_move(Painter* painter, const uint16_t* base) try {
-  Painter& p = *painter;
-  gv::Plane now = p.half ? halved(base, p.width, p.height) : padded(base, p.width, p.height);
-  p.vectors = p.known ? p.motion(now) : std::vector<int16_t>();
-  p.before = std::move(now);
-  p.known = true;
+  painter->vectors = painter->motion.push(base);
   return 1;
 } catch (const std::exception& e) {
   error = e.what();
