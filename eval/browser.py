@@ -32,7 +32,7 @@ _FLAGS = (
 _PATIENCE = 60.0
 
 
-def found() -> str | None:
+def find_browser() -> str | None:
     """Path of a Chromium."""
     named = os.environ.get("GVCODEC_CHROMIUM")
     return named or next((path for name in _NAMES if (path := shutil.which(name))), None)
@@ -42,7 +42,7 @@ class Browser:
     """One process with a profile of its own, which goes with it."""
 
     def __init__(self) -> None:
-        path = found()
+        path = find_browser()
         if path is None:
             raise FileNotFoundError(
                 "no Chromium: apt-get install chromium, or name one in $GVCODEC_CHROMIUM"
@@ -180,10 +180,10 @@ class Page:
         """What the console has complained about so far."""
         self.run("0")
         mine = (e for e in self._browser.events if e.get("sessionId") == self._session)
-        return [text for event in mine if (text := _complaint(event))]
+        return [text for event in mine if (text := _describe_error(event))]
 
 
-def _complaint(event: dict[str, Any]) -> str:
+def _describe_error(event: dict[str, Any]) -> str:
     """What an event says that went wrong, "" for others."""
     method, facts = event["method"], event.get("params", {})
     if method == "Runtime.exceptionThrown":

@@ -31,11 +31,11 @@ from eval.search import interval
 from eval.tools import EvalError, markdown, say, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
-from gvcodec.condense.clips import FRAMES, SIDE, Clips, listed, read
+from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.learning import accuracy, features, fit
-from gvcodec.condense.making import chosen, divided
-from gvcodec.condense.networks import Pairs, prepared
+from gvcodec.condense.making import choose, split_validation
+from gvcodec.condense.networks import Pairs, prepare
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
 
@@ -67,7 +67,7 @@ class Cubes(nn.Module):
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 
     def features(self, pictures: Tensor) -> Tensor:
-        return self.body(prepared(pictures).transpose(1, 2)).flatten(1)
+        return self.body(prepare(pictures).transpose(1, 2)).flatten(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.head(self.features(pictures))
@@ -92,7 +92,7 @@ def motion8(images: Path) -> tuple[Clips, Clips]:
         with VideoReader(path, frames=1) as reader:
             planes = next(iter(reader)).planes
             photos.append(thumbnail(planes, reader.format.colour, _PHOTO))
-    pictures = np.stack([moved(photo, motion) for photo in photos for motion in range(8)])
+    pictures = np.stack([move(photo, motion) for photo in photos for motion in range(8)])
     labels, names = (
         np.tile(np.arange(8), len(photos)),
         tuple(str(n) for n in range(8 * len(photos))),
@@ -104,7 +104,7 @@ def motion8(images: Path) -> tuple[Clips, Clips]:
     )
 
 
-def moved(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
+def move(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
     """(8, 32, 32, 3): the photo through a window that moves; frame 4 is the middle of the photo in
     all motions."""
     out = np.empty((FRAMES, SIDE, SIDE, 3), np.uint8)
@@ -117,11 +117,11 @@ def moved(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
         down, right = (sign * n * _STEP * (motion in pair) for pair in ((2, 3), (0, 1)))
         y = scale * (np.cos(angle) * rows - np.sin(angle) * columns) + (_PHOTO - 1) / 2 + down
         x = scale * (np.sin(angle) * rows + np.cos(angle) * columns) + (_PHOTO - 1) / 2 + right
-        out[t] = _sampled(photo, y, x)
+        out[t] = _sample(photo, y, x)
     return out
 
 
-def _sampled(
+def _sample(
     photo: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
     """Bilinear samples."""
@@ -134,7 +134,7 @@ def _sampled(
 
 def hand_labelled(folder: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]:
     """Clips to learn from and to test by, for each fold."""
-    every = read(listed(folder, labels))
+    every = read(list_clips(folder, labels))
     with open(labels, newline="", encoding="utf-8") as file:
         folds = np.array([int(row["fold"]) for row in csv.DictReader(file)])
     for fold in range(int(folds.max()) + 1):
@@ -173,7 +173,7 @@ def _van_der_corput(count: int) -> NDArray[np.int64]:
     return np.array([n for n in turned if n < count])
 
 
-def chosen_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, seed: int) -> Choice:
+def choose_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, seed: int) -> Choice:
     """What a simple way keeps of the clips, whole and at the usual quality."""
     orders = {
         "uniform": lambda: uniform_order(learn),
@@ -185,7 +185,7 @@ def chosen_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, s
     count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(
         method, (FRAMES, _USUAL_Q)
     )
-    return choosing.filled(learn, order, count, q, room)
+    return choosing.fill_room(learn, order, count, q, room)
 
 
 def with_all(learn: Clips, test: Clips, whole: int, seed: int, steps: int) -> list[dict[str, Any]]:
@@ -205,7 +205,7 @@ class Trial:
     def __init__(self, learn: Clips, test: Clips, seed: int, steps: int) -> None:
         self.test, self.seed, self.steps = test, seed, steps
         self.classes = len(learn.classes)
-        self.rest, self.validation = divided(learn, np.random.default_rng(seed))
+        self.rest, self.validation = split_validation(learn, np.random.default_rng(seed))
         network = fit(self.rest.pictures, self.rest.labels, self.classes, steps, seed)
         assert isinstance(network, Pairs)
         self.network, self.seen = network, features(network, self.rest.pictures)
@@ -216,13 +216,16 @@ class Trial:
         """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network
         too."""
         rest, seed = self.rest, self.seed
-        plain, ours = chosen(rest, self.validation, self.network, room, _MOVES, seed, self.steps)
+        plain, ours = choose(rest, self.validation, self.network, room, _MOVES, seed, self.steps)
         own = {"ours": ours, "ours, pixels not moved": plain}
         rows = []
         known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = own.get(method) or chosen_by(method, rest, self.seen, room, seed)
-            pictures, labels = choosing.shown(choice.stream, FRAMES), rest.labels[choice.clips]
+            choice = own.get(method) or choose_by(method, rest, self.seen, room, seed)
+            pictures, labels = (
+                choosing.decode_frames(choice.stream, FRAMES),
+                rest.labels[choice.clips],
+            )
             facts = {
                 "share": share,
                 "bytes": len(choice.stream),
@@ -263,10 +266,10 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
     whole = [row["bytes"] for row in rows if row["method"] == "all clips"]
     size = f" All clips take {np.mean(whole):,.0f} bytes." if whole else ""
     note = f"Accuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}."
-    return f"{markdown(header, lines)}\n\n{note}{size}{_kept_by_ours(rows)}\n"
+    return f"{markdown(header, lines)}\n\n{note}{size}{_describe_ours(rows)}\n"
 
 
-def _kept_by_ours(rows: list[dict[str, Any]]) -> str:
+def _describe_ours(rows: list[dict[str, Any]]) -> str:
     """What our own method keeps of the clips at each share."""
     parts = []
     ours = [row for row in rows if row["method"] == "ours" and row["network"] == "Pairs"]
@@ -327,7 +330,9 @@ def run(options: argparse.Namespace) -> None:
         chance = float(np.bincount(test.labels).max() / len(test))
         if seed < options.full_seeds:
             path = options.out / f"all-{seed}.json"
-            rows += _kept(path, partial(with_all, learn, test, size(learn), seed, options.full))
+            rows += _load_or_make(
+                path, partial(with_all, learn, test, size(learn), seed, options.full)
+            )
         trial: Trial | None = None
         for share in options.shares:
             path = options.out / f"seed{seed}-{100 * share:g}.json"
@@ -341,7 +346,7 @@ def run(options: argparse.Namespace) -> None:
     print(table(rows, chance))
 
 
-def _kept(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _load_or_make(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """What the file holds, made now if it is not there."""
     if not path.is_file():
         write_json(path, make())

@@ -22,9 +22,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from eval.arguments import add_out
-from eval.browser import Browser, Page, found
+from eval.browser import Browser, Page, find_browser
 from eval.tools import EvalError, say, write_json
-from gvcodec.cli.play import served
+from gvcodec.cli.play import serve
 from gvcodec.types import Planes
 from gvcodec.video import Video
 
@@ -49,19 +49,19 @@ def run(options: argparse.Namespace) -> None:
 
 def measure(files: Sequence[Path], out: Path) -> None:
     """Facts about each stream to `out`/player.json. Raises `EvalError` without a Chromium."""
-    if found() is None:
+    if find_browser() is None:
         raise EvalError("no Chromium: apt-get install chromium, or name one in $GVCODEC_CHROMIUM")
     out.mkdir(parents=True, exist_ok=True)
     streams = []
     with Browser() as browser:
         for path in files:
-            facts = measured(browser, path, out / f"{path.stem}.png")
+            facts = measure_stream(browser, path, out / f"{path.stem}.png")
             streams.append(facts)
             say("  ".join(f"{name} {value}" for name, value in facts.items()))
     write_json(out / "player.json", {"processors": os.cpu_count(), "streams": streams})
 
 
-def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
+def measure_stream(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
     """What the page does with one stream."""
     with page_of(browser, path, query="?gpu=off") as page, Video(path) as video:
         page.until(_BEGUN, _PATIENCE)
@@ -74,26 +74,26 @@ def measured(browser: Browser, path: Path, picture: Path) -> dict[str, Any]:
             "first frame, ms": round(page.run("player.statistics.firstMs")),
             "decoded by page": by_page,
             "painted by page": paints and page.run("player.painter.name"),
-            **shown_and_played(page, video, False, "base"),
+            **show_and_play(page, video, False, "base"),
         }
         if paints:
-            facts |= shown_and_played(page, video, True, "painted")
+            facts |= show_and_play(page, video, True, "painted")
         facts["handle"] = slides(page) if video.painted else "-"
         page.screenshot(picture)
         facts["console"] = page.errors()
         facts["notes"] = page.run("player.errors")
     if paints:
         facts |= by_gpu(browser, path)
-    facts["of two thirds, shown"] = broken(browser, path)
+    facts["of two thirds, shown"] = play_broken(browser, path)
     return facts
 
 
-def shown_and_played(page: Page, video: Video, painted: bool, what: str) -> dict[str, Any]:
+def show_and_play(page: Page, video: Video, painted: bool, what: str) -> dict[str, Any]:
     page.run("player.insists = true")
     page.run(f"player.setMode('{'compare' if painted else 'base'}')")
     last = len(video) - 1
     seeks = sum(exact(page, video, n, painted) for n in (last // 3, last, 1))
-    facts = {f"{name}, {what}": value for name, value in played(page, last).items()}
+    facts = {f"{name}, {what}": value for name, value in play(page, last).items()}
     return {f"exact seeks, {what}": seeks, **facts}
 
 
@@ -108,7 +108,7 @@ def by_gpu(browser: Browser, path: Path) -> dict[str, Any]:
         )
         if reason := page.run("player.painter.reason"):
             return {"WebGPU": reason}
-        facts = shown_and_played(page, video, True, "WebGPU")
+        facts = show_and_play(page, video, True, "WebGPU")
         return {**facts, "console, WebGPU": page.errors()}
 
 
@@ -119,14 +119,14 @@ def exact(page: Page, video: Video, number: int, painted: bool) -> bool:
         f"{_SETTLED % number} && Boolean(player.shown.painted) === {str(painted).lower()}",
         _PATIENCE,
     )
-    (frame,) = video.decoded(number, number + 1)
+    (frame,) = video.decode_range(number, number + 1)
     shown: bool = page.run(_DIGEST % ("painted" if painted else "base")) == _digest(
         frame.planes if painted else frame.base_frame
     )
     return shown
 
 
-def played(page: Page, last: int) -> dict[str, Any]:
+def play(page: Page, last: int) -> dict[str, Any]:
     """From the first frame to the last at the fastest speed: frames a second, hashes."""
     page.run("player.go(0)")
     page.until(_SETTLED % 0, _PATIENCE)
@@ -156,7 +156,7 @@ def slides(page: Page) -> bool:
     return len(pictures) == 3
 
 
-def broken(browser: Browser, path: Path) -> str:
+def play_broken(browser: Browser, path: Path) -> str:
     """What the page says and shows of the first two thirds of a file."""
     data = path.read_bytes()
     with TemporaryDirectory() as folder:
@@ -175,7 +175,7 @@ def broken(browser: Browser, path: Path) -> str:
 @contextmanager
 def page_of(browser: Browser, path: Path, *options: str, query: str = "") -> Iterator[Page]:
     """The page of `gvcodec play PATH`."""
-    with served(str(path), options) as server:
+    with serve(str(path), options) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         page = browser.open(server.address + query)

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from eval.arguments import add_out
 from eval.tools import markdown, say, write_json, write_text
 from gvcodec.retrieval.compressor import DIM, LpComp
-from gvcodec.retrieval.embedders import Small, lengthened
+from gvcodec.retrieval.embedders import Small, normalise
 from gvcodec.retrieval.making import SHARE, STRIDES, Budget
 from gvcodec.retrieval.ranking import best, scores
-from gvcodec.retrieval.summary import Summary, quantised
+from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.training.summary import Clip, read_material, split, train
 from gvcodec.training.summary_material import QUALITIES, STRIDE
 
@@ -78,7 +78,7 @@ def join(
     budget = Budget(named, [stride for stride in STRIDES if stride >= STRIDE], share)
     values, numbers, at = [], [], 0
     for vectors, count, size in zip(parts, frames, sizes, strict=True):
-        packet = budget.packet(quantised(vectors, Small.step), STRIDE, size)
+        packet = budget.packet(quantise(vectors, Small.step), STRIDE, size)
         summary = Summary.unpack(packet.payload, count)
         values.append(summary.values)
         numbers.append(at + summary.stride * np.arange(len(summary.vectors)))
@@ -113,7 +113,7 @@ def _tiny(pictures: NDArray[np.uint8]) -> Vectors:
     n, height, width, _ = pictures.shape
     grey = pictures.astype(np.float32) @ np.array([0.3, 0.59, 0.11], np.float32)
     cells = grey.reshape(n, 8, height // 8, 8, width // 8).mean((2, 4)).reshape(n, -1)
-    return lengthened(cells - cells.mean(1, keepdims=True) + 1e-3)
+    return normalise(cells - cells.mean(1, keepdims=True) + 1e-3)
 
 
 def answers(found: Sequence[Any], joined: Joined, clip: int, frame: int) -> dict[str, float]:
@@ -173,14 +173,14 @@ def one_seed(clips: Sequence[Clip], folder: Path, seed: int, steps: int) -> list
             joined = join([vectors(clip.forms[form]) for clip in held], frames, sizes)
             asked = [vectors(c.asked.flatten(0, 1)).reshape(3, 2, DIM) for c in held]
             found[name] = ask(joined, asked, at), joined
-        found |= _unlearned(held, folder, frames, sizes, at, rng)
+        found |= _pool_unlearned(held, folder, frames, sizes, at, rng)
         for name, (answered, joined) in found.items():
             row = {"method": name, "q": q, "seed": seed} | _summed_up(answered)
             rows.append(row | {"share": joined.spent / joined.size})
     return rows
 
 
-def _unlearned(
+def _pool_unlearned(
     held: Sequence[Clip],
     folder: Path,
     frames: Sequence[int],

@@ -74,7 +74,7 @@ class Source:
         marks = {"set_name": self.set_name, "stand_in": self.stand_in}
         return prepare(self.name, self.identity, self.open, frames, folder, **marks)
 
-    def thinned(self, step: int, fps: Fraction) -> Source:
+    def subsample(self, step: int, fps: Fraction) -> Source:
         """One frame in `step`, beginning with the first, shown at `fps`."""
 
         def opened() -> Frames:

@@ -189,6 +189,6 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) ->
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", title, r"\end{table}"])
 
 
-def grouped(number: int) -> str:
+def group_digits(number: int) -> str:
     """A number with its digits in groups of three."""
     return f"{number:,}".replace(",", " ")

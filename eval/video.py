@@ -296,7 +296,7 @@ def _write_lossless(raw: Path, meta: dict[str, Any], out: Path) -> None:
     run_command([ffmpeg(), "-v", "error", "-y", *source, *tags, str(out)])
 
 
-def decoded_raw(decoded: Path, clip: Clip, out: Path) -> RawVideo:
+def decode_raw(decoded: Path, clip: Clip, out: Path) -> RawVideo:
     """A decoder's .y4m as a raw file of the clip's bit depth. Raises EvalError when it is not 4:2:0
     or when size or number of frames is not the clip's."""
     frames = open_video(decoded, convert=False)

@@ -10,8 +10,10 @@ stream, best = source.with_suffix(".gvc"), source.with_suffix(".best.gvc")
 gvcodec.encode_file(source, stream, summary=True, q=45, fit=0, preset=8, keyint=10, overwrite=True)
 
 # A picture, a video, FILE@1:15, or words with an embedder for them; files and folders.
-found = gvcodec.search(f"{source}@0.2", stream, count=3, clip=best, overwrite=True)
+found = gvcodec.search(f"{source}@0.2", stream, count=3)
 for moment in found.moments:
     print(f"{moment.score:.3f}  {moment.seconds:g} s, frame {moment.frame}, GOP {moment.gop}")
+first = found.moments[0]
+gvcodec.cut(stream, best, first.seconds, first.seconds + 0.01, overwrite=True)
 share = found.bytes_read / found.bytes
 print(f"read {share:.0%} of {found.bytes} bytes; the best GOP is in {best}")

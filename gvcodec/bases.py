@@ -178,13 +178,13 @@ def names() -> tuple[str, ...]:
     return tuple(_BASES)
 
 
-def reordered(name: str) -> bool:
+def is_reordered(name: str) -> bool:
     """Whether packets of a base come in another order than its frames are shown."""
     standard = base_of(name).standard
     return standard is not None and standard.reordered
 
 
-def painted() -> tuple[str, ...]:
+def list_painted_bases() -> tuple[str, ...]:
     """Those that painters know, by their slots; of several in one slot the first."""
     first: dict[int, str] = {}
     for base in _BASES.values():
@@ -193,7 +193,7 @@ def painted() -> tuple[str, ...]:
     return tuple(first[slot] for slot in sorted(first))
 
 
-def named(wire: int) -> str | None:
+def base_of_wire(wire: int) -> str | None:
     """The base of a number, None where there is none."""
     return next((base.name for base in _BASES.values() if base.wire == wire), None)
 

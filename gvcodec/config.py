@@ -107,11 +107,11 @@ class EncoderConfig:
         base = base_of("av1" if self.base == AUTO else self.base)
         return base.coarsest_reduced if base.reduced and self.scale is None else INDEX_END
 
-    def settled(self) -> EncoderConfig:
+    def resolve(self) -> EncoderConfig:
         """The same with a scale and the base layer's index that belongs to it, and with what its
         speed stands for. Raises `UsageError`."""
         if self.base == AUTO:
-            return replace(self, base="av1").settled()
+            return replace(self, base="av1").resolve()
         name, value, coarsest = "base_q", self.base_q, self.coarsest
         if value is None:
             name, value, coarsest = "q", self.q, q_of(self.base, coarsest)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gvcodec.bases import base_of
 from gvcodec.errors import LimitError
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
@@ -93,7 +93,7 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
     pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
     if limits.max_pixels is not None and pixels > limits.max_pixels:
         raise LimitError(
-            f"{size} have more than {counted(limits.max_pixels, 'pixel')} (--max-pixels)"
+            f"{size} have more than {count_noun(limits.max_pixels, 'pixel')} (--max-pixels)"
         )
     most = limits.max_memory
     if most is None and limits.max_pixels is None:

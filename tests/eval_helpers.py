@@ -59,7 +59,7 @@ def frames_of(planes, width: int, height: int, **format_) -> Frames:
     return Frames(iter(planes), width, height, Fraction(25), **format_)
 
 
-needs_chromium = pytest.mark.skipif(browser.found() is None, reason="no Chromium found")
+needs_chromium = pytest.mark.skipif(browser.find_browser() is None, reason="no Chromium found")
 
 
 def probed(text: str, script: str, folder: Path) -> dict:
@@ -69,7 +69,7 @@ def probed(text: str, script: str, folder: Path) -> dict:
     text = text.replace("<head>", f"<head><script>{collect}</script>", 1)
     page = folder / "probed.html"
     page.write_text(text.replace("</body>", f"<script>{script}</script></body>", 1))
-    command = [browser.found(), "--headless", "--no-sandbox", "--disable-gpu"]
+    command = [browser.find_browser(), "--headless", "--no-sandbox", "--disable-gpu"]
     command += ["--enable-logging=stderr", f"--user-data-dir={folder / 'chromium'}"]
     command += ["--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

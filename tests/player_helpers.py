@@ -17,7 +17,7 @@ from conftest import moving_texture
 import gvcodec
 from eval import browser
 from gvcodec.cli import main
-from gvcodec.cli.play import served
+from gvcodec.cli.play import serve
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
@@ -34,7 +34,7 @@ STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
 }
 
 
-needs_browser = pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
+needs_browser = pytest.mark.skipif(browser.find_browser() is None, reason="needs Chromium")
 
 
 #: Seconds for SwiftShader, a program, to have shaders ready and tried on a busy machine.
@@ -47,7 +47,7 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node
 @contextmanager
 def running(path: Path, *options: str) -> Iterator[PlayerServer]:
     """The server of `gvcodec play PATH`, in a thread."""
-    with served(str(path), [*options]) as server:
+    with serve(str(path), [*options]) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -126,7 +126,7 @@ def painted_digest(page: browser.Page) -> str:
 
 def digest_of(video: gvcodec.Video, number: int) -> str:
     """Of those that the decoder paints."""
-    (frame,) = video.decoded(number, number + 1)
+    (frame,) = video.decode_range(number, number + 1)
     return hashlib.sha256(flat(frame.planes)).hexdigest()
 
 
@@ -152,7 +152,7 @@ def painted_stream(path: Path, width: int, height: int) -> Path:
         encode_stream(encoder, file, zip(moving_texture(width, height, 12), range(12), strict=True))
     with gvcodec.open(path) as video:
         assert video.key_frames == [0, 6]
-        for frame in video.decoded(0, 12):
+        for frame in video.decode_range(0, 12):
             assert flat(frame.planes) != flat(frame.base_frame)
     return path
 

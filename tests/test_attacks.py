@@ -38,7 +38,7 @@ repair.run = run
 
 def test_a_few_files_through_all_commands() -> None:
     files = hostile.openers() | dict(list(commands.inputs(1).items())[-3:])
-    found = commands.summary(commands.tried(files))
+    found = commands.summary(commands.try_command(files))
     assert found["findings"] == []
     assert found["tried"] == 8 * len(files)
     assert 3 < len(files) < found["codes"]["3"]
@@ -52,7 +52,7 @@ def test_files_through_all_commands_notice_what_they_look_for(tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     data = hostile.with_packets(hostile.streams()["av1"])
     kinds = ("traceback", "crash", "socket", "foreign", "leftover", "quiet", "hang")
-    found = commands.tried({f"a {kind}": data for kind in kinds}, patience=12)
+    found = commands.try_command({f"a {kind}": data for kind in kinds}, patience=12)
     # What passes although it was damaged, and what only one of the two refuses.
     row = {name: 0 for name in ("code", "took", "seconds")} | {
         "said": "", "others": [], "output": None

@@ -157,7 +157,7 @@ def test_without_torch_there_are_no_trials(source: Path, monkeypatch: pytest.Mon
 
 
 def test_an_encoder_by_itself_chunks_and_one_file_take_av1(tmp_path: Path, source: Path) -> None:
-    assert EncoderConfig(base=AUTO).settled().base == "av1"
+    assert EncoderConfig(base=AUTO).resolve().base == "av1"
     assert make_settings(EncoderConfig(base=AUTO, fit=0)).base == "av1"
     api.encode_file(source, tmp_path / "one.mp4", base=AUTO, q=67, fit=0, frames=2)
     assert base_of_file(tmp_path / "one.mp4") == "av1"

@@ -253,7 +253,7 @@ def test_contexts_are_values_before_of_the_same_packet() -> None:
 def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
     values = random_values(np.random.default_rng(9), 2, 9)
     memory = Memory.empty(2).after(values, np.array([5, 0], np.uint8), Times(-1, 0))
-    turned = memory.seen_from(Times(3, -1))
+    turned = memory.look_up(Times(3, -1))
     assert np.array_equal(turned[:, SOURCES], memory.values[:, SOURCES])
     steps = np.setdiff1d(np.arange(TOKEN_VALUES), SOURCES)
     assert np.array_equal(turned[:, steps], -memory.values[:, steps])
@@ -603,7 +603,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
     network = checkpoint.read_network(checkpoint.find_tokens())
     whole = training.bits_a_window(network, material)
     for part, least in ((training.BACK, 1.06), (training.MEMORY, 1.05)):
-        for change in (training.without(part), training.shuffled(part)):
+        for change in (training.without(part), training.shuffle_tokens(part)):
             assert training.bits_a_window(network, material, change) > least * whole
     blind = [layer._replace(weight=0 * layer.weight) for layer in network]
     assert training.bits_a_window(blind, material) > 1.3 * whole

@@ -316,7 +316,7 @@ def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) ->
     def readinto(self: Any, buffer: memoryview) -> int:
         reads["count"] += 1
         if reads["count"] == reads["at"]:
-            with uris.reached(self.name):
+            with uris.name_errors(self.name):
                 raise OSError("connection reset by peer")
         return real(self, buffer)
 

@@ -139,13 +139,13 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
     for order in orders:
         assert len(set(order)) == len(order) == 60
         assert {int(clips.labels[n]) for n in order[:3]} == {0, 1, 2}
-        choice = choosing.filled(clips, order, 4, 40, 2500)
+        choice = choosing.fill_room(clips, order, 4, 40, 2500)
         assert (
             len(choice.stream)
             <= 2500
             < len(
                 encode(
-                    choosing.thinned(clips.only(np.array(order[: len(choice.clips) + 2])), 4), 40
+                    choosing.subsample(clips.only(np.array(order[: len(choice.clips) + 2])), 4), 40
                 )
             )
         )
@@ -158,8 +158,8 @@ def test_moved_pixels_fit_by_leaving_clips_out() -> None:
 
     clips = moving(30, 4)
     network = fit(clips.pictures, clips.labels, 3, 20, 0)
-    choice = choosing.filled(clips, list(range(len(clips))), 2, 40, 1200)
-    moved = pixels.optimised(clips, network, choice, len(choice.stream), 12, 0)
+    choice = choosing.fill_room(clips, list(range(len(clips))), 2, 40, 1200)
+    moved = pixels.optimise(clips, network, choice, len(choice.stream), 12, 0)
     assert len(moved.stream) <= len(choice.stream) and moved.stream != choice.stream
     kept = len(moved.clips)
     assert 0 < kept == len(decode(moved.stream))
@@ -179,7 +179,7 @@ def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> 
 
     monkeypatch.setattr(choosing, "taught", taught)
     order = list(range(len(clips)))
-    lost, choice = choosing.settled(clips, clips, order, 2000, 1, 0)
+    lost, choice = choosing.choose_quality(clips, clips, order, 2000, 1, 0)
     assert (lost, choice.count, choice.q) == (2, 4, 55) and len(choice.stream) <= 2000
     assert sorted(asked) == [(4, 55), (8, 51), (8, 55), (8, 59)]
 
@@ -190,7 +190,7 @@ def test_a_choice_that_tells_nothing_teaches_less() -> None:
 
     clips = moving(48, 7)
     order = list(range(len(clips)))
-    whole, single = (choosing.filled(clips, order, count, 28, 20000) for count in (8, 1))
+    whole, single = (choosing.fill_room(clips, order, count, 28, 20000) for count in (8, 1))
     losses = [choosing.taught(clips, clips, choice, 40, 0) for choice in (whole, single)]
     assert losses[0] < losses[1] - 0.1
 

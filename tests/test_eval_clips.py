@@ -13,7 +13,7 @@ from eval_helpers import frames_of, small_clip
 from eval.colour import to_planes, to_rgb
 from eval.sequences import NAMED, file_source, known_rate, select
 from eval.tools import EvalError, ffmpeg, run_command
-from eval.video import decoded_raw, open_video, prepare
+from eval.video import decode_raw, open_video, prepare
 
 
 def random_planes(width, height, depth, seed=0):
@@ -41,7 +41,7 @@ def test_lossless_file_and_y4m_hold_the_same_samples(tmp_path, depth, full_range
     run_command(
         [ffmpeg(), "-v", "error", "-i", str(clip.file), "-strict", "-1", str(tmp_path / "x.y4m")]
     )
-    decoded = decoded_raw(tmp_path / "x.y4m", clip, tmp_path / "x.yuv")
+    decoded = decode_raw(tmp_path / "x.y4m", clip, tmp_path / "x.yuv")
     assert decoded.path.read_bytes() == clip.raw.path.read_bytes()
 
 
@@ -51,7 +51,7 @@ def test_ten_bit_decodes_are_rounded_to_the_source(tmp_path):
         out.write(b"YUV4MPEG2 W176 H144 F25:1 Ip C420p10 XYSCSS=420P10\nFRAME\n")
         out.writelines((plane.astype("<u2") * 4 + 1).tobytes() for plane in clip.raw.planes(0))
     assert (
-        decoded_raw(tmp_path / "ten.y4m", clip, tmp_path / "o").path.read_bytes()
+        decode_raw(tmp_path / "ten.y4m", clip, tmp_path / "o").path.read_bytes()
         == clip.raw.path.read_bytes()
     )
 
@@ -61,7 +61,7 @@ def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
     planes = b"".join(p.tobytes() for p in clip.raw.planes(0))
     (tmp_path / "one.y4m").write_bytes(b"YUV4MPEG2 W176 H144 F25:1\nFRAME\n" + planes)
     with pytest.raises(EvalError, match="1 frames instead of 2"):
-        decoded_raw(tmp_path / "one.y4m", clip, tmp_path / "o")
+        decode_raw(tmp_path / "one.y4m", clip, tmp_path / "o")
 
 
 def test_raw_names(tmp_path):

@@ -17,7 +17,7 @@ from eval.codecs import Options, resolve
 from eval.codecs import zoo as zoo_codec
 from eval.metrics import weights
 from eval.tools import EvalError
-from eval.video import decoded_raw
+from eval.video import decode_raw
 from gvcodec.painter import perceptual
 
 TORCHVISION = """
@@ -124,7 +124,7 @@ def test_compressai_models_as_intra_peers(stand_ins, tmp_path, monkeypatch):
     clip = small_clip(tmp_path, frames=2)
     zoo_codec.encode("tile", 9 - 7, clip.file, tmp_path / "stream")
     zoo_codec.decode("tile", tmp_path / "stream", tmp_path / "out.y4m")
-    decoded = decoded_raw(tmp_path / "out.y4m", clip, tmp_path / "out.yuv")
+    decoded = decode_raw(tmp_path / "out.y4m", clip, tmp_path / "out.yuv")
     tile = np.s_[64:128, 64:128]
     want, got = clip.rgb(clip.raw.planes(1)), clip.rgb(decoded.planes(1))
     for channel in range(3):
@@ -168,7 +168,7 @@ def test_painting_is_compared_within_files():
 
 def test_what_painting_saves_is_a_rate_within_files():
     from eval.report.data import Results
-    from eval.report.tables import own_table
+    from eval.report.tables import make_own_table
 
     def curve(factor):
         rates = (0.005, 0.01, 0.02, 0.04, 0.08)
@@ -188,11 +188,11 @@ def test_what_painting_saves_is_a_rate_within_files():
         c: {"gvcodec-fidelity": curve(1.0), "gvcodec-rendered": curve(f)} for c, f in saved.items()
     }
     clips = {c: {"frames": 48, "set": "toy", "stand_in": False} for c in saved}
-    header, (line,) = own_table(Results(clips, rows, runs))
+    header, (line,) = make_own_table(Results(clips, rows, runs))
     assert header[0].endswith("toy") and len(header) == len(line) == 5
     assert line[0] == "gvcodec, rendered" and line[1].startswith("-10.0 %") and line[2] == "+0.0 %"
     assert line[3].startswith("-10.0 %") and line[4] == "+0.0 %"
-    assert own_table(Results(clips, {"x265-ld": rows["x265-ld"]}, {}))[1] == []
+    assert make_own_table(Results(clips, {"x265-ld": rows["x265-ld"]}, {}))[1] == []
 
 
 def test_own_change_of_a_source():

@@ -19,7 +19,7 @@ from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, 
 from eval.metrics import reasons as reasons_of
 from eval.points import measured
 from eval.rd.runs import Plan, _curve_key, _take_kept
-from eval.report.tables import _painted_change
+from eval.report.tables import _format_painted_change
 from eval.tools import EvalError, read_json, write_json
 
 JUDGES = ("ssimulacra2", "cvvdp")
@@ -127,8 +127,8 @@ def test_they_are_held_out_and_compared_by_difference():
     before, after = (
         {"metrics": {"ssimulacra2": {"mean": v}, "cvvdp": {"mean": v}}} for v in (-20.0, -21.5)
     )
-    assert _painted_change([before, after], METRICS["ssimulacra2"]) == "-1.5"
-    assert _painted_change([before, after], METRICS["cvvdp"]) == "-1.500 JOD"
+    assert _format_painted_change([before, after], METRICS["ssimulacra2"]) == "-1.5"
+    assert _format_painted_change([before, after], METRICS["cvvdp"]) == "-1.500 JOD"
 
 
 def test_kept_points_without_them_are_taken_unless_better_ones_were_made(

@@ -266,7 +266,7 @@ def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone()
     )
     hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
     assert "GVC1D (published)" in figures.rd_chart(hevc, alex, legend=True)
-    assert hevc.published("dists") == {}
+    assert hevc.find_published("dists") == {}
     others = (
         results_of("uvg", NAMED["uvg"], None),
         results_of("uvg", list(NAMED["uvg"])[1:], "gvc-rt"),

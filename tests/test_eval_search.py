@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from eval.condense import moved
+from eval.condense import move
 from eval.search import ask, interval, join
-from gvcodec.retrieval.compressor import LAYERS, TOKENS, LpComp, kept_after
+from gvcodec.retrieval.compressor import LAYERS, TOKENS, LpComp, count_after
 from gvcodec.training.summary import STRIDE, Clip, recall, split, train
 
 FEATURES = 100
@@ -35,7 +35,7 @@ def clips(count: int) -> list[Clip]:
 
 
 def test_tokens_that_go_on_are_those_of_the_paper() -> None:
-    assert [kept_after(layer) for layer in range(1, LAYERS + 1)] == [14, 9, 3, 1]
+    assert [count_after(layer) for layer in range(1, LAYERS + 1)] == [14, 9, 3, 1]
 
 
 def test_later_tokens_do_not_reach_earlier_ones() -> None:
@@ -89,7 +89,7 @@ def test_intervals() -> None:
 
 def test_motions_are_told_by_order_alone() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
-    all_of_them = [moved(photo, motion) for motion in range(8)]
+    all_of_them = [move(photo, motion) for motion in range(8)]
     for one in all_of_them:
         assert np.array_equal(one[4], all_of_them[0][4])
     assert np.array_equal(all_of_them[0][5:8], all_of_them[1][3:0:-1])

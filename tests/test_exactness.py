@@ -16,7 +16,7 @@ from test_media import packets_of, with_audio
 import gvcodec
 from gvcodec.media.planes import planes_from_frame, planes_from_rgb, rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, resited
+from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, move_chroma
 from gvcodec.types import Colour, Planes
 
 WIDTH, HEIGHT = 64, 48
@@ -171,7 +171,7 @@ def test_pictures_are_made_from_chroma_where_it_stands(location: int, axis: int)
         .round()
         .astype(np.uint8)
     )
-    planes = resited(planes_from_rgb(picture), CENTRE, location)
+    planes = move_chroma(planes_from_rgb(picture), CENTRE, location)
     found = rgb_from_planes(planes, Colour(matrix=6, chroma_location=location)).astype(float)[
         ..., 0
     ]

@@ -23,7 +23,7 @@ from gvcodec.streams import resume
 from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import file_io
-from gvcodec.util.file_io import PendingFile, protected
+from gvcodec.util.file_io import PendingFile, protect_inputs
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
@@ -241,7 +241,7 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
     with (
-        protected([str(path), str(tmp_path / "none")]),
+        protect_inputs([str(path), str(tmp_path / "none")]),
         pytest.raises(MediaError, match="is the input"),
     ):
         PendingFile(path, True)

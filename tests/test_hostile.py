@@ -19,7 +19,7 @@ from conftest import moving_texture, run
 import gvcodec
 from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
 from gvcodec import cli, limits
-from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import restore
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
@@ -161,7 +161,7 @@ def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
     data = gvcodec.encode(moving_texture(512, 512, 1), base="vvc", fit=0, q=40)
     decoder = open_decoder("vvc", 64, 64, 1)
     with pytest.raises(MemoryError, match="memory"):
-        decoded(decoder, unit_of("vvc", frame_payloads(data)[0].payload, 512, 512))
+        decode(decoder, unit_of("vvc", frame_payloads(data)[0].payload, 512, 512))
 
 
 def huge(stream: bytes) -> bytes:

@@ -37,7 +37,7 @@ def test_frame_is_that_of_decoding(stream: Path, tmp_path, which: list[str]) -> 
     out = tmp_path / "a.png"
     with gvcodec.open(stream, fidelity=True) as video:
         number = (
-            7 if which[0] == "-n" else video.played_at(0.3 + video.metadata.begin_stream_seconds)
+            7 if which[0] == "-n" else video.number_at(0.3 + video.metadata.begin_stream_seconds)
         )
         wanted = video[number]
     run("frame", stream, *which, "--fidelity", out)
@@ -142,9 +142,9 @@ def test_what_a_device_paints_stays_there(stream: Path, monkeypatch) -> None:
         monkeypatch.setattr(torch.Tensor, name, refused)
     found = [*gvcodec.decode(stream, **device), *gvcodec.open(stream, **device)]
     whole = gvcodec.open(stream, dimension_order="NCHW", **device)[:]
-    (planes,) = [frame.planes for frame in gvcodec.open(stream, **device).decoded(0, 1)]
+    (planes,) = [frame.planes for frame in gvcodec.open(stream, **device).decode_range(0, 1)]
     monkeypatch.undo()
-    (same,) = [frame.planes for frame in gvcodec.open(stream).decoded(0, 1)]
+    (same,) = [frame.planes for frame in gvcodec.open(stream).decode_range(0, 1)]
     assert all(np.array_equal(a.numpy(), b) for a, b in zip(planes, same, strict=True))
     assert len(found) == 2 * len(wanted) and all(type(part) is torch.Tensor for part in planes)
     for image, other in zip(found, 2 * wanted, strict=True):

@@ -677,7 +677,7 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.skipif(browser.found() is None, reason="needs Chromium")
+@pytest.mark.skipif(browser.find_browser() is None, reason="needs Chromium")
 def test_a_browser_plays_it(stream: bytes, tmp_path) -> None:
     """Chromium's own <video>, before it knows of any of this."""
     names = [written(stream, tmp_path / f"a{suffix}").name for suffix in CONTAINERS]

@@ -49,11 +49,11 @@ def again_and_again(base: str, rate: Fraction, tick: Fraction, every_tick: bool 
 def base_hash(frames: list[tuple[np.ndarray, ...]]) -> bytes:
     import hashlib
 
-    from gvcodec.base import hashed
+    from gvcodec.base import bytes_to_hash
 
     found = hashlib.sha256()
     for frame in frames:
-        for part in hashed(frame):
+        for part in bytes_to_hash(frame):
             found.update(part)
     return found.digest()[:8]
 

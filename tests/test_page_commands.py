@@ -185,7 +185,7 @@ def test_python_of_a_block_runs(
     text = re.sub(r"\"(out|piece)\.gvc\", (?=q=)", r'"\1.gvc", overwrite=True, ', text)
     with gvcodec.open("out.gvc", fidelity=True) as video:
         images = [image for image in video for _ in range(3)]
-        fmt, planes = video.header.format, next(video.decoded(0, 1)).planes
+        fmt, planes = video.header.format, next(video.decode_range(0, 1)).planes
     gvcodec.encode_file("in.mp4", "out.gvc", fit=0, preset=10, overwrite=True)
     names = {"images": images, "fmt": fmt, "planes": planes}
     exec(compile(text, name, "exec"), names)  # noqa: S102

@@ -166,9 +166,9 @@ def test_torch_paints_on_any_device_what_the_core_does(
         twin(5, wild, middle).save(path)
         model = Model.load(path)
         head = rng.integers(-30, 30, model.layers["head"].weight.size)
-        fitted = model.fitted({"head.weight": (head, 1), "head.bias": (np.full(15, 9), 6)})
+        add_deltas = model.add_deltas({"head.weight": (head, 1), "head.bias": (np.full(15, 9), 6)})
         painters = (CpuPainter(height, width, 2), DevicePainter(path, device))
-        for changed in (model, fitted, model):
+        for changed in (model, add_deltas, model):
             for painter in painters:
                 painter.start(condition("vvc", Fraction(1), 33), changed)
             for t, base_frame in enumerate(frames(width, height, 3)):
@@ -205,7 +205,7 @@ def test_fitted_weights_are_cut_to_their_range() -> None:
     model = Model.of(twin().integers())
     n = model.layers["head"].weight.size
     deltas = {"head.weight": (np.full(n, 127), 3), "head.bias": (np.full(15, -127), 20)}
-    changed = model.fitted(deltas).layers["head"]
+    changed = model.add_deltas(deltas).layers["head"]
     assert (changed.weight == 127).all()
     assert (changed.bias == model.layers["head"].bias - (127 << 20)).all()
     assert model.layers["head"].weight.max() < 127 or (model.layers["head"].weight != 127).any()

@@ -230,9 +230,9 @@ def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -
             parameter.add_(deltas[name])
     found = read(payload, sizes)
     assert found is not None
-    fitted = numbers.fitted({d.name: (d.values, d.exponent) for d in found})
+    add_deltas = numbers.add_deltas({d.name: (d.values, d.exponent) for d in found})
     wanted = twin.integers()
-    for name, layer in fitted.layers.items():
+    for name, layer in add_deltas.layers.items():
         if name != "view":
             assert np.array_equal(layer.weight, wanted[f"{name}.weight"]), name
             assert np.array_equal(layer.bias, wanted[f"{name}.bias"]), name

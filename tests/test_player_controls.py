@@ -46,7 +46,7 @@ def test_browser_plays_and_shows_exactly_the_frames_of_decode(
         for number in (last, 0, len(video) // 2):
             page.run(f"player.go({number})")
             page.until(f"player.wanted === undefined && player.shown.frame === {number}")
-            (frame,) = video.decoded(number, number + 1)
+            (frame,) = video.decode_range(number, number + 1)
             assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
         page.run("player.go(0)")
         page.until("player.wanted === undefined")
@@ -73,7 +73,7 @@ def test_browser_shows_what_is_left_of_a_broken_file(
         assert 5 <= count < 18
         page.run("player.play()")
         page.until(f"!player.playing && player.shown.frame === {count - 1}")
-        (frame,) = gvcodec.open(whole, fidelity=True).decoded(count - 1, count)
+        (frame,) = gvcodec.open(whole, fidelity=True).decode_range(count - 1, count)
         assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
         assert page.errors() == []
 
@@ -139,7 +139,7 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
             return [width, height, data.reduce((a, b) => a + b) / data.length, data.join()]; })""")
         )
         assert first[:2] == [96, 80] and first[3] != second[3]
-        (frame,) = gvcodec.open(path, fidelity=True).decoded(0, 1)
+        (frame,) = gvcodec.open(path, fidelity=True).decode_range(0, 1)
         assert first[2] == pytest.approx((3 * frame.base_frame[0].mean() / 4 + 255) / 4, abs=12)
         page.mouse("mouseMoved", x, 5)
         assert page.run(f"{preview}.hidden")

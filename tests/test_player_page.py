@@ -76,7 +76,7 @@ def test_page_reads_golden_streams_and_hashes_frames_as_the_encoder(tmp_path: Pa
         decoded = tmp_path / name
         with opened(name) as video:
             decoded.write_bytes(
-                b"".join(flat(frame.base_frame) for frame in video.decoded(0, len(video)))
+                b"".join(flat(frame.base_frame) for frame in video.decode_range(0, len(video)))
             )
         given.append((path, decoded))
     for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):

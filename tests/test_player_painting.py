@@ -104,7 +104,7 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, m
             6 if part == "bias" else 1,
         )
     payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
-    for given, changed in ((b"", model), (payload, model.fitted(deltas))):
+    for given, changed in ((b"", model), (payload, model.add_deltas(deltas))):
         painter = CpuPainter(height, width, 1)
         painter.start(condition("av1", 1, 40), changed)
         wanted, before = b"", None

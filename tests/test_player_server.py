@@ -74,7 +74,7 @@ def test_frames_are_sent_as_they_are_decoded(name: str) -> None:
     path, options = STREAMS[name]
     with running(path, "--fidelity", *options) as server, opened(name) as video:
         response, data = answer(server, "/native?from=2")
-        frames = [flat(frame.base_frame) for frame in video.decoded(2, len(video))]
+        frames = [flat(frame.base_frame) for frame in video.decode_range(2, len(video))]
         size = 8 + len(frames[0])
         assert data == b"".join(
             number.to_bytes(4, "little") + b"\1\0\0\0" + frame

@@ -253,9 +253,8 @@ def test_search_gives_moments(tmp_path: Path, video: Path, frames: np.ndarray) -
     out = tmp_path / "films" / "b.gvc"
     out.parent.mkdir()
     gvcodec.encode_file(video, out, summary=True, keyint=2, preset=10, fit=0, threads=1)
-    found = gvcodec.search(f"{out}@0", out.parent, clip=tmp_path / "best.gvc")
+    found = gvcodec.search(f"{out}@0", out.parent)
     assert (found.files, found.moments[0].frame, found.moments[0].gop) == (1, 0, (0, 2))
     assert found.bytes == out.stat().st_size
-    assert len(gvcodec.open(tmp_path / "best.gvc")) == 2
     with pytest.raises(FileNotFoundError):
         gvcodec.search(f"{out}@0", tmp_path / "gone.gvc")

@@ -39,18 +39,18 @@ def test_one_scale_has_one_end_and_rises(base: str) -> None:
     assert steps[0] == 0 and steps[-1] == coarsest
     assert all(a < b for a, b in itertools.pairwise(steps))
     assert all(q_of(base, index) == pytest.approx(q / 4) for q, index in enumerate(steps))
-    settled = gvcodec.EncoderConfig(base=base, q=Q_END).settled()
+    settled = gvcodec.EncoderConfig(base=base, q=Q_END).resolve()
     assert settled.base_q == 63, "at the smallest size"
     with pytest.raises(UsageError, match="q is 0…67 here, not 68"):
-        gvcodec.EncoderConfig(base=base, q=68).settled()
+        gvcodec.EncoderConfig(base=base, q=68).resolve()
 
 
 @pytest.mark.parametrize(("base", "end"), [("av1", 63), ("tokens", 63), ("vvc", 67)])
 def test_a_given_size_ends_where_its_index_does(base: str, end: int) -> None:
     config = gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end)
-    assert config.settled().base_q == 63
+    assert config.resolve().base_q == 63
     with pytest.raises(UsageError, match=f"q is 0…{end} here"):
-        gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end + 1).settled()
+        gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end + 1).resolve()
 
 
 def test_equal_q_is_about_equal_psnr() -> None:

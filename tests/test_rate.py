@@ -258,7 +258,7 @@ def test_qualities_beyond_63_are_coded_smaller() -> None:
     config = EncoderConfig(base="av1")
     assert config.coarsest == 67 and EncoderConfig(base="vvc").coarsest == 63
     assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
-    settled = [dataclasses.replace(config, q=q).settled() for q in (0, 63, 64, 65, 67)]
+    settled = [dataclasses.replace(config, q=q).resolve() for q in (0, 63, 64, 65, 67)]
     wanted = [
         (1, 0),
         (1, 63),
@@ -267,8 +267,8 @@ def test_qualities_beyond_63_are_coded_smaller() -> None:
         (Fraction(1, 2), 63),
     ]
     assert [(c.scale, c.base_q) for c in settled] == wanted
-    assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).settled().base_q == 50
-    assert all(one.settled() == one for one in settled)
+    assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).resolve().base_q == 50
+    assert all(one.resolve() == one for one in settled)
     for wrong in (
         {"base_q": 68},
         {"base": "vvc", "preset": None, "base_q": 64},

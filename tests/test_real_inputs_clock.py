@@ -20,7 +20,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
-from gvcodec.retrieval.files import opened
+from gvcodec.retrieval.files import open_summarised
 from gvcodec.types import VideoFormat
 
 TICK = Fraction(1, 90000)
@@ -171,7 +171,7 @@ def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path,
     assert (video.metadata.begin_stream_seconds, video.metadata.end_stream_seconds) == (0, 0.8)
     assert video.get_frame_at(5).pts_seconds == 0.2
     assert video.get_frame_played_at(0.21).pts_seconds == 0.2
-    with opened(str(stream)) as file:
+    with open_summarised(str(stream)) as file:
         assert file.seconds(5) == 0.2
     capsys.readouterr()
     run("info", stream)
@@ -203,7 +203,7 @@ def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) 
         encode_stream(encoder, output, (((y, chroma, chroma), 10_000 + 40 * n) for n in range(5)))
     video = gvcodec.open(tmp_path / "a.gvc", fidelity=True)
     assert video.get_frame_at(2).pts_seconds == 0.08
-    assert video.played_at(0.09) == 2
+    assert video.number_at(0.09) == 2
     api.decode_file(tmp_path / "a.gvc", tmp_path / "a.mp4", fidelity=True)
     assert shown(tmp_path / "a.mp4") == even(5)
     from gvcodec.streams.info import facts

@@ -174,7 +174,7 @@ def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch) -> None:
     monkeypatch.setattr(trials, "PATIENCE", 30.0)
     monkeypatch.setattr(trials, "_work", dies_at_second_input)
     monkeypatch.setattr(trials, "inputs", three_inputs)
-    found = [outcomes for _, _, outcomes, _ in trials.watched(rich(), 0, 0)]
+    found = [outcomes for _, _, outcomes, _ in trials.try_flips(rich(), 0, 0)]
     assert found == [
         ("whole", "whole"),
         *[("crash: the process ended with -9",) * 2],

@@ -26,7 +26,7 @@ from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.making import SHARE, Budget, Summarizer
 from gvcodec.retrieval.ranking import best, distinct, scores
-from gvcodec.retrieval.summary import Summary, quantised
+from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.retrieval.thumbnails import area_mean
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -44,7 +44,7 @@ class Toy:
 
     def compress(self, tokens: Any) -> Any:
         flat = np.asarray(tokens, np.float32).reshape(len(tokens), -1)
-        return embedders.lengthened(flat - flat.mean(1, keepdims=True) + 1e-3)
+        return embedders.normalise(flat - flat.mean(1, keepdims=True) + 1e-3)
 
     def query(self, asked: Any) -> Any:
         return (
@@ -93,7 +93,7 @@ def test_a_summary_comes_back_at_every_stride_and_shape() -> None:
     rng = np.random.default_rng(0)
     for dim, frames, stride in ((1, 1, 1), (64, 240, 8), (64, 7, 4), (3, 100, 1), (512, 9, 256)):
         walk = np.cumsum(rng.normal(size=(-(-frames // stride), dim)), 0)
-        vectors = quantised((walk * 5).astype(np.float32), 4)
+        vectors = quantise((walk * 5).astype(np.float32), 4)
         held = Summary.unpack(Summary(ID, stride, 4, vectors).pack(), frames)
         assert (held.embedder, held.stride, held.step) == (ID, stride, 4)
         assert np.array_equal(held.vectors, vectors)
@@ -109,7 +109,7 @@ def test_vectors_that_hardly_move_cost_less_than_those_that_jump() -> None:
 
 def test_what_is_not_a_number_becomes_zero() -> None:
     values = np.array([[np.nan, np.inf, -np.inf, 1e9, 1.0]], np.float32)
-    assert quantised(values, 8).tolist() == [[0, 127, -127, 127, 2]]
+    assert quantise(values, 8).tolist() == [[0, 127, -127, 127, 2]]
 
 
 def head(
@@ -457,12 +457,12 @@ def test_the_corpus_of_the_fuzz_target_holds_summaries_that_are_read() -> None:
 
 
 def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
-    from gvcodec.cli.play import served
+    from gvcodec.cli.play import serve
 
     for summary in (True, False):
         path = tmp_path / f"{summary}.gvc"
         path.write_bytes(made(scenes, summary))
-        with served(str(path), ["--fidelity"]) as server:
+        with serve(str(path), ["--fidelity"]) as server:
             found = json.loads(server.facts)["moments"]
         assert found == sorted(found) and bool(found) == summary
         assert {number // 10 for number in found} == ({0, 1, 2, 3} if summary else set())

@@ -190,7 +190,7 @@ def test_a_second_signal_does_not_wait_for_the_first(tmp_path) -> None:
 def test_a_signal_that_is_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals.guarded():
+        with signals.guard_signals():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -198,7 +198,7 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
 
 def test_what_is_made_and_what_undoes_it_come_together() -> None:
     undone: list[str] = []
-    with pytest.raises(signals.Interrupted) as raised, signals.guarded():
+    with pytest.raises(signals.Interrupted) as raised, signals.guard_signals():
         with signals.held():
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.05)
@@ -214,7 +214,7 @@ def test_what_is_made_and_what_undoes_it_come_together() -> None:
 
 def test_handlers_are_put_back_and_the_watch_ends() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with signals.guarded():
+    with signals.guard_signals():
         assert signal.getsignal(signal.SIGTERM) != before
         watch = next(thread for thread in threading.enumerate() if thread.name == "signals")
     assert signal.getsignal(signal.SIGTERM) == before

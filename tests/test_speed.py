@@ -13,7 +13,7 @@ from gvcodec.errors import UsageError
 
 
 def settled(words: str) -> gvcodec.EncoderConfig:
-    return config_of(parser(["encode"]).parse_args(["encode", "a", "b", *words.split()])).settled()
+    return config_of(parser(["encode"]).parse_args(["encode", "a", "b", *words.split()])).resolve()
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
@@ -45,14 +45,14 @@ def test_what_is_said_overrides_the_speed() -> None:
 
 
 def test_the_library_and_the_command_line_agree() -> None:
-    assert settled("") == gvcodec.EncoderConfig().settled()
+    assert settled("") == gvcodec.EncoderConfig().resolve()
     assert settled("") == settled(f"--speed {DEFAULT_SPEED}")
-    assert gvcodec.EncoderConfig(speed="best").settled() == settled("--speed best")
+    assert gvcodec.EncoderConfig(speed="best").resolve() == settled("--speed best")
 
 
 def test_another_speed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="speed is fast, balanced, best, not slow"):
-        gvcodec.EncoderConfig(speed="slow").settled()
+        gvcodec.EncoderConfig(speed="slow").resolve()
     with pytest.raises(SystemExit):
         settled("--speed slow")
     assert "invalid choice" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from gvcodec.media.planes import to_eight_bits
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import CONDITION, find_painter
 from gvcodec.painter.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
-from gvcodec.painter.perceptual.objective import Objective, crop_rgb, shown_rgb
+from gvcodec.painter.perceptual.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.training import __main__ as training
 from gvcodec.training.alarms import Alarm, Figures, features
@@ -323,8 +323,8 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
     shown.sum().backward()
     assert torch.equal(plane.grad, torch.ones(32, 32))
     planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
-    assert torch.equal(shown_rgb(planes, SMALL, 10), crop_rgb(planes, SMALL))
-    assert not torch.equal(shown_rgb(planes, SMALL, 8), crop_rgb(planes, SMALL))
+    assert torch.equal(to_display_rgb(planes, SMALL, 10), crop_rgb(planes, SMALL))
+    assert not torch.equal(to_display_rgb(planes, SMALL, 8), crop_rgb(planes, SMALL))
 
 
 def test_material_for_a_small_perceptual_network(cache):

@@ -48,7 +48,7 @@ class Metric:
     trained: bool = False
 
     @property
-    def marked(self) -> str:
+    def marked_label(self) -> str:
         """Label with the mark of metrics that a model was trained on."""
         return self.label + ("†" if self.trained else "")
 

@@ -76,12 +76,12 @@ def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device
             return fps
 
         def get_test_frame(self, frame: int, device: Any, colorspace: str) -> torch.Tensor:
-            return self._shown(pair(frames[frame])[0], device, colorspace)
+            return self._to_display(pair(frames[frame])[0], device, colorspace)
 
         def get_reference_frame(self, frame: int, device: Any, colorspace: str) -> torch.Tensor:
-            return self._shown(pair(frames[frame])[1], device, colorspace)
+            return self._to_display(pair(frames[frame])[1], device, colorspace)
 
-        def _shown(self, picture: Picture, device: Any, colorspace: str) -> torch.Tensor:
+        def _to_display(self, picture: Picture, device: Any, colorspace: str) -> torch.Tensor:
             on_display = torch.from_numpy(picture)[None, :, None].to(device)
             return self.apply_dm_and_color_transform(on_display, colorspace)
 

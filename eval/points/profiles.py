@@ -36,7 +36,7 @@ class Profile:
 
     def source(self, source: Source) -> Source:
         """The frames of a source that the profile takes."""
-        return source.thinned(self.step, self.fps) if self.fps is not None else source
+        return source.subsample(self.step, self.fps) if self.fps is not None else source
 
     def check(self, clip: Clip) -> None:
         """Raises EvalError for a clip with too few frames."""

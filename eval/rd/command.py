@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--metrics", type=shared.words, metavar="NAME,…", help=names)
     sampled = "one frame in N for the metrics"
     add("--every", type=_every, default={}, metavar="N|NAME=N,…", help=sampled)
-    add("--targets", type=_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
+    add("--targets", type=_parse_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
     period = "frames between intra frames"
     add("--keyint", default="endless", metavar="endless|2s|N", help=period)
     cores = os.cpu_count() or 1
@@ -169,7 +169,7 @@ def _period(text: str, fps: float) -> int:
         raise EvalError(f"--keyint: {text}: {said}") from None
 
 
-def _targets(text: str) -> tuple[float, ...]:
+def _parse_targets(text: str) -> tuple[float, ...]:
     values = tuple(float(word) for word in text.split(","))
     if any(not 0 < v < 24 for v in values):
         raise argparse.ArgumentTypeError("rates are bits per pixel, between 0 and 24")

@@ -11,7 +11,7 @@ from typing import Any
 from eval.codecs import ENDLESS, Codec, ours
 from eval.codecs.intra import intra_frames
 from eval.tools import EvalError, digest, read_json, run_command, write_json
-from eval.video import Clip, RawVideo, decoded_raw
+from eval.video import Clip, RawVideo, decode_raw
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def decode(
     seconds, _ = run_command(command)
     if not y4m.is_file():
         raise EvalError(f"{codec.name}: decoder wrote nothing")
-    video = decoded_raw(y4m, clip, raw)
+    video = decode_raw(y4m, clip, raw)
     y4m.unlink()
     return video, seconds
 

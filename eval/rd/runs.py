@@ -267,7 +267,7 @@ def make_run(
     plan: Plan,
 ) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
-    shows = _shown_frames(clip, plan) if set(targets) & set(plan.pictures) else []
+    shows = _choose_frames(clip, plan) if set(targets) & set(plan.pictures) else []
     identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q]
     identity += [dict(plan.every), shows]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
@@ -311,7 +311,7 @@ def _measurer(
     return Measurer(clip, dict(every), device)
 
 
-def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
+def _choose_frames(clip: Clip, plan: Plan) -> list[int]:
     """Frames whose crops are kept: those LPIPS-Alex looks at (so the worst of them can be shown),
     at most 24."""
     every = max(plan.every.get("lpips_alex", 4), -(-clip.raw.frames // 24))
@@ -320,7 +320,7 @@ def _shown_frames(clip: Clip, plan: Plan) -> list[int]:
 
 def _make_source_pictures(clip: Clip, plan: Plan) -> None:
     path = plan.out / "curves" / f"{clip.name}__source.json"
-    shows = _shown_frames(clip, plan)
+    shows = _choose_frames(clip, plan)
     pairs = (
         [i for i in sample(clip.raw.frames, 4 * plan.every["flicker"]) if i]
         if "flicker" in plan.every

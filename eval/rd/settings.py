@@ -130,9 +130,9 @@ def measure(
     every = EVERY_PAINTED if painted else EVERY
     for clip in tqdm(clips, unit="clip", disable=None):
         measurer = Measurer(clip, every)
-        usual, usual_seconds = _coded(measurer, Setting(anchor), qs, painted, out)
+        usual, usual_seconds = _encode(measurer, Setting(anchor), qs, painted, out)
         for text in settings:
-            curves, seconds = _coded(measurer, Setting(text), qs, painted, out)
+            curves, seconds = _encode(measurer, Setting(text), qs, painted, out)
             deltas = {
                 name: bd_rate(usual[name], curves[name], METRICS[name].higher_is_better).percent
                 for name in every
@@ -146,7 +146,7 @@ def measure(
     return text
 
 
-def _coded(
+def _encode(
     measurer: Measurer, setting: Setting, qs: Sequence[int], painted: bool, out: Path
 ) -> Measured:
     """Points that were measured before are in `points.json`: a run that was stopped resumes
@@ -206,7 +206,7 @@ def _markdown(
             missing = f" ({len(known)} of {len(values)} clips)" if len(known) < len(values) else ""
             cells.append(f"{fmean(known):+.1f} %{missing}" if known else "no overlap")
         rows.append([f"`{setting}`", *cells, f"×{fmean(v['time'] or 0 for v in values):.2f}"])
-    header = ["base layer with", *(METRICS[name].marked for name in every), "processor time"]
+    header = ["base layer with", *(METRICS[name].marked_label for name in every), "processor time"]
     note = (
         f"{'Painted' if painted else 'Base'} frames, bits more at equal quality than {anchor} "
         f"(BD-rate over {RANGE[0]}–{RANGE[1]} bpp, q {', '.join(map(str, qs))}), mean of "

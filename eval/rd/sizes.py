@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eval import arguments as shared
-from eval.tools import EvalError, grouped, markdown, run_command, write_json, write_text
+from eval.tools import EvalError, group_digits, markdown, run_command, write_json, write_text
 from eval.video import Clip
 
 SPAN, STEPS = 20.0, 4
@@ -48,7 +48,7 @@ def measure(clips: Sequence[Clip], base: str, threads: int, out: Path) -> str:
     EvalError."""
     rows: list[dict[str, Any]] = []
     for clip in tqdm(clips, unit="clip", disable=None):
-        largest = _encoded(clip, base, threads, out, "--base-q", TOP_Q[base])
+        largest = _encode(clip, base, threads, out, "--base-q", TOP_Q[base])
         for step in range(STEPS):
             wanted = round(largest * SPAN ** (-step / (STEPS - 1)))
             rows.append(_point(clip, base, threads, wanted, out))
@@ -61,13 +61,13 @@ def measure(clips: Sequence[Clip], base: str, threads: int, out: Path) -> str:
 def _point(clip: Clip, base: str, threads: int, wanted: int, out: Path) -> dict[str, Any]:
     refused = None
     try:
-        size = _encoded(clip, base, threads, out, "--size", wanted)
+        size = _encode(clip, base, threads, out, "--size", wanted)
     except EvalError as error:
         smallest = _SMALLEST.search(str(error))
         if smallest is None:
             raise
         refused, wanted = wanted, round(_ROOM * int(smallest[1]))
-        size = _encoded(clip, base, threads, out, "--size", wanted)
+        size = _encode(clip, base, threads, out, "--size", wanted)
     return {
         "clip": clip.name,
         "seconds": float(clip.raw.frames / clip.fps),
@@ -77,7 +77,7 @@ def _point(clip: Clip, base: str, threads: int, wanted: int, out: Path) -> dict[
     }
 
 
-def _encoded(clip: Clip, base: str, threads: int, out: Path, *goal: str | int) -> int:
+def _encode(clip: Clip, base: str, threads: int, out: Path, *goal: str | int) -> int:
     """Bytes of a file that decodes. Raises EvalError."""
     path, command = out / "stream.gvc", [sys.executable, "-m", "gvcodec"]
     fixed = f"--base {base} --fit off --keyint 0 --threads {threads} -y".split()
@@ -92,9 +92,9 @@ def to_markdown(rows: list[dict[str, Any]], base: str) -> str:
     """One row a clip and size, and a line that sums them up."""
     lines = []
     for row in rows:
-        note = f" (for {grouped(row['refused'])}, refused)" if row["refused"] else ""
+        note = f" (for {group_digits(row['refused'])}, refused)" if row["refused"] else ""
         used = f"{100 * row['bytes'] / row['wanted']:.2f} %"
-        wanted, written = grouped(row["wanted"]) + note, grouped(row["bytes"])
+        wanted, written = group_digits(row["wanted"]) + note, group_digits(row["bytes"])
         lines.append([row["clip"], f"{row['seconds']:.2f}", wanted, written, used])
     over = sum(row["bytes"] > row["wanted"] for row in rows)
     enough = sum(row["bytes"] >= 0.99 * row["wanted"] for row in rows)

@@ -83,7 +83,7 @@ class Results:
         """Rates that BD-rates look at, bpp."""
         return ALL_RATES if self.profile else RANGE
 
-    def published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
+    def find_published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
         """What the profile's paper prints, as name → (bpp, value): only where the clips are the
         paper's, all of them and no other, taken as the paper takes them."""
         sets = {clip["set"] for clip in self.clips.values()}

@@ -32,17 +32,17 @@ def rd(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False)
             points = results.curve(clip, row, metric.name)
         notes = [f"{x:.4f} bpp: {y:.{metric.digits}f} {metric.unit}".rstrip() for x, y in points]
         series.append(Series(row, codec["label"], points, *look[row], notes))
-    for name, points in results.published(metric.name).items() if clip == MEAN else ():
+    for name, points in results.find_published(metric.name).items() if clip == MEAN else ():
         notes = [f"published, the same clips, another machine\n{x:.4f} bpp: {y}" for x, y in points]
         series.append(
             Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes)
         )
     where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
-    title = f"{metric.marked}, {where}"
+    title = f"{metric.marked_label}, {where}"
     return Chart(title, series, "bits per pixel", _label(metric), True, RATE_TICKS, legend=legend)
 
 
-def published_chart(metric: Metric) -> str:
+def draw_published(metric: Metric) -> str:
     """Points read off papers, on axes of their own: their clips are others than those measured
     here. "" where there are none."""
     series = []
@@ -58,7 +58,7 @@ def _label(metric: Metric) -> str:
     """Of the axis."""
     direction = "higher is better" if metric.higher_is_better else "lower is better"
     unit = f" / {metric.unit}" if metric.unit else ""
-    return f"{metric.marked}{unit} ({direction})"
+    return f"{metric.marked_label}{unit} ({direction})"
 
 
 def bits_chart(results: Results, clip: str, target: float) -> str:
@@ -94,5 +94,5 @@ def quality_chart(results: Results, clip: str, target: float, metric: Metric) ->
         colour, dash, _ = look[row]
         notes = [f"frame {i:.0f}: {v:.{metric.digits}f} {metric.unit}".rstrip() for i, v in points]
         series.append(Series(row, codec["label"], points, colour, dash, "none", notes))
-    title = f"{metric.marked}, {clip}, ≈ {target} bpp"
+    title = f"{metric.marked_label}, {clip}, ≈ {target} bpp"
     return Chart(title, series, "frame", _label(metric)).svg() if series else ""

@@ -38,7 +38,7 @@ def page(results: Results) -> str:
         legend=_legend(results),
         order=_order(results),
         unnamed=_UNNAMED if blind.pairs(results, seed=1) else "",
-        metric_buttons=_buttons("metric", [(m.name, m.marked) for m in results.metrics]),
+        metric_buttons=_buttons("metric", [(m.name, m.marked_label) for m in results.metrics]),
         clip_options=_options(
             [(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]
         ),
@@ -124,7 +124,7 @@ def _charts(results: Results) -> str:
     for metric in results.metrics:
         for clip in (figures.MEAN, *results.clips):
             svg = figures.rd_chart(results, metric, clip)
-            svg += figures.published_chart(metric) if clip == figures.MEAN else ""
+            svg += figures.draw_published(metric) if clip == figures.MEAN else ""
             key = f"{metric.name}|{escape(clip)}"
             blocks.append(f'<figure data-chart="{key}" hidden>{svg}</figure>')
     return "".join(blocks)
@@ -146,7 +146,7 @@ def _painting(results: Results) -> str:
     if not rows:
         return "<p class='faint'>No file with both outputs.</p>"
     note = f"<p class='faint'>{tables.PAINTING_NOTE.capitalize()}.</p>"
-    return table(*tables.own_table(results)) + note + table(header, rows)
+    return table(*tables.make_own_table(results)) + note + table(header, rows)
 
 
 def _clip_bd(results: Results) -> str:

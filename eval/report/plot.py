@@ -90,7 +90,7 @@ class Chart:
         """One element, no prolog: readable alone and inside a page."""
         stream = io.StringIO()
         with _settings():
-            _drawn(self).savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+            _draw(self).savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         text = stream.getvalue()
         text = re.sub(
             r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg ") :], flags=re.DOTALL
@@ -114,7 +114,7 @@ class Chart:
         """At twice its nominal size."""
         stream = io.BytesIO()
         with _settings():
-            _drawn(self).savefig(
+            _draw(self).savefig(
                 stream, format="png", dpi=2 * _PER_INCH, metadata={"Software": None}
             )
         return stream.getvalue()
@@ -148,7 +148,7 @@ def _settings():
     return matplotlib.rc_context(_SETTINGS)
 
 
-def _drawn(chart: Chart) -> Figure:
+def _draw(chart: Chart) -> Figure:
     from matplotlib.figure import Figure
 
     shown = [s for s in chart.series if s.points]

@@ -84,7 +84,7 @@ def overall(results: Results, deltas: dict[str, Delta]) -> Overall:
 
 def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]:
     """(header, rows): overall BD-rate against `anchor` for every metric."""
-    header = [f"BD-rate, {results.where}", *(m.marked for m in results.metrics)]
+    header = [f"BD-rate, {results.where}", *(m.marked_label for m in results.metrics)]
     rows = []
     for row, codec in results.rows.items():
         if row != anchor:
@@ -98,7 +98,7 @@ def _overalls(results: Results, anchor: str, row: str, metrics: Sequence[Metric]
 
 def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str], list[list[str]]]:
     """(header, rows): BD-rate of every clip against `anchor` for one metric."""
-    header = [f"{metric.marked}, {results.where}", *results.clips]
+    header = [f"{metric.marked_label}, {results.where}", *results.clips]
     rows = []
     for row, codec in results.rows.items():
         if row != anchor:
@@ -120,7 +120,7 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
     """(header, rows, clips averaged): every metric's mean at one rate, over the clips the codecs
     have in common."""
     clips = common_clips(results, target)
-    header = [f"≈ {target} bpp, {results.where}", "bpp", *(m.marked for m in results.metrics)]
+    header = [f"≈ {target} bpp, {results.where}", "bpp", *(m.marked_label for m in results.metrics)]
     rows = []
     for row, codec in results.rows.items():
         points = [results.mean_point(row, target, m.name, clips) for m in results.metrics]
@@ -134,23 +134,23 @@ def means_table(results: Results, target: float) -> tuple[list[str], list[list[s
     return header, rows, clips
 
 
-def _painted(results: Results) -> list[tuple[str, str]]:
+def _list_painted(results: Results) -> list[tuple[str, str]]:
     """Rows of painted output, each with that of the base frames of the same files."""
     painted = [row for row, codec in results.rows.items() if codec["output"] == "rendered"]
     pairs = ((row.removesuffix("rendered") + "fidelity", row) for row in painted)
     return [(plain, row) for plain, row in pairs if plain in results.rows]
 
 
-def own_table(results: Results) -> tuple[list[str], list[list[str]]]:
+def make_own_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """(header, rows): BD-rate of what is painted against the base frames of the same files, overall
     and on the clip that gains least. Empty without both outputs."""
     metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
         f"BD-rate against own base frames, {results.where}",
-        *(f"{m.marked}{part}" for m in metrics for part in ("", ", worst clip")),
+        *(f"{m.marked_label}{part}" for m in metrics for part in ("", ", worst clip")),
     ]
     rows = []
-    for plain, row in _painted(results):
+    for plain, row in _list_painted(results):
         cells = [results.rows[row]["label"]]
         for metric in metrics:
             deltas = clip_deltas(results, plain, row, metric)
@@ -179,10 +179,10 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
     far as they were measured. Empty without both outputs."""
     judged = [m for m in results.metrics if m.name in PAINTING]
     steady = any(m.name == "flicker" for m in results.metrics)
-    header = ["the same files, painted", "bpp", *(m.marked for m in judged)]
+    header = ["the same files, painted", "bpp", *(m.marked_label for m in judged)]
     header += ["flicker, painted", "flicker, base frames"] if steady else []
     rows = []
-    for plain, row in _painted(results):
+    for plain, row in _list_painted(results):
         label = "" if row == "gvcodec-rendered" else f", {results.rows[row]['label']}"
         for clip in results.headline:
             for target in results.targets if results.profile else PAINTING_TARGETS:
@@ -190,12 +190,12 @@ def painting_table(results: Results) -> tuple[list[str], list[list[str]]]:
                 if all(runs):
                     change = results.source_change.get(clip)
                     cells = [f"{clip}{label}", f"{runs[0]['bpp']:.4f}"]  # type: ignore[index]
-                    cells += [_painted_change(runs, metric) for metric in judged]
+                    cells += [_format_painted_change(runs, metric) for metric in judged]
                     rows.append(cells + (_unsteadiness(runs, change) if steady else []))
     return header, rows
 
 
-def _painted_change(runs: list[Any], metric: Metric) -> str:
+def _format_painted_change(runs: list[Any], metric: Metric) -> str:
     """From a file's fidelity to its rendered run: decibels, points, JOD, or per cent of a
     distance."""
     before, after = (run["metrics"].get(metric.name, {}).get("mean") for run in runs)
@@ -282,7 +282,7 @@ def _headline_table(results: Results, against: list[str], output: str = "") -> s
             if codec["family"] == "gvcodec" and row != anchor and output in ("", codec["output"]):
                 totals = _overalls(results, anchor, row, metrics)
                 rows.append([codec["label"], results.rows[anchor]["label"], *totals])
-    header = [f"BD-rate, {results.where}", "against", *(m.marked for m in metrics)]
+    header = [f"BD-rate, {results.where}", "against", *(m.marked_label for m in metrics)]
     return markdown(header, rows)
 
 
@@ -302,7 +302,7 @@ def results_markdown(results: Results) -> str:
             parts.append(markdown(header, [row for row in rows if row[1] != "not reached"]))
     header, rows = painting_table(results)
     if rows:
-        parts += ["**What painting saves**:", markdown(*own_table(results))]
+        parts += ["**What painting saves**:", markdown(*make_own_table(results))]
         parts += [f"**What painting does** ({PAINTING_NOTE}):", markdown(header, rows)]
     return "\n\n".join([*parts, " ".join(notes(results))])
 

@@ -56,7 +56,7 @@ def signals(mode: str, times: int = 50, seed: int = 1) -> dict[str, Any]:
         outputs = folder / "out"
         outputs.mkdir()
         places["OUT"] = outputs / "o"
-        words = [_placed(word, places) for word in MODES[mode].split()]
+        words = [_place(word, places) for word in MODES[mode].split()]
         for _ in range(times):
             _interrupt(words, rng.uniform(0.3, _LATEST), rng.choice(_SIGNALS), outputs, found)
             found["load"] = max(found["load"], round(os.getloadavg()[0], 1))
@@ -164,7 +164,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
     return {"SOURCE": source, "STREAM": stream}
 
 
-def _placed(word: str, places: dict[str, Path]) -> str:
+def _place(word: str, places: dict[str, Path]) -> str:
     name, _, suffix = word.partition(".")
     return f"{places[name]}{'.' * bool(suffix)}{suffix}" if name in places else word
 
@@ -178,7 +178,7 @@ def _all_signals() -> dict[str, Any]:
 
 
 def _all_commands() -> dict[str, Any]:
-    return commands.summary(commands.tried(commands.inputs(_MUTATIONS)))
+    return commands.summary(commands.try_command(commands.inputs(_MUTATIONS)))
 
 
 #: Parts of the evaluation by name.

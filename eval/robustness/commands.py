@@ -60,7 +60,7 @@ def inputs(count: int, seed: int = 1) -> dict[str, bytes]:
     return found
 
 
-def tried(
+def try_command(
     files: Mapping[str, bytes], limit: int = LIMIT, patience: float = 120.0
 ) -> dict[str, Any]:
     """Rows of `worker` about all files, and what was opened: `crashes`, `hangs`, `sockets`,
@@ -99,7 +99,7 @@ def summary(found: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
         line for line, row in named if isinstance(row["code"], str) or "Traceback" in row["said"]
     ]
     wrong["silent"] = [line for line, row in named if row["code"] in _CODES and not row["said"]]
-    wrong["silent"] += list(_changed(found["rows"]))
+    wrong["silent"] += list(_list_changes(found["rows"]))
     wrong["leftovers"] = [line for line, row in named if row["others"] or _half_made(row)]
     return {
         "files": len({row["input"] for row in rows}),
@@ -145,7 +145,7 @@ def _run(folder: Path, limit: int, first: int, patience: float) -> tuple[list[di
     assert process.stdout is not None
     rows = []
     with process.stdout as told:
-        for line in _told(told, patience):
+        for line in _read_lines(told, patience):
             rows.append(json.loads(line))
         hangs = process.poll() is None and not _ends(process)
         if hangs:
@@ -153,7 +153,7 @@ def _run(folder: Path, limit: int, first: int, patience: float) -> tuple[list[di
     return rows, "hangs" if hangs else "crashes" if process.wait() else ""
 
 
-def _told(stream: IO[bytes], patience: float) -> Iterator[bytes]:
+def _read_lines(stream: IO[bytes], patience: float) -> Iterator[bytes]:
     """Lines, until there are no more or none comes for so many seconds."""
     waiting = b""
     while select.select([stream], [], [], patience)[0]:
@@ -172,7 +172,7 @@ def _ends(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _changed(rows: list[dict[str, Any]]) -> Iterator[str]:
+def _list_changes(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Damaged streams that pass with other samples, and streams that `verify` passes and `decode`
     refuses."""
     decode, _, _, verify = (" ".join(words) for words in worker.COMMANDS[:4])

@@ -63,7 +63,7 @@ def damages(data: bytes, count: int, seed: int) -> Iterator[Mutation]:
         yield Mutation("bytes inserted", what, before + noise + data[at:])
 
 
-def made_up(data: bytes, seed: int) -> Iterator[Mutation]:
+def make_up(data: bytes, seed: int) -> Iterator[Mutation]:
     """Every header field at its extremes, every packet with wrong sizes and strange payloads,
     packets in another order."""
     yield from _headers(data)

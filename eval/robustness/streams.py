@@ -21,12 +21,12 @@ _GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 
 def streams() -> dict[str, bytes]:
     """Name and bytes of each."""
-    return {path.stem: _renewed(path.read_bytes()) for path in sorted(_GOLDEN.glob("*.bin"))} | {
+    return {path.stem: _renew(path.read_bytes()) for path in sorted(_GOLDEN.glob("*.bin"))} | {
         "rich": rich()
     }
 
 
-def _renewed(data: bytes) -> bytes:
+def _renew(data: bytes) -> bytes:
     """A stream in the newest version of the format."""
     reader = Reader(io.BytesIO(data))
     stream = io.BytesIO()

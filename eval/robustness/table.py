@@ -11,7 +11,7 @@ from typing import Any
 
 from eval.robustness import attacks, fuzz, mutations, trials
 from eval.robustness.streams import streams
-from eval.tools import grouped, markdown, write_json
+from eval.tools import group_digits, markdown, write_json
 
 PARTS = ("trials", "fuzz", "attacks")
 #: Outcomes of `trials` in the order of the columns, and their headings.
@@ -44,18 +44,18 @@ def measure(
         _once(folder / f"attacks-{name}.json", say, part)
     findings = [
         line
-        for part in _found(folder, "trials")
+        for part in _find(folder, "trials")
         for tally in part["tallies"].values()
         for line in tally["findings"]
     ]
     return findings + [
-        line for part in _found(folder, "attacks") for line in part.get("findings", [])
+        line for part in _find(folder, "attacks") for line in part.get("findings", [])
     ]
 
 
 def to_markdown(folder: Path) -> str:
     """The tables of all that was measured."""
-    found = [_trials_table(_found(folder, "trials"), _found(folder, "fuzz"))]
+    found = [_trials_table(_find(folder, "trials"), _find(folder, "fuzz"))]
     paths = folder.glob("attacks-*.json")
     measured = {p.stem.removeprefix("attacks-"): json.loads(p.read_text()) for p in paths}
     if measured:
@@ -78,7 +78,7 @@ def _trial(name: str, data: bytes, flips: int) -> dict[str, Any]:
     return {"stream": name, "bytes": len(data), "peak_bytes": peak, "tallies": found}
 
 
-def _found(folder: Path, part: str) -> list[dict[str, Any]]:
+def _find(folder: Path, part: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{part}-*.json"))]
 
 
@@ -98,7 +98,7 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
         tried = f"{part['what']}, {part['seconds']} s"
         found = {"crash": str(part["crashes"]), "hang": str(part["hangs"])}
         cells = [found.get(name, "") for name in _OUTCOMES]
-        rows.append([tried, grouped(part["inputs"]), *cells, mebibytes])
+        rows.append([tried, group_digits(part["inputs"]), *cells, mebibytes])
     names = ", ".join(f"{part['stream']} ({part['bytes']} bytes)" for part in parts)
     note = (
         f"Streams of 9 or 10 small frames: {names}. Every input is decoded twice, strictly and "
@@ -111,5 +111,5 @@ def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> 
 
 
 def _row(kind: str, outcomes: Counter[str], peak: int) -> list[str]:
-    columns = [grouped(outcomes[name]) for name in _OUTCOMES]
-    return [kind, grouped(outcomes.total() // 2), *columns, f"{peak >> 20} MiB"]
+    columns = [group_digits(outcomes[name]) for name in _OUTCOMES]
+    return [kind, group_digits(outcomes.total() // 2), *columns, f"{peak >> 20} MiB"]

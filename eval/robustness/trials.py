@@ -46,7 +46,7 @@ def inputs(data: bytes, flips: int, seed: int) -> Iterator[Mutation]:
     """All mutations of a stream, always in the same order."""
     yield from mutations.truncations(data)
     yield from mutations.damages(data, flips, seed)
-    yield from mutations.made_up(data, seed)
+    yield from mutations.make_up(data, seed)
 
 
 def strict(data: bytes, original: list[Planes]) -> str:
@@ -63,7 +63,7 @@ def strict(data: bytes, original: list[Planes]) -> str:
     return "whole" if same else "silent"
 
 
-def tolerant(data: bytes, original: list[Planes], judged: bool) -> str:
+def decode_tolerantly(data: bytes, original: list[Planes], judged: bool) -> str:
     """Outcome of decoding that goes on behind damage; `judged`: frames that differ have to be
     reported."""
     salvage = Salvage(io.BytesIO(data))
@@ -99,7 +99,7 @@ def outcomes_of(mutation: Mutation, original: list[Planes]) -> tuple[str, str]:
 
     judged = mutation.kind in mutations.DAMAGE
     return outcome(lambda: strict(mutation.data, original)), outcome(
-        lambda: tolerant(mutation.data, original, judged)
+        lambda: decode_tolerantly(mutation.data, original, judged)
     )
 
 
@@ -108,7 +108,7 @@ def run(name: str, data: bytes, flips: int) -> tuple[dict[str, Tally], int]:
     bytes."""
     tallies: dict[str, Tally] = {kind: Tally() for kind in (*mutations.DAMAGE, *mutations.MADE_UP)}
     peak = 0
-    for kind, what, (first, second), memory in watched(data, flips, zlib.crc32(name.encode())):
+    for kind, what, (first, second), memory in try_flips(data, flips, zlib.crc32(name.encode())):
         peak = max(peak, memory)
         for mode, outcome in (("strict", first), ("despite", second)):
             short = outcome.split(":")[0]
@@ -118,7 +118,9 @@ def run(name: str, data: bytes, flips: int) -> tuple[dict[str, Tally], int]:
     return tallies, peak
 
 
-def watched(data: bytes, flips: int, seed: int) -> Iterator[tuple[str, str, tuple[str, str], int]]:
+def try_flips(
+    data: bytes, flips: int, seed: int
+) -> Iterator[tuple[str, str, tuple[str, str], int]]:
     """(kind, what, outcomes, peak memory) of every mutation; the process is started anew after a
     crash or hang."""
     context = multiprocessing.get_context("spawn")

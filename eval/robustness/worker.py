@@ -34,7 +34,7 @@ COMMANDS = (
 )
 
 
-def done(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -> dict[str, Any]:
+def run_command(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What came of a command."""
     named = [outputs / word for word in words if word.startswith("out.")]
     given = [
@@ -74,7 +74,7 @@ def all_of(folder: Path, limit: int, first: int) -> Iterator[dict[str, Any]]:
     outputs.mkdir(exist_ok=True)
     for path in sorted(folder.glob("in-*"))[first:]:
         for words in COMMANDS:
-            yield done(path, outputs, words, limit)
+            yield run_command(path, outputs, words, limit)
 
 
 def _digest(path: Path) -> str:

@@ -11,7 +11,7 @@ from gvcodec.api.results import Decoded
 from gvcodec.api.sources import PathName, as_name
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.streams.to_video import Request, to_video
-from gvcodec.util.file_io import Readable, protected
+from gvcodec.util.file_io import Readable, protect_inputs
 from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def decode_file(
         hold=hold,
     )
     with (
-        protected([] if named is None else [named]),
+        protect_inputs([] if named is None else [named]),
         ProgressBar(["code"], mode=progress, verbose=verbose) as bar,
     ):
         done = to_video(request, bar)

@@ -29,8 +29,8 @@ from gvcodec.rate.target import Target, parse_target
 from gvcodec.streams.info import kbps
 from gvcodec.streams.resume import Journal
 from gvcodec.types import VideoFormat
-from gvcodec.util.file_io import protected
-from gvcodec.util.messages import counted
+from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def encode_file(
         input_options,
         {"mode": progress, "verbose": verbose},
     )
-    with protected([] if names[0] is None else [names[0]]):
+    with protect_inputs([] if names[0] is None else [names[0]]):
         if jobs:
             from gvcodec.api.in_chunks import encode_in_chunks
 
@@ -133,8 +133,8 @@ def _encode_once(job: Job, resume: bool, summary: bool, embedder: str | None) ->
             encoder, output, given, reader.metadata.pack(), reader.tracks, chunk, summary=made
         )
     if journal:
-        journal.done()
-    notes = [f"{counted(known, 'frame is', 'frames are')} coded already"] if known else []
+        journal.remove()
+    notes = [f"{count_noun(known, 'frame is', 'frames are')} coded already"] if known else []
     tracks = reader.tracks
     copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
     notes += [*reader.notes, *encoder.notes]

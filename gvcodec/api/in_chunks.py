@@ -26,7 +26,7 @@ from gvcodec.batch.settings import make_settings
 from gvcodec.batch.watch import Bar
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.inputs import numbered
+from gvcodec.media.inputs import list_pictures
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target
 from gvcodec.util.signals import OnAbort, held
@@ -48,7 +48,7 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
             "--threads goes without --jobs: each job has one core, or more for large pictures"
         )
     name = as_name(job.source)
-    if name is not None and not is_uri(name) and name != "-" and numbered(name):
+    if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
         raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
     settings = make_settings(
         job.config, settings_of(rate), job.start, job.frames, said=job.input_options
@@ -66,7 +66,7 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
             driver.run([task])
         if driver.errors:
             raise MediaError(driver.errors[task.name])
-        done = notebook.done(notebook.input(task)["key"])
+        done = notebook.find_done(notebook.input(task)["key"])
         assert done is not None
         with open(Path(folder, done["output"]), "rb") as joined:
             fmt = Reader(joined).header.format

@@ -12,7 +12,7 @@ from gvcodec.api.sources import PathName, as_name
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.retrieval import ranking
 from gvcodec.retrieval.embedders import DEFAULT, Embedder, default_id, make
-from gvcodec.retrieval.files import SummarisedFile, opened, streams_in
+from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query
 
 
@@ -46,7 +46,7 @@ def search(
         )
     moments = []
     for path, moment in found:
-        with opened(path) as file:
+        with open_summarised(path) as file:
             before = file.bytes_read
             gop = file.gop_of(moment.frame)
             seconds = round(file.seconds(moment.frame), 3)
@@ -70,7 +70,7 @@ def _best(
     refused: list[GvcodecError] = []
     for path in watch(paths):
         try:
-            with opened(path) as file:
+            with open_summarised(path) as file:
                 total += file.size
                 notes += file.notes
                 name, vectors = asked.of(file)
@@ -101,7 +101,7 @@ class _Asked:
         for name in file.vectors:
             if name in self._stored and not self._named:
                 return name, self._stored[name]
-        embedder = self._made(file)
+        embedder = self._make_embedder(file)
         if embedder.id not in file.vectors:
             raise self._unknown_model_error(file)
         if embedder.id not in self._stored:
@@ -113,7 +113,7 @@ class _Asked:
             )
         return embedder.id, vectors
 
-    def _made(self, file: SummarisedFile) -> Embedder:
+    def _make_embedder(self, file: SummarisedFile) -> Embedder:
         if self._embedder is None:
             # Before a network is loaded for nothing.
             if not self._named and default_id() not in file.vectors:

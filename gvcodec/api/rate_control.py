@@ -23,7 +23,7 @@ from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
-from gvcodec.util.file_io import written
+from gvcodec.util.file_io import name_errors
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.signals import OnAbort, held
 
@@ -41,7 +41,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             return VideoReader(path, job.start, job.frames, said=job.input_options)
 
         with open_source() as source:
-            work = work_of(source.format, job.config.settled())
+            work = work_of(source.format, job.config.resolve())
         choose = partial(choose_base, job, path=path)
         bar = stack.enter_context(ProgressBar(_plan(job, rate), work, **job.progress))
         if isinstance(rate, Target):
@@ -96,7 +96,7 @@ def reread(source: PathName | BinaryIO) -> Iterator[str]:
         with held():
             spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="gvcodec-"))
             stack.callback(OnAbort(partial(os.unlink, spool.name)).cancel)
-        with written(spool.name):
+        with name_errors(spool.name):
             shutil.copyfileobj(stream, spool)
             spool.flush()
         yield spool.name

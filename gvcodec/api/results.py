@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gvcodec.rate.target import Target
 from gvcodec.types import VideoFormat
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,12 @@ class Encoded:
         if self.tracks:
             track_bytes, packets, kinds = self.tracks
             size -= track_bytes
-            added = f" + {counted(track_bytes, 'byte')} of {kinds} ({counted(packets, 'packet')})"
+            added = (
+                f" + {count_noun(track_bytes, 'byte')} of {kinds} ({count_noun(packets, 'packet')})"
+            )
         psnr = "lossless" if math.isinf(self.psnr_y) else f"PSNR-Y {self.psnr_y:.2f} dB"
         parts = [
-            f"{counted(self.frames, 'frame')} {self.format.width}×{self.format.height}",
+            f"{count_noun(self.frames, 'frame')} {self.format.width}×{self.format.height}",
             f"{size} bytes{added}",
             f"{self.bpp:.5f} bpp",
             f"{self.kbps:.1f} kb/s",
@@ -62,9 +64,9 @@ class Encoded:
         if self.limit is not None:
             parts.append(f"{100 * self.size / self.limit:.2f} % of {self.limit} bytes")
         if self.reached is not None or self.limit is not None:
-            parts.append(counted(self.passes, "pass", "passes"))
+            parts.append(count_noun(self.passes, "pass", "passes"))
         if self.chunks is not None:
-            parts.append(counted(self.chunks, "chunk"))
+            parts.append(count_noun(self.chunks, "chunk"))
         return ", ".join(parts)
 
     @property

@@ -11,7 +11,7 @@ from typing import BinaryIO, TypeAlias
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
 from gvcodec.one_file.files import create_stream, open_stream, unwrap
-from gvcodec.util.file_io import Borrowed, Readable, shown_name
+from gvcodec.util.file_io import Borrowed, Readable, display_name
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
@@ -26,7 +26,7 @@ def as_name(given: object) -> str | None:
 def name_of(source: object) -> str:
     """How messages call an input."""
     name = as_name(source) or getattr(source, "name", None)
-    return shown_name(name) if isinstance(name, str) else "stream"
+    return display_name(name) if isinstance(name, str) else "stream"
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def open_reader(source: Source) -> Iterator[Reader]:
         try:
             yield reader
         except DamagedStreamError as error:
-            raise reader.named(error) from error
+            raise reader.name_file(error) from error
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from gvcodec.streams.cat import Joined
 from gvcodec.streams.cut import Cut
 from gvcodec.streams.info import Info, facts
 from gvcodec.streams.verify import Verified
-from gvcodec.util.file_io import protected
+from gvcodec.util.file_io import protect_inputs
 
 
 def info(source: Source) -> Info:
@@ -85,7 +85,7 @@ def cut(
     if stop is not None and stop <= begin:
         raise UsageError("--to has to be later than --from")
     with (
-        protected(_names([source])),
+        protect_inputs(_names([source])),
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
         held(reader.header, False, limits) if hold else contextlib.nullcontext(),
@@ -111,7 +111,7 @@ def cat(
     if not sources:
         raise UsageError("there is no stream to join")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(protected(names))
+        stack.enter_context(protect_inputs(names))
         readers = [
             Reader(stack.enter_context(open_source(source)), name_of(source)) for source in sources
         ]

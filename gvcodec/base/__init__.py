@@ -17,7 +17,7 @@ import numpy as np
 from gvcodec.types import Planes
 
 
-def hashed(base_frame: Planes) -> Iterator[memoryview]:
+def bytes_to_hash(base_frame: Planes) -> Iterator[memoryview]:
     """What the base hash takes of a base frame: its samples."""
     yield from (np.ascontiguousarray(plane, "<u2").data for plane in base_frame)
 

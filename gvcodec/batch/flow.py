@@ -59,12 +59,12 @@ def encode_file(job: Job, ledger: Ledger, memory: int) -> Flow[Row]:
         raise FileFailed(job.error)
     record = ledger.plan(job)
     if record is None:
-        settings = job.settings.packed()
+        settings = job.settings.pack()
         arguments = {"uri": job.uri, "settings": settings, "keep": ledger.input_path(job)}
         (record,) = yield [Task(f"{_TASKS}:plan", arguments, memory=_LIGHT)]
     key = record["key"]
     yield Claim(key)
-    done = ledger.done(key)
+    done = ledger.find_done(key)
     if done is None:
         work = _Work(job, ledger, record)
         if work.memory > memory:
@@ -82,7 +82,7 @@ class _Work:
 
     def __init__(self, job: Job, ledger: Ledger, record: dict[str, Any]) -> None:
         self.job, self.ledger, self.record = job, ledger, record
-        self.plan = Plan.unpacked(record["plan"])
+        self.plan = Plan.unpack(record["plan"])
         self.key, self.cores, self.memory = record["key"], record["cores"], record["memory"]
         self.folder = ledger.chunk_folder(self.key)
         self.numbers = range(len(self.plan.chunks))
@@ -134,14 +134,14 @@ class _Work:
     def _task(self, call: str, memory: int, **arguments: Any) -> Task:
         common = {
             "uri": self.job.uri,
-            "settings": self.job.settings.packed(),
+            "settings": self.job.settings.pack(),
             "plan": self.record["plan"],
             "cores": self.cores,
         }
         return Task(f"{_TASKS}:{call}", common | arguments, self.cores, memory)
 
     def _encode(self, number: int, name: str, said_q: int | None, limit: int | None) -> Task:
-        output, keep = (store.joined(self.folder, f"{name}.{kind}") for kind in ("gvc", "json"))
+        output, keep = (store.join(self.folder, f"{name}.{kind}") for kind in ("gvc", "json"))
         return self._task(
             "encode",
             self.memory,
@@ -153,9 +153,9 @@ class _Work:
         )
 
     def _join(self, names: Sequence[str], allowed: int | None) -> Task:
-        chunks = [store.joined(self.folder, f"{name}.gvc") for name in names]
+        chunks = [store.join(self.folder, f"{name}.gvc") for name in names]
         memory = _LIGHT + _LIGHT_A_PIXEL * self.plan.width * self.plan.height
-        whole = store.joined(self.ledger.out, self.ledger.output_name(self.job, self.key))
+        whole = store.join(self.ledger.out, self.ledger.output_name(self.job, self.key))
         return self._task("join", memory, chunks=chunks, output=whole, allowed=allowed)
 
     def _usual_q(self) -> Flow[int]:
@@ -189,7 +189,7 @@ class _Work:
                 self.memory,
                 number=number,
                 qs=qs,
-                keep=store.joined(self.folder, f"{name}.json"),
+                keep=store.join(self.folder, f"{name}.json"),
             )
             for number, name in zip(self.numbers, names, strict=True)
         ]

@@ -25,7 +25,7 @@ def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, 
     input."""
     seen: set[str] = set()
     for name in inputs:
-        for found in _found(name):
+        for found in _find(name):
             known = repr(found[:2])
             inside = out and found[0].startswith(out.rstrip("/") + "/")
             if known not in seen and not inside:
@@ -33,7 +33,7 @@ def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, 
                 yield found
 
 
-def _found(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
     try:
         if name.lower().endswith(_MANIFESTS):
             for row in read_manifest(name):
@@ -66,13 +66,13 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
         elif kind == "jsonl":
             rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
         else:
-            rows = _parquet(data, name)
+            rows = _read_parquet(data, name)
         return [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
     except (ValueError, csv.Error, AttributeError) as error:
         raise UsageError(f"{name}: is no table of inputs: {error}".splitlines()[0]) from error
 
 
-def _parquet(data: bytes, name: str) -> list[dict[str, Any]]:
+def _read_parquet(data: bytes, name: str) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
     except ImportError:
@@ -88,7 +88,7 @@ def _beside(manifest: str, uri: str) -> str:
     if is_uri(uri) or uri.startswith(("/", "file://")):
         return store.local_path(uri)
     folder = store.local_path(manifest).rsplit("/", 1)[0]
-    return store.joined(folder, uri)
+    return store.join(folder, uri)
 
 
 def words_of(row: dict[str, Any]) -> list[str]:

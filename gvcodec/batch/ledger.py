@@ -31,7 +31,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        what = json.dumps([self.uri, self.settings.packed()], sort_keys=True)
+        what = json.dumps([self.uri, self.settings.pack()], sort_keys=True)
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
 
@@ -42,10 +42,10 @@ class Ledger:
         self.out = out
 
     def input_path(self, job: Job) -> str:
-        return store.joined(self.out, _FOLDER, "inputs", f"{job.name}.json")
+        return store.join(self.out, _FOLDER, "inputs", f"{job.name}.json")
 
     def chunk_folder(self, key: str) -> str:
-        return store.joined(self.out, _FOLDER, "chunks", key)
+        return store.join(self.out, _FOLDER, "chunks", key)
 
     def output_name(self, job: Job, key: str) -> str:
         """The name of the source, as far as names may be long, and the beginning of the key."""
@@ -65,10 +65,10 @@ class Ledger:
         record = {"uri": job.uri} | self.input(job) | {"error": error}
         store.write_json(self.input_path(job), record)
 
-    def done(self, key: str) -> dict[str, Any] | None:
+    def find_done(self, key: str) -> dict[str, Any] | None:
         """Name and rows of a finished file that is still there."""
         record = store.read_json(self._done_path(key))
-        if not record or store.size_of(store.joined(self.out, record["output"])) != record["bytes"]:
+        if not record or store.size_of(store.join(self.out, record["output"])) != record["bytes"]:
             return None
         return dict(record)
 
@@ -83,8 +83,7 @@ class Ledger:
         folder = self.chunk_folder(key)
         names = [name for name in store.names_in(folder) if name.endswith(".json")]
         found = {
-            name.removesuffix(".json"): store.read_json(store.joined(folder, name))
-            for name in names
+            name.removesuffix(".json"): store.read_json(store.join(folder, name)) for name in names
         }
         return {name: result for name, result in found.items() if result is not None}
 
@@ -93,4 +92,4 @@ class Ledger:
         return store.read_json(self.input_path(job)) or {}
 
     def _done_path(self, key: str) -> str:
-        return store.joined(self.out, _FOLDER, "done", f"{key}.json")
+        return store.join(self.out, _FOLDER, "done", f"{key}.json")

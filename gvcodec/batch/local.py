@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
-from gvcodec.util.programs import environment, python_command
+from gvcodec.util.programs import make_environment, python_command
 from gvcodec.util.signals import OnAbort, held
 
 #: Part of the machine's memory that tasks may take together.
@@ -53,7 +53,7 @@ class Inline:
 
     def _perform(self, task: Task) -> Outcome:
         for tries in range(1, task.tries + 1):
-            outcome = perform(task.packed(), tries)
+            outcome = perform(task.pack(), tries)
             if not outcome.again:
                 break
         return outcome
@@ -165,7 +165,7 @@ class _Worker:
                 stdin=pipe,
                 stdout=pipe,
                 stderr=self._said,
-                env=environment(OMP_NUM_THREADS=str(threads)),
+                env=make_environment(OMP_NUM_THREADS=str(threads)),
             )
             self._abort = OnAbort(self.process.kill)
 
@@ -173,7 +173,7 @@ class _Worker:
         assert self.process.stdin and self.process.stdout
         line = b""
         with contextlib.suppress(OSError):
-            self.process.stdin.write(task.packed().encode() + b"\n")
+            self.process.stdin.write(task.pack().encode() + b"\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         with contextlib.suppress(ValueError):

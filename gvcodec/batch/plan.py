@@ -61,11 +61,11 @@ class Plan:
         chunk = self.chunks[number]
         return Span(chunk.begin, chunk.end, self.shift)
 
-    def packed(self) -> dict[str, Any]:
+    def pack(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
-    def unpacked(data: dict[str, Any]) -> Plan:
+    def unpack(data: dict[str, Any]) -> Plan:
         return Plan(**(data | {"chunks": tuple(Chunk(**chunk) for chunk in data["chunks"])}))
 
 

@@ -60,7 +60,7 @@ class Cluster:
             "retry_exceptions": [_AgainError],
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(task.cores)}},
         }
-        reference = _perform.options(**wanted).remote(task.packed())
+        reference = _perform.options(**wanted).remote(task.pack())
         future: Future[Outcome] = _Reported(reference)
         reference.future().add_done_callback(lambda done: _settle(future, done, task.tries))
         return future

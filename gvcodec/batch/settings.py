@@ -58,16 +58,16 @@ class Settings:
             | {"rate": rate and Fraction(rate), "size": size and (int(size[0]), int(size[1]))}
         )
 
-    def packed(self) -> dict[str, Any]:
+    def pack(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
-    def unpacked(data: dict[str, Any]) -> Settings:
+    def unpack(data: dict[str, Any]) -> Settings:
         return Settings(**(data | {"metrics": tuple(data["metrics"])}))
 
     def key(self, content: str) -> str:
         """The name of the work on a video of this content."""
-        what = [_VERSION, content, self.packed()]
+        what = [_VERSION, content, self.pack()]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -95,7 +95,7 @@ def make_settings(
         require_metric(Target(*rate["target"]))
     if "lpips" in metrics:
         require_metric(Target("lpips", 1.0))
-    config.settled()
+    config.resolve()
     if config.base == AUTO:
         config = replace(config, base="av1")
     painter, _ = painter_id(config.base)

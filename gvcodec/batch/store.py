@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO
 
 from gvcodec.errors import MediaError
 from gvcodec.util import uris
-from gvcodec.util.uris import ConnectionLostError, is_uri, open_uri, reached, system_of
+from gvcodec.util.uris import ConnectionLostError, is_uri, name_errors, open_uri, system_of
 
 #: What a store says of a version of a file.
 _FOUND_BY_CONTENT = ("ETag", "etag", "md5Hash", "checksum")
@@ -38,13 +38,13 @@ def local_path(path: str) -> str:
     return path if is_uri(path) else os.path.abspath(uris.local_path(path))
 
 
-def joined(folder: str, *names: str) -> str:
+def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/") or "/", *names])
 
 
 def stamp(path: str) -> dict[str, Any]:
     """What tells one version of a file from the next, without reading it. Raises `MediaError`."""
-    with reached(path):
+    with name_errors(path):
         if not is_uri(path):
             status = os.stat(path)
             return {"size": status.st_size, "mtime": status.st_mtime_ns}
@@ -61,7 +61,7 @@ def content_id(path: str, known: dict[str, Any]) -> str:
     tag = next((known[name] for name in _FOUND_BY_CONTENT if name in known), None)
     if tag is not None:
         return hashlib.sha256(f"{tag} {known['size']}".encode()).hexdigest()
-    with reached(path), open_read(path) as stream:
+    with name_errors(path), open_read(path) as stream:
         digest = hashlib.sha256()
         while block := stream.read(_BLOCK):
             digest.update(block)
@@ -76,7 +76,7 @@ def open_read(path: str) -> BinaryIO:
 def read_bytes(path: str) -> bytes | None:
     """None where there is no such file."""
     try:
-        with reached(path), open_read(path) as stream:
+        with name_errors(path), open_read(path) as stream:
             return stream.read()
     except MediaError as error:
         if isinstance(error.__cause__, FileNotFoundError):
@@ -104,7 +104,7 @@ def size_of(path: str) -> int | None:
 
 def write_bytes(path: str, data: bytes) -> None:
     """Appears whole. Raises `MediaError`."""
-    with write_whole(path) as stream, reached(path):
+    with write_whole(path) as stream, name_errors(path):
         stream.write(data)
 
 
@@ -120,17 +120,17 @@ def write_whole(path: str) -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile() as spool:
             yield spool  # type: ignore[misc]
             spool.seek(0)
-            with reached(path):
+            with name_errors(path):
                 _upload(spool, path)
         return
     place = Path(path)
     temporary = place.with_name(f".{place.name[-40:]}.{secrets.token_hex(6)}.part")
-    with reached(path):
+    with name_errors(path):
         place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with reached(path), open(temporary, "wb") as stream:
+        with name_errors(path), open(temporary, "wb") as stream:
             yield stream
-        with reached(path):
+        with name_errors(path):
             os.replace(temporary, place)
     finally:
         temporary.unlink(missing_ok=True)
@@ -145,7 +145,7 @@ def _upload(spool: IO[bytes], path: str) -> None:
 
 def remove_folder(path: str) -> None:
     """A folder and all in it, if it is there."""
-    with contextlib.suppress(FileNotFoundError), reached(path):
+    with contextlib.suppress(FileNotFoundError), name_errors(path):
         system, inside = system_of(path)
         if system.exists(inside):
             system.rm(inside, recursive=True)
@@ -154,7 +154,7 @@ def remove_folder(path: str) -> None:
 def names_in(folder: str) -> list[str]:
     """Names of the files in a folder; none where there is no such folder."""
     try:
-        with reached(folder):
+        with name_errors(folder):
             if not is_uri(folder):
                 return sorted(os.listdir(folder))
             system, inside = system_of(folder)
@@ -188,7 +188,7 @@ def _below(folder: str) -> list[str]:
 
 
 def _expand_uri(path: str) -> list[str]:
-    with reached(path):
+    with name_errors(path):
         system, inside = system_of(path)
         if glob.has_magic(inside):
             found = system.glob(inside)

@@ -24,7 +24,7 @@ def rows_of(ledger: Ledger, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     for job in jobs:
         record = ledger.input(job)
         error = job.error or record.get("error", "")
-        done = ledger.done(record["key"]) if "key" in record else None
+        done = ledger.find_done(record["key"]) if "key" in record else None
         if done is None:
             status = "failed" if error else "open"
             found.append({"input": job.uri, "status": status, "error": error})
@@ -42,4 +42,4 @@ def write(ledger: Ledger, jobs: Sequence[Job]) -> None:
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows_of(ledger, jobs))
-    store.write_bytes(store.joined(ledger.out, "batch.csv"), text.getvalue().encode())
+    store.write_bytes(store.join(ledger.out, "batch.csv"), text.getvalue().encode())

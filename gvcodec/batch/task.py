@@ -23,7 +23,7 @@ class Task:
     memory: int = 512 << 20
     tries: int = 3
 
-    def packed(self) -> str:
+    def pack(self) -> str:
         return json.dumps({"call": self.call, "arguments": self.arguments, "cores": self.cores})
 
 

@@ -37,7 +37,7 @@ _QUICK = {"av1": 8, "vvc": 4}
 
 def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
-    chosen = Settings.unpacked(settings)
+    chosen = Settings.unpack(settings)
     stamp = store.stamp(uri)
     found = make_plan(uri, chosen.start, chosen.frames, chosen.chunk, chosen.input)
     side = _side_bytes(uri, chosen) if "size" in chosen.rate else 0
@@ -45,7 +45,7 @@ def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
         "uri": uri,
         "stamp": stamp,
         "key": chosen.key(store.content_id(uri, stamp)),
-        "plan": found.packed(),
+        "plan": found.pack(),
         "cores": costs.cores_of(found),
         "memory": costs.memory_of(chosen, found),
         "side": side,
@@ -75,7 +75,7 @@ def encode(
     """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `said_q`: what its
     header says."""
     began, spent = time.monotonic(), cpu_seconds()
-    chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
+    chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
     opened = _Chunk(uri, chosen, cut, number)
     coded = _code(opened, chosen, chosen.encoder_config(cores, said_q=said_q), limit)
     header = Reader(io.BytesIO(coded.data)).header
@@ -114,7 +114,7 @@ def measure(
 ) -> dict[str, Any]:
     """What a chunk costs at each of these indices of quality, by a fast preset where there is
     one."""
-    chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
+    chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
     sizes = []
     opened = _Chunk(uri, chosen, cut, number)
     quick = _QUICK.get(chosen.base, chosen.config["preset"])
@@ -139,7 +139,7 @@ def join(
     """The chunks as one stream, with the tracks of the source. Everything is decoded on the way. A
     stream that has more than `allowed` bytes besides its tracks does not appear; its `excess` is
     returned."""
-    chosen, cut = Settings.unpacked(settings), Plan.unpacked(plan)
+    chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
     with VideoReader(uri, chosen.start, chosen.frames, said=chosen.input) as video:
         try:
             with store.write_whole(output) as stream:

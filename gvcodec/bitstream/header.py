@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import GONE, INDEX_END, base_of, named, names
+from gvcodec.bases import GONE, INDEX_END, base_of, base_of_wire, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
@@ -171,7 +171,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     base, scale, q = cursor.take(3)
     base_model_id = cursor.take(ID_BYTES) if flags & _HAS_BASE_MODEL_ID else None
     painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
-    name = named(base)
+    name = base_of_wire(base)
     if base in GONE:
         raise FormatVersionError(
             f"base {GONE[base]} was written by gvcodec before 0.7.0 and is read by release 0.1.0; "

@@ -125,7 +125,7 @@ class Reader:
                 yield packet
             self._number += 1
 
-    def named(self, error: DamagedStreamError) -> DamagedStreamError:
+    def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
         """The same error with file, packet and time, for one that a decoder raised over the packet
         given last."""
         return error if error is self._own else self._damage_error(str(error))

@@ -31,7 +31,7 @@ from gvcodec.bitstream.packets import (
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
 _GOP_HEAD = re.compile(
@@ -172,11 +172,8 @@ class Salvage:
             reason = f"frame {self._first}: checksum of the GOP differs"
             yield Loss(missing, reason, missing > 0, suspect=given, side=True, wrong=True)
         elif missing and (self._unsure or not self._broken):
-            yield Loss(
-                missing,
-                f"{counted(missing, 'frame is', 'frames are')} missing before frame {self._first}",
-                suspect=given,
-            )
+            lost = count_noun(missing, "frame is", "frames are")
+            yield Loss(missing, f"{lost} missing before frame {self._first}", suspect=given)
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:

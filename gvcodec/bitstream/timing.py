@@ -51,7 +51,7 @@ class PtsEncoder:
         self._late: list[tuple[int, int, int]] = []
         self._taken = 0
 
-    def predicted(self) -> int:
+    def predict(self) -> int:
         """Timestamp of the next frame if it keeps the rate."""
         return self._clock.predict(self._next)
 

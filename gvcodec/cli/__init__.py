@@ -36,8 +36,8 @@ from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import from_habits
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
-from gvcodec.util.file_io import protected
-from gvcodec.util.messages import one_line, quiet, say
+from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.messages import one_line, say, silence
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
             silent = getattr(options, "quiet", False)
-            with quiet(silent), signals.guarded(), protected(_inputs(options)):
+            with silence(silent), signals.guard_signals(), protect_inputs(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
         say(str(error))

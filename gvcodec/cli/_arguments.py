@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits
 from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.util.file_io import shown_name
+from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import parse_time
 from gvcodec.util.progress import MODES, Mode, ProgressOptions
 
@@ -173,7 +173,7 @@ def amount(text: str) -> float:
         ) from None
 
 
-def target(text: str) -> object:
+def parse_target(text: str) -> object:
     from gvcodec.rate.target import parse_target
 
     try:
@@ -247,14 +247,14 @@ def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         try:
             yield source, output
         except DamagedStreamError as error:
-            name = shown_name(options.input)
+            name = display_name(options.input)
             raise (
                 error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}")
             ) from error
 
 
 @contextlib.contextmanager
-def located(reader: Any) -> Iterator[None]:
+def name_errors(reader: Any) -> Iterator[None]:
     """Errors with file, packet and time."""
     try:
         yield

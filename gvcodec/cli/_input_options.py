@@ -51,7 +51,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def said_of(options: argparse.Namespace) -> InputOptions:
+def parse_input_options(options: argparse.Namespace) -> InputOptions:
     """What the options of `add_input_options` say."""
     span = options.color_range
     return InputOptions(

@@ -21,7 +21,7 @@ from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
 from gvcodec.cli.encode import coding_arguments, config_of
 from gvcodec.errors import BatchError, GvcodecError, UsageError
-from gvcodec.util.messages import counted, say
+from gvcodec.util.messages import count_noun, say
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
 EXAMPLES = (
@@ -87,11 +87,9 @@ def run(options: argparse.Namespace) -> None:
         if job.name in driver.errors:
             say(driver.errors[job.name])
     if driver.errors:
-        failed = f"{len(driver.errors)} of {counted(len(jobs), 'file')} failed"
-        raise BatchError(
-            f"{failed}; {store.joined(options.output, 'batch.csv')} has a row for each"
-        )
-    say(f"{options.output}: {counted(len(jobs), 'file')} done")
+        failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
+        raise BatchError(f"{failed}; {store.join(options.output, 'batch.csv')} has a row for each")
+    say(f"{options.output}: {count_noun(len(jobs), 'file')} done")
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:

@@ -6,7 +6,7 @@ import argparse
 
 from gvcodec.api.streams import cat
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of
-from gvcodec.util.messages import counted, say
+from gvcodec.util.messages import count_noun, say
 
 HELP = "streams one after another, without encoding"
 EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec decode - all.mp4")
@@ -39,5 +39,5 @@ def run(options: argparse.Namespace) -> None:
     )
     for note in joined.notes:
         say(note)
-    count = counted(len(options.inputs), "stream")
-    say(f"{options.output}: {counted(joined.frames, 'frame')} of {count}")
+    count = count_noun(len(options.inputs), "stream")
+    say(f"{options.output}: {count_noun(joined.frames, 'frame')} of {count}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gvcodec.cli import encode
 from gvcodec.cli._arguments import add_overwrite, add_progress
-from gvcodec.cli._input_options import add_input_options, said_of
+from gvcodec.cli._input_options import add_input_options, parse_input_options
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile
@@ -54,7 +54,9 @@ def run(options: argparse.Namespace) -> None:
             stream = Path(folder, "gvcodec.gvc")
             encode.run(argparse.Namespace(**vars(options) | _ENCODE | {"output": str(stream)}))
         peers = [name for name in options.peers.split(",") if name]
-        made = compare(Path(options.input), stream, peers, say, options.start, said_of(options))
+        made = compare(
+            Path(options.input), stream, peers, say, options.start, parse_input_options(options)
+        )
         page.temporary.write_text(made.html, encoding="utf-8")
     for note in made.notes:
         say(note)

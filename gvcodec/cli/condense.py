@@ -10,7 +10,7 @@ import numpy as np
 from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile
-from gvcodec.util.messages import counted, say
+from gvcodec.util.messages import count_noun, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
         videos = (
             reading.in_folders(options.data)
             if options.data
-            else reading.listed(Path(given[0]), Path(given[1]))
+            else reading.list_clips(Path(given[0]), Path(given[1]))
         )
         clips = reading.read(videos)
         data, facts = condense(clips, int(options.size), options.steps, options.seed)
@@ -80,8 +80,8 @@ def run(options: argparse.Namespace) -> None:
     )
     say(
         f"{output}: {len(data)} bytes, "
-        f"{counted(len(facts['labels']), 'clip')} of {len(clips)} ({per_class}), "
-        f"{counted(facts['frames'], 'frame')} each, q {facts['q']:g}"
+        f"{count_noun(len(facts['labels']), 'clip')} of {len(clips)} ({per_class}), "
+        f"{count_noun(facts['frames'], 'frame')} each, q {facts['q']:g}"
     )
     say(
         f"validation accuracy of a network trained on it: "

@@ -20,7 +20,7 @@ from gvcodec.cli._arguments import (
     seconds,
 )
 from gvcodec.errors import DamagedStreamError
-from gvcodec.util.file_io import shown_name
+from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import say
 
 HELP = "gvcodec stream to video"
@@ -116,9 +116,9 @@ def run(options: argparse.Namespace) -> None:
         hold=True,
     )
     for line in done.losses:
-        say(f"{shown_name(options.input)}: {line}")
+        say(f"{display_name(options.input)}: {line}")
     say(f"{options.output}: {', '.join(done.outcome)}, {time.monotonic() - began:.1f} s")
     if done.losses:
         raise DamagedStreamError(
-            f"{shown_name(options.input)}: damaged, {options.output} holds what is left of it"
+            f"{display_name(options.input)}: damaged, {options.output} holds what is left of it"
         )

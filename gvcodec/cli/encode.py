@@ -17,14 +17,14 @@ from gvcodec.cli._arguments import (
     amount,
     fitting,
     integer,
+    parse_target,
     progress_of,
     quality,
     scale,
     seconds,
-    target,
     use_threads,
 )
-from gvcodec.cli._input_options import add_input_options, said_of
+from gvcodec.cli._input_options import add_input_options, parse_input_options
 from gvcodec.config import DEFAULT_SPEED, SPEEDS, EncoderConfig, Speed
 from gvcodec.errors import UsageError
 from gvcodec.util.messages import say
@@ -101,7 +101,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     rate.add_argument("--bpp", type=amount, metavar="BITS", help="most bits a pixel, without audio")
     rate.add_argument(
         "--target",
-        type=target,
+        type=parse_target,
         metavar="METRIC=VALUE",
         help="smallest file with psnr=DECIBEL or lpips=DISTANCE (VGG)",
     )
@@ -239,7 +239,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         progress=shown["mode"],
         verbose=shown["verbose"],
-        input_options=said_of(options),
+        input_options=parse_input_options(options),
         config=config_of(options),
     )
     for note in done.notes:

@@ -13,8 +13,8 @@ from gvcodec.limits import held
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.streams.extract import extract
-from gvcodec.util.file_io import shown_name
-from gvcodec.util.messages import counted, say
+from gvcodec.util.file_io import display_name
+from gvcodec.util.messages import count_noun, say
 
 HELP = "a stream as a file that every player shows, and back"
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
@@ -41,9 +41,9 @@ def run(options: argparse.Namespace) -> None:
         if suffix in _STREAMS:
             with create_stream(options.output, options.overwrite) as output:
                 shutil.copyfileobj(source, output)
-            say(f"{options.output}: the stream of {shown_name(options.input)}, copied")
+            say(f"{options.output}: the stream of {display_name(options.input)}, copied")
             return
-        reader = Reader(source, shown_name(options.input))
+        reader = Reader(source, display_name(options.input))
         left_out: list[str] = []
         notes: list[str] = []
         try:
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> None:
                 else:
                     frames, left_out = extract(reader, options.output, options.overwrite, most)
         except DamagedStreamError as error:
-            raise reader.named(error) from error
+            raise reader.name_file(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""
     for line in notes:
         say(f"{options.output}: {line}")
-    say(f"{options.output}: {counted(frames, 'frame')} of {reader.header.base}, copied{note}")
+    say(f"{options.output}: {count_noun(frames, 'frame')} of {reader.header.base}, copied{note}")

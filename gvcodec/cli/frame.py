@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
         number = _at(video, options.time) if options.number is None else options.number
         if not number < len(video):
             raise UsageError(f"{options.input}: has no frame {number}, it has {len(video)}")
-        (found,) = video.decoded(number, number + 1)
+        (found,) = video.decode_range(number, number + 1)
         pending.temporary.write_bytes(still(suffix, found.planes, video.header.format))
     ticks = video.pts_of(number) - video.pts_of(0)
     time = clock(float(ticks * video.header.format.time_base))
@@ -76,6 +76,6 @@ def run(options: argparse.Namespace) -> None:
 def _at(video: Video, time: float) -> int:
     """The frame on screen so many seconds after the first one."""
     try:
-        return video.played_at(time)
+        return video.number_at(time)
     except IndexError:
         raise UsageError(f"{video.name}: ends before {clock(time)}") from None

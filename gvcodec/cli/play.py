@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def served(path: str, arguments_given: Sequence[str] = ()) -> Iterator[PlayerServer]:
+def serve(path: str, arguments_given: Sequence[str] = ()) -> Iterator[PlayerServer]:
     """The server of `gvcodec play PATH`, which does not serve yet."""
     parser = argparse.ArgumentParser()
     arguments(parser)

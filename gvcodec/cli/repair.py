@@ -15,8 +15,8 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.limits import held
 from gvcodec.streams.repair import repair
-from gvcodec.util.file_io import shown_name
-from gvcodec.util.messages import counted, say
+from gvcodec.util.file_io import display_name
+from gvcodec.util.messages import count_noun, say
 
 HELP = "save what is left of a damaged or cut-off stream"
 EXAMPLES = ("repair damaged.gvc rest.gvc", "repair - rest.gvc < damaged.gvc")
@@ -31,9 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     with streams(options) as (source, output):
-        salvage = Salvage(source, shown_name(options.input))
+        salvage = Salvage(source, display_name(options.input))
         with held(salvage.header, False, limits_of(options)):
             result = repair(salvage, output, options.threads, limits_of(options))
     for line in result.losses:
-        say(f"{shown_name(options.input)}: {line}")
-    say(f"{options.output}: {counted(result.kept, 'frame')} kept, {result.lost} lost")
+        say(f"{display_name(options.input)}: {line}")
+    say(f"{options.output}: {count_noun(result.kept, 'frame')} kept, {result.lost} lost")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gvcodec.api.moments import search
 from gvcodec.cli._arguments import add_embedder, integer
 from gvcodec.cli._standard_streams import out
-from gvcodec.util.messages import clock, counted, one_line, say
+from gvcodec.util.messages import clock, count_noun, one_line, say
 
 HELP = "find moments by a picture, a clip, a time or words, without decoding"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     share = 100 * found.bytes_read / found.bytes
     out(
         f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
-        f"of {counted(found.files, 'file')}"
+        f"of {count_noun(found.files, 'file')}"
     )
 
 

@@ -19,8 +19,8 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.retrieval.embedders import DEFAULT, make
 from gvcodec.retrieval.making import SHARE, summarize
-from gvcodec.util.file_io import PendingFile, protected
-from gvcodec.util.messages import counted, say
+from gvcodec.util.file_io import PendingFile, protect_inputs
+from gvcodec.util.messages import count_noun, say
 from gvcodec.util.progress import ProgressBar
 
 HELP = "add a summary for search to a stream"
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_stream(options.file))
         if options.output:
-            stack.enter_context(protected([options.file]))
+            stack.enter_context(protect_inputs([options.file]))
             output = stack.enter_context(create_stream(options.output, options.overwrite))
         else:
             pending = stack.enter_context(PendingFile(options.file, overwrite=True))
@@ -69,10 +69,10 @@ def run(options: argparse.Namespace) -> None:
                 reader, output, embedder, options.stride, options.threads, limits_of(options), bar
             )
         except DamagedStreamError as error:
-            raise reader.named(error) from error
+            raise reader.name_file(error) from error
     share = 100 * spent / size
     say(
-        f"{options.output or options.file}: {counted(frames, 'frame')}, "
+        f"{options.output or options.file}: {count_noun(frames, 'frame')}, "
         f"summary of {spent:,} bytes, {share:.2f} % of the file"
     )
     if share > 100 * SHARE and not options.stride:

@@ -8,8 +8,8 @@ import math
 from gvcodec.api.streams import verify
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_threads, limits_of
 from gvcodec.cli._standard_streams import out
-from gvcodec.util.file_io import shown_name
-from gvcodec.util.messages import counted
+from gvcodec.util.file_io import display_name
+from gvcodec.util.messages import count_noun
 
 HELP = "check and decode a stream, compare it with its source"
 EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
@@ -37,10 +37,10 @@ def run(options: argparse.Namespace) -> None:
     hashes = f"base hash {found.base_hash}"
     if found.painted_hash is not None:
         hashes += f", painted hash {found.painted_hash}"
-    name = shown_name(options.input)
-    out(f"{name}: {counted(found.frames, 'frame')}, checksums, index, {hashes} are right")
+    name = display_name(options.input)
+    out(f"{name}: {count_noun(found.frames, 'frame')}, checksums, index, {hashes} are right")
     if found.source is not None and found.compared != found.frames:
-        out(f"{found.source}: {counted(found.compared, 'frame')} compared")
+        out(f"{found.source}: {count_noun(found.compared, 'frame')} compared")
     for what, psnr in (("base frames", found.base_psnr), ("painted", found.painted_psnr)):
         if psnr:
             values = "  ".join(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.bases import reordered
+from gvcodec.bases import is_reordered
 from gvcodec.bitstream import (
     Kind,
     Loss,
@@ -211,7 +211,7 @@ class Decoder(Shared):
                 self._started = True
             elif not self._started:
                 raise DamagedStreamError("decoding has to start at a keyframe")
-            if not reordered(self.header.base):
+            if not is_reordered(self.header.base):
                 self._sizes[self._sent] = len(packet.payload)
             self.painted_wanted = None
             self._sent += 1

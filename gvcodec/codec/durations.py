@@ -29,7 +29,7 @@ _STEP, _LOOKS = {"small": 0.38, "vgg": 1.2}, 9
 def work_of(fmt: VideoFormat, config: EncoderConfig) -> Work:
     """Of an encode of this video."""
     megapixels = fmt.width * fmt.height / 1e6
-    config = config.settled()
+    config = config.resolve()
     scale = float(config.scale or 1) ** 2
     frame = megapixels * scale * _coding(config.base, 2 if config.preset is None else config.preset)
     paint = megapixels * _PAINTING

@@ -22,8 +22,8 @@ from typing import Protocol
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.base import BaseEncoder, Coded, Drains, hashed
-from gvcodec.bases import base_of, reordered
+from gvcodec.base import BaseEncoder, Coded, Drains, bytes_to_hash
+from gvcodec.bases import base_of, is_reordered
 from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -86,7 +86,7 @@ class Encoder(Shared):
         super().__init__()
         layers.check_settings()
         config = config or EncoderConfig()
-        config = config.settled()
+        config = config.resolve()
         assert config.scale is not None and config.base_q is not None
         base = base_of(config.base)
         if config.eye and not base.eye:
@@ -183,7 +183,7 @@ class Encoder(Shared):
             )
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
-        self._timing.send(self._timing.predicted() if pts is None else pts)
+        self._timing.send(self._timing.predict() if pts is None else pts)
         self._sources.append(
             y if fmt.bit_depth == 10 else (y >> 2).astype(np.uint8)
         )  # eight bits are kept as such
@@ -242,13 +242,16 @@ class Encoder(Shared):
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self._samples is not None:
             return None
-        if self._packets[0].kind is Kind.KEY and (fit := self._fitted_for(self._given)) is not None:
+        if (
+            self._packets[0].kind is Kind.KEY
+            and (fit := self._make_fit_packet(self._given)) is not None
+        ):
             return fit
         packet = self._packets.popleft()
         self._given += packet.is_frame
         return packet
 
-    def _fitted_for(self, first: int) -> Packet | None:
+    def _make_fit_packet(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force
         already."""
         wanted = self.fitted.get(
@@ -271,7 +274,7 @@ class Encoder(Shared):
             self._packets.append(
                 Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
             )
-            if not reordered(self._config.base):
+            if not is_reordered(self._config.base):
                 self._sizes[self.coded_frames] = len(packet.payload)
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
@@ -286,7 +289,7 @@ class Encoder(Shared):
 
     def _measure(self, base_frame: Planes, source: Plane) -> None:
         """Base hash and PSNR of one base frame."""
-        for part in hashed(base_frame):
+        for part in bytes_to_hash(base_frame):
             self._hash.update(part)
         kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << np.uint16(2)
         self._psnr.add(psnr(base_frame[0], kept))

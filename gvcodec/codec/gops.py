@@ -193,7 +193,7 @@ class Splicer:
         """The new stream has the tracks of this one."""
         self.like, self.tracks = like, TrackWriter(like.tracks)
 
-    def moved(self, packet: TrackPacket, tick: Fraction, shift: Fraction) -> TrackPacket:
+    def shift_packet(self, packet: TrackPacket, tick: Fraction, shift: Fraction) -> TrackPacket:
         """A packet of a copied track in ticks of the new stream, `shift` seconds later."""
         assert self.tracks is not None
         mine = self.tracks.ticks[packet.track]

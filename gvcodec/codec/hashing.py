@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import Executor, Future
 
-from gvcodec.base import hashed
+from gvcodec.base import bytes_to_hash
 from gvcodec.bitstream import HASH_BYTES
 from gvcodec.types import Planes
 
@@ -37,5 +37,5 @@ class FrameHash:
             self._pending.result()
 
     def _take(self, frame: Planes) -> None:
-        for part in hashed(frame):
+        for part in bytes_to_hash(frame):
             self._hash.update(part)

@@ -37,21 +37,21 @@ class Choice:
     stream: bytes
 
 
-def thinned(clips: Clips, count: int) -> list[NDArray[np.uint8]]:
+def subsample(clips: Clips, count: int) -> list[NDArray[np.uint8]]:
     """`count` frames of every clip, evenly spaced."""
     places = evenly(clips.pictures.shape[1], count)
     return [pictures[places] for pictures in clips.pictures]
 
 
-def shown(stream: bytes, frames: int) -> NDArray[np.uint8]:
+def decode_frames(stream: bytes, frames: int) -> NDArray[np.uint8]:
     """What a network sees of the clips of a stream: (N, frames, side, side, 3)."""
     return np.stack([spread(clip, frames) for clip in decode(stream)])
 
 
-def filled(clips: Clips, order: Iterable[int], count: int, q: float, room: int) -> Choice:
+def fill_room(clips: Clips, order: Iterable[int], count: int, q: float, room: int) -> Choice:
     """Clips in this order as long as their stream fits; one at least."""
     chosen = list(order)
-    parts = thinned(clips.only(np.array(chosen)), count)
+    parts = subsample(clips.only(np.array(chosen)), count)
     # The first few say about how many are worth looking at.
     each = float(sizes(encode(parts[:_FEW], q)).mean())
     parts = parts[: int(1.5 * room / each) + _FEW]
@@ -88,12 +88,12 @@ def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
 def taught(clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int) -> float:
     """Validation loss of a network that learned from this choice alone. A regression on features
     of a network that has seen all clips is no judge of this: it asks for fewer, better clips."""
-    pictures = shown(choice.stream, clips.pictures.shape[1])
+    pictures = decode_frames(choice.stream, clips.pictures.shape[1])
     network = fit(pictures, clips.labels[choice.clips], len(clips.classes), steps, seed)
     return loss(network, validation.pictures, validation.labels)
 
 
-def settled(
+def choose_quality(
     clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int
 ) -> tuple[float, Choice]:
     """The quality, then the number of frames, at which clips in this order teach most, and the
@@ -102,7 +102,7 @@ def settled(
     known: dict[int, tuple[float, Choice]] = {}
 
     def tried(count: int, q: float) -> tuple[float, Choice]:
-        choice = filled(clips, order, count, q, room)
+        choice = fill_room(clips, order, count, q, room)
         return taught(clips, validation, choice, steps, seed), choice
 
     at, frames = _BEGIN, clips.pictures.shape[1]

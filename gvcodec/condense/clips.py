@@ -42,7 +42,7 @@ class Clips:
         )
 
 
-def listed(folder: Path, labels: Path) -> list[tuple[Path, str]]:
+def list_clips(folder: Path, labels: Path) -> list[tuple[Path, str]]:
     """Videos and classes of a CSV with columns `file` and `label`."""
     try:
         with open(labels, newline="", encoding="utf-8") as file:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from gvcodec.condense import gvset
-from gvcodec.condense.choosing import Choice, herding_order, settled, shown, taught
+from gvcodec.condense.choosing import Choice, choose_quality, decode_frames, herding_order, taught
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
-from gvcodec.condense.pixels import optimised
+from gvcodec.condense.pixels import optimise
 from gvcodec.errors import UsageError
 
 #: Part of the clips that validates, and steps of a network's training.
@@ -22,13 +22,13 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a
     clip fits."""
     rng = np.random.default_rng(seed)
-    learn, validation = divided(clips, rng)
+    learn, validation = split_validation(clips, rng)
     network = fit(learn.pictures, learn.labels, len(clips.classes), _STEPS, seed)
     assert isinstance(network, Pairs)
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
     room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        choice = chosen(learn, validation, network, room, steps, seed)[1]
+        choice = choose(learn, validation, network, room, steps, seed)[1]
         labels = learn.labels[choice.clips]
         info = {"names": len(clips), "q": choice.q, "frames": choice.count}
         data = gvset.pack(
@@ -39,7 +39,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
         room -= len(data) - size
     else:
         raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
-    pictures = shown(choice.stream, clips.pictures.shape[1])
+    pictures = decode_frames(choice.stream, clips.pictures.shape[1])
     judge = fit(pictures, labels, len(clips.classes), _STEPS, seed)
     return data, {
         "labels": labels,
@@ -49,7 +49,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     }
 
 
-def chosen(
+def choose(
     learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
     steps: int | None = None,
 ) -> tuple[Choice, Choice]:  # fmt: skip
@@ -57,15 +57,15 @@ def chosen(
     better. Without moved pixels, and the last."""
     steps = steps or _STEPS
     order = herding_order(learn, features(network, learn.pictures))
-    best, choice = settled(learn, validation, order, room, steps, seed)
+    best, choice = choose_quality(learn, validation, order, room, steps, seed)
     if not moves:
         return choice, choice
-    moved = optimised(learn, network, choice, room, moves, seed)
+    moved = optimise(learn, network, choice, room, moves, seed)
     better = taught(learn, validation, moved, steps, seed) < best
     return choice, moved if better else choice
 
 
-def divided(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
+def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
     """Clips to choose from, and to validate by: of every class with two clips or more a part, one
     at least."""
     held: list[int] = []

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 _WIDTHS = (16, 32, 32)
 
 
-def prepared(pictures: Tensor) -> Tensor:
+def prepare(pictures: Tensor) -> Tensor:
     """(N, T, H, W, 3) 0…255 → (N, T, 3, H, W) about −2…2."""
     return pictures.movedim(-1, 2).float() / 64 - 2
 
@@ -32,7 +32,7 @@ class Pairs(nn.Module):
 
     def features(self, pictures: Tensor) -> Tensor:
         """(N, T, H, W, 3) → (N, 512)."""
-        x = prepared(pictures)
+        x = prepare(pictures)
         pairs = torch.cat([x[:, :-1:2], x[:, 1::2] - x[:, :-1:2]], 2)
         return self.body(pairs.flatten(0, 1)).flatten(1).view(len(x), -1, 16 * _WIDTHS[-1]).mean(1)
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.condense.choosing import Choice, thinned
+from gvcodec.condense.choosing import Choice, subsample
 from gvcodec.condense.clips import Clips, evenly
 from gvcodec.condense.coded import decode, encode
 from gvcodec.condense.networks import Pairs
@@ -24,14 +24,14 @@ _RATE, _ANEW, _REAL = 4.0, 10, 16
 _PART = 0.5
 
 
-def optimised(
+def optimise(
     clips: Clips, network: Pairs, choice: Choice, room: int, steps: int, seed: int
 ) -> Choice:
     """The same clips with moved pixels, without the last ones where these take more bytes."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     labels, frames = clips.labels[choice.clips], clips.pictures.shape[1]
-    start = np.stack(thinned(clips.only(choice.clips), choice.count)).astype(np.float32)
+    start = np.stack(subsample(clips.only(choice.clips), choice.count)).astype(np.float32)
     moved = torch.from_numpy(start.copy()).requires_grad_(True)
     optimiser = torch.optim.Adam([moved], _RATE)
     index = _spread_index(frames, choice.count)

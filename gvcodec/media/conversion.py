@@ -58,7 +58,7 @@ class Conversion:
             how = [f"rotated by {turn}°"] * bool(turn) + ["mirrored"] * mirrored
             self.notes.append(f"{' and '.join(how)} as the file asks")
         self.format = self._format_of(first, stream, rate, tick)
-        self.format = replace(self.format, colour=self._said(first, said))
+        self.format = replace(self.format, colour=self._choose_colour(first, said))
         marks = {
             ALPHA: stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
             STEREO: stream.metadata.get("stereo_mode", "mono") != "mono",
@@ -143,14 +143,14 @@ class Conversion:
         )
         return VideoFormat(width, height, rate, tick, 8 if depth <= 8 else 10, colour, sar)
 
-    def _said(self, frame: av.VideoFrame, said: InputOptions) -> Colour:
+    def _choose_colour(self, frame: av.VideoFrame, said: InputOptions) -> Colour:
         """Colour with what the user says of it."""
         if is_rgb(frame) and (said.matrix is not None or said.full_range is not None):
             raise UsageError(
                 "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"
             )
         found = self.format.colour
-        colour = said.coloured(found)
+        colour = said.complete_colour(found)
         for name in ("primaries", "transfer", "matrix"):
             before, after = getattr(found, name), getattr(colour, name)
             if before not in (2, after):

@@ -9,7 +9,7 @@ import av
 
 from gvcodec.media.timeline import Timeline
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 #: FFmpeg's mark of tracks that nothing is to be read from.
 DISCARD_ALL = 48
@@ -30,7 +30,7 @@ def copier_of(
     copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
     if len(others) > len(copied):
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
-        notes.append(f"{counted(len(others) - len(copied), 'other track')} ({kinds}) left out")
+        notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
     if not copied:
         return None, notes
     tracks = TrackCopier(copied)
@@ -40,7 +40,7 @@ def copier_of(
             for stream in tracks.left_out
         )
         notes.append(
-            f"{counted(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
+            f"{count_noun(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
         )
     return (tracks if tracks.streams else None), notes
 
@@ -52,10 +52,10 @@ class Waiting:
         self._timeline = timeline
         self._packets: list[tuple[av.Packet, int]] = []
 
-    def meet(self, packet: av.Packet) -> Fraction | None:
+    def take(self, packet: av.Packet) -> Fraction | None:
         """Take the next packet of a track, which has a timestamp. Gives its time (seconds), None
         where that is not known yet."""
-        part = self._timeline.meet(packet)
+        part = self._timeline.take(packet)
         self._packets.append((packet, part))
         return self._timeline.seconds(packet, part)
 

@@ -14,7 +14,7 @@ from typing import Self
 import av
 from av.filter import Graph
 
-from gvcodec.media.mux_writer import reported
+from gvcodec.media.mux_writer import name_errors
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
@@ -33,7 +33,7 @@ class GifWriter:
         self._first: int | None = None
         self._last = -_SHORTEST
         self._left_out = 0
-        with reported(pending.path):
+        with name_errors(pending.path):
             self._container = av.open(str(pending.temporary), "w", format="gif")
             stream = self._container.add_stream("gif", rate=fmt.frame_rate)
             stream.width, stream.height, stream.pix_fmt = fmt.width, fmt.height, "pal8"
@@ -44,7 +44,7 @@ class GifWriter:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        with self._pending, reported(self._pending.path):
+        with self._pending, name_errors(self._pending.path):
             try:
                 if value is None:
                     self._graph.push(None)
@@ -67,7 +67,7 @@ class GifWriter:
         rgb = rgb_from_planes(planes, self._fmt.colour)
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
         frame.pts, frame.time_base = shown, _TICK
-        with reported(self._pending.path):
+        with name_errors(self._pending.path):
             self._graph.push(frame)
             self._drain()
 

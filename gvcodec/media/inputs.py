@@ -58,7 +58,7 @@ class InputOptions:
     full_range: bool | None = None
     chroma_location: int | None = None
 
-    def coloured(self, colour: Colour) -> Colour:
+    def complete_colour(self, colour: Colour) -> Colour:
         """The same with what is said here."""
         said = {
             name: getattr(self, name)
@@ -68,7 +68,7 @@ class InputOptions:
         return replace(colour, **said)
 
 
-def numbered(path: str) -> list[str] | None:
+def list_pictures(path: str) -> list[str] | None:
     """The pictures that a folder or a name like `f%04d.png` means, in order; None where it is
     neither."""
     folder, name = os.path.split(path)

@@ -55,7 +55,7 @@ class MuxWriter:
         self._name = str(target.path) if isinstance(target, PendingFile) else "standard output"
         #: Coded frames, until the header is written.
         self._held: list[av.Packet] | None = []
-        with reported(self._name):
+        with name_errors(self._name):
             options = {"live": "1"} if self._pipe and kind == "matroska" else {}
             file = self._pipe or str(self._pending and self._pending.temporary)
             self._container = av.open(
@@ -76,7 +76,7 @@ class MuxWriter:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        with self._pending or contextlib.nullcontext(), reported(self._name):
+        with self._pending or contextlib.nullcontext(), name_errors(self._name):
             try:
                 if value is None:
                     self._mux(self._video.encode(None))
@@ -107,7 +107,7 @@ class MuxWriter:
             colour.primaries,
             colour.transfer,
         )
-        with reported(self._name):
+        with name_errors(self._name):
             self._mux(self._video.encode(frame))
             if self._pipe:
                 self._pipe.flush()
@@ -299,7 +299,7 @@ def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
 
 
 @contextlib.contextmanager
-def reported(path: Path | str) -> Iterator[None]:
+def name_errors(path: Path | str) -> Iterator[None]:
     """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen
     enough is no such error."""
     try:

@@ -68,7 +68,7 @@ class Opened:
         """The same once more, to look ahead. Only for files."""
         return Opened(self._source, self._name)
 
-    def reopened(self, raw: Raw | None = None) -> Opened:
+    def reopen(self, raw: Raw | None = None) -> Opened:
         """The same from its beginning; this one is closed."""
         self.close()
         if not isinstance(self._source, str | os.PathLike):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gvcodec.bitstream import MAX_PIXELS, MAX_SIDE
 from gvcodec.errors import UsageError
-from gvcodec.media.siting import CENTRE, resited
+from gvcodec.media.siting import CENTRE, move_chroma
 from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
 _Sample = TypeVar("_Sample", bound=np.generic)
@@ -73,9 +73,9 @@ class Scaler:
         width, height = self.format.width, self.format.height
         # Each plane is scaled about its centre, which moves chroma unless that lies between four
         # luma samples.
-        y, u, v = resited(planes, location, CENTRE)
+        y, u, v = move_chroma(planes, location, CENTRE)
         half = (width + 1) // 2, (height + 1) // 2
-        return resited(
+        return move_chroma(
             (_scale(y, width, height), _scale(u, *half), _scale(v, *half)), CENTRE, location
         )
 
@@ -166,7 +166,7 @@ def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
     """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else
     as BT.601."""
     # swscale takes chroma to stand between four luma samples, going in and coming out.
-    frame = frame_from_planes(resited(planes, colour.chroma_location, CENTRE), 10)
+    frame = frame_from_planes(move_chroma(planes, colour.chroma_location, CENTRE), 10)
     matrix = colour.matrix if colour.matrix != 2 else rgb_matrix(planes[0].shape[0])
     converted = frame.reformat(
         format="rgb24",

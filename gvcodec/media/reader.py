@@ -25,13 +25,13 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, numbered, raw_of
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures, raw_of
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 from gvcodec.util.uris import is_uri, local_path
 
 _MAX_RATE = 1000
@@ -102,7 +102,7 @@ class VideoReader:
         self._undecodable = 0
         self._only_tracks: Iterator[av.Packet] | None = None
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
-        self._pictures = numbered(local_path(name)) if named else None
+        self._pictures = list_pictures(local_path(name)) if named else None
         self._raw = None if self._pictures else raw_of(name, self._said)
         if self._raw is not None:
             refuse_unknown_format(self._raw.pixel_format)
@@ -299,7 +299,7 @@ class VideoReader:
             opened.close()
 
     def _reopen(self) -> None:
-        self._opened = self._opened.reopened(self._raw)
+        self._opened = self._opened.reopen(self._raw)
         self._set_stream()
         if self.tracks is not None:
             # Packets know the container that they are of.
@@ -330,7 +330,7 @@ class VideoReader:
         for packet in self._read(streams):
             if packet.stream.index != self._stream.index:
                 if packet.pts is not None:
-                    self._waiting.meet(packet)
+                    self._waiting.take(packet)
                 continue
             if packet.size:
                 self._packets += 1
@@ -370,7 +370,7 @@ class VideoReader:
         pending = {stream.index for stream in streams if stream.type == "audio"}
         for packet in self._container.demux(streams):
             if packet.pts is not None and packet.pts * packet.time_base < end:
-                self._waiting.meet(packet)
+                self._waiting.take(packet)
             else:
                 pending.discard(packet.stream.index)
                 if not pending:
@@ -397,7 +397,7 @@ class VideoReader:
             if packet.stream.index == self._stream.index:
                 self._timeline.move(packet)
             elif packet.pts is not None:
-                seconds = self._waiting.meet(packet)
+                seconds = self._waiting.take(packet)
                 if end is not None and seconds is not None and seconds >= end:
                     behind.discard(packet.stream.index)
         self._hand_on(end)
@@ -409,17 +409,17 @@ class VideoReader:
             after = float(jumps[0] - self.shift * self._tick)
             self.notes.append(
                 f"timestamps begin anew after {after:.2f} s"
-                + (f" and {counted(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
+                + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
                 + ": what follows goes on without a gap"
             )
         damaged = self._undecodable
         if ended and self._is_cut_off():
             total = self._stream.frames if self._container.format.name.startswith("mov") else 0
             of = f" of {total}" if self._start <= 0 and total > frames else ""
-            self.notes.append(f"the file is cut off: it has {counted(frames, 'frame')}{of}")
+            self.notes.append(f"the file is cut off: it has {count_noun(frames, 'frame')}{of}")
             damaged -= bool(self._last_packet is not None and damaged)
         if damaged:
-            self.notes.append(f"{counted(damaged, 'damaged packet')} of the source left out")
+            self.notes.append(f"{count_noun(damaged, 'damaged packet')} of the source left out")
 
     def _is_cut_off(self) -> bool:
         last = self._last_packet

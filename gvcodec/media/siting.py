@@ -24,7 +24,7 @@ _PEAK = 1023
 _EXACT = 0.5
 
 
-def resited(planes: Planes, location: int, wanted: int) -> Planes:
+def move_chroma(planes: Planes, location: int, wanted: int) -> Planes:
     """Frames with chroma at one location as frames with chroma at another."""
     right, down = (
         (b - a) / 2 for a, b in zip(PLACES.get(location, PLACES[LEFT]), PLACES[wanted], strict=True)

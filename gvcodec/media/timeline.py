@@ -93,7 +93,7 @@ class Timeline:
         # Decoding times of other kinds of files may be guesses, recordings begin with a keyframe.
         return packet.is_keyframe and ahead <= -self._step / 2
 
-    def meet(self, packet: av.Packet) -> int:
+    def take(self, packet: av.Packet) -> int:
         """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
         part of its track, for `seconds`."""
         track = self._tracks.setdefault(packet.stream.index, _Track())

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.gif import GifWriter
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, reported
+from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, name_errors
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
@@ -145,7 +145,7 @@ class Y4mWriter:
             f"YUV4MPEG2 W{fmt.width} H{fmt.height} F{rate.numerator}:{rate.denominator} Ip "
             f"A{sar.numerator}:{sar.denominator} C{chroma} XCOLORRANGE={span}\n"
         )
-        with reported(self._name):
+        with name_errors(self._name):
             self._stream.write(head.encode())
 
     def __enter__(self) -> Self:
@@ -154,22 +154,22 @@ class Y4mWriter:
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         if self._pending is None:
             if kind is None:
-                with reported(self._name):
+                with name_errors(self._name):
                     self._stream.flush()
             return
-        with self._pending, reported(self._name):
+        with self._pending, name_errors(self._name):
             self._stream.close()
             if value is not None:
                 raise value
 
     def write(self, planes: Planes, pts: int) -> None:
-        with reported(self._name):
+        with name_errors(self._name):
             self._stream.write(b"FRAME\n")
             for plane in planes:
                 samples = (
                     to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
                 )
-                self._stream.write(memoryview(np.ascontiguousarray(samples)).cast("B"))
+                self._stream.write(np.ascontiguousarray(samples).data.cast("B"))
             self._watch(pts)
             if self._pending is None:
                 # Whoever reads a pipe wants the frame now.
@@ -213,7 +213,7 @@ class PngWriter:
             )
         file = self._name % self._count if numbered else self._name.replace("%%", "%")
         name = os.path.join(self._folder, file)
-        with PendingFile(name, self._overwrite) as pending, reported(name):
+        with PendingFile(name, self._overwrite) as pending, name_errors(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
         self._count += 1
 

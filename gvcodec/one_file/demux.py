@@ -87,7 +87,7 @@ class Demuxer:
 
     def units(self) -> Iterator[TimedUnit]:
         """All units of the AV1 track, one after another."""
-        with self._opened() as container, self._name_errors():
+        with self._open_container() as container, self._name_errors():
             stream = self._av1(container)
             for packet in container.demux(stream):
                 if not packet.size:
@@ -103,7 +103,7 @@ class Demuxer:
 
     def format(self) -> VideoFormat:
         """What the container says of the AV1 track."""
-        with self._opened() as container, self._name_errors():
+        with self._open_container() as container, self._name_errors():
             stream = self._av1(container)
             context = stream.codec_context
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -117,7 +117,7 @@ class Demuxer:
 
     def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
         """Title, and begin, end and title of each chapter, in seconds."""
-        with self._opened() as container, self._name_errors():
+        with self._open_container() as container, self._name_errors():
             title = next(
                 (text for key, text in container.metadata.items() if key.lower() == "title"), ""
             )
@@ -132,7 +132,7 @@ class Demuxer:
         return title, chapters
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[InputContainer]:
+    def _open_container(self) -> Iterator[InputContainer]:
         container = self._open()
         try:
             yield container

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.one_file.write import ONE_FILE
-from gvcodec.util.file_io import open_input, open_output, shown_name
+from gvcodec.util.file_io import display_name, open_input, open_output
 
 #: Bytes that tell what a file is, and those that a Matroska file begins with.
 _HEAD, _EBML = 12, b"\x1a\x45\xdf\xa3"
@@ -21,7 +21,7 @@ def open_stream(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
     """A stream to read, whatever file holds it; "-" is standard input. `follow`: at the end wait so
     many seconds for the file to grow. Raises `MediaError`, `DamagedStreamError`."""
     with open_input(path, follow) as source:
-        yield source if follow is not None else unwrap(source, shown_name(path))
+        yield source if follow is not None else unwrap(source, display_name(path))
 
 
 @contextlib.contextmanager

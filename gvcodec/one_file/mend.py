@@ -21,7 +21,7 @@ from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import OBJECT_BYTES, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
 from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 _MICRO = Fraction(1, 1_000_000)
 #: Seconds by which the clock of a container may be off: Matroska rounds to milliseconds.
@@ -188,7 +188,7 @@ class _Spliced:
     def send(self, piece: _Piece) -> bool:
         """Take the next GOP; whether there can be more: one of another stream ends this one."""
         if piece.packed is not None and not self._fits(piece.packed):
-            count = counted(self._splicer.writer.frames if self._splicer else 0, "frame")
+            count = count_noun(self._splicer.writer.frames if self._splicer else 0, "frame")
             self._lines.append(f"ends after {count}, where another stream begins")
             return False
         splicer = self._splicer or self._open_splicer(piece)
@@ -215,7 +215,7 @@ class _Spliced:
         self._splicer.finish(max(end, self._last + 1))
         frames = self._splicer.writer.frames
         if self._joined:
-            what = f"joined pieces, {counted(frames, 'frame')} in all"
+            what = f"joined pieces, {count_noun(frames, 'frame')} in all"
         elif self._first_place is not None:
             last = self._first_place + frames - 1
             what = f"a piece: frames {self._first_place} to {last} of its stream"

@@ -27,7 +27,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
 from gvcodec.media.matroska_display import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import reported
+from gvcodec.media.mux_writer import name_errors
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader, TrackWriter
 from gvcodec.util.file_io import PendingFile
@@ -115,7 +115,7 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
         raise UsageError(f"{path}: one file that plays everywhere is .mp4, .mkv or .webm")
     check_one_file(str(path), header.base)
     check(header, False, limits)
-    with reported(path):
+    with name_errors(path):
         writer = _Muxer(header, pending, kind)
         try:
             for unit in _units(reader, writer, limits):

@@ -43,7 +43,7 @@ from gvcodec.painter.payload import (
 )
 from gvcodec.painter.twin import PainterTwin, condition
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 if TYPE_CHECKING:
     from gvcodec.painter.perceptual.objective import Objective
@@ -340,7 +340,7 @@ def fit(
         fitted = fitter.judge(fitter.painter)
         candidates.append((cost(fitted, payload), payload))
         say(
-            f"fitting: {counted(fitter.steps, 'step')}, {fitted:.4f}, {len(payload)} bytes, "
+            f"fitting: {count_noun(fitter.steps, 'step')}, {fitted:.4f}, {len(payload)} bytes, "
             f"{time.monotonic() - begin:.0f} s"
         )
     return min(candidates, key=lambda c: c[0])[1]

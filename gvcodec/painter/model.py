@@ -174,7 +174,7 @@ class Model:
         if found != wanted or self.depth > 64:
             raise ValueError("layers do not fit together")
 
-    def fitted(self, deltas: dict[str, tuple[NDArray[np.int64], int]]) -> Model:
+    def add_deltas(self, deltas: dict[str, tuple[NDArray[np.int64], int]]) -> Model:
         """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift
         are added, weights are cut to ±127, biases to ±2^28."""
         layers = dict(self.layers)

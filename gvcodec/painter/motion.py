@@ -24,7 +24,8 @@ def block_grid(height: int, width: int) -> tuple[int, int]:
 def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray[np.int16]:
     """Motion of a luma plane against the frame before it: `(2, h, w)`. Whole videos are searched by
     `BlockMotion`, frame by frame."""
-    motion = BlockMotion(*current.shape[::-1], threads)
+    height, width = current.shape
+    motion = BlockMotion(width, height, threads)
     motion.push(np.ascontiguousarray(reference))
     found = motion.push(np.ascontiguousarray(current))
     assert found is not None

@@ -28,17 +28,17 @@ from gvcodec.errors import MediaError
 from gvcodec.painter import model as I
 from gvcodec.painter.twin_filters import (
     Bands,
-    decimated,
+    compand,
+    decimate,
     directions,
-    halved,
     log8,
-    pooled,
-    raised,
-    rounded,
-    squeezed,
+    pool,
+    round_through,
+    shift_right,
     three,
     times,
-    widened,
+    upsample,
+    upsample_maps,
 )
 from gvcodec.painter.twin_layers import Block, Layer, Numbers
 from gvcodec.painter.warp import warp
@@ -122,25 +122,27 @@ class PainterTwin(nn.Module):
         self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
         self.middle = Layer(r, r, 3) if sizes.get("middle", 1) else None
 
-    def added(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
+    def add_detail(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """`OraclePainter._added` of a batch, from where `style` begins."""
         style = self.style.levels(self.style.silu(self.style.sums(x.seen)))
         found, gates = (
-            self.head.scaled(self.head.sums(style)),
-            self.gate.scaled(self.gate.sums(style)),
+            self.head.rescale(self.head.sums(style)),
+            self.gate.rescale(self.gate.sums(style)),
         )
 
         def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
             """(B, 3 scales, 3, h, w): factors of N, P, Q."""
             size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
-            return torch.cat([size, halved(size * halved(ratio * x.way[:, None], 6), 8)], 2)
+            return torch.cat(
+                [size, shift_right(size * shift_right(ratio * x.way[:, None], 6), 8)], 2
+            )
 
         gain = steered(found[:, :3], found[:, 3:6], I.MAP)
         amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
-        keep = halved(halved(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * x.trust, 1)
-        tint, share = widened(torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)).split(
-            (2, 1), 1
-        )
+        keep = shift_right(shift_right(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * x.trust, 1)
+        tint, share = upsample_maps(
+            torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)
+        ).split((2, 1), 1)
 
         def painted_scale(i: int) -> Tensor:
             parts = []
@@ -148,21 +150,21 @@ class PainterTwin(nn.Module):
                 (x.scales[i], gain[:, i], 8),
                 (x.grains[i], amplitude[:, i], 4),
             ):
-                wide = widened(maps)
+                wide = upsample_maps(maps)
                 if i == 0:
                     wide = wide.repeat_interleave(2, 2).repeat_interleave(2, 3)
                 parts.append(times(factor * bands, wide))
             return torch.cat(parts, 1).sum(1, keepdim=True)
 
         gates = (256 + gates).clamp(-2047, 2047)
-        first = halved(self.enter.silu(self.enter.sums(torch.cat([x.signal, x.grain], 1))), 8)
-        hidden = self.enter.levels(first * widened(gates))
+        first = shift_right(self.enter.silu(self.enter.sums(torch.cat([x.signal, x.grain], 1))), 8)
+        hidden = self.enter.levels(first * upsample_maps(gates))
         if self.middle is not None:
             hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
-        residual = self.leave.scaled(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
+        residual = self.leave.rescale(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
         below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
-        soft = halved(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
-        detail = raised(below) + soft + painted_scale(0)
+        soft = shift_right(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
+        detail = upsample(below) + soft + painted_scale(0)
         tinted = times(8 * x.colour, tint) + residual[:, 4:]
         return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
 
@@ -170,13 +172,13 @@ class PainterTwin(nn.Module):
         """`OraclePainter._trunk` of a batch, without `style`."""
         a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
         parts = (
-            self.stem2.scaled(self.stem2.sums(a, 2)),
-            self.statistics.scaled(self.statistics.sums(statistics)),
+            self.stem2.rescale(self.stem2.sums(a, 2)),
+            self.statistics.rescale(self.statistics.sums(statistics)),
         )
         x = torch.cat(parts, 1).clamp(-2047, 2047)
         for block in self.blocks:
             x = block(x, condition)
-        return self.view.scaled(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
+        return self.view.rescale(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
 
     def observe(
         self,
@@ -189,7 +191,7 @@ class PainterTwin(nn.Module):
     ) -> Observed:
         """The next frame of a GOP as far as `style` does not matter; see `step`."""
         b, _, h, w = luma.shape
-        luma, chroma = rounded(luma * PEAK), rounded(chroma * PEAK)
+        luma, chroma = round_through(luma * PEAK), round_through(chroma * PEAK)
         noise, redraw = fresh[0], fresh[1]
         if before is None or vectors is None:
             vectors, noise = None, noise.expand(b, 1, h, w)
@@ -197,29 +199,32 @@ class PainterTwin(nn.Module):
         else:
             fetched, inside = warp(torch.cat([before.luma, before.noise], 1), vectors)
             noise = torch.where(inside & ~redraw, fetched[:, 1:], noise)
-            known = pooled(inside.to(luma), 8)
+            known = pool(inside.to(luma), 8)
             with torch.no_grad():
-                mismatch = pooled((luma - fetched[:, :1]).abs(), 8)
-        half, grain_half = decimated(luma), decimated(noise)
+                mismatch = pool((luma - fetched[:, :1]).abs(), 8)
+        half, grain_half = decimate(luma), decimate(noise)
         scales, grains = (
             [Bands(luma, fine=True), Bands(half)],
             [Bands(noise, fine=True), Bands(grain_half)],
         )
         for bands in (scales, grains):
             bands.append(Bands(bands[1].low, 2))
-        blur = halved(three(chroma), 2)
+        blur = shift_right(three(chroma), 2)
         colour = (4 * chroma - blur).clamp(-I.BAND, I.BAND)
         coarse = torch.cat([scales[1].three, scales[2].three, colour], 1)
-        signal = squeezed(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
+        signal = compand(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
         grain = times(F.pixel_unshuffle(grains[0].iso, 2), noise.new_tensor(float(I.GRAIN)))
         grain = grain.clamp(-I.MIDDLE, 127 - I.MIDDLE)
         with torch.no_grad():
-            sizes = torch.cat([pooled(scales[0].three.abs(), 8), 4 * pooled(coarse.abs(), 4)], 1)
-            level = torch.floor(pooled(torch.cat([scales[2].low, blur], 1), 4) / 512)
-            past = halved((log8(4 * mismatch + 103) - 52) * known, 6), halved(known * 127, 6)
+            sizes = torch.cat([pool(scales[0].three.abs(), 8), 4 * pool(coarse.abs(), 4)], 1)
+            level = torch.floor(pool(torch.cat([scales[2].low, blur], 1), 4) / 512)
+            past = (
+                shift_right((log8(4 * mismatch + 103) - 52) * known, 6),
+                shift_right(known * 127, 6),
+            )
             beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
-        u = (128 - halved(mismatch * 1365, 16)).clamp(min=0)
-        trust = halved(torch.floor(u.square().square() / (1 << 20)) * known, 6)
+        u = (128 - shift_right(mismatch * 1365, 16)).clamp(min=0)
+        trust = shift_right(torch.floor(u.square().square() / (1 << 20)) * known, 6)
         return Observed(
             luma,
             chroma,
@@ -237,14 +242,14 @@ class PainterTwin(nn.Module):
 
     def paint(self, x: Observed, state: State | None) -> tuple[Tensor, Tensor, State]:
         """The rest of `step`."""
-        detail, tint, share = self.added(x)
+        detail, tint, share = self.add_detail(x)
         if state is not None and x.vectors is not None:
             fetched, _ = warp(state.detail, x.vectors)
             fetched_tint, _ = warp(state.tint, x.vectors, 2)
             wide = share.repeat_interleave(2, 2).repeat_interleave(2, 3)
             detail = detail + times(fetched - detail, wide)
             tint = tint + times(fetched_tint - tint, share)
-        painted = (x.luma + halved(detail, 3)) / PEAK, (x.chroma + halved(tint, 3)) / PEAK
+        painted = (x.luma + shift_right(detail, 3)) / PEAK, (x.chroma + shift_right(tint, 3)) / PEAK
         return *painted, State(x.luma, x.noise, detail, tint)
 
     def step(

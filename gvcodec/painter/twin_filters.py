@@ -9,21 +9,21 @@ from torch import Tensor
 from gvcodec.painter import model as I
 
 
-def rounded(x: Tensor) -> Tensor:
+def round_through(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
 def whole(sums: Tensor) -> Tensor:
     """Sums of whole numbers, in double precision without what a fast convolution may leave."""
-    return rounded(sums) if sums.dtype == torch.float64 else sums
+    return round_through(sums) if sums.dtype == torch.float64 else sums
 
 
-def halved(x: Tensor, bits: int | Tensor) -> Tensor:
-    return rounded(x * 2.0**-bits)
+def shift_right(x: Tensor, bits: int | Tensor) -> Tensor:
+    return round_through(x * 2.0**-bits)
 
 
 def times(a: Tensor, b: Tensor) -> Tensor:
-    return halved(a * b, 15)
+    return shift_right(a * b, 15)
 
 
 def _filter(x: Tensor, taps: tuple[int, ...], axis: int, step: int = 1) -> Tensor:
@@ -44,13 +44,15 @@ class Bands:
 
     def __init__(self, x: Tensor, step: int = 1, fine: bool = False) -> None:
         bits = 2 if fine else 4
-        down, along = (halved(_filter(x, I.SMOOTH, axis, step), bits) for axis in (0, 1))
-        both = halved(_filter(down, I.SMOOTH, 1, step), 4)
+        down, along = (shift_right(_filter(x, I.SMOOTH, axis, step), bits) for axis in (0, 1))
+        both = shift_right(_filter(down, I.SMOOTH, 1, step), 4)
         quarter = 4 * x if fine else x
         turned = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
         three = torch.cat([down - both, along - both, quarter - down - along + both], 1)
         self.three = three.clamp(-I.BAND, I.BAND)
-        found = torch.cat([quarter - both, down - along, turned if fine else halved(turned, 2)], 1)
+        found = torch.cat(
+            [quarter - both, down - along, turned if fine else shift_right(turned, 2)], 1
+        )
         self.steered, self.low = found.clamp(-I.BAND, I.BAND), both  # N, P, Q
 
     @property
@@ -58,19 +60,19 @@ class Bands:
         return self.steered[:, :1]
 
 
-def decimated(x: Tensor) -> Tensor:
+def decimate(x: Tensor) -> Tensor:
     taps = x.new_tensor((1, 3, 3, 1))
     padded = F.pad(x, (0, 0, 1, 2), mode="replicate")
-    down = halved(whole(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1))), 1)
+    down = shift_right(whole(F.conv2d(padded, taps.view(1, 1, 4, 1), stride=(2, 1))), 1)
     padded = F.pad(down[:, :, : x.shape[2] // 2], (1, 2, 0, 0), mode="replicate")
     along = whole(F.conv2d(padded, taps.view(1, 1, 1, 4), stride=(1, 2)))
-    return halved(along, 3)[..., : x.shape[3] // 2]
+    return shift_right(along, 3)[..., : x.shape[3] // 2]
 
 
-def squeezed(band: Tensor) -> Tensor:
-    codes = rounded(band / 4)
+def compand(band: Tensor) -> Tensor:
+    codes = round_through(band / 4)
     inner = codes.clamp(-32, 32)
-    return inner + rounded((codes.clamp(-156, 156) - inner) / 4 - 0.5 + 0.125)
+    return inner + round_through((codes.clamp(-156, 156) - inner) / 4 - 0.5 + 0.125)
 
 
 def log8(x: Tensor) -> Tensor:
@@ -79,11 +81,11 @@ def log8(x: Tensor) -> Tensor:
     return (8 * k + ((whole.long() >> (k - 3)) & 7)).to(x)
 
 
-def pooled(x: Tensor, side: int) -> Tensor:
+def pool(x: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(x, side) * side**2
 
 
-def widened(maps: Tensor) -> Tensor:
+def upsample_maps(maps: Tensor) -> Tensor:
     for axis in (2, 3):
         n = maps.shape[axis]
         place = torch.arange(4 * n, device=maps.device)
@@ -91,11 +93,11 @@ def widened(maps: Tensor) -> Tensor:
         share = maps.new_tensor((5, 7, 1, 3))[place % 4].view((-1, 1) if axis == 2 else (1, -1))
         a = maps.index_select(axis, before.clamp(0, n - 1))
         b = maps.index_select(axis, (before + 1).clamp(0, n - 1))
-        maps = a + halved((b - a) * share, 3)
+        maps = a + shift_right((b - a) * share, 3)
     return maps
 
 
-def raised(x: Tensor) -> Tensor:
+def upsample(x: Tensor) -> Tensor:
     e = F.pad(x, (1, 1, 1, 1), mode="replicate")
     h, w = x.shape[2:]
     parts = []
@@ -103,7 +105,7 @@ def raised(x: Tensor) -> Tensor:
         for px in (0, 1):
             y, z = slice(2 * py, 2 * py + h), slice(2 * px, 2 * px + w)
             side = 3 * e[:, :, 1:-1, z] + e[:, :, y, z]
-            parts.append(halved(9 * x + 3 * e[:, :, y, 1:-1] + side, 4))
+            parts.append(shift_right(9 * x + 3 * e[:, :, y, 1:-1] + side, 4))
     return F.pixel_shuffle(torch.cat(parts, 1), 2)
 
 
@@ -115,7 +117,7 @@ def directions(half: Tensor) -> Tensor:
         for axis in (0, 1)
     )
     products = torch.cat([gx * gx, gy * gy, gx * gy], 1)
-    xx, yy, xy = three(pooled(products, 4)).round().long().split(1, 1)
+    xx, yy, xy = three(pool(products, 4)).round().long().split(1, 1)
     total = xx + yy + I.TENSOR_FLOOR
     k = (torch.frexp(total.double())[1].long() - 20).clamp(min=0)
     whole = total >> k

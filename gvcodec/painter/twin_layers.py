@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.painter import model as I
-from gvcodec.painter.twin_filters import halved, rounded, whole
+from gvcodec.painter.twin_filters import round_through, shift_right, whole
 
 
 class Numbers(nn.Module):
@@ -22,16 +22,18 @@ class Numbers(nn.Module):
         for name, value in (("multiplier", 512), ("shift", 10), ("step", 10)):
             self.register_buffer(name, torch.full((outputs,), float(value)))
 
-    def scaled(self, sums: Tensor) -> Tensor:
+    def rescale(self, sums: Tensor) -> Tensor:
         factor = (self.multiplier * 2.0**-self.shift).view(1, -1, 1, 1)
-        return rounded(sums.clamp(-(1 << 20), 1 << 20) * factor)
+        return round_through(sums.clamp(-(1 << 20), 1 << 20) * factor)
 
     def silu(self, sums: Tensor) -> Tensor:
-        v = self.scaled(sums).clamp(-1023, 1023)
+        v = self.rescale(sums).clamp(-1023, 1023)
         return v * (v + 128).clamp(0, 256)
 
     def levels(self, value: Tensor) -> Tensor:
-        return rounded(value * (2.0**-self.step).view(1, -1, 1, 1)).clamp(-I.ZERO, 127 - I.ZERO)
+        return round_through(value * (2.0**-self.step).view(1, -1, 1, 1)).clamp(
+            -I.ZERO, 127 - I.ZERO
+        )
 
 
 class Layer(Numbers):
@@ -50,8 +52,8 @@ class Layer(Numbers):
 
     def whole(self) -> tuple[Tensor, Tensor]:
         """Weights and biases as integers."""
-        weight = rounded(self.weight / self.grid.view(-1, 1, 1, 1)).clamp(-127, 127)
-        return weight, rounded(self.bias / self.unit)
+        weight = round_through(self.weight / self.grid.view(-1, 1, 1, 1)).clamp(-127, 127)
+        return weight, round_through(self.bias / self.unit)
 
     def take(self, weight: Tensor, bias: Tensor) -> None:
         """Parameters that stand for these integers."""
@@ -77,12 +79,12 @@ class Block(nn.Module):
 
     def table(self) -> Tensor:
         """The condition's weights as integers, in units of the depthwise sums."""
-        return rounded(self.condition / self.depthwise.unit[:, None]).clamp(-65536, 65536)
+        return round_through(self.condition / self.depthwise.unit[:, None]).clamp(-65536, 65536)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """`condition` (B, CONDITION) in 1/256."""
-        more = halved(condition @ self.table().T, 8)
-        seen = self.depthwise.scaled(self.depthwise.sums(x, more=more))
+        more = shift_right(condition @ self.table().T, 8)
+        seen = self.depthwise.rescale(self.depthwise.sums(x, more=more))
         wide = self.expand.silu(self.expand.sums(seen.clamp(-I.MIDDLE, 127 - I.MIDDLE)))
-        found = self.project.scaled(self.project.sums(self.expand.levels(wide)))
+        found = self.project.rescale(self.project.sums(self.expand.levels(wide)))
         return (x + found).clamp(-2047, 2047)

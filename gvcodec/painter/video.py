@@ -71,7 +71,7 @@ class VideoPainter:
         }
         deltas = [] if fitted is None else read(fitted, sizes)
         self._identity = deltas is None
-        changed = self._model.fitted({d.name: (d.values, d.exponent) for d in deltas or ()})
+        changed = self._model.add_deltas({d.name: (d.values, d.exponent) for d in deltas or ()})
         self._frames.start(self._stream, changed)
         self._motion.forget()
 

@@ -32,7 +32,9 @@ class FrameServer:
             self._reader += 1
             reader = self._reader
         try:
-            for number, frame in enumerate(self._video.decoded(first, len(self._video)), first):
+            for number, frame in enumerate(
+                self._video.decode_range(first, len(self._video)), first
+            ):
                 if reader != self._reader:
                     return
                 yield struct.pack("<II", number, 1 + painted)

@@ -28,7 +28,7 @@ from gvcodec.base import Coded
 from gvcodec.bases import AUTO, Q_END, index_of, q_of
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
-from gvcodec.media.inputs import InputOptions, numbered
+from gvcodec.media.inputs import InputOptions, list_pictures
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.model import find_painter
@@ -179,8 +179,8 @@ def _rereadable(path: str) -> bool:
     if path == "-" or is_uri(path):
         return False
     with suppress(OSError):
-        return stat.S_ISREG(os.stat(path).st_mode) or numbered(local_path(path)) is not None
-    return numbered(local_path(path)) is not None
+        return stat.S_ISREG(os.stat(path).st_mode) or list_pictures(local_path(path)) is not None
+    return list_pictures(local_path(path)) is not None
 
 
 def _read(path: str, start: float, frames: int | None, said: InputOptions | None) -> list[Planes]:
@@ -231,7 +231,7 @@ class Trials:
         """The part in `config.base`."""
         index = config.base_q
         index = index_of(config.base, config.q) if index is None else index
-        config = config.settled()
+        config = config.resolve()
         assert config.scale is not None and config.base_q is not None
         encoder = layers.open_encoder(self._fmt, config)
         coded = Coded()

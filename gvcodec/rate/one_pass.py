@@ -127,6 +127,6 @@ def run(
             encoder.psnr_y,
             encoder.fitted,
             [*source.notes, *encoder.notes],
-            config.settled().base_q or 0.0,
+            config.resolve().base_q or 0.0,
             source.tracks.kinds if source.tracks else "",
         )

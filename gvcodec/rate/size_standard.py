@@ -104,10 +104,10 @@ def following_pass(
         trim = min(max(trim, 2 * least), 2 * most)
     if not any(p.q == q and abs(p.trim - trim) < _SAME_TRIM for p in points):
         return q, trim
-    return _between(points, goal)
+    return _find_bracket(points, goal)
 
 
-def _between(points: list[Point], goal: float) -> tuple[float, float] | None:
+def _find_bracket(points: list[Point], goal: float) -> tuple[float, float] | None:
     """Rate may answer to the trim in leaps: half way between the closest two of one quality that
     are too large and too small."""
     pairs = [
@@ -168,7 +168,7 @@ def _pass(
     quick: bool = False,
 ) -> Pass:
     """`fitted`: what fitting came to at each scale; the first full pass at a scale adds to it."""
-    config, fmt = dataclasses.replace(search.config, base_q=q).settled(), search.extent.format
+    config, fmt = dataclasses.replace(search.config, base_q=q).resolve(), search.extent.format
     assert config.scale is not None and config.base_q is not None
     base_encoder = StandardEncoder(
         fmt,

@@ -27,7 +27,7 @@ def encode_tokens(search: Search, guess: float | None = None) -> Fitted:
     q = _round_q(search.first_guess() if guess is None else guess, 0.0, most)
     while True:
         config = dataclasses.replace(search.config, base_q=q)
-        scale = config.settled().scale
+        scale = config.resolve().scale
         coded = run(
             search.open_source,
             dataclasses.replace(config, fit=0.0) if scale in fitted else config,

@@ -18,7 +18,7 @@ TOKENS = 16
 LAYERS, WIDTH, HEADS, DIM = 4, 96, 4, 64
 
 
-def kept_after(layer: int) -> int:
+def count_after(layer: int) -> int:
     """Tokens that remain after layer 1…LAYERS."""
     return 1 + math.floor(7.5 * (1 + math.cos(math.pi * layer / LAYERS)) + 0.5 + 1e-9)
 
@@ -77,7 +77,7 @@ class LpComp(nn.Module):
             return _lengthen(mean[:, :DIM])
         x = x + self.place[:TOKENS]
         for number, layer in enumerate(self.layers, 1):
-            x = layer(x)[:, -kept_after(number) :]
+            x = layer(x)[:, -count_after(number) :]
         return _lengthen(self.last(mean + self.gate * x[:, -1]))
 
 

@@ -145,13 +145,13 @@ class Clip:
             return self._model.encode_image((x - self._mean) / self._deviation)[:, None]
 
     def compress(self, tokens: Any) -> Vectors:
-        return lengthened(tokens[:, 0].numpy())
+        return normalise(tokens[:, 0].numpy())
 
     def query(self, asked: Pictures | str) -> Vectors:
         if not isinstance(asked, str):
             return self.compress(self.frames(asked))
         with self._torch.inference_mode():
-            return lengthened(self._model.encode_text(self._words([asked])).numpy())
+            return normalise(self._model.encode_text(self._words([asked])).numpy())
 
 
 def _check_weights(path: str) -> None:
@@ -170,7 +170,7 @@ def _check_weights(path: str) -> None:
         ) from None
 
 
-def lengthened(vectors: NDArray[Any]) -> Vectors:
+def normalise(vectors: NDArray[Any]) -> Vectors:
     """The same directions, of length √dim."""
     lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return (vectors / lengths * math.sqrt(vectors.shape[-1])).astype(np.float32)

@@ -183,7 +183,7 @@ class SummarisedFile:
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[SummarisedFile]:
+def open_summarised(path: str) -> Iterator[SummarisedFile]:
     """A file that can be read from any place."""
     with open_stream(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
@@ -196,7 +196,7 @@ def moments(path: str, count: int = 12) -> list[int]:
     """Frames of the most distinct moments by the summary, in order; none where there is no summary
     that can be read."""
     try:
-        with opened(path) as file:
+        with open_summarised(path) as file:
             own = next(iter(file.vectors.values()), None)
     except GvcodecError:
         return []

@@ -18,7 +18,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import LimitError, UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.retrieval.embedders import Embedder
-from gvcodec.retrieval.summary import Summary, quantised
+from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.progress import ProgressBar
@@ -48,7 +48,7 @@ class Embedding:
         if not self._waiting:
             return self.none()
         pictures, self._waiting = np.stack(self._waiting), []
-        return quantised(
+        return quantise(
             self._embedder.compress(self._embedder.frames(pictures)), self._embedder.step
         )
 

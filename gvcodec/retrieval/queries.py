@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.embedders import Embedder
-from gvcodec.retrieval.files import STREAMS, SummarisedFile, opened
+from gvcodec.retrieval.files import STREAMS, SummarisedFile, open_summarised
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import parse_time
@@ -64,7 +64,7 @@ class Query:
         queries."""
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
-        with opened(self.path) as file:
+        with open_summarised(self.path) as file:
             return {
                 name: own.values[[_nearest(file, own.frames, self.at)]]
                 for name, own in file.vectors.items()
@@ -79,7 +79,9 @@ class Query:
                     numbers = [video.first_at(Fraction(self.at).limit_denominator(1_000_000))]
                 colour = video.header.format.colour
                 return [
-                    (frame.planes, colour) for n in numbers for frame in video.decoded(n, n + 1)
+                    (frame.planes, colour)
+                    for n in numbers
+                    for frame in video.decode_range(n, n + 1)
                 ]
         with VideoReader(self.path, self.at or 0.0, 1 if self.at is not None else None) as reader:
             kept: list[Planes] = []

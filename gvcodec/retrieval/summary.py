@@ -100,7 +100,7 @@ class Summary:
         return Summary(embedder, stride, step, rows.astype(np.int8))
 
 
-def quantised(values: NDArray[np.float32], step: int) -> NDArray[np.int8]:
+def quantise(values: NDArray[np.float32], step: int) -> NDArray[np.int8]:
     """Vectors as integers of `step`. Not a number becomes 0."""
     unit = 2 ** (-step / 8)
     return np.rint(np.clip(np.nan_to_num(values), -_PEAK * unit, _PEAK * unit) / unit).astype(

@@ -66,7 +66,7 @@ def cat(
                     f"{reader.name}: {', '.join(lost.parts())} left out, the first stream's hold"
                 )
         except DamagedStreamError as error:
-            raise reader.named(error) from error
+            raise reader.name_file(error) from error
         end = round(source.end * own / tick) + shift
     tracks.finish(splicer)
     splicer.finish(end)

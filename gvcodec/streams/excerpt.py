@@ -43,7 +43,7 @@ class Indexed:
     tracks: TrackReader | None
 
 
-def indexed(
+def add_index(
     piece: Piece, path: str, reader: Reader, decoder: Decoder, with_tracks: bool, limits: Limits
 ) -> Indexed:
     """The piece of the stream at `path`, which `reader` reads from its start.
@@ -70,5 +70,5 @@ def indexed(
                 # What describes the tracks precedes the first frame: there are none.
                 break
     except DamagedStreamError as error:
-        raise reader.named(error) from error
-    return Indexed(video.decoded(first, stop), stop - first, metadata, tracks)
+        raise reader.name_file(error) from error
+    return Indexed(video.decode_range(first, stop), stop - first, metadata, tracks)

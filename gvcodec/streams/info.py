@@ -131,7 +131,7 @@ def facts(reader: Reader) -> Info:
 def text(found: Info) -> str:
     """The facts, a line each, and where the bytes go."""
     lines = [f"{name:18} {value}" for name, value in _rows(found)]
-    lines += ["", *_budget(found)]
+    lines += ["", *_describe_budget(found)]
     return "\n".join(lines)
 
 
@@ -168,7 +168,7 @@ def _rows(found: Info) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), words
 
 
-def _budget(found: Info) -> list[str]:
+def _describe_budget(found: Info) -> list[str]:
     """Where the bytes go."""
     total = found.file_bytes
     lines = [f"{'type':10} {'packets':>8} {'bytes':>12} {'share':>7} {'bytes each':>11}"]

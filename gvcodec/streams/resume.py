@@ -27,7 +27,7 @@ from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.types import Planes
-from gvcodec.util.file_io import PendingFile, written
+from gvcodec.util.file_io import PendingFile, name_errors
 
 _DIGEST_BYTES = 32
 
@@ -52,10 +52,10 @@ class Journal:
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         if self._stream is not None:
-            with contextlib.suppress(OSError) if kind else written(self.path):
+            with contextlib.suppress(OSError) if kind else name_errors(self.path):
                 self._stream.close()
 
-    def done(self) -> None:
+    def remove(self) -> None:
         """The output is complete: the journal goes."""
         self.path.unlink(missing_ok=True)
 
@@ -65,7 +65,7 @@ class Journal:
         digest = hashlib.sha256(self._what.encode() + header.pack()).digest()
         coded = self._read(digest, header)
         self.frames = len(coded)
-        with PendingFile(self.path, overwrite=True) as pending, written(self.path):
+        with PendingFile(self.path, overwrite=True) as pending, name_errors(self.path):
             self._stream = open(pending.temporary, "wb")  # noqa: SIM115 (closed by __exit__)
             self._stream.write(digest)
             self._writer = Writer(self._stream, header)
@@ -115,7 +115,7 @@ class Journal:
 
     def _keep(self, frame: CodedFrame) -> None:
         if self._writer is not None and self._stream is not None:
-            with written(self.path):
+            with name_errors(self.path):
                 self._writer.write(
                     Packet(Kind.KEY if frame.keyframe else Kind.INTER, frame.payload)
                 )
@@ -149,7 +149,7 @@ class _Resumed:
         if not self._coded:
             if self._encoder is None:
                 self._encoder = self._make()
-            return self._kept(self._encoder.send(planes, force_key))
+            return self._keep_all(self._encoder.send(planes, force_key))
         frame = self._coded.popleft()
         base_frames = self._decoder.send(frame.payload, frame.keyframe)
         if not self._coded:
@@ -167,11 +167,11 @@ class _Resumed:
         if self._coded:
             raise UsageError("the video is shorter than it was when encoding began")
         if isinstance(self._encoder, Drains):
-            yield from map(self._kept, self._encoder.drain())
+            yield from map(self._keep_all, self._encoder.drain())
         elif self._encoder is not None:
-            yield self._kept(self._encoder.flush())
+            yield self._keep_all(self._encoder.flush())
 
-    def _kept(self, coded: Coded) -> Coded:
+    def _keep_all(self, coded: Coded) -> Coded:
         for frame in coded.packets:
             self._keep(frame)
         return coded

@@ -94,7 +94,7 @@ class SplicedTracks:
         if number in self._joined and packet.audible is None:
             # What a decoder needs before the first sound would be heard in the middle.
             return
-        packet = splicer.moved(packet, reader.ticks[number], shift)
+        packet = splicer.shift_packet(packet, reader.ticks[number], shift)
         last = self._last.pop(number, None)
         if last is not None and number in self._joined:
             last = _shorten(last, packet.pts, is_pcm(reader.streams[number]))

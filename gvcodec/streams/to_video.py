@@ -27,10 +27,10 @@ from gvcodec.media.writer import (
     visually_lossless,
 )
 from gvcodec.one_file.files import open_stream, unwrap
-from gvcodec.streams.excerpt import Piece, indexed
+from gvcodec.streams.excerpt import Piece, add_index
 from gvcodec.types import VideoFormat
-from gvcodec.util.file_io import Borrowed, Readable, shown_name
-from gvcodec.util.messages import counted
+from gvcodec.util.file_io import Borrowed, Readable, display_name
+from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
 
 
@@ -66,7 +66,7 @@ class Request:
     def name(self) -> str:
         """How messages call the input."""
         if isinstance(self.input, str):
-            return shown_name(self.input)
+            return display_name(self.input)
         name = getattr(self.input, "name", None)
         return name if isinstance(name, str) else "stream"
 
@@ -124,7 +124,7 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
                 tracks.drop(since=end)
         video.hand_on_tracks()
     left_out += len(tracks.waiting) if tracks and not keeps else 0
-    summary = [f"{counted(written, f'{video.kind} frame')} {shown.width}×{shown.height}"]
+    summary = [f"{count_noun(written, f'{video.kind} frame')} {shown.width}×{shown.height}"]
     summary += [_outcome(decoder, video.whole), *writer.notes]
     if video.metadata and not keeps:
         summary.append(
@@ -132,7 +132,7 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
         )
     if tracks and left_out:
         summary.append(
-            f"{counted(left_out, 'packet')} of {tracks.kinds} left out: {options.target} cannot "
+            f"{count_noun(left_out, 'packet')} of {tracks.kinds} left out: {options.target} cannot "
             f"hold them"
         )
     return Done(written, summary, decoder.losses)
@@ -223,7 +223,7 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     )
     if piece and seeks and isinstance(reader, Reader) and isinstance(options.input, str):
         keeps = takes_tracks(options.target, options.form)
-        found = indexed(piece, options.input, reader, decoder, keeps, most)
+        found = add_index(piece, options.input, reader, decoder, keeps, most)
         first = next(found.frames, None)
         video.frames, video.count, video.tracks, video.whole = (
             found.frames,
@@ -305,7 +305,7 @@ def _frames(
     try:
         yield from decoder.frames_of(packets)
     except DamagedStreamError as error:
-        raise reader.named(error) from error
+        raise reader.name_file(error) from error
     decoder.verify(reader.base_hash)
 
 
@@ -316,7 +316,7 @@ def _despite(decoder: Decoder, reader: Reader | Salvage) -> Iterator[None]:
         yield
     except DamagedStreamError as error:
         if isinstance(reader, Reader):
-            raise reader.named(error) from error
+            raise reader.name_file(error) from error
         decoder.losses.append(str(error))
 
 
@@ -329,4 +329,4 @@ def _outcome(decoder: Decoder, whole: bool) -> str:
         f"{first}…{first + count - 1}" if count > 1 else f"{first}"
         for first, count in decoder.concealed
     )
-    return f"damaged: {counted(shown, 'frame')} concealed" + (f" ({places})" if places else "")
+    return f"damaged: {count_noun(shown, 'frame')} concealed" + (f" ({places})" if places else "")

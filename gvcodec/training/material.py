@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.tokens.encoder import TokenEncoder
-from gvcodec.bases import reordered
+from gvcodec.bases import is_reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.planes import crop
@@ -183,7 +183,7 @@ def add_material(
     if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
         return {}
     base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
-    shown = [0.0] * len(base_frames) if reordered(base) else sizes
+    shown = [0.0] * len(base_frames) if is_reordered(base) else sizes
     records = make_records(source, base_frames, shown, random.Random(seed))
     target = Path(cache, f"{name}.npy")
     partial = target.with_suffix(".part")

@@ -152,7 +152,7 @@ class PainterWork:
         assert isinstance(average, PainterTwin)
         path, material = self.out / PAINTER_FILE, Path(self.config.cache) / "material.json"
         average.save(path)
-        described = self.config.described()
+        described = self.config.describe()
         write_card(
             path.with_suffix(".json"),
             average,

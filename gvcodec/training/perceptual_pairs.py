@@ -13,7 +13,7 @@ from torch import Tensor
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import GROUPS
 from gvcodec.painter.perceptual.losses import SMALL
-from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, shown_rgb
+from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.training.crops import Cache
@@ -69,7 +69,7 @@ def make_pairs(
             planes = (batch.base[0][:, -1], batch.base[1][:, -1])
             if rng.random() >= _LOOP_FRAMES:
                 planes, _ = paint_run(painter, batch, rng.randrange(1000))
-            painted = shown_rgb(planes, SMALL, 8).half().float()
+            painted = to_display_rgb(planes, SMALL, 8).half().float()
             source = (
                 crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), SMALL).half().float()
             )

@@ -39,7 +39,7 @@ class RunConfig:
     validate_samples: int = 16
     threads: int = 0
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """All but the folders, for the card of what is trained."""
         return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
 

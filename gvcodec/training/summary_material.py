@@ -65,7 +65,7 @@ def frames_of(path: Path) -> list[Planes]:
     return frames
 
 
-def coded(frames: list[Planes], q: float) -> bytes:
+def encode(frames: list[Planes], q: float) -> bytes:
     """A stream of these frames."""
     stream = io.BytesIO()
     encode_stream(
@@ -100,7 +100,7 @@ def _crop(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
     return y, u, v
 
 
-def recoded(planes: Planes) -> Planes:
+def recode(planes: Planes) -> Planes:
     """The picture after x264 at low quality."""
     import av
 
@@ -138,7 +138,7 @@ def material_of(path: Path, folder: Path, tokens: Any) -> dict[str, NDArray[Any]
     for q in QUALITIES:
         stream = folder / f"{path.stem}.q{q}.gvc"
         if not stream.is_file():
-            stream.write_bytes(coded(frames, q))
+            stream.write_bytes(encode(frames, q))
         decoded = list(decode_planes(stream.read_bytes(), fidelity=True, threads=1))[::STRIDE]
         found[f"q{q}"] = embedded(decoded)
     found["crops"] = np.stack(
@@ -148,7 +148,7 @@ def material_of(path: Path, folder: Path, tokens: Any) -> dict[str, NDArray[Any]
     at = np.sort(rng.choice(between, 2, replace=False))
     plain = [frames[n] for n in at]
     asked = [plain, [_crop(f, rng, False) for f in plain]]
-    asked.append([recoded(mirrored(f)) for f in plain])
+    asked.append([recode(mirrored(f)) for f in plain])
     found["asked"] = np.stack([embedded(some) for some in asked])
     found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at
     return found

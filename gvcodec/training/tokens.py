@@ -142,7 +142,7 @@ class Twin(nn.Module):
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scale index (0…63), mean, and zero inflation (0…127), for `seen` (B, INPUTS) 0…127."""
         x = seen.float() / MAX_ACTIVATION
-        x = _bound(self.second(_bound(self.first(x))))
+        x = _limit(self.second(_limit(self.first(x))))
         scale, mean, inflation = self.last(x).unbind(-1)
         return (
             (_USUAL + _SCALE_RANGE * scale).clamp(0, 63),
@@ -166,13 +166,13 @@ class Twin(nn.Module):
         return result
 
 
-def _bound(x: Tensor) -> Tensor:
+def _limit(x: Tensor) -> Tensor:
     """0…1, with a small slope outside, so that a unit out of range finds its way back."""
     inside = x.clamp(0, 1)
     return inside + _LEAK * (x - inside)
 
 
-def quantised(
+def quantise(
     layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0
 ) -> Layer:
     """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers; activations below
@@ -193,8 +193,8 @@ def quantised(
 def network_of(twin: Twin) -> list[Layer]:
     """The integer network of a twin."""
     gain = np.array([_SCALE_RANGE, 8 * _MEAN_RANGE, _INFLATION_RANGE]) / MAX_ACTIVATION
-    last = quantised(twin.last, gain, np.array([_USUAL, 0.0, 0.0]) / MAX_ACTIVATION)
-    first, second = quantised(twin.first), quantised(twin.second)
+    last = quantise(twin.last, gain, np.array([_USUAL, 0.0, 0.0]) / MAX_ACTIVATION)
+    first, second = quantise(twin.first), quantise(twin.second)
     return [first, second, last._replace(low=-(1 << 14), high=1 << 14)]
 
 
@@ -257,7 +257,7 @@ def without(*parts: Part) -> Callable[[Tensor], Tensor]:
     return change
 
 
-def shuffled(part: Part) -> Callable[[Tensor], Tensor]:
+def shuffle_tokens(part: Part) -> Callable[[Tensor], Tensor]:
     """As if these inputs were those of another value."""
 
     def change(seen: Tensor) -> Tensor:
@@ -292,7 +292,7 @@ def make_card(folder: Path, model: Path, minutes: float) -> dict[str, object]:
         rows[f"trained without {name}"] = bits_a_window(trained, kept_out, blind)
     for name, part in (("AR", BACK), ("memory", MEMORY)):
         rows[f"{name} zeroed"] = bits_a_window(network, kept_out, without(part))
-        rows[f"{name} shuffled"] = bits_a_window(network, kept_out, shuffled(part))
+        rows[f"{name} shuffled"] = bits_a_window(network, kept_out, shuffle_tokens(part))
     return {
         "clips": kept_out.files,
         "windows": kept_out.windows,

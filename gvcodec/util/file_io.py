@@ -31,7 +31,7 @@ _VIDEO = frozenset(
 )
 
 
-def shown_name(path: str) -> str:
+def display_name(path: str) -> str:
     """How messages call an input."""
     return "standard input" if path == "-" else path
 
@@ -77,20 +77,20 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
                 "a stream is not for a terminal: redirect standard output or name a file"
             )
         refuse_input(path)
-        with written("standard output"):
+        with name_errors("standard output"):
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         return
     with (
         PendingFile(path, overwrite) as pending,
-        written(path),
+        name_errors(path),
         open(pending.temporary, "wb") as stream,
     ):
         yield stream
 
 
 @contextlib.contextmanager
-def written(path: str | os.PathLike[str]) -> Iterator[None]:
+def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Errors of the system that name no file get this name. A reader that has gone is not one of
     them."""
     try:
@@ -108,7 +108,7 @@ _inputs: dict[tuple[int, int], str] = {}
 
 
 @contextlib.contextmanager
-def protected(inputs: Iterable[str]) -> Iterator[None]:
+def protect_inputs(inputs: Iterable[str]) -> Iterator[None]:
     """While the block runs no output takes the place of one of these files, whatever link leads to
     it."""
     before = dict(_inputs)
@@ -116,7 +116,7 @@ def protected(inputs: Iterable[str]) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError):
             found = os.stat(_STDIN if name == "-" else name)
             if stat.S_ISREG(found.st_mode):
-                _inputs[found.st_dev, found.st_ino] = shown_name(name)
+                _inputs[found.st_dev, found.st_ino] = display_name(name)
     try:
         yield
     finally:

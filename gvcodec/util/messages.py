@@ -10,13 +10,13 @@ from collections.abc import Iterator
 _quiet = False
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def count_noun(number: int, one: str, many: str = "") -> str:
     """`1 frame`, `2 frames`; `many`: the plural where an s at the end does not make it."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 @contextlib.contextmanager
-def quiet(wanted: bool = True) -> Iterator[None]:
+def silence(wanted: bool = True) -> Iterator[None]:
     """`say` says nothing meanwhile."""
     global _quiet
     before, _quiet = _quiet, wanted

@@ -61,7 +61,7 @@ def python_command(module: str) -> list[str]:
     return [sys.executable, *options, "-P", "-c", code]
 
 
-def environment(**variables: str) -> dict[str, str]:
+def make_environment(**variables: str) -> dict[str, str]:
     """Environment of another Python: this one's, without relative folders in $PYTHONPATH."""
     known = os.environ | variables
     if "PYTHONPATH" in known:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar
 
 from gvcodec.util.estimate import COSTS, Estimate, Work, processor_seconds
-from gvcodec.util.messages import counted, say
+from gvcodec.util.messages import count_noun, say
 
 Item = TypeVar("Item")
 
@@ -44,7 +44,7 @@ class State:
     @property
     def words(self) -> str:
         frames = self.frames
-        count = "" if frames is None else counted(frames, "frame")
+        count = "" if frames is None else count_noun(frames, "frame")
         if frames is not None and self.total:
             count = f"{frames}/{self.total} frames"
         left = "" if self.left is None else f"{minutes(self.left)} left"

@@ -76,7 +76,7 @@ def held() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guarded() -> Iterator[None]:
+def guard_signals() -> Iterator[None]:
     """While the block runs, signals end it with `Interrupted`. A signal that is ignored (nohup)
     stays so."""
     global _caught, _raised

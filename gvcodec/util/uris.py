@@ -36,7 +36,7 @@ def local_path(path: str) -> str:
 
 
 @contextlib.contextmanager
-def reached(path: str) -> Iterator[None]:
+def name_errors(path: str) -> Iterator[None]:
     """What a store says inside becomes a line with this path."""
     try:
         yield
@@ -73,7 +73,7 @@ def system_of(path: str) -> tuple[Any, str]:
 def open_uri(path: str) -> BinaryIO:
     """A binary file that can seek, of which only what is read comes over. Raises `MediaError`,
     `UsageError` where a package for such URIs is missing."""
-    with reached(path):
+    with name_errors(path):
         system, inside = system_of(path)
         return _Remote(system.open(inside, "rb", block_size=_BLOCK), path)  # type: ignore[return-value]
 
@@ -92,7 +92,7 @@ class _Remote(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        with reached(self.name):
+        with name_errors(self.name):
             data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

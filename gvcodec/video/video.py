@@ -106,7 +106,7 @@ class Video(Shared):
             ("frame rate", f"{float(fmt.frame_rate):g} a second"),
         ]
         try:
-            return html.table(rows, still(".jpg", next(self.decoded(0, 1)).planes, fmt))
+            return html.table(rows, still(".jpg", next(self.decode_range(0, 1)).planes, fmt))
         except GvcodecError as error:
             return html.table([*rows, ("error", str(error))])
 
@@ -184,21 +184,21 @@ class Video(Shared):
         return self.get_frames_at(range(start, stop, step))
 
     def get_frame_played_at(self, seconds: float) -> Frame:
-        return self.get_frame_at(self.played_at(seconds))
+        return self.get_frame_at(self.number_at(seconds))
 
     def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
         """The frames on screen at these times. One time is taken as a list of one."""
         times = np.atleast_1d(_plain(seconds))
         if times.ndim != 1 or times.dtype.kind not in "iuf":
             raise UsageError("times are numbers, or a list of them")
-        return self.get_frames_at([self.played_at(float(time)) for time in times])
+        return self.get_frames_at([self.number_at(float(time)) for time in times])
 
     def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
         """The frames on screen at any time of [start, stop)."""
         if not float(start_seconds) < float(stop_seconds):
             raise UsageError("a range of time ends after it starts")
-        first = self.played_at(start_seconds)
-        return self.get_frames_at(range(first, self.played_at(stop_seconds, just_before=True) + 1))
+        first = self.number_at(start_seconds)
+        return self.get_frames_at(range(first, self.number_at(stop_seconds, just_before=True) + 1))
 
     @property
     def painted(self) -> bool:
@@ -209,7 +209,7 @@ class Video(Shared):
         """Numbers of the frames that GOPs begin with."""
         return list(self._starts)
 
-    def decoded(self, first: int, stop: int) -> Iterator[DecodedFrame]:
+    def decode_range(self, first: int, stop: int) -> Iterator[DecodedFrame]:
         """Frames `first` to `stop` − 1 as the decoder gives them."""
         return (frame for _, frame in self._decode(range(first, stop)))
 
@@ -304,7 +304,7 @@ class Video(Shared):
         return self._clock.pts_of(number)
 
     @in_turn
-    def played_at(self, seconds: float, just_before: bool = False) -> int:
+    def number_at(self, seconds: float, just_before: bool = False) -> int:
         """Number of the frame on screen so many seconds after the first one, or just before that.
         Raises `IndexError` where nothing plays."""
         return self._clock.played_at(seconds, just_before)

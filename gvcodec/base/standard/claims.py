@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from gvcodec.base.standard.payloads import nals_of, obus_of
 from gvcodec.errors import DamagedStreamError
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 _SPS, _SLICES, _PICTURE_HEADER = 15, 12, 19
@@ -21,7 +21,7 @@ _BLOCK = 128
 _LOOKED_AT = 128
 
 
-def padded(width: int, height: int) -> tuple[int, int]:
+def pad(width: int, height: int) -> tuple[int, int]:
     """The largest size that a bitstream may name for a picture of this size."""
     return -(-width // _BLOCK) * _BLOCK, -(-height // _BLOCK) * _BLOCK
 
@@ -32,7 +32,7 @@ def check(codec: str, payload: bytes, width: int, height: int) -> None:
     if codec == "av1":
         _check_av1(payload)
         return
-    most, nals = padded(width, height), nals_of(payload)
+    most, nals = pad(width, height), nals_of(payload)
     _one_frame(sum(_begins_frame(nal) for nal in nals) or 1)
     for nal in nals:
         size = _size_in(nal)
@@ -57,7 +57,7 @@ def _check_av1(payload: bytes) -> None:
 def _one_frame(shown: int) -> None:
     if shown != 1:
         raise DamagedStreamError(
-            f"a packet of the base layer shows {counted(shown, 'frame')} instead of one"
+            f"a packet of the base layer shows {count_noun(shown, 'frame')} instead of one"
         )
 
 

@@ -20,7 +20,7 @@ from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.base.standard.encoders import Settings, for_the_eye, open_encoder
-from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
+from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
@@ -28,7 +28,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.messages import counted
+from gvcodec.util.messages import count_noun
 from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: Frames after a keyframe in which a cut makes no new one.
@@ -90,7 +90,7 @@ class StandardEncoder:
         )
         key = force_key or not self._since_key or begins or self._since_key == self._keyint > 0
         self._since_key = 1 if key else self._since_key + 1
-        return self._decoded(self._encoder.encode(self._resampler.down(planes), key))
+        return self._decode(self._encoder.encode(self._resampler.down(planes), key))
 
     def flush(self) -> Coded:
         coded = Coded()
@@ -101,10 +101,10 @@ class StandardEncoder:
 
     def drain(self) -> Iterator[Coded]:
         for unit in self._encoder.rest():
-            yield self._decoded([unit])
+            yield self._decode([unit])
         yield Coded([], self._decoder.flush())
 
-    def _decoded(self, units: list[tuple[bytes, bool]]) -> Coded:
+    def _decode(self, units: list[tuple[bytes, bool]]) -> Coded:
         coded = Coded()
         for unit, key in units:
             payload = strip(self._codec, unit)
@@ -156,7 +156,7 @@ class StandardDecoder(Shared):
         base_frames = self._decode(None)
         if self._owed:
             raise DamagedStreamError(
-                f"{counted(abs(self._owed), 'frame')} of the base layer could not be decoded"
+                f"{count_noun(abs(self._owed), 'frame')} of the base layer could not be decoded"
             )
         return base_frames
 
@@ -174,7 +174,7 @@ class StandardDecoder(Shared):
         return base_frames
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:
-        frames = decoded(self._decoder, packet)
+        frames = decode(self._decoder, packet)
         self._owed -= len(frames)
         if self._owed < 0:
             raise DamagedStreamError("the base layer has more frames than packets")

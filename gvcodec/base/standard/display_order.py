@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from gvcodec.base.standard.ffmpeg import decoded, open_decoder, unit_of
-from gvcodec.bases import reordered
+from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
+from gvcodec.bases import is_reordered
 
 
 def numbers_shown(
@@ -22,14 +22,14 @@ def numbers_shown(
         if payload is not None:
             packet = unit_of(base, payload, *size)
             packet.pts = packet.dts = number
-        order += [cast(int, frame.pts) for frame in decoded(decoder, packet)]
+        order += [cast(int, frame.pts) for frame in decode(decoder, packet)]
     return order
 
 
 def leading_frames(payloads: Sequence[bytes], base: str, size: tuple[int, int]) -> int:
     """How many packets from the start of an incomplete GOP hold just as many frames from its start
     in display order."""
-    if not reordered(base):
+    if not is_reordered(base):
         return len(payloads)
     # Without flush a decoder gives only frames that no later packet can come before.
     shown = numbers_shown(payloads, base, size, flush=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from gvcodec.base.standard.claims import check, padded
+from gvcodec.base.standard.claims import check, pad
 from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bases import standard_of
 from gvcodec.errors import DamagedStreamError
@@ -20,7 +20,7 @@ def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bo
     about memory.
 
     Where its threads cannot be started it works in one. Raises `MemoryError`."""
-    columns, rows = padded(width, height)
+    columns, rows = pad(width, height)
     name = standard_of(base).decoder
     options = {"max_pixels": str(columns * rows)}
     if low_delay and name == _DAV1D:
@@ -44,7 +44,7 @@ def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
     return packet_of(restore(base, payload))
 
 
-def decoded(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
+def decode(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
     """Frames that come out, None = the last ones. Raises `DamagedStreamError`, `MemoryError`."""
     try:
         return list(decoder.decode(packet))

@@ -108,7 +108,7 @@ class Memory:
         shape = windows, TOKEN_VALUES
         return Memory(np.zeros(shape, np.int16), np.zeros(shape, np.int32))
 
-    def seen_from(self, times: Times) -> Values:
+    def look_up(self, times: Times) -> Values:
         """The values where time runs as for a frame at `times`: what moved moves back."""
         if np.sign(times.near) == self.direction:
             return self.values
@@ -122,7 +122,7 @@ class Memory:
         size = np.minimum(np.abs(values.astype(np.int32)), _LARGE) * _UNIT
         level = self.level + ((size - self.level + (1 << _DECAY - 1)) >> _DECAY)
         return Memory(
-            np.where(there, values, self.seen_from(times)),
+            np.where(there, values, self.look_up(times)),
             np.where(there, level, self.level).astype(np.int32),
             int(np.sign(times.near)),
         )
@@ -187,7 +187,7 @@ class Entropy:
 
     def rows(self, levels: Levels, memory: Memory, times: Times) -> Iterator[Row]:
         """The packets of a frame."""
-        known = np.ascontiguousarray(memory.seen_from(times))
+        known = np.ascontiguousarray(memory.look_up(times))
         for first in range(0, self._windows, ROW):
             end = min(first + ROW, self._windows)
             if not levels[first:end].any():

@@ -65,7 +65,7 @@ def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour) -> Tensor:
     return to_rgb(middle(planes[0], CROP), middle(planes[1], CROP // 2), colour)
 
 
-def shown_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> Tensor:
+def to_display_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> Tensor:
     """The same of painted planes as they are given out."""
     return crop_rgb(
         (eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour
@@ -180,7 +180,7 @@ class Objective:
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
             parts["lpips"], parts["dists"] = self.perceptual(
-                shown_rgb((luma, chroma), self.colour, self.bit_depth), wanted
+                to_display_rgb((luma, chroma), self.colour, self.bit_depth), wanted
             )
         parts["total"] = torch.stack(list(parts.values())).sum(0)
         return parts

@@ -70,7 +70,7 @@ class Context(nn.Module):
         nn.init.normal_(self.leave.weight, std=0.02)
         nn.init.zeros_(self.leave.bias)
 
-    def seen(self, z: Tensor, q: Tensor) -> Tensor:
+    def gather_known(self, z: Tensor, q: Tensor) -> Tensor:
         """What is known of each integer, `(B, C, h, w, inputs)`."""
         batch, count, rows, columns = z.shape
         wide = F.pad(z, (2, 2, 2, 0))
@@ -87,7 +87,7 @@ class Context(nn.Module):
 
     def forward(self, z: Tensor, q: Tensor) -> Tensor:
         # Large values differ by their size in logarithms more than by their difference.
-        x = self.seen(z.sign() * torch.log1p(z.abs()), q)
+        x = self.gather_known(z.sign() * torch.log1p(z.abs()), q)
         hidden = F.leaky_relu(self.second(F.leaky_relu(self.first(x), 0.1)), 0.1)
         middle, log_width = self.leave(hidden).unbind(-1)
         return laplace_bits(z, torch.sinh(middle.clamp(-5, 5)), log_width)

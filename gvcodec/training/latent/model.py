@@ -41,7 +41,7 @@ class Sizes:
     layers: int = 2
 
 
-def bounded(x: Tensor, axis: int) -> Tensor:
+def bound(x: Tensor, axis: int) -> Tensor:
     """Vectors along an axis, those longer than one a channel made as long."""
     return x * torch.rsqrt(x.square().mean(axis, keepdim=True) + 1)
 
@@ -59,14 +59,14 @@ class Block(nn.Module):
         nn.init.zeros_(self.by_q.bias)
         self.scale = nn.Parameter(_SCALE * torch.ones(channels, 1, 1))
 
-    def hidden(self, x: Tensor) -> Tensor:
+    def activate(self, x: Tensor) -> Tensor:
         """Activations between the two."""
         found: Tensor = F.leaky_relu(self.first(x), 0.1)
         return found
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         gain, shift = self.by_q(embedding)[:, :, None, None].chunk(2, 1)
-        found = bounded(self.second(self.hidden(x)).float(), 1)
+        found = bound(self.second(self.activate(x)).float(), 1)
         made: Tensor = x + self.scale * (found * (1 + gain) + shift)
         return made
 
@@ -95,9 +95,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, width, rows, columns = x.shape
         x = x.flatten(2).transpose(1, 2)
-        x = x + self.scale[0] * bounded(self._look(self.norm(x), rows, columns), 2)
+        x = x + self.scale[0] * bound(self._look(self.norm(x), rows, columns), 2)
         found = self.narrow(F.gelu(self.wide(self.norm2(x))))
-        x = x + self.scale[1] * bounded(found, 2)
+        x = x + self.scale[1] * bound(found, 2)
         return x.transpose(1, 2).reshape(batch, width, rows, columns)
 
     def _look(self, x: Tensor, rows: int, columns: int) -> Tensor:
@@ -119,7 +119,7 @@ def _pairs(count: int, width: int) -> nn.Sequential:
     return nn.Sequential(*(Attention(width, reach) for _ in range(count) for reach in (2, None)))
 
 
-def folded(pair: Pair) -> Tensor:
+def fold(pair: Pair) -> Tensor:
     """Planes as 24 channels of quarter resolution."""
     return torch.cat([F.pixel_unshuffle(pair[0], 4), F.pixel_unshuffle(pair[1], 2)], 1)
 
@@ -145,7 +145,7 @@ class Encoder(nn.Module):
         nn.init.normal_(self.leave.weight, std=0.3)
 
     def forward(self, crops: Crops) -> Tensor:
-        source, base, painted = (folded(p) for p in (crops.source, crops.base, crops.painted))
+        source, base, painted = (fold(p) for p in (crops.source, crops.base, crops.painted))
         parts = 2 * source - 1, 8 * (source - base), 8 * (source - painted), 2 * painted - 1
         x = self.see(torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)).float()
         x = self.layers(x + self.by_q(condition(crops.q))[:, :, None, None])
@@ -171,7 +171,7 @@ class Reader(nn.Module):
         seen = self.see(x).float()
         entered = self.enter(z)
         made: Tensor = self.layers(entered * (1 + 0.5 * torch.tanh(seen)) + 0.2 * seen)
-        return bounded(made, 1)
+        return bound(made, 1)
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         return F.pixel_shuffle(self.leave(self.features(z, x)), 4)
@@ -196,7 +196,7 @@ class Restorer(nn.Module):
 
     def enter(self, crops: Crops) -> Tensor:
         """Features of the decoded pictures, `(B, channels, H/4, W/4)`."""
-        base, painted = folded(crops.base), folded(crops.painted)
+        base, painted = fold(crops.base), fold(crops.painted)
         x = torch.cat([4 * base - 2, 16 * (painted - base)], 1)
         found: Tensor = self.head(x.contiguous(memory_format=torch.channels_last))
         return found.float()

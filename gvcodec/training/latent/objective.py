@@ -53,7 +53,7 @@ def open_leaders() -> list[PerceptualLoss]:
     return found
 
 
-def shown(pair: Pair) -> Tensor:
+def to_display_rgb(pair: Pair) -> Tensor:
     """RGB `(B, 3, H, W)` of what a viewer of 8-bit video gets."""
     return to_rgb(eight_bits(pair[0]), eight_bits(pair[1]), SMALL)
 
@@ -61,7 +61,7 @@ def shown(pair: Pair) -> Tensor:
 def looks(leader: PerceptualLoss, pair: Pair, crops: Crops) -> Tensor:
     """LPIPS-like distance and DISTS, `(2, B)`."""
     reference = leader.reference(to_rgb(*crops.source, SMALL))
-    return torch.stack(leader(shown(pair), reference))
+    return torch.stack(leader(to_display_rgb(pair), reference))
 
 
 class Objective:

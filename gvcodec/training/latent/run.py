@@ -157,7 +157,7 @@ class LatentWork:
         sizes = json.dumps(asdict(network.sizes))
         save_weights(dict(network.state_dict()), path, {"latent": sizes})
         data = {"cache_sha256": self.data.digest(), "pictures": len(self.data.entries)}
-        config, slopes = self.config.described(), self.objective.slopes.tolist()
+        config, slopes = self.config.describe(), self.objective.slopes.tolist()
         write_card(
             path.with_suffix(".json"),
             network, steps, minutes, config=config, data=data, slopes=slopes,

@@ -23,7 +23,7 @@ from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.training.alarms import MOST_DEAD, MOST_PEAK, SAME, Alarm
 from gvcodec.training.latent.material import HELD_OUT, Crops, Material, Pair
 from gvcodec.training.latent.model import Block, LatentNetwork
-from gvcodec.training.latent.objective import looks, shown
+from gvcodec.training.latent.objective import looks, to_display_rgb
 from gvcodec.util.psnr import db
 
 #: Least spread of tokens, in steps of the quantiser, and of the features that they become.
@@ -79,7 +79,7 @@ class Figures:
                 raise Alarm(f"tokens do nothing: {name} {100 * getattr(self, name):.2g} %")
 
 
-def gathered(crops: Sequence[Crops]) -> Crops:
+def gather(crops: Sequence[Crops]) -> Crops:
     """One batch of several."""
 
     def joined(pairs: Sequence[Pair]) -> Pair:
@@ -155,7 +155,7 @@ class Validation:
             pairs = material.twice(2 * count // len(HELD_OUT), size, (q,))
             if pairs:
                 coarse, fine = zip(*pairs, strict=True)
-                self.crops[q] = gathered(coarse), gathered(fine)
+                self.crops[q] = gather(coarse), gather(fine)
         if not self.crops:
             raise UsageError("no held-out picture is there with two CRFs")
         self.metrics: dict[str, nn.Module] = {}
@@ -166,7 +166,7 @@ class Validation:
 
     def few(self, count: int) -> Crops:
         """Some of the crops, of all CRFs and from all over the sources."""
-        every = gathered([coarse for coarse, _ in self.crops.values()])
+        every = gather([coarse for coarse, _ in self.crops.values()])
         picked = torch.linspace(0, len(every) - 1, min(count, len(every))).round().long()
         pairs = (every.source, every.base, every.painted)
         parts = [(luma[picked], chroma[picked]) for luma, chroma in pairs]
@@ -174,7 +174,7 @@ class Validation:
 
     def judge(self, pair: Pair, crops: Crops) -> dict[str, float]:
         """Mean metrics of pictures, PSNR of luma in dB (mean of the crops') among them."""
-        ours = shown(pair).clamp(0, 1)
+        ours = to_display_rgb(pair).clamp(0, 1)
         wanted = to_rgb(*crops.source, SMALL).clamp(0, 1)
         found = {}
         for name, metric in self.metrics.items():
@@ -221,6 +221,8 @@ class Validation:
         rows = []
         for crops, _ in self.crops.values():
             restored = network.restore(crops, network.encode(crops).round())
-            columns = [shown(p) for p in (crops.source, crops.base, crops.painted, restored)]
+            columns = [
+                to_display_rgb(p) for p in (crops.source, crops.base, crops.painted, restored)
+            ]
             rows += list(torch.cat(columns, 3)[:: max(1, len(crops) // 5)])
         return (torch.cat(rows, 1).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
