@@ -222,10 +222,8 @@ class Trial:
         known: dict[tuple[bytes, str], float] = {}
         for method in methods:
             choice = own.get(method) or choose_by(method, rest, self.seen, room, seed)
-            pictures, labels = (
-                choosing.decode_frames(choice.stream, FRAMES),
-                rest.labels[choice.clips],
-            )
+            pictures = choosing.decode_frames(choice.stream, FRAMES)
+            labels = rest.labels[choice.clips]
             facts = {
                 "share": share,
                 "bytes": len(choice.stream),

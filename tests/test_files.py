@@ -255,7 +255,7 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path) -> None:
 def journal(made: Path, tmp_path, monkeypatch) -> Path:
     """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in
     `whole.gvc`."""
-    monkeypatch.setattr(Journal, "done", lambda self: None)
+    monkeypatch.setattr(Journal, "remove", lambda self: None)
     run("encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE, "--keyint", 2, "--resume")
     monkeypatch.undo()
     (tmp_path / "o.gvc").rename(tmp_path / "whole.gvc")

@@ -122,9 +122,7 @@ def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(m
     unit = restore("av1", key.payload)[2:]
     bomb = Packet(Kind.KEY, unit + b"\x1a\x01\x80" * 1000)
     header = Reader(io.BytesIO(data)).header
-    monkeypatch.setattr(
-        "gvcodec.base.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
-    )
+    monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         list(gvcodec.decode_planes(stream_of(header, [bomb, *others]), fidelity=True))
 

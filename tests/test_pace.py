@@ -153,9 +153,7 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(base: str, monk
     bomb = bytes([0x80 | most * len(nals)])
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
     check(base, key.payload, 64, 48)
-    monkeypatch.setattr(
-        "gvcodec.base.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
-    )
+    monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
     decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
     with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
         decoder.send_packet(Packet(Kind.KEY, bomb))
@@ -179,9 +177,7 @@ def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding
 
     reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
-    monkeypatch.setattr(
-        "gvcodec.base.standard.codec.decoded", lambda *_: pytest.fail("was decoded")
-    )
+    monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
     decoder = TokenDecoder(reader.header.format, 1, find_tokens())
     bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
